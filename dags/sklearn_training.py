@@ -1,0 +1,38 @@
+"""DAG `sklearn_training`: six scikit-learn families, tuned and trained side by side."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, task
+
+from trip_duration.orchestration import training, wiring
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args
+from trip_duration.orchestration.forms import sklearn_form
+
+DOC = """
+### Six scikit-learn families, side by side
+
+Takes the training set (and has `data_preparation` build it where it is missing or too old), tunes
+each chosen family on the validation months, trains the best settings on train and validation,
+judges the model on the test months, and registers it. Every trial is on the tracking server.
+
+**If it fails:** the mail and the task's log say why. Clear the failed task after mending the
+cause: families that have finished are not trained again.
+"""
+
+with DAG(
+    dag_id="sklearn_training",
+    description="Tunes, trains, evaluates and registers scikit-learn models.",
+    doc_md=DOC,
+    schedule=None,
+    start_date=START_DATE,
+    catchup=False,
+    max_active_runs=4,
+    tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.SKLEARN],
+    default_args=default_args(),
+    params=sklearn_form(),
+) as dag:
+    families = task(training.choose_models)()
+    product = wiring.training_set(families)
+    run = wiring.tracked_run(product)
+    models = wiring.model.partial(product=product, parent_run_id=run).expand(family=families)
+    wiring.results(models, product, run)

@@ -1,0 +1,40 @@
+"""DAG `xgboost_training`: XGBoost, tuned with early stopping."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, task
+
+from trip_duration.models.catalogue import XGBOOST
+from trip_duration.orchestration import training, wiring
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args
+from trip_duration.orchestration.forms import training_form
+from trip_duration.settings import get_settings
+
+DOC = """
+### XGBoost, tuned with early stopping
+
+Takes the training set (and has `data_preparation` build it where it is missing or too old), tunes
+XGBoost on the validation months, trains the best settings on train and validation with the number
+of rounds that tuning found, judges the model on the test months, and registers it.
+
+**If it fails:** the mail and the task's log say why. Clear the failed task after mending the
+cause: what had finished is not done again.
+"""
+
+with DAG(
+    dag_id="xgboost_training",
+    description="Tunes, trains, evaluates and registers an XGBoost model.",
+    doc_md=DOC,
+    schedule=None,
+    start_date=START_DATE,
+    catchup=False,
+    max_active_runs=4,
+    tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.XGBOOST],
+    default_args=default_args(),
+    params=training_form(),
+) as dag:
+    checked = task(training.check_form)()
+    product = wiring.training_set(checked)
+    run = wiring.tracked_run(product)
+    model = wiring.model(XGBOOST, product, run, slots=get_settings().xgboost_threads)
+    wiring.results([model], product, run)

@@ -1,0 +1,200 @@
+"""The commands. Each turns its options into a typed request and prints what the library returns."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from trip_duration.cli.options import DataOptions, SearchOptions
+from trip_duration.cli.report import print_outcomes, print_training_set, print_written
+from trip_duration.errors import InvalidInputError, TripDurationError
+from trip_duration.settings import get_settings
+from trip_duration.trips.months import Month
+from trip_duration.trips.services import get_service
+
+if TYPE_CHECKING:
+    from trip_duration.models.search import TuningResult
+    from trip_duration.training_set.types import TrainingSet
+
+#: What the shell sees when the input was wrong.
+BAD_INPUT = 2
+
+app = App(
+    name="trip-duration",
+    help="Taxi trip durations: prepare months, tune and train models, without Airflow.",
+)
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+
+_DATA = DataOptions()
+_SEARCH = SearchOptions()
+
+
+def main() -> None:
+    """Run the command line; bad input ends it with exit code 2 and one message, no traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("trip_duration").setLevel(logging.INFO)
+    try:
+        app(exit_on_error=False, print_error=False, result_action="return_value")
+    except (TripDurationError, CycloptsError) as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(BAD_INPUT)
+
+
+@app.command
+def prepare(*, data: DataOptions = _DATA, as_json: AsJson = False) -> None:
+    """Build a training set and say what is in it.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object, for machines.
+    """
+    print_training_set(_build(data), as_json=as_json)
+
+
+@app.command
+def tune(
+    *, data: DataOptions = _DATA, search: SearchOptions = _SEARCH, as_json: AsJson = False
+) -> None:
+    """Search the best settings of one or more model families.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object, for machines.
+    """
+    training_set, results = _tune(data, search)
+    print_outcomes(training_set, [(result, None) for result in results], as_json=as_json)
+
+
+@app.command
+def train(
+    *,
+    data: DataOptions = _DATA,
+    search: SearchOptions = _SEARCH,
+    output: Path | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tune, fit the best settings on train and validation, and judge on the test months.
+
+    Parameters
+    ----------
+    output
+        A new folder to save the models in, one MLflow model for each family.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from trip_duration.models.training import train as fit
+    from trip_duration.tracking.registry import save_model
+
+    _require_new(output)
+    training_set, results = _tune(data, search)
+    trained = [fit(result, training_set, search.request) for result in results]
+    if output is not None:
+        for model in trained:
+            save_model(model.model, output / model.tuned.family, training_set.example_trips)
+    outcomes = [(model.tuned, model) for model in trained]
+    print_outcomes(training_set, outcomes, as_json=as_json)
+
+
+@app.command
+def sample(
+    folder: Path,
+    *,
+    service: str = "green",
+    months: str = "2024-01..2024-03",
+    trips: int = get_settings().sample_trips_per_month,
+    seed: int = get_settings().sample_seed,
+    as_json: AsJson = False,
+) -> None:
+    """Generate sample months into a folder, in TLC's schema and always labelled as sample.
+
+    Parameters
+    ----------
+    folder
+        Where to write; it serves as a `--source` afterwards.
+    service
+        green, yellow or fhvhv.
+    months
+        2024-01, a list with commas, or a range 2023-11..2024-01.
+    trips
+        Trips in each month.
+    seed
+        Same seed, same months, to the byte.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from trip_duration.trips.months import parse_months
+    from trip_duration.trips.sample import SampleOptions, write_month
+
+    options, which = SampleOptions(trips=trips, seed=seed), get_service(service)
+    paths = {month: folder / f"{service}_tripdata_{month}.parquet" for month in parse_months(months)}
+    _require_absent(paths)
+    for month, path in paths.items():
+        write_month(path, which, month, options)
+    print_written([str(path) for path in paths.values()], as_json=as_json)
+
+
+def _build(data: DataOptions) -> TrainingSet:
+    # Wrong options are refused before the heavy imports begin.
+    split = data.split
+    from trip_duration.training_set.build import build_training_set
+    from trip_duration.training_set.recipes import check_encoding
+    from trip_duration.training_set.types import TrainingSetRequest
+    from trip_duration.trips.cleaning import CleaningRules
+    from trip_duration.trips.sample import SampleOptions
+
+    settings = get_settings()
+    request = TrainingSetRequest(
+        source=data.source,
+        service=data.service,
+        split=split,
+        recipe=data.recipe,
+        encoding=check_encoding(data.encoding),
+        rules=CleaningRules(data.minimum_duration, data.maximum_duration),
+        sample=SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed),
+    )
+    return build_training_set(
+        request,
+        storage_root=data.storage,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+
+
+def _tune(data: DataOptions, search: SearchOptions) -> tuple[TrainingSet, list[TuningResult]]:
+    families, request = search.families, search.request
+    from trip_duration.models.progress import TrialProgress
+    from trip_duration.models.tuning import tune as search_family
+
+    training_set = _build(data)
+    results = [
+        search_family(
+            family,
+            training_set,
+            request,
+            on_trial=TrialProgress(family, request.max_evaluations),
+        )
+        for family in families
+    ]
+    return training_set, results
+
+
+def _require_new(output: Path | None) -> None:
+    if output is not None and output.exists():
+        raise InvalidInputError(
+            f"Output folder {output}", "exists", "Choose a new folder: nothing is overwritten."
+        )
+
+
+def _require_absent(paths: dict[Month, Path]) -> None:
+    for path in paths.values():
+        if path.exists():
+            raise InvalidInputError(
+                f"File {path}", "exists", "Choose another folder: nothing is overwritten."
+            )

@@ -1,0 +1,126 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from trip_duration.models.catalogue import FAMILIES, get_family
+from trip_duration.models.search import SearchAlgorithm, SearchRequest
+from trip_duration.settings import get_settings
+from trip_duration.trips.months import MonthSplit
+
+_settings = get_settings()
+
+
+@Parameter(name="*", group="Data")
+@dataclass(frozen=True)
+class DataOptions:
+    """Which trips.
+
+    Parameters
+    ----------
+    source
+        sample (generated trips), tlc, a folder, or an https:// address.
+    service
+        green, yellow or fhvhv.
+    train
+        Months to learn from: 2024-01, a list with commas, or a range 2023-11..2024-01.
+    validation
+        Months to tune on; they follow the train months.
+    test
+        Months to judge by; they follow the validation months. May be left out.
+    recipe
+        What the model may know: pair_distance, rich or booking.
+    encoding
+        In which form: one_hot (the course's matrix, exactly) or native (what suits each family).
+    minimum_duration
+        Minutes; shorter trips are left out.
+    maximum_duration
+        Minutes; longer trips are left out.
+    storage
+        Where downloaded and generated months are kept.
+    """
+
+    source: str = _settings.source
+    service: str = _settings.service
+    train: str = _settings.train_months
+    validation: str = _settings.validation_months
+    test: str = ""
+    recipe: str = "rich"
+    encoding: str = "native"
+    minimum_duration: float = _settings.minimum_duration
+    maximum_duration: float = _settings.maximum_duration
+    storage: Annotated[str, Parameter(show_default=False)] = _settings.storage_root
+
+    @property
+    def split(self) -> MonthSplit:
+        """The months.
+
+        Raises
+        ------
+        InvalidInputError
+            If they break a rule.
+        """
+        return MonthSplit.parse(self.train, self.validation, self.test)
+
+
+@Parameter(name="*", group="Search")
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search.
+
+    Parameters
+    ----------
+    model
+        A model family, for example xgboost or linear_model.Lasso; repeat it for several. All of
+        them when left out.
+    max_evaluations
+        Trials per family.
+    random_state
+        Seed of the search and of every fit.
+    search_algorithm
+        How the next trial is chosen.
+    early_stopping_rounds
+        XGBoost ends a trial when validation has not improved for so many rounds.
+    time_budget_seconds
+        Start no further trial of a family after so long; 0 sets no limit.
+    """
+
+    model: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    max_evaluations: int = _settings.max_evaluations
+    random_state: int = 42
+    search_algorithm: SearchAlgorithm = "tpe"
+    early_stopping_rounds: int = 20
+    time_budget_seconds: float = 0.0
+
+    @property
+    def families(self) -> list[str]:
+        """Names of the families.
+
+        Raises
+        ------
+        InvalidInputError
+            If one is unknown.
+        """
+        return [get_family(name).name for name in self.model or FAMILIES]
+
+    @property
+    def request(self) -> SearchRequest:
+        """The typed request.
+
+        Raises
+        ------
+        InvalidInputError
+            If a value is out of bounds.
+        """
+        return SearchRequest(
+            max_evaluations=self.max_evaluations,
+            random_state=self.random_state,
+            search_algorithm=self.search_algorithm,
+            early_stopping_rounds=self.early_stopping_rounds,
+            time_budget_seconds=self.time_budget_seconds,
+            threads=_settings.xgboost_threads,
+        )

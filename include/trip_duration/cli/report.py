@@ -1,0 +1,102 @@
+"""What the commands print: a table for people, one JSON object for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from trip_duration.models.search import TuningResult
+    from trip_duration.models.training import TrainedModel
+    from trip_duration.training_set.types import TrainingSet
+
+
+def print_training_set(training_set: TrainingSet, *, as_json: bool) -> None:
+    """Print what is in a training set."""
+    from trip_duration.training_set.summary import summarize
+
+    summary = summarize(training_set)
+    if as_json:
+        _print_json(summary)
+        return
+    table = Table("part", title=f"Training set from {_origin(training_set)}")
+    table.add_column("trips", justify="right")
+    for part, count in summary["rows"].items():
+        table.add_row("train and validation" if part == "all" else part, f"{count:,}")
+    columns = summary["columns"]
+    table.caption = (
+        f"columns: {columns['all']:,} on all, {columns['train']:,} on train\n"
+        f"digest {summary['digest'][:16]}"
+    )
+    Console().print(table)
+
+
+def print_outcomes(
+    training_set: TrainingSet,
+    outcomes: Sequence[tuple[TuningResult, TrainedModel | None]],
+    *,
+    as_json: bool,
+) -> None:
+    """Print what tuning, and where it was done training, came to: best family first."""
+    ranked = sorted(outcomes, key=lambda outcome: outcome[0].validation.rmse)
+    rows = [_outcome(tuned, trained) for tuned, trained in ranked]
+    if as_json:
+        _print_json(
+            {
+                "data_source": training_set.data_source,
+                "rows": training_set.rows,
+                "digest": training_set.digest,
+                "families": rows,
+            }
+        )
+        return
+    table = Table("family", title=f"Errors in minutes, from {_origin(training_set)}")
+    for heading in ("validation RMSE", "test RMSE", "trials", "seconds"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(
+            row["family"],
+            f"{row['validation_rmse']:.3f}",
+            "" if row["test_rmse"] is None else f"{row['test_rmse']:.3f}",
+            str(row["evaluations"]),
+            f"{row['seconds']:.1f}",
+        )
+    Console().print(table)
+
+
+def print_written(paths: Sequence[str], *, as_json: bool) -> None:
+    """Print the files that were written."""
+    if as_json:
+        _print_json({"files": list(paths), "data_source": "sample"})
+        return
+    for path in paths:
+        Console().print(f"wrote {path} (sample data)", soft_wrap=True)
+
+
+def _outcome(tuned: TuningResult, trained: TrainedModel | None) -> dict[str, Any]:
+    test = trained.test if trained else None
+    return {
+        "family": tuned.family,
+        "validation_rmse": tuned.validation.rmse,
+        "validation_mae": tuned.validation.mae,
+        "test_rmse": test.rmse if test else None,
+        "test_mae": test.mae if test else None,
+        "evaluations": len(tuned.trials),
+        "seconds": tuned.seconds + (trained.seconds if trained else 0.0),
+        "settings": dict(tuned.best.settings),
+        "rounds": tuned.best.rounds,
+    }
+
+
+def _origin(training_set: TrainingSet) -> str:
+    source = training_set.data_source
+    kind = "SAMPLE data" if source == "sample" else f"real months ({source})"
+    return f"{training_set.request.service}, {kind}, recipe {training_set.request.recipe}"
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value))  # noqa: T201 - the command's answer, unwrapped

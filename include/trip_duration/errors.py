@@ -1,0 +1,74 @@
+"""The errors that a user can do something about.
+
+Each one says what was given, which rule it breaks, and what to do: the command line prints the
+three and exits with code 2, a task writes them into its log and fails without a retry.
+"""
+
+from __future__ import annotations
+
+
+class TripDurationError(Exception):
+    """Something was wrong with what the user asked for or handed over.
+
+    Parameters
+    ----------
+    given
+        What was wrong, as the user knows it: a parameter with its value, a path, a URL.
+    rule
+        The rule that it breaks, as a clause that continues *given*.
+    remedy
+        What to do about it, as a sentence.
+    """
+
+    def __init__(self, given: str, rule: str, remedy: str) -> None:
+        super().__init__(given, rule, remedy)
+        self.given = given
+        self.rule = rule
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.given} {self.rule}. {self.remedy}"
+
+
+class InvalidInputError(TripDurationError, ValueError):
+    """A parameter is unknown, malformed or out of bounds."""
+
+
+class SourceError(TripDurationError):
+    """A month cannot be had from its source."""
+
+
+class TransientSourceError(SourceError):
+    """A month cannot be had now; the same request may succeed later (server errors, timeouts)."""
+
+
+class ContractError(TripDurationError):
+    """A month was fetched, but what is in it cannot be used."""
+
+
+class StoredObjectError(TripDurationError):
+    """A stored object is missing, was altered, or cannot be stored."""
+
+
+def require_within(
+    name: str,
+    value: float,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+) -> None:
+    """Check a number's bounds.
+
+    Raises
+    ------
+    InvalidInputError
+        If *value* is less than *least*, more than *most*, or not more than *above*.
+    """
+    for wrong, bound in (
+        (least is not None and value < least, f"{least} or more"),
+        (most is not None and value > most, f"{most} or less"),
+        (above is not None and value <= above, f"more than {above}"),
+    ):
+        if wrong:
+            raise InvalidInputError(f"{name} = {value}", "is out of bounds", f"Give {bound}.")

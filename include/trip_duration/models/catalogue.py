@@ -1,0 +1,149 @@
+"""The model families: one entry each, with its search space and its fixed settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.models.spaces import Choice, Integer, Real, Settings, Space
+from trip_duration.training_set.recipes import Layout
+
+XGBOOST = "xgboost"
+
+
+@dataclass(frozen=True)
+class ModelFamily:
+    """One kind of model.
+
+    Parameters
+    ----------
+    name
+        Its name in forms, tags and tables: a class of scikit-learn by module and name, or
+        ``xgboost``.
+    title
+        What it is, in a few words.
+    layout
+        The form of matrix that suits it, where the encoding leaves the choice.
+    space
+        What is searched.
+    fixed
+        Settings that are not searched.
+    seeded
+        Whether its result depends on ``random_state``.
+    """
+
+    name: str
+    title: str
+    layout: Layout
+    space: Space
+    fixed: Settings = field(default_factory=lambda: MappingProxyType({}))
+    seeded: bool = True
+
+    def complete(self, settings: Settings, *, random_state: int) -> dict[str, object]:
+        """All settings of one fit: searched, fixed and the seed."""
+        seed = {"random_state": random_state} if self.seeded else {}
+        return {**self.fixed, **settings, **seed}
+
+
+_TREES: Space = MappingProxyType(
+    {
+        "n_estimators": Integer(20, 80),
+        "max_depth": Integer(6, 20),
+        "min_samples_split": Integer(2, 20),
+        "min_samples_leaf": Integer(1, 20),
+    }
+)
+
+FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
+    {
+        family.name: family
+        for family in (
+            ModelFamily(
+                "linear_model.LinearRegression",
+                "Ordinary least squares",
+                "sparse",
+                {"fit_intercept": Choice((True, False))},
+                seeded=False,
+            ),
+            ModelFamily(
+                "linear_model.Lasso",
+                "Least squares with an L1 penalty",
+                "sparse",
+                {
+                    "alpha": Real(1e-4, 0.1, log=True),
+                    "max_iter": Integer(20, 120),
+                },
+                {"tol": 1e-3},
+            ),
+            ModelFamily(
+                "svm.LinearSVR",
+                "Linear support vector regression",
+                "sparse",
+                {
+                    "epsilon": Real(0.0, 2.0),
+                    "C": Real(0.01, 20.0, log=True),
+                    "max_iter": Integer(200, 1_000),
+                },
+            ),
+            ModelFamily(
+                "ensemble.ExtraTreesRegressor",
+                "Forest of extremely randomised trees",
+                "dense",
+                _TREES,
+            ),
+            ModelFamily(
+                "ensemble.GradientBoostingRegressor",
+                "Gradient-boosted trees",
+                "dense",
+                {
+                    "n_estimators": Integer(40, 120),
+                    "learning_rate": Real(0.05, 0.3, log=True),
+                    "max_depth": Integer(4, 9),
+                    "min_samples_split": Integer(2, 20),
+                    "min_samples_leaf": Integer(1, 20),
+                },
+            ),
+            ModelFamily(
+                "ensemble.RandomForestRegressor",
+                "Forest of bagged trees",
+                "dense",
+                _TREES,
+            ),
+            ModelFamily(
+                XGBOOST,
+                "XGBoost: gradient boosting with histograms and early stopping",
+                "dense",
+                {
+                    "max_depth": Integer(4, 12),
+                    "learning_rate": Real(0.04, 0.3, log=True),
+                    "min_child_weight": Real(1.0, 50.0, log=True),
+                    "subsample": Real(0.6, 1.0),
+                    "colsample_bytree": Real(0.6, 1.0),
+                    "reg_alpha": Real(1e-3, 10.0, log=True),
+                    "reg_lambda": Real(1e-2, 10.0, log=True),
+                    "gamma": Real(1e-3, 5.0, log=True),
+                },
+                {"objective": "reg:squarederror", "tree_method": "hist"},
+            ),
+        )
+    }
+)
+
+SKLEARN_FAMILIES: tuple[str, ...] = tuple(name for name in FAMILIES if name != XGBOOST)
+
+
+def get_family(name: str) -> ModelFamily:
+    """Find a family by its name.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such family.
+    """
+    if name not in FAMILIES:
+        raise InvalidInputError(
+            f"Model family {name!r}", "is unknown", f"Choose one of: {', '.join(FAMILIES)}."
+        )
+    return FAMILIES[name]

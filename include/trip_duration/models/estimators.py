@@ -1,0 +1,61 @@
+"""Estimators by the name of their family."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol
+
+from sklearn.base import BaseEstimator
+
+from trip_duration.models.boosting import BoosterRegressor
+from trip_duration.models.catalogue import XGBOOST, ModelFamily
+from trip_duration.models.spaces import Settings
+from trip_duration.training_set.types import Matrix, Minutes
+
+
+class Regressor(Protocol):
+    """A scikit-learn regressor."""
+
+    def fit(self, X: Matrix, y: Minutes) -> object:  # noqa: N803 - scikit-learn's interface
+        """Learn."""
+
+    def predict(self, X: Matrix) -> Minutes:  # noqa: N803 - scikit-learn's interface
+        """Predict minutes."""
+
+
+def make_booster(
+    family: ModelFamily,
+    settings: Settings,
+    *,
+    rounds: int,
+    early_stopping_rounds: int,
+    threads: int,
+    random_state: int,
+) -> BoosterRegressor:
+    """An XGBoost estimator with these settings, not fitted."""
+    return BoosterRegressor(
+        settings={**family.fixed, **settings},
+        rounds=rounds,
+        early_stopping_rounds=early_stopping_rounds,
+        threads=threads,
+        random_state=random_state,
+    )
+
+
+def make_sklearn(family: ModelFamily, settings: Settings, *, random_state: int) -> Regressor:
+    """A scikit-learn estimator with these settings, not fitted.
+
+    Raises
+    ------
+    ValueError
+        If the family is not one of scikit-learn's.
+    """
+    if family.name == XGBOOST:
+        msg = f"{family.name} is not a scikit-learn family"
+        raise ValueError(msg)
+    module, _, class_name = family.name.rpartition(".")
+    estimator: type[BaseEstimator] = getattr(
+        importlib.import_module(f"sklearn.{module}"), class_name
+    )
+    regressor: Regressor = estimator(**family.complete(settings, random_state=random_state))
+    return regressor

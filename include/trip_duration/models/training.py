@@ -1,0 +1,70 @@
+"""The final fit: the best settings, on train and validation together, as one object."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+
+from trip_duration.models.catalogue import XGBOOST, ModelFamily, get_family
+from trip_duration.models.estimators import Regressor, make_booster, make_sklearn
+from trip_duration.models.evaluation import evaluate
+from trip_duration.models.search import MAXIMUM_ROUNDS, Metrics, SearchRequest, TuningResult
+from trip_duration.training_set.types import TrainingSet
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that takes raw trip columns and returns minutes.
+
+    Parameters
+    ----------
+    tuned
+        What the search found.
+    model
+        Encoder and estimator together.
+    seconds
+        How long the fit took.
+    test
+        Errors on the test months; None where there are none.
+    """
+
+    tuned: TuningResult
+    model: Pipeline
+    seconds: float
+    test: Metrics | None
+
+
+def train(tuned: TuningResult, training_set: TrainingSet, request: SearchRequest) -> TrainedModel:
+    """Fit the best settings on train and validation, and judge the result on the test months.
+
+    The number of boosting rounds is the one that tuning found: no row that the model learns from
+    decides when it stops.
+    """
+    family = get_family(tuned.family)
+    started = time.monotonic()
+    splits = training_set.layout_for(family.layout)
+    estimator = _estimator(family, tuned, request)
+    with warnings.catch_warnings():
+        # As in tuning: the number of iterations was chosen for what it is worth.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(splits.train_validation, training_set.train_validation_minutes)
+    seconds = time.monotonic() - started
+    model = Pipeline([("encode", splits.encoder), ("estimate", estimator)])
+    return TrainedModel(tuned, model, seconds, evaluate(model, training_set.test_trips))
+
+
+def _estimator(family: ModelFamily, tuned: TuningResult, request: SearchRequest) -> Regressor:
+    if family.name == XGBOOST:
+        return make_booster(
+            family,
+            tuned.best.settings,
+            rounds=tuned.best.rounds or MAXIMUM_ROUNDS,
+            early_stopping_rounds=request.early_stopping_rounds,
+            threads=request.threads,
+            random_state=request.random_state,
+        )
+    return make_sklearn(family, tuned.best.settings, random_state=request.random_state)

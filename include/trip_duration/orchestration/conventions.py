@@ -1,0 +1,54 @@
+"""What every DAG of the package has: an owner, tags, retries, an alert."""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from trip_duration.errors import TransientSourceError, TripDurationError
+from trip_duration.orchestration.notifications import failure_mail
+
+OWNER = "ml-team"
+
+#: The pool that holds one slot per processor core for fits; `make up` creates it.
+TRAINING_POOL = "training"
+
+START_DATE = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+
+
+class Tag(StrEnum):
+    """The tags that DAGs may have."""
+
+    TRIP_DURATION = "trip-duration"
+    DATA = "data"
+    TRAINING = "training"
+    SKLEARN = "sklearn"
+    XGBOOST = "xgboost"
+
+
+def retry_policy() -> ExceptionRetryPolicy:
+    """Retry what may pass, and fail at once on what the user has to change."""
+    return ExceptionRetryPolicy(
+        rules=[
+            RetryRule(TransientSourceError, RetryAction.RETRY),
+            RetryRule(
+                TripDurationError,
+                RetryAction.FAIL,
+                reason="The input has to change; trying again would fail in the same way.",
+            ),
+        ]
+    )
+
+
+def default_args() -> dict[str, Any]:
+    """Arguments of every task."""
+    return {
+        "owner": OWNER,
+        "retries": 2,
+        "retry_delay": dt.timedelta(seconds=30),
+        "retry_policy": retry_policy(),
+        "on_failure_callback": failure_mail(),
+    }

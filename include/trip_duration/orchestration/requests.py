@@ -1,0 +1,77 @@
+"""From a form's fields to the library's typed requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from trip_duration.settings import get_settings
+from trip_duration.trips.months import MonthSplit
+
+if TYPE_CHECKING:
+    from trip_duration.models.search import SearchRequest
+    from trip_duration.training_set.types import TrainingSetRequest
+
+#: The fields that decide what is in a training set.
+DATA_FIELDS = (
+    "source",
+    "service",
+    "train_months",
+    "validation_months",
+    "test_months",
+    "minimum_duration",
+    "maximum_duration",
+    "recipe",
+    "encoding",
+)
+
+
+def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
+    """The training set that a form asks for.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks a rule that the form cannot check, such as the order of the months.
+    """
+    from trip_duration.training_set.types import TrainingSetRequest
+    from trip_duration.trips.cleaning import CleaningRules
+    from trip_duration.trips.sample import SampleOptions
+
+    settings = get_settings()
+    return TrainingSetRequest(
+        source=params["source"],
+        service=params["service"],
+        split=MonthSplit.parse(
+            params["train_months"], params["validation_months"], params["test_months"]
+        ),
+        recipe=params["recipe"],
+        encoding=params["encoding"],
+        rules=CleaningRules(params["minimum_duration"], params["maximum_duration"]),
+        sample=SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed),
+    )
+
+
+def search_request(params: Mapping[str, Any]) -> SearchRequest:
+    """The search that a form asks for.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field is out of bounds.
+    """
+    from trip_duration.models.search import SearchRequest
+
+    return SearchRequest(
+        max_evaluations=params["max_evaluations"],
+        random_state=params["random_state"],
+        search_algorithm=params["search_algorithm"],
+        early_stopping_rounds=params["early_stopping_rounds"],
+        time_budget_seconds=params["time_budget_seconds"],
+        threads=get_settings().xgboost_threads,
+    )
+
+
+def preparation_conf(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a training form that `data_preparation` is triggered with."""
+    return {field: params[field] for field in DATA_FIELDS}

@@ -1,0 +1,215 @@
+"""The steps of the training DAGs: plain functions that the DAG files wrap as tasks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from trip_duration.orchestration.requests import (
+    preparation_conf,
+    search_request,
+    training_set_request,
+)
+from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
+
+    from trip_duration.models.search import TuningResult
+    from trip_duration.models.training import TrainedModel
+    from trip_duration.tracking.runs import Tracker
+    from trip_duration.training_set.products import TrainingSetProduct
+
+logger = logging.getLogger(__name__)
+
+
+def choose_models(params: Mapping[str, Any]) -> list[str]:
+    """Check the whole form, before any expensive work; list the families to train."""
+    from trip_duration.models.catalogue import get_family
+
+    search_request(params)
+    training_set_request(params)
+    return [get_family(name).name for name in params["models"]]
+
+
+def check_form(params: Mapping[str, Any]) -> None:
+    """Check the whole form, before any expensive work."""
+    search_request(params)
+    training_set_request(params)
+
+
+def missing_training_set(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `data_preparation` has to be asked for; None if a fresh training set is there."""
+    if _find_product(params, max_age_seconds=params["max_age_seconds"]):
+        logger.info("A training set of these months is there and fresh enough.")
+        return None
+    return preparation_conf(params)
+
+
+def get_training_set(params: Mapping[str, Any]) -> TrainingSetProduct:
+    """The finished training set that the form asks for."""
+    from trip_duration.errors import StoredObjectError
+
+    # The step before saw to its age.
+    product = _find_product(params, max_age_seconds=float("inf"))
+    if product is None:
+        raise StoredObjectError(
+            "The training set of this form",
+            "was not found after data_preparation",
+            "Look at the log of the latest run of data_preparation.",
+        )
+    return product
+
+
+def open_run(
+    product: TrainingSetProduct, params: Mapping[str, Any], dag_run: DagRunProtocol
+) -> str:
+    """Begin the run on the tracking server that holds everything of this DAG run."""
+    from trip_duration.tracking.runs import training_set_tags
+
+    training_set = product.load()
+    tracker = _tracker()
+    tags = {"pipeline": dag_run.dag_id, **training_set_tags(training_set)}
+    run_id = tracker.open_run(_identity(dag_run), f"{dag_run.dag_id} {dag_run.run_id}", tags)
+    tracker.log(run_id, params=params)
+    tracker.log_training_set(run_id, training_set)
+    logger.info("Tracked at %s", tracker.run_url(run_id))
+    return run_id
+
+
+def tune_family(
+    family: str,
+    product: TrainingSetProduct,
+    parent_run_id: str,
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+) -> TuningResult:
+    """Search the best settings of one family, tracking each trial."""
+    from trip_duration.models.tuning import tune
+    from trip_duration.models.progress import TrialProgress
+    from trip_duration.tracking.runs import training_set_tags
+    from trip_duration.tracking.trials import TrialLogger
+
+    training_set = product.load()
+    request = search_request(params)
+    tags = {"pipeline": dag_run.dag_id, "MODEL": family, **training_set_tags(training_set)}
+    tracker = _tracker()
+    run_id = tracker.open_run(_identity(dag_run, family), family, tags, parent_run_id=parent_run_id)
+    tracker.log_training_set(run_id, training_set)
+    progress = TrialProgress(family, request.max_evaluations)
+    with TrialLogger(tracker, run_id, tags) as log_trial:
+        tuned = tune(family, training_set, request, on_trial=progress.then(log_trial))
+    tracker.log(
+        run_id,
+        params=tuned.best.settings,
+        metrics={**tuned.validation.named("validation"), "tuning_seconds": tuned.seconds},
+    )
+    return tuned
+
+
+def train_family(
+    tuned: TuningResult, product: TrainingSetProduct, params: Mapping[str, Any]
+) -> TrainedModel:
+    """Fit the best settings on train and validation; judge the model on the test months."""
+    from trip_duration.models.training import train
+
+    return train(tuned, product.load(), search_request(params))
+
+
+def register_family(
+    trained: TrainedModel, product: TrainingSetProduct, dag_run: DagRunProtocol
+) -> dict[str, Any]:
+    """Log the model with its signature, register it, and end the family's run."""
+    from trip_duration.errors import StoredObjectError
+    from trip_duration.tracking.registry import register_model, registered_name
+    from trip_duration.tracking.runs import training_set_tags
+
+    training_set, tracker, tuned = product.load(), _tracker(), trained.tuned
+    run = tracker.find_run(_identity(dag_run, tuned.family))
+    if run is None:
+        raise StoredObjectError(
+            f"The run of {tuned.family}", "is gone from the tracking server", "Clear its tune task."
+        )
+    run_id = run.info.run_id
+    tags = {"MODEL": tuned.family, **training_set_tags(training_set)}
+    metrics = {"training_seconds": trained.seconds}
+    if trained.test:
+        metrics |= trained.test.named("test")
+    tracker.log(run_id, metrics=metrics)
+    registered = register_model(
+        tracker,
+        run_id,
+        trained.model,
+        name=registered_name(training_set.request.service),
+        example=training_set.example_trips,
+        tags=tags,
+    )
+    tracker.close_run(run_id)
+    return {
+        "family": tuned.family,
+        "validation_rmse": tuned.validation.rmse,
+        "validation_mae": tuned.validation.mae,
+        "test_rmse": trained.test.rmse if trained.test else None,
+        "test_mae": trained.test.mae if trained.test else None,
+        "evaluations": len(tuned.trials),
+        "seconds": round(tuned.seconds + trained.seconds, 3),
+        "settings": dict(tuned.best.settings),
+        "rounds": tuned.best.rounds,
+        "model_uri": registered.uri,
+        "run_id": run_id,
+    }
+
+
+def collect_results(
+    families: Iterable[dict[str, Any]], product: TrainingSetProduct, parent_run_id: str
+) -> dict[str, Any]:
+    """The results of all families, best first, for people and for REST."""
+    from trip_duration.training_set.summary import summarize
+
+    ranked = sorted(families, key=lambda result: result["validation_rmse"])
+    tracker = _tracker()
+    best = ranked[0]
+    tracker.log(
+        parent_run_id,
+        metrics={
+            f"best_{name}": best[name]
+            for name in ("validation_rmse", "test_rmse")
+            if best[name] is not None
+        },
+        tags={"best_model": best["family"]},
+    )
+    summary = summarize(product.load())
+    return {
+        **{name: summary[name] for name in ("data_source", "service", "recipe", "encoding")},
+        "rows": summary["rows"],
+        "training_set": summary["digest"],
+        "families": ranked,
+        "run_id": parent_run_id,
+        "run_url": tracker.run_url(parent_run_id),
+    }
+
+
+def close_run(parent_run_id: str, results: Mapping[str, Any] | None) -> None:
+    """End the DAG run's run on the tracking server; without results it has failed."""
+    _tracker().close_run(parent_run_id, "FINISHED" if results else "FAILED")
+
+
+def _tracker() -> Tracker:
+    from trip_duration.tracking.runs import Tracker
+
+    settings = get_settings()
+    return Tracker(settings.tracking_uri, settings.experiment)
+
+
+def _identity(dag_run: DagRunProtocol, *parts: str) -> str:
+    return "/".join((dag_run.dag_id, dag_run.run_id, *parts))
+
+
+def _find_product(
+    params: Mapping[str, Any], *, max_age_seconds: float
+) -> TrainingSetProduct | None:
+    from trip_duration.training_set.products import TrainingSetStore
+
+    store = TrainingSetStore(get_settings().storage_root)
+    return store.find(training_set_request(params).key, max_age_seconds=max_age_seconds)

@@ -1,0 +1,74 @@
+"""How the training DAGs hang together: what both do before, for and after their models."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import TriggerRule, XComArg, chain, task, task_group
+
+from trip_duration.orchestration import training
+from trip_duration.orchestration.conventions import TRAINING_POOL
+
+_FAMILY = "{{ task.op_kwargs['family'] }}"
+_TUNED_FAMILY = "{{ task.op_kwargs['tuned'].family }}"
+_TRAINED_FAMILY = "{{ task.op_kwargs['trained'].tuned.family }}"
+
+
+def training_set(checked: XComArg) -> XComArg:
+    """A finished training set: the fresh one that is there, or a new one."""
+    missing = task.short_circuit(
+        training.missing_training_set, ignore_downstream_trigger_rules=False
+    )()
+    prepare = TriggerDagRunOperator(
+        task_id="data_preparation",
+        trigger_dag_id="data_preparation",
+        conf=missing,
+        # Two runs may be asked for in the same moment, and a logical date belongs to one only.
+        logical_date=None,
+        wait_for_completion=True,
+        deferrable=True,
+        poke_interval=10,
+        execution_timeout=dt.timedelta(hours=6),
+    )
+    found = task(training.get_training_set, trigger_rule=TriggerRule.NONE_FAILED)()
+    chain(checked, missing, prepare, found)
+    return found
+
+
+def tracked_run(product: XComArg) -> XComArg:
+    """The run on the tracking server that this DAG run writes to."""
+    return task(training.open_run)(product)
+
+
+@task_group
+def model(family: Any, product: Any, parent_run_id: Any, slots: int = 1) -> XComArg:  # noqa: ANN401 - a name, or a placeholder when mapped
+    """Tune, train, evaluate and register one family."""
+    tuned = task(
+        training.tune_family,
+        task_id="tune",
+        pool=TRAINING_POOL,
+        pool_slots=slots,
+        map_index_template=_FAMILY,
+    )(family=family, product=product, parent_run_id=parent_run_id)
+    trained = task(
+        training.train_family,
+        task_id="train",
+        pool=TRAINING_POOL,
+        pool_slots=slots,
+        map_index_template=_TUNED_FAMILY,
+    )(tuned=tuned, product=product)
+    return task(training.register_family, task_id="register", map_index_template=_TRAINED_FAMILY)(
+        trained=trained, product=product
+    )
+
+
+def results(families: Any, product: XComArg, run: XComArg) -> XComArg:  # noqa: ANN401 - a list, or the results of a mapped group
+    """The results of all families; ends the tracked run, whatever became of it."""
+    collected = task(training.collect_results, task_id="results")(
+        families=families, product=product, parent_run_id=run
+    )
+    closed = task(training.close_run)(parent_run_id=run, results=collected)
+    closed.as_teardown(setups=run)
+    return collected

@@ -1,0 +1,125 @@
+"""Every knob of the package, in one typed place.
+
+Each setting is read from the environment variable ``TRIP_DURATION_<NAME>``; its default is the
+one most users want. The trigger forms take their defaults from here.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "TRIP_DURATION_"
+
+
+class Settings(BaseSettings):
+    """The package's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, frozen=True, populate_by_name=True, extra="ignore"
+    )
+
+    storage_root: str = Field(
+        default_factory=lambda: (Path.cwd() / ".state" / "storage").as_uri(),
+        title="Storage root",
+        description="Where downloads, XCom objects and data products are kept: file:// or s3://.",
+    )
+    tracking_uri: str = Field(
+        default="http://127.0.0.1:5000",
+        validation_alias=AliasChoices("TRIP_DURATION_TRACKING_URI", "MLFLOW_TRACKING_URI"),
+        title="Tracking server",
+        description="Address of the MLflow server that keeps runs and models.",
+    )
+    experiment: str = Field(
+        default="trip-duration",
+        title="Experiment",
+        description="Name of the MLflow experiment that runs are logged to.",
+    )
+    source: str = Field(
+        default="sample",
+        title="Source of the months",
+        description="sample (generated trips, always labelled so), tlc (TLC's own site), "
+        "a folder, or the https:// address of a folder.",
+    )
+    service: str = Field(
+        default="green", title="Service", description="Whose trips: green, yellow or fhvhv."
+    )
+    train_months: str = Field(
+        default="2024-01", title="Train months", description="Months to learn from, as YYYY-MM."
+    )
+    validation_months: str = Field(
+        default="2024-02",
+        title="Validation months",
+        description="Months to tune on; they follow the train months.",
+    )
+    test_months: str = Field(
+        default="2024-03",
+        title="Test months",
+        description="Months that tuning never sees; they follow the validation months.",
+    )
+    minimum_duration: float = Field(
+        default=1.0, ge=0, title="Shortest trip", description="Minutes; shorter trips are left out."
+    )
+    maximum_duration: float = Field(
+        default=60.0, gt=0, title="Longest trip", description="Minutes; longer trips are left out."
+    )
+    sample_trips_per_month: int = Field(
+        default=20_000,
+        ge=100,
+        title="Sample trips per month",
+        description="Size of a generated month, when the source is `sample`.",
+    )
+    sample_seed: int = Field(
+        default=42,
+        ge=0,
+        title="Sample seed",
+        description="Seed of the generated months, when the source is `sample`.",
+    )
+    request_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        title="Request timeout",
+        description="Seconds to wait for the source of the months to answer.",
+    )
+    max_age_seconds: int = Field(
+        default=86_400,
+        ge=0,
+        title="Age of a training set",
+        description="Seconds for which a finished training set is used again; 0 always rebuilds.",
+    )
+    max_evaluations: int = Field(
+        default=50,
+        ge=1,
+        title="Evaluations",
+        description="Trials per model family.",
+    )
+    xgboost_threads: int = Field(
+        default=2,
+        ge=1,
+        title="XGBoost threads",
+        description="Processor threads of one XGBoost fit; it takes as many slots of the pool "
+        "`training`.",
+    )
+    xcom_inline_bytes: int = Field(
+        default=4_096,
+        ge=0,
+        title="Inline XCom size",
+        description="Plain JSON results up to this many bytes stay in Airflow's database.",
+    )
+    mail_to: str = Field(
+        default="ml-team@example.com",
+        title="Mail to",
+        description="Who is told of failures: addresses separated by commas.",
+    )
+    mail_from: str = Field(
+        default="airflow@example.com", title="Mail from", description="Sender of the mails."
+    )
+
+
+@functools.cache
+def get_settings() -> Settings:
+    """The settings of this process, read once from the environment."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""Tracking: runs, trials, datasets and models on an MLflow server."""

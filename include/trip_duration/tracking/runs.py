@@ -1,0 +1,161 @@
+"""Runs on the MLflow server: one per DAG run, a child per model family.
+
+A run is found again by its identity, so that a retried task continues the run that it began.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Literal
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+
+from trip_duration.training_set.types import TrainingSet
+
+#: Tag that names what a run is about, for good: ``<dag>/<dag run>/<family>``.
+IDENTITY_TAG = "trip_duration.identity"
+
+RunStatus = Literal["FINISHED", "FAILED"]
+
+
+class Tracker:
+    """One experiment on a tracking server.
+
+    Parameters
+    ----------
+    tracking_uri
+        Address of the server.
+    experiment
+        Name of the experiment; it is made when there is none.
+    """
+
+    def __init__(self, tracking_uri: str, experiment: str) -> None:
+        self.client = MlflowClient(tracking_uri)
+        self.tracking_uri = tracking_uri
+        self.experiment_id = self._experiment_id(experiment)
+
+    def open_run(
+        self,
+        identity: str,
+        name: str,
+        tags: Mapping[str, str],
+        *,
+        parent_run_id: str | None = None,
+    ) -> str:
+        """Begin the run *identity*, or go on with it if it was begun before.
+
+        Returns
+        -------
+        str
+            The run's id.
+        """
+        run = self.find_run(identity)
+        if run is None:
+            parent = {MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}
+            run = self.client.create_run(
+                self.experiment_id,
+                run_name=name,
+                tags={**tags, **parent, IDENTITY_TAG: identity, MLFLOW_RUN_NAME: name},
+            )
+        elif run.info.status != "RUNNING":
+            self.client.update_run(run.info.run_id, status="RUNNING")
+        run_id: str = run.info.run_id
+        return run_id
+
+    def find_run(self, identity: str) -> Run | None:
+        """The run with this identity, if there is one."""
+        found = self.client.search_runs(
+            [self.experiment_id],
+            filter_string=f"tags.`{IDENTITY_TAG}` = '{identity}'",
+            max_results=1,
+        )
+        return found[0] if found else None
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log parameters, metrics and tags in one request."""
+        now = int(time.time() * 1_000)
+        self.client.log_batch(
+            run_id,
+            params=[Param(key, str(value)) for key, value in (params or {}).items()],
+            metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()],
+            tags=[RunTag(key, value) for key, value in (tags or {}).items()],
+        )
+
+    def log_training_set(self, run_id: str, training_set: TrainingSet) -> None:
+        """Log the training set as the run's dataset inputs, one for each file that went in."""
+        self.client.log_inputs(run_id, datasets=dataset_inputs(training_set))
+
+    def close_run(self, run_id: str, status: RunStatus = "FINISHED") -> None:
+        """End a run."""
+        self.client.set_terminated(run_id, status)
+
+    def run_url(self, run_id: str) -> str:
+        """Where a person sees the run."""
+        return f"{self.tracking_uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
+
+    def _experiment_id(self, name: str) -> str:
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is not None:
+            found: str = experiment.experiment_id
+            return found
+        return self._create_experiment(name)
+
+    def _create_experiment(self, name: str) -> str:
+        try:
+            created: str = self.client.create_experiment(name)
+        except MlflowException as error:
+            # Two tasks may find it missing at the same moment: the other one made it.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return self._experiment_id(name)
+        return created
+
+
+def training_set_tags(training_set: TrainingSet) -> dict[str, str]:
+    """Tags that lead from a run back to its data."""
+    request = training_set.request
+    return {
+        "data_source": training_set.data_source,
+        "service": request.service,
+        "recipe": request.recipe,
+        "encoding": request.encoding,
+        "training_set": training_set.digest,
+        "TRAIN_DATA": ",".join(map(str, request.split.train)),
+        "VAL_DATA": ",".join(map(str, request.split.validation)),
+        "TEST_DATA": ",".join(map(str, request.split.test)),
+    }
+
+
+def dataset_inputs(training_set: TrainingSet) -> list[DatasetInput]:
+    """The files that went into a training set, as MLflow's dataset inputs."""
+    split = training_set.request.split
+    contexts = {
+        **{str(month): "training" for month in split.train},
+        **{str(month): "validation" for month in split.validation},
+        **{str(month): "test" for month in split.test},
+    }
+    return [
+        DatasetInput(
+            Dataset(
+                name=f"{month.service}_{month.month}",
+                # MLflow holds 36 characters of a digest; the tags hold it whole.
+                digest=month.digest[:36],
+                source_type=month.data_source,
+                source=month.url,
+            ),
+            tags=[InputTag("mlflow.data.context", contexts[month.month])],
+        )
+        for month in training_set.months
+    ]
+

@@ -1,0 +1,105 @@
+"""Trials as runs, written beside the search so that the search does not wait for them."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from mlflow.entities import Metric, Param
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from trip_duration.models.search import Trial
+from trip_duration.tracking.runs import Tracker
+
+_NUMBER_TAG = "trial"
+
+
+class TrialLogger:
+    """Logs each trial as a child of a family's run: three requests, on a thread of its own.
+
+    Trials that the run already holds from an earlier attempt are not logged again.
+
+    Parameters
+    ----------
+    tracker
+        Where to log.
+    family_run_id
+        The run of the family.
+    tags
+        Tags of every trial.
+    """
+
+    def __init__(self, tracker: Tracker, family_run_id: str, tags: dict[str, str]) -> None:
+        self.tracker = tracker
+        self.family_run_id = family_run_id
+        self.tags = tags
+        self._logged = self._numbers_logged()
+        self._pending: list[Future[None]] = []
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trial-logger")
+
+    def __enter__(self) -> Self:
+        """Begin to log."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait until everything is logged; an error of the server surfaces here."""
+        self._executor.shutdown(wait=True)
+        if error is None:
+            for pending in self._pending:
+                pending.result()
+
+    def __call__(self, trial: Trial) -> None:
+        """Log *trial* soon."""
+        if trial.number not in self._logged:
+            self._pending.append(self._executor.submit(self._log, trial))
+
+    def _log(self, trial: Trial) -> None:
+        client = self.tracker.client
+        started = int(trial.started * 1_000)
+        ended = started + int(trial.seconds * 1_000)
+        run = client.create_run(
+            self.tracker.experiment_id,
+            start_time=started,
+            run_name=f"trial {trial.number}",
+            tags={
+                **self.tags,
+                MLFLOW_PARENT_RUN_ID: self.family_run_id,
+                _NUMBER_TAG: str(trial.number),
+                **({"error": trial.error} if trial.error else {}),
+            },
+        )
+        client.log_batch(
+            run.info.run_id,
+            params=[Param(name, str(value)) for name, value in trial.settings.items()],
+            metrics=_metrics(trial, ended),
+        )
+        status = "FINISHED" if trial.metrics else "FAILED"
+        client.set_terminated(run.info.run_id, status, ended)
+
+    def _numbers_logged(self) -> set[int]:
+        runs = self.tracker.client.search_runs(
+            [self.tracker.experiment_id],
+            filter_string=f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.family_run_id}'",
+            max_results=5_000,
+        )
+        ended = [run for run in runs if run.info.status != "RUNNING"]
+        return {int(run.data.tags[_NUMBER_TAG]) for run in ended if _NUMBER_TAG in run.data.tags}
+
+
+def _metrics(trial: Trial, timestamp: int) -> list[Metric]:
+    final = trial.metrics.named("validation") if trial.metrics else {}
+    final["fit_seconds"] = trial.seconds
+    if trial.rounds is not None:
+        final["rounds"] = trial.rounds
+    metrics = [Metric(name, value, timestamp, 0) for name, value in final.items()]
+    curve = [
+        Metric("validation_rmse_by_round", value, timestamp, step)
+        for step, value in enumerate(trial.curve)
+    ]
+    return metrics + curve

@@ -1,0 +1,71 @@
+"""Numbers read off the raw columns, shared by the encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trip_duration.errors import ContractError
+from trip_duration.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
+
+HOURS_PER_DAY = 24
+DAYS_PER_WEEK = 7
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def require_columns(trips: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Refuse trips that lack a column.
+
+    Raises
+    ------
+    ContractError
+        If a column is missing.
+    """
+    missing = [column for column in columns if column not in trips.columns]
+    if missing:
+        raise ContractError(
+            f"Trips with the columns {list(trips.columns)}",
+            f"lack {', '.join(missing)}",
+            f"Give every raw column of the recipe: {', '.join(columns)}.",
+        )
+
+
+def zones(trips: pd.DataFrame) -> tuple[IntArray, IntArray]:
+    """Pick-up and drop-off zone ids, each of shape (trips,)."""
+    return (
+        trips[PICKUP_ZONE].to_numpy(dtype=np.int64),
+        trips[DROPOFF_ZONE].to_numpy(dtype=np.int64),
+    )
+
+
+def distance(trips: pd.DataFrame, clip_distance: float | None) -> FloatArray:
+    """Distance in miles, shape (trips,), no longer than *clip_distance* where that is given."""
+    miles = trips[DISTANCE].to_numpy(dtype=np.float64)
+    return miles if clip_distance is None else np.minimum(miles, clip_distance)
+
+
+def hour_of_day(trips: pd.DataFrame) -> FloatArray:
+    """Pick-up time as hours since midnight with minutes as a fraction, shape (trips,)."""
+    seconds_per_day = HOURS_PER_DAY * 3_600
+    return (_pickup_seconds(trips) % seconds_per_day) / 3_600
+
+
+def weekday(trips: pd.DataFrame) -> IntArray:
+    """Day of the week of the pick-up, Monday = 0, shape (trips,)."""
+    days_since_epoch = _pickup_seconds(trips) // (HOURS_PER_DAY * 3_600)
+    thursday = 3  # 1970-01-01 was one.
+    return (days_since_epoch + thursday) % DAYS_PER_WEEK
+
+
+def attribute(trips: pd.DataFrame, column: str) -> FloatArray:
+    """A small whole number known at the start; 0, which no trip means, where it is missing."""
+    return np.nan_to_num(trips[column].to_numpy(dtype=np.float64), nan=0.0)
+
+
+def _pickup_seconds(trips: pd.DataFrame) -> IntArray:
+    return trips[PICKUP_TIME].to_numpy().astype("datetime64[s]").astype(np.int64)

@@ -1,0 +1,32 @@
+"""What a person or a program wants to know of a training set, as plain JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trip_duration.training_set.types import TrainingSet
+
+
+def summarize(training_set: TrainingSet) -> dict[str, Any]:
+    """Describe a training set.
+
+    Returns
+    -------
+    dict
+        Rows of each split, columns of each layout (and, as ``columns``, of the sparse one, which
+        every encoding has), digest, data source and recipe.
+    """
+    request = training_set.request
+    layouts = {layout: training_set.columns(layout) for layout in training_set.layouts}
+    return {
+        "data_source": training_set.data_source,
+        "service": request.service,
+        "recipe": request.recipe,
+        "encoding": request.encoding,
+        "rows": training_set.rows,
+        "columns": layouts["sparse"],
+        "layouts": layouts,
+        "strays": training_set.strays,
+        "digest": training_set.digest,
+        "months": {month.month: month.digest for month in training_set.months},
+    }

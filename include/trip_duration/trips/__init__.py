@@ -1,0 +1,1 @@
+"""Trips: where months come from, what they must contain, and how they become clean."""

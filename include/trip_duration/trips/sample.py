@@ -1,0 +1,172 @@
+"""Sample months: generated trips in TLC's schema, for runs without a network and for tests.
+
+They are made up, and say so: the files' metadata and every run that uses them carry the label
+``sample``. The same options give the same file, to the byte.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from os import PathLike
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from trip_duration.errors import require_within
+from trip_duration.trips.months import Month
+from trip_duration.trips.services import Service
+
+#: Raised whenever the same options would give other trips.
+GENERATOR_VERSION = 1
+
+_LABEL_KEY = b"data_source"
+_LABEL = b"sample"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the world differs from the usual one.
+
+    Parameters
+    ----------
+    distance_factor, speed_factor
+        Multiply every distance, and every speed.
+    zone_shift
+        Share of pick-ups that move to zones which are otherwise quiet.
+    rush_hour_shift
+        Hours by which the day's demand moves.
+    new_zone
+        A zone where five in a hundred trips begin from now on.
+    """
+
+    distance_factor: float = 1.0
+    speed_factor: float = 1.0
+    zone_shift: float = 0.0
+    rush_hour_shift: int = 0
+    new_zone: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        for name in ("distance_factor", "speed_factor"):
+            require_within(name, getattr(self, name), above=0.0)
+        require_within("zone_shift", self.zone_shift, least=0.0, most=1.0)
+        if self.new_zone is not None:
+            require_within("new_zone", self.new_zone, least=1, most=263)
+
+
+@dataclass(frozen=True)
+class Dirt:
+    """What is wrong with the file: each a share of its rows.
+
+    Parameters
+    ----------
+    null_share
+        Rows without a distance.
+    stray_share
+        Rows picked up in another year.
+    negative_duration_share, long_duration_share
+        Rows that end before they begin, and rows that last for days.
+    absurd_distance_share
+        Rows of a hundred thousand miles and more.
+    duplicate_share
+        Rows that are there twice.
+    """
+
+    null_share: float = 0.0
+    stray_share: float = 0.0
+    negative_duration_share: float = 0.0
+    long_duration_share: float = 0.0
+    absurd_distance_share: float = 0.0
+    duplicate_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        for field in dataclasses.fields(self):
+            require_within(field.name, getattr(self, field.name), least=0.0, most=1.0)
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What to generate.
+
+    Parameters
+    ----------
+    trips
+        Trips in each month.
+    seed
+        Seed of everything random.
+    drift, dirt
+        How the month differs from a usual and clean one.
+    """
+
+    trips: int = 20_000
+    seed: int = 42
+    drift: Drift = Drift()
+    dirt: Dirt = Dirt()
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        require_within("trips", self.trips, least=1)
+        require_within("seed", self.seed, least=0)
+
+    @property
+    def label(self) -> str:
+        """A name for files made with these options, which no other options share."""
+        label = f"trips={self.trips},seed={self.seed}"
+        if (self.drift, self.dirt) == (Drift(), Dirt()):
+            return label
+        return f"{label},options={hashlib.sha256(self.to_json().encode()).hexdigest()[:12]}"
+
+    def to_json(self) -> str:
+        """The options as a JSON object."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+def generate_month(service: Service, month: Month, options: SampleOptions) -> pa.Table:
+    """Generate one month, in the columns and types that TLC publishes for the service.
+
+    Zones and the traffic between them depend on the seed and the service only, so that successive
+    months resemble each other as real ones do.
+    """
+    import numpy as np
+
+    from trip_duration.trips.sample_city import City
+    from trip_duration.trips.sample_columns import published_columns, soil
+
+    kind = zlib.crc32(service.name.encode())
+    city = City(service.name, np.random.default_rng([options.seed, kind]))
+    random = np.random.default_rng([options.seed, kind, month.year, month.number])
+    trips = soil(city.travel(month, options.trips, options.drift, random), options.dirt, random)
+    metadata = {
+        _LABEL_KEY: _LABEL,
+        b"sample_options": options.to_json().encode(),
+        b"sample_generator_version": str(GENERATOR_VERSION).encode(),
+    }
+    return published_columns(service, trips, random).replace_schema_metadata(metadata)
+
+
+def write_month(
+    path: str | PathLike[str] | UPath, service: Service, month: Month, options: SampleOptions
+) -> None:
+    """Generate one month into a Parquet file, which appears whole or not at all."""
+    target = UPath(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.parent / f"{target.name}.partial"
+    with partial.open("wb") as file:
+        pq.write_table(generate_month(service, month, options), file)
+    partial.rename(target)
+
+
+def is_sample(path: str | PathLike[str] | UPath) -> bool:
+    """Whether a Parquet file says of itself that it is generated; False for any other file."""
+    try:
+        with UPath(path).open("rb") as file:
+            metadata = pq.read_schema(file).metadata or {}
+    except pa.ArrowInvalid:
+        return False
+    return bool(metadata.get(_LABEL_KEY) == _LABEL)

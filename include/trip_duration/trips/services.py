@@ -1,0 +1,105 @@
+"""The services whose trips TLC publishes, one small specification each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from trip_duration.errors import InvalidInputError
+
+#: The names that every service's columns get, so that nothing downstream knows the service.
+PICKUP_TIME = "pickup_datetime"
+DROPOFF_TIME = "dropoff_datetime"
+PICKUP_ZONE = "PULocationID"
+DROPOFF_ZONE = "DOLocationID"
+DISTANCE = "trip_distance"
+PASSENGERS = "passenger_count"
+VENDOR = "VendorID"
+TRIP_TYPE = "trip_type"
+#: The target, in minutes.
+DURATION = "duration"
+
+
+@dataclass(frozen=True)
+class Service:
+    """How one service names the columns that we use.
+
+    Parameters
+    ----------
+    name
+        As in the published file names: ``{name}_tripdata_2024-01.parquet``.
+    title
+        As a person calls it.
+    columns
+        Our column name to the published one. A column that is absent here is not published for
+        this service and reads as missing.
+    """
+
+    name: str
+    title: str
+    columns: Mapping[str, str]
+
+    def published_name(self, column: str) -> str | None:
+        """The published name of one of our columns, or None if this service has no such column."""
+        return self.columns.get(column)
+
+
+def _service(name: str, title: str, **columns: str) -> Service:
+    return Service(name, title, MappingProxyType(columns))
+
+
+SERVICES: Mapping[str, Service] = MappingProxyType(
+    {
+        service.name: service
+        for service in (
+            _service(
+                "green",
+                "Green taxis (boroughs outside the Manhattan core)",
+                pickup_datetime="lpep_pickup_datetime",
+                dropoff_datetime="lpep_dropoff_datetime",
+                PULocationID="PULocationID",
+                DOLocationID="DOLocationID",
+                trip_distance="trip_distance",
+                passenger_count="passenger_count",
+                VendorID="VendorID",
+                trip_type="trip_type",
+            ),
+            _service(
+                "yellow",
+                "Yellow taxis (all of the city)",
+                pickup_datetime="tpep_pickup_datetime",
+                dropoff_datetime="tpep_dropoff_datetime",
+                PULocationID="PULocationID",
+                DOLocationID="DOLocationID",
+                trip_distance="trip_distance",
+                passenger_count="passenger_count",
+                VendorID="VendorID",
+            ),
+            _service(
+                "fhvhv",
+                "High-volume for-hire vehicles (Uber, Lyft)",
+                pickup_datetime="pickup_datetime",
+                dropoff_datetime="dropoff_datetime",
+                PULocationID="PULocationID",
+                DOLocationID="DOLocationID",
+                trip_distance="trip_miles",
+            ),
+        )
+    }
+)
+
+
+def get_service(name: str) -> Service:
+    """Find a service by its name.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such service.
+    """
+    if name not in SERVICES:
+        raise InvalidInputError(
+            f"Service {name!r}", "is unknown", f"Choose one of: {', '.join(SERVICES)}."
+        )
+    return SERVICES[name]

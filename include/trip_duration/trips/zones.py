@@ -1,0 +1,32 @@
+"""The taxi zones: number, borough, name and centroid.
+
+``zones.csv`` is derived from TLC's zone look-up table and zone shapes
+(https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page). A centroid is that of the zone's
+largest polygon. Zones 57, 104 and 105 have no shape of their own there (56 and 103 stand for
+them), 264 and 265 mean "unknown" and "outside".
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+
+import pandas as pd
+
+
+@functools.cache
+def _read() -> pd.DataFrame:
+    with resources.files("trip_duration.trips").joinpath("zones.csv").open() as file:
+        # "N/A" is the borough of zone 265, not a missing value.
+        zones = pd.read_csv(file, keep_default_na=False, na_values={"latitude": "", "longitude": ""})
+    return zones.set_index("LocationID")
+
+
+def zones() -> pd.DataFrame:
+    """All 265 zones, indexed by ``LocationID``, with borough, zone, latitude, longitude (degrees)."""
+    return _read().copy()
+
+
+def mapped_zones() -> pd.DataFrame:
+    """The zones that have a place on the map."""
+    return zones().dropna(subset=["latitude", "longitude"])

@@ -1,0 +1,62 @@
+"""Fixtures that tests of several parts share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trip_duration.settings import get_settings
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.recipes import Encoding
+from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
+from trip_duration.trips.months import MonthSplit
+from trip_duration.trips.sample import SampleOptions
+
+#: Environment variable with the folder of published TLC files; without it their tests are skipped.
+TLC_FOLDER = "TRIP_DURATION_TLC_FOLDER"
+
+SMALL_SAMPLE = SampleOptions(trips=1_500, seed=7)
+
+
+@pytest.fixture(scope="session")
+def tlc_folder() -> str:
+    """The folder of published TLC files."""
+    folder = os.environ.get(TLC_FOLDER)
+    if not folder:
+        pytest.skip(f"needs published TLC files: set {TLC_FOLDER}")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings() -> Iterator[None]:
+    """Settings are read anew in every test, so that one test's environment is not the next's."""
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def sample_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage root that keeps the generated months of the session."""
+    return tmp_path_factory.mktemp("storage")
+
+
+def sample_request(recipe: str = "rich", encoding: Encoding = "native") -> TrainingSetRequest:
+    """A request for three small generated months."""
+    return TrainingSetRequest(
+        source="sample",
+        service="green",
+        split=MonthSplit.parse("2024-01", "2024-02", "2024-03"),
+        recipe=recipe,
+        encoding=encoding,
+        sample=SMALL_SAMPLE,
+    )
+
+
+@pytest.fixture(scope="session")
+def sample_training_set(sample_root: Path) -> TrainingSet:
+    """A small training set: recipe `rich`, encoding `native`."""
+    return build_training_set(sample_request(), storage_root=str(sample_root))

@@ -109,6 +109,24 @@ class Settings(BaseSettings):
         title="Inline XCom size",
         description="Plain JSON results up to this many bytes stay in Airflow's database.",
     )
+    state: Path = Field(
+        default_factory=lambda: Path.cwd() / ".state",
+        title="State folder",
+        description="Where the local stack keeps everything: databases, logs, models, mails.",
+    )
+    airflow_port: int = Field(
+        default=8080, ge=1, le=65_535, title="Airflow port", description="Of the local Airflow UI."
+    )
+    mlflow_port: int = Field(
+        default=5000, ge=1, le=65_535, title="MLflow port", description="Of the local MLflow UI."
+    )
+    mail_port: int = Field(
+        default=1025,
+        ge=1,
+        le=65_535,
+        title="Mail port",
+        description="Of the local mail sink, which keeps mails in the state folder.",
+    )
     mail_to: str = Field(
         default="ml-team@example.com",
         title="Mail to",

@@ -1,0 +1,250 @@
+"""Commands of the local stack; the Makefile calls them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from dotenv import load_dotenv
+from rich.console import Console
+from rich.table import Table
+
+from trip_duration.errors import TripDurationError
+from trip_duration.local import preflight
+from trip_duration.local.airflow_api import AirflowApi
+from trip_duration.local.demo import Demo, DemoRequest
+from trip_duration.local.env_example import env_example
+from trip_duration.local.health import wait_until_healthy
+from trip_duration.local.preflight import LocalStackError
+from trip_duration.local.stack import ADMIN, LocalStack
+from trip_duration.local.supervision import Supervision
+from trip_duration.settings import get_settings
+
+BAD_INPUT = 2
+FAILED = 1
+NOT_RUNNING = 3
+
+_PROJECT = Path(__file__).resolve().parents[3]
+
+app = App(name="python -m trip_duration.local", help=__doc__)
+console = Console(soft_wrap=True)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the demo runs with; what is left out is left to the forms' defaults.
+
+    Parameters
+    ----------
+    source
+        sample, tlc, a folder, or an https:// address.
+    service
+        green, yellow or fhvhv.
+    train, validation, test
+        Months, separated by commas.
+    recipe
+        pair_distance, rich or booking.
+    encoding
+        one_hot or native.
+    evaluations
+        Trials per family.
+    models
+        scikit-learn families, separated by commas.
+    """
+
+    source: str | None = None
+    service: str | None = None
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    recipe: str | None = None
+    encoding: str | None = None
+    evaluations: int = 3
+    models: str | None = None
+
+    def request(self) -> DemoRequest:
+        """As the DAGs' forms take it."""
+        return DemoRequest(
+            source=self._source(),
+            service=self.service,
+            train_months=_words(self.train),
+            validation_months=_words(self.validation),
+            test_months=_words(self.test),
+            recipe=self.recipe,
+            encoding=self.encoding,
+            max_evaluations=self.evaluations,
+            models=_words(self.models),
+        )
+
+    def _source(self) -> str | None:
+        # Tasks run elsewhere: a folder is named from the root.
+        if self.source in {None, "sample", "tlc"} or "://" in str(self.source):
+            return self.source
+        return str(Path(str(self.source)).resolve())
+
+
+_DEMO = DemoOptions()
+
+
+def main() -> None:
+    """Run a command; what goes wrong ends it with one message, no traceback."""
+    load_dotenv(_PROJECT / ".env")
+    try:
+        sys.exit(app(exit_on_error=False, print_error=False, result_action="return_value") or 0)
+    except LocalStackError as error:
+        _fail(error, FAILED)
+    except (TripDurationError, CycloptsError) as error:
+        _fail(error, BAD_INPUT)
+
+
+@app.command
+def up() -> None:
+    """Start everything and wait until it answers."""
+    stack = _stack()
+    _ensure_up(stack)
+    _print_addresses(stack)
+
+
+@app.command
+def down() -> None:
+    """Stop every process that was started, also after a crash."""
+    for command in Supervision(_stack()).stop():
+        console.print(f"  stopped what was left behind: {command}")
+    console.print("Everything is stopped.")
+
+
+@app.command
+def status() -> int:
+    """Show how each process is; exit code 3 unless all run."""
+    stack = _stack()
+    processes = Supervision(stack).status()
+    if not processes:
+        console.print("Nothing runs. Start it with `make up`.")
+        return NOT_RUNNING
+    table = Table("process", "state", "details")
+    for process in processes:
+        table.add_row(process.name, process.state, process.description)
+    console.print(table)
+    _print_addresses(stack)
+    return 0 if all(process.state == "RUNNING" for process in processes) else NOT_RUNNING
+
+
+@app.command
+def logs(*, lines: int = 20, follow: Annotated[bool, Parameter(negative="--no-follow")] = True) -> int:
+    """Show the logs of all processes.
+
+    Parameters
+    ----------
+    lines
+        Of each log.
+    follow
+        Go on until interrupted.
+    """
+    files = sorted(_stack().logs.glob("*.log"))
+    if not files:
+        console.print("There are no logs yet. Start everything with `make up`.")
+        return NOT_RUNNING
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, files)]
+    try:
+        return subprocess.run(command, check=False).returncode  # noqa: S603 - our own command
+    except KeyboardInterrupt:
+        return 0
+
+
+@app.command
+def demo(options: DemoOptions = _DEMO) -> None:
+    """Run the main job: prepare months, tune and train all families, show the results."""
+    stack = _stack()
+    request = options.request()
+    _ensure_up(stack)
+    Demo(_api(stack), console).run(request)
+    _print_addresses(stack)
+
+
+@app.command
+def clean() -> None:
+    """Stop everything and remove the state folder."""
+    stack = _stack()
+    Supervision(stack).stop()
+    shutil.rmtree(stack.state, ignore_errors=True)
+    console.print(f"Removed {stack.state}.")
+
+
+@app.command(name="env-example")
+def print_env_example() -> None:
+    """Print every setting with its default, as in .env.example."""
+    sys.stdout.write(env_example())
+
+
+def _stack() -> LocalStack:
+    return LocalStack(_PROJECT, get_settings())
+
+
+def _ensure_up(stack: LocalStack) -> None:
+    supervision = Supervision(stack)
+    if not supervision.running:
+        # What a crash left behind would hold the ports.
+        supervision.stop()
+        preflight.check(stack)
+        console.print(f"Starting Airflow, MLflow and a mail sink (state in {stack.state})")
+        _migrate(stack)
+        supervision.start()
+    try:
+        wait_until_healthy(stack, supervision, console)
+    except LocalStackError:
+        supervision.stop()
+        raise
+    _api(stack).set_pool("training", os.cpu_count() or 1, "Processor cores for fitting models")
+
+
+def _migrate(stack: LocalStack) -> None:
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        env=stack.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LocalStackError(
+            "Airflow's database",
+            f"could not be made:\n{done.stderr[-2_000:]}\n",
+            "Remove the state folder with `make clean` and start again.",
+        )
+
+
+def _api(stack: LocalStack) -> AirflowApi:
+    if stack.password is None:
+        raise LocalStackError(
+            "The Airflow login", "has no password yet", "Wait a moment and try again."
+        )
+    return AirflowApi(stack.airflow_url, ADMIN, stack.password)
+
+
+def _print_addresses(stack: LocalStack) -> None:
+    console.print(f"Airflow  {stack.airflow_url}  (login {ADMIN} / {stack.password})")
+    console.print(f"MLflow   {stack.mlflow_url}")
+    console.print(f"Mails    {stack.mails}")
+    console.print("Stop it all with `make down`.")
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _fail(error: Exception, code: int) -> None:
+    Console(stderr=True, soft_wrap=True).print(
+        f"[bold red]Error:[/] {str(error).replace('[', chr(92) + '[')}", highlight=False
+    )
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""What the local stack consists of: folders, ports, processes and their environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import sys
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+from trip_duration.settings import ENVIRONMENT_PREFIX, Settings
+
+HOST = "127.0.0.1"
+ADMIN = "admin"
+
+#: Marks every process of a stack, so that `down` finds them all, also after a crash.
+MARKER = f"{ENVIRONMENT_PREFIX}STACK"
+
+#: Tasks that may run at the same time; fits are limited further by the pool `training`.
+PARALLELISM = 4
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """One stack.
+
+    Parameters
+    ----------
+    project
+        The checkout: it holds ``dags`` and ``plugins``.
+    settings
+        State folder, ports, and what the tasks are told.
+    """
+
+    project: Path
+    settings: Settings
+
+    @property
+    def state(self) -> Path:
+        """The folder that holds everything the stack writes."""
+        return self.settings.state.resolve()
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of the Airflow UI."""
+        return f"http://{HOST}:{self.settings.airflow_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Address of the MLflow UI."""
+        return f"http://{HOST}:{self.settings.mlflow_port}"
+
+    @property
+    def mails(self) -> Path:
+        """Folder of the mails that were sent (a Maildir)."""
+        return self.state / "mail"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the processes' logs."""
+        return self.state / "logs"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Ports by the name of the setting that changes them."""
+        names = ("airflow_port", "mlflow_port", "mail_port")
+        return {name: getattr(self.settings, name) for name in names}
+
+    @property
+    def password(self) -> str | None:
+        """Password of the Airflow login, once Airflow has made one."""
+        file = self._passwords
+        if not file.exists():
+            return None
+        password: str | None = json.loads(file.read_text()).get(ADMIN)
+        return password
+
+    def programs(self) -> dict[str, str]:
+        """Command line of each process."""
+        python, settings = sys.executable, self.settings
+        airflow = [python, "-m", "airflow"]
+        mlflow = [python, "-m", "mlflow", "server", "--host", HOST, "--workers", "2"]
+        commands = {
+            "mlflow": [
+                *mlflow,
+                *("--port", str(settings.mlflow_port)),
+                *("--backend-store-uri", f"sqlite:///{self.state / 'mlflow' / 'mlflow.db'}"),
+                *("--artifacts-destination", str(self.state / "mlflow" / "artifacts")),
+            ],
+            "mail": [
+                *(python, "-m", "aiosmtpd", "-n", "-l", f"{HOST}:{settings.mail_port}"),
+                *("-c", "aiosmtpd.handlers.Mailbox", str(self.mails)),
+            ],
+            "airflow-api-server": [
+                *airflow,
+                *("api-server", "--host", HOST, "--port", str(settings.airflow_port)),
+                *("--workers", "1"),
+            ],
+            "airflow-scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
+            "airflow-dag-processor": [*airflow, "dag-processor"],
+            "airflow-triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
+        }
+        return {name: shlex.join(command) for name, command in commands.items()}
+
+    def environment(self) -> dict[str, str]:
+        """Environment of every process: the caller's, and what the stack adds."""
+        return {**os.environ, **self._own_environment()}
+
+    def _own_environment(self) -> dict[str, str]:
+        storage = (self.state / "storage").as_uri()
+        keys = self._keys()
+        mail_sink = {
+            "conn_type": "smtp",
+            "host": HOST,
+            "port": self.settings.mail_port,
+            "extra": {"disable_ssl": True, "disable_tls": True},
+        }
+        settings = {
+            "STORAGE_ROOT": os.environ.get(f"{ENVIRONMENT_PREFIX}STORAGE_ROOT", storage),
+            "TRACKING_URI": self.mlflow_url,
+            "STATE": str(self.state),
+        }
+        return {
+            MARKER: str(self.state),
+            **{f"{ENVIRONMENT_PREFIX}{name}": value for name, value in settings.items()},
+            # The console scripts of this environment, which Airflow starts by name.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "AIRFLOW_HOME": str(self.state / "airflow"),
+            "AIRFLOW__API__BASE_URL": self.airflow_url,
+            "AIRFLOW__API__SECRET_KEY": keys["api"],
+            "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt"],
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"{settings['STORAGE_ROOT']}/xcom",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.project / "dags"),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.project / "plugins"),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
+            "AIRFLOW__CORE__XCOM_BACKEND": (
+                "trip_duration.orchestration.xcom.TripDurationXComBackend"
+            ),
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(mail_sink),
+            # Seven job workers that nothing here uses take 1.6 GB.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "true",
+            # Git is asked for its commit at every run that is tracked; there may be none.
+            "GIT_PYTHON_REFRESH": "quiet",
+        }
+
+    @property
+    def _passwords(self) -> Path:
+        return self.state / "passwords.json"
+
+    def _keys(self) -> dict[str, str]:
+        """Keys that Airflow's processes share: made once, readable by the owner alone."""
+        file = self.state / "keys.json"
+        if not file.exists():
+            self.state.mkdir(parents=True, exist_ok=True)
+            keys = {
+                "api": secrets.token_urlsafe(32),
+                "jwt": secrets.token_urlsafe(64),
+                "fernet": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            }
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+                json.dump(keys, out)
+        found: dict[str, str] = json.loads(file.read_text())
+        return found

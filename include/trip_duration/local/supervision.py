@@ -1,0 +1,185 @@
+"""Processes under supervisord: started, watched, restarted when they die, stopped as groups."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from trip_duration.local.preflight import LocalStackError
+from trip_duration.local.stack import MARKER, LocalStack
+
+_GRACE_SECONDS = 20.0
+_START_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """How one process is.
+
+    Parameters
+    ----------
+    name, state
+        As supervisord says: RUNNING, STOPPED, FATAL, …
+    description
+        Process id and uptime, or what went wrong.
+    """
+
+    name: str
+    state: str
+    description: str
+
+
+class Supervision:
+    """supervisord of one stack.
+
+    Parameters
+    ----------
+    stack
+        What to run.
+    """
+
+    def __init__(self, stack: LocalStack) -> None:
+        self.stack = stack
+        self._config = stack.state / "supervisord.conf"
+        self._pid_file = stack.state / "supervisord.pid"
+        # Paths of sockets are limited to about a hundred characters, so a short name.
+        self._socket = stack.state / "s.sock"
+
+    @property
+    def running(self) -> bool:
+        """Whether supervisord answers."""
+        try:
+            self._server.getState()
+        except OSError:
+            return False
+        return True
+
+    def start(self) -> None:
+        """Start every process.
+
+        Raises
+        ------
+        LocalStackError
+            If supervisord does not start.
+        """
+        self._write_config()
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
+        done = subprocess.run(  # noqa: S603 - our own command
+            command,
+            env=self.stack.environment(),
+            cwd=self.stack.state,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.running:
+            if done.returncode or time.monotonic() > deadline:
+                raise LocalStackError(
+                    "supervisord", f"did not start: {done.stderr.strip()}", "Look into the logs."
+                )
+            time.sleep(0.1)
+
+    def stop(self) -> list[str]:
+        """Stop every process of the stack, also those that a crashed supervisord left behind.
+
+        Returns
+        -------
+        list of str
+            Command lines of processes that had to be stopped one by one.
+        """
+        # The socket's file may outlive a supervisord that was killed.
+        with contextlib.suppress(OSError, xmlrpc.client.Fault):
+            self._server.shutdown()
+            self._wait_until_gone()
+        left = self._marked()
+        commands = [_command(process) for process in left]
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _, alive = psutil.wait_procs(left, timeout=_GRACE_SECONDS)
+        for process in [*alive, *self._marked()]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._socket.unlink(missing_ok=True)
+        return commands
+
+    def status(self) -> list[ProcessStatus]:
+        """How each process is; empty when supervisord does not run."""
+        try:
+            found = self._server.getAllProcessInfo()
+        except OSError:
+            return []
+        return [
+            ProcessStatus(info["name"], info["statename"], info["description"]) for info in found
+        ]
+
+    def _wait_until_gone(self) -> None:
+        deadline = time.monotonic() + _GRACE_SECONDS + 10
+        while self._marked() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _marked(self) -> list[psutil.Process]:
+        """Processes that carry the stack's mark."""
+        state, found = str(self.stack.state), []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                marked = process.environ().get(MARKER) == state
+                if marked and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return [process for process in found if process.pid != psutil.Process().pid]
+
+    @property
+    def _server(self) -> Any:  # noqa: ANN401 - supervisor's XML-RPC has no types
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        return xmlrpc.client.ServerProxy("http://localhost", transport).supervisor
+
+    def _write_config(self) -> None:
+        for folder in ("airflow", "mlflow", "logs", "storage"):
+            (self.stack.state / folder).mkdir(parents=True, exist_ok=True)
+        config = configparser.RawConfigParser()
+        config["supervisord"] = {
+            "logfile": _escape(self.stack.logs / "supervisord.log"),
+            "pidfile": _escape(self._pid_file),
+            "directory": _escape(self.stack.state),
+        }
+        config["unix_http_server"] = {"file": _escape(self._socket), "chmod": "0700"}
+        config["rpcinterface:supervisor"] = {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        }
+        for name, command in self.stack.programs().items():
+            config[f"program:{name}"] = {
+                "command": _escape(command),
+                "stdout_logfile": _escape(self.stack.logs / f"{name}.log"),
+                "redirect_stderr": "true",
+                "stdout_logfile_maxbytes": "10MB",
+                "stdout_logfile_backups": "2",
+                "stopasgroup": "true",
+                "killasgroup": "true",
+                "stopwaitsecs": str(int(_GRACE_SECONDS)),
+                "startsecs": "3",
+                "startretries": "2",
+            }
+        with self._config.open("w") as file:
+            config.write(file)
+
+
+def _escape(value: object) -> str:
+    # supervisord expands %(name)s in every value.
+    return str(value).replace("%", "%%")
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return f"process {process.pid}"

@@ -1,0 +1,231 @@
+"""One format for each kind of value: Parquet, npy, npz, UBJSON, skops.
+
+Libraries are imported only when a value of theirs appears: Airflow imports the XCom backend in
+every process, and most never see a matrix.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from trip_duration.errors import StoredObjectError
+
+_SERIES_NAME = b"trip_duration_series_name"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How one kind of value is stored.
+
+    Parameters
+    ----------
+    kind
+        Name of the kind.
+    suffix
+        Of the file.
+    owns
+        Whether a value is of this kind.
+    encode, decode
+        To bytes and back.
+    shape
+        Its size as a person says it.
+    """
+
+    kind: str
+    suffix: str
+    owns: Callable[[Any], bool]
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+    shape: Callable[[Any], str | None]
+
+
+def codec_of(value: object) -> Codec | None:
+    """The codec that owns a value, if there is one."""
+    return next((codec for codec in CODECS.values() if codec.owns(value)), None)
+
+
+def _is_a(module: str, *names: str) -> Callable[[Any], bool]:
+    """Whether a value's class, or one it derives from, has this name; imports nothing."""
+
+    def check(value: object) -> bool:
+        return any(
+            parent.__name__ in names and parent.__module__.split(".")[0] == module
+            for parent in type(value).__mro__
+        )
+
+    return check
+
+
+def _rows_and_columns(value: Any) -> str:  # noqa: ANN401 - anything with a shape
+    return " x ".join(f"{length:,}" for length in value.shape)
+
+
+def _encode_frame(frame: Any) -> bytes:  # noqa: ANN401 - imported inside
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame), buffer)
+    return buffer.getvalue()
+
+
+def _decode_frame(data: bytes) -> Any:  # noqa: ANN401 - imported inside
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.read_table(pa.BufferReader(data)).to_pandas()
+
+
+def _encode_series(series: Any) -> bytes:  # noqa: ANN401 - imported inside
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(series.to_frame("values"))
+    name = json.dumps(series.name).encode()
+    buffer = io.BytesIO()
+    pq.write_table(
+        table.replace_schema_metadata({**(table.schema.metadata or {}), _SERIES_NAME: name}), buffer
+    )
+    return buffer.getvalue()
+
+
+def _decode_series(data: bytes) -> Any:  # noqa: ANN401 - imported inside
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(pa.BufferReader(data))
+    return table.to_pandas()["values"].rename(json.loads(table.schema.metadata[_SERIES_NAME]))
+
+
+def _encode_array(array: Any) -> bytes:  # noqa: ANN401 - imported inside
+    import numpy as np
+
+    if array.dtype.hasobject:
+        raise StoredObjectError(
+            "An array of Python objects",
+            "cannot be stored without pickle",
+            "Give it a dtype of numbers, times or fixed-width text.",
+        )
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _decode_array(data: bytes) -> Any:  # noqa: ANN401 - imported inside
+    import numpy as np
+
+    return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def _encode_sparse(matrix: Any) -> bytes:  # noqa: ANN401 - imported inside
+    from scipy import sparse
+
+    buffer = io.BytesIO()
+    sparse.save_npz(buffer, matrix, compressed=False)
+    return buffer.getvalue()
+
+
+def _decode_sparse(data: bytes) -> Any:  # noqa: ANN401 - imported inside
+    from scipy import sparse
+
+    return sparse.load_npz(io.BytesIO(data))
+
+
+def _encode_booster(booster: Any) -> bytes:  # noqa: ANN401 - imported inside
+    return bytes(booster.save_raw("ubj"))
+
+
+def _decode_booster(data: bytes) -> Any:  # noqa: ANN401 - imported inside
+    import xgboost
+
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(data))
+    return booster
+
+
+def _encode_estimator(estimator: Any) -> bytes:  # noqa: ANN401 - imported inside
+    import skops.io
+
+    from trip_duration.objects.trust import trusted_types
+
+    data: bytes = skops.io.dumps(estimator)
+    trusted_types(data)
+    return data
+
+
+def _decode_estimator(data: bytes) -> Any:  # noqa: ANN401 - imported inside
+    import skops.io
+
+    from trip_duration.objects.trust import trusted_types
+
+    return skops.io.loads(data, trusted=trusted_types(data))
+
+
+def _stored_entries(matrix: Any) -> str:  # noqa: ANN401 - imported inside
+    return f"{_rows_and_columns(matrix)}, {matrix.nnz:,} stored"
+
+
+CODECS: Mapping[str, Codec] = MappingProxyType(
+    {
+        codec.kind: codec
+        for codec in (
+            Codec(
+                "DataFrame",
+                ".parquet",
+                _is_a("pandas", "DataFrame"),
+                _encode_frame,
+                _decode_frame,
+                _rows_and_columns,
+            ),
+            Codec(
+                "Series",
+                ".series.parquet",
+                _is_a("pandas", "Series"),
+                _encode_series,
+                _decode_series,
+                _rows_and_columns,
+            ),
+            Codec(
+                "ndarray",
+                ".npy",
+                _is_a("numpy", "ndarray"),
+                _encode_array,
+                _decode_array,
+                _rows_and_columns,
+            ),
+            Codec(
+                "csr_matrix",
+                ".npz",
+                _is_a("scipy", "csr_matrix", "csr_array"),
+                _encode_sparse,
+                _decode_sparse,
+                _stored_entries,
+            ),
+            Codec(
+                "Booster",
+                ".ubj",
+                _is_a("xgboost", "Booster"),
+                _encode_booster,
+                _decode_booster,
+                lambda booster: f"{booster.num_boosted_rounds()} rounds",
+            ),
+            # skops writes memory addresses: the same estimator never gives the same bytes twice.
+            Codec(
+                "estimator",
+                ".skops",
+                _is_a("sklearn", "BaseEstimator"),
+                _encode_estimator,
+                _decode_estimator,
+                lambda estimator: type(estimator).__name__,
+            ),
+        )
+    }
+)

@@ -1,0 +1,49 @@
+"""What stands for a stored object: small, readable, and enough to find and verify it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+_MARKER = "stored_object"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ObjectReference:
+    """A stored object.
+
+    Parameters
+    ----------
+    kind
+        ``DataFrame``, ``Series``, ``ndarray``, ``csr_matrix``, ``Booster``, ``estimator``,
+        ``json``, or the name of a dataclass.
+    shape
+        Its size as a person says it; None where that says nothing.
+    size
+        Bytes.
+    digest
+        sha256 of the stored bytes, hex.
+    uri
+        Where it is.
+    """
+
+    kind: str
+    shape: str | None
+    size: int
+    digest: str
+    uri: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, with a mark that tells it from a user's own dict."""
+        return {_MARKER: _VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Back from plain JSON."""
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
+
+    @staticmethod
+    def is_reference(value: object) -> bool:
+        """Whether a JSON value is a reference."""
+        return isinstance(value, dict) and value.get(_MARKER) == _VERSION

@@ -1,0 +1,139 @@
+"""Values made of values: dataclasses, lists, tuples and mappings, with matrices as their leaves.
+
+The tree becomes JSON; a leaf that JSON cannot hold becomes a part in its own format.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import functools
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from trip_duration.errors import StoredObjectError
+from trip_duration.objects.codecs import CODECS, codec_of
+
+#: Dataclasses of these modules may be stored, and are imported when they are read.
+TRUSTED_MODULES = ("trip_duration.",)
+
+_DATACLASS = "$dataclass"
+_PART = "$part"
+
+Parts = dict[str, bytes]
+
+
+def is_own_dataclass(value: object) -> bool:
+    """Whether a value is an instance of a dataclass that may be stored."""
+    return dataclasses.is_dataclass(value) and type(value).__module__.startswith(TRUSTED_MODULES)
+
+
+def needs_tree(value: object) -> bool:
+    """Whether a value is, or holds, something that plain JSON cannot."""
+    if isinstance(value, list | tuple):
+        return any(needs_tree(item) for item in value)
+    if isinstance(value, Mapping):
+        return any(needs_tree(item) for item in value.values())
+    return is_own_dataclass(value) or codec_of(value) is not None
+
+
+def flatten(value: object) -> tuple[Any, Parts]:
+    """Turn a value into JSON and parts.
+
+    Raises
+    ------
+    StoredObjectError
+        If something in it cannot be stored.
+    """
+    parts: Parts = {}
+    return _flatten(value, parts), parts
+
+
+def _flatten(value: Any, parts: Parts) -> Any:  # noqa: ANN401, PLR0911 - one line for each kind
+    descend = functools.partial(_flatten, parts=parts)
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else {"$float": repr(value)}
+        case dt.datetime():
+            return {"$datetime": value.isoformat()}
+        case list():
+            return [descend(item) for item in value]
+        case tuple():
+            return {"$tuple": [descend(item) for item in value]}
+        case Mapping():
+            kind = "$frozen" if isinstance(value, MappingProxyType) else "$dict"
+            return {kind: {_text(key): descend(item) for key, item in value.items()}}
+        case _ if is_own_dataclass(value):
+            fields = {
+                field.name: descend(getattr(value, field.name))
+                for field in dataclasses.fields(value)
+            }
+            name = f"{type(value).__module__}:{type(value).__qualname__}"
+            return {_DATACLASS: name, "fields": fields}
+    codec = codec_of(value)
+    if codec is None:
+        raise StoredObjectError(
+            f"A value of type {type(value).__module__}.{type(value).__qualname__}",
+            "cannot be stored",
+            "Return a DataFrame, Series, array, CSR matrix, estimator, Booster, dataclass or JSON.",
+        )
+    name = f"{len(parts)}{codec.suffix}"
+    parts[name] = codec.encode(value)
+    return {_PART: name, "kind": codec.kind}
+
+
+def _text(key: object) -> str:
+    if not isinstance(key, str):
+        raise StoredObjectError(f"The key {key!r}", "is not text", "Use text as keys of mappings.")
+    return key
+
+
+def rebuild(node: Any, parts: Mapping[str, bytes]) -> Any:  # noqa: ANN401 - any value that was stored
+    """Turn JSON and parts back into the value.
+
+    Raises
+    ------
+    StoredObjectError
+        If a class outside the trusted modules is named.
+    """
+    descend = functools.partial(rebuild, parts=parts)
+    match node:
+        case list():
+            return [descend(item) for item in node]
+        case {"$part": name, "kind": kind}:
+            return CODECS[kind].decode(parts[name])
+        case {"$dataclass": name, "fields": fields}:
+            cls = _dataclass(name)
+            return cls(**{key: descend(item) for key, item in fields.items()})
+        case {"$tuple": items}:
+            return tuple(descend(item) for item in items)
+        case {"$dict": items}:
+            return {key: descend(item) for key, item in items.items()}
+        case {"$frozen": items}:
+            return MappingProxyType({key: descend(item) for key, item in items.items()})
+        case {"$float": text}:
+            return float(text)
+        case {"$datetime": text}:
+            return dt.datetime.fromisoformat(text)
+    return node
+
+
+def _dataclass(name: str) -> Callable[..., Any]:
+    module, _, qualified_name = name.partition(":")
+    if not f"{module}.".startswith(TRUSTED_MODULES):
+        raise StoredObjectError(
+            f"A stored object of class {name}",
+            "is not of this package",
+            "Objects that were stored by other programs are not read.",
+        )
+    cls = functools.reduce(getattr, qualified_name.split("."), importlib.import_module(module))
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise StoredObjectError(
+            f"A stored object of class {name}", "is no dataclass", "Clear the task that made it."
+        )
+    return cls

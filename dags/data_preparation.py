@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG
 
 from trip_duration.orchestration import preparation
 from trip_duration.orchestration.assets import TRAINING_SET
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import data_form
 
 DOC = """
@@ -31,21 +31,19 @@ with DAG(
     default_args=default_args(),
     params=data_form(),
 ) as dag:
-    months = task(preparation.plan_months)()
+    months = step(preparation.plan_months)()
 
-    fetch_month = task(preparation.fetch_month, map_index_template="{{ task.op_kwargs['month'] }}")
+    fetch_month = step(preparation.fetch_month, map_index_template="{{ task.op_kwargs['month'] }}")
     raw_months = fetch_month.expand(month=months)
 
-    clean_month = task(
+    clean_month = step(
         preparation.clean_month, map_index_template="{{ task.op_kwargs['raw'].month }}"
     )
     clean_months = clean_month.expand(raw=raw_months)
 
-    training_set = task(preparation.encode_months)(
-        raw_months=raw_months, clean_months=clean_months
+    training_set = step(preparation.encode_months)(raw_months=raw_months, clean_months=clean_months)
+    tested = step(preparation.run_data_tests)(training_set)
+    published = step(preparation.publish_training_set, task_id="results", outlets=[TRAINING_SET])(
+        training_set
     )
-    tested = task(preparation.run_data_tests)(training_set)
-    published = task(
-        preparation.publish_training_set, task_id="results", outlets=[TRAINING_SET]
-    )(training_set)
     tested >> published

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG
 
 from trip_duration.orchestration import training, wiring
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import sklearn_form
 
 DOC = """
@@ -31,7 +31,7 @@ with DAG(
     default_args=default_args(),
     params=sklearn_form(),
 ) as dag:
-    families = task(training.choose_models)()
+    families = step(training.choose_models)()
     product = wiring.training_set(families)
     run = wiring.tracked_run(product)
     models = wiring.model.partial(product=product, parent_run_id=run).expand(family=families)

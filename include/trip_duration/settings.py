@@ -15,6 +15,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 ENVIRONMENT_PREFIX = "TRIP_DURATION_"
 
 
+def _default_state() -> Path:
+    return Path.cwd() / ".state"
+
+
+def _default_storage_root() -> str:
+    return (_default_state() / "storage").as_uri()
+
+
 class Settings(BaseSettings):
     """The package's settings."""
 
@@ -23,7 +31,7 @@ class Settings(BaseSettings):
     )
 
     storage_root: str = Field(
-        default_factory=lambda: (Path.cwd() / ".state" / "storage").as_uri(),
+        default_factory=_default_storage_root,
         title="Storage root",
         description="Where downloads, XCom objects and data products are kept: file:// or s3://.",
     )
@@ -110,7 +118,7 @@ class Settings(BaseSettings):
         description="Plain JSON results up to this many bytes stay in Airflow's database.",
     )
     state: Path = Field(
-        default_factory=lambda: Path.cwd() / ".state",
+        default_factory=_default_state,
         title="State folder",
         description="Where the local stack keeps everything: databases, logs, models, mails.",
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-
 from tests.training_set.test_one_hot import make_trips
+
 from trip_duration.training_set.encoders import DenseTripEncoder
 
 

@@ -134,7 +134,9 @@ def sample(
     from trip_duration.trips.sample import SampleOptions, write_month
 
     options, which = SampleOptions(trips=trips, seed=seed), get_service(service)
-    paths = {month: folder / f"{service}_tripdata_{month}.parquet" for month in parse_months(months)}
+    paths = {
+        month: folder / f"{service}_tripdata_{month}.parquet" for month in parse_months(months)
+    }
     _require_absent(paths)
     for month, path in paths.items():
         write_month(path, which, month, options)

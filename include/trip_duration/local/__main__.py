@@ -137,7 +137,9 @@ def status() -> int:
 
 
 @app.command
-def logs(*, lines: int = 20, follow: Annotated[bool, Parameter(negative="--no-follow")] = True) -> int:
+def logs(
+    *, lines: int = 20, follow: Annotated[bool, Parameter(negative="--no-follow")] = True
+) -> int:
     """Show the logs of all processes.
 
     Parameters
@@ -205,7 +207,7 @@ def _ensure_up(stack: LocalStack) -> None:
 
 
 def _migrate(stack: LocalStack) -> None:
-    done = subprocess.run(  # noqa: S603 - our own command
+    done = subprocess.run(
         [sys.executable, "-m", "airflow", "db", "migrate"],
         env=stack.environment(),
         capture_output=True,

@@ -133,8 +133,8 @@ class AirflowApi:
 
     def set_pool(self, name: str, slots: int, description: str) -> None:
         """Make a pool, or change its size."""
-        body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
-        answer = self._send("POST", "/pools", json=body)
+        body = {"slots": slots, "description": description, "include_deferred": False}
+        answer = self._send("POST", "/pools", json={"name": name, **body})
         if answer.status_code == requests.codes.conflict:
             answer = self._send("PATCH", f"/pools/{name}", json={"pool": name, **body})
         answer.raise_for_status()
@@ -154,9 +154,7 @@ class AirflowApi:
         return answer
 
     def _sign_in(self) -> None:
-        answer = requests.post(
-            f"{self.url}/auth/token", json=self._login, timeout=_REQUEST_SECONDS
-        )
+        answer = requests.post(f"{self.url}/auth/token", json=self._login, timeout=_REQUEST_SECONDS)
         answer.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

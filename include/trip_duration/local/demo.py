@@ -18,7 +18,7 @@ TRAININGS = ("sklearn_training", "xgboost_training")
 
 _POLL_SECONDS = 1.0
 _LOG_LINES = 15
-_MARKS = {"success": "[green]✓[/]", "failed": "[red]✗[/]", "upstream_failed": "[red]–[/]"}
+_MARKS = {"success": "[green]✓[/]", "failed": "[red]✗[/]", "upstream_failed": "[red]-[/]"}
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,7 @@ class Demo:
                 note = "" if task.state == "success" else f" ({task.state})"
                 # A mapped task's name stands in brackets, which are markup to the console.
                 name = task.task.replace("[", r"\[")
-                self.console.print(
-                    f"  {mark} {seconds}  {dag_id} · {name}{note}", highlight=False
-                )
+                self.console.print(f"  {mark} {seconds}  {dag_id} · {name}{note}", highlight=False)
 
     def _require_success(
         self, dag_id: str, run_id: str, state: str, tasks: Sequence[TaskState]
@@ -149,13 +147,12 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
     first = results[0]
     kind = "SAMPLE data" if first["data_source"] == "sample" else "real months"
     table = Table(
-        "Model family",
-        title=f"Errors in minutes · {first['service']}, {kind}, recipe {first['recipe']}, "
-        f"encoding {first['encoding']}",
+        title=f"Errors in minutes: {first['service']}, {kind}, {first['recipe']}, "
+        f"{first['encoding']}"
     )
-    for heading in ("validation RMSE", "test RMSE", "test MAE", "trials", "seconds"):
+    table.add_column("Model family", no_wrap=True)
+    for heading in ("valid. RMSE", "test RMSE", "test MAE", "trials", "s", "ver."):
         table.add_column(heading, justify="right")
-    table.add_column("registered as")
     families = [family for result in results for family in result["families"]]
     for family in sorted(families, key=lambda family: family["validation_rmse"]):
         table.add_row(
@@ -163,12 +160,13 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
             *(_number(family[name]) for name in ("validation_rmse", "test_rmse", "test_mae")),
             str(family["evaluations"]),
             f"{family['seconds']:.1f}",
-            family["model_uri"].removeprefix("models:/"),
+            family["model_uri"].rpartition("/")[2],
         )
     rows = first["rows"]
     table.caption = (
         f"{rows['train']:,} trips to train on, {rows['validation']:,} to validate, "
-        f"{rows['test']:,} to test"
+        f"{rows['test']:,} to test\n"
+        f"registered as {families[0]['model_uri'].split('/')[1]}, each with its version"
     )
     return table
 

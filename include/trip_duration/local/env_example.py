@@ -24,5 +24,7 @@ def env_example() -> str:
         known = field.default is not PydanticUndefined
         default = str(field.default) if known else ""
         lines = [f"# {line}" for line in about]
-        entries.append("\n".join([*lines, f"# {ENVIRONMENT_PREFIX}{name.upper()}={default}"]) + "\n")
+        entries.append(
+            "\n".join([*lines, f"# {ENVIRONMENT_PREFIX}{name.upper()}={default}"]) + "\n"
+        )
     return "\n".join(entries)

@@ -99,7 +99,10 @@ class LocalStack:
                 *("api-server", "--host", HOST, "--port", str(settings.airflow_port)),
                 *("--workers", "1"),
             ],
-            "airflow-scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
+            "airflow-scheduler": [
+                *(python, "-m", "trip_duration.local.scheduler"),
+                "--skip-serve-logs",
+            ],
             "airflow-dag-processor": [*airflow, "dag-processor"],
             "airflow-triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
         }

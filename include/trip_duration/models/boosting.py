@@ -60,7 +60,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def fit(
         self,
-        X: Matrix,  # noqa: N803 - scikit-learn's interface
+        X: Matrix,
         y: Minutes,
         validation: tuple[Matrix, Minutes] | None = None,
     ) -> Self:
@@ -81,7 +81,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.booster_ = booster[: self.best_rounds_] if validation else booster
         return self
 
-    def predict(self, X: Matrix) -> Minutes:  # noqa: N803 - scikit-learn's interface
+    def predict(self, X: Matrix) -> Minutes:
         """Predict minutes, shape (trips,)."""
         predicted: npt.NDArray[np.float32] = self.booster_.inplace_predict(X)
         return predicted.astype(np.float64)
@@ -102,7 +102,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
 
 def _matrix(
-    X: Matrix,  # noqa: N803 - scikit-learn's interface
+    X: Matrix,
     y: Minutes,
     threads: int,
     reference: xgb.DMatrix | None = None,

@@ -16,10 +16,10 @@ from trip_duration.training_set.types import Matrix, Minutes
 class Regressor(Protocol):
     """A scikit-learn regressor."""
 
-    def fit(self, X: Matrix, y: Minutes) -> object:  # noqa: N803 - scikit-learn's interface
+    def fit(self, X: Matrix, y: Minutes) -> object:
         """Learn."""
 
-    def predict(self, X: Matrix) -> Minutes:  # noqa: N803 - scikit-learn's interface
+    def predict(self, X: Matrix) -> Minutes:
         """Predict minutes."""
 
 

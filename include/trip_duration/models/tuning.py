@@ -29,6 +29,10 @@ OnTrial = Callable[[Trial], None]
 _TRIAL_FAILURES = (ValueError, ArithmeticError, MemoryError, xgb.core.XGBoostError)
 
 
+def ignore_trial(trial: Trial) -> None:
+    """Do nothing with a trial."""
+
+
 class NoTrialSucceededError(TripDurationError):
     """Every trial of a search failed."""
 
@@ -37,7 +41,7 @@ def tune(
     family_name: str,
     training_set: TrainingSet,
     request: SearchRequest,
-    on_trial: OnTrial = lambda trial: None,
+    on_trial: OnTrial = ignore_trial,
 ) -> TuningResult:
     """Search the family's space for the settings with the lowest validation RMSE.
 

@@ -152,21 +152,15 @@ def _decode_booster(data: bytes) -> Any:  # noqa: ANN401 - imported inside
 
 
 def _encode_estimator(estimator: Any) -> bytes:  # noqa: ANN401 - imported inside
-    import skops.io
+    from trip_duration.objects.trust import dump_estimator
 
-    from trip_duration.objects.trust import trusted_types
-
-    data: bytes = skops.io.dumps(estimator)
-    trusted_types(data)
-    return data
+    return dump_estimator(estimator)
 
 
 def _decode_estimator(data: bytes) -> Any:  # noqa: ANN401 - imported inside
-    import skops.io
+    from trip_duration.objects.trust import load_estimator
 
-    from trip_duration.objects.trust import trusted_types
-
-    return skops.io.loads(data, trusted=trusted_types(data))
+    return load_estimator(data)
 
 
 def _stored_entries(matrix: Any) -> str:  # noqa: ANN401 - imported inside

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import uuid
 import zipfile
+from pathlib import Path
 from typing import Any
 
 from upath import UPath
@@ -77,7 +77,7 @@ def write_bytes(path: UPath, data: bytes) -> None:
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
     try:
         partial.write_bytes(data)
-        os.replace(partial.path, path.path)
+        Path(partial.path).replace(path.path)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -93,7 +93,7 @@ def _text(key: object) -> str:
     return key
 
 
-def rebuild(node: Any, parts: Mapping[str, bytes]) -> Any:  # noqa: ANN401 - any value that was stored
+def rebuild(node: Any, parts: Mapping[str, bytes]) -> Any:  # noqa: ANN401, PLR0911 - any kind
     """Turn JSON and parts back into the value.
 
     Raises

@@ -1,4 +1,4 @@
-"""Which classes a stored estimator may hold.
+"""Estimators as skops files, and which classes they may hold.
 
 skops rebuilds estimators without pickle and asks which classes it may import. Everything outside
 this policy is refused when it is written and when it is read.
@@ -6,9 +6,15 @@ this policy is refused when it is written and when it is read.
 
 from __future__ import annotations
 
-import skops.io
+import warnings
+from typing import Any
 
 from trip_duration.errors import StoredObjectError
+
+with warnings.catch_warnings():
+    # skops looks for its functions in every module that is loaded, Airflow's deprecated ones too.
+    warnings.simplefilter("ignore")
+    import skops.io
 
 _OWN = "trip_duration."
 
@@ -43,3 +49,27 @@ def trusted_types(stored: bytes) -> list[str]:
             "Only this package's and scikit-learn's own estimators can be stored.",
         )
     return needed
+
+
+def dump_estimator(estimator: Any) -> bytes:  # noqa: ANN401 - any scikit-learn estimator
+    """An estimator as a skops file.
+
+    Raises
+    ------
+    StoredObjectError
+        If it holds a class outside the policy.
+    """
+    stored: bytes = skops.io.dumps(estimator)
+    trusted_types(stored)
+    return stored
+
+
+def load_estimator(stored: bytes) -> Any:  # noqa: ANN401 - any scikit-learn estimator
+    """An estimator from a skops file.
+
+    Raises
+    ------
+    StoredObjectError
+        If it holds a class outside the policy.
+    """
+    return skops.io.loads(stored, trusted=trusted_types(stored))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, task
 
 from trip_duration.errors import TransientSourceError, TripDurationError
 from trip_duration.orchestration.notifications import failure_mail
@@ -17,6 +18,25 @@ OWNER = "ml-team"
 TRAINING_POOL = "training"
 
 START_DATE = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+
+
+def step(
+    function: Callable[..., Any],
+    decorator: Callable[..., Any] = task,
+    **options: Any,  # noqa: ANN401 - an operator's own
+) -> Any:  # noqa: ANN401 - Airflow's types know no output of a task as an argument
+    """A plain function as a task; call the result with the outputs of other tasks.
+
+    Parameters
+    ----------
+    function
+        What the task does.
+    decorator
+        What makes the task; ``task.short_circuit`` and the like.
+    options
+        Of the operator: ``task_id``, ``pool``, …
+    """
+    return decorator(**options)(function)
 
 
 class Tag(StrEnum):

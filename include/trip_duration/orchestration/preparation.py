@@ -64,9 +64,7 @@ def encode_months(
     from trip_duration.trips.months import Month
 
     months = list(raw_months)
-    trips = {
-        Month.parse(raw.month): frame for raw, frame in zip(months, clean_months, strict=True)
-    }
+    trips = {Month.parse(raw.month): frame for raw, frame in zip(months, clean_months, strict=True)}
     return encode(training_set_request(params), months, trips)
 
 

@@ -86,8 +86,8 @@ def tune_family(
     dag_run: DagRunProtocol,
 ) -> TuningResult:
     """Search the best settings of one family, tracking each trial."""
-    from trip_duration.models.tuning import tune
     from trip_duration.models.progress import TrialProgress
+    from trip_duration.models.tuning import tune
     from trip_duration.tracking.runs import training_set_tags
     from trip_duration.tracking.trials import TrialLogger
 

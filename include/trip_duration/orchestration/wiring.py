@@ -9,19 +9,22 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import TriggerRule, XComArg, chain, task, task_group
 
 from trip_duration.orchestration import training
-from trip_duration.orchestration.conventions import TRAINING_POOL
+from trip_duration.orchestration.conventions import TRAINING_POOL, step
 
 _FAMILY = "{{ task.op_kwargs['family'] }}"
 _TUNED_FAMILY = "{{ task.op_kwargs['tuned'].family }}"
 _TRAINED_FAMILY = "{{ task.op_kwargs['trained'].tuned.family }}"
 
 
-def training_set(checked: XComArg) -> XComArg:
+def training_set(checked: XComArg) -> Any:  # noqa: ANN401 - the output of a task
     """A finished training set: the fresh one that is there, or a new one."""
-    missing = task.short_circuit(
-        training.missing_training_set, ignore_downstream_trigger_rules=False
+    missing = step(
+        training.missing_training_set,
+        task.short_circuit,
+        # The training set is got whether or not it had to be made.
+        ignore_downstream_trigger_rules=False,
     )()
-    prepare = TriggerDagRunOperator(
+    data_preparation = TriggerDagRunOperator(
         task_id="data_preparation",
         trigger_dag_id="data_preparation",
         conf=missing,
@@ -32,43 +35,43 @@ def training_set(checked: XComArg) -> XComArg:
         poke_interval=10,
         execution_timeout=dt.timedelta(hours=6),
     )
-    found = task(training.get_training_set, trigger_rule=TriggerRule.NONE_FAILED)()
-    chain(checked, missing, prepare, found)
+    found = step(training.get_training_set, trigger_rule=TriggerRule.NONE_FAILED)()
+    chain(checked, missing, data_preparation, found)
     return found
 
 
-def tracked_run(product: XComArg) -> XComArg:
+def tracked_run(product: XComArg) -> Any:  # noqa: ANN401 - the output of a task
     """The run on the tracking server that this DAG run writes to."""
-    return task(training.open_run)(product)
+    return step(training.open_run)(product)
 
 
 @task_group
-def model(family: Any, product: Any, parent_run_id: Any, slots: int = 1) -> XComArg:  # noqa: ANN401 - a name, or a placeholder when mapped
+def model(family: Any, product: Any, parent_run_id: Any, slots: int = 1) -> Any:  # noqa: ANN401 - values, or placeholders when mapped
     """Tune, train, evaluate and register one family."""
-    tuned = task(
+    tuned = step(
         training.tune_family,
         task_id="tune",
         pool=TRAINING_POOL,
         pool_slots=slots,
         map_index_template=_FAMILY,
     )(family=family, product=product, parent_run_id=parent_run_id)
-    trained = task(
+    trained = step(
         training.train_family,
         task_id="train",
         pool=TRAINING_POOL,
         pool_slots=slots,
         map_index_template=_TUNED_FAMILY,
     )(tuned=tuned, product=product)
-    return task(training.register_family, task_id="register", map_index_template=_TRAINED_FAMILY)(
+    return step(training.register_family, task_id="register", map_index_template=_TRAINED_FAMILY)(
         trained=trained, product=product
     )
 
 
-def results(families: Any, product: XComArg, run: XComArg) -> XComArg:  # noqa: ANN401 - a list, or the results of a mapped group
+def results(families: Any, product: XComArg, run: XComArg) -> Any:  # noqa: ANN401 - a list, or the results of a mapped group
     """The results of all families; ends the tracked run, whatever became of it."""
-    collected = task(training.collect_results, task_id="results")(
+    collected = step(training.collect_results, task_id="results")(
         families=families, product=product, parent_run_id=run
     )
-    closed = task(training.close_run)(parent_run_id=run, results=collected)
+    closed = step(training.close_run)(parent_run_id=run, results=collected)
     closed.as_teardown(setups=run)
     return collected

@@ -33,7 +33,7 @@ class TripDurationXComBackend(XComObjectStorageBackend):
     """Keeps typed results in object storage and small references in the database."""
 
     @staticmethod
-    def serialize_value(  # type: ignore[override]  # the parent's annotation allows bytes
+    def serialize_value(
         value: Any,  # noqa: ANN401 - whatever a task returns
         *,
         key: str | None = None,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import mlflow
+import mlflow.sklearn
 import pandas as pd
-from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from sklearn.pipeline import Pipeline
 
-from trip_duration.objects.trust import trusted_types
+from trip_duration.objects.trust import dump_estimator, trusted_types
 from trip_duration.tracking.runs import Tracker
 
 _REQUIREMENTS = ("trip-duration", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
@@ -69,29 +72,29 @@ def register_model(
         return RegisteredModel(name, int(existing[0].version), run_id)
     mlflow.set_tracking_uri(tracker.tracking_uri)
     with mlflow.start_run(run_id=run_id):
-        logged = mlflow.sklearn.log_model(
-            model,
-            name="model",
-            signature=infer_signature(example, model.predict(example)),
-            input_example=example,
-            # Inferring them would import and run the model in a fresh process for ten seconds.
-            pip_requirements=_requirements(),
-            skops_trusted_types=trusted_types(model),
-        )
-    version = _create_version(tracker, name, logged.model_uri, run_id, tags)
-    return RegisteredModel(name, version, run_id)
+        logged = mlflow.sklearn.log_model(model, name="model", **_description(model, example))
+        version = mlflow.register_model(logged.model_uri, name, tags=tags)
+    return RegisteredModel(name, int(version.version), run_id)
 
 
-def _create_version(
-    tracker: Tracker, name: str, model_uri: str, run_id: str, tags: dict[str, str]
-) -> int:
-    try:
-        tracker.client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    version = tracker.client.create_model_version(name, model_uri, run_id=run_id, tags=tags)
-    return int(version.version)
+def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:
+    """Save a model that takes raw trips as an MLflow model in a new folder."""
+    mlflow.sklearn.save_model(model, str(folder), **_description(model, example))
+
+
+def _description(model: Pipeline, example: pd.DataFrame) -> dict[str, Any]:
+    """What is kept beside a model."""
+    with warnings.catch_warnings():
+        # Whole numbers cannot be missing in a signature, and zone ids never are.
+        warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
+        signature = infer_signature(example, model.predict(example))
+    return {
+        "signature": signature,
+        "input_example": example,
+        # Inferring them would import and run the model in a fresh process for ten seconds.
+        "pip_requirements": _requirements(),
+        "skops_trusted_types": trusted_types(dump_estimator(model)),
+    }
 
 
 def _requirements() -> list[str]:

@@ -158,4 +158,3 @@ def dataset_inputs(training_set: TrainingSet) -> list[DatasetInput]:
         )
         for month in training_set.months
     ]
-

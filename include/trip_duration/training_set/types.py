@@ -6,19 +6,14 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from trip_duration.trips.cleaning import CLEANING_VERSION, CleaningRules
-from trip_duration.trips.months import MonthSplit
-from trip_duration.trips.sample import SampleOptions
-from trip_duration.trips.services import get_service
-from trip_duration.trips.source import RawMonth
 from trip_duration.training_set.recipes import (
     Encoding,
     Layout,
@@ -26,18 +21,23 @@ from trip_duration.training_set.recipes import (
     check_encoding,
     get_recipe,
 )
+from trip_duration.trips.cleaning import CLEANING_VERSION, CleaningRules
+from trip_duration.trips.months import MonthSplit
+from trip_duration.trips.sample import SampleOptions
+from trip_duration.trips.services import get_service
+from trip_duration.trips.source import RawMonth
 
-Matrix = csr_matrix | npt.NDArray[np.float32]
-Minutes = npt.NDArray[np.float64]
+Matrix: TypeAlias = csr_matrix | npt.NDArray[np.float32]
+Minutes: TypeAlias = npt.NDArray[np.float64]
 
 
 class TripEncoder(Protocol):
     """A scikit-learn transformer from raw trip columns to a design matrix."""
 
-    def fit_transform(self, X: pd.DataFrame, y: Minutes) -> Matrix:  # noqa: N803 - scikit-learn's interface
+    def fit_transform(self, X: pd.DataFrame, y: Minutes) -> Matrix:
         """Learn from trips and encode the same trips."""
 
-    def transform(self, X: pd.DataFrame) -> Matrix:  # noqa: N803 - scikit-learn's interface
+    def transform(self, X: pd.DataFrame) -> Matrix:
         """Encode trips."""
 
     def get_feature_names_out(self) -> npt.NDArray[np.object_]:
@@ -76,8 +76,8 @@ class TrainingSetRequest:
     split: MonthSplit
     recipe: str = "rich"
     encoding: Encoding = "native"
-    rules: CleaningRules = CleaningRules()
-    sample: SampleOptions = SampleOptions()
+    rules: CleaningRules = field(default_factory=CleaningRules)
+    sample: SampleOptions = field(default_factory=SampleOptions)
     random_state: int = 42
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class TrainingSet:
 
     request: TrainingSetRequest
     months: tuple[RawMonth, ...]
-    layouts: Mapping[str, EncodedSplits]
+    layouts: Mapping[Layout, EncodedSplits]
     train_minutes: Minutes
     validation_minutes: Minutes
     test_trips: pd.DataFrame

@@ -160,11 +160,14 @@ def _complete(table: pa.Table) -> _Mask:
 
 def _microseconds(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
     times = table[name].cast(pa.timestamp("us")).cast(pa.int64())
-    return _without_nulls(times, 0).to_numpy()
+    values: npt.NDArray[np.int64] = _without_nulls(times, 0).to_numpy()
+    return values
 
 
 def _floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    return _without_nulls(table[name].cast(pa.float64()), float("nan")).to_numpy()
+    floats = _without_nulls(table[name].cast(pa.float64()), float("nan"))
+    values: npt.NDArray[np.float64] = floats.to_numpy()
+    return values
 
 
 def _without_nulls(values: pa.ChunkedArray, filler: float) -> pa.ChunkedArray:

@@ -32,9 +32,10 @@ _DEMAND = np.array(
     [18, 13, 9, 7, 5, 5, 14, 40, 49, 53, 52, 53, 53, 57, 64, 73, 77, 83, 79, 63, 47, 35, 28, 22],
     dtype=np.float64,
 )
-_SPEED = np.array(
-    [12.2, 12.2, 11.8, 12.2, 14.1, 17.0, 12.5, 10.1, 9.4, 10.2, 10.6, 10.5]
-    + [10.2, 10.1, 9.4, 9.3, 9.5, 9.5, 10.1, 11.1, 11.4, 11.7, 12.1, 12.3]
+_SPEED = np.repeat(
+    # Two hours each, from midnight.
+    [12.2, 12.0, 15.5, 11.3, 9.8, 10.5, 10.1, 9.4, 9.5, 10.6, 11.5, 12.2],
+    2,
 )
 _WEEKDAY_DEMAND = np.array([0.95, 1.05, 1.1, 1.05, 1.05, 0.95, 0.8])
 _WEEKEND = 5
@@ -99,9 +100,7 @@ class City:
         attraction = toward * np.exp(-self.miles / _REACH)
         self.cumulative = np.cumsum(attraction / attraction.sum(axis=1, keepdims=True), axis=1)
 
-    def travel(
-        self, month: Month, trips: int, drift: Drift, random: np.random.Generator
-    ) -> Trips:
+    def travel(self, month: Month, trips: int, drift: Drift, random: np.random.Generator) -> Trips:
         """Trips of one month."""
         pickup = _pickup_seconds(month, trips, drift.rush_hour_shift, random)
         start, end = self._zones(trips, drift, random)
@@ -117,9 +116,7 @@ class City:
             distance=distance,
         )
 
-    def _zones(
-        self, trips: int, drift: Drift, random: np.random.Generator
-    ) -> tuple[_Ints, _Ints]:
+    def _zones(self, trips: int, drift: Drift, random: np.random.Generator) -> tuple[_Ints, _Ints]:
         start = random.choice(len(self.ids), size=trips, p=self.demand)
         quiet = self.demand[np.argsort(self.demand)[::-1][np.argsort(np.argsort(self.demand))]]
         elsewhere = random.choice(len(self.ids), size=trips, p=quiet)

@@ -108,9 +108,7 @@ class _Source(ABC):
     def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth: ...
 
 
-def _open(
-    source: str, timeout_seconds: float, sample: SampleOptions | None = None
-) -> _Source:
+def _open(source: str, timeout_seconds: float, sample: SampleOptions | None = None) -> _Source:
     if source == "sample":
         return _Sample(sample or SampleOptions())
     if source == "tlc":
@@ -257,9 +255,19 @@ def _describe(
     etag: str | None = None,
     last_modified: str | None = None,
 ) -> RawMonth:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
     size = path.stat().st_size
     return RawMonth(
-        service.name, str(month), str(path), digest, size, kind, url, etag, last_modified
+        service.name,
+        str(month),
+        str(path),
+        digest.hexdigest(),
+        size,
+        kind,
+        url,
+        etag,
+        last_modified,
     )

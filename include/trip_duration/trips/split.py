@@ -66,9 +66,8 @@ def split_trips(months: Mapping[Month, pd.DataFrame], split: MonthSplit) -> Spli
                 "hold no trip of their time",
                 "Check that the files hold the months that their names say.",
             )
-    return SplitTrips(
-        *(trips.reset_index(drop=True) for trips in (early, late, unseen)), strays=strays
-    )
+    train, validation, test = (part.reset_index(drop=True) for part in (early, late, unseen))
+    return SplitTrips(train, validation, test, strays)
 
 
 def _cut(trips: pd.DataFrame, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:

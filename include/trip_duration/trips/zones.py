@@ -18,12 +18,14 @@ import pandas as pd
 def _read() -> pd.DataFrame:
     with resources.files("trip_duration.trips").joinpath("zones.csv").open() as file:
         # "N/A" is the borough of zone 265, not a missing value.
-        zones = pd.read_csv(file, keep_default_na=False, na_values={"latitude": "", "longitude": ""})
+        zones = pd.read_csv(
+            file, keep_default_na=False, na_values={"latitude": "", "longitude": ""}
+        )
     return zones.set_index("LocationID")
 
 
 def zones() -> pd.DataFrame:
-    """All 265 zones, indexed by ``LocationID``, with borough, zone, latitude, longitude (degrees)."""
+    """All 265 zones by ``LocationID``: borough, zone, latitude and longitude (degrees)."""
     return _read().copy()
 
 

@@ -64,7 +64,8 @@ def weekday(trips: pd.DataFrame) -> IntArray:
 
 def attribute(trips: pd.DataFrame, column: str) -> FloatArray:
     """A small whole number known at the start; 0, which no trip means, where it is missing."""
-    return np.nan_to_num(trips[column].to_numpy(dtype=np.float64), nan=0.0)
+    values = trips[column].to_numpy(dtype=np.float64)
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _pickup_seconds(trips: pd.DataFrame) -> IntArray:

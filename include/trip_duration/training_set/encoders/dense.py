@@ -55,19 +55,19 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         self.clip_distance = clip_distance
         self.random_state = random_state
 
-    def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:  # noqa: N803 - scikit-learn's interface
+    def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
         """Learn the mean durations; *X* has shape (trips, raw columns), *y* minutes."""
         read.require_columns(X, get_recipe(self.recipe).columns)
         self.means_ = self._target_encoder().fit(_categories(X), y)
         return self
 
-    def fit_transform(self, X: pd.DataFrame, y: npt.ArrayLike) -> npt.NDArray[np.float32]:  # noqa: N803 - scikit-learn's interface
+    def fit_transform(self, X: pd.DataFrame, y: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Learn the mean durations and encode the same trips by cross fitting."""
         read.require_columns(X, get_recipe(self.recipe).columns)
         self.means_ = self._target_encoder()
         return self._stack(X, self.means_.fit_transform(_categories(X), y))
 
-    def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float32]:  # noqa: N803 - scikit-learn's interface
+    def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float32]:
         """Encode trips as a matrix of shape (trips, columns); unseen zones get the overall mean."""
         check_is_fitted(self)
         read.require_columns(X, get_recipe(self.recipe).columns)

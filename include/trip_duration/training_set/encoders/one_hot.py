@@ -23,10 +23,10 @@ _UNKNOWN = -1
 class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Sparse design matrix, column by column what a ``DictVectorizer`` makes of the same trips.
 
-    For the recipe `pair_distance` the matrix equals that of
-    `sklearn.feature_extraction.DictVectorizer` on dicts ``{"PU_DO": "74_75", "trip_distance": 1.2}``
-    (as the course project builds it), but it is assembled from integer codes and has int32 indices,
-    which scikit-learn's coordinate descent requires.
+    For the recipe `pair_distance` the matrix equals that of scikit-learn's ``DictVectorizer`` on
+    dicts of ``PU_DO`` (such as ``"74_75"``) and ``trip_distance``, as the course project builds
+    it, but it is assembled from integer codes and has int32 indices, which scikit-learn's
+    coordinate descent requires.
 
     Other recipes append one-hot hours and weekdays, and their attributes as numbers.
 
@@ -50,13 +50,13 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         self.recipe = recipe
         self.clip_distance = clip_distance
 
-    def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002, N803 - scikit-learn's interface
+    def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's interface
         """Learn the pairs of zones of trips of shape (trips, raw columns)."""
         read.require_columns(X, get_recipe(self.recipe).columns)
         self._learn(*_known_zones(X))
         return self
 
-    def transform(self, X: pd.DataFrame) -> csr_matrix:  # noqa: N803 - scikit-learn's interface
+    def transform(self, X: pd.DataFrame) -> csr_matrix:
         """Encode trips as a CSR matrix of shape (trips, columns), float64 with int32 indices.
 
         A pair that was not seen in `fit` has no one-hot entry.
@@ -100,10 +100,9 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         self.table_ = np.full((_TABLE_SIZE, _TABLE_SIZE), _UNKNOWN, dtype=np.int32)
         self.table_[self.pairs_[:, 0], self.pairs_[:, 1]] = np.arange(len(pairs), dtype=np.int32)
 
-    def _pair_columns(
-        self, pickup: read.IntArray, dropoff: read.IntArray
-    ) -> npt.NDArray[np.int32]:
-        return self.table_.ravel()[pickup * _TABLE_SIZE + dropoff]
+    def _pair_columns(self, pickup: read.IntArray, dropoff: read.IntArray) -> npt.NDArray[np.int32]:
+        columns: npt.NDArray[np.int32] = self.table_.ravel()[pickup * _TABLE_SIZE + dropoff]
+        return columns
 
     def _further_columns(self, trips: pd.DataFrame, recipe: Recipe) -> list[npt.NDArray[np.int32]]:
         first = len(self.pairs_)
@@ -151,6 +150,4 @@ def _assemble(
     starts = np.zeros(trips + 1, dtype=np.int32)
     np.cumsum(entries - 1 + known, out=starts[1:])
     stored = indices.ravel() != _UNKNOWN
-    return csr_matrix(
-        (data.ravel()[stored], indices.ravel()[stored], starts), shape=(trips, width)
-    )
+    return csr_matrix((data.ravel()[stored], indices.ravel()[stored], starts), shape=(trips, width))

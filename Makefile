@@ -1,0 +1,89 @@
+# Every command of the project. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := requirements/constraints.txt
+LOCAL := $(BIN)/python -m trip_duration.local
+
+# The demo's options: make demo SOURCE=<folder|tlc> TRAIN=2024-01 EVALUATIONS=20 …
+DEMO_OPTIONS = \
+	$(if $(SOURCE),--source "$(SOURCE)") \
+	$(if $(SERVICE),--service "$(SERVICE)") \
+	$(if $(TRAIN),--train "$(TRAIN)") \
+	$(if $(VALIDATION),--validation "$(VALIDATION)") \
+	$(if $(TEST),--test "$(TEST)") \
+	$(if $(RECIPE),--recipe "$(RECIPE)") \
+	$(if $(ENCODING),--encoding "$(ENCODING)") \
+	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
+	$(if $(MODELS),--models "$(MODELS)")
+
+.PHONY: help demo up down status logs install test lint bench docs constraints clean distclean
+
+help: ## List all commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make demo takes SOURCE, SERVICE, TRAIN, VALIDATION, TEST, RECIPE, ENCODING,"
+	@echo "  EVALUATIONS and MODELS, for example: make demo SOURCE=tlc TRAIN=2024-01 EVALUATIONS=10"
+
+demo: install ## Run the main job: months in, tuned and trained models out
+	@$(LOCAL) demo $(DEMO_OPTIONS)
+
+up: install ## Start Airflow, MLflow and a mail sink
+	@$(LOCAL) up
+
+down: install ## Stop all of it, also after a crash
+	@$(LOCAL) down
+
+status: install ## Show how each process is
+	@$(LOCAL) status
+
+logs: install ## Follow the logs of all processes
+	@$(LOCAL) logs
+
+test: $(VENV)/.installed-dev ## Run all tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## Check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev ## Measure speed against the plain way
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+docs: $(VENV)/.installed-dev ## Make the generated pages of docs/ and .env.example again
+	@$(BIN)/python -m trip_duration.orchestration.reference docs/reference.md
+	@$(LOCAL) env-example > .env.example
+
+install: $(VENV)/.installed ## Install what the commands need into .venv
+
+$(VENV)/bin/uv:
+	@command -v python3 >/dev/null || { \
+		echo "Error: python3 was not found. Install Python 3.11, 3.12 or 3.13." >&2; exit 2; }
+	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "Error: python3 is $$(python3 -V), and 3.11 to 3.13 is needed." \
+			"Put one of those first on PATH." >&2; exit 2; }
+	@echo "Installing into $(VENV) (about a minute the first time)"
+	@python3 -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/uv
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) -e '.[airflow,local,s3]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) --group dev
+	@touch $@
+
+constraints: | $(VENV)/bin/uv ## Pin the newest versions that work together
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \
+		--upgrade --no-header --no-annotate pyproject.toml -o $(CONSTRAINTS)
+
+clean: install ## Stop everything and remove its state
+	@$(LOCAL) clean
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache
+
+distclean: clean ## The same, and remove .venv
+	@rm -rf $(VENV)

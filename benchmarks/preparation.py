@@ -1,0 +1,112 @@
+"""Preparation of two months: ours against the plain way, in turn, with the identical matrix.
+
+The plain way is that of the course project: read every column, compute durations with pandas,
+make a dict of each trip, and let a DictVectorizer encode them, once learned on all trips and once
+on the train trips. Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 and 2024-02), or are
+generated in their size where that is not set.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction import DictVectorizer
+
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
+from trip_duration.trips.months import Month, MonthSplit
+from trip_duration.trips.sample import SampleOptions, write_month
+from trip_duration.trips.services import get_service
+
+PAIRS = 7
+_TRIPS = 55_000
+_Result = TypeVar("_Result")
+_Matrices = tuple[csr_matrix, csr_matrix, csr_matrix]
+
+
+def months_folder() -> Path:
+    """The folder of the two months."""
+    given = os.environ.get("TRIP_DURATION_TLC_FOLDER")
+    if given:
+        return Path(given)
+    folder = Path(tempfile.mkdtemp())
+    for number in (1, 2):
+        month = Month(2024, number)
+        path = folder / f"green_tripdata_{month}.parquet"
+        write_month(path, get_service("green"), month, SampleOptions(trips=_TRIPS))
+    return folder
+
+
+def plain(folder: Path) -> _Matrices:
+    """The plain way: matrices of all, of train and of validation trips."""
+    files = [folder / f"green_tripdata_2024-0{number}.parquet" for number in (1, 2)]
+    trips = pd.concat([pd.read_parquet(file) for file in files])
+    trips["duration"] = trips.lpep_dropoff_datetime - trips.lpep_pickup_datetime
+    trips["duration"] = trips.duration.apply(lambda duration: duration.total_seconds() / 60)
+    trips = trips[(trips.duration >= 1) & (trips.duration <= 60)]  # noqa: PLR2004 - the course's
+    zones = ["PULocationID", "DOLocationID"]
+    trips[zones] = trips[zones].astype(str)
+    trips["PU_DO"] = trips.PULocationID + "_" + trips.DOLocationID
+    early = trips.lpep_pickup_datetime < "2024-02-01"
+    every, train, validation = (
+        part[["PU_DO", "trip_distance"]].to_dict(orient="records")
+        for part in (pd.concat([trips[early], trips[~early]]), trips[early], trips[~early])
+    )
+    vectorizer = DictVectorizer()
+    learned = vectorizer.fit_transform(train)
+    return DictVectorizer().fit_transform(every), learned, vectorizer.transform(validation)
+
+
+def ours(folder: Path) -> TrainingSet:
+    """Our way, from the same files."""
+    split = MonthSplit.parse("2024-01", "2024-02")
+    request = TrainingSetRequest(str(folder), "green", split, "pair_distance", "one_hot")
+    return build_training_set(request, storage_root=str(folder))
+
+
+def timed(work: Callable[[Path], _Result], folder: Path) -> tuple[_Result, float]:
+    """The result, and the seconds it took."""
+    started = time.perf_counter()
+    result = work(folder)
+    return result, time.perf_counter() - started
+
+
+def require_identical(expected: _Matrices, found: TrainingSet) -> None:
+    """Stop unless every entry agrees."""
+    splits = found.layouts["sparse"]
+    for plain_matrix, our_matrix in zip(
+        expected, (splits.train_validation, splits.train, splits.validation), strict=True
+    ):
+        if plain_matrix.shape != our_matrix.shape or (plain_matrix != our_matrix).nnz:
+            msg = f"the matrices differ: {plain_matrix.shape} and {our_matrix.shape}"
+            raise SystemExit(msg)
+
+
+def main() -> None:
+    """Run both in turn and print the ratios."""
+    folder = months_folder()
+    require_identical(plain(folder), ours(folder))
+    ratios, seconds = [], []
+    for _ in range(PAIRS):
+        _, slow = timed(plain, folder)
+        _, fast = timed(ours, folder)
+        ratios.append(slow / fast)
+        seconds.append((slow, fast))
+    slow, fast = (statistics.median(column) for column in zip(*seconds, strict=True))
+    print(f"plain {slow:.3f} s, ours {fast:.3f} s (medians of {PAIRS} pairs, identical matrices)")
+    print(
+        f"ratio: median {statistics.median(ratios):.1f}, "
+        f"from {min(ratios):.1f} to {max(ratios):.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

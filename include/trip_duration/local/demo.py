@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -147,17 +148,18 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
     first = results[0]
     kind = "SAMPLE data" if first["data_source"] == "sample" else "real months"
     table = Table(
-        title=f"Errors in minutes: {first['service']}, {kind}, {first['recipe']}, "
-        f"{first['encoding']}"
+        title=f"RMSE in minutes: {first['service']}, {kind}, {first['recipe']}, "
+        f"{first['encoding']}",
+        box=box.SIMPLE_HEAD,
     )
-    table.add_column("Model family", no_wrap=True)
-    for heading in ("valid. RMSE", "test RMSE", "test MAE", "trials", "s", "ver."):
-        table.add_column(heading, justify="right")
+    table.add_column("model family", no_wrap=True)
+    for heading in ("validation", "test", "trials", "seconds", "v."):
+        table.add_column(heading, justify="right", no_wrap=True)
     families = [family for result in results for family in result["families"]]
     for family in sorted(families, key=lambda family: family["validation_rmse"]):
         table.add_row(
             family["family"],
-            *(_number(family[name]) for name in ("validation_rmse", "test_rmse", "test_mae")),
+            *(_number(family[name]) for name in ("validation_rmse", "test_rmse")),
             str(family["evaluations"]),
             f"{family['seconds']:.1f}",
             family["model_uri"].rpartition("/")[2],
@@ -166,7 +168,7 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
     table.caption = (
         f"{rows['train']:,} trips to train on, {rows['validation']:,} to validate, "
         f"{rows['test']:,} to test\n"
-        f"registered as {families[0]['model_uri'].split('/')[1]}, each with its version"
+        f"registered as {families[0]['model_uri'].split('/')[1]}, version v."
     )
     return table
 

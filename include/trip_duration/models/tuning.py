@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -93,19 +94,20 @@ class _Search:
             "random": hyperopt.rand.suggest,
             "anneal": hyperopt.anneal.suggest,
         }[self.request.search_algorithm]
-        hyperopt.fmin(
-            self._objective,
-            to_hyperopt(self.family.space),
-            algo=suggest,
-            max_evals=self.request.max_evaluations,
-            timeout=self.request.time_budget_seconds or None,
-            rstate=np.random.default_rng(self.request.random_state),
-            trials=hyperopt.Trials(),
-            show_progressbar=False,
-            verbose=False,
-            # With every trial failed hyperopt would raise; `best` says it better.
-            return_argmin=False,
-        )
+        # With every trial failed hyperopt raises; `best` says why they did.
+        with contextlib.suppress(hyperopt.exceptions.AllTrialsFailed):
+            hyperopt.fmin(
+                self._objective,
+                to_hyperopt(self.family.space),
+                algo=suggest,
+                max_evals=self.request.max_evaluations,
+                timeout=self.request.time_budget_seconds or None,
+                rstate=np.random.default_rng(self.request.random_state),
+                trials=hyperopt.Trials(),
+                show_progressbar=False,
+                verbose=False,
+                return_argmin=False,
+            )
 
     def best(self) -> Trial:
         succeeded = [trial for trial in self.trials if trial.metrics]

@@ -1,0 +1,253 @@
+"""Stored objects: every kind there and back, verified."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import math
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost as xgb
+from scipy.sparse import csr_array, csr_matrix
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import Lasso
+from sklearn.preprocessing import FunctionTransformer
+from upath import UPath
+
+from trip_duration.errors import StoredObjectError
+from trip_duration.models.catalogue import FAMILIES
+from trip_duration.models.search import Metrics, SearchRequest, Trial
+from trip_duration.models.training import train
+from trip_duration.models.tuning import tune
+from trip_duration.objects import ObjectReference, read_object, remove_object, write_object
+from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.months import MonthSplit
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> UPath:
+    """Where objects are written."""
+    return UPath(tmp_path.as_uri())
+
+
+def there_and_back(value: object, folder: UPath) -> tuple[ObjectReference, Any]:
+    """Write and read a value."""
+    reference = write_object(value, folder, "value")
+    return reference, read_object(reference)
+
+
+def stored_file(reference: ObjectReference) -> Path:
+    """The file behind a reference."""
+    return Path(UPath(reference.uri).path)
+
+
+def test_frame(folder: UPath) -> None:
+    """A DataFrame keeps its types, its index and its missing values."""
+    frame = pd.DataFrame(
+        {
+            "time": pd.Series(["2024-01-01 08:30", None], dtype="datetime64[us]"),
+            "zone": np.array([1, 2], dtype=np.int32),
+            "miles": [1.5, np.nan],
+            "borough": pd.Categorical(["Queens", "Bronx"]),
+            "text": ["a", None],
+        },
+        index=[7, 9],
+    )
+    reference, back = there_and_back(frame, folder)
+    pd.testing.assert_frame_equal(back, frame)
+    assert (reference.kind, reference.shape) == ("DataFrame", "2 x 5")
+    assert reference.uri.endswith(".parquet")
+
+
+@pytest.mark.parametrize("name", ["duration", None])
+def test_series(folder: UPath, name: str | None) -> None:
+    """A Series keeps its name, also none, and its index."""
+    series = pd.Series([1.0, np.nan], index=["a", "b"], name=name)
+    reference, back = there_and_back(series, folder)
+    pd.testing.assert_series_equal(back, series)
+    assert reference.kind == "Series"
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.array([], dtype=np.int64),
+        np.array(["2024-01-01"], dtype="datetime64[us]"),
+        np.array(5.0),
+    ],
+)
+def test_array(folder: UPath, array: np.ndarray) -> None:
+    """An array keeps its type and shape."""
+    reference, back = there_and_back(array, folder)
+    np.testing.assert_array_equal(back, array)
+    assert back.dtype == array.dtype
+    assert reference.kind == "ndarray"
+
+
+@pytest.mark.parametrize("kind", [csr_matrix, csr_array])
+def test_sparse(folder: UPath, kind: Any) -> None:
+    """A sparse matrix stays one, of its kind, with int32 indices and explicit zeros."""
+    starts = np.array([0, 1, 2], dtype=np.int32)
+    matrix = kind((np.array([0.0, 2.0]), np.array([1, 0], dtype=np.int32), starts), shape=(2, 3))
+    reference, back = there_and_back(matrix, folder)
+    assert type(back) is kind
+    assert back.nnz == 2
+    assert (back != matrix).nnz == 0
+    assert back.indices.dtype == np.int32
+    assert reference.shape == "2 x 3, 2 stored"
+
+
+def test_booster(folder: UPath) -> None:
+    """A Booster predicts the same afterwards."""
+    inputs = np.random.default_rng(0).random((50, 3))
+    matrix = xgb.DMatrix(inputs, inputs.sum(axis=1))
+    booster = xgb.train({"nthread": 1}, matrix, 5)
+    reference, back = there_and_back(booster, folder)
+    np.testing.assert_array_equal(back.predict(matrix), booster.predict(matrix))
+    assert (reference.kind, reference.shape) == ("Booster", "5 rounds")
+    assert reference.uri.endswith(".ubj")
+
+
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_trained_models(name: str, sample_training_set: TrainingSet, folder: UPath) -> None:
+    """Every family's trained model predicts the same afterwards, with all that tuning found."""
+    request = SearchRequest(max_evaluations=1, threads=1)
+    trained = train(tune(name, sample_training_set, request), sample_training_set, request)
+    _, back = there_and_back(trained, folder)
+    trips = sample_training_set.test_trips
+    np.testing.assert_array_equal(back.model.predict(trips), trained.model.predict(trips))
+    assert back.tuned == trained.tuned
+
+
+def test_training_set(sample_training_set: TrainingSet, folder: UPath) -> None:
+    """A training set comes back whole: the same digest, encoders that encode, still immutable."""
+    reference, back = there_and_back(sample_training_set, folder)
+    assert reference.kind == "TrainingSet"
+    assert back.digest == sample_training_set.digest
+    assert back.request == sample_training_set.request
+    before, after = sample_training_set.layouts["dense"], back.layouts["dense"]
+    np.testing.assert_array_equal(
+        after.encoder.transform(back.example_trips),
+        before.encoder.transform(sample_training_set.example_trips),
+    )
+    with pytest.raises(TypeError):
+        back.layouts["dense"] = after
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {"a": [1, 2.5, "text", True, None]},
+        [math.inf, -math.inf],
+        (1, (2, [3])),
+        {"nested": {"tuple": (1,), "when": dt.datetime(2024, 1, 1, tzinfo=dt.UTC)}},
+        {"$tuple": [1], "$part": "of the user's own"},
+        MappingProxyType({"frozen": 1}),
+        Metrics(1.0, 1.0, 1.0, 0.5),
+        MonthSplit.parse("2024-01", "2024-02"),
+        [Trial(0, {"alpha": 0.1}, None, 1.0, 2.0, curve=(3.0, 2.0), error="ValueError: no")],
+    ],
+    ids=repr,
+)
+def test_json_and_dataclasses(folder: UPath, value: object) -> None:
+    """JSON, tuples, times, mappings and dataclasses come back equal and of the same types."""
+    _, back = there_and_back(value, folder)
+    assert back == value
+    assert type(back) is type(value)
+
+
+def test_not_a_number_survives(folder: UPath) -> None:
+    """NaN, which JSON does not know, comes back."""
+    _, back = there_and_back({"error": math.nan}, folder)
+    assert math.isnan(back["error"])
+
+
+def test_same_value_same_file(sample_training_set: TrainingSet, folder: UPath) -> None:
+    """The same matrix or frame written twice is one file."""
+    for value in (
+        sample_training_set.layouts["sparse"].train,
+        sample_training_set.train_minutes,
+        sample_training_set.test_trips,
+        {"a": sample_training_set.train_minutes, "b": [1]},
+    ):
+        assert write_object(value, folder, "twice") == write_object(value, folder, "twice")
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_missing_object(folder: UPath) -> None:
+    """A missing object is an error that names it and says what to do."""
+    reference = write_object({"a": 1}, folder, "value")
+    stored_file(reference).unlink()
+    with pytest.raises(StoredObjectError, match=r"value-.*\.json is gone. Clear the task"):
+        read_object(reference)
+
+
+@pytest.mark.parametrize("keep", [0, 1, -1])
+def test_altered_object(folder: UPath, keep: int) -> None:
+    """An emptied, shortened or changed object is refused before it is decoded."""
+    reference = write_object(np.arange(100), folder, "value")
+    file = stored_file(reference)
+    content = file.read_bytes()
+    file.write_bytes(content[:keep] + b"X" if keep else b"")
+    with pytest.raises(StoredObjectError, match="was altered"):
+        read_object(reference)
+
+
+def test_removed_object(folder: UPath) -> None:
+    """Removing removes; removing again is no error."""
+    reference = write_object({"a": 1}, folder, "value")
+    remove_object(reference)
+    remove_object(reference)
+    assert not stored_file(reference).exists()
+
+
+class Foreign(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """An estimator of somebody else."""
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array([object()]), "array of Python objects cannot be stored without pickle"),
+        ({"nested": object()}, r"A value of type builtins\.object cannot be stored"),
+        ({1: "number as key"}, "The key 1 is not text"),
+        (Foreign(), r"not trusted: .*Foreign"),
+        (FunctionTransformer(print), "not trusted"),
+    ],
+    ids=["objects", "unknown", "key", "foreign", "function"],
+)
+def test_refuses_what_it_cannot_keep_safely(folder: UPath, value: object, message: str) -> None:
+    """What would need pickle, or a class that is not trusted, is refused when it is written."""
+    with pytest.raises(StoredObjectError, match=message):
+        write_object(value, folder, "value")
+    assert not list(folder.iterdir())
+
+
+def test_does_not_import_what_a_file_names(folder: UPath) -> None:
+    """A stored file cannot make us import another program's class."""
+    evil = {"$dataclass": "subprocess:Popen", "fields": {"args": "true"}}
+    data = json.dumps(evil).encode()
+    reference = write_object({"a": 1}, folder, "value")
+    file = stored_file(reference)
+    file.write_bytes(data)
+    forged = ObjectReference(
+        "Popen", None, len(data), hashlib.sha256(data).hexdigest(), reference.uri
+    )
+    with pytest.raises(StoredObjectError, match="subprocess:Popen is not of this package"):
+        read_object(forged)
+
+
+def test_estimator_alone(folder: UPath) -> None:
+    """An estimator without a pipeline around it is stored too."""
+    estimator = Lasso(alpha=0.5).fit([[0.0], [1.0]], [0.0, 1.0])
+    reference, back = there_and_back(estimator, folder)
+    assert back.coef_ == pytest.approx(estimator.coef_)
+    assert (reference.kind, reference.shape) == ("estimator", "Lasso")

@@ -1,0 +1,146 @@
+"""Cleaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.trips.conftest import GREEN, JANUARY, fetch
+from trip_duration.errors import ContractError, InvalidInputError
+from trip_duration.training_set.recipes import RECIPES
+from trip_duration.trips.cleaning import CleaningRules, CleanMonth, clean_month
+from trip_duration.trips.sample import Dirt, SampleOptions, write_month
+from trip_duration.trips.services import SERVICES
+from trip_duration.trips.source import fetch_month
+
+RICH = RECIPES["rich"].columns
+
+
+def clean(folder: Path, rules: CleaningRules | None = None) -> CleanMonth:
+    """The clean January of a folder."""
+    raw = fetch(str(folder), folder)
+    return clean_month(raw, GREEN, RICH, rules or CleaningRules())
+
+
+def by_pandas(folder: Path) -> pd.DataFrame:
+    """The same trips, the plain way."""
+    trips = pd.read_parquet(folder / "green_tripdata_2024-01.parquet")
+    spent = trips.lpep_dropoff_datetime - trips.lpep_pickup_datetime
+    trips["duration"] = spent.dt.total_seconds() / 60
+    kept = trips.duration.between(1, 60) & trips.trip_distance.notna()
+    return trips[kept].reset_index(drop=True)
+
+
+def test_keeps_what_pandas_keeps(folder: Path) -> None:
+    """Rows, order and durations agree with the plain way, to the last bit."""
+    expected, found = by_pandas(folder), clean(folder).trips
+    assert (found.duration == expected.duration).all()
+    assert (found.PULocationID == expected.PULocationID).all()
+    assert (found.pickup_datetime == expected.lpep_pickup_datetime).all()
+    assert found.passenger_count.isna().equals(expected.passenger_count.isna())
+
+
+def test_frame_is_small_and_plain(folder: Path) -> None:
+    """Only the recipe's columns, with plain types, and the duration."""
+    kinds = {name: str(kind) for name, kind in clean(folder).trips.dtypes.items()}
+    assert kinds == {
+        "pickup_datetime": "datetime64[us]",
+        "PULocationID": "int32",
+        "DOLocationID": "int32",
+        "passenger_count": "float64",
+        "VendorID": "float64",
+        "trip_type": "float64",
+        "trip_distance": "float64",
+        "duration": "float64",
+    }
+
+
+def test_bounds_are_included(tmp_path: Path) -> None:
+    """Trips of exactly one and exactly sixty minutes stay; a second beyond goes."""
+    seconds = np.array([59, 60, 3_600, 3_601])
+    start = np.datetime64("2024-01-05T12:00:00", "us")
+    table = pa.table(
+        {
+            "lpep_pickup_datetime": np.repeat(start, 4),
+            "lpep_dropoff_datetime": start + seconds.astype("timedelta64[s]"),
+            "PULocationID": pa.array([1, 2, 3, 4], pa.int32()),
+            "DOLocationID": pa.array([1, 2, 3, 4], pa.int32()),
+            "trip_distance": [1.0] * 4,
+            "passenger_count": [1] * 4,
+            "VendorID": [1] * 4,
+            "trip_type": [1] * 4,
+        }
+    )
+    pq.write_table(table, tmp_path / "green_tripdata_2024-01.parquet")
+    cleaned = clean(tmp_path)
+    assert cleaned.trips.PULocationID.tolist() == [2, 3]
+    assert (cleaned.report.too_short, cleaned.report.too_long) == (1, 1)
+    wider = clean(tmp_path, CleaningRules(0.0, 90.0))
+    assert len(wider.trips) == 4
+
+
+def test_report_accounts_for_every_row(tmp_path: Path) -> None:
+    """What was read is what was kept and what was left out, each for its reason."""
+    dirt = Dirt(null_share=0.05, negative_duration_share=0.05, long_duration_share=0.05)
+    options = SampleOptions(trips=2_000, seed=3, dirt=dirt)
+    write_month(tmp_path / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
+    report = clean(tmp_path).report
+    left_out = report.missing_values + report.too_short + report.too_long
+    assert report.rows_read == 2_000 == report.rows_kept + left_out
+    assert report.missing_values > 50
+    assert report.too_short > 50
+    assert report.too_long > 50
+
+
+def test_long_distances_stay(tmp_path: Path) -> None:
+    """Absurd distances are neither clipped nor dropped: encoders decide about them."""
+    options = SampleOptions(trips=500, seed=3, dirt=Dirt(absurd_distance_share=0.1))
+    write_month(tmp_path / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
+    assert (clean(tmp_path).trips.trip_distance > 100_000).sum() > 20
+
+
+def test_nothing_left_is_an_error(folder: Path) -> None:
+    """Rules that leave no trip name the month and what became of its rows."""
+    with pytest.raises(ContractError, match=r"2024-01.*no trip left.*too short"):
+        clean(folder, CleaningRules(5_000.0, 6_000.0))
+
+
+@pytest.mark.parametrize("bounds", [(-1.0, 60.0), (60.0, 60.0), (60.0, 1.0)])
+def test_rules_must_leave_a_range(bounds: tuple[float, float]) -> None:
+    """Bounds without a range between them are refused."""
+    with pytest.raises(InvalidInputError, match="are no range"):
+        CleaningRules(*bounds)
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_every_service_is_cleaned(name: str, tmp_path: Path) -> None:
+    """Each service gives the same columns; what it does not publish reads as missing."""
+    service = SERVICES[name]
+    raw = fetch_month(
+        "sample",
+        service,
+        JANUARY,
+        str(tmp_path),
+        sample=SampleOptions(trips=400),
+        timeout_seconds=1,
+    )
+    trips = clean_month(raw, service, RICH, CleaningRules()).trips
+    assert set(RICH) < set(trips.columns)
+    assert trips.passenger_count.isna().all() == (name == "fhvhv")
+
+
+@pytest.mark.real_months
+def test_real_months(tlc_folder: str, tmp_path: Path) -> None:
+    """The published green months 2024-01 and 2024-02 keep 105,870 trips."""
+    kept = 0
+    for month in (JANUARY, JANUARY.next()):
+        raw = fetch_month(
+            tlc_folder, GREEN, month, str(tmp_path), sample=SampleOptions(), timeout_seconds=1
+        )
+        kept += clean_month(raw, GREEN, RICH, CleaningRules()).report.rows_kept
+    assert kept == 105_870

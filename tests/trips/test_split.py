@@ -1,0 +1,62 @@
+"""The split by time."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from trip_duration.errors import ContractError, InvalidInputError
+from trip_duration.trips.months import Month, MonthSplit
+from trip_duration.trips.split import split_trips
+
+SPLIT = MonthSplit.parse("2024-01", "2024-02", "2024-03")
+
+
+def trips(*times: str) -> pd.DataFrame:
+    """Trips that begin at the given times."""
+    pickup = pd.Series(times, dtype="datetime64[us]")
+    return pd.DataFrame({"pickup_datetime": pickup, "duration": 10.0})
+
+
+def test_cuts_by_pickup_time() -> None:
+    """Strays of the known months go where their time belongs; nothing of the test's time does."""
+    split = split_trips(
+        {
+            Month(2024, 1): trips("2008-12-31 23:00", "2024-01-15", "2024-02-01 00:00"),
+            Month(2024, 2): trips("2024-01-31 23:59:59", "2024-02-10", "2024-03-01 00:00"),
+            Month(2024, 3): trips("2024-02-29 23:59", "2024-03-10", "2024-04-01 00:10"),
+        },
+        SPLIT,
+    )
+    assert [str(time) for time in split.train.pickup_datetime] == [
+        "2008-12-31 23:00:00",
+        "2024-01-15 00:00:00",
+        "2024-01-31 23:59:59",
+    ]
+    assert [str(time.date()) for time in split.validation.pickup_datetime] == [
+        "2024-02-01",
+        "2024-02-10",
+    ]
+    assert [str(time.date()) for time in split.test.pickup_datetime] == ["2024-03-10", "2024-04-01"]
+    assert split.strays == 2
+
+
+def test_test_months_may_be_left_out() -> None:
+    """Without test months every trip is learned from or tuned on."""
+    months = {Month(2024, 1): trips("2024-01-15"), Month(2024, 2): trips("2024-02-15")}
+    split = split_trips(months, MonthSplit.parse("2024-01", "2024-02"))
+    assert (len(split.train), len(split.validation), len(split.test), split.strays) == (1, 1, 0, 0)
+    assert list(split.test.columns) == ["pickup_datetime", "duration"]
+
+
+def test_month_that_was_not_prepared() -> None:
+    """A month that is missing is named."""
+    with pytest.raises(InvalidInputError, match=r"2024-02, 2024-03 was not prepared"):
+        split_trips({Month(2024, 1): trips("2024-01-15")}, SPLIT)
+
+
+def test_files_of_another_time() -> None:
+    """Files that hold other months than their names say leave nothing to tune on."""
+    months = {month: trips("2024-01-15") for month in SPLIT.all}
+    with pytest.raises(ContractError, match="validation months .* hold no trip of their time"):
+        split_trips(months, SPLIT)

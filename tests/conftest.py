@@ -1,12 +1,21 @@
 """Fixtures that tests of several parts share."""
+# ruff: noqa: E402 - the environment is prepared before anything reads it
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Airflow reads these when it is first imported, which the imports below may do.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="trip-duration-airflow-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+for name in [name for name in os.environ if name.startswith("TRIP_DURATION_")]:
+    if name != "TRIP_DURATION_TLC_FOLDER":
+        del os.environ[name]
 
 from trip_duration.settings import get_settings
 from trip_duration.training_set.build import build_training_set

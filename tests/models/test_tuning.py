@@ -105,15 +105,16 @@ def test_only_failed_trials_are_an_error(
         FAMILIES["linear_model.Lasso"], space={"alpha": Choice((-1.0, -2.0))}
     )
     monkeypatch.setattr(catalogue, "FAMILIES", {family.name: family})
-    with pytest.raises(NoTrialSucceededError, match="Every one of 2 trials.*alpha"):
+    with pytest.raises(NoTrialSucceededError, match=r"Every one of 2 trials.*alpha"):
         tune(family.name, sample_training_set, dataclasses.replace(QUICK, max_evaluations=6))
 
 
 def test_final_fit_uses_the_rounds_found(sample_training_set: TrainingSet) -> None:
-    """XGBoost is refitted with the rounds that validation chose, not by stopping on its own rows."""
+    """XGBoost is refitted with the rounds that validation chose, not stopped on its own rows."""
     tuned = tune(XGBOOST, sample_training_set, QUICK)
     booster = train(tuned, sample_training_set, QUICK).model.named_steps["estimate"]
     assert booster.booster_.num_boosted_rounds() == tuned.best.rounds
+    assert tuned.best.rounds is not None
     assert len(tuned.best.curve) > tuned.best.rounds
 
 

@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-
 from tests.conftest import sample_request
+
 from trip_duration.errors import StoredObjectError
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.training_set.types import TrainingSet

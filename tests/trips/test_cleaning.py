@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from tests.trips.conftest import GREEN, JANUARY, fetch
+
 from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.training_set.recipes import RECIPES
 from trip_duration.trips.cleaning import CleaningRules, CleanMonth, clean_month

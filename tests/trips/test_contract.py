@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from tests.trips.conftest import GREEN, fetch
+
 from trip_duration.errors import ContractError
 from trip_duration.training_set.recipes import RECIPES
 from trip_duration.trips.contract import check_month

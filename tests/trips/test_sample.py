@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,9 @@ OPTIONS = SampleOptions(trips=4_000, seed=5)
 
 def generate(**changes: Any) -> pd.DataFrame:
     """A generated month with its minutes and hours."""
-    table = generate_month(GREEN, MONTH, dataclasses.replace(OPTIONS, **changes)).to_pandas()
+    table: pd.DataFrame = generate_month(
+        GREEN, MONTH, dataclasses.replace(OPTIONS, **changes)
+    ).to_pandas()
     spent = table.lpep_dropoff_datetime - table.lpep_pickup_datetime
     return table.assign(
         minutes=spent.dt.total_seconds() / 60, hour=table.lpep_pickup_datetime.dt.hour
@@ -145,14 +146,14 @@ def test_options_have_bounds(make: Any, message: str) -> None:
 @pytest.mark.parametrize("name", list(SERVICES))
 def test_every_service_has_its_columns(name: str) -> None:
     """Generated months hold every column that the service's specification names."""
-    table = generate_month(SERVICES[name], MONTH, OPTIONS)
+    table: pd.DataFrame = generate_month(SERVICES[name], MONTH, OPTIONS)
     assert set(SERVICES[name].columns.values()) <= set(table.column_names)
 
 
 @pytest.mark.real_months
 def test_schema_is_the_published_one(tlc_folder: str) -> None:
     """A generated green month has the columns and types of the published one."""
-    real = pq.read_schema(os.path.join(tlc_folder, "green_tripdata_2024-01.parquet"))
+    real = pq.read_schema(Path(tlc_folder) / "green_tripdata_2024-01.parquet")
     made = generate_month(GREEN, MONTH, OPTIONS).schema
     assert {field.name: field.type for field in made} == {field.name: field.type for field in real}
 

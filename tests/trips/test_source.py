@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-
 from tests.trips.conftest import GREEN, JANUARY, OPTIONS, Website, fetch
+
 from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
 from trip_duration.trips.months import Month
 from trip_duration.trips.source import check_months
@@ -47,7 +47,7 @@ def test_missing_folder() -> None:
 
 def test_unknown_kind_of_source() -> None:
     """An address that we cannot read is refused with the kinds that we can."""
-    with pytest.raises(InvalidInputError, match="ftp.*Give sample, tlc, a folder"):
+    with pytest.raises(InvalidInputError, match=r"ftp.*Give sample, tlc, a folder"):
         check_months("ftp://example.com", GREEN, [JANUARY], timeout_seconds=1)
 
 

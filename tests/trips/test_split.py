@@ -58,5 +58,5 @@ def test_month_that_was_not_prepared() -> None:
 def test_files_of_another_time() -> None:
     """Files that hold other months than their names say leave nothing to tune on."""
     months = {month: trips("2024-01-15") for month in SPLIT.all}
-    with pytest.raises(ContractError, match="validation months .* hold no trip of their time"):
+    with pytest.raises(ContractError, match=r"validation months .* hold no trip of their time"):
         split_trips(months, SPLIT)

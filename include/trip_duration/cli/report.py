@@ -23,16 +23,18 @@ def print_training_set(training_set: TrainingSet, *, as_json: bool) -> None:
     if as_json:
         _print_json(summary)
         return
-    table = Table("part", title=f"Training set from {_origin(training_set)}")
+    columns = summary["columns"]
+    table = Table("part")
     table.add_column("trips", justify="right")
     for part, count in summary["rows"].items():
         table.add_row("train and validation" if part == "all" else part, f"{count:,}")
-    columns = summary["columns"]
-    table.caption = (
-        f"columns: {columns['all']:,} on all, {columns['train']:,} on train\n"
+    console = Console(soft_wrap=True)
+    console.print(f"Training set of {_origin(training_set)}")
+    console.print(table)
+    console.print(
+        f"{columns['all']:,} columns on all, {columns['train']:,} on train; "
         f"digest {summary['digest'][:16]}"
     )
-    Console().print(table)
 
 
 def print_outcomes(
@@ -54,7 +56,7 @@ def print_outcomes(
             }
         )
         return
-    table = Table("family", title=f"Errors in minutes, from {_origin(training_set)}")
+    table = Table("model family")
     for heading in ("validation RMSE", "test RMSE", "trials", "seconds"):
         table.add_column(heading, justify="right")
     for row in rows:
@@ -65,7 +67,9 @@ def print_outcomes(
             str(row["evaluations"]),
             f"{row['seconds']:.1f}",
         )
-    Console().print(table)
+    console = Console(soft_wrap=True)
+    console.print(f"Errors in minutes on {_origin(training_set)}")
+    console.print(table)
 
 
 def print_written(paths: Sequence[str], *, as_json: bool) -> None:

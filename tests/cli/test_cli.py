@@ -1,0 +1,125 @@
+"""The command line, as a person and as a program use it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from trip_duration.trips.sample import is_sample
+
+
+def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``trip-duration`` in a folder."""
+    command = [str(Path(sys.executable).parent / "trip-duration"), *arguments]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "TRIP_DURATION_SAMPLE_TRIPS_PER_MONTH": "800", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_prepare_as_json(tmp_path: Path) -> None:
+    """`prepare --json` prints one object with rows, columns and the digest."""
+    done = run("prepare", "--recipe", "pair_distance", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    rows = found["rows"]
+    assert rows["all"] == rows["train"] + rows["validation"] > 1_000
+    assert found["columns"]["all"] > found["columns"]["train"] > 100
+    assert len(found["digest"]) == 64
+    assert found["data_source"] == "sample"
+
+
+def test_prepare_as_table(tmp_path: Path) -> None:
+    """Without --json a person gets a table that says that the data are sample data."""
+    done = run("prepare", folder=tmp_path)
+    assert "SAMPLE data" in done.stdout
+    assert "train and validation" in done.stdout
+
+
+def test_tune_shows_progress_and_results(tmp_path: Path) -> None:
+    """`tune` reports each trial as it finishes, and prints the families best first."""
+    done = run(
+        *("tune", "--model", "svm.LinearSVR", "--model", "linear_model.LinearRegression"),
+        *("--max-evaluations", "2", "--json"),
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "svm.LinearSVR: trial 2 of at most 2: validation RMSE" in done.stderr
+    families = json.loads(done.stdout)["families"]
+    errors = [family["validation_rmse"] for family in families]
+    assert errors == sorted(errors)
+    assert {family["family"] for family in families} == {
+        "svm.LinearSVR",
+        "linear_model.LinearRegression",
+    }
+
+
+def test_train_saves_models(tmp_path: Path) -> None:
+    """`train --output` saves a model that predicts from raw trips, and judges it on test months."""
+    arguments = ("train", "--model", "xgboost", "--max-evaluations", "1", "--test", "2024-03")
+    done = run(
+        *arguments, "--recipe", "pair_distance", "--output", "models", "--json", folder=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (family,) = json.loads(done.stdout)["families"]
+    assert 0 < family["test_rmse"] < 15
+    model = mlflow.pyfunc.load_model(str(tmp_path / "models" / "xgboost"))
+    predicted = model.predict(model.input_example)
+    assert all(1 < minutes < 90 for minutes in predicted)
+    again = run(*arguments, "--output", "models", folder=tmp_path)
+    assert again.returncode == 2
+    assert "exists. Choose a new folder" in again.stderr
+
+
+def test_sample_is_a_source_afterwards(tmp_path: Path) -> None:
+    """`sample` writes labelled months that `prepare --source` takes, and overwrites nothing."""
+    arguments = ("sample", "months", "--months", "2024-01..2024-02", "--trips", "500")
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert is_sample(tmp_path / "months" / "green_tripdata_2024-02.parquet")
+    prepared = run("prepare", "--source", "months", "--json", folder=tmp_path)
+    assert json.loads(prepared.stdout)["data_source"] == "sample"
+    again = run(*arguments, folder=tmp_path)
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prepare", "--service", "purple"), "Service 'purple' is unknown"),
+        (("prepare", "--train", "2024-13"), "Month '2024-13' is not a month"),
+        (("prepare", "--validation", "2099-01"), "Month 2099-01 has not ended"),
+        (("prepare", "--train", "2024-03"), "is not after the train month 2024-03"),
+        (("prepare", "--source", "nowhere"), "Source folder nowhere does not exist"),
+        (("prepare", "--source", "http://127.0.0.1:9"), "did not answer"),
+        (("prepare", "--recipe", "secret"), "Recipe 'secret' is unknown"),
+        (("prepare", "--encoding", "morse"), "Encoding 'morse' is unknown"),
+        (("prepare", "--maximum-duration", "0.5"), "are no range"),
+        (("prepare", "--minimum-duration", "9000", "--maximum-duration", "9999"), "no trip left"),
+        (("tune", "--model", "linear_model.Ridge"), "Model family 'linear_model.Ridge' is unknown"),
+        (("tune", "--max-evaluations", "0"), "max_evaluations = 0 is out of bounds"),
+        (("train", "--max-evaluations", "-3"), "max_evaluations = -3 is out of bounds"),
+        (("tune", "--search-algorithm", "guess"), "guess"),
+        (("sample", "months", "--trips", "0"), "trips = 0 is out of bounds"),
+        (("prepare", "--nonsense"), "Unknown option"),
+        (("nonsense",), "nonsense"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """Bad input ends with exit code 2 and one message that names it, without a traceback."""
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

@@ -1,0 +1,161 @@
+"""What holds for every DAG of the package."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import ParamValidationError
+
+from trip_duration.errors import SourceError, TransientSourceError
+from trip_duration.orchestration.conventions import TRAINING_POOL, Tag, retry_policy
+
+DAGS = Path(__file__).parents[2] / "dags"
+DAG_IDS = {"data_preparation", "sklearn_training", "xgboost_training"}
+FILES = sorted(DAGS.glob("*.py"))
+
+HEAVY = ("pandas", "numpy", "sklearn", "scipy", "xgboost", "hyperopt", "mlflow", "pyarrow")
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    """The DAGs as Airflow reads them."""
+    return DagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="tests")
+
+
+@pytest.fixture(params=sorted(DAG_IDS))
+def dag(bag: DagBag, request: pytest.FixtureRequest) -> DAG:
+    """Each DAG."""
+    found: DAG = bag.dags[request.param]
+    return found
+
+
+def test_exactly_these_dags(bag: DagBag) -> None:
+    """Every DAG is read without errors, and there is no other."""
+    assert bag.import_errors == {}
+    assert set(bag.dags) == DAG_IDS
+
+
+def test_parsing_is_fast(bag: DagBag) -> None:
+    """Each file is read in less than two seconds."""
+    assert {Path(stat.file).name: stat.duration.total_seconds() for stat in bag.dagbag_stats}
+    assert all(stat.duration.total_seconds() < 2 for stat in bag.dagbag_stats)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_parsing_needs_neither_libraries_nor_network_nor_database(file: Path) -> None:
+    """Reading a DAG imports none of its tasks' libraries, opens no connection and no database."""
+    code = f"""
+import runpy, socket, sys
+def refuse(*args, **kwargs):
+    raise AssertionError("a connection was opened while a DAG was read")
+socket.socket.connect = socket.create_connection = refuse
+runpy.run_path({str(file)!r})
+print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    environment = {
+        **os.environ,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////nonexistent/nothing.db",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert "heavy: []" in done.stdout
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_dag_files_only_declare(file: Path) -> None:
+    """A DAG file defines no function or class: what tasks do stands in the library."""
+    text = file.read_text()
+    assert "\ndef " not in text
+    assert "\nclass " not in text
+    assert len(text.splitlines()) < 120
+
+
+def test_describes_itself(dag: DAG) -> None:
+    """A description, documentation with what to do on failure, and tags that we know."""
+    assert dag.description
+    assert dag.doc_md is not None
+    assert "If it fails" in dag.doc_md
+    assert dag.tags <= set(Tag)
+    assert Tag.TRIP_DURATION in dag.tags
+
+
+def test_every_task_has_an_owner_retries_and_an_alert(dag: DAG) -> None:
+    """Every task belongs to somebody, tries again, and mails when it fails for good."""
+    assert dag.tasks
+    for task in dag.tasks:
+        assert task.owner == "ml-team", task.task_id
+        assert task.retries, task.task_id
+        callbacks = task.on_failure_callback
+        alerts = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+        assert any(isinstance(alert, SmtpNotifier) for alert in alerts), task.task_id
+
+
+def test_pools_are_those_that_are_made(dag: DAG) -> None:
+    """Tasks use no pool but the default one and the one that `make up` creates."""
+    assert {task.pool for task in dag.tasks} <= {"default_pool", TRAINING_POOL}
+
+
+def test_mapped_tasks_show_their_names(dag: DAG) -> None:
+    """Mapped instances are called by month or family, not by a number."""
+    for task in dag.tasks:
+        if task.is_mapped or task.get_closest_mapped_task_group():
+            assert task.map_index_template, task.task_id
+
+
+def test_form_fields_explain_themselves(dag: DAG) -> None:
+    """Every field of a trigger form has a title, a help text and a section."""
+    assert dag.params
+    for name in dag.params:
+        field = dag.params.get_param(name)
+        assert field.schema.get("title"), name
+        assert field.schema.get("section"), name
+        assert len(field.description or "") > 10, name
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf"),
+    [
+        ("data_preparation", {"service": "purple"}),
+        ("data_preparation", {"train_months": ["2024-13"]}),
+        ("data_preparation", {"train_months": []}),
+        ("data_preparation", {"train_months": "2024-01"}),
+        ("data_preparation", {"recipe": "secret"}),
+        ("data_preparation", {"maximum_duration": 0}),
+        ("sklearn_training", {"models": ["linear_model.Ridge"]}),
+        ("sklearn_training", {"models": []}),
+        ("sklearn_training", {"max_evaluations": 0}),
+        ("sklearn_training", {"max_evaluations": -1}),
+        ("xgboost_training", {"max_evaluations": 1.5}),
+        ("xgboost_training", {"search_algorithm": "guess"}),
+        ("xgboost_training", {"early_stopping_rounds": 0}),
+    ],
+    ids=str,
+)
+def test_forms_refuse_bad_input(bag: DagBag, dag_id: str, conf: dict[str, object]) -> None:
+    """What a form can check is refused before a run exists."""
+    params = copy.deepcopy(bag.dags[dag_id].params)
+    with pytest.raises(ParamValidationError):
+        params.update(conf)
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (SourceError("a", "b", "c"), "fail"),
+        (TransientSourceError("a", "b", "c"), "retry"),
+        (RuntimeError("anything"), "default"),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(error: Exception, action: str) -> None:
+    """Bad input fails at once; a server that is down, or the unknown, is tried again."""
+    assert retry_policy().evaluate(error, try_number=1, max_tries=3).action.value == action

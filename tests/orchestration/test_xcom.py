@@ -1,0 +1,198 @@
+"""The XCom backend, on a folder and on a real S3 server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from moto.server import ThreadedMotoServer
+from upath import UPath
+
+from trip_duration.errors import StoredObjectError
+from trip_duration.orchestration.xcom import TripDurationXComBackend
+from trip_duration.settings import get_settings
+from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.months import Month
+
+COORDINATES = {
+    "key": "return_value",
+    "task_id": "model.tune",
+    "dag_id": "sklearn_training",
+    "run_id": "manual__2026-11-20T23:25:50.086798+00:00",
+    "map_index": 3,
+}
+FRAME = pd.DataFrame({"zone": [1, 2], "minutes": [10.0, 12.5]})
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """Address of a real S3 server on a free port."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["file", "s3"])
+def root(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[UPath]:
+    """Where results are kept: a folder, and then a bucket."""
+    if request.param == "s3":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3_server"))
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        bucket = UPath("s3://results")
+        bucket.fs.mkdirs("results", exist_ok=True)
+        place = bucket / "xcom"
+    else:
+        place = UPath(tmp_path.as_uri()) / "xcom"
+    monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH", str(place))
+    yield place
+    if request.param == "s3":
+        place.fs.rm("results", recursive=True)
+
+
+@pytest.fixture
+def folder_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UPath:
+    """A folder where results are kept."""
+    place = UPath(tmp_path.as_uri()) / "xcom"
+    monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH", str(place))
+    return place
+
+
+def store(value: object) -> Any:
+    """What the database keeps of a result, after its way through JSON."""
+    return json.loads(json.dumps(TripDurationXComBackend.serialize_value(value, **COORDINATES)))  # type: ignore[arg-type]  # keywords as Airflow passes them
+
+
+def load(kept: object) -> Any:
+    """The result behind what the database keeps."""
+    return TripDurationXComBackend.deserialize_value(SimpleNamespace(value=kept))
+
+
+def test_frame_there_and_back(root: UPath) -> None:
+    """A DataFrame is kept as Parquet under the task's own path, and comes back equal."""
+    kept = store(FRAME)
+    pd.testing.assert_frame_equal(load(kept), FRAME)
+    assert kept["uri"].startswith(str(root))
+    assert "/sklearn_training/manual__2026-11-20T23_25_50.086798_00_00/model.tune/3/" in kept["uri"]
+    assert kept["uri"].endswith(".parquet")
+
+
+def test_training_set_there_and_back(root: UPath, sample_training_set: TrainingSet) -> None:
+    """A training set comes back whole."""
+    kept = store(sample_training_set)
+    assert load(kept).digest == sample_training_set.digest
+    assert kept["uri"].startswith(str(root))
+
+
+def test_database_keeps_a_small_readable_reference(root: UPath) -> None:
+    """What the UI shows says kind, shape, size, digest and place, and no more."""
+    kept = store(np.zeros((1_000, 50)))
+    assert set(kept) == {"stored_object", "kind", "shape", "size", "digest", "uri"}
+    assert (kept["kind"], kept["shape"]) == ("ndarray", "1,000 x 50")
+    assert len(json.dumps(kept)) < 500
+    assert str(root) in kept["uri"]
+
+
+def test_missing_object(root: UPath) -> None:
+    """A result whose object is gone is an error, not a path in its place."""
+    kept = store(FRAME)
+    UPath(kept["uri"]).unlink()
+    with pytest.raises(StoredObjectError, match="is gone"):
+        load(kept)
+    assert str(root) in kept["uri"]
+
+
+def test_altered_object(root: UPath) -> None:
+    """A result whose object was changed is refused."""
+    kept = store(FRAME)
+    UPath(kept["uri"]).write_bytes(b"something else")
+    with pytest.raises(StoredObjectError, match="was altered"):
+        load(kept)
+    assert str(root) in kept["uri"]
+
+
+def test_purge_removes_the_object(root: UPath) -> None:
+    """Deleting a result deletes its object; deleting it again is no error."""
+    kept = store(FRAME)
+    assert UPath(kept["uri"]).exists()
+    for _ in range(2):
+        TripDurationXComBackend.purge(SimpleNamespace(value=kept))
+    assert not UPath(kept["uri"]).exists()
+    assert str(root) in kept["uri"]
+
+
+@pytest.mark.parametrize(
+    "value", [None, "text", 5, 2.5, True, ["2024-01", "2024-02"], {"rmse": 4.5, "model": None}]
+)
+def test_small_json_stays_in_the_database(folder_root: UPath, value: object) -> None:
+    """Small JSON is kept as Airflow keeps it, so that REST shows it; nothing is written."""
+    kept = store(value)
+    assert load(kept) == value
+    assert not folder_root.exists()
+
+
+def test_large_json_is_an_object(folder_root: UPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON beyond the limit becomes an object."""
+    monkeypatch.setenv("TRIP_DURATION_XCOM_INLINE_BYTES", "100")
+    get_settings.cache_clear()
+    kept = store(list(range(100)))
+    assert kept["kind"] == "json"
+    assert load(kept) == list(range(100))
+    assert folder_root.exists()
+
+
+def test_lists_of_typed_values(folder_root: UPath) -> None:
+    """A list of dataclasses or frames is an object, and comes back as a list."""
+    months = [Month(2024, 1), Month(2024, 2)]
+    assert load(store(months)) == months
+    first, second = load(store([FRAME, FRAME]))
+    pd.testing.assert_frame_equal(first, second)
+    assert folder_root.exists()
+
+
+def test_users_own_dict_is_not_a_reference(folder_root: UPath) -> None:
+    """A dict that merely looks a little like a reference is left alone."""
+    value = {"kind": "DataFrame", "uri": "file:///etc/passwd"}
+    assert load(store(value)) == value
+    assert not folder_root.exists()
+
+
+@pytest.mark.parametrize("uri", ["file:///etc/hostname", "{root}/../outside.json", "s3://x/y.json"])
+def test_reads_nothing_outside_the_configured_path(folder_root: UPath, uri: str) -> None:
+    """A forged reference cannot make us read, or remove, a file elsewhere."""
+    reference = {
+        "stored_object": 1,
+        "kind": "json",
+        "shape": None,
+        "size": 1,
+        "digest": "0",
+        "uri": uri.format(root=folder_root),
+    }
+    with pytest.raises(StoredObjectError, match="does not lie under"):
+        load(reference)
+    with pytest.raises(StoredObjectError, match="does not lie under"):
+        TripDurationXComBackend.purge(SimpleNamespace(value=reference))
+
+
+def test_import_is_light() -> None:
+    """Airflow imports the backend in every process: no library of the tasks comes with it."""
+    code = (
+        "import sys, trip_duration.orchestration.xcom;"
+        "print([name for name in ('pandas', 'numpy', 'sklearn', 'xgboost', 'mlflow', 'pyarrow')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"

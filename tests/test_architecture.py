@@ -1,0 +1,58 @@
+"""The house: what may import what."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[1] / "include" / "trip_duration"
+
+#: Rooms in the order in which data flows through them; each may import those above it.
+FLOW = ("errors", "settings", "objects", "trips", "training_set", "models", "tracking")
+#: Rooms at the end of the flow, and which other end they may import.
+ENDS = {"orchestration": (), "cli": (), "local": ()}
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def room(module: str) -> str:
+    """The room of one of our modules."""
+    return [*module.split("."), ""][1]
+
+
+def files() -> list[Path]:
+    """Every module of the library but the package itself."""
+    return sorted(path for path in LIBRARY.rglob("*.py") if path != LIBRARY / "__init__.py")
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(LIBRARY)))
+def test_imports_follow_the_data(file: Path) -> None:
+    """A room imports only rooms that data passes before it."""
+    here = file.relative_to(LIBRARY).parts[0].removesuffix(".py")
+    allowed = {*FLOW[: FLOW.index(here) + 1]} if here in FLOW else {*FLOW, here, *ENDS[here]}
+    ours = {room(module) for module in imports(file) if module.startswith("trip_duration.")}
+    assert ours <= allowed
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(LIBRARY)))
+def test_only_orchestration_knows_airflow(file: Path) -> None:
+    """No room but `orchestration`, and the launcher of the local scheduler, imports Airflow."""
+    knows = any(module.split(".")[0] == "airflow" for module in imports(file))
+    name = str(file.relative_to(LIBRARY))
+    assert not knows or name.startswith("orchestration/") or name == "local/scheduler.py"
+
+
+def test_every_room_has_its_place() -> None:
+    """A new room is given a place in the flow."""
+    rooms = {path.relative_to(LIBRARY).parts[0].removesuffix(".py") for path in files()}
+    assert rooms == {*FLOW, *ENDS}

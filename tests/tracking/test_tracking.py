@@ -1,0 +1,173 @@
+"""Tracking, against a real MLflow server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import Pipeline
+from tests.servers import mlflow_server
+
+from trip_duration.models.search import Metrics, SearchRequest, Trial
+from trip_duration.models.training import train
+from trip_duration.models.tuning import tune
+from trip_duration.tracking.registry import register_model, registered_name, save_model
+from trip_duration.tracking.runs import Tracker, training_set_tags
+from trip_duration.tracking.trials import TrialLogger
+from trip_duration.training_set.types import TrainingSet
+
+pytestmark = pytest.mark.integration
+
+GOOD = Trial(0, {"alpha": 0.1}, Metrics(5.0, 25.0, 3.0, 0.6), 1_700_000_000.0, 1.5, 2, (6.0, 5.0))
+FAILED = Trial(1, {"alpha": -1.0}, None, 1_700_000_002.0, 0.1, error="ValueError: no")
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracker]:
+    """A tracker on a server of its own."""
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield Tracker(url, "tests")
+
+
+@pytest.fixture(scope="module")
+def model(sample_training_set: TrainingSet) -> Pipeline:
+    """A trained model."""
+    request = SearchRequest(max_evaluations=1, threads=1)
+    tuned = tune("xgboost", sample_training_set, request)
+    return train(tuned, sample_training_set, request).model
+
+
+def test_a_run_is_opened_once(tracker: Tracker) -> None:
+    """A retry goes on with the run that was begun, and may reopen one that had failed."""
+    first = tracker.open_run("dag/run/1", "one", {"pipeline": "dag"})
+    assert tracker.open_run("dag/run/1", "one", {}) == first
+    assert tracker.open_run("dag/run/2", "two", {}) != first
+    tracker.close_run(first, "FAILED")
+    assert tracker.open_run("dag/run/1", "one", {}) == first
+    assert tracker.client.get_run(first).info.status == "RUNNING"
+
+
+def test_experiment_is_found_again(tracker: Tracker) -> None:
+    """Two tasks of one experiment log into the same one."""
+    assert Tracker(tracker.tracking_uri, "tests").experiment_id == tracker.experiment_id
+
+
+def test_run_leads_back_to_its_data(tracker: Tracker, sample_training_set: TrainingSet) -> None:
+    """Tags and dataset inputs name the months, their digests and that they are sample data."""
+    tags = training_set_tags(sample_training_set)
+    run_id = tracker.open_run("lineage", "lineage", tags)
+    tracker.log_training_set(run_id, sample_training_set)
+    run = tracker.client.get_run(run_id)
+    assert run.data.tags["data_source"] == "sample"
+    assert run.data.tags["TRAIN_DATA"] == "2024-01"
+    assert run.data.tags["training_set"] == sample_training_set.digest
+    assert run.inputs is not None
+    inputs = {each.dataset.name: each for each in run.inputs.dataset_inputs}
+    assert set(inputs) == {"green_2024-01", "green_2024-02", "green_2024-03"}
+    january = inputs["green_2024-01"]
+    assert january.dataset.digest == sample_training_set.months[0].digest[:36]
+    assert january.tags[0].value == "training"
+
+
+def test_each_trial_is_a_child_run(tracker: Tracker) -> None:
+    """A trial's settings, errors, curve and time are logged; a failed one as failed, with why."""
+    family = tracker.open_run("family", "family", {})
+    with TrialLogger(tracker, family, {"MODEL": "some"}) as log_trial:
+        log_trial(GOOD)
+        log_trial(FAILED)
+    runs = tracker.client.search_runs(
+        [tracker.experiment_id], f"tags.mlflow.parentRunId = '{family}'"
+    )
+    good, failed = sorted(runs, key=lambda run: int(run.data.tags["trial"]))
+    assert good.info.status == "FINISHED"
+    assert good.data.params == {"alpha": "0.1"}
+    assert good.data.metrics["validation_rmse"] == 5.0
+    assert good.info.end_time - good.info.start_time == 1_500
+    history = tracker.client.get_metric_history(good.info.run_id, "validation_rmse_by_round")
+    assert [point.value for point in history] == [6.0, 5.0]
+    assert failed.info.status == "FAILED"
+    assert failed.data.tags["error"] == "ValueError: no"
+
+
+def test_a_retry_logs_no_trial_twice(tracker: Tracker) -> None:
+    """Trials that an earlier attempt logged are left alone."""
+    family = tracker.open_run("retried", "retried", {})
+    for _ in range(2):
+        with TrialLogger(tracker, family, {}) as log_trial:
+            log_trial(GOOD)
+    runs = tracker.client.search_runs(
+        [tracker.experiment_id], f"tags.mlflow.parentRunId = '{family}'"
+    )
+    assert len(runs) == 1
+
+
+def test_errors_of_the_server_surface(tracker: Tracker) -> None:
+    """A trial that cannot be logged is an error in the end, not a silence."""
+    logger = TrialLogger(tracker, "no-such-family", {})
+    tracker_gone = Tracker.__new__(Tracker)
+    tracker_gone.client = tracker.client
+    tracker_gone.experiment_id = "999999"
+    logger.tracker = tracker_gone
+    with pytest.raises(mlflow.MlflowException), logger:
+        logger(GOOD)
+
+
+def test_registered_model_takes_raw_trips(
+    tracker: Tracker, model: Pipeline, sample_training_set: TrainingSet
+) -> None:
+    """The registered model is loaded by its address and predicts minutes from raw columns."""
+    run_id = tracker.open_run("registered", "registered", {})
+    example = sample_training_set.example_trips
+    registered = register_model(
+        tracker, run_id, model, name=registered_name("green"), example=example, tags={"MODEL": "x"}
+    )
+    mlflow.set_tracking_uri(tracker.tracking_uri)
+    loaded = mlflow.pyfunc.load_model(registered.uri)
+    trips = sample_training_set.test_trips.drop(columns="duration").head(100)
+    np.testing.assert_array_equal(loaded.predict(trips), model.predict(trips))
+    assert loaded.metadata.signature.inputs.input_names() == list(example.columns)
+    pd.testing.assert_frame_equal(
+        loaded.input_example.reset_index(drop=True),
+        example.reset_index(drop=True),
+        check_dtype=False,
+    )
+    version = tracker.client.get_model_version(registered.name, str(registered.version))
+    assert version.run_id == run_id
+    assert version.tags == {"MODEL": "x"}
+
+
+def test_a_retry_registers_no_second_version(
+    tracker: Tracker, model: Pipeline, sample_training_set: TrainingSet
+) -> None:
+    """Registering again from the same run gives the version that is there."""
+    run_id = tracker.open_run("registered twice", "registered twice", {})
+    first, second = (
+        register_model(
+            tracker,
+            run_id,
+            model,
+            name="twice",
+            example=sample_training_set.example_trips,
+            tags={},
+        )
+        for _ in range(2)
+    )
+    assert first == second
+    assert len(tracker.client.search_model_versions("name = 'twice'")) == 1
+
+
+def test_saved_model_holds_no_pickle(
+    model: Pipeline, sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """A saved model is a skops file, with pinned requirements, and no pickle anywhere."""
+    save_model(model, tmp_path / "model", sample_training_set.example_trips)
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert "model.skops" in names
+    assert not [name for name in names if name.endswith(".pkl")]
+    requirements = (tmp_path / "model" / "requirements.txt").read_text()
+    assert "scikit-learn==" in requirements
+    assert "xgboost" in requirements

@@ -37,4 +37,4 @@ with DAG(
     product = wiring.training_set(checked)
     run = wiring.tracked_run(product)
     model = wiring.model(XGBOOST, product, run, slots=get_settings().xgboost_threads)
-    wiring.results([model], product, run)
+    wiring.results(model, product, run)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 from tests.conftest import sample_request
 
@@ -52,11 +52,12 @@ def test_is_immutable(sample_training_set: TrainingSet) -> None:
     """Neither fields nor numbers can be changed."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         sample_training_set.strays = 3  # type: ignore[misc]  # that is the point
-    for array in (
+    arrays: list[Any] = [
         sample_training_set.train_minutes,
-        np.asarray(sample_training_set.layouts["dense"].train),
+        sample_training_set.layouts["dense"].train,
         sample_training_set.layouts["sparse"].train.data,
-    ):
+    ]
+    for array in arrays:
         with pytest.raises(ValueError, match="read-only"):
             array.fill(0.0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -16,13 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from trip_duration.errors import TripDurationError
-from trip_duration.local import preflight
-from trip_duration.local.airflow_api import AirflowApi
 from trip_duration.local.demo import Demo, DemoRequest
 from trip_duration.local.env_example import env_example
-from trip_duration.local.health import wait_until_healthy
 from trip_duration.local.preflight import LocalStackError
 from trip_duration.local.stack import ADMIN, LocalStack
+from trip_duration.local.start import api_of, ensure_up
 from trip_duration.local.supervision import Supervision
 from trip_duration.settings import get_settings
 
@@ -108,7 +105,7 @@ def main() -> None:
 def up() -> None:
     """Start everything and wait until it answers."""
     stack = _stack()
-    _ensure_up(stack)
+    ensure_up(stack, console)
     _print_addresses(stack)
 
 
@@ -165,8 +162,8 @@ def demo(options: DemoOptions = _DEMO) -> None:
     """Run the main job: prepare months, tune and train all families, show the results."""
     stack = _stack()
     request = options.request()
-    _ensure_up(stack)
-    Demo(_api(stack), console).run(request)
+    ensure_up(stack, console)
+    Demo(api_of(stack), console).run(request)
     _print_addresses(stack)
 
 
@@ -187,47 +184,6 @@ def print_env_example() -> None:
 
 def _stack() -> LocalStack:
     return LocalStack(_PROJECT, get_settings())
-
-
-def _ensure_up(stack: LocalStack) -> None:
-    supervision = Supervision(stack)
-    if not supervision.running:
-        # What a crash left behind would hold the ports.
-        supervision.stop()
-        preflight.check(stack)
-        console.print(f"Starting Airflow, MLflow and a mail sink (state in {stack.state})")
-        _migrate(stack)
-        supervision.start()
-    try:
-        wait_until_healthy(stack, supervision, console)
-    except LocalStackError:
-        supervision.stop()
-        raise
-    _api(stack).set_pool("training", os.cpu_count() or 1, "Processor cores for fitting models")
-
-
-def _migrate(stack: LocalStack) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
-        env=stack.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise LocalStackError(
-            "Airflow's database",
-            f"could not be made:\n{done.stderr[-2_000:]}\n",
-            "Remove the state folder with `make clean` and start again.",
-        )
-
-
-def _api(stack: LocalStack) -> AirflowApi:
-    if stack.password is None:
-        raise LocalStackError(
-            "The Airflow login", "has no password yet", "Wait a moment and try again."
-        )
-    return AirflowApi(stack.airflow_url, ADMIN, stack.password)
 
 
 def _print_addresses(stack: LocalStack) -> None:

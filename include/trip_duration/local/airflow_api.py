@@ -83,12 +83,12 @@ class AirflowApi:
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """State of a run: queued, running, success or failed."""
-        state: str = self._get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+        state: str = self.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
         return state
 
     def tasks(self, dag_id: str, run_id: str) -> Iterator[TaskState]:
         """The task instances of a run."""
-        found = self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=200")
+        found = self.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=200")
         for task in found["task_instances"]:
             mapped = task["map_index"] >= 0
             name = task["rendered_map_index"] or task["map_index"]
@@ -104,12 +104,12 @@ class AirflowApi:
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:  # noqa: ANN401 - any JSON
         """What a task returned, as Airflow shows it."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-        return self._get(path)["value"]
+        return self.get(path)["value"]
 
     def log(self, dag_id: str, run_id: str, task: TaskState) -> list[str]:
         """The lines of a task instance's log."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs"
-        found = self._get(f"{path}/{max(task.try_number, 1)}?map_index={task.map_index}")
+        found = self.get(f"{path}/{max(task.try_number, 1)}?map_index={task.map_index}")
         return [_log_line(entry) for entry in found["content"]]
 
     def wait_for_dags(self, dag_ids: set[str], timeout_seconds: float = 90.0) -> None:
@@ -121,8 +121,8 @@ class AirflowApi:
             If one of them has import errors, or is not there in time.
         """
         deadline = time.monotonic() + timeout_seconds
-        while missing := dag_ids - {dag["dag_id"] for dag in self._get("/dags?limit=100")["dags"]}:
-            errors = self._get("/importErrors")["import_errors"]
+        while missing := dag_ids - {dag["dag_id"] for dag in self.get("/dags?limit=100")["dags"]}:
+            errors = self.get("/importErrors")["import_errors"]
             if errors or time.monotonic() > deadline:
                 raise LocalStackError(
                     f"DAGs {', '.join(sorted(missing))}",
@@ -139,7 +139,8 @@ class AirflowApi:
             answer = self._send("PATCH", f"/pools/{name}", json={"pool": name, **body})
         answer.raise_for_status()
 
-    def _get(self, path: str) -> Any:  # noqa: ANN401 - any JSON
+    def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON
+        """What a path below ``/api/v2`` answers."""
         answer = self._send("GET", path)
         answer.raise_for_status()
         return answer.json()

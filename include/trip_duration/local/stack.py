@@ -54,6 +54,12 @@ class LocalStack:
         return f"http://{HOST}:{self.settings.mlflow_port}"
 
     @property
+    def storage_root(self) -> str:
+        """Where months, results and products are kept; the state folder, if not told otherwise."""
+        told = "storage_root" in self.settings.model_fields_set
+        return self.settings.storage_root if told else (self.state / "storage").as_uri()
+
+    @property
     def mails(self) -> Path:
         """Folder of the mails that were sent (a Maildir)."""
         return self.state / "mail"
@@ -113,7 +119,6 @@ class LocalStack:
         return {**os.environ, **self._own_environment()}
 
     def _own_environment(self) -> dict[str, str]:
-        storage = (self.state / "storage").as_uri()
         keys = self._keys()
         mail_sink = {
             "conn_type": "smtp",
@@ -121,21 +126,21 @@ class LocalStack:
             "port": self.settings.mail_port,
             "extra": {"disable_ssl": True, "disable_tls": True},
         }
-        settings = {
-            "STORAGE_ROOT": os.environ.get(f"{ENVIRONMENT_PREFIX}STORAGE_ROOT", storage),
-            "TRACKING_URI": self.mlflow_url,
-            "STATE": str(self.state),
+        settings = self.settings.model_dump(mode="json") | {
+            "state": str(self.state),
+            "storage_root": self.storage_root,
+            "tracking_uri": self.mlflow_url,
         }
         return {
             MARKER: str(self.state),
-            **{f"{ENVIRONMENT_PREFIX}{name}": value for name, value in settings.items()},
+            **{f"{ENVIRONMENT_PREFIX}{name.upper()}": str(it) for name, it in settings.items()},
             # The console scripts of this environment, which Airflow starts by name.
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "AIRFLOW_HOME": str(self.state / "airflow"),
             "AIRFLOW__API__BASE_URL": self.airflow_url,
             "AIRFLOW__API__SECRET_KEY": keys["api"],
             "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt"],
-            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"{settings['STORAGE_ROOT']}/xcom",
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"{self.storage_root}/xcom",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.project / "dags"),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",

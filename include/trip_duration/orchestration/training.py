@@ -162,12 +162,16 @@ def register_family(
 
 
 def collect_results(
-    families: Iterable[dict[str, Any]], product: TrainingSetProduct, parent_run_id: str
+    families: Iterable[dict[str, Any]] | dict[str, Any],
+    product: TrainingSetProduct,
+    parent_run_id: str,
 ) -> dict[str, Any]:
     """The results of all families, best first, for people and for REST."""
     from trip_duration.training_set.summary import summarize
 
-    ranked = sorted(families, key=lambda result: result["validation_rmse"])
+    # Airflow hands over the result of a single instance alone, not in a list.
+    all_families = [families] if isinstance(families, dict) else families
+    ranked = sorted(all_families, key=lambda result: result["validation_rmse"])
     tracker = _tracker()
     best = ranked[0]
     tracker.log(

@@ -1,0 +1,75 @@
+"""A real stack for the tests: Airflow, MLflow and a mail sink, on free ports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+from tests.servers import free_port
+
+from trip_duration.local.airflow_api import AirflowApi
+from trip_duration.local.demo import Demo, DemoRequest
+from trip_duration.local.stack import LocalStack
+from trip_duration.local.start import api_of, ensure_up
+from trip_duration.local.supervision import Supervision
+from trip_duration.settings import Settings
+
+PROJECT = Path(__file__).parents[2]
+SMALL = DemoRequest(max_evaluations=2)
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """A stack that is up."""
+
+    stack: LocalStack
+    api: AirflowApi
+    console: Console
+
+    @property
+    def tracking(self) -> MlflowClient:
+        """Its MLflow server."""
+        return MlflowClient(self.stack.mlflow_url)
+
+    def demo(self, request: DemoRequest) -> list[dict[str, Any]]:
+        """Run the main job."""
+        return Demo(self.api, self.console).run(request)
+
+
+def make_stack(state: Path) -> LocalStack:
+    """A stack with small months, whose state lies in a folder."""
+    settings = Settings(
+        state=state,
+        sample_trips_per_month=1_500,
+        airflow_port=free_port(),
+        mlflow_port=free_port(),
+        mail_port=free_port(),
+    )
+    return LocalStack(PROJECT, settings)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """One stack for all tests of the session; every process is stopped at the end."""
+    stack = make_stack(tmp_path_factory.mktemp("stack"))
+    console = Console(file=(stack.state / "console.txt").open("w"), width=120)
+    # The stack has its own Airflow, not the one that the other tests read DAGs with.
+    home = os.environ.pop("AIRFLOW_HOME")
+    try:
+        ensure_up(stack, console)
+        yield RunningStack(stack, api_of(stack), console)
+    finally:
+        os.environ["AIRFLOW_HOME"] = home
+        Supervision(stack).stop()
+
+
+@pytest.fixture(scope="session")
+def results(running: RunningStack) -> list[dict[str, Any]]:
+    """What the main job came to."""
+    return running.demo(SMALL)

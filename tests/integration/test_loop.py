@@ -1,0 +1,235 @@
+"""The loop, end to end: the three DAGs through a real Airflow with a real MLflow server."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from tests.integration.conftest import SMALL, RunningStack
+from upath import UPath
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.local.airflow_api import FINISHED
+from trip_duration.local.demo import DemoRequest
+from trip_duration.local.preflight import LocalStackError
+from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+WAIT_SECONDS = 240
+
+
+def families(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The results of all families."""
+    for result in results:
+        yield from result["families"]
+
+
+def finish(running: RunningStack, dag_id: str, conf: dict[str, Any]) -> tuple[str, str]:
+    """Run a DAG to its end; its run id and state."""
+    run_id = running.api.trigger(dag_id, conf)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (state := running.api.run_state(dag_id, run_id)) not in FINISHED:
+        assert time.monotonic() < deadline, f"{dag_id} did not end"
+        time.sleep(0.5)
+    return run_id, state
+
+
+def mails(running: RunningStack) -> list[email.message.EmailMessage]:
+    """The mails that the sink has got."""
+    found = []
+    for path in sorted((running.stack.mails / "new").glob("*")):
+        with path.open("rb") as file:
+            found.append(email.message_from_binary_file(file, policy=email.policy.default))
+    return found
+
+
+def test_all_families_are_trained(results: list[dict[str, Any]]) -> None:
+    """Six scikit-learn families and XGBoost are trained on months that are called sample."""
+    assert {family["family"] for family in families(results)} == set(FAMILIES)
+    assert [result["data_source"] for result in results] == ["sample", "sample"]
+    assert all(result["rows"]["test"] > 1_000 for result in results)
+
+
+def test_figures_agree_everywhere(running: RunningStack, results: list[dict[str, Any]]) -> None:
+    """The errors in the results are those in MLflow and those of the registered model."""
+    for family in families(results):
+        metrics = running.tracking.get_run(family["run_id"]).data.metrics
+        for name in ("validation_rmse", "test_rmse", "test_mae"):
+            assert metrics[name] == family[name], (family["family"], name)
+
+
+def test_runs_are_nested(running: RunningStack, results: list[dict[str, Any]]) -> None:
+    """A run for the DAG run, a child for each family, a grandchild for each trial; all ended."""
+    client = running.tracking
+    for result in results:
+        parent = client.get_run(result["run_id"])
+        assert parent.info.status == "FINISHED"
+        assert parent.data.tags["data_source"] == "sample"
+        assert parent.inputs is not None
+        assert len(parent.inputs.dataset_inputs) == 3
+        children = _children(running, parent)
+        assert {run.info.run_id for run in children} == {
+            family["run_id"] for family in result["families"]
+        }
+        for family in result["families"]:
+            child = client.get_run(family["run_id"])
+            assert child.info.status == "FINISHED"
+            assert child.data.tags["MODEL"] == family["family"]
+            trials = _children(running, child)
+            assert len(trials) == family["evaluations"] >= 1
+            assert (
+                min(trial.data.metrics["validation_rmse"] for trial in trials)
+                == (family["validation_rmse"])
+            )
+
+
+def _children(running: RunningStack, run: Any) -> list[Any]:
+    condition = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    found: list[Any] = running.tracking.search_runs([run.info.experiment_id], condition)
+    return found
+
+
+def test_registered_models_take_raw_trips(
+    running: RunningStack, results: list[dict[str, Any]]
+) -> None:
+    """Every registered model is loaded by its address and predicts from its own input example."""
+    mlflow.set_tracking_uri(running.stack.mlflow_url)
+    for family in families(results):
+        model = mlflow.pyfunc.load_model(family["model_uri"])
+        assert model.metadata.signature.outputs is not None
+        assert all(0 < minutes < 120 for minutes in model.predict(model.input_example))
+
+
+def test_mapped_instances_carry_their_names(
+    running: RunningStack, results: list[dict[str, Any]]
+) -> None:
+    """The UI shows families and months by name."""
+    run_id = _latest(running, "sklearn_training")
+    shown = {task.task for task in running.api.tasks("sklearn_training", run_id)}
+    for step in ("tune", "train", "register"):
+        assert {f"model.{step} [{name}]" for name in SKLEARN_FAMILIES} <= shown
+    assert results
+
+
+def test_rest_shows_small_references(running: RunningStack, results: list[dict[str, Any]]) -> None:
+    """Over REST a training set is its reference; the object behind it is there."""
+    run_id = _latest(running, "data_preparation")
+    shown = running.api.result("data_preparation", run_id, "encode_months")
+    assert shown["kind"] == "TrainingSet"
+    assert shown["size"] == len(UPath(shown["uri"]).read_bytes())
+    assert results
+
+
+def _latest(running: RunningStack, dag_id: str) -> str:
+    runs = running.api.get(f"/dags/{dag_id}/dagRuns?order_by=-id&limit=1")["dag_runs"]
+    run_id: str = runs[0]["dag_run_id"]
+    return run_id
+
+
+def test_same_seed_same_result(running: RunningStack, results: list[dict[str, Any]]) -> None:
+    """The same months and seed give the same settings and the same errors again."""
+    first = next(family for family in families(results) if family["family"] == "xgboost")
+    run_id, state = finish(running, "xgboost_training", SMALL.conf("xgboost_training"))
+    assert state == "success"
+    (again,) = running.api.result("xgboost_training", run_id, "results")["families"]
+    for name in ("settings", "rounds", "validation_rmse", "test_rmse"):
+        assert again[name] == first[name]
+    assert again["model_uri"] != first["model_uri"]
+
+
+def test_training_has_its_data_prepared(running: RunningStack) -> None:
+    """Where no training set is fresh enough, training has data_preparation run and waits for it."""
+    before = _latest(running, "data_preparation")
+    conf = {"max_evaluations": 1, "max_age_seconds": 0, "models": ["linear_model.LinearRegression"]}
+    run_id, state = finish(running, "sklearn_training", conf)
+    tasks = {task.task: task.state for task in running.api.tasks("sklearn_training", run_id)}
+    assert state == "success", tasks
+    assert tasks["data_preparation"] == "success"
+    assert _latest(running, "data_preparation") != before
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "message"),
+    [
+        ("data_preparation", {"service": "purple"}, "purple"),
+        ("data_preparation", {"train_months": ["2024-13"]}, "2024-13"),
+        ("sklearn_training", {"models": ["linear_model.Ridge"]}, "Ridge"),
+        ("sklearn_training", {"max_evaluations": 0}, "0"),
+        ("xgboost_training", {"max_evaluations": -1}, "-1"),
+    ],
+)
+def test_rest_refuses_bad_forms(
+    running: RunningStack, dag_id: str, conf: dict[str, Any], message: str
+) -> None:
+    """What a form can check is refused over REST before a run exists, naming the value."""
+    with pytest.raises(InvalidInputError, match=message):
+        running.api.trigger(dag_id, conf)
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ({"train_months": ["2024-05"]}, "validation month 2024-02 is not after"),
+        ({"test_months": ["2099-01"]}, "Month 2099-01 has not ended"),
+        ({"source": "/nonexistent"}, "Source folder /nonexistent does not exist"),
+    ],
+)
+def test_bad_input_fails_at_once_and_mails(
+    running: RunningStack, conf: dict[str, Any], message: str
+) -> None:
+    """What a form cannot check fails in the first task, once, in the log and in a mail."""
+    before = len(mails(running))
+    run_id, state = finish(running, "data_preparation", conf)
+    assert state == "failed"
+    tasks = {task.task: task for task in running.api.tasks("data_preparation", run_id)}
+    first = tasks["plan_months"]
+    assert (first.state, first.try_number) == ("failed", 1)
+    assert message in "\n".join(running.api.log("data_preparation", run_id, first))
+    deadline = time.monotonic() + 20
+    while len(mails(running)) == before and time.monotonic() < deadline:
+        time.sleep(0.2)
+    new = mails(running)[before:]
+    assert len(new) == 1
+    assert new[0]["subject"] == "[trip duration] data_preparation failed in plan_months"
+    assert new[0]["to"] == "ml-team@example.com"
+    body = new[0].get_body(("html",))
+    assert body is not None
+    assert message in body.get_content()
+
+
+def test_demo_says_what_failed(running: RunningStack) -> None:
+    """The demo ends with the failing task and the end of its log."""
+    with pytest.raises(LocalStackError, match=r"(?s)failed in plan_months.*does not exist"):
+        running.demo(DemoRequest(source="/nonexistent"))
+
+
+def test_training_checks_its_form_first(running: RunningStack) -> None:
+    """A training run with months out of order fails before anything is prepared or tracked."""
+    conf = {"train_months": ["2024-06"], "max_evaluations": 1}
+    run_id, state = finish(running, "xgboost_training", conf)
+    states = {task.task: task.state for task in running.api.tasks("xgboost_training", run_id)}
+    assert state == "failed"
+    assert states["check_form"] == "failed"
+    assert states["open_run"] in {"upstream_failed", None}
+
+
+@pytest.mark.real_months
+@pytest.mark.parametrize(("recipe", "limit"), [("pair_distance", 5.10), ("rich", 4.35)])
+def test_real_months(running: RunningStack, tlc_folder: str, recipe: str, limit: float) -> None:
+    """On green 2024-01 to 2024-03, XGBoost reaches the error that the months allow."""
+    months = {"source": str(Path(tlc_folder).resolve()), "recipe": recipe}
+    run_id, state = finish(
+        running, "xgboost_training", {**months, "max_evaluations": 4, "random_state": 42}
+    )
+    assert state == "success"
+    result = running.api.result("xgboost_training", run_id, "results")
+    assert result["data_source"] == "folder"
+    assert result["rows"]["train"] == 54_378
+    assert result["families"][0]["validation_rmse"] <= limit

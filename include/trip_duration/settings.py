@@ -20,7 +20,8 @@ def _default_state() -> Path:
 
 
 def _default_storage_root() -> str:
-    return (_default_state() / "storage").as_uri()
+    # Not as_uri(): storage libraries take the path as it is, not percent-encoded.
+    return f"file://{_default_state() / 'storage'}"
 
 
 class Settings(BaseSettings):

@@ -170,6 +170,63 @@ def test_not_a_number_survives(folder: UPath) -> None:
     assert math.isnan(back["error"])
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_numpy_number_survives(folder: UPath, number: float) -> None:
+    """NumPy's own NaN and infinity, as metrics have them, can be read again."""
+    _, back = there_and_back(Metrics(np.float64(number), 1.0, 1.0, 0.5), folder)
+    assert str(back.rmse) == str(number)
+
+
+def test_text_of_dtype_object_keeps_it(folder: UPath) -> None:
+    """A column of Python strings does not turn into pandas' own text."""
+    frame = pd.DataFrame({"text": pd.Series(["a", None], dtype=object)})
+    _, back = there_and_back(frame, folder)
+    pd.testing.assert_frame_equal(back, frame)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pd.DataFrame({"mixed": pd.Series([1, "x"], dtype=object)}),
+        pd.DataFrame([[1, 2]], columns=["twice", "twice"]),
+        pd.DataFrame({"codes": pd.Categorical([1, 2])}),
+        pd.Series([1.0], name=("a", "b")),
+    ],
+    ids=["mixed", "duplicate", "categories", "name"],
+)
+def test_refuses_frames_that_parquet_would_change(folder: UPath, value: object) -> None:
+    """What Parquet cannot give back as it was is refused when it is written."""
+    with pytest.raises(StoredObjectError):
+        write_object(value, folder, "value")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("trip_duration.gone:Gone", {}, "there is no such class"),
+        ("trip_duration.trips.months:Gone", {}, "there is no such class"),
+        ("trip_duration.trips.months:Month", {"year": 1}, "other fields: number"),
+        ("trip_duration.trips.months:Month", {"year": 1, "number": 1, "x": 1}, "other fields: x"),
+    ],
+)
+def test_objects_of_another_version(
+    folder: UPath, name: str, fields: dict[str, int], message: str
+) -> None:
+    """An object whose class was renamed or changed says so."""
+    reference = write_object({"a": 1}, folder, "value")
+    data = json.dumps({"$dataclass": name, "fields": fields}).encode()
+    stored_file(reference).write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    with pytest.raises(StoredObjectError, match=message):
+        read_object(ObjectReference("Month", None, len(data), digest, reference.uri))
+
+
+def test_incomplete_reference() -> None:
+    """A reference that lacks something says what."""
+    with pytest.raises(StoredObjectError, match="does not say its digest, kind"):
+        ObjectReference.from_json({"stored_object": 1})
+
+
 def test_same_value_same_file(sample_training_set: TrainingSet, folder: UPath) -> None:
     """The same matrix or frame written twice is one file."""
     for value in (
@@ -180,6 +237,14 @@ def test_same_value_same_file(sample_training_set: TrainingSet, folder: UPath) -
     ):
         assert write_object(value, folder, "twice") == write_object(value, folder, "twice")
     assert len(list(folder.iterdir())) == 4
+
+
+@pytest.mark.parametrize("prefix", ["file://", ""])
+def test_odd_folder_names(tmp_path: Path, prefix: str) -> None:
+    """A folder with a space and a per cent sign in its name is written to and read from."""
+    _, back = there_and_back({"a": 1}, UPath(f"{prefix}{tmp_path}/my models 100%"))
+    assert back == {"a": 1}
+    assert len(list((tmp_path / "my models 100%").iterdir())) == 1
 
 
 def test_missing_object(folder: UPath) -> None:

@@ -57,7 +57,7 @@ class LocalStack:
     def storage_root(self) -> str:
         """Where months, results and products are kept; the state folder, if not told otherwise."""
         told = "storage_root" in self.settings.model_fields_set
-        return self.settings.storage_root if told else (self.state / "storage").as_uri()
+        return self.settings.storage_root if told else f"file://{self.state / 'storage'}"
 
     @property
     def mails(self) -> Path:

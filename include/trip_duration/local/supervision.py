@@ -159,7 +159,8 @@ class Supervision:
         for name, command in self.stack.programs().items():
             config[f"program:{name}"] = {
                 "command": _escape(command),
-                "stdout_logfile": _escape(self.stack.logs / f"{name}.log"),
+                # This one is expanded twice.
+                "stdout_logfile": _escape(_escape(self.stack.logs / f"{name}.log")),
                 "redirect_stderr": "true",
                 "stdout_logfile_maxbytes": "10MB",
                 "stdout_logfile_backups": "2",

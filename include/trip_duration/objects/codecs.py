@@ -65,44 +65,88 @@ def _rows_and_columns(value: Any) -> str:  # noqa: ANN401 - anything with a shap
 
 
 def _encode_frame(frame: Any) -> bytes:  # noqa: ANN401 - imported inside
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(frame), buffer)
-    return buffer.getvalue()
+    return _to_parquet(frame, {})
 
 
 def _decode_frame(data: bytes) -> Any:  # noqa: ANN401 - imported inside
+    return _from_parquet(data)[0]
+
+
+def _to_parquet(frame: Any, metadata: dict[bytes, bytes]) -> bytes:  # noqa: ANN401 - imported inside
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(pa.BufferReader(data)).to_pandas()
+    try:
+        table = pa.Table.from_pandas(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise StoredObjectError(
+            "A DataFrame or Series",
+            f"cannot be stored as Parquet: {error}",
+            "Give every column its own name and values of one type.",
+        ) from error
+    _refuse_inexact_types(table.schema)
+    buffer = io.BytesIO()
+    pq.write_table(
+        table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata}), buffer
+    )
+    return buffer.getvalue()
+
+
+def _refuse_inexact_types(schema: Any) -> None:  # noqa: ANN401 - imported inside
+    """Parquet gives categories back as such only if they are text."""
+    import pyarrow as pa
+
+    text = (pa.string(), pa.large_string())
+    for column in schema:
+        if pa.types.is_dictionary(column.type) and column.type.value_type not in text:
+            raise StoredObjectError(
+                f"Column {column.name!r} with categories of type {column.type.value_type}",
+                "would not come back as categories",
+                "Make its categories text, or store the plain values.",
+            )
+
+
+def _from_parquet(data: bytes) -> tuple[Any, dict[bytes, bytes]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(pa.BufferReader(data))
+    frame = table.to_pandas()
+    # pandas 3 reads all text as its own dtype; what was stored as objects stays objects.
+    objects = [
+        column["name"]
+        for column in (table.schema.pandas_metadata or {}).get("columns", ())
+        if column["pandas_type"] == "unicode" and column["numpy_type"] == "object"
+    ]
+    return _as_objects(frame, objects), table.schema.metadata or {}
+
+
+def _as_objects(frame: Any, names: list[str]) -> Any:  # noqa: ANN401 - imported inside
+    for name in names:
+        if name in frame.columns:
+            values = frame[name].astype(object)
+            frame[name] = values.where(values.notna(), None)
+    return frame
 
 
 def _encode_series(series: Any) -> bytes:  # noqa: ANN401 - imported inside
     import json
 
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(series.to_frame("values"))
+    if not (series.name is None or type(series.name) in (str, int)):
+        raise StoredObjectError(
+            f"The name {series.name!r} of a Series",
+            "cannot be stored",
+            "Name it with text or a whole number, or not at all.",
+        )
     name = json.dumps(series.name).encode()
-    buffer = io.BytesIO()
-    pq.write_table(
-        table.replace_schema_metadata({**(table.schema.metadata or {}), _SERIES_NAME: name}), buffer
-    )
-    return buffer.getvalue()
+    return _to_parquet(series.to_frame("values"), {_SERIES_NAME: name})
 
 
 def _decode_series(data: bytes) -> Any:  # noqa: ANN401 - imported inside
     import json
 
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(pa.BufferReader(data))
-    return table.to_pandas()["values"].rename(json.loads(table.schema.metadata[_SERIES_NAME]))
+    frame, metadata = _from_parquet(data)
+    return frame["values"].rename(json.loads(metadata[_SERIES_NAME]))
 
 
 def _encode_array(array: Any) -> bytes:  # noqa: ANN401 - imported inside

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from trip_duration.errors import StoredObjectError
+
 _MARKER = "stored_object"
 _VERSION = 1
 
@@ -40,7 +42,20 @@ class ObjectReference:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Back from plain JSON."""
+        """Back from plain JSON.
+
+        Raises
+        ------
+        StoredObjectError
+            If something that a reference says is missing.
+        """
+        missing = sorted(cls.__dataclass_fields__.keys() - value.keys())
+        if missing:
+            raise StoredObjectError(
+                "A reference to a stored object",
+                f"does not say its {', '.join(missing)}",
+                "Clear the task that made it, so that it is made again.",
+            )
         return cls(**{name: value[name] for name in cls.__dataclass_fields__})
 
     @staticmethod

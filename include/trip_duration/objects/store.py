@@ -129,4 +129,7 @@ def _pack(files: dict[str, bytes]) -> bytes:
 
 
 def _uri(path: UPath) -> str:
-    return path.as_uri() if path.protocol in _LOCAL_PROTOCOLS else str(path)
+    if path.protocol not in _LOCAL_PROTOCOLS:
+        return str(path)
+    # Not as_uri(): what is read later takes the path as it is, not percent-encoded.
+    return f"file://{Path(path.path).absolute()}"

@@ -10,12 +10,13 @@ import datetime as dt
 import functools
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from trip_duration.errors import StoredObjectError
 from trip_duration.objects.codecs import CODECS, codec_of
+from trip_duration.objects.reference import ObjectReference
 
 #: Dataclasses of these modules may be stored, and are imported when they are read.
 TRUSTED_MODULES = ("trip_duration.",)
@@ -32,7 +33,12 @@ def is_own_dataclass(value: object) -> bool:
 
 
 def needs_tree(value: object) -> bool:
-    """Whether a value is, or holds, something that plain JSON cannot."""
+    """Whether a value is, or holds, something that plain JSON cannot.
+
+    A user's own dict that looks like a reference needs a tree too: it must not be read as one.
+    """
+    if isinstance(value, MappingProxyType) or ObjectReference.is_reference(value):
+        return True
     if isinstance(value, list | tuple):
         return any(needs_tree(item) for item in value)
     if isinstance(value, Mapping):
@@ -58,7 +64,9 @@ def _flatten(value: Any, parts: Parts) -> Any:  # noqa: ANN401, PLR0911 - one li
         case None | bool() | int() | str():
             return value
         case float():
-            return value if math.isfinite(value) else {"$float": repr(value)}
+            # NumPy's floats are floats too, but write themselves as np.float64(nan).
+            number = float(value)
+            return number if math.isfinite(number) else {"$float": repr(number)}
         case dt.datetime():
             return {"$datetime": value.isoformat()}
         case list():
@@ -74,6 +82,7 @@ def _flatten(value: Any, parts: Parts) -> Any:  # noqa: ANN401, PLR0911 - one li
                 for field in dataclasses.fields(value)
             }
             name = f"{type(value).__module__}:{type(value).__qualname__}"
+            _dataclass(name)
             return {_DATACLASS: name, "fields": fields}
     codec = codec_of(value)
     if codec is None:
@@ -99,7 +108,7 @@ def rebuild(node: Any, parts: Mapping[str, bytes]) -> Any:  # noqa: ANN401, PLR0
     Raises
     ------
     StoredObjectError
-        If a class outside the trusted modules is named.
+        If a class outside the trusted modules is named, or one that has changed since.
     """
     descend = functools.partial(rebuild, parts=parts)
     match node:
@@ -108,8 +117,7 @@ def rebuild(node: Any, parts: Mapping[str, bytes]) -> Any:  # noqa: ANN401, PLR0
         case {"$part": name, "kind": kind}:
             return CODECS[kind].decode(parts[name])
         case {"$dataclass": name, "fields": fields}:
-            cls = _dataclass(name)
-            return cls(**{key: descend(item) for key, item in fields.items()})
+            return _build(name, {key: descend(item) for key, item in fields.items()})
         case {"$tuple": items}:
             return tuple(descend(item) for item in items)
         case {"$dict": items}:
@@ -123,7 +131,7 @@ def rebuild(node: Any, parts: Mapping[str, bytes]) -> Any:  # noqa: ANN401, PLR0
     return node
 
 
-def _dataclass(name: str) -> Callable[..., Any]:
+def _dataclass(name: str) -> type[Any]:
     module, _, qualified_name = name.partition(":")
     if not f"{module}.".startswith(TRUSTED_MODULES):
         raise StoredObjectError(
@@ -131,9 +139,34 @@ def _dataclass(name: str) -> Callable[..., Any]:
             "is not of this package",
             "Objects that were stored by other programs are not read.",
         )
-    cls = functools.reduce(getattr, qualified_name.split("."), importlib.import_module(module))
+    try:
+        cls = functools.reduce(getattr, qualified_name.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise StoredObjectError(
+            f"A stored object of class {name}",
+            "cannot be read: there is no such class",
+            "Define the class at the top of a module; if it was renamed, clear the task.",
+        ) from error
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise StoredObjectError(
             f"A stored object of class {name}", "is no dataclass", "Clear the task that made it."
         )
     return cls
+
+
+def _build(name: str, fields: dict[str, Any]) -> object:
+    cls = _dataclass(name)
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    required = {
+        name
+        for name, field in known.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    changed = (fields.keys() - known.keys()) | (required - fields.keys())
+    if changed:
+        raise StoredObjectError(
+            f"A stored object of class {name}",
+            f"was written by another version, with other fields: {', '.join(sorted(changed))}",
+            "Clear the task that made it, so that it is made again.",
+        )
+    return cls(**fields)

@@ -23,11 +23,6 @@ _TRUSTED = frozenset(
     {
         "sklearn.model_selection._split.KFold",
         "sklearn.tree._tree.Tree",
-        "sklearn.ensemble._gb_losses.LeastSquaresError",
-        "sklearn._loss.link.IdentityLink",
-        "sklearn._loss.link.Interval",
-        "sklearn._loss._loss.CyHalfSquaredError",
-        "sklearn._loss.loss.HalfSquaredError",
     }
 )
 

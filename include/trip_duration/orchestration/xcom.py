@@ -11,7 +11,9 @@ the environment as for every AWS client (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_U
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import re
 from typing import Any
 
@@ -28,6 +30,14 @@ from trip_duration.settings import get_settings
 #: Characters that every storage takes in a name; run ids hold colons and plus signs.
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]")
 
+#: With digest, suffix and the partial file's name, what still fits into 255 characters.
+_LONGEST_KEY = 128
+
+#: What Airflow's scheduler reads straight from the database, past every backend.
+_READ_BY_AIRFLOW = ("skipmixin_key", "past_depends_met", "trigger_run_id", "_link_")
+
+log = logging.getLogger(__name__)
+
 
 class TripDurationXComBackend(XComObjectStorageBackend):
     """Keeps typed results in object storage and small references in the database."""
@@ -43,15 +53,16 @@ class TripDurationXComBackend(XComObjectStorageBackend):
         map_index: int | None = None,
     ) -> str:
         """Store a result where it belongs; return what the database keeps."""
-        if not needs_tree(value) and not _is_large_json(value):
+        key = key or BaseXCom.XCOM_RETURN_KEY
+        plain = not needs_tree(value)
+        if plain and (key.startswith(_READ_BY_AIRFLOW) or not _is_large_json(value)):
             return BaseXCom.serialize_value(value)
         from trip_duration.objects.store import write_object
 
         folder = _root()
         for part in (dag_id, run_id, task_id, str(-1 if map_index is None else map_index)):
-            folder = folder / _UNSAFE.sub("_", part or "unknown")
-        name = _UNSAFE.sub("_", key or BaseXCom.XCOM_RETURN_KEY)
-        return BaseXCom.serialize_value(write_object(value, folder, name).to_json())
+            folder = folder / _segment(part or "unknown")
+        return BaseXCom.serialize_value(write_object(value, folder, _key_name(key)).to_json())
 
     @staticmethod
     def deserialize_value(result: Any) -> Any:  # noqa: ANN401 - whatever a task returned
@@ -71,16 +82,38 @@ class TripDurationXComBackend(XComObjectStorageBackend):
 
     @staticmethod
     def purge(xcom: Any, *args: object) -> None:  # noqa: ANN401, ARG004 - Airflow's signature
-        """Remove the object of a result that Airflow deletes."""
-        value = BaseXCom.deserialize_value(xcom)
-        if ObjectReference.is_reference(value):
-            from trip_duration.objects.store import remove_object
+        """Remove the object of a result that Airflow deletes; one elsewhere is left alone.
 
-            remove_object(_checked(value))
+        Airflow deletes a task's former results before the task starts again, so this must not
+        fail: after the configured path has moved, no task could be cleared.
+        """
+        if not ObjectReference.is_reference(xcom.value):
+            return
+        from trip_duration.objects.store import remove_object
+
+        try:
+            remove_object(_checked(xcom.value))
+        except StoredObjectError as error:
+            log.warning("A former result is not removed. %s", error)
 
 
 def _root() -> UPath:
-    return UPath(conf.get_mandatory_value(SECTION, "xcom_objectstorage_path"))
+    """The configured path; a bare folder becomes the address that references name."""
+    root = UPath(conf.get_mandatory_value(SECTION, "xcom_objectstorage_path"))
+    return root if root.protocol else UPath(f"file://{root.absolute()}")
+
+
+def _segment(text: str) -> str:
+    """A folder's name that every storage takes; never one that leads upwards."""
+    safe = _UNSAFE.sub("_", text)
+    return safe.replace(".", "_") if safe in (".", "..") else safe
+
+
+def _key_name(key: str) -> str:
+    safe = _UNSAFE.sub("_", key)
+    if len(safe) <= _LONGEST_KEY:
+        return safe
+    return f"{safe[:_LONGEST_KEY]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
 def _checked(value: dict[str, Any]) -> ObjectReference:

@@ -1,0 +1,203 @@
+"""The local stack: its settings, its checks, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import signal
+import socket
+import stat
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.servers import free_port
+
+from trip_duration.local import preflight
+from trip_duration.local.demo import DemoRequest, results_table
+from trip_duration.local.env_example import env_example
+from trip_duration.local.preflight import LocalStackError
+from trip_duration.local.stack import MARKER, LocalStack
+from trip_duration.local.supervision import Supervision
+from trip_duration.settings import Settings
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> LocalStack:
+    """A stack on free ports, whose name needs care in configuration files."""
+    settings = Settings(
+        state=tmp_path / "state 100%",
+        airflow_port=free_port(),
+        mlflow_port=free_port(),
+        mail_port=free_port(),
+    )
+    return LocalStack(PROJECT, settings)
+
+
+class SleepingStack(LocalStack):
+    """A stack of two programs that only wait, one of which starts a child."""
+
+    def programs(self) -> dict[str, str]:
+        """Programs that wait."""
+        return {"one": "sleep 300", "two": "sh -c 'sleep 300 & sleep 300'"}
+
+
+@pytest.fixture
+def sleeping(stack: LocalStack) -> SleepingStack:
+    """A stack that only waits."""
+    return SleepingStack(stack.project, stack.settings)
+
+
+def marked(stack: LocalStack) -> list[int]:
+    """Ids of the stack's processes."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARKER) == str(stack.state):
+                found.append(process.pid)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def test_tasks_are_told_every_setting(stack: LocalStack) -> None:
+    """Each setting reaches the processes, and the addresses are those of the stack."""
+    environment = stack.environment()
+    for name in Settings.model_fields:
+        assert f"TRIP_DURATION_{name.upper()}" in environment
+    assert environment["TRIP_DURATION_TRACKING_URI"] == stack.mlflow_url
+    assert environment["TRIP_DURATION_STORAGE_ROOT"].startswith("file://")
+    assert environment["AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH"].endswith("/xcom")
+
+
+def test_keys_are_secret_and_lasting(stack: LocalStack) -> None:
+    """Keys are made once, differ between stacks, and only their owner reads them."""
+    names = (
+        "AIRFLOW__API__SECRET_KEY",
+        "AIRFLOW__CORE__FERNET_KEY",
+        "AIRFLOW__API_AUTH__JWT_SECRET",
+    )
+    first, second = stack.environment(), stack.environment()
+    assert [first[name] for name in names] == [second[name] for name in names]
+    assert stat.S_IMODE((stack.state / "keys.json").stat().st_mode) == 0o600
+
+
+def test_taken_port_is_named(stack: LocalStack) -> None:
+    """A port that somebody uses is refused with its number and the setting that changes it."""
+    preflight.check(stack)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", stack.settings.mlflow_port))
+        other.listen()
+        with pytest.raises(
+            LocalStackError,
+            match=f"Port {stack.settings.mlflow_port} is in use.*TRIP_DURATION_MLFLOW_PORT",
+        ):
+            preflight.check(stack)
+
+
+def test_full_disk_is_refused(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too little room is refused before anything is started."""
+    monkeypatch.setattr(preflight, "NEEDED_DISK", 10**18)
+    with pytest.raises(LocalStackError, match=r"GB free.*Make room"):
+        preflight.check(stack)
+
+
+def test_env_example_is_not_stale() -> None:
+    """.env.example lists every setting with its default; `make docs` writes it anew."""
+    assert (PROJECT / ".env.example").read_text() == env_example()
+
+
+def test_stops_everything(sleeping: SleepingStack) -> None:
+    """Everything that was started runs, and nothing is left after stopping."""
+    supervision = Supervision(sleeping)
+    supervision.start()
+    assert supervision.running
+    _wait_for(lambda: {process.state for process in supervision.status()} == {"RUNNING"})
+    assert len(marked(sleeping)) >= 4
+    supervision.stop()
+    assert marked(sleeping) == []
+    assert supervision.status() == []
+
+
+def test_stops_everything_after_a_crash(sleeping: SleepingStack) -> None:
+    """When supervisord was killed, what it left behind is found and stopped, and nothing else."""
+    supervision, other = Supervision(sleeping), _other_stack(sleeping)
+    supervision.start()
+    Supervision(other).start()
+    try:
+        _wait_for(lambda: len(marked(sleeping)) >= 4)
+        os.kill(int((sleeping.state / "supervisord.pid").read_text()), signal.SIGKILL)
+        _wait_for(lambda: not supervision.running)
+        assert supervision.stop()
+        assert marked(sleeping) == []
+        assert marked(other)
+    finally:
+        Supervision(other).stop()
+    assert marked(other) == []
+
+
+def _other_stack(stack: SleepingStack) -> SleepingStack:
+    settings = stack.settings.model_copy(update={"state": stack.state.parent / "other"})
+    return SleepingStack(stack.project, settings)
+
+
+def _wait_for(happened: object, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():  # type: ignore[operator]  # a function
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def test_stopping_nothing_is_harmless(stack: LocalStack) -> None:
+    """Stopping what does not run stops nothing."""
+    assert Supervision(stack).stop() == []
+
+
+def test_configuration_survives_odd_names(sleeping: SleepingStack) -> None:
+    """A folder with a space and a per cent sign in its name is configured rightly."""
+    supervision = Supervision(sleeping)
+    supervision.start()
+    supervision.stop()
+    config = configparser.RawConfigParser()
+    config.read(sleeping.state / "supervisord.conf")
+    assert "100%%" in config["supervisord"]["logfile"]
+    assert (sleeping.logs / "supervisord.log").exists()
+
+
+def test_demo_sends_each_form_its_own_fields() -> None:
+    """Only what was asked for is sent, and each DAG gets the fields of its form."""
+    request = DemoRequest(source="tlc", train_months=["2024-01"], models=["svm.LinearSVR"])
+    data = {"source": "tlc", "train_months": ["2024-01"]}
+    assert request.conf("data_preparation") == data
+    assert request.conf("xgboost_training") == {**data, "max_evaluations": 3}
+    assert request.conf("sklearn_training") == {
+        **data,
+        "max_evaluations": 3,
+        "models": ["svm.LinearSVR"],
+    }
+
+
+def test_table_says_that_data_are_made_up() -> None:
+    """The table of results says so when the months are sample months."""
+    result = {
+        "data_source": "sample",
+        "service": "green",
+        "recipe": "rich",
+        "encoding": "native",
+        "rows": {"train": 1, "validation": 1, "test": 1},
+        "families": [
+            {
+                "family": "xgboost",
+                "validation_rmse": 4.0,
+                "test_rmse": None,
+                "evaluations": 1,
+                "seconds": 1.0,
+                "model_uri": "models:/trip_duration_green/1",
+            }
+        ],
+    }
+    assert "SAMPLE" in str(results_table([result]).title)
+    assert "SAMPLE" not in str(results_table([{**result, "data_source": "tlc"}]).title)

@@ -1,0 +1,23 @@
+"""The reference page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from trip_duration.orchestration.reference import reference
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+
+
+def test_reference_is_not_stale() -> None:
+    """docs/reference.md says what the code says; `make docs` writes it anew."""
+    assert PAGE.read_text(encoding="utf-8") == reference()
+
+
+def test_every_link_in_the_docs_leads_somewhere() -> None:
+    """Links between the pages, and from the README, name files that exist."""
+    root = PAGE.parents[1]
+    for page in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

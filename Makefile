@@ -51,7 +51,8 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	@$(BIN)/mypy
 
 bench: $(VENV)/.installed-dev ## Measure speed against the plain way
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in benchmarks/*.py; do \
+		name=$$(basename "$$script" .py); echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; done
 
 docs: $(VENV)/.installed-dev ## Make the generated pages of docs/ and .env.example again
 	@$(BIN)/python -m trip_duration.orchestration.reference docs/reference.md

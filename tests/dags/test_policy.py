@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from trip_duration.errors import SourceError, TransientSourceError
 from trip_duration.orchestration.conventions import TRAINING_POOL, Tag, retry_policy
+from trip_duration.orchestration.requests import training_set_request
 
 DAGS = Path(__file__).parents[2] / "dags"
 DAG_IDS = {"data_preparation", "sklearn_training", "xgboost_training"}
@@ -146,6 +147,13 @@ def test_forms_refuse_bad_input(bag: DagBag, dag_id: str, conf: dict[str, object
     params = copy.deepcopy(bag.dags[dag_id].params)
     with pytest.raises(ParamValidationError):
         params.update(conf)
+
+
+def test_test_months_may_be_left_out(bag: DagBag) -> None:
+    """An empty field of test months, which the form sends as null, is taken."""
+    params = copy.deepcopy(bag.dags["data_preparation"].params)
+    params.update({"test_months": None})
+    assert training_set_request(params.dump()).split.test == ()
 
 
 @pytest.mark.parametrize(

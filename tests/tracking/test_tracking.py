@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
 from trip_duration.tracking.registry import register_model, registered_name, save_model
 from trip_duration.tracking.runs import Tracker, training_set_tags
-from trip_duration.tracking.trials import TrialLogger
+from trip_duration.tracking.trials import CURVE_POINTS, TrialLogger
 from trip_duration.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
@@ -91,6 +92,21 @@ def test_each_trial_is_a_child_run(tracker: Tracker) -> None:
     assert [point.value for point in history] == [6.0, 5.0]
     assert failed.info.status == "FAILED"
     assert failed.data.tags["error"] == "ValueError: no"
+
+
+def test_long_curves_are_thinned(tracker: Tracker) -> None:
+    """Of a long learning curve a few dozen points are logged, the first and the last among them."""
+    curve = tuple(float(value) for value in range(500, 0, -1))
+    family = tracker.open_run("long curve", "long curve", {})
+    with TrialLogger(tracker, family, {}) as log_trial:
+        log_trial(dataclasses.replace(GOOD, curve=curve))
+    (run,) = tracker.client.search_runs(
+        [tracker.experiment_id], f"tags.mlflow.parentRunId = '{family}'"
+    )
+    history = tracker.client.get_metric_history(run.info.run_id, "validation_rmse_by_round")
+    points = {point.step: point.value for point in history}
+    assert len(points) == CURVE_POINTS
+    assert (points[0], points[499]) == (500.0, 1.0)
 
 
 def test_a_retry_logs_no_trial_twice(tracker: Tracker) -> None:

@@ -6,7 +6,7 @@ import functools
 import http.server
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,9 @@ class Website:
     url: str
     status: int | None = None
     cut_off: bool = False
+    stall_seconds: float = 0.0
     requests: int = 0
+    stopped: threading.Event = field(default_factory=threading.Event)
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -51,6 +53,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     def send_head(self) -> object:  # type: ignore[override]  # a file, or nothing
         self.website.requests += 1
+        # Cut short when the server stops, so that no test waits for it.
+        self.website.stopped.wait(self.website.stall_seconds)
         if self.website.status is not None:
             self.send_error(self.website.status)
             return None
@@ -75,5 +79,6 @@ def website(folder: Path) -> Iterator[Website]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield site
+        site.stopped.set()
         server.shutdown()
         thread.join()

@@ -14,6 +14,7 @@ from tests.trips.conftest import GREEN, JANUARY, fetch
 from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.training_set.recipes import RECIPES
 from trip_duration.trips.cleaning import CleaningRules, CleanMonth, clean_month
+from trip_duration.trips.contract import check_month
 from trip_duration.trips.sample import Dirt, SampleOptions, write_month
 from trip_duration.trips.services import SERVICES
 from trip_duration.trips.source import fetch_month
@@ -102,6 +103,54 @@ def test_long_distances_stay(tmp_path: Path) -> None:
     options = SampleOptions(trips=500, seed=3, dirt=Dirt(absurd_distance_share=0.1))
     write_month(tmp_path / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
     assert (clean(tmp_path).trips.trip_distance > 100_000).sum() > 20
+
+
+def test_damaged_file_is_an_error(folder: Path) -> None:
+    """A file whose footer is whole but whose trips are damaged is refused by the month's name."""
+    file = folder / "green_tripdata_2024-01.parquet"
+    content = file.read_bytes()
+    damaged = len(content) // 2
+    file.write_bytes(content[:4] + bytes(damaged) + content[4 + damaged :])
+    raw = fetch(str(folder), folder)
+    check_month(raw, GREEN, RICH)
+    with pytest.raises(ContractError, match=r"Month 2024-01 of green .* no readable Parquet file"):
+        clean_month(raw, GREEN, RICH, CleaningRules())
+
+
+def test_number_out_of_range_is_an_error(folder: Path) -> None:
+    """A zone number that fits no zone's type is refused; it does not wrap around."""
+    file = folder / "green_tripdata_2024-01.parquet"
+    table = pq.read_table(file)
+    index = table.schema.get_field_index("PULocationID")
+    wide = pa.array([2**40] * table.num_rows, pa.int64())
+    pq.write_table(table.set_column(index, "PULocationID", wide), file)
+    with pytest.raises(ContractError, match="Month 2024-01 of green"):
+        clean(folder)
+
+
+def test_unknown_column_is_an_error(folder: Path) -> None:
+    """A mistyped column is refused; it does not become a column of missing values."""
+    raw = fetch(str(folder), folder)
+    with pytest.raises(InvalidInputError, match="trip_distence"):
+        clean_month(raw, GREEN, ["PULocationID", "trip_distence"], CleaningRules())
+
+
+@pytest.mark.parametrize(
+    "column", ["PULocationID", "DOLocationID", "lpep_pickup_datetime", "lpep_dropoff_datetime"]
+)
+def test_rows_with_missing_values_are_left_out(folder: Path, column: str) -> None:
+    """Trips without a zone or a time are left out and counted; the others keep their types."""
+    file = folder / "green_tripdata_2024-01.parquet"
+    table = pq.read_table(file)
+    index = table.schema.get_field_index(column)
+    values = table[column].to_pylist()
+    values[:10] = [None] * 10
+    holed = pa.array(values, table[column].type)
+    pq.write_table(table.set_column(index, column, holed), file)
+    cleaned = clean(folder)
+    assert cleaned.report.missing_values == 10
+    assert str(cleaned.trips.PULocationID.dtype) == "int32"
+    assert not cleaned.trips[["PULocationID", "DOLocationID", "duration"]].isna().any().any()
 
 
 def test_nothing_left_is_an_error(folder: Path) -> None:

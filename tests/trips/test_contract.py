@@ -11,7 +11,7 @@ from tests.trips.conftest import GREEN, fetch
 
 from trip_duration.errors import ContractError
 from trip_duration.training_set.recipes import RECIPES
-from trip_duration.trips.contract import check_month
+from trip_duration.trips.contract import check_month, reading
 from trip_duration.trips.services import SERVICES
 
 COLUMNS = RECIPES["rich"].columns
@@ -64,6 +64,22 @@ def test_refuses_truncated_file(folder: Path, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(ContractError, match="no readable Parquet file"):
         check_month(fetch(str(folder), tmp_path), GREEN, COLUMNS)
+
+
+def test_refuses_file_that_is_gone(folder: Path, tmp_path: Path) -> None:
+    """A month whose file was removed after it was fetched is refused by name."""
+    raw = fetch(str(folder), tmp_path)
+    Path(raw.path).unlink()
+    with pytest.raises(ContractError, match=r"Month 2024-01 of green .*fetch it again"):
+        check_month(raw, GREEN, COLUMNS)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), OSError(5, "connection lost")])
+def test_storage_errors_are_passed_on(folder: Path, tmp_path: Path, error: OSError) -> None:
+    """What is the storage's fault is not blamed on the month, so that a task may try again."""
+    raw = fetch(str(folder), tmp_path)
+    with pytest.raises(OSError, match=str(error.strerror)), reading(raw):
+        raise error
 
 
 def test_refuses_missing_column(folder: Path, tmp_path: Path) -> None:

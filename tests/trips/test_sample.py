@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -23,7 +22,7 @@ from trip_duration.trips.sample import (
     write_month,
 )
 from trip_duration.trips.services import SERVICES, get_service
-from trip_duration.trips.zones import mapped_zones, zones
+from trip_duration.trips.zones import mapped_zones
 
 GREEN = get_service("green")
 MONTH = Month(2024, 1)
@@ -133,7 +132,9 @@ def test_dirt_is_as_told() -> None:
         (lambda: SampleOptions(seed=-1), "seed = -1"),
         (lambda: Drift(distance_factor=0.0), "distance_factor = 0.0"),
         (lambda: Drift(zone_shift=1.5), "zone_shift = 1.5"),
+        (lambda: Drift(rush_hour_shift=24), "rush_hour_shift = 24"),
         (lambda: Drift(new_zone=264), "new_zone = 264"),
+        (lambda: Drift(new_zone=57), "new_zone = 57 is a zone without trips"),
         (lambda: Dirt(null_share=-0.1), "null_share = -0.1"),
     ],
 )
@@ -156,14 +157,3 @@ def test_schema_is_the_published_one(tlc_folder: str) -> None:
     real = pq.read_schema(Path(tlc_folder) / "green_tripdata_2024-01.parquet")
     made = generate_month(GREEN, MONTH, OPTIONS).schema
     assert {field.name: field.type for field in made} == {field.name: field.type for field in real}
-
-
-def test_zones_are_complete() -> None:
-    """All 265 zones are listed; those on the map lie in and around New York."""
-    assert list(zones().index) == list(range(1, 266))
-    mapped = mapped_zones()
-    assert len(mapped) == 260
-    assert mapped.latitude.between(40.4, 41.0).all()
-    assert mapped.longitude.between(-74.3, -73.6).all()
-    assert zones().loc[239, "zone"] == "Upper West Side South"
-    assert np.isfinite(mapped[["latitude", "longitude"]].to_numpy()).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -45,10 +46,19 @@ def test_missing_folder() -> None:
         check_months("/nonexistent/months", GREEN, [JANUARY], timeout_seconds=1)
 
 
-def test_unknown_kind_of_source() -> None:
-    """An address that we cannot read is refused with the kinds that we can."""
-    with pytest.raises(InvalidInputError, match=r"ftp.*Give sample, tlc, a folder"):
-        check_months("ftp://example.com", GREEN, [JANUARY], timeout_seconds=1)
+@pytest.mark.parametrize("source", ["ftp://example.com", "", " "])
+def test_unknown_kind_of_source(source: str) -> None:
+    """A source that we cannot read, or none, is refused with the kinds that we can."""
+    with pytest.raises(InvalidInputError, match=rf"'{source}'.*Give sample, tlc, a folder"):
+        check_months(source, GREEN, [JANUARY], timeout_seconds=1)
+
+
+def test_folder_as_file_address(folder: Path, tmp_path: Path) -> None:
+    """A file:// address is read with its escapes: the one that we report leads back to the file."""
+    odd = folder.rename(tmp_path / "a folder, 100% odd")
+    raw = fetch(odd.as_uri(), tmp_path / "storage")
+    assert raw.url == (odd / "green_tripdata_2024-01.parquet").as_uri()
+    assert fetch(raw.url.rpartition("/")[0], tmp_path / "storage") == raw
 
 
 def test_sample_is_generated_once(tmp_path: Path) -> None:
@@ -89,6 +99,19 @@ def test_server_errors_may_pass(website: Website, status: int) -> None:
         check_months(website.url, GREEN, [JANUARY], timeout_seconds=2)
 
 
+def test_slow_server(website: Website) -> None:
+    """A server that does not answer in time may answer later."""
+    website.stall_seconds = 30
+    with pytest.raises(TransientSourceError, match=r"did not answer.*timed out"):
+        check_months(website.url, GREEN, [JANUARY], timeout_seconds=0.2)
+
+
+def test_malformed_address() -> None:
+    """What is no address is the user's to change: trying again is of no use."""
+    with pytest.raises(InvalidInputError, match="is no address"):
+        check_months("http://", GREEN, [JANUARY], timeout_seconds=1)
+
+
 def test_no_server() -> None:
     """An address where nobody answers is named."""
     with pytest.raises(TransientSourceError, match=r"127\.0\.0\.1:9.*did not answer"):
@@ -111,6 +134,13 @@ def test_interrupted_download_keeps_the_former_file(website: Website, tmp_path: 
     with pytest.raises(TransientSourceError):
         fetch(website.url, tmp_path)
     assert hashlib.sha256(Path(before.path).read_bytes()).hexdigest() == before.digest
+
+
+def test_tasks_may_fetch_at_once(tmp_path: Path) -> None:
+    """Several that ask for the same month at the same time all get it."""
+    with ThreadPoolExecutor(4) as pool:
+        fetched = list(pool.map(lambda _: fetch("sample", tmp_path), range(8)))
+    assert set(fetched) == {fetched[0]}
 
 
 def test_options_never_mix(tmp_path: Path) -> None:

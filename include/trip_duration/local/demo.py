@@ -92,6 +92,8 @@ class Demo:
         runs = self._watch(TRAININGS, request)
         results = [self.api.result(dag_id, run_id, "results") for dag_id, run_id in runs.items()]
         self.console.print(results_table(results))
+        for result in results:
+            self.console.print(f"Tracked  {result['run_url']}")
         return results
 
     def _watch(self, dag_ids: Sequence[str], request: DemoRequest) -> dict[str, str]:
@@ -151,6 +153,9 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
         title=f"RMSE in minutes: {first['service']}, {kind}, {first['recipe']}, "
         f"{first['encoding']}",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        pad_edge=False,
+        show_edge=False,
     )
     table.add_column("model family", no_wrap=True)
     for heading in ("validation", "test", "trials", "seconds", "v."):

@@ -168,7 +168,8 @@ def sklearn_form() -> Form:
 def _months(default: str, title: str, description: str, least: int) -> Param:
     return Param(
         [str(month) for month in parse_months(default)],
-        type="array",
+        # An empty field of the form is null; only one that may be empty takes it.
+        type="array" if least else ["null", "array"],
         items={"type": "string", "pattern": MONTH_PATTERN},
         minItems=least,
         title=title,

@@ -40,9 +40,13 @@ def _dags() -> Iterator[str]:
     for dag_id in sorted(bag.dags):
         dag = bag.dags[dag_id]
         yield f"### `{dag_id}`\n\n{dag.description}\n"
-        yield f"Tasks: {', '.join(f'`{task.task_id}`' for task in dag.topological_sort())}.\n"
+        yield f"Tasks: {', '.join(f'`{task.task_id}`' for task in _ordered(dag))}.\n"
         rows = (_field(name, dag.params.get_param(name)) for name in dag.params)
         yield _table(("Field", "Title", "What it is", "Takes", "Default"), rows)
+
+
+def _ordered(dag: Any) -> Any:  # noqa: ANN401 - Airflow does not annotate it
+    return dag.topological_sort()
 
 
 def _field(name: str, param: Any) -> tuple[str, ...]:  # noqa: ANN401 - Airflow's Param
@@ -58,7 +62,7 @@ def _field(name: str, param: Any) -> tuple[str, ...]:  # noqa: ANN401 - Airflow'
 
 def _takes(schema: dict[str, Any]) -> str:
     """What a field takes, in words."""
-    if schema["type"] == "array":
+    if "array" in schema["type"]:
         items = schema["items"]
         what = "months" if "pattern" in items else ", ".join(f"`{one}`" for one in items["enum"])
         return f"a list: {what}"

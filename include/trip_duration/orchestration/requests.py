@@ -43,7 +43,7 @@ def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
         source=params["source"],
         service=params["service"],
         split=MonthSplit.parse(
-            params["train_months"], params["validation_months"], params["test_months"]
+            params["train_months"], params["validation_months"], params["test_months"] or ()
         ),
         recipe=params["recipe"],
         encoding=params["encoding"],

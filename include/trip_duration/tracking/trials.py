@@ -14,6 +14,9 @@ from trip_duration.tracking.runs import Tracker
 
 _NUMBER_TAG = "trial"
 
+#: Of a learning curve, at most.
+CURVE_POINTS = 40
+
 
 class TrialLogger:
     """Logs each trial as a child of a family's run: three requests, on a thread of its own.
@@ -99,7 +102,17 @@ def _metrics(trial: Trial, timestamp: int) -> list[Metric]:
         final["rounds"] = trial.rounds
     metrics = [Metric(name, value, timestamp, 0) for name, value in final.items()]
     curve = [
-        Metric("validation_rmse_by_round", value, timestamp, step)
-        for step, value in enumerate(trial.curve)
+        Metric("validation_rmse_by_round", trial.curve[step], timestamp, step)
+        for step in _shown(len(trial.curve))
     ]
     return metrics + curve
+
+
+def _shown(rounds: int) -> list[int]:
+    """Which rounds of a curve are logged: evenly spaced, the first and the last among them.
+
+    The server stores each point for itself; hundreds of them cost more than a quick fit.
+    """
+    if rounds <= CURVE_POINTS:
+        return list(range(rounds))
+    return [round(point * (rounds - 1) / (CURVE_POINTS - 1)) for point in range(CURVE_POINTS)]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from trip_duration.errors import ContractError, InvalidInputError
+from trip_duration.trips.contract import reading
 from trip_duration.trips.services import (
     DISTANCE,
     DROPOFF_TIME,
@@ -29,6 +30,14 @@ from trip_duration.trips.source import RawMonth
 CLEANING_VERSION = 1
 
 _ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
+
+#: Types of the columns that are not float64.
+_KINDS = {
+    PICKUP_TIME: pa.timestamp("us"),
+    DROPOFF_TIME: pa.timestamp("us"),
+    PICKUP_ZONE: pa.int32(),
+    DROPOFF_ZONE: pa.int32(),
+}
 
 _Mask = npt.NDArray[np.bool_]
 
@@ -110,7 +119,9 @@ def clean_month(
     Raises
     ------
     ContractError
-        If no trip is left.
+        If the file is damaged, or no trip is left.
+    InvalidInputError
+        If no service has one of the columns.
     """
     table = _read(raw, service, columns)
     pickup, dropoff = _microseconds(table, PICKUP_TIME), _microseconds(table, DROPOFF_TIME)
@@ -138,13 +149,13 @@ def clean_month(
 
 
 def _read(raw: RawMonth, service: Service, columns: Sequence[str]) -> pa.Table:
-    """The needed columns, by our names."""
-    wanted = dict.fromkeys((PICKUP_TIME, DROPOFF_TIME, *columns))
-    published = {name: service.published_name(name) for name in wanted}
-    present = {name: theirs for name, theirs in published.items() if theirs is not None}
-    with UPath(raw.path).open("rb") as file:
-        table = pq.read_table(file, columns=list(present.values()), use_threads=False)
-    return table.select(list(present.values())).rename_columns(list(present))
+    """The needed columns that the service publishes, by our names and in our types."""
+    published = service.published_names((PICKUP_TIME, DROPOFF_TIME, *columns))
+    kinds = pa.schema([(name, _KINDS.get(name, pa.float64())) for name in published])
+    with reading(raw), UPath(raw.path).open("rb") as file:
+        table = pq.read_table(file, columns=list(published.values()), use_threads=False)
+        table = table.select(list(published.values())).rename_columns(list(published))
+        return table.cast(kinds)
 
 
 def _complete(table: pa.Table) -> _Mask:
@@ -159,14 +170,12 @@ def _complete(table: pa.Table) -> _Mask:
 
 
 def _microseconds(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
-    times = table[name].cast(pa.timestamp("us")).cast(pa.int64())
-    values: npt.NDArray[np.int64] = _without_nulls(times, 0).to_numpy()
+    values: npt.NDArray[np.int64] = _without_nulls(table[name].cast(pa.int64()), 0).to_numpy()
     return values
 
 
 def _floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    floats = _without_nulls(table[name].cast(pa.float64()), float("nan"))
-    values: npt.NDArray[np.float64] = floats.to_numpy()
+    values: npt.NDArray[np.float64] = _without_nulls(table[name], float("nan")).to_numpy()
     return values
 
 
@@ -190,8 +199,7 @@ def _frame(
         if service.published_name(name) is None:
             arrays[name] = np.full(int(kept.sum()), np.nan)
         elif name in _ZONES:
-            zones = _without_nulls(table[name].cast(pa.int32()), 0).to_numpy()
-            arrays[name] = zones[kept]
+            arrays[name] = _without_nulls(table[name], 0).to_numpy()[kept]
         else:
             arrays[name] = _floats(table, name)[kept]
     arrays[DURATION] = minutes[kept]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,11 +49,11 @@ def check_month(raw: RawMonth, service: Service, columns: Sequence[str]) -> None
     ------
     ContractError
         If the file is no Parquet file, is empty, lacks a column, or has one of another kind.
+    InvalidInputError
+        If no service has one of the columns.
     """
     schema, rows = _footer(raw)
-    wanted = list(dict.fromkeys((PICKUP_TIME, DROPOFF_TIME, *columns)))
-    names = {name: service.published_name(name) for name in wanted}
-    published = {name: theirs for name, theirs in names.items() if theirs is not None}
+    published = service.published_names((PICKUP_TIME, DROPOFF_TIME, *columns))
     missing = [theirs for theirs in published.values() if theirs not in schema.names]
     if missing:
         raise ContractError(
@@ -76,16 +77,37 @@ def check_month(raw: RawMonth, service: Service, columns: Sequence[str]) -> None
 def _footer(raw: RawMonth) -> tuple[pa.Schema, int]:
     if raw.size == 0:
         raise ContractError(_name(raw), "is empty (0 bytes)", "Fetch it again.")
+    with reading(raw), UPath(raw.path).open("rb") as file:
+        parquet = pq.ParquetFile(file)
+        return parquet.schema_arrow, parquet.metadata.num_rows
+
+
+@contextlib.contextmanager
+def reading(raw: RawMonth) -> Iterator[None]:
+    """Name the month in what goes wrong while its Parquet file is read.
+
+    Raises
+    ------
+    ContractError
+        If the file is gone, is no Parquet file, or is damaged. What else the storage answers,
+        such as a denied permission or a lost connection, is passed on: it may not last.
+    """
     try:
-        with UPath(raw.path).open("rb") as file:
-            parquet = pq.ParquetFile(file)
-            return parquet.schema_arrow, parquet.metadata.num_rows
+        yield
     except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and not _is_of_the_file(error):
+            raise
         raise ContractError(
             _name(raw),
             f"is no readable Parquet file ({error})",
             "It may be truncated, or a web page in place of the file: fetch it again.",
         ) from error
+
+
+def _is_of_the_file(error: OSError) -> bool:
+    # Arrow reports damaged pages as plain OSErrors without a number.
+    damaged = type(error) is OSError and error.errno is None
+    return damaged or isinstance(error, FileNotFoundError)
 
 
 def _name(raw: RawMonth) -> str:

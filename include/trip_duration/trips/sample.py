@@ -17,12 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from trip_duration.errors import require_within
+from trip_duration.errors import InvalidInputError, require_within
+from trip_duration.trips.files import whole_file
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import Service
 
 #: Raised whenever the same options would give other trips.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
+
+#: Zones without trips: a strip of Corona Park and two islands, which have next to none in reality.
+QUIET_ZONES = (57, 104, 105)
 
 _LABEL_KEY = b"data_source"
 _LABEL = b"sample"
@@ -39,9 +43,9 @@ class Drift:
     zone_shift
         Share of pick-ups that move to zones which are otherwise quiet.
     rush_hour_shift
-        Hours by which the day's demand moves.
+        Hours by which the day's demand moves, -23 to 23.
     new_zone
-        A zone where five in a hundred trips begin from now on.
+        A zone where five in a hundred trips begin from now on; none of `QUIET_ZONES`.
     """
 
     distance_factor: float = 1.0
@@ -55,8 +59,13 @@ class Drift:
         for name in ("distance_factor", "speed_factor"):
             require_within(name, getattr(self, name), above=0.0)
         require_within("zone_shift", self.zone_shift, least=0.0, most=1.0)
+        require_within("rush_hour_shift", self.rush_hour_shift, least=-23, most=23)
         if self.new_zone is not None:
             require_within("new_zone", self.new_zone, least=1, most=263)
+        if self.new_zone in QUIET_ZONES:
+            raise InvalidInputError(
+                f"new_zone = {self.new_zone}", "is a zone without trips", "Choose another zone."
+            )
 
 
 @dataclass(frozen=True)
@@ -116,8 +125,8 @@ class SampleOptions:
 
     @property
     def label(self) -> str:
-        """A name for files made with these options, which no other options share."""
-        label = f"trips={self.trips},seed={self.seed}"
+        """A name for files made with these options, which no others share."""
+        label = f"generator={GENERATOR_VERSION},trips={self.trips},seed={self.seed}"
         if (self.drift, self.dirt) == (Drift(), Dirt()):
             return label
         return f"{label},options={hashlib.sha256(self.to_json().encode()).hexdigest()[:12]}"
@@ -154,12 +163,9 @@ def write_month(
     path: str | PathLike[str] | UPath, service: Service, month: Month, options: SampleOptions
 ) -> None:
     """Generate one month into a Parquet file, which appears whole or not at all."""
-    target = UPath(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f"{target.name}.partial"
-    with partial.open("wb") as file:
-        pq.write_table(generate_month(service, month, options), file)
-    partial.rename(target)
+    table = generate_month(service, month, options)
+    with whole_file(UPath(path)) as partial, partial.open("wb") as file:
+        pq.write_table(table, file)
 
 
 def is_sample(path: str | PathLike[str] | UPath) -> bool:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trip_duration.trips.months import Month
-from trip_duration.trips.sample import Drift
+from trip_duration.trips.sample import QUIET_ZONES, Drift
 from trip_duration.trips.zones import mapped_zones
 
 _Floats = npt.NDArray[np.float64]
@@ -91,7 +91,7 @@ class City:
     """
 
     def __init__(self, service: str, random: np.random.Generator) -> None:
-        zones = mapped_zones()
+        zones = mapped_zones().drop(index=list(QUIET_ZONES))
         self.ids = zones.index.to_numpy(dtype=np.int64)
         self.miles = _miles_between(zones)
         self.speed = zones["borough"].map(_BOROUGH_SPEED).to_numpy(dtype=np.float64)

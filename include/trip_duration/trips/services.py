@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -43,6 +43,24 @@ class Service:
     def published_name(self, column: str) -> str | None:
         """The published name of one of our columns, or None if this service has no such column."""
         return self.columns.get(column)
+
+    def published_names(self, columns: Iterable[str]) -> dict[str, str]:
+        """Our names to the published ones, of those columns that this service publishes.
+
+        Raises
+        ------
+        InvalidInputError
+            If no service has such a column.
+        """
+        known = {name for service in SERVICES.values() for name in service.columns}
+        wanted = dict.fromkeys(columns)
+        if unknown := [name for name in wanted if name not in known]:
+            raise InvalidInputError(
+                f"Column {', '.join(unknown)}",
+                "is published for no service",
+                f"Choose from: {', '.join(sorted(known))}.",
+            )
+        return {name: self.columns[name] for name in wanted if name in self.columns}
 
 
 def _service(name: str, title: str, **columns: str) -> Service:

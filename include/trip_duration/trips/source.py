@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 import requests
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
+from trip_duration.trips.files import whole_file
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, is_sample, write_month
 from trip_duration.trips.services import Service
@@ -25,6 +27,12 @@ DataSource = Literal["sample", "tlc", "https", "folder"]
 _CHUNK = 1024 * 1024
 _NOT_PUBLISHED = (403, 404)
 _TOO_MANY_REQUESTS = 429
+_MALFORMED = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
+_SOURCES = "Give sample, tlc, a folder, or an https:// address."
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def check_months(
     Raises
     ------
     InvalidInputError
-        If *source* is no source.
+        If *source* is no source, or a malformed address.
     SourceError
         If a month is missing.
     TransientSourceError
@@ -115,13 +123,11 @@ def _open(source: str, timeout_seconds: float, sample: SampleOptions | None = No
         return _Web(TLC_ADDRESS, "tlc", timeout_seconds)
     if source.startswith(("https://", "http://")):
         return _Web(source.rstrip("/"), "https", timeout_seconds)
-    if "://" in source and not source.startswith("file://"):
-        raise InvalidInputError(
-            f"Source {source!r}",
-            "is of no kind that we know",
-            "Give sample, tlc, a folder, or an https:// address.",
-        )
-    return _Folder(Path(source.removeprefix("file://")))
+    if source.startswith("file://"):
+        return _Folder(Path(unquote(source.removeprefix("file://"))))
+    if "://" in source or not source.strip():
+        raise InvalidInputError(f"Source {source!r}", "is of no kind that we know", _SOURCES)
+    return _Folder(Path(source))
 
 
 def file_name(service: Service, month: Month) -> str:
@@ -189,29 +195,13 @@ class _Web(_Source):
         name = file_name(service, month)
         url = f"{self.address}/{name}"
         folder = kept / self.kind / hashlib.sha256(self.address.encode()).hexdigest()[:12]
-        folder.mkdir(parents=True, exist_ok=True)
-        path, partial = folder / name, folder / f"{name}.partial"
-        with self._request("GET", url) as response:
-            self._download(response, url, partial)
+        path = folder / name
+        with self._request("GET", url) as response, whole_file(path) as partial:
+            _download(response, url, partial)
             headers = response.headers
-        partial.rename(path)
         kind: DataSource = "sample" if is_sample(path) else self.kind
         etag, modified = headers.get("ETag"), headers.get("Last-Modified")
         return _describe(path, service, month, kind, url, etag, modified)
-
-    def _download(self, response: requests.Response, url: str, partial: UPath) -> None:
-        written = 0
-        try:
-            with partial.open("wb") as file:
-                for chunk in response.iter_content(_CHUNK):
-                    written += file.write(chunk)
-        except requests.RequestException as error:
-            partial.unlink(missing_ok=True)
-            raise _interrupted(url, str(error)) from error
-        expected = response.headers.get("Content-Length")
-        if expected is not None and written != int(expected):
-            partial.unlink()
-            raise _interrupted(url, f"{written} of {expected} bytes arrived")
 
     def _request(self, method: str, url: str) -> requests.Response:
         # Content-Length must count the bytes that we write.
@@ -220,6 +210,10 @@ class _Web(_Source):
             response = requests.request(
                 method, url, timeout=self.timeout_seconds, stream=True, headers=headers
             )
+        except _MALFORMED as error:
+            raise InvalidInputError(
+                f"Source {url}", f"is no address ({error})", _SOURCES
+            ) from error
         except requests.RequestException as error:
             raise TransientSourceError(
                 url, f"did not answer ({error})", "Check the address and the network; try again."
@@ -228,6 +222,19 @@ class _Web(_Source):
             response.close()
             raise _refused(url, response.status_code)
         return response
+
+
+def _download(response: requests.Response, url: str, target: UPath) -> None:
+    written = 0
+    try:
+        with target.open("wb") as file:
+            for chunk in response.iter_content(_CHUNK):
+                written += file.write(chunk)
+    except requests.RequestException as error:
+        raise _interrupted(url, str(error)) from error
+    expected = response.headers.get("Content-Length")
+    if expected is not None and written != int(expected):
+        raise _interrupted(url, f"{written} of {expected} bytes arrived")
 
 
 def _refused(url: str, status: int) -> SourceError:

@@ -2,8 +2,9 @@
 
 ``zones.csv`` is derived from TLC's zone look-up table and zone shapes
 (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page). A centroid is that of the zone's
-largest polygon. Zones 57, 104 and 105 have no shape of their own there (56 and 103 stand for
-them), 264 and 265 mean "unknown" and "outside".
+largest polygon. The shapes are listed in the order of the zones, by which 57, 104 and 105 are
+found: their own labels repeat those of 56 and 103. 264 and 265 mean "unknown" and "outside" and
+have no place.
 """
 
 from __future__ import annotations
@@ -30,5 +31,5 @@ def zones() -> pd.DataFrame:
 
 
 def mapped_zones() -> pd.DataFrame:
-    """The zones that have a place on the map."""
+    """The 263 zones that have a place on the map."""
     return zones().dropna(subset=["latitude", "longitude"])

@@ -5,6 +5,10 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := requirements/constraints.txt
+# The Python to install with, and what tells whether it will do.
+PYTHON := python3
+SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
 LOCAL := $(BIN)/python -m trip_duration.local
 
 # The demo's options: make demo SOURCE=<folder|tlc> TRAIN=2024-01 EVALUATIONS=20 …
@@ -61,13 +65,14 @@ docs: $(VENV)/.installed-dev ## Make the generated pages of docs/ and .env.examp
 install: $(VENV)/.installed ## Install what the commands need into .venv
 
 $(VENV)/bin/uv:
-	@command -v python3 >/dev/null || { \
-		echo "Error: python3 was not found. Install Python 3.11, 3.12 or 3.13." >&2; exit 2; }
-	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-		echo "Error: python3 is $$(python3 -V), and 3.11 to 3.13 is needed." \
-			"Put one of those first on PATH." >&2; exit 2; }
-	@echo "Installing into $(VENV) (about a minute the first time)"
-	@python3 -m venv $(VENV)
+	@for python in $(PYTHON) python3.13 python3.12 python3.11; do \
+		if $$python -c '$(SUITS)' 2>/dev/null; then \
+			echo "Installing into $(VENV) with $$($$python -V) (a minute or two the first time)"; \
+			exec $$python -m venv $(VENV); \
+		fi; \
+	done; \
+	echo "Error: no Python 3.11, 3.12 or 3.13 was found ($(PYTHON) is: $$($(PYTHON) -V 2>&1))." >&2; \
+	echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/uv

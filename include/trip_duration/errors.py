@@ -66,9 +66,10 @@ def require_within(
         If *value* is less than *least*, more than *most*, or not more than *above*.
     """
     for wrong, bound in (
-        (least is not None and value < least, f"{least} or more"),
-        (most is not None and value > most, f"{most} or less"),
-        (above is not None and value <= above, f"more than {above}"),
+        # Written so that NaN, which compares with nothing, is out of bounds.
+        (least is not None and not value >= least, f"{least} or more"),
+        (most is not None and not value <= most, f"{most} or less"),
+        (above is not None and not value > above, f"more than {above}"),
     ):
         if wrong:
             raise InvalidInputError(f"{name} = {value}", "is out of bounds", f"Give {bound}.")

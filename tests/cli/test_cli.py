@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
+import pyarrow.parquet as pq
 import pytest
 
 from trip_duration.trips.sample import is_sample
@@ -91,6 +93,33 @@ def test_sample_is_a_source_afterwards(tmp_path: Path) -> None:
     again = run(*arguments, folder=tmp_path)
     assert again.returncode == 2
     assert "exists" in again.stderr
+
+
+def without_distance(file: Path) -> None:
+    """Take a column out of a month."""
+    pq.write_table(pq.read_table(file).drop_columns(["trip_distance"]), file)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda file: file.write_bytes(b""), "is empty (0 bytes)"),
+        (lambda file: file.write_bytes(b"<html>"), "is no readable Parquet file"),
+        (lambda file: file.write_bytes(file.read_bytes()[:5_000]), "is no readable Parquet file"),
+        (without_distance, "lacks the column trip_distance"),
+        (Path.unlink, "lacks green_tripdata_2024-02.parquet"),
+    ],
+    ids=["empty", "web page", "truncated", "column", "missing"],
+)
+def test_bad_files(spoil: Callable[[Path], object], message: str, tmp_path: Path) -> None:
+    """A month that cannot be used ends with exit code 2 and a message that names it."""
+    run("sample", "months", "--months", "2024-01..2024-02", "--trips", "300", folder=tmp_path)
+    spoil(tmp_path / "months" / "green_tripdata_2024-02.parquet")
+    done = run("prepare", "--source", "months", folder=tmp_path)
+    assert done.returncode == 2
+    assert "2024-02" in done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

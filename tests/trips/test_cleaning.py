@@ -46,6 +46,21 @@ def test_keeps_what_pandas_keeps(folder: Path) -> None:
     assert found.passenger_count.isna().equals(expected.passenger_count.isna())
 
 
+def test_fractions_of_seconds_agree(tmp_path: Path) -> None:
+    """Durations agree with the plain way to the last bit for times with microseconds too."""
+    count = 2_000
+    random = np.random.default_rng(1)
+    start = np.datetime64("2024-01-05T12:00:00", "us") + random.integers(0, 10**9, count)
+    spent = random.integers(60_000_000, 3_600_000_000, count).astype("timedelta64[us]")
+    zones = pa.array(np.full(count, 7), pa.int32())
+    table = pa.table({"lpep_pickup_datetime": start, "lpep_dropoff_datetime": start + spent})
+    table = table.append_column("PULocationID", zones)
+    pq.write_table(table, tmp_path / "green_tripdata_2024-01.parquet")
+    raw = fetch(str(tmp_path), tmp_path)
+    found = clean_month(raw, GREEN, ["PULocationID"], CleaningRules()).trips.duration
+    assert (found == pd.Series(spent).dt.total_seconds() / 60).all()
+
+
 def test_frame_is_small_and_plain(folder: Path) -> None:
     """Only the recipe's columns, with plain types, and the duration."""
     kinds = {name: str(kind) for name, kind in clean(folder).trips.dtypes.items()}

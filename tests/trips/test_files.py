@@ -8,7 +8,7 @@ import pytest
 from upath import UPath
 
 from trip_duration.errors import ContractError
-from trip_duration.trips.files import whole_file
+from trip_duration.objects.files import whole_file
 
 
 def write_half(target: UPath) -> None:

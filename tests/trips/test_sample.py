@@ -14,6 +14,7 @@ import pytest
 from trip_duration.errors import InvalidInputError
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import (
+    QUIET_ZONES,
     Dirt,
     Drift,
     SampleOptions,
@@ -79,6 +80,23 @@ def test_trips_are_plausible() -> None:
     assert (trips.hour == 17).sum() > 5 * (trips.hour == 4).sum()
 
 
+def test_every_zone_but_the_quiet_ones_may_have_trips() -> None:
+    """Trips reach zones all over the city, and none of the zones that are said to be quiet."""
+    table = generate_month(get_service("yellow"), MONTH, SampleOptions(trips=20_000)).to_pandas()
+    seen = set(table.PULocationID) | set(table.DOLocationID)
+    assert not seen & set(QUIET_ZONES)
+    assert max(seen) > 255
+    assert len(seen) > 200
+
+
+def test_there_is_something_to_learn() -> None:
+    """Distance explains most of a trip's duration, and the hour some of the rest."""
+    trips = generate(trips=20_000)
+    assert trips.minutes.corr(trips.trip_distance) > 0.7
+    pace = trips.minutes / trips.trip_distance
+    assert pace[trips.hour == 16].median() > 1.15 * pace[trips.hour == 4].median()
+
+
 def test_months_resemble_each_other() -> None:
     """The busy zones of one month are those of the next."""
     first = generate_month(GREEN, MONTH, OPTIONS).to_pandas().PULocationID
@@ -131,6 +149,7 @@ def test_dirt_is_as_told() -> None:
         (lambda: SampleOptions(trips=0), "trips = 0 is out of bounds"),
         (lambda: SampleOptions(seed=-1), "seed = -1"),
         (lambda: Drift(distance_factor=0.0), "distance_factor = 0.0"),
+        (lambda: Drift(distance_factor=float("nan")), "distance_factor = nan"),
         (lambda: Drift(zone_shift=1.5), "zone_shift = 1.5"),
         (lambda: Drift(rush_hour_shift=24), "rush_hour_shift = 24"),
         (lambda: Drift(new_zone=264), "new_zone = 264"),

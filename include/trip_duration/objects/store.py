@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from upath import UPath
 
 from trip_duration.errors import StoredObjectError
 from trip_duration.objects.codecs import CODECS, codec_of
+from trip_duration.objects.files import whole_file
 from trip_duration.objects.reference import ObjectReference
 from trip_duration.objects.tree import flatten, is_own_dataclass, rebuild
 
@@ -73,13 +73,8 @@ def write_bytes(path: UPath, data: bytes) -> None:
     if path.protocol not in _LOCAL_PROTOCOLS:
         path.write_bytes(data)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
-    try:
+    with whole_file(path) as partial:
         partial.write_bytes(data)
-        Path(partial.path).replace(path.path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_bytes(reference: ObjectReference) -> bytes:

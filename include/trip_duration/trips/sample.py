@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError, require_within
-from trip_duration.trips.files import whole_file
+from trip_duration.objects.files import whole_file
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import Service
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
-import requests
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
-from trip_duration.trips.files import whole_file
+from trip_duration.errors import InvalidInputError, SourceError
+from trip_duration.trips.download import check_published, download
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, is_sample, write_month
 from trip_duration.trips.services import Service
@@ -25,13 +24,6 @@ TLC_ADDRESS = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 DataSource = Literal["sample", "tlc", "https", "folder"]
 
 _CHUNK = 1024 * 1024
-_NOT_PUBLISHED = (403, 404)
-_TOO_MANY_REQUESTS = 429
-_MALFORMED = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-)
 _SOURCES = "Give sample, tlc, a folder, or an https:// address."
 
 
@@ -189,68 +181,17 @@ class _Web(_Source):
     def check(self, service: Service, months: Sequence[Month]) -> None:
         for month in months:
             url = f"{self.address}/{file_name(service, month)}"
-            self._request("HEAD", url).close()
+            check_published(url, self.timeout_seconds)
 
     def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
         name = file_name(service, month)
         url = f"{self.address}/{name}"
         folder = kept / self.kind / hashlib.sha256(self.address.encode()).hexdigest()[:12]
         path = folder / name
-        with self._request("GET", url) as response, whole_file(path) as partial:
-            _download(response, url, partial)
-            headers = response.headers
+        headers = download(url, path, self.timeout_seconds)
         kind: DataSource = "sample" if is_sample(path) else self.kind
         etag, modified = headers.get("ETag"), headers.get("Last-Modified")
         return _describe(path, service, month, kind, url, etag, modified)
-
-    def _request(self, method: str, url: str) -> requests.Response:
-        # Content-Length must count the bytes that we write.
-        headers = {"Accept-Encoding": "identity"}
-        try:
-            response = requests.request(
-                method, url, timeout=self.timeout_seconds, stream=True, headers=headers
-            )
-        except _MALFORMED as error:
-            raise InvalidInputError(
-                f"Source {url}", f"is no address ({error})", _SOURCES
-            ) from error
-        except requests.RequestException as error:
-            raise TransientSourceError(
-                url, f"did not answer ({error})", "Check the address and the network; try again."
-            ) from error
-        if not response.ok:
-            response.close()
-            raise _refused(url, response.status_code)
-        return response
-
-
-def _download(response: requests.Response, url: str, target: UPath) -> None:
-    written = 0
-    try:
-        with target.open("wb") as file:
-            for chunk in response.iter_content(_CHUNK):
-                written += file.write(chunk)
-    except requests.RequestException as error:
-        raise _interrupted(url, str(error)) from error
-    expected = response.headers.get("Content-Length")
-    if expected is not None and written != int(expected):
-        raise _interrupted(url, f"{written} of {expected} bytes arrived")
-
-
-def _refused(url: str, status: int) -> SourceError:
-    if status in _NOT_PUBLISHED:
-        return SourceError(
-            url,
-            f"is not published (HTTP {status})",
-            "Choose an earlier month, or check the service and the address.",
-        )
-    if status == _TOO_MANY_REQUESTS or status >= requests.codes.server_error:
-        return TransientSourceError(url, f"failed with HTTP {status}", "Try again later.")
-    return SourceError(url, f"was refused with HTTP {status}", "Check the address.")
-
-
-def _interrupted(url: str, how: str) -> TransientSourceError:
-    return TransientSourceError(url, f"broke off while it was downloaded ({how})", "Try again.")
 
 
 def _describe(

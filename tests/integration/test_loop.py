@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,18 @@ def test_rest_shows_small_references(running: RunningStack, results: list[dict[s
     assert shown["kind"] == "TrainingSet"
     assert shown["size"] == len(UPath(shown["uri"]).read_bytes())
     assert results
+
+
+def test_rest_waits_for_the_result(running: RunningStack) -> None:
+    """One request waits for a run and ends with its results, as the how-to page says."""
+    conf = {"max_evaluations": 1, "recipe": "pair_distance"}
+    run_id = running.api.trigger("xgboost_training", conf)
+    answer = running.api.send(
+        "GET", f"/dags/xgboost_training/dagRuns/{run_id}/wait?interval=1&result=results"
+    )
+    last = json.loads(answer.text.strip().splitlines()[-1])
+    assert last["state"] == "success"
+    assert last["results"]["results"]["families"][0]["family"] == "xgboost"
 
 
 def _latest(running: RunningStack, dag_id: str) -> str:

@@ -83,6 +83,7 @@ def test_keys_are_secret_and_lasting(stack: LocalStack) -> None:
     first, second = stack.environment(), stack.environment()
     assert [first[name] for name in names] == [second[name] for name in names]
     assert stat.S_IMODE((stack.state / "keys.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(stack.state.stat().st_mode) == 0o700
 
 
 def test_taken_port_is_named(stack: LocalStack) -> None:
@@ -165,6 +166,17 @@ def test_configuration_survives_odd_names(sleeping: SleepingStack) -> None:
     config.read(sleeping.state / "supervisord.conf")
     assert "100%%" in config["supervisord"]["logfile"]
     assert (sleeping.logs / "supervisord.log").exists()
+
+
+def test_long_paths_are_taken(sleeping: SleepingStack) -> None:
+    """A state folder whose path is longer than a socket's may be is started and stopped."""
+    deep = sleeping.state.joinpath(*["a-rather-long-folder-name"] * 5)
+    stack = SleepingStack(sleeping.project, sleeping.settings.model_copy(update={"state": deep}))
+    supervision = Supervision(stack)
+    supervision.start()
+    assert supervision.running
+    supervision.stop()
+    assert marked(stack) == []
 
 
 def test_demo_sends_each_form_its_own_fields() -> None:

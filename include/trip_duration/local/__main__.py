@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import requests
 from cyclopts import App, CycloptsError, Parameter
 from dotenv import load_dotenv
 from rich.console import Console
@@ -26,6 +27,7 @@ from trip_duration.settings import get_settings
 BAD_INPUT = 2
 FAILED = 1
 NOT_RUNNING = 3
+INTERRUPTED = 130
 
 _PROJECT = Path(__file__).resolve().parents[3]
 
@@ -95,6 +97,14 @@ def main() -> None:
     load_dotenv(_PROJECT / ".env")
     try:
         sys.exit(app(exit_on_error=False, print_error=False, result_action="return_value") or 0)
+    except KeyboardInterrupt:
+        console.print("Interrupted. What was started goes on; stop it with `make down`.")
+        sys.exit(INTERRUPTED)
+    except requests.RequestException as error:
+        _fail(
+            f"Airflow does not answer any more ({error}). See `make status` and `make logs`.",
+            FAILED,
+        )
     except LocalStackError as error:
         _fail(error, FAILED)
     except (TripDurationError, CycloptsError) as error:
@@ -197,7 +207,7 @@ def _words(text: str | None) -> list[str] | None:
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _fail(error: Exception, code: int) -> None:
+def _fail(error: Exception | str, code: int) -> None:
     Console(stderr=True, soft_wrap=True).print(
         f"[bold red]Error:[/] {str(error).replace('[', chr(92) + '[')}", highlight=False
     )

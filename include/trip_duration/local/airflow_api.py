@@ -14,7 +14,8 @@ from trip_duration.local.preflight import LocalStackError
 
 FINISHED = frozenset({"success", "failed"})
 _DONE_TASKS = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-_REQUEST_SECONDS = 30.0
+#: The longest silence; waiting for a run answers with its state again and again.
+_REQUEST_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class AirflowApi:
             If Airflow refuses the conf.
         """
         body = {"logical_date": None, "conf": dict(conf)}
-        answer = self._send("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        answer = self.send("POST", f"/dags/{dag_id}/dagRuns", json=body)
         if answer.status_code in {400, 422}:
             raise InvalidInputError(
                 f"The form of {dag_id}",
@@ -134,18 +135,19 @@ class AirflowApi:
     def set_pool(self, name: str, slots: int, description: str) -> None:
         """Make a pool, or change its size."""
         body = {"slots": slots, "description": description, "include_deferred": False}
-        answer = self._send("POST", "/pools", json={"name": name, **body})
+        answer = self.send("POST", "/pools", json={"name": name, **body})
         if answer.status_code == requests.codes.conflict:
-            answer = self._send("PATCH", f"/pools/{name}", json={"pool": name, **body})
+            answer = self.send("PATCH", f"/pools/{name}", json={"pool": name, **body})
         answer.raise_for_status()
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON
         """What a path below ``/api/v2`` answers."""
-        answer = self._send("GET", path)
+        answer = self.send("GET", path)
         answer.raise_for_status()
         return answer.json()
 
-    def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests' own
+    def send(self, method: str, path: str, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests' own
+        """The answer to a request below ``/api/v2``, whatever its status."""
         address = f"{self.url}/api/v2{path}"
         answer = self._session.request(method, address, timeout=_REQUEST_SECONDS, **kwargs)
         if answer.status_code == requests.codes.unauthorized:

@@ -30,7 +30,7 @@ def check(stack: LocalStack) -> None:
 
 
 def _check_disk(stack: LocalStack) -> None:
-    stack.state.mkdir(parents=True, exist_ok=True)
+    stack.make_state()
     free = shutil.disk_usage(stack.state).free
     if free < NEEDED_DISK:
         raise LocalStackError(

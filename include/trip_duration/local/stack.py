@@ -164,6 +164,10 @@ class LocalStack:
             "GIT_PYTHON_REFRESH": "quiet",
         }
 
+    def make_state(self) -> None:
+        """Make the state folder; it holds the login, so only its owner may look into it."""
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     @property
     def _passwords(self) -> Path:
         return self.state / "passwords.json"
@@ -172,7 +176,7 @@ class LocalStack:
         """Keys that Airflow's processes share: made once, readable by the owner alone."""
         file = self.state / "keys.json"
         if not file.exists():
-            self.state.mkdir(parents=True, exist_ok=True)
+            self.make_state()
             keys = {
                 "api": secrets.token_urlsafe(32),
                 "jwt": secrets.token_urlsafe(64),

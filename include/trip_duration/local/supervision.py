@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import hashlib
 import subprocess
 import sys
+import tempfile
 import time
 import xmlrpc.client
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,6 +22,8 @@ from trip_duration.local.stack import MARKER, LocalStack
 
 _GRACE_SECONDS = 20.0
 _START_SECONDS = 15.0
+#: macOS takes 104 bytes, Linux 108; supervisord makes the socket under a slightly longer name.
+_LONGEST_SOCKET_PATH = 88
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,7 @@ class Supervision:
         self.stack = stack
         self._config = stack.state / "supervisord.conf"
         self._pid_file = stack.state / "supervisord.pid"
-        # Paths of sockets are limited to about a hundred characters, so a short name.
-        self._socket = stack.state / "s.sock"
+        self._socket = _socket_path(stack.state)
 
     @property
     def running(self) -> bool:
@@ -172,6 +176,15 @@ class Supervision:
             }
         with self._config.open("w") as file:
             config.write(file)
+
+
+def _socket_path(state: Path) -> Path:
+    """In the state folder, unless its path is longer than a socket's may be."""
+    path = state / "supervisord.sock"
+    if len(str(path).encode()) <= _LONGEST_SOCKET_PATH:
+        return path
+    name = hashlib.sha256(str(state).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"trip-duration-{name}.sock"
 
 
 def _escape(value: object) -> str:

@@ -9,11 +9,13 @@ import socket
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from tests.servers import free_port
 
+from trip_duration.errors import InvalidInputError
 from trip_duration.local import preflight
 from trip_duration.local.demo import DemoRequest, results_table
 from trip_duration.local.env_example import env_example
@@ -190,6 +192,19 @@ def test_demo_sends_each_form_its_own_fields() -> None:
         "max_evaluations": 3,
         "models": ["svm.LinearSVR"],
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_evaluations": 0}, "EVALUATIONS = 0 is out of bounds"),
+        ({"models": ["linear_model.Ridge"]}, r"'linear_model\.Ridge' is unknown"),
+    ],
+)
+def test_demo_refuses_at_once(changes: dict[str, Any], message: str) -> None:
+    """What the training forms would refuse is refused before anything is started or prepared."""
+    with pytest.raises(InvalidInputError, match=message):
+        DemoRequest(**changes)
 
 
 def test_table_says_that_data_are_made_up() -> None:

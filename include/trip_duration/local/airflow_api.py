@@ -135,9 +135,10 @@ class AirflowApi:
     def set_pool(self, name: str, slots: int, description: str) -> None:
         """Make a pool, or change its size."""
         body = {"slots": slots, "description": description, "include_deferred": False}
-        answer = self.send("POST", "/pools", json={"name": name, **body})
-        if answer.status_code == requests.codes.conflict:
-            answer = self.send("PATCH", f"/pools/{name}", json={"pool": name, **body})
+        # In this order: making a pool that exists is refused, with a page of errors in the log.
+        answer = self.send("PATCH", f"/pools/{name}", json={"pool": name, **body})
+        if answer.status_code == requests.codes.not_found:
+            answer = self.send("POST", "/pools", json={"name": name, **body})
         answer.raise_for_status()
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON

@@ -11,8 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from trip_duration.errors import require_within
 from trip_duration.local.airflow_api import FINISHED, AirflowApi, TaskState
 from trip_duration.local.preflight import LocalStackError
+from trip_duration.models.catalogue import get_family
 
 PREPARATION = "data_preparation"
 TRAININGS = ("sklearn_training", "xgboost_training")
@@ -34,6 +36,11 @@ class DemoRequest:
         Trials per family.
     models
         scikit-learn families.
+
+    Raises
+    ------
+    InvalidInputError
+        If the number of evaluations or a family cannot be.
     """
 
     source: str | None = None
@@ -45,6 +52,12 @@ class DemoRequest:
     encoding: str | None = None
     max_evaluations: int = 3
     models: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise be refused only after the months were prepared."""
+        require_within("EVALUATIONS", self.max_evaluations, least=1)
+        for name in self.models or ():
+            get_family(name)
 
     def conf(self, dag_id: str) -> dict[str, Any]:
         """The part of the request that one DAG's form takes."""

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from trip_duration.trips.sample import Dirt
-from trip_duration.trips.sample_city import Trips
+from trip_duration.trips.sample.city import Trips
+from trip_duration.trips.sample.options import Dirt
 from trip_duration.trips.services import (
     DISTANCE,
     DROPOFF_TIME,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trip_duration.trips.months import Month
-from trip_duration.trips.sample import QUIET_ZONES, Drift
+from trip_duration.trips.sample.options import QUIET_ZONES, Drift
 from trip_duration.trips.zones import mapped_zones
 
 _Floats = npt.NDArray[np.float64]

@@ -37,9 +37,10 @@ class TrialLogger:
         self.tracker = tracker
         self.family_run_id = family_run_id
         self.tags = tags
-        self._logged = self._numbers_logged()
-        self._pending: list[Future[None]] = []
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trial-logger")
+        # On the thread as well: the search begins without waiting for the server.
+        self._logged = self._executor.submit(self._numbers_logged)
+        self._pending: list[Future[None]] = []
 
     def __enter__(self) -> Self:
         """Begin to log."""
@@ -54,15 +55,17 @@ class TrialLogger:
         """Wait until everything is logged; an error of the server surfaces here."""
         self._executor.shutdown(wait=True)
         if error is None:
+            self._logged.result()
             for pending in self._pending:
                 pending.result()
 
     def __call__(self, trial: Trial) -> None:
         """Log *trial* soon."""
-        if trial.number not in self._logged:
-            self._pending.append(self._executor.submit(self._log, trial))
+        self._pending.append(self._executor.submit(self._log, trial))
 
     def _log(self, trial: Trial) -> None:
+        if trial.number in self._logged.result():
+            return
         client = self.tracker.client
         started = int(trial.started * 1_000)
         ended = started + int(trial.seconds * 1_000)

@@ -36,12 +36,12 @@ with DAG(
     fetch_month = step(preparation.fetch_month, map_index_template="{{ task.op_kwargs['month'] }}")
     raw_months = fetch_month.expand(month=months)
 
-    clean_month = step(
-        preparation.clean_month, map_index_template="{{ task.op_kwargs['raw'].month }}"
+    check_month = step(
+        preparation.check_month, map_index_template="{{ task.op_kwargs['raw'].month }}"
     )
-    clean_months = clean_month.expand(raw=raw_months)
+    checked_months = check_month.expand(raw=raw_months)
 
-    training_set = step(preparation.encode_months)(raw_months=raw_months, clean_months=clean_months)
+    training_set = step(preparation.encode_months)(months=checked_months)
     tested = step(preparation.run_data_tests)(training_set)
     published = step(preparation.publish_training_set, task_id="results", outlets=[TRAINING_SET])(
         training_set

@@ -75,6 +75,21 @@ class Settings(BaseSettings):
     maximum_duration: float = Field(
         default=60.0, gt=0, title="Longest trip", description="Minutes; longer trips are left out."
     )
+    quarantine_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        title="Share in quarantine",
+        description="A month is refused when more of its rows than this share break the contract.",
+    )
+    missing_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        title="Share of missing values",
+        description="A month is refused when more than this share of a column, such as the "
+        "passenger count, is missing.",
+    )
     sample_trips_per_month: int = Field(
         default=20_000,
         ge=100,

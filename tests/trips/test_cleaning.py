@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +16,17 @@ from tests.trips.conftest import GREEN, JANUARY, fetch
 
 from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.training_set.recipes import RECIPES
-from trip_duration.trips.cleaning import CleaningRules, CleanMonth, clean_month
-from trip_duration.trips.contract import check_month
+from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.cleaning import (
+    CleaningReport,
+    CleaningRules,
+    Selection,
+    TripArrays,
+    check_and_take_month,
+    clean_month,
+    take_month,
+)
+from trip_duration.trips.contract import Limits
 from trip_duration.trips.sample import Dirt, SampleOptions, write_month
 from trip_duration.trips.services import SERVICES
 from trip_duration.trips.source import fetch_month
@@ -22,10 +34,33 @@ from trip_duration.trips.source import fetch_month
 RICH = RECIPES["rich"].columns
 
 
-def clean(folder: Path, rules: CleaningRules | None = None) -> CleanMonth:
+@dataclass(frozen=True)
+class Cleaned:
+    """Clean trips, and the report of them."""
+
+    trips: pd.DataFrame
+    report: CleaningReport
+
+
+def clean(
+    folder: Path,
+    rules: CleaningRules | None = None,
+    columns: Sequence[str] = RICH,
+    limits: Limits | None = None,
+) -> Cleaned:
     """The clean January of a folder."""
-    raw = fetch(str(folder), folder)
-    return clean_month(raw, GREEN, RICH, rules or CleaningRules())
+    month = checked(folder, limits)
+    selection = Selection(columns, rules or CleaningRules())
+    trips = TripArrays(GREEN, ("pickup_datetime", *columns, "duration"), month.report.rows)
+    report = take_month(month, GREEN, selection, trips)
+    assert trips.frame().equals(clean_month(month, GREEN, selection))
+    return Cleaned(trips.frame(), report)
+
+
+def checked(folder: Path, limits: Limits | None = None) -> CheckedMonth:
+    """The January of a folder, checked."""
+    store = CheckedMonthStore(str(folder))
+    return store.check(fetch(str(folder), folder), GREEN, limits or Limits())
 
 
 def by_pandas(folder: Path) -> pd.DataFrame:
@@ -35,6 +70,25 @@ def by_pandas(folder: Path) -> pd.DataFrame:
     trips["duration"] = spent.dt.total_seconds() / 60
     kept = trips.duration.between(1, 60) & trips.trip_distance.notna()
     return trips[kept].reset_index(drop=True)
+
+
+def write_trips(folder: Path, pickup: Any, dropoff: Any) -> None:
+    """Write a month of trips between many zones."""
+    numbers = np.arange(len(pickup))
+    table = pa.table(
+        {
+            "lpep_pickup_datetime": pickup,
+            "lpep_dropoff_datetime": dropoff,
+            "PULocationID": pa.array(numbers % 100 + 1, pa.int32()),
+            "DOLocationID": pa.array(numbers % 90 + 1, pa.int32()),
+            "trip_distance": np.full(len(pickup), 5.0),
+            "passenger_count": np.ones(len(pickup)),
+            "VendorID": np.ones(len(pickup)),
+            "trip_type": np.ones(len(pickup)),
+            "total_amount": numbers + 0.5,
+        }
+    )
+    pq.write_table(table, folder / "green_tripdata_2024-01.parquet")
 
 
 def test_keeps_what_pandas_keeps(folder: Path) -> None:
@@ -52,12 +106,8 @@ def test_fractions_of_seconds_agree(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     start = np.datetime64("2024-01-05T12:00:00", "us") + random.integers(0, 10**9, count)
     spent = random.integers(60_000_000, 3_600_000_000, count).astype("timedelta64[us]")
-    zones = pa.array(np.full(count, 7), pa.int32())
-    table = pa.table({"lpep_pickup_datetime": start, "lpep_dropoff_datetime": start + spent})
-    table = table.append_column("PULocationID", zones)
-    pq.write_table(table, tmp_path / "green_tripdata_2024-01.parquet")
-    raw = fetch(str(tmp_path), tmp_path)
-    found = clean_month(raw, GREEN, ["PULocationID"], CleaningRules()).trips.duration
+    write_trips(tmp_path, start, start + spent)
+    found = clean(tmp_path, columns=["PULocationID"]).trips.duration
     assert (found == pd.Series(spent).dt.total_seconds() / 60).all()
 
 
@@ -80,19 +130,7 @@ def test_bounds_are_included(tmp_path: Path) -> None:
     """Trips of exactly one and exactly sixty minutes stay; a second beyond goes."""
     seconds = np.array([59, 60, 3_600, 3_601])
     start = np.datetime64("2024-01-05T12:00:00", "us")
-    table = pa.table(
-        {
-            "lpep_pickup_datetime": np.repeat(start, 4),
-            "lpep_dropoff_datetime": start + seconds.astype("timedelta64[s]"),
-            "PULocationID": pa.array([1, 2, 3, 4], pa.int32()),
-            "DOLocationID": pa.array([1, 2, 3, 4], pa.int32()),
-            "trip_distance": [1.0] * 4,
-            "passenger_count": [1] * 4,
-            "VendorID": [1] * 4,
-            "trip_type": [1] * 4,
-        }
-    )
-    pq.write_table(table, tmp_path / "green_tripdata_2024-01.parquet")
+    write_trips(tmp_path, np.repeat(start, 4), start + seconds.astype("timedelta64[s]"))
     cleaned = clean(tmp_path)
     assert cleaned.trips.PULocationID.tolist() == [2, 3]
     assert (cleaned.report.too_short, cleaned.report.too_long) == (1, 1)
@@ -105,12 +143,45 @@ def test_report_accounts_for_every_row(tmp_path: Path) -> None:
     dirt = Dirt(null_share=0.05, negative_duration_share=0.05, long_duration_share=0.05)
     options = SampleOptions(trips=2_000, seed=3, dirt=dirt)
     write_month(tmp_path / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
-    report = clean(tmp_path).report
-    left_out = report.missing_values + report.too_short + report.too_long
+    report = clean(tmp_path, CleaningRules(5.0, 20.0), limits=Limits(quarantine_share=0.2)).report
+    left_out = report.quarantined + report.too_short + report.too_long
     assert report.rows_read == 2_000 == report.rows_kept + left_out
-    assert report.missing_values > 50
-    assert report.too_short > 50
-    assert report.too_long > 50
+    assert min(report.quarantined, report.too_short, report.too_long) > 50
+
+
+def test_what_was_set_aside_is_for_recipes_without_a_clock(tmp_path: Path) -> None:
+    """Strays are left out, unless nobody looks at the clock; other broken rows always are."""
+    dirt = Dirt(stray_share=0.02, null_share=0.02)
+    options = SampleOptions(trips=2_000, seed=3, dirt=dirt)
+    write_month(tmp_path / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
+    month = checked(tmp_path)
+    without, with_strays = (
+        clean_month(month, GREEN, Selection(RICH, CleaningRules(), keep_set_aside=keep))
+        for keep in (False, True)
+    )
+    assert month.report.set_aside > 20
+    assert without.pickup_datetime.dt.year.eq(2024).all()
+    strays = with_strays[with_strays.pickup_datetime.dt.year.ne(2024)]
+    assert len(with_strays) - len(without) == len(strays) > 20
+    assert not with_strays.trip_distance.isna().any()
+
+
+def test_one_reading_or_two_are_the_same(tmp_path: Path) -> None:
+    """Trips taken while a month is checked are those of a month that was checked before."""
+    dirt = Dirt(stray_share=0.01, null_share=0.01, duplicate_share=0.01)
+    for name, given in (("dirty", dirt), ("clean", Dirt())):
+        folder = tmp_path / name
+        options = SampleOptions(trips=2_000, seed=3, dirt=given)
+        write_month(folder / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
+        raw, store = fetch(str(folder), folder), CheckedMonthStore(str(folder))
+        selection = Selection(RICH, CleaningRules())
+        frames = []
+        for _ in range(2):
+            trips = TripArrays(GREEN, (*RICH, "duration"), 3_000)
+            report = check_and_take_month(store, raw, GREEN, selection, Limits(), trips)
+            assert report.rows_kept == trips.rows
+            frames.append(trips.frame())
+        assert frames[0].equals(frames[1])
 
 
 def test_long_distances_stay(tmp_path: Path) -> None:
@@ -126,10 +197,9 @@ def test_damaged_file_is_an_error(folder: Path) -> None:
     content = file.read_bytes()
     damaged = len(content) // 2
     file.write_bytes(content[:4] + bytes(damaged) + content[4 + damaged :])
-    raw = fetch(str(folder), folder)
-    check_month(raw, GREEN, RICH)
     with pytest.raises(ContractError, match=r"Month 2024-01 of green .* no readable Parquet file"):
-        clean_month(raw, GREEN, RICH, CleaningRules())
+        checked(folder)
+    assert not (folder / "products").exists()
 
 
 def test_number_out_of_range_is_an_error(folder: Path) -> None:
@@ -137,17 +207,16 @@ def test_number_out_of_range_is_an_error(folder: Path) -> None:
     file = folder / "green_tripdata_2024-01.parquet"
     table = pq.read_table(file)
     index = table.schema.get_field_index("PULocationID")
-    wide = pa.array([2**40] * table.num_rows, pa.int64())
+    wide = pa.array([2**40 + 7] * table.num_rows, pa.int64())
     pq.write_table(table.set_column(index, "PULocationID", wide), file)
-    with pytest.raises(ContractError, match="Month 2024-01 of green"):
+    with pytest.raises(ContractError, match=r"Month 2024-01 of green .*unknown_zone: 300 rows"):
         clean(folder)
 
 
 def test_unknown_column_is_an_error(folder: Path) -> None:
     """A mistyped column is refused; it does not become a column of missing values."""
-    raw = fetch(str(folder), folder)
     with pytest.raises(InvalidInputError, match="trip_distence"):
-        clean_month(raw, GREEN, ["PULocationID", "trip_distence"], CleaningRules())
+        clean(folder, columns=["PULocationID", "trip_distence"])
 
 
 @pytest.mark.parametrize(
@@ -163,7 +232,7 @@ def test_rows_with_missing_values_are_left_out(folder: Path, column: str) -> Non
     holed = pa.array(values, table[column].type)
     pq.write_table(table.set_column(index, column, holed), file)
     cleaned = clean(folder)
-    assert cleaned.report.missing_values == 10
+    assert cleaned.report.quarantined == 10
     assert str(cleaned.trips.PULocationID.dtype) == "int32"
     assert not cleaned.trips[["PULocationID", "DOLocationID", "duration"]].isna().any().any()
 
@@ -193,7 +262,8 @@ def test_every_service_is_cleaned(name: str, tmp_path: Path) -> None:
         sample=SampleOptions(trips=400),
         timeout_seconds=1,
     )
-    trips = clean_month(raw, service, RICH, CleaningRules()).trips
+    month = CheckedMonthStore(str(tmp_path)).check(raw, service, Limits())
+    trips = clean_month(month, service, Selection(RICH, CleaningRules()))
     assert set(RICH) < set(trips.columns)
     assert trips.passenger_count.isna().all() == (name == "fhvhv")
 
@@ -206,5 +276,7 @@ def test_real_months(tlc_folder: str, tmp_path: Path) -> None:
         raw = fetch_month(
             tlc_folder, GREEN, month, str(tmp_path), sample=SampleOptions(), timeout_seconds=1
         )
-        kept += clean_month(raw, GREEN, RICH, CleaningRules()).report.rows_kept
+        checked_month = CheckedMonthStore(str(tmp_path)).check(raw, GREEN, Limits())
+        selection = Selection(RICH, CleaningRules(), keep_set_aside=True)
+        kept += len(clean_month(checked_month, GREEN, selection))
     assert kept == 105_870

@@ -10,11 +10,12 @@ import pytest
 from tests.trips.conftest import GREEN, fetch
 
 from trip_duration.errors import ContractError
-from trip_duration.training_set.recipes import RECIPES
-from trip_duration.trips.contract import check_month, reading
+from trip_duration.trips.batches import reading
+from trip_duration.trips.checking import check_month
+from trip_duration.trips.contract import Limits
 from trip_duration.trips.services import SERVICES
 
-COLUMNS = RECIPES["rich"].columns
+LIMITS = Limits()
 
 
 def rewrite(folder: Path, table: pa.Table) -> None:
@@ -31,7 +32,7 @@ def test_accepts_a_month(folder: Path, tmp_path: Path) -> None:
     """A month as published passes, with a column more than we know."""
     table = published(folder)
     rewrite(folder, table.append_column("cbd_congestion_fee", pa.nulls(table.num_rows)))
-    check_month(fetch(str(folder), tmp_path), GREEN, COLUMNS)
+    check_month(fetch(str(folder), tmp_path), GREEN, LIMITS)
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.int16()])
@@ -40,7 +41,7 @@ def test_widths_may_drift(folder: Path, tmp_path: Path, kind: pa.DataType) -> No
     table = published(folder)
     index = table.schema.get_field_index("PULocationID")
     rewrite(folder, table.set_column(index, "PULocationID", table["PULocationID"].cast(kind)))
-    check_month(fetch(str(folder), tmp_path), GREEN, COLUMNS)
+    check_month(fetch(str(folder), tmp_path), GREEN, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_refuses_other_files(folder: Path, tmp_path: Path, content: bytes, messa
     """An empty file, a web page and garbage are refused by the month's name."""
     (folder / "green_tripdata_2024-01.parquet").write_bytes(content)
     with pytest.raises(ContractError, match=f"Month 2024-01 of green .* {message}"):
-        check_month(fetch(str(folder), tmp_path), GREEN, COLUMNS)
+        check_month(fetch(str(folder), tmp_path), GREEN, LIMITS)
 
 
 def test_refuses_truncated_file(folder: Path, tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_refuses_truncated_file(folder: Path, tmp_path: Path) -> None:
     file = folder / "green_tripdata_2024-01.parquet"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(ContractError, match="no readable Parquet file"):
-        check_month(fetch(str(folder), tmp_path), GREEN, COLUMNS)
+        check_month(fetch(str(folder), tmp_path), GREEN, LIMITS)
 
 
 def test_refuses_file_that_is_gone(folder: Path, tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_refuses_file_that_is_gone(folder: Path, tmp_path: Path) -> None:
     raw = fetch(str(folder), tmp_path)
     Path(raw.path).unlink()
     with pytest.raises(ContractError, match=r"Month 2024-01 of green .*fetch it again"):
-        check_month(raw, GREEN, COLUMNS)
+        check_month(raw, GREEN, LIMITS)
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "denied"), OSError(5, "connection lost")])
@@ -86,13 +87,7 @@ def test_refuses_missing_column(folder: Path, tmp_path: Path) -> None:
     """A missing column is named, and so are those that are there."""
     rewrite(folder, published(folder).drop_columns(["DOLocationID"]))
     with pytest.raises(ContractError, match=r"lacks the column DOLocationID; it has .*VendorID"):
-        check_month(fetch(str(folder), tmp_path), GREEN, COLUMNS)
-
-
-def test_column_that_the_recipe_leaves_out_may_miss(folder: Path, tmp_path: Path) -> None:
-    """`booking` does not need the distance."""
-    rewrite(folder, published(folder).drop_columns(["trip_distance"]))
-    check_month(fetch(str(folder), tmp_path), GREEN, RECIPES["booking"].columns)
+        check_month(fetch(str(folder), tmp_path), GREEN, LIMITS)
 
 
 @pytest.mark.parametrize("column", ["lpep_pickup_datetime", "PULocationID", "trip_distance"])
@@ -102,17 +97,17 @@ def test_refuses_text_for_numbers_and_times(folder: Path, tmp_path: Path, column
     index = table.schema.get_field_index(column)
     rewrite(folder, table.set_column(index, column, table[column].cast(pa.string())))
     with pytest.raises(ContractError, match=f"has string in the column {column}, which must be a"):
-        check_month(fetch(str(folder), tmp_path), GREEN, COLUMNS)
+        check_month(fetch(str(folder), tmp_path), GREEN, LIMITS)
 
 
 def test_refuses_a_file_without_rows(folder: Path, tmp_path: Path) -> None:
     """A month without trips is refused."""
     rewrite(folder, published(folder).slice(0, 0))
     with pytest.raises(ContractError, match="has no rows"):
-        check_month(fetch(str(folder), tmp_path), GREEN, COLUMNS)
+        check_month(fetch(str(folder), tmp_path), GREEN, LIMITS)
 
 
 def test_refuses_another_service(folder: Path, tmp_path: Path) -> None:
     """Green trips under a yellow name are refused by the missing columns."""
     with pytest.raises(ContractError, match="tpep_pickup_datetime"):
-        check_month(fetch(str(folder), tmp_path), SERVICES["yellow"], COLUMNS)
+        check_month(fetch(str(folder), tmp_path), SERVICES["yellow"], LIMITS)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pandas as pd
+import numpy as np
 import pytest
 from tests.trips.conftest import GREEN
 
-from trip_duration.errors import ContractError, InvalidInputError
-from trip_duration.trips.cleaning import CleaningRules, clean_month
+from trip_duration.errors import ContractError
+from trip_duration.trips.batches import TripBatch
 from trip_duration.trips.months import Month, MonthSplit
-from trip_duration.trips.sample import SampleOptions
-from trip_duration.trips.source import fetch_month
-from trip_duration.trips.split import split_trips
+from trip_duration.trips.split import Period, SplitCollector, SplitTrips
 
 SPLIT = MonthSplit.parse("2024-01", "2024-02", "2024-03")
 
 
-def trips(*times: str) -> pd.DataFrame:
+def trips(*times: str) -> TripBatch:
     """Trips that begin at the given times."""
-    pickup = pd.Series(times, dtype="datetime64[us]")
-    return pd.DataFrame({"pickup_datetime": pickup, "duration": 10.0})
+    pickup = np.array([np.datetime64(time, "us") for time in times]).astype(np.int64)
+    columns = {"pickup_datetime": pickup, "duration": np.full(len(times), 10.0)}
+    return TripBatch(0, columns, np.zeros(len(times), dtype=bool))
+
+
+def split_trips(months: dict[Month, TripBatch], split: MonthSplit) -> SplitTrips:
+    """The trips of months, split."""
+    collector = SplitCollector(split, GREEN, ["pickup_datetime"], 100)
+    for month, batch in months.items():
+        collector.begin(month)
+        collector.mark()
+        collector.take(batch, np.ones(batch.rows, dtype=bool))
+        # What is given back leaves no trace.
+        collector.back()
+        collector.take(batch, np.ones(batch.rows, dtype=bool))
+    return collector.finish()
 
 
 def test_cuts_by_pickup_time() -> None:
@@ -45,6 +55,8 @@ def test_cuts_by_pickup_time() -> None:
     ]
     assert [str(time.date()) for time in split.test.pickup_datetime] == ["2024-03-10", "2024-04-01"]
     assert split.strays == 2
+    assert split.periods["train"] == Period("2008-12-31T23:00:00", "2024-01-31T23:59:59")
+    assert split.periods["validation"] == Period("2024-02-01T00:00:00", "2024-02-10T00:00:00")
 
 
 def test_test_months_may_be_left_out() -> None:
@@ -60,28 +72,6 @@ def test_several_months_for_each() -> None:
     wanted = MonthSplit.parse("2023-11,2023-12", "2024-01..2024-03", "2024-04,2024-05")
     split = split_trips({month: trips(f"{month}-15") for month in wanted.all}, wanted)
     assert (len(split.train), len(split.validation), len(split.test), split.strays) == (2, 3, 2, 0)
-
-
-@pytest.mark.real_months
-def test_real_months(tlc_folder: str, tmp_path: Path) -> None:
-    """The published green months 2024-01 and 2024-02 give 54,378 and 51,492 trips, no strays."""
-    wanted = MonthSplit.parse("2024-01", "2024-02")
-    months = {}
-    for month in wanted.all:
-        raw = fetch_month(
-            tlc_folder, GREEN, month, str(tmp_path), sample=SampleOptions(), timeout_seconds=1
-        )
-        months[month] = clean_month(raw, GREEN, ["trip_distance"], CleaningRules()).trips
-    split = split_trips(months, wanted)
-    assert (len(split.train), len(split.validation), len(split.test)) == (54_378, 51_492, 0)
-    assert split.strays == 0
-    assert max(split.train.trip_distance.max(), split.validation.trip_distance.max()) > 201_421
-
-
-def test_month_that_was_not_prepared() -> None:
-    """A month that is missing is named."""
-    with pytest.raises(InvalidInputError, match=r"2024-02, 2024-03 was not prepared"):
-        split_trips({Month(2024, 1): trips("2024-01-15")}, SPLIT)
 
 
 def test_files_of_another_time() -> None:

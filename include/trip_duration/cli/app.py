@@ -150,6 +150,7 @@ def _build(data: DataOptions) -> TrainingSet:
     from trip_duration.training_set.recipes import check_encoding
     from trip_duration.training_set.types import TrainingSetRequest
     from trip_duration.trips.cleaning import CleaningRules
+    from trip_duration.trips.contract import Limits
     from trip_duration.trips.sample import SampleOptions
 
     settings = get_settings()
@@ -166,6 +167,7 @@ def _build(data: DataOptions) -> TrainingSet:
         request,
         storage_root=data.storage,
         timeout_seconds=settings.request_timeout_seconds,
+        limits=Limits(settings.quarantine_share, settings.missing_share),
     )
 
 

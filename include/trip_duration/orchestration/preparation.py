@@ -10,13 +10,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trip_duration.orchestration.requests import training_set_request
+from trip_duration.orchestration.requests import contract_limits, training_set_request
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from trip_duration.training_set.types import TrainingSet
+    from trip_duration.trips.checked import CheckedMonth
     from trip_duration.trips.source import RawMonth
 
 logger = logging.getLogger(__name__)
@@ -45,27 +44,21 @@ def fetch_month(month: str, params: Mapping[str, Any]) -> RawMonth:
     )
 
 
-def clean_month(raw: RawMonth, params: Mapping[str, Any]) -> pd.DataFrame:
-    """Clean one month; what was left out, and why, is in the log."""
-    from trip_duration.training_set.build import clean
+def check_month(raw: RawMonth) -> CheckedMonth:
+    """Check one month against its contract; what was found is in the log, as a table."""
+    from trip_duration.training_set.build import check
 
-    cleaned = clean(training_set_request(params), raw)
-    logger.info("%s", cleaned.report)
-    return cleaned.trips
+    settings = get_settings()
+    month = check(raw, storage_root=settings.storage_root, limits=contract_limits())
+    logger.info("%s", month.report)
+    return month
 
 
-def encode_months(
-    raw_months: Sequence[RawMonth],
-    clean_months: Sequence[pd.DataFrame],
-    params: Mapping[str, Any],
-) -> TrainingSet:
-    """Split by time, encode, and put together the training set."""
+def encode_months(months: Sequence[CheckedMonth], params: Mapping[str, Any]) -> TrainingSet:
+    """Clean, split by time, encode, and put together the training set."""
     from trip_duration.training_set.build import encode
-    from trip_duration.trips.months import Month
 
-    months = list(raw_months)
-    trips = {Month.parse(raw.month): frame for raw, frame in zip(months, clean_months, strict=True)}
-    return encode(training_set_request(params), months, trips)
+    return encode(training_set_request(params), list(months))
 
 
 def run_data_tests(training_set: TrainingSet) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from trip_duration.trips.months import MonthSplit
 if TYPE_CHECKING:
     from trip_duration.models.search import SearchRequest
     from trip_duration.training_set.types import TrainingSetRequest
+    from trip_duration.trips.contract import Limits
 
 #: The fields that decide what is in a training set.
 DATA_FIELDS = (
@@ -50,6 +51,14 @@ def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
         rules=CleaningRules(params["minimum_duration"], params["maximum_duration"]),
         sample=SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed),
     )
+
+
+def contract_limits() -> Limits:
+    """How much of a month may be wrong."""
+    from trip_duration.trips.contract import Limits
+
+    settings = get_settings()
+    return Limits(settings.quarantine_share, settings.missing_share)
 
 
 def search_request(params: Mapping[str, Any]) -> SearchRequest:

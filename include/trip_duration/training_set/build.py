@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from types import MappingProxyType
 
-import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 
 from trip_duration.training_set.encoders import DenseTripEncoder, OneHotTripEncoder
 from trip_duration.training_set.recipes import Layout, get_recipe
@@ -15,20 +16,23 @@ from trip_duration.training_set.types import (
     Minutes,
     TrainingSet,
     TrainingSetRequest,
-    TripEncoder,
 )
-from trip_duration.trips.cleaning import CleanMonth, clean_month
-from trip_duration.trips.contract import check_month
+from trip_duration.trips.batches import read_footer
+from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.cleaning import CleaningReport, Selection, check_and_take_month, take_month
+from trip_duration.trips.contract import Limits
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import DURATION, get_service
 from trip_duration.trips.source import RawMonth, check_months, fetch_month
-from trip_duration.trips.split import SplitTrips, split_trips
+from trip_duration.trips.split import SplitCollector, SplitTrips
 
 #: Miles. Linear models lose their slope to the 201,421-mile trips of the real files; 30 miles
 #: is beyond every plausible trip within the city.
 CLIP_DISTANCE = 30.0
 
 EXAMPLE_TRIPS = 5
+
+logger = logging.getLogger(__name__)
 
 
 def check_request(request: TrainingSetRequest, *, timeout_seconds: float) -> None:
@@ -50,106 +54,152 @@ def check_request(request: TrainingSetRequest, *, timeout_seconds: float) -> Non
 def fetch(
     request: TrainingSetRequest, month: Month, *, storage_root: str, timeout_seconds: float
 ) -> RawMonth:
-    """Fetch one month of the request and check what is in it.
+    """Fetch one month of the request.
 
     Raises
     ------
     SourceError
         If the month is not to be had.
-    ContractError
-        If the file is not what TLC publishes for this service.
     """
-    service = get_service(request.service)
-    raw = fetch_month(
+    return fetch_month(
         request.source,
-        service,
+        get_service(request.service),
         month,
         storage_root,
         sample=request.sample,
         timeout_seconds=timeout_seconds,
     )
-    check_month(raw, service, get_recipe(request.recipe).columns)
-    return raw
 
 
-def clean(request: TrainingSetRequest, raw: RawMonth) -> CleanMonth:
-    """Clean one fetched month.
+def check(raw: RawMonth, *, storage_root: str, limits: Limits) -> CheckedMonth:
+    """Check one fetched month against its contract, unless that was done before.
 
     Raises
     ------
     ContractError
-        If no trip is left.
+        If the file is not what TLC publishes for this service, or too much of it is wrong.
     """
-    columns = get_recipe(request.recipe).columns
-    return clean_month(raw, get_service(request.service), columns, request.rules)
+    return CheckedMonthStore(storage_root).check(raw, get_service(raw.service), limits)
 
 
-def encode(
-    request: TrainingSetRequest,
-    months: Sequence[RawMonth],
-    trips: Mapping[Month, pd.DataFrame],
-) -> TrainingSet:
-    """Split clean months by time and encode them.
+def encode(request: TrainingSetRequest, months: Sequence[CheckedMonth]) -> TrainingSet:
+    """Clean checked months, split them by time, and encode them.
 
-    Parameters
-    ----------
-    months
-        The files that went in.
-    trips
-        The clean trips of each month.
+    Raises
+    ------
+    ContractError
+        If no trip is left of a month, to learn from or to tune on.
     """
-    split = split_trips(trips, request.split)
-    layouts = {layout: _encode(split, *_encoders(request, layout)) for layout in _layouts(request)}
-    columns = list(get_recipe(request.recipe).columns)
-    return TrainingSet(
-        request=request,
-        months=tuple(months),
-        layouts=MappingProxyType(layouts),
-        train_minutes=_minutes(split.train),
-        validation_minutes=_minutes(split.validation),
-        test_trips=split.test[[*columns, DURATION]],
-        example_trips=split.validation[columns].head(EXAMPLE_TRIPS),
-        strays=split.strays,
-    )
+    service, selection = get_service(request.service), _selection(request)
+    collector = _collector(request, [month.raw for month in months])
+    reports = []
+    for month in months:
+        collector.begin(Month.parse(month.raw.month))
+        reports.append(take_month(month, service, selection, collector))
+        logger.info("%s", reports[-1])
+    return _training_set(request, [month.raw for month in months], reports, collector.finish())
 
 
 def build_training_set(
-    request: TrainingSetRequest, *, storage_root: str, timeout_seconds: float = 60.0
+    request: TrainingSetRequest,
+    *,
+    storage_root: str,
+    timeout_seconds: float = 60.0,
+    limits: Limits | None = None,
 ) -> TrainingSet:
-    """Do all of it in one process, month after month.
+    """Do all of it in one process, reading each month once.
 
     Raises
     ------
     SourceError, ContractError
-        See `check_request`, `fetch` and `clean`.
+        See `check_request`, `fetch`, `check` and `encode`.
     """
     check_request(request, timeout_seconds=timeout_seconds)
-    raw_months = [
+    months = [
         fetch(request, month, storage_root=storage_root, timeout_seconds=timeout_seconds)
         for month in request.split.all
     ]
-    trips = {Month.parse(raw.month): clean(request, raw).trips for raw in raw_months}
-    return encode(request, raw_months, trips)
+    store, service = CheckedMonthStore(storage_root), get_service(request.service)
+    selection, collector = _selection(request), _collector(request, months)
+    reports = []
+    for raw in months:
+        collector.begin(Month.parse(raw.month))
+        reports.append(
+            check_and_take_month(store, raw, service, selection, limits or Limits(), collector)
+        )
+        logger.info("%s", reports[-1])
+    return _training_set(request, months, reports, collector.finish())
+
+
+def _collector(request: TrainingSetRequest, months: Sequence[RawMonth]) -> SplitCollector:
+    rows = sum(read_footer(raw).rows for raw in months)
+    columns = get_recipe(request.recipe).columns
+    return SplitCollector(request.split, get_service(request.service), columns, rows)
+
+
+def _training_set(
+    request: TrainingSetRequest,
+    months: Sequence[RawMonth],
+    reports: Sequence[CleaningReport],
+    split: SplitTrips,
+) -> TrainingSet:
+    columns = list(get_recipe(request.recipe).columns)
+    return TrainingSet(
+        request=request,
+        months=tuple(months),
+        cleaning=tuple(reports),
+        layouts=MappingProxyType(
+            {layout: _encode(split, request, layout) for layout in _layouts(request)}
+        ),
+        train_minutes=_minutes(split.train),
+        validation_minutes=_minutes(split.validation),
+        test_trips=split.test[[*columns, DURATION]].copy(),
+        example_trips=split.validation[columns].head(EXAMPLE_TRIPS).copy(),
+        periods=MappingProxyType(dict(split.periods)),
+        strays=split.strays,
+    )
+
+
+def _selection(request: TrainingSetRequest) -> Selection:
+    recipe = get_recipe(request.recipe)
+    return Selection(recipe.columns, request.rules, keep_set_aside=not recipe.knows_time)
 
 
 def _layouts(request: TrainingSetRequest) -> tuple[Layout, ...]:
     return ("sparse",) if request.encoding == "one_hot" else ("sparse", "dense")
 
 
-def _encoders(request: TrainingSetRequest, layout: Layout) -> tuple[TripEncoder, TripEncoder]:
-    def encoder() -> TripEncoder:
-        if request.encoding == "one_hot":
-            return OneHotTripEncoder(request.recipe)
-        if layout == "sparse":
-            return OneHotTripEncoder(request.recipe, clip_distance=CLIP_DISTANCE)
-        return DenseTripEncoder(
+def _encode(split: SplitTrips, request: TrainingSetRequest, layout: Layout) -> EncodedSplits:
+    if layout == "dense":
+        return _encode_dense(split, request)
+    return _encode_sparse(split, request)
+
+
+def _encode_sparse(split: SplitTrips, request: TrainingSetRequest) -> EncodedSplits:
+    clip = None if request.encoding == "one_hot" else CLIP_DISTANCE
+    encoder, train_encoder = (
+        OneHotTripEncoder(request.recipe, clip_distance=clip) for _ in range(2)
+    )
+    both = (split.train, split.validation)
+    everything = encoder.fit_parts(both).transform_parts(both)
+    train_encoder.fit(split.train)
+    return EncodedSplits(
+        # The train trips come first, and both encoders know all of their pairs.
+        train=train_encoder.recode(_first_rows(everything, len(split.train)), encoder),
+        validation=train_encoder.transform(split.validation),
+        train_validation=everything,
+        train_encoder=train_encoder,
+        encoder=encoder,
+    )
+
+
+def _encode_dense(split: SplitTrips, request: TrainingSetRequest) -> EncodedSplits:
+    encoder, train_encoder = (
+        DenseTripEncoder(
             request.recipe, clip_distance=CLIP_DISTANCE, random_state=request.random_state
         )
-
-    return encoder(), encoder()
-
-
-def _encode(split: SplitTrips, train_encoder: TripEncoder, encoder: TripEncoder) -> EncodedSplits:
+        for _ in range(2)
+    )
     both = pd.concat([split.train, split.validation], ignore_index=True)
     return EncodedSplits(
         train=train_encoder.fit_transform(split.train, _minutes(split.train)),
@@ -160,5 +210,13 @@ def _encode(split: SplitTrips, train_encoder: TripEncoder, encoder: TripEncoder)
     )
 
 
+def _first_rows(matrix: csr_matrix, rows: int) -> csr_matrix:
+    """The first rows of a matrix, in the same memory; a slice of SciPy's would be a copy."""
+    last = matrix.indptr[rows]
+    parts = (matrix.data[:last], matrix.indices[:last], matrix.indptr[: rows + 1])
+    return csr_matrix(parts, shape=(rows, matrix.shape[1]), copy=False)
+
+
 def _minutes(trips: pd.DataFrame) -> Minutes:
-    return np.asarray(trips[DURATION].to_numpy(dtype=np.float64, copy=True))
+    minutes: Minutes = trips[DURATION].to_numpy()
+    return minutes

@@ -21,11 +21,12 @@ from trip_duration.training_set.recipes import (
     check_encoding,
     get_recipe,
 )
-from trip_duration.trips.cleaning import CLEANING_VERSION, CleaningRules
+from trip_duration.trips.cleaning import CLEANING_VERSION, CleaningReport, CleaningRules
 from trip_duration.trips.months import MonthSplit
 from trip_duration.trips.sample import SampleOptions
 from trip_duration.trips.services import get_service
 from trip_duration.trips.source import RawMonth
+from trip_duration.trips.split import Period
 
 Matrix: TypeAlias = csr_matrix | npt.NDArray[np.float32]
 Minutes: TypeAlias = npt.NDArray[np.float64]
@@ -133,6 +134,8 @@ class TrainingSet:
         What was asked for.
     months
         The files that went in, with their digests.
+    cleaning
+        What was left out of each month, and why.
     layouts
         The design matrices, by layout. The encoding ``one_hot`` has one layout, ``native`` two.
     train_minutes, validation_minutes
@@ -142,17 +145,21 @@ class TrainingSet:
         will be served, from raw columns.
     example_trips
         A few validation trips as raw columns, to show what a model takes.
+    periods
+        First and last pick-up of each split that has trips, as ISO 8601 text.
     strays
         Number of trips picked up outside their part of the time line, which belong to no split.
     """
 
     request: TrainingSetRequest
     months: tuple[RawMonth, ...]
+    cleaning: tuple[CleaningReport, ...]
     layouts: Mapping[Layout, EncodedSplits]
     train_minutes: Minutes
     validation_minutes: Minutes
     test_trips: pd.DataFrame
     example_trips: pd.DataFrame
+    periods: Mapping[str, Period]
     strays: int = 0
 
     def __post_init__(self) -> None:

@@ -1,45 +1,27 @@
-"""Which trips are kept, and in which form: few columns, plain types, duration in minutes."""
+"""Which trips are wanted, and in which form: few columns, plain types, minutes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from upath import UPath
 
 from trip_duration.errors import ContractError, InvalidInputError
-from trip_duration.trips.contract import reading
-from trip_duration.trips.services import (
-    DISTANCE,
-    DROPOFF_TIME,
-    DROPOFF_ZONE,
-    DURATION,
-    PICKUP_TIME,
-    PICKUP_ZONE,
-    Service,
-)
+from trip_duration.trips.batches import ZONES, TripBatch, described, read_batches
+from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract import REPEATED, Limits
+from trip_duration.trips.quarantine import Bits, RowNumbers, passed_over, usable
+from trip_duration.trips.services import DURATION, PICKUP_TIME, Service
 from trip_duration.trips.source import RawMonth
 
 #: Raised whenever the same file would be cleaned differently: it is part of every product's key.
-CLEANING_VERSION = 1
+CLEANING_VERSION = 2
 
-_ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
-
-#: Types of the columns that are not float64.
-_KINDS = {
-    PICKUP_TIME: pa.timestamp("us"),
-    DROPOFF_TIME: pa.timestamp("us"),
-    PICKUP_ZONE: pa.int32(),
-    DROPOFF_ZONE: pa.int32(),
-}
-
-_Mask = npt.NDArray[np.bool_]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -72,11 +54,25 @@ class CleaningRules:
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """How many trips of a month were kept, and why the others were not."""
+    """How many trips of a month were kept, and why the others were not.
+
+    Parameters
+    ----------
+    month
+        Which month.
+    rows_read
+        Rows of the file.
+    quarantined
+        Rows that were passed over because they break a rule of the contract.
+    too_short, too_long
+        Trips that are shorter and longer than was asked for.
+    rows_kept
+        Trips that are left.
+    """
 
     month: str
     rows_read: int
-    missing_values: int
+    quarantined: int
     too_short: int
     too_long: int
     rows_kept: int
@@ -85,36 +81,44 @@ class CleaningReport:
         return (
             f"{self.month}: kept {self.rows_kept:,} of {self.rows_read:,} trips; left out "
             f"{self.too_short:,} too short, {self.too_long:,} too long, "
-            f"{self.missing_values:,} with missing values"
+            f"{self.quarantined:,} in quarantine"
         )
 
 
 @dataclass(frozen=True)
-class CleanMonth:
-    """The clean trips of a month.
-
-    Parameters
-    ----------
-    trips
-        Pick-up time, the columns asked for, and ``duration`` in minutes; in the file's order.
-    """
-
-    month: str
-    trips: pd.DataFrame
-    report: CleaningReport
-
-
-def clean_month(
-    raw: RawMonth, service: Service, columns: Sequence[str], rules: CleaningRules
-) -> CleanMonth:
-    """Read the needed columns of a month and keep the trips that follow the rules.
-
-    Distances are neither clipped nor filtered: encoders decide what to make of them.
+class Selection:
+    """Which columns and which trips of a month are wanted.
 
     Parameters
     ----------
     columns
-        Our names of the columns wanted.
+        Our names of the columns.
+    rules
+        Which durations are kept.
+    keep_set_aside
+        Keep trips whose clock alone is wrong; for those who do not look at the clock.
+    """
+
+    columns: Sequence[str]
+    rules: CleaningRules
+    keep_set_aside: bool = False
+
+
+class Taker(Protocol):
+    """Somebody who takes the wanted trips of a month."""
+
+    def take(self, batch: TripBatch, wanted: Mask) -> None:
+        """Take the wanted rows of a batch."""
+
+    def mark(self) -> None:
+        """Remember what was taken before a month begins."""
+
+    def back(self) -> None:
+        """Give back what was taken since."""
+
+
+def clean_month(month: CheckedMonth, service: Service, selection: Selection) -> pd.DataFrame:
+    """The wanted trips of a checked month: pick-up time, the columns, and ``duration``.
 
     Raises
     ------
@@ -123,84 +127,154 @@ def clean_month(
     InvalidInputError
         If no service has one of the columns.
     """
-    table = _read(raw, service, columns)
-    pickup, dropoff = _microseconds(table, PICKUP_TIME), _microseconds(table, DROPOFF_TIME)
-    # In the order of pandas' total_seconds() / 60, so that the minutes agree to the last bit.
-    minutes = (dropoff - pickup) / 1e6 / 60
-    complete = _complete(table)
-    too_short = complete & (minutes < rules.minimum_duration)
-    too_long = complete & (minutes > rules.maximum_duration)
-    kept = complete & ~too_short & ~too_long
-    report = CleaningReport(
-        month=raw.month,
-        rows_read=table.num_rows,
-        missing_values=int(table.num_rows - complete.sum()),
-        too_short=int(too_short.sum()),
-        too_long=int(too_long.sum()),
-        rows_kept=int(kept.sum()),
-    )
-    if not report.rows_kept:
-        raise ContractError(
-            f"Month {raw.month} of {service.name} ({raw.url})",
-            f"has no trip left after cleaning: {report}",
-            "Check that the file belongs to this month and service, or widen the durations.",
-        )
-    return CleanMonth(raw.month, _frame(table, service, columns, minutes, kept), report)
+    columns = (PICKUP_TIME, *selection.columns, DURATION)
+    trips = TripArrays(service, columns, month.report.rows)
+    take_month(month, service, selection, trips)
+    return trips.frame()
 
 
-def _read(raw: RawMonth, service: Service, columns: Sequence[str]) -> pa.Table:
-    """The needed columns that the service publishes, by our names and in our types."""
-    published = service.published_names((PICKUP_TIME, DROPOFF_TIME, *columns))
-    kinds = pa.schema([(name, _KINDS.get(name, pa.float64())) for name in published])
-    with reading(raw), UPath(raw.path).open("rb") as file:
-        table = pq.read_table(file, columns=list(published.values()), use_threads=False)
-        table = table.select(list(published.values())).rename_columns(list(published))
-        return table.cast(kinds)
+def take_month(
+    month: CheckedMonth, service: Service, selection: Selection, taker: Taker
+) -> CleaningReport:
+    """Hand the wanted trips of a checked month to somebody, in the order of the file.
+
+    Distances are neither clipped nor filtered: encoders decide what to make of them.
+
+    Raises
+    ------
+    ContractError
+        If the file is damaged, or no trip is left.
+    """
+    cleaner = _Cleaner(selection, taker)
+    passed = passed_over(month.load_quarantine(), keep_set_aside=selection.keep_set_aside)
+    for batch in read_batches(month.raw, service, selection.columns):
+        cleaner.clean(batch, _not_passed_over(batch, passed))
+    return cleaner.report(month.raw, month.report.rows)
 
 
-def _complete(table: pa.Table) -> _Mask:
-    """Which rows have all that a trip must have: times, zones and a finite distance."""
-    complete = np.ones(table.num_rows, dtype=bool)
-    for name in (PICKUP_TIME, DROPOFF_TIME, *_ZONES, DISTANCE):
-        if name in table.column_names and table[name].null_count:
-            complete &= table[name].is_valid().to_numpy()
-    if DISTANCE in table.column_names:
-        complete &= np.isfinite(_floats(table, DISTANCE))
-    return complete
-
-
-def _microseconds(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
-    values: npt.NDArray[np.int64] = _without_nulls(table[name].cast(pa.int64()), 0).to_numpy()
-    return values
-
-
-def _floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    values: npt.NDArray[np.float64] = _without_nulls(table[name], float("nan")).to_numpy()
-    return values
-
-
-def _without_nulls(values: pa.ChunkedArray, filler: float) -> pa.ChunkedArray:
-    return pc.fill_null(values, filler) if values.null_count else values
-
-
-def _frame(
-    table: pa.Table,
+def check_and_take_month(
+    store: CheckedMonthStore,
+    raw: RawMonth,
     service: Service,
-    columns: Sequence[str],
-    minutes: npt.NDArray[np.float64],
-    kept: _Mask,
-) -> pd.DataFrame:
-    arrays: dict[str, npt.NDArray[np.generic]] = {
-        PICKUP_TIME: _microseconds(table, PICKUP_TIME)[kept].view("datetime64[us]")
-    }
-    for name in columns:
-        if name == PICKUP_TIME:
-            continue
-        if service.published_name(name) is None:
-            arrays[name] = np.full(int(kept.sum()), np.nan)
-        elif name in _ZONES:
-            arrays[name] = _without_nulls(table[name], 0).to_numpy()[kept]
-        else:
-            arrays[name] = _floats(table, name)[kept]
-    arrays[DURATION] = minutes[kept]
-    return pd.DataFrame(arrays, copy=False)
+    selection: Selection,
+    limits: Limits,
+    taker: Taker,
+) -> CleaningReport:
+    """Check a month and hand on its wanted trips, in one reading where that is possible.
+
+    Raises
+    ------
+    ContractError
+        If the month breaks its contract, or no trip is left.
+    """
+    taker.mark()
+    cleaner = _Cleaner(selection, taker)
+    month = store.check(raw, service, limits, cleaner)
+    if cleaner.rows_seen and not month.report.rows_of(REPEATED.name):
+        return cleaner.report(raw, month.report.rows)
+    # The month was known before, or what was taken holds rows that it should not.
+    taker.back()
+    return take_month(month, service, selection, taker)
+
+
+class _Cleaner:
+    """Hands on the trips that follow the rules, and counts the others."""
+
+    def __init__(self, selection: Selection, taker: Taker) -> None:
+        self.selection = selection
+        self.taker = taker
+        self.rows_seen = self.sound = self.short = self.long = 0
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that are wanted."""
+        return self.selection.columns
+
+    def add(self, batch: TripBatch, bits: Bits) -> None:
+        """Clean the rows of a batch that is being checked."""
+        self.clean(batch, usable(bits, keep_set_aside=self.selection.keep_set_aside))
+
+    def clean(self, batch: TripBatch, sound: Mask) -> None:
+        """Clean the sound rows of a batch."""
+        rules, minutes = self.selection.rules, batch[DURATION]
+        short = sound & (minutes < rules.minimum_duration)
+        long = sound & (minutes > rules.maximum_duration)
+        self.rows_seen += batch.rows
+        self.sound += int(np.count_nonzero(sound))
+        self.short += int(np.count_nonzero(short))
+        self.long += int(np.count_nonzero(long))
+        self.taker.take(batch, sound & ~short & ~long)
+
+    def report(self, raw: RawMonth, rows: int) -> CleaningReport:
+        """What was left out; an error if that is everything."""
+        report = CleaningReport(
+            month=raw.month,
+            rows_read=rows,
+            quarantined=rows - self.sound,
+            too_short=self.short,
+            too_long=self.long,
+            rows_kept=self.sound - self.short - self.long,
+        )
+        if not report.rows_kept:
+            raise ContractError(
+                described(raw),
+                f"has no trip left after cleaning: {report}",
+                "Check that the file belongs to this month and service, or widen the durations.",
+            )
+        return report
+
+
+class TripArrays:
+    """Trips that grow batch by batch, in arrays that are made once.
+
+    Parameters
+    ----------
+    service
+        Whose trips.
+    columns
+        Our names of the columns; one that the service does not publish is NaN.
+    most
+        The most trips that may come. Memory that is never written to is never taken.
+    """
+
+    def __init__(self, service: Service, columns: Sequence[str], most: int) -> None:
+        names = dict.fromkeys(columns)
+        self._arrays = {name: np.empty(most, dtype=_kind(name)) for name in names}
+        self._absent = {name for name in names if name != DURATION and name not in service.columns}
+        self._marked = 0
+        self.rows = 0
+
+    def take(self, batch: TripBatch, wanted: Mask) -> None:
+        """Append rows of a batch."""
+        end = self.rows + int(np.count_nonzero(wanted))
+        for name, array in self._arrays.items():
+            array[self.rows : end] = np.nan if name in self._absent else batch[name][wanted]
+        self.rows = end
+
+    def mark(self) -> None:
+        """Remember how many trips there are."""
+        self._marked = self.rows
+
+    def back(self) -> None:
+        """Forget the trips that came since."""
+        self.rows = self._marked
+
+    def frame(self) -> pd.DataFrame:
+        """The trips, as a frame over the same memory."""
+        arrays = {name: array[: self.rows] for name, array in self._arrays.items()}
+        if PICKUP_TIME in arrays:
+            arrays[PICKUP_TIME] = arrays[PICKUP_TIME].view("datetime64[us]")
+        return pd.DataFrame(arrays, copy=False)
+
+
+def _not_passed_over(batch: TripBatch, passed: RowNumbers) -> Mask:
+    sound = np.ones(batch.rows, dtype=bool)
+    first, last = np.searchsorted(passed, (batch.first_row, batch.first_row + batch.rows))
+    sound[passed[first:last] - batch.first_row] = False
+    return sound
+
+
+def _kind(name: str) -> type[np.generic]:
+    if name == PICKUP_TIME:
+        return np.int64
+    return np.int32 if name in ZONES else np.float64

@@ -1,24 +1,45 @@
-"""What a published month must hold, read off the file's footer before anything else is."""
+"""What a published month must hold: its columns, and the rules that each of its rows must keep.
+
+A month is refused as a whole when a column is missing or of another kind, when too many rows break
+a rule, or when its trips are not plausible. Otherwise the rows that break a rule are set aside.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
-from upath import UPath
 
-from trip_duration.errors import ContractError
+from trip_duration.errors import ContractError, require_within
+from trip_duration.trips.batches import Footer, TripBatch, described
+from trip_duration.trips.months import Month
 from trip_duration.trips.services import (
+    AMOUNT,
     DISTANCE,
     DROPOFF_TIME,
     DROPOFF_ZONE,
+    DURATION,
     PICKUP_TIME,
     PICKUP_ZONE,
     Service,
 )
 from trip_duration.trips.source import RawMonth
+
+#: Raised whenever the same file would be judged differently: it is part of every product's key.
+CONTRACT_VERSION = 1
+
+#: TLC numbers its zones from 1; 264 is "unknown" and 265 is "outside of the city".
+LAST_ZONE = 265
+MINUTES_PER_DAY = 24 * 60
+#: Miles. No trip within the city is longer; the meter was wrong.
+LONGEST_DISTANCE = 100.0
+
+Action = Literal["drop", "set_aside", "keep"]
+Mask = npt.NDArray[np.bool_]
 
 _TypeCheck = Callable[[pa.DataType], bool]
 
@@ -27,88 +48,199 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind))
 
 
-#: What a column must be. Widths drift from year to year (int64 to int32), kinds do not.
+def _is_local_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) and kind.tz is None)
+
+
+#: What a column must be. Widths drift from year to year (int64, int32, double), kinds do not.
 _KINDS: dict[str, tuple[str, _TypeCheck]] = {
-    PICKUP_TIME: ("a timestamp", pa.types.is_timestamp),
-    DROPOFF_TIME: ("a timestamp", pa.types.is_timestamp),
-    PICKUP_ZONE: ("a whole number", pa.types.is_integer),
-    DROPOFF_ZONE: ("a whole number", pa.types.is_integer),
-    DISTANCE: ("a number", _is_number),
+    PICKUP_TIME: ("a timestamp without a time zone", _is_local_time),
+    DROPOFF_TIME: ("a timestamp without a time zone", _is_local_time),
 }
 
 
-def check_month(raw: RawMonth, service: Service, columns: Sequence[str]) -> None:
-    """Check that a month can be cleaned; columns beyond those needed may come and go.
+@dataclass(frozen=True)
+class Rule:
+    """What every row of a month must keep.
 
     Parameters
     ----------
-    columns
-        Our names of the columns wanted, besides the two times.
+    name
+        As in reports and in the quarantine.
+    broken_when
+        What a row that breaks it is like, for people.
+    action
+        ``drop``: nobody learns from the row. ``set_aside``: only a recipe that knows no time does,
+        because the clock is wrong, not the trip. ``keep``: the row is only counted.
+    broken
+        Which rows of a batch break it, given the month's start and end in microseconds.
+    """
+
+    name: str
+    broken_when: str
+    action: Action
+    broken: Callable[[TripBatch, int, int], Mask]
+
+
+def _missing(batch: TripBatch, _start: int, _end: int) -> Mask:
+    return batch.missing
+
+
+def _infinite_distance(batch: TripBatch, _start: int, _end: int) -> Mask:
+    infinite: Mask = np.isinf(batch[DISTANCE])
+    return infinite
+
+
+def _negative_distance(batch: TripBatch, _start: int, _end: int) -> Mask:
+    negative: Mask = batch[DISTANCE] < 0
+    return negative
+
+
+def _implausible_distance(batch: TripBatch, _start: int, _end: int) -> Mask:
+    distance = batch[DISTANCE]
+    return np.asarray((distance > LONGEST_DISTANCE) & (distance < np.inf))
+
+
+def _unknown_zone(batch: TripBatch, _start: int, _end: int) -> Mask:
+    # As unsigned numbers, 0 and less come out above every zone.
+    pickup, dropoff = (
+        batch[name].view(np.uint32) - np.uint32(1) for name in (PICKUP_ZONE, DROPOFF_ZONE)
+    )
+    return np.asarray((pickup >= LAST_ZONE) | (dropoff >= LAST_ZONE)) & ~batch.missing
+
+
+def _ends_first(batch: TripBatch, _start: int, _end: int) -> Mask:
+    ends_first: Mask = batch[DURATION] < 0
+    return ends_first & ~batch.missing
+
+
+def _over_a_day(batch: TripBatch, _start: int, _end: int) -> Mask:
+    over: Mask = batch[DURATION] > MINUTES_PER_DAY
+    return over & ~batch.missing
+
+
+def _stray(batch: TripBatch, start: int, end: int) -> Mask:
+    pickup = batch[PICKUP_TIME]
+    return np.asarray((pickup < start) | (pickup >= end)) & ~batch.missing
+
+
+#: Every rule that a row breaks by itself, in the order of the reports. Of a row that lacks a value
+#: nothing more is said.
+RULES = (
+    Rule("missing_value", "a time, a zone or the distance is missing", "drop", _missing),
+    Rule("infinite_distance", "the distance is infinite", "drop", _infinite_distance),
+    Rule("negative_distance", "the distance is negative", "drop", _negative_distance),
+    Rule("unknown_zone", f"a zone is not one of 1 to {LAST_ZONE}", "drop", _unknown_zone),
+    Rule("ends_before_it_begins", "the drop-off is before the pick-up", "drop", _ends_first),
+    Rule("lasts_over_a_day", "the trip lasts for more than 24 hours", "drop", _over_a_day),
+    Rule("stray_pickup", "the pick-up is outside of the month", "set_aside", _stray),
+    Rule(
+        "implausible_distance",
+        f"the distance is more than {LONGEST_DISTANCE:g} miles; encoders clip it",
+        "keep",
+        _implausible_distance,
+    ),
+)
+
+
+def _nobody(batch: TripBatch, _start: int, _end: int) -> Mask:
+    return np.zeros(batch.rows, dtype=bool)
+
+
+#: Found from all rows together; see `repetitions`.
+REPEATED = Rule(
+    "repeated", "times, zones, distance and amount repeat an earlier row", "drop", _nobody
+)
+ALL_RULES = (*RULES, REPEATED)
+
+
+def rules_with(action: Action) -> tuple[str, ...]:
+    """Names of the rules with an action."""
+    return tuple(rule.name for rule in ALL_RULES if rule.action == action)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of a month may be wrong before it is refused as a whole.
+
+    Parameters
+    ----------
+    quarantine_share
+        Share of rows that break a rule and are set aside.
+    missing_share
+        Share of missing values in a column that is not required, such as the passenger count.
+
+    Raises
+    ------
+    InvalidInputError
+        If a share is not from 0 to 1.
+    """
+
+    quarantine_share: float = 0.05
+    missing_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        for name, value in vars(self).items():
+            require_within(name, value, least=0.0, most=1.0)
+
+
+def check_columns(raw: RawMonth, service: Service, footer: Footer) -> tuple[str, ...]:
+    """Check a month's columns; those beyond the contract's may come and go.
+
+    Returns
+    -------
+    tuple of str
+        Columns that the contract does not know, which are left alone.
 
     Raises
     ------
     ContractError
-        If the file is no Parquet file, is empty, lacks a column, or has one of another kind.
-    InvalidInputError
-        If no service has one of the columns.
+        If the file lacks a column, has one of another kind, or has no rows.
     """
-    schema, rows = _footer(raw)
-    published = service.published_names((PICKUP_TIME, DROPOFF_TIME, *columns))
+    published, schema = service.columns, footer.schema
+    _require_columns(raw, service, published, schema)
+    for name, theirs in published.items():
+        _require_kind(raw, name, theirs, schema.field(theirs).type)
+    if footer.rows == 0:
+        raise ContractError(described(raw), "has no rows", "Choose another month.")
+    return tuple(name for name in schema.names if name not in published.values())
+
+
+def _require_columns(
+    raw: RawMonth, service: Service, published: Mapping[str, str], schema: pa.Schema
+) -> None:
     missing = [theirs for theirs in published.values() if theirs not in schema.names]
     if missing:
         raise ContractError(
-            _name(raw),
+            described(raw),
             f"lacks the column {', '.join(missing)}; it has {', '.join(schema.names)}",
             f"Check that it is a month of {service.title}.",
         )
-    for name, theirs in published.items():
-        what, is_kind = _KINDS.get(name, ("a number", _is_number))
-        found = schema.field(theirs).type
-        if not is_kind(found):
-            raise ContractError(
-                _name(raw),
-                f"has {found} in the column {theirs}, which must be {what}",
-                "Fetch the file again from where TLC publishes it.",
-            )
-    if rows == 0:
-        raise ContractError(_name(raw), "has no rows", "Choose another month.")
-
-
-def _footer(raw: RawMonth) -> tuple[pa.Schema, int]:
-    if raw.size == 0:
-        raise ContractError(_name(raw), "is empty (0 bytes)", "Fetch it again.")
-    with reading(raw), UPath(raw.path).open("rb") as file:
-        parquet = pq.ParquetFile(file)
-        return parquet.schema_arrow, parquet.metadata.num_rows
-
-
-@contextlib.contextmanager
-def reading(raw: RawMonth) -> Iterator[None]:
-    """Name the month in what goes wrong while its Parquet file is read.
-
-    Raises
-    ------
-    ContractError
-        If the file is gone, is no Parquet file, or is damaged. What else the storage answers,
-        such as a denied permission or a lost connection, is passed on: it may not last.
-    """
-    try:
-        yield
-    except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, OSError) and not _is_of_the_file(error):
-            raise
+    twice = [theirs for theirs in published.values() if schema.names.count(theirs) > 1]
+    if twice:
         raise ContractError(
-            _name(raw),
-            f"is no readable Parquet file ({error})",
-            "It may be truncated, or a web page in place of the file: fetch it again.",
-        ) from error
+            described(raw),
+            f"has the column {', '.join(twice)} more than once",
+            "Fetch the file again from where TLC publishes it.",
+        )
 
 
-def _is_of_the_file(error: OSError) -> bool:
-    # Arrow reports damaged pages as plain OSErrors without a number.
-    damaged = type(error) is OSError and error.errno is None
-    return damaged or isinstance(error, FileNotFoundError)
+def _require_kind(raw: RawMonth, name: str, theirs: str, found: pa.DataType) -> None:
+    what, is_kind = _KINDS.get(name, ("a number", _is_number))
+    if not is_kind(found):
+        raise ContractError(
+            described(raw),
+            f"has {found} in the column {theirs}, which must be {what}",
+            "Fetch the file again from where TLC publishes it.",
+        )
 
 
-def _name(raw: RawMonth) -> str:
-    return f"Month {raw.month} of {raw.service} ({raw.url})"
+def month_bounds(month: Month) -> tuple[int, int]:
+    """First moment of a month and of the next, in microseconds since 1970 (local, as published)."""
+    start, end = (np.datetime64(one.start, "us").astype(np.int64) for one in (month, month.next()))
+    return int(start), int(end)
+
+
+#: Columns that together tell one row from another.
+IDENTITY = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE, AMOUNT)

@@ -17,8 +17,17 @@ DISTANCE = "trip_distance"
 PASSENGERS = "passenger_count"
 VENDOR = "VendorID"
 TRIP_TYPE = "trip_type"
+#: Seconds, where the service publishes them: for-hire vehicles.
+TRIP_TIME = "trip_time"
+#: What was charged, which tells a trip from its reversal. Known only after the trip: no feature.
+AMOUNT = "amount"
 #: The target, in minutes.
 DURATION = "duration"
+
+#: Columns without which a row is no trip.
+REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE)
+#: Columns that hold what is known when a trip ends, or is derived from it.
+END_OF_TRIP_COLUMNS = (DROPOFF_TIME, TRIP_TIME, AMOUNT, DURATION)
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,7 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
                 passenger_count="passenger_count",
                 VendorID="VendorID",
                 trip_type="trip_type",
+                amount="total_amount",
             ),
             _service(
                 "yellow",
@@ -93,6 +103,7 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
                 trip_distance="trip_distance",
                 passenger_count="passenger_count",
                 VendorID="VendorID",
+                amount="total_amount",
             ),
             _service(
                 "fhvhv",
@@ -102,6 +113,8 @@ SERVICES: Mapping[str, Service] = MappingProxyType(
                 PULocationID="PULocationID",
                 DOLocationID="DOLocationID",
                 trip_distance="trip_miles",
+                trip_time="trip_time",
+                amount="base_passenger_fare",
             ),
         )
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from trip_duration.training_set.recipes import Recipe, get_recipe
 _TABLE_SIZE = 512
 
 _UNKNOWN = -1
+_CHUNK_ROWS = 2**17
 
 
 class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -52,8 +54,16 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
 
     def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's interface
         """Learn the pairs of zones of trips of shape (trips, raw columns)."""
-        read.require_columns(X, get_recipe(self.recipe).columns)
-        self._learn(*_known_zones(X))
+        return self.fit_parts([X])
+
+    def fit_parts(self, parts: Sequence[pd.DataFrame]) -> Self:
+        """Learn from trips in several frames, without a copy that holds all of them."""
+        seen = np.zeros(_TABLE_SIZE * _TABLE_SIZE, dtype=bool)
+        for trips in parts:
+            read.require_columns(trips, get_recipe(self.recipe).columns)
+            for chunk in _chunks(trips):
+                seen[_pair_codes(chunk)] = True
+        self._learn(np.flatnonzero(seen))
         return self
 
     def transform(self, X: pd.DataFrame) -> csr_matrix:
@@ -61,20 +71,50 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
 
         A pair that was not seen in `fit` has no one-hot entry.
         """
+        return self.transform_parts([X])
+
+    def transform_parts(self, parts: Sequence[pd.DataFrame]) -> csr_matrix:
+        """Encode trips in several frames as one matrix, the rows of the first part first."""
         check_is_fitted(self)
         recipe = get_recipe(self.recipe)
-        read.require_columns(X, recipe.columns)
-        pair = self._pair_columns(*_known_zones(X))
-        return _assemble(
-            [pair, *self._further_columns(X, recipe)],
-            [np.ones(len(X)), *self._further_values(X, recipe)],
-            width=self.width_,
+        matrix = _Matrix(sum(map(len, parts)), entries=self._entries(recipe), width=self.width_)
+        for trips in parts:
+            read.require_columns(trips, recipe.columns)
+            for chunk in _chunks(trips):
+                pair: npt.NDArray[np.int32] = self.table_.ravel()[_pair_codes(chunk)]
+                matrix.append(
+                    [pair, *self._further_columns(chunk, recipe)],
+                    [np.ones(len(chunk)), *self._further_values(chunk, recipe)],
+                )
+        return matrix.finish()
+
+    def recode(self, matrix: csr_matrix, other: OneHotTripEncoder) -> csr_matrix:
+        """The matrix that this encoder would have made of trips that *other* has encoded.
+
+        Only the numbers of the columns are new; the entries are the same memory.
+
+        Parameters
+        ----------
+        matrix
+            Trips encoded by *other*, all of them with pairs that both encoders have seen.
+        other
+            An encoder of the same recipe.
+        """
+        new = np.full(other.width_, _UNKNOWN, dtype=np.int32)
+        pairs = other.pairs_
+        new[: len(pairs)] = self.table_[pairs[:, 0], pairs[:, 1]]
+        new[len(pairs) :] = np.arange(len(self.pairs_), self.width_, dtype=np.int32)
+        indices = new[matrix.indices]
+        return csr_matrix(
+            (matrix.data, indices, matrix.indptr), shape=(matrix.shape[0], self.width_), copy=False
         )
 
     @property
     def width_(self) -> int:
         """Number of columns of the design matrix."""
-        return len(self.get_feature_names_out())
+        recipe = get_recipe(self.recipe)
+        time = (read.HOURS_PER_DAY + read.DAYS_PER_WEEK) * recipe.knows_time
+        return len(self.pairs_) + time + len(recipe.attributes) + recipe.knows_distance
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:  # noqa: ARG002 - scikit-learn's interface
         """Names of the columns, as ``DictVectorizer`` writes them: ``PU_DO=74_75``."""
@@ -89,10 +129,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             names.append("trip_distance")
         return np.asarray(names, dtype=object)
 
-    def _learn(self, pickup: read.IntArray, dropoff: read.IntArray) -> None:
-        seen = np.zeros(_TABLE_SIZE * _TABLE_SIZE, dtype=bool)
-        seen[pickup * _TABLE_SIZE + dropoff] = True
-        codes = np.flatnonzero(seen)
+    def _learn(self, codes: read.IntArray) -> None:
         pairs = np.column_stack(np.divmod(codes, _TABLE_SIZE)).astype(np.int32)
         names = [f"{first}_{second}" for first, second in pairs.tolist()]
         order = sorted(range(len(names)), key=names.__getitem__)
@@ -100,9 +137,9 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         self.table_ = np.full((_TABLE_SIZE, _TABLE_SIZE), _UNKNOWN, dtype=np.int32)
         self.table_[self.pairs_[:, 0], self.pairs_[:, 1]] = np.arange(len(pairs), dtype=np.int32)
 
-    def _pair_columns(self, pickup: read.IntArray, dropoff: read.IntArray) -> npt.NDArray[np.int32]:
-        columns: npt.NDArray[np.int32] = self.table_.ravel()[pickup * _TABLE_SIZE + dropoff]
-        return columns
+    def _entries(self, recipe: Recipe) -> int:
+        """Entries of a row, of which the first may be missing."""
+        return 1 + 2 * recipe.knows_time + len(recipe.attributes) + recipe.knows_distance
 
     def _further_columns(self, trips: pd.DataFrame, recipe: Recipe) -> list[npt.NDArray[np.int32]]:
         first = len(self.pairs_)
@@ -124,30 +161,48 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         return values
 
 
-def _known_zones(trips: pd.DataFrame) -> tuple[read.IntArray, read.IntArray]:
-    """Zone ids, with 0 (which TLC does not use) for what cannot be a zone."""
+def _chunks(trips: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Successive rows, so that what is computed on the way stays small."""
+    for first in range(0, len(trips), _CHUNK_ROWS):
+        yield trips.iloc[first : first + _CHUNK_ROWS]
+
+
+def _pair_codes(trips: pd.DataFrame) -> read.IntArray:
+    """A number for each pair of zones; 0 (which TLC does not use) for what cannot be a zone."""
     pickup, dropoff = read.zones(trips)
     possible = (pickup > 0) & (pickup < _TABLE_SIZE) & (dropoff > 0) & (dropoff < _TABLE_SIZE)
-    if possible.all():
-        return pickup, dropoff
-    return np.where(possible, pickup, 0), np.where(possible, dropoff, 0)
+    codes = pickup * _TABLE_SIZE + dropoff
+    return codes if possible.all() else np.where(possible, codes, 0)
 
 
-def _assemble(
-    columns: list[npt.NDArray[np.int32]], values: list[read.FloatArray], *, width: int
-) -> csr_matrix:
-    """Interleave one entry per trip from each source; the pair's entry may be missing."""
-    trips, entries = len(columns[0]), len(columns)
-    indices = np.empty((trips, entries), dtype=np.int32)
-    data = np.empty((trips, entries), dtype=np.float64)
-    for position, (column, value) in enumerate(zip(columns, values, strict=True)):
-        indices[:, position] = column
-        data[:, position] = value
-    known = indices[:, 0] != _UNKNOWN
-    if known.all():
-        starts = np.arange(0, trips * entries + 1, entries, dtype=np.int32)
-        return csr_matrix((data.ravel(), indices.ravel(), starts), shape=(trips, width))
-    starts = np.zeros(trips + 1, dtype=np.int32)
-    np.cumsum(entries - 1 + known, out=starts[1:])
-    stored = indices.ravel() != _UNKNOWN
-    return csr_matrix((data.ravel()[stored], indices.ravel()[stored], starts), shape=(trips, width))
+class _Matrix:
+    """A CSR matrix that grows by chunks of rows, in memory that is taken once."""
+
+    def __init__(self, rows: int, *, entries: int, width: int) -> None:
+        self.indices = np.empty((rows, entries), dtype=np.int32)
+        self.data = np.empty((rows, entries), dtype=np.float64)
+        self.width = width
+        self.rows = 0
+
+    def append(self, columns: list[npt.NDArray[np.int32]], values: list[read.FloatArray]) -> None:
+        """Interleave one entry per trip from each source."""
+        rows = slice(self.rows, self.rows + len(columns[0]))
+        for position, (column, value) in enumerate(zip(columns, values, strict=True)):
+            self.indices[rows, position] = column
+            self.data[rows, position] = value
+        self.rows = rows.stop
+
+    def finish(self) -> csr_matrix:
+        """The matrix, without the entries of unknown pairs."""
+        rows, entries = self.indices.shape
+        shape = (rows, self.width)
+        known = self.indices[:, 0] != _UNKNOWN
+        if known.all():
+            starts = np.arange(0, rows * entries + 1, entries, dtype=np.int32)
+            return csr_matrix((self.data.ravel(), self.indices.ravel(), starts), shape=shape)
+        starts = np.zeros(rows + 1, dtype=np.int32)
+        np.cumsum(entries - 1 + known, out=starts[1:])
+        stored = self.indices.ravel() != _UNKNOWN
+        return csr_matrix(
+            (self.data.ravel()[stored], self.indices.ravel()[stored], starts), shape=shape
+        )

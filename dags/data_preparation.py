@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, TaskGroup, TriggerRule, task
 
 from trip_duration.orchestration import preparation
 from trip_duration.orchestration.assets import TRAINING_SET
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
-from trip_duration.orchestration.forms import data_form
+from trip_duration.orchestration.forms import preparation_form
 
 DOC = """
 ### From published months to a training set
 
-Fetches the months, checks and cleans them, splits them by time, encodes them, tests the result
-and publishes it as the asset `training_set`.
+Fetches the months, checks each against its contract, sets broken rows aside, splits the trips by
+time, encodes them, tests the result and publishes it as the asset `training_set`.
+
+If a training set of the very same months is there, every step but the last is skipped. One run
+works at a time: who asks for the same training set in the meantime waits, and finds it finished.
 
 **If it fails:** the mail and the task's log name the month and the rule that it breaks. Correct
 the form and trigger again, or clear the failed task: what had finished is not done again.
@@ -26,12 +29,15 @@ with DAG(
     schedule=None,
     start_date=START_DATE,
     catchup=False,
-    max_active_runs=4,
+    # Whoever comes second finds what the first has built.
+    max_active_runs=1,
     tags=[Tag.TRIP_DURATION, Tag.DATA],
     default_args=default_args(),
-    params=data_form(),
+    params=preparation_form(),
 ) as dag:
-    months = step(preparation.plan_months)()
+    months = step(
+        preparation.plan_months, task.short_circuit, ignore_downstream_trigger_rules=False
+    )()
 
     fetch_month = step(preparation.fetch_month, map_index_template="{{ task.op_kwargs['month'] }}")
     raw_months = fetch_month.expand(month=months)
@@ -41,9 +47,21 @@ with DAG(
     )
     checked_months = check_month.expand(raw=raw_months)
 
-    training_set = step(preparation.encode_months)(months=checked_months)
-    tested = step(preparation.run_data_tests)(training_set)
-    published = step(preparation.publish_training_set, task_id="results", outlets=[TRAINING_SET])(
-        training_set
+    log_month = step(
+        preparation.log_month, map_index_template="{{ task.op_kwargs['month'].raw.month }}"
     )
-    tested >> published
+    logged = log_month.expand(month=checked_months)
+
+    training_set = step(preparation.encode_months)(months=checked_months)
+
+    with TaskGroup("data_tests") as data_tests:
+        for name in preparation.DATA_TESTS:
+            step(preparation.run_data_test, task_id=name)(name=name, training_set=training_set)
+
+    published = step(
+        preparation.publish_training_set,
+        task_id="results",
+        outlets=[TRAINING_SET],
+        trigger_rule=TriggerRule.NONE_FAILED,
+    )(training_set)
+    data_tests >> published

@@ -112,7 +112,28 @@ class Settings(BaseSettings):
         default=86_400,
         ge=0,
         title="Age of a training set",
-        description="Seconds for which a finished training set is used again; 0 always rebuilds.",
+        description="Seconds for which a training set is used again without asking its source; 0 "
+        "always asks. It is rebuilt only if the source has changed.",
+    )
+    retention_versions: int = Field(
+        default=3,
+        ge=0,
+        title="Versions kept",
+        description="Newest training sets of each service, recipe and encoding that maintenance "
+        "never removes.",
+    )
+    retention_days: float = Field(
+        default=30.0,
+        ge=0,
+        title="Days kept",
+        description="Maintenance removes older training sets and months only when nobody has used "
+        "them for so many days.",
+    )
+    orphan_grace_seconds: int = Field(
+        default=86_400,
+        ge=0,
+        title="Grace of orphans",
+        description="Maintenance removes stored results that no run refers to when they are older.",
     )
     max_evaluations: int = Field(
         default=50,

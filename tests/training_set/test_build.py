@@ -11,16 +11,12 @@ from tests.conftest import sample_request
 
 from trip_duration.errors import ContractError, InvalidInputError, SourceError
 from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.data_tests import require_passed, test_training_set
+from trip_duration.training_set.data_tests import require_passed, run_data_tests
 from trip_duration.training_set.recipes import ENCODINGS, RECIPES, Encoding
 from trip_duration.training_set.summary import summarize
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.cleaning import CleaningRules
 from trip_duration.trips.months import MonthSplit
-
-# pytest would take the function for a test of its own.
-run_data_tests = test_training_set
-del test_training_set
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 from tests.conftest import sample_request
 
-from trip_duration.errors import StoredObjectError
+from trip_duration.errors import InvalidInputError, StoredObjectError
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.training_set.types import TrainingSet
 
@@ -17,7 +18,7 @@ def test_published_is_found_again(sample_training_set: TrainingSet, tmp_path: Pa
     """What was published for a request is found for the same request, and is the same."""
     store = TrainingSetStore(str(tmp_path))
     published = store.publish(sample_training_set)
-    found = store.find(sample_request().key, max_age_seconds=60)
+    found = store.find_fresh(sample_request(), max_age_seconds=60)
     assert found == published
     assert found.load().digest == sample_training_set.digest
 
@@ -27,14 +28,14 @@ def test_other_requests_find_nothing(sample_training_set: TrainingSet, tmp_path:
     store = TrainingSetStore(str(tmp_path))
     store.publish(sample_training_set)
     other = dataclasses.replace(sample_request(), recipe="booking")
-    assert store.find(other.key, max_age_seconds=60) is None
+    assert store.find_fresh(other, max_age_seconds=60) is None
 
 
 def test_too_old_is_not_found(sample_training_set: TrainingSet, tmp_path: Path) -> None:
-    """A training set beyond the allowed age is not used; 0 never uses one."""
+    """A training set whose source was not looked at lately is not used; 0 never uses one."""
     store = TrainingSetStore(str(tmp_path))
     store.publish(sample_training_set)
-    assert store.find(sample_request().key, max_age_seconds=0) is None
+    assert store.find_fresh(sample_request(), max_age_seconds=0) is None
 
 
 def test_lost_object_is_not_found(sample_training_set: TrainingSet, tmp_path: Path) -> None:
@@ -42,6 +43,63 @@ def test_lost_object_is_not_found(sample_training_set: TrainingSet, tmp_path: Pa
     store = TrainingSetStore(str(tmp_path))
     published = store.publish(sample_training_set)
     Path(published.reference.uri.removeprefix("file://")).unlink()
-    assert store.find(sample_request().key, max_age_seconds=60) is None
+    assert store.find_fresh(sample_request(), max_age_seconds=60) is None
     with pytest.raises(StoredObjectError, match="is gone"):
         published.load()
+
+
+def test_looking_at_the_source_makes_it_fresh(
+    sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """A product is as old as the last look at its source, not as its making."""
+    store = TrainingSetStore(str(tmp_path))
+    product = store.publish(sample_training_set)
+    age(store, seconds=1_000)
+    assert store.find_fresh(sample_request(), max_age_seconds=500) is None
+    store.renew(product, sample_request())
+    found = store.find_fresh(sample_request(), max_age_seconds=500)
+    assert found is not None
+    assert found.key == product.key
+
+
+def age(store: TrainingSetStore, *, seconds: float) -> None:
+    """Let time pass for all products and requests of a store."""
+    for path in store.folder.rglob("*.json"):
+        content = json.loads(path.read_text())
+        if "verified" in content:
+            path.write_text(json.dumps(content | {"verified": content["verified"] - seconds}))
+        else:
+            fields = content["fields"]
+            path.write_text(
+                json.dumps(content | {"fields": fields | {"created": fields["created"] - seconds}})
+            )
+
+
+def test_same_months_from_elsewhere_are_the_same_product(
+    sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """The key is made of what the months hold, not of where they were found."""
+    store = TrainingSetStore(str(tmp_path))
+    published = store.publish(sample_training_set)
+    elsewhere = dataclasses.replace(sample_request(), source="https://example.com/months")
+    months = [dataclasses.replace(month, url="elsewhere") for month in sample_training_set.months]
+    assert store.find(elsewhere, months) == published
+    changed = [dataclasses.replace(months[0], digest="0" * 64), *months[1:]]
+    assert store.find(elsewhere, changed) is None
+
+
+def test_published_twice_is_one_object(sample_training_set: TrainingSet, tmp_path: Path) -> None:
+    """The same training set again replaces itself, and leaves nothing behind."""
+    store = TrainingSetStore(str(tmp_path))
+    first, second = (store.publish(sample_training_set) for _ in range(2))
+    assert (first.key, first.digest) == (second.key, second.digest)
+    assert store.products() == [second]
+
+
+def test_resolves_the_beginning_of_a_key(sample_training_set: TrainingSet, tmp_path: Path) -> None:
+    """A product is found by a few characters of its key; an unknown key is refused."""
+    store = TrainingSetStore(str(tmp_path))
+    product = store.publish(sample_training_set)
+    assert store.resolve(product.key[:8]) == product
+    with pytest.raises(InvalidInputError, match=r"is no product.*products list"):
+        store.resolve("0000")

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from trip_duration.cli.options import DataOptions, SearchOptions
+from trip_duration.cli.products import products
 from trip_duration.cli.report import print_outcomes, print_training_set, print_written
 from trip_duration.errors import InvalidInputError, TripDurationError
 from trip_duration.settings import get_settings
@@ -28,6 +29,8 @@ app = App(
     name="trip-duration",
     help="Taxi trip durations: prepare months, tune and train models, without Airflow.",
 )
+
+app.command(products)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 

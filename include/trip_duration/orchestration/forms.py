@@ -20,19 +20,41 @@ _MODEL_INPUT = "What the model knows"
 _SEARCH = "Search"
 
 
+def source_form() -> Form:
+    """The field that says where months come from."""
+    return {
+        "source": Param(
+            get_settings().source,
+            type="string",
+            minLength=1,
+            title="Source of the months",
+            description="sample (generated trips), tlc (TLC's own site), a folder, s3://, or an "
+            "https:// address.",
+            section=_DATA,
+        )
+    }
+
+
+def preparation_form() -> Form:
+    """Fields of the DAG that prepares training sets."""
+    return {
+        **data_form(),
+        "rebuild": Param(
+            False,  # noqa: FBT003 - the default of a field
+            type="boolean",
+            title="Build again",
+            description="Build the training set even if the source has not changed since the last "
+            "time.",
+            section=_DATA,
+        ),
+    }
+
+
 def data_form() -> Form:
     """Fields of every DAG that needs a training set."""
     settings = get_settings()
     return {
-        "source": Param(
-            settings.source,
-            type="string",
-            minLength=1,
-            title="Source of the months",
-            description="sample (generated trips), tlc (TLC's own site), a folder, or an "
-            "https:// address.",
-            section=_DATA,
-        ),
+        **source_form(),
         "service": Param(
             settings.service,
             type="string",
@@ -105,7 +127,8 @@ def training_form() -> Form:
         "max_age_seconds": _number(
             settings.max_age_seconds,
             "Age of the training set (seconds)",
-            "A finished training set up to this age is used again; 0 always rebuilds.",
+            "A training set is used again without asking its source for so long; 0 always asks. "
+            "It is rebuilt only if the source has changed.",
             section=_DATA,
         ),
         "max_evaluations": _number(

@@ -1,4 +1,4 @@
-"""The steps of `data_preparation`: plain functions that the DAG file wraps as tasks.
+"""The steps of `data_preparation` and of the months' DAGs: plain functions that DAG files wrap.
 
 Each returns a value that the XCom backend keeps in object storage. Heavy imports happen inside,
 so that parsing the DAG does not pay for them.
@@ -10,28 +10,64 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trip_duration.orchestration.requests import contract_limits, training_set_request
+from trip_duration.orchestration.requests import (
+    contract_limits,
+    month_request,
+    training_set_request,
+)
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
-    from trip_duration.training_set.types import TrainingSet
+    from airflow.sdk.types import DagRunProtocol
+
+    from trip_duration.training_set.products import TrainingSetProduct, TrainingSetStore
+    from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
     from trip_duration.trips.checked import CheckedMonth
     from trip_duration.trips.source import RawMonth
+
+#: The data tests, each a task of its own; `training_set.data_tests` has them by these names, and a
+#: test holds that they are the same. Importing them here would slow down the parsing of DAGs.
+DATA_TESTS = (
+    "rows_are_conserved",
+    "nothing_leaks",
+    "matrices_match_targets",
+    "categories_were_seen",
+    "distributions_are_sane",
+)
 
 logger = logging.getLogger(__name__)
 
 
 def plan_months(params: Mapping[str, Any]) -> list[str]:
-    """Check everything that can be checked before any expensive work; list the months."""
+    """Check everything that can be checked before any expensive work; list the months to prepare.
+
+    The list is empty if a training set of the very months that the source has now is there: the
+    steps that follow are then skipped.
+    """
     from trip_duration.training_set.build import check_request
 
     request = training_set_request(params)
+    if not params["rebuild"] and _is_there(request):
+        return []
     check_request(request, timeout_seconds=get_settings().request_timeout_seconds)
     return [str(month) for month in request.split.all]
 
 
+def _is_there(request: TrainingSetRequest) -> bool:
+    from trip_duration.training_set.build import is_current
+
+    store = _store()
+    product = store.find_fresh(request, max_age_seconds=float("inf"))
+    timeout = get_settings().request_timeout_seconds
+    if product is None or not is_current(product, timeout_seconds=timeout):
+        return False
+    store.renew(product, request)
+    logger.info("Nothing to do: the source has not changed since %s was built.", product.key[:16])
+    return True
+
+
 def fetch_month(month: str, params: Mapping[str, Any]) -> RawMonth:
-    """Fetch one month and check what is in it."""
+    """Fetch one month."""
     from trip_duration.training_set.build import fetch
     from trip_duration.trips.months import Month
 
@@ -44,14 +80,42 @@ def fetch_month(month: str, params: Mapping[str, Any]) -> RawMonth:
     )
 
 
+def fetch_partition(params: Mapping[str, Any], dag_run: DagRunProtocol) -> RawMonth:
+    """Fetch the month that the run's partition key names: ``green|2024-01``."""
+    from trip_duration.trips.source import fetch_month as fetch_one
+
+    request = month_request(dag_run.partition_key, params)
+    settings = get_settings()
+    return fetch_one(
+        request.source,
+        request.service,
+        request.month,
+        settings.storage_root,
+        sample=request.sample,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+
+
 def check_month(raw: RawMonth) -> CheckedMonth:
     """Check one month against its contract; what was found is in the log, as a table."""
     from trip_duration.training_set.build import check
 
-    settings = get_settings()
-    month = check(raw, storage_root=settings.storage_root, limits=contract_limits())
+    month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
     logger.info("%s", month.report)
     return month
+
+
+def log_month(month: CheckedMonth) -> str:
+    """Profile one month and log profile, report and figures; the address of its run."""
+    from trip_duration.tracking.months import log_month as log_one
+    from trip_duration.tracking.runs import Tracker
+    from trip_duration.trips.profile import profile_month
+
+    settings = get_settings()
+    tracker = Tracker(settings.tracking_uri, settings.experiment)
+    run_id = log_one(tracker, month, profile_month(month))
+    logger.info("Logged at %s", tracker.run_url(run_id))
+    return tracker.run_url(run_id)
 
 
 def encode_months(months: Sequence[CheckedMonth], params: Mapping[str, Any]) -> TrainingSet:
@@ -61,21 +125,60 @@ def encode_months(months: Sequence[CheckedMonth], params: Mapping[str, Any]) -> 
     return encode(training_set_request(params), list(months))
 
 
-def run_data_tests(training_set: TrainingSet) -> list[dict[str, Any]]:
-    """Test the training set; a failed test fails the task with all that failed."""
-    from trip_duration.training_set.data_tests import require_passed, test_training_set
+def run_data_test(name: str, training_set: TrainingSet) -> list[dict[str, Any]]:
+    """Run one of the data tests; if it fails, the task fails and says what was found."""
+    from trip_duration.training_set.data_tests import DATA_TESTS as TESTS
+    from trip_duration.training_set.data_tests import require_passed
 
-    outcomes = test_training_set(training_set)
+    outcomes = list(TESTS[name](training_set))
     for outcome in outcomes:
         logger.info("%s", outcome)
     require_passed(outcomes)
     return [outcome.to_json() for outcome in outcomes]
 
 
-def publish_training_set(training_set: TrainingSet) -> dict[str, Any]:
-    """Keep the training set as a data product; return what a person wants to know of it."""
-    from trip_duration.training_set.products import TrainingSetStore
+def publish_training_set(
+    training_set: TrainingSet | None, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Keep the training set as a data product; say what a person wants to know of it.
+
+    Without a training set, because nothing had to be done, the one that is there is described.
+    """
     from trip_duration.training_set.summary import summarize
 
-    product = TrainingSetStore(get_settings().storage_root).publish(training_set)
-    return {**summarize(training_set), "key": product.key, "uri": product.reference.uri}
+    request = training_set_request(params)
+    if training_set is None:
+        product = require_product(request)
+        return {**summarize(product.load()), **_place(product), "built": False}
+    product = _store().publish(training_set)
+    return {**summarize(training_set), **_place(product), "built": True}
+
+
+def require_product(request: TrainingSetRequest) -> TrainingSetProduct:
+    """The finished training set that answers a request, whatever its age.
+
+    Raises
+    ------
+    StoredObjectError
+        If there is none.
+    """
+    from trip_duration.errors import StoredObjectError
+
+    product = _store().find_fresh(request, max_age_seconds=float("inf"))
+    if product is None:
+        raise StoredObjectError(
+            "The training set of this form",
+            "was not found after data_preparation",
+            "Look at the log of the latest run of data_preparation.",
+        )
+    return product
+
+
+def _place(product: TrainingSetProduct) -> dict[str, Any]:
+    return {"key": product.key, "uri": product.reference.uri}
+
+
+def _store() -> TrainingSetStore:
+    from trip_duration.training_set.products import TrainingSetStore
+
+    return TrainingSetStore(get_settings().storage_root)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trip_duration.errors import InvalidInputError
 from trip_duration.settings import get_settings
-from trip_duration.trips.months import MonthSplit
+from trip_duration.trips.months import Month, MonthSplit
+from trip_duration.trips.services import Service, get_service
 
 if TYPE_CHECKING:
     from trip_duration.models.search import SearchRequest
     from trip_duration.training_set.types import TrainingSetRequest
     from trip_duration.trips.contract import Limits
+    from trip_duration.trips.sample import SampleOptions
 
 #: The fields that decide what is in a training set.
 DATA_FIELDS = (
@@ -37,9 +41,7 @@ def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
     """
     from trip_duration.training_set.types import TrainingSetRequest
     from trip_duration.trips.cleaning import CleaningRules
-    from trip_duration.trips.sample import SampleOptions
 
-    settings = get_settings()
     return TrainingSetRequest(
         source=params["source"],
         service=params["service"],
@@ -49,8 +51,43 @@ def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
         recipe=params["recipe"],
         encoding=params["encoding"],
         rules=CleaningRules(params["minimum_duration"], params["maximum_duration"]),
-        sample=SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed),
+        sample=_sample(),
     )
+
+
+def _sample() -> SampleOptions:
+    from trip_duration.trips.sample import SampleOptions
+
+    settings = get_settings()
+    return SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed)
+
+
+@dataclass(frozen=True)
+class MonthRequest:
+    """One month of one service, and where it comes from."""
+
+    source: str
+    service: Service
+    month: Month
+    sample: SampleOptions
+
+
+def month_request(partition_key: str | None, params: Mapping[str, Any]) -> MonthRequest:
+    """The month that a partition key names.
+
+    Raises
+    ------
+    InvalidInputError
+        If the run has no partition key, or one that names no service or no month.
+    """
+    service, _, month = (partition_key or "").partition("|")
+    if not month:
+        raise InvalidInputError(
+            f"Partition key {partition_key!r}",
+            "does not name a month of a service",
+            "Trigger with a partition key such as green|2024-01, or start a backfill.",
+        )
+    return MonthRequest(params["source"], get_service(service), Month.parse(month), _sample())
 
 
 def contract_limits() -> Limits:

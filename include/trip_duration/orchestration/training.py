@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from trip_duration.orchestration.preparation import require_product
 from trip_duration.orchestration.requests import (
     preparation_conf,
     search_request,
@@ -41,25 +42,19 @@ def check_form(params: Mapping[str, Any]) -> None:
 
 def missing_training_set(params: Mapping[str, Any]) -> dict[str, Any] | None:
     """What `data_preparation` has to be asked for; None if a fresh training set is there."""
-    if _find_product(params, max_age_seconds=params["max_age_seconds"]):
+    from trip_duration.training_set.products import TrainingSetStore
+
+    store = TrainingSetStore(get_settings().storage_root)
+    request = training_set_request(params)
+    if store.find_fresh(request, max_age_seconds=params["max_age_seconds"]):
         logger.info("A training set of these months is there and fresh enough.")
         return None
     return preparation_conf(params)
 
 
 def get_training_set(params: Mapping[str, Any]) -> TrainingSetProduct:
-    """The finished training set that the form asks for."""
-    from trip_duration.errors import StoredObjectError
-
-    # The step before saw to its age.
-    product = _find_product(params, max_age_seconds=float("inf"))
-    if product is None:
-        raise StoredObjectError(
-            "The training set of this form",
-            "was not found after data_preparation",
-            "Look at the log of the latest run of data_preparation.",
-        )
-    return product
+    """The finished training set that the form asks for; the step before saw to its age."""
+    return require_product(training_set_request(params))
 
 
 def open_run(
@@ -208,12 +203,3 @@ def _tracker() -> Tracker:
 
 def _identity(dag_run: DagRunProtocol, *parts: str) -> str:
     return "/".join((dag_run.dag_id, dag_run.run_id, *parts))
-
-
-def _find_product(
-    params: Mapping[str, Any], *, max_age_seconds: float
-) -> TrainingSetProduct | None:
-    from trip_duration.training_set.products import TrainingSetStore
-
-    store = TrainingSetStore(get_settings().storage_root)
-    return store.find(training_set_request(params).key, max_age_seconds=max_age_seconds)

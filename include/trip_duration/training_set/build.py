@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from trip_duration.training_set.encoders import DenseTripEncoder, OneHotTripEncoder
+from trip_duration.training_set.products import TrainingSetProduct
 from trip_duration.training_set.recipes import Layout, get_recipe
 from trip_duration.training_set.types import (
     EncodedSplits,
@@ -21,6 +22,7 @@ from trip_duration.trips.batches import read_footer
 from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.cleaning import CleaningReport, Selection, check_and_take_month, take_month
 from trip_duration.trips.contract import Limits
+from trip_duration.trips.freshness import is_unchanged
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import DURATION, get_service
 from trip_duration.trips.source import RawMonth, check_months, fetch_month
@@ -49,6 +51,11 @@ def check_request(request: TrainingSetRequest, *, timeout_seconds: float) -> Non
         request.split.all,
         timeout_seconds=timeout_seconds,
     )
+
+
+def is_current(product: TrainingSetProduct, *, timeout_seconds: float) -> bool:
+    """Whether a training set is made of what the source has now, so that it need not be rebuilt."""
+    return all(is_unchanged(raw, timeout_seconds=timeout_seconds) for raw in product.months)
 
 
 def fetch(

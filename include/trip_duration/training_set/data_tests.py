@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from trip_duration.errors import ContractError
 from trip_duration.training_set.types import Matrix, TrainingSet
-from trip_duration.trips.services import DURATION
+from trip_duration.trips.services import DURATION, END_OF_TRIP_COLUMNS
+
+#: Share of validation trips between zones that the train months never saw. The real months have
+#: 3 to 6 %; with more than this the months do not belong together.
+MOST_UNSEEN = 0.5
+#: Medians of durations may differ by this factor between neighbouring splits; those of the real
+#: months differ by less than 1.1.
+MOST_SHIFT = 2.0
 
 
 @dataclass(frozen=True)
@@ -27,11 +37,6 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
         return asdict(self)
-
-
-def test_training_set(training_set: TrainingSet) -> list[Outcome]:
-    """Run all data tests."""
-    return [*_matrices_match_targets(training_set), _durations_in_bounds(training_set)]
 
 
 def require_passed(outcomes: Sequence[Outcome]) -> None:
@@ -51,7 +56,45 @@ def require_passed(outcomes: Sequence[Outcome]) -> None:
         )
 
 
-def _matrices_match_targets(training_set: TrainingSet) -> Iterable[Outcome]:
+def rows_are_conserved(training_set: TrainingSet) -> Iterable[Outcome]:
+    """Every row of every file is in a split, or was left out for a reason that was counted."""
+    kept = 0
+    for report in training_set.cleaning:
+        left_out = report.quarantined + report.too_short + report.too_long
+        kept += report.rows_kept
+        yield Outcome(
+            f"{report.month}: rows read are rows kept and rows left out",
+            report.rows_read == report.rows_kept + left_out,
+            f"{report.rows_read:,} = {report.rows_kept:,} + {left_out:,}",
+        )
+    rows = training_set.rows
+    used = rows["all"] + rows["test"] + training_set.strays
+    yield Outcome("rows kept are in one split, or strays", kept == used, f"{kept:,} = {used:,}")
+
+
+def nothing_leaks(training_set: TrainingSet) -> Iterable[Outcome]:
+    """No split reaches into the next, and no column is known only when the trip has ended."""
+    periods = training_set.periods
+    names = [name for name in ("train", "validation", "test") if name in periods]
+    for earlier, later in itertools.pairwise(names):
+        yield Outcome(
+            f"every {earlier} trip begins before every {later} trip",
+            periods[earlier].last < periods[later].first,
+            f"{periods[earlier].last} and {periods[later].first}",
+        )
+    late = [name for name in training_set.recipe.columns if name in END_OF_TRIP_COLUMNS]
+    yield Outcome("no raw column is known only after the trip", not late, f"{late or 'none is'}")
+    features = {
+        str(feature)
+        for splits in training_set.layouts.values()
+        for feature in splits.encoder.get_feature_names_out()
+    }
+    leaking = sorted(features & {*END_OF_TRIP_COLUMNS, "fare_amount", "tip_amount"})
+    yield Outcome("no feature is known only after the trip", not leaking, f"{leaking or 'none is'}")
+
+
+def matrices_match_targets(training_set: TrainingSet) -> Iterable[Outcome]:
+    """There is one finite row for each trip."""
     rows = training_set.rows
     for layout, splits in training_set.layouts.items():
         found = {
@@ -66,17 +109,73 @@ def _matrices_match_targets(training_set: TrainingSet) -> Iterable[Outcome]:
         yield Outcome(f"{layout}: every value is finite", finite, f"{len(matrices)} matrices")
 
 
-def _durations_in_bounds(training_set: TrainingSet) -> Outcome:
-    rules = training_set.request.rules
-    minutes = np.concatenate(
-        [training_set.train_validation_minutes, training_set.test_trips[DURATION].to_numpy()]
+def categories_were_seen(training_set: TrainingSet) -> Iterable[Outcome]:
+    """Nearly every validation trip is between zones that the train months know."""
+    splits = training_set.layouts["sparse"]
+    # A trip between unknown zones lacks the entry that every other trip has.
+    entries = int(_row_lengths(splits.train).max())
+    share = float(np.mean(_row_lengths(splits.validation) < entries))
+    yield Outcome(
+        "validation trips are between zones that the train months know",
+        share <= MOST_UNSEEN,
+        f"{share:.2%} are not",
     )
-    low, high = float(minutes.min()), float(minutes.max())
-    return Outcome(
+
+
+def distributions_are_sane(training_set: TrainingSet) -> Iterable[Outcome]:
+    """Durations keep to the rules, vary, and are alike in neighbouring splits."""
+    rules, splits = training_set.request.rules, _durations(training_set)
+    low = min(float(minutes.min()) for minutes in splits.values())
+    high = max(float(minutes.max()) for minutes in splits.values())
+    yield Outcome(
         "durations lie within the cleaning rules",
         rules.minimum_duration <= low and high <= rules.maximum_duration,
         f"{low:.2f} to {high:.2f} minutes",
     )
+    medians = {name: float(np.median(minutes)) for name, minutes in splits.items()}
+    shift = max(medians.values()) / max(min(medians.values()), 1e-9)
+    yield Outcome(
+        "median durations are alike in all splits",
+        shift <= MOST_SHIFT,
+        ", ".join(f"{name} {median:.2f}" for name, median in medians.items()) + " minutes",
+    )
+    spread = float(np.std(splits["train"]))
+    yield Outcome("durations vary", spread > 0, f"standard deviation {spread:.2f} minutes")
+
+
+#: Every test, by the name of its task.
+DATA_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[Outcome]]] = MappingProxyType(
+    {
+        test.__name__: test
+        for test in (
+            rows_are_conserved,
+            nothing_leaks,
+            matrices_match_targets,
+            categories_were_seen,
+            distributions_are_sane,
+        )
+    }
+)
+
+
+def run_data_tests(training_set: TrainingSet) -> list[Outcome]:
+    """Run all data tests."""
+    return [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
+
+
+def _durations(training_set: TrainingSet) -> dict[str, npt.NDArray[np.float64]]:
+    splits = {
+        "train": training_set.train_minutes,
+        "validation": training_set.validation_minutes,
+        "test": training_set.test_trips[DURATION].to_numpy(dtype=np.float64),
+    }
+    return {name: minutes for name, minutes in splits.items() if len(minutes)}
+
+
+def _row_lengths(matrix: Matrix) -> npt.NDArray[np.int32]:
+    """Number of stored entries of each row of a sparse matrix."""
+    starts: npt.NDArray[np.int32] = getattr(matrix, "indptr")  # noqa: B009 - the dense layout has none
+    return np.diff(starts)
 
 
 def _values(matrix: Matrix) -> Any:  # noqa: ANN401 - the stored values, whatever the layout

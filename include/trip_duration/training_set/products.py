@@ -1,18 +1,33 @@
-"""Finished training sets, kept so that the next consumer need not rebuild them."""
+"""Finished training sets, kept so that the next consumer need not rebuild them.
+
+A product's key says what it is made of: the digests of its months, what was asked for, and the
+versions of contract and cleaning. A second index leads from a request to the product that was last
+found to answer it, with the time when the source was last looked at: its age.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from upath import UPath
 
+from trip_duration.errors import InvalidInputError, StoredObjectError
 from trip_duration.objects import ObjectReference, read_object, write_object
-from trip_duration.objects.store import write_bytes
-from trip_duration.training_set.types import TrainingSet
+from trip_duration.objects.store import remove_object, write_bytes
+from trip_duration.objects.tree import flatten, rebuild
+from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
+from trip_duration.trips.contract import CONTRACT_VERSION
+from trip_duration.trips.source import RawMonth
 
 _FOLDER = "products/training_set"
+_REQUESTS = "requests"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,11 +37,17 @@ class TrainingSetProduct:
     Parameters
     ----------
     key
-        Digest of what was asked for.
+        Digest of everything that it is made of.
     digest
-        Digest of the training set.
+        Digest of the training set itself.
     created
         When it was published, in seconds since the epoch.
+    request
+        What was asked for.
+    months
+        The files that went in.
+    rows
+        Number of trips in each split.
     reference
         Where it is.
     """
@@ -34,6 +55,9 @@ class TrainingSetProduct:
     key: str
     digest: str
     created: float
+    request: TrainingSetRequest
+    months: tuple[RawMonth, ...]
+    rows: Mapping[str, int]
     reference: ObjectReference
 
     def load(self) -> TrainingSet:
@@ -46,6 +70,12 @@ class TrainingSetProduct:
         """
         loaded: TrainingSet = read_object(self.reference)
         return loaded
+
+
+def product_key(request: TrainingSetRequest, months: Sequence[RawMonth]) -> str:
+    """Digest (sha256, hex) of everything that a training set is made of."""
+    content = [request.content_key, CONTRACT_VERSION, [month.digest for month in months]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 class TrainingSetStore:
@@ -61,31 +91,109 @@ class TrainingSetStore:
         self.folder = UPath(storage_root) / _FOLDER
 
     def publish(self, training_set: TrainingSet) -> TrainingSetProduct:
-        """Keep a training set; from now on `find` returns it for the same request."""
-        reference = write_object(training_set, self.folder / "objects", "training_set")
-        key = training_set.request.key
-        product = TrainingSetProduct(key, training_set.digest, time.time(), reference)
-        entry = {
-            "key": key,
-            "digest": product.digest,
-            "created": product.created,
-            "reference": reference.to_json(),
-        }
-        write_bytes(self._entry(key), json.dumps(entry, indent=2).encode())
+        """Keep a training set; from now on it is found for the same request."""
+        request, months = training_set.request, training_set.months
+        key = product_key(request, months)
+        product = TrainingSetProduct(
+            key=key,
+            digest=training_set.digest,
+            created=time.time(),
+            request=request,
+            months=months,
+            rows=training_set.rows,
+            reference=write_object(training_set, self.folder, key[:16]),
+        )
+        # The object is there before the entry that names it: a killed task leaves no half product.
+        _write_json(self._entry(key), flatten(product)[0])
+        self.renew(product, request)
         return product
 
-    def find(self, key: str, *, max_age_seconds: float) -> TrainingSetProduct | None:
-        """The training set with this key, unless it is missing or older than *max_age_seconds*."""
-        path = self._entry(key)
+    def renew(self, product: TrainingSetProduct, request: TrainingSetRequest) -> None:
+        """Note that a product answers a request as of now, because its source has not changed."""
+        answer = {"product": product.key, "verified": time.time()}
+        _write_json(self._request(request), answer)
+
+    def find_fresh(
+        self, request: TrainingSetRequest, *, max_age_seconds: float
+    ) -> TrainingSetProduct | None:
+        """The product that answers a request, if its source was looked at recently enough.
+
+        The source is not asked again.
+        """
+        path = self._request(request)
         if not path.exists():
             return None
-        entry = json.loads(path.read_bytes())
-        if time.time() - entry["created"] > max_age_seconds:
+        answer = json.loads(path.read_bytes())
+        if time.time() - answer["verified"] > max_age_seconds:
             return None
-        reference = ObjectReference.from_json(entry["reference"])
-        if not UPath(reference.uri).exists():
+        return self.get(answer["product"])
+
+    def find(
+        self, request: TrainingSetRequest, months: Sequence[RawMonth]
+    ) -> TrainingSetProduct | None:
+        """The product that is made of these very months, however old it is."""
+        return self.get(product_key(request, months))
+
+    def get(self, key: str) -> TrainingSetProduct | None:
+        """A product by its key; None if it, or its object, is gone."""
+        entry = self._entry(key)
+        if not entry.exists():
             return None
-        return TrainingSetProduct(entry["key"], entry["digest"], entry["created"], reference)
+        product = _read_entry(entry)
+        return product if product and UPath(product.reference.uri).exists() else None
+
+    def products(self) -> list[TrainingSetProduct]:
+        """All products, the newest first."""
+        keys = (entry.stem for entry in self.folder.glob("*.json")) if self.folder.exists() else ()
+        found = [product for key in keys if (product := self.get(key)) is not None]
+        return sorted(found, key=lambda product: -product.created)
+
+    def resolve(self, key: str) -> TrainingSetProduct:
+        """A product by the beginning of its key.
+
+        Raises
+        ------
+        InvalidInputError
+            If no product, or more than one, has such a key.
+        """
+        found = [product for product in self.products() if product.key.startswith(key)]
+        if len(found) == 1:
+            return found[0]
+        which = "is no product" if not found else f"is the beginning of {len(found)} keys"
+        raise InvalidInputError(
+            f"Product {key!r}", which, "List the products: trip-duration products list."
+        )
+
+    def last_verified(self) -> dict[str, float]:
+        """When each product was last found to answer a request, in seconds since the epoch."""
+        times: dict[str, float] = {}
+        folder = self.folder / _REQUESTS
+        for path in folder.glob("*.json") if folder.exists() else ():
+            answer = json.loads(path.read_bytes())
+            key, verified = answer["product"], float(answer["verified"])
+            times[key] = max(times.get(key, 0.0), verified)
+        return times
+
+    def remove(self, product: TrainingSetProduct) -> None:
+        """Remove a product; its entry first, so that nobody finds what is about to go."""
+        self._entry(product.key).unlink(missing_ok=True)
+        remove_object(product.reference)
 
     def _entry(self, key: str) -> UPath:
         return self.folder / f"{key}.json"
+
+    def _request(self, request: TrainingSetRequest) -> UPath:
+        return self.folder / _REQUESTS / f"{request.key}.json"
+
+
+def _read_entry(entry: UPath) -> TrainingSetProduct | None:
+    try:
+        product = rebuild(json.loads(entry.read_bytes()), {})
+    except StoredObjectError as error:
+        logger.warning("An entry of another version of this package is passed over: %s", error)
+        return None
+    return product if isinstance(product, TrainingSetProduct) else None
+
+
+def _write_json(path: UPath, content: object) -> None:
+    write_bytes(path, json.dumps(content, indent=1).encode())

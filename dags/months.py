@@ -1,0 +1,49 @@
+"""DAGs `green_months`, `yellow_months`, `fhvhv_months`: each run prepares one month."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, CronPartitionTimetable
+
+from trip_duration.orchestration import preparation
+from trip_duration.orchestration.assets import months_of
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.forms import source_form
+from trip_duration.settings import get_settings
+from trip_duration.trips.services import SERVICES
+
+DOC = """
+### One month of one service in each run
+
+A month is a partition of the asset `{name}_months`, with a key such as `{name}|2024-01`: it is
+fetched, checked against its contract, profiled, and logged to MLflow. Whatever needs the month
+afterwards finds it ready.
+
+On the first of a month the one that TLC published last is prepared. **Several months:** start a
+backfill over their dates (*Trigger → Backfill*, or `airflow backfill create --dag-id
+{name}_months --from-date 2023-01-01 --to-date 2024-03-01`). Months are prepared side by side;
+those that are there already are left alone.
+
+**If it fails:** the mail and the task's log name the month and the rule that it breaks. Clear the
+failed task after mending the cause, or backfill again with *failed runs*.
+"""
+
+for service in SERVICES.values():
+    with DAG(
+        dag_id=f"{service.name}_months",
+        description=f"Fetches and checks months: {service.title}.",
+        doc_md=DOC.format(name=service.name),
+        # TLC publishes with two months' delay: on the first of April, January is there.
+        schedule=CronPartitionTimetable(
+            "0 6 1 * *", timezone="UTC", run_offset=-3, key_format=f"{service.name}|%Y-%m"
+        ),
+        start_date=START_DATE,
+        catchup=False,
+        max_active_runs=4,
+        is_paused_upon_creation=service.name != get_settings().service,
+        tags=[Tag.TRIP_DURATION, Tag.DATA],
+        default_args=default_args(),
+        params=source_form(),
+    ):
+        raw = step(preparation.fetch_partition, task_id="fetch_month")()
+        checked = step(preparation.check_month, outlets=[months_of(service.name)])(raw)
+        step(preparation.log_month)(checked)

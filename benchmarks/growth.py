@@ -1,9 +1,12 @@
 """Preparation of a growing train month: time and memory of ours against the plain way.
 
 The train month (green 2024-01) is repeated 1, 4, 16 and 64 times, each time a microsecond later so
-that no row repeats another; the validation month stays as it is. Each preparation runs in a
-process of its own, ours and the plain way in turn, and reports its time and the highest resident
-memory of the whole process. Last, a generated month of 20 million for-hire trips is prepared.
+that no row repeats another; the validation month stays as it is. Both ways read the same files and
+end with the same three matrices; ours checks the contract and fills the quarantine as well.
+
+Time is taken in one process, both ways in turn. Memory is the highest resident memory of a process
+that does one preparation and nothing else, with and without what the imports take. Last, a
+generated month of 20 million for-hire trips is prepared.
 
 Months come from TRIP_DURATION_TLC_FOLDER, or are generated in their size where that is not set.
 """
@@ -59,11 +62,13 @@ class Figures:
 def main() -> None:
     """Measure all sizes in turn, or do one preparation of a process."""
     if len(sys.argv) > 1:
-        print(json.dumps(asdict(prepare(sys.argv[1], Path(sys.argv[2])))))
+        way, folder = sys.argv[1], Path(sys.argv[2])
+        ways = ("plain", "ours") * PAIRS if way == "in_turn" else (way,)
+        print(json.dumps([asdict(prepare(way, folder)) for way in ways]))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        compare(Path(folder))
-        for_hire(Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        compare(Path(name))
+        for_hire(Path(name))
 
 
 def compare(folder: Path) -> None:
@@ -75,28 +80,31 @@ def compare(folder: Path) -> None:
     (folder / validation).symlink_to(months / validation)
     for times in GROWTH:
         rows = repeat(months / "green_tripdata_2024-01.parquet", folder, times)
-        pairs = [(in_process("plain", folder), in_process("ours", folder)) for _ in range(PAIRS)]
-        print(f"{times:>3}x {rows:>9,} rows: {compared(pairs)}", flush=True)
+        print(f"{times:>3}x, {rows:>9,} rows", flush=True)
+        print(f"     {compared_times(in_process('in_turn', folder))}", flush=True)
+        plain, ours = (in_process(way, folder)[0] for way in ("plain", "ours"))
+        print(f"     {compared_memory(plain, ours)}", flush=True)
 
 
-def compared(pairs: list[tuple[Figures, Figures]]) -> str:
-    """Medians and ratios of pairs of preparations, in words."""
-
-    def median(what: Callable[[Figures, Figures], float]) -> float:
-        return statistics.median(what(plain, ours) for plain, ours in pairs)
-
-    seconds = (
-        f"{median(lambda plain, _: plain.seconds):.3f} s against "
-        f"{median(lambda _, ours: ours.seconds):.3f} s, "
-        f"{median(lambda plain, ours: plain.seconds / ours.seconds):.0f} times faster"
+def compared_times(figures: list[Figures]) -> str:
+    """Medians and ratio of preparations that took turns."""
+    plain, ours = figures[::2], figures[1::2]
+    ratios = [slow.seconds / fast.seconds for slow, fast in zip(plain, ours, strict=True)]
+    slow, fast = (statistics.median(one.seconds for one in way) for way in (plain, ours))
+    return (
+        f"time: plain {slow:.3f} s, ours {fast:.3f} s; {statistics.median(ratios):.0f} times "
+        f"faster (from {min(ratios):.0f} to {max(ratios):.0f})"
     )
-    memory = (
-        f"{median(lambda plain, _: plain.megabytes):,.0f} MB against "
-        f"{median(lambda _, ours: ours.megabytes):,.0f} MB, "
-        f"{median(lambda plain, ours: plain.megabytes / ours.megabytes):.1f} times less "
-        f"({median(lambda plain, ours: plain.growth / ours.growth):.1f} without the imports)"
+
+
+def compared_memory(plain: Figures, ours: Figures) -> str:
+    """Memory of two processes, and their ratio."""
+    return (
+        f"memory: plain {plain.megabytes:,.0f} MB, ours {ours.megabytes:,.0f} MB; "
+        f"{plain.megabytes / ours.megabytes:.1f} times less; beyond the imports "
+        f"{plain.growth:,.0f} and {ours.growth:,.0f} MB, "
+        f"{plain.growth / ours.growth:.1f} times less"
     )
-    return f"{seconds}; {memory}"
 
 
 def repeat(month: Path, folder: Path, times: int) -> int:
@@ -126,22 +134,22 @@ def for_hire(folder: Path) -> None:
 
     path = folder / "fhvhv_tripdata_2024-01.parquet"
     write_month(path, get_service("fhvhv"), Month(2024, 1), SampleOptions(trips=FOR_HIRE_TRIPS))
-    found = in_process("month", folder)
+    found = in_process("month", folder)[0]
     print(
         f"fhvhv, {FOR_HIRE_TRIPS:,} generated rows: {found.seconds:.1f} s, "
         f"{found.megabytes:,.0f} MB"
     )
 
 
-def in_process(what: str, folder: Path) -> Figures:
-    """Do one preparation in a process of its own."""
+def in_process(what: str, folder: Path) -> list[Figures]:
+    """Prepare in a process of its own, once or both ways in turn."""
     answer = subprocess.run(  # noqa: S603 - this very file
         [sys.executable, "-m", "benchmarks.growth", what, str(folder)],
         check=True,
         capture_output=True,
         text=True,
     )
-    return Figures(**json.loads(answer.stdout.splitlines()[-1]))
+    return [Figures(**figures) for figures in json.loads(answer.stdout.splitlines()[-1])]
 
 
 def highest_memory() -> float:

@@ -55,7 +55,7 @@ def list_products(*, storage: Storage = _STORAGE, as_json: AsJson = False) -> No
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     for heading in ("key", "what", "months"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("trips", "MB", "source seen"):
+    for heading in ("trips", "MB", "age"):
         table.add_column(heading, no_wrap=True, justify="right")
     for product in found:
         table.add_row(*_row(product), _age(verified.get(product.key)))
@@ -157,8 +157,8 @@ def _age(verified: float | None) -> str:
     minutes = (time.time() - verified) / 60
     for limit, size, unit in ((90, 1, "min"), (36 * 60, 60, "h")):
         if minutes < limit:
-            return f"{minutes / size:.0f} {unit} ago"
-    return f"{minutes / (24 * 60):.0f} days ago"
+            return f"{minutes / size:.0f} {unit}"
+    return f"{minutes / (24 * 60):.0f} days"
 
 
 def _described(product: TrainingSetProduct, verified: dict[str, float]) -> dict[str, Any]:

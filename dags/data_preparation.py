@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, TaskGroup, TriggerRule, task
 
 from trip_duration.orchestration import preparation
-from trip_duration.orchestration.assets import TRAINING_SET
+from trip_duration.orchestration.assets import MONTHS, TRAINING_SET
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import preparation_form
 
@@ -43,7 +43,9 @@ with DAG(
     raw_months = fetch_month.expand(month=months)
 
     check_month = step(
-        preparation.check_month, map_index_template="{{ task.op_kwargs['raw'].month }}"
+        preparation.check_month,
+        map_index_template="{{ task.op_kwargs['raw'].month }}",
+        outlets=[MONTHS],
     )
     checked_months = check_month.expand(raw=raw_months)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, CronPartitionTimetable
 
 from trip_duration.orchestration import preparation
-from trip_duration.orchestration.assets import months_of
+from trip_duration.orchestration.assets import MONTHS
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import source_form
 from trip_duration.settings import get_settings
@@ -14,14 +14,14 @@ from trip_duration.trips.services import SERVICES
 DOC = """
 ### One month of one service in each run
 
-A month is a partition of the asset `{name}_months`, with a key such as `{name}|2024-01`: it is
-fetched, checked against its contract, profiled, and logged to MLflow. Whatever needs the month
-afterwards finds it ready.
+The run with the partition key `2024-01` fetches that month, checks it against its contract,
+profiles it, and logs it to MLflow. It is then a partition of the asset `months`, with the key
+`{name}|2024-01`, and whatever needs the month finds it ready.
 
-On the first of a month the one that TLC published last is prepared. **Several months:** start a
-backfill over their dates (*Trigger → Backfill*, or `airflow backfill create --dag-id
-{name}_months --from-date 2023-01-01 --to-date 2024-03-01`). Months are prepared side by side;
-those that are there already are left alone.
+On the first of a month, and when the DAG is switched on, the one that TLC published last is
+prepared. **One month:** trigger with its partition key. **Several months:** backfill over their
+dates (*Trigger*, *Backfill*); they are prepared side by side, and those that are there already are
+left alone.
 
 **If it fails:** the mail and the task's log name the month and the rule that it breaks. Clear the
 failed task after mending the cause, or backfill again with *failed runs*.
@@ -34,7 +34,7 @@ for service in SERVICES.values():
         doc_md=DOC.format(name=service.name),
         # TLC publishes with two months' delay: on the first of April, January is there.
         schedule=CronPartitionTimetable(
-            "0 6 1 * *", timezone="UTC", run_offset=-3, key_format=f"{service.name}|%Y-%m"
+            "0 6 1 * *", timezone="UTC", run_offset=-3, key_format="%Y-%m"
         ),
         start_date=START_DATE,
         catchup=False,
@@ -44,6 +44,6 @@ for service in SERVICES.values():
         default_args=default_args(),
         params=source_form(),
     ):
-        raw = step(preparation.fetch_partition, task_id="fetch_month")()
-        checked = step(preparation.check_month, outlets=[months_of(service.name)])(raw)
+        raw = step(preparation.fetch_partition, task_id="fetch_month")(service=service.name)
+        checked = step(preparation.check_month, outlets=[MONTHS])(raw)
         step(preparation.log_month)(checked)

@@ -152,3 +152,26 @@ def test_bad_input(arguments: tuple[str, ...], message: str, tmp_path: Path) -> 
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_products_are_listed_shown_and_pruned(tmp_path: Path) -> None:
+    """`prepare --keep` keeps a product; it is listed, shown with its months, and pruned."""
+    done = run("prepare", "--keep", "--recipe", "booking", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (product,) = json.loads(run("products", "list", "--json", folder=tmp_path).stdout)["products"]
+    assert (product["recipe"], product["service"]) == ("booking", "green")
+    assert product["key"][:12] in run("products", "list", folder=tmp_path).stdout
+    shown = json.loads(
+        run("products", "show", product["key"][:10], "--json", folder=tmp_path).stdout
+    )
+    assert [month["use"] for month in shown["months"]] == ["train", "validation"]
+    assert all(month["url"].startswith("sample:") for month in shown["months"])
+    text = run("products", "show", product["key"][:10], folder=tmp_path).stdout
+    assert shown["months"][0]["digest"][:12] in text
+    everything = ("products", "prune", "--versions", "0", "--days", "0")
+    looked = run(*everything, folder=tmp_path)
+    assert "To be removed with --remove: 1 training sets" in looked.stdout
+    removed = json.loads(run(*everything, "--remove", "--json", folder=tmp_path).stdout)
+    assert removed["training_sets"] == [product["key"]]
+    assert "No training set is kept" in run("products", "list", folder=tmp_path).stdout
+    assert not list((tmp_path / ".state").rglob("*.parquet"))

@@ -19,7 +19,15 @@ from trip_duration.orchestration.conventions import TRAINING_POOL, Tag, retry_po
 from trip_duration.orchestration.requests import training_set_request
 
 DAGS = Path(__file__).parents[2] / "dags"
-DAG_IDS = {"data_preparation", "sklearn_training", "xgboost_training"}
+DAG_IDS = {
+    "data_preparation",
+    "fhvhv_months",
+    "green_months",
+    "maintenance",
+    "sklearn_training",
+    "xgboost_training",
+    "yellow_months",
+}
 FILES = sorted(DAGS.glob("*.py"))
 
 HEAVY = ("pandas", "numpy", "sklearn", "scipy", "xgboost", "hyperopt", "mlflow", "pyarrow")

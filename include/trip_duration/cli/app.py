@@ -50,15 +50,27 @@ def main() -> None:
 
 
 @app.command
-def prepare(*, data: DataOptions = _DATA, as_json: AsJson = False) -> None:
+def prepare(
+    *,
+    data: DataOptions = _DATA,
+    keep: Annotated[bool, Parameter(negative=())] = False,
+    as_json: AsJson = False,
+) -> None:
     """Build a training set and say what is in it.
 
     Parameters
     ----------
+    keep
+        Keep it as a product, which the DAGs find; see `trip-duration products`.
     as_json
         Print one JSON object, for machines.
     """
-    print_training_set(_build(data), as_json=as_json)
+    training_set = _build(data)
+    if keep:
+        from trip_duration.training_set.products import TrainingSetStore
+
+        TrainingSetStore(data.storage).publish(training_set)
+    print_training_set(training_set, as_json=as_json)
 
 
 @app.command

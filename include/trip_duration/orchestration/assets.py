@@ -11,12 +11,10 @@ TRAINING_SET = Asset(
     extra={"what": "Encoded trips, ready to train on"},
 )
 
-
-def months_of(service: str) -> Asset:
-    """The months of a service that were checked; each month is a partition: ``green|2024-01``."""
-    return Asset(
-        name=f"{service}_months",
-        uri=f"trip-duration://products/months/{service}",
-        group="trip-duration",
-        extra={"what": "Published months that keep their contract"},
-    )
+#: Every month of every service is a partition: ``green|2024-01``.
+MONTHS = Asset(
+    name="months",
+    uri="trip-duration://products/months",
+    group="trip-duration",
+    extra={"what": "Published months that keep their contract"},
+)

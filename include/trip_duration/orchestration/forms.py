@@ -18,6 +18,7 @@ Form = dict[str, Param]
 _DATA = "Data"
 _MODEL_INPUT = "What the model knows"
 _SEARCH = "Search"
+_RETENTION = "What is kept"
 
 
 def source_form() -> Form:
@@ -185,6 +186,35 @@ def sklearn_form() -> Form:
             section="Models",
         ),
         **training_form(),
+    }
+
+
+def maintenance_form() -> Form:
+    """Fields of the DAG that removes what nobody needs any more."""
+    settings = get_settings()
+    return {
+        "versions": _number(
+            settings.retention_versions,
+            "Versions kept",
+            "Newest training sets of each service, recipe and encoding that are never removed.",
+            section=_RETENTION,
+        ),
+        "days": Param(
+            settings.retention_days,
+            type="number",
+            minimum=0,
+            title="Days kept",
+            description="Older training sets and months stay if they were used within so many "
+            "days.",
+            section=_RETENTION,
+        ),
+        "only_look": Param(
+            False,  # noqa: FBT003 - the default of a field
+            type="boolean",
+            title="Only look",
+            description="List what would be removed, and remove nothing.",
+            section=_RETENTION,
+        ),
     }
 
 

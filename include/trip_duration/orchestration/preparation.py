@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trip_duration.orchestration.assets import MONTHS
 from trip_duration.orchestration.requests import (
     contract_limits,
     month_request,
@@ -18,7 +19,7 @@ from trip_duration.orchestration.requests import (
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
-    from airflow.sdk.types import DagRunProtocol
+    from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol
 
     from trip_duration.training_set.products import TrainingSetProduct, TrainingSetStore
     from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
@@ -80,11 +81,11 @@ def fetch_month(month: str, params: Mapping[str, Any]) -> RawMonth:
     )
 
 
-def fetch_partition(params: Mapping[str, Any], dag_run: DagRunProtocol) -> RawMonth:
-    """Fetch the month that the run's partition key names: ``green|2024-01``."""
+def fetch_partition(service: str, params: Mapping[str, Any], dag_run: DagRunProtocol) -> RawMonth:
+    """Fetch the month of a service that the run's partition key names: ``2024-01``."""
     from trip_duration.trips.source import fetch_month as fetch_one
 
-    request = month_request(dag_run.partition_key, params)
+    request = month_request(service, dag_run.partition_key, params)
     settings = get_settings()
     return fetch_one(
         request.source,
@@ -96,12 +97,19 @@ def fetch_partition(params: Mapping[str, Any], dag_run: DagRunProtocol) -> RawMo
     )
 
 
-def check_month(raw: RawMonth) -> CheckedMonth:
+def check_month(raw: RawMonth, outlet_events: OutletEventAccessorsProtocol) -> CheckedMonth:
     """Check one month against its contract; what was found is in the log, as a table."""
     from trip_duration.training_set.build import check
 
     month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
     logger.info("%s", month.report)
+    event = outlet_events[MONTHS]
+    event.add_partitions(month.partition)
+    event.extra = {
+        "rows": month.report.rows,
+        "quarantined": month.report.quarantined,
+        "digest": raw.digest,
+    }
     return month
 
 

@@ -16,6 +16,13 @@ from trip_duration.training_set.recipes import RECIPES
 
 _DAGS = Path(__file__).resolve().parents[3] / "dags"
 
+_KINDS = {
+    "boolean": "true or false",
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+}
+
 _HEADER = """\
 # Reference
 
@@ -74,7 +81,7 @@ def _takes(schema: dict[str, Any]) -> str:
         "maximum": "at most {}",
     }
     words = [text.format(schema[name]) for name, text in bounds.items() if name in schema]
-    kind = {"integer": "whole number", "number": "number", "string": "text"}[schema["type"]]
+    kind = _KINDS[schema["type"]]
     return ", ".join([kind, *words])
 
 

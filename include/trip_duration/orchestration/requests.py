@@ -72,22 +72,24 @@ class MonthRequest:
     sample: SampleOptions
 
 
-def month_request(partition_key: str | None, params: Mapping[str, Any]) -> MonthRequest:
+def month_request(
+    service: str, partition_key: str | None, params: Mapping[str, Any]
+) -> MonthRequest:
     """The month that a partition key names.
 
     Raises
     ------
     InvalidInputError
-        If the run has no partition key, or one that names no service or no month.
+        If the run has no partition key, or one that is no month.
     """
-    service, _, month = (partition_key or "").partition("|")
-    if not month:
+    if partition_key is None:
         raise InvalidInputError(
-            f"Partition key {partition_key!r}",
-            "does not name a month of a service",
-            "Trigger with a partition key such as green|2024-01, or start a backfill.",
+            "The run",
+            "has no partition key, so it is of no month",
+            "Trigger with a partition key such as 2024-01, or start a backfill.",
         )
-    return MonthRequest(params["source"], get_service(service), Month.parse(month), _sample())
+    month = Month.parse(partition_key)
+    return MonthRequest(params["source"], get_service(service), month, _sample())
 
 
 def contract_limits() -> Limits:

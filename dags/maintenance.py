@@ -1,0 +1,37 @@
+"""DAG `maintenance`: removes what nobody needs any more."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from trip_duration.orchestration import maintenance
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.forms import maintenance_form
+
+DOC = """
+### Removes what nobody needs any more
+
+Every day: training sets beyond the newest of their kind that nobody has used lately, months that
+no training set is made of, results of tasks whose runs were deleted, and what killed writers have
+left. How much is kept are settings, and fields of the form; with *only look* nothing is removed,
+and the log lists what would be.
+
+Everything that is removed can be built again.
+
+**If it fails:** the log names the file that could not be removed. Mend its permissions and clear
+the task; what was removed before is not missed.
+"""
+
+with DAG(
+    dag_id="maintenance",
+    description="Removes old training sets, unused months, and orphaned results.",
+    doc_md=DOC,
+    schedule="0 4 * * *",
+    start_date=START_DATE,
+    catchup=False,
+    max_active_runs=1,
+    tags=[Tag.TRIP_DURATION, Tag.DATA],
+    default_args=default_args(),
+    params=maintenance_form(),
+):
+    step(maintenance.remove_old_products)()

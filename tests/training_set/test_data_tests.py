@@ -1,0 +1,117 @@
+"""Each data test fails on a training set that has the fault it looks for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from trip_duration.errors import ContractError
+from trip_duration.orchestration import preparation
+from trip_duration.training_set.data_tests import DATA_TESTS, require_passed, run_data_tests
+from trip_duration.training_set.types import EncodedSplits, TrainingSet
+from trip_duration.trips.split import Period
+
+
+def with_sparse(training_set: TrainingSet, **changes: csr_matrix) -> TrainingSet:
+    """A training set with other sparse matrices."""
+    splits: EncodedSplits = dataclasses.replace(training_set.layouts["sparse"], **changes)
+    layouts = MappingProxyType({**training_set.layouts, "sparse": splits})
+    return dataclasses.replace(training_set, layouts=layouts)
+
+
+def lost_rows(training_set: TrainingSet) -> TrainingSet:
+    """Rows of a month went missing without a reason."""
+    first = training_set.cleaning[0]
+    report = dataclasses.replace(first, rows_read=first.rows_read + 1)
+    return dataclasses.replace(training_set, cleaning=(report, *training_set.cleaning[1:]))
+
+
+def lost_trips(training_set: TrainingSet) -> TrainingSet:
+    """Trips went missing between cleaning and encoding."""
+    return dataclasses.replace(training_set, test_trips=training_set.test_trips.iloc[1:])
+
+
+def reaching_into_validation(training_set: TrainingSet) -> TrainingSet:
+    """A train trip begins after the first validation trip."""
+    late = Period("2024-01-01T00:00:00", "2024-02-10T00:00:00")
+    periods = MappingProxyType({**training_set.periods, "train": late})
+    return dataclasses.replace(training_set, periods=periods)
+
+
+def short_target(training_set: TrainingSet) -> TrainingSet:
+    """The target is shorter than its matrix."""
+    minutes = training_set.train_minutes[:-1].copy()
+    return dataclasses.replace(training_set, train_minutes=minutes)
+
+
+def not_finite(training_set: TrainingSet) -> TrainingSet:
+    """A value of a matrix is not a number."""
+    train = csr_matrix(training_set.layouts["sparse"].train)
+    return with_sparse(training_set, train=train * float("nan"))
+
+
+def unknown_pairs(training_set: TrainingSet) -> TrainingSet:
+    """No validation trip is between zones that the train months know."""
+    validation = training_set.layouts["sparse"].validation
+    return with_sparse(training_set, validation=csr_matrix(validation.shape))
+
+
+def too_long(training_set: TrainingSet) -> TrainingSet:
+    """Durations are out of bounds."""
+    return dataclasses.replace(training_set, train_minutes=training_set.train_minutes * 100)
+
+
+def shifted(training_set: TrainingSet) -> TrainingSet:
+    """Validation trips last three times as long."""
+    minutes = np.minimum(training_set.validation_minutes * 3, 60.0)
+    return dataclasses.replace(training_set, validation_minutes=minutes)
+
+
+def constant(training_set: TrainingSet) -> TrainingSet:
+    """Every train trip lasts equally long."""
+    minutes = np.full_like(training_set.train_minutes, 10.0)
+    return dataclasses.replace(training_set, train_minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lost_rows, "2024-01: rows read are rows kept and rows left out"),
+        (lost_trips, "rows kept are in one split, or strays"),
+        (reaching_into_validation, "every train trip begins before every validation trip"),
+        (short_target, "sparse: one row for each trip"),
+        (not_finite, "sparse: every value is finite"),
+        (unknown_pairs, "validation trips are between zones that the train months know"),
+        (too_long, "durations lie within the cleaning rules"),
+        (shifted, "median durations are alike in all splits"),
+        (constant, "durations vary"),
+    ],
+    ids=lambda value: getattr(value, "__name__", "message"),
+)
+def test_finds_the_fault(
+    fault: Callable[[TrainingSet], TrainingSet], message: str, sample_training_set: TrainingSet
+) -> None:
+    """The fault is found, named, and refused."""
+    require_passed(run_data_tests(sample_training_set))
+    with pytest.raises(ContractError, match=f"FAILED: {message}"):
+        require_passed(run_data_tests(fault(sample_training_set)))
+
+
+def test_end_of_trip_columns_are_found(
+    sample_training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe with a column that is known only after the trip is refused."""
+    leaking = dataclasses.replace(sample_training_set.recipe, columns=("PULocationID", "amount"))
+    monkeypatch.setattr(TrainingSet, "recipe", leaking)
+    with pytest.raises(ContractError, match=r"no raw column is known only after.*amount"):
+        require_passed(list(DATA_TESTS["nothing_leaks"](sample_training_set)))
+
+
+def test_each_is_a_task() -> None:
+    """The DAG has a task for every data test."""
+    assert tuple(DATA_TESTS) == preparation.DATA_TESTS

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from trip_duration.trips import download
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, write_month
 from trip_duration.trips.services import get_service
@@ -26,6 +27,12 @@ def fetch(source: str, storage: Path, options: SampleOptions = OPTIONS) -> RawMo
     return fetch_month(source, GREEN, JANUARY, str(storage), sample=options, timeout_seconds=2.0)
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are tried again at once."""
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.001)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with January of the green taxis."""
@@ -36,14 +43,45 @@ def folder(tmp_path: Path) -> Path:
 
 @dataclass
 class Website:
-    """A web server over a folder, with its faults."""
+    """A web server over a folder, with its faults.
+
+    Parameters
+    ----------
+    url
+        Its address.
+    status
+        What it answers instead of the file.
+    failures
+        How many requests it fails with `status` before it recovers; None for all of them.
+    retry_after
+        What it says then.
+    etag
+        The version that it names; None for a server that knows no ETags.
+    ranges
+        Whether it knows how to send the rest of a file.
+    cut_off
+        How many downloads break off half way.
+    chunk_pause_seconds
+        How long it waits after each 10 kB.
+    """
 
     url: str
     status: int | None = None
-    cut_off: bool = False
+    failures: int | None = None
+    retry_after: str | None = None
+    etag: str | None = None
+    ranges: bool = True
+    cut_off: int = 0
     stall_seconds: float = 0.0
-    requests: int = 0
+    chunk_pause_seconds: float = 0.0
+    requests: list[str] = field(default_factory=list)
+    bytes_sent: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def downloads(self) -> int:
+        """How many times the file itself was asked for."""
+        return self.requests.count("GET")
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -51,19 +89,67 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.website = website
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
 
-    def send_head(self) -> object:  # type: ignore[override]  # a file, or nothing
-        self.website.requests += 1
-        # Cut short when the server stops, so that no test waits for it.
-        self.website.stopped.wait(self.website.stall_seconds)
-        if self.website.status is not None:
-            self.send_error(self.website.status)
-            return None
-        return super().send_head()
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
 
-    def copyfile(self, source: object, outputfile: object) -> None:
-        content = source.read()  # type: ignore[attr-defined]  # a file
-        cut = content[: len(content) // 2] if self.website.cut_off else content
-        outputfile.write(cut)  # type: ignore[attr-defined]  # a file
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        site = self.website
+        site.requests.append(self.command)
+        # Cut short when the server stops, so that no test waits for it.
+        site.stopped.wait(site.stall_seconds)
+        if site.status is not None and site.failures != 0:
+            site.failures = None if site.failures is None else site.failures - 1
+            self._fail(site.status)
+            return
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self._fail(404)
+            return
+        self._send(path, body=body)
+
+    def _fail(self, status: int) -> None:
+        self.send_response(status)
+        if self.website.retry_after is not None:
+            self.send_header("Retry-After", self.website.retry_after)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _send(self, path: Path, *, body: bool) -> None:
+        content = path.read_bytes()
+        modified = self.date_time_string(int(path.stat().st_mtime))
+        start = self._start(modified)
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("Last-Modified", modified)
+        if self.website.etag is not None:
+            self.send_header("ETag", self.website.etag)
+        self.end_headers()
+        if body:
+            self._write(content[start:])
+
+    def _start(self, modified: str) -> int:
+        """Where the client wants to go on, if it has the beginning of the same file."""
+        wanted, condition = self.headers.get("Range"), self.headers.get("If-Range")
+        same = condition in (self.website.etag, modified)
+        if wanted is None or not self.website.ranges or not same:
+            return 0
+        return int(wanted.removeprefix("bytes=").removesuffix("-"))
+
+    def _write(self, content: bytes) -> None:
+        site = self.website
+        if site.cut_off:
+            site.cut_off -= 1
+            content = content[: len(content) // 2]
+            self.close_connection = True
+        for first in range(0, len(content), 10_000):
+            self.wfile.write(content[first : first + 10_000])
+            site.bytes_sent += len(content[first : first + 10_000])
+            site.stopped.wait(site.chunk_pause_seconds)
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""

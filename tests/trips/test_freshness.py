@@ -37,12 +37,20 @@ def test_file(folder: Path, tmp_path: Path) -> None:
 
 def test_website_by_its_headers(downloaded: RawMonth, website: Website) -> None:
     """The same time and size are no change, and cost no download; another time is one."""
-    before = website.requests
     assert unchanged(downloaded)
-    assert website.requests == before + 1
+    assert website.downloads == 1
     assert not unchanged(dataclasses.replace(downloaded, last_modified="long ago"))
     assert not unchanged(dataclasses.replace(downloaded, size=1))
     assert not unchanged(dataclasses.replace(downloaded, last_modified=None))
+
+
+def test_website_by_its_etag(website: Website, tmp_path: Path) -> None:
+    """Where both sides know an ETag, it decides."""
+    website.etag = '"first"'
+    raw = fetch(website.url, tmp_path)
+    assert unchanged(dataclasses.replace(raw, last_modified="long ago"))
+    website.etag = '"second"'
+    assert not unchanged(raw)
 
 
 @pytest.mark.parametrize("status", [404, 500])

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.trips.conftest import GREEN, JANUARY, OPTIONS, Website, fetch
+from tests.trips.conftest import GREEN, JANUARY, OPTIONS, fetch
 
-from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
+from trip_duration.errors import InvalidInputError, SourceError
 from trip_duration.trips.months import Month
+from trip_duration.trips.sample import SampleOptions, write_month
 from trip_duration.trips.source import check_months
 
 
@@ -23,7 +24,7 @@ def test_folder_is_read_in_place(folder: Path, tmp_path: Path) -> None:
     assert Path(raw.path) == file
     assert raw.digest == hashlib.sha256(file.read_bytes()).hexdigest()
     assert raw.size == file.stat().st_size
-    assert not (tmp_path / "storage").exists()
+    assert not list((tmp_path / "storage").rglob("*.parquet"))
 
 
 def test_sample_label_survives_the_folder(folder: Path, tmp_path: Path) -> None:
@@ -71,69 +72,16 @@ def test_sample_is_generated_once(tmp_path: Path) -> None:
     assert "seed=1" in first.url
 
 
-def test_download(website: Website, folder: Path, tmp_path: Path) -> None:
-    """A download equals the published file and leaves nothing else behind."""
-    raw = fetch(website.url, tmp_path / "storage")
-    published = (folder / "green_tripdata_2024-01.parquet").read_bytes()
-    assert raw.digest == hashlib.sha256(published).hexdigest()
-    assert raw.last_modified is not None
-    assert [path.name for path in (tmp_path / "storage").rglob("*") if path.is_file()] == [
-        "green_tripdata_2024-01.parquet"
-    ]
-
-
-@pytest.mark.parametrize("status", [403, 404])
-def test_unpublished_month_is_final(website: Website, tmp_path: Path, status: int) -> None:
-    """403 and 404 mean that the month is not published: trying again is of no use."""
-    website.status = status
-    with pytest.raises(SourceError, match=rf"not published \(HTTP {status}\)") as caught:
-        fetch(website.url, tmp_path)
-    assert not isinstance(caught.value, TransientSourceError)
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_server_errors_may_pass(website: Website, status: int) -> None:
-    """429 and 5xx may pass: they are told apart, so that a task tries again."""
-    website.status = status
-    with pytest.raises(TransientSourceError, match=f"HTTP {status}"):
-        check_months(website.url, GREEN, [JANUARY], timeout_seconds=2)
-
-
-def test_slow_server(website: Website) -> None:
-    """A server that does not answer in time may answer later."""
-    website.stall_seconds = 30
-    with pytest.raises(TransientSourceError, match=r"did not answer.*timed out"):
-        check_months(website.url, GREEN, [JANUARY], timeout_seconds=0.2)
-
-
-def test_malformed_address() -> None:
-    """What is no address is the user's to change: trying again is of no use."""
-    with pytest.raises(InvalidInputError, match="is no address"):
-        check_months("http://", GREEN, [JANUARY], timeout_seconds=1)
-
-
-def test_no_server() -> None:
-    """An address where nobody answers is named."""
-    with pytest.raises(TransientSourceError, match=r"127\.0\.0\.1:9.*did not answer"):
-        check_months("http://127.0.0.1:9", GREEN, [JANUARY], timeout_seconds=1)
-
-
-def test_interrupted_download_leaves_nothing(website: Website, tmp_path: Path) -> None:
-    """A download that breaks off is an error that may pass, and leaves no file."""
-    website.cut_off = True
-    with pytest.raises(TransientSourceError, match="broke off"):
-        fetch(website.url, tmp_path)
-    stored = list((tmp_path / "months" / "green" / "https").rglob("*.parquet*"))
-    assert stored == []
-
-
-def test_interrupted_download_keeps_the_former_file(website: Website, tmp_path: Path) -> None:
-    """A later download that breaks off does not harm the file that was there."""
-    before = fetch(website.url, tmp_path)
-    website.cut_off = True
-    with pytest.raises(TransientSourceError):
-        fetch(website.url, tmp_path)
-    assert hashlib.sha256(Path(before.path).read_bytes()).hexdigest() == before.digest
+def test_changed_file_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    """The digest of a folder's file is remembered until the file changes."""
+    first = fetch(str(folder), tmp_path)
+    assert fetch(str(folder), tmp_path) == first
+    write_month(
+        folder / "green_tripdata_2024-01.parquet", GREEN, JANUARY, SampleOptions(trips=301, seed=2)
+    )
+    second = fetch(str(folder), tmp_path)
+    assert second.digest == hashlib.sha256(Path(second.path).read_bytes()).hexdigest()
+    assert second.digest != first.digest
 
 
 def test_tasks_may_fetch_at_once(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
-"""Where months come from: TLC's site, any https:// address, a folder, or our sample generator."""
+"""Where months come from: TLC's site, any https:// address, S3, a folder, or our generator."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,8 +15,10 @@ from urllib.parse import unquote
 
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError, SourceError
-from trip_duration.trips.download import check_published, download
+from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
+from trip_duration.objects.files import whole_file
+from trip_duration.trips.download import download, published
+from trip_duration.trips.kept import KeptFile, Version, find_kept, keep, remembered_digest
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, is_sample, write_month
 from trip_duration.trips.services import Service
@@ -21,10 +26,12 @@ from trip_duration.trips.services import Service
 #: Where TLC publishes its months (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page).
 TLC_ADDRESS = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 
-DataSource = Literal["sample", "tlc", "https", "folder"]
+DataSource = Literal["sample", "tlc", "https", "s3", "folder"]
 
-_CHUNK = 1024 * 1024
-_SOURCES = "Give sample, tlc, a folder, or an https:// address."
+_SOURCES = "Give sample, tlc, a folder, an s3:// or an https:// address."
+_LOCAL_PROTOCOLS = ("", "file", "local")
+#: Months that are looked up side by side.
+_LOOK_UPS = 8
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def check_months(
     InvalidInputError
         If *source* is no source, or a malformed address.
     SourceError
-        If a month is missing.
+        If months are missing; all of them are named.
     TransientSourceError
         If the server does not answer as it should.
     """
@@ -86,7 +93,7 @@ def fetch_month(
     sample: SampleOptions,
     timeout_seconds: float,
 ) -> RawMonth:
-    """Fetch one month.
+    """Fetch one month, unless it was fetched before and its source has not changed since.
 
     A folder's file is used where it lies; a download or a generated month is kept under
     *storage_root*, and appears there whole or not at all.
@@ -115,6 +122,8 @@ def _open(source: str, timeout_seconds: float, sample: SampleOptions | None = No
         return _Web(TLC_ADDRESS, "tlc", timeout_seconds)
     if source.startswith(("https://", "http://")):
         return _Web(source.rstrip("/"), "https", timeout_seconds)
+    if source.startswith("s3://"):
+        return _Bucket(source.rstrip("/"))
     if source.startswith("file://"):
         return _Folder(Path(unquote(source.removeprefix("file://"))))
     if "://" in source or not source.strip():
@@ -136,10 +145,12 @@ class _Sample(_Source):
 
     def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
         path = kept / "sample" / self.options.label / file_name(service, month)
-        if not path.exists():
-            write_month(path, service, month, self.options)
         url = f"sample:{service.name}/{month}?{self.options.label}"
-        return _describe(path, service, month, "sample", url)
+        known = find_kept(path, url)
+        if known is None:
+            write_month(path, service, month, self.options)
+            known = keep(path, url, Version(None, None, None))
+        return _raw_month(path, service, month, "sample", known)
 
 
 class _Folder(_Source):
@@ -153,7 +164,8 @@ class _Folder(_Source):
                 "does not exist",
                 "Give an existing folder of Parquet files, or one of: sample, tlc, https://…",
             )
-        missing = [name for month in months if not self._path(name := file_name(service, month))]
+        names = [file_name(service, month) for month in months]
+        missing = [name for name in names if not (self.folder / name).is_file()]
         if missing:
             there = sorted(path.name for path in self.folder.glob("*_tripdata_*.parquet"))
             raise SourceError(
@@ -162,14 +174,18 @@ class _Folder(_Source):
                 f"It holds: {', '.join(there) or 'no month at all'}.",
             )
 
-    def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:  # noqa: ARG002 - used in place
+    def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
         self.check(service, [month])
-        path = self.folder / file_name(service, month)
-        kind: DataSource = "sample" if is_sample(path) else "folder"
-        return _describe(UPath(path.resolve()), service, month, kind, path.resolve().as_uri())
-
-    def _path(self, name: str) -> bool:
-        return (self.folder / name).is_file()
+        path = UPath((self.folder / file_name(service, month)).resolve())
+        return RawMonth(
+            service.name,
+            str(month),
+            str(path),
+            remembered_digest(path, kept.parent / "digests"),
+            path.stat().st_size,
+            "sample" if is_sample(path) else "folder",
+            Path(path.path).as_uri(),
+        )
 
 
 class _Web(_Source):
@@ -179,43 +195,132 @@ class _Web(_Source):
         self.timeout_seconds = timeout_seconds
 
     def check(self, service: Service, months: Sequence[Month]) -> None:
-        for month in months:
-            url = f"{self.address}/{file_name(service, month)}"
-            check_published(url, self.timeout_seconds)
+        with ThreadPoolExecutor(_LOOK_UPS) as pool:
+            errors = list(pool.map(lambda one: self._error(service, one), months))
+        _raise_together(self.address, [error for error in errors if error is not None])
 
     def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
-        name = file_name(service, month)
-        url = f"{self.address}/{name}"
-        folder = kept / self.kind / hashlib.sha256(self.address.encode()).hexdigest()[:12]
-        path = folder / name
-        headers = download(url, path, self.timeout_seconds)
-        kind: DataSource = "sample" if is_sample(path) else self.kind
-        etag, modified = headers.get("ETag"), headers.get("Last-Modified")
-        return _describe(path, service, month, kind, url, etag, modified)
+        url = f"{self.address}/{file_name(service, month)}"
+        path = _kept_path(kept, self.kind, self.address) / file_name(service, month)
+        known = find_kept(path, url)
+        try:
+            version = Version.of_headers(published(url, self.timeout_seconds))
+            if known is None or not known.version.is_same(version):
+                known = self._download(url, path)
+        except TransientSourceError as error:
+            raise _with_kept_copy(error, path, known) from error
+        return _raw_month(path, service, month, self.kind, known)
+
+    def _error(self, service: Service, month: Month) -> SourceError | None:
+        try:
+            published(f"{self.address}/{file_name(service, month)}", self.timeout_seconds)
+        except SourceError as error:
+            return error
+        return None
+
+    def _download(self, url: str, path: UPath) -> KeptFile:
+        if path.protocol in _LOCAL_PROTOCOLS:
+            headers = download(url, Path(path.path), self.timeout_seconds)
+            return keep(path, url, Version.of_headers(headers))
+        # What is elsewhere is put there whole.
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / path.name
+            headers = download(url, local, self.timeout_seconds)
+            _copy(UPath(local), path)
+        return keep(path, url, Version.of_headers(headers))
 
 
-def _describe(
-    path: UPath,
-    service: Service,
-    month: Month,
-    kind: DataSource,
-    url: str,
-    etag: str | None = None,
-    last_modified: str | None = None,
+class _Bucket(_Source):
+    def __init__(self, address: str) -> None:
+        try:
+            self.folder = UPath(address)
+        except ImportError as error:
+            raise InvalidInputError(
+                f"Source {address!r}",
+                "needs the extra s3",
+                "Install it: pip install 'trip-duration[s3]'.",
+            ) from error
+        self.address = address
+
+    def check(self, service: Service, months: Sequence[Month]) -> None:
+        names = [file_name(service, month) for month in months]
+        with ThreadPoolExecutor(_LOOK_UPS) as pool:
+            found = list(pool.map(lambda name: (self.folder / name).exists(), names))
+        missing = [name for name, there in zip(names, found, strict=True) if not there]
+        if missing:
+            raise SourceError(
+                f"Source {self.address}",
+                f"lacks {', '.join(missing)}",
+                "Check the address, the service and the months.",
+            )
+
+    def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
+        self.check(service, [month])
+        file = self.folder / file_name(service, month)
+        url = str(file)
+        path = _kept_path(kept, "s3", self.address) / file.name
+        info = file.fs.info(file.path, refresh=True)
+        version = Version(info.get("ETag"), str(info.get("LastModified")), info["size"])
+        known = find_kept(path, url)
+        if known is None or not known.version.is_same(version):
+            _copy(file, path)
+            known = keep(path, url, version)
+        return _raw_month(path, service, month, "s3", known)
+
+
+def _kept_path(kept: UPath, kind: DataSource, address: str) -> UPath:
+    return kept / kind / hashlib.sha256(address.encode()).hexdigest()[:12]
+
+
+def _copy(source: UPath, target: UPath) -> None:
+    """Copy a file, which appears whole or not at all."""
+    if target.protocol in _LOCAL_PROTOCOLS:
+        with whole_file(target) as partial, source.open("rb") as read, partial.open("wb") as write:
+            shutil.copyfileobj(read, write)
+        return
+    with source.open("rb") as read, target.open("wb") as write:
+        shutil.copyfileobj(read, write)
+
+
+def _raise_together(address: str, errors: Sequence[SourceError]) -> None:
+    """Raise one error that names everything that is missing."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        transient = [error for error in errors if isinstance(error, TransientSourceError)]
+        kind = TransientSourceError if len(transient) == len(errors) else SourceError
+        raise kind(
+            f"Source {address}",
+            "lacks several months: " + "; ".join(f"{error.given} {error.rule}" for error in errors),
+            errors[0].remedy,
+        )
+
+
+def _with_kept_copy(
+    error: TransientSourceError, path: UPath, known: KeptFile | None
+) -> TransientSourceError:
+    """The same error, which also tells of a copy that is kept; it is never used silently."""
+    if known is None:
+        return error
+    return TransientSourceError(
+        error.given,
+        error.rule,
+        f"{error.remedy} A copy of {known.fetched} is kept: give {path.parent} as the source to "
+        "use it as it is.",
+    )
+
+
+def _raw_month(
+    path: UPath, service: Service, month: Month, kind: DataSource, known: KeptFile
 ) -> RawMonth:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    size = path.stat().st_size
     return RawMonth(
         service.name,
         str(month),
         str(path),
-        digest.hexdigest(),
-        size,
-        kind,
-        url,
-        etag,
-        last_modified,
+        known.digest,
+        known.size,
+        "sample" if kind == "sample" or is_sample(path) else kind,
+        known.url,
+        known.version.etag,
+        known.version.last_modified,
     )

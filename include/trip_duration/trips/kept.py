@@ -1,0 +1,123 @@
+"""Months that were fetched, and what their source said of them, so that they are fetched once."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from upath import UPath
+
+from trip_duration.objects.store import write_bytes
+
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a source says of a file, which tells one version of it from another.
+
+    Parameters
+    ----------
+    etag, last_modified
+        As the source gives them; None where it does not.
+    size
+        Bytes; None where the source does not say.
+    """
+
+    etag: str | None
+    last_modified: str | None
+    size: int | None
+
+    @classmethod
+    def of_headers(cls, headers: Mapping[str, str]) -> Self:
+        """What a web server says of a file."""
+        size = headers.get("Content-Length")
+        return cls(headers.get("ETag"), headers.get("Last-Modified"), int(size) if size else None)
+
+    def is_same(self, other: Version) -> bool:
+        """Whether both surely are of the same content; if in doubt, they are not."""
+        if self.etag and other.etag:
+            return self.etag == other.etag
+        known = self.last_modified is not None and self.size is not None
+        return known and (self.last_modified, self.size) == (other.last_modified, other.size)
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A fetched file.
+
+    Parameters
+    ----------
+    url
+        Where it comes from.
+    version
+        What the source said of it.
+    digest
+        sha256, hex.
+    size
+        Bytes.
+    fetched
+        When, as ISO 8601 text.
+    """
+
+    url: str
+    version: Version
+    digest: str
+    size: int
+    fetched: str
+
+
+def find_kept(path: UPath, url: str) -> KeptFile | None:
+    """The kept file at *path*, if it comes from *url* and is still what was fetched."""
+    entry = _entry(path)
+    if not entry.exists() or not path.exists():
+        return None
+    fields: dict[str, Any] = json.loads(entry.read_bytes())
+    kept = KeptFile(**{**fields, "version": Version(**fields["version"])})
+    return kept if kept.url == url and kept.size == path.stat().st_size else None
+
+
+def keep(path: UPath, url: str, version: Version) -> KeptFile:
+    """Note where a fetched file comes from."""
+    now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
+    kept = KeptFile(url, version, digest_of(path), path.stat().st_size, now)
+    write_bytes(_entry(path), json.dumps(dataclasses.asdict(kept), indent=1).encode())
+    return kept
+
+
+def digest_of(path: UPath) -> str:
+    """The sha256 of a file, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def remembered_digest(path: UPath, memory: UPath) -> str:
+    """The sha256 of a file of the user's, which is read again only when it has changed.
+
+    Parameters
+    ----------
+    memory
+        A folder of ours, where digests are noted by the file's path, size and time.
+    """
+    stat = path.stat()
+    seen = [str(path), stat.st_size, getattr(stat, "st_mtime_ns", stat.st_mtime)]
+    entry = memory / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.json"
+    if entry.exists():
+        noted = json.loads(entry.read_bytes())
+        if noted["seen"] == seen:
+            return str(noted["digest"])
+    digest = digest_of(path)
+    write_bytes(entry, json.dumps({"seen": seen, "digest": digest}).encode())
+    return digest
+
+
+def _entry(path: UPath) -> UPath:
+    return path.parent / f"{path.name}.source.json"

@@ -1,0 +1,266 @@
+"""Months from the web and from S3: tried again, continued, fetched once, never half."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
+from tests.trips.conftest import GREEN, JANUARY, Website, fetch
+
+from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
+from trip_duration.trips.download import ATTEMPTS
+from trip_duration.trips.months import Month
+from trip_duration.trips.sample import SampleOptions, write_month
+from trip_duration.trips.source import check_months
+
+NAME = "green_tripdata_2024-01.parquet"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """A storage root of its own."""
+    return tmp_path / "storage"
+
+
+def published(folder: Path) -> bytes:
+    """The month as the website has it."""
+    return (folder / NAME).read_bytes()
+
+
+def kept(storage: Path) -> list[str]:
+    """Names of all files that were kept."""
+    return sorted(path.name for path in storage.rglob("*") if path.is_file())
+
+
+def test_download(website: Website, folder: Path, storage: Path) -> None:
+    """A download equals the published file; beside it stands only where it comes from."""
+    raw = fetch(website.url, storage)
+    assert raw.digest == hashlib.sha256(published(folder)).hexdigest()
+    assert raw.last_modified is not None
+    assert kept(storage) == [NAME, f"{NAME}.source.json"]
+
+
+def test_unchanged_month_is_fetched_once(website: Website, storage: Path) -> None:
+    """As long as its source has the same file, a month is not downloaded again."""
+    for etag in (None, '"first"', '"first"'):
+        website.etag = etag
+        first = fetch(website.url, storage)
+        assert fetch(website.url, storage) == first
+    assert website.downloads == 1
+
+
+def test_changed_month_is_fetched_again(website: Website, folder: Path, storage: Path) -> None:
+    """Another ETag is another file, which takes the place of the former."""
+    website.etag = '"first"'
+    first = fetch(website.url, storage)
+    write_month(folder / NAME, GREEN, JANUARY, SampleOptions(trips=400, seed=9))
+    website.etag = '"second"'
+    second = fetch(website.url, storage)
+    assert (first.etag, second.etag) == ('"first"', '"second"')
+    assert Path(second.path).read_bytes() == published(folder)
+    assert second.digest != first.digest
+    assert website.downloads == 2
+
+
+def test_spoilt_copy_is_fetched_again(website: Website, folder: Path, storage: Path) -> None:
+    """A kept file of another size than was fetched is not used."""
+    raw = fetch(website.url, storage)
+    Path(raw.path).write_bytes(b"spoilt")
+    assert fetch(website.url, storage) == raw
+    assert Path(raw.path).read_bytes() == published(folder)
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_refusal_is_final(website: Website, storage: Path, status: int) -> None:
+    """What the server does not have is asked for once: trying again is of no use."""
+    website.status = status
+    with pytest.raises(SourceError, match=rf"HTTP {status}") as caught:
+        fetch(website.url, storage)
+    assert not isinstance(caught.value, TransientSourceError)
+    assert len(website.requests) == 1
+    assert kept(storage) == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_failures_may_pass(website: Website, storage: Path, status: int) -> None:
+    """A server that fails twice is asked again; what it has then is taken."""
+    website.status, website.failures = status, 2
+    fetch(website.url, storage)
+    assert website.requests == ["HEAD", "HEAD", "HEAD", "GET"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_lasting_failures_are_told_apart(website: Website, status: int) -> None:
+    """After some attempts it is an error that may pass, so that a task tries again later."""
+    website.status = status
+    with pytest.raises(TransientSourceError, match=f"HTTP {status}"):
+        check_months(website.url, GREEN, [JANUARY], timeout_seconds=2)
+    assert len(website.requests) == ATTEMPTS
+
+
+def test_waits_as_long_as_it_is_told(website: Website, storage: Path) -> None:
+    """`Retry-After` is heeded."""
+    website.status, website.failures, website.retry_after = 429, 1, "1"
+    started = time.monotonic()
+    fetch(website.url, storage)
+    assert time.monotonic() - started >= 1.0
+
+
+def test_slow_server(website: Website) -> None:
+    """A server that does not answer in time may answer later."""
+    website.stall_seconds = 30
+    with pytest.raises(TransientSourceError, match=r"did not answer.*timed out"):
+        check_months(website.url, GREEN, [JANUARY], timeout_seconds=0.1)
+
+
+def test_malformed_address() -> None:
+    """What is no address is the user's to change: trying again is of no use."""
+    with pytest.raises(InvalidInputError, match="is no address"):
+        check_months("http://", GREEN, [JANUARY], timeout_seconds=1)
+
+
+def test_no_server() -> None:
+    """An address where nobody answers is named."""
+    with pytest.raises(TransientSourceError, match=r"127\.0\.0\.1:9.*did not answer"):
+        check_months("http://127.0.0.1:9", GREEN, [JANUARY], timeout_seconds=1)
+
+
+def test_all_missing_months_are_named(website: Website) -> None:
+    """Whoever asks for several months that are missing hears of all of them at once."""
+    months = [JANUARY, Month(2024, 2), Month(2024, 3)]
+    with pytest.raises(SourceError, match=r"2024-02.* is not published.*2024-03") as caught:
+        check_months(website.url, GREEN, months, timeout_seconds=2)
+    assert "2024-01" not in str(caught.value)
+
+
+def test_broken_download_is_continued(website: Website, folder: Path, storage: Path) -> None:
+    """A download that breaks off goes on where it stopped: no byte is sent twice."""
+    website.cut_off = 2
+    raw = fetch(website.url, storage)
+    assert Path(raw.path).read_bytes() == published(folder)
+    assert website.bytes_sent == raw.size
+    assert website.downloads == 3
+
+
+def test_later_call_continues(website: Website, folder: Path, storage: Path) -> None:
+    """What has arrived is used by the next call, and nothing is left behind in the end."""
+    website.cut_off = ATTEMPTS
+    with pytest.raises(TransientSourceError, match="broke off"):
+        fetch(website.url, storage)
+    assert NAME not in kept(storage)
+    raw = fetch(website.url, storage)
+    assert Path(raw.path).read_bytes() == published(folder)
+    assert website.bytes_sent == raw.size
+    assert kept(storage) == [NAME, f"{NAME}.source.json"]
+
+
+def test_halves_of_two_versions_are_never_joined(
+    website: Website, folder: Path, storage: Path
+) -> None:
+    """If the file changes between the halves, it is fetched from its beginning."""
+    website.etag, website.cut_off = '"first"', ATTEMPTS
+    with pytest.raises(TransientSourceError):
+        fetch(website.url, storage)
+    write_month(folder / NAME, GREEN, JANUARY, SampleOptions(trips=500, seed=5))
+    website.etag = '"second"'
+    raw = fetch(website.url, storage)
+    assert Path(raw.path).read_bytes() == published(folder)
+    assert raw.etag == '"second"'
+
+
+def test_server_that_cannot_continue(website: Website, folder: Path, storage: Path) -> None:
+    """A server that knows no ranges sends the whole file again."""
+    website.ranges, website.cut_off = False, 1
+    raw = fetch(website.url, storage)
+    assert Path(raw.path).read_bytes() == published(folder)
+
+
+def test_former_file_survives_a_broken_download(
+    website: Website, folder: Path, storage: Path
+) -> None:
+    """A download that breaks off does not harm the copy; the error tells how to use it."""
+    website.etag = '"first"'
+    before = fetch(website.url, storage)
+    website.etag, website.cut_off = '"second"', ATTEMPTS
+    with pytest.raises(TransientSourceError, match=r"broke off.*A copy of 20.* is kept: give") as c:
+        fetch(website.url, storage)
+    assert str(Path(before.path).parent) in str(c.value)
+    assert Path(before.path).read_bytes() == published(folder)
+
+
+def _fetch_in_process(url: str, storage: Path) -> None:
+    fetch(url, storage)
+
+
+def test_killed_download_is_continued(website: Website, folder: Path, storage: Path) -> None:
+    """A download whose process is killed is continued by the next one, which leaves nothing."""
+    website.chunk_pause_seconds = 0.2
+    process = multiprocessing.get_context("fork").Process(
+        target=_fetch_in_process, args=(website.url, storage)
+    )
+    process.start()
+    while website.bytes_sent < 10_000:
+        time.sleep(0.005)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    website.chunk_pause_seconds = 0.0
+    raw = fetch(website.url, storage)
+    assert Path(raw.path).read_bytes() == published(folder)
+    assert kept(storage) == [NAME, f"{NAME}.source.json"]
+
+
+def test_several_at_once(website: Website, folder: Path, storage: Path) -> None:
+    """Several that fetch the same month at once do not spoil each other's file."""
+    with ThreadPoolExecutor(4) as pool:
+        fetched = list(pool.map(lambda _: fetch(website.url, storage), range(4)))
+    assert set(fetched) == {fetched[0]}
+    assert Path(fetched[0].path).read_bytes() == published(folder)
+    assert kept(storage) == [NAME, f"{NAME}.source.json"]
+
+
+@pytest.fixture
+def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket with the month."""
+    S3FileSystem.clear_instance_cache()
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="months")
+    client.put_object(Bucket="months", Key=f"tlc/{NAME}", Body=published(folder))
+    yield "s3://months/tlc"
+    server.stop()
+
+
+def test_bucket_is_a_source(bucket: str, folder: Path, storage: Path) -> None:
+    """A month from S3 is kept with its ETag, and fetched again only when that changes."""
+    first = fetch(bucket, storage)
+    assert Path(first.path).read_bytes() == published(folder)
+    assert first.etag
+    written = Path(first.path).stat().st_mtime_ns
+    assert fetch(bucket, storage) == first
+    assert Path(first.path).stat().st_mtime_ns == written
+    write_month(folder / NAME, GREEN, JANUARY, SampleOptions(trips=350, seed=3))
+    boto3.client("s3").put_object(Bucket="months", Key=f"tlc/{NAME}", Body=published(folder))
+    assert fetch(bucket, storage).digest == hashlib.sha256(published(folder)).hexdigest()
+
+
+def test_missing_in_the_bucket(bucket: str) -> None:
+    """Months that the bucket lacks are named."""
+    with pytest.raises(SourceError, match=r"lacks green_tripdata_2024-02\.parquet"):
+        check_months(bucket, GREEN, [JANUARY, Month(2024, 2)], timeout_seconds=1)

@@ -11,7 +11,16 @@ import pytest
 LIBRARY = Path(__file__).parents[1] / "include" / "trip_duration"
 
 #: Rooms in the order in which data flows through them; each may import those above it.
-FLOW = ("errors", "settings", "objects", "trips", "training_set", "models", "tracking")
+FLOW = (
+    "errors",
+    "settings",
+    "objects",
+    "trips",
+    "training_set",
+    "models",
+    "charts",
+    "tracking",
+)
 #: Rooms at the end of the flow, and which other end they may import.
 ENDS = {"orchestration": (), "cli": (), "local": ()}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -11,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
-from tests.servers import mlflow_server
 
 from trip_duration.models.search import Metrics, SearchRequest, Trial
 from trip_duration.models.training import train
@@ -25,13 +23,6 @@ pytestmark = pytest.mark.integration
 
 GOOD = Trial(0, {"alpha": 0.1}, Metrics(5.0, 25.0, 3.0, 0.6), 1_700_000_000.0, 1.5, 2, (6.0, 5.0))
 FAILED = Trial(1, {"alpha": -1.0}, None, 1_700_000_002.0, 0.1, error="ValueError: no")
-
-
-@pytest.fixture(scope="module")
-def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracker]:
-    """A tracker on a server of its own."""
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
-        yield Tracker(url, "tests")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Figures, drawn from prepared data and never from trips."""

@@ -1,0 +1,62 @@
+"""A month on a real MLflow server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tests.trips.conftest import GREEN, JANUARY, fetch
+
+from trip_duration.charts.months import FIGURES
+from trip_duration.tracking.months import log_month
+from trip_duration.tracking.runs import Tracker
+from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract import Limits
+from trip_duration.trips.profile import MonthProfile, profile_month
+from trip_duration.trips.sample import Dirt, SampleOptions, write_month
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
+    """A checked month with strays."""
+    folder = tmp_path_factory.mktemp("month")
+    options = SampleOptions(trips=1_000, dirt=Dirt(stray_share=0.02))
+    write_month(folder / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
+    return CheckedMonthStore(str(folder)).check(fetch(str(folder), folder), GREEN, Limits())
+
+
+@pytest.fixture(scope="module")
+def profile(month: CheckedMonth) -> MonthProfile:
+    """Its profile."""
+    return profile_month(month)
+
+
+def test_month_is_logged_with_everything(
+    tracker: Tracker, month: CheckedMonth, profile: MonthProfile, tmp_path: Path
+) -> None:
+    """Report, quarantine, profile, tables and figures are there, and the way back to the file."""
+    run_id = log_month(tracker, month, profile)
+    run = tracker.client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["partition"] == "green|2024-01"
+    assert run.data.tags["data_source"] == "sample"
+    assert run.data.metrics["rows_quarantined"] == month.report.quarantined > 5
+    assert run.data.metrics["broken_stray_pickup"] == month.report.quarantined
+    assert run.inputs is not None
+    assert run.inputs.dataset_inputs[0].dataset.digest == month.raw.digest[:36]
+    folder = Path(tracker.client.download_artifacts(run_id, "", str(tmp_path)))
+    assert {path.stem for path in (folder / "figures").iterdir()} == set(FIGURES)
+    assert json.loads((folder / "profile.json").read_text())["trips"] == profile.trips
+    assert len(pd.read_parquet(folder / "quarantine.parquet")) == month.report.quarantined
+    assert "stray_pickup" in (folder / "report.txt").read_text()
+    days = pd.read_csv(folder / "tables" / "trips_per_day.csv")
+    assert days.trips.sum() == profile.trips
+
+
+def test_month_is_logged_once(tracker: Tracker, month: CheckedMonth, profile: MonthProfile) -> None:
+    """The same content again is the same run."""
+    assert log_month(tracker, month, profile) == log_month(tracker, month, profile)

@@ -35,3 +35,5 @@ with DAG(
     params=maintenance_form(),
 ):
     step(maintenance.remove_old_products)()
+    step(maintenance.remove_orphaned_results)()
+    step(maintenance.remove_leftovers)()

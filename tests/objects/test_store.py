@@ -6,6 +6,9 @@ import datetime as dt
 import hashlib
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -316,3 +319,41 @@ def test_estimator_alone(folder: UPath) -> None:
     reference, back = there_and_back(estimator, folder)
     assert back.coef_ == pytest.approx(estimator.coef_)
     assert (reference.kind, reference.shape) == ("estimator", "Lasso")
+
+
+_STORE_AGAIN = """
+import sys
+from upath import UPath
+from trip_duration.objects import ObjectReference, read_object, write_object
+reference = ObjectReference.from_json(__import__("json").loads(sys.argv[1]))
+print(write_object(read_object(reference), UPath(sys.argv[2]), "value").digest)
+"""
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_estimators_have_one_form(
+    name: str, sample_training_set: TrainingSet, folder: UPath, tmp_path: Path
+) -> None:
+    """The same model is the same bytes: again, after reading, and in another process."""
+    request = SearchRequest(max_evaluations=1, threads=1)
+    tuned = tune(name, sample_training_set, request)
+    model = train(tuned, sample_training_set, request).model
+    first, loaded = there_and_back(model, folder)
+    assert write_object(model, folder, "value") == first
+    assert write_object(loaded, folder, "value") == first
+    done = subprocess.run(
+        [sys.executable, "-c", _STORE_AGAIN, json.dumps(first.to_json()), str(tmp_path)],
+        env={**os.environ, "PYTHONHASHSEED": "5"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == first.digest
+
+
+def test_shared_parts_stay_shared(folder: UPath) -> None:
+    """Two names for one array are one array afterwards too."""
+    shared = np.arange(5.0)
+    transformer = FunctionTransformer(kw_args={"first": shared, "second": shared})
+    _, loaded = there_and_back(transformer, folder)
+    assert loaded.kw_args["first"] is loaded.kw_args["second"]

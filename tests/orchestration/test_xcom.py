@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from trip_duration.errors import StoredObjectError
-from trip_duration.orchestration.xcom import TripDurationXComBackend
+from trip_duration.orchestration.xcom import TripDurationXComBackend, escaped, unescaped
 from trip_duration.settings import get_settings
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.months import Month
@@ -86,7 +87,8 @@ def test_frame_there_and_back(root: UPath) -> None:
     kept = store(FRAME)
     pd.testing.assert_frame_equal(load(kept), FRAME)
     assert kept["uri"].startswith(str(root))
-    assert "/sklearn_training/manual__2026-11-20T23_25_50.086798_00_00/model.tune/3/" in kept["uri"]
+    run = "manual__2026-11-20T23=3A25=3A50.086798=2B00=3A00"
+    assert f"/sklearn_training/{run}/model.tune/3/" in kept["uri"]
     assert kept["uri"].endswith(".parquet")
 
 
@@ -254,3 +256,34 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_a_retry_leaves_one_object(root: UPath) -> None:
+    """What a former try has stored under the same key is removed; other keys are left alone."""
+    others = ("return", "return_value-extra", "another")
+    for key in others:
+        TripDurationXComBackend.serialize_value(FRAME, **{**COORDINATES, "key": key})  # type: ignore[arg-type]  # as in store
+    for minutes in (1.0, 2.0, 3.0):
+        kept = store(FRAME.assign(minutes=minutes))
+    found = sorted(path.name.rpartition("-")[0] for path in root.rglob("*.parquet"))
+    assert found == sorted(["return_value", *others])
+    assert load(kept).minutes.tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    "name", ["manual__2026-11-20T23:25:50+00:00", "a=b", "..", "ü|x y", "=x12", "plain-name_1.2"]
+)
+def test_names_are_read_back(name: str) -> None:
+    """A folder's name leads back to what it was made from, and is safe for every storage."""
+    safe = escaped(name)
+    assert unescaped(safe) == name
+    assert re.fullmatch(r"[A-Za-z0-9._=-]+", safe)
+    assert safe.strip(".")
+
+
+def test_names_stay_apart() -> None:
+    """Names that differ in odd characters, or only far behind, are not confused."""
+    names = ["a:b", "a+b", "a_b", "a=3Ab", "n" * 300, "n" * 301]
+    assert len({escaped(name) for name in names}) == len(names)
+    assert unescaped(escaped("n" * 300)) is None
+    assert len(escaped(":" * 300)) < 160

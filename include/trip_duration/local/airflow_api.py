@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.local.preflight import LocalStackError
@@ -59,7 +61,7 @@ class AirflowApi:
     def __init__(self, url: str, username: str, password: str) -> None:
         self.url = url
         self._login = {"username": username, "password": password}
-        self._session = requests.Session()
+        self._session = _session()
         self._sign_in()
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
@@ -161,6 +163,24 @@ class AirflowApi:
         answer = requests.post(f"{self.url}/auth/token", json=self._login, timeout=_REQUEST_SECONDS)
         answer.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def _session() -> requests.Session:
+    """A session that repeats what may be repeated.
+
+    On SQLite a request of Airflow's api-server now and then finds the database locked by another
+    one, and answers with 500.
+    """
+    retry = Retry(
+        total=3,
+        backoff_factor=0.5,
+        status_forcelist=(500, 503),
+        allowed_methods=("GET", "PATCH"),
+        raise_on_status=False,
+    )
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(max_retries=retry))
+    return session
 
 
 def _detail(answer: requests.Response) -> str:

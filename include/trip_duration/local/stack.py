@@ -153,11 +153,6 @@ class LocalStack:
             "AIRFLOW__CORE__XCOM_BACKEND": (
                 "trip_duration.orchestration.xcom.TripDurationXComBackend"
             ),
-            # Airflow's processes write to one SQLite file; five seconds are not always enough to
-            # wait for each other.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
-                f"sqlite:///{self.state / 'airflow' / 'airflow.db'}?timeout=60"
-            ),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(mail_sink),

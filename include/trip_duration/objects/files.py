@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from upath import UPath
+
+LOCAL_PROTOCOLS = ("", "file", "local")
+
+_SUFFIX = ".partial"
 
 
 @contextlib.contextmanager
@@ -14,11 +21,55 @@ def whole_file(target: UPath) -> Iterator[UPath]:
     """A place beside *target* to write to; moves to *target* when the block ends without an error.
 
     Each writer has a place of its own, so that two that make the same file at once do not meet.
+    What a writer of the same file has left that was killed is removed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".{target.name}.{uuid.uuid4().hex}.partial"
-    try:
-        yield partial
-        partial.rename(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    partial = target.parent / f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}"
+    with _locked(partial):
+        try:
+            yield partial
+            partial.rename(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    if target.protocol in LOCAL_PROTOCOLS:
+        beginning = f".{target.name}."
+        _remove_abandoned(
+            path
+            for path in Path(target.path).parent.iterdir()
+            if path.name.startswith(beginning) and path.name.endswith(_SUFFIX)
+        )
+
+
+def remove_leftovers(folder: UPath) -> list[str]:
+    """Remove what killed writers have left under a folder; return the paths.
+
+    Whoever is writing at the moment is not disturbed. Stores other than the file system have no
+    leftovers: what is put there appears whole.
+    """
+    if folder.protocol not in LOCAL_PROTOCOLS or not folder.exists():
+        return []
+    return _remove_abandoned(Path(folder.path).rglob(f".*{_SUFFIX}"))
+
+
+@contextlib.contextmanager
+def _locked(partial: UPath) -> Iterator[None]:
+    """Hold a lock on a local file while it is written; it ends with the process."""
+    if partial.protocol not in LOCAL_PROTOCOLS:
+        yield
+        return
+    with Path(partial.path).open("xb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_abandoned(paths: Iterable[Path]) -> list[str]:
+    """Remove the files that nobody holds a lock on."""
+    removed = []
+    for path in paths:
+        # It may be moved or removed by its writer at any moment.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                path.unlink()
+                removed.append(str(path))
+    return removed

@@ -13,14 +13,13 @@ from upath import UPath
 
 from trip_duration.errors import StoredObjectError
 from trip_duration.objects.codecs import CODECS, codec_of
-from trip_duration.objects.files import whole_file
+from trip_duration.objects.files import LOCAL_PROTOCOLS, whole_file
 from trip_duration.objects.reference import ObjectReference
 from trip_duration.objects.tree import flatten, is_own_dataclass, rebuild
 
 _MANIFEST = "manifest.json"
 _JSON_SUFFIX = ".json"
 _TREE_SUFFIX = ".zip"
-_LOCAL_PROTOCOLS = ("", "file", "local")
 
 
 def write_object(value: object, folder: UPath, name: str) -> ObjectReference:
@@ -70,7 +69,7 @@ def write_bytes(path: UPath, data: bytes) -> None:
 
     On object stores a single put does that; elsewhere the file is written beside its place first.
     """
-    if path.protocol not in _LOCAL_PROTOCOLS:
+    if path.protocol not in LOCAL_PROTOCOLS:
         path.write_bytes(data)
         return
     with whole_file(path) as partial:
@@ -124,7 +123,7 @@ def _pack(files: dict[str, bytes]) -> bytes:
 
 
 def _uri(path: UPath) -> str:
-    if path.protocol not in _LOCAL_PROTOCOLS:
+    if path.protocol not in LOCAL_PROTOCOLS:
         return str(path)
     # Not as_uri(): what is read later takes the path as it is, not percent-encoded.
     return f"file://{Path(path.path).absolute()}"

@@ -6,8 +6,16 @@ this policy is refused when it is written and when it is read.
 
 from __future__ import annotations
 
+import io
+import itertools
+import json
 import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
+
+import numpy as np
 
 from trip_duration.errors import StoredObjectError
 
@@ -17,6 +25,9 @@ with warnings.catch_warnings():
     import skops.io
 
 _OWN = "trip_duration."
+
+_SCHEMA = "schema.json"
+_ID = "__id__"
 
 #: Classes that skops does not trust by itself and that our estimators are made of.
 _TRUSTED = frozenset(
@@ -47,14 +58,14 @@ def trusted_types(stored: bytes) -> list[str]:
 
 
 def dump_estimator(estimator: Any) -> bytes:  # noqa: ANN401 - any scikit-learn estimator
-    """An estimator as a skops file.
+    """An estimator as a skops file; the same estimator gives the same bytes in every process.
 
     Raises
     ------
     StoredObjectError
         If it holds a class outside the policy.
     """
-    stored: bytes = skops.io.dumps(estimator)
+    stored = _canonical(skops.io.dumps(estimator))
     trusted_types(stored)
     return stored
 
@@ -68,3 +79,64 @@ def load_estimator(stored: bytes) -> Any:  # noqa: ANN401 - any scikit-learn est
         If it holds a class outside the policy.
     """
     return skops.io.loads(stored, trusted=trusted_types(stored))
+
+
+def _canonical(stored: bytes) -> bytes:
+    """The same skops file without addresses in memory and times, which differ in every process."""
+    with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema, names = json.loads(members.pop(_SCHEMA)), dict[str, str]()
+    numbers, counter = dict[int, int](), itertools.count(1)
+    for node in _nodes(schema):
+        if _ID in node:
+            node[_ID] = _number(node, numbers, counter)
+        if node.get("file") in members:
+            old = node["file"]
+            node["file"] = names.setdefault(old, f"{len(names)}{PurePath(old).suffix}")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for old, new in names.items():
+            archive.writestr(zipfile.ZipInfo(new), _without_padding(members[old]))
+        archive.writestr(zipfile.ZipInfo(_SCHEMA), json.dumps(schema, indent=1))
+    return buffer.getvalue()
+
+
+def _without_padding(member: bytes) -> bytes:
+    """A stored array of records with zeros in the bytes between the fields, which are chance.
+
+    The nodes of scikit-learn's trees have such bytes.
+    """
+    if not member.startswith(np.lib.format.MAGIC_PREFIX):
+        return member
+    array = np.load(io.BytesIO(member), allow_pickle=False)
+    if array.dtype.names is None:
+        return member
+    clean = np.zeros(array.shape, dtype=array.dtype)
+    for name in array.dtype.names:
+        clean[name] = array[name]
+    buffer = io.BytesIO()
+    np.save(buffer, clean, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _nodes(node: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON
+    """Every JSON object of a schema, in the order of the file."""
+    if isinstance(node, dict):
+        yield node
+    for child in (
+        node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    ):
+        yield from _nodes(child)
+
+
+def _number(node: dict[str, Any], numbers: dict[int, int], counter: Iterator[int]) -> int:
+    """A number in place of an address: the same for the same object.
+
+    Plain texts and numbers get one each: which of them share an address is chance.
+    """
+    if node.get("__loader__") == "JsonNode":
+        return next(counter)
+    address = node[_ID]
+    if address not in numbers:
+        numbers[address] = next(counter)
+    return numbers[address]

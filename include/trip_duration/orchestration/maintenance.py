@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from trip_duration.orchestration.orphans import Coordinates
 
 logger = logging.getLogger(__name__)
 
@@ -28,3 +31,48 @@ def remove_old_products(params: Mapping[str, Any]) -> dict[str, Any]:
         "bytes": pruning.size,
         "removed": not params["only_look"],
     }
+
+
+def remove_orphaned_results(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove stored results of tasks whose runs were deleted; say how many."""
+    from trip_duration.orchestration.orphans import orphaned_objects, remove_empty_folders
+    from trip_duration.orchestration.xcom import results_root
+
+    root, removed, size = results_root(), 0, 0
+    grace = get_settings().orphan_grace_seconds
+    for path in list(orphaned_objects(root, _known_address, older_than_seconds=grace)):
+        logger.info("No run refers to %s", path)
+        removed, size = removed + 1, size + path.stat().st_size
+        if not params["only_look"]:
+            path.unlink(missing_ok=True)
+    if not params["only_look"]:
+        remove_empty_folders(root)
+    return {"objects": removed, "bytes": size, "removed": not params["only_look"]}
+
+
+def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove what killed writers have left; say what."""
+    from upath import UPath
+
+    from trip_duration.objects.files import remove_leftovers as remove
+
+    removed = [] if params["only_look"] else remove(UPath(get_settings().storage_root))
+    for path in removed:
+        logger.info("Left by a killed writer: %s", path)
+    return {"files": len(removed)}
+
+
+def _known_address(coordinates: Coordinates) -> str | None:
+    """The address that Airflow's database keeps, without reading the object."""
+    from airflow.sdk.bases.xcom import BaseXCom
+
+    from trip_duration.objects.reference import ObjectReference
+
+    kept: Any = BaseXCom.get_one(
+        key=coordinates.key,
+        dag_id=coordinates.dag_id,
+        run_id=coordinates.run_id,
+        task_id=coordinates.task_id,
+        map_index=coordinates.map_index,
+    )
+    return ObjectReference.from_json(kept).uri if ObjectReference.is_reference(kept) else None

@@ -16,6 +16,7 @@ import json
 import logging
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from airflow.providers.common.compat.sdk import conf
 from airflow.providers.common.io.xcom.backend import SECTION, XComObjectStorageBackend
@@ -27,11 +28,15 @@ from trip_duration.objects.reference import ObjectReference
 from trip_duration.objects.tree import needs_tree
 from trip_duration.settings import get_settings
 
-#: Characters that every storage takes in a name; run ids hold colons and plus signs.
-_UNSAFE = re.compile(r"[^A-Za-z0-9._=-]")
+#: Not every storage takes other characters in a name; run ids hold colons and plus signs.
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+#: An object's name: its key, the beginning of its digest, and the suffix of its kind.
+OBJECT_NAME = re.compile(r"(?P<key>.+)-[0-9a-f]{16}\.[a-z.]+")
 
 #: With digest, suffix and the partial file's name, what still fits into 255 characters.
-_LONGEST_KEY = 128
+_LONGEST_NAME = 128
+#: Marks a name that was cut; no hexadecimal number begins with it.
+_CUT = "x"
 
 #: What Airflow's scheduler reads straight from the database, past every backend.
 _READ_BY_AIRFLOW = ("skipmixin_key", "past_depends_met", "trigger_run_id", "_link_")
@@ -59,10 +64,12 @@ class TripDurationXComBackend(XComObjectStorageBackend):
             return BaseXCom.serialize_value(value)
         from trip_duration.objects.store import write_object
 
-        folder = _root()
+        folder = results_root()
         for part in (dag_id, run_id, task_id, str(-1 if map_index is None else map_index)):
-            folder = folder / _segment(part or "unknown")
-        return BaseXCom.serialize_value(write_object(value, folder, _key_name(key)).to_json())
+            folder = folder / escaped(part or "unknown")
+        reference = write_object(value, folder, escaped(key))
+        _remove_former(folder, key, reference)
+        return BaseXCom.serialize_value(reference.to_json())
 
     @staticmethod
     def deserialize_value(result: Any) -> Any:  # noqa: ANN401 - whatever a task returned
@@ -97,28 +104,48 @@ class TripDurationXComBackend(XComObjectStorageBackend):
             log.warning("A former result is not removed. %s", error)
 
 
-def _root() -> UPath:
+def results_root() -> UPath:
     """The configured path; a bare folder becomes the address that references name."""
     root = UPath(conf.get_mandatory_value(SECTION, "xcom_objectstorage_path"))
     return root if root.protocol else UPath(f"file://{root.absolute()}")
 
 
-def _segment(text: str) -> str:
-    """A folder's name that every storage takes; never one that leads upwards."""
-    safe = _UNSAFE.sub("_", text)
-    return safe.replace(".", "_") if safe in (".", "..") else safe
+def _remove_former(folder: UPath, key: str, reference: ObjectReference) -> None:
+    """Remove what former tries of the task have stored under the key and nothing refers to."""
+    for path in folder.iterdir():
+        parts = OBJECT_NAME.match(path.name)
+        if parts and parts["key"] == escaped(key) and path.name != UPath(reference.uri).name:
+            path.unlink(missing_ok=True)
 
 
-def _key_name(key: str) -> str:
-    safe = _UNSAFE.sub("_", key)
-    if len(safe) <= _LONGEST_KEY:
+def escaped(name: str) -> str:
+    """A name as every storage takes it, from which it can be read back; see `unescaped`.
+
+    Other characters than letters, digits and ``._-`` become ``=`` and their bytes in hexadecimal.
+    A name that is too long is cut and ends with a digest: it stays apart, but is not read back.
+    """
+    safe = _UNSAFE.sub(lambda found: _hexadecimal(found[0]), name)
+    if safe.strip(".") == "":
+        safe = "".join(map(_hexadecimal, name))
+    if len(safe) <= _LONGEST_NAME:
         return safe
-    return f"{safe[:_LONGEST_KEY]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    return f"{safe[:_LONGEST_NAME]}={_CUT}{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def unescaped(name: str) -> str | None:
+    """The name that was escaped; None if it was too long to be kept whole."""
+    if f"={_CUT}" in name:
+        return None
+    return unquote(name.replace("=", "%"))
+
+
+def _hexadecimal(character: str) -> str:
+    return "".join(f"={byte:02X}" for byte in character.encode())
 
 
 def _checked(value: dict[str, Any]) -> ObjectReference:
     """The reference, if it points below the configured path."""
-    reference, root = ObjectReference.from_json(value), _root()
+    reference, root = ObjectReference.from_json(value), results_root()
     path = UPath(reference.uri)
     if ".." in path.parts or path.protocol != root.protocol or not path.is_relative_to(root):
         raise StoredObjectError(

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
-from trip_duration.objects.files import whole_file
+from trip_duration.objects.files import LOCAL_PROTOCOLS, whole_file
 from trip_duration.trips.download import download, published
 from trip_duration.trips.kept import KeptFile, Version, find_kept, keep, remembered_digest
 from trip_duration.trips.months import Month
@@ -29,7 +29,6 @@ TLC_ADDRESS = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 DataSource = Literal["sample", "tlc", "https", "s3", "folder"]
 
 _SOURCES = "Give sample, tlc, a folder, an s3:// or an https:// address."
-_LOCAL_PROTOCOLS = ("", "file", "local")
 #: Months that are looked up side by side.
 _LOOK_UPS = 8
 
@@ -219,7 +218,7 @@ class _Web(_Source):
         return None
 
     def _download(self, url: str, path: UPath) -> KeptFile:
-        if path.protocol in _LOCAL_PROTOCOLS:
+        if path.protocol in LOCAL_PROTOCOLS:
             headers = download(url, Path(path.path), self.timeout_seconds)
             return keep(path, url, Version.of_headers(headers))
         # What is elsewhere is put there whole.
@@ -274,7 +273,7 @@ def _kept_path(kept: UPath, kind: DataSource, address: str) -> UPath:
 
 def _copy(source: UPath, target: UPath) -> None:
     """Copy a file, which appears whole or not at all."""
-    if target.protocol in _LOCAL_PROTOCOLS:
+    if target.protocol in LOCAL_PROTOCOLS:
         with whole_file(target) as partial, source.open("rb") as read, partial.open("wb") as write:
             shutil.copyfileobj(read, write)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ FINISHED = frozenset({"success", "failed"})
 _DONE_TASKS = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 #: The longest silence; waiting for a run answers with its state again and again.
 _REQUEST_SECONDS = 60.0
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,21 @@ class AirflowApi:
         InvalidInputError
             If Airflow refuses the conf.
         """
-        body = {"logical_date": None, "conf": dict(conf)}
-        answer = self.send("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        # With an id of our own the request may be repeated: it starts one run at most.
+        run_id = f"rest__{uuid.uuid4().hex[:12]}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+        for _ in range(_ATTEMPTS):
+            answer = self.send("POST", f"/dags/{dag_id}/dagRuns", json=body)
+            if answer.status_code != requests.codes.server_error:
+                break
         if answer.status_code in {400, 422}:
             raise InvalidInputError(
                 f"The form of {dag_id}",
                 f"was refused: {_detail(answer)}",
                 "Correct the value that the message names.",
             )
-        answer.raise_for_status()
-        run_id: str = answer.json()["dag_run_id"]
+        if answer.status_code != requests.codes.conflict:
+            answer.raise_for_status()
         return run_id
 
     def run_state(self, dag_id: str, run_id: str) -> str:
@@ -134,15 +141,6 @@ class AirflowApi:
                 )
             time.sleep(0.5)
 
-    def set_pool(self, name: str, slots: int, description: str) -> None:
-        """Make a pool, or change its size."""
-        body = {"slots": slots, "description": description, "include_deferred": False}
-        # In this order: making a pool that exists is refused, with a page of errors in the log.
-        answer = self.send("PATCH", f"/pools/{name}", json={"pool": name, **body})
-        if answer.status_code == requests.codes.not_found:
-            answer = self.send("POST", "/pools", json={"name": name, **body})
-        answer.raise_for_status()
-
     def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON
         """What a path below ``/api/v2`` answers."""
         answer = self.send("GET", path)
@@ -172,10 +170,10 @@ def _session() -> requests.Session:
     one, and answers with 500.
     """
     retry = Retry(
-        total=3,
+        total=_ATTEMPTS,
         backoff_factor=0.5,
         status_forcelist=(500, 503),
-        allowed_methods=("GET", "PATCH"),
+        allowed_methods=("GET",),
         raise_on_status=False,
     )
     session = requests.Session()

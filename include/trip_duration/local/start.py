@@ -15,6 +15,8 @@ from trip_duration.local.preflight import LocalStackError
 from trip_duration.local.stack import ADMIN, LocalStack
 from trip_duration.local.supervision import Supervision
 
+_POOL_IS = "Processor cores for fitting models"
+
 
 def ensure_up(stack: LocalStack, console: Console) -> None:
     """Start everything that does not run yet, and wait until it answers.
@@ -30,15 +32,15 @@ def ensure_up(stack: LocalStack, console: Console) -> None:
         supervision.stop()
         preflight.check(stack)
         console.print(f"Starting Airflow, MLflow and a mail sink (state in {stack.state})")
-        _migrate(stack)
+        # Before the processes start: they would contend for the database.
+        _airflow(stack, "db", "migrate")
+        _airflow(stack, "pools", "set", "training", str(os.cpu_count() or 1), _POOL_IS)
         supervision.start()
     try:
         wait_until_healthy(stack, supervision, console)
     except LocalStackError:
         supervision.stop()
         raise
-    cores = os.cpu_count() or 1
-    api_of(stack).set_pool("training", cores, "Processor cores for fitting models")
 
 
 def api_of(stack: LocalStack) -> AirflowApi:
@@ -56,9 +58,10 @@ def api_of(stack: LocalStack) -> AirflowApi:
     return AirflowApi(stack.airflow_url, ADMIN, stack.password)
 
 
-def _migrate(stack: LocalStack) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
+def _airflow(stack: LocalStack, *command: str) -> None:
+    """Run a command of Airflow's own command line."""
+    done = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-m", "airflow", *command],
         env=stack.environment(),
         capture_output=True,
         text=True,
@@ -67,6 +70,6 @@ def _migrate(stack: LocalStack) -> None:
     if done.returncode:
         raise LocalStackError(
             "Airflow's database",
-            f"could not be made:\n{done.stderr[-2_000:]}\n",
+            f"could not be made ({' '.join(command)}):\n{done.stderr[-2_000:]}\n",
             "Remove the state folder with `make clean` and start again.",
         )

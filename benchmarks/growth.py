@@ -32,6 +32,8 @@ GROWTH = (1, 4, 16, 64)
 PAIRS = 3
 FOR_HIRE_TRIPS = 20_000_000
 _ROW_GROUP = 2**20
+#: Megabytes below which a preparation needs hardly more than its imports.
+_SMALL = 20.0
 _TIMES = ("lpep_pickup_datetime", "lpep_dropoff_datetime")
 
 
@@ -99,10 +101,14 @@ def compared_times(figures: list[Figures]) -> str:
 
 def compared_memory(plain: Figures, ours: Figures) -> str:
     """Memory of two processes, and their ratio."""
-    return (
+    text = (
         f"memory: plain {plain.megabytes:,.0f} MB, ours {ours.megabytes:,.0f} MB; "
-        f"{plain.megabytes / ours.megabytes:.1f} times less; beyond the imports "
-        f"{plain.growth:,.0f} and {ours.growth:,.0f} MB, "
+        f"{plain.megabytes / ours.megabytes:.1f} times less"
+    )
+    if ours.growth < _SMALL:
+        return text
+    return (
+        f"{text}; beyond the imports {plain.growth:,.0f} and {ours.growth:,.0f} MB, "
         f"{plain.growth / ours.growth:.1f} times less"
     )
 
@@ -178,6 +184,7 @@ def prepare_month(folder: Path) -> None:
     from trip_duration.trips.checked import CheckedMonthStore
     from trip_duration.trips.contract import Limits
     from trip_duration.trips.months import Month
+    from trip_duration.trips.profile import profile_month
     from trip_duration.trips.sample import SampleOptions
     from trip_duration.trips.services import get_service
     from trip_duration.trips.source import fetch_month
@@ -191,7 +198,7 @@ def prepare_month(folder: Path) -> None:
         sample=SampleOptions(),
         timeout_seconds=1.0,
     )
-    CheckedMonthStore(str(folder)).check(raw, service, Limits())
+    profile_month(CheckedMonthStore(str(folder)).check(raw, service, Limits()))
 
 
 if __name__ == "__main__":

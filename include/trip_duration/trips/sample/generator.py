@@ -53,6 +53,9 @@ def is_sample(path: str | PathLike[str] | UPath) -> bool:
     try:
         with UPath(path).open("rb") as file:
             metadata = pq.read_schema(file).metadata or {}
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, OSError) as error:
+        # Arrow reports some damages as OSErrors without a number; others are the storage's.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         return False
     return bool(metadata.get(_LABEL_KEY) == _LABEL)

@@ -14,7 +14,6 @@ Months come from TRIP_DURATION_TLC_FOLDER, or are generated in their size where 
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -160,8 +159,10 @@ def in_process(what: str, folder: Path) -> list[Figures]:
 
 def highest_memory() -> float:
     """The highest resident memory of this process so far, in megabytes."""
-    # Kilobytes on Linux.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
+    # Not getrusage: what it says of a child begins with what its parent had.
+    status = Path("/proc/self/status").read_text()
+    kilobytes = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
+    return int(kilobytes) / 1_000
 
 
 def prepare(what: str, folder: Path) -> Figures:

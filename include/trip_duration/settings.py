@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         default="sample",
         title="Source of the months",
         description="sample (generated trips, always labelled so), tlc (TLC's own site), "
-        "a folder, or the https:// address of a folder.",
+        "a folder, or the s3:// or https:// address of a folder.",
     )
     service: str = Field(
         default="green", title="Service", description="Whose trips: green, yellow or fhvhv."

@@ -47,7 +47,7 @@ def test_command_line_of_the_readme(tmp_path: Path) -> None:
     """The commands that the README shows for use without Airflow run, one after another."""
     (block,) = (text for text in blocks(PAGES[0], "sh") if "trip-duration prepare" in text)
     commands = sorted(block.strip().splitlines(), key=lambda line: "sample" not in line)
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         arguments = shlex.split(command.replace("--max-evaluations 20", "--max-evaluations 2"))
         if arguments[1] == "train":

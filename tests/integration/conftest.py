@@ -47,6 +47,8 @@ def make_stack(state: Path) -> LocalStack:
     settings = Settings(
         state=state,
         sample_trips_per_month=1_500,
+        # Results of runs that were deleted are orphans at once.
+        orphan_grace_seconds=0,
         airflow_port=free_port(),
         mlflow_port=free_port(),
         mail_port=free_port(),

@@ -188,8 +188,9 @@ def _encode_sparse(split: SplitTrips, request: TrainingSetRequest) -> EncodedSpl
         OneHotTripEncoder(request.recipe, clip_distance=clip) for _ in range(2)
     )
     both = (split.train, split.validation)
-    everything = encoder.fit_parts(both).transform_parts(both)
-    train_encoder.fit(split.train)
+    known, further = (encoder.pairs_of(trips) for trips in both)
+    train_encoder.fit_pairs(known)
+    everything = encoder.fit_pairs(known, further).transform_parts(both)
     return EncodedSplits(
         # The train trips come first, and both encoders know all of their pairs.
         train=train_encoder.recode(_first_rows(everything, len(split.train)), encoder),

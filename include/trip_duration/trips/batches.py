@@ -99,7 +99,9 @@ def read_batches(raw: RawMonth, service: Service, columns: Sequence[str]) -> Ite
     first_row = 0
     with reading(raw), UPath(raw.path).open("rb") as file:
         parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
-        for batch in _ahead(parquet.iter_batches(BATCH_ROWS, columns=list(published.values()))):
+        batches = parquet.iter_batches(BATCH_ROWS, columns=list(published.values()))
+        several = parquet.metadata.num_rows > BATCH_ROWS
+        for batch in _ahead(batches) if several else batches:
             yield _trip_batch(batch, published, first_row)
             first_row += batch.num_rows
     # What Arrow keeps for the next batch is of no use to the steps that follow.
@@ -147,15 +149,6 @@ def read_footer(raw: RawMonth) -> Footer:
     with reading(raw), UPath(raw.path).open("rb") as file:
         parquet = pq.ParquetFile(file)
         return Footer(parquet.schema_arrow, parquet.metadata.num_rows, _nulls(parquet.metadata))
-
-
-def count_missing(raw: RawMonth, published: str) -> int:
-    """Number of missing values in a published column."""
-    with reading(raw), UPath(raw.path).open("rb") as file:
-        batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=[published])
-        return sum(
-            pc.sum(batch.column(0).is_null(nan_is_null=True)).as_py() or 0 for batch in batches
-        )
 
 
 def _nulls(metadata: pq.FileMetaData) -> dict[str, int | None]:
@@ -226,10 +219,15 @@ def _absent(values: pa.Array) -> Array | None:
 
 def _array(name: str, values: pa.Array) -> Array:
     if name in _TIMES:
-        return _filled(values.cast(pa.timestamp("us"), safe=False).cast(pa.int64()), 0)
+        return _filled(_as(values, pa.timestamp("us")).view(pa.int64()), 0)
     if name in ZONES:
         return _zone_ids(values)
-    return _filled(values.cast(pa.float64()), float("nan"))
+    return _filled(_as(values, pa.float64()), float("nan"))
+
+
+def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Values of another type; Arrow would copy those that are of this type already."""
+    return values if values.type == kind else values.cast(kind, safe=False)
 
 
 def _zone_ids(values: pa.Array) -> Array:

@@ -14,7 +14,6 @@ from trip_duration.trips.batches import (
     Array,
     Footer,
     TripBatch,
-    count_missing,
     described,
     read_batches,
     read_footer,
@@ -103,8 +102,8 @@ def check_month(
     footer = read_footer(raw)
     further = check_columns(raw, service, footer)
     judge = _Judge(Month.parse(raw.month), most=int(footer.rows * limits.quarantine_share))
-    sample = _Sample()
-    _read(raw, service, footer, judge, sample, observer)
+    sample, missing = _Sample(), _Missing(service, footer)
+    _read(raw, service, footer, (judge, sample, missing), observer)
     quarantine, dropped, set_aside = judge.verdict()
     report = MonthReport(
         service=service.name,
@@ -113,7 +112,7 @@ def check_month(
         rules=tuple(judge.counts.values()),
         dropped=dropped,
         set_aside=set_aside,
-        missing_shares=_missing_shares(raw, service, footer),
+        missing_shares=missing.shares(),
         typical_speed=sample.typical_speed(),
         pickup_zones=sample.pickup_zones(),
         further_columns=further,
@@ -178,17 +177,18 @@ def _read(
     raw: RawMonth,
     service: Service,
     footer: Footer,
-    judge: _Judge,
-    sample: _Sample,
+    parts: tuple[_Judge, _Sample, _Missing],
     observer: Observer | None,
 ) -> None:
     """Read the month once, and again where rows may repeat earlier ones."""
-    columns = dict.fromkeys((*_JUDGED, *(observer.columns if observer else ())))
+    judge, sample, missing = parts
+    wanted = (*_JUDGED, *missing.counted, *(observer.columns if observer else ()))
     repetitions = Repetitions(footer.rows)
-    for batch in read_batches(raw, service, tuple(columns)):
+    for batch in read_batches(raw, service, tuple(dict.fromkeys(wanted))):
         bits = judge.add(batch)
         repetitions.add(batch)
         sample.add(batch)
+        missing.add(batch)
         if observer is not None:
             observer.add(batch, bits)
     suspects = repetitions.suspects()
@@ -202,15 +202,25 @@ def _read(
             judge.drop_repeated(batch, repeating)
 
 
-def _missing_shares(raw: RawMonth, service: Service, footer: Footer) -> dict[str, float]:
-    """Share of missing values of the columns that are not required; the file knows it, mostly."""
-    shares = {}
-    for name, theirs in service.columns.items():
-        if name not in REQUIRED_COLUMNS:
-            nulls = footer.nulls.get(theirs)
-            counted = count_missing(raw, theirs) if nulls is None else nulls
-            shares[name] = counted / footer.rows
-    return shares
+class _Missing:
+    """Share of missing values of the columns that are not required; the file may know it."""
+
+    def __init__(self, service: Service, footer: Footer) -> None:
+        names = [name for name in service.columns if name not in REQUIRED_COLUMNS]
+        known = {name: footer.nulls[service.columns[name]] for name in names}
+        self._nulls = {name: nulls or 0 for name, nulls in known.items()}
+        self._rows = footer.rows
+        #: Columns that have to be read for it.
+        self.counted = tuple(name for name, nulls in known.items() if nulls is None)
+
+    def add(self, batch: TripBatch) -> None:
+        """Count where the file does not know."""
+        for name in self.counted:
+            self._nulls[name] += int(np.count_nonzero(np.isnan(batch[name])))
+
+    def shares(self) -> dict[str, float]:
+        """Share of missing values, by column."""
+        return {name: nulls / self._rows for name, nulls in self._nulls.items()}
 
 
 class _Judge:

@@ -8,15 +8,20 @@ file, and whoever reads the month passes them over: what table formats call posi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trip_duration.trips.batches import TripBatch
+from trip_duration.trips.batches import Array, TripBatch
 from trip_duration.trips.contract import ALL_RULES, rules_with
-from trip_duration.trips.services import DROPOFF_TIME, PICKUP_TIME
+from trip_duration.trips.services import (
+    AMOUNT,
+    DROPOFF_TIME,
+    DURATION,
+    PICKUP_TIME,
+    REQUIRED_COLUMNS,
+)
 
 #: Number of the row in the file, from 0.
 ROW = "row"
@@ -26,12 +31,13 @@ REASONS = "reasons"
 SET_ASIDE = "set_aside"
 
 _BITS = "bits"
+#: What is kept of a row, by our names.
+KEPT = (*REQUIRED_COLUMNS, AMOUNT, DURATION)
 
 RowNumbers = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint16]
 
 
-@dataclass
 class QuarantineBuilder:
     """Collects the broken rows of a month.
 
@@ -41,31 +47,43 @@ class QuarantineBuilder:
         Rows beyond this number are not kept, only counted: the month will be refused.
     """
 
-    most: int
-    parts: list[pd.DataFrame] = field(default_factory=list)
-    kept: int = 0
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.kept = 0
+        self._parts: list[dict[str, Array]] = []
 
     def add(self, batch: TripBatch, rows: RowNumbers, bits: Bits) -> None:
         """Keep some rows of a batch, by their number in the batch, with the rules they break."""
         if self.kept > self.most:
             return
-        columns = {name: values[rows] for name, values in batch.columns.items()}
-        for name in (PICKUP_TIME, DROPOFF_TIME):
-            columns[name] = columns[name].view("datetime64[us]")
-        self.parts.append(pd.DataFrame({ROW: rows + batch.first_row, _BITS: bits, **columns}))
+        columns = {name: batch[name][rows] for name in KEPT if name in batch.columns}
+        self._parts.append({ROW: rows + batch.first_row, _BITS: bits, **columns})
         self.kept += len(rows)
 
     def build(self) -> pd.DataFrame:
         """One line for each row, in the order of the file, with its reasons."""
-        if not self.parts:
+        if not self._parts:
             return _empty()
-        found = pd.concat(self.parts, ignore_index=True).sort_values(ROW, kind="stable")
-        first = np.flatnonzero(np.r_[True, np.diff(found[ROW]) != 0])
-        bits = np.bitwise_or.reduceat(found[_BITS].to_numpy(), first)
-        lines = found.iloc[first].drop(columns=_BITS).reset_index(drop=True)
-        lines.insert(1, REASONS, [", ".join(_names(one)) for one in bits.tolist()])
-        lines.insert(2, SET_ASIDE, bits & _DROPPED == 0)
-        return lines
+        found = {
+            name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]
+        }
+        # A row that was found twice, by itself and as a repetition, is one line with both reasons.
+        order = np.argsort(found[ROW], kind="stable")
+        rows = found[ROW][order]
+        first = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
+        bits = np.bitwise_or.reduceat(found.pop(_BITS)[order], first)
+        lines = {name: values[order[first]] for name, values in found.items()}
+        for name in (PICKUP_TIME, DROPOFF_TIME):
+            lines[name] = lines[name].view("datetime64[us]")
+        reasons = {one: ", ".join(_names(one)) for one in set(bits.tolist())}
+        return pd.DataFrame(
+            {
+                ROW: lines.pop(ROW),
+                REASONS: [reasons[one] for one in bits.tolist()],
+                SET_ASIDE: bits & _DROPPED == 0,
+                **lines,
+            }
+        )
 
 
 def bit_of(rule: str) -> np.uint16:

@@ -58,12 +58,19 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
 
     def fit_parts(self, parts: Sequence[pd.DataFrame]) -> Self:
         """Learn from trips in several frames, without a copy that holds all of them."""
+        return self.fit_pairs(*(self.pairs_of(trips) for trips in parts))
+
+    def pairs_of(self, trips: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Which pairs of zones there are among trips, for `fit_pairs`."""
+        read.require_columns(trips, get_recipe(self.recipe).columns)
         seen = np.zeros(_TABLE_SIZE * _TABLE_SIZE, dtype=bool)
-        for trips in parts:
-            read.require_columns(trips, get_recipe(self.recipe).columns)
-            for chunk in _chunks(trips):
-                seen[_pair_codes(chunk)] = True
-        self._learn(np.flatnonzero(seen))
+        for chunk in _chunks(trips):
+            seen[_pair_codes(chunk)] = True
+        return seen
+
+    def fit_pairs(self, *seen: npt.NDArray[np.bool_]) -> Self:
+        """Learn the pairs that are in any of some trips."""
+        self._learn(np.flatnonzero(np.logical_or.reduce(seen)))
         return self
 
     def transform(self, X: pd.DataFrame) -> csr_matrix:
@@ -131,9 +138,10 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
 
     def _learn(self, codes: read.IntArray) -> None:
         pairs = np.column_stack(np.divmod(codes, _TABLE_SIZE)).astype(np.int32)
-        names = [f"{first}_{second}" for first, second in pairs.tolist()]
-        order = sorted(range(len(names)), key=names.__getitem__)
-        self.pairs_ = pairs[order]
+        # As arrays of text: thousands of small lists would wake the garbage collector.
+        pickup, dropoff = (pairs[:, side].astype(str) for side in (0, 1))
+        names = np.strings.add(np.strings.add(pickup, "_"), dropoff)
+        self.pairs_ = pairs[np.argsort(names, kind="stable")]
         self.table_ = np.full((_TABLE_SIZE, _TABLE_SIZE), _UNKNOWN, dtype=np.int32)
         self.table_[self.pairs_[:, 0], self.pairs_[:, 1]] = np.arange(len(pairs), dtype=np.int32)
 

@@ -60,7 +60,7 @@ bench: $(VENV)/.installed-dev ## Measure speed against the plain way
 
 docs: $(VENV)/.installed-dev ## Make the generated pages of docs/ and .env.example again
 	@$(BIN)/python -m trip_duration.orchestration.reference docs/reference.md
-	@$(BIN)/python -m tests.trips.broken_months docs/broken-months.md
+	@$(BIN)/python -m tests.trips.contract.broken_months docs/broken-months.md
 	@$(LOCAL) env-example > .env.example
 
 install: $(VENV)/.installed ## Install what the commands need into .venv

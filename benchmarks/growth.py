@@ -182,8 +182,8 @@ def prepare(what: str, folder: Path) -> Figures:
 
 def prepare_month(folder: Path) -> None:
     """Check a month, set aside what is wrong with it, and profile its trips."""
-    from trip_duration.trips.checked import CheckedMonthStore
-    from trip_duration.trips.contract import Limits
+    from trip_duration.trips.contract.checked import CheckedMonthStore
+    from trip_duration.trips.contract.rules import Limits
     from trip_duration.trips.months import Month
     from trip_duration.trips.profile import profile_month
     from trip_duration.trips.sample import SampleOptions

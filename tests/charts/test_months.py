@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from tests.trips.conftest import GREEN, JANUARY, fetch
 
 from trip_duration.charts import months
-from trip_duration.trips.checked import CheckedMonthStore
-from trip_duration.trips.contract import Limits
+from trip_duration.trips.contract.checked import CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.profile import MonthProfile, ProfileBuilder, profile_month
 from trip_duration.trips.sample import SampleOptions
 

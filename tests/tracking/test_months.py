@@ -12,8 +12,8 @@ from tests.trips.conftest import GREEN, JANUARY, fetch
 from trip_duration.charts.months import FIGURES
 from trip_duration.tracking.months import log_month
 from trip_duration.tracking.runs import Tracker
-from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract import Limits
+from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.profile import MonthProfile, profile_month
 from trip_duration.trips.sample import Dirt, SampleOptions, write_month
 

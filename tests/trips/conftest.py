@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from trip_duration.trips import download
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, write_month
 from trip_duration.trips.services import get_service
-from trip_duration.trips.source import RawMonth, fetch_month
+from trip_duration.trips.source import RawMonth, download, fetch_month
 
 GREEN = get_service("green")
 JANUARY = Month(2024, 1)

@@ -16,7 +16,6 @@ from tests.trips.conftest import GREEN, JANUARY, fetch
 
 from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.training_set.recipes import RECIPES
-from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.cleaning import (
     CleaningReport,
     CleaningRules,
@@ -26,7 +25,8 @@ from trip_duration.trips.cleaning import (
     clean_month,
     take_month,
 )
-from trip_duration.trips.contract import Limits
+from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.sample import Dirt, SampleOptions, write_month
 from trip_duration.trips.services import SERVICES
 from trip_duration.trips.source import fetch_month

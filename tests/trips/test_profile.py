@@ -11,9 +11,9 @@ import pytest
 from tests.trips.conftest import GREEN, JANUARY, fetch
 
 from trip_duration.trips import batches
-from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
-from trip_duration.trips.contract import Limits
+from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.profile import SCALES, MonthProfile, ProfileBuilder, profile_month
 from trip_duration.trips.sample import Dirt, SampleOptions, write_month
 from trip_duration.trips.services import SERVICES

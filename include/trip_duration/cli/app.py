@@ -165,7 +165,7 @@ def _build(data: DataOptions) -> TrainingSet:
     from trip_duration.training_set.recipes import check_encoding
     from trip_duration.training_set.types import TrainingSetRequest
     from trip_duration.trips.cleaning import CleaningRules
-    from trip_duration.trips.contract import Limits
+    from trip_duration.trips.contract.rules import Limits
     from trip_duration.trips.sample import SampleOptions
 
     settings = get_settings()

@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from upath import UPath
 
@@ -57,9 +58,14 @@ def _locked(partial: UPath) -> Iterator[None]:
     if partial.protocol not in LOCAL_PROTOCOLS:
         yield
         return
-    with Path(partial.path).open("xb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    path = Path(partial.path)
+    while True:
+        with path.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Before it was locked, somebody may have taken it for a leftover.
+            if _is_at(file, path):
+                yield
+                return
 
 
 def _remove_abandoned(paths: Iterable[Path]) -> list[str]:
@@ -69,7 +75,12 @@ def _remove_abandoned(paths: Iterable[Path]) -> list[str]:
         # It may be moved or removed by its writer at any moment.
         with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+            if _is_at(file, path):
                 path.unlink()
                 removed.append(str(path))
     return removed
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether a path still leads to an open file."""
+    return path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino

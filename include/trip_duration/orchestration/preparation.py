@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from trip_duration.training_set.products import TrainingSetProduct, TrainingSetStore
     from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-    from trip_duration.trips.checked import CheckedMonth
+    from trip_duration.trips.contract.checked import CheckedMonth
     from trip_duration.trips.source import RawMonth
 
 #: The data tests, each a task of its own; `training_set.data_tests` has them by these names, and a

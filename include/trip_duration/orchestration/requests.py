@@ -14,7 +14,7 @@ from trip_duration.trips.services import Service, get_service
 if TYPE_CHECKING:
     from trip_duration.models.search import SearchRequest
     from trip_duration.training_set.types import TrainingSetRequest
-    from trip_duration.trips.contract import Limits
+    from trip_duration.trips.contract.rules import Limits
     from trip_duration.trips.sample import SampleOptions
 
 #: The fields that decide what is in a training set.
@@ -94,7 +94,7 @@ def month_request(
 
 def contract_limits() -> Limits:
     """How much of a month may be wrong."""
-    from trip_duration.trips.contract import Limits
+    from trip_duration.trips.contract.rules import Limits
 
     settings = get_settings()
     return Limits(settings.quarantine_share, settings.missing_share)

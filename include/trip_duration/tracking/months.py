@@ -11,7 +11,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from trip_duration.charts.months import FIGURES
 from trip_duration.tracking.runs import Tracker
-from trip_duration.trips.checked import CheckedMonth
+from trip_duration.trips.contract.checked import CheckedMonth
 from trip_duration.trips.profile import MonthProfile
 from trip_duration.trips.services import DURATION
 

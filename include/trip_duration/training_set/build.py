@@ -19,13 +19,13 @@ from trip_duration.training_set.types import (
     TrainingSetRequest,
 )
 from trip_duration.trips.batches import read_footer
-from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.cleaning import CleaningReport, Selection, check_and_take_month, take_month
-from trip_duration.trips.contract import Limits
-from trip_duration.trips.freshness import is_unchanged
+from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import DURATION, get_service
 from trip_duration.trips.source import RawMonth, check_months, fetch_month
+from trip_duration.trips.source.freshness import is_unchanged
 from trip_duration.trips.split import SplitCollector, SplitTrips
 
 #: Miles. Linear models lose their slope to the 201,421-mile trips of the real files; 30 miles

@@ -21,7 +21,7 @@ from trip_duration.objects import ObjectReference, read_object, write_object
 from trip_duration.objects.store import remove_object, write_bytes
 from trip_duration.objects.tree import flatten, rebuild
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.contract import CONTRACT_VERSION
+from trip_duration.trips.contract.rules import CONTRACT_VERSION
 from trip_duration.trips.source import RawMonth
 
 _FOLDER = "products/training_set"

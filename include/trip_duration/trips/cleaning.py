@@ -12,9 +12,9 @@ import pandas as pd
 
 from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.trips.batches import ZONES, TripBatch, described, read_batches
-from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract import REPEATED, Limits
-from trip_duration.trips.quarantine import Bits, RowNumbers, passed_over, usable
+from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.quarantine import Bits, RowNumbers, passed_over, usable
+from trip_duration.trips.contract.rules import REPEATED, Limits
 from trip_duration.trips.services import DURATION, PICKUP_TIME, Service
 from trip_duration.trips.source import RawMonth
 

@@ -11,7 +11,7 @@ import pandas as pd
 from trip_duration.errors import ContractError
 from trip_duration.trips.batches import TripBatch
 from trip_duration.trips.cleaning import Mask, TripArrays
-from trip_duration.trips.contract import month_bounds
+from trip_duration.trips.contract.rules import month_bounds
 from trip_duration.trips.months import Month, MonthSplit
 from trip_duration.trips.services import DURATION, PICKUP_TIME, Service
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tests.trips.broken_months import BROKEN_MONTHS, BrokenMonth, page
 from tests.trips.conftest import GREEN, fetch
+from tests.trips.contract.broken_months import BROKEN_MONTHS, BrokenMonth, page
 
 from trip_duration.errors import ContractError
-from trip_duration.trips.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract import Limits
+from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions
 from trip_duration.trips.source import fetch_month
@@ -95,7 +95,7 @@ def test_there_are_enough() -> None:
 
 def test_page_is_not_stale() -> None:
     """docs/broken-months.md is what `make docs` writes."""
-    path = Path(__file__).parents[2] / "docs" / "broken-months.md"
+    path = Path(__file__).parents[3] / "docs" / "broken-months.md"
     assert path.read_text(encoding="utf-8") == page()
 
 

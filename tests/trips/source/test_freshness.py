@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.trips.conftest import Website, fetch
 
-from trip_duration.trips.freshness import is_unchanged
 from trip_duration.trips.source import RawMonth
+from trip_duration.trips.source.freshness import is_unchanged
 
 
 def unchanged(raw: RawMonth) -> bool:

@@ -18,10 +18,10 @@ from s3fs import S3FileSystem
 from tests.trips.conftest import GREEN, JANUARY, Website, fetch
 
 from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
-from trip_duration.trips.download import ATTEMPTS
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, write_month
 from trip_duration.trips.source import check_months
+from trip_duration.trips.source.download import ATTEMPTS
 
 NAME = "green_tripdata_2024-01.parquet"
 
@@ -245,6 +245,8 @@ def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     client.put_object(Bucket="months", Key=f"tlc/{NAME}", Body=published(folder))
     yield "s3://months/tlc"
     server.stop()
+    # Others find no connection to the server that is gone.
+    S3FileSystem.clear_instance_cache()
 
 
 def test_bucket_is_a_source(bucket: str, folder: Path, storage: Path) -> None:

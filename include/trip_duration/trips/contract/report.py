@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from trip_duration.trips.contract import ALL_RULES
+from trip_duration.trips.contract.rules import ALL_RULES
 
 
 @dataclass(frozen=True)

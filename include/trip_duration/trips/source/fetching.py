@@ -17,11 +17,11 @@ from upath import UPath
 
 from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
 from trip_duration.objects.files import LOCAL_PROTOCOLS, whole_file
-from trip_duration.trips.download import download, published
-from trip_duration.trips.kept import KeptFile, Version, find_kept, keep, remembered_digest
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, is_sample, write_month
 from trip_duration.trips.services import Service
+from trip_duration.trips.source.download import download, published
+from trip_duration.trips.source.kept import KeptFile, Version, find_kept, keep, remembered_digest
 
 #: Where TLC publishes its months (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page).
 TLC_ADDRESS = "https://d37ci6vzurychx.cloudfront.net/trip-data"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from upath import UPath
 
 from trip_duration.errors import SourceError
-from trip_duration.trips.download import published
-from trip_duration.trips.kept import Version, digest_of
 from trip_duration.trips.source import RawMonth
+from trip_duration.trips.source.download import published
+from trip_duration.trips.source.kept import Version, digest_of
 
 
 def is_unchanged(raw: RawMonth, *, timeout_seconds: float) -> bool:

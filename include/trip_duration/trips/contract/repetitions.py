@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trip_duration.trips.batches import TripBatch
-from trip_duration.trips.contract import IDENTITY
+from trip_duration.trips.contract.rules import IDENTITY
 
 Hashes = npt.NDArray[np.uint64]
 

@@ -12,9 +12,9 @@ from upath import UPath
 from trip_duration.objects import ObjectReference, read_object, write_object
 from trip_duration.objects.store import write_bytes
 from trip_duration.objects.tree import flatten, rebuild
-from trip_duration.trips.checking import Observer, check_month, require_within_limits
-from trip_duration.trips.contract import CONTRACT_VERSION, Limits
-from trip_duration.trips.report import MonthReport
+from trip_duration.trips.contract.checking import Observer, check_month, require_within_limits
+from trip_duration.trips.contract.report import MonthReport
+from trip_duration.trips.contract.rules import CONTRACT_VERSION, Limits
 from trip_duration.trips.services import Service
 from trip_duration.trips.source import RawMonth
 

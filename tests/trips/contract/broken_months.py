@@ -474,9 +474,8 @@ many may be is `TRIP_DURATION_QUARANTINE_SHARE` (5 % of the rows), and how much 
 the passenger count may be missing is `TRIP_DURATION_MISSING_SHARE` (half). The mail and the task's
 log name the rule, the number of rows and the first of them.
 
-Written by `make docs` from the corpus of
-[tests/trips/broken_months.py](../tests/trips/broken_months.py), which the tests run; a test fails
-when this page is stale.
+Written by `make docs` from the [corpus](../tests/trips/contract/broken_months.py) that the tests
+run; a test fails when this page is stale.
 
 | What is wrong | What happens | Reason |
 | --- | --- | --- |

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trip_duration.trips.batches import Array, TripBatch
-from trip_duration.trips.contract import ALL_RULES, rules_with
+from trip_duration.trips.contract.rules import ALL_RULES, rules_with
 from trip_duration.trips.services import (
     AMOUNT,
     DROPOFF_TIME,

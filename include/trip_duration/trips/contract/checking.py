@@ -18,7 +18,16 @@ from trip_duration.trips.batches import (
     read_batches,
     read_footer,
 )
-from trip_duration.trips.contract import (
+from trip_duration.trips.contract.quarantine import (
+    SET_ASIDE,
+    Bits,
+    QuarantineBuilder,
+    RowNumbers,
+    bit_of,
+)
+from trip_duration.trips.contract.repetitions import Repetitions, repeated_rows
+from trip_duration.trips.contract.report import MonthReport, RuleCount
+from trip_duration.trips.contract.rules import (
     ALL_RULES,
     IDENTITY,
     REPEATED,
@@ -28,9 +37,6 @@ from trip_duration.trips.contract import (
     month_bounds,
 )
 from trip_duration.trips.months import Month
-from trip_duration.trips.quarantine import SET_ASIDE, Bits, QuarantineBuilder, RowNumbers, bit_of
-from trip_duration.trips.repetitions import Repetitions, repeated_rows
-from trip_duration.trips.report import MonthReport, RuleCount
 from trip_duration.trips.services import (
     DISTANCE,
     DURATION,

@@ -1,0 +1,11 @@
+"""Where months come from, and fetching each of them once."""
+
+from trip_duration.trips.source.fetching import (
+    DataSource,
+    RawMonth,
+    check_months,
+    fetch_month,
+    file_name,
+)
+
+__all__ = ["DataSource", "RawMonth", "check_months", "fetch_month", "file_name"]

@@ -161,7 +161,7 @@ def website(folder: Path) -> Iterator[Website]:
     handler = functools.partial(_Handler, directory=str(folder), website=site)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         site.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield site
         site.stopped.set()

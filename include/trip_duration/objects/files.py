@@ -63,7 +63,7 @@ def _locked(partial: UPath) -> Iterator[None]:
         with path.open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             # Before it was locked, somebody may have taken it for a leftover.
-            if _is_at(file, path):
+            if is_at(file, path):
                 yield
                 return
 
@@ -75,12 +75,15 @@ def _remove_abandoned(paths: Iterable[Path]) -> list[str]:
         # It may be moved or removed by its writer at any moment.
         with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(file, path):
+            if is_at(file, path):
                 path.unlink()
                 removed.append(str(path))
     return removed
 
 
-def _is_at(file: IO[bytes], path: Path) -> bool:
+def is_at(file: IO[bytes], path: Path) -> bool:
     """Whether a path still leads to an open file."""
-    return path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino
+    try:
+        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False

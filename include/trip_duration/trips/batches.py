@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,6 +45,10 @@ _TIMES = (PICKUP_TIME, DROPOFF_TIME)
 _NEEDED = (*REQUIRED_COLUMNS, TRIP_TIME)
 #: No zone id is as large.
 _LARGE = 2**31
+#: The largest int64.
+_MOST = 2**63 - 1
+#: Microseconds of the longer units of time.
+_MICROSECONDS = {"s": 1_000_000, "ms": 1_000}
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -62,11 +66,14 @@ class TripBatch:
         float64, and ``duration`` in minutes. A missing number is NaN, a missing time or zone 0.
     missing
         Which rows lack a time, a zone or the distance.
+    nulls
+        Number of missing values, of those columns that were only to be counted.
     """
 
     first_row: int
     columns: Mapping[str, Array]
     missing: npt.NDArray[np.bool_]
+    nulls: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -78,7 +85,9 @@ class TripBatch:
         return self.columns[name]
 
 
-def read_batches(raw: RawMonth, service: Service, columns: Sequence[str]) -> Iterator[TripBatch]:
+def read_batches(
+    raw: RawMonth, service: Service, columns: Sequence[str], counted: Sequence[str] = ()
+) -> Iterator[TripBatch]:
     """Read a month from beginning to end.
 
     Parameters
@@ -86,6 +95,8 @@ def read_batches(raw: RawMonth, service: Service, columns: Sequence[str]) -> Ite
     columns
         Our names of the columns wanted besides the two times; one that the service does not
         publish is left out.
+    counted
+        Our names of further columns, of which only the missing values are counted.
 
     Raises
     ------
@@ -95,17 +106,31 @@ def read_batches(raw: RawMonth, service: Service, columns: Sequence[str]) -> Ite
         If no service has one of the columns.
     """
     wanted = (*_TIMES, *columns, *((TRIP_TIME,) if TRIP_TIME in service.columns else ()))
-    published = service.published_names(wanted)
+    published, countable = service.published_names(wanted), service.published_names(counted)
+    names = list(dict.fromkeys((*published.values(), *countable.values())))
     first_row = 0
     with reading(raw), UPath(raw.path).open("rb") as file:
         parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
-        batches = parquet.iter_batches(BATCH_ROWS, columns=list(published.values()))
-        several = parquet.metadata.num_rows > BATCH_ROWS
-        for batch in _ahead(batches) if several else batches:
-            yield _trip_batch(batch, published, first_row)
+        batches = parquet.iter_batches(BATCH_ROWS, columns=names)
+        promised = parquet.metadata.num_rows
+        for batch in _ahead(batches) if promised > BATCH_ROWS else batches:
+            _require_rows(raw, promised, at_least=first_row + batch.num_rows)
+            nulls = {name: _count_absent(batch.column(it)) for name, it in countable.items()}
+            yield _trip_batch(batch, published, first_row, nulls)
             first_row += batch.num_rows
+        _require_rows(raw, first_row, at_least=promised)
     # What Arrow keeps for the next batch is of no use to the steps that follow.
     pa.default_memory_pool().release_unused()
+
+
+def _require_rows(raw: RawMonth, rows: int, *, at_least: int) -> None:
+    # Whoever reads a month makes room for as many rows as the footer promises.
+    if rows < at_least:
+        raise ContractError(
+            described(raw),
+            "is no readable Parquet file (its footer counts other rows than there are)",
+            "It may be damaged: fetch it again.",
+        )
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -127,13 +152,11 @@ class Footer:
         Its columns and their types.
     rows
         Number of rows.
-    nulls
-        Number of missing values of each column; None where the file does not say.
     """
 
+    # Its statistics are left alone: where they are damaged, Arrow ends the whole process.
     schema: pa.Schema
     rows: int
-    nulls: Mapping[str, int | None]
 
 
 def read_footer(raw: RawMonth) -> Footer:
@@ -148,20 +171,7 @@ def read_footer(raw: RawMonth) -> Footer:
         raise ContractError(described(raw), "is empty (0 bytes)", "Fetch it again.")
     with reading(raw), UPath(raw.path).open("rb") as file:
         parquet = pq.ParquetFile(file)
-        return Footer(parquet.schema_arrow, parquet.metadata.num_rows, _nulls(parquet.metadata))
-
-
-def _nulls(metadata: pq.FileMetaData) -> dict[str, int | None]:
-    counts: dict[str, int | None] = {}
-    for group in range(metadata.num_row_groups):
-        for column in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(column)
-            known = chunk.is_stats_set and chunk.statistics.has_null_count
-            so_far = counts.get(chunk.path_in_schema, 0)
-            counts[chunk.path_in_schema] = (
-                so_far + chunk.statistics.null_count if known and so_far is not None else None
-            )
-    return counts
+        return Footer(parquet.schema_arrow, parquet.metadata.num_rows)
 
 
 @contextlib.contextmanager
@@ -176,8 +186,8 @@ def reading(raw: RawMonth) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, OSError) and not _is_of_the_file(error):
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError | MemoryError) and not _is_of_the_file(error):
             raise
         raise ContractError(
             described(raw),
@@ -191,13 +201,15 @@ def described(raw: RawMonth) -> str:
     return f"Month {raw.month} of {raw.service} ({raw.url})"
 
 
-def _is_of_the_file(error: OSError) -> bool:
+def _is_of_the_file(error: OSError | MemoryError) -> bool:
     # Arrow reports damaged pages as plain OSErrors without a number.
     damaged = type(error) is OSError and error.errno is None
     return damaged or isinstance(error, FileNotFoundError)
 
 
-def _trip_batch(batch: pa.RecordBatch, published: Mapping[str, str], first_row: int) -> TripBatch:
+def _trip_batch(
+    batch: pa.RecordBatch, published: Mapping[str, str], first_row: int, nulls: Mapping[str, int]
+) -> TripBatch:
     missing = np.zeros(batch.num_rows, dtype=bool)
     columns: dict[str, Array] = {}
     for name, theirs in published.items():
@@ -206,7 +218,7 @@ def _trip_batch(batch: pa.RecordBatch, published: Mapping[str, str], first_row: 
         if name in _NEEDED and (absent := _absent(values)) is not None:
             missing |= absent
     columns[DURATION] = _minutes(columns)
-    return TripBatch(first_row, columns, missing)
+    return TripBatch(first_row, columns, missing, nulls)
 
 
 def _absent(values: pa.Array) -> Array | None:
@@ -219,7 +231,7 @@ def _absent(values: pa.Array) -> Array | None:
 
 def _array(name: str, values: pa.Array) -> Array:
     if name in _TIMES:
-        return _filled(_as(values, pa.timestamp("us")).view(pa.int64()), 0)
+        return _microseconds(values)
     if name in ZONES:
         return _zone_ids(values)
     return _filled(_as(values, pa.float64()), float("nan"))
@@ -228,6 +240,21 @@ def _array(name: str, values: pa.Array) -> Array:
 def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Values of another type; Arrow would copy those that are of this type already."""
     return values if values.type == kind else values.cast(kind, safe=False)
+
+
+def _count_absent(values: pa.Array) -> int:
+    if not pa.types.is_floating(values.type):
+        return int(values.null_count)
+    return int(values.is_null(nan_is_null=True).true_count)
+
+
+def _microseconds(values: pa.Array) -> Array:
+    """Times as int64; what is beyond its reach becomes the last or the first that is not."""
+    times, unit = _filled(values.view(pa.int64()), 0), values.type.unit
+    if unit in _MICROSECONDS:
+        reach = _MOST // _MICROSECONDS[unit]
+        return np.clip(times, -reach, reach) * _MICROSECONDS[unit]
+    return times if unit == "us" else times // 1_000
 
 
 def _zone_ids(values: pa.Array) -> Array:
@@ -250,5 +277,7 @@ def _minutes(columns: Mapping[str, Array]) -> Array:
     if TRIP_TIME in columns:
         return columns[TRIP_TIME] / 60
     # In the order of pandas' total_seconds() / 60, so that the minutes agree to the last bit.
-    minutes: Array = (columns[DROPOFF_TIME] - columns[PICKUP_TIME]) / 1e6 / 60
+    # As floats, which are exact up to the year 2255 and go beyond it without overflow.
+    spent = np.subtract(columns[DROPOFF_TIME], columns[PICKUP_TIME], dtype=np.float64)
+    minutes: Array = spent / 1e6 / 60
     return minutes

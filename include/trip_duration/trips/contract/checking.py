@@ -24,6 +24,7 @@ from trip_duration.trips.contract.quarantine import (
     QuarantineBuilder,
     RowNumbers,
     bit_of,
+    usable,
 )
 from trip_duration.trips.contract.repetitions import Repetitions, repeated_rows
 from trip_duration.trips.contract.report import MonthReport, RuleCount
@@ -39,6 +40,7 @@ from trip_duration.trips.contract.rules import (
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import (
     DISTANCE,
+    DROPOFF_ZONE,
     DURATION,
     PICKUP_ZONE,
     REQUIRED_COLUMNS,
@@ -57,7 +59,10 @@ _LEAST_SAMPLE = 100
 #: Miles per hour. The months of 2023 and 2024 have 9 to 11; kilometres would still pass, metres,
 #: fares in place of distances, and hours in place of minutes do not.
 PLAUSIBLE_SPEEDS = (2.0, 45.0)
-#: Trips begin in more zones than this, or the column holds something else.
+#: Most trips take a minute and cover a distance, or one of the columns holds something else. Nine
+#: in ten do in the months of 2023 and 2024.
+_LEAST_MOVING_SHARE = 0.5
+#: Trips begin and end in more zones than this, or the column holds something else.
 _LEAST_ZONES = 10
 
 
@@ -108,7 +113,7 @@ def check_month(
     footer = read_footer(raw)
     further = check_columns(raw, service, footer)
     judge = _Judge(Month.parse(raw.month), most=int(footer.rows * limits.quarantine_share))
-    sample, missing = _Sample(), _Missing(service, footer)
+    sample, missing = _Sample(), _Missing(service)
     _read(raw, service, footer, (judge, sample, missing), observer)
     quarantine, dropped, set_aside = judge.verdict()
     report = MonthReport(
@@ -118,9 +123,11 @@ def check_month(
         rules=tuple(judge.counts.values()),
         dropped=dropped,
         set_aside=set_aside,
-        missing_shares=missing.shares(),
+        missing_shares=missing.shares(footer.rows),
         typical_speed=sample.typical_speed(),
-        pickup_zones=sample.pickup_zones(),
+        moving_share=sample.moving_share(),
+        pickup_zones=len(sample.zones[PICKUP_ZONE]),
+        dropoff_zones=len(sample.zones[DROPOFF_ZONE]),
         further_columns=further,
     )
     require_within_limits(raw, report, limits)
@@ -137,7 +144,8 @@ def require_within_limits(raw: RawMonth, report: MonthReport, limits: Limits) ->
     """
     if report.quarantine_share > limits.quarantine_share:
         worst = "; ".join(
-            f"{count.rule}: {count.rows:,} rows, the first is row {count.first_row}"
+            f"{count.rule}: {count.rows:,} rows"
+            + ("" if count.first_row is None else f", the first is row {count.first_row}")
             for count in report.broken()
             if count.rule in _QUARANTINING
         )
@@ -163,6 +171,13 @@ _QUARANTINING = tuple(rule.name for rule in ALL_RULES if rule.action != "keep")
 
 
 def _require_plausible(raw: RawMonth, report: MonthReport) -> None:
+    if report.moving_share < _LEAST_MOVING_SHARE:
+        raise ContractError(
+            described(raw),
+            f"has only {report.moving_share:.1%} trips that end a minute or more after they begin, "
+            "and cover a distance",
+            "The columns of times or distances may hold something else: fetch it again.",
+        )
     low, high = PLAUSIBLE_SPEEDS
     if not np.isnan(report.typical_speed) and not low <= report.typical_speed <= high:
         raise ContractError(
@@ -171,12 +186,13 @@ def _require_plausible(raw: RawMonth, report: MonthReport) -> None:
             f"{low:g} to {high:g}",
             "Distances may be in another unit, or columns may have been swapped: fetch it again.",
         )
-    if report.rows - report.quarantined >= _LEAST_SAMPLE and report.pickup_zones < _LEAST_ZONES:
-        raise ContractError(
-            described(raw),
-            f"has pick-ups in {report.pickup_zones} zones only",
-            "The column of zones may hold something else: fetch it again.",
-        )
+    for what, zones in (("pick-ups", report.pickup_zones), ("drop-offs", report.dropoff_zones)):
+        if report.rows - report.quarantined >= _LEAST_SAMPLE and zones < _LEAST_ZONES:
+            raise ContractError(
+                described(raw),
+                f"has {what} in {zones} zones only",
+                "The column of zones may hold something else: fetch it again.",
+            )
 
 
 def _read(
@@ -188,45 +204,48 @@ def _read(
 ) -> None:
     """Read the month once, and again where rows may repeat earlier ones."""
     judge, sample, missing = parts
-    wanted = (*_JUDGED, *missing.counted, *(observer.columns if observer else ()))
+    wanted = tuple(dict.fromkeys((*_JUDGED, *(observer.columns if observer else ()))))
     repetitions = Repetitions(footer.rows)
-    for batch in read_batches(raw, service, tuple(dict.fromkeys(wanted))):
+    for batch in read_batches(raw, service, wanted, missing.columns):
         bits = judge.add(batch)
         repetitions.add(batch)
-        sample.add(batch)
+        sample.add(batch, bits)
         missing.add(batch)
         if observer is not None:
             observer.add(batch, bits)
     suspects = repetitions.suspects()
-    if len(suspects) > judge.most:
-        # The month will be refused, and that they are so many says why.
+    if max(len(suspects), judge.dropped) > judge.most:
+        # The month will be refused, and that they are so many says why. How many of them broke
+        # another rule before is not known.
         judge.count(REPEATED.name, len(suspects), None)
-        judge.dropped += len(suspects)
+        judge.dropped = max(judge.dropped, len(suspects))
     elif len(suspects):
+        # A row that breaks another rule is kept twice, until its lines are put together.
+        judge.builder.most += len(suspects)
         again = read_batches(raw, service, _JUDGED)
         for batch, repeating in repeated_rows(again, suspects):
             judge.drop_repeated(batch, repeating)
 
 
 class _Missing:
-    """Share of missing values of the columns that are not required; the file may know it."""
+    """Counts the missing values of the columns that are not required."""
 
-    def __init__(self, service: Service, footer: Footer) -> None:
-        names = [name for name in service.columns if name not in REQUIRED_COLUMNS]
-        known = {name: footer.nulls[service.columns[name]] for name in names}
-        self._nulls = {name: nulls or 0 for name, nulls in known.items()}
-        self._rows = footer.rows
-        #: Columns that have to be read for it.
-        self.counted = tuple(name for name, nulls in known.items() if nulls is None)
+    def __init__(self, service: Service) -> None:
+        self._counts = {name: 0 for name in service.columns if name not in REQUIRED_COLUMNS}
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns whose missing values are counted."""
+        return tuple(self._counts)
 
     def add(self, batch: TripBatch) -> None:
-        """Count where the file does not know."""
-        for name in self.counted:
-            self._nulls[name] += int(np.count_nonzero(np.isnan(batch[name])))
+        """Count those of a batch."""
+        for name, nulls in batch.nulls.items():
+            self._counts[name] += nulls
 
-    def shares(self) -> dict[str, float]:
+    def shares(self, rows: int) -> dict[str, float]:
         """Share of missing values, by column."""
-        return {name: nulls / self._rows for name, nulls in self._nulls.items()}
+        return {name: nulls / rows for name, nulls in self._counts.items()}
 
 
 class _Judge:
@@ -267,7 +286,7 @@ class _Judge:
     def verdict(self) -> tuple[pd.DataFrame, int, int]:
         """The quarantine, and the number of rows in it that are dropped and set aside."""
         quarantine = self.builder.build()
-        if self.dropped > self.most:
+        if self.dropped > self.builder.most:
             # Not all rows were kept, so they are only counted.
             return quarantine, self.dropped, 0
         aside = int(quarantine[SET_ASIDE].sum())
@@ -280,26 +299,29 @@ class _Judge:
 
 
 class _Sample:
-    """Rows that tell whether the trips are plausible."""
+    """Trips that tell whether the month is plausible."""
 
     def __init__(self) -> None:
-        self.speeds: list[Array] = []
-        self.zones: set[int] = set()
+        self._trips = 0
+        self._speeds: list[Array] = []
+        self.zones: dict[str, set[int]] = {PICKUP_ZONE: set(), DROPOFF_ZONE: set()}
 
-    def add(self, batch: TripBatch) -> None:
-        """Take the first rows of a batch."""
-        distance, minutes, zones = (
-            batch[name][:_SAMPLE_ROWS] for name in (DISTANCE, DURATION, PICKUP_ZONE)
-        )
-        whole = (minutes >= 1) & (distance > 0) & np.isfinite(distance)
-        self.speeds.append(distance[whole] / (minutes[whole] / 60))
-        self.zones.update(np.unique(zones).tolist())
+    def add(self, batch: TripBatch, bits: Bits) -> None:
+        """Take the trips among the first rows of a batch."""
+        trips = np.flatnonzero(usable(bits[:_SAMPLE_ROWS], keep_set_aside=True))
+        distance, minutes = (batch[name][trips] for name in (DISTANCE, DURATION))
+        moving = (minutes >= 1) & (distance > 0)
+        self._trips += len(trips)
+        self._speeds.append(distance[moving] / minutes[moving])
+        for name, zones in self.zones.items():
+            zones.update(np.unique(batch[name][trips]).tolist())
 
     def typical_speed(self) -> float:
         """Median speed in miles per hour; NaN of too few trips."""
-        speeds = np.concatenate(self.speeds)
-        return float(np.median(speeds)) if len(speeds) >= _LEAST_SAMPLE else float("nan")
+        speeds = np.concatenate(self._speeds)
+        return float(np.median(speeds)) * 60 if len(speeds) >= _LEAST_SAMPLE else float("nan")
 
-    def pickup_zones(self) -> int:
-        """Number of zones where a trip begins."""
-        return len(self.zones)
+    def moving_share(self) -> float:
+        """Share of the trips that take a minute and cover a distance; NaN of too few trips."""
+        moving = sum(map(len, self._speeds))
+        return moving / self._trips if self._trips >= _LEAST_SAMPLE else float("nan")

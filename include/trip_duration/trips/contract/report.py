@@ -46,8 +46,10 @@ class MonthReport:
         Share of missing values, of each column that is not required.
     typical_speed
         Median speed in miles per hour, of a sample of the trips.
-    pickup_zones
-        Number of zones where a trip begins.
+    moving_share
+        Share of the same sample that takes a minute and covers a distance.
+    pickup_zones, dropoff_zones
+        Number of zones where a trip of the sample begins, and where one ends.
     further_columns
         Columns that the contract does not know.
     """
@@ -60,7 +62,9 @@ class MonthReport:
     set_aside: int
     missing_shares: Mapping[str, float]
     typical_speed: float
+    moving_share: float
     pickup_zones: int
+    dropoff_zones: int
     further_columns: tuple[str, ...]
 
     @property

@@ -30,7 +30,7 @@ from trip_duration.trips.services import (
 from trip_duration.trips.source import RawMonth
 
 #: Raised whenever the same file would be judged differently: it is part of every product's key.
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 
 #: TLC numbers its zones from 1; 264 is "unknown" and 265 is "outside of the city".
 LAST_ZONE = 265

@@ -24,8 +24,10 @@ _MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 _INCOMPLETE_SHARE = 0.06
 
 
-def soil(trips: Trips, dirt: Dirt, random: np.random.Generator) -> Trips:
-    """Strew dirt into trips."""
+def soil(
+    trips: Trips, dirt: Dirt, random: np.random.Generator
+) -> tuple[Trips, npt.NDArray[np.int64]]:
+    """Strew dirt into trips; also name the rows of the file, some of which are there twice."""
     count = len(trips.pickup)
     pickup, dropoff, distance = trips.pickup.copy(), trips.dropoff.copy(), trips.distance.copy()
     rows = {
@@ -41,8 +43,7 @@ def soil(trips: Trips, dirt: Dirt, random: np.random.Generator) -> Trips:
     pickup[rows["stray_share"]] -= other_year
     dropoff[rows["stray_share"]] -= other_year
     twice = np.sort(np.concatenate([np.arange(count), np.flatnonzero(rows["duplicate_share"])]))
-    dirty = Trips(pickup, dropoff, trips.pickup_zone, trips.dropoff_zone, distance)
-    return Trips(**{name: values[twice] for name, values in vars(dirty).items()})
+    return Trips(pickup, dropoff, trips.pickup_zone, trips.dropoff_zone, distance), twice
 
 
 def published_columns(service: Service, trips: Trips, random: np.random.Generator) -> pa.Table:

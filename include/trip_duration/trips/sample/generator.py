@@ -30,13 +30,14 @@ def generate_month(service: Service, month: Month, options: SampleOptions) -> pa
     kind = zlib.crc32(service.name.encode())
     city = City(service.name, np.random.default_rng([options.seed, kind]))
     random = np.random.default_rng([options.seed, kind, month.year, month.number])
-    trips = soil(city.travel(month, options.trips, options.drift, random), options.dirt, random)
+    travelled = city.travel(month, options.trips, options.drift, random)
+    trips, rows = soil(travelled, options.dirt, random)
     metadata = {
         _LABEL_KEY: _LABEL,
         b"sample_options": options.to_json().encode(),
         b"sample_generator_version": str(GENERATOR_VERSION).encode(),
     }
-    return published_columns(service, trips, random).replace_schema_metadata(metadata)
+    return published_columns(service, trips, random).take(rows).replace_schema_metadata(metadata)
 
 
 def write_month(
@@ -53,9 +54,11 @@ def is_sample(path: str | PathLike[str] | UPath) -> bool:
     try:
         with UPath(path).open("rb") as file:
             metadata = pq.read_schema(file).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
-        # Arrow reports some damages as OSErrors without a number; others are the storage's.
-        if isinstance(error, OSError) and error.errno is not None:
+    except (pa.ArrowException, UnicodeDecodeError):
+        return False
+    except OSError as error:
+        # Arrow reports a damaged footer as an OSError without a number.
+        if error.errno is not None:
             raise
         return False
     return bool(metadata.get(_LABEL_KEY) == _LABEL)

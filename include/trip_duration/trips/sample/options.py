@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from trip_duration.errors import InvalidInputError, require_within
 
 #: Raised whenever the same options would give other trips.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 #: Zones without trips: a strip of Corona Park and two islands, which have next to none in reality.
 QUIET_ZONES = (57, 104, 105)

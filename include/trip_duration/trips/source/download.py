@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
+from trip_duration.objects.files import is_at
 
 #: How often a request is made before it has failed.
 ATTEMPTS = 4
@@ -107,7 +108,7 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
     while True:
         with path.open("ab+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+            if is_at(file, path):
                 yield file
                 return
 

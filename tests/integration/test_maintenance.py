@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 from tests.integration.conftest import RunningStack
-from tests.integration.test_months import CONF, wait_for_run
+from tests.integration.test_months import wait_for_run
 from upath import UPath
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+#: A training set that no other test asks for.
+CONF = {"recipe": "booking", "train_months": ["2022-11"], "validation_months": ["2022-12"]}
 
 
 def objects(running: RunningStack, run_id: str) -> list[UPath]:

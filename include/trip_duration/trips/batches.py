@@ -110,7 +110,9 @@ def read_batches(
     names = list(dict.fromkeys((*published.values(), *countable.values())))
     first_row = 0
     with reading(raw), UPath(raw.path).open("rb") as file:
-        parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
+        parquet = pq.ParquetFile(
+            file, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True
+        )
         batches = parquet.iter_batches(BATCH_ROWS, columns=names)
         promised = parquet.metadata.num_rows
         for batch in _ahead(batches) if promised > BATCH_ROWS else batches:
@@ -128,8 +130,8 @@ def _require_rows(raw: RawMonth, rows: int, *, at_least: int) -> None:
     if rows < at_least:
         raise ContractError(
             described(raw),
-            "is no readable Parquet file (its footer counts other rows than there are)",
-            "It may be damaged: fetch it again.",
+            "has a footer that counts other rows than there are",
+            "The file is damaged: fetch it again.",
         )
 
 

@@ -1,122 +1,189 @@
-"""Every broken month is refused or set aside for the right reason, and leaves nothing half done."""
+"""Broken months are refused or mended as `broken_months` says, and leave nothing behind."""
 
 from __future__ import annotations
 
+import functools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
-from tests.trips.conftest import GREEN, fetch
-from tests.trips.contract.broken_months import BROKEN_MONTHS, BrokenMonth, page
+from tests.trips.conftest import GREEN, JANUARY
+from tests.trips.contract.broken_months import (
+    CASES,
+    FEW,
+    Case,
+    Passes,
+    Quarantined,
+    Refused,
+    TooMany,
+    page,
+)
+from tests.trips.contract.damage import (
+    SoundMonth,
+    published_month,
+    put,
+    repeated,
+    sound_month,
+    trips,
+)
 
-from trip_duration.errors import ContractError
+from trip_duration.training_set.recipes import RECIPES
+from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
 from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.contract.quarantine import KEPT
+from trip_duration.trips.contract.rules import ALL_RULES, Limits
 from trip_duration.trips.months import Month
-from trip_duration.trips.sample import Dirt, SampleOptions
-from trip_duration.trips.source import fetch_month
+from trip_duration.trips.sample import SampleOptions
+from trip_duration.trips.services import Service, get_service
+from trip_duration.trips.source import fetch_month, file_name
 
-pytestmark = pytest.mark.filterwarnings("error")
+PAGE = Path(__file__).parents[3] / "docs" / "broken-months.md"
+EVERYTHING = Selection(RECIPES["rich"].columns, CleaningRules(0.0, 1e9))
+QUARANTINING = {rule.name for rule in ALL_RULES if rule.action != "keep"}
 
-NAME = "green_tripdata_2024-01.parquet"
-STRAYS = {
-    "2023-01": 4,
-    "2023-02": 26,
-    "2024-01": 2,
-    "2024-02": 6,
-    "2024-03": 10,
-    "2024-04": 4,
-}
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
-def check(folder: Path) -> CheckedMonth:
-    """Check the month of a folder."""
-    storage = folder / "storage"
-    return CheckedMonthStore(str(storage)).check(fetch(str(folder), storage), GREEN, Limits())
+@functools.cache
+def generated(service: str) -> SoundMonth:
+    """A generated month without dirt."""
+    return sound_month(get_service(service))
 
 
-def products(folder: Path) -> list[str]:
-    """What is kept of checked months."""
-    return sorted(path.name for path in (folder / "storage" / "products").rglob("*.*"))
+@pytest.fixture(scope="module")
+def published(tlc_folder: str) -> SoundMonth:
+    """A month as TLC published it."""
+    return published_month(GREEN, Path(tlc_folder) / file_name(GREEN, JANUARY))
 
 
-def require_outcome(broken: BrokenMonth, folder: Path) -> None:
-    """Check the month of a folder, and what becomes of it."""
-    if broken.outcome == "refused":
-        with pytest.raises(ContractError) as caught:
-            check(folder)
-        assert "Month 2024-01 of green" in str(caught.value)
-        assert broken.reason in caught.value.rule
-        assert caught.value.remedy.endswith(".")
-        assert products(folder) == []
-        return
-    month = check(folder)
-    assert len(products(folder)) == 2
-    quarantine = month.load_quarantine()
-    if broken.outcome == "passes":
-        assert quarantine.empty
-        assert not broken.reason or month.report.rows_of(broken.reason) > 0
-        return
-    assert broken.reason in quarantine.reasons.iloc[0]
-    expected = month.report.rows_of(broken.reason) if broken.rows is None else broken.rows
-    assert month.report.quarantined == len(quarantine) == expected > 10
-    assert quarantine.reasons.str.contains(broken.reason).all()
-    assert np.all(np.diff(quarantine.row) > 0)
-
-
-@pytest.mark.parametrize("broken", BROKEN_MONTHS, ids=lambda broken: broken.what)
-def test_generated(broken: BrokenMonth, tmp_path: Path) -> None:
-    """A generated month that is damaged."""
-    broken.write(tmp_path / NAME)
-    require_outcome(broken, tmp_path)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
+def test_generated_month(case: Case, tmp_path: Path) -> None:
+    """A generated month that is broken in this way comes to what is expected."""
+    judge(case, generated(case.service), tmp_path)
 
 
 @pytest.mark.real_months
 @pytest.mark.parametrize(
-    "broken",
-    # Dirt is made by the generator.
-    [
-        one
-        for one in BROKEN_MONTHS
-        if one.dirt == Dirt() and (one.content is not None or one.outcome == "refused")
-    ],
-    ids=lambda broken: broken.what,
+    "case",
+    [case for case in CASES if case.published and case.service == GREEN.name],
+    ids=lambda case: case.what,
 )
-def test_published(broken: BrokenMonth, tlc_folder: str, tmp_path: Path) -> None:
-    """Two thousand trips of a published month, damaged in the same way."""
-    table = pq.read_table(Path(tlc_folder) / NAME)
-    # Some way in, where there are neither strays nor long trips.
-    broken.write(tmp_path / NAME, table[20_000:22_000])
-    require_outcome(broken, tmp_path)
+def test_published_month(case: Case, published: SoundMonth, tmp_path: Path) -> None:
+    """A published month that is broken in the same way comes to the same."""
+    judge(case, published, tmp_path)
 
 
-def test_there_are_enough() -> None:
-    """Every case has a name of its own, and there are at least forty."""
-    assert len({broken.what for broken in BROKEN_MONTHS}) == len(BROKEN_MONTHS) >= 40
+def judge(case: Case, sound: SoundMonth, folder: Path) -> None:
+    """Spoil a month and check it."""
+    months, storage = folder / "months", folder / "storage"
+    months.mkdir()
+    case.damage(sound, months / file_name(sound.service, JANUARY))
+    if isinstance(case.outcome, Refused | TooMany):
+        require_refused(case.outcome, sound.service, months, storage)
+    else:
+        require_accepted(case.outcome, check(months, storage, sound.service), storage)
+
+
+def check(months: Path, storage: Path, service: Service, month: Month = JANUARY) -> CheckedMonth:
+    """Fetch a month and check it, as a task does."""
+    raw = fetch_month(
+        str(months), service, month, str(storage), sample=SampleOptions(), timeout_seconds=1.0
+    )
+    return CheckedMonthStore(str(storage)).check(raw, service, Limits())
+
+
+def require_refused(
+    outcome: Refused | TooMany, service: Service, months: Path, storage: Path
+) -> None:
+    """The error names the month, the reason and a remedy, and nothing is stored."""
+    before = files(months)
+    with pytest.raises(outcome.error) as caught:
+        check(months, storage, service)
+    assert type(caught.value) is outcome.error
+    assert str(JANUARY) in str(caught.value)
+    assert service.name in str(caught.value)
+    assert outcome.words in caught.value.rule
+    assert "None" not in caught.value.rule
+    assert caught.value.remedy.endswith(".")
+    assert files(storage) == []
+    assert files(months) == before
+
+
+def require_accepted(outcome: Quarantined | Passes, month: CheckedMonth, storage: Path) -> None:
+    """Exactly the expected rows are in quarantine, and everything else is used."""
+    rules = outcome.rules if isinstance(outcome, Quarantined) else {}
+    assert {count.rule for count in month.report.broken()} == set(rules)
+    quarantine = month.load_quarantine()
+    reasons = dict(zip(quarantine["row"], quarantine["reasons"], strict=True))
+    if None in rules.values():
+        assert set(reasons.values()) <= QUARANTINING & set(rules)
+    else:
+        assert reasons == expected_reasons(rules, month.report.rows)
+    for rule, rows in rules.items():
+        assert rows is None or month.report.rows_of(rule) == len(rows)
+    if isinstance(outcome, Passes):
+        assert set(outcome.further) <= set(month.report.further_columns)
+    assert len(reasons) == month.report.quarantined
+    assert files(storage) == entry_and_quarantine(month)
+    used = clean_month(month, get_service(month.raw.service), EVERYTHING)
+    assert len(used) == month.report.rows - len(reasons)
+
+
+def expected_reasons(rules: Mapping[str, Sequence[int] | None], rows: int) -> dict[int, str]:
+    """The reasons of each row in quarantine, in the order of the rules."""
+    reasons: dict[int, list[str]] = defaultdict(list)
+    for rule in ALL_RULES:
+        for row in rules.get(rule.name) or () if rule.name in QUARANTINING else ():
+            reasons[row % rows].append(rule.name)
+    return {row: ", ".join(names) for row, names in reasons.items()}
+
+
+def files(folder: Path) -> list[str]:
+    """Everything that is kept of checked months, whole or not."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    return sorted(str(path) for path in found if path.parts[0] == "products")
+
+
+def entry_and_quarantine(month: CheckedMonth) -> list[str]:
+    """The two files of a month that was accepted."""
+    quarantine = Path(month.quarantine.uri.removeprefix("file://"))
+    entry = quarantine.name.split("-quarantine")[0] + ".json"
+    folder = f"products/months/{month.raw.service}/{month.raw.month}"
+    return sorted([f"{folder}/{entry}", f"{folder}/{quarantine.name}"])
+
+
+def test_quarantine_holds_the_values_of_its_rows(tmp_path: Path) -> None:
+    """A row in quarantine has its values, whether a rule or an earlier row put it there."""
+    sound = generated(GREEN.name)
+    spoil = trips(put("trip_distance", -1.0, FEW), repeated((7, 8)))
+    spoil(sound, tmp_path / file_name(GREEN, JANUARY))
+    quarantine = check(tmp_path, tmp_path / "storage", GREEN).load_quarantine()
+    assert quarantine["row"].tolist() == [*FEW, 400, 401]
+    origin = sound.table.to_pandas().iloc[[*FEW, 7, 8]]
+    for ours, theirs in GREEN.columns.items():
+        if ours in KEPT and ours != "trip_distance":
+            assert quarantine[ours].tolist() == origin[theirs].tolist()
+
+
+def test_there_are_many_ways_to_break_a_month() -> None:
+    """No two of them have the same name."""
+    assert len({case.what for case in CASES}) == len(CASES) > 50
 
 
 def test_page_is_not_stale() -> None:
-    """docs/broken-months.md is what `make docs` writes."""
-    path = Path(__file__).parents[3] / "docs" / "broken-months.md"
-    assert path.read_text(encoding="utf-8") == page()
+    """docs/broken-months.md says what the tests hold; `make docs` writes it anew."""
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+STRAYS = {"2023-01": 4, "2023-02": 26, "2024-01": 2, "2024-02": 6, "2024-03": 10, "2024-04": 4}
 
 
 @pytest.mark.real_months
 @pytest.mark.parametrize(("month", "strays"), STRAYS.items())
 def test_published_months_pass(month: str, strays: int, tlc_folder: str, tmp_path: Path) -> None:
-    """Every published month passes, with its strays in quarantine and nothing else."""
-    raw = fetch_month(
-        tlc_folder,
-        GREEN,
-        Month.parse(month),
-        str(tmp_path),
-        sample=SampleOptions(),
-        timeout_seconds=1,
-    )
-    report = CheckedMonthStore(str(tmp_path)).check(raw, GREEN, Limits()).report
-    assert {count.rule: count.rows for count in report.broken()} == {
-        "stray_pickup": strays,
-        "implausible_distance": report.rows_of("implausible_distance"),
-    }
-    assert report.quarantined == report.set_aside == strays
+    """Of the published green months nothing but a few strays is in quarantine."""
+    checked = check(Path(tlc_folder), tmp_path, GREEN, Month.parse(month))
+    quarantine = checked.load_quarantine()
+    assert quarantine["reasons"].tolist() == ["stray_pickup"] * strays
+    assert (checked.report.set_aside, checked.report.dropped) == (strays, 0)

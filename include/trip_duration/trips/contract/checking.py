@@ -31,6 +31,7 @@ from trip_duration.trips.contract.report import MonthReport, RuleCount
 from trip_duration.trips.contract.rules import (
     ALL_RULES,
     IDENTITY,
+    LAST_ZONE,
     REPEATED,
     RULES,
     Limits,
@@ -40,8 +41,10 @@ from trip_duration.trips.contract.rules import (
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import (
     DISTANCE,
+    DROPOFF_TIME,
     DROPOFF_ZONE,
     DURATION,
+    PICKUP_TIME,
     PICKUP_ZONE,
     REQUIRED_COLUMNS,
     Service,
@@ -190,7 +193,7 @@ def _require_plausible(raw: RawMonth, report: MonthReport) -> None:
         if report.rows - report.quarantined >= _LEAST_SAMPLE and zones < _LEAST_ZONES:
             raise ContractError(
                 described(raw),
-                f"has {what} in {zones} zones only",
+                f"has {what} in {zones} of {LAST_ZONE} zones",
                 "The column of zones may hold something else: fetch it again.",
             )
 
@@ -309,8 +312,10 @@ class _Sample:
     def add(self, batch: TripBatch, bits: Bits) -> None:
         """Take the trips among the first rows of a batch."""
         trips = np.flatnonzero(usable(bits[:_SAMPLE_ROWS], keep_set_aside=True))
-        distance, minutes = (batch[name][trips] for name in (DISTANCE, DURATION))
-        moving = (minutes >= 1) & (distance > 0)
+        pickup, dropoff, distance, minutes = (
+            batch[name][trips] for name in (PICKUP_TIME, DROPOFF_TIME, DISTANCE, DURATION)
+        )
+        moving = (minutes >= 1) & (dropoff > pickup) & (distance > 0)
         self._trips += len(trips)
         self._speeds.append(distance[moving] / minutes[moving])
         for name, zones in self.zones.items():

@@ -99,7 +99,7 @@ class MonthReport:
             f"  {'rule':<22} {'rows':>10}  {'action':<9}  what it means",
         ]
         lines += [
-            f"  {count.rule:<22} {count.rows:>10,}  {_ACTIONS[what[count.rule].action]:<9}  "
+            f"  {count.rule:<22} {count.rows:>10,}  {ACTIONS[what[count.rule].action]:<9}  "
             f"{what[count.rule].broken_when}"
             for count in self.rules
         ]
@@ -112,4 +112,4 @@ class MonthReport:
         return "\n".join(lines)
 
 
-_ACTIONS = {"drop": "dropped", "set_aside": "set aside", "keep": "kept"}
+ACTIONS = {"drop": "dropped", "set_aside": "set aside", "keep": "kept"}

@@ -227,7 +227,7 @@ def _require_columns(
 
 
 def _require_kind(raw: RawMonth, name: str, theirs: str, found: pa.DataType) -> None:
-    what, is_kind = _KINDS.get(name, ("a number", _is_number))
+    what, is_kind = _KINDS.get(name, ("an integer or a float", _is_number))
     if not is_kind(found):
         raise ContractError(
             described(raw),

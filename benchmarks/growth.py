@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 GROWTH = (1, 4, 16, 64)
-PAIRS = 3
+PAIRS = 5
 FOR_HIRE_TRIPS = 20_000_000
 _ROW_GROUP = 2**20
 #: Megabytes below which a preparation needs hardly more than its imports.

@@ -8,6 +8,7 @@ docs/measured.md).
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ from trip_duration.trips.source import RawMonth
 BATCH_ROWS = 2**17
 #: Bytes that are read of a column at once; a whole row group would be read otherwise.
 _BUFFER = 2**20
+#: Batches that are decoded while one is worked on; some take longer than others.
+_AHEAD = 3
 
 ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
 _TIMES = (PICKUP_TIME, DROPOFF_TIME)
@@ -136,11 +139,11 @@ def _require_rows(raw: RawMonth, rows: int, *, at_least: int) -> None:
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches; the next is decoded while one is worked on."""
+    """The same batches; the next are decoded while one is worked on."""
     with ThreadPoolExecutor(1) as worker:
-        upcoming = worker.submit(next, batches, None)
-        while (batch := upcoming.result()) is not None:
-            upcoming = worker.submit(next, batches, None)
+        upcoming = deque(worker.submit(next, batches, None) for _ in range(_AHEAD))
+        while (batch := upcoming.popleft().result()) is not None:
+            upcoming.append(worker.submit(next, batches, None))
             yield batch
 
 
@@ -225,10 +228,10 @@ def _trip_batch(
 
 def _absent(values: pa.Array) -> Array | None:
     """Which values are missing; None if none is."""
-    if not values.null_count and not pa.types.is_floating(values.type):
-        return None
-    absent: Array = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
-    return absent
+    if values.null_count:
+        absent: Array = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+        return absent
+    return np.isnan(values.to_numpy()) if pa.types.is_floating(values.type) else None
 
 
 def _array(name: str, values: pa.Array) -> Array:
@@ -245,9 +248,8 @@ def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _count_absent(values: pa.Array) -> int:
-    if not pa.types.is_floating(values.type):
-        return int(values.null_count)
-    return int(values.is_null(nan_is_null=True).true_count)
+    absent = _absent(values)
+    return 0 if absent is None else int(np.count_nonzero(absent))
 
 
 def _microseconds(values: pa.Array) -> Array:
@@ -280,6 +282,7 @@ def _minutes(columns: Mapping[str, Array]) -> Array:
         return columns[TRIP_TIME] / 60
     # In the order of pandas' total_seconds() / 60, so that the minutes agree to the last bit.
     # As floats, which are exact up to the year 2255 and go beyond it without overflow.
-    spent = np.subtract(columns[DROPOFF_TIME], columns[PICKUP_TIME], dtype=np.float64)
-    minutes: Array = spent / 1e6 / 60
+    minutes: Array = np.subtract(columns[DROPOFF_TIME], columns[PICKUP_TIME], dtype=np.float64)
+    minutes /= 1e6
+    minutes /= 60
     return minutes

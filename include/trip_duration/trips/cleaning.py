@@ -246,9 +246,14 @@ class TripArrays:
 
     def take(self, batch: TripBatch, wanted: Mask) -> None:
         """Append rows of a batch."""
-        end = self.rows + int(np.count_nonzero(wanted))
+        rows = np.flatnonzero(wanted)
+        end = self.rows + len(rows)
         for name, array in self._arrays.items():
-            array[self.rows : end] = np.nan if name in self._absent else batch[name][wanted]
+            if name in self._absent:
+                array[self.rows : end] = np.nan
+            else:
+                # With "clip", NumPy writes to the array itself; no row is beyond the batch.
+                np.take(batch[name], rows, out=array[self.rows : end], mode="clip")
         self.rows = end
 
     def mark(self) -> None:

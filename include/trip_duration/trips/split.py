@@ -148,14 +148,14 @@ class _Part:
         """Take the wanted trips of this part; return how many they are."""
         pickup = batch[PICKUP_TIME]
         mine = wanted & (pickup >= self.start) & (pickup < self.end)
+        if not mine.any():
+            return 0
         before = self.trips.rows
         self.trips.take(batch, mine)
-        taken = self.trips.rows - before
-        if taken:
-            times = pickup[mine]
-            self.first = min(self.first, int(times.min()))
-            self.last = max(self.last, int(times.max()))
-        return taken
+        times = pickup[mine]
+        self.first = min(self.first, int(times.min()))
+        self.last = max(self.last, int(times.max()))
+        return self.trips.rows - before
 
     def period(self) -> Period:
         """First and last pick-up."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import collections
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
@@ -20,6 +22,7 @@ _TABLE_SIZE = 512
 
 _UNKNOWN = -1
 _CHUNK_ROWS = 2**17
+_THREADS = 2
 
 
 class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -87,12 +90,18 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         matrix = _Matrix(sum(map(len, parts)), entries=self._entries(recipe), width=self.width_)
         for trips in parts:
             read.require_columns(trips, recipe.columns)
-            for chunk in _chunks(trips):
-                pair: npt.NDArray[np.int32] = self.table_.ravel()[_pair_codes(chunk)]
-                matrix.append(
-                    [pair, *self._further_columns(chunk, recipe)],
-                    [np.ones(len(chunk)), *self._further_values(chunk, recipe)],
-                )
+
+        def encode(first_row: int, trips: pd.DataFrame) -> None:
+            pair: npt.NDArray[np.int32] = self.table_.ravel()[_pair_codes(trips)]
+            matrix.put(
+                first_row,
+                [pair, *self._further_columns(trips, recipe)],
+                [np.ones(len(trips)), *self._further_values(trips, recipe)],
+            )
+
+        chunks = [chunk for trips in parts for chunk in _chunks(trips)]
+        first_rows = np.cumsum([0, *map(len, chunks)]).tolist()
+        _side_by_side(encode, first_rows[:-1], chunks)
         return matrix.finish()
 
     def recode(self, matrix: csr_matrix, other: OneHotTripEncoder) -> csr_matrix:
@@ -111,7 +120,13 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         pairs = other.pairs_
         new[: len(pairs)] = self.table_[pairs[:, 0], pairs[:, 1]]
         new[len(pairs) :] = np.arange(len(self.pairs_), self.width_, dtype=np.int32)
-        indices = new[matrix.indices]
+        indices = np.empty_like(matrix.indices)
+
+        def look_up(first: int) -> None:
+            part = slice(first, first + _CHUNK_ROWS)
+            indices[part] = new[matrix.indices[part]]
+
+        _side_by_side(look_up, range(0, len(indices), _CHUNK_ROWS))
         return csr_matrix(
             (matrix.data, indices, matrix.indptr), shape=(matrix.shape[0], self.width_), copy=False
         )
@@ -175,6 +190,12 @@ def _chunks(trips: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield trips.iloc[first : first + _CHUNK_ROWS]
 
 
+def _side_by_side(work: Callable[..., None], *arguments: Iterable[object]) -> None:
+    """Do work on each chunk; NumPy lets go of the interpreter, so threads do help."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        collections.deque(pool.map(work, *arguments), maxlen=0)
+
+
 def _pair_codes(trips: pd.DataFrame) -> read.IntArray:
     """A number for each pair of zones; 0 (which TLC does not use) for what cannot be a zone."""
     pickup, dropoff = read.zones(trips)
@@ -184,21 +205,24 @@ def _pair_codes(trips: pd.DataFrame) -> read.IntArray:
 
 
 class _Matrix:
-    """A CSR matrix that grows by chunks of rows, in memory that is taken once."""
+    """A CSR matrix that is filled by chunks of rows, in memory that is taken once."""
 
     def __init__(self, rows: int, *, entries: int, width: int) -> None:
         self.indices = np.empty((rows, entries), dtype=np.int32)
         self.data = np.empty((rows, entries), dtype=np.float64)
         self.width = width
-        self.rows = 0
 
-    def append(self, columns: list[npt.NDArray[np.int32]], values: list[read.FloatArray]) -> None:
+    def put(
+        self,
+        first_row: int,
+        columns: list[npt.NDArray[np.int32]],
+        values: list[read.FloatArray],
+    ) -> None:
         """Interleave one entry per trip from each source."""
-        rows = slice(self.rows, self.rows + len(columns[0]))
+        rows = slice(first_row, first_row + len(columns[0]))
         for position, (column, value) in enumerate(zip(columns, values, strict=True)):
             self.indices[rows, position] = column
             self.data[rows, position] = value
-        self.rows = rows.stop
 
     def finish(self) -> csr_matrix:
         """The matrix, without the entries of unknown pairs."""

@@ -62,13 +62,14 @@ class Repetitions:
 def row_hashes(batch: TripBatch) -> Hashes:
     """A hash of each row's identity, shape (rows,)."""
     mixed: Hashes = np.zeros(batch.rows, dtype=np.uint64)
+    shifted = np.empty_like(mixed)
     for name, factor in zip(_identity(batch), _FACTORS, strict=False):
         values = batch[name]
         # Zones are half as wide; everything else is taken bit by bit.
         narrow = values.itemsize < mixed.itemsize
         mixed += values.astype(np.uint64) if narrow else values.view(np.uint64)
         mixed *= factor
-        mixed ^= mixed >> _SHIFT
+        mixed ^= np.right_shift(mixed, _SHIFT, out=shifted)
     return mixed
 
 

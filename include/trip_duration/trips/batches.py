@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from trip_duration.errors import ContractError
+from trip_duration.objects.files import LOCAL_PROTOCOLS
 from trip_duration.trips.services import (
     DROPOFF_TIME,
     DROPOFF_ZONE,
@@ -112,7 +113,7 @@ def read_batches(
     published, countable = service.published_names(wanted), service.published_names(counted)
     names = list(dict.fromkeys((*published.values(), *countable.values())))
     first_row = 0
-    with reading(raw), UPath(raw.path).open("rb") as file:
+    with reading(raw), _open(raw) as file:
         parquet = pq.ParquetFile(
             file, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True
         )
@@ -126,6 +127,12 @@ def read_batches(
         _require_rows(raw, first_row, at_least=promised)
     # What Arrow keeps for the next batch is of no use to the steps that follow.
     pa.default_memory_pool().release_unused()
+
+
+def _open(raw: RawMonth) -> Any:  # noqa: ANN401 - a file of Arrow's or of fsspec's
+    path = UPath(raw.path)
+    # Arrow reads its own files without waiting for the interpreter.
+    return pa.OSFile(path.path) if path.protocol in LOCAL_PROTOCOLS else path.open("rb")
 
 
 def _require_rows(raw: RawMonth, rows: int, *, at_least: int) -> None:
@@ -174,7 +181,7 @@ def read_footer(raw: RawMonth) -> Footer:
     """
     if raw.size == 0:
         raise ContractError(described(raw), "is empty (0 bytes)", "Fetch it again.")
-    with reading(raw), UPath(raw.path).open("rb") as file:
+    with reading(raw), _open(raw) as file:
         parquet = pq.ParquetFile(file)
         return Footer(parquet.schema_arrow, parquet.metadata.num_rows)
 

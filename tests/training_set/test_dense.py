@@ -43,7 +43,9 @@ def test_unseen_zone_gets_the_overall_mean(trips: pd.DataFrame) -> None:
     durations = np.random.default_rng(3).uniform(5, 25, len(trips))
     encoder = DenseTripEncoder("pair_distance").fit(trips, durations)
     unseen = encoder.transform(make_trips([(250, 251)], [1.0]))
-    assert unseen[0, -3:] == pytest.approx([durations.mean()] * 3, rel=1e-5)
+    named = dict(zip(encoder.get_feature_names_out(), unseen[0], strict=True))
+    means = [value for name, value in named.items() if name.startswith("mean_duration_")]
+    assert means == pytest.approx([durations.mean()] * 3, rel=1e-5)
 
 
 def test_same_seed_same_matrix(trips: pd.DataFrame) -> None:
@@ -62,3 +64,36 @@ def test_matrix_is_small_and_finite(trips: pd.DataFrame) -> None:
     encoded = DenseTripEncoder("rich").fit_transform(trips, np.arange(len(trips)) % 30 + 1.0)
     assert encoded.dtype == np.float32
     assert np.isfinite(encoded).all()
+
+
+@pytest.mark.parametrize(
+    ("day", "holiday"), [("2024-01-15", 1.0), ("2024-01-16", 0.0), ("2023-12-25", 1.0)]
+)
+def test_holidays_are_federal_ones(trips: pd.DataFrame, day: str, holiday: float) -> None:
+    """Martin Luther King Jr. Day of 2024 is a holiday, the day after is none."""
+    that_day = trips.assign(pickup_datetime=pd.Timestamp(day) + pd.Timedelta(hours=23))
+    encoder = DenseTripEncoder("booking").fit(that_day, np.arange(len(trips)) % 30 + 1.0)
+    named = dict(zip(encoder.get_feature_names_out(), encoder.transform(that_day)[0], strict=True))
+    assert named["is_holiday"] == holiday
+
+
+def test_the_pace_of_a_pair_becomes_minutes(trips: pd.DataFrame) -> None:
+    """Where every trip takes three minutes a mile, the metered distance says how long it takes."""
+    miles = trips.trip_distance.clip(lower=1.0, upper=10.0)
+    steady = trips.assign(trip_distance=miles)
+    encoder = DenseTripEncoder("pair_distance").fit(steady, 3 * miles)
+    encoded = encoder.transform(steady)
+    names = list(encoder.get_feature_names_out())
+    found = encoded[:, names.index("minutes_at_pace_pair")]
+    assert found == pytest.approx(3 * miles.to_numpy(), rel=1e-5)
+
+
+@pytest.mark.parametrize("recipe", ["pair_distance", "rich", "booking"])
+def test_columns_have_names(recipe: str, trips: pd.DataFrame) -> None:
+    """There is one name for each column, and none twice."""
+    encoder = DenseTripEncoder(recipe)
+    encoded = encoder.fit_transform(trips, np.arange(len(trips)) % 30 + 1.0)
+    names = list(encoder.get_feature_names_out())
+    assert encoded.shape[1] == len(names) == len(set(names))
+    assert recipe == "booking" or "minutes_at_pace_pair" in names
+    assert recipe != "booking" or not [name for name in names if "pace" in name or "dist" in name]

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -30,6 +31,12 @@ from trip_duration.trips.split import Period
 
 Matrix: TypeAlias = csr_matrix | npt.NDArray[np.float32]
 Minutes: TypeAlias = npt.NDArray[np.float64]
+
+#: Raised whenever the same trips would be encoded differently: it is part of every product's key.
+ENCODING_VERSION = 2
+_VERSIONS = MappingProxyType(
+    {"cleaning_version": CLEANING_VERSION, "encoding_version": ENCODING_VERSION}
+)
 
 
 class TripEncoder(Protocol):
@@ -90,13 +97,13 @@ class TrainingSetRequest:
     @functools.cached_property
     def key(self) -> str:
         """Digest (sha256, hex) of everything that was asked for."""
-        return _digest({"request": asdict(self), "cleaning_version": CLEANING_VERSION})
+        return _digest({"request": asdict(self), **_VERSIONS})
 
     @functools.cached_property
     def content_key(self) -> str:
         """The same without the place that the months come from: their digests tell them apart."""
         content = {**asdict(self), "source": None, "sample": None}
-        return _digest({"request": content, "cleaning_version": CLEANING_VERSION})
+        return _digest({"request": content, **_VERSIONS})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from trip_duration.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PI
 
 HOURS_PER_DAY = 24
 DAYS_PER_WEEK = 7
+
+_EPOCH_YEAR = 1970
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -60,6 +63,24 @@ def weekday(trips: pd.DataFrame) -> IntArray:
     days_since_epoch = _pickup_seconds(trips) // (HOURS_PER_DAY * 3_600)
     thursday = 3  # 1970-01-01 was one.
     return (days_since_epoch + thursday) % DAYS_PER_WEEK
+
+
+def is_holiday(trips: pd.DataFrame) -> FloatArray:
+    """Whether the pick-up is on a federal holiday of the United States (1 or 0)."""
+    days = trips[PICKUP_TIME].to_numpy().astype("datetime64[D]")
+    years = np.unique(days.astype("datetime64[Y]")).astype(np.int64) + _EPOCH_YEAR
+    return np.isin(days, np.concatenate([_holidays(int(year)) for year in years])).astype(
+        np.float64
+    )
+
+
+@functools.cache
+def _holidays(year: int) -> npt.NDArray[np.datetime64]:
+    from pandas.tseries.holiday import USFederalHolidayCalendar
+
+    days = USFederalHolidayCalendar().holidays(f"{year}-01-01", f"{year}-12-31")
+    found: npt.NDArray[np.datetime64] = days.to_numpy().astype("datetime64[D]")
+    return found
 
 
 def attribute(trips: pd.DataFrame, column: str) -> FloatArray:

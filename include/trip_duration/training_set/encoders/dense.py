@@ -1,4 +1,4 @@
-"""A few numbers per trip, for trees: zone codes, time, distance and target encodings."""
+"""A few numbers per trip, for trees: zones, the map, time, distance and target encodings."""
 
 from __future__ import annotations
 
@@ -13,21 +13,35 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from trip_duration.training_set.encoders import columns as read
+from trip_duration.training_set.encoders import geometry
 from trip_duration.training_set.recipes import Recipe, get_recipe
+from trip_duration.trips.services import DROPOFF_ZONE, PICKUP_ZONE
 
 FOLDS = 5
 
-#: Pick-up zone in the upper half, drop-off zone in the lower: no two pairs share a code.
-_PAIR_SHIFT = np.int64(2**32)
+#: Miles. The meter of a shorter trip says little about its pace.
+_SHORTEST_DISTANCE = 0.3
+#: Minutes per mile that are learned from: 120 to 2 miles per hour.
+_PACES = (0.5, 30.0)
+_MISSING = -1.0
+
+#: Number of codes that a zone, an hour or a weekday may have.
+_CODES = np.int64(2**20)
+
+_ZONE_CATEGORIES = ("pickup", "dropoff", "pair")
+_TIME_CATEGORIES = ("pickup_hour", "dropoff_hour", "weekday_hour")
 
 
 class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Dense design matrix: zone ids as numbers, their mean durations, time and distance.
+    """Dense design matrix: zones, what the map says of them, time, distance, and target encodings.
 
-    Mean durations by pick-up zone, drop-off zone and pair are scikit-learn's
-    `sklearn.preprocessing.TargetEncoder`: `fit_transform` encodes each trip by means that leave
-    out its own fold (cross fitting), so that no trip is described by its own duration, while
-    `transform` uses the means of all trips of `fit`.
+    Two things are learned by category, with scikit-learn's `sklearn.preprocessing.TargetEncoder`:
+    the mean duration, and, where the recipe knows the distance, the mean logarithm of the pace
+    (minutes per mile), from which follows how long the metered distance takes at that pace. The
+    categories are the zones, their pair, and, where the recipe knows the time, each zone and the
+    weekday with the hour. `fit_transform` encodes each trip by means that leave out its own fold
+    (cross fitting), so that no trip is described by its own duration, while `transform` uses the
+    means of all trips of `fit`.
 
     Parameters
     ----------
@@ -40,9 +54,11 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
 
     Attributes
     ----------
-    means_ : TargetEncoder
-        Mean duration (minutes) by pick-up zone, drop-off zone and pair, shrunk towards the mean
-        of all by empirical Bayes (Micci-Barreca, 2001).
+    durations_ : TargetEncoder
+        Mean duration (minutes) by category, shrunk towards the mean of all by empirical Bayes
+        (Micci-Barreca, 2001).
+    paces_ : TargetEncoder or None
+        The same of the logarithm of minutes per mile.
     """
 
     def __init__(
@@ -56,56 +72,109 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         self.random_state = random_state
 
     def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
-        """Learn the mean durations; *X* has shape (trips, raw columns), *y* minutes."""
-        read.require_columns(X, get_recipe(self.recipe).columns)
-        self.means_ = self._target_encoder().fit(_categories(X), y)
+        """Learn from trips; *X* has shape (trips, raw columns), *y* minutes."""
+        recipe = self._checked(X)
+        categories, minutes = _categories(X, recipe), np.asarray(y, dtype=np.float64)
+        self.durations_ = self._target_encoder().fit(categories, minutes)
+        self.paces_ = None
+        if recipe.knows_distance:
+            self.paces_ = self._target_encoder().fit(categories, self._paces(X, minutes))
         return self
 
     def fit_transform(self, X: pd.DataFrame, y: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Learn the mean durations and encode the same trips by cross fitting."""
-        read.require_columns(X, get_recipe(self.recipe).columns)
-        self.means_ = self._target_encoder()
-        return self._stack(X, self.means_.fit_transform(_categories(X), y))
+        """Learn from trips and encode the same trips by cross fitting."""
+        recipe = self._checked(X)
+        categories, minutes = _categories(X, recipe), np.asarray(y, dtype=np.float64)
+        self.durations_, self.paces_ = self._target_encoder(), None
+        durations, paces = self.durations_.fit_transform(categories, minutes), None
+        if recipe.knows_distance:
+            self.paces_ = self._target_encoder()
+            paces = self.paces_.fit_transform(categories, self._paces(X, minutes))
+        return self._stack(X, durations, paces)
 
     def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float32]:
         """Encode trips as a matrix of shape (trips, columns); unseen zones get the overall mean."""
         check_is_fitted(self)
-        read.require_columns(X, get_recipe(self.recipe).columns)
-        return self._stack(X, self.means_.transform(_categories(X)))
+        categories = _categories(X, self._checked(X))
+        paces = None if self.paces_ is None else self.paces_.transform(categories)
+        return self._stack(X, self.durations_.transform(categories), paces)
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:  # noqa: ARG002 - scikit-learn's interface
         """Names of the columns."""
-        means = ["mean_duration_pickup", "mean_duration_dropoff", "mean_duration_pair"]
         recipe = get_recipe(self.recipe)
-        time = ["hour", "weekday"] if recipe.knows_time else []
-        distance = ["trip_distance"] if recipe.knows_distance else []
-        names = ["PULocationID", "DOLocationID", *time, *recipe.attributes, *distance, *means]
-        return np.asarray(names, dtype=object)
+        time = ["hour", "weekday", "is_holiday"] if recipe.knows_time else []
+        distance = ["trip_distance", "detour"] if recipe.knows_distance else []
+        no_zone = np.zeros(1, dtype=np.int64)
+        known = [
+            PICKUP_ZONE,
+            DROPOFF_ZONE,
+            *geometry.features(no_zone, no_zone),
+            *time,
+            *recipe.attributes,
+            *distance,
+        ]
+        learned = ["mean_duration", *(["log_pace", "minutes_at_pace"] * recipe.knows_distance)]
+        names = [f"{what}_{category}" for what in learned for category in _category_names(recipe)]
+        return np.asarray([*known, *names], dtype=object)
+
+    def _checked(self, trips: pd.DataFrame) -> Recipe:
+        recipe = get_recipe(self.recipe)
+        read.require_columns(trips, recipe.columns)
+        return recipe
 
     def _target_encoder(self) -> TargetEncoder:
         folds = KFold(FOLDS, shuffle=True, random_state=self.random_state)
         return TargetEncoder(target_type="continuous", smooth="auto", cv=folds)
 
+    def _paces(self, trips: pd.DataFrame, minutes: read.FloatArray) -> read.FloatArray:
+        miles = np.maximum(read.distance(trips, self.clip_distance), _SHORTEST_DISTANCE)
+        paces: read.FloatArray = np.log(np.clip(minutes / miles, *_PACES))
+        return paces
+
     def _stack(
-        self, trips: pd.DataFrame, means: npt.NDArray[np.float64]
+        self,
+        trips: pd.DataFrame,
+        durations: read.FloatArray,
+        paces: read.FloatArray | None,
     ) -> npt.NDArray[np.float32]:
         known = _plain_columns(trips, get_recipe(self.recipe), self.clip_distance)
-        return np.column_stack([*known, means]).astype(np.float32)
+        learned = [durations]
+        if paces is not None:
+            miles = read.distance(trips, self.clip_distance)
+            learned += [paces, np.exp(paces) * miles[:, np.newaxis]]
+        return np.column_stack([*known, *learned]).astype(np.float32)
 
 
 def _plain_columns(
     trips: pd.DataFrame, recipe: Recipe, clip_distance: float | None
-) -> list[npt.NDArray[np.float64] | npt.NDArray[np.int64]]:
-    columns: list[npt.NDArray[np.float64] | npt.NDArray[np.int64]] = [*read.zones(trips)]
+) -> list[read.FloatArray | read.IntArray]:
+    pickup, dropoff = read.zones(trips)
+    columns: list[read.FloatArray | read.IntArray] = [pickup, dropoff]
+    columns += geometry.features(pickup, dropoff).values()
     if recipe.knows_time:
-        columns += [read.hour_of_day(trips), read.weekday(trips)]
+        columns += [read.hour_of_day(trips), read.weekday(trips), read.is_holiday(trips)]
     columns += [read.attribute(trips, name) for name in recipe.attributes]
     if recipe.knows_distance:
-        columns.append(read.distance(trips, clip_distance))
+        miles = read.distance(trips, clip_distance)
+        columns += [miles, _detour(miles, geometry.centroid_miles(pickup, dropoff))]
     return columns
 
 
-def _categories(trips: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Pick-up zone, drop-off zone and their pair, shape (trips, 3)."""
+def _detour(miles: read.FloatArray, centroid_miles: read.FloatArray) -> read.FloatArray:
+    """Metered miles for each mile between the centroids, which may be of the same zone."""
+    known = centroid_miles >= 0
+    return np.where(known, miles / (np.abs(centroid_miles) + _SHORTEST_DISTANCE), _MISSING)
+
+
+def _category_names(recipe: Recipe) -> tuple[str, ...]:
+    return (*_ZONE_CATEGORIES, *(_TIME_CATEGORIES if recipe.knows_time else ()))
+
+
+def _categories(trips: pd.DataFrame, recipe: Recipe) -> read.IntArray:
+    """Codes of the categories, shape (trips, categories)."""
     pickup, dropoff = read.zones(trips)
-    return np.column_stack([pickup, dropoff, pickup * _PAIR_SHIFT + dropoff])
+    codes = [pickup, dropoff, pickup * _CODES + dropoff]
+    if recipe.knows_time:
+        hour = read.hour_of_day(trips).astype(np.int64)
+        codes += [part * _CODES + hour for part in (pickup, dropoff, read.weekday(trips))]
+    return np.column_stack(codes)

@@ -96,4 +96,4 @@ def test_columns_have_names(recipe: str, trips: pd.DataFrame) -> None:
     names = list(encoder.get_feature_names_out())
     assert encoded.shape[1] == len(names) == len(set(names))
     assert recipe == "booking" or "minutes_at_pace_pair" in names
-    assert recipe != "booking" or not [name for name in names if "pace" in name or "dist" in name]
+    assert recipe != "booking" or not [name for name in names if "pace" in name or "trip_d" in name]

@@ -9,7 +9,16 @@ from hyperopt.pyll.stochastic import sample
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES, get_family
 from trip_duration.models.search import SearchRequest
-from trip_duration.models.spaces import Choice, Dimension, Integer, Real, plain, to_hyperopt
+from trip_duration.models.spaces import (
+    Choice,
+    Dimension,
+    Integer,
+    Real,
+    Space,
+    grid,
+    plain,
+    to_hyperopt,
+)
 
 
 def within(dimension: Dimension, value: object) -> bool:
@@ -68,11 +77,39 @@ def test_unknown_family() -> None:
         ({"max_evaluations": -5}, "max_evaluations = -5"),
         ({"random_state": -1}, "random_state = -1"),
         ({"early_stopping_rounds": 0}, "early_stopping_rounds = 0"),
+        ({"patience_evaluations": -1}, "patience_evaluations = -1"),
+        ({"primary_metric": "mape"}, "Primary metric 'mape' is unknown.*rmse, mse, mae, r2"),
         ({"time_budget_seconds": -1.0}, "time_budget_seconds = -1"),
-        ({"search_algorithm": "guess"}, "'guess' is unknown.*tpe, random, anneal"),
+        ({"search_algorithm": "guess"}, "'guess' is unknown.*tpe, random, anneal, grid"),
     ],
 )
 def test_search_has_bounds(changes: dict[str, object], message: str) -> None:
     """A search that cannot be is refused by the name of the field."""
     with pytest.raises(InvalidInputError, match=message):
         SearchRequest(**changes)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_grid_is_as_fine_as_it_may_be() -> None:
+    """Dimensions grow in turn; bounds and choices are all there; no point comes twice."""
+    space: Space = {
+        "depth": Integer(4, 12),
+        "rate": Real(0.01, 1.0, log=True),
+        "flag": Choice((1, 0)),
+    }
+    points = grid(space, 20)
+    assert len(points) == 3 * 3 * 2
+    assert {point["depth"] for point in points} == {4, 8, 12}
+    rates = sorted({float(point["rate"] or 0) for point in points})
+    assert rates == pytest.approx([0.01, 0.1, 1.0])
+    assert {point["flag"] for point in points} == {0, 1}
+    assert len({tuple(point.items()) for point in points}) == len(points)
+
+
+def test_a_grid_keeps_to_its_limit() -> None:
+    """One point is the middle of every range; a small space is covered once."""
+    space: Space = {"depth": Integer(4, 12), "share": Real(0.2, 1.0)}
+    assert grid(space, 1) == [{"depth": 8, "share": pytest.approx(0.6)}]
+    assert len(grid({"flag": Choice((True, False))}, 50)) == 2
+    assert [point["depth"] for point in grid({"depth": Integer(1, 3)}, 50)] == [1, 2, 3]
+    for most in range(1, 40):
+        assert len(grid(space, most)) <= most

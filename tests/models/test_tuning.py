@@ -115,7 +115,7 @@ def test_final_fit_uses_the_rounds_found(sample_training_set: TrainingSet) -> No
     booster = train(tuned, sample_training_set, QUICK).model.named_steps["estimate"]
     assert booster.booster_.num_boosted_rounds() == tuned.best.rounds
     assert tuned.best.rounds is not None
-    assert len(tuned.best.curve) > tuned.best.rounds
+    assert tuned.best.steps[-1] > tuned.best.rounds
 
 
 def test_model_takes_raw_trips(sample_training_set: TrainingSet) -> None:
@@ -133,10 +133,11 @@ def test_no_test_months_no_test_errors(sample_training_set: TrainingSet) -> None
 
 
 def test_errors_are_those_of_the_textbook() -> None:
-    """RMSE, MSE, MAE and R² of a case that can be checked by hand."""
+    """Every metric, of a case that can be checked by hand."""
     metrics = measure(np.array([10.0, 20.0]), [13.0, 16.0])
     assert (metrics.mse, metrics.rmse, metrics.mae) == (12.5, 12.5**0.5, 3.5)
     assert metrics.r2 == pytest.approx(1 - 25 / 50)
+    assert (metrics.rae, metrics.rse) == pytest.approx((7 / 10, 25 / 50))
 
 
 def test_early_stopping_looks_at_validation(sample_training_set: TrainingSet) -> None:

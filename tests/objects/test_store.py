@@ -154,7 +154,7 @@ def test_training_set(sample_training_set: TrainingSet, folder: UPath) -> None:
         {"nested": {"tuple": (1,), "when": dt.datetime(2024, 1, 1, tzinfo=dt.UTC)}},
         {"$tuple": [1], "$part": "of the user's own"},
         MappingProxyType({"frozen": 1}),
-        Metrics(1.0, 1.0, 1.0, 0.5),
+        Metrics(1.0, 1.0, 1.0, 0.5, 0.5, 0.5),
         MonthSplit.parse("2024-01", "2024-02"),
         [Trial(0, {"alpha": 0.1}, None, 1.0, 2.0, curve=(3.0, 2.0), error="ValueError: no")],
     ],
@@ -176,7 +176,7 @@ def test_not_a_number_survives(folder: UPath) -> None:
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_numpy_number_survives(folder: UPath, number: float) -> None:
     """NumPy's own NaN and infinity, as metrics have them, can be read again."""
-    _, back = there_and_back(Metrics(np.float64(number), 1.0, 1.0, 0.5), folder)
+    _, back = there_and_back(Metrics(np.float64(number), 1.0, 1.0, 0.5, 0.5, 0.5), folder)
     assert str(back.rmse) == str(number)
 
 

@@ -21,7 +21,17 @@ from trip_duration.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
 
-GOOD = Trial(0, {"alpha": 0.1}, Metrics(5.0, 25.0, 3.0, 0.6), 1_700_000_000.0, 1.5, 2, (6.0, 5.0))
+GOOD = Trial(
+    0,
+    {"alpha": 0.1},
+    Metrics(5.0, 25.0, 3.0, 0.6, 0.5, 0.4),
+    1_700_000_000.0,
+    1.5,
+    2,
+    (6.0, 5.0),
+    (1, 2),
+)
+STOPPED = dataclasses.replace(GOOD, number=2, stopped="median: 6.000")
 FAILED = Trial(1, {"alpha": -1.0}, None, 1_700_000_002.0, 0.1, error="ValueError: no")
 
 
@@ -71,18 +81,21 @@ def test_each_trial_is_a_child_run(tracker: Tracker) -> None:
     with TrialLogger(tracker, family, {"MODEL": "some"}) as log_trial:
         log_trial(GOOD)
         log_trial(FAILED)
+        log_trial(STOPPED)
     runs = tracker.client.search_runs(
         [tracker.experiment_id], f"tags.mlflow.parentRunId = '{family}'"
     )
-    good, failed = sorted(runs, key=lambda run: int(run.data.tags["trial"]))
+    good, failed, stopped = sorted(runs, key=lambda run: int(run.data.tags["trial"]))
     assert good.info.status == "FINISHED"
     assert good.data.params == {"alpha": "0.1"}
     assert good.data.metrics["validation_rmse"] == 5.0
     assert good.info.end_time - good.info.start_time == 1_500
-    history = tracker.client.get_metric_history(good.info.run_id, "validation_rmse_by_round")
+    history = tracker.client.get_metric_history(good.info.run_id, "validation_curve")
     assert [point.value for point in history] == [6.0, 5.0]
     assert failed.info.status == "FAILED"
     assert failed.data.tags["error"] == "ValueError: no"
+    assert (stopped.info.status, stopped.data.tags["stopped"]) == ("KILLED", "median: 6.000")
+    assert tracker.client.get_metric_history(stopped.info.run_id, "validation_curve")
 
 
 def test_long_curves_are_thinned(tracker: Tracker) -> None:
@@ -90,11 +103,11 @@ def test_long_curves_are_thinned(tracker: Tracker) -> None:
     curve = tuple(float(value) for value in range(500, 0, -1))
     family = tracker.open_run("long curve", "long curve", {})
     with TrialLogger(tracker, family, {}) as log_trial:
-        log_trial(dataclasses.replace(GOOD, curve=curve))
+        log_trial(dataclasses.replace(GOOD, curve=curve, steps=tuple(range(500))))
     (run,) = tracker.client.search_runs(
         [tracker.experiment_id], f"tags.mlflow.parentRunId = '{family}'"
     )
-    history = tracker.client.get_metric_history(run.info.run_id, "validation_rmse_by_round")
+    history = tracker.client.get_metric_history(run.info.run_id, "validation_curve")
     points = {point.step: point.value for point in history}
     assert len(points) == CURVE_POINTS
     assert (points[0], points[499]) == (500.0, 1.0)

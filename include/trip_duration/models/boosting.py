@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from trip_duration.training_set.types import Matrix, Minutes
 
 _VALIDATION = "validation"
+
+#: Takes the number of a round (from 1) and the validation error; says whether to end the fit.
+OnRound = Callable[[int, float], bool]
 
 
 class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -41,7 +45,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     best_rounds_ : int
         Number of rounds with the lowest validation error, or `rounds` without validation rows.
     curve_ : list of float
-        Validation RMSE after each round (minutes); empty without validation rows.
+        Validation error after each round (minutes); empty without validation rows.
     """
 
     def __init__(
@@ -60,24 +64,33 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def fit(
         self,
-        X: Matrix,
+        X: Matrix | xgb.DMatrix,
         y: Minutes,
-        validation: tuple[Matrix, Minutes] | None = None,
+        validation: tuple[Matrix | xgb.DMatrix, Minutes] | None = None,
+        on_round: OnRound | None = None,
     ) -> Self:
-        """Learn from *X*, shape (trips, columns), and stop early by *validation* where given."""
-        train = _matrix(X, y, self.threads)
+        """Learn from *X*, shape (trips, columns), and stop early by *validation* where given.
+
+        Parameters
+        ----------
+        on_round
+            Called after each round with its number (from 1) and the validation error; a true
+            answer ends the fit.
+        """
+        train = binned(X, y, self.threads)
         history: dict[str, dict[str, list[float]]] = {}
         booster = xgb.train(
             {**(self.settings or {}), "nthread": self.threads, "seed": self.random_state},
             train,
             num_boost_round=self.rounds,
-            evals=[(_matrix(*validation, self.threads, train), _VALIDATION)] if validation else [],
+            evals=[(binned(*validation, self.threads, train), _VALIDATION)] if validation else [],
             early_stopping_rounds=self.early_stopping_rounds if validation else None,
             evals_result=history,
             verbose_eval=False,
+            callbacks=[_Rounds(on_round)] if on_round else None,
         )
-        self.curve_ = history[_VALIDATION]["rmse"] if validation else []
-        self.best_rounds_ = booster.best_iteration + 1 if validation else self.rounds
+        self.curve_ = next(iter(history[_VALIDATION].values())) if validation else []
+        self.best_rounds_ = int(np.argmin(self.curve_)) + 1 if validation else self.rounds
         self.booster_ = booster[: self.best_rounds_] if validation else booster
         return self
 
@@ -101,12 +114,39 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
             self.booster_.load_model(bytearray(state["booster_"]))
 
 
-def _matrix(
-    X: Matrix,
+class _Rounds(xgb.callback.TrainingCallback):
+    """Hands on the validation error of each round."""
+
+    def __init__(self, on_round: OnRound) -> None:
+        super().__init__()
+        self.on_round = on_round
+
+    def after_iteration(
+        self,
+        model: xgb.Booster,  # noqa: ARG002 - XGBoost's interface
+        epoch: int,
+        evals_log: dict[str, dict[str, Any]],
+    ) -> bool:
+        """Ask whether to end the fit."""
+        (errors,) = evals_log[_VALIDATION].values()
+        return self.on_round(epoch + 1, float(errors[-1]))
+
+
+def binned(
+    X: Matrix | xgb.DMatrix,
     y: Minutes,
     threads: int,
     reference: xgb.DMatrix | None = None,
 ) -> xgb.DMatrix:
+    """XGBoost's own form of a matrix, which several fits may share.
+
+    Parameters
+    ----------
+    reference
+        The train matrix, whose bins are used.
+    """
+    if isinstance(X, xgb.DMatrix):
+        return X
     if isinstance(X, csr_matrix):
         return xgb.DMatrix(X, y, nthread=threads)
     return xgb.QuantileDMatrix(X, y, nthread=threads, ref=reference)

@@ -5,12 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.spaces import Choice, Integer, Real, Settings, Space
 from trip_duration.training_set.recipes import Layout
 
 XGBOOST = "xgboost"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What a fit of a family spends, so that its learning curve can be watched.
+
+    Parameters
+    ----------
+    grows
+        Boosting rounds of XGBoost, boosting stages or forest trees of scikit-learn, or iterations.
+    interval
+        Steps of one interval of the learning curve. Where steps are scaled, it is the sum of the
+        scale over the steps.
+    scaled_by
+        The setting that says how far one step goes: boosting with half the learning rate gets
+        about as far in twice the rounds.
+    """
+
+    grows: Literal["rounds", "stages", "trees", "iterations"]
+    interval: float
+    scaled_by: str | None = None
+
+    def steps_in_interval(self, settings: Settings) -> float:
+        """Steps of one interval, which need not be whole."""
+        scale = settings.get(self.scaled_by) if self.scaled_by else None
+        return self.interval / scale if isinstance(scale, int | float) and scale else self.interval
 
 
 @dataclass(frozen=True)
@@ -32,6 +59,8 @@ class ModelFamily:
         Settings that are not searched.
     seeded
         Whether its result depends on ``random_state``.
+    resource
+        What a fit spends; None where there is nothing to see before its end.
     """
 
     name: str
@@ -40,6 +69,7 @@ class ModelFamily:
     space: Space
     fixed: Settings = field(default_factory=lambda: MappingProxyType({}))
     seeded: bool = True
+    resource: Resource | None = None
 
     def complete(self, settings: Settings, *, random_state: int) -> dict[str, object]:
         """All settings of one fit: searched, fixed and the seed."""
@@ -55,6 +85,8 @@ _TREES: Space = MappingProxyType(
         "min_samples_leaf": Integer(1, 20),
     }
 )
+
+_ADDED_TREES = Resource("trees", 5)
 
 FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
     {
@@ -76,6 +108,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "max_iter": Integer(20, 120),
                 },
                 {"tol": 1e-3},
+                resource=Resource("iterations", 10),
             ),
             ModelFamily(
                 "svm.LinearSVR",
@@ -92,6 +125,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "Forest of extremely randomised trees",
                 "dense",
                 _TREES,
+                resource=_ADDED_TREES,
             ),
             ModelFamily(
                 "ensemble.GradientBoostingRegressor",
@@ -104,12 +138,14 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "min_samples_split": Integer(2, 20),
                     "min_samples_leaf": Integer(1, 20),
                 },
+                resource=Resource("stages", 0.5, scaled_by="learning_rate"),
             ),
             ModelFamily(
                 "ensemble.RandomForestRegressor",
                 "Forest of bagged trees",
                 "dense",
                 _TREES,
+                resource=_ADDED_TREES,
             ),
             ModelFamily(
                 XGBOOST,
@@ -126,6 +162,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "gamma": Real(1e-3, 5.0, log=True),
                 },
                 {"objective": "reg:squarederror", "tree_method": "hist"},
+                resource=Resource("rounds", 0.5, scaled_by="learning_rate"),
             ),
         )
     }

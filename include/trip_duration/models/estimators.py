@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from trip_duration.models.boosting import BoosterRegressor
 from trip_duration.models.catalogue import XGBOOST, ModelFamily
+from trip_duration.models.search import SearchRequest
 from trip_duration.models.spaces import Settings
 from trip_duration.training_set.types import Matrix, Minutes
 
@@ -24,21 +25,20 @@ class Regressor(Protocol):
 
 
 def make_booster(
-    family: ModelFamily,
-    settings: Settings,
-    *,
-    rounds: int,
-    early_stopping_rounds: int,
-    threads: int,
-    random_state: int,
+    family: ModelFamily, settings: Settings, request: SearchRequest, *, rounds: int
 ) -> BoosterRegressor:
     """An XGBoost estimator with these settings, not fitted."""
     return BoosterRegressor(
-        settings={**family.fixed, **settings},
+        settings={
+            **family.fixed,
+            "eval_metric": request.curve_metric,
+            "device": request.device,
+            **settings,
+        },
         rounds=rounds,
-        early_stopping_rounds=early_stopping_rounds,
-        threads=threads,
-        random_state=random_state,
+        early_stopping_rounds=request.early_stopping_rounds,
+        threads=request.threads,
+        random_state=request.random_state,
     )
 
 

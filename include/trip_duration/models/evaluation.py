@@ -23,11 +23,14 @@ def measure(actual: Minutes, predicted: npt.ArrayLike) -> Metrics:
     """
     predictions = np.asarray(predicted, dtype=np.float64)
     mse = float(mean_squared_error(actual, predictions))
+    mae = float(mean_absolute_error(actual, predictions))
+    spread = actual - np.mean(actual)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Where all trips take equally long there is no spread to compare with.
+        rae = float(np.float64(mae) / np.abs(spread).mean())
+        rse = float(np.float64(mse) / np.square(spread).mean())
     return Metrics(
-        rmse=mse**0.5,
-        mse=mse,
-        mae=float(mean_absolute_error(actual, predictions)),
-        r2=float(r2_score(actual, predictions)),
+        rmse=mse**0.5, mse=mse, mae=mae, r2=float(r2_score(actual, predictions)), rae=rae, rse=rse
     )
 
 

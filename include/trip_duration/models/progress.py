@@ -28,16 +28,17 @@ class TrialProgress:
 
     def __call__(self, trial: Trial) -> None:
         """Log *trial*."""
-        if trial.metrics is None:
-            return
-        self.best = min(self.best, trial.metrics.rmse)
+        if trial.metrics and trial.finished:
+            self.best = min(self.best, trial.metrics.rmse)
+            outcome = f"validation RMSE {trial.metrics.rmse:.3f} minutes (best {self.best:.3f})"
+        else:
+            outcome = f"given up, {trial.stopped}" if trial.stopped else f"failed, {trial.error}"
         logger.info(
-            "%s: trial %d of at most %d: validation RMSE %.3f minutes (best %.3f), %.1f s",
+            "%s: trial %d of at most %d: %s, %.1f s",
             self.family,
             trial.number + 1,
             self.planned,
-            trial.metrics.rmse,
-            self.best,
+            outcome,
             trial.seconds,
         )
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
 from trip_duration.errors import InvalidInputError, require_within
 from trip_duration.models.spaces import Setting
+from trip_duration.models.termination import EarlyTermination
 
-SearchAlgorithm = Literal["tpe", "random", "anneal"]
+SearchAlgorithm = Literal["tpe", "random", "anneal", "grid"]
 SEARCH_ALGORITHMS: tuple[SearchAlgorithm, ...] = get_args(SearchAlgorithm)
+
+PrimaryMetric = Literal["rmse", "mse", "mae", "r2", "rae", "rse"]
+PRIMARY_METRICS: tuple[PrimaryMetric, ...] = get_args(PrimaryMetric)
+Direction = Literal["minimize", "maximize"]
 
 #: The most boosting rounds of one XGBoost fit; early stopping ends nearly all of them sooner.
 MAXIMUM_ROUNDS = 750
@@ -27,14 +32,23 @@ class SearchRequest:
     random_state
         Seed of the search and of every fit.
     search_algorithm
-        Tree-structured Parzen estimators (tpe), random search, or simulated annealing.
+        Tree-structured Parzen estimators (tpe), random search, simulated annealing, or the finest
+        grid of at most `max_evaluations` points.
+    primary_metric
+        What decides which trial is the best; see `direction`.
+    early_termination
+        Which trials are given up before they end.
     early_stopping_rounds
         XGBoost stops a fit when validation has not improved for so many rounds.
     time_budget_seconds
         Start no further trial after so many seconds; 0 sets no limit. A search that runs out of
         time is not repeatable.
+    patience_evaluations
+        End the search when so many trials in a row were no better than the best; 0 sets no limit.
     threads
         Processor threads of one XGBoost fit.
+    device
+        Where XGBoost computes: ``cpu`` or ``cuda``.
 
     Raises
     ------
@@ -45,9 +59,13 @@ class SearchRequest:
     max_evaluations: int = 50
     random_state: int = 42
     search_algorithm: SearchAlgorithm = "tpe"
+    primary_metric: PrimaryMetric = "rmse"
+    early_termination: EarlyTermination = field(default_factory=EarlyTermination)
     early_stopping_rounds: int = 20
     time_budget_seconds: float = 0.0
+    patience_evaluations: int = 0
     threads: int = 2
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -56,15 +74,33 @@ class SearchRequest:
             ("random_state", 0),
             ("early_stopping_rounds", 1),
             ("time_budget_seconds", 0),
+            ("patience_evaluations", 0),
             ("threads", 1),
         ):
             require_within(name, getattr(self, name), least=least)
-        if self.search_algorithm not in SEARCH_ALGORITHMS:
-            raise InvalidInputError(
-                f"Search algorithm {self.search_algorithm!r}",
-                "is unknown",
-                f"Choose one of: {', '.join(SEARCH_ALGORITHMS)}.",
-            )
+        for what, value, known in (
+            ("Search algorithm", self.search_algorithm, SEARCH_ALGORITHMS),
+            ("Primary metric", self.primary_metric, PRIMARY_METRICS),
+        ):
+            if value not in known:
+                raise InvalidInputError(
+                    f"{what} {value!r}", "is unknown", f"Choose one of: {', '.join(known)}."
+                )
+
+    @property
+    def direction(self) -> Direction:
+        """Whether the primary metric is better when it is lower or when it is higher."""
+        return "maximize" if self.primary_metric == "r2" else "minimize"
+
+    @property
+    def curve_metric(self) -> Literal["rmse", "mae"]:
+        """The error that learning curves show: the one that ranks as the primary metric does."""
+        return "mae" if self.primary_metric in {"mae", "rae"} else "rmse"
+
+    def loss(self, metrics: Metrics) -> float:
+        """The primary metric as a number that is better when it is lower."""
+        value: float = getattr(metrics, self.primary_metric)
+        return -value if self.direction == "maximize" else value
 
 
 @dataclass(frozen=True)
@@ -79,12 +115,18 @@ class Metrics:
         Mean squared error, in square minutes.
     r2
         Coefficient of determination.
+    rae, rse
+        Relative absolute and relative squared error: the sum of absolute (squared) errors as a
+        share of that of the mean of the actual minutes (Witten et al., "Data Mining", 4th edition,
+        section 5.9).
     """
 
     rmse: float
     mse: float
     mae: float
     r2: float
+    rae: float
+    rse: float
 
     def named(self, part: str) -> dict[str, float]:
         """The metrics by their tracked names: ``validation_rmse`` and so on."""
@@ -102,7 +144,7 @@ class Trial:
     settings
         What was searched; together with the family's fixed settings they are all there is.
     metrics
-        Errors on the validation months; None for a failed trial.
+        Errors on the validation months, when the trial ended or was given up; None if it failed.
     started
         Seconds since the epoch.
     seconds
@@ -110,7 +152,11 @@ class Trial:
     rounds
         Boosting rounds at the lowest validation error, where the family has any.
     curve
-        Validation RMSE after each boosting round.
+        Validation error after each interval of effort; see `SearchRequest.curve_metric`.
+    steps
+        Rounds, trees or iterations at each point of the curve.
+    stopped
+        Why the trial was given up before it ended.
     error
         Why the trial failed.
     """
@@ -122,7 +168,14 @@ class Trial:
     seconds: float
     rounds: int | None = None
     curve: tuple[float, ...] = ()
+    steps: tuple[int, ...] = ()
+    stopped: str | None = None
     error: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended well: neither given up nor failed."""
+        return self.metrics is not None and self.stopped is None
 
 
 @dataclass(frozen=True)
@@ -134,7 +187,7 @@ class TuningResult:
     family
         Name of the family.
     best
-        The trial with the lowest validation RMSE.
+        The trial with the best primary metric on the validation months.
     trials
         All trials. Settings that the search proposed again were not fitted again.
     seconds

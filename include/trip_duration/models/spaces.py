@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +66,56 @@ def _to_hyperopt(name: str, dimension: Dimension) -> Any:  # noqa: ANN401 - hype
             return hp.uniformint(name, low, high)
         case Choice(values):
             return hp.choice(name, list(values))
+
+
+def grid(space: Space, most: int) -> list[dict[str, Setting]]:
+    """The finest grid over a space with no more points than *most*.
+
+    Every dimension begins with one value (the middle of a range) and gets one more in turn, as
+    long as there are not too many points. The values of a range lie evenly, its bounds among them
+    as soon as there are two.
+    """
+    from sklearn.model_selection import ParameterGrid
+
+    sizes = dict.fromkeys(space, 1)
+    growing = True
+    while growing:
+        growing = False
+        for name, dimension in space.items():
+            larger = {**sizes, name: sizes[name] + 1}
+            if sizes[name] < _most_values(dimension) and math.prod(larger.values()) <= most:
+                sizes, growing = larger, True
+    values = {name: _values(dimension, sizes[name]) for name, dimension in space.items()}
+    return list(ParameterGrid(values))
+
+
+def _most_values(dimension: Dimension) -> float:
+    match dimension:
+        case Integer(low, high):
+            return high - low + 1
+        case Choice(values):
+            return len(values)
+        case Real(low, high):
+            return math.inf if low < high else 1
+
+
+def _values(dimension: Dimension, number: int) -> list[Setting]:
+    match dimension:
+        case Choice(values):
+            return list(values[:number])
+        case Integer(low, high):
+            return [round(value) for value in _spread(low, high, number)]
+        case Real(low, high, log=True):
+            exponents = _spread(math.log(low), math.log(high), number)
+            return [min(max(math.exp(value), low), high) for value in exponents]
+        case Real(low, high):
+            return list(_spread(low, high, number))
+
+
+def _spread(low: float, high: float, number: int) -> list[float]:
+    if number == 1:
+        return [(low + high) / 2]
+    return [low + (high - low) * place / (number - 1) for place in range(number)]
 
 
 def plain(space: Space, point: Mapping[str, Any]) -> dict[str, Setting]:

@@ -59,12 +59,6 @@ def train(tuned: TuningResult, training_set: TrainingSet, request: SearchRequest
 
 def _estimator(family: ModelFamily, tuned: TuningResult, request: SearchRequest) -> Regressor:
     if family.name == XGBOOST:
-        return make_booster(
-            family,
-            tuned.best.settings,
-            rounds=tuned.best.rounds or MAXIMUM_ROUNDS,
-            early_stopping_rounds=request.early_stopping_rounds,
-            threads=request.threads,
-            random_state=request.random_state,
-        )
+        rounds = tuned.best.rounds or MAXIMUM_ROUNDS
+        return make_booster(family, tuned.best.settings, request, rounds=rounds)
     return make_sklearn(family, tuned.best.settings, random_state=request.random_state)

@@ -78,6 +78,7 @@ class TrialLogger:
                 MLFLOW_PARENT_RUN_ID: self.family_run_id,
                 _NUMBER_TAG: str(trial.number),
                 **({"error": trial.error} if trial.error else {}),
+                **({"stopped": trial.stopped} if trial.stopped else {}),
             },
         )
         client.log_batch(
@@ -85,8 +86,7 @@ class TrialLogger:
             params=[Param(name, str(value)) for name, value in trial.settings.items()],
             metrics=_metrics(trial, ended),
         )
-        status = "FINISHED" if trial.metrics else "FAILED"
-        client.set_terminated(run.info.run_id, status, ended)
+        client.set_terminated(run.info.run_id, _status(trial), ended)
 
     def _numbers_logged(self) -> set[int]:
         runs = self.tracker.client.search_runs(
@@ -98,6 +98,12 @@ class TrialLogger:
         return {int(run.data.tags[_NUMBER_TAG]) for run in ended if _NUMBER_TAG in run.data.tags}
 
 
+def _status(trial: Trial) -> str:
+    if trial.finished:
+        return "FINISHED"
+    return "KILLED" if trial.stopped else "FAILED"
+
+
 def _metrics(trial: Trial, timestamp: int) -> list[Metric]:
     final = trial.metrics.named("validation") if trial.metrics else {}
     final["fit_seconds"] = trial.seconds
@@ -105,8 +111,8 @@ def _metrics(trial: Trial, timestamp: int) -> list[Metric]:
         final["rounds"] = trial.rounds
     metrics = [Metric(name, value, timestamp, 0) for name, value in final.items()]
     curve = [
-        Metric("validation_rmse_by_round", trial.curve[step], timestamp, step)
-        for step in _shown(len(trial.curve))
+        Metric("validation_curve", trial.curve[point], timestamp, trial.steps[point])
+        for point in _shown(len(trial.curve))
     ]
     return metrics + curve
 

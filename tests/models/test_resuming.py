@@ -1,0 +1,151 @@
+"""Searches that are interrupted and begun again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from upath import UPath
+
+from trip_duration.models import fitting
+from trip_duration.models.catalogue import XGBOOST
+from trip_duration.models.journal import TrialJournal
+from trip_duration.models.search import SearchRequest, Trial, TuningResult
+from trip_duration.models.termination import EarlyTermination
+from trip_duration.models.tuning import tune
+from trip_duration.objects.reference import ObjectReference
+from trip_duration.objects.store import read_object, write_object
+from trip_duration.training_set.types import TrainingSet
+
+KILLS = 10
+REQUEST = SearchRequest(
+    max_evaluations=12,
+    threads=1,
+    early_termination=EarlyTermination("median", delay_evaluations=1),
+)
+
+
+class FolderStore:
+    """Values as files: what Airflow's ``task_state_store`` is to a task, across processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> Any:
+        """The value of a key, or None."""
+        path = self.folder / key
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def set(self, key: str, value: dict[str, Any]) -> None:
+        """Keep a value, whole or not at all; a second value is an error of the search."""
+        path, partial = self.folder / key, self.folder / f".{key}"
+        assert not path.exists(), f"{key} was evaluated twice"
+        partial.write_text(json.dumps(value))
+        partial.rename(path)
+
+
+def search(
+    family: str,
+    training_set: TrainingSet,
+    folder: Path,
+    request: SearchRequest = REQUEST,
+    on_trial: Callable[[Trial], None] = lambda _trial: None,
+) -> TuningResult:
+    """Tune with a journal in a folder."""
+    journal = TrialJournal(FolderStore(folder), family, training_set.digest, request)
+    return tune(family, training_set, request, on_trial, journal)
+
+
+def search_stored(family: str, training_set: ObjectReference, folder: Path) -> None:
+    """The same in a process of its own, which reads the training set from storage."""
+    search(family, read_object(training_set), folder)
+
+
+def same(first: TuningResult, second: TuningResult) -> bool:
+    """Whether two searches found the same, however long they took."""
+
+    def timeless(trial: Trial) -> Trial:
+        return dataclasses.replace(trial, started=0.0, seconds=0.0)
+
+    return list(map(timeless, first.trials)) == list(map(timeless, second.trials)) and timeless(
+        first.best
+    ) == timeless(second.best)
+
+
+@pytest.mark.parametrize("family", [XGBOOST, "ensemble.RandomForestRegressor"])
+def test_ten_kills_change_nothing(
+    family: str, sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """A search that is killed ten times evaluates nothing twice and finds the same."""
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    for folder in (undisturbed, disturbed):
+        folder.mkdir()
+    expected = search(family, sample_training_set, undisturbed)
+    moments = random.Random(0)  # noqa: S311 - not a secret
+    # XGBoost's threads do not survive a fork of a process that has used them; the server has not.
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([tune.__module__])
+    stored = write_object(sample_training_set, UPath(tmp_path), "training_set")
+    killed = 0
+    while killed < KILLS:
+        before = len(list(disturbed.glob("trial-*")))
+        process = server.Process(target=search_stored, args=(family, stored, disturbed))
+        process.start()
+        # Some time into the next trial, however long those take.
+        deadline = time.monotonic() + 60
+        wanted = before + killed % 2
+        while len(list(disturbed.glob("trial-*"))) < wanted and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0.0, expected.best.seconds))
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        killed += 1
+    resumed = search(family, sample_training_set, disturbed)
+    assert same(resumed, expected)
+    assert len(list(disturbed.glob("trial-*"))) == len(expected.trials)
+
+
+def test_a_finished_search_evaluates_nothing(
+    sample_training_set: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cleared task hears of all its trials again, and fits none of them."""
+    first = search("linear_model.Lasso", sample_training_set, tmp_path)
+    monkeypatch.setattr(fitting, "fit", None)
+    seen: list[Trial] = []
+    again = search("linear_model.Lasso", sample_training_set, tmp_path, on_trial=seen.append)
+    assert same(first, again)
+    assert tuple(seen) == again.trials
+
+
+def test_more_evaluations_go_on_from_the_same_trials(
+    sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """A longer search of the same kind begins with the trials of the shorter."""
+    short = dataclasses.replace(REQUEST, max_evaluations=4)
+    first = search("linear_model.Lasso", sample_training_set, tmp_path, short)
+    longer = search("linear_model.Lasso", sample_training_set, tmp_path)
+    assert longer.trials[: len(first.trials)] == first.trials
+    assert len(longer.trials) > len(first.trials)
+
+
+@pytest.mark.parametrize("changes", [{"random_state": 1}, {"primary_metric": "mae"}])
+def test_other_searches_have_journals_of_their_own(
+    changes: dict[str, Any], sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """Trials of another seed or metric are not taken for this search's."""
+    search("linear_model.Lasso", sample_training_set, tmp_path)
+    kept = len(list(tmp_path.glob("trial-*")))
+    other = dataclasses.replace(REQUEST, **changes)
+    tuned = search("linear_model.Lasso", sample_training_set, tmp_path, other)
+    assert len(list(tmp_path.glob("trial-*"))) == kept + len(tuned.trials)

@@ -1,0 +1,111 @@
+"""When trials are given up."""
+
+from __future__ import annotations
+
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.models.termination import EarlyTermination, Terminator
+
+
+def terminator(rule: EarlyTermination, *curves: tuple[float, ...]) -> Terminator:
+    """One that has seen some curves."""
+    watching = Terminator(rule)
+    for curve in curves:
+        watching.add(curve)
+    return watching
+
+
+def stops_at(watching: Terminator, curve: tuple[float, ...]) -> int | None:
+    """The interval (from 1) at which a trial is given up."""
+    for interval in range(1, len(curve) + 1):
+        if watching.reason(curve[:interval]):
+            return interval
+    return None
+
+
+def rule(policy: str, **changes: float) -> EarlyTermination:
+    """A policy that looks from the first interval on."""
+    return EarlyTermination(**{"policy": policy, "delay_evaluations": 0, **changes})  # type: ignore[arg-type]  # by name
+
+
+def test_no_policy_gives_nothing_up() -> None:
+    """Without a policy every trial ends by itself."""
+    assert stops_at(terminator(rule("none"), (1.0, 1.0)), (9.0, 9.0)) is None
+
+
+def test_bandit_allows_slack() -> None:
+    """A trial goes on while it is within the slack of the best at the same interval."""
+    watching = terminator(rule("bandit", slack_factor=0.2), (10.0, 8.0, 5.0), (9.0, 9.0, 9.0))
+    assert stops_at(watching, (10.8, 9.6, 6.0)) is None
+    assert stops_at(watching, (10.8, 9.7, 6.0)) == 2
+    assert stops_at(watching, (10.9,)) == 1
+
+
+def test_bandit_takes_an_amount() -> None:
+    """An amount in minutes is used in place of the factor."""
+    watching = terminator(rule("bandit", slack_amount=0.5), (10.0, 8.0))
+    assert stops_at(watching, (10.5, 8.5)) is None
+    assert stops_at(watching, (10.5, 8.6)) == 2
+
+
+def test_bandit_looks_at_the_best_so_far() -> None:
+    """A setback is forgiven: the best error up to the interval counts."""
+    watching = terminator(rule("bandit", slack_factor=0.1), (10.0, 9.0))
+    assert stops_at(watching, (9.5, 50.0)) is None
+
+
+def test_median_compares_with_running_averages() -> None:
+    """The best so far has to be better than the median of the averages up to the interval."""
+    curves = ((10.0, 6.0), (12.0, 8.0), (14.0, 10.0))
+    watching = terminator(rule("median"), *curves)
+    assert stops_at(watching, (12.0, 10.0)) is None  # the medians are 12 and 10
+    assert stops_at(watching, (12.0, 10.1)) == 2
+    assert stops_at(watching, (12.1,)) == 1
+
+
+def test_median_needs_some_curves() -> None:
+    """Of one or two trials nothing is concluded."""
+    assert stops_at(terminator(rule("median"), (1.0,), (1.0,)), (9.0,)) is None
+
+
+def test_truncation_gives_up_the_worst_share() -> None:
+    """With a third truncated, the worst of three goes, and the second stays."""
+    watching = terminator(rule("truncation", truncation_share=0.33), (5.0,), (7.0,), (9.0,))
+    assert stops_at(watching, (10.0,)) == 1
+    assert stops_at(watching, (8.0,)) is None
+
+
+def test_truncation_waits_for_enough_trials() -> None:
+    """A tenth of three trials is none."""
+    watching = terminator(rule("truncation", truncation_share=0.1), (5.0,), (7.0,))
+    assert stops_at(watching, (10.0,)) is None
+
+
+def test_interval_and_delay() -> None:
+    """Trials are looked at every so many intervals, after the delay."""
+    slow = (9.0,) * 12
+    watching = terminator(rule("bandit", delay_evaluations=4, evaluation_interval=3), (1.0,) * 12)
+    assert stops_at(watching, slow) == 7
+
+
+def test_short_curves_count_to_their_end() -> None:
+    """A trial that ended sooner is compared by all that it has shown."""
+    assert stops_at(terminator(rule("bandit"), (2.0,)), (2.1, 2.1, 2.1)) is None
+    assert stops_at(terminator(rule("bandit"), (1.0,)), (1.1, 1.2, 2.1)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"policy": "hope"}, "'hope' is unknown.*none, bandit, median, truncation"),
+        ({"evaluation_interval": 0}, "evaluation_interval = 0"),
+        ({"delay_evaluations": -1}, "delay_evaluations = -1"),
+        ({"slack_factor": -0.1}, r"slack_factor = -0\.1"),
+        ({"truncation_share": 1.5}, r"truncation_share = 1\.5"),
+    ],
+)
+def test_bounds(changes: dict[str, object], message: str) -> None:
+    """A rule that cannot be is refused by the name of the field."""
+    with pytest.raises(InvalidInputError, match=message):
+        EarlyTermination(**changes)  # type: ignore[arg-type]  # wrong on purpose

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -147,6 +148,11 @@ class Settings(BaseSettings):
         title="XGBoost threads",
         description="Processor threads of one XGBoost fit; it takes as many slots of the pool "
         "`training`.",
+    )
+    xgboost_device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        title="XGBoost device",
+        description="Where XGBoost computes: cpu, or cuda on a machine with a GPU of NVIDIA's.",
     )
     xcom_inline_bytes: int = Field(
         default=4_096,

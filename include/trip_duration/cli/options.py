@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from trip_duration.models.catalogue import FAMILIES, get_family
-from trip_duration.models.search import SearchAlgorithm, SearchRequest
+from trip_duration.models.search import PrimaryMetric, SearchAlgorithm, SearchRequest
+from trip_duration.models.termination import EarlyTermination, Policy
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import MonthSplit
 
@@ -83,18 +84,27 @@ class SearchOptions:
         Seed of the search and of every fit.
     search_algorithm
         How the next trial is chosen.
+    primary_metric
+        What decides which trial is the best.
+    early_termination
+        Which trials are given up by their learning curves.
     early_stopping_rounds
         XGBoost ends a trial when validation has not improved for so many rounds.
     time_budget_seconds
         Start no further trial of a family after so long; 0 sets no limit.
+    patience_evaluations
+        End a search when so many trials in a row were no better; 0 sets no limit.
     """
 
     model: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
     max_evaluations: int = _settings.max_evaluations
     random_state: int = 42
     search_algorithm: SearchAlgorithm = "tpe"
+    primary_metric: PrimaryMetric = "rmse"
+    early_termination: Policy = "median"
     early_stopping_rounds: int = 20
     time_budget_seconds: float = 0.0
+    patience_evaluations: int = 0
 
     @property
     def families(self) -> list[str]:
@@ -120,7 +130,11 @@ class SearchOptions:
             max_evaluations=self.max_evaluations,
             random_state=self.random_state,
             search_algorithm=self.search_algorithm,
+            primary_metric=self.primary_metric,
+            early_termination=EarlyTermination(self.early_termination),
             early_stopping_rounds=self.early_stopping_rounds,
             time_budget_seconds=self.time_budget_seconds,
+            patience_evaluations=self.patience_evaluations,
             threads=_settings.xgboost_threads,
+            device=_settings.xgboost_device,
         )

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES
-from trip_duration.models.search import SEARCH_ALGORITHMS
+from trip_duration.models.termination import EarlyTermination
 from trip_duration.settings import get_settings
 from trip_duration.training_set.recipes import ENCODINGS, RECIPES
 from trip_duration.trips.months import MONTH_PATTERN, parse_months
@@ -18,6 +18,7 @@ Form = dict[str, Param]
 _DATA = "Data"
 _MODEL_INPUT = "What the model knows"
 _SEARCH = "Search"
+_TERMINATION = "Early termination"
 _RETENTION = "What is kept"
 
 
@@ -132,25 +133,43 @@ def training_form() -> Form:
             "It is rebuilt only if the source has changed.",
             section=_DATA,
         ),
+        **search_form(),
+    }
+
+
+def search_form() -> Form:
+    """Fields that say how settings are searched."""
+    return {
         "max_evaluations": _number(
-            settings.max_evaluations,
+            get_settings().max_evaluations,
             "Evaluations",
             "Trials per model family.",
             minimum=1,
             maximum=1_000,
         ),
-        "search_algorithm": Param(
+        "search_algorithm": _choice(
             "tpe",
-            type="string",
-            enum=list(SEARCH_ALGORITHMS),
-            values_display={
+            {
                 "tpe": "tpe: tree-structured Parzen estimators",
                 "random": "random search",
                 "anneal": "anneal: simulated annealing",
+                "grid": "grid: the finest that the evaluations allow",
             },
-            title="Search algorithm",
-            description="How the next trial is chosen.",
-            section=_SEARCH,
+            "Search algorithm",
+            "How the next trial is chosen.",
+        ),
+        "primary_metric": _choice(
+            "rmse",
+            {
+                "rmse": "rmse: root mean squared error, lower is better",
+                "mse": "mse: mean squared error, lower is better",
+                "mae": "mae: mean absolute error, lower is better",
+                "r2": "r2: coefficient of determination, higher is better",
+                "rae": "rae: relative absolute error, lower is better",
+                "rse": "rse: relative squared error, lower is better",
+            },
+            "Primary metric",
+            "What decides which trial is the best.",
         ),
         "random_state": _number(
             42, "Random state", "Seed of the search and of every fit: same seed, same result."
@@ -166,6 +185,55 @@ def training_form() -> Form:
             0,
             "Time budget (seconds)",
             "Start no further trial of a family after so long; 0 sets no limit.",
+        ),
+        "patience_evaluations": _number(
+            0,
+            "Patience (evaluations)",
+            "End a search when so many trials in a row were no better; 0 sets no limit.",
+        ),
+        **early_termination_form(),
+    }
+
+
+def early_termination_form() -> Form:
+    """Fields that say which trials are given up before they end."""
+    rule = EarlyTermination()
+    return {
+        "early_termination": _choice(
+            "median",
+            {
+                "none": "none: every trial ends by itself",
+                "bandit": "bandit: too far behind the best",
+                "median": "median: worse than the median of the averages",
+                "truncation": "truncation: among the worst",
+            },
+            "Early termination",
+            "Which trials are given up, by their learning curves.",
+            section=_TERMINATION,
+        ),
+        "evaluation_interval": _number(
+            rule.evaluation_interval,
+            "Evaluation interval",
+            "Look at a trial after every so many intervals of its learning curve.",
+            section=_TERMINATION,
+            minimum=1,
+        ),
+        "delay_evaluations": _number(
+            rule.delay_evaluations,
+            "Delay (intervals)",
+            "Let every trial go on for so many intervals first.",
+            section=_TERMINATION,
+        ),
+        "slack_factor": _share(
+            rule.slack_factor, "Slack factor", "bandit: how far above the best, as a share of it."
+        ),
+        "slack_amount": _share(
+            rule.slack_amount,
+            "Slack amount (minutes)",
+            "bandit: the same in minutes; used in place of the factor where it is not 0.",
+        ),
+        "truncation_share": _share(
+            rule.truncation_share, "Truncation share", "truncation: share of the worst.", maximum=1
         ),
     }
 
@@ -228,6 +296,37 @@ def _months(default: str, title: str, description: str, least: int) -> Param:
         title=title,
         description=description,
         section=_DATA,
+    )
+
+
+def _choice(
+    default: str,
+    choices: dict[str, str],
+    title: str,
+    description: str,
+    *,
+    section: str = _SEARCH,
+) -> Param:
+    return Param(
+        default,
+        type="string",
+        enum=list(choices),
+        values_display=choices,
+        title=title,
+        description=description,
+        section=section,
+    )
+
+
+def _share(default: float, title: str, description: str, **bounds: Any) -> Param:  # noqa: ANN401 - JSON schema
+    return Param(
+        default,
+        type="number",
+        minimum=0,
+        title=title,
+        description=description,
+        section=_TERMINATION,
+        **bounds,
     )
 
 

@@ -109,14 +109,32 @@ def search_request(params: Mapping[str, Any]) -> SearchRequest:
         If a field is out of bounds.
     """
     from trip_duration.models.search import SearchRequest
+    from trip_duration.models.termination import EarlyTermination
 
+    settings = get_settings()
     return SearchRequest(
         max_evaluations=params["max_evaluations"],
         random_state=params["random_state"],
         search_algorithm=params["search_algorithm"],
+        primary_metric=params["primary_metric"],
+        early_termination=EarlyTermination(
+            policy=params["early_termination"],
+            **{
+                name: params[name]
+                for name in (
+                    "evaluation_interval",
+                    "delay_evaluations",
+                    "slack_factor",
+                    "slack_amount",
+                    "truncation_share",
+                )
+            },
+        ),
         early_stopping_rounds=params["early_stopping_rounds"],
         time_budget_seconds=params["time_budget_seconds"],
-        threads=get_settings().xgboost_threads,
+        patience_evaluations=params["patience_evaluations"],
+        threads=settings.xgboost_threads,
+        device=settings.xgboost_device,
     )
 
 

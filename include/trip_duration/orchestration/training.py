@@ -17,6 +17,7 @@ from trip_duration.settings import get_settings
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
+    from trip_duration.models.journal import KeyValueStore
     from trip_duration.models.search import TuningResult
     from trip_duration.models.training import TrainedModel
     from trip_duration.tracking.runs import Tracker
@@ -79,8 +80,14 @@ def tune_family(
     parent_run_id: str,
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
+    task_state_store: KeyValueStore,
 ) -> TuningResult:
-    """Search the best settings of one family, tracking each trial."""
+    """Search the best settings of one family, tracking each trial.
+
+    Every trial is kept in the task's state as it ends, so that a task that was killed, retried or
+    cleared evaluates only what is left.
+    """
+    from trip_duration.models.journal import TrialJournal
     from trip_duration.models.progress import TrialProgress
     from trip_duration.models.tuning import tune
     from trip_duration.tracking.runs import training_set_tags
@@ -94,7 +101,8 @@ def tune_family(
     tracker.log_training_set(run_id, training_set)
     progress = TrialProgress(family, request.max_evaluations)
     with TrialLogger(tracker, run_id, tags) as log_trial:
-        tuned = tune(family, training_set, request, on_trial=progress.then(log_trial))
+        journal = TrialJournal(task_state_store, family, training_set.digest, request)
+        tuned = tune(family, training_set, request, progress.then(log_trial), journal)
     tracker.log(
         run_id,
         params=tuned.best.settings,

@@ -101,7 +101,7 @@ class SearchOptions:
     random_state: int = 42
     search_algorithm: SearchAlgorithm = "tpe"
     primary_metric: PrimaryMetric = "rmse"
-    early_termination: Policy = "median"
+    early_termination: Policy = "truncation"
     early_stopping_rounds: int = 20
     time_budget_seconds: float = 0.0
     patience_evaluations: int = 0

@@ -77,16 +77,7 @@ class ModelFamily:
         return {**self.fixed, **settings, **seed}
 
 
-_TREES: Space = MappingProxyType(
-    {
-        "n_estimators": Integer(20, 80),
-        "max_depth": Integer(6, 20),
-        "min_samples_split": Integer(2, 20),
-        "min_samples_leaf": Integer(1, 20),
-    }
-)
-
-_ADDED_TREES = Resource("trees", 5)
+_ADDED_TREES = Resource("trees", 2)
 
 FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
     {
@@ -108,7 +99,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "max_iter": Integer(20, 120),
                 },
                 {"tol": 1e-3},
-                resource=Resource("iterations", 10),
+                resource=Resource("iterations", 40),
             ),
             ModelFamily(
                 "svm.LinearSVR",
@@ -124,7 +115,12 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "ensemble.ExtraTreesRegressor",
                 "Forest of extremely randomised trees",
                 "dense",
-                _TREES,
+                {
+                    "n_estimators": Integer(20, 60),
+                    "max_depth": Integer(10, 20),
+                    "min_samples_leaf": Integer(2, 20),
+                    "max_features": Real(0.3, 1.0),
+                },
                 resource=_ADDED_TREES,
             ),
             ModelFamily(
@@ -132,11 +128,12 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "Gradient-boosted trees",
                 "dense",
                 {
-                    "n_estimators": Integer(40, 120),
-                    "learning_rate": Real(0.05, 0.3, log=True),
-                    "max_depth": Integer(4, 9),
-                    "min_samples_split": Integer(2, 20),
-                    "min_samples_leaf": Integer(1, 20),
+                    "n_estimators": Integer(40, 100),
+                    "learning_rate": Real(0.08, 0.3, log=True),
+                    "max_depth": Integer(4, 8),
+                    "min_samples_leaf": Integer(5, 40),
+                    "max_features": Real(0.1, 0.4),
+                    "subsample": Real(0.3, 0.8),
                 },
                 resource=Resource("stages", 0.5, scaled_by="learning_rate"),
             ),
@@ -144,7 +141,13 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "ensemble.RandomForestRegressor",
                 "Forest of bagged trees",
                 "dense",
-                _TREES,
+                {
+                    "n_estimators": Integer(20, 60),
+                    "max_depth": Integer(10, 18),
+                    "min_samples_leaf": Integer(2, 20),
+                    "max_features": Real(0.15, 0.5),
+                    "max_samples": Real(0.3, 0.8),
+                },
                 resource=_ADDED_TREES,
             ),
             ModelFamily(
@@ -156,7 +159,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "learning_rate": Real(0.04, 0.3, log=True),
                     "min_child_weight": Real(1.0, 50.0, log=True),
                     "subsample": Real(0.6, 1.0),
-                    "colsample_bytree": Real(0.6, 1.0),
+                    "colsample_bytree": Real(0.4, 1.0),
                     "reg_alpha": Real(1e-3, 10.0, log=True),
                     "reg_lambda": Real(1e-2, 10.0, log=True),
                     "gamma": Real(1e-3, 5.0, log=True),

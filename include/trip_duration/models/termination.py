@@ -57,7 +57,7 @@ class EarlyTermination:
     delay_evaluations: int = 5
     slack_factor: float = 0.1
     slack_amount: float = 0.0
-    truncation_share: float = 0.3
+    truncation_share: float = 0.5
 
     def __post_init__(self) -> None:
         """Check the bounds."""

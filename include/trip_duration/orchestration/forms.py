@@ -200,7 +200,7 @@ def early_termination_form() -> Form:
     rule = EarlyTermination()
     return {
         "early_termination": _choice(
-            "median",
+            "truncation",
             {
                 "none": "none: every trial ends by itself",
                 "bandit": "bandit: too far behind the best",

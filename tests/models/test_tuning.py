@@ -129,7 +129,8 @@ def test_no_test_months_no_test_errors(sample_training_set: TrainingSet) -> None
     """Without test trips there is nothing to judge by."""
     tuned = tune("linear_model.LinearRegression", sample_training_set, QUICK)
     model = train(tuned, sample_training_set, QUICK).model
-    assert evaluate(model, sample_training_set.test_trips.iloc[:0]) is None
+    learned = sample_training_set.train_minutes
+    assert evaluate(model, sample_training_set.test_trips.iloc[:0], learned) is None
 
 
 def test_errors_are_those_of_the_textbook() -> None:

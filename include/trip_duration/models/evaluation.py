@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -10,7 +15,12 @@ from sklearn.pipeline import Pipeline
 
 from trip_duration.models.search import Metrics
 from trip_duration.training_set.types import Minutes
-from trip_duration.trips.services import DURATION
+from trip_duration.trips.services import DISTANCE, DURATION, PICKUP_TIME, PICKUP_ZONE
+from trip_duration.trips.zones import zones
+
+#: Lower bounds of the bands that errors are shown by.
+_MILES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
+_MINUTES = (0.0, 5.0, 10.0, 20.0, 40.0)
 
 
 def measure(actual: Minutes, predicted: npt.ArrayLike) -> Metrics:
@@ -34,10 +44,88 @@ def measure(actual: Minutes, predicted: npt.ArrayLike) -> Metrics:
     )
 
 
-def evaluate(model: Pipeline, trips: pd.DataFrame) -> Metrics | None:
-    """Judge a model on raw trips with their durations; None where there are no trips."""
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model came to on trips that it has never seen.
+
+    Parameters
+    ----------
+    metrics
+        Errors of all trips.
+    naive
+        Errors of always saying the median duration of the trips that were learned from.
+    slices
+        Errors by part of the trips; see `errors_by_slice`.
+    predictions
+        ``actual`` and ``predicted`` minutes of each trip.
+    """
+
+    metrics: Metrics
+    naive: Metrics
+    slices: pd.DataFrame
+    predictions: pd.DataFrame
+
+
+def evaluate(model: Pipeline, trips: pd.DataFrame, learned: Minutes) -> Evaluation | None:
+    """Judge a model on raw trips with their durations; None where there are no trips.
+
+    Parameters
+    ----------
+    learned
+        Durations of the trips that the model has learned from.
+    """
     if trips.empty:
         return None
-    return measure(
-        trips[DURATION].to_numpy(dtype=np.float64), model.predict(trips.drop(columns=DURATION))
+    actual = trips[DURATION].to_numpy(dtype=np.float64)
+    predicted = np.asarray(model.predict(trips.drop(columns=DURATION)), dtype=np.float64)
+    return Evaluation(
+        metrics=measure(actual, predicted),
+        naive=measure(actual, np.full_like(actual, np.median(learned))),
+        slices=errors_by_slice(trips, actual, predicted),
+        predictions=pd.DataFrame({"actual": actual, "predicted": predicted}, dtype=np.float32),
     )
+
+
+def errors_by_slice(trips: pd.DataFrame, actual: Minutes, predicted: Minutes) -> pd.DataFrame:
+    """Errors by hour of the pick-up, borough of the pick-up, distance and duration.
+
+    Slices that the trips do not tell, because the recipe has no such column, are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``slice``, ``value``, ``trips``, ``rmse`` and ``mae`` (minutes), and ``bias``: the mean of
+        predicted less actual minutes.
+    """
+    errors = pd.DataFrame({"error": predicted - actual})
+    errors["squared"], errors["absolute"] = errors.error**2, errors.error.abs()
+    parts = []
+    for name, values in _slices(trips, actual).items():
+        found = errors.groupby(pd.Series(values), observed=True).agg(
+            trips=("error", "size"),
+            rmse=("squared", "mean"),
+            mae=("absolute", "mean"),
+            bias=("error", "mean"),
+        )
+        found["rmse"] **= 0.5
+        found.insert(0, "value", found.index.astype(str))
+        found.insert(0, "slice", name)
+        parts.append(found)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _slices(trips: pd.DataFrame, actual: Minutes) -> dict[str, npt.NDArray[Any] | pd.Categorical]:
+    boroughs = zones().borough.reindex(trips[PICKUP_ZONE]).fillna("Unknown").to_numpy()
+    slices: dict[str, npt.NDArray[Any] | pd.Categorical] = {"borough": boroughs}
+    if PICKUP_TIME in trips:
+        slices["hour"] = trips[PICKUP_TIME].dt.hour.to_numpy()
+    if DISTANCE in trips:
+        slices["distance"] = _bands(trips[DISTANCE].to_numpy(), _MILES, "miles")
+    slices["duration"] = _bands(actual, _MINUTES, "minutes")
+    return slices
+
+
+def _bands(values: npt.NDArray[np.float64], bounds: Sequence[float], unit: str) -> pd.Categorical:
+    names = [f"{low:g} to {high:g} {unit}" for low, high in itertools.pairwise(bounds)]
+    names.append(f"{bounds[-1]:g} {unit} and more")
+    return pd.cut(values, [*bounds, np.inf], labels=names, right=False)

@@ -6,12 +6,14 @@ import time
 import warnings
 from dataclasses import dataclass
 
+import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from trip_duration.models.catalogue import XGBOOST, ModelFamily, get_family
 from trip_duration.models.estimators import Regressor, make_booster, make_sklearn
-from trip_duration.models.evaluation import evaluate
+from trip_duration.models.evaluation import Evaluation, evaluate
+from trip_duration.models.explanation import explain
 from trip_duration.models.search import MAXIMUM_ROUNDS, Metrics, SearchRequest, TuningResult
 from trip_duration.training_set.types import TrainingSet
 
@@ -28,14 +30,22 @@ class TrainedModel:
         Encoder and estimator together.
     seconds
         How long the fit took.
-    test
-        Errors on the test months; None where there are none.
+    evaluation
+        What it came to on the test months; None where there are none.
+    importance
+        What it needs to know, on a sample of the test months; see `explanation.explain`.
     """
 
     tuned: TuningResult
     model: Pipeline
     seconds: float
-    test: Metrics | None
+    evaluation: Evaluation | None
+    importance: pd.DataFrame | None
+
+    @property
+    def test(self) -> Metrics | None:
+        """Errors on the test months; None where there are none."""
+        return self.evaluation.metrics if self.evaluation else None
 
 
 def train(tuned: TuningResult, training_set: TrainingSet, request: SearchRequest) -> TrainedModel:
@@ -54,7 +64,9 @@ def train(tuned: TuningResult, training_set: TrainingSet, request: SearchRequest
         estimator.fit(splits.train_validation, training_set.train_validation_minutes)
     seconds = time.monotonic() - started
     model = Pipeline([("encode", splits.encoder), ("estimate", estimator)])
-    return TrainedModel(tuned, model, seconds, evaluate(model, training_set.test_trips))
+    evaluation = evaluate(model, training_set.test_trips, training_set.train_validation_minutes)
+    importance = explain(model, training_set.test_trips, random_state=request.random_state)
+    return TrainedModel(tuned, model, seconds, evaluation, importance)
 
 
 def _estimator(family: ModelFamily, tuned: TuningResult, request: SearchRequest) -> Regressor:

@@ -125,6 +125,7 @@ def register_family(
 ) -> dict[str, Any]:
     """Log the model with its signature, register it, and end the family's run."""
     from trip_duration.errors import StoredObjectError
+    from trip_duration.tracking.models import log_model_report
     from trip_duration.tracking.registry import register_model, registered_name
     from trip_duration.tracking.runs import training_set_tags
 
@@ -139,7 +140,10 @@ def register_family(
     metrics = {"training_seconds": trained.seconds}
     if trained.test:
         metrics |= trained.test.named("test")
+    if trained.evaluation:
+        metrics |= trained.evaluation.naive.named("naive_test")
     tracker.log(run_id, metrics=metrics)
+    log_model_report(tracker, run_id, trained)
     registered = register_model(
         tracker,
         run_id,
@@ -155,6 +159,7 @@ def register_family(
         "validation_mae": tuned.validation.mae,
         "test_rmse": trained.test.rmse if trained.test else None,
         "test_mae": trained.test.mae if trained.test else None,
+        "naive_test_rmse": trained.evaluation.naive.rmse if trained.evaluation else None,
         "evaluations": len(tuned.trials),
         "seconds": round(tuned.seconds + trained.seconds, 3),
         "settings": dict(tuned.best.settings),
@@ -170,6 +175,7 @@ def collect_results(
     parent_run_id: str,
 ) -> dict[str, Any]:
     """The results of all families, best first, for people and for REST."""
+    from trip_duration.tracking.models import log_comparison
     from trip_duration.training_set.summary import summarize
 
     # Airflow hands over the result of a single instance alone, not in a list.
@@ -186,6 +192,7 @@ def collect_results(
         },
         tags={"best_model": best["family"]},
     )
+    log_comparison(tracker, parent_run_id, ranked, best["naive_test_rmse"])
     summary = summarize(product.load())
     return {
         **{name: summary[name] for name in ("data_source", "service", "recipe", "encoding")},

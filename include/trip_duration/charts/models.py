@@ -1,0 +1,110 @@
+"""Figures of a model: how far off it is, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from trip_duration.charts import style
+from trip_duration.models.evaluation import Evaluation
+from trip_duration.models.search import TuningResult
+
+#: Minutes beyond which residuals are drawn together.
+_FARTHEST = 20
+#: Curves are cut off where they are so many times the best.
+_WORST_SHOWN = 2.0
+
+
+def residuals(evaluation: Evaluation) -> Figure:
+    """How the errors are spread."""
+    table = evaluation.predictions
+    errors = (table.predicted - table.actual).clip(-_FARTHEST, _FARTHEST)
+    figure, axes = style.figure(
+        f"Half of the trips are predicted to within {errors.abs().median():.1f} minutes"
+    )
+    counts, edges = np.histogram(errors, bins=np.arange(-_FARTHEST, _FARTHEST + 1))
+    style.bars(axes, edges[:-1].tolist(), counts.tolist(), 1.0)
+    axes.axvline(0, color=style.ORANGE, linewidth=1)
+    style.label(axes, f"predicted less actual minutes (±{_FARTHEST} and more together)", "trips")
+    return figure
+
+
+def predicted_and_actual(evaluation: Evaluation) -> Figure:
+    """Predictions against what happened."""
+    table = evaluation.predictions
+    figure, axes = style.figure("Predicted and actual minutes", height=5.6)
+    longest = float(max(table.actual.max(), table.predicted.max()))
+    drawn = axes.hexbin(
+        table.actual, table.predicted, gridsize=60, bins="log", mincnt=1, cmap=style.SCALE
+    )
+    axes.plot([0, longest], [0, longest], color=style.ORANGE, linewidth=1)
+    figure.colorbar(drawn, ax=axes, label="trips", shrink=0.8)
+    style.label(axes, "actual minutes", "predicted minutes")
+    return figure
+
+
+def errors_by_slice(evaluation: Evaluation) -> Figure:
+    """Errors by hour, borough, distance and duration."""
+    slices = evaluation.slices
+    names = list(dict.fromkeys(slices["slice"]))
+    figure, first = style.figure("Mean absolute error, in minutes", height=1.0 + 2.2 * len(names))
+    first.remove()
+    figure.suptitle("Mean absolute error (minutes)", x=0.01, ha="left", fontsize=11)
+    for place, name in enumerate(names, 1):
+        axes = figure.add_subplot(len(names), 1, place)
+        part = slices[slices["slice"] == name]
+        axes.bar(part.value, part.mae, color=style.BLUE)
+        axes.axhline(evaluation.metrics.mae, color=style.ORANGE, linewidth=1)
+        axes.set_title(f"by {name}", loc="left", fontsize=9)
+        axes.tick_params(colors=style.GREY, labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def learning_curves(tuned: TuningResult) -> Figure:
+    """The validation error of each trial while it was fitted."""
+    curves = [trial for trial in tuned.trials if trial.curve]
+    figure, axes = style.figure(f"{tuned.family}: learning curves of {len(curves)} trials")
+    if not curves:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "no curves", ha="center", va="center", transform=axes.transAxes)
+        return figure
+    for trial in curves:
+        chosen = trial.number == tuned.best.number
+        color = style.ORANGE if chosen else style.GREY if trial.stopped else style.BLUE
+        axes.plot(
+            trial.steps,
+            trial.curve,
+            color=color,
+            linewidth=2.0 if chosen else 0.8,
+            zorder=3 if chosen else 2,
+        )
+    best = min(min(trial.curve) for trial in curves)
+    axes.set_ylim(best * 0.97, best * _WORST_SHOWN)
+    style.label(
+        axes, "steps (orange: the best trial, grey: given up)", "validation error (minutes)"
+    )
+    return figure
+
+
+def importances(table: pd.DataFrame) -> Figure:
+    """Which raw columns a model needs; see `models.explanation`."""
+    ordered = table.sort_values("increase")
+    figure, axes = style.figure("What a column is worth: added error when it is shuffled")
+    axes.barh(ordered.column, ordered.increase, xerr=ordered.spread, color=style.BLUE)
+    style.label(axes, "added RMSE (minutes)", "")
+    return figure
+
+
+#: The figures of an evaluation, by the name of their file.
+FIGURES: Mapping[str, Callable[[Evaluation], Figure]] = MappingProxyType(
+    {
+        "residuals": residuals,
+        "predicted_and_actual": predicted_and_actual,
+        "errors_by_slice": errors_by_slice,
+    }
+)

@@ -1,0 +1,54 @@
+"""What a model came to, on the tracking server: errors, figures, explanation and comparison."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trip_duration.charts import models as charts
+from trip_duration.models.training import TrainedModel
+from trip_duration.tracking.runs import Tracker
+
+#: Name of the artifact that compares the families.
+COMPARISON = "comparison.json"
+
+
+def log_model_report(tracker: Tracker, run_id: str, trained: TrainedModel) -> None:
+    """Log how a model was found, how far off it is and where, and what it needs to know."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_model_report(Path(folder), trained)
+        tracker.client.log_artifacts(run_id, folder)
+
+
+def write_model_report(folder: Path, trained: TrainedModel) -> None:
+    """Write tables and figures into a folder."""
+    figures = folder / "figures"
+    figures.mkdir()
+    charts.learning_curves(trained.tuned).savefig(figures / "learning_curves.png")
+    if trained.evaluation is not None:
+        evaluation = trained.evaluation
+        evaluation.slices.to_csv(folder / "errors_by_slice.csv", index=False)
+        evaluation.predictions.to_parquet(folder / "test_predictions.parquet", index=False)
+        content = {"test": asdict(evaluation.metrics), "naive": asdict(evaluation.naive)}
+        (folder / "test_metrics.json").write_text(json.dumps(content, indent=1))
+        for name, draw in charts.FIGURES.items():
+            draw(evaluation).savefig(figures / f"{name}.png")
+    if trained.importance is not None:
+        trained.importance.to_csv(folder / "permutation_importance.csv", index=False)
+        charts.importances(trained.importance).savefig(figures / "permutation_importance.png")
+
+
+def log_comparison(
+    tracker: Tracker, run_id: str, families: Sequence[Mapping[str, Any]], naive_rmse: float | None
+) -> None:
+    """Log a table of the families, best first, with the naive median below them."""
+    columns = ("family", "validation_rmse", "validation_mae", "test_rmse", "test_mae", "seconds")
+    rows = [[family[column] for column in columns] for family in families]
+    if naive_rmse is not None:
+        rows.append(["naive median", None, None, naive_rmse, None, None])
+    table = {column: list(values) for column, *values in zip(columns, *rows, strict=True)}
+    tracker.client.log_table(run_id, table, COMPARISON)

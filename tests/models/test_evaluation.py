@@ -1,0 +1,98 @@
+"""How far off a model is, and where; what it needs to know."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trip_duration.models.catalogue import XGBOOST
+from trip_duration.models.evaluation import Evaluation, errors_by_slice
+from trip_duration.models.explanation import explain
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.training import TrainedModel, train
+from trip_duration.models.tuning import tune
+from trip_duration.training_set.types import TrainingSet
+
+QUICK = SearchRequest(max_evaluations=2, threads=1)
+
+TRIPS = pd.DataFrame(
+    {
+        "PULocationID": [132, 74, 74, 264],
+        "DOLocationID": [74, 74, 75, 74],
+        "trip_distance": [17.0, 0.5, 1.0, 3.0],
+        "pickup_datetime": pd.to_datetime(
+            ["2024-03-01 08:59", "2024-03-01 09:00", "2024-03-02 09:30", "2024-03-03 23:59"]
+        ),
+    }
+)
+ACTUAL = np.array([45.0, 4.0, 10.0, 12.0])
+PREDICTED = np.array([40.0, 6.0, 10.0, 9.0])
+
+
+@pytest.fixture(scope="module")
+def trained(sample_training_set: TrainingSet) -> TrainedModel:
+    """A model of the sample months."""
+    return train(tune(XGBOOST, sample_training_set, QUICK), sample_training_set, QUICK)
+
+
+@pytest.fixture
+def evaluation(trained: TrainedModel) -> Evaluation:
+    """Its evaluation."""
+    assert trained.evaluation is not None
+    return trained.evaluation
+
+
+def test_slices_by_hand() -> None:
+    """Each slice holds its own trips and their errors."""
+    table = errors_by_slice(TRIPS, ACTUAL, PREDICTED)
+    rows = {(row["slice"], row["value"]): row for row in table.to_dict("records")}
+    nine = rows["hour", "9"]
+    assert (nine["trips"], nine["mae"], nine["bias"]) == (2, 1.0, 1.0)
+    assert nine["rmse"] == pytest.approx(2.0**0.5)
+    assert rows["borough", "Queens"]["bias"] == -5.0
+    assert rows["borough", "Unknown"]["trips"] == 1
+    assert rows["distance", "16 miles and more"]["trips"] == 1
+    assert rows["distance", "1 to 2 miles"]["trips"] == 1
+    assert rows["duration", "0 to 5 minutes"]["mae"] == 2.0
+
+
+def test_every_kind_of_slice_holds_all_trips(evaluation: Evaluation) -> None:
+    """The slices of each kind add up to all trips, and to the error of all trips."""
+    for _, part in evaluation.slices.groupby("slice"):
+        assert part.trips.sum() == len(evaluation.predictions)
+        squared = (part.rmse**2 * part.trips).sum() / part.trips.sum()
+        assert squared == pytest.approx(evaluation.metrics.mse)
+
+
+def test_slices_need_their_columns() -> None:
+    """What a recipe does not know is not a slice."""
+    few = TRIPS[["PULocationID", "DOLocationID"]]
+    assert set(errors_by_slice(few, ACTUAL, PREDICTED)["slice"]) == {"borough", "duration"}
+
+
+def test_a_model_beats_the_median(evaluation: Evaluation) -> None:
+    """The naive error stands beside the model's; a constant explains nothing."""
+    assert evaluation.metrics.rmse < 0.75 * evaluation.naive.rmse
+    assert evaluation.naive.r2 <= 0
+
+
+def test_shuffling_what_counts_hurts(
+    trained: TrainedModel, sample_training_set: TrainingSet
+) -> None:
+    """The distance is worth more than the vendor; the same seed gives the same table."""
+    table = trained.importance
+    assert table is not None
+    worth = table.set_index("column")["increase"]
+    assert set(worth.index) == set(sample_training_set.recipe.columns)
+    assert worth["trip_distance"] > 0.5 > abs(worth["VendorID"])
+    assert list(table["increase"]) == sorted(table["increase"], reverse=True)
+    again = explain(trained.model, sample_training_set.test_trips, random_state=42)
+    assert again is not None
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_nothing_to_explain(trained: TrainedModel, sample_training_set: TrainingSet) -> None:
+    """Without test months there is no explanation."""
+    nothing = sample_training_set.test_trips.iloc[:0]
+    assert explain(trained.model, nothing, random_state=42) is None

@@ -81,6 +81,8 @@ def learning_curves(tuned: TuningResult) -> Figure:
             trial.curve,
             color=color,
             linewidth=2.0 if chosen else 0.8,
+            marker=".",
+            markersize=3,
             zorder=3 if chosen else 2,
         )
     best = min(min(trial.curve) for trial in curves)

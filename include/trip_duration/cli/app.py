@@ -12,7 +12,12 @@ from rich.console import Console
 
 from trip_duration.cli.options import DataOptions, SearchOptions
 from trip_duration.cli.products import products
-from trip_duration.cli.report import print_outcomes, print_training_set, print_written
+from trip_duration.cli.report import (
+    print_outcomes,
+    print_reproduction,
+    print_training_set,
+    print_written,
+)
 from trip_duration.errors import InvalidInputError, TripDurationError
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 
 #: What the shell sees when the input was wrong.
 BAD_INPUT = 2
+#: What the shell sees when a model could not be reproduced.
+DIFFERS = 1
 
 app = App(
     name="trip-duration",
@@ -116,6 +123,56 @@ def train(
             save_model(model.model, output / model.tuned.family, training_set.example_trips)
     outcomes = [(model.tuned, model) for model in trained]
     print_outcomes(training_set, outcomes, as_json=as_json)
+
+
+@app.command
+def reproduce(
+    version: int,
+    *,
+    service: str = get_settings().service,
+    source: str | None = None,
+    storage: str = get_settings().storage_root,
+    as_json: AsJson = False,
+) -> None:
+    """Train a registered version again, and compare its errors with those of then.
+
+    Ends with exit code 1 where an error is another.
+
+    Parameters
+    ----------
+    version
+        Number of the version in the registry.
+    service
+        Whose model: green, yellow or fhvhv.
+    source
+        Where the same months lie now; where they were, if left out.
+    storage
+        Where intermediate files are kept.
+    as_json
+        Print one JSON object, for machines.
+    """
+    import dataclasses
+
+    from trip_duration.tracking.lineage import find_lineage
+    from trip_duration.tracking.lineage import reproduce as train_again
+    from trip_duration.tracking.registry import registered_name
+    from trip_duration.tracking.runs import Tracker
+    from trip_duration.trips.contract.rules import Limits
+
+    settings, name = get_settings(), registered_name(get_service(service).name)
+    lineage = find_lineage(Tracker(settings.tracking_uri, settings.experiment), name, version)
+    if source is not None:
+        data = dataclasses.replace(lineage.data, source=source)
+        lineage = dataclasses.replace(lineage, data=data)
+    reproduction = train_again(
+        lineage,
+        storage_root=storage,
+        timeout_seconds=settings.request_timeout_seconds,
+        limits=Limits(settings.quarantine_share, settings.missing_share),
+    )
+    print_reproduction(reproduction, lineage, as_json=as_json)
+    if not reproduction.agrees:
+        sys.exit(DIFFERS)
 
 
 @app.command

@@ -12,6 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from trip_duration.models.search import TuningResult
     from trip_duration.models.training import TrainedModel
+    from trip_duration.tracking.lineage import Lineage, Reproduction
     from trip_duration.training_set.types import TrainingSet
 
 
@@ -70,6 +71,37 @@ def print_outcomes(
     console = Console(soft_wrap=True)
     console.print(f"Errors in minutes on {_origin(training_set)}")
     console.print(table)
+
+
+def print_reproduction(reproduction: Reproduction, lineage: Lineage, *, as_json: bool) -> None:
+    """Print the errors of then and of now."""
+    if as_json:
+        _print_json(
+            {
+                "agrees": reproduction.agrees,
+                "training_set": lineage.training_set,
+                "months": [
+                    {name: getattr(month, name) for name in ("month", "url", "etag", "digest")}
+                    for month in lineage.months
+                ],
+                "metrics": {name: [then, now] for name, then, now in reproduction.metrics},
+                "changed": {name: [then, now] for name, then, now in reproduction.changed},
+            }
+        )
+        return
+    console = Console(soft_wrap=True)
+    for month in lineage.months:
+        console.print(f"{month.month}: {month.url}, sha256 {month.digest}")
+    table = Table(box=None, header_style="bold")
+    table.add_column("metric")
+    for heading in ("then", "now"):
+        table.add_column(heading, justify="right")
+    for name, then, now in reproduction.metrics:
+        table.add_row(name, f"{then:.6f}", f"{now:.6f}")
+    console.print(table)
+    for name, was, is_now in reproduction.changed:
+        console.print(f"{name} was {was}, is {is_now}")
+    console.print("reproduced" if reproduction.agrees else "[bold red]not reproduced[/]")
 
 
 def print_written(paths: Sequence[str], *, as_json: bool) -> None:

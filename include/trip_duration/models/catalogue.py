@@ -34,6 +34,11 @@ class Resource:
     interval: float
     scaled_by: str | None = None
 
+    def __str__(self) -> str:
+        """An interval, for people."""
+        scaled = f" / {self.scaled_by}" if self.scaled_by else ""
+        return f"{self.interval:g}{scaled} {self.grows}"
+
     def steps_in_interval(self, settings: Settings) -> float:
         """Steps of one interval, which need not be whole."""
         scale = settings.get(self.scaled_by) if self.scaled_by else None

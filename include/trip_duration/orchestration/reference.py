@@ -100,10 +100,12 @@ def _families() -> str:
             family.title,
             "<br>".join(f"`{name}`: {dimension}" for name, dimension in family.space.items()),
             "<br>".join(f"`{name}`: {value}" for name, value in family.fixed.items()),
+            str(family.resource or "none: nothing shows before the end"),
         )
         for family in FAMILIES.values()
     )
-    return "## Model families\n\n" + _table(("Family", "What it is", "Searched", "Fixed"), rows)
+    headings = ("Family", "What it is", "Searched", "Fixed", "Interval of the learning curve")
+    return "## Model families\n\n" + _table(headings, rows)
 
 
 def _settings() -> str:

@@ -121,10 +121,14 @@ def train_family(
 
 
 def register_family(
-    trained: TrainedModel, product: TrainingSetProduct, dag_run: DagRunProtocol
+    trained: TrainedModel,
+    product: TrainingSetProduct,
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
 ) -> dict[str, Any]:
     """Log the model with its signature, register it, and end the family's run."""
     from trip_duration.errors import StoredObjectError
+    from trip_duration.tracking.lineage import lineage_of, log_lineage
     from trip_duration.tracking.models import log_model_report
     from trip_duration.tracking.registry import register_model, registered_name
     from trip_duration.tracking.runs import training_set_tags
@@ -144,6 +148,7 @@ def register_family(
         metrics |= trained.evaluation.naive.named("naive_test")
     tracker.log(run_id, metrics=metrics)
     log_model_report(tracker, run_id, trained)
+    log_lineage(tracker, run_id, lineage_of(trained, training_set, search_request(params)))
     registered = register_model(
         tracker,
         run_id,

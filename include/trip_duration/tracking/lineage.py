@@ -1,0 +1,231 @@
+"""From a version of a model back to everything that it was made of, and forth again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from trip_duration.errors import ContractError, InvalidInputError
+from trip_duration.models import fitting
+from trip_duration.models.catalogue import get_family
+from trip_duration.models.evaluation import measure
+from trip_duration.models.search import Metrics, SearchRequest, Trial, TuningResult
+from trip_duration.models.termination import EarlyTermination, Terminator
+from trip_duration.models.training import TrainedModel, train
+from trip_duration.objects.tree import flatten, rebuild
+from trip_duration.tracking.runs import Tracker
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
+from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.source import RawMonth
+
+#: Name of the artifact.
+LINEAGE = "lineage.json"
+
+#: Packages that the numbers of a model depend on.
+_PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "hyperopt")
+#: Metrics that differ by no more than this share are the same; sums of threads may differ so much.
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Everything that a model was made of.
+
+    Parameters
+    ----------
+    training_set
+        Digest of every number of the training set.
+    data
+        What was asked for: source, months, recipe, encoding, rules.
+    months
+        The files: address, ETag, size and digest of each.
+    family, search, best
+        What was searched, how, and the trial that was chosen, with its validation errors.
+    test
+        Errors on the test months; None where there are none.
+    code
+        Version of this package, and the digest of its source.
+    packages
+        Versions of Python and of the packages that the numbers depend on.
+    """
+
+    training_set: str
+    data: TrainingSetRequest
+    months: tuple[RawMonth, ...]
+    family: str
+    search: SearchRequest
+    best: Trial
+    test: Metrics | None
+    code: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A model that was trained again.
+
+    Parameters
+    ----------
+    metrics
+        Name, value of then and value of now.
+    changed
+        What is not as it was: package or code, then and now.
+    """
+
+    metrics: tuple[tuple[str, float, float], ...]
+    changed: tuple[tuple[str, str, str], ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every metric is the same."""
+        return all(math.isclose(then, now, rel_tol=_TOLERANCE) for _, then, now in self.metrics)
+
+
+def lineage_of(trained: TrainedModel, training_set: TrainingSet, search: SearchRequest) -> Lineage:
+    """What a model that was just trained is made of."""
+    return Lineage(
+        training_set=training_set.digest,
+        data=training_set.request,
+        months=training_set.months,
+        family=trained.tuned.family,
+        search=search,
+        best=trained.tuned.best,
+        test=trained.test,
+        code=_code(),
+        packages=_packages(),
+    )
+
+
+def log_lineage(tracker: Tracker, run_id: str, lineage: Lineage) -> None:
+    """Log a lineage beside its model."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / LINEAGE
+        path.write_text(json.dumps(flatten(lineage)[0], indent=1))
+        tracker.client.log_artifact(run_id, str(path))
+
+
+def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
+    """The lineage of a version of a registered model.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such version, or it has no lineage.
+    """
+    try:
+        run_id = tracker.client.get_model_version(name, str(version)).run_id
+        with tempfile.TemporaryDirectory() as folder:
+            path = download_artifacts(
+                run_id=run_id,
+                artifact_path=LINEAGE,
+                dst_path=folder,
+                tracking_uri=tracker.tracking_uri,
+            )
+            content = json.loads(Path(path).read_bytes())
+    except MlflowException as error:
+        raise InvalidInputError(
+            f"Version {version} of {name}",
+            f"is not on the tracking server, or has no {LINEAGE} ({error})",
+            "Look up the version on the page of the registered model.",
+        ) from error
+    found: Lineage = rebuild(content, {})
+    return found
+
+
+def reproduce(
+    lineage: Lineage, *, storage_root: str, timeout_seconds: float, limits: Limits | None = None
+) -> Reproduction:
+    """Build the training set again, fit the chosen settings again, and compare the errors.
+
+    Raises
+    ------
+    SourceError
+        If a month is no longer to be had.
+    ContractError
+        If a month or the training set is not what it was.
+    """
+    training_set = build_training_set(
+        lineage.data, storage_root=storage_root, timeout_seconds=timeout_seconds, limits=limits
+    )
+    _require_same(lineage, training_set)
+    best = dataclasses.replace(lineage.best, metrics=_refit(lineage, training_set))
+    tuned = TuningResult(lineage.family, best, (best,), 0.0)
+    test = train(tuned, training_set, lineage.search).test
+    pairs = [("validation", lineage.best.metrics, best.metrics), ("test", lineage.test, test)]
+    return Reproduction(
+        metrics=tuple(
+            (name, value, now.named(part)[name])
+            for part, then, now in pairs
+            if then is not None and now is not None
+            for name, value in then.named(part).items()
+        ),
+        changed=_changed(lineage),
+    )
+
+
+def _refit(lineage: Lineage, training_set: TrainingSet) -> Metrics:
+    family, settings = get_family(lineage.family), lineage.best.settings
+    splits = training_set.layout_for(family.layout)
+    data = fitting.FitData(
+        splits.train,
+        training_set.train_minutes,
+        splits.validation,
+        training_set.validation_minutes,
+    )
+    watch = fitting.Watch(family, settings, Terminator(EarlyTermination()))
+    prepared = fitting.prepare(family, data, lineage.search)
+    fitted = fitting.fit(family, settings, prepared, lineage.search, watch)
+    return measure(training_set.validation_minutes, fitted.predicted)
+
+
+def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:
+    for then, now in zip(lineage.months, training_set.months, strict=True):
+        if then.digest != now.digest:
+            raise ContractError(
+                f"Month {now.month} of {now.service} ({now.url})",
+                f"has changed since: its sha256 was {then.digest} and is {now.digest}",
+                "Give the file of then with --source, or train a new version.",
+            )
+    if lineage.training_set != training_set.digest:
+        raise ContractError(
+            f"The training set {training_set.digest}",
+            f"is not the one of then ({lineage.training_set}), though its months are the same",
+            "The code or its packages have changed: install the versions of then.",
+        )
+
+
+def _changed(lineage: Lineage) -> tuple[tuple[str, str, str], ...]:
+    then, now = {**lineage.packages, "code": lineage.code}, {**_packages(), "code": _code()}
+    return tuple(
+        (name, then.get(name, "none"), now.get(name, "none"))
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    )
+
+
+def _packages() -> dict[str, str]:
+    installed = {found.name: found.version for found in importlib.metadata.distributions()}
+    boosters = [name for name in ("xgboost-cpu", "xgboost") if name in installed][:1]
+    versions = {name: installed[name] for name in (*_PACKAGES, *boosters)}
+    return {"python": platform.python_version(), **versions}
+
+
+def _code() -> str:
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(path.read_bytes())
+    return f"{importlib.metadata.version('trip-duration')} {digest.hexdigest()[:16]}"

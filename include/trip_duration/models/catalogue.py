@@ -24,23 +24,31 @@ class Resource:
         Boosting rounds of XGBoost, boosting stages or forest trees of scikit-learn, or iterations.
     interval
         Steps of one interval of the learning curve. Where steps are scaled, it is the sum of the
-        scale over the steps.
+        scale over the steps; where their number is planned, it is a share of them.
     scaled_by
         The setting that says how far one step goes: boosting with half the learning rate gets
         about as far in twice the rounds.
+    planned_by
+        The setting that says how many steps there will be. What counts is how far a fit comes by
+        its end, so fits are compared at the same share of their steps.
     """
 
     grows: Literal["rounds", "stages", "trees", "iterations"]
     interval: float
     scaled_by: str | None = None
+    planned_by: str | None = None
 
     def __str__(self) -> str:
         """An interval, for people."""
+        if self.planned_by:
+            return f"{self.interval:.0%} of the {self.grows} ({self.planned_by})"
         scaled = f" / {self.scaled_by}" if self.scaled_by else ""
         return f"{self.interval:g}{scaled} {self.grows}"
 
     def steps_in_interval(self, settings: Settings) -> float:
         """Steps of one interval, which need not be whole."""
+        if self.planned_by:
+            return self.interval * float(settings[self.planned_by] or 1)
         scale = settings.get(self.scaled_by) if self.scaled_by else None
         return self.interval / scale if isinstance(scale, int | float) and scale else self.interval
 
@@ -82,7 +90,7 @@ class ModelFamily:
         return {**self.fixed, **settings, **seed}
 
 
-_ADDED_TREES = Resource("trees", 2)
+_ADDED_TREES = Resource("trees", 1)
 
 FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
     {
@@ -121,10 +129,10 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "Forest of extremely randomised trees",
                 "dense",
                 {
-                    "n_estimators": Integer(20, 60),
+                    "n_estimators": Integer(20, 50),
                     "max_depth": Integer(10, 20),
                     "min_samples_leaf": Integer(2, 20),
-                    "max_features": Real(0.3, 1.0),
+                    "max_features": Real(0.3, 0.8),
                 },
                 resource=_ADDED_TREES,
             ),
@@ -133,25 +141,25 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "Gradient-boosted trees",
                 "dense",
                 {
-                    "n_estimators": Integer(40, 100),
+                    "n_estimators": Integer(30, 80),
                     "learning_rate": Real(0.08, 0.3, log=True),
                     "max_depth": Integer(4, 8),
                     "min_samples_leaf": Integer(5, 40),
-                    "max_features": Real(0.1, 0.4),
-                    "subsample": Real(0.3, 0.8),
+                    "max_features": Real(0.1, 0.3),
+                    "subsample": Real(0.3, 0.6),
                 },
-                resource=Resource("stages", 0.5, scaled_by="learning_rate"),
+                resource=Resource("stages", 0.05, planned_by="n_estimators"),
             ),
             ModelFamily(
                 "ensemble.RandomForestRegressor",
                 "Forest of bagged trees",
                 "dense",
                 {
-                    "n_estimators": Integer(20, 60),
+                    "n_estimators": Integer(20, 50),
                     "max_depth": Integer(10, 18),
                     "min_samples_leaf": Integer(2, 20),
-                    "max_features": Real(0.15, 0.5),
-                    "max_samples": Real(0.3, 0.8),
+                    "max_features": Real(0.15, 0.4),
+                    "max_samples": Real(0.3, 0.6),
                 },
                 resource=_ADDED_TREES,
             ),

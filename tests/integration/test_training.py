@@ -1,0 +1,135 @@
+"""Training through a real Airflow and MLflow: reports, killed searches, models trained again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow.artifacts
+import pandas as pd
+import pytest
+from tests.integration.conftest import PROJECT, RunningStack
+
+from trip_duration.local.airflow_api import FINISHED, TaskState
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+WAIT_SECONDS = 240
+FAMILY = "ensemble.GradientBoostingRegressor"
+EVALUATIONS = 8
+
+
+def eventually(check: Callable[[], Any], what: str) -> Any:
+    """Wait until a check finds something."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"no {what}"
+        time.sleep(0.2)
+    return found
+
+
+def trials_of(running: RunningStack, run_id: str) -> dict[str, str]:
+    """Number and run of each trial that has ended, of all families of a DAG run."""
+    client = running.tracking
+    experiment = client.get_experiment_by_name("trip-duration")
+    assert experiment is not None
+    ids = [experiment.experiment_id]
+    identity = f"tags.`trip_duration.identity` = 'sklearn_training/{run_id}/{FAMILY}'"
+    families = client.search_runs(ids, identity)
+    if not families:
+        return {}
+    condition = f"tags.mlflow.parentRunId = '{families[0].info.run_id}'"
+    trials = client.search_runs(ids, condition, max_results=1_000)
+    numbers = [trial.data.tags["trial"] for trial in trials]
+    assert len(set(numbers)) == len(numbers), "a trial was logged twice"
+    return {
+        trial.data.tags["trial"]: trial.info.run_id
+        for trial in trials
+        if trial.info.status != "RUNNING"
+    }
+
+
+def tune_task(running: RunningStack, run_id: str) -> TaskState:
+    """The task that searches."""
+    tasks = running.api.tasks("sklearn_training", run_id)
+    return next(task for task in tasks if task.task_id == "model.tune")
+
+
+def test_every_family_has_its_report(
+    running: RunningStack, results: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Errors by slice, importances and figures lie beside each model; the naive error below all."""
+    client = running.tracking
+    for result in results:
+        for family in result["families"]:
+            run_id = family["run_id"]
+            names = {item.path for item in client.list_artifacts(run_id)}
+            assert {"errors_by_slice.csv", "permutation_importance.csv", "lineage.json"} <= names
+            figures = {item.path for item in client.list_artifacts(run_id, "figures")}
+            assert "figures/residuals.png" in figures
+            path = client.download_artifacts(run_id, "errors_by_slice.csv", str(tmp_path))
+            slices = pd.read_csv(path)
+            assert set(slices["slice"]) == {"borough", "hour", "distance", "duration"}
+            assert family["test_rmse"] < family["naive_test_rmse"]
+        mlflow.set_tracking_uri(running.stack.mlflow_url)
+        table = mlflow.artifacts.load_dict(
+            f"runs:/{result['run_id']}/comparison.json",
+        )
+        listed = [row[0] for row in table["data"]]
+        assert listed == [family["family"] for family in result["families"]] + ["naive median"]
+
+
+def test_a_killed_search_goes_on(running: RunningStack, results: list[dict[str, Any]]) -> None:
+    """SIGKILL in the middle of a search: the retry evaluates what is left, and nothing twice."""
+    conf = {"models": [FAMILY], "max_evaluations": EVALUATIONS, "early_termination": "none"}
+    run_id = running.api.trigger("sklearn_training", conf)
+    before = eventually(
+        lambda: (found := trials_of(running, run_id)) and len(found) >= 2 and found,
+        "trials",
+    )
+    path = f"/dags/sklearn_training/dagRuns/{run_id}/taskInstances/model.tune/0"
+    process = running.api.get(path)["pid"]
+    os.kill(process, signal.SIGKILL)
+    state = eventually(
+        lambda: (now := running.api.run_state("sklearn_training", run_id)) in FINISHED and now,
+        "end of the run",
+    )
+    assert state == "success"
+    task = tune_task(running, run_id)
+    assert task.try_number == 2
+    lines = "\n".join(running.api.log("sklearn_training", run_id, task))
+    assert f"{FAMILY}: resuming after" in lines
+    after = trials_of(running, run_id)
+    assert len(after) == EVALUATIONS
+    assert before.items() <= after.items()
+    assert results
+
+
+def test_versions_are_trained_again(running: RunningStack, results: list[dict[str, Any]]) -> None:
+    """`trip-duration reproduce` finds the errors of a version that the DAGs have registered."""
+    version = results[-1]["families"][0]["model_uri"].rpartition("/")[2]
+    stack = running.stack
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "trip-duration"), "reproduce", version, "--json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            **stack.environment(),
+            "TRIP_DURATION_TRACKING_URI": stack.mlflow_url,
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["agrees"]
+    assert found["training_set"] == results[-1]["training_set"]
+    assert [month["month"] for month in found["months"]] == ["2024-01", "2024-02", "2024-03"]

@@ -112,7 +112,7 @@ def test_mapped_instances_carry_their_names(
     running: RunningStack, results: list[dict[str, Any]]
 ) -> None:
     """The UI shows families and months by name."""
-    run_id = _latest(running, "sklearn_training")
+    run_id = _first(running, "sklearn_training")
     shown = {task.task for task in running.api.tasks("sklearn_training", run_id)}
     for step in ("tune", "train", "register"):
         assert {f"model.{step} [{name}]" for name in SKLEARN_FAMILIES} <= shown
@@ -121,7 +121,7 @@ def test_mapped_instances_carry_their_names(
 
 def test_rest_shows_small_references(running: RunningStack, results: list[dict[str, Any]]) -> None:
     """Over REST a training set is its reference; the object behind it is there."""
-    run_id = _latest(running, "data_preparation")
+    run_id = _first(running, "data_preparation")
     shown = running.api.result("data_preparation", run_id, "encode_months")
     assert shown["kind"] == "TrainingSet"
     assert shown["size"] == len(UPath(shown["uri"]).read_bytes())
@@ -140,8 +140,17 @@ def test_rest_waits_for_the_result(running: RunningStack) -> None:
     assert last["results"]["results"]["families"][0]["family"] == "xgboost"
 
 
+def _first(running: RunningStack, dag_id: str) -> str:
+    """The run of the main job, which comes before those of all tests."""
+    return _run(running, dag_id, "id")
+
+
 def _latest(running: RunningStack, dag_id: str) -> str:
-    runs = running.api.get(f"/dags/{dag_id}/dagRuns?order_by=-id&limit=1")["dag_runs"]
+    return _run(running, dag_id, "-id")
+
+
+def _run(running: RunningStack, dag_id: str, order: str) -> str:
+    runs = running.api.get(f"/dags/{dag_id}/dagRuns?order_by={order}&limit=1")["dag_runs"]
     run_id: str = runs[0]["dag_run_id"]
     return run_id
 

@@ -55,7 +55,9 @@ class TrialJournal:
 
     def record(self, trial: Trial) -> None:
         """Keep a trial that has ended."""
-        self.store.set(self._key(trial.number), asdict(trial))
+        # Airflow takes lists for JSON, and no tuples.
+        lists = {"curve": list(trial.curve), "steps": list(trial.steps)}
+        self.store.set(self._key(trial.number), {**asdict(trial), **lists})
 
     def _key(self, number: int) -> str:
         return f"{self._prefix}-{number:04d}"

@@ -26,14 +26,8 @@ GROWING: dict[str, Settings] = {
 
 def fit_data(name: str, training_set: TrainingSet) -> FitData:
     """What a search of a family learns from."""
-    splits = training_set.layout_for(get_family(name).layout)
-    data = FitData(
-        splits.train,
-        training_set.train_minutes,
-        splits.validation,
-        training_set.validation_minutes,
-    )
-    return prepare(get_family(name), data, REQUEST)
+    family = get_family(name)
+    return prepare(family, FitData.of(training_set, family), REQUEST)
 
 
 def rmse(actual: np.ndarray, predicted: np.ndarray) -> float:

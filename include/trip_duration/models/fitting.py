@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import xgboost as xgb
@@ -20,7 +20,7 @@ from trip_duration.models.estimators import make_booster, make_sklearn
 from trip_duration.models.search import MAXIMUM_ROUNDS, SearchRequest
 from trip_duration.models.spaces import Settings
 from trip_duration.models.termination import Terminator
-from trip_duration.training_set.types import Matrix, Minutes
+from trip_duration.training_set.types import Matrix, Minutes, TrainingSet
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,17 @@ class FitData:
     validation: Matrix
     validation_minutes: Minutes
     binned: tuple[xgb.DMatrix, xgb.DMatrix] | None = None
+
+    @classmethod
+    def of(cls, training_set: TrainingSet, family: ModelFamily) -> Self:
+        """The part of a training set that suits a family."""
+        splits = training_set.layout_for(family.layout)
+        return cls(
+            splits.train,
+            training_set.train_minutes,
+            splits.validation,
+            training_set.validation_minutes,
+        )
 
 
 @dataclass(frozen=True)

@@ -101,14 +101,7 @@ class _Search:
             logger.info("%s: resuming after %d trials", family.name, len(self._ended))
         self._by_settings: dict[str, Trial] = {}
         self._terminator = Terminator(request.early_termination)
-        splits = training_set.layout_for(family.layout)
-        data = fitting.FitData(
-            splits.train,
-            training_set.train_minutes,
-            splits.validation,
-            training_set.validation_minutes,
-        )
-        self._data = fitting.prepare(family, data, request)
+        self._data = fitting.prepare(family, fitting.FitData.of(training_set, family), request)
 
     def run(self) -> None:
         """Propose settings until the search is over."""

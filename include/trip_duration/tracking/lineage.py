@@ -177,13 +177,7 @@ def reproduce(
 
 def _refit(lineage: Lineage, training_set: TrainingSet) -> Metrics:
     family, settings = get_family(lineage.family), lineage.best.settings
-    splits = training_set.layout_for(family.layout)
-    data = fitting.FitData(
-        splits.train,
-        training_set.train_minutes,
-        splits.validation,
-        training_set.validation_minutes,
-    )
+    data = fitting.FitData.of(training_set, family)
     watch = fitting.Watch(family, settings, Terminator(EarlyTermination()))
     prepared = fitting.prepare(family, data, lineage.search)
     fitted = fitting.fit(family, settings, prepared, lineage.search, watch)

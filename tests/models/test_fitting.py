@@ -7,14 +7,13 @@ import pytest
 
 from trip_duration.models.catalogue import FAMILIES, XGBOOST, get_family
 from trip_duration.models.estimators import make_sklearn
-from trip_duration.models.fitting import FitData, Watch, fit, prepare
+from trip_duration.models.fitting import Fit, FitData, prepare
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.spaces import Settings
 from trip_duration.models.termination import EarlyTermination, Terminator
 from trip_duration.training_set.types import TrainingSet
 
 REQUEST = SearchRequest(threads=1)
-NEVER = EarlyTermination()
 
 GROWING: dict[str, Settings] = {
     "linear_model.Lasso": {"alpha": 0.0001, "max_iter": 100},
@@ -39,13 +38,36 @@ def rmse(actual: np.ndarray, predicted: np.ndarray) -> float:
 def test_growing_ends_where_one_fit_does(name: str, sample_training_set: TrainingSet) -> None:
     """A fit that is watched predicts what scikit-learn predicts when it is left alone."""
     family, settings, data = get_family(name), GROWING[name], fit_data(name, sample_training_set)
-    watch = Watch(family, settings, Terminator(NEVER))
-    watched = fit(family, settings, data, REQUEST, watch)
+    watched = Fit(family, settings, data, REQUEST)
+    watched.advance()
     alone = make_sklearn(family, settings, random_state=42)
     alone.fit(data.train, data.train_minutes)
-    assert watched.predicted == pytest.approx(alone.predict(data.validation), rel=1e-6)
-    assert len(watch.curve) >= 2
-    assert watch.curve[-1] < watch.curve[0]
+    expected = alone.predict(data.validation)
+    assert watched.fitted().predicted == pytest.approx(expected, rel=1e-6)
+    assert watched.ended
+    assert len(watched.curve) >= 2
+    assert watched.curve[-1] < watched.curve[0]
+
+
+@pytest.mark.parametrize("name", [*GROWING, XGBOOST])
+def test_pausing_changes_nothing(name: str, sample_training_set: TrainingSet) -> None:
+    """Two fits that take turns end where each does by itself, to the last bit."""
+    family, data = get_family(name), fit_data(name, sample_training_set)
+    drawing: dict[str, Settings] = {
+        XGBOOST: {"learning_rate": 0.1, "subsample": 0.5, "colsample_bytree": 0.5},
+        "ensemble.GradientBoostingRegressor": {"n_estimators": 30, "subsample": 0.5},
+    }
+    settings = drawing.get(name) or GROWING[name]
+    alone, paused, other = (Fit(family, settings, data, REQUEST) for _ in range(3))
+    alone.advance()
+    for interval in (1, 2):
+        paused.advance(pause_at=interval)
+        other.advance(pause_at=interval)
+        assert len(paused.curve) == interval
+        assert not paused.ended
+    paused.advance()
+    assert paused.curve == pytest.approx(alone.curve, rel=1e-12)
+    assert paused.fitted().predicted == pytest.approx(alone.fitted().predicted, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", [*GROWING, XGBOOST])
@@ -54,14 +76,30 @@ def test_every_growing_family_can_be_given_up(name: str, sample_training_set: Tr
     family, data = get_family(name), fit_data(name, sample_training_set)
     settings = GROWING.get(name, {"learning_rate": 0.1})
     watching = Terminator(EarlyTermination("bandit", delay_evaluations=1))
-    watching.add((0.1,) * 10)
-    watch = Watch(family, settings, watching)
-    fitted = fit(family, settings, data, REQUEST, watch)
-    assert watch.stopped is not None
-    assert watch.stopped.startswith("bandit")
-    assert len(watch.curve) == 2
+    watching.add(0, (0.1,) * 10)
+    fit = Fit(family, settings, data, REQUEST)
+    fit.advance(lambda curve: watching.reason(1, curve))
+    assert fit.stopped is not None
+    assert fit.stopped.startswith("bandit")
+    assert fit.ended
+    assert len(fit.curve) == 2
     if name != XGBOOST:  # whose best round may lie before the last
-        assert rmse(data.validation_minutes, fitted.predicted) == pytest.approx(watch.curve[-1])
+        error = rmse(data.validation_minutes, fit.fitted().predicted)
+        assert error == pytest.approx(fit.curve[-1])
+
+
+@pytest.mark.parametrize("name", ["ensemble.ExtraTreesRegressor", "ensemble.RandomForestRegressor"])
+def test_a_few_trees_tell_what_a_forest_comes_to(
+    name: str, sample_training_set: TrainingSet
+) -> None:
+    """From six of its trees the error of a forest is known better than from the curve."""
+    family, data = get_family(name), fit_data(name, sample_training_set)
+    fit = Fit(family, {"n_estimators": 40, "min_samples_leaf": 2}, data, REQUEST)
+    fit.advance(pause_at=6)
+    expected, seen = fit.outlook[-1], fit.curve[-1]
+    fit.advance()
+    assert fit.curve[-1] < seen
+    assert abs(expected - fit.curve[-1]) < seen - fit.curve[-1]
 
 
 def test_every_family_but_two_grows() -> None:
@@ -71,20 +109,23 @@ def test_every_family_but_two_grows() -> None:
 
 
 @pytest.mark.parametrize(("rate", "steps"), [(0.1, [5, 10, 15]), (0.05, [10, 20]), (0.3, [2, 4])])
-def test_boosting_is_compared_by_how_far_it_went(rate: float, steps: list[int]) -> None:
+def test_boosting_is_compared_by_how_far_it_went(
+    rate: float, steps: list[int], sample_training_set: TrainingSet
+) -> None:
     """Half the learning rate takes twice the rounds for an interval."""
-    watch = Watch(get_family(XGBOOST), {"learning_rate": rate}, Terminator(NEVER))
-    for number in range(1, 21):
-        watch.report(number, 5.0)
-    assert watch.steps[: len(steps)] == steps
+    data = fit_data(XGBOOST, sample_training_set)
+    fit = Fit(get_family(XGBOOST), {"learning_rate": rate}, data, REQUEST)
+    fit.advance(pause_at=len(steps))
+    assert fit.steps == steps
 
 
-def test_a_large_step_ends_several_intervals() -> None:
+def test_a_large_step_ends_several_intervals(sample_training_set: TrainingSet) -> None:
     """Curves stay comparable place by place where one round goes further than an interval."""
-    watch = Watch(get_family(XGBOOST), {"learning_rate": 1.0}, Terminator(NEVER))
-    watch.report(1, 5.0)
-    watch.report(2, 4.0)
-    assert watch.curve == [5.0, 5.0, 4.0, 4.0]
+    data = fit_data(XGBOOST, sample_training_set)
+    fit = Fit(get_family(XGBOOST), {"learning_rate": 1.0}, data, REQUEST)
+    fit.advance(pause_at=4)
+    assert fit.steps == [1, 1, 2, 2]
+    assert fit.curve[0] == fit.curve[1] != fit.curve[2] == fit.curve[3]
 
 
 def test_curves_show_what_is_asked_for(sample_training_set: TrainingSet) -> None:
@@ -93,8 +134,8 @@ def test_curves_show_what_is_asked_for(sample_training_set: TrainingSet) -> None
     family, data = get_family(name), fit_data(name, sample_training_set)
     settings: Settings = {"n_estimators": 5, "max_depth": 6}
     request = SearchRequest(threads=1, primary_metric="mae")
-    watch = Watch(family, settings, Terminator(NEVER))
-    fitted = fit(family, settings, data, request, watch)
-    expected = np.abs(fitted.predicted - data.validation_minutes).mean()
-    assert watch.curve[-1] == pytest.approx(expected)
-    assert len(watch.curve) == 5
+    fit = Fit(family, settings, data, request)
+    fit.advance()
+    expected = np.abs(fit.fitted().predicted - data.validation_minutes).mean()
+    assert fit.curve[-1] == pytest.approx(expected)
+    assert len(fit.curve) == 5

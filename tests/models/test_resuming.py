@@ -48,7 +48,7 @@ class FolderStore:
     def set(self, key: str, value: dict[str, Any]) -> None:
         """Keep a value, whole or not at all; a second value is an error of the search."""
         path, partial = self.folder / key, self.folder / f".{key}"
-        assert not path.exists(), f"{key} was evaluated twice"
+        assert key.startswith("resumed") or not path.exists(), f"{key} was evaluated twice"
         partial.write_text(json.dumps(value))
         partial.rename(path)
 
@@ -68,6 +68,11 @@ def search(
 def search_stored(family: str, training_set: ObjectReference, folder: Path) -> None:
     """The same in a process of its own, which reads the training set from storage."""
     search(family, read_object(training_set), folder)
+
+
+def steps_of(folder: Path) -> list[Path]:
+    """Everything that a search has kept: trials that wait for others, and those that ended."""
+    return [*folder.glob("paused-*"), *folder.glob("trial-*")]
 
 
 def same(first: TuningResult, second: TuningResult) -> bool:
@@ -97,13 +102,13 @@ def test_ten_kills_change_nothing(
     stored = write_object(sample_training_set, UPath(tmp_path), "training_set")
     killed = 0
     while killed < KILLS:
-        before = len(list(disturbed.glob("trial-*")))
+        before = len(steps_of(disturbed))
         process = server.Process(target=search_stored, args=(family, stored, disturbed))
         process.start()
         # Some time into the next trial, however long those take.
         deadline = time.monotonic() + 60
-        wanted = before + killed % 2
-        while len(list(disturbed.glob("trial-*"))) < wanted and time.monotonic() < deadline:
+        wanted = before + 1
+        while len(steps_of(disturbed)) < wanted and time.monotonic() < deadline:
             time.sleep(0.002)
         time.sleep(moments.uniform(0.0, expected.best.seconds))
         assert process.pid is not None
@@ -121,22 +126,38 @@ def test_a_finished_search_evaluates_nothing(
 ) -> None:
     """A cleared task hears of all its trials again, and fits none of them."""
     first = search("linear_model.Lasso", sample_training_set, tmp_path)
-    monkeypatch.setattr(fitting, "fit", None)
+    monkeypatch.setattr(fitting, "Fit", None)
     seen: list[Trial] = []
     again = search("linear_model.Lasso", sample_training_set, tmp_path, on_trial=seen.append)
     assert same(first, again)
     assert tuple(seen) == again.trials
 
 
-def test_more_evaluations_go_on_from_the_same_trials(
-    sample_training_set: TrainingSet, tmp_path: Path
+def test_a_deadly_trial_is_not_begun_for_ever(
+    sample_training_set: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A longer search of the same kind begins with the trials of the shorter."""
-    short = dataclasses.replace(REQUEST, max_evaluations=4)
-    first = search("linear_model.Lasso", sample_training_set, tmp_path, short)
-    longer = search("linear_model.Lasso", sample_training_set, tmp_path)
-    assert longer.trials[: len(first.trials)] == first.trials
-    assert len(longer.trials) > len(first.trials)
+    """Settings that twice took the process with them are given up, and the search goes on."""
+    family, deadly = "linear_model.Lasso", 3
+    begun: list[float] = []
+    fit = fitting.Fit.advance
+
+    def die(self: fitting.Fit, *arguments: Any, **options: Any) -> None:
+        begun.append(0.0)
+        if begun.count(0.0) > deadly:
+            raise KeyboardInterrupt
+        fit(self, *arguments, **options)
+
+    monkeypatch.setattr(fitting.Fit, "advance", die)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(family, sample_training_set, tmp_path)
+        begun[:] = [0.0] * deadly
+    monkeypatch.undo()
+    found = search(family, sample_training_set, tmp_path)
+    (failed,) = (trial for trial in found.trials if trial.error)
+    assert failed.number == deadly
+    assert "killed its process 2 times" in str(failed.error)
+    assert found.best.finished
 
 
 @pytest.mark.parametrize("changes", [{"random_state": 1}, {"primary_metric": "mae"}])

@@ -11,15 +11,15 @@ from trip_duration.models.termination import EarlyTermination, Terminator
 def terminator(rule: EarlyTermination, *curves: tuple[float, ...]) -> Terminator:
     """One that has seen some curves."""
     watching = Terminator(rule)
-    for curve in curves:
-        watching.add(curve)
+    for number, curve in enumerate(curves):
+        watching.add(number, curve)
     return watching
 
 
 def stops_at(watching: Terminator, curve: tuple[float, ...]) -> int | None:
     """The interval (from 1) at which a trial is given up."""
     for interval in range(1, len(curve) + 1):
-        if watching.reason(curve[:interval]):
+        if watching.reason(len(curve) + 100, curve[:interval]):
             return interval
     return None
 
@@ -93,6 +93,22 @@ def test_short_curves_count_to_their_end() -> None:
     """A trial that ended sooner is compared by all that it has shown."""
     assert stops_at(terminator(rule("bandit"), (2.0,)), (2.1, 2.1, 2.1)) is None
     assert stops_at(terminator(rule("bandit"), (1.0,)), (1.1, 1.2, 2.1)) is None
+
+
+def test_of_equals_the_earlier_goes_on() -> None:
+    """Trials that are compared with each other never give one another up, all of them."""
+    curves = ((5.0,),) * 5
+    watching = terminator(rule("truncation", truncation_share=0.8), *curves)
+    kept = [number for number, curve in enumerate(curves) if not watching.reason(number, curve)]
+    assert kept == [0]
+
+
+def test_projections_count_by_their_last_point() -> None:
+    """What a fit was expected to come to at first no longer matters."""
+    watching = Terminator(rule("bandit", slack_factor=0.1), projected=True)
+    watching.add(0, (3.0, 5.0))
+    assert watching.reason(1, (9.0, 5.4)) is None
+    assert watching.reason(1, (3.0, 5.6))
 
 
 @pytest.mark.parametrize(

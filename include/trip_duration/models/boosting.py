@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -15,12 +16,9 @@ from trip_duration.training_set.types import Matrix, Minutes
 
 _VALIDATION = "validation"
 
-#: Takes the number of a round (from 1) and the validation error; says whether to end the fit.
-OnRound = Callable[[int, float], bool]
-
 
 class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Gradient boosting by `xgboost.train`, with early stopping on rows it does not learn from.
+    """Gradient boosting by `xgboost.Booster`, with early stopping on rows it does not learn from.
 
     `xgboost.XGBRegressor` builds a ``QuantileDMatrix`` for every input, which is about twenty times
     slower than a ``DMatrix`` on the sparse one-hot matrix; here the input's form decides.
@@ -28,7 +26,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     Parameters
     ----------
     settings
-        Parameters of `xgboost.train`.
+        Parameters of XGBoost.
     rounds
         Boosting rounds, or the most of them when early stopping is on.
     early_stopping_rounds
@@ -41,7 +39,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     Attributes
     ----------
     booster_ : xgboost.Booster
-        The trees up to the best round.
+        The trees; those after the best round are not used, and not stored.
     best_rounds_ : int
         Number of rounds with the lowest validation error, or `rounds` without validation rows.
     curve_ : list of float
@@ -67,43 +65,55 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         X: Matrix | xgb.DMatrix,
         y: Minutes,
         validation: tuple[Matrix | xgb.DMatrix, Minutes] | None = None,
-        on_round: OnRound | None = None,
     ) -> Self:
-        """Learn from *X*, shape (trips, columns), and stop early by *validation* where given.
+        """Learn from *X*, shape (trips, columns), and stop early by *validation* where given."""
+        for _ in self.grow(X, y, validation):
+            pass
+        return self
 
-        Parameters
-        ----------
-        on_round
-            Called after each round with its number (from 1) and the validation error; a true
-            answer ends the fit.
+    def grow(
+        self,
+        X: Matrix | xgb.DMatrix,
+        y: Minutes,
+        validation: tuple[Matrix | xgb.DMatrix, Minutes] | None = None,
+    ) -> Iterator[tuple[int, float]]:
+        """Learn round by round, yielding the number of each round (from 1) and its error.
+
+        The error is that of the validation rows, NaN without them. Fits may take turns: what a
+        round draws depends on the seed and its number, and on no other fit of the process.
         """
         train = binned(X, y, self.threads)
-        history: dict[str, dict[str, list[float]]] = {}
-        booster = xgb.train(
-            {**(self.settings or {}), "nthread": self.threads, "seed": self.random_state},
-            train,
-            num_boost_round=self.rounds,
-            evals=[(binned(*validation, self.threads, train), _VALIDATION)] if validation else [],
-            early_stopping_rounds=self.early_stopping_rounds if validation else None,
-            evals_result=history,
-            verbose_eval=False,
-            callbacks=[_Rounds(on_round)] if on_round else None,
+        known = binned(*validation, self.threads, train) if validation else None
+        drawn = {"nthread": self.threads, "seed": self.random_state, "seed_per_iteration": True}
+        grown = xgb.Booster(
+            {**(self.settings or {}), **drawn}, [train, *([known] if known else [])]
         )
-        self.curve_ = next(iter(history[_VALIDATION].values())) if validation else []
-        self.best_rounds_ = int(np.argmin(self.curve_)) + 1 if validation else self.rounds
-        self.booster_ = booster[: self.best_rounds_] if validation else booster
-        return self
+        self.booster_, self.curve_, self.best_rounds_ = grown, [], self.rounds
+        for number in range(1, self.rounds + 1):
+            grown.update(train, number - 1)
+            if known is None:
+                yield number, math.nan
+                continue
+            report = grown.eval_set([(known, _VALIDATION)], number - 1)
+            self.curve_.append(float(report.rpartition(":")[2]))
+            self.best_rounds_ = int(np.argmin(self.curve_)) + 1
+            yield number, self.curve_[-1]
+            if number - self.best_rounds_ >= self.early_stopping_rounds:
+                break
 
     def predict(self, X: Matrix) -> Minutes:
         """Predict minutes, shape (trips,)."""
-        predicted: npt.NDArray[np.float32] = self.booster_.inplace_predict(X)
+        predicted: npt.NDArray[np.float32] = self.booster_.inplace_predict(
+            X, iteration_range=(0, self.best_rounds_)
+        )
         return predicted.astype(np.float64)
 
     def __getstate__(self) -> dict[str, Any]:
         """State with the trees as XGBoost's own UBJSON, so that no pickle is needed."""
         state: dict[str, Any] = super().__getstate__()
         if "booster_" in state:
-            state = {**state, "booster_": bytes(self.booster_.save_raw("ubj"))}
+            best = self.booster_[: self.best_rounds_]
+            state = {**state, "booster_": bytes(best.save_raw("ubj"))}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -112,24 +122,6 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         if "booster_" in state:
             self.booster_ = xgb.Booster({"nthread": self.threads})
             self.booster_.load_model(bytearray(state["booster_"]))
-
-
-class _Rounds(xgb.callback.TrainingCallback):
-    """Hands on the validation error of each round."""
-
-    def __init__(self, on_round: OnRound) -> None:
-        super().__init__()
-        self.on_round = on_round
-
-    def after_iteration(
-        self,
-        model: xgb.Booster,  # noqa: ARG002 - XGBoost's interface
-        epoch: int,
-        evals_log: dict[str, dict[str, Any]],
-    ) -> bool:
-        """Ask whether to end the fit."""
-        (errors,) = evals_log[_VALIDATION].values()
-        return self.on_round(epoch + 1, float(errors[-1]))
 
 
 def binned(

@@ -31,12 +31,15 @@ class Resource:
     planned_by
         The setting that says how many steps there will be. What counts is how far a fit comes by
         its end, so fits are compared at the same share of their steps.
+    projected
+        Whether a fit tells what it will come to, long before it does; see `fitting.project`.
     """
 
     grows: Literal["rounds", "stages", "trees", "iterations"]
     interval: float
     scaled_by: str | None = None
     planned_by: str | None = None
+    projected: bool = False
 
     def __str__(self) -> str:
         """An interval, for people."""
@@ -90,7 +93,7 @@ class ModelFamily:
         return {**self.fixed, **settings, **seed}
 
 
-_ADDED_TREES = Resource("trees", 1)
+_ADDED_TREES = Resource("trees", 1, projected=True)
 
 FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
     {

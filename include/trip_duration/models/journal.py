@@ -10,10 +10,14 @@ from typing import Any, Protocol
 from trip_duration.models.search import Metrics, SearchRequest, Trial
 
 #: Raised whenever the same settings would be evaluated differently.
-SEARCH_VERSION = 2
+SEARCH_VERSION = 3
 
 #: Fields of a request that end a search but change no trial.
-_ENDS = ("max_evaluations", "time_budget_seconds", "patience_evaluations", "threads")
+_ENDS = ("time_budget_seconds", "patience_evaluations", "threads")
+
+
+#: Fields of a trial that hold one value for each interval.
+_SERIES = ("curve", "steps", "outlook")
 
 
 class KeyValueStore(Protocol):
@@ -44,23 +48,55 @@ class TrialJournal:
         self.store = store
         search = {name: value for name, value in asdict(request).items() if name not in _ENDS}
         what = json.dumps([SEARCH_VERSION, family, training_set, search], sort_keys=True)
-        self._prefix = f"trial-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+        self._search = hashlib.sha256(what.encode()).hexdigest()[:12]
+        # A store may be a server: one question tells that there is nothing to ask for.
+        self.begun = store.get(self._key("begun")) is not None
+        self._marked, self._asked = self.begun, False
 
-    def load(self) -> list[Trial]:
-        """The trials that have ended, in their order."""
-        trials: list[Trial] = []
-        while (kept := self.store.get(self._key(len(trials)))) is not None:
-            trials.append(_trial(kept))
-        return trials
+    def ended(self, number: int) -> Trial | None:
+        """The trial of this number, if it has ended."""
+        kept = self._get(self._key("trial", number))
+        return _trial(kept) if kept else None
 
     def record(self, trial: Trial) -> None:
         """Keep a trial that has ended."""
-        # Airflow takes lists for JSON, and no tuples.
-        lists = {"curve": list(trial.curve), "steps": list(trial.steps)}
-        self.store.set(self._key(trial.number), {**asdict(trial), **lists})
+        self._keep("trial", trial)
 
-    def _key(self, number: int) -> str:
-        return f"{self._prefix}-{number:04d}"
+    def paused(self, number: int) -> Trial | None:
+        """The trial of this number as far as it has come, if it waits for others."""
+        kept = self._get(self._key("paused", number))
+        return _trial(kept) if kept else None
+
+    def pause(self, trial: Trial) -> None:
+        """Keep how far a trial has come that waits for others."""
+        self._keep("paused", trial)
+
+    def resumed(self, trial: Trial) -> int:
+        """Count how often a search was begun again at this point; once in a process at most."""
+        if not self.begun or self._asked:
+            return 0
+        self._asked = True
+        key = self._key("resumed-second" if trial.curve else "resumed-first", trial.number)
+        times = int((self.store.get(key) or {"times": 0})["times"]) + 1
+        self.store.set(key, {"times": times})
+        return times
+
+    def _keep(self, what: str, trial: Trial) -> None:
+        # Airflow takes lists for JSON, and no tuples.
+        lists = {name: list(getattr(trial, name)) for name in _SERIES}
+        self._set(self._key(what, trial.number), {**asdict(trial), **lists})
+
+    def _get(self, key: str) -> Any:  # noqa: ANN401 - JSON
+        return self.store.get(key) if self.begun else None
+
+    def _set(self, key: str, value: dict[str, Any]) -> None:
+        if not self._marked:
+            self.store.set(self._key("begun"), {"version": SEARCH_VERSION})
+            self._marked = True
+        self.store.set(key, value)
+
+    def _key(self, what: str, number: int | None = None) -> str:
+        return f"{what}-{self._search}" + ("" if number is None else f"-{number:04d}")
 
 
 class ForgetfulStore:
@@ -79,7 +115,6 @@ def _trial(kept: dict[str, Any]) -> Trial:
         **{
             **kept,
             "metrics": Metrics(**metrics) if metrics else None,
-            "curve": tuple(kept["curve"]),
-            "steps": tuple(kept["steps"]),
+            **{name: tuple(kept[name]) for name in _SERIES},
         }
     )

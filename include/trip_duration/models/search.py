@@ -155,6 +155,9 @@ class Trial:
         Validation error after each interval of effort; see `SearchRequest.curve_metric`.
     steps
         Rounds, trees or iterations at each point of the curve.
+    outlook
+        Error that the fit was expected to come to, as seen from each point of the curve; where
+        nothing is known of that, the curve itself.
     stopped
         Why the trial was given up before it ended.
     error
@@ -169,6 +172,7 @@ class Trial:
     rounds: int | None = None
     curve: tuple[float, ...] = ()
     steps: tuple[int, ...] = ()
+    outlook: tuple[float, ...] = ()
     stopped: str | None = None
     error: str | None = None
 

@@ -12,7 +12,7 @@ place by place. The policies are those of the hyperparameter services:
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -57,7 +57,7 @@ class EarlyTermination:
     delay_evaluations: int = 5
     slack_factor: float = 0.1
     slack_amount: float = 0.0
-    truncation_share: float = 0.5
+    truncation_share: float = 0.8
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -70,66 +70,77 @@ class EarlyTermination:
         require_within("evaluation_interval", self.evaluation_interval, least=1)
         for name in ("delay_evaluations", "slack_factor", "slack_amount"):
             require_within(name, getattr(self, name), least=0)
-        require_within("truncation_share", self.truncation_share, least=0.0, most=1.0)
+        # All of them would leave none.
+        require_within("truncation_share", self.truncation_share, least=0.0, most=0.95)
 
 
 class Terminator:
-    """Compares the curve of a trial with those of the trials before it."""
+    """Compares the curve of a trial with those of the other trials.
 
-    def __init__(self, rule: EarlyTermination) -> None:
+    Parameters
+    ----------
+    rule
+        When to give a trial up.
+    projected
+        Whether a curve shows what a fit is expected to come to, so that its last point counts; as
+        a rule it shows what the fit has come to, so that its lowest does.
+    """
+
+    def __init__(self, rule: EarlyTermination, *, projected: bool = False) -> None:
         self.rule = rule
-        self._curves: list[Curve] = []
+        self._projected = projected
+        self._curves: dict[int, Curve] = {}
 
-    def add(self, curve: Curve) -> None:
-        """Remember the curve of a trial that has ended or was given up."""
+    @property
+    def first_look(self) -> int | None:
+        """The interval after which a trial may be given up for the first time, if ever."""
+        if self.rule.policy == "none":
+            return None
+        return self.rule.delay_evaluations + self.rule.evaluation_interval
+
+    def add(self, number: int, curve: Curve) -> None:
+        """Remember how far a trial has come."""
         if curve:
-            self._curves.append(tuple(curve))
+            self._curves[number] = tuple(curve)
 
-    def reason(self, curve: Curve) -> str | None:
-        """Why the trial with this curve so far should be given up; None if it should go on."""
+    def score(self, curve: Curve) -> float:
+        """What a curve says of its trial: an error."""
+        return curve[-1] if self._projected else min(curve)
+
+    def reason(self, number: int, curve: Curve) -> str | None:
+        """Why a trial with this curve so far should be given up; None if it should go on."""
         rule, interval = self.rule, len(curve)
         if rule.policy == "none" or interval <= rule.delay_evaluations:
             return None
         if (interval - rule.delay_evaluations) % rule.evaluation_interval:
             return None
+        others = {key: known[:interval] for key, known in self._curves.items() if key != number}
         decide = {
             "bandit": self._bandit,
             "median": self._median,
             "truncation": self._truncation,
         }[rule.policy]
-        return decide(min(curve), interval)
+        found = decide(self.score(curve), number, others)
+        return f"{rule.policy}: {found} after interval {interval}" if found else None
 
-    def _bandit(self, error: float, interval: int) -> str | None:
-        bests = self._bests(interval)
-        if not bests:
+    def _bandit(self, error: float, _number: int, others: Mapping[int, Curve]) -> str | None:
+        if not others:
             return None
-        best, rule = min(bests), self.rule
+        best, rule = min(map(self.score, others.values())), self.rule
         allowed = best + (rule.slack_amount or best * rule.slack_factor)
-        if error <= allowed:
-            return None
-        return f"bandit: {error:.3f} after interval {interval}, allowed are {allowed:.3f}"
+        return f"{error:.3f}, allowed are {allowed:.3f}," if error > allowed else None
 
-    def _median(self, error: float, interval: int) -> str | None:
-        averages = [statistics.fmean(curve[:interval]) for curve in self._curves]
-        if len(averages) < _LEAST_CURVES:
+    def _median(self, error: float, _number: int, others: Mapping[int, Curve]) -> str | None:
+        if len(others) < _LEAST_CURVES:
             return None
-        median = statistics.median(averages)
-        if error <= median:
-            return None
-        return f"median: {error:.3f} after interval {interval}, the median is {median:.3f}"
+        median = statistics.median(statistics.fmean(curve) for curve in others.values())
+        return f"{error:.3f}, the median is {median:.3f}," if error > median else None
 
-    def _truncation(self, error: float, interval: int) -> str | None:
-        bests = self._bests(interval)
-        share = self.rule.truncation_share
-        better = sum(best <= error for best in bests)
+    def _truncation(self, error: float, number: int, others: Mapping[int, Curve]) -> str | None:
+        share, all_trials = self.rule.truncation_share, len(others) + 1
+        # Of equals the earlier is the better, so that there is always a best.
+        better = sum((self.score(curve), key) < (error, number) for key, curve in others.items())
         # Of too few trials the worst share is less than one.
-        if (len(bests) + 1) * share < 1 or better < (len(bests) + 1) * (1 - share):
+        if all_trials * share < 1 or better < all_trials * (1 - share):
             return None
-        return (
-            f"truncation: {error:.3f} after interval {interval}, "
-            f"{better} of {len(bests)} trials were better"
-        )
-
-    def _bests(self, interval: int) -> list[float]:
-        """The lowest error of each earlier trial up to an interval."""
-        return [min(curve[:interval]) for curve in self._curves]
+        return f"{error:.3f}, {better} of {len(others)} others were better"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,13 +21,18 @@ from trip_duration.models.catalogue import ModelFamily, get_family
 from trip_duration.models.evaluation import measure
 from trip_duration.models.journal import ForgetfulStore, TrialJournal
 from trip_duration.models.search import SearchRequest, Trial, TuningResult
-from trip_duration.models.spaces import Setting, grid, plain, to_hyperopt
+from trip_duration.models.spaces import Settings, grid, plain, to_hyperopt
 from trip_duration.models.termination import Terminator
 from trip_duration.training_set.types import TrainingSet
 
 logger = logging.getLogger(__name__)
 
 OnTrial = Callable[[Trial], None]
+
+#: Most trials that are compared with each other at their first look; their fits wait in memory.
+COHORT = 20
+#: A trial that was being fitted when its process was killed so often is not begun again.
+DEADLY = 2
 
 #: What a fit can throw because of its settings or its data; anything else is a defect.
 _TRIAL_FAILURES = (ValueError, TypeError, ArithmeticError, MemoryError, xgb.core.XGBoostError)
@@ -80,8 +88,29 @@ def tune(
     )
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A trial that waits until the others of its cohort have come as far.
+
+    Parameters
+    ----------
+    trial
+        As far as it has come.
+    fit
+        To go on with; None where another process has begun it.
+    """
+
+    trial: Trial
+    fit: fitting.Fit | None
+
+
 class _Search:
-    """The state of one search: something proposes, we fit, remember and report."""
+    """The state of one search: something proposes, we fit, remember and report.
+
+    Settings that are known in advance, because they do not depend on any outcome, are fitted as a
+    cohort: all of them to the first look of the early termination, then those that it lets go on,
+    the most promising first (successive halving with two rungs; Jamieson and Talwalkar, 2016).
+    """
 
     def __init__(
         self,
@@ -96,19 +125,23 @@ class _Search:
         self.on_trial = on_trial
         self.journal = journal
         self.trials: list[Trial] = []
-        self._ended = {_key(trial.settings): trial for trial in journal.load()}
-        if self._ended:
-            logger.info("%s: resuming after %d trials", family.name, len(self._ended))
+        if journal.begun:
+            logger.info("%s: going on where the search was interrupted", family.name)
         self._by_settings: dict[str, Trial] = {}
-        self._terminator = Terminator(request.early_termination)
+        self._numbers: dict[str, int] = {}
+        projected = family.resource is not None and family.resource.projected
+        self._terminator = Terminator(request.early_termination, projected=projected)
         self._data = fitting.prepare(family, fitting.FitData.of(training_set, family), request)
+        self._deadline = time.monotonic() + (request.time_budget_seconds or math.inf)
 
     def run(self) -> None:
         """Propose settings until the search is over."""
-        if self.request.search_algorithm == "grid":
-            self._run_grid()
-        else:
-            self._run_hyperopt()
+        known = self._known_in_advance()
+        for first in range(0, len(known), COHORT):
+            self._run_cohort(known[first : first + COHORT])
+        if self.request.search_algorithm != "grid" and not self._is_over():
+            self._run_hyperopt(self._objective, self.request.max_evaluations)
+        self.trials.sort(key=lambda trial: trial.number)
 
     def best(self) -> Trial:
         """The trial with the best primary metric."""
@@ -121,16 +154,31 @@ class _Search:
                 f"failed; the last with: {self.trials[-1].error}",
                 "Check the training set and the search space.",
             )
-        return min(finished, key=lambda one: self.request.loss(one[1]))[0]
+        return min(finished, key=lambda one: (self.request.loss(one[1]), one[0].number))[0]
 
-    def _run_grid(self) -> None:
-        deadline = time.monotonic() + (self.request.time_budget_seconds or float("inf"))
-        for point in grid(self.family.space, self.request.max_evaluations):
-            if time.monotonic() >= deadline or self._is_stuck():
-                return
-            self._trial(point)
+    def _known_in_advance(self) -> list[Settings]:
+        """The settings that are proposed whatever the outcome of others."""
+        most = self.request.max_evaluations
+        match self.request.search_algorithm:
+            case "grid":
+                return [dict(point) for point in grid(self.family.space, most)]
+            case "anneal":
+                return []
+            case "tpe":
+                # The first ones are drawn at random; as many as hyperopt's own default.
+                most = min(most, COHORT)
+        points: list[Settings] = []
 
-    def _run_hyperopt(self) -> None:
+        def note(point: Mapping[str, Any]) -> dict[str, Any]:
+            points.append(plain(self.family.space, point))
+            return {"status": "ok", "loss": 0.0}
+
+        self._run_hyperopt(note, most)
+        return points
+
+    def _run_hyperopt(
+        self, objective: Callable[[Mapping[str, Any]], dict[str, Any]], evaluations: int
+    ) -> None:
         import hyperopt
 
         suggest = {
@@ -141,69 +189,148 @@ class _Search:
         # With every trial failed hyperopt raises; `best` says why they did.
         with contextlib.suppress(hyperopt.exceptions.AllTrialsFailed):
             hyperopt.fmin(
-                self._objective,
+                objective,
                 to_hyperopt(self.family.space),
                 algo=suggest,
-                max_evals=self.request.max_evaluations,
-                timeout=self.request.time_budget_seconds or None,
+                max_evals=evaluations,
                 rstate=np.random.default_rng(self.request.random_state),
                 trials=hyperopt.Trials(),
-                early_stop_fn=lambda _trials: (self._is_stuck(), []),
+                early_stop_fn=lambda _trials: (self._is_over(), []),
                 show_progressbar=False,
                 verbose=False,
                 return_argmin=False,
             )
 
     def _objective(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        trial = self._trial(plain(self.family.space, point))
+        settings = plain(self.family.space, point)
+        self._run_cohort([settings])
+        trial = self._by_settings[_key(settings)]
         if trial.metrics:
             # That of a trial that was given up is known to be worse than what it was compared with.
             return {"status": "ok", "loss": self.request.loss(trial.metrics)}
         return {"status": "fail"}
 
-    def _trial(self, settings: Mapping[str, Setting]) -> Trial:
-        """The trial with these settings; those that come again are not evaluated again."""
-        key = _key(settings)
-        if key not in self._by_settings:
-            trial = self._ended.get(key)
-            if trial is None:
-                trial = self._evaluate(settings)
-                self.journal.record(trial)
-            self._by_settings[key] = trial
-            self.trials.append(trial)
-            self._terminator.add(trial.curve)
-            self.on_trial(trial)
-        return self._by_settings[key]
+    def _run_cohort(self, cohort: Sequence[Settings]) -> None:
+        """Evaluate settings together; those that come again are not evaluated again."""
+        # A single fit is compared with those that have ended, and need not wait for any.
+        pause_at = self._terminator.first_look if len(cohort) > 1 else None
+        waiting: list[_Waiting] = []
+        for settings in cohort:
+            if self._is_over():
+                break
+            key, number = _key(settings), len(self._numbers)
+            if key in self._numbers:
+                continue
+            self._numbers[key] = number
+            begun = self._begin(number, settings, pause_at)
+            if isinstance(begun, Trial):
+                self._end(begun)
+            else:
+                self._terminator.add(number, begun.trial.outlook)
+                waiting.append(begun)
+        if waiting:
+            logger.info("%s: %d trials are to be compared", self.family.name, len(waiting))
+        waiting.sort(key=self._place)
+        for one in waiting:
+            self._end(self._go_on(one))
 
-    def _is_stuck(self) -> bool:
-        """Whether too many trials in a row were no better than the best."""
+    def _begin(self, number: int, settings: Settings, pause_at: int | None) -> Trial | _Waiting:
+        """Evaluate settings to their end, or until they have to wait."""
+        ended = self.journal.ended(number)
+        if ended is not None:
+            return ended
+        paused = self.journal.paused(number)
+        if paused is not None:
+            return _Waiting(paused, None)
+        blank = Trial(number, settings, None, time.time(), 0.0)
+
+        def advance() -> fitting.Fit:
+            fit = self._new_fit(settings)
+            fit.advance(self._decide(number), pause_at=pause_at)
+            return fit
+
+        trial, fit = self._evaluate(blank, advance)
+        if fit is None or fit.ended:
+            self.journal.record(trial)
+            return trial
+        self.journal.pause(trial)
+        return _Waiting(trial, fit)
+
+    def _go_on(self, waiting: _Waiting) -> Trial:
+        """Evaluate settings that have waited to their end, unless others were better."""
+        trial, decide = waiting.trial, self._decide(waiting.trial.number)
+
+        def advance() -> fitting.Fit:
+            fit = waiting.fit
+            if fit is None:
+                fit = self._new_fit(trial.settings)
+                fit.advance(pause_at=len(trial.curve))
+            fit.advance(decide)
+            return fit
+
+        reason = decide(trial.outlook)
+        if reason is not None:
+            trial = dataclasses.replace(trial, stopped=reason)
+        else:
+            trial, _ = self._evaluate(trial, advance)
+        self.journal.record(trial)
+        return trial
+
+    def _evaluate(
+        self, trial: Trial, advance: Callable[[], fitting.Fit]
+    ) -> tuple[Trial, fitting.Fit | None]:
+        """What a trial comes to by a further part of its fit; no fit if it failed."""
+        clock = time.monotonic()
+        killed = self.journal.resumed(trial)
+        if killed >= DEADLY:
+            error = f"killed its process {killed} times; it may need more memory than there is"
+            return dataclasses.replace(trial, metrics=None, error=error), None
+        try:
+            fit = advance()
+            fitted = fit.fitted()
+            metrics = measure(self._data.validation_minutes, fitted.predicted)
+        except _TRIAL_FAILURES as failure:
+            logger.warning("%s failed with %s: %s", self.family.name, trial.settings, failure)
+            error, seconds = f"{type(failure).__name__}: {failure}", time.monotonic() - clock
+            return dataclasses.replace(trial, metrics=None, error=error, seconds=seconds), None
+        evaluated = dataclasses.replace(
+            trial,
+            metrics=metrics,
+            rounds=fitted.rounds,
+            curve=tuple(fit.curve),
+            steps=tuple(fit.steps),
+            outlook=tuple(fit.outlook),
+            stopped=fit.stopped,
+            seconds=trial.seconds + time.monotonic() - clock,
+        )
+        return evaluated, fit
+
+    def _end(self, trial: Trial) -> None:
+        self._by_settings[_key(trial.settings)] = trial
+        self.trials.append(trial)
+        self._terminator.add(trial.number, trial.outlook)
+        self.on_trial(trial)
+
+    def _new_fit(self, settings: Settings) -> fitting.Fit:
+        return fitting.Fit(self.family, settings, self._data, self.request)
+
+    def _decide(self, number: int) -> fitting.Decide:
+        return lambda outlook: self._terminator.reason(number, outlook)
+
+    def _place(self, waiting: _Waiting) -> tuple[float, int]:
+        """The most promising first."""
+        return self._terminator.score(waiting.trial.outlook), waiting.trial.number
+
+    def _is_over(self) -> bool:
+        """Whether no further trial may begin: the time is up, or too many were no better."""
+        if time.monotonic() >= self._deadline:
+            return True
         patience = self.request.patience_evaluations
         if not patience or not any(trial.finished for trial in self.trials):
             return False
-        return len(self.trials) - 1 - self.trials.index(self.best()) >= patience
-
-    def _evaluate(self, settings: Mapping[str, Setting]) -> Trial:
-        started, clock = time.time(), time.monotonic()
-        watch = fitting.Watch(self.family, settings, self._terminator)
-        outcome: dict[str, Any]
-        try:
-            fitted = fitting.fit(self.family, settings, self._data, self.request, watch)
-            metrics = measure(self._data.validation_minutes, fitted.predicted)
-            outcome = {"metrics": metrics, "rounds": fitted.rounds}
-        except _TRIAL_FAILURES as error:
-            logger.warning("A trial of %s failed with %s: %s", self.family.name, settings, error)
-            outcome = {"metrics": None, "error": f"{type(error).__name__}: {error}"}
-        return Trial(
-            number=len(self.trials),
-            settings=settings,
-            started=started,
-            seconds=time.monotonic() - clock,
-            curve=tuple(watch.curve),
-            steps=tuple(watch.steps),
-            stopped=watch.stopped,
-            **outcome,
-        )
+        last = max(trial.number for trial in self.trials)
+        return last - self.best().number >= patience
 
 
-def _key(settings: Mapping[str, Setting]) -> str:
+def _key(settings: Settings) -> str:
     return json.dumps(settings, sort_keys=True)

@@ -21,7 +21,6 @@ from trip_duration.models import fitting
 from trip_duration.models.catalogue import get_family
 from trip_duration.models.evaluation import measure
 from trip_duration.models.search import Metrics, SearchRequest, Trial, TuningResult
-from trip_duration.models.termination import EarlyTermination, Terminator
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.objects.tree import flatten, rebuild
 from trip_duration.tracking.runs import Tracker
@@ -177,11 +176,10 @@ def reproduce(
 
 def _refit(lineage: Lineage, training_set: TrainingSet) -> Metrics:
     family, settings = get_family(lineage.family), lineage.best.settings
-    data = fitting.FitData.of(training_set, family)
-    watch = fitting.Watch(family, settings, Terminator(EarlyTermination()))
-    prepared = fitting.prepare(family, data, lineage.search)
-    fitted = fitting.fit(family, settings, prepared, lineage.search, watch)
-    return measure(training_set.validation_minutes, fitted.predicted)
+    data = fitting.prepare(family, fitting.FitData.of(training_set, family), lineage.search)
+    fit = fitting.Fit(family, settings, data, lineage.search)
+    fit.advance()
+    return measure(training_set.validation_minutes, fit.fitted().predicted)
 
 
 def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from trip_duration.charts import models
 from trip_duration.models.evaluation import Evaluation, errors_by_slice, measure
+from trip_duration.models.explanation import OTHERS, ShapValues
 from trip_duration.models.search import Trial, TuningResult
 
 RANDOM = np.random.default_rng(0)
@@ -86,3 +87,12 @@ def test_importances_are_ordered() -> None:
     figure = models.importances(table)
     assert can_be_saved(figure)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["b", "a"]
+
+
+@pytest.mark.parametrize("name", list(models.SHAP_FIGURES))
+def test_shap_values_are_drawn(name: str) -> None:
+    """Every figure of SHAP values becomes a picture, sums of columns included."""
+    names = ["distance", "hour", OTHERS]
+    columns = pd.DataFrame(RANDOM.normal(size=(50, 3)), columns=names).assign(**{OTHERS: np.nan})
+    minutes = pd.DataFrame(RANDOM.normal(size=(50, 3)), columns=names)
+    assert can_be_saved(models.SHAP_FIGURES[name](ShapValues(14.0, minutes, columns)))

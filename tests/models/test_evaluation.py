@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler
 
+from trip_duration.models import explanation
 from trip_duration.models.catalogue import XGBOOST
 from trip_duration.models.evaluation import Evaluation, errors_by_slice
-from trip_duration.models.explanation import explain
+from trip_duration.models.explanation import OTHERS, SHAP_TRIPS, explain, shap_values
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.models.tuning import tune
@@ -81,18 +85,60 @@ def test_shuffling_what_counts_hurts(
     trained: TrainedModel, sample_training_set: TrainingSet
 ) -> None:
     """The distance is worth more than the vendor; the same seed gives the same table."""
-    table = trained.importance
-    assert table is not None
+    assert trained.explanation is not None
+    table = trained.explanation.permutation
     worth = table.set_index("column")["increase"]
     assert set(worth.index) == set(sample_training_set.recipe.columns)
     assert worth["trip_distance"] > 0.5 > abs(worth["VendorID"])
     assert list(table["increase"]) == sorted(table["increase"], reverse=True)
     again = explain(trained.model, sample_training_set.test_trips, random_state=42)
     assert again is not None
-    pd.testing.assert_frame_equal(table, again)
+    pd.testing.assert_frame_equal(table, again.permutation)
 
 
 def test_nothing_to_explain(trained: TrainedModel, sample_training_set: TrainingSet) -> None:
     """Without test months there is no explanation."""
     nothing = sample_training_set.test_trips.iloc[:0]
     assert explain(trained.model, nothing, random_state=42) is None
+
+
+@pytest.mark.parametrize(
+    "family", [XGBOOST, "ensemble.RandomForestRegressor", "ensemble.GradientBoostingRegressor"]
+)
+def test_shap_values_add_up(family: str, sample_training_set: TrainingSet) -> None:
+    """What the columns add is what the prediction differs from the average."""
+    request = SearchRequest(max_evaluations=1, threads=1)
+    model = train(tune(family, sample_training_set, request), sample_training_set, request).model
+    trips = sample_training_set.test_trips.drop(columns="duration")
+    found = shap_values(model, trips, random_state=42)
+    assert found is not None
+    assert len(found.minutes) == min(len(trips), SHAP_TRIPS)
+    assert found.minutes.shape == found.columns.shape
+    total = found.base + found.minutes.sum(axis=1)
+    sample = trips.sample(len(found.minutes), random_state=42)
+    assert total.to_numpy() == pytest.approx(model.predict(sample), abs=1e-3)
+    telling = found.minutes.drop(columns=OTHERS, errors="ignore").abs().mean()
+    assert list(telling) == sorted(telling, reverse=True)
+
+
+def test_only_trees_have_shap_values(sample_training_set: TrainingSet) -> None:
+    """Linear models are explained by their permutation importance alone."""
+    request = SearchRequest(max_evaluations=1, threads=1)
+    tuned = tune("linear_model.LinearRegression", sample_training_set, request)
+    trained = train(tuned, sample_training_set, request)
+    assert trained.explanation is not None
+    assert trained.explanation.shap is None
+
+
+def test_large_forests_are_explained_on_fewer_trips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The budget is kept by drawing fewer trips."""
+    columns = pd.DataFrame(np.eye(40), columns=[f"column {number}" for number in range(40)])
+    model = Pipeline(
+        [("encode", MinMaxScaler()), ("estimate", RandomForestRegressor(5, max_depth=4))]
+    ).fit(columns, np.arange(40.0))
+    trees = model.named_steps["estimate"].estimators_
+    visits = sum(tree.get_n_leaves() * tree.get_depth() ** 2 for tree in trees)
+    monkeypatch.setattr(explanation, "SHAP_VISITS", 3.5 * visits)
+    found = shap_values(model, columns, random_state=0)
+    assert found is not None
+    assert len(found.minutes) == 3

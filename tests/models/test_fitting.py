@@ -26,7 +26,7 @@ GROWING: dict[str, Settings] = {
 def fit_data(name: str, training_set: TrainingSet) -> FitData:
     """What a search of a family learns from."""
     family = get_family(name)
-    return prepare(family, FitData.of(training_set, family), REQUEST)
+    return prepare(family, FitData.of(training_set, family, REQUEST), REQUEST)
 
 
 def rmse(actual: np.ndarray, predicted: np.ndarray) -> float:

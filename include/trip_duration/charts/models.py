@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +13,15 @@ from matplotlib.figure import Figure
 
 from trip_duration.charts import style
 from trip_duration.models.evaluation import Evaluation
+from trip_duration.models.explanation import OTHERS, ShapValues
 from trip_duration.models.search import TuningResult
 
 #: Minutes beyond which residuals are drawn together.
 _FARTHEST = 20
 #: Curves are cut off where they are so many times the best.
 _WORST_SHOWN = 2.0
+#: Columns of a SHAP figure.
+_SHAP_SHOWN = 15
 
 
 def residuals(evaluation: Evaluation) -> Figure:
@@ -101,6 +106,75 @@ def importances(table: pd.DataFrame) -> Figure:
     style.label(axes, "added RMSE (minutes)", "")
     return figure
 
+
+def shap_summary(found: ShapValues) -> Figure:
+    """What each column adds to each of the trips, one dot a trip."""
+    import shap
+
+    with _shap_figure() as figure:
+        shap.plots.beeswarm(_to_shap(found), max_display=_SHAP_SHOWN, show=False, plot_size=None)
+        figure.axes[0].set_xlabel("minutes that the column adds to a prediction")
+    return figure
+
+
+def shap_bar(found: ShapValues) -> Figure:
+    """What each column adds or takes, on average."""
+    import shap
+
+    with _shap_figure() as figure:
+        shap.plots.bar(_to_shap(found), max_display=_SHAP_SHOWN, show=False)
+        figure.axes[0].set_xlabel("minutes that the column adds or takes, on average")
+    return figure
+
+
+def shap_force(found: ShapValues) -> Figure:
+    """How the longest of the predictions comes about."""
+    import shap
+
+    trip = int(found.minutes.sum(axis=1).argmax())
+    with _shap_figure():
+        figure: Figure = shap.plots.force(
+            found.base,
+            found.minutes.to_numpy()[trip],
+            found.columns.iloc[trip].astype(float).round(2),
+            matplotlib=True,
+            show=False,
+            figsize=(2 * style.WIDTH, 3),
+            text_rotation=20,
+            contribution_threshold=0.08,
+        )
+    return figure
+
+
+def _to_shap(found: ShapValues) -> Any:  # noqa: ANN401 - shap has no types
+    import shap
+
+    return shap.Explanation(
+        found.minutes.to_numpy(),
+        base_values=np.full(len(found.minutes), found.base),
+        # The columns that were added up have no value to be coloured by.
+        data=found.columns.fillna({OTHERS: 0.0}).to_numpy(dtype=float),
+        feature_names=list(found.minutes.columns),
+    )
+
+
+@contextlib.contextmanager
+def _shap_figure() -> Iterator[Figure]:
+    """The figure that shap draws into: it knows only matplotlib's current one."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    figure = plt.figure(figsize=(style.WIDTH, 5.6), dpi=style.RESOLUTION, layout="constrained")
+    try:
+        yield figure
+    finally:
+        plt.close("all")
+
+
+#: The figures of SHAP values, by the name of their file.
+SHAP_FIGURES: Mapping[str, Callable[[ShapValues], Figure]] = MappingProxyType(
+    {"shap_summary": shap_summary, "shap_bar": shap_bar, "shap_force": shap_force}
+)
 
 #: The figures of an evaluation, by the name of their file.
 FIGURES: Mapping[str, Callable[[Evaluation], Figure]] = MappingProxyType(

@@ -8,7 +8,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from trip_duration.models.catalogue import FAMILIES, get_family
-from trip_duration.models.search import PrimaryMetric, SearchAlgorithm, SearchRequest
+from trip_duration.models.search import (
+    FeatureSelection,
+    PrimaryMetric,
+    SearchAlgorithm,
+    SearchRequest,
+    SelectionMethod,
+)
 from trip_duration.models.termination import EarlyTermination, Policy
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import MonthSplit
@@ -88,6 +94,10 @@ class SearchOptions:
         What decides which trial is the best.
     early_termination
         Which trials are given up by their learning curves.
+    feature_selection
+        How columns of the design matrix are chosen.
+    selected_share
+        Share of the columns that is kept.
     early_stopping_rounds
         XGBoost ends a trial when validation has not improved for so many rounds.
     time_budget_seconds
@@ -102,6 +112,8 @@ class SearchOptions:
     search_algorithm: SearchAlgorithm = "tpe"
     primary_metric: PrimaryMetric = "rmse"
     early_termination: Policy = "truncation"
+    feature_selection: SelectionMethod = "none"
+    selected_share: float = 0.5
     early_stopping_rounds: int = 20
     time_budget_seconds: float = 0.0
     patience_evaluations: int = 0
@@ -132,6 +144,7 @@ class SearchOptions:
             search_algorithm=self.search_algorithm,
             primary_metric=self.primary_metric,
             early_termination=EarlyTermination(self.early_termination),
+            feature_selection=FeatureSelection(self.feature_selection, self.selected_share),
             early_stopping_rounds=self.early_stopping_rounds,
             time_budget_seconds=self.time_budget_seconds,
             patience_evaluations=self.patience_evaluations,

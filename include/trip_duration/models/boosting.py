@@ -108,6 +108,21 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         )
         return predicted.astype(np.float64)
 
+    def contributions(self, X: Matrix) -> tuple[npt.NDArray[np.float64], float]:
+        """What each column adds to each prediction (minutes), and what they are added to."""
+        rows = xgb.DMatrix(X, nthread=self.threads)
+        found = self.booster_.predict(
+            rows, pred_contribs=True, iteration_range=(0, self.best_rounds_)
+        )
+        return found[:, :-1].astype(np.float64), float(found[0, -1])
+
+    def gains(self, columns: int) -> npt.NDArray[np.float64]:
+        """How much the trees gain by each column, shape (columns,)."""
+        found = np.zeros(columns)
+        for name, gain in self.booster_.get_score(importance_type="total_gain").items():
+            found[int(name.removeprefix("f"))] = gain
+        return found
+
     def __getstate__(self) -> dict[str, Any]:
         """State with the trees as XGBoost's own UBJSON, so that no pickle is needed."""
         state: dict[str, Any] = super().__getstate__()

@@ -1,36 +1,99 @@
-"""What a model needs to know: permutation importance of the raw columns, for every family."""
+"""What a model needs to know, and what each column adds to a prediction."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
+from trip_duration.models.boosting import BoosterRegressor
 from trip_duration.trips.services import DURATION
 
-#: Trips and repetitions that an explanation may cost.
+#: Trips and repetitions that permutation importance may cost.
 SAMPLE_TRIPS = 5_000
 REPETITIONS = 3
 
+#: Trips that SHAP values may be computed for, and leaves times squared depth (what the algorithm
+#: visits) over all of them: some seconds on one core.
+SHAP_TRIPS = 500
+SHAP_VISITS = 4e9
+#: Columns that are told apart; what the others add is added up.
+SHAP_COLUMNS = 30
+OTHERS = "all others"
 
-def explain(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> pd.DataFrame | None:
+
+@dataclass(frozen=True)
+class ShapValues:
+    """What each column adds to the prediction of each trip.
+
+    Parameters
+    ----------
+    base
+        Minutes predicted on average over the trips that the model has learned from.
+    minutes
+        Minutes that each column adds, of shape (trips, columns), the most telling column first;
+        `base` and a row of it add up to the prediction.
+    columns
+        The encoded columns of the same trips.
+    """
+
+    base: float
+    minutes: pd.DataFrame
+    columns: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model needs to know.
+
+    Parameters
+    ----------
+    permutation
+        Permutation importance of the raw columns; see `needed_columns`.
+    shap
+        SHAP values, for models that are made of trees.
+    """
+
+    permutation: pd.DataFrame
+    shap: ShapValues | None
+
+
+def explain(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> Explanation | None:
+    """Explain a model on raw trips with their ``duration``; None where there are none.
+
+    Parameters
+    ----------
+    random_state
+        Seed of the draws and of the shuffling.
+    """
+    if trips.empty:
+        return None
+    return Explanation(
+        permutation=needed_columns(model, trips, random_state=random_state),
+        shap=shap_values(model, trips.drop(columns=DURATION), random_state=random_state),
+    )
+
+
+def needed_columns(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> pd.DataFrame:
     """How much worse a model predicts when one raw column is shuffled (Breiman, 2001).
 
     Parameters
     ----------
     trips
         Raw columns with their ``duration``; at most `SAMPLE_TRIPS` of them are drawn.
-    random_state
-        Seed of the draw and of the shuffling.
 
     Returns
     -------
-    pandas.DataFrame or None
+    pandas.DataFrame
         ``column``, ``increase`` of the RMSE and its ``spread`` (standard deviation) over
-        `REPETITIONS` shufflings, in minutes, the most needed first; None where there are no trips.
+        `REPETITIONS` shufflings, in minutes, the most needed first.
     """
-    if trips.empty:
-        return None
     sample = trips.sample(min(len(trips), SAMPLE_TRIPS), random_state=random_state)
     columns = sample.drop(columns=DURATION)
     found = permutation_importance(
@@ -49,3 +112,61 @@ def explain(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> pd.Da
         }
     )
     return table.sort_values("increase", ascending=False, ignore_index=True)
+
+
+def shap_values(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> ShapValues | None:
+    """SHAP values of a sample of trips (Lundberg et al., 2020); None unless the model is of trees.
+
+    At most `SHAP_TRIPS` trips are drawn, fewer for large forests; see `SHAP_VISITS`.
+    """
+    encoder, estimator = model[:-1], model.named_steps["estimate"]
+    visits = _visits(estimator)
+    if visits is None:
+        return None
+    rows = int(min(len(trips), SHAP_TRIPS, max(1, SHAP_VISITS // visits)))
+    encoded = encoder.transform(trips.sample(rows, random_state=random_state))
+    if isinstance(estimator, BoosterRegressor):
+        values, base = estimator.contributions(encoded)
+    else:
+        values, base = _of_sklearn(estimator, _dense(encoded))
+    names = [str(name) for name in encoder.get_feature_names_out()]
+    return _most_telling(values, base, pd.DataFrame(_dense(encoded), columns=names))
+
+
+def _visits(estimator: Any) -> float | None:  # noqa: ANN401 - any regressor
+    """Leaves times squared depth of all trees; None if the model is of something else."""
+    if isinstance(estimator, BoosterRegressor):
+        # XGBoost's own algorithm is quick enough for the whole sample.
+        return 1.0
+    trees = [estimator] if hasattr(estimator, "tree_") else getattr(estimator, "estimators_", ())
+    trees = list(np.asarray(trees, dtype=object).ravel())
+    if not trees or not all(hasattr(tree, "tree_") for tree in trees):
+        return None
+    return float(sum(tree.get_n_leaves() * max(tree.get_depth(), 1) ** 2 for tree in trees))
+
+
+def _of_sklearn(
+    estimator: Any,  # noqa: ANN401 - a tree or trees of scikit-learn's
+    encoded: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], float]:
+    import shap
+
+    explainer = shap.TreeExplainer(estimator)
+    values = np.asarray(explainer.shap_values(encoded, check_additivity=False))
+    return values, float(np.ravel(explainer.expected_value)[0])
+
+
+def _most_telling(
+    values: npt.NDArray[np.float64], base: float, columns: pd.DataFrame
+) -> ShapValues:
+    order = np.argsort(-np.abs(values).mean(axis=0), kind="stable")
+    kept, others = order[:SHAP_COLUMNS], order[SHAP_COLUMNS:]
+    table = pd.DataFrame(values[:, kept], columns=columns.columns[kept])
+    shown = columns.iloc[:, kept].reset_index(drop=True)
+    if len(others):
+        table[OTHERS], shown[OTHERS] = values[:, others].sum(axis=1), np.nan
+    return ShapValues(base, table, shown)
+
+
+def _dense(matrix: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - sparse or dense
+    return np.asarray(matrix.toarray() if issparse(matrix) else matrix, dtype=np.float64)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
+import pandas as pd
 import xgboost as xgb
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +19,7 @@ from trip_duration.models.boosting import binned
 from trip_duration.models.catalogue import XGBOOST, ModelFamily
 from trip_duration.models.estimators import Regressor, make_booster, make_sklearn
 from trip_duration.models.search import MAXIMUM_ROUNDS, SearchRequest
+from trip_duration.models.selection import score_columns, selector
 from trip_duration.models.spaces import Settings
 from trip_duration.training_set.types import Matrix, Minutes, TrainingSet
 
@@ -34,6 +36,8 @@ class FitData:
         Durations, each of shape (trips,).
     binned
         Both matrices in XGBoost's own form; see `prepare`.
+    columns
+        Scores of the columns and which were kept; None where all are.
     """
 
     train: Matrix
@@ -41,17 +45,20 @@ class FitData:
     validation: Matrix
     validation_minutes: Minutes
     binned: tuple[xgb.DMatrix, xgb.DMatrix] | None = None
+    columns: pd.DataFrame | None = None
 
     @classmethod
-    def of(cls, training_set: TrainingSet, family: ModelFamily) -> Self:
-        """The part of a training set that suits a family."""
+    def of(cls, training_set: TrainingSet, family: ModelFamily, request: SearchRequest) -> Self:
+        """The part of a training set that suits a family, with the columns that are asked for."""
         splits = training_set.layout_for(family.layout)
-        return cls(
-            splits.train,
-            training_set.train_minutes,
-            splits.validation,
-            training_set.validation_minutes,
-        )
+        train, validation, minutes = splits.train, splits.validation, training_set.train_minutes
+        names = splits.train_encoder.get_feature_names_out()
+        rule, seed = request.feature_selection, request.random_state
+        columns = score_columns(rule, train, minutes, names, seed)
+        if columns is not None:
+            keep = selector(columns, names)
+            train, validation = keep.transform(train), keep.transform(validation)
+        return cls(train, minutes, validation, training_set.validation_minutes, columns=columns)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from trip_duration.errors import InvalidInputError, require_within
 from trip_duration.models.spaces import Setting
 from trip_duration.models.termination import EarlyTermination
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SearchAlgorithm = Literal["tpe", "random", "anneal", "grid"]
 SEARCH_ALGORITHMS: tuple[SearchAlgorithm, ...] = get_args(SearchAlgorithm)
@@ -17,8 +20,43 @@ PrimaryMetric = Literal["rmse", "mse", "mae", "r2", "rae", "rse"]
 PRIMARY_METRICS: tuple[PrimaryMetric, ...] = get_args(PrimaryMetric)
 Direction = Literal["minimize", "maximize"]
 
+SelectionMethod = Literal["none", "correlation", "chi2", "mutual_information", "permutation"]
+SELECTION_METHODS: tuple[SelectionMethod, ...] = get_args(SelectionMethod)
+
 #: The most boosting rounds of one XGBoost fit; early stopping ends nearly all of them sooner.
 MAXIMUM_ROUNDS = 750
+
+
+@dataclass(frozen=True)
+class FeatureSelection:
+    """How columns are chosen.
+
+    Parameters
+    ----------
+    method
+        ``none`` keeps all; ``correlation``, ``chi2`` and ``mutual_information`` look at each column
+        by itself; ``permutation`` at what XGBoost loses when a column is shuffled.
+    share
+        Share of the columns that is kept; at least one is.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is out of bounds.
+    """
+
+    method: SelectionMethod = "none"
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if self.method not in SELECTION_METHODS:
+            raise InvalidInputError(
+                f"Feature selection {self.method!r}",
+                "is unknown",
+                f"Choose one of: {', '.join(SELECTION_METHODS)}.",
+            )
+        require_within("selected_share", self.share, least=0.0, most=1.0)
 
 
 @dataclass(frozen=True)
@@ -38,6 +76,8 @@ class SearchRequest:
         What decides which trial is the best; see `direction`.
     early_termination
         Which trials are given up before they end.
+    feature_selection
+        Which columns of the design matrix are used.
     early_stopping_rounds
         XGBoost stops a fit when validation has not improved for so many rounds.
     time_budget_seconds
@@ -61,6 +101,7 @@ class SearchRequest:
     search_algorithm: SearchAlgorithm = "tpe"
     primary_metric: PrimaryMetric = "rmse"
     early_termination: EarlyTermination = field(default_factory=EarlyTermination)
+    feature_selection: FeatureSelection = field(default_factory=FeatureSelection)
     early_stopping_rounds: int = 20
     time_budget_seconds: float = 0.0
     patience_evaluations: int = 0
@@ -196,12 +237,15 @@ class TuningResult:
         All trials. Settings that the search proposed again were not fitted again.
     seconds
         How long the search took.
+    columns
+        Scores of the columns and which were kept; see `selection.score_columns`.
     """
 
     family: str
     best: Trial
     trials: tuple[Trial, ...]
     seconds: float
+    columns: pd.DataFrame | None = None
 
     @property
     def validation(self) -> Metrics:

@@ -6,15 +6,15 @@ import time
 import warnings
 from dataclasses import dataclass
 
-import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from trip_duration.models.catalogue import XGBOOST, ModelFamily, get_family
 from trip_duration.models.estimators import Regressor, make_booster, make_sklearn
 from trip_duration.models.evaluation import Evaluation, evaluate
-from trip_duration.models.explanation import explain
+from trip_duration.models.explanation import Explanation, explain
 from trip_duration.models.search import MAXIMUM_ROUNDS, Metrics, SearchRequest, TuningResult
+from trip_duration.models.selection import selector
 from trip_duration.training_set.types import TrainingSet
 
 
@@ -32,15 +32,15 @@ class TrainedModel:
         How long the fit took.
     evaluation
         What it came to on the test months; None where there are none.
-    importance
-        What it needs to know, on a sample of the test months; see `explanation.explain`.
+    explanation
+        What it needs to know, on a sample of the test months; None where there are none.
     """
 
     tuned: TuningResult
     model: Pipeline
     seconds: float
     evaluation: Evaluation | None
-    importance: pd.DataFrame | None
+    explanation: Explanation | None
 
     @property
     def test(self) -> Metrics | None:
@@ -57,16 +57,21 @@ def train(tuned: TuningResult, training_set: TrainingSet, request: SearchRequest
     family = get_family(tuned.family)
     started = time.monotonic()
     splits = training_set.layout_for(family.layout)
+    matrix, steps = splits.train_validation, [("encode", splits.encoder)]
+    if tuned.columns is not None:
+        keep = selector(tuned.columns, splits.encoder.get_feature_names_out())
+        matrix = keep.transform(matrix)
+        steps.append(("select", keep))
     estimator = _estimator(family, tuned, request)
     with warnings.catch_warnings():
         # As in tuning: the number of iterations was chosen for what it is worth.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator.fit(splits.train_validation, training_set.train_validation_minutes)
+        estimator.fit(matrix, training_set.train_validation_minutes)
     seconds = time.monotonic() - started
-    model = Pipeline([("encode", splits.encoder), ("estimate", estimator)])
+    model = Pipeline([*steps, ("estimate", estimator)])
     evaluation = evaluate(model, training_set.test_trips, training_set.train_validation_minutes)
-    importance = explain(model, training_set.test_trips, random_state=request.random_state)
-    return TrainedModel(tuned, model, seconds, evaluation, importance)
+    explanation = explain(model, training_set.test_trips, random_state=request.random_state)
+    return TrainedModel(tuned, model, seconds, evaluation, explanation)
 
 
 def _estimator(family: ModelFamily, tuned: TuningResult, request: SearchRequest) -> Regressor:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xgboost as xgb
 
 from trip_duration.errors import TripDurationError
@@ -85,6 +86,7 @@ def tune(
         best=search.best(),
         trials=tuple(search.trials),
         seconds=time.monotonic() - started,
+        columns=search.columns,
     )
 
 
@@ -131,7 +133,9 @@ class _Search:
         self._numbers: dict[str, int] = {}
         projected = family.resource is not None and family.resource.projected
         self._terminator = Terminator(request.early_termination, projected=projected)
-        self._data = fitting.prepare(family, fitting.FitData.of(training_set, family), request)
+        self._data = fitting.prepare(
+            family, fitting.FitData.of(training_set, family, request), request
+        )
         self._deadline = time.monotonic() + (request.time_budget_seconds or math.inf)
 
     def run(self) -> None:
@@ -142,6 +146,11 @@ class _Search:
         if self.request.search_algorithm != "grid" and not self._is_over():
             self._run_hyperopt(self._objective, self.request.max_evaluations)
         self.trials.sort(key=lambda trial: trial.number)
+
+    @property
+    def columns(self) -> pd.DataFrame | None:
+        """Scores of the columns and which were kept; None where all are."""
+        return self._data.columns
 
     def best(self) -> Trial:
         """The trial with the best primary metric."""

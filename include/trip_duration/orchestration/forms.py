@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES
+from trip_duration.models.search import FeatureSelection
 from trip_duration.models.termination import EarlyTermination
 from trip_duration.settings import get_settings
 from trip_duration.training_set.recipes import ENCODINGS, RECIPES
@@ -19,6 +20,7 @@ _DATA = "Data"
 _MODEL_INPUT = "What the model knows"
 _SEARCH = "Search"
 _TERMINATION = "Early termination"
+_SELECTION = "Feature selection"
 _RETENTION = "What is kept"
 
 
@@ -192,6 +194,7 @@ def search_form() -> Form:
             "End a search when so many trials in a row were no better; 0 sets no limit.",
         ),
         **early_termination_form(),
+        **feature_selection_form(),
     }
 
 
@@ -233,7 +236,37 @@ def early_termination_form() -> Form:
             "bandit: the same in minutes; used in place of the factor where it is not 0.",
         ),
         "truncation_share": _share(
-            rule.truncation_share, "Truncation share", "truncation: share of the worst.", maximum=1
+            rule.truncation_share,
+            "Truncation share",
+            "truncation: share of the worst.",
+            maximum=0.95,
+        ),
+    }
+
+
+def feature_selection_form() -> Form:
+    """Fields that say which columns of the design matrix are used."""
+    rule = FeatureSelection()
+    return {
+        "feature_selection": _choice(
+            rule.method,
+            {
+                "none": "none: all columns",
+                "correlation": "correlation with the duration",
+                "chi2": "chi²: between the column and ten groups of durations",
+                "mutual_information": "mutual information with the duration",
+                "permutation": "permutation: what XGBoost loses when a column is shuffled",
+            },
+            "Feature selection",
+            "How columns are chosen, by the train months alone.",
+            section=_SELECTION,
+        ),
+        "selected_share": _share(
+            rule.share,
+            "Selected share",
+            "Share of the columns that is kept.",
+            section=_SELECTION,
+            maximum=1,
         ),
     }
 
@@ -318,14 +351,21 @@ def _choice(
     )
 
 
-def _share(default: float, title: str, description: str, **bounds: Any) -> Param:  # noqa: ANN401 - JSON schema
+def _share(
+    default: float,
+    title: str,
+    description: str,
+    *,
+    section: str = _TERMINATION,
+    **bounds: Any,  # noqa: ANN401 - JSON schema
+) -> Param:
     return Param(
         default,
         type="number",
         minimum=0,
         title=title,
         description=description,
-        section=_TERMINATION,
+        section=section,
         **bounds,
     )
 

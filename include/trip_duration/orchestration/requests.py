@@ -108,7 +108,7 @@ def search_request(params: Mapping[str, Any]) -> SearchRequest:
     InvalidInputError
         If a field is out of bounds.
     """
-    from trip_duration.models.search import SearchRequest
+    from trip_duration.models.search import FeatureSelection, SearchRequest
     from trip_duration.models.termination import EarlyTermination
 
     settings = get_settings()
@@ -130,6 +130,7 @@ def search_request(params: Mapping[str, Any]) -> SearchRequest:
                 )
             },
         ),
+        feature_selection=FeatureSelection(params["feature_selection"], params["selected_share"]),
         early_stopping_rounds=params["early_stopping_rounds"],
         time_budget_seconds=params["time_budget_seconds"],
         patience_evaluations=params["patience_evaluations"],

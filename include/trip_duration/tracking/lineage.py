@@ -176,7 +176,9 @@ def reproduce(
 
 def _refit(lineage: Lineage, training_set: TrainingSet) -> Metrics:
     family, settings = get_family(lineage.family), lineage.best.settings
-    data = fitting.prepare(family, fitting.FitData.of(training_set, family), lineage.search)
+    data = fitting.prepare(
+        family, fitting.FitData.of(training_set, family, lineage.search), lineage.search
+    )
     fit = fitting.Fit(family, settings, data, lineage.search)
     fit.advance()
     return measure(training_set.validation_minutes, fit.fitted().predicted)

@@ -9,7 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from trip_duration.charts import models as charts
+from trip_duration.models.explanation import Explanation
 from trip_duration.models.training import TrainedModel
 from trip_duration.tracking.runs import Tracker
 
@@ -29,6 +32,8 @@ def write_model_report(folder: Path, trained: TrainedModel) -> None:
     figures = folder / "figures"
     figures.mkdir()
     charts.learning_curves(trained.tuned).savefig(figures / "learning_curves.png")
+    if trained.tuned.columns is not None:
+        trained.tuned.columns.to_csv(folder / "feature_selection.csv", index=False)
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         evaluation.slices.to_csv(folder / "errors_by_slice.csv", index=False)
@@ -37,9 +42,20 @@ def write_model_report(folder: Path, trained: TrainedModel) -> None:
         (folder / "test_metrics.json").write_text(json.dumps(content, indent=1))
         for name, draw in charts.FIGURES.items():
             draw(evaluation).savefig(figures / f"{name}.png")
-    if trained.importance is not None:
-        trained.importance.to_csv(folder / "permutation_importance.csv", index=False)
-        charts.importances(trained.importance).savefig(figures / "permutation_importance.png")
+    if trained.explanation is not None:
+        _write_explanation(folder, trained.explanation)
+
+
+def _write_explanation(folder: Path, explanation: Explanation) -> None:
+    figures = folder / "figures"
+    explanation.permutation.to_csv(folder / "permutation_importance.csv", index=False)
+    charts.importances(explanation.permutation).savefig(figures / "permutation_importance.png")
+    if explanation.shap is not None:
+        minutes, columns = explanation.shap.minutes, explanation.shap.columns
+        table = pd.concat([minutes, columns.add_prefix("column ")], axis=1)
+        table.assign(base=explanation.shap.base).to_parquet(folder / "shap.parquet", index=False)
+        for name, draw in charts.SHAP_FIGURES.items():
+            draw(explanation.shap).savefig(figures / f"{name}.png", bbox_inches="tight")
 
 
 def log_comparison(

@@ -77,7 +77,7 @@ def test_every_family_has_its_report(
             path = client.download_artifacts(run_id, "errors_by_slice.csv", str(tmp_path))
             slices = pd.read_csv(path)
             assert set(slices["slice"]) == {"borough", "hour", "distance", "duration"}
-            assert family["test_rmse"] < family["naive_test_rmse"]
+            assert family["test_rmse"] < family["naive_test"]["rmse"]
         mlflow.set_tracking_uri(running.stack.mlflow_url)
         table = mlflow.artifacts.load_dict(
             f"runs:/{result['run_id']}/comparison.json",
@@ -105,17 +105,16 @@ def test_a_killed_search_goes_on(running: RunningStack, results: list[dict[str, 
     task = tune_task(running, run_id)
     assert task.try_number == 2
     lines = "\n".join(running.api.log("sklearn_training", run_id, task))
-    assert f"{FAMILY}: resuming after" in lines
+    assert f"{FAMILY}: going on where the search was interrupted" in lines
     after = trials_of(running, run_id)
     assert len(after) == EVALUATIONS
     assert before.items() <= after.items()
     assert results
 
 
-def test_versions_are_trained_again(running: RunningStack, results: list[dict[str, Any]]) -> None:
-    """`trip-duration reproduce` finds the errors of a version that the DAGs have registered."""
-    version = results[-1]["families"][0]["model_uri"].rpartition("/")[2]
-    stack = running.stack
+def reproduced(running: RunningStack, model_uri: str) -> dict[str, Any]:
+    """What `trip-duration reproduce` prints of a version that the DAGs have registered."""
+    version, stack = model_uri.rpartition("/")[2], running.stack
     done = subprocess.run(
         [str(Path(sys.executable).parent / "trip-duration"), "reproduce", version, "--json"],
         check=False,
@@ -129,7 +128,45 @@ def test_versions_are_trained_again(running: RunningStack, results: list[dict[st
         },
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_versions_are_trained_again(running: RunningStack, results: list[dict[str, Any]]) -> None:
+    """`trip-duration reproduce` finds the errors of a version that the DAGs have registered."""
+    found = reproduced(running, results[-1]["families"][0]["model_uri"])
     assert found["agrees"]
     assert found["training_set"] == results[-1]["training_set"]
     assert [month["month"] for month in found["months"]] == ["2024-01", "2024-02", "2024-03"]
+
+
+def test_further_regressors_on_selected_columns(
+    running: RunningStack, results: list[dict[str, Any]]
+) -> None:
+    """A regressor from the conf, on half of the columns, beside the champion of the registry."""
+    client, champion = running.tracking, results[-1]["families"][0]["model_uri"].split("/")
+    client.set_registered_model_alias(champion[1], "champion", champion[2])
+    conf = {
+        "models": [],
+        "extra_models": {"linear_model.Ridge": {"alpha": {"low": 0.01, "high": 10.0, "log": True}}},
+        "feature_selection": "correlation",
+        "primary_metric": "mae",
+        "max_evaluations": 3,
+    }
+    run_id = running.api.trigger("sklearn_training", conf)
+    state = eventually(
+        lambda: (now := running.api.run_state("sklearn_training", run_id)) in FINISHED and now,
+        "end of the run",
+    )
+    client.delete_registered_model_alias(champion[1], "champion")
+    assert state == "success"
+    result = running.api.result("sklearn_training", run_id, "results")
+    (family,) = result["families"]
+    assert family["family"] == "linear_model.Ridge"
+    assert family["loss"] == family["validation_mae"]
+    assert list(result["compared_with"]) == ["naive median", f"champion (version {champion[2]})"]
+    expected = results[-1]["families"][0]["test_rmse"]
+    assert list(result["compared_with"].values())[1]["test_rmse"] == pytest.approx(expected)
+    names = {item.path for item in client.list_artifacts(family["run_id"])}
+    assert "feature_selection.csv" in names
+    assert reproduced(running, family["model_uri"])["agrees"]

@@ -48,13 +48,23 @@ class TrainedModel:
         return self.evaluation.metrics if self.evaluation else None
 
 
-def train(tuned: TuningResult, training_set: TrainingSet, request: SearchRequest) -> TrainedModel:
+def train(
+    tuned: TuningResult,
+    training_set: TrainingSet,
+    request: SearchRequest,
+    family: ModelFamily | None = None,
+) -> TrainedModel:
     """Fit the best settings on train and validation, and judge the result on the test months.
 
     The number of boosting rounds is the one that tuning found: no row that the model learns from
     decides when it stops.
+
+    Parameters
+    ----------
+    family
+        What was tuned, where it is not in the catalogue.
     """
-    family = get_family(tuned.family)
+    family = family or get_family(tuned.family)
     started = time.monotonic()
     splits = training_set.layout_for(family.layout)
     matrix, steps = splits.train_validation, [("encode", splits.encoder)]

@@ -274,7 +274,8 @@ class _Search:
             if fit is None:
                 fit = self._new_fit(trial.settings)
                 fit.advance(pause_at=len(trial.curve))
-            fit.advance(decide)
+            # The first goes on to its end, so that one does: an outlook may worsen.
+            fit.advance(decide if any(one.finished for one in self.trials) else fitting.never)
             return fit
 
         reason = decide(trial.outlook)

@@ -21,6 +21,7 @@ _MODEL_INPUT = "What the model knows"
 _SEARCH = "Search"
 _TERMINATION = "Early termination"
 _SELECTION = "Feature selection"
+_MODELS = "Models"
 _RETENTION = "What is kept"
 
 
@@ -280,11 +281,20 @@ def sklearn_form() -> Form:
             items={"type": "string", "enum": list(SKLEARN_FAMILIES)},
             examples=list(SKLEARN_FAMILIES),
             values_display={name: FAMILIES[name].title for name in SKLEARN_FAMILIES},
-            minItems=1,
             uniqueItems=True,
             title="Model families",
             description="Which families to tune and train, side by side.",
-            section="Models",
+            section=_MODELS,
+        ),
+        "extra_models": Param(
+            {},
+            type=["object", "null"],
+            additionalProperties={"type": "object"},
+            title="Further models",
+            description="Other regressors of scikit-learn with their search spaces, for example "
+            '{"neighbors.KNeighborsRegressor": {"n_neighbors": {"low": 5, "high": 50}, '
+            '"weights": ["uniform", "distance"]}}.',
+            section=_MODELS,
         ),
         **training_form(),
     }

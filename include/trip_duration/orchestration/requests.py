@@ -12,6 +12,7 @@ from trip_duration.trips.months import Month, MonthSplit
 from trip_duration.trips.services import Service, get_service
 
 if TYPE_CHECKING:
+    from trip_duration.models.catalogue import ModelFamily
     from trip_duration.models.search import SearchRequest
     from trip_duration.training_set.types import TrainingSetRequest
     from trip_duration.trips.contract.rules import Limits
@@ -137,6 +138,24 @@ def search_request(params: Mapping[str, Any]) -> SearchRequest:
         threads=settings.xgboost_threads,
         device=settings.xgboost_device,
     )
+
+
+def model_family(name: str, params: Mapping[str, Any]) -> ModelFamily:
+    """A family by its name: of the catalogue, or of those that the form adds.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is unknown, or an added one is wrong.
+    """
+    from trip_duration.models.catalogue import get_family
+
+    added = params.get("extra_models") or {}
+    if name not in added:
+        return get_family(name)
+    from trip_duration.models.extras import extra_families
+
+    return extra_families({name: added[name]})[name]
 
 
 def preparation_conf(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.preparation import require_product
 from trip_duration.orchestration.requests import (
+    model_family,
     preparation_conf,
     search_request,
     training_set_request,
@@ -28,11 +31,12 @@ logger = logging.getLogger(__name__)
 
 def choose_models(params: Mapping[str, Any]) -> list[str]:
     """Check the whole form, before any expensive work; list the families to train."""
-    from trip_duration.models.catalogue import get_family
-
     search_request(params)
     training_set_request(params)
-    return [get_family(name).name for name in params["models"]]
+    names = [*params["models"], *(params["extra_models"] or {})]
+    if not names:
+        raise InvalidInputError("The form", "names no model", "Choose at least one family.")
+    return [model_family(name, params).name for name in names]
 
 
 def check_form(params: Mapping[str, Any]) -> None:
@@ -102,7 +106,8 @@ def tune_family(
     progress = TrialProgress(family, request.max_evaluations)
     with TrialLogger(tracker, run_id, tags) as log_trial:
         journal = TrialJournal(task_state_store, family, training_set.digest, request)
-        tuned = tune(family, training_set, request, progress.then(log_trial), journal)
+        known = model_family(family, params)
+        tuned = tune(known, training_set, request, progress.then(log_trial), journal)
     tracker.log(
         run_id,
         params=tuned.best.settings,
@@ -117,7 +122,8 @@ def train_family(
     """Fit the best settings on train and validation; judge the model on the test months."""
     from trip_duration.models.training import train
 
-    return train(tuned, product.load(), search_request(params))
+    family = model_family(tuned.family, params)
+    return train(tuned, product.load(), search_request(params), family)
 
 
 def register_family(
@@ -148,7 +154,8 @@ def register_family(
         metrics |= trained.evaluation.naive.named("naive_test")
     tracker.log(run_id, metrics=metrics)
     log_model_report(tracker, run_id, trained)
-    log_lineage(tracker, run_id, lineage_of(trained, training_set, search_request(params)))
+    family, request = model_family(tuned.family, params), search_request(params)
+    log_lineage(tracker, run_id, lineage_of(trained, training_set, request, family))
     registered = register_model(
         tracker,
         run_id,
@@ -160,11 +167,12 @@ def register_family(
     tracker.close_run(run_id)
     return {
         "family": tuned.family,
+        "loss": request.loss(tuned.validation),
         "validation_rmse": tuned.validation.rmse,
         "validation_mae": tuned.validation.mae,
         "test_rmse": trained.test.rmse if trained.test else None,
         "test_mae": trained.test.mae if trained.test else None,
-        "naive_test_rmse": trained.evaluation.naive.rmse if trained.evaluation else None,
+        "naive_test": asdict(trained.evaluation.naive) if trained.evaluation else None,
         "evaluations": len(tuned.trials),
         "seconds": round(tuned.seconds + trained.seconds, 3),
         "settings": dict(tuned.best.settings),
@@ -179,13 +187,14 @@ def collect_results(
     product: TrainingSetProduct,
     parent_run_id: str,
 ) -> dict[str, Any]:
-    """The results of all families, best first, for people and for REST."""
-    from trip_duration.tracking.models import log_comparison
+    """The results of all families, the best by the primary metric first."""
+    from trip_duration.models.search import Metrics
+    from trip_duration.tracking.models import champion_errors, log_comparison
     from trip_duration.training_set.summary import summarize
 
     # Airflow hands over the result of a single instance alone, not in a list.
     all_families = [families] if isinstance(families, dict) else families
-    ranked = sorted(all_families, key=lambda result: result["validation_rmse"])
+    ranked = sorted(all_families, key=lambda result: result["loss"])
     tracker = _tracker()
     best = ranked[0]
     tracker.log(
@@ -197,13 +206,17 @@ def collect_results(
         },
         tags={"best_model": best["family"]},
     )
-    log_comparison(tracker, parent_run_id, ranked, best["naive_test_rmse"])
-    summary = summarize(product.load())
+    naive = {"naive median": Metrics(**best["naive_test"])} if best["naive_test"] else {}
+    training_set = product.load()
+    others = {**naive, **champion_errors(tracker, training_set)}
+    log_comparison(tracker, parent_run_id, ranked, others)
+    summary = summarize(training_set)
     return {
         **{name: summary[name] for name in ("data_source", "service", "recipe", "encoding")},
         "rows": summary["rows"],
         "training_set": summary["digest"],
         "families": ranked,
+        "compared_with": {name: found.named("test") for name, found in others.items()},
         "run_id": parent_run_id,
         "run_url": tracker.run_url(parent_run_id),
     }

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.models import fitting
-from trip_duration.models.catalogue import get_family
+from trip_duration.models.catalogue import ModelFamily, get_family
 from trip_duration.models.evaluation import measure
 from trip_duration.models.search import Metrics, SearchRequest, Trial, TuningResult
 from trip_duration.models.training import TrainedModel, train
@@ -63,7 +63,7 @@ class Lineage:
     training_set: str
     data: TrainingSetRequest
     months: tuple[RawMonth, ...]
-    family: str
+    family: ModelFamily
     search: SearchRequest
     best: Trial
     test: Metrics | None
@@ -92,13 +92,18 @@ class Reproduction:
         return all(math.isclose(then, now, rel_tol=_TOLERANCE) for _, then, now in self.metrics)
 
 
-def lineage_of(trained: TrainedModel, training_set: TrainingSet, search: SearchRequest) -> Lineage:
-    """What a model that was just trained is made of."""
+def lineage_of(
+    trained: TrainedModel,
+    training_set: TrainingSet,
+    search: SearchRequest,
+    family: ModelFamily | None = None,
+) -> Lineage:
+    """What a model that was just trained is made of; its family may be one of the catalogue."""
     return Lineage(
         training_set=training_set.digest,
         data=training_set.request,
         months=training_set.months,
-        family=trained.tuned.family,
+        family=family or get_family(trained.tuned.family),
         search=search,
         best=trained.tuned.best,
         test=trained.test,
@@ -159,9 +164,10 @@ def reproduce(
         lineage.data, storage_root=storage_root, timeout_seconds=timeout_seconds, limits=limits
     )
     _require_same(lineage, training_set)
-    best = dataclasses.replace(lineage.best, metrics=_refit(lineage, training_set))
-    tuned = TuningResult(lineage.family, best, (best,), 0.0)
-    test = train(tuned, training_set, lineage.search).test
+    data = fitting.FitData.of(training_set, lineage.family, lineage.search)
+    best = dataclasses.replace(lineage.best, metrics=_refit(lineage, data))
+    tuned = TuningResult(lineage.family.name, best, (best,), 0.0, data.columns)
+    test = train(tuned, training_set, lineage.search, lineage.family).test
     pairs = [("validation", lineage.best.metrics, best.metrics), ("test", lineage.test, test)]
     return Reproduction(
         metrics=tuple(
@@ -174,14 +180,11 @@ def reproduce(
     )
 
 
-def _refit(lineage: Lineage, training_set: TrainingSet) -> Metrics:
-    family, settings = get_family(lineage.family), lineage.best.settings
-    data = fitting.prepare(
-        family, fitting.FitData.of(training_set, family, lineage.search), lineage.search
-    )
-    fit = fitting.Fit(family, settings, data, lineage.search)
+def _refit(lineage: Lineage, data: fitting.FitData) -> Metrics:
+    prepared = fitting.prepare(lineage.family, data, lineage.search)
+    fit = fitting.Fit(lineage.family, lineage.best.settings, prepared, lineage.search)
     fit.advance()
-    return measure(training_set.validation_minutes, fit.fitted().predicted)
+    return measure(data.validation_minutes, fit.fitted().predicted)
 
 
 def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:

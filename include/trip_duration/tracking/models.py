@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,9 +13,17 @@ from typing import Any
 import pandas as pd
 
 from trip_duration.charts import models as charts
+from trip_duration.models.evaluation import measure
 from trip_duration.models.explanation import Explanation
+from trip_duration.models.search import Metrics
 from trip_duration.models.training import TrainedModel
+from trip_duration.tracking.registry import find_champion, load_registered, registered_name
 from trip_duration.tracking.runs import Tracker
+from trip_duration.training_set.recipes import get_recipe
+from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.services import DURATION
+
+logger = logging.getLogger(__name__)
 
 #: Name of the artifact that compares the families.
 COMPARISON = "comparison.json"
@@ -59,12 +68,41 @@ def _write_explanation(folder: Path, explanation: Explanation) -> None:
 
 
 def log_comparison(
-    tracker: Tracker, run_id: str, families: Sequence[Mapping[str, Any]], naive_rmse: float | None
+    tracker: Tracker,
+    run_id: str,
+    families: Sequence[Mapping[str, Any]],
+    others: Mapping[str, Metrics],
 ) -> None:
-    """Log a table of the families, best first, with the naive median below them."""
+    """Log a table of the families, best first, with what they compare with below them.
+
+    Parameters
+    ----------
+    families
+        Results of each family.
+    others
+        Errors on the same test months, by name: of the naive median, of the champion.
+    """
     columns = ("family", "validation_rmse", "validation_mae", "test_rmse", "test_mae", "seconds")
     rows = [[family[column] for column in columns] for family in families]
-    if naive_rmse is not None:
-        rows.append(["naive median", None, None, naive_rmse, None, None])
+    rows += [[name, None, None, found.rmse, found.mae, None] for name, found in others.items()]
     table = {column: list(values) for column, *values in zip(columns, *rows, strict=True)}
     tracker.client.log_table(run_id, table, COMPARISON)
+
+
+def champion_errors(tracker: Tracker, training_set: TrainingSet) -> dict[str, Metrics]:
+    """Errors of the champion on the test months, by its name and version.
+
+    Nothing where there is no champion, no test month, or where the champion needs columns that the
+    recipe does not hold.
+    """
+    name, trips = registered_name(training_set.request.service), training_set.test_trips
+    version = None if trips.empty else find_champion(tracker, name)
+    if version is None:
+        return {}
+    champion = load_registered(tracker, name, version)
+    needed = get_recipe(champion.named_steps["encode"].recipe).columns
+    if not set(needed) <= set(trips.columns):
+        logger.info("Champion %d knows %s: it cannot be compared", version, ", ".join(needed))
+        return {}
+    found = measure(trips[DURATION].to_numpy(), champion.predict(trips[list(needed)]))
+    return {f"champion (version {version})": found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,18 @@ from typing import Any
 import mlflow
 import mlflow.sklearn
 import pandas as pd
-from mlflow.models import infer_signature
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, infer_signature
 from sklearn.pipeline import Pipeline
 
-from trip_duration.objects.trust import dump_estimator, trusted_types
+from trip_duration.errors import InvalidInputError
+from trip_duration.objects.trust import dump_estimator, load_estimator, trusted_types
 from trip_duration.tracking.runs import Tracker
+
+#: The alias of the version that is in use.
+CHAMPION = "champion"
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 _REQUIREMENTS = ("trip-duration", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 
@@ -75,6 +83,42 @@ def register_model(
         logged = mlflow.sklearn.log_model(model, name="model", **_description(model, example))
         version = mlflow.register_model(logged.model_uri, name, tags=tags)
     return RegisteredModel(name, int(version.version), run_id)
+
+
+def find_champion(tracker: Tracker, name: str) -> int | None:
+    """The version of a registered model that is in use; None where there is none."""
+    try:
+        return int(tracker.client.get_model_version_by_alias(name, CHAMPION).version)
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            return None
+        raise
+
+
+def load_registered(tracker: Tracker, name: str, version: int) -> Pipeline:
+    """Load a version of a registered model, under the policy of `objects.trust`.
+
+    Raises
+    ------
+    InvalidInputError
+        If it was not stored by skops.
+    StoredObjectError
+        If it holds a class outside the policy.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = download_artifacts(
+            artifact_uri=f"models:/{name}/{version}",
+            dst_path=folder,
+            tracking_uri=tracker.tracking_uri,
+        )
+        flavor = Model.load(path).flavors.get("sklearn", {})
+        if flavor.get("serialization_format") != "skops":
+            raise InvalidInputError(
+                f"Version {version} of {name}",
+                "is not a scikit-learn model stored by skops",
+                "Log it with serialization_format='skops': pickles are never loaded.",
+            )
+        return load_estimator((Path(path) / flavor["pickled_model"]).read_bytes())
 
 
 def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:

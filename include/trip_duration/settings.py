@@ -155,7 +155,7 @@ class Settings(BaseSettings):
         description="Where XGBoost computes: cpu, or cuda on a machine with a GPU of NVIDIA's.",
     )
     xcom_inline_bytes: int = Field(
-        default=4_096,
+        default=16_384,
         ge=0,
         title="Inline XCom size",
         description="Plain JSON results up to this many bytes stay in Airflow's database.",

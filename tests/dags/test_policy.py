@@ -141,7 +141,7 @@ def test_form_fields_explain_themselves(dag: DAG) -> None:
         ("data_preparation", {"recipe": "secret"}),
         ("data_preparation", {"maximum_duration": 0}),
         ("sklearn_training", {"models": ["linear_model.Ridge"]}),
-        ("sklearn_training", {"models": []}),
+        ("sklearn_training", {"extra_models": ["linear_model.Ridge"]}),
         ("sklearn_training", {"max_evaluations": 0}),
         ("sklearn_training", {"max_evaluations": -1}),
         ("xgboost_training", {"max_evaluations": 1.5}),

@@ -11,10 +11,17 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
 
+from trip_duration.models.evaluation import measure
 from trip_duration.models.search import Metrics, SearchRequest, Trial
 from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
-from trip_duration.tracking.registry import register_model, registered_name, save_model
+from trip_duration.tracking.models import champion_errors
+from trip_duration.tracking.registry import (
+    find_champion,
+    register_model,
+    registered_name,
+    save_model,
+)
 from trip_duration.tracking.runs import Tracker, training_set_tags
 from trip_duration.tracking.trials import CURVE_POINTS, TrialLogger
 from trip_duration.training_set.types import TrainingSet
@@ -125,6 +132,21 @@ def test_a_retry_logs_no_trial_twice(tracker: Tracker) -> None:
     assert len(runs) == 1
 
 
+def test_a_trial_that_was_half_logged_is_finished(tracker: Tracker) -> None:
+    """What a killed process had only begun to log becomes whole, and has no twin."""
+    family = tracker.open_run("half logged", "half logged", {})
+    tracker.client.create_run(
+        tracker.experiment_id, tags={"mlflow.parentRunId": family, "trial": str(GOOD.number)}
+    )
+    with TrialLogger(tracker, family, {}) as log_trial:
+        log_trial(GOOD)
+    (run,) = tracker.client.search_runs(
+        [tracker.experiment_id], f"tags.mlflow.parentRunId = '{family}'"
+    )
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["validation_rmse"] == 5.0
+
+
 def test_errors_of_the_server_surface(tracker: Tracker) -> None:
     """A trial that cannot be logged is an error in the end, not a silence."""
     logger = TrialLogger(tracker, "no-such-family", {})
@@ -178,6 +200,28 @@ def test_a_retry_registers_no_second_version(
     )
     assert first == second
     assert len(tracker.client.search_model_versions("name = 'twice'")) == 1
+
+
+def test_champion_is_loaded_without_pickle(
+    tracker: Tracker,
+    model: Pipeline,
+    sample_training_set: TrainingSet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The version with the alias is found and loaded by the policy; errors are those on test."""
+    name, example = registered_name("green"), sample_training_set.example_trips
+    run_id = tracker.open_run("champion", "champion", {})
+    found = register_model(tracker, run_id, model, name=name, example=example, tags={})
+    assert find_champion(tracker, "nothing of the kind") is None
+    assert champion_errors(tracker, sample_training_set) == {}
+    tracker.client.set_registered_model_alias(name, "champion", str(found.version))
+    assert find_champion(tracker, name) == found.version
+    monkeypatch.setattr(mlflow.sklearn, "load_model", None)
+    (errors,) = champion_errors(tracker, sample_training_set).items()
+    tracker.client.delete_registered_model_alias(name, "champion")
+    trips = sample_training_set.test_trips
+    expected = measure(trips.duration.to_numpy(), model.predict(trips.drop(columns="duration")))
+    assert errors == (f"champion (version {found.version})", expected)
 
 
 def test_saved_model_holds_no_pickle(

@@ -288,7 +288,7 @@ def sklearn_form() -> Form:
         ),
         "extra_models": Param(
             {},
-            type=["object", "null"],
+            type="object",
             additionalProperties={"type": "object"},
             title="Further models",
             description="Other regressors of scikit-learn with their search spaces, for example "

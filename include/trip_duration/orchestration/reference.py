@@ -20,6 +20,7 @@ _KINDS = {
     "boolean": "true or false",
     "integer": "whole number",
     "number": "number",
+    "object": "a JSON object",
     "string": "text",
 }
 

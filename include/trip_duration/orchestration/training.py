@@ -33,7 +33,7 @@ def choose_models(params: Mapping[str, Any]) -> list[str]:
     """Check the whole form, before any expensive work; list the families to train."""
     search_request(params)
     training_set_request(params)
-    names = [*params["models"], *(params["extra_models"] or {})]
+    names = [*params["models"], *params["extra_models"]]
     if not names:
         raise InvalidInputError("The form", "names no model", "Choose at least one family.")
     return [model_family(name, params).name for name in names]
@@ -206,7 +206,9 @@ def collect_results(
         },
         tags={"best_model": best["family"]},
     )
-    naive = {"naive median": Metrics(**best["naive_test"])} if best["naive_test"] else {}
+    # It is the same for all: the median of the same trips on the same trips.
+    errors, *_ = [family.pop("naive_test") for family in ranked]
+    naive = {"naive median": Metrics(**errors)} if errors else {}
     training_set = product.load()
     others = {**naive, **champion_errors(tracker, training_set)}
     log_comparison(tracker, parent_run_id, ranked, others)

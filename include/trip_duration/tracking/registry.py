@@ -105,12 +105,10 @@ def load_registered(tracker: Tracker, name: str, version: int) -> Pipeline:
     StoredObjectError
         If it holds a class outside the policy.
     """
+    # The registry is looked for at MLflow's global address.
+    mlflow.set_tracking_uri(tracker.tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
-        path = download_artifacts(
-            artifact_uri=f"models:/{name}/{version}",
-            dst_path=folder,
-            tracking_uri=tracker.tracking_uri,
-        )
+        path = download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=folder)
         flavor = Model.load(path).flavors.get("sklearn", {})
         if flavor.get("serialization_format") != "skops":
             raise InvalidInputError(

@@ -6,13 +6,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, RunInfo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from trip_duration.models.search import Trial
 from trip_duration.tracking.runs import Tracker
 
 _NUMBER_TAG = "trial"
+_RUNNING = "RUNNING"
 
 #: Of a learning curve, at most.
 CURVE_POINTS = 40
@@ -39,7 +40,7 @@ class TrialLogger:
         self.tags = tags
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trial-logger")
         # On the thread as well: the search begins without waiting for the server.
-        self._logged = self._executor.submit(self._numbers_logged)
+        self._known = self._executor.submit(self._runs_known)
         self._pending: list[Future[None]] = []
 
     def __enter__(self) -> Self:
@@ -55,7 +56,7 @@ class TrialLogger:
         """Wait until everything is logged; an error of the server surfaces here."""
         self._executor.shutdown(wait=True)
         if error is None:
-            self._logged.result()
+            self._known.result()
             for pending in self._pending:
                 pending.result()
 
@@ -64,12 +65,23 @@ class TrialLogger:
         self._pending.append(self._executor.submit(self._log, trial))
 
     def _log(self, trial: Trial) -> None:
-        if trial.number in self._logged.result():
+        known = self._known.result().get(trial.number)
+        if known is not None and known.status != _RUNNING:
             return
         client = self.tracker.client
         started = int(trial.started * 1_000)
         ended = started + int(trial.seconds * 1_000)
-        run = client.create_run(
+        # A process that was killed may have left a run that had only begun.
+        run_id = known.run_id if known else self._create(trial, started)
+        client.log_batch(
+            run_id,
+            params=[Param(name, str(value)) for name, value in trial.settings.items()],
+            metrics=_metrics(trial, ended),
+        )
+        client.set_terminated(run_id, _status(trial), ended)
+
+    def _create(self, trial: Trial, started: int) -> str:
+        run = self.tracker.client.create_run(
             self.tracker.experiment_id,
             start_time=started,
             run_name=f"trial {trial.number}",
@@ -81,21 +93,18 @@ class TrialLogger:
                 **({"stopped": trial.stopped} if trial.stopped else {}),
             },
         )
-        client.log_batch(
-            run.info.run_id,
-            params=[Param(name, str(value)) for name, value in trial.settings.items()],
-            metrics=_metrics(trial, ended),
-        )
-        client.set_terminated(run.info.run_id, _status(trial), ended)
+        run_id: str = run.info.run_id
+        return run_id
 
-    def _numbers_logged(self) -> set[int]:
+    def _runs_known(self) -> dict[int, RunInfo]:
+        """The runs that there are, by the number of their trial."""
         runs = self.tracker.client.search_runs(
             [self.tracker.experiment_id],
             filter_string=f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.family_run_id}'",
             max_results=5_000,
         )
-        ended = [run for run in runs if run.info.status != "RUNNING"]
-        return {int(run.data.tags[_NUMBER_TAG]) for run in ended if _NUMBER_TAG in run.data.tags}
+        numbered = [run for run in runs if _NUMBER_TAG in run.data.tags]
+        return {int(run.data.tags[_NUMBER_TAG]): run.info for run in numbered}
 
 
 def _status(trial: Trial) -> str:

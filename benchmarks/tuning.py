@@ -29,7 +29,7 @@ from upath import UPath
 
 from trip_duration.models.catalogue import FAMILIES, XGBOOST, ModelFamily, get_family
 from trip_duration.models.estimators import make_sklearn
-from trip_duration.models.search import MAXIMUM_ROUNDS, SearchRequest
+from trip_duration.models.search import SearchRequest
 from trip_duration.models.spaces import Choice, Integer, Real, Space, to_hyperopt
 from trip_duration.models.spaces import plain as plain_values
 from trip_duration.models.termination import EarlyTermination
@@ -44,6 +44,7 @@ from trip_duration.trips.months import MonthSplit
 EVALUATIONS = 20
 SEED = 42
 _PLAIN_PATIENCE = 50
+_PLAIN_ROUNDS = 750
 
 _FOREST: Space = {
     "max_depth": Integer(5, 45),
@@ -134,7 +135,7 @@ def fmin(family: ModelFamily, train: tuple[Any, Any], validation: tuple[Any, Any
             booster = xgb.train(
                 {**family.fixed, **settings, "seed": SEED},
                 xgb.DMatrix(*train),
-                num_boost_round=MAXIMUM_ROUNDS,
+                num_boost_round=_PLAIN_ROUNDS,
                 evals=[(known, "validation")],
                 early_stopping_rounds=_PLAIN_PATIENCE,
                 verbose_eval=False,

@@ -114,7 +114,7 @@ class SearchOptions:
     early_termination: Policy = "truncation"
     feature_selection: SelectionMethod = "none"
     selected_share: float = 0.5
-    early_stopping_rounds: int = 20
+    early_stopping_rounds: int = 50
     time_budget_seconds: float = 0.0
     patience_evaluations: int = 0
 

@@ -49,7 +49,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     def __init__(
         self,
         settings: dict[str, Any] | None = None,
-        rounds: int = 750,
+        rounds: int = 100,
         early_stopping_rounds: int = 20,
         threads: int = 2,
         random_state: int = 42,

@@ -172,8 +172,8 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "dense",
                 {
                     "max_depth": Integer(4, 12),
-                    "learning_rate": Real(0.04, 0.3, log=True),
-                    "min_child_weight": Real(1.0, 50.0, log=True),
+                    "learning_rate": Real(0.015, 0.2, log=True),
+                    "min_child_weight": Real(1.0, 200.0, log=True),
                     "subsample": Real(0.6, 1.0),
                     "colsample_bytree": Real(0.4, 1.0),
                     "reg_alpha": Real(1e-3, 10.0, log=True),

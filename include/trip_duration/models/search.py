@@ -24,7 +24,7 @@ SelectionMethod = Literal["none", "correlation", "chi2", "mutual_information", "
 SELECTION_METHODS: tuple[SelectionMethod, ...] = get_args(SelectionMethod)
 
 #: The most boosting rounds of one XGBoost fit; early stopping ends nearly all of them sooner.
-MAXIMUM_ROUNDS = 750
+MAXIMUM_ROUNDS = 3_000
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class SearchRequest:
     primary_metric: PrimaryMetric = "rmse"
     early_termination: EarlyTermination = field(default_factory=EarlyTermination)
     feature_selection: FeatureSelection = field(default_factory=FeatureSelection)
-    early_stopping_rounds: int = 20
+    early_stopping_rounds: int = 50
     time_budget_seconds: float = 0.0
     patience_evaluations: int = 0
     threads: int = 2

@@ -178,7 +178,7 @@ def search_form() -> Form:
             42, "Random state", "Seed of the search and of every fit: same seed, same result."
         ),
         "early_stopping_rounds": _number(
-            20,
+            50,
             "Early stopping rounds",
             "XGBoost ends a trial when validation has not improved for so many rounds.",
             minimum=1,

@@ -1,0 +1,141 @@
+"""What Airflow adds: both training DAGs against the same work in two plain processes.
+
+Both tune, train, judge, explain and register all seven families on the same training set, log to
+the same MLflow server, and have two cores: Airflow by a pool of two slots, of which XGBoost takes
+both; the plain way by a pool of two processes, then one fit on both cores. Seconds are those from
+the request to the last result; Airflow and its server are up before.
+
+Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 to 2024-03), or are generated.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.preparation import months_folder
+from benchmarks.tuning import warm_up
+from rich.console import Console
+from tests.servers import free_port
+from upath import UPath
+
+from trip_duration.local.airflow_api import FINISHED, AirflowApi
+from trip_duration.local.stack import LocalStack
+from trip_duration.local.start import api_of, ensure_up
+from trip_duration.local.supervision import Supervision
+from trip_duration.models.catalogue import SKLEARN_FAMILIES, XGBOOST
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.termination import EarlyTermination
+from trip_duration.models.training import train
+from trip_duration.models.tuning import tune
+from trip_duration.objects.reference import ObjectReference
+from trip_duration.objects.store import read_object, write_object
+from trip_duration.settings import Settings
+from trip_duration.tracking.lineage import lineage_of, log_lineage
+from trip_duration.tracking.models import log_model_report
+from trip_duration.tracking.registry import register_model
+from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.trials import TrialLogger
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
+from trip_duration.trips.months import MonthSplit
+
+EVALUATIONS = 20
+RECIPE = "rich"
+MONTHS = ("2024-01", "2024-02", "2024-03")
+_PROJECT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Do the work twice and print the ratio."""
+    folder = months_folder()
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["AIRFLOW_HOME"] = f"{place}/home"
+        settings = Settings(
+            state=Path(place),
+            airflow_port=free_port(),
+            mlflow_port=free_port(),
+            mail_port=free_port(),
+        )
+        stack = LocalStack(_PROJECT, settings)
+        try:
+            ensure_up(stack, Console(quiet=True))
+            api = api_of(stack)
+            api.wait_for_dags({"data_preparation", "sklearn_training", "xgboost_training"})
+            conf = {
+                "source": str(folder),
+                "train_months": [MONTHS[0]],
+                "validation_months": [MONTHS[1]],
+                "test_months": [MONTHS[2]],
+                "recipe": RECIPE,
+            }
+            run_all(api, {"data_preparation": conf})
+            plain = run_plainly(folder, stack.mlflow_url, place)
+            search = {**conf, "max_evaluations": EVALUATIONS}
+            airflow = run_all(api, {"sklearn_training": search, "xgboost_training": search})
+        finally:
+            Supervision(stack).stop()
+    print(f"plain {plain:.1f} s, with Airflow {airflow:.1f} s ({airflow / plain - 1:+.1%})")
+
+
+def run_all(api: AirflowApi, confs: dict[str, dict[str, Any]]) -> float:
+    """Seconds until DAG runs that are triggered together have all ended well."""
+    started = time.perf_counter()
+    runs = {dag_id: api.trigger(dag_id, conf) for dag_id, conf in confs.items()}
+    while runs:
+        time.sleep(0.5)
+        for dag_id, run_id in list(runs.items()):
+            state = api.run_state(dag_id, run_id)
+            if state in FINISHED:
+                if state != "success":
+                    raise RuntimeError((dag_id, run_id, state))
+                del runs[dag_id]
+    return time.perf_counter() - started
+
+
+def run_plainly(folder: Path, tracking_uri: str, storage: str) -> float:
+    """Seconds of the same work without Airflow."""
+    request = TrainingSetRequest(str(folder), "green", MonthSplit.parse(*MONTHS), RECIPE)
+    built = build_training_set(request, storage_root=storage)
+    stored = write_object(built, UPath(storage), "plain")
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(warm_up, range(2), chunksize=1)
+        started = time.perf_counter()
+        jobs = [(name, stored, tracking_uri, 1) for name in SKLEARN_FAMILIES]
+        pool.starmap(everything, jobs, chunksize=1)
+        pool.starmap(everything, [(XGBOOST, stored, tracking_uri, 2)])
+        return time.perf_counter() - started
+
+
+def everything(name: str, stored: ObjectReference, tracking_uri: str, threads: int) -> None:
+    """All that the DAGs do for one family."""
+    training_set: TrainingSet = read_object(stored)
+    request = SearchRequest(
+        max_evaluations=EVALUATIONS, early_termination=EarlyTermination("truncation")
+    )
+    if threads == 1:
+        os.environ["OMP_NUM_THREADS"] = "1"
+    tracker = Tracker(tracking_uri, "plain")
+    run_id = tracker.open_run(f"plain/{name}", name, {})
+    with TrialLogger(tracker, run_id, {}) as log_trial:
+        tuned = tune(name, training_set, request, log_trial)
+    trained = train(tuned, training_set, request)
+    log_model_report(tracker, run_id, trained)
+    log_lineage(tracker, run_id, lineage_of(trained, training_set, request))
+    register_model(
+        tracker,
+        run_id,
+        trained.model,
+        name="plain",
+        example=training_set.example_trips,
+        tags={},
+    )
+    tracker.close_run(run_id)
+
+
+if __name__ == "__main__":
+    main()

@@ -168,7 +168,7 @@ def search(folder: Path, encoding: Encoding, families: list[str]) -> tuple[Found
     with tempfile.TemporaryDirectory() as storage:
         reference = write_object(build(folder, encoding, storage), UPath(storage), "training_set")
         # The longest first, so that both processes end at about the same time.
-        longest = ["RandomForest", "GradientBoosting", "ExtraTrees", "SVR", "Lasso", "Linear"]
+        longest = ["GradientBoosting", "RandomForest", "SVR", "ExtraTrees", "Lasso", "Linear"]
         sklearn = sorted(
             (name for name in families if name != XGBOOST),
             key=lambda name: next(place for place, part in enumerate(longest) if part in name),

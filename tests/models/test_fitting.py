@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trip_duration.models.catalogue import FAMILIES, XGBOOST, get_family
-from trip_duration.models.estimators import make_sklearn
+from trip_duration.models import fitting
+from trip_duration.models.catalogue import FAMILIES, XGBOOST, ModelFamily, get_family
+from trip_duration.models.estimators import Regressor, make_sklearn
 from trip_duration.models.fitting import Fit, FitData, prepare
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.spaces import Settings
@@ -60,7 +61,7 @@ def test_pausing_changes_nothing(name: str, sample_training_set: TrainingSet) ->
     settings = drawing.get(name) or GROWING[name]
     alone, paused, other = (Fit(family, settings, data, REQUEST) for _ in range(3))
     alone.advance()
-    for interval in (1, 2):
+    for interval in (2, 4):
         paused.advance(pause_at=interval)
         other.advance(pause_at=interval)
         assert len(paused.curve) == interval
@@ -95,11 +96,36 @@ def test_a_few_trees_tell_what_a_forest_comes_to(
     """From six of its trees the error of a forest is known better than from the curve."""
     family, data = get_family(name), fit_data(name, sample_training_set)
     fit = Fit(family, {"n_estimators": 40, "min_samples_leaf": 2}, data, REQUEST)
-    fit.advance(pause_at=6)
+    fit.advance(pause_at=12)
     expected, seen = fit.outlook[-1], fit.curve[-1]
     fit.advance()
     assert fit.curve[-1] < seen
     assert abs(expected - fit.curve[-1]) < seen - fit.curve[-1]
+
+
+@pytest.mark.parametrize(("iterations", "fits"), [(16_000, 2), (16, 3)])
+def test_a_fit_that_has_settled_ends(
+    iterations: int,
+    fits: int,
+    sample_training_set: TrainingSet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An eighth of many iterations is enough; of few ones all are used, as scikit-learn would."""
+    family, data = get_family("svm.LinearSVR"), fit_data("svm.LinearSVR", sample_training_set)
+    settings: Settings = {"epsilon": 0.5, "C": 0.1, "max_iter": iterations}
+    begun: list[int] = []
+
+    def noted(family: ModelFamily, settings: Settings, *, random_state: int) -> Regressor:
+        begun.append(int(settings["max_iter"] or 0))
+        return make_sklearn(family, settings, random_state=random_state)
+
+    monkeypatch.setattr(fitting, "make_sklearn", noted)
+    fit = Fit(family, settings, data, REQUEST)
+    fit.advance()
+    assert begun == [iterations // 16, iterations // 8, iterations]
+    alone = make_sklearn(family, {**settings, "max_iter": begun[fits - 1]}, random_state=42)
+    alone.fit(data.train, data.train_minutes)
+    assert fit.fitted().predicted == pytest.approx(alone.predict(data.validation))
 
 
 def test_every_family_but_two_grows() -> None:
@@ -138,4 +164,4 @@ def test_curves_show_what_is_asked_for(sample_training_set: TrainingSet) -> None
     fit.advance()
     expected = np.abs(fit.fitted().predicted - data.validation_minutes).mean()
     assert fit.curve[-1] == pytest.approx(expected)
-    assert len(fit.curve) == 5
+    assert len(fit.curve) == 10

@@ -103,6 +103,15 @@ def test_of_equals_the_earlier_goes_on() -> None:
     assert kept == [0]
 
 
+def test_what_was_given_up_is_not_compared_with_twice() -> None:
+    """At a later interval only trials that came as far count, and those that have ended."""
+    watching = terminator(rule("truncation"), (9.0,), (8.0,), (5.0, 4.0, 3.0))
+    assert watching.reason(3, (7.0,)) is None  # one of three is better
+    assert watching.reason(3, (7.0, 6.0))  # the only one that came as far
+    watching.add(1, (8.0,), finished=True)
+    assert watching.reason(3, (7.0, 6.0)) is None  # one of two is
+
+
 def test_projections_count_by_their_last_point() -> None:
     """What a fit was expected to come to at first no longer matters."""
     watching = Terminator(rule("bandit", slack_factor=0.1), projected=True)

@@ -44,7 +44,7 @@ class Resource:
     def __str__(self) -> str:
         """An interval, for people."""
         if self.planned_by:
-            return f"{self.interval:.0%} of the {self.grows} ({self.planned_by})"
+            return f"{self.interval:.1%} of the {self.grows} ({self.planned_by})"
         scaled = f" / {self.scaled_by}" if self.scaled_by else ""
         return f"{self.interval:g}{scaled} {self.grows}"
 
@@ -77,6 +77,9 @@ class ModelFamily:
         Whether its result depends on ``random_state``.
     resource
         What a fit spends; None where there is nothing to see before its end.
+    settles_by
+        The setting that bounds the iterations of a fit that cannot be gone on with, but may settle
+        long before; see `fitting.settled`.
     """
 
     name: str
@@ -86,6 +89,7 @@ class ModelFamily:
     fixed: Settings = field(default_factory=lambda: MappingProxyType({}))
     seeded: bool = True
     resource: Resource | None = None
+    settles_by: str | None = None
 
     def complete(self, settings: Settings, *, random_state: int) -> dict[str, object]:
         """All settings of one fit: searched, fixed and the seed."""
@@ -93,7 +97,7 @@ class ModelFamily:
         return {**self.fixed, **settings, **seed}
 
 
-_ADDED_TREES = Resource("trees", 1, projected=True)
+_ADDED_TREES = Resource("trees", 0.5, projected=True)
 
 FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
     {
@@ -126,6 +130,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "C": Real(0.01, 20.0, log=True),
                     "max_iter": Integer(200, 1_000),
                 },
+                settles_by="max_iter",
             ),
             ModelFamily(
                 "ensemble.ExtraTreesRegressor",
@@ -151,7 +156,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "max_features": Real(0.1, 0.3),
                     "subsample": Real(0.3, 0.6),
                 },
-                resource=Resource("stages", 0.05, planned_by="n_estimators"),
+                resource=Resource("stages", 0.025, planned_by="n_estimators"),
             ),
             ModelFamily(
                 "ensemble.RandomForestRegressor",

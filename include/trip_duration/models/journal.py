@@ -62,21 +62,21 @@ class TrialJournal:
         """Keep a trial that has ended."""
         self._keep("trial", trial)
 
-    def paused(self, number: int) -> Trial | None:
-        """The trial of this number as far as it has come, if it waits for others."""
-        kept = self._get(self._key("paused", number))
+    def paused(self, number: int, rung: int) -> Trial | None:
+        """The trial of this number as it was at a rung, if it waited there for others."""
+        kept = self._get(self._key(f"paused-{rung}", number))
         return _trial(kept) if kept else None
 
-    def pause(self, trial: Trial) -> None:
-        """Keep how far a trial has come that waits for others."""
-        self._keep("paused", trial)
+    def pause(self, trial: Trial, rung: int) -> None:
+        """Keep how far a trial has come that waits for others at a rung."""
+        self._keep(f"paused-{rung}", trial)
 
     def resumed(self, trial: Trial) -> int:
         """Count how often a search was begun again at this point; once in a process at most."""
         if not self.begun or self._asked:
             return 0
         self._asked = True
-        key = self._key("resumed-second" if trial.curve else "resumed-first", trial.number)
+        key = self._key(f"resumed-{len(trial.curve)}", trial.number)
         times = int((self.store.get(key) or {"times": 0})["times"]) + 1
         self.store.set(key, {"times": times})
         return times

@@ -57,7 +57,7 @@ class EarlyTermination:
     delay_evaluations: int = 5
     slack_factor: float = 0.1
     slack_amount: float = 0.0
-    truncation_share: float = 0.8
+    truncation_share: float = 0.5
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -90,6 +90,7 @@ class Terminator:
         self.rule = rule
         self._projected = projected
         self._curves: dict[int, Curve] = {}
+        self._finished: set[int] = set()
 
     @property
     def first_look(self) -> int | None:
@@ -98,10 +99,12 @@ class Terminator:
             return None
         return self.rule.delay_evaluations + self.rule.evaluation_interval
 
-    def add(self, number: int, curve: Curve) -> None:
-        """Remember how far a trial has come."""
+    def add(self, number: int, curve: Curve, *, finished: bool = False) -> None:
+        """Remember how far a trial has come, and whether that was its end."""
         if curve:
             self._curves[number] = tuple(curve)
+            if finished:
+                self._finished.add(number)
 
     def score(self, curve: Curve) -> float:
         """What a curve says of its trial: an error."""
@@ -114,29 +117,46 @@ class Terminator:
             return None
         if (interval - rule.delay_evaluations) % rule.evaluation_interval:
             return None
+        return self.compare(number, curve)
+
+    def compare(self, number: int, curve: Curve) -> str | None:
+        """The same at any interval, whatever the rule says of intervals."""
+        rule, interval = self.rule, len(curve)
         others = {key: known[:interval] for key, known in self._curves.items() if key != number}
         decide = {
             "bandit": self._bandit,
             "median": self._median,
             "truncation": self._truncation,
         }[rule.policy]
-        found = decide(self.score(curve), number, others)
+        found = decide(self.score(curve), number, others, interval)
         return f"{rule.policy}: {found} after interval {interval}" if found else None
 
-    def _bandit(self, error: float, _number: int, others: Mapping[int, Curve]) -> str | None:
+    def _bandit(
+        self, error: float, _number: int, others: Mapping[int, Curve], _interval: int
+    ) -> str | None:
         if not others:
             return None
         best, rule = min(map(self.score, others.values())), self.rule
         allowed = best + (rule.slack_amount or best * rule.slack_factor)
         return f"{error:.3f}, allowed are {allowed:.3f}," if error > allowed else None
 
-    def _median(self, error: float, _number: int, others: Mapping[int, Curve]) -> str | None:
+    def _median(
+        self, error: float, _number: int, others: Mapping[int, Curve], _interval: int
+    ) -> str | None:
         if len(others) < _LEAST_CURVES:
             return None
         median = statistics.median(statistics.fmean(curve) for curve in others.values())
         return f"{error:.3f}, the median is {median:.3f}," if error > median else None
 
-    def _truncation(self, error: float, number: int, others: Mapping[int, Curve]) -> str | None:
+    def _truncation(
+        self, error: float, number: int, others: Mapping[int, Curve], interval: int
+    ) -> str | None:
+        # Trials that were given up before are not compared with a second time.
+        others = {
+            key: curve
+            for key, curve in others.items()
+            if len(curve) >= interval or key in self._finished
+        }
         share, all_trials = self.rule.truncation_share, len(others) + 1
         # Of equals the earlier is the better, so that there is always a best.
         better = sum((self.score(curve), key) < (error, number) for key, curve in others.items())

@@ -110,8 +110,8 @@ class _Search:
     """The state of one search: something proposes, we fit, remember and report.
 
     Settings that are known in advance, because they do not depend on any outcome, are fitted as a
-    cohort: all of them to the first look of the early termination, then those that it lets go on,
-    the most promising first (successive halving with two rungs; Jamieson and Talwalkar, 2016).
+    cohort: all of them to the first look of the early termination, those that it lets go on twice
+    as far, and so on (successive halving; Jamieson and Talwalkar, 2016).
     """
 
     def __init__(
@@ -222,81 +222,71 @@ class _Search:
     def _run_cohort(self, cohort: Sequence[Settings]) -> None:
         """Evaluate settings together; those that come again are not evaluated again."""
         # A single fit is compared with those that have ended, and need not wait for any.
-        pause_at = self._terminator.first_look if len(cohort) > 1 else None
+        rung = self._terminator.first_look if len(cohort) > 1 else None
         waiting: list[_Waiting] = []
         for settings in cohort:
             if self._is_over():
                 break
             key, number = _key(settings), len(self._numbers)
-            if key in self._numbers:
-                continue
-            self._numbers[key] = number
-            begun = self._begin(number, settings, pause_at)
-            if isinstance(begun, Trial):
-                self._end(begun)
-            else:
-                self._terminator.add(number, begun.trial.outlook)
-                waiting.append(begun)
-        if waiting:
-            logger.info("%s: %d trials are to be compared", self.family.name, len(waiting))
-        waiting.sort(key=self._place)
-        for one in waiting:
-            self._end(self._go_on(one))
+            if key not in self._numbers:
+                self._numbers[key] = number
+                blank = Trial(number, settings, None, time.time(), 0.0)
+                waiting += self._reach(_Waiting(blank, None), rung)
+        while waiting and rung is not None:
+            kept = self._keep_the_promising(waiting, rung)
+            rung = 2 * rung if len(kept) > 1 else None
+            waiting = [further for one in kept for further in self._reach(one, rung)]
 
-    def _begin(self, number: int, settings: Settings, pause_at: int | None) -> Trial | _Waiting:
-        """Evaluate settings to their end, or until they have to wait."""
+    def _keep_the_promising(self, waiting: list[_Waiting], rung: int) -> list[_Waiting]:
+        """Those that the early termination lets go on, the most promising first."""
+        kept = []
+        for one in sorted(waiting, key=self._place):
+            reason = self._terminator.compare(one.trial.number, one.trial.outlook[:rung])
+            if reason is None:
+                kept.append(one)
+                continue
+            stopped = dataclasses.replace(one.trial, stopped=reason)
+            self.journal.record(stopped)
+            self._end(stopped)
+        logger.info(
+            "%s: %d of %d trials go on after interval %d",
+            self.family.name,
+            len(kept),
+            len(waiting),
+            rung,
+        )
+        return kept
+
+    def _reach(self, one: _Waiting, rung: int | None) -> list[_Waiting]:
+        """Evaluate a trial to a rung, or to its end, which takes it out of those that wait."""
+        number = one.trial.number
         ended = self.journal.ended(number)
         if ended is not None:
-            return ended
-        paused = self.journal.paused(number)
+            self._end(ended)
+            return []
+        paused = None if rung is None else self.journal.paused(number, rung)
         if paused is not None:
-            return _Waiting(paused, None)
-        blank = Trial(number, settings, None, time.time(), 0.0)
-
-        def advance() -> fitting.Fit:
-            fit = self._new_fit(settings)
-            fit.advance(self._decide(number), pause_at=pause_at)
-            return fit
-
-        trial, fit = self._evaluate(blank, advance)
-        if fit is None or fit.ended:
-            self.journal.record(trial)
-            return trial
-        self.journal.pause(trial)
-        return _Waiting(trial, fit)
-
-    def _go_on(self, waiting: _Waiting) -> Trial:
-        """Evaluate settings that have waited to their end, unless others were better."""
-        trial, decide = waiting.trial, self._decide(waiting.trial.number)
-
-        def advance() -> fitting.Fit:
-            fit = waiting.fit
-            if fit is None:
-                fit = self._new_fit(trial.settings)
-                fit.advance(pause_at=len(trial.curve))
-            # The first goes on to its end, so that one does: an outlook may worsen.
-            fit.advance(decide if any(one.finished for one in self.trials) else fitting.never)
-            return fit
-
-        reason = decide(trial.outlook)
-        if reason is not None:
-            trial = dataclasses.replace(trial, stopped=reason)
+            reached = _Waiting(paused, None)
         else:
-            trial, _ = self._evaluate(trial, advance)
-        self.journal.record(trial)
-        return trial
+            reached = _Waiting(*self._evaluate(one, rung))
+            if reached.fit is None or reached.fit.ended or rung is None:
+                self.journal.record(reached.trial)
+                self._end(reached.trial)
+                return []
+            self.journal.pause(reached.trial, rung)
+        self._terminator.add(number, reached.trial.outlook)
+        return [reached]
 
-    def _evaluate(
-        self, trial: Trial, advance: Callable[[], fitting.Fit]
-    ) -> tuple[Trial, fitting.Fit | None]:
+    def _evaluate(self, one: _Waiting, rung: int | None) -> tuple[Trial, fitting.Fit | None]:
         """What a trial comes to by a further part of its fit; no fit if it failed."""
-        clock = time.monotonic()
+        trial, clock = one.trial, time.monotonic()
         killed = self.journal.resumed(trial)
         if killed >= DEADLY:
             error = f"killed its process {killed} times; it may need more memory than there is"
             return dataclasses.replace(trial, metrics=None, error=error), None
         try:
-            fit = advance()
+            fit = one.fit or self._fit_again(trial)
+            fit.advance(self._decide(trial.number, rung), pause_at=rung)
             fitted = fit.fitted()
             metrics = measure(self._data.validation_minutes, fitted.predicted)
         except _TRIAL_FAILURES as failure:
@@ -315,17 +305,24 @@ class _Search:
         )
         return evaluated, fit
 
+    def _fit_again(self, trial: Trial) -> fitting.Fit:
+        """A fit that has come as far as the trial had in another process."""
+        fit = fitting.Fit(self.family, trial.settings, self._data, self.request)
+        if trial.curve:
+            fit.advance(pause_at=len(trial.curve))
+        return fit
+
+    def _decide(self, number: int, rung: int | None) -> fitting.Decide:
+        """When a fit is given up on its way: not before its rung, and not if none has ended."""
+        if rung is not None or not any(one.finished for one in self.trials):
+            return fitting.never
+        return lambda outlook: self._terminator.reason(number, outlook)
+
     def _end(self, trial: Trial) -> None:
         self._by_settings[_key(trial.settings)] = trial
         self.trials.append(trial)
-        self._terminator.add(trial.number, trial.outlook)
+        self._terminator.add(trial.number, trial.outlook, finished=trial.finished)
         self.on_trial(trial)
-
-    def _new_fit(self, settings: Settings) -> fitting.Fit:
-        return fitting.Fit(self.family, settings, self._data, self.request)
-
-    def _decide(self, number: int) -> fitting.Decide:
-        return lambda outlook: self._terminator.reason(number, outlook)
 
     def _place(self, waiting: _Waiting) -> tuple[float, int]:
         """The most promising first."""

@@ -27,7 +27,27 @@ DURATION = "duration"
 #: Columns without which a row is no trip.
 REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE)
 #: Columns that hold what is known when a trip ends, or is derived from it.
-END_OF_TRIP_COLUMNS = (DROPOFF_TIME, TRIP_TIME, AMOUNT, DURATION)
+END_OF_TRIP_COLUMNS = frozenset(
+    {
+        DROPOFF_TIME,
+        TRIP_TIME,
+        AMOUNT,
+        DURATION,
+        # As the services publish them.
+        "lpep_dropoff_datetime",
+        "tpep_dropoff_datetime",
+        "fare_amount",
+        "base_passenger_fare",
+        "driver_pay",
+        "extra",
+        "tip_amount",
+        "tips",
+        "tolls",
+        "tolls_amount",
+        "total_amount",
+        "payment_type",
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,262 @@
+"""The gate: what a challenger has to show before it takes the champion's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from trip_duration.errors import require_within
+from trip_duration.models.evaluation import errors_by_slice, measure
+from trip_duration.training_set.types import Minutes
+from trip_duration.trips.services import DURATION, END_OF_TRIP_COLUMNS
+
+#: Resamplings of the bootstrap.
+RESAMPLINGS = 999
+
+
+@dataclass(frozen=True)
+class GateRules:
+    """What a challenger has to show.
+
+    Parameters
+    ----------
+    margin_share
+        Its RMSE is lower than the champion's by at least this share of it.
+    confidence
+        … which holds for so large a share of resampled test months.
+    slice_share
+        In no slice is its RMSE higher than the champion's by more than this share.
+    slice_trips
+        Slices of fewer trips say nothing.
+    latency_milliseconds
+        Longest time for one trip (median).
+    size_megabytes
+        Largest size as stored.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is out of bounds.
+    """
+
+    margin_share: float = 0.0
+    confidence: float = 0.95
+    slice_share: float = 0.1
+    slice_trips: int = 200
+    latency_milliseconds: float = 100.0
+    size_megabytes: float = 200.0
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        require_within("margin_share", self.margin_share, least=0.0, most=1.0)
+        require_within("confidence", self.confidence, least=0.5, most=0.999)
+        require_within("slice_share", self.slice_share, least=0.0)
+        require_within("slice_trips", self.slice_trips, least=1)
+        require_within("latency_milliseconds", self.latency_milliseconds, above=0.0)
+        require_within("size_megabytes", self.size_megabytes, above=0.0)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What the gate knows of a model.
+
+    Parameters
+    ----------
+    version
+        Its number in the registry.
+    predicted
+        Minutes of the test trips, shape (trips,).
+    inputs
+        Names of the columns that its signature asks for; empty if it has no signature.
+    milliseconds
+        Time for one trip (median).
+    megabytes
+        Size as stored.
+    """
+
+    version: int
+    predicted: Minutes
+    inputs: tuple[str, ...]
+    milliseconds: float
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    name
+        What.
+    passed
+        Whether it is as it should be.
+    found, wanted
+        What is, and what should be, for people.
+    """
+
+    name: str
+    passed: bool
+    found: str
+    wanted: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says of a challenger.
+
+    Parameters
+    ----------
+    challenger, champion
+        Their versions; no champion at the very first time.
+    checks
+        All that was looked at.
+    """
+
+    challenger: int
+    champion: int | None
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was passed."""
+        return all(check.passed for check in self.checks)
+
+    def table(self) -> pd.DataFrame:
+        """A line for each check: ``name``, ``passed``, ``found``, ``wanted``."""
+        return pd.DataFrame([asdict(check) for check in self.checks])
+
+
+def judge(
+    challenger: Contender,
+    champion: Contender | None,
+    trips: pd.DataFrame,
+    rules: GateRules,
+    *,
+    random_state: int = 42,
+) -> Verdict:
+    """Compare a challenger with the champion on the same test trips.
+
+    Without a champion, the challenger is compared with always saying the median.
+
+    Parameters
+    ----------
+    trips
+        Raw test trips with their ``duration``, at least one, that neither was chosen by.
+    random_state
+        Seed of the bootstrap.
+    """
+    actual = trips[DURATION].to_numpy(dtype=np.float64)
+    standard = champion.predicted if champion else np.full_like(actual, np.median(actual))
+    name = f"version {champion.version}" if champion else "the naive median"
+    checks = [
+        _is_better(challenger.predicted, standard, actual, name, rules, random_state),
+        *(_no_slice_is_worse(challenger, champion, trips, actual, rules) if champion else ()),
+        *_is_fit_to_serve(challenger, champion, rules),
+    ]
+    return Verdict(challenger.version, champion.version if champion else None, tuple(checks))
+
+
+def _is_better(
+    predicted: Minutes,
+    standard: Minutes,
+    actual: Minutes,
+    name: str,
+    rules: GateRules,
+    random_state: int,
+) -> Check:
+    """A paired bootstrap of the difference (Efron and Tibshirani, 1993, chapter 16)."""
+    squared, standard_squared = np.square(predicted - actual), np.square(standard - actual)
+    gain, lowest = _gain(squared, standard_squared), 0.0
+    if len(actual) > 1:
+        found = stats.bootstrap(
+            (squared, standard_squared),
+            _gain,
+            n_resamples=RESAMPLINGS,
+            batch=50,
+            vectorized=True,
+            paired=True,
+            # One-sided: the interval reaches up to infinity.
+            alternative="greater",
+            confidence_level=rules.confidence,
+            method="percentile",
+            rng=np.random.default_rng(random_state),
+        )
+        lowest = float(found.confidence_interval.low)
+    needed = rules.margin_share * float(np.sqrt(standard_squared.mean()))
+    return Check(
+        f"RMSE against {name}",
+        bool(lowest > needed),
+        f"{measure(actual, predicted).rmse:.3f} against {measure(actual, standard).rmse:.3f}: "
+        f"better by {float(gain):.3f}, by more than {lowest:.3f} "
+        f"at {rules.confidence:.0%} confidence",
+        f"better by more than {needed:.3f}",
+    )
+
+
+def _gain(
+    squared: npt.NDArray[np.float64], standard: npt.NDArray[np.float64], axis: int = -1
+) -> npt.NDArray[np.float64]:
+    gain: npt.NDArray[np.float64] = np.sqrt(standard.mean(axis=axis)) - np.sqrt(
+        squared.mean(axis=axis)
+    )
+    return gain
+
+
+def _no_slice_is_worse(
+    challenger: Contender,
+    champion: Contender,
+    trips: pd.DataFrame,
+    actual: Minutes,
+    rules: GateRules,
+) -> Iterator[Check]:
+    ours, theirs = (
+        errors_by_slice(trips, actual, contender.predicted) for contender in (challenger, champion)
+    )
+    large = ours.trips >= rules.slice_trips
+    if not large.any():
+        return
+    worse = (ours.rmse / theirs.rmse - 1)[large]
+    worst = ours.iloc[int(np.flatnonzero(large)[worse.argmax()])]
+    yield Check(
+        "worst slice",
+        bool(worse.max() <= rules.slice_share),
+        f"{worst['slice']} {worst['value']}: RMSE {worse.max():+.1%}",
+        f"at most {rules.slice_share:+.1%} (slices of {rules.slice_trips} trips and more)",
+    )
+
+
+def _is_fit_to_serve(
+    challenger: Contender, champion: Contender | None, rules: GateRules
+) -> Iterator[Check]:
+    inputs = set(challenger.inputs)
+    yield Check("signature", bool(inputs), ", ".join(sorted(inputs)) or "none", "there is one")
+    if champion is not None:
+        further = sorted(inputs - set(champion.inputs))
+        yield Check(
+            "same inputs",
+            not further,
+            f"asks also for {', '.join(further)}" if further else "the same or fewer",
+            "nothing that callers of the champion do not give",
+        )
+    leaks = sorted(inputs & END_OF_TRIP_COLUMNS)
+    yield Check(
+        "no leak", not leaks, ", ".join(leaks) or "none", "no column known only after the trip"
+    )
+    yield Check(
+        "latency",
+        challenger.milliseconds <= rules.latency_milliseconds,
+        f"{challenger.milliseconds:.1f} ms for one trip",
+        f"at most {rules.latency_milliseconds:g} ms",
+    )
+    yield Check(
+        "size",
+        challenger.megabytes <= rules.size_megabytes,
+        f"{challenger.megabytes:.1f} MB",
+        f"at most {rules.size_megabytes:g} MB",
+    )

@@ -1,0 +1,382 @@
+"""Which version answers, and the history of how that came about.
+
+The state lives in the registry: the aliases ``champion``, ``challenger`` and ``shadow``, and two
+tags of the registered model. Each action is a run of its own experiment, begun before anything
+moves and ended when it has, so that an action that was interrupted is finished by the next try and
+never done twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from trip_duration.errors import InvalidInputError, require_within
+from trip_duration.tracking.registry import CHAMPION, registered_name
+from trip_duration.tracking.runs import Tracker
+
+ActionKind = Literal["promote", "canary", "shadow", "rollback", "disable", "enable", "retire"]
+ACTION_KINDS: tuple[ActionKind, ...] = get_args(ActionKind)
+
+CHALLENGER = "challenger"
+SHADOW = "shadow"
+
+#: Tags of the registered model.
+_SHARE_TAG = "challenger_share"
+_DISABLED_TAG = "disabled"
+#: Tag of a version.
+_RETIRED_TAG = "retired"
+
+#: Name of the artifact that holds the checks of the gate.
+EVIDENCE = "evidence.json"
+
+_NEEDS_VERSION = frozenset({"promote", "canary", "shadow", "retire"})
+
+
+@dataclass(frozen=True)
+class Action:
+    """What somebody wants to be done.
+
+    Parameters
+    ----------
+    kind
+        ``promote``: the version becomes champion. ``canary``: it answers a share of the requests.
+        ``shadow``: it answers unseen. ``rollback``: the champion before becomes champion again, or
+        a version that is named. ``disable`` and ``enable``: nothing answers, and again.
+        ``retire``: the version is never to answer again.
+    service
+        Whose model.
+    version
+        Which version; None where the kind needs none.
+    who, why
+        For the history.
+    share
+        canary: share of the requests.
+    expected
+        The champion that the action was decided upon; where another is champion by now, the action
+        is refused. None does not look.
+    evidence
+        What it was decided by, as a table.
+
+    Raises
+    ------
+    InvalidInputError
+        If the kind is unknown, a version is missing, or the share is out of bounds.
+    """
+
+    kind: ActionKind
+    service: str
+    version: int | None = None
+    who: str = ""
+    why: str = ""
+    share: float = 0.1
+    expected: int | None = None
+    evidence: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without the registry."""
+        if self.kind not in ACTION_KINDS:
+            raise InvalidInputError(
+                f"Action {self.kind!r}", "is unknown", f"Choose one of: {', '.join(ACTION_KINDS)}."
+            )
+        if self.kind in _NEEDS_VERSION and self.version is None:
+            raise InvalidInputError(
+                f"Action {self.kind}", "names no version", "Give the number of a version."
+            )
+        require_within("share", self.share, above=0.0, most=1.0)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Which versions answer.
+
+    Parameters
+    ----------
+    champion, challenger, shadow
+        Numbers of versions; None where there is none.
+    share
+        Share of the requests that the challenger answers.
+    enabled
+        Whether anything answers.
+    """
+
+    champion: int | None = None
+    challenger: int | None = None
+    shadow: int | None = None
+    share: float = 0.0
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One action that was done.
+
+    Parameters
+    ----------
+    kind, version, who, why
+        As in the action; `version` is the one that was rolled back to.
+    before, after
+        How the versions stood.
+    at
+        When it was done, in seconds since the epoch.
+    run_id
+        The run that holds it, with the evidence.
+    """
+
+    kind: str
+    version: int | None
+    who: str
+    why: str
+    before: Standing
+    after: Standing
+    at: float
+    run_id: str
+
+
+class Promoter:
+    """Moves the versions of one service, and keeps their history.
+
+    Parameters
+    ----------
+    tracker
+        Where the history is kept; its server also holds the registry.
+    service
+        Whose model.
+    """
+
+    def __init__(self, tracker: Tracker, service: str) -> None:
+        self.tracker = tracker
+        self.service = service
+        self.name = registered_name(service)
+
+    def standing(self) -> Standing:
+        """How the versions stand now."""
+        try:
+            model = self.tracker.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return Standing()
+            raise
+        aliases = {alias: int(version) for alias, version in model.aliases.items()}
+        return Standing(
+            champion=aliases.get(CHAMPION),
+            challenger=aliases.get(CHALLENGER),
+            shadow=aliases.get(SHADOW),
+            share=float(model.tags.get(_SHARE_TAG, 0.0)) if CHALLENGER in aliases else 0.0,
+            enabled=_DISABLED_TAG not in model.tags,
+        )
+
+    def act(self, action: Action, identity: str) -> HistoryEntry:
+        """Do an action once.
+
+        Parameters
+        ----------
+        identity
+            Names the action for good, such as the DAG run: a second try with the same identity
+            ends what the first began, and does nothing if that had ended.
+
+        Raises
+        ------
+        InvalidInputError
+            If the version is not in the registry, was retired or is champion already, or another
+            version has become champion since the action was decided upon. Nothing has moved then.
+        """
+        run = self.tracker.find_run(identity)
+        if run is not None and run.info.status == "FINISHED":
+            return _entry(run)
+        if run is None:
+            before = self.standing()
+            version = self._check(action, before)
+            run = self._begin(action, identity, version, before)
+        self._move(action.kind, _entry(run))
+        self.tracker.close_run(run.info.run_id)
+        return _entry(self.tracker.client.get_run(run.info.run_id))
+
+    def history(self, most: int = 100) -> list[HistoryEntry]:
+        """What was done, the latest first."""
+        runs = self.tracker.client.search_runs(
+            [self.tracker.experiment_id],
+            f"tags.service = '{self.service}' and attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time DESC"],
+            max_results=most,
+        )
+        return [_entry(run) for run in runs]
+
+    def _check(self, action: Action, now: Standing) -> int | None:
+        """The version that is meant, if the action may be done."""
+        if action.expected is not None and action.expected != now.champion:
+            raise InvalidInputError(
+                f"{action.kind} of version {action.version}",
+                f"was decided while version {action.expected} was champion, which is now "
+                f"{now.champion}",
+                "Compare it with the present champion first.",
+            )
+        version = self._former(now) if action.kind == "rollback" else action.version
+        if action.kind == "rollback" and action.version is not None:
+            version = action.version
+        if version is None:
+            return None
+        self._require_usable(version, action.kind)
+        if action.kind in {"promote", "rollback"} and version == now.champion:
+            raise InvalidInputError(
+                f"Version {version}", "is champion already", "There is nothing to do."
+            )
+        if action.kind in {"retire", "canary", "shadow"} and version == now.champion:
+            raise InvalidInputError(
+                f"Version {version}", "is champion", "Promote another version first."
+            )
+        return version
+
+    def _former(self, now: Standing) -> int:
+        for entry in self.history():
+            if entry.after.champion == now.champion and entry.before.champion != now.champion:
+                if entry.before.champion is None:
+                    break
+                return entry.before.champion
+        raise InvalidInputError(
+            f"Champion {now.champion} of {self.service}",
+            "has no champion before it",
+            "Name the version to go back to.",
+        )
+
+    def _require_usable(self, version: int, kind: ActionKind) -> None:
+        try:
+            found = self.tracker.client.get_model_version(self.name, str(version))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise InvalidInputError(
+                f"Version {version} of {self.name}",
+                "is not in the registry",
+                "Look up the version on the page of the registered model.",
+            ) from error
+        if kind != "retire" and _RETIRED_TAG in found.tags:
+            raise InvalidInputError(
+                f"Version {version} of {self.name}", "was retired", "Choose another version."
+            )
+
+    def _begin(self, action: Action, identity: str, version: int | None, before: Standing) -> Run:
+        after = _AFTER[action.kind](before, version, action.share)
+        tags = {
+            "service": self.service,
+            "action": action.kind,
+            "who": action.who,
+            "why": action.why,
+            **({"version": str(version)} if version is not None else {}),
+            **_standing_tags("before", before),
+            **_standing_tags("after", after),
+        }
+        name = action.kind if version is None else f"{action.kind} version {version}"
+        run_id = self.tracker.open_run(identity, name, tags)
+        if action.evidence is not None:
+            self.tracker.client.log_table(run_id, action.evidence, EVIDENCE)
+        return self.tracker.client.get_run(run_id)
+
+    def _move(self, kind: ActionKind, entry: HistoryEntry) -> None:
+        """Make the registry what the entry says; doing it again changes nothing."""
+        client, after = self.tracker.client, entry.after
+        # The champion first: at no moment is there none.
+        for alias, version in (
+            (CHAMPION, after.champion),
+            (CHALLENGER, after.challenger),
+            (SHADOW, after.shadow),
+        ):
+            if version is not None:
+                client.set_registered_model_alias(self.name, alias, str(version))
+            elif alias != CHAMPION:
+                client.delete_registered_model_alias(self.name, alias)
+        client.set_registered_model_tag(self.name, _SHARE_TAG, str(after.share))
+        if after.enabled:
+            _delete_tag(lambda: client.delete_registered_model_tag(self.name, _DISABLED_TAG))
+        else:
+            client.set_registered_model_tag(self.name, _DISABLED_TAG, entry.why or "disabled")
+        if kind == "retire":
+            client.set_model_version_tag(self.name, str(entry.version), _RETIRED_TAG, entry.why)
+
+
+def _champion(before: Standing, version: int | None, _share: float) -> Standing:
+    return dataclasses.replace(_without(before, version), champion=version)
+
+
+def _canary(before: Standing, version: int | None, share: float) -> Standing:
+    return dataclasses.replace(_without(before, version), challenger=version, share=share)
+
+
+def _shadow(before: Standing, version: int | None, _share: float) -> Standing:
+    return dataclasses.replace(_without(before, version), shadow=version)
+
+
+def _without(before: Standing, version: int | None, _share: float = 0.0) -> Standing:
+    """The same without a version as challenger or shadow."""
+    after = before
+    if before.challenger == version:
+        after = dataclasses.replace(after, challenger=None, share=0.0)
+    if before.shadow == version:
+        after = dataclasses.replace(after, shadow=None)
+    return after
+
+
+#: How the versions stand after an action.
+_AFTER: Mapping[ActionKind, Callable[[Standing, int | None, float], Standing]] = MappingProxyType(
+    {
+        "promote": _champion,
+        "rollback": _champion,
+        "canary": _canary,
+        "shadow": _shadow,
+        "retire": _without,
+        "disable": lambda before, *_: dataclasses.replace(before, enabled=False),
+        "enable": lambda before, *_: dataclasses.replace(before, enabled=True),
+    }
+)
+
+
+def _standing_tags(when: str, standing: Standing) -> dict[str, str]:
+    return {
+        f"{when}_{name}": str(value)
+        for name, value in dataclasses.asdict(standing).items()
+        if value is not None
+    }
+
+
+def _standing(when: str, tags: Mapping[str, str]) -> Standing:
+    def number(name: str) -> int | None:
+        found = tags.get(f"{when}_{name}")
+        return None if found is None else int(found)
+
+    return Standing(
+        champion=number("champion"),
+        challenger=number("challenger"),
+        shadow=number("shadow"),
+        share=float(tags[f"{when}_share"]),
+        enabled=tags[f"{when}_enabled"] == "True",
+    )
+
+
+def _entry(run: Run) -> HistoryEntry:
+    tags = run.data.tags
+    return HistoryEntry(
+        kind=tags["action"],
+        version=int(tags["version"]) if "version" in tags else None,
+        who=tags["who"],
+        why=tags["why"],
+        before=_standing("before", tags),
+        after=_standing("after", tags),
+        at=(run.info.end_time or run.info.start_time) / 1_000,
+        run_id=run.info.run_id,
+    )
+
+
+def _delete_tag(delete: Callable[[], None]) -> None:
+    """Delete a tag that may not be there."""
+    try:
+        delete()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise

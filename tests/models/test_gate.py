@@ -1,0 +1,120 @@
+"""What a challenger has to show."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.models.gate import Contender, GateRules, Verdict, judge
+
+RANDOM = np.random.default_rng(0)
+TRIPS = 2_000
+ACTUAL = RANDOM.uniform(3, 60, TRIPS)
+DATA = pd.DataFrame(
+    {
+        "PULocationID": RANDOM.choice([74, 132], TRIPS),
+        "trip_distance": RANDOM.exponential(3, TRIPS),
+        "duration": ACTUAL,
+    }
+)
+INPUTS = ("PULocationID", "DOLocationID", "trip_distance")
+ERRORS = RANDOM.normal(0, 1, TRIPS)
+
+
+def contender(version: int, error: float, **changes: object) -> Contender:
+    """A model that is so many minutes off."""
+    model = Contender(version, ACTUAL + error * ERRORS, INPUTS, 3.0, 1.0)
+    return dataclasses.replace(model, **changes)  # type: ignore[arg-type]  # by name
+
+
+CHAMPION = contender(1, 5.0)
+
+
+def failed(verdict: Verdict) -> list[str]:
+    """Names of the checks that were not passed."""
+    return [check.name for check in verdict.checks if not check.passed]
+
+
+def test_a_better_model_passes() -> None:
+    """A clear gain passes every check; the table tells each of them."""
+    verdict = judge(contender(2, 4.0), CHAMPION, DATA, GateRules())
+    assert verdict.passed
+    assert (verdict.challenger, verdict.champion) == (2, 1)
+    table = verdict.table().set_index("name")
+    assert table.passed.all()
+    assert {"worst slice", "signature", "same inputs", "no leak", "latency", "size"} < {
+        *table.index
+    }
+    assert "better by 1.0" in str(table.loc["RMSE against version 1", "found"])
+
+
+def test_chance_does_not_pass() -> None:
+    """A gain that resampled test months do not confirm is none."""
+    noise = RANDOM.normal(0, 5.0, TRIPS)
+    lucky = contender(2, 0.0, predicted=ACTUAL + noise * 4.99 / noise.std())
+    champion = contender(1, 0.0, predicted=ACTUAL + 5.0 * ERRORS / ERRORS.std())
+    assert failed(judge(lucky, champion, DATA, GateRules())) == ["RMSE against version 1"]
+
+
+def test_the_margin_is_a_share_of_the_champions_error() -> None:
+    """A tenth better is enough for a margin of a twentieth, and not for one of a fifth."""
+    better = contender(2, 4.5)
+    assert judge(better, CHAMPION, DATA, GateRules(margin_share=0.05)).passed
+    assert not judge(better, CHAMPION, DATA, GateRules(margin_share=0.2)).passed
+
+
+def test_no_slice_may_pay_for_the_others() -> None:
+    """A model that is better on the whole and worse at one airport is refused."""
+    airport = DATA.PULocationID.to_numpy() == 132
+    predicted = ACTUAL + np.where(airport, 6.0, 1.0) * ERRORS
+    one_airport = DATA.assign(PULocationID=np.where(airport, 1, 74))
+    verdict = judge(contender(2, 0.0, predicted=predicted), CHAMPION, one_airport, GateRules())
+    assert failed(verdict) == ["worst slice"]
+    table = verdict.table().set_index("name")
+    assert "borough EWR" in str(table.loc["worst slice", "found"])
+    rare = GateRules(slice_trips=TRIPS)
+    assert judge(contender(2, 0.0, predicted=predicted), CHAMPION, one_airport, rare).passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "check"),
+    [
+        ({"inputs": ()}, "signature"),
+        ({"inputs": (*INPUTS, "passenger_count")}, "same inputs"),
+        ({"inputs": (*INPUTS, "fare_amount")}, "no leak"),
+        ({"milliseconds": 101.0}, "latency"),
+        ({"megabytes": 201.0}, "size"),
+    ],
+)
+def test_each_check_can_fail(changes: dict[str, object], check: str) -> None:
+    """A better model is refused for each of the other reasons."""
+    assert check in failed(judge(contender(2, 4.0, **changes), CHAMPION, DATA, GateRules()))
+
+
+def test_the_first_model_is_compared_with_the_median() -> None:
+    """Without a champion the naive median is what has to be beaten."""
+    assert judge(contender(1, 5.0), None, DATA, GateRules()).passed
+    constant = contender(1, 0.0, predicted=np.full(TRIPS, np.median(ACTUAL)))
+    assert failed(judge(constant, None, DATA, GateRules())) == ["RMSE against the naive median"]
+
+
+def test_one_trip_is_no_evidence() -> None:
+    """Of a single trip nothing is concluded."""
+    one = DATA.head(1)
+    better, champion = (
+        dataclasses.replace(model, predicted=model.predicted[:1])
+        for model in (contender(2, 0.0), CHAMPION)
+    )
+    assert "RMSE against version 1" in failed(judge(better, champion, one, GateRules()))
+
+
+def test_bounds() -> None:
+    """Rules are refused by name."""
+    with pytest.raises(InvalidInputError, match="confidence"):
+        GateRules(confidence=1.0)
+    with pytest.raises(InvalidInputError, match="margin_share"):
+        GateRules(margin_share=-0.1)

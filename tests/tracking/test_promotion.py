@@ -1,0 +1,157 @@
+"""Moves of versions and their history, against a real MLflow registry."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import mlflow
+import pandas as pd
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.tracking.promotion import Action, Promoter, Standing
+from trip_duration.tracking.runs import Tracker
+
+pytestmark = pytest.mark.integration
+
+VERSIONS = 4
+
+
+@pytest.fixture
+def promoter(tracker: Tracker, request: pytest.FixtureRequest) -> Iterator[Promoter]:
+    """A service with some versions, none of which is champion."""
+    service = f"{request.node.name}"[:60]
+    history = Tracker(tracker.tracking_uri, "promotions")
+    promoter = Promoter(history, service)
+    run_id = history.open_run(f"{service}/model", "model", {})
+    history.client.create_registered_model(promoter.name)
+    for _ in range(VERSIONS):
+        history.client.create_model_version(promoter.name, f"runs:/{run_id}/model", run_id)
+    yield promoter
+    history.client.delete_registered_model(promoter.name)
+
+
+def promote(promoter: Promoter, version: int) -> None:
+    """Make a version champion."""
+    service = promoter.service
+    action = Action("promote", service, version, who="somebody", why="it is better")
+    promoter.act(action, f"{service}/promote {version}")
+
+
+def test_nothing_is_registered(tracker: Tracker) -> None:
+    """Without a registered model there is no champion, and no history."""
+    promoter = Promoter(tracker, "no such service")
+    assert promoter.standing() == Standing()
+    assert promoter.history() == []
+
+
+def test_history_tells_who_when_why_and_from_what(promoter: Promoter) -> None:
+    """Each move is an entry with its evidence."""
+    promote(promoter, 1)
+    evidence = pd.DataFrame({"name": ["RMSE"], "passed": [True]})
+    action = Action("promote", promoter.service, 2, who="Ada", why="new month", evidence=evidence)
+    entry = promoter.act(action, f"{promoter.service}/second")
+    assert promoter.standing() == Standing(champion=2)
+    assert promoter.history()[0] == entry
+    assert (entry.who, entry.why, entry.version) == ("Ada", "new month", 2)
+    assert (entry.before.champion, entry.after.champion) == (1, 2)
+    mlflow.set_tracking_uri(promoter.tracker.tracking_uri)
+    table = mlflow.artifacts.load_dict(f"runs:/{entry.run_id}/evidence.json")
+    assert table == {"columns": ["name", "passed"], "data": [["RMSE", True]]}
+
+
+def test_rollback_restores_the_former_champion(promoter: Promoter) -> None:
+    """One action goes back to the one before; a second goes further back than that one."""
+    service = promoter.service
+    for version in (1, 2, 3):
+        promote(promoter, version)
+    back = promoter.act(Action("rollback", service, why="errors"), f"{service}/back")
+    assert promoter.standing().champion == 2
+    assert (back.version, back.before.champion) == (2, 3)
+    promoter.act(Action("rollback", service, 1), f"{service}/named")
+    assert promoter.standing().champion == 1
+    moves = [(entry.before.champion, entry.after.champion) for entry in promoter.history()]
+    assert moves == [(2, 1), (3, 2), (2, 3), (1, 2), (None, 1)]
+
+
+def test_canary_shadow_and_retirement(promoter: Promoter) -> None:
+    """A version has one part at a time, and none when it is retired."""
+    service = promoter.service
+    promote(promoter, 1)
+    promoter.act(Action("canary", service, 2, share=0.2), f"{service}/canary")
+    promoter.act(Action("shadow", service, 3), f"{service}/shadow")
+    assert promoter.standing() == Standing(champion=1, challenger=2, shadow=3, share=0.2)
+    promoter.act(Action("shadow", service, 2), f"{service}/shadow 2")
+    assert promoter.standing() == Standing(champion=1, shadow=2)
+    promoter.act(Action("retire", service, 2, why="leaks"), f"{service}/retire")
+    assert promoter.standing() == Standing(champion=1)
+    with pytest.raises(InvalidInputError, match="was retired"):
+        promote(promoter, 2)
+    promoter.act(Action("canary", service, 3), f"{service}/canary 3")
+    promote(promoter, 3)
+    assert promoter.standing() == Standing(champion=3)
+
+
+def test_disable_and_enable(promoter: Promoter) -> None:
+    """The champion stays champion while nothing answers."""
+    service = promoter.service
+    promote(promoter, 1)
+    promoter.act(Action("disable", service, why="incident"), f"{service}/disable")
+    assert promoter.standing() == Standing(champion=1, enabled=False)
+    promoter.act(Action("enable", service), f"{service}/enable")
+    assert promoter.standing() == Standing(champion=1)
+
+
+def test_of_two_promotions_one_wins(promoter: Promoter) -> None:
+    """What was decided against another champion is refused, and nothing moves."""
+    service = promoter.service
+    promote(promoter, 1)
+    first = Action("promote", service, 2, expected=1)
+    second = Action("promote", service, 3, expected=1)
+    promoter.act(first, f"{service}/first")
+    with pytest.raises(InvalidInputError, match=r"version 1 was champion, which is now 2"):
+        promoter.act(second, f"{service}/second")
+    assert promoter.standing().champion == 2
+    assert len(promoter.history()) == 2
+
+
+def test_an_interrupted_action_is_finished_once(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies in the middle leaves a move that the next try ends, as it was meant."""
+    service = promoter.service
+    promote(promoter, 1)
+    action = Action("promote", service, 2, who="Ada", why="better")
+    with monkeypatch.context() as dying:
+        dying.setattr(Promoter, "_move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            promoter.act(action, f"{service}/interrupted")
+    assert promoter.standing().champion == 1
+    assert len(promoter.history()) == 1
+    entry = promoter.act(action, f"{service}/interrupted")
+    assert promoter.standing().champion == 2
+    promote(promoter, 3)
+    assert promoter.act(action, f"{service}/interrupted") == entry
+    assert promoter.standing().champion == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "crown"}, "is unknown"),
+        ({"version": None}, "names no version"),
+        ({"kind": "canary", "share": 0.0}, "share"),
+        ({"version": 99}, "is not in the registry"),
+        ({"version": 1}, "is champion already"),
+        ({"kind": "retire", "version": 1}, "Promote another version first"),
+        ({"kind": "rollback", "version": None}, "has no champion before it"),
+    ],
+)
+def test_what_cannot_be_done(promoter: Promoter, changes: dict[str, object], message: str) -> None:
+    """Wrong actions are refused by name, and change nothing."""
+    promote(promoter, 1)
+    good = Action("promote", promoter.service, 2)
+    with pytest.raises(InvalidInputError, match=message):
+        promoter.act(dataclasses.replace(good, **changes), f"{promoter.service}/wrong")  # type: ignore[arg-type]  # by name
+    assert promoter.standing() == Standing(champion=1)

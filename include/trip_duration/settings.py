@@ -154,6 +154,22 @@ class Settings(BaseSettings):
         title="XGBoost device",
         description="Where XGBoost computes: cpu, or cuda on a machine with a GPU of NVIDIA's.",
     )
+    approval: bool = Field(
+        default=False,
+        title="Approval",
+        description="Whether a person has to approve a promotion that passed the gate.",
+    )
+    approval_hours: float = Field(
+        default=24.0,
+        gt=0,
+        title="Hours for an approval",
+        description="How long a promotion waits for it.",
+    )
+    approval_default: Literal["Approve", "Reject"] = Field(
+        default="Reject",
+        title="Without an answer",
+        description="What becomes of a promotion that nobody has answered in time.",
+    )
     xcom_inline_bytes: int = Field(
         default=16_384,
         ge=0,

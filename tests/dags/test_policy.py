@@ -24,6 +24,7 @@ DAG_IDS = {
     "fhvhv_months",
     "green_months",
     "maintenance",
+    "promotion",
     "sklearn_training",
     "xgboost_training",
     "yellow_months",

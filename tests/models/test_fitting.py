@@ -61,10 +61,11 @@ def test_pausing_changes_nothing(name: str, sample_training_set: TrainingSet) ->
     settings = drawing.get(name) or GROWING[name]
     alone, paused, other = (Fit(family, settings, data, REQUEST) for _ in range(3))
     alone.advance()
-    for interval in (2, 4):
+    for interval in (1, 2):
         paused.advance(pause_at=interval)
         other.advance(pause_at=interval)
-        assert len(paused.curve) == interval
+        # A tree ends two intervals.
+        assert interval <= len(paused.curve) <= 2 * interval
         assert not paused.ended
     paused.advance()
     assert paused.curve == pytest.approx(alone.curve, rel=1e-12)

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.models.gate import Contender, GateRules, Verdict, judge
+from trip_duration.models.gate import Contender, Verdict, judge
+from trip_duration.models.gate_rules import GateRules
 
 RANDOM = np.random.default_rng(0)
 TRIPS = 2_000

@@ -10,55 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from trip_duration.errors import require_within
 from trip_duration.models.evaluation import errors_by_slice, measure
+from trip_duration.models.gate_rules import GateRules
 from trip_duration.training_set.types import Minutes
 from trip_duration.trips.services import DURATION, END_OF_TRIP_COLUMNS
 
 #: Resamplings of the bootstrap.
 RESAMPLINGS = 999
-
-
-@dataclass(frozen=True)
-class GateRules:
-    """What a challenger has to show.
-
-    Parameters
-    ----------
-    margin_share
-        Its RMSE is lower than the champion's by at least this share of it.
-    confidence
-        … which holds for so large a share of resampled test months.
-    slice_share
-        In no slice is its RMSE higher than the champion's by more than this share.
-    slice_trips
-        Slices of fewer trips say nothing.
-    latency_milliseconds
-        Longest time for one trip (median).
-    size_megabytes
-        Largest size as stored.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is out of bounds.
-    """
-
-    margin_share: float = 0.0
-    confidence: float = 0.95
-    slice_share: float = 0.1
-    slice_trips: int = 200
-    latency_milliseconds: float = 100.0
-    size_megabytes: float = 200.0
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        require_within("margin_share", self.margin_share, least=0.0, most=1.0)
-        require_within("confidence", self.confidence, least=0.5, most=0.999)
-        require_within("slice_share", self.slice_share, least=0.0)
-        require_within("slice_trips", self.slice_trips, least=1)
-        require_within("latency_milliseconds", self.latency_milliseconds, above=0.0)
-        require_within("size_megabytes", self.size_megabytes, above=0.0)
 
 
 @dataclass(frozen=True)
@@ -126,6 +84,16 @@ class Verdict:
     def passed(self) -> bool:
         """Whether every check was passed."""
         return all(check.passed for check in self.checks)
+
+    @property
+    def markdown(self) -> str:
+        """The checks as a table for people."""
+        rows = [
+            f"| {check.name} | {'passed' if check.passed else '**failed**'} | {check.found} "
+            f"| {check.wanted} |"
+            for check in self.checks
+        ]
+        return "\n".join(["| Check | | Found | Wanted |", "| --- | --- | --- | --- |", *rows])
 
     def table(self) -> pd.DataFrame:
         """A line for each check: ``name``, ``passed``, ``found``, ``wanted``."""

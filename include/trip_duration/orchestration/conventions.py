@@ -47,6 +47,7 @@ class Tag(StrEnum):
     TRAINING = "training"
     SKLEARN = "sklearn"
     XGBOOST = "xgboost"
+    REGISTRY = "registry"
 
 
 def retry_policy() -> ExceptionRetryPolicy:

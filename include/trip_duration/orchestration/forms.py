@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES
+from trip_duration.models.gate_rules import GateRules
 from trip_duration.models.search import FeatureSelection
 from trip_duration.models.termination import EarlyTermination
 from trip_duration.settings import get_settings
@@ -22,6 +23,8 @@ _SEARCH = "Search"
 _TERMINATION = "Early termination"
 _SELECTION = "Feature selection"
 _MODELS = "Models"
+_ACTION = "Action"
+_GATE = "Gate"
 _RETENTION = "What is kept"
 
 
@@ -60,15 +63,7 @@ def data_form() -> Form:
     settings = get_settings()
     return {
         **source_form(),
-        "service": Param(
-            settings.service,
-            type="string",
-            enum=list(SERVICES),
-            values_display={name: service.title for name, service in SERVICES.items()},
-            title="Service",
-            description="Whose trips.",
-            section=_DATA,
-        ),
+        "service": _service(_DATA),
         "train_months": _months(
             settings.train_months, "Train months", "Months to learn from, one a line: 2024-01.", 1
         ),
@@ -300,6 +295,113 @@ def sklearn_form() -> Form:
     }
 
 
+def promotion_form() -> Form:
+    """Fields of the DAG that moves versions."""
+    rules, settings = GateRules(), get_settings()
+    return {
+        "action": _choice(
+            "promote",
+            {
+                "promote": "promote: become champion",
+                "canary": "canary: answer a share of the requests",
+                "shadow": "shadow: answer unseen",
+                "rollback": "rollback: to the champion before, or to a version",
+                "disable": "disable: nothing answers",
+                "enable": "enable: the champion answers again",
+                "retire": "retire: never answer again",
+            },
+            "Action",
+            "What is to be done.",
+            section=_ACTION,
+        ),
+        "service": _service(_ACTION),
+        "version": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Version",
+            description="Number in the registry. Left empty, promote takes the best of the newest "
+            "training set, and rollback the champion before.",
+            section=_ACTION,
+        ),
+        "share": Param(
+            0.1,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=1,
+            title="Share",
+            description="canary: share of the requests.",
+            section=_ACTION,
+        ),
+        "why": Param(
+            "",
+            type="string",
+            title="Why",
+            description="For the history.",
+            section=_ACTION,
+        ),
+        "who": Param(
+            "",
+            type="string",
+            title="Who",
+            description="For the history; left empty, the user who triggers.",
+            section=_ACTION,
+        ),
+        "gate": Param(
+            True,  # noqa: FBT003 - the default of a field
+            type="boolean",
+            title="Through the gate",
+            description="Without it, promote moves at once, to the version that is named.",
+            section=_GATE,
+        ),
+        "approval": Param(
+            settings.approval,
+            type="boolean",
+            title="Ask a person",
+            description="What passes the gate waits for an approval in the Airflow UI.",
+            section=_GATE,
+        ),
+        "margin_share": _share(
+            rules.margin_share,
+            "Margin",
+            "How much lower the RMSE has to be, as a share of the champion's.",
+            section=_GATE,
+            maximum=1,
+        ),
+        "confidence": Param(
+            rules.confidence,
+            type="number",
+            minimum=0.5,
+            maximum=0.999,
+            title="Confidence",
+            description="Share of resampled test months in which it has to be.",
+            section=_GATE,
+        ),
+        "slice_share": _share(
+            rules.slice_share,
+            "Worst slice",
+            "How much higher the RMSE of a slice may be, as a share of the champion's.",
+            section=_GATE,
+        ),
+        "latency_milliseconds": Param(
+            rules.latency_milliseconds,
+            type="number",
+            exclusiveMinimum=0,
+            title="Latency (milliseconds)",
+            description="Longest time for one trip.",
+            section=_GATE,
+        ),
+        "size_megabytes": Param(
+            rules.size_megabytes,
+            type="number",
+            exclusiveMinimum=0,
+            title="Size (megabytes)",
+            description="Largest size as stored.",
+            section=_GATE,
+        ),
+    }
+
+
 def maintenance_form() -> Form:
     """Fields of the DAG that removes what nobody needs any more."""
     settings = get_settings()
@@ -327,6 +429,16 @@ def maintenance_form() -> Form:
             section=_RETENTION,
         ),
     }
+
+
+def _service(section: str) -> Param:
+    return _choice(
+        get_settings().service,
+        {name: service.title for name, service in SERVICES.items()},
+        "Service",
+        "Whose trips.",
+        section=section,
+    )
 
 
 def _months(default: str, title: str, description: str, least: int) -> Param:

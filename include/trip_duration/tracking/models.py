@@ -99,7 +99,7 @@ def champion_errors(tracker: Tracker, training_set: TrainingSet) -> dict[str, Me
     version = None if trips.empty else find_champion(tracker, name)
     if version is None:
         return {}
-    champion = load_registered(tracker, name, version)
+    champion = load_registered(tracker, name, version).model
     needed = get_recipe(champion.named_steps["encode"].recipe).columns
     if not set(needed) <= set(trips.columns):
         logger.info("Champion %d knows %s: it cannot be compared", version, ", ".join(needed))

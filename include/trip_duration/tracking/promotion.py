@@ -19,6 +19,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from trip_duration.errors import InvalidInputError, require_within
+from trip_duration.models.gate import Verdict
 from trip_duration.tracking.registry import CHAMPION, registered_name
 from trip_duration.tracking.runs import Tracker
 
@@ -199,11 +200,30 @@ class Promoter:
         self.tracker.close_run(run.info.run_id)
         return _entry(self.tracker.client.get_run(run.info.run_id))
 
+    def record(self, verdict: Verdict, identity: str) -> str:
+        """Keep what the gate said of a challenger, whether it was passed or not.
+
+        Returns
+        -------
+        str
+            The id of the run that holds it.
+        """
+        tags = {
+            "service": self.service,
+            "gate": "passed" if verdict.passed else "refused",
+            "version": str(verdict.challenger),
+        }
+        run_id = self.tracker.open_run(identity, f"gate of version {verdict.challenger}", tags)
+        self.tracker.client.log_table(run_id, verdict.table(), EVIDENCE)
+        self.tracker.close_run(run_id)
+        return run_id
+
     def history(self, most: int = 100) -> list[HistoryEntry]:
         """What was done, the latest first."""
         runs = self.tracker.client.search_runs(
             [self.tracker.experiment_id],
-            f"tags.service = '{self.service}' and attributes.status = 'FINISHED'",
+            f"tags.service = '{self.service}' and tags.action != '' "
+            "and attributes.status = 'FINISHED'",
             order_by=["attributes.start_time DESC"],
             max_results=most,
         )

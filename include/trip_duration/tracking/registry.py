@@ -95,7 +95,26 @@ def find_champion(tracker: Tracker, name: str) -> int | None:
         raise
 
 
-def load_registered(tracker: Tracker, name: str, version: int) -> Pipeline:
+@dataclass(frozen=True)
+class LoadedModel:
+    """A registered version, ready to predict.
+
+    Parameters
+    ----------
+    model
+        Encoder and estimator together.
+    inputs
+        Names of the columns that its signature asks for; empty if it has none.
+    megabytes
+        Size as stored.
+    """
+
+    model: Pipeline
+    inputs: tuple[str, ...]
+    megabytes: float
+
+
+def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:
     """Load a version of a registered model, under the policy of `objects.trust`.
 
     Raises
@@ -109,14 +128,18 @@ def load_registered(tracker: Tracker, name: str, version: int) -> Pipeline:
     mlflow.set_tracking_uri(tracker.tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
         path = download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=folder)
-        flavor = Model.load(path).flavors.get("sklearn", {})
+        described = Model.load(path)
+        flavor = described.flavors.get("sklearn", {})
         if flavor.get("serialization_format") != "skops":
             raise InvalidInputError(
                 f"Version {version} of {name}",
                 "is not a scikit-learn model stored by skops",
                 "Log it with serialization_format='skops': pickles are never loaded.",
             )
-        return load_estimator((Path(path) / flavor["pickled_model"]).read_bytes())
+        stored = (Path(path) / flavor["pickled_model"]).read_bytes()
+        signature = described.signature
+        names = signature.inputs.input_names() if signature else []
+        return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6)
 
 
 def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:

@@ -1,0 +1,62 @@
+"""DAG `promotion`: which version answers."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, TriggerRule, chain, task
+
+from trip_duration.orchestration import promotion
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.forms import promotion_form
+from trip_duration.settings import get_settings
+
+DOC = """
+### Which version answers
+
+*promote* lets the challenger and the champion predict the same test months, which neither has
+learned from. The gate is a list of checks; if all are passed (and, where that is wanted, a person
+approves within the time), the alias `champion` moves. Everything else is done at once: *canary*
+(the version answers a share of the requests), *shadow* (it answers unseen), *rollback* (to the
+champion before, or to a version), *disable* and *enable*, *retire*.
+
+Every move is in the history: who, when, why, from what to what, and the checks.
+
+**If the gate is not passed** the run succeeds, nothing moves, and `judge` says in its log and in
+its result what was missing.
+
+**If it fails:** nothing has moved, or clearing the failed task ends the move as it was meant; the
+mail and the task's log say why.
+"""
+
+with DAG(
+    dag_id="promotion",
+    description="Lets a better model take over, and moves versions by hand.",
+    doc_md=DOC,
+    schedule=None,
+    start_date=START_DATE,
+    catchup=False,
+    # One move at a time: the next one sees what the last one did.
+    max_active_runs=1,
+    tags=[Tag.TRIP_DURATION, Tag.REGISTRY],
+    default_args=default_args(),
+    params=promotion_form(),
+):
+    first = step(promotion.first_step, task.branch)()
+    verdict = step(promotion.judge)()
+    then = step(promotion.after_the_gate, task.branch)(verdict=verdict)
+    approval = ApprovalOperator(
+        task_id=promotion.ASK,
+        subject="Shall version {{ ti.xcom_pull(task_ids='judge').challenger }} of "
+        "{{ params.service }} become champion?",
+        body="{{ ti.xcom_pull(task_ids='judge').markdown }}",
+        defaults=get_settings().approval_default,
+        response_timeout=dt.timedelta(hours=get_settings().approval_hours),
+    )
+    move = step(promotion.move, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)(
+        verdict=verdict
+    )
+    chain(first, verdict)
+    chain(then, approval, move)
+    chain([first, then], move)

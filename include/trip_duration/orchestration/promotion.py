@@ -1,0 +1,104 @@
+"""The steps of the promotion DAG: plain functions that the DAG file wraps as tasks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from trip_duration.models.gate_rules import GateRules
+from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
+
+    from trip_duration.models.gate import Verdict
+    from trip_duration.tracking.promotion import Action, Promoter
+
+logger = logging.getLogger(__name__)
+
+JUDGE, ASK, MOVE = "judge", "approval", "move"
+
+
+def first_step(params: Mapping[str, Any]) -> str:
+    """Check the form; a promotion goes through the gate, everything else is done at once."""
+    _rules(params)
+    if params["action"] == "promote" and params["gate"]:
+        return JUDGE
+    _action(params, "", None)
+    return MOVE
+
+
+def judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
+    """Let the challenger and the champion predict the same test trips, and compare them."""
+    from trip_duration.tracking.challengers import judge_version, latest_challenger
+
+    promoter = _promoter(params["service"])
+    version = params["version"] or latest_challenger(promoter)
+    verdict = judge_version(
+        promoter,
+        version,
+        _rules(params),
+        storage_root=get_settings().storage_root,
+        timeout_seconds=get_settings().request_timeout_seconds,
+    )
+    promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
+    for check in verdict.checks:
+        mark = "passed" if check.passed else "FAILED"
+        logger.info("%s: %s: %s (wanted: %s)", mark, check.name, check.found, check.wanted)
+    return verdict
+
+
+def after_the_gate(verdict: Verdict, params: Mapping[str, Any]) -> str | None:
+    """Ask a person where that is wanted; None ends the run where the gate was not passed."""
+    if not verdict.passed:
+        failed = [check.name for check in verdict.checks if not check.passed]
+        logger.warning("Version %d stays out: %s", verdict.challenger, ", ".join(failed))
+        return None
+    return ASK if params["approval"] else MOVE
+
+
+def move(
+    params: Mapping[str, Any], dag_run: DagRunProtocol, verdict: Verdict | None = None
+) -> dict[str, Any]:
+    """Do what was asked for, and write it into the history."""
+    from dataclasses import asdict
+
+    promoter = _promoter(params["service"])
+    who = params["who"] or dag_run.triggering_user_name or dag_run.run_type
+    entry = promoter.act(_action(params, who, verdict), f"{dag_run.dag_id}/{dag_run.run_id}/move")
+    logger.info("%s: %s is now %s", entry.kind, params["service"], entry.after)
+    return asdict(entry)
+
+
+def _promoter(service: str) -> Promoter:
+    from trip_duration.tracking.promotion import Promoter
+    from trip_duration.tracking.runs import Tracker
+
+    settings = get_settings()
+    return Promoter(Tracker(settings.tracking_uri, f"{settings.experiment}-promotion"), service)
+
+
+def _action(params: Mapping[str, Any], who: str, verdict: Verdict | None) -> Action:
+    from trip_duration.tracking.promotion import Action
+
+    return Action(
+        kind=params["action"],
+        service=params["service"],
+        version=verdict.challenger if verdict else params["version"],
+        who=who,
+        why=params["why"],
+        share=params["share"],
+        expected=verdict.champion if verdict else None,
+        evidence=verdict.table() if verdict else None,
+    )
+
+
+def _rules(params: Mapping[str, Any]) -> GateRules:
+    return GateRules(
+        margin_share=params["margin_share"],
+        confidence=params["confidence"],
+        slice_share=params["slice_share"],
+        latency_milliseconds=params["latency_milliseconds"],
+        size_megabytes=params["size_megabytes"],
+    )

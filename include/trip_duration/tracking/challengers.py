@@ -1,0 +1,119 @@
+"""Challengers and champion before the gate: the same test trips, predicted by both."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import numpy as np
+import pandas as pd
+
+from trip_duration.errors import ContractError, InvalidInputError
+from trip_duration.models.gate import Contender, Verdict, judge
+from trip_duration.models.gate_rules import GateRules
+from trip_duration.tracking.lineage import Lineage, find_lineage
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.registry import load_registered
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.products import TrainingSetStore
+from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.services import DURATION
+
+_TIMED_PREDICTIONS = 20
+
+
+def latest_challenger(promoter: Promoter) -> int:
+    """The best by its validation error of those that the newest training set was used for.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing but the champion is registered.
+    """
+    champion = promoter.standing().champion
+    versions = promoter.tracker.client.search_model_versions(f"name = '{promoter.name}'")
+    others = [found for found in versions if int(found.version) != champion]
+    if not others:
+        raise InvalidInputError(
+            f"Service {promoter.service}", "has no challenger", "Train a model first."
+        )
+    newest = max(others, key=lambda found: int(found.version)).tags.get("training_set")
+    candidates = [found for found in others if found.tags.get("training_set") == newest]
+    errors = {
+        int(found.version): promoter.tracker.client.get_run(str(found.run_id)).data.metrics
+        for found in candidates
+    }
+    return min(errors, key=lambda version: errors[version].get("validation_rmse", np.inf))
+
+
+def judge_version(
+    promoter: Promoter,
+    version: int,
+    rules: GateRules,
+    *,
+    storage_root: str,
+    timeout_seconds: float,
+) -> Verdict:
+    """Compare a version with the champion on the test months of its training set.
+
+    Raises
+    ------
+    InvalidInputError
+        If the version has no lineage or no test months, is champion already, or the champion asks
+        for columns that the version's training set does not hold.
+    SourceError, ContractError
+        If its training set is gone, and its months are no longer to be had or have changed.
+    """
+    champion = promoter.standing().champion
+    if version == champion:
+        raise InvalidInputError(
+            f"Version {version}", "is champion already", "There is nothing to do."
+        )
+    lineage = find_lineage(promoter.tracker, promoter.name, version)
+    training_set = _training_set(lineage, storage_root, timeout_seconds)
+    trips = training_set.test_trips
+    if trips.empty:
+        raise InvalidInputError(
+            f"Version {version}",
+            "was trained without test months, so that nothing can be compared",
+            "Train with test_months.",
+        )
+    standard = None if champion is None else _contender(promoter, champion, trips)
+    return judge(_contender(promoter, version, trips), standard, trips, rules)
+
+
+def _training_set(lineage: Lineage, storage_root: str, timeout_seconds: float) -> TrainingSet:
+    store = TrainingSetStore(storage_root)
+    product = store.find(lineage.data, lineage.months)
+    if product is not None:
+        return product.load()
+    built = build_training_set(
+        lineage.data, storage_root=storage_root, timeout_seconds=timeout_seconds
+    )
+    if built.digest != lineage.training_set:
+        raise ContractError(
+            f"The training set {lineage.training_set}",
+            "is gone, and built again from its months it is another",
+            "Train a new version.",
+        )
+    return built
+
+
+def _contender(promoter: Promoter, version: int, trips: pd.DataFrame) -> Contender:
+    loaded = load_registered(promoter.tracker, promoter.name, version)
+    missing = sorted(set(loaded.inputs) - set(trips.columns))
+    if missing:
+        raise InvalidInputError(
+            f"Version {version}",
+            f"asks for {', '.join(missing)}, which the challenger's training set does not hold",
+            "Train a challenger with the same recipe, or promote by force.",
+        )
+    columns = trips.drop(columns=DURATION)[list(loaded.inputs) or slice(None)]
+    predicted = np.asarray(loaded.model.predict(columns), dtype=np.float64)
+    one, seconds = columns.head(1), []
+    for _ in range(_TIMED_PREDICTIONS):
+        started = time.perf_counter()
+        loaded.model.predict(one)
+        seconds.append(time.perf_counter() - started)
+    milliseconds = 1_000 * statistics.median(seconds)
+    return Contender(version, predicted, loaded.inputs, milliseconds, loaded.megabytes)

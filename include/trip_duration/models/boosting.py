@@ -116,6 +116,12 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         )
         return found[:, :-1].astype(np.float64), float(found[0, -1])
 
+    def visits(self) -> float:
+        """Leaves times squared depth of all trees: what SHAP values of one row cost."""
+        trees = self.booster_[: self.best_rounds_].get_dump()
+        depth = max(int((self.settings or {}).get("max_depth", 6)), 1)
+        return float(sum(tree.count("leaf=") for tree in trees) * depth**2)
+
     def gains(self, columns: int) -> npt.NDArray[np.float64]:
         """How much the trees gain by each column, shape (columns,)."""
         found = np.zeros(columns)

@@ -82,8 +82,10 @@ def _takes(schema: dict[str, Any]) -> str:
         "maximum": "at most {}",
     }
     words = [text.format(schema[name]) for name, text in bounds.items() if name in schema]
-    kind = _KINDS[schema["type"]]
-    return ", ".join([kind, *words])
+    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    (kind,) = (_KINDS[one] for one in types if one != "null")
+    empty = ["or nothing"] if "null" in types else []
+    return ", ".join([kind, *words, *empty])
 
 
 def _recipes() -> str:

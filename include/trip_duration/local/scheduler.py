@@ -23,10 +23,13 @@ PRELOADED = (
     "hyperopt",
     "xgboost",
     "mlflow.sklearn",
+    "matplotlib.pyplot",
+    "shap",
     "trip_duration.models.tuning",
     "trip_duration.models.training",
     "trip_duration.training_set.build",
-    "trip_duration.tracking.registry",
+    "trip_duration.tracking.challengers",
+    "trip_duration.tracking.models",
 )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.models.catalogue import FAMILIES
 from trip_duration.orchestration.preparation import require_product
 from trip_duration.orchestration.requests import (
     model_family,
@@ -36,7 +37,10 @@ def choose_models(params: Mapping[str, Any]) -> list[str]:
     names = [*params["models"], *params["extra_models"]]
     if not names:
         raise InvalidInputError("The form", "names no model", "Choose at least one family.")
-    return [model_family(name, params).name for name in names]
+    chosen = {model_family(name, params).name for name in names}
+    # The catalogue has the quick ones first; begun last, they fill what the long ones leave.
+    known = [name for name in reversed(FAMILIES) if name in chosen]
+    return [*sorted(chosen - set(known)), *known]
 
 
 def check_form(params: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ def choose_models(params: Mapping[str, Any]) -> list[str]:
         raise InvalidInputError("The form", "names no model", "Choose at least one family.")
     chosen = {model_family(name, params).name for name in names}
     # The catalogue has the quick ones first; begun last, they fill what the long ones leave.
-    known = [name for name in reversed(FAMILIES) if name in chosen]
+    known = [name for name in reversed(list(FAMILIES)) if name in chosen]
     return [*sorted(chosen - set(known)), *known]
 
 

@@ -65,7 +65,7 @@ def test_the_loop_of_a_champion(running: RunningStack, results: list[dict[str, A
     """The best becomes champion; a worse one is refused; moves by hand and back are told."""
     promoter, ranked = promoter_of(running), versions(results)
     best, worst, other = ranked[0], ranked[-1], ranked[1]
-    assert run(running, why="the first") == "success"
+    assert run(running, version=best, why="the first") == "success"
     assert promoter.standing() == Standing(champion=best)
     (first,) = promoter.history()
     assert (first.version, first.why, first.before.champion) == (best, "the first", None)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.tracking.challengers import latest_challenger
 from trip_duration.tracking.promotion import Action, Promoter, Standing
 from trip_duration.tracking.runs import Tracker
 
@@ -91,6 +92,19 @@ def test_canary_shadow_and_retirement(promoter: Promoter) -> None:
     promoter.act(Action("canary", service, 3), f"{service}/canary 3")
     promote(promoter, 3)
     assert promoter.standing() == Standing(champion=3)
+
+
+def test_the_best_of_the_newest_training_set_is_the_challenger(promoter: Promoter) -> None:
+    """Older training sets and the champion are left out; the lowest validation error wins."""
+    client, tracker = promoter.tracker.client, promoter.tracker
+    for training_set, rmse in (("old", 3.0), ("new", 4.4), ("new", 4.1), ("new", 4.0)):
+        run_id = tracker.open_run(f"{promoter.service}/{training_set}/{rmse}", "model", {})
+        tracker.log(run_id, metrics={"validation_rmse": rmse})
+        tags = {"training_set": training_set}
+        client.create_model_version(promoter.name, f"runs:/{run_id}/model", run_id, tags=tags)
+    assert latest_challenger(promoter) == VERSIONS + 4
+    promote(promoter, VERSIONS + 4)
+    assert latest_challenger(promoter) == VERSIONS + 3
 
 
 def test_disable_and_enable(promoter: Promoter) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import issparse
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
 from trip_duration.models.boosting import BoosterRegressor
+from trip_duration.training_set.types import as_dense
 from trip_duration.trips.services import DURATION
 
 #: Trips and repetitions that permutation importance may cost.
@@ -128,9 +128,9 @@ def shap_values(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> S
     if isinstance(estimator, BoosterRegressor):
         values, base = estimator.contributions(encoded)
     else:
-        values, base = _of_sklearn(estimator, _dense(encoded))
+        values, base = _of_sklearn(estimator, as_dense(encoded))
     names = [str(name) for name in encoder.get_feature_names_out()]
-    return _most_telling(values, base, pd.DataFrame(_dense(encoded), columns=names))
+    return _most_telling(values, base, pd.DataFrame(as_dense(encoded), columns=names))
 
 
 def _visits(estimator: Any) -> float | None:  # noqa: ANN401 - any regressor
@@ -146,7 +146,7 @@ def _visits(estimator: Any) -> float | None:  # noqa: ANN401 - any regressor
 
 def _of_sklearn(
     estimator: Any,  # noqa: ANN401 - a tree or trees of scikit-learn's
-    encoded: npt.NDArray[np.float64],
+    encoded: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.float64], float]:
     import shap
 
@@ -165,7 +165,3 @@ def _most_telling(
     if len(others):
         table[OTHERS], shown[OTHERS] = values[:, others].sum(axis=1), np.nan
     return ShapValues(base, table, shown)
-
-
-def _dense(matrix: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - sparse or dense
-    return np.asarray(matrix.toarray() if issparse(matrix) else matrix, dtype=np.float64)

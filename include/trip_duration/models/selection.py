@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from trip_duration.models.boosting import BoosterRegressor
 from trip_duration.models.search import FeatureSelection, SelectionMethod
-from trip_duration.training_set.types import Matrix, Minutes
+from trip_duration.training_set.types import Matrix, Minutes, as_dense
 
 #: Trips that mutual information and permutation are computed from, at most.
 _SAMPLE_TRIPS = 5_000
@@ -134,7 +134,7 @@ def _permutation(matrix: Matrix, minutes: Minutes, seed: int) -> Scores:
     gains = judge.fit(matrix[known], minutes[known]).gains(matrix.shape[1])
     shuffled = np.argsort(-gains, kind="stable")[:_SHUFFLED]
     shuffled = shuffled[gains[shuffled] > 0]
-    few = _dense(matrix[:, shuffled])
+    few = as_dense(matrix[:, shuffled])
     judge = BoosterRegressor(settings, rounds=60, random_state=seed)
     judge.fit(few[known], minutes[known])
     rows = unseen[_sample(len(unseen), seed)]
@@ -153,10 +153,6 @@ def _permutation(matrix: Matrix, minutes: Minutes, seed: int) -> Scores:
 def _sample(rows: int, seed: int) -> npt.NDArray[np.int64]:
     order = np.random.default_rng(seed).permutation(rows)
     return np.sort(order[:_SAMPLE_TRIPS])
-
-
-def _dense(matrix: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401 - sparse or dense
-    return np.asarray(matrix.toarray() if issparse(matrix) else matrix, dtype=np.float32)
 
 
 _SCORES: Mapping[SelectionMethod, Callable[[Matrix, Minutes, int], Scores]] = MappingProxyType(

@@ -32,6 +32,12 @@ from trip_duration.trips.split import Period
 Matrix: TypeAlias = csr_matrix | npt.NDArray[np.float32]
 Minutes: TypeAlias = npt.NDArray[np.float64]
 
+
+def as_dense(matrix: Matrix) -> npt.NDArray[np.float32]:
+    """A design matrix with every entry written out."""
+    return matrix.toarray() if isinstance(matrix, csr_matrix) else matrix
+
+
 #: Raised whenever the same trips would be encoded differently: it is part of every product's key.
 ENCODING_VERSION = 2
 _VERSIONS = MappingProxyType(

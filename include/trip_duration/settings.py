@@ -184,6 +184,13 @@ class Settings(BaseSettings):
     airflow_port: int = Field(
         default=8080, ge=1, le=65_535, title="Airflow port", description="Of the local Airflow UI."
     )
+    execution_port: int = Field(
+        default=8081,
+        ge=1,
+        le=65_535,
+        title="Execution port",
+        description="Of the local Airflow's API for running tasks.",
+    )
     mlflow_port: int = Field(
         default=5000, ge=1, le=65_535, title="MLflow port", description="Of the local MLflow UI."
     )

@@ -50,6 +50,7 @@ def make_stack(state: Path) -> LocalStack:
         # Results of runs that were deleted are orphans at once.
         orphan_grace_seconds=0,
         airflow_port=free_port(),
+        execution_port=free_port(),
         mlflow_port=free_port(),
         mail_port=free_port(),
     )

@@ -37,7 +37,8 @@ def state_of(running: RunningStack, run_id: str, waiting_for: str | None = None)
         ):
             return "waiting"
         time.sleep(0.3)
-    pytest.fail(f"{run_id} did not end")
+    states = {task.task: task.state for task in running.api.tasks("promotion", run_id)}
+    pytest.fail(f"{run_id} did not end: {states}")
 
 
 def run(running: RunningStack, **conf: Any) -> str:

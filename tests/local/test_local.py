@@ -33,6 +33,7 @@ def stack(tmp_path: Path) -> LocalStack:
     settings = Settings(
         state=tmp_path / "state 100%",
         airflow_port=free_port(),
+        execution_port=free_port(),
         mlflow_port=free_port(),
         mail_port=free_port(),
     )

@@ -77,7 +77,9 @@ class AirflowApi:
         # With an id of our own the request may be repeated: it starts one run at most.
         run_id = f"rest__{uuid.uuid4().hex[:12]}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            # At once it would find the database locked by the very same request.
+            time.sleep(attempt)
             answer = self.send("POST", f"/dags/{dag_id}/dagRuns", json=body)
             if answer.status_code != requests.codes.server_error:
                 break

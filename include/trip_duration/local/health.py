@@ -29,7 +29,7 @@ def wait_until_healthy(stack: LocalStack, supervision: Supervision, console: Con
     waiting: dict[str, Callable[[], bool]] = {
         "mail": lambda: _mail_answers(stack),
         "mlflow": lambda: _answers(f"{stack.mlflow_url}/health"),
-        "airflow": lambda: _airflow_healthy(stack),
+        "airflow": lambda: _airflow_healthy(stack) and _answers(f"{stack.execution_url}/health"),
     }
     started = time.monotonic()
     with console.status("Starting") as status:

@@ -49,6 +49,11 @@ class LocalStack:
         return f"http://{HOST}:{self.settings.airflow_port}"
 
     @property
+    def execution_url(self) -> str:
+        """Address of the API that running tasks speak to."""
+        return f"http://{HOST}:{self.settings.execution_port}/execution"
+
+    @property
     def mlflow_url(self) -> str:
         """Address of the MLflow UI."""
         return f"http://{HOST}:{self.settings.mlflow_port}"
@@ -72,7 +77,7 @@ class LocalStack:
     @property
     def ports(self) -> dict[str, int]:
         """Ports by the name of the setting that changes them."""
-        names = ("airflow_port", "mlflow_port", "mail_port")
+        names = ("airflow_port", "execution_port", "mlflow_port", "mail_port")
         return {name: getattr(self.settings, name) for name in names}
 
     @property
@@ -100,11 +105,10 @@ class LocalStack:
                 *(python, "-m", "aiosmtpd", "-n", "-l", f"{HOST}:{settings.mail_port}"),
                 *("-c", "aiosmtpd.handlers.Mailbox", str(self.mails)),
             ],
-            "airflow-api-server": [
-                *airflow,
-                *("api-server", "--host", HOST, "--port", str(settings.airflow_port)),
-                *("--workers", "1"),
-            ],
+            # Two servers: a request of the UI that waits for the database lets its server wait with
+            # it, also for the answer to a task whose transaction holds the lock of SQLite.
+            "airflow-api-server": self._api_server("core", settings.airflow_port),
+            "airflow-execution-api": self._api_server("execution", settings.execution_port),
             "airflow-scheduler": [
                 *(python, "-m", "trip_duration.local.scheduler"),
                 "--skip-serve-logs",
@@ -113,6 +117,10 @@ class LocalStack:
             "airflow-triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
         }
         return {name: shlex.join(command) for name, command in commands.items()}
+
+    def _api_server(self, apps: str, port: int) -> list[str]:
+        command = [sys.executable, "-m", "airflow", "api-server", "--apps", apps, "--workers", "1"]
+        return [*command, "--host", HOST, "--port", str(port)]
 
     def environment(self) -> dict[str, str]:
         """Environment of every process: the caller's, and what the stack adds."""
@@ -143,7 +151,7 @@ class LocalStack:
             "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"{self.storage_root}/xcom",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.project / "dags"),
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.execution_url}/",
             "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),

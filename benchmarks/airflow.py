@@ -58,6 +58,7 @@ def main() -> None:
         settings = Settings(
             state=Path(place),
             airflow_port=free_port(),
+            execution_port=free_port(),
             mlflow_port=free_port(),
             mail_port=free_port(),
         )

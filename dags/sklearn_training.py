@@ -32,7 +32,6 @@ with DAG(
     params=sklearn_form(),
 ) as dag:
     families = step(training.choose_models)()
-    product = wiring.training_set(families)
-    run = wiring.tracked_run(product)
+    product, run = wiring.tracked_training_set()
     models = wiring.model.partial(product=product, parent_run_id=run).expand(family=families)
     wiring.results(models, product, run)

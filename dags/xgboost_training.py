@@ -5,8 +5,8 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from trip_duration.models.catalogue import XGBOOST
-from trip_duration.orchestration import training, wiring
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration import wiring
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args
 from trip_duration.orchestration.forms import training_form
 from trip_duration.settings import get_settings
 
@@ -33,8 +33,6 @@ with DAG(
     default_args=default_args(),
     params=training_form(),
 ) as dag:
-    checked = step(training.check_form)()
-    product = wiring.training_set(checked)
-    run = wiring.tracked_run(product)
+    product, run = wiring.tracked_training_set()
     model = wiring.model(XGBOOST, product, run, slots=get_settings().xgboost_threads)
     wiring.results(model, product, run)

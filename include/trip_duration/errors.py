@@ -38,12 +38,20 @@ class SourceError(TripDurationError):
     """A month cannot be had from its source."""
 
 
+class NotPublishedError(SourceError):
+    """A month is not published, or not yet."""
+
+
 class TransientSourceError(SourceError):
     """A month cannot be had now; the same request may succeed later (server errors, timeouts)."""
 
 
 class ContractError(TripDurationError):
     """A month was fetched, but what is in it cannot be used."""
+
+
+class ReportedError(TripDurationError):
+    """Something failed elsewhere, and was reported there."""
 
 
 class StoredObjectError(TripDurationError):

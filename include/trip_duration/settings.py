@@ -154,6 +154,37 @@ class Settings(BaseSettings):
         title="XGBoost device",
         description="Where XGBoost computes: cpu, or cuda on a machine with a GPU of NVIDIA's.",
     )
+    watch_poll_seconds: float = Field(
+        default=3_600.0,
+        ge=6,
+        title="Seconds between looks",
+        description="How often `new_months` looks whether the source has published a month. What "
+        "it finds has to be the same twice.",
+    )
+    watch_failures: int = Field(
+        default=24,
+        ge=1,
+        title="Failed looks",
+        description="When so many in a row have failed, `new_months` fails, and begins anew.",
+    )
+    watch_again_hours: float = Field(
+        default=24.0,
+        gt=0,
+        title="Hours until the next try",
+        description="A month whose retraining has not succeeded by then is announced again.",
+    )
+    retraining_schedule: str = Field(
+        default="0 5 1 * *",
+        title="Schedule of retraining",
+        description="Cron expression (UTC); empty for new months and drift alone.",
+    )
+    retraining_train_months: int = Field(
+        default=3,
+        ge=1,
+        title="Train months of retraining",
+        description="How many months it learns from; the next one is tuned on, the next one after "
+        "that judges.",
+    )
     approval: bool = Field(
         default=False,
         title="Approval",

@@ -238,7 +238,7 @@ def test_training_checks_its_form_first(running: RunningStack) -> None:
     run_id, state = finish(running, "xgboost_training", conf)
     states = {task.task: task.state for task in running.api.tasks("xgboost_training", run_id)}
     assert state == "failed"
-    assert states["check_form"] == "failed"
+    assert states["missing_training_set"] == "failed"
     assert states["open_run"] in {"upstream_failed", None}
 
 

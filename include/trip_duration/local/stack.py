@@ -161,6 +161,8 @@ class LocalStack:
             "AIRFLOW__CORE__XCOM_BACKEND": (
                 "trip_duration.orchestration.xcom.TripDurationXComBackend"
             ),
+            # A file that changes is read again at once; the others need not be, twice a minute.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(mail_sink),

@@ -18,3 +18,20 @@ MONTHS = Asset(
     group="trip-duration",
     extra={"what": "Published months that keep their contract"},
 )
+
+#: A month that its source has published, anew or for the first time; fetched by nobody yet. Its
+#: state store holds what was announced, and what was trained on.
+PUBLISHED_MONTHS = Asset(
+    name="published_months",
+    uri="trip-duration://sources/published_months",
+    group="trip-duration",
+    extra={"what": "Months that a source has published"},
+)
+
+#: What answers has become worse, or is asked about other trips than it has learned from.
+DRIFT = Asset(
+    name="drift",
+    uri="trip-duration://monitoring/drift",
+    group="trip-duration",
+    extra={"what": "Reasons to train again"},
+)

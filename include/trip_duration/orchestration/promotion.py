@@ -33,7 +33,7 @@ def judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
     """Let the challenger and the champion predict the same test trips, and compare them."""
     from trip_duration.tracking.challengers import judge_version, latest_challenger
 
-    promoter = _promoter(params["service"])
+    promoter = promoter_of(params["service"])
     version = params["version"] or latest_challenger(promoter)
     verdict = judge_version(
         promoter,
@@ -64,14 +64,15 @@ def move(
     """Do what was asked for, and write it into the history."""
     from dataclasses import asdict
 
-    promoter = _promoter(params["service"])
+    promoter = promoter_of(params["service"])
     who = params["who"] or dag_run.triggering_user_name or dag_run.run_type
     entry = promoter.act(_action(params, who, verdict), f"{dag_run.dag_id}/{dag_run.run_id}/move")
     logger.info("%s: %s is now %s", entry.kind, params["service"], entry.after)
     return asdict(entry)
 
 
-def _promoter(service: str) -> Promoter:
+def promoter_of(service: str) -> Promoter:
+    """Who moves the versions of a service."""
     from trip_duration.tracking.promotion import Promoter
     from trip_duration.tracking.runs import Tracker
 

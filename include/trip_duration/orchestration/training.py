@@ -31,9 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def choose_models(params: Mapping[str, Any]) -> list[str]:
-    """Check the whole form, before any expensive work; list the families to train."""
-    search_request(params)
-    training_set_request(params)
+    """List the scikit-learn families to train."""
     names = [*params["models"], *params["extra_models"]]
     if not names:
         raise InvalidInputError("The form", "names no model", "Choose at least one family.")
@@ -43,16 +41,16 @@ def choose_models(params: Mapping[str, Any]) -> list[str]:
     return [*sorted(chosen - set(known)), *known]
 
 
-def check_form(params: Mapping[str, Any]) -> None:
-    """Check the whole form, before any expensive work."""
-    search_request(params)
-    training_set_request(params)
-
-
 def missing_training_set(params: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What `data_preparation` has to be asked for; None if a fresh training set is there."""
+    """What `data_preparation` has to be asked for; None if a fresh training set is there.
+
+    Checks the whole form, before any expensive work.
+    """
     from trip_duration.training_set.products import TrainingSetStore
 
+    search_request(params)
+    if "models" in params:
+        choose_models(params)
     store = TrainingSetStore(get_settings().storage_root)
     request = training_set_request(params)
     if store.find_fresh(request, max_age_seconds=params["max_age_seconds"]):
@@ -66,13 +64,11 @@ def get_training_set(params: Mapping[str, Any]) -> TrainingSetProduct:
     return require_product(training_set_request(params))
 
 
-def open_run(
-    product: TrainingSetProduct, params: Mapping[str, Any], dag_run: DagRunProtocol
-) -> str:
+def open_run(params: Mapping[str, Any], dag_run: DagRunProtocol) -> str:
     """Begin the run on the tracking server that holds everything of this DAG run."""
     from trip_duration.tracking.runs import training_set_tags
 
-    training_set = product.load()
+    training_set = get_training_set(params).load()
     tracker = _tracker()
     tags = {"pipeline": dag_run.dag_id, **training_set_tags(training_set)}
     run_id = tracker.open_run(_identity(dag_run), f"{dag_run.dag_id} {dag_run.run_id}", tags)

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import TriggerRule, XComArg, chain, task, task_group
 
 from trip_duration.orchestration import training
 from trip_duration.orchestration.conventions import TRAINING_POOL, step
+from trip_duration.orchestration.operators import run_dag
 
 _FAMILY = "{{ task.op_kwargs['family'] }}"
 _TUNED_FAMILY = "{{ task.op_kwargs['tuned'].family }}"
 _TRAINED_FAMILY = "{{ task.op_kwargs['trained'].tuned.family }}"
 
 
-def training_set(checked: XComArg) -> Any:  # noqa: ANN401 - the output of a task
-    """A finished training set: the fresh one that is there, or a new one."""
+def tracked_training_set() -> tuple[Any, Any]:
+    """What all models of a run have in common.
+
+    Returns
+    -------
+    product
+        The finished training set: the fresh one that is there, or a new one.
+    run
+        The run on the tracking server that this DAG run writes to; begun at the same time.
+    """
     missing = step(
         training.missing_training_set,
         task.short_circuit,
         # The training set is got whether or not it had to be made.
         ignore_downstream_trigger_rules=False,
     )()
-    data_preparation = TriggerDagRunOperator(
-        task_id="data_preparation",
-        trigger_dag_id="data_preparation",
-        conf=missing,
-        # Two runs may be asked for in the same moment, and a logical date belongs to one only.
-        logical_date=None,
-        wait_for_completion=True,
-        deferrable=True,
-        poke_interval=10,
-        execution_timeout=dt.timedelta(hours=6),
-    )
-    found = step(training.get_training_set, trigger_rule=TriggerRule.NONE_FAILED)()
-    chain(checked, missing, data_preparation, found)
-    return found
-
-
-def tracked_run(product: XComArg) -> Any:  # noqa: ANN401 - the output of a task
-    """The run on the tracking server that this DAG run writes to."""
-    return step(training.open_run)(product)
+    data_preparation = run_dag("data_preparation", missing)
+    product = step(training.get_training_set, trigger_rule=TriggerRule.NONE_FAILED)()
+    run = step(training.open_run, trigger_rule=TriggerRule.NONE_FAILED)()
+    chain(missing, data_preparation, [product, run])
+    return product, run
 
 
 @task_group

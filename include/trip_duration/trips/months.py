@@ -46,6 +46,10 @@ class Month:
         years, months = divmod(self.number, 12)
         return Month(self.year + years, months + 1)
 
+    def previous(self) -> Month:
+        """The month before this one."""
+        return Month(self.year, self.number - 1) if self.number > 1 else Month(self.year - 1, 12)
+
     def __str__(self) -> str:
         return f"{self.year:04d}-{self.number:02d}"
 
@@ -117,6 +121,21 @@ class MonthSplit:
     ) -> MonthSplit:
         """Read the three lists of months; see `parse_months`."""
         return cls(parse_months(train), parse_months(validation), parse_months(test))
+
+    @classmethod
+    def ending_at(cls, newest: Month, train_months: int) -> MonthSplit:
+        """The newest month to judge by, the one before to tune on, and some before to learn from.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no train month, or *newest* has not begun.
+        """
+        validation = newest.previous()
+        train = [validation.previous()]
+        while len(train) < train_months:
+            train.append(train[-1].previous())
+        return cls(tuple(reversed(train[:train_months])), (validation,), (newest,))
 
     @property
     def all(self) -> tuple[Month, ...]:

@@ -6,6 +6,7 @@ from trip_duration.trips.source.fetching import (
     check_months,
     fetch_month,
     file_name,
+    look_up_month,
 )
 
-__all__ = ["DataSource", "RawMonth", "check_months", "fetch_month", "file_name"]
+__all__ = ["DataSource", "RawMonth", "check_months", "fetch_month", "file_name", "look_up_month"]

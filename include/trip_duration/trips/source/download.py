@@ -22,7 +22,12 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
+from trip_duration.errors import (
+    InvalidInputError,
+    NotPublishedError,
+    SourceError,
+    TransientSourceError,
+)
 from trip_duration.objects.files import is_at
 
 #: How often a request is made before it has failed.
@@ -208,7 +213,7 @@ def _progress(size: int, expected: int | None) -> str:
 
 def _refused(url: str, status: int) -> SourceError:
     if status in _NOT_PUBLISHED:
-        return SourceError(
+        return NotPublishedError(
             url,
             f"is not published (HTTP {status})",
             "Choose an earlier month, or check the service and the address.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import shutil
 import tempfile
@@ -15,7 +16,12 @@ from urllib.parse import unquote
 
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
+from trip_duration.errors import (
+    InvalidInputError,
+    NotPublishedError,
+    SourceError,
+    TransientSourceError,
+)
 from trip_duration.objects.files import LOCAL_PROTOCOLS, whole_file
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, is_sample, write_month
@@ -29,6 +35,8 @@ TLC_ADDRESS = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 DataSource = Literal["sample", "tlc", "https", "s3", "folder"]
 
 _SOURCES = "Give sample, tlc, a folder, an s3:// or an https:// address."
+#: Months that TLC takes to publish one.
+_DELAY_MONTHS = 3
 #: Months that are looked up side by side.
 _LOOK_UPS = 8
 
@@ -106,9 +114,27 @@ def fetch_month(
     return _open(source, timeout_seconds, sample).fetch(service, month, kept)
 
 
+def look_up_month(
+    source: str, service: Service, month: Month, *, timeout_seconds: float
+) -> Version | None:
+    """What a source says of a month, without fetching it; None where it is not published.
+
+    Raises
+    ------
+    InvalidInputError
+        If *source* is no source, or a malformed address.
+    TransientSourceError
+        If the server does not answer as it should.
+    """
+    return _open(source, timeout_seconds).look_up(service, month)
+
+
 class _Source(ABC):
     @abstractmethod
     def check(self, service: Service, months: Sequence[Month]) -> None: ...
+
+    @abstractmethod
+    def look_up(self, service: Service, month: Month) -> Version | None: ...
 
     @abstractmethod
     def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth: ...
@@ -142,6 +168,14 @@ class _Sample(_Source):
     def check(self, service: Service, months: Sequence[Month]) -> None:
         """Every month can be generated."""
 
+    def look_up(self, service: Service, month: Month) -> Version | None:  # noqa: ARG002 - alike
+        """Sample months come out when TLC's do."""
+        today = dt.datetime.now(tz=dt.UTC)
+        months_ago = (today.year - month.year) * 12 + today.month - month.number
+        if months_ago < _DELAY_MONTHS:
+            return None
+        return Version(self.options.label, None, None)
+
     def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
         path = kept / "sample" / self.options.label / file_name(service, month)
         url = f"sample:{service.name}/{month}?{self.options.label}"
@@ -157,12 +191,7 @@ class _Folder(_Source):
         self.folder = folder
 
     def check(self, service: Service, months: Sequence[Month]) -> None:
-        if not self.folder.is_dir():
-            raise SourceError(
-                f"Source folder {self.folder}",
-                "does not exist",
-                "Give an existing folder of Parquet files, or one of: sample, tlc, https://…",
-            )
+        self._require_folder()
         names = [file_name(service, month) for month in months]
         missing = [name for name in names if not (self.folder / name).is_file()]
         if missing:
@@ -185,6 +214,19 @@ class _Folder(_Source):
             "sample" if is_sample(path) else "folder",
             Path(path.path).as_uri(),
         )
+
+    def look_up(self, service: Service, month: Month) -> Version | None:
+        self._require_folder()
+        file = self.folder / file_name(service, month)
+        return Version.of_file(file) if file.is_file() else None
+
+    def _require_folder(self) -> None:
+        if not self.folder.is_dir():
+            raise SourceError(
+                f"Source folder {self.folder}",
+                "does not exist",
+                "Give an existing folder of Parquet files, or one of: sample, tlc, https://…",
+            )
 
 
 class _Web(_Source):
@@ -209,6 +251,13 @@ class _Web(_Source):
         except TransientSourceError as error:
             raise _with_kept_copy(error, path, known) from error
         return _raw_month(path, service, month, self.kind, known)
+
+    def look_up(self, service: Service, month: Month) -> Version | None:
+        url = f"{self.address}/{file_name(service, month)}"
+        try:
+            return Version.of_headers(published(url, self.timeout_seconds))
+        except NotPublishedError:
+            return None
 
     def _error(self, service: Service, month: Month) -> SourceError | None:
         try:
@@ -258,13 +307,16 @@ class _Bucket(_Source):
         file = self.folder / file_name(service, month)
         url = str(file)
         path = _kept_path(kept, "s3", self.address) / file.name
-        info = file.fs.info(file.path, refresh=True)
-        version = Version(info.get("ETag"), str(info.get("LastModified")), info["size"])
+        version = Version.of_object(file)
         known = find_kept(path, url)
         if known is None or not known.version.is_same(version):
             _copy(file, path)
             known = keep(path, url, version)
         return _raw_month(path, service, month, "s3", known)
+
+    def look_up(self, service: Service, month: Month) -> Version | None:
+        file = self.folder / file_name(service, month)
+        return Version.of_object(file) if file.exists() else None
 
 
 def _kept_path(kept: UPath, kind: DataSource, address: str) -> UPath:

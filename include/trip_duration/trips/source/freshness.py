@@ -27,8 +27,5 @@ def is_unchanged(raw: RawMonth, *, timeout_seconds: float) -> bool:
             return False
     if raw.url.startswith("s3://"):
         file = UPath(raw.url)
-        if not file.exists():
-            return False
-        info = file.fs.info(file.path, refresh=True)
-        return mine.is_same(Version(info.get("ETag"), str(info.get("LastModified")), info["size"]))
+        return file.exists() and mine.is_same(Version.of_object(file))
     return digest_of(path) == raw.digest

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from upath import UPath
@@ -38,6 +39,18 @@ class Version:
         """What a web server says of a file."""
         size = headers.get("Content-Length")
         return cls(headers.get("ETag"), headers.get("Last-Modified"), int(size) if size else None)
+
+    @classmethod
+    def of_object(cls, file: UPath) -> Self:
+        """What a bucket says of an object that is there."""
+        info = file.fs.info(file.path, refresh=True)
+        return cls(info.get("ETag"), str(info.get("LastModified")), info["size"])
+
+    @classmethod
+    def of_file(cls, file: Path) -> Self:
+        """What the file system says of a file that is there."""
+        status = file.stat()
+        return cls(None, str(status.st_mtime_ns), status.st_size)
 
     def is_same(self, other: Version) -> bool:
         """Whether both surely are of the same content; if in doubt, they are not."""

@@ -1,0 +1,58 @@
+"""DAG `retraining`: new months or drift lead to a better champion."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, TriggerRule, chain, task
+
+from trip_duration.orchestration import retraining
+from trip_duration.orchestration.assets import PUBLISHED_MONTHS
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.forms import retraining_form
+from trip_duration.orchestration.operators import run_dag
+from trip_duration.orchestration.schedules import retraining_schedule
+
+DOC = """
+### New months or drift lead to a better champion
+
+Prepares the newest months, tunes and trains all families on them, and lets the best one try the
+gate of `promotion`. Started by new months (`new_months`), by drift (`monitoring`), by its schedule,
+or by hand. The newest month judges, the one before is tuned on, those before are learned from.
+
+It waits for each DAG without taking a worker. One run works at a time; what happens meanwhile
+starts the next one. Months that were trained on before are not trained on again, unless *Once
+more* asks for it.
+
+**If it fails:** the DAG that has failed is named, and has sent its own mail. After mending the
+cause, clear its failed task, then the failed task here: what had finished is not done again.
+"""
+
+with DAG(
+    dag_id="retraining",
+    description="Prepares new months, trains on them, and lets the best model try the gate.",
+    doc_md=DOC,
+    schedule=retraining_schedule(),
+    start_date=START_DATE,
+    catchup=False,
+    max_active_runs=1,
+    # Whoever wants the loop to close switches it on.
+    is_paused_upon_creation=True,
+    tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.REGISTRY],
+    default_args=default_args(),
+    params=retraining_form(),
+):
+    plan = step(retraining.plan, task.short_circuit, inlets=[PUBLISHED_MONTHS])()
+
+    def form(dag_id: str) -> str:
+        """The template of a DAG's form."""
+        return "{{ ti.xcom_pull(task_ids='plan')['forms']['" + dag_id + "'] | tojson }}"
+
+    data_preparation = run_dag("data_preparation", form("data_preparation"))
+    trainings = [run_dag(dag_id, form(dag_id)) for dag_id in retraining.TRAININGS]
+    challenger = step(
+        retraining.choose_challenger, task.short_circuit, ignore_downstream_trigger_rules=False
+    )(plan=plan)
+    promotion = run_dag("promotion", challenger)
+    finish = step(
+        retraining.finish, inlets=[PUBLISHED_MONTHS], trigger_rule=TriggerRule.NONE_FAILED
+    )(plan=plan, challenger=challenger)
+    chain(plan, data_preparation, trainings, challenger, promotion, finish)

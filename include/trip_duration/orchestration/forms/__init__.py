@@ -1,0 +1,27 @@
+"""The trigger forms: what a person may set before a run, with titles, help, bounds and choices."""
+
+from trip_duration.orchestration.forms.data import (
+    data_form,
+    preparation_form,
+    source_form,
+    watch_form,
+)
+from trip_duration.orchestration.forms.fields import Form
+from trip_duration.orchestration.forms.maintenance import maintenance_form
+from trip_duration.orchestration.forms.promotion import promotion_form
+from trip_duration.orchestration.forms.retraining import retraining_form
+from trip_duration.orchestration.forms.training import search_form, sklearn_form, training_form
+
+__all__ = [
+    "Form",
+    "data_form",
+    "maintenance_form",
+    "preparation_form",
+    "promotion_form",
+    "retraining_form",
+    "search_form",
+    "sklearn_form",
+    "source_form",
+    "training_form",
+    "watch_form",
+]

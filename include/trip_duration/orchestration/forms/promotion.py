@@ -1,0 +1,122 @@
+"""The form of the DAG that moves versions."""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+from trip_duration.models.gate_rules import GateRules
+from trip_duration.orchestration.forms.fields import (
+    Form,
+    Section,
+    choice_field,
+    service_field,
+    share_field,
+)
+from trip_duration.settings import get_settings
+
+
+def promotion_form() -> Form:
+    """Fields of the DAG that moves versions."""
+    rules, settings = GateRules(), get_settings()
+    return {
+        "action": choice_field(
+            "promote",
+            {
+                "promote": "promote: become champion",
+                "canary": "canary: answer a share of the requests",
+                "shadow": "shadow: answer unseen",
+                "rollback": "rollback: to the champion before, or to a version",
+                "disable": "disable: nothing answers",
+                "enable": "enable: the champion answers again",
+                "retire": "retire: never answer again",
+            },
+            "Action",
+            "What is to be done.",
+            section=Section.ACTION,
+        ),
+        "service": service_field(Section.ACTION),
+        "version": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Version",
+            description="Number in the registry. Left empty, promote takes the best of the newest "
+            "training set, and rollback the champion before.",
+            section=Section.ACTION,
+        ),
+        "share": Param(
+            0.1,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=1,
+            title="Share",
+            description="canary: share of the requests.",
+            section=Section.ACTION,
+        ),
+        "why": Param(
+            "",
+            type="string",
+            title="Why",
+            description="For the history.",
+            section=Section.ACTION,
+        ),
+        "who": Param(
+            "",
+            type="string",
+            title="Who",
+            description="For the history; left empty, the user who triggers.",
+            section=Section.ACTION,
+        ),
+        "gate": Param(
+            True,  # noqa: FBT003 - the default of a field
+            type="boolean",
+            title="Through the gate",
+            description="Without it, promote moves at once, to the version that is named.",
+            section=Section.GATE,
+        ),
+        "approval": Param(
+            settings.approval,
+            type="boolean",
+            title="Ask a person",
+            description="What passes the gate waits for an approval in the Airflow UI.",
+            section=Section.GATE,
+        ),
+        "margin_share": share_field(
+            rules.margin_share,
+            "Margin",
+            "How much lower the RMSE has to be, as a share of the champion's.",
+            section=Section.GATE,
+            maximum=1,
+        ),
+        "confidence": Param(
+            rules.confidence,
+            type="number",
+            minimum=0.5,
+            maximum=0.999,
+            title="Confidence",
+            description="Share of resampled test months in which it has to be.",
+            section=Section.GATE,
+        ),
+        "slice_share": share_field(
+            rules.slice_share,
+            "Worst slice",
+            "How much higher the RMSE of a slice may be, as a share of the champion's.",
+            section=Section.GATE,
+        ),
+        "latency_milliseconds": Param(
+            rules.latency_milliseconds,
+            type="number",
+            exclusiveMinimum=0,
+            title="Latency (milliseconds)",
+            description="Longest time for one trip.",
+            section=Section.GATE,
+        ),
+        "size_megabytes": Param(
+            rules.size_megabytes,
+            type="number",
+            exclusiveMinimum=0,
+            title="Size (megabytes)",
+            description="Largest size as stored.",
+            section=Section.GATE,
+        ),
+    }

@@ -1,0 +1,195 @@
+"""The steps of the retraining DAG: plain functions that the DAG file wraps as tasks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
+
+    from trip_duration.orchestration.watermarks import StateStore, Watermarks
+    from trip_duration.trips.publications import Publications
+
+logger = logging.getLogger(__name__)
+
+TRAININGS = ("sklearn_training", "xgboost_training")
+
+#: Fields of the form that are not handed to the trainings.
+_OWN = frozenset({"newest_month", "train_months_count", "again", "promote", "approval"})
+_SKLEARN_ONLY = frozenset({"models", "extra_models"})
+_DATA = frozenset({"source", "service", "recipe", "encoding"})
+
+
+def plan(
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    triggering_asset_events: Mapping[Any, Sequence[Any]],
+    asset_state_store: Mapping[Any, StateStore],
+) -> dict[str, Any] | None:
+    """Why, on which months, and with which forms; None if there is nothing new to learn from.
+
+    The newest month that the source has published judges, the one before is tuned on.
+    """
+    from trip_duration.orchestration.watching import newest_configured
+    from trip_duration.trips.months import Month, MonthSplit
+    from trip_duration.trips.publications import look_at_source
+    from trip_duration.trips.services import get_service
+
+    settings = get_settings()
+    marks = _watermarks(asset_state_store, params)
+    since = newest_configured(settings)
+    found = look_at_source(
+        params["source"],
+        get_service(params["service"]),
+        marks.known(),
+        since,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    given = params["newest_month"]
+    newest = Month.parse(given) if given else max(found.newest or since, since)
+    split = MonthSplit.ending_at(newest, params["train_months_count"])
+    why = _why(dag_run, triggering_asset_events)
+    published = _look_up_all(found, split.all, params)
+    if not params["again"] and _was_trained(marks.trained(), published, split.all):
+        logger.warning("%s; but the months up to %s were trained on before.", why, newest)
+        return None
+    logger.info("%s: retraining on %s", why, ", ".join(map(str, split.all)))
+    return {
+        "why": why,
+        "newest": str(newest),
+        "published": published.to_json(),
+        "forms": _forms(params, split),
+    }
+
+
+def choose_challenger(
+    plan: Mapping[str, Any],
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    ti: Any,  # noqa: ANN401 - Airflow's
+) -> dict[str, Any] | None:
+    """The form of the promotion, for the best of both trainings; None to leave it out."""
+    families = []
+    for dag_id in TRAININGS:
+        # Both trainings have run under the id that `run_dag` gives.
+        run_id = f"{dag_run.dag_id}.{dag_run.run_id}"
+        families += ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids="results")["families"]
+    best = min(families, key=lambda family: family["loss"])
+    version = int(best["model_uri"].rpartition("/")[2])
+    logger.info(
+        "Best of %d: %s, version %d, validation RMSE %.3f minutes",
+        len(families),
+        best["family"],
+        version,
+        best["validation_rmse"],
+    )
+    if not params["promote"]:
+        return None
+    return {
+        "action": "promote",
+        "service": params["service"],
+        "version": version,
+        "why": plan["why"],
+        "who": dag_run.dag_id,
+        "approval": params["approval"],
+    }
+
+
+def finish(
+    plan: Mapping[str, Any],
+    params: Mapping[str, Any],
+    asset_state_store: Mapping[Any, StateStore],
+    challenger: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Move the watermark; tell what became of it."""
+    from trip_duration.orchestration.promotion import promoter_of
+    from trip_duration.trips.publications import Publications
+
+    _watermarks(asset_state_store, params).train(Publications.from_json(plan["published"]))
+    champion = promoter_of(params["service"]).standing().champion
+    version = challenger["version"] if challenger else None
+    promoted = version is not None and champion == version
+    logger.info("%s: champion is version %s", plan["why"], champion)
+    return {
+        "why": plan["why"],
+        "newest": plan["newest"],
+        "challenger": version,
+        "champion": champion,
+        "promoted": promoted,
+    }
+
+
+def _why(dag_run: DagRunProtocol, events: Mapping[Any, Sequence[Any]]) -> str:
+    """One line: what has led to this run."""
+    reasons = []
+    for asset, told in events.items():
+        for event in told:
+            if asset == PUBLISHED_MONTHS:
+                reasons.append("published: " + ", ".join(event.extra["months"]))
+            elif asset == DRIFT:
+                reasons.append("drift: " + str(event.extra.get("why", "no reason given")))
+    if reasons:
+        # Several events of the same kind start one run.
+        return "; ".join(dict.fromkeys(reasons))
+    who = dag_run.triggering_user_name
+    return f"by hand: {who}" if who else f"{dag_run.run_type}"
+
+
+def _look_up_all(
+    found: Publications, months: Sequence[Any], params: Mapping[str, Any]
+) -> Publications:
+    """What the source has of some months; those that it lacks are missed by `data_preparation`."""
+    from trip_duration.trips.publications import Publications, look_up_publication
+    from trip_duration.trips.services import get_service
+
+    settings = get_settings()
+    known = dict(found.of(tuple(months)).known)
+    for month in months:
+        if month not in known:
+            one = look_up_publication(
+                params["source"],
+                get_service(params["service"]),
+                month,
+                timeout_seconds=settings.request_timeout_seconds,
+            )
+            if one is not None:
+                known[month] = one
+    return Publications(known)
+
+
+def _was_trained(trained: Publications, published: Publications, months: Sequence[Any]) -> bool:
+    return len(published.known) == len(months) and not trained.news(published)
+
+
+def _forms(params: Mapping[str, Any], split: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - a MonthSplit, imported late
+    """What each DAG is triggered with."""
+    months = {
+        "train_months": [str(month) for month in split.train],
+        "validation_months": [str(month) for month in split.validation],
+        "test_months": [str(month) for month in split.test],
+    }
+    shared = {name: value for name, value in params.items() if name not in _OWN}
+    data = {name: value for name, value in shared.items() if name in _DATA}
+    without_models = {name: it for name, it in shared.items() if name not in _SKLEARN_ONLY}
+    return {
+        "data_preparation": {**data, **months},
+        "sklearn_training": {**shared, **months},
+        "xgboost_training": {**without_models, **months},
+    }
+
+
+def _watermarks(store: Mapping[Any, StateStore], params: Mapping[str, Any]) -> Watermarks:
+    from trip_duration.orchestration.watermarks import Watermarks
+
+    return Watermarks(
+        store[PUBLISHED_MONTHS],
+        params["service"],
+        params["source"],
+        dt.timedelta(hours=get_settings().watch_again_hours),
+    )

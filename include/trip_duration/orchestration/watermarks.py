@@ -1,0 +1,96 @@
+"""What was announced of a source's months, and what was trained on: state of an asset.
+
+Both survive every restart. *Announced* keeps a month from being announced at every look;
+*trained* is the watermark, and moves only when a retraining has succeeded.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from trip_duration.trips.publications import Publications
+
+
+class StateStore(Protocol):
+    """The part of Airflow's asset state store that is needed."""
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - any JSON
+        """The value of a key."""
+
+    def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON
+        """Keep a value."""
+
+
+@dataclass(frozen=True)
+class Watermarks:
+    """The two states of one source of one service.
+
+    Parameters
+    ----------
+    store
+        The state store of the asset `published_months`.
+    service, source
+        Whose months, and from where.
+    again_after
+        What was announced longer ago, and was not trained on since, is forgotten.
+    """
+
+    store: StateStore
+    service: str
+    source: str
+    again_after: dt.timedelta
+
+    def trained(self) -> Publications:
+        """What was trained on, month by month."""
+        return _publications(self._read("trained"))
+
+    def known(self) -> Publications:
+        """What need not be announced: it was trained on, or announced a short while ago."""
+        return known(self._read("trained"), self._read("announced"), self.again_after)
+
+    def state(self) -> dict[str, Any]:
+        """Both as plain values, for `known`."""
+        return {"trained": self._read("trained"), "announced": self._read("announced")}
+
+    def announce(self, publications: Publications) -> None:
+        """Remember what is announced now."""
+        now = dt.datetime.now(tz=dt.UTC).isoformat()
+        entries = {entry["month"]: entry for entry in self._read("announced")}
+        entries |= {entry["month"]: {**entry, "at": now} for entry in publications.to_json()}
+        self._write("announced", entries)
+
+    def train(self, publications: Publications) -> None:
+        """Move the watermark."""
+        entries = {entry["month"]: entry for entry in self._read("trained")}
+        entries |= {entry["month"]: entry for entry in publications.to_json()}
+        self._write("trained", entries)
+
+    def _read(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.store.get(self._key(name), [])
+        return found
+
+    def _write(self, name: str, entries: dict[str, dict[str, Any]]) -> None:
+        self.store.set(self._key(name), [entries[month] for month in sorted(entries)])
+
+    def _key(self, name: str) -> str:
+        # An address may be longer than a key, and hold a login.
+        return f"{name}:{self.service}:{hashlib.sha256(self.source.encode()).hexdigest()[:12]}"
+
+
+def known(
+    trained: list[dict[str, Any]], announced: list[dict[str, Any]], again_after: dt.timedelta
+) -> Publications:
+    """What need not be announced at this moment."""
+    limit = dt.datetime.now(tz=dt.UTC) - again_after
+    fresh = [entry for entry in announced if dt.datetime.fromisoformat(entry["at"]) > limit]
+    return _publications(trained).updated(_publications(fresh))
+
+
+def _publications(entries: list[dict[str, Any]]) -> Publications:
+    from trip_duration.trips.publications import Publications
+
+    return Publications.from_json(entries)

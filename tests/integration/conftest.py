@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +42,15 @@ class RunningStack:
     def demo(self, request: DemoRequest) -> list[dict[str, Any]]:
         """Run the main job."""
         return Demo(self.api, self.console).run(request)
+
+
+def mails(running: RunningStack) -> list[email.message.EmailMessage]:
+    """The mails that the sink has got."""
+    found = []
+    for path in sorted((running.stack.mails / "new").glob("*")):
+        with path.open("rb") as file:
+            found.append(email.message_from_binary_file(file, policy=email.policy.default))
+    return found
 
 
 def make_stack(state: Path) -> LocalStack:

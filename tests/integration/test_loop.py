@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import json
 import time
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from typing import Any
 
 import mlflow
 import pytest
-from tests.integration.conftest import SMALL, RunningStack
+from tests.integration.conftest import SMALL, RunningStack, mails
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError
@@ -40,15 +38,6 @@ def finish(running: RunningStack, dag_id: str, conf: dict[str, Any]) -> tuple[st
         assert time.monotonic() < deadline, f"{dag_id} did not end"
         time.sleep(0.5)
     return run_id, state
-
-
-def mails(running: RunningStack) -> list[email.message.EmailMessage]:
-    """The mails that the sink has got."""
-    found = []
-    for path in sorted((running.stack.mails / "new").glob("*")):
-        with path.open("rb") as file:
-            found.append(email.message_from_binary_file(file, policy=email.policy.default))
-    return found
 
 
 def test_all_families_are_trained(results: list[dict[str, Any]]) -> None:

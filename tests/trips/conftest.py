@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.websites import Website, website_over
 
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, write_month
@@ -40,130 +37,8 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-@dataclass
-class Website:
-    """A web server over a folder, with its faults.
-
-    Parameters
-    ----------
-    url
-        Its address.
-    status
-        What it answers instead of the file.
-    failures
-        How many requests it fails with `status` before it recovers; None for all of them.
-    retry_after
-        What it says then.
-    etag
-        The version that it names; None for a server that knows no ETags.
-    ranges
-        Whether it knows how to send the rest of a file.
-    cut_off
-        How many downloads break off half way.
-    chunk_pause_seconds
-        How long it waits after each 10 kB.
-    """
-
-    url: str
-    status: int | None = None
-    failures: int | None = None
-    retry_after: str | None = None
-    etag: str | None = None
-    ranges: bool = True
-    cut_off: int = 0
-    stall_seconds: float = 0.0
-    chunk_pause_seconds: float = 0.0
-    requests: list[str] = field(default_factory=list)
-    bytes_sent: int = 0
-    stopped: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def downloads(self) -> int:
-        """How many times the file itself was asked for."""
-        return self.requests.count("GET")
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    def __init__(self, *args: object, website: Website, **kwargs: object) -> None:
-        self.website = website
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, *, body: bool) -> None:
-        site = self.website
-        site.requests.append(self.command)
-        # Cut short when the server stops, so that no test waits for it.
-        site.stopped.wait(site.stall_seconds)
-        if site.status is not None and site.failures != 0:
-            site.failures = None if site.failures is None else site.failures - 1
-            self._fail(site.status)
-            return
-        path = Path(self.translate_path(self.path))
-        if not path.is_file():
-            self._fail(404)
-            return
-        self._send(path, body=body)
-
-    def _fail(self, status: int) -> None:
-        self.send_response(status)
-        if self.website.retry_after is not None:
-            self.send_header("Retry-After", self.website.retry_after)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def _send(self, path: Path, *, body: bool) -> None:
-        content = path.read_bytes()
-        modified = self.date_time_string(int(path.stat().st_mtime))
-        start = self._start(modified)
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
-        self.send_header("Last-Modified", modified)
-        if self.website.etag is not None:
-            self.send_header("ETag", self.website.etag)
-        self.end_headers()
-        if body:
-            self._write(content[start:])
-
-    def _start(self, modified: str) -> int:
-        """Where the client wants to go on, if it has the beginning of the same file."""
-        wanted, condition = self.headers.get("Range"), self.headers.get("If-Range")
-        same = condition in (self.website.etag, modified)
-        if wanted is None or not self.website.ranges or not same:
-            return 0
-        return int(wanted.removeprefix("bytes=").removesuffix("-"))
-
-    def _write(self, content: bytes) -> None:
-        site = self.website
-        if site.cut_off:
-            site.cut_off -= 1
-            content = content[: len(content) // 2]
-            self.close_connection = True
-        for first in range(0, len(content), 10_000):
-            self.wfile.write(content[first : first + 10_000])
-            site.bytes_sent += len(content[first : first + 10_000])
-            site.stopped.wait(site.chunk_pause_seconds)
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def website(folder: Path) -> Iterator[Website]:
-    """A real web server on a free port."""
-    site = Website("")
-    handler = functools.partial(_Handler, directory=str(folder), website=site)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        site.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    """A real web server over the folder."""
+    with website_over(folder) as site:
         yield site
-        site.stopped.set()
-        server.shutdown()
-        thread.join()

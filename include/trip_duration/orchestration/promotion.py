@@ -23,6 +23,8 @@ JUDGE, ASK, MOVE = "judge", "approval", "move"
 def first_step(params: Mapping[str, Any]) -> str:
     """Check the form; a promotion goes through the gate, everything else is done at once."""
     _rules(params)
+    if params["model"]:
+        _require_gate(params)
     if params["action"] == "promote" and params["gate"]:
         return JUDGE
     _action(params, "", None)
@@ -34,19 +36,49 @@ def judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
     from trip_duration.tracking.challengers import judge_version, latest_challenger
 
     promoter = promoter_of(params["service"])
-    version = params["version"] or latest_challenger(promoter)
-    verdict = judge_version(
-        promoter,
-        version,
-        _rules(params),
-        storage_root=get_settings().storage_root,
-        timeout_seconds=get_settings().request_timeout_seconds,
-    )
+    if params["model"]:
+        version = _bring_in(promoter, params["model"], f"{dag_run.dag_id}/{dag_run.run_id}/model")
+    else:
+        version = params["version"] or latest_challenger(promoter)
+    verdict = judge_version(promoter, version, _rules(params), **_places())
     promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
     for check in verdict.checks:
         mark = "passed" if check.passed else "FAILED"
         logger.info("%s: %s: %s (wanted: %s)", mark, check.name, check.found, check.wanted)
     return verdict
+
+
+def _require_gate(params: Mapping[str, Any]) -> None:
+    from trip_duration.errors import InvalidInputError
+
+    if params["action"] != "promote" or not params["gate"] or params["version"]:
+        raise InvalidInputError(
+            f"Model {params['model']}",
+            "comes from elsewhere and has to go through the gate",
+            "Choose the action promote, with the gate, and leave the version empty.",
+        )
+
+
+def _bring_in(promoter: Promoter, model: str, identity: str) -> int:
+    from trip_duration.tracking.challengers import standard_version, test_trips_of
+    from trip_duration.tracking.foreign import bring_in
+    from trip_duration.trips.services import DURATION
+
+    trips = test_trips_of(promoter, standard_version(promoter), **_places())
+    example = trips.drop(columns=DURATION).head(5)
+    registered = bring_in(
+        promoter, model, example, identity=identity, storage_root=get_settings().storage_root
+    )
+    logger.info("%s is version %d of %s", model, registered.version, registered.name)
+    return registered.version
+
+
+def _places() -> dict[str, Any]:
+    settings = get_settings()
+    return {
+        "storage_root": settings.storage_root,
+        "timeout_seconds": settings.request_timeout_seconds,
+    }
 
 
 def after_the_gate(verdict: Verdict, params: Mapping[str, Any]) -> str | None:

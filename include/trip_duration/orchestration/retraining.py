@@ -20,8 +20,17 @@ logger = logging.getLogger(__name__)
 
 TRAININGS = ("sklearn_training", "xgboost_training")
 
+#: Fields of the form that are handed to the promotion.
+_GATE = (
+    "approval",
+    "margin_share",
+    "confidence",
+    "slice_share",
+    "latency_milliseconds",
+    "size_megabytes",
+)
 #: Fields of the form that are not handed to the trainings.
-_OWN = frozenset({"newest_month", "train_months_count", "again", "promote", "approval"})
+_OWN = frozenset({"newest_month", "train_months_count", "again", "promote", *_GATE})
 _SKLEARN_ONLY = frozenset({"models", "extra_models"})
 _DATA = frozenset({"source", "service", "recipe", "encoding"})
 
@@ -97,7 +106,7 @@ def choose_challenger(
         "version": version,
         "why": plan["why"],
         "who": dag_run.dag_id,
-        "approval": params["approval"],
+        **{name: params[name] for name in _GATE},
     }
 
 

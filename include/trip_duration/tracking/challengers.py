@@ -12,7 +12,7 @@ from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.models.gate import Contender, Verdict, judge
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.tracking.lineage import Lineage, find_lineage
-from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.promotion import BROUGHT_IN, Promoter
 from trip_duration.tracking.registry import load_registered
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.products import TrainingSetStore
@@ -32,7 +32,11 @@ def latest_challenger(promoter: Promoter) -> int:
     """
     champion = promoter.standing().champion
     versions = promoter.tracker.client.search_model_versions(f"name = '{promoter.name}'")
-    others = [found for found in versions if int(found.version) != champion]
+    others = [
+        found
+        for found in versions
+        if int(found.version) != champion and BROUGHT_IN not in found.tags
+    ]
     if not others:
         raise InvalidInputError(
             f"Service {promoter.service}", "has no challenger", "Train a model first."
@@ -69,9 +73,9 @@ def judge_version(
         raise InvalidInputError(
             f"Version {version}", "is champion already", "There is nothing to do."
         )
-    lineage = find_lineage(promoter.tracker, promoter.name, version)
-    training_set = _training_set(lineage, storage_root, timeout_seconds)
-    trips = training_set.test_trips
+    trips = test_trips_of(
+        promoter, version, storage_root=storage_root, timeout_seconds=timeout_seconds
+    )
     if trips.empty:
         raise InvalidInputError(
             f"Version {version}",
@@ -80,6 +84,46 @@ def judge_version(
         )
     standard = None if champion is None else _contender(promoter, champion, trips)
     return judge(_contender(promoter, version, trips), standard, trips, rules)
+
+
+def test_trips_of(
+    promoter: Promoter, version: int, *, storage_root: str, timeout_seconds: float
+) -> pd.DataFrame:
+    """The trips that a version is judged by: the test months of its training set.
+
+    A version that was brought in has none; it is judged by those of the champion, or of the latest
+    of our own where there is no champion.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, ContractError
+        As `judge_version`.
+    """
+    found = promoter.tracker.client.get_model_version(promoter.name, str(version))
+    if BROUGHT_IN in found.tags:
+        version = standard_version(promoter)
+    lineage = find_lineage(promoter.tracker, promoter.name, version)
+    return _training_set(lineage, storage_root, timeout_seconds).test_trips
+
+
+def standard_version(promoter: Promoter) -> int:
+    """The champion, or the latest version that was trained here.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing was trained here.
+    """
+    versions = promoter.tracker.client.search_model_versions(f"name = '{promoter.name}'")
+    own = {int(found.version) for found in versions if BROUGHT_IN not in found.tags}
+    if not own:
+        raise InvalidInputError(
+            f"Service {promoter.service}",
+            "has no model that was trained here, so that there are no test months to judge by",
+            "Train a model first.",
+        )
+    champion = promoter.standing().champion
+    return champion if champion in own else max(own)
 
 
 def _training_set(lineage: Lineage, storage_root: str, timeout_seconds: float) -> TrainingSet:

@@ -35,6 +35,9 @@ _DISABLED_TAG = "disabled"
 #: Tag of a version.
 _RETIRED_TAG = "retired"
 
+#: Tag of a version that was trained elsewhere: where it comes from.
+BROUGHT_IN = "brought_in_from"
+
 #: Name of the artifact that holds the checks of the gate.
 EVIDENCE = "evidence.json"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mlflow
@@ -124,22 +126,61 @@ def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:
     StoredObjectError
         If it holds a class outside the policy.
     """
+    with registered_address(tracker, f"models:/{name}/{version}") as folder:
+        return load_packed(folder, f"Version {version} of {name}")
+
+
+@contextlib.contextmanager
+def registered_address(tracker: Tracker, address: str) -> Iterator[Path]:
+    """A model of the server as a folder, for as long as it is needed.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such model.
+    """
     # The registry is looked for at MLflow's global address.
     mlflow.set_tracking_uri(tracker.tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
-        path = download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=folder)
-        described = Model.load(path)
-        flavor = described.flavors.get("sklearn", {})
-        if flavor.get("serialization_format") != "skops":
+        try:
+            path = download_artifacts(artifact_uri=address, dst_path=folder)
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
             raise InvalidInputError(
-                f"Version {version} of {name}",
-                "is not a scikit-learn model stored by skops",
-                "Log it with serialization_format='skops': pickles are never loaded.",
-            )
-        stored = (Path(path) / flavor["pickled_model"]).read_bytes()
-        signature = described.signature
-        names = signature.inputs.input_names() if signature else []
-        return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6)
+                f"Model {address}", f"is not on the server ({error.message})", "Look it up there."
+            ) from error
+        yield Path(path)
+
+
+def load_packed(folder: Path, what: str) -> LoadedModel:
+    """An MLflow model from its folder, under the policy of `objects.trust`.
+
+    Parameters
+    ----------
+    what
+        What errors call it.
+
+    Raises
+    ------
+    InvalidInputError
+        If it was not stored by skops.
+    StoredObjectError
+        If it holds a class outside the policy.
+    """
+    described = Model.load(str(folder))
+    flavor = described.flavors.get("sklearn", {})
+    if flavor.get("serialization_format") != "skops":
+        raise InvalidInputError(
+            what,
+            "is not a scikit-learn model stored by skops",
+            "Log it with serialization_format='skops': pickles are never loaded.",
+        )
+    # The name of a file beside, not a path to elsewhere.
+    stored = (folder / PurePosixPath(flavor["pickled_model"]).name).read_bytes()
+    signature = described.signature
+    names = signature.inputs.input_names() if signature else []
+    return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6)
 
 
 def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:

@@ -15,7 +15,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
-from tests.trips.conftest import GREEN, JANUARY, Website, fetch
+from tests.trips.conftest import GREEN, JANUARY, fetch
+from tests.websites import Website
 
 from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
 from trip_duration.trips.months import Month

@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tests.trips.conftest import Website, fetch
+from tests.trips.conftest import fetch
+from tests.websites import Website
 
 from trip_duration.trips.source import RawMonth
 from trip_duration.trips.source.freshness import is_unchanged

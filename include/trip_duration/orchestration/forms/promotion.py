@@ -17,7 +17,6 @@ from trip_duration.settings import get_settings
 
 def promotion_form() -> Form:
     """Fields of the DAG that moves versions."""
-    rules, settings = GateRules(), get_settings()
     return {
         "action": choice_field(
             "promote",
@@ -42,6 +41,15 @@ def promotion_form() -> Form:
             title="Version",
             description="Number in the registry. Left empty, promote takes the best of the newest "
             "training set, and rollback the champion before.",
+            section=Section.ACTION,
+        ),
+        "model": Param(
+            None,
+            type=["null", "string"],
+            title="Model from elsewhere",
+            description="promote: a model that was trained elsewhere goes through the gate. "
+            "runs:/<run>/<path>, models:/<name>/<version>, or the name of an MLflow model's folder "
+            "in `incoming` below the storage root.",
             section=Section.ACTION,
         ),
         "share": Param(
@@ -74,6 +82,14 @@ def promotion_form() -> Form:
             description="Without it, promote moves at once, to the version that is named.",
             section=Section.GATE,
         ),
+        **gate_form(),
+    }
+
+
+def gate_form() -> Form:
+    """Fields that say what a challenger has to pass."""
+    rules, settings = GateRules(), get_settings()
+    return {
         "approval": Param(
             settings.approval,
             type="boolean",

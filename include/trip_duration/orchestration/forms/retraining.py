@@ -6,6 +6,7 @@ from airflow.sdk import Param
 
 from trip_duration.orchestration.forms.data import model_input_form, source_form
 from trip_duration.orchestration.forms.fields import Form, Section, number_field, service_field
+from trip_duration.orchestration.forms.promotion import gate_form
 from trip_duration.orchestration.forms.training import models_form, search_form
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import MONTH_PATTERN
@@ -51,11 +52,5 @@ def retraining_form() -> Form:
             description="Let the best model try the gate; otherwise it is only registered.",
             section=Section.GATE,
         ),
-        "approval": Param(
-            settings.approval,
-            type="boolean",
-            title="Ask a person",
-            description="What passes the gate waits for an approval in the Airflow UI.",
-            section=Section.GATE,
-        ),
+        **gate_form(),
     }

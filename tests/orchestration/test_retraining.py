@@ -1,0 +1,132 @@
+"""What a retraining is planned on, with months in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from trip_duration.errors import SourceError
+from trip_duration.orchestration import retraining
+from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from trip_duration.orchestration.forms import retraining_form
+from trip_duration.settings import get_settings
+from trip_duration.trips.publications import Publications
+
+MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
+BY_HAND = SimpleNamespace(triggering_user_name="ada", run_type="manual")
+BY_ASSET = SimpleNamespace(triggering_user_name=None, run_type="asset_triggered")
+
+
+class Store:
+    """A state store in memory."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.values: dict[str, Any] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key."""
+        return self.values.get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value."""
+        self.values[key] = value
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    """A folder whose months go up to April."""
+    for month in MONTHS:
+        (tmp_path / f"green_tripdata_{month}.parquet").write_bytes(b"never read")
+    return str(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def settings() -> Iterator[None]:
+    """Settings as they are by default."""
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+def params(source: str, **changed: Any) -> dict[str, Any]:
+    """The form, with a source, and one train month."""
+    form = {name: param.resolve() for name, param in retraining_form().items()}
+    return {**form, "source": source, "train_months_count": 1, **changed}
+
+
+def plan(
+    form: dict[str, Any], store: Store, run: Any = BY_HAND, events: Any = None
+) -> dict[str, Any] | None:
+    """Plan a retraining."""
+    return retraining.plan(form, run, events or {}, {PUBLISHED_MONTHS: store})
+
+
+def test_the_newest_month_judges(source: str) -> None:
+    """The window ends at the newest month that is published; every DAG gets its own form."""
+    form = params(source, max_evaluations=7)
+    planned = plan(form, Store())
+    assert planned is not None
+    assert (planned["why"], planned["newest"]) == ("by hand: ada", "2024-04")
+    assert [one["month"] for one in planned["published"]] == ["2024-02", "2024-03", "2024-04"]
+    forms = planned["forms"]
+    assert forms["data_preparation"] == {
+        "source": source,
+        "service": "green",
+        "recipe": "rich",
+        "encoding": "native",
+        "train_months": ["2024-02"],
+        "validation_months": ["2024-03"],
+        "test_months": ["2024-04"],
+    }
+    assert forms["xgboost_training"]["max_evaluations"] == 7
+    assert "models" not in forms["xgboost_training"]
+    assert forms["sklearn_training"]["models"] == form["models"]
+
+
+def test_what_was_trained_on_is_not_trained_on_again(source: str) -> None:
+    """Unless it is asked for, or a month was published anew, or the window is another one."""
+    store, form = Store(), params(source)
+    planned = plan(form, store)
+    assert planned is not None
+    marks = retraining._watermarks({PUBLISHED_MONTHS: store}, form)
+    marks.train(Publications.from_json(planned["published"]))
+    assert plan(form, store) is None
+    assert plan({**form, "again": True}, store) is not None
+    assert plan({**form, "train_months_count": 2}, store) is not None
+    (Path(source) / "green_tripdata_2024-03.parquet").write_bytes(b"published anew")
+    assert plan(form, store) is not None
+
+
+def test_events_say_why(source: str) -> None:
+    """Several events that came together start one run, and all are told."""
+    events = {
+        PUBLISHED_MONTHS: [SimpleNamespace(extra={"months": ["2024-04"]})],
+        DRIFT: [
+            SimpleNamespace(extra={"why": "PSI(trip_distance) = 0.31"}),
+            SimpleNamespace(extra={"why": "PSI(trip_distance) = 0.31"}),
+            SimpleNamespace(extra={}),
+        ],
+    }
+    planned = plan(params(source), Store(), BY_ASSET, events)
+    assert planned is not None
+    assert planned["why"] == (
+        "published: 2024-04; drift: PSI(trip_distance) = 0.31; drift: no reason given"
+    )
+
+
+def test_a_month_can_be_named(source: str) -> None:
+    """The window ends where the form says."""
+    planned = plan(params(source, newest_month="2024-03"), Store())
+    assert planned is not None
+    assert planned["forms"]["sklearn_training"]["train_months"] == ["2024-01"]
+
+
+def test_a_source_that_is_down_fails_the_plan(tmp_path: Path) -> None:
+    """It is no source without months."""
+    with pytest.raises(SourceError, match="does not exist"):
+        plan(params(str(tmp_path / "nowhere")), Store())

@@ -23,7 +23,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs install test lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs install test test-faults lint bench docs constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ logs: install ## Follow the logs of all processes
 
 test: $(VENV)/.installed-dev ## Run all tests
 	@$(BIN)/python -m pytest
+
+test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after another
+	@$(BIN)/python -m pytest -m faults
 
 lint: $(VENV)/.installed-dev ## Check style and types
 	@$(BIN)/ruff check

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.utils.types import DagRunType
 
 from trip_duration.errors import SourceError
 from trip_duration.orchestration import retraining
@@ -17,8 +18,8 @@ from trip_duration.settings import get_settings
 from trip_duration.trips.publications import Publications
 
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
-BY_HAND = SimpleNamespace(triggering_user_name="ada", run_type="manual")
-BY_ASSET = SimpleNamespace(triggering_user_name=None, run_type="asset_triggered")
+BY_HAND = SimpleNamespace(triggering_user_name="ada", run_type=DagRunType.MANUAL)
+BY_ASSET = SimpleNamespace(triggering_user_name=None, run_type=DagRunType.ASSET_TRIGGERED)
 
 
 class Store:
@@ -71,7 +72,7 @@ def test_the_newest_month_judges(source: str) -> None:
     form = params(source, max_evaluations=7)
     planned = plan(form, Store())
     assert planned is not None
-    assert (planned["why"], planned["newest"]) == ("by hand: ada", "2024-04")
+    assert (planned["why"], planned["newest"]) == ("by ada", "2024-04")
     assert [one["month"] for one in planned["published"]] == ["2024-02", "2024-03", "2024-04"]
     forms = planned["forms"]
     assert forms["data_preparation"] == {

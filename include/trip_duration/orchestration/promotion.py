@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.models.gate_rules import GateRules
+from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def move(
     from dataclasses import asdict
 
     promoter = promoter_of(params["service"])
-    who = params["who"] or dag_run.triggering_user_name or dag_run.run_type
+    who = params["who"] or who_asked(dag_run)
     entry = promoter.act(_action(params, who, verdict), f"{dag_run.dag_id}/{dag_run.run_id}/move")
     logger.info("%s: %s is now %s", entry.kind, params["service"], entry.after)
     return asdict(entry)

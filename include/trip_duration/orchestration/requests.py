@@ -12,6 +12,8 @@ from trip_duration.trips.months import Month, MonthSplit
 from trip_duration.trips.services import Service, get_service
 
 if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
+
     from trip_duration.models.catalogue import ModelFamily
     from trip_duration.models.search import SearchRequest
     from trip_duration.training_set.types import TrainingSetRequest
@@ -30,6 +32,11 @@ DATA_FIELDS = (
     "recipe",
     "encoding",
 )
+
+
+def who_asked(dag_run: DagRunProtocol) -> str:
+    """Who or what has started a run: a user's name, or a kind such as ``scheduled``."""
+    return dag_run.triggering_user_name or dag_run.run_type.value
 
 
 def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -136,18 +137,14 @@ def finish(
 
 def _why(dag_run: DagRunProtocol, events: Mapping[Any, Sequence[Any]]) -> str:
     """One line: what has led to this run."""
-    reasons = []
-    for asset, told in events.items():
-        for event in told:
-            if asset == PUBLISHED_MONTHS:
-                reasons.append("published: " + ", ".join(event.extra["months"]))
-            elif asset == DRIFT:
-                reasons.append("drift: " + str(event.extra.get("why", "no reason given")))
+    published = [event.extra["months"] for event in events.get(PUBLISHED_MONTHS, ())]
+    drift = [str(event.extra.get("why", "no reason given")) for event in events.get(DRIFT, ())]
+    reasons = [f"published: {', '.join(months)}" for months in published]
+    reasons += [f"drift: {why}" for why in drift]
     if reasons:
-        # Several events of the same kind start one run.
+        # Several events may start one run, and the same one may come twice.
         return "; ".join(dict.fromkeys(reasons))
-    who = dag_run.triggering_user_name
-    return f"by hand: {who}" if who else f"{dag_run.run_type}"
+    return f"by {who_asked(dag_run)}"
 
 
 def _look_up_all(

@@ -47,7 +47,7 @@ logs: install ## Follow the logs of all processes
 	@$(LOCAL) logs
 
 test: $(VENV)/.installed-dev ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after another
 	@$(BIN)/python -m pytest -m faults

@@ -30,6 +30,17 @@ TLC_FOLDER = "TRIP_DURATION_TLC_FOLDER"
 SMALL_SAMPLE = SampleOptions(trips=1_500, seed=7)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, in one process, the tests that share a server: they would start two."""
+    for item in items:
+        shared = getattr(item, "fixturenames", ())
+        group = "stack" if "running" in shared else item.path.as_posix()
+        for name in ("tracker", "promoter"):
+            if name in shared:
+                group = "tracking server"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def tlc_folder() -> str:
     """The folder of published TLC files."""

@@ -41,6 +41,29 @@ def whole_file(target: UPath) -> Iterator[UPath]:
         )
 
 
+def create_file(target: UPath, data: bytes) -> None:
+    """Make a file that appears whole, unless it is there already.
+
+    Of several that make the same file at once, one does.
+
+    Raises
+    ------
+    FileExistsError
+        If it is there already.
+    """
+    if target.protocol not in LOCAL_PROTOCOLS:
+        target.fs.pipe_file(target.path, data, mode="create")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(target.parent.path) / f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}"
+    try:
+        partial.write_bytes(data)
+        # Unlike a rename, a link never replaces what is there.
+        os.link(partial, target.path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def remove_leftovers(folder: UPath) -> list[str]:
     """Remove what killed writers have left under a folder; return the paths.
 

@@ -43,6 +43,19 @@ def source_form() -> Form:
     }
 
 
+def alerts_form() -> Form:
+    """The field of the DAG that delivers alerts."""
+    return {
+        "test": Param(
+            False,  # noqa: FBT003 - the default of a field
+            type="boolean",
+            title="Send a test",
+            description="Send a test through every channel, to see that alerts arrive.",
+            section=_ACTION,
+        )
+    }
+
+
 def preparation_form() -> Form:
     """Fields of the DAG that prepares training sets."""
     return {

@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from tests.conftest import SMALL_SAMPLE
 from tests.integration.conftest import RunningStack
+from upath import UPath
 
 from trip_duration.local.airflow_api import FINISHED
+from trip_duration.local.supervision import Supervision
+from trip_duration.trips.months import Month
+from trip_duration.trips.sample import write_month
+from trip_duration.trips.services import get_service
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 WAIT_SECONDS = 240
 LASSO = "linear_model.Lasso"
-MONTHS = ("2024-01", "2024-02", "2024-03")
 
 Found = TypeVar("Found")
 
@@ -73,11 +78,13 @@ def process_of(running: RunningStack, run_id: str, *, attempt: int) -> int | Non
 
 def test_a_mapped_task_that_fails_says_which(running: RunningStack, tmp_path: Path) -> None:
     """One month of three is broken: the mail names it, its error, the log and what to do."""
-    for month in MONTHS:
-        (tmp_path / f"green_tripdata_{month}.parquet").write_bytes(b"<html>not found</html>")
+    for month in ("2024-01", "2024-02", "2024-03"):
+        file = UPath(tmp_path / f"green_tripdata_{month}.parquet")
+        write_month(file, get_service("green"), Month.parse(month), SMALL_SAMPLE)
+    (tmp_path / "green_tripdata_2024-02.parquet").write_bytes(b"<html>not found</html>")
     run_id = running.api.trigger("data_preparation", {"source": str(tmp_path)})
     message = until(lambda: mail(running, "data_preparation failed in", about=run_id))
-    assert any(month in message["subject"] for month in MONTHS)
+    assert message["subject"].endswith("failed in check_month (2024-02)")
     text, html = part(message, "plain"), part(message, "html")
     for said in ("is no readable Parquet file", "What to try", "The end of the log", run_id):
         assert said in text
@@ -104,8 +111,18 @@ def test_a_killed_task_is_told_after_its_last_try(running: RunningStack) -> None
     assert f"MLflow: {running.stack.mlflow_url}/#/experiments/" in text
 
 
-def test_a_test_arrives(running: RunningStack) -> None:
-    """The form of the DAG that delivers alerts sends a test."""
-    run_id = running.api.trigger("alerts", {"test": True})
+def test_a_mail_server_that_is_down_loses_nothing(running: RunningStack) -> None:
+    """While the server is down the delivery fails and says why; then the mail comes late."""
+    supervision = Supervision(running.stack)
+    supervision._server.stopProcess("mail")
+    try:
+        waiting = running.api.trigger("alerts", {"test": True})
+        assert until(lambda: finished(running, "alerts", waiting)) == "failed"
+        (task,) = running.api.tasks("alerts", waiting)
+        assert "Connection refused" in "\n".join(running.api.log("alerts", waiting, task))
+    finally:
+        supervision._server.startProcess("mail")
+    run_id = running.api.trigger("alerts", {})
     assert until(lambda: finished(running, "alerts", run_id)) == "success"
-    assert until(lambda: mail(running, "this is a test", about=run_id))
+    message = until(lambda: mail(running, "this is a test", about=waiting))
+    assert "This mail comes late" in part(message, "plain")

@@ -30,22 +30,22 @@ def _hint(pattern: str, advice: str) -> _Hint:
 _HINTS = (
     _hint(
         r"no space left on device|disk quota exceeded",
-        "The disk is full. Make room; the DAG `maintenance` removes what nobody needs any more.",
+        "The disk is full. Make room; the DAG maintenance removes what nobody needs any more.",
     ),
     _hint(
-        r"memoryerror|out of memory|oom|sigkill|process was killed",
+        r"memoryerror|out of memory|\boom\b|sigkill|process was killed",
         "Most often the machine had no memory left. Train fewer families at once (slots of the "
-        "pool `training`), take fewer months, or a machine with more memory.",
+        "pool training), take fewer months, or a machine with more memory.",
     ),
     _hint(
         r"tasktimeout|timed? ?out",
         "Something took longer than it may. Look whether the other side answers, or allow more "
-        "time; fewer evaluations (`max_evaluations`) or a `time_budget_seconds` shorten a search.",
+        "time; fewer evaluations (max_evaluations) or a time_budget_seconds shorten a search.",
     ),
     _hint(
         r"(mlflow|{tracking}).*(connection|max retries|refused|api request)"
         r"|(connection|max retries|refused|api request).*(mlflow|{tracking})",
-        "The tracking server {uri} did not answer. Start it (`make status` shows it locally), or "
+        "The tracking server {uri} did not answer. Start it (make status shows it locally), or "
         "correct TRIP_DURATION_TRACKING_URI.",
     ),
     _hint(
@@ -57,7 +57,7 @@ _HINTS = (
         "A server did not answer. Look whether it runs and can be reached from the worker.",
     ),
     _hint(
-        r"permissionerror|permission denied|access ?denied|403",
+        r"permissionerror|permission denied|access ?denied|\b403\b",
         "The worker may not read or write there. Mend the permissions, or the credentials.",
     ),
     _hint(

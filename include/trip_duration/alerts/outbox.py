@@ -11,8 +11,13 @@ from collections.abc import Iterable
 from upath import UPath
 
 from trip_duration.alerts.types import Alert, Envelope
+from trip_duration.errors import StoredObjectError
 from trip_duration.objects import write_bytes
+from trip_duration.objects.files import files_in
 from trip_duration.objects.tree import flatten, rebuild
+
+#: What alerts of every version have.
+_LASTING = ("key", "about", "subject", "headline")
 
 #: After so many days an alert with the same key may be told again.
 _REMEMBERED = dt.timedelta(days=30)
@@ -40,15 +45,16 @@ class Outbox:
             Whether it is new: what waits already, or was told, is not kept again.
         """
         name = _name(alert)
-        if (self.told_folder / name).exists() or (self.waiting_folder / name).exists():
-            return False
+        for folder in (self.told_folder, self.waiting_folder):
+            if files_in(folder, name):
+                return False
         self._write(Envelope(alert))
         return True
 
     def waiting(self) -> list[Envelope]:
         """What waits, the longest first."""
         found = []
-        for path in _files(self.waiting_folder):
+        for path in files_in(self.waiting_folder, "*.json"):
             try:
                 found.append(_envelope(path))
             except FileNotFoundError:
@@ -58,14 +64,12 @@ class Outbox:
 
     def knows(self, about: str, since: dt.datetime) -> bool:
         """Whether an alert of something waits, or was told, since then."""
-        beginning = _digest(about)
-        paths = [
-            path
+        pattern = f"{_digest(about)}-*.json"
+        return any(
+            _modified(path) >= since
             for folder in (self.waiting_folder, self.told_folder)
-            for path in _files(folder)
-            if path.name.startswith(beginning)
-        ]
-        return any(_modified(path) >= since for path in paths)
+            for path in files_in(folder, pattern)
+        )
 
     def delivered(self, envelopes: Iterable[Envelope], channel: str, channels: set[str]) -> None:
         """Note down that a channel has taken alerts; what all have taken waits no longer."""
@@ -87,7 +91,7 @@ class Outbox:
     def forget(self) -> None:
         """Remove the notes of what was told long ago."""
         horizon = dt.datetime.now(tz=dt.UTC) - _REMEMBERED
-        for path in _files(self.told_folder):
+        for path in files_in(self.told_folder, "*.json"):
             if _modified(path) < horizon:
                 path.unlink(missing_ok=True)
 
@@ -96,12 +100,15 @@ class Outbox:
         write_bytes(self.waiting_folder / _name(envelope.alert), data)
 
 
-def _files(folder: UPath) -> list[UPath]:
-    return list(folder.glob("*.json")) if folder.exists() else []
-
-
 def _envelope(path: UPath) -> Envelope:
-    envelope: Envelope = rebuild(json.loads(path.read_bytes()), {})
+    stored = json.loads(path.read_bytes())
+    try:
+        envelope: Envelope = rebuild(stored, {})
+    except StoredObjectError as error:
+        # What another version has kept is told as far as it is understood, and holds up nothing.
+        told = stored["fields"]["alert"]["fields"]
+        kept = Alert("failure", **{name: told[name] for name in _LASTING}, summary=str(error))
+        return Envelope(kept, _modified(path))
     return envelope
 
 

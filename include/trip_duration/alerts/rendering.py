@@ -43,9 +43,6 @@ _PLURALS: dict[AlertKind, str] = {
     "test": "tests",
 }
 
-#: An alert that has waited longer was held back.
-_LATE = dt.timedelta(minutes=2)
-
 _LOGIN = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*(?=@)")
 
 
@@ -56,8 +53,8 @@ def without_logins(text: str) -> str:
 
 def render(envelopes: Sequence[Envelope]) -> Message:
     """Write a message that tells all alerts, at least one."""
-    alerts = [envelope.alert for envelope in envelopes]
-    kind = min((alert.kind for alert in alerts), key=list(_COLOURS).index)
+    alerts = sorted((one.alert for one in envelopes), key=lambda it: (_rank(it.kind), it.at))
+    kind = alerts[0].kind
     subject = subject_of(alerts)
     values = {
         "subject": subject,
@@ -91,11 +88,15 @@ def _headline(alerts: Sequence[Alert]) -> str:
     kinds = Counter(alert.kind for alert in alerts)
     parts = [
         f"{count} {_PLURALS[kind] if count > 1 else kind.replace('_', ' ')}"
-        for kind, count in sorted(kinds.items(), key=lambda item: list(_COLOURS).index(item[0]))
+        for kind, count in sorted(kinds.items(), key=lambda item: _rank(item[0]))
     ]
     where = Counter(alert.about.partition("/")[0] for alert in alerts)
     places = ", ".join(f"{name} ({count})" for name, count in where.most_common(3))
     return f"{', '.join(parts)}: {places}{', …' if len(where) > 3 else ''}"  # noqa: PLR2004 - as above
+
+
+def _rank(kind: AlertKind) -> int:
+    return list(_COLOURS).index(kind)
 
 
 def _lateness(envelopes: Sequence[Envelope]) -> str:
@@ -104,8 +105,6 @@ def _lateness(envelopes: Sequence[Envelope]) -> str:
     if not held:
         return ""
     first = min(held, key=lambda one: one.received)
-    if dt.datetime.now(tz=dt.UTC) - first.received < _LATE and len(held) == 1:
-        return ""
     return (
         f"{len(held)} of {len(envelopes)} could not be delivered before, since "
         f"{_moment(first.received)}: {first.problem}"

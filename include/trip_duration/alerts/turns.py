@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from upath import UPath
 
 from trip_duration.objects import write_bytes
-from trip_duration.objects.files import create_file
+from trip_duration.objects.files import create_file, files_in
 from trip_duration.objects.tree import flatten, rebuild
 
 #: The first pause.
@@ -138,9 +138,7 @@ class Turns:
         return found
 
     def _paths(self) -> list[UPath]:
-        if not self.folder.exists():
-            return []
-        return sorted(self.folder.glob("*.json"), key=lambda path: path.name)
+        return files_in(self.folder, "*.json")
 
     def _path(self, number: int) -> UPath:
         return self.folder / f"{number:012d}.json"

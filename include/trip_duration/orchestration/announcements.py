@@ -119,7 +119,7 @@ def moved(
         ),
         advice=()
         if back
-        else (f"To undo it, trigger `promotion` with action rollback and service {service}.",),
+        else (f"To undo it, trigger promotion with action rollback and service {service}.",),
         links=(Link("The run", run_url(dag_id, run_id)), *tracking),
         notes=notes,
     )
@@ -154,7 +154,7 @@ def drifted(
         summary=what,
         table=Table(("What", "Found", "Threshold"), tuple(findings)),
         facts=(("Run", run_id),),
-        advice=("Train on newer months: trigger `retraining`, or wait for its schedule.",),
+        advice=("Train on newer months: trigger retraining, or wait for its schedule.",),
         links=(*report, Link("The run", run_url(dag_id, run_id))),
     )
 

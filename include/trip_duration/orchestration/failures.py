@@ -123,7 +123,8 @@ def untold_failures(
             name=_name_by_input(dag.get_task(task_id), map_index, last) if map_index >= 0 else "",
             try_number=int(attempt[1]) if attempt else None,
             tries=dag.get_task(task_id).retries + 1,
-            ended=dt.datetime.now(tz=dt.UTC),
+            # A process that was killed writes nothing any more.
+            ended=dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC) if path else None,
         )
         yield _failure(named, f"failure/{task.about}/{since.isoformat()}", None, _run_facts(run))
 
@@ -360,4 +361,7 @@ def _moment(moment: dt.datetime) -> str:
 
 
 def _span(span: dt.timedelta) -> str:
-    return str(dt.timedelta(seconds=round(span.total_seconds()))) + " (h:mm:ss)"
+    minutes, seconds = divmod(round(span.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{seconds} s"]
+    return " ".join(part for part in parts if part)

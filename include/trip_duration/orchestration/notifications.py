@@ -156,8 +156,8 @@ def deliver_waiting(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[
     office.outbox.forget()
     if done.problems:
         raise DeliveryError(
-            f"{done.waiting} alerts",
-            f"wait: {' '.join(done.problems)}",
+            "Alerts that wait",
+            f"could not be delivered ({done.waiting} of them): {' '.join(done.problems)[:-1]}",
             "They are delivered within five minutes after that is mended.",
         )
     logger.info("Delivered %d alerts, %d wait", done.sent, done.waiting)

@@ -22,7 +22,7 @@ from tests.servers import free_port
 from trip_duration.alerts.types import Alert
 from trip_duration.errors import DeliveryError, InvalidInputError
 from trip_duration.models.gate import Check, Verdict
-from trip_duration.orchestration import announcements, failures, notifications
+from trip_duration.orchestration import announcements, failed_tasks, notifications
 from trip_duration.orchestration.notifications import RunEnded, TaskFailed
 from trip_duration.settings import get_settings
 from trip_duration.tracking.promotion import HistoryEntry, Standing
@@ -402,4 +402,4 @@ def test_a_link_to_the_run_is_in_the_mail(sink: Sink, monkeypatch: pytest.Monkey
         ("sklearn_training/manual__1/linear_model.Lasso", "sklearn_training/manual__1")
     ]
     assert "MLflow: http://mlflow/#/experiments/1/runs/abc" in plain(sink.mails[0])
-    assert failures.run_url("a", "b c").endswith("/dags/a/runs/b%20c")
+    assert failed_tasks.run_url("a", "b c").endswith("/dags/a/runs/b%20c")

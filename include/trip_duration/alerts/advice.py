@@ -9,7 +9,10 @@ from trip_duration.errors import TripDurationError
 from trip_duration.settings import get_settings
 
 #: What is said of a task that ended without an error of its own.
-KILLED = "No error was recorded: the task's process was killed, or vanished with its machine."
+KILLED = (
+    "No error was recorded: the task was marked as failed by hand, its process was killed, or it "
+    "vanished with its machine."
+)
 
 _CLEAR = "After mending the cause, clear the task in Airflow: what had finished is not done again."
 

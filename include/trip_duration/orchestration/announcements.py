@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.alerts.types import Alert, Link, Table
-from trip_duration.orchestration.failures import run_url, tracking_link
+from trip_duration.orchestration.failed_tasks import run_url
+from trip_duration.orchestration.failures import tracking_link
 
 if TYPE_CHECKING:
     from trip_duration.models.gate import Verdict

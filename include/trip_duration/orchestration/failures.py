@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote
 
-from airflow.sdk.configuration import conf
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not in its __all__, for there is none
 
 from trip_duration.alerts.advice import KILLED, advice_on
@@ -21,6 +17,15 @@ from trip_duration.alerts.logs import error_in, log_tail
 from trip_duration.alerts.rendering import without_logins
 from trip_duration.alerts.types import Alert, Link
 from trip_duration.errors import TripDurationError
+from trip_duration.orchestration.failed_tasks import (
+    FailedTask,
+    attempt_of,
+    instance_name,
+    log_file,
+    name_by_input,
+    run_url,
+    task_url,
+)
 from trip_duration.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -29,46 +34,6 @@ _MOST_CHARACTERS = 4_000
 _CAUSES = 3
 #: How long the supervisor may take to write the error into the log.
 _LOG_SECONDS = 1.0
-
-_ATTEMPT = re.compile(r"attempt=(\d+)\.log")
-
-
-@dataclass(frozen=True)
-class FailedTask:
-    """One task instance that failed for good.
-
-    Parameters
-    ----------
-    dag_id, run_id, task_id, map_index
-        Which; the index is -1 for a task that is not mapped.
-    name
-        Of the mapped instance, such as its family; empty if it has none.
-    try_number, tries
-        Which try it was, of how many; None where that is not known.
-    started, ended
-        When.
-    """
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int = -1
-    name: str = ""
-    try_number: int | None = None
-    tries: int | None = None
-    started: dt.datetime | None = None
-    ended: dt.datetime | None = None
-
-    @property
-    def about(self) -> str:
-        """Names the instance in keys."""
-        return f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}"
-
-    @property
-    def label(self) -> str:
-        """The task, with its mapped instance."""
-        name = self.name or str(self.map_index)
-        return f"{self.task_id} ({name})" if self.map_index >= 0 else self.task_id
 
 
 def failure_of(context: Mapping[str, Any]) -> Alert:
@@ -81,7 +46,7 @@ def failure_of(context: Mapping[str, Any]) -> Alert:
         ti.run_id,
         ti.task_id,
         map_index,
-        name=instance_name(ti, context) if map_index >= 0 else "",
+        name=instance_name(ti, context),
         try_number=ti.try_number,
         tries=None if tries is None else tries + 1,
         started=getattr(ti, "start_date", None),
@@ -92,7 +57,9 @@ def failure_of(context: Mapping[str, Any]) -> Alert:
 
 
 def untold_failures(
-    context: Mapping[str, Any], knows: Callable[[str, dt.datetime], bool]
+    context: Mapping[str, Any],
+    failed: Iterable[FailedTask],
+    knows: Callable[[str, dt.datetime], bool],
 ) -> Iterator[Alert]:
     """Alerts for what failed in a run that has ended without having been able to tell it.
 
@@ -103,30 +70,26 @@ def untold_failures(
     ----------
     context
         Of a callback of the DAG.
+    failed
+        The tasks of the run that have failed.
     knows
         Whether something is told, or waits to be told, since a time.
     """
-    dag, run_id, run = context["dag"], context["run_id"], context.get("dag_run")
+    dag, run = context["dag"], context.get("dag_run")
     since = getattr(run, "start_date", None) or dt.datetime.fromtimestamp(0, tz=dt.UTC)
-    for task_id, map_index in _failed_tasks(dag, run_id):
-        task = FailedTask(dag.dag_id, run_id, task_id, map_index)
+    for task in failed:
         if knows(task.about, since):
             continue
-        path = _log_file(task)
-        attempt = _ATTEMPT.fullmatch(path.name) if path else None
-        last = context.get("ti")
-        named = FailedTask(
-            dag.dag_id,
-            run_id,
-            task_id,
-            map_index,
-            name=_name_by_input(dag.get_task(task_id), map_index, last) if map_index >= 0 else "",
-            try_number=int(attempt[1]) if attempt else None,
-            tries=dag.get_task(task_id).retries + 1,
+        operator, path = dag.get_task(task.task_id), log_file(task)
+        found = dataclasses.replace(
+            task,
+            name=name_by_input(operator, task.map_index, context.get("ti")),
+            try_number=attempt_of(path) if path else None,
+            tries=operator.retries + 1,
             # A process that was killed writes nothing any more.
             ended=dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC) if path else None,
         )
-        yield _failure(named, f"failure/{task.about}/{since.isoformat()}", None, _run_facts(run))
+        yield _failure(found, f"failure/{task.about}/{since.isoformat()}", None, _run_facts(run))
 
 
 def failed_run(context: Mapping[str, Any]) -> Alert:
@@ -145,23 +108,6 @@ def failed_run(context: Mapping[str, Any]) -> Alert:
         links=(Link("The run", run_url(dag.dag_id, run_id)),),
         advice=advice_on(None, reason),
     )
-
-
-def has_failed_tasks(context: Mapping[str, Any]) -> bool:
-    """Whether a task of the run failed."""
-    return any(True for _ in _failed_tasks(context["dag"], context["run_id"]))
-
-
-def instance_name(ti: Any, context: Mapping[str, Any]) -> str:  # noqa: ANN401 - Airflow's
-    """What a mapped instance is called: the family, the month."""
-    name = getattr(ti, "rendered_map_index", None)
-    return str(name) if name else _name_by_input(context["task"], ti.map_index, ti)
-
-
-def run_url(dag_id: str, run_id: str) -> str:
-    """Where a person sees a run in Airflow."""
-    base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
-    return f"{base}/dags/{dag_id}/runs/{quote(run_id)}"
 
 
 def tracking_link(*identities: str) -> tuple[tuple[Link, ...], tuple[str, ...]]:
@@ -185,7 +131,7 @@ def _failure(
     error: BaseException | str | None,
     facts: tuple[tuple[str, str], ...],
 ) -> Alert:
-    path, log, log_note = _log_file(task), tuple[str, ...](), ""
+    path, log, log_note = log_file(task), tuple[str, ...](), ""
     words = _clean(_words(error)) if error else ""
     try:
         if path is None:
@@ -213,7 +159,7 @@ def _failure(
         log_note=log_note,
         advice=advice_on(exception, words),
         links=(
-            Link("The task's log", _task_url(task)),
+            Link("The task's log", task_url(task)),
             Link("The run", run_url(task.dag_id, task.run_id)),
             *tracking,
         ),
@@ -258,62 +204,6 @@ def _run_facts(run: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - Airfl
     return (*started, ("Form", _clean(said) if said else "as it is by default"))
 
 
-def _failed_tasks(dag: Any, run_id: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - Airflow's
-    """Ids and map indexes of the run's failed tasks."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    found = RuntimeTaskInstance.get_task_states(dag_id=dag.dag_id, run_ids=[run_id])
-    for name, state in found.get(run_id, {}).items():
-        if state != "failed":
-            continue
-        if name in dag.task_dict:
-            yield name, -1
-            continue
-        task_id, _, index = name.rpartition("_")
-        yield task_id, int(index)
-
-
-def _name_by_input(task: Any, map_index: int, ti: Any) -> str:  # noqa: ANN401 - Airflow's
-    """What a mapped instance got to work on, if that is one short text."""
-    group = task.get_closest_mapped_task_group()
-    mapped = group or task
-    given = getattr(mapped, "_expand_input", None) or getattr(mapped, "expand_input", None)
-    if given is None or ti is None:
-        return ""
-    # Whatever there is to go wrong with an input that is only wanted for its name, the alert goes.
-    try:
-        resolved = [
-            value.resolve({"ti": ti})[map_index] if hasattr(value, "resolve") else value[map_index]
-            for value in given.value.values()
-        ]
-    except Exception:
-        logger.warning("The mapped instance %d has no name", map_index, exc_info=True)
-        return ""
-    texts = [value for value in resolved if isinstance(value, str)]
-    return ", ".join(texts)[:80]
-
-
-def _log_file(task: FailedTask) -> Path | None:
-    """The log of the last try; None if it is not on this machine."""
-    from airflow.utils.helpers import log_filename_template_renderer
-
-    folder = Path(conf.get("logging", "base_log_folder"))
-    number = task.try_number or 1
-    ti = SimpleNamespace(
-        dag_id=task.dag_id,
-        run_id=task.run_id,
-        task_id=task.task_id,
-        map_index=task.map_index,
-        try_number=number,
-        logical_date=None,
-    )
-    path = folder / log_filename_template_renderer()(ti=ti, try_number=number)
-    if task.try_number is None:
-        attempts = [one for one in path.parent.glob("*.log") if _ATTEMPT.fullmatch(one.name)]
-        return max(attempts, key=lambda one: int(_ATTEMPT.fullmatch(one.name)[1]), default=None)  # type: ignore[index]  # filtered above
-    return path if path.exists() else None
-
-
 def _settled_log(path: Path, *, wait: bool) -> tuple[str, ...]:
     """The end of the log, with the error that was raised a moment ago."""
     deadline = time.monotonic() + (_LOG_SECONDS if wait else 0.0)
@@ -348,12 +238,6 @@ def _clean(text: str) -> str:
     """A text without secrets, of a length that can be read."""
     shown = without_logins(str(redact(text)))
     return shown if len(shown) <= _MOST_CHARACTERS else f"{shown[:_MOST_CHARACTERS]} …"
-
-
-def _task_url(task: FailedTask) -> str:
-    mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
-    attempt = f"?try_number={task.try_number}" if task.try_number else ""
-    return f"{run_url(task.dag_id, task.run_id)}/tasks/{task.task_id}{mapped}{attempt}"
 
 
 def _moment(moment: dt.datetime) -> str:

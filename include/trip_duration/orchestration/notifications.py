@@ -60,14 +60,17 @@ class RunEnded(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Find what is to be told of a run that has ended."""
-        from trip_duration.orchestration import failures
+        from trip_duration.orchestration.failed_tasks import failed_tasks
+        from trip_duration.orchestration.failures import failed_run, untold_failures
 
         office = post_office()
         if wanted("failure"):
-            for alert in list(failures.untold_failures(context, office.outbox.knows)):
+            failed = failed_tasks(context["dag"], context["run_id"])
+            alerts = list(untold_failures(context, failed, office.outbox.knows))
+            if self.failed and not failed:
+                alerts.append(failed_run(context))
+            for alert in alerts:
                 _keep(office, alert)
-            if self.failed and not failures.has_failed_tasks(context):
-                _keep(office, failures.failed_run(context))
         if self.digest and wanted("success"):
             _keep(office, _success(context))
         office.deliver()

@@ -22,6 +22,9 @@ _NOISE = (
     "Filling up the DagBag",
     "Worker startup parse complete",
     "Retry policy decision",
+    # … and hyperopt.
+    "build_posterior_wrapper took",
+    "TPE using",
 )
 
 

@@ -23,7 +23,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs install test test-faults lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs mail install test test-faults lint bench docs constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ status: install ## Show how each process is
 
 logs: install ## Follow the logs of all processes
 	@$(LOCAL) logs
+
+mail: install ## List the mails that were sent, show the newest, or number N
+	@$(LOCAL) mail $(N)
 
 test: $(VENV)/.installed-dev ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup

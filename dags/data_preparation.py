@@ -8,6 +8,8 @@ from trip_duration.orchestration import preparation
 from trip_duration.orchestration.assets import MONTHS, TRAINING_SET
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import preparation_form
+from trip_duration.orchestration.notifications import alerts_of_runs
+from trip_duration.settings import get_settings
 
 DOC = """
 ### From published months to a training set
@@ -33,6 +35,7 @@ with DAG(
     max_active_runs=1,
     tags=[Tag.TRIP_DURATION, Tag.DATA],
     default_args=default_args(),
+    **alerts_of_runs(hours=get_settings().preparation_deadline_hours),
     params=preparation_form(),
 ) as dag:
     months = step(

@@ -7,6 +7,7 @@ from airflow.sdk import DAG
 from trip_duration.orchestration import maintenance
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import maintenance_form
+from trip_duration.orchestration.notifications import alerts_of_runs
 
 DOC = """
 ### Removes what nobody needs any more
@@ -32,6 +33,7 @@ with DAG(
     max_active_runs=1,
     tags=[Tag.TRIP_DURATION, Tag.DATA],
     default_args=default_args(),
+    **alerts_of_runs(),
     params=maintenance_form(),
 ):
     step(maintenance.remove_old_products)()

@@ -8,6 +8,7 @@ from trip_duration.orchestration import preparation
 from trip_duration.orchestration.assets import MONTHS
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import source_form
+from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.settings import get_settings
 from trip_duration.trips.services import SERVICES
 
@@ -42,6 +43,7 @@ for service in SERVICES.values():
         is_paused_upon_creation=service.name != get_settings().service,
         tags=[Tag.TRIP_DURATION, Tag.DATA],
         default_args=default_args(),
+        **alerts_of_runs(),
         params=source_form(),
     ):
         raw = step(preparation.fetch_partition, task_id="fetch_month")(service=service.name)

@@ -6,6 +6,7 @@ from airflow.sdk import DAG
 
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args
 from trip_duration.orchestration.forms import watch_form
+from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.orchestration.watching import NewMonthSensor
 
 DOC = """
@@ -35,6 +36,7 @@ with DAG(
     is_paused_upon_creation=True,
     tags=[Tag.TRIP_DURATION, Tag.DATA],
     default_args=default_args(),
+    **alerts_of_runs(),
     params=watch_form(),
 ):
     NewMonthSensor(task_id="wait_for_month")

@@ -10,6 +10,7 @@ from airflow.sdk import DAG, TriggerRule, chain, task
 from trip_duration.orchestration import promotion
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import promotion_form
+from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.settings import get_settings
 
 DOC = """
@@ -41,6 +42,7 @@ with DAG(
     max_active_runs=1,
     tags=[Tag.TRIP_DURATION, Tag.REGISTRY],
     default_args=default_args(),
+    **alerts_of_runs(announces=True),
     params=promotion_form(),
 ):
     first = step(promotion.first_step, task.branch)()

@@ -8,6 +8,7 @@ from trip_duration.orchestration import retraining
 from trip_duration.orchestration.assets import PUBLISHED_MONTHS
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import retraining_form
+from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.orchestration.operators import run_dag
 from trip_duration.orchestration.schedules import retraining_schedule
 
@@ -38,6 +39,7 @@ with DAG(
     is_paused_upon_creation=True,
     tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.REGISTRY],
     default_args=default_args(),
+    **alerts_of_runs(),
     params=retraining_form(),
 ):
     plan = step(retraining.plan, task.short_circuit, inlets=[PUBLISHED_MONTHS])()

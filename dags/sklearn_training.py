@@ -7,6 +7,8 @@ from airflow.sdk import DAG
 from trip_duration.orchestration import training, wiring
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import sklearn_form
+from trip_duration.orchestration.notifications import alerts_of_runs
+from trip_duration.settings import get_settings
 
 DOC = """
 ### Six scikit-learn families, side by side
@@ -29,6 +31,7 @@ with DAG(
     max_active_runs=4,
     tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.SKLEARN],
     default_args=default_args(),
+    **alerts_of_runs(digest=True, hours=get_settings().training_deadline_hours),
     params=sklearn_form(),
 ) as dag:
     families = step(training.choose_models)()

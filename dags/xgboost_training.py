@@ -8,6 +8,7 @@ from trip_duration.models.catalogue import XGBOOST
 from trip_duration.orchestration import wiring
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args
 from trip_duration.orchestration.forms import training_form
+from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.settings import get_settings
 
 DOC = """
@@ -31,6 +32,7 @@ with DAG(
     max_active_runs=4,
     tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.XGBOOST],
     default_args=default_args(),
+    **alerts_of_runs(digest=True, hours=get_settings().training_deadline_hours),
     params=training_form(),
 ) as dag:
     product, run = wiring.tracked_training_set()

@@ -15,6 +15,7 @@ FLOW = (
     "errors",
     "settings",
     "objects",
+    "alerts",
     "trips",
     "training_set",
     "models",

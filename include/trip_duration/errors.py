@@ -58,6 +58,10 @@ class StoredObjectError(TripDurationError):
     """A stored object is missing, was altered, or cannot be stored."""
 
 
+class DeliveryError(TripDurationError):
+    """A message cannot be delivered now; it waits."""
+
+
 def require_within(
     name: str,
     value: float,

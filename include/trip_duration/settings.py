@@ -185,6 +185,12 @@ class Settings(BaseSettings):
         description="How many months it learns from; the next one is tuned on, the next one after "
         "that judges.",
     )
+    retry_delay_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        title="Pause before a retry",
+        description="Seconds after which a task that failed is tried again.",
+    )
     approval: bool = Field(
         default=False,
         title="Approval",
@@ -239,6 +245,48 @@ class Settings(BaseSettings):
     )
     mail_from: str = Field(
         default="airflow@example.com", title="Mail from", description="Sender of the mails."
+    )
+    alert_failure: bool = Field(
+        default=True, title="Alert: failure", description="A task failed for good."
+    )
+    alert_success: bool = Field(
+        default=False,
+        title="Alert: success",
+        description="A training run ended well: families, errors, links.",
+    )
+    alert_deadline: bool = Field(
+        default=True, title="Alert: deadline", description="A run is not done in time."
+    )
+    alert_gate_refused: bool = Field(
+        default=True, title="Alert: gate", description="A challenger did not pass the gate."
+    )
+    alert_drift: bool = Field(
+        default=True, title="Alert: drift", description="The trips, or the errors, have changed."
+    )
+    alert_promotion: bool = Field(
+        default=True, title="Alert: promotion", description="Another version became champion."
+    )
+    alert_rollback: bool = Field(
+        default=True, title="Alert: rollback", description="A former version is champion again."
+    )
+    alert_window_seconds: int = Field(
+        default=300,
+        ge=0,
+        title="Window of a storm",
+        description="Longest pause between two mails when many things fail at once; what fails in "
+        "the pause is bundled into one mail. 0 bundles nothing.",
+    )
+    preparation_deadline_hours: float = Field(
+        default=3.0,
+        gt=0,
+        title="Deadline of a preparation",
+        description="Hours after which a run of data_preparation is reported as late.",
+    )
+    training_deadline_hours: float = Field(
+        default=12.0,
+        gt=0,
+        title="Deadline of a training",
+        description="Hours after which a training run is reported as late.",
     )
 
 

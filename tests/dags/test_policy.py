@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 
 from trip_duration.errors import SourceError, TransientSourceError
 from trip_duration.orchestration.conventions import TRAINING_POOL, Tag, retry_policy
+from trip_duration.orchestration.notifications import RunEnded, TaskFailed
 from trip_duration.orchestration.requests import training_set_request
 
 DAGS = Path(__file__).parents[2] / "dags"
 DAG_IDS = {
+    "alerts",
     "data_preparation",
     "fhvhv_months",
     "green_months",
@@ -109,7 +110,18 @@ def test_every_task_has_an_owner_retries_and_an_alert(dag: DAG) -> None:
         assert task.retries, task.task_id
         callbacks = task.on_failure_callback
         alerts = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-        assert any(isinstance(alert, SmtpNotifier) for alert in alerts), task.task_id
+        assert any(isinstance(alert, TaskFailed) for alert in alerts), task.task_id
+
+
+def test_every_run_is_watched(dag: DAG) -> None:
+    """What was killed is told when its run has failed; only what delivers alerts is not watched."""
+    assert isinstance(dag.on_failure_callback, RunEnded) == (dag.dag_id != "alerts")
+
+
+@pytest.mark.parametrize("dag_id", ["data_preparation", "sklearn_training", "xgboost_training"])
+def test_long_runs_have_a_deadline(bag: DagBag, dag_id: str) -> None:
+    """A run that takes too long is told."""
+    assert bag.dags[dag_id].deadline
 
 
 def test_pools_are_those_that_are_made(dag: DAG) -> None:

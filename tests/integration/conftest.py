@@ -60,6 +60,9 @@ def make_stack(state: Path) -> LocalStack:
         sample_trips_per_month=1_500,
         # Results of runs that were deleted are orphans at once.
         orphan_grace_seconds=0,
+        retry_delay_seconds=1,
+        # Every alert is a mail of its own, in the moment it arises.
+        alert_window_seconds=0,
         airflow_port=free_port(),
         execution_port=free_port(),
         mlflow_port=free_port(),

@@ -16,7 +16,7 @@ from tests.conftest import sample_request
 from upath import UPath
 
 from trip_duration.errors import ContractError
-from trip_duration.objects.files import remove_leftovers, whole_file
+from trip_duration.objects.files import create_file, files_in, remove_leftovers, whole_file
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.products import TrainingSetProduct, TrainingSetStore
 
@@ -65,6 +65,29 @@ def test_writers_at_work_are_not_disturbed(tmp_path: Path) -> None:
         assert not remove_leftovers(UPath(tmp_path))
     assert names(tmp_path) == ["value.json"]
     assert target.read_bytes() == b"first"
+
+
+def test_one_of_many_makes_a_file(tmp_path: Path) -> None:
+    """Of several that make the same file at once one does; the others are told."""
+    target = UPath(tmp_path / "turns" / "1.json")
+    made = []
+
+    def make(number: int) -> None:
+        try:
+            create_file(target, str(number).encode() * 1_000)
+        except FileExistsError:
+            return
+        made.append(number)
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert target.read_text() == str(made[0]) * 1_000
+    assert [path.name for path in files_in(target.parent)] == ["1.json"]
+    assert files_in(UPath(tmp_path / "nothing")) == []
 
 
 def test_maintenance_removes_leftovers(tmp_path: Path) -> None:

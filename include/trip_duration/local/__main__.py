@@ -18,6 +18,7 @@ from rich.table import Table
 from trip_duration.errors import TripDurationError
 from trip_duration.local.demo import Demo, DemoRequest
 from trip_duration.local.env_example import env_example
+from trip_duration.local.mails import chosen, kept_mails, list_mails, show_mail
 from trip_duration.local.preflight import LocalStackError
 from trip_duration.local.stack import ADMIN, LocalStack
 from trip_duration.local.start import api_of, ensure_up
@@ -168,6 +169,27 @@ def logs(
 
 
 @app.command
+def mail(number: int | None = None, *, browser: bool = True) -> None:
+    """List the mails that the local mail server has kept, and show one.
+
+    Parameters
+    ----------
+    number
+        Which one of the list; left out, the newest.
+    browser
+        Open it in the browser where there is one; otherwise it is printed.
+    """
+    stack = _stack()
+    mails = kept_mails(stack.mails)
+    if not mails:
+        console.print(f"No mail has come yet (they are kept in {stack.mails}).")
+        return
+    if number is None:
+        list_mails(mails, console)
+    show_mail(chosen(mails, number or 1), stack.state / "mail-page", console, browser=browser)
+
+
+@app.command
 def demo(options: DemoOptions = _DEMO) -> None:
     """Run the main job: prepare months, tune and train all families, show the results."""
     stack = _stack()
@@ -199,7 +221,7 @@ def _stack() -> LocalStack:
 def _print_addresses(stack: LocalStack) -> None:
     console.print(f"Airflow  {stack.airflow_url}  (login {ADMIN} / {stack.password})")
     console.print(f"MLflow   {stack.mlflow_url}")
-    console.print(f"Mails    {stack.mails}")
+    console.print(f"Mails    {stack.mails}  (read them with `make mail`)")
     console.print("Stop it all with `make down`.")
 
 

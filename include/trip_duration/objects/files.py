@@ -41,6 +41,39 @@ def whole_file(target: UPath) -> Iterator[UPath]:
         )
 
 
+def create_file(target: UPath, data: bytes) -> None:
+    """Make a file that appears whole, unless it is there already.
+
+    Of several that make the same file at once, one does.
+
+    Raises
+    ------
+    FileExistsError
+        If it is there already.
+    """
+    if target.protocol not in LOCAL_PROTOCOLS:
+        target.fs.pipe_file(target.path, data, mode="create")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.parent / f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}"
+    with _locked(partial):
+        try:
+            partial.write_bytes(data)
+            # Unlike a rename, a link never replaces what is there.
+            os.link(partial.path, target.path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def files_in(folder: UPath, pattern: str = "*") -> list[UPath]:
+    """The files of a folder as they are now, by name; what a store's client remembers may be old.
+
+    A folder that is not there has none.
+    """
+    folder.fs.invalidate_cache(folder.path)
+    return sorted(folder.glob(pattern), key=lambda path: path.name) if folder.exists() else []
+
+
 def remove_leftovers(folder: UPath) -> list[str]:
     """Remove what killed writers have left under a folder; return the paths.
 

@@ -10,7 +10,8 @@ from typing import Any
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, task
 
 from trip_duration.errors import TransientSourceError, TripDurationError
-from trip_duration.orchestration.notifications import failure_mail
+from trip_duration.orchestration.notifications import TaskFailed
+from trip_duration.settings import get_settings
 
 OWNER = "ml-team"
 
@@ -48,6 +49,7 @@ class Tag(StrEnum):
     SKLEARN = "sklearn"
     XGBOOST = "xgboost"
     REGISTRY = "registry"
+    ALERTS = "alerts"
 
 
 def retry_policy() -> ExceptionRetryPolicy:
@@ -69,7 +71,7 @@ def default_args() -> dict[str, Any]:
     return {
         "owner": OWNER,
         "retries": 2,
-        "retry_delay": dt.timedelta(seconds=30),
+        "retry_delay": dt.timedelta(seconds=get_settings().retry_delay_seconds),
         "retry_policy": retry_policy(),
-        "on_failure_callback": failure_mail(),
+        "on_failure_callback": TaskFailed(),
     }

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.models.gate_rules import GateRules
+from trip_duration.orchestration.announcements import gate_refused, moved
+from trip_duration.orchestration.notifications import announce
 from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
 
@@ -82,11 +84,14 @@ def _places() -> dict[str, Any]:
     }
 
 
-def after_the_gate(verdict: Verdict, params: Mapping[str, Any]) -> str | None:
+def after_the_gate(
+    verdict: Verdict, params: Mapping[str, Any], dag_run: DagRunProtocol
+) -> str | None:
     """Ask a person where that is wanted; None ends the run where the gate was not passed."""
     if not verdict.passed:
         failed = [check.name for check in verdict.checks if not check.passed]
         logger.warning("Version %d stays out: %s", verdict.challenger, ", ".join(failed))
+        announce(gate_refused(verdict, params["service"], dag_run.dag_id, dag_run.run_id))
         return None
     return ASK if params["approval"] else MOVE
 
@@ -101,6 +106,8 @@ def move(
     who = params["who"] or who_asked(dag_run)
     entry = promoter.act(_action(params, who, verdict), f"{dag_run.dag_id}/{dag_run.run_id}/move")
     logger.info("%s: %s is now %s", entry.kind, params["service"], entry.after)
+    if entry.kind in {"promote", "rollback"}:
+        announce(moved(entry, params["service"], dag_run.dag_id, dag_run.run_id, verdict))
     return asdict(entry)
 
 

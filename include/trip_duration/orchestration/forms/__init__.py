@@ -1,5 +1,6 @@
 """The trigger forms: what a person may set before a run, with titles, help, bounds and choices."""
 
+from trip_duration.orchestration.forms.alerts import alerts_form
 from trip_duration.orchestration.forms.data import (
     data_form,
     preparation_form,
@@ -14,6 +15,7 @@ from trip_duration.orchestration.forms.training import search_form, sklearn_form
 
 __all__ = [
     "Form",
+    "alerts_form",
     "data_form",
     "maintenance_form",
     "preparation_form",

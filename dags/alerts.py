@@ -1,0 +1,37 @@
+"""DAG `alerts`: delivers what waits to be told."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from trip_duration.orchestration import notifications
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.forms import alerts_form
+
+DOC = """
+### Delivers what waits to be told
+
+Every alert is kept until somebody has got it. Most are delivered in the moment they arise; what
+waits, because much failed at once or the mail server did not answer, is delivered here, every five
+minutes, as one message.
+
+With *send a test*, a test goes through every channel.
+
+**If it fails:** alerts wait, and none is lost. The log says which channel does not take them, and
+why. Mend the connection; the next run delivers them. No alert is made of this, as it could not be
+delivered either.
+"""
+
+with DAG(
+    dag_id="alerts",
+    description="Delivers alerts that wait.",
+    doc_md=DOC,
+    schedule="*/5 * * * *",
+    start_date=START_DATE,
+    catchup=False,
+    max_active_runs=1,
+    tags=[Tag.TRIP_DURATION, Tag.ALERTS],
+    default_args=default_args(),
+    params=alerts_form(),
+):
+    step(notifications.deliver_waiting, task_id="deliver")()

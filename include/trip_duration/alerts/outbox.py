@@ -1,0 +1,132 @@
+"""Where alerts wait until they are delivered, and what was delivered is noted down."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable
+
+from upath import UPath
+
+from trip_duration.alerts.types import Alert, Envelope
+from trip_duration.errors import StoredObjectError
+from trip_duration.objects import write_bytes
+from trip_duration.objects.files import files_in
+from trip_duration.objects.tree import flatten, rebuild
+
+#: What alerts of every version have.
+_LASTING = ("key", "about", "subject", "headline")
+
+#: After so many days an alert with the same key may be told again.
+_REMEMBERED = dt.timedelta(days=30)
+
+
+class Outbox:
+    """The alerts of one storage root.
+
+    Parameters
+    ----------
+    root
+        The folder of the alerts: ``<storage root>/alerts``.
+    """
+
+    def __init__(self, root: UPath) -> None:
+        self.waiting_folder = root / "outbox"
+        self.told_folder = root / "told"
+
+    def put(self, alert: Alert) -> bool:
+        """Keep an alert until it is delivered.
+
+        Returns
+        -------
+        bool
+            Whether it is new: what waits already, or was told, is not kept again.
+        """
+        name = _name(alert)
+        for folder in (self.told_folder, self.waiting_folder):
+            if files_in(folder, name):
+                return False
+        self._write(Envelope(alert))
+        return True
+
+    def waiting(self) -> list[Envelope]:
+        """What waits, the longest first."""
+        found = []
+        for path in files_in(self.waiting_folder, "*.json"):
+            try:
+                found.append(_envelope(path))
+            except FileNotFoundError:
+                # Another sender has delivered it since.
+                continue
+        return sorted(found, key=lambda envelope: (envelope.received, envelope.alert.key))
+
+    def knows(self, about: str, since: dt.datetime) -> bool:
+        """Whether an alert of something waits, or was told, since then."""
+        pattern = f"{_digest(about)}-*.json"
+        return any(
+            _modified(path) >= since
+            for folder in (self.waiting_folder, self.told_folder)
+            for path in files_in(folder, pattern)
+        )
+
+    def delivered(self, envelopes: Iterable[Envelope], channel: str, channels: set[str]) -> None:
+        """Note down that a channel has taken alerts; what all have taken waits no longer."""
+        for envelope in envelopes:
+            done = dataclasses.replace(envelope, delivered=(*envelope.delivered, channel))
+            if channels <= {*done.delivered}:
+                self.told_elsewhere(envelope.alert)
+                (self.waiting_folder / _name(envelope.alert)).unlink(missing_ok=True)
+            else:
+                self._write(done)
+
+    def told_elsewhere(self, alert: Alert) -> None:
+        """Note down that an alert need not be told any more."""
+        path = self.told_folder / _name(alert)
+        write_bytes(path, json.dumps({"key": alert.key}).encode())
+
+    def failed(self, envelopes: Iterable[Envelope], problem: str) -> None:
+        """Note down why alerts wait."""
+        for envelope in envelopes:
+            if envelope.problem != problem:
+                self._write(dataclasses.replace(envelope, problem=problem))
+
+    def forget(self) -> None:
+        """Remove the notes of what was told long ago."""
+        horizon = dt.datetime.now(tz=dt.UTC) - _REMEMBERED
+        for path in files_in(self.told_folder, "*.json"):
+            if _modified(path) < horizon:
+                path.unlink(missing_ok=True)
+
+    def _write(self, envelope: Envelope) -> None:
+        data = json.dumps(flatten(envelope)[0]).encode()
+        write_bytes(self.waiting_folder / _name(envelope.alert), data)
+
+
+def _envelope(path: UPath) -> Envelope:
+    stored = json.loads(path.read_bytes())
+    try:
+        envelope: Envelope = rebuild(stored, {})
+    except StoredObjectError as error:
+        # What another version has kept is told as far as it is understood, and holds up nothing.
+        told = stored["fields"]["alert"]["fields"]
+        kept = Alert("failure", **{name: told[name] for name in _LASTING}, summary=str(error))
+        return Envelope(kept, _modified(path))
+    return envelope
+
+
+def _modified(path: UPath) -> dt.datetime:
+    try:
+        return dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC)
+    except FileNotFoundError:
+        # It has just moved from what waits to what was told.
+        return dt.datetime.now(tz=dt.UTC)
+
+
+def _name(alert: Alert) -> str:
+    return f"{_digest(alert.about)}-{_digest(alert.key)}.json"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

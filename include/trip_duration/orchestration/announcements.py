@@ -1,0 +1,196 @@
+"""The alerts that are no failures: what ended well, is late, was refused, moved or drifted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from trip_duration.alerts.types import Alert, Link, Table
+from trip_duration.orchestration.failed_tasks import run_url
+from trip_duration.orchestration.failures import tracking_link
+
+if TYPE_CHECKING:
+    from trip_duration.models.gate import Verdict
+    from trip_duration.tracking.promotion import HistoryEntry, Standing
+
+
+def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
+    """A training run ended well: its families, the best one first."""
+    families = results["families"]
+    best = families[0]
+    about = f"{dag_id}/{run_id}"
+    return Alert(
+        kind="success",
+        key=f"success/{about}/{results['run_id']}",
+        about=about,
+        subject=f"{dag_id} ended well: {best['family']}, RMSE {best['validation_rmse']:.3f}",
+        headline=f"{dag_id} ended well",
+        summary=f"The best of {len(families)} on the validation months is {best['family']}, with "
+        f"an RMSE of {best['validation_rmse']:.3f} minutes.",
+        table=Table(
+            ("Family", "Validation RMSE", "Test RMSE", "Trials", "Seconds"),
+            tuple(
+                (
+                    family["family"],
+                    f"{family['validation_rmse']:.3f}",
+                    "" if family["test_rmse"] is None else f"{family['test_rmse']:.3f}",
+                    str(family["evaluations"]),
+                    f"{family['seconds']:.0f}",
+                )
+                for family in families
+            ),
+        ),
+        facts=(
+            ("Run", run_id),
+            ("Data", f"{results['service']}, {results['data_source']}"),
+            ("Recipe", f"{results['recipe']}, {results['encoding']}"),
+            ("Training set", results["training_set"]),
+        ),
+        links=(Link("MLflow", results["run_url"]), Link("The run", run_url(dag_id, run_id))),
+    )
+
+
+def deadline_missed(dag_id: str, run_id: str, deadline: str, hours: float) -> Alert:
+    """A run is not done in time; it goes on."""
+    about = f"{dag_id}/{run_id}"
+    tracking, notes = tracking_link(about)
+    return Alert(
+        kind="deadline",
+        key=f"deadline/{about}/{deadline}",
+        about=about,
+        subject=f"{dag_id} is late",
+        headline=f"{dag_id} is late",
+        summary=f"The run was to be done within {hours:g} hours. It goes on.",
+        facts=(("Run", run_id), ("Deadline", deadline)),
+        advice=(
+            "Look which task takes the time; the log of a search counts its trials.",
+            "Mark the run as failed to stop it; a time budget makes the next one shorter.",
+        ),
+        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
+        notes=notes,
+    )
+
+
+def gate_refused(verdict: Verdict, service: str, dag_id: str, run_id: str) -> Alert:
+    """A challenger did not pass the gate; nothing has moved."""
+    failed = [check.name for check in verdict.checks if not check.passed]
+    about = f"{dag_id}/{run_id}"
+    tracking, notes = tracking_link(f"{about}/gate")
+    champion = "none" if verdict.champion is None else f"version {verdict.champion}"
+    return Alert(
+        kind="gate_refused",
+        key=f"gate_refused/{about}/{verdict.challenger}",
+        about=about,
+        subject=f"version {verdict.challenger} of {service} did not pass the gate",
+        headline=f"Version {verdict.challenger} did not pass the gate",
+        summary=f"Nothing has moved; champion of {service}: {champion}. Not passed: "
+        f"{', '.join(failed)}.",
+        table=_checks(verdict),
+        facts=(("Service", service), ("Run", run_id)),
+        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
+        notes=notes,
+    )
+
+
+def moved(
+    entry: HistoryEntry, service: str, dag_id: str, run_id: str, verdict: Verdict | None
+) -> Alert:
+    """Another version is champion."""
+    about = f"{dag_id}/{run_id}"
+    back = entry.kind == "rollback"
+    tracking, notes = tracking_link(f"{about}/move")
+    was = _version(entry.before.champion)
+    what = f"went back to version {entry.version}" if back else f"is now version {entry.version}"
+    return Alert(
+        kind="rollback" if back else "promotion",
+        key=f"{entry.kind}/{about}/{entry.run_id}",
+        about=about,
+        subject=f"the champion of {service} {what}",
+        headline=f"The champion of {service} {what}",
+        summary=f"Before, it was {was}.",
+        at=dt.datetime.fromtimestamp(entry.at, tz=dt.UTC),
+        table=_checks(verdict) if verdict else None,
+        facts=(
+            ("From", _standing(entry.before)),
+            ("To", _standing(entry.after)),
+            ("Who", entry.who or "nobody was named"),
+            ("Why", entry.why or "no reason was given"),
+            ("Run", run_id),
+        ),
+        advice=()
+        if back
+        else (f"To undo it, trigger promotion with action rollback and service {service}.",),
+        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
+        notes=notes,
+    )
+
+
+def drifted(
+    what: str,
+    findings: Iterable[tuple[str, str, str]],
+    dag_id: str,
+    run_id: str,
+    report_url: str | None = None,
+) -> Alert:
+    """The trips, or the errors, are no longer what the model learned from.
+
+    Parameters
+    ----------
+    what
+        One line: what has drifted, and since when.
+    findings
+        Name, what was found, and the threshold.
+    report_url
+        Where the whole report is.
+    """
+    about = f"{dag_id}/{run_id}"
+    report = (Link("The report", report_url),) if report_url else ()
+    return Alert(
+        kind="drift",
+        key=f"drift/{about}/{what}",
+        about=about,
+        subject=f"drift: {what}",
+        headline="The trips have drifted",
+        summary=what,
+        table=Table(("What", "Found", "Threshold"), tuple(findings)),
+        facts=(("Run", run_id),),
+        advice=("Train on newer months: trigger retraining, or wait for its schedule.",),
+        links=(*report, Link("The run", run_url(dag_id, run_id))),
+    )
+
+
+def trial(run_id: str) -> Alert:
+    """An alert that only shows that alerts arrive."""
+    return Alert(
+        kind="test",
+        key=f"test/alerts/{run_id}",
+        about=f"alerts/{run_id}",
+        subject="this is a test",
+        headline="Alerts arrive",
+        summary="Somebody has asked for a test. Nothing has happened.",
+        links=(Link("The run", run_url("alerts", run_id)),),
+    )
+
+
+def _checks(verdict: Verdict) -> Table:
+    return Table(
+        ("Check", "", "Found", "Wanted"),
+        tuple(
+            (check.name, "passed" if check.passed else "NOT PASSED", check.found, check.wanted)
+            for check in verdict.checks
+        ),
+    )
+
+
+def _version(number: int | None) -> str:
+    return "none" if number is None else f"version {number}"
+
+
+def _standing(standing: Standing) -> str:
+    parts = [f"champion {_version(standing.champion)}"]
+    if standing.challenger is not None:
+        parts.append(f"challenger version {standing.challenger} ({standing.share:.0%})")
+    if standing.shadow is not None:
+        parts.append(f"shadow version {standing.shadow}")
+    return ", ".join(parts if standing.enabled else [*parts, "disabled"])

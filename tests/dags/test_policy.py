@@ -20,10 +20,12 @@ from trip_duration.orchestration.requests import training_set_request
 
 DAGS = Path(__file__).parents[2] / "dags"
 DAG_IDS = {
+    "batch_scoring",
     "data_preparation",
     "fhvhv_months",
     "green_months",
     "maintenance",
+    "prediction",
     "promotion",
     "sklearn_training",
     "xgboost_training",

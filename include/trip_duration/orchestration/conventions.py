@@ -48,6 +48,7 @@ class Tag(StrEnum):
     SKLEARN = "sklearn"
     XGBOOST = "xgboost"
     REGISTRY = "registry"
+    PREDICTION = "prediction"
 
 
 def retry_policy() -> ExceptionRetryPolicy:

@@ -20,9 +20,12 @@ from trip_duration.scoring.places import (
 
 def test_what_lies_under_a_root_is_allowed(tmp_path: Path) -> None:
     """Local folders with and without file://, and buckets."""
-    assert require_allowed(place(tmp_path / "a.csv"), [f"file://{tmp_path}"])
-    assert require_allowed(place(f"file://{tmp_path}/a.csv"), ["", str(tmp_path)])
-    assert require_allowed(UPath("s3://bucket/in/a.csv"), [str(tmp_path), "s3://bucket/in"])
+    for path, roots in (
+        (place(tmp_path / "a.csv"), [f"file://{tmp_path}"]),
+        (place(f"file://{tmp_path}/a.csv"), ["", str(tmp_path)]),
+        (UPath("s3://bucket/in/a.csv"), [str(tmp_path), "s3://bucket/in"]),
+    ):
+        assert require_allowed(path, roots) == path
 
 
 def test_what_lies_elsewhere_is_not(tmp_path: Path) -> None:

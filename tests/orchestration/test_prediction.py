@@ -1,0 +1,89 @@
+"""What the DAGs `prediction` and `batch_scoring` make of their forms."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration import batch_scoring, prediction
+from trip_duration.scoring.questions import Answer
+from trip_duration.settings import get_settings
+
+LONGEST = Answer(
+    prediction_id="01a1febd-dfd3-7c8c-a24e-0876493219a7",
+    minutes=-12.345678901234567,
+    model_version=1_000_000,
+    pickup_zone=265,
+    dropoff_zone=265,
+    trip_distance=123456.789,
+    typical_distance=False,
+    pickup_at="2024-03-04T08:30:00",
+)
+
+
+def form(fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A form's values."""
+    return {**{name: field.value for name, field in fields.items()}, **changes}
+
+
+def test_the_longest_result_stays_readable_over_rest() -> None:
+    """As many answers as one run may give are not moved to the object storage."""
+    settings = get_settings()
+    predictions = [asdict(LONGEST)] * settings.prediction_inputs
+    assert len(json.dumps({"predictions": predictions})) + 200 < settings.xcom_inline_bytes
+
+
+def test_zones_are_chosen_by_borough_and_name() -> None:
+    """Every zone is a choice, sorted as a person looks for it."""
+    schema = prediction.prediction_form()["pickup_zone"].schema
+    shown = [schema["values_display"][str(number)] for number in schema["enum"]]
+    assert len(shown) == 265
+    assert shown == sorted(shown)
+    assert shown[0].startswith("Bronx")
+
+
+def test_a_list_takes_the_place_of_the_form() -> None:
+    """Without a list the form's fields are one trip."""
+    fields = prediction.prediction_form()
+    (trip,) = prediction._questions(form(fields))
+    assert (trip["pickup_zone"], trip["dropoff_zone"]) == (239, 236)
+    assert trip["trip_distance"] is None
+    inputs = [{"pickup_zone": 1, "dropoff_zone": 2}]
+    assert prediction._questions(form(fields, inputs=inputs)) == inputs
+    with pytest.raises(InvalidInputError, match="run the DAG batch_scoring"):
+        prediction._questions(form(fields, inputs=inputs * 51))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "names no file and no month"),
+        ({"input": "a.csv", "months": ["2024-01"]}, "names both a file and months"),
+        ({"input": "/etc/trips.csv"}, "lies outside of the folders"),
+        ({"input": "a.csv", "output": "/etc/trips.csv"}, "lies outside of the folders"),
+        ({"months": ["2024-01"], "source": "/etc"}, "lies outside of the folders"),
+        ({"months": ["2024-01"], "source": "https://example.com"}, "lies outside of the folders"),
+    ],
+)
+def test_files_that_a_caller_may_not_name(changes: dict[str, Any], message: str) -> None:
+    """Nothing outside of the operator's folders is read or written."""
+    with pytest.raises(InvalidInputError, match=message):
+        batch_scoring._files(form(batch_scoring.batch_scoring_form(), **changes))
+
+
+def test_folders_of_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the operator has allowed may be named, and so may the storage root."""
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path / 'storage'}")
+    monkeypatch.setenv("TRIP_DURATION_SCORING_FOLDERS", f"{tmp_path / 'in'}, s3://bucket/in")
+    for folder in ("in", "storage"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "trips.csv").touch()
+        get_settings.cache_clear()
+        changes = {"input": str(tmp_path / folder / "trips.csv")}
+        ((_, output),) = batch_scoring._files(form(batch_scoring.batch_scoring_form(), **changes))
+        assert str(output) == str(tmp_path / folder / "trips.predictions.csv")

@@ -26,10 +26,17 @@ from trip_duration.trips.services import (
 from trip_duration.trips.zone_names import find_zone
 
 _ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
-#: What a trip of TLC's may hold besides; no model asks for it.
-_IGNORED = END_OF_TRIP_COLUMNS | {
-    published for service in SERVICES.values() for published in service.columns.values()
-}
+#: What else TLC publishes of a trip; no model asks for it.
+_FURTHER = (
+    *("access_a_ride_flag", "airport_fee", "Airport_fee", "bcf", "cbd_congestion_fee"),
+    *("congestion_surcharge", "dispatching_base_num", "ehail_fee", "hvfhs_license_num"),
+    *("improvement_surcharge", "mta_tax", "on_scene_datetime", "originating_base_num"),
+    *("RatecodeID", "request_datetime", "sales_tax", "shared_match_flag", "shared_request_flag"),
+    *("store_and_fwd_flag", "wav_match_flag", "wav_request_flag"),
+)
+_IGNORED = END_OF_TRIP_COLUMNS.union(
+    _FURTHER, *(service.columns.values() for service in SERVICES.values())
+)
 
 Question = Mapping[str, Any]
 

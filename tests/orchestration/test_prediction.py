@@ -62,8 +62,6 @@ def test_a_list_takes_the_place_of_the_form() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "names no file and no month"),
-        ({"input": "a.csv", "months": ["2024-01"]}, "names both a file and months"),
         ({"input": "/etc/trips.csv"}, "lies outside of the folders"),
         ({"input": "a.csv", "output": "/etc/trips.csv"}, "lies outside of the folders"),
         ({"months": ["2024-01"], "source": "/etc"}, "lies outside of the folders"),
@@ -73,6 +71,30 @@ def test_a_list_takes_the_place_of_the_form() -> None:
 def test_files_that_a_caller_may_not_name(changes: dict[str, Any], message: str) -> None:
     """Nothing outside of the operator's folders is read or written."""
     with pytest.raises(InvalidInputError, match=message):
+        batch_scoring._files(form(batch_scoring.batch_scoring_form(), **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "names no file and no month"),
+        ({"input": "a.csv", "months": ["2024-01"]}, "names both a file and months"),
+    ],
+)
+def test_one_thing_is_scored_at_a_time(changes: dict[str, Any], message: str) -> None:
+    """A file or months, and something at all, before a model is looked for."""
+    with pytest.raises(InvalidInputError, match=message):
+        batch_scoring.plan(form(batch_scoring.batch_scoring_form(), **changes))
+
+
+def test_links_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that may be named gives no way to a file elsewhere."""
+    monkeypatch.setenv("TRIP_DURATION_SCORING_FOLDERS", str(tmp_path / "in"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.csv").touch()
+    (tmp_path / "in" / "link.csv").symlink_to(tmp_path / "secret.csv")
+    changes = {"input": str(tmp_path / "in")}
+    with pytest.raises(InvalidInputError, match="lies outside of the folders"):
         batch_scoring._files(form(batch_scoring.batch_scoring_form(), **changes))
 
 

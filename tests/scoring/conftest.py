@@ -46,7 +46,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def request_for(
-    predictor: Predictor, source: Path, output: Path, **options: object
+    predictor: Predictor, source: Path | UPath, output: Path | UPath, **options: object
 ) -> BatchRequest:
     """A request for one file, in small chunks."""
     return BatchRequest(

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 from tests.scoring.conftest import request_for
+from upath import UPath
 
 from trip_duration.errors import InvalidInputError, StoredObjectError
 from trip_duration.scoring.batch import planning, scoring
+from trip_duration.scoring.batch.abandoned import find_abandoned, remove_abandoned
 from trip_duration.scoring.batch.job import ADDED, Chunk, JobResult
 from trip_duration.scoring.batch.planning import by_job, plan
 from trip_duration.scoring.batch.scoring import is_scored, join, score_chunk
+from trip_duration.scoring.places import find_inputs, output_of
 from trip_duration.scoring.predictor import Predictor
 from trip_duration.training_set.types import Minutes
 
@@ -343,3 +351,63 @@ def test_a_step_that_is_not_there(
     request = request_for(predictor, month, tmp_path / "o.parquet", preprocessing=name)
     with pytest.raises(InvalidInputError, match="names no function that can be imported"):
         plan(request, str(tmp_path))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An S3 bucket on a server of this machine."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()
+    # Servers of one process share their buckets.
+    name = f"fleet-{uuid.uuid4()}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    yield f"s3://{name}"
+    S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_files_in_a_store(
+    predictor: Predictor, month: Path, bucket: str, tmp_path: Path, kind: str
+) -> None:
+    """Input, chunks, and output on S3; a file that changes there is noticed."""
+    rows, local = pd.read_parquet(month), tmp_path / f"trips.{kind}"
+    rows.to_parquet(local) if kind == "parquet" else rows.to_csv(local, index=False)
+    source = UPath(f"{bucket}/trips.{kind}")
+    source.write_bytes(local.read_bytes())
+    (given,) = find_inputs(UPath(bucket))
+    request = request_for(predictor, given, output_of(given))
+    result = run(plan(request, f"{bucket}/storage"), predictor)
+    assert result.output == f"{bucket}/trips.predictions.{kind}"
+    output = UPath(result.output).read_bytes()
+    read = pd.read_parquet if kind == "parquet" else pd.read_csv
+    minutes = read(io.BytesIO(output)).predicted_minutes
+    assert np.abs(minutes - expected(predictor, month)).max() < 1e-5
+    assert all(is_scored(chunk) for chunk in plan(request, f"{bucket}/storage"))
+    first = plan(dataclasses.replace(request, overwrite=True), f"{bucket}/storage")
+    source.write_bytes(local.read_bytes() + b" ")
+    with pytest.raises(InvalidInputError, match="has changed"):
+        first[0].job.require_unchanged()
+
+
+def test_abandoned_chunks_are_removed(predictor: Predictor, month: Path, tmp_path: Path) -> None:
+    """When nobody has come back for so many days; not before."""
+    assert find_abandoned(str(tmp_path), 1.0) == []
+    chunks = plan(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
+    score_chunk(chunks[0], predictor)
+    assert find_abandoned(str(tmp_path), 1.0) == []
+    for path in Path(chunks[0].job.folder).iterdir():
+        os.utime(path, (1, 1))
+    (folder,) = find_abandoned(str(tmp_path), 1.0)
+    assert remove_abandoned(folder) > 0
+    assert not Path(chunks[0].job.folder).exists()
+    assert not is_scored(chunks[0])

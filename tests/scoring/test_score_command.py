@@ -25,7 +25,7 @@ from trip_duration.training_set.types import TrainingSet
 pytestmark = pytest.mark.integration
 
 COMMAND = str(Path(sys.executable).parent / "trip-duration")
-COPIES = 100
+COPIES = 40
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_killed_command_goes_on(
     if promoter.standing().champion is None:
         act(promoter, "promote", 1)
     rows = pd.concat([pd.read_parquet(month)] * COPIES, ignore_index=True)
-    rows.to_parquet(tmp_path / "trips.parquet", row_group_size=50_000)
+    rows.to_parquet(tmp_path / "trips.parquet", row_group_size=20_000)
     arguments = ("trips.parquet", "--chunk-rows", "1000", "--json")
     process = start(tmp_path, tracking_uri, *arguments)
     deadline = time.monotonic() + 60
@@ -138,8 +138,6 @@ def test_what_a_person_sees(
     assert "Rows, by version 1" in done.stderr
     assert "trips.predictions.csv:" in done.stdout
     assert "trips.rejected.csv: 3 rows that could not be predicted" in done.stdout
-    again = run(tmp_path, tracking_uri, "trips.csv", "--model", "1")
-    assert again.returncode == 0, again.stderr
     missing = run(tmp_path, tracking_uri, "nothing.csv")
     assert missing.returncode == 2
     assert "nothing.csv is not there" in missing.stderr

@@ -92,12 +92,12 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
     from trip_duration.scoring.batch.planning import plan as cut
     from trip_duration.scoring.predictor import choose_version, load_predictor
 
-    files, settings = _files(params), get_settings()
-    promoter = promoter_of(params["service"])
+    _require_one(params)
+    promoter, settings = promoter_of(params["service"]), get_settings()
     # Loaded once before the work is shared: a version that cannot be loaded ends the run here.
     predictor = load_predictor(promoter, choose_version(promoter, params["version"]))
     request = BatchRequest(
-        files=files,
+        files=_files(params),
         version=predictor.version,
         columns=predictor.columns,
         chunk_rows=params["chunk_rows"],
@@ -105,7 +105,8 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
         preprocessing=settings.scoring_preprocessing,
     )
     chunks = cut(request, settings.storage_root)
-    logger.info("%d files in %d chunks, by %s", len(files), len(chunks), predictor.version)
+    files = len(request.files)
+    logger.info("%d files in %d chunks, by %s", files, len(chunks), predictor.version)
     return chunks
 
 
@@ -155,14 +156,17 @@ def join(chunks: Sequence[Chunk]) -> dict[str, Any]:
     }
 
 
-def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
-    """Each file with where its predictions go."""
+def _require_one(params: Mapping[str, Any]) -> None:
     if bool(params["input"]) == bool(params["months"]):
         raise InvalidInputError(
             "The form",
             "names both a file and months" if params["input"] else "names no file and no month",
             "Give one of the two.",
         )
+
+
+def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
+    """Each file with where its predictions go."""
     from trip_duration.scoring.places import choose_outputs, find_inputs, place, require_allowed
 
     roots = _roots()
@@ -171,7 +175,9 @@ def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
         inputs = [_month(month, params) for month in params["months"]]
         output = output or place(get_settings().storage_root) / _PREDICTIONS
     else:
-        inputs = find_inputs(require_allowed(place(params["input"]), roots))
+        found = find_inputs(require_allowed(place(params["input"]), roots))
+        # A file of a folder may be a link that leads elsewhere.
+        inputs = [require_allowed(one, roots) for one in found]
     return list(zip(inputs, choose_outputs(inputs, output), strict=True))
 
 

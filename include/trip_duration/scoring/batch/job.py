@@ -185,6 +185,8 @@ def format_of(path: UPath) -> Format:
 
 def identity_of(path: UPath) -> str:
     """What tells this content of a file from another one, without reading it."""
+    # What was listed before may have changed since.
+    path.fs.invalidate_cache(path.path)
     info = path.fs.info(path.path)
     return json.dumps({name: str(info[name]) for name in _MARKS if name in info}, sort_keys=True)
 

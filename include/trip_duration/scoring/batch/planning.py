@@ -20,7 +20,8 @@ from trip_duration.scoring.preprocessing import find_preprocessing
 MOST_CHUNKS = 1_000
 LEAST_ROWS = 1_000
 
-_FOLDER = "scoring"
+#: Where scored chunks wait, below the storage root.
+SCORING_FOLDER = "scoring"
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
         identity=identity,
         version=request.version,
         preprocessing=request.preprocessing,
-        folder=str(UPath(storage_root) / _FOLDER / key),
+        folder=str(UPath(storage_root) / SCORING_FOLDER / key),
         overwrite=request.overwrite,
     )
     require_free(job)

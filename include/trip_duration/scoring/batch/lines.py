@@ -20,6 +20,7 @@ from trip_duration.errors import InvalidInputError
 BLOCK = 2**22
 #: A longer row is a quote that was never closed.
 _LONGEST_ROW = 2**24
+_LONGEST_HEADER = 2**16
 _DELIMITERS = (",", ";", "\t", "|")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NEW_LINE, _QUOTE = 10, 34
@@ -83,7 +84,7 @@ def header_of(path: UPath) -> Header:
         If it is empty, no text, or names a column twice.
     """
     with path.open("rb") as file:
-        line = file.readline(_LONGEST_ROW)
+        line = b"".join(file.read(_LONGEST_HEADER).partition(b"\n")[:2])
     text = line.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r\n")
     try:
         shown = text.decode()

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from dataclasses import asdict
 from pathlib import Path
 
@@ -131,6 +130,8 @@ def whole_frame(folder: Path, source: Path, *, warm_up: bool = False) -> None:
     import numpy as np
     import pandas as pd
 
+    from trip_duration.scoring.identifiers import new_ids
+
     model = mlflow.pyfunc.load_model(str(folder / "model"))
     columns = model.metadata.signature.inputs.input_names()
     if warm_up:
@@ -141,7 +142,8 @@ def whole_frame(folder: Path, source: Path, *, warm_up: bool = False) -> None:
         trips[columns].astype(dict.fromkeys(columns[:2], np.int32))
     )
     trips["model_version"] = 1
-    trips["prediction_id"] = [str(uuid.uuid4()) for _ in range(len(trips))]
+    # The standard library's, one after another, would take a third of the time.
+    trips["prediction_id"] = new_ids(len(trips)).astype(str)
     trips.to_parquet(source.with_suffix(".whole.parquet"), index=False)
 
 

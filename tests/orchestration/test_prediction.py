@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import batch_scoring, prediction
+from trip_duration.orchestration import batch_scoring, maintenance, prediction
 from trip_duration.scoring.questions import Answer
 from trip_duration.settings import get_settings
 
@@ -109,3 +109,18 @@ def test_folders_of_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         changes = {"input": str(tmp_path / folder / "trips.csv")}
         ((_, output),) = batch_scoring._files(form(batch_scoring.batch_scoring_form(), **changes))
         assert str(output) == str(tmp_path / folder / "trips.predictions.csv")
+
+
+def test_maintenance_removes_what_nobody_went_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks of batches that were given up; looking removes nothing."""
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}")
+    (tmp_path / "scoring" / "key").mkdir(parents=True)
+    (tmp_path / "scoring" / "key" / "rows-1.csv").write_bytes(b"12345")
+    looked = maintenance.remove_abandoned_scores({"days": 0, "only_look": True})
+    assert looked == {"jobs": 1, "bytes": 0, "removed": False}
+    assert maintenance.remove_abandoned_scores({"days": 30, "only_look": False})["jobs"] == 0
+    done = maintenance.remove_abandoned_scores({"days": 0, "only_look": False})
+    assert done == {"jobs": 1, "bytes": 5, "removed": True}
+    assert not (tmp_path / "scoring" / "key").exists()

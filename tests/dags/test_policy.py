@@ -155,6 +155,7 @@ def test_form_fields_explain_themselves(dag: DAG) -> None:
         ("prediction", {"trip_distance": -1}),
         ("prediction", {"pickup_at": "noon"}),
         ("prediction", {"inputs": {"pickup_zone": 239}}),
+        ("prediction", {"inputs": []}),
         ("prediction", {"version": 0}),
         ("batch_scoring", {"input": ""}),
         ("batch_scoring", {"months": ["2024-13"]}),

@@ -26,7 +26,7 @@ ROWS = 3_000
 @pytest.fixture(scope="session")
 def predictor(sample_training_set: TrainingSet) -> Predictor:
     """Version 7 of a model that knows everything of a trip."""
-    request = SearchRequest(max_evaluations=1, threads=1, time_budget_seconds=1)
+    request = SearchRequest(max_evaluations=1, threads=1)
     tuned = tune("xgboost", sample_training_set, request)
     model = train(tuned, sample_training_set, request).model
     return Predictor(Version("green", 7), model, tuple(sample_training_set.recipe.columns))

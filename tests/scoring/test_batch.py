@@ -27,6 +27,7 @@ from trip_duration.scoring.batch.abandoned import find_abandoned, remove_abandon
 from trip_duration.scoring.batch.job import ADDED, Chunk, JobResult
 from trip_duration.scoring.batch.planning import by_job, plan
 from trip_duration.scoring.batch.scoring import is_scored, join, score_chunk
+from trip_duration.scoring.columns import check_rows
 from trip_duration.scoring.places import find_inputs, output_of
 from trip_duration.scoring.predictor import Predictor
 from trip_duration.training_set.types import Minutes
@@ -142,6 +143,29 @@ def test_csv_as_people_save_it(predictor: Predictor, tmp_path: Path) -> None:
     assert reasons[1].startswith("2;the row has 2 fields, and the header 8;short;")
     assert reasons[2].startswith("3;pickup_at is missing;")
     assert reasons[3].startswith("6;PULocationID = seventy-four is no number;zone;")
+
+
+def test_a_misplaced_quote_spoils_no_other_row(predictor: Predictor, tmp_path: Path) -> None:
+    """Each prediction stands in the row of its own trip, whatever quotes are in the rows around."""
+    header = ",".join(("note", *predictor.columns))
+    good = "2024-03-04T08:30:00,74,75,1,2,1,{}"
+    notes = ["plain", '5" wide', "plain", '6" wide', '"closed"', 'a "b" c', "x\ry", '"open']
+    lines = [f"{note},{good.format(mile)}" for mile, note in enumerate(notes)]
+    source = tmp_path / "quotes.csv"
+    source.write_bytes("\n".join([header, *lines, ""]).encode())
+    result = run(plan(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor)
+    assert result.rejected_rows
+    scored = (tmp_path / "o.csv").read_bytes().decode().split("\n")[1:-1]
+    alone = {}
+    for mile in range(len(notes)):
+        trip = pd.DataFrame(
+            [dict(zip(predictor.columns, good.format(mile).split(","), strict=True))]
+        )
+        checked = check_rows(trip, predictor.columns)
+        (alone[str(mile)],) = predictor.minutes(checked.trips)
+    assert len(scored) >= 3
+    for fields in (line.split(",") for line in scored):
+        assert float(fields[-3]) == pytest.approx(alone[fields[-4]], abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])

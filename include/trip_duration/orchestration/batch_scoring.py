@@ -106,7 +106,8 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
     )
     chunks = cut(request, settings.storage_root)
     files = len(request.files)
-    logger.info("%d files in %d chunks, by %s", files, len(chunks), predictor.version)
+    version = predictor.version
+    logger.info("%d files in %d chunks, by version %d", files, len(chunks), version.number)
     return chunks
 
 

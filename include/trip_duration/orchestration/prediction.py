@@ -64,6 +64,7 @@ def prediction_form() -> dict[str, Param]:
             None,
             type=["null", "array"],
             items={"type": "object"},
+            minItems=1,
             title="Several trips",
             description="In place of the fields above, a list for programs: "
             '[{"PULocationID": 239, "DOLocationID": 236, "trip_distance": 1.98}, '
@@ -127,14 +128,14 @@ def predict(params: Mapping[str, Any]) -> dict[str, Any]:
         "model": predictor.version.name,
         "model_version": predictor.version.number,
         # Of a list, the log has them: the result stays small enough for REST.
-        **({} if params["inputs"] else {"summary": summaries[0]}),
+        **({"summary": summaries[0]} if params["inputs"] is None else {}),
         "predictions": [asdict(one) for one in answers],
     }
 
 
 def _questions(params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     inputs, most = params["inputs"], get_settings().prediction_inputs
-    if not inputs:
+    if inputs is None:
         return [{name: params[name] for name in _FIELDS}]
     if len(inputs) > most:
         raise InvalidInputError(

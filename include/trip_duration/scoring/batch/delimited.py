@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 from upath import UPath
@@ -80,15 +81,21 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
 
 
 def _parsed(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
+    text = b"\n".join(lines) + b"\n"
+    # Where neither stands, whoever reads the text sees the same rows.
+    plain = b'"' not in text and b"\r" not in text
+    return (_parsed_at_once if plain else _parsed_one_by_one)(lines, text, header, names)
+
+
+def _parsed_at_once(lines: list[bytes], text: bytes, header: Header, names: list[str]) -> RawRows:
     broken: dict[int, str] = {}
 
     def note(row: Any) -> str:  # noqa: ANN401 - Arrow's
         # Rows are counted from 1.
-        fields, wanted = row.actual_columns, row.expected_columns
-        broken[row.number - 1] = f"the row has {fields} fields, and the header {wanted}"
+        broken[row.number - 1] = _ragged(row.actual_columns, header)
         return "skip"
 
-    data = _as_utf8(b"\n".join(lines) + b"\n")
+    data = _as_utf8(text)
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data),
         read_options=pyarrow.csv.ReadOptions(
@@ -96,7 +103,7 @@ def _parsed(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
         ),
         parse_options=pyarrow.csv.ParseOptions(
             delimiter=header.delimiter,
-            newlines_in_values=b'"' in data,
+            quote_char=False,
             ignore_empty_lines=False,
             invalid_row_handler=note,
         ),
@@ -112,6 +119,29 @@ def _parsed(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
         rows = np.setdiff1d(np.arange(len(lines)), list(broken))
         frame = frame.set_axis(rows).reindex(range(len(lines)))
     return RawRows(frame, lines, broken)
+
+
+def _parsed_one_by_one(
+    lines: list[bytes], _text: bytes, header: Header, names: list[str]
+) -> RawRows:
+    """The same where quotes may be misplaced: what one row makes of them is none of the next."""
+    places = [header.names.index(name) for name in names]
+    rows, broken = list[list[str | None]](), dict[int, str]()
+    for number, line in enumerate(lines):
+        shown = line.decode(errors="replace")
+        try:
+            fields = next(csv.reader([shown], delimiter=header.delimiter, strict=True), [])
+        except csv.Error as error:
+            fields, broken[number] = [], f"the row is no CSV ({error})"
+        if fields and len(fields) != len(header.names):
+            fields, broken[number] = [], _ragged(len(fields), header)
+        found = (fields[place] if fields else None for place in places)
+        rows.append([None if value in _NULLS else value for value in found])
+    return RawRows(pd.DataFrame(rows, columns=names, dtype=object), lines, broken)
+
+
+def _ragged(fields: int, header: Header) -> str:
+    return f"the row has {fields} fields, and the header {len(header.names)}"
 
 
 def _as_utf8(data: bytes) -> bytes:

@@ -43,7 +43,7 @@ def champion(running: RunningStack, results: list[dict[str, Any]]) -> int:
     version = int(family["model_uri"].rpartition("/")[2])
     promoter = promoter_of(running)
     if promoter.standing().champion != version:
-        promoter.act(Action("promote", "green", version, who="tests"), f"tests/{version}")
+        promoter.act(Action("promote", "green", version, who="tests"), f"{__name__}/{version}")
     running.api.wait_for_dags({"prediction", "batch_scoring"})
     return version
 

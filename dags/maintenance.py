@@ -13,9 +13,9 @@ DOC = """
 ### Removes what nobody needs any more
 
 Every day: training sets beyond the newest of their kind that nobody has used lately, months that
-no training set is made of, results of tasks whose runs were deleted, and what killed writers have
-left. How much is kept are settings, and fields of the form; with *only look* nothing is removed,
-and the log lists what would be.
+no training set is made of, results of tasks whose runs were deleted, chunks of batches that nobody
+went on with, and what killed writers have left. How much is kept are settings, and fields of the
+form; with *only look* nothing is removed, and the log lists what would be.
 
 Everything that is removed can be built again.
 
@@ -39,3 +39,4 @@ with DAG(
     step(maintenance.remove_old_products)()
     step(maintenance.remove_orphaned_results)()
     step(maintenance.remove_leftovers)()
+    step(maintenance.remove_abandoned_scores)()

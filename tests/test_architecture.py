@@ -21,6 +21,7 @@ FLOW = (
     "models",
     "charts",
     "tracking",
+    "scoring",
 )
 #: Rooms at the end of the flow, and which other end they may import.
 ENDS = {"orchestration": (), "cli": (), "local": ()}

@@ -207,6 +207,31 @@ class Settings(BaseSettings):
         title="Without an answer",
         description="What becomes of a promotion that nobody has answered in time.",
     )
+    prediction_inputs: int = Field(
+        default=50,
+        ge=1,
+        title="Trips of a prediction",
+        description="The most trips that one run of the DAG prediction takes. Its result has to "
+        "fit into the inline XCom size; for more trips there is the DAG batch_scoring.",
+    )
+    scoring_chunk_rows: int = Field(
+        default=250_000,
+        ge=1_000,
+        title="Rows of a chunk",
+        description="Rows of a file that one task of the DAG batch_scoring scores.",
+    )
+    scoring_folders: str = Field(
+        default="",
+        title="Folders to score",
+        description="Folders and s3:// addresses, separated by commas, whose files the DAG "
+        "batch_scoring may read, and where it may write; the storage root always is one.",
+    )
+    scoring_preprocessing: str = Field(
+        default="",
+        title="Preprocessing",
+        description="Dotted name of a function from DataFrame to DataFrame that every batch of "
+        "rows goes through before it is scored.",
+    )
     xcom_inline_bytes: int = Field(
         default=16_384,
         ge=0,

@@ -50,6 +50,7 @@ class Tag(StrEnum):
     XGBOOST = "xgboost"
     REGISTRY = "registry"
     ALERTS = "alerts"
+    PREDICTION = "prediction"
 
 
 def retry_policy() -> ExceptionRetryPolicy:

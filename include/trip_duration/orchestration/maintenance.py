@@ -62,6 +62,18 @@ def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
     return {"files": len(removed)}
 
 
+def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove what is left of batches that were begun and not gone on with; say how much."""
+    from trip_duration.scoring.batch.abandoned import find_abandoned, remove_abandoned
+
+    found, size = find_abandoned(get_settings().storage_root, params["days"]), 0
+    for folder in found:
+        logger.info("Nobody came back for %s", folder)
+        if not params["only_look"]:
+            size += remove_abandoned(folder)
+    return {"jobs": len(found), "bytes": size, "removed": not params["only_look"]}
+
+
 def _known_address(coordinates: Coordinates) -> str | None:
     """The address that Airflow's database keeps, without reading the object."""
     from airflow.sdk.bases.xcom import BaseXCom

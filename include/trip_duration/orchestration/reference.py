@@ -24,6 +24,9 @@ _KINDS = {
     "string": "text",
 }
 
+#: Longer lists of choices are counted.
+_MOST_NAMED = 20
+
 _HEADER = """\
 # Reference
 
@@ -71,9 +74,9 @@ def _field(name: str, param: Any) -> tuple[str, ...]:  # noqa: ANN401 - Airflow'
 def _takes(schema: dict[str, Any]) -> str:
     """What a field takes, in words."""
     if "array" in schema["type"]:
-        items = schema["items"]
-        what = "months" if "pattern" in items else ", ".join(f"`{one}`" for one in items["enum"])
-        return f"a list: {what}"
+        return f"a list: {_items(schema['items'])}"
+    if len(schema.get("enum", ())) > _MOST_NAMED:
+        return f"one of {len(schema['enum'])}"
     if "enum" in schema:
         return ", ".join(f"`{one}`" for one in schema["enum"])
     bounds = {
@@ -86,6 +89,12 @@ def _takes(schema: dict[str, Any]) -> str:
     (kind,) = (_KINDS[one] for one in types if one != "null")
     empty = ["or nothing"] if "null" in types else []
     return ", ".join([kind, *words, *empty])
+
+
+def _items(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{one}`" for one in schema["enum"])
+    return "months" if "pattern" in schema else "JSON objects"
 
 
 def _recipes() -> str:

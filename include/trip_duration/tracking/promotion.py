@@ -246,7 +246,7 @@ class Promoter:
             version = action.version
         if version is None:
             return None
-        self._require_usable(version, action.kind)
+        self.require_usable(version, action.kind)
         if action.kind in {"promote", "rollback"} and version == now.champion:
             raise InvalidInputError(
                 f"Version {version}", "is champion already", "There is nothing to do."
@@ -269,7 +269,14 @@ class Promoter:
             "Name the version to go back to.",
         )
 
-    def _require_usable(self, version: int, kind: ActionKind) -> None:
+    def require_usable(self, version: int, kind: ActionKind = "promote") -> None:
+        """Refuse a version that may not answer.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is not in the registry, or was retired.
+        """
         try:
             found = self.tracker.client.get_model_version(self.name, str(version))
         except MlflowException as error:

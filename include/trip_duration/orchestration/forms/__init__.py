@@ -1,6 +1,7 @@
 """The trigger forms: what a person may set before a run, with titles, help, bounds and choices."""
 
 from trip_duration.orchestration.forms.alerts import alerts_form
+from trip_duration.orchestration.forms.batch_scoring import batch_scoring_form
 from trip_duration.orchestration.forms.data import (
     data_form,
     preparation_form,
@@ -9,6 +10,7 @@ from trip_duration.orchestration.forms.data import (
 )
 from trip_duration.orchestration.forms.fields import Form
 from trip_duration.orchestration.forms.maintenance import maintenance_form
+from trip_duration.orchestration.forms.prediction import prediction_form
 from trip_duration.orchestration.forms.promotion import promotion_form
 from trip_duration.orchestration.forms.retraining import retraining_form
 from trip_duration.orchestration.forms.training import search_form, sklearn_form, training_form
@@ -16,8 +18,10 @@ from trip_duration.orchestration.forms.training import search_form, sklearn_form
 __all__ = [
     "Form",
     "alerts_form",
+    "batch_scoring_form",
     "data_form",
     "maintenance_form",
+    "prediction_form",
     "preparation_form",
     "promotion_form",
     "retraining_form",

@@ -27,6 +27,12 @@ class Section(StrEnum):
     GATE = "Gate"
     RETENTION = "What is kept"
     WINDOW = "Months"
+    TRIP = "Trip"
+    LIST = "Several trips"
+    MODEL = "Model"
+    FILES = "What to score"
+    MONTHS = "Or whole months"
+    HOW = "How"
 
 
 def service_field(section: str) -> Param:

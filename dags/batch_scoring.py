@@ -1,0 +1,44 @@
+"""DAG `batch_scoring`: a file in, the same file with predictions out beside it."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, chain
+
+from trip_duration.orchestration import batch_scoring
+from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.forms import batch_scoring_form
+from trip_duration.orchestration.notifications import alerts_of_runs
+
+DOC = """
+### Whole files
+
+A Parquet or CSV file of any size, a folder of such files, or published months. `plan` cuts them
+into chunks, workers score these side by side in bounded memory, and `join` makes the output appear:
+the same rows with `predicted_minutes`, `model_version` and `prediction_id`. Rows that cannot be
+predicted go to a file of their own, `….rejected.…`, with the reason.
+
+Nothing is to be seen of the output until all of it is there.
+
+**If it fails:** the mail and the task's log name the file and the rule that it breaks. Clear the
+failed task, or trigger again with the same form: chunks that were scored are not scored again.
+"""
+
+with DAG(
+    dag_id="batch_scoring",
+    description="Predicts the trips of whole files, or of published months.",
+    doc_md=DOC,
+    schedule=None,
+    start_date=START_DATE,
+    catchup=False,
+    tags=[Tag.TRIP_DURATION, Tag.PREDICTION],
+    default_args=default_args(),
+    **alerts_of_runs(),
+    params=batch_scoring_form(),
+):
+    chunks = step(batch_scoring.plan)()
+    score_chunk = step(
+        batch_scoring.score_chunk, map_index_template="{{ task.op_kwargs['chunk'].title }}"
+    )
+    scored = score_chunk.expand(chunk=chunks)
+    joined = step(batch_scoring.join)(chunks=chunks)
+    chain(scored, joined)

@@ -1,0 +1,151 @@
+"""The command ``trip-duration score``: files through a registered model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trip_duration.settings import get_settings
+from trip_duration.trips.services import get_service
+
+if TYPE_CHECKING:
+    from trip_duration.scoring.batch.job import Chunk, JobResult
+    from trip_duration.scoring.batch.planning import BatchRequest
+    from trip_duration.scoring.predictor import Predictor
+
+_settings = get_settings()
+
+
+@Parameter(name="*", group="Scoring")
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How to score.
+
+    Parameters
+    ----------
+    model
+        Number of a version, or models:/trip_duration_green/3; the champion, if left out.
+    service
+        Whose model: green, yellow or fhvhv.
+    tracking_uri
+        Address of the MLflow server.
+    chunk_rows
+        Rows that are scored, and kept, in one piece.
+    overwrite
+        Replace predictions that are there already.
+    storage
+        Where scored chunks wait for each other.
+    """
+
+    model: str | None = None
+    service: str = _settings.service
+    tracking_uri: Annotated[str, Parameter(show_default=False)] = _settings.tracking_uri
+    chunk_rows: int = _settings.scoring_chunk_rows
+    overwrite: Annotated[bool, Parameter(negative=())] = False
+    storage: Annotated[str, Parameter(show_default=False)] = _settings.storage_root
+
+    def predictor(self) -> Predictor:
+        """The version that is to answer.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is none.
+        """
+        from trip_duration.scoring.predictor import choose_version, load_predictor, parse_model
+        from trip_duration.tracking.promotion import Promoter
+        from trip_duration.tracking.runs import Tracker
+
+        which, number = get_service(self.service).name, None
+        if self.model is not None:
+            which, number = parse_model(self.model, which)
+        tracker = Tracker(self.tracking_uri, f"{_settings.experiment}-promotion")
+        promoter = Promoter(tracker, which)
+        return load_predictor(promoter, choose_version(promoter, number))
+
+
+_OPTIONS = ScoreOptions()
+
+
+def score(
+    input_: Annotated[str, Parameter(name="INPUT")],
+    /,
+    *,
+    output: str | None = None,
+    options: ScoreOptions = _OPTIONS,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Predict the trips of a Parquet or CSV file, or of a folder of such files.
+
+    What was interrupted goes on where it was when the same command is given again.
+
+    Parameters
+    ----------
+    input_
+        The file or folder: a path or an s3:// address.
+    output
+        A file of the same kind, or a folder; beside the input, if left out: trips.csv becomes
+        trips.predictions.csv.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from trip_duration.scoring.batch.planning import BatchRequest, plan
+    from trip_duration.scoring.places import choose_outputs, find_inputs, place
+
+    inputs = find_inputs(place(input_))
+    outputs = choose_outputs(inputs, None if output is None else place(output))
+    predictor = options.predictor()
+    request = BatchRequest(
+        files=list(zip(inputs, outputs, strict=True)),
+        version=predictor.version,
+        columns=predictor.columns,
+        chunk_rows=options.chunk_rows,
+        overwrite=options.overwrite,
+        preprocessing=_settings.scoring_preprocessing,
+    )
+    _print(_score(request, plan(request, options.storage), predictor), as_json=as_json)
+
+
+def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor) -> list[JobResult]:
+    from trip_duration.scoring.batch.planning import by_job
+    from trip_duration.scoring.batch.scoring import is_scored, join, score_chunk
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        rows = progress.add_task(
+            f"Rows, by version {request.version.number}", total=sum(one.rows for one in chunks)
+        )
+        for chunk in chunks:
+            if is_scored(chunk):
+                progress.advance(rows, chunk.rows)
+            else:
+                score_chunk(chunk, predictor, lambda done: progress.advance(rows, done))
+        files = progress.add_task("Files", total=len(request.files))
+        results = []
+        for job, parts in by_job(chunks):
+            results.append(join(job, parts))
+            progress.advance(files)
+    return results
+
+
+def _print(results: Sequence[JobResult], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"files": [asdict(result) for result in results]}))  # noqa: T201 - for machines
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for result in results:
+        console.print(
+            f"{result.output}: {result.predicted_rows:,} of {result.rows:,} rows, "
+            f"by version {result.model_version}"
+        )
+        if result.rejected is not None:
+            console.print(
+                f"{result.rejected}: {result.rejected_rows:,} rows that could not be predicted, "
+                "with the reason"
+            )

@@ -1,0 +1,144 @@
+"""The steps of the DAG `batch_scoring`: whole files, chunk by chunk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration.promotion import promoter_of
+from trip_duration.orchestration.requests import month_request
+from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from trip_duration.scoring.batch.job import Chunk
+
+_PREDICTIONS = "predictions"
+
+logger = logging.getLogger(__name__)
+
+
+def plan(params: Mapping[str, Any]) -> list[Chunk]:
+    """Check the form and the files, and cut them into chunks."""
+    from trip_duration.scoring.batch.planning import BatchRequest
+    from trip_duration.scoring.batch.planning import plan as cut
+    from trip_duration.scoring.predictor import choose_version, load_predictor
+
+    _require_one(params)
+    promoter, settings = promoter_of(params["service"]), get_settings()
+    # Loaded once before the work is shared: a version that cannot be loaded ends the run here.
+    predictor = load_predictor(promoter, choose_version(promoter, params["version"]))
+    request = BatchRequest(
+        files=_files(params),
+        version=predictor.version,
+        columns=predictor.columns,
+        chunk_rows=params["chunk_rows"],
+        overwrite=params["overwrite"],
+        preprocessing=settings.scoring_preprocessing,
+    )
+    chunks = cut(request, settings.storage_root)
+    files = len(request.files)
+    version = predictor.version
+    logger.info("%d files in %d chunks, by version %d", files, len(chunks), version.number)
+    return chunks
+
+
+def score_chunk(chunk: Chunk) -> int:
+    """Score one chunk, unless that was done before; the number of its rows."""
+    from trip_duration.scoring.batch.scoring import is_scored
+    from trip_duration.scoring.batch.scoring import score_chunk as score
+    from trip_duration.scoring.predictor import load_predictor
+
+    if is_scored(chunk):
+        logger.info("%s was scored before", chunk.title)
+        return chunk.rows
+    predictor = load_predictor(promoter_of(chunk.job.version.service), chunk.job.version)
+    done = 0
+
+    def report(rows: int) -> None:
+        nonlocal done
+        done += rows
+        logger.info("%s: %s of %s rows", chunk.title, f"{done:,}", f"{chunk.rows:,}")
+
+    result = score(chunk, predictor, report)
+    logger.info("%s: %s rows could not be predicted", chunk.title, f"{result.rejected:,}")
+    return result.rows
+
+
+def join(chunks: Sequence[Chunk]) -> dict[str, Any]:
+    """Make the outputs appear, and say what is in them."""
+    from trip_duration.scoring.batch.planning import by_job
+    from trip_duration.scoring.batch.scoring import join as put_together
+
+    files = []
+    for job, parts in by_job(chunks):
+        result = put_together(job, parts)
+        logger.info(
+            "%s: %s rows predicted, %s could not be",
+            result.output,
+            f"{result.predicted_rows:,}",
+            f"{result.rejected_rows:,}",
+        )
+        files.append(asdict(result))
+    totals = ("rows", "predicted_rows", "rejected_rows")
+    return {
+        "model": files[0]["model"],
+        "model_version": files[0]["model_version"],
+        **{name: sum(file[name] for file in files) for name in totals},
+        "files": files,
+    }
+
+
+def _require_one(params: Mapping[str, Any]) -> None:
+    if bool(params["input"]) == bool(params["months"]):
+        raise InvalidInputError(
+            "The form",
+            "names both a file and months" if params["input"] else "names no file and no month",
+            "Give one of the two.",
+        )
+
+
+def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
+    """Each file with where its predictions go."""
+    from trip_duration.scoring.places import choose_outputs, find_inputs, place, require_allowed
+
+    roots = _roots()
+    output = None if params["output"] is None else require_allowed(place(params["output"]), roots)
+    if params["months"]:
+        inputs = [_month(month, params) for month in params["months"]]
+        output = output or place(get_settings().storage_root) / _PREDICTIONS
+    else:
+        found = find_inputs(require_allowed(place(params["input"]), roots))
+        # A file of a folder may be a link that leads elsewhere.
+        inputs = [require_allowed(one, roots) for one in found]
+    return list(zip(inputs, choose_outputs(inputs, output), strict=True))
+
+
+def _roots() -> list[str]:
+    """Under which files may be read and written for a caller."""
+    settings = get_settings()
+    return [settings.storage_root, *(one.strip() for one in settings.scoring_folders.split(","))]
+
+
+def _month(month: str, params: Mapping[str, Any]) -> UPath:
+    """The file of a published month."""
+    from trip_duration.scoring.places import place, require_allowed
+    from trip_duration.trips.source import fetch_month
+
+    settings = get_settings()
+    if params["source"] not in {"sample", "tlc", settings.source}:
+        require_allowed(place(params["source"]), _roots())
+    request = month_request(params["service"], month, params)
+    raw = fetch_month(
+        request.source,
+        request.service,
+        request.month,
+        settings.storage_root,
+        sample=request.sample,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    return place(raw.path)

@@ -1,0 +1,69 @@
+"""The step of the DAG `prediction`: a few trips, for a person or over REST."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration.promotion import promoter_of
+from trip_duration.settings import get_settings
+from trip_duration.trips.zone_names import zone_labels
+
+if TYPE_CHECKING:
+    from trip_duration.scoring.questions import Answer
+
+#: The form's fields that make one trip.
+_FIELDS = ("pickup_zone", "dropoff_zone", "trip_distance", "pickup_at", "passenger_count")
+
+logger = logging.getLogger(__name__)
+
+
+def predict(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Predict the trips of the list, or the one of the form."""
+    questions = _questions(params)
+    from dataclasses import asdict
+
+    from trip_duration.scoring.predictor import choose_version, load_predictor
+    from trip_duration.scoring.questions import answer
+
+    promoter = promoter_of(params["service"])
+    predictor = load_predictor(promoter, choose_version(promoter, params["version"]))
+    answers = answer(predictor, questions)
+    summaries = [_summary(one) for one in answers]
+    for summary in summaries:
+        logger.info("%s", summary)
+    return {
+        "model": predictor.version.name,
+        "model_version": predictor.version.number,
+        # Of a list, the log has them: the result stays small enough for REST.
+        **({"summary": summaries[0]} if params["inputs"] is None else {}),
+        "predictions": [asdict(one) for one in answers],
+    }
+
+
+def _questions(params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    inputs, most = params["inputs"], get_settings().prediction_inputs
+    if inputs is None:
+        return [{name: params[name] for name in _FIELDS}]
+    if len(inputs) > most:
+        raise InvalidInputError(
+            f"The list of {len(inputs)} trips",
+            f"is longer than the {most} that one run takes",
+            "Write them into a CSV or Parquet file and run the DAG batch_scoring, or send several "
+            "lists.",
+        )
+    return list(inputs)
+
+
+def _summary(found: Answer) -> str:
+    names, distance = zone_labels(), ""
+    if found.trip_distance is not None:
+        kind = ", the typical distance" if found.typical_distance else ""
+        distance = f" ({found.trip_distance:g} miles{kind})"
+    time = f" on {found.pickup_at[:16].replace('T', ' at ')}" if found.pickup_at else ""
+    return (
+        f"About {found.minutes:.1f} minutes from {names[found.pickup_zone]} to "
+        f"{names[found.dropoff_zone]}{distance}{time}, says version {found.model_version}."
+    )

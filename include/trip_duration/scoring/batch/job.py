@@ -1,0 +1,197 @@
+"""What is to be scored, chunk by chunk, and what has been."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from upath import UPath
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.objects.store import write_bytes
+from trip_duration.scoring.places import place
+from trip_duration.scoring.predictor import Version
+
+#: Raised whenever the same rows would be scored into other files.
+SCORING_VERSION = 1
+
+#: The columns that a scored file has besides its own.
+MINUTES, VERSION, IDENTIFIER = "predicted_minutes", "model_version", "prediction_id"
+ADDED = (MINUTES, VERSION, IDENTIFIER)
+#: The columns that a file of rejected rows has before its own.
+ROW, REASON = "row", "reason"
+
+Format = Literal["parquet", "csv"]
+
+#: What tells one content of a file from another, as far as a storage says it.
+_MARKS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "md5")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to score by one version.
+
+    Parameters
+    ----------
+    key
+        Digest of the input's identity, the version, the preprocessing and the output: whoever has
+        the same key finds the chunks that were scored before.
+    source, output
+        Where the file is, and where it goes with its predictions.
+    identity
+        Of the content at ``source``.
+    version
+        Which model.
+    preprocessing
+        Dotted name of the operator's own step; empty if there is none.
+    folder
+        Where the scored chunks wait for each other.
+    overwrite
+        Whether predictions that are there may be replaced.
+    """
+
+    key: str
+    source: str
+    output: str
+    identity: str
+    version: Version
+    preprocessing: str
+    folder: str
+    overwrite: bool
+
+    @property
+    def format(self) -> Format:
+        """Kind of the file."""
+        return format_of(place(self.source))
+
+    def require_unchanged(self) -> None:
+        """Refuse to go on with a file that is not the one that was planned.
+
+        Raises
+        ------
+        InvalidInputError
+            If it has changed since.
+        """
+        if identity_of(place(self.source)) != self.identity:
+            raise InvalidInputError(
+                f"Input {self.source}",
+                "has changed since its chunks were planned",
+                "Start again: it is scored from the beginning.",
+            )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Successive rows of a job.
+
+    Parameters
+    ----------
+    job
+        What they are part of.
+    first_row, rows
+        Which rows.
+    first_byte, last_byte
+        CSV: where they begin and end in the file.
+    """
+
+    job: Job
+    first_row: int
+    rows: int
+    first_byte: int = 0
+    last_byte: int = 0
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        last = self.first_row + self.rows
+        return f"{place(self.job.source).name} {self.first_row:,} to {last:,}"
+
+    def part(self, kind: str = "") -> UPath:
+        """Where one of its files waits."""
+        return UPath(self.job.folder) / f"{self._name}{kind}.{self.job.format}"
+
+    def finished(self) -> ChunkResult | None:
+        """What the chunk came to, if it was scored before."""
+        if not self._marker.exists():
+            return None
+        return ChunkResult(**json.loads(self._marker.read_bytes()))
+
+    def finish(self, result: ChunkResult) -> None:
+        """Say that every file of the chunk is there."""
+        write_bytes(self._marker, json.dumps(asdict(result)).encode())
+
+    def remove(self) -> None:
+        """Remove every file of the chunk, and first what says that they are there."""
+        self._marker.unlink(missing_ok=True)
+        for path in UPath(self.job.folder).glob(f"{self._name}*"):
+            path.unlink(missing_ok=True)
+
+    @property
+    def _name(self) -> str:
+        # By its rows: a file that is cut in another way has other parts.
+        return f"rows-{self.first_row:012d}-{self.rows}"
+
+    @property
+    def _marker(self) -> UPath:
+        return UPath(self.job.folder) / f"{self._name}.json"
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """What a chunk came to.
+
+    Parameters
+    ----------
+    rows, rejected
+        Number of rows, and of those that could not be predicted.
+    """
+
+    rows: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job came to.
+
+    Parameters
+    ----------
+    input, output
+        The file, and the file with its predictions.
+    rejected
+        The file of the rows that could not be predicted; None where all could.
+    rows, predicted_rows, rejected_rows
+        Number of rows in each.
+    model, model_version
+        Who has predicted.
+    """
+
+    input: str
+    output: str
+    rejected: str | None
+    rows: int
+    predicted_rows: int
+    rejected_rows: int
+    model: str
+    model_version: int
+
+
+def format_of(path: UPath) -> Format:
+    """Kind of a file."""
+    return "parquet" if path.suffix == ".parquet" else "csv"
+
+
+def identity_of(path: UPath) -> str:
+    """What tells this content of a file from another one, without reading it."""
+    # What was listed before may have changed since.
+    path.fs.invalidate_cache(path.path)
+    info = path.fs.info(path.path)
+    return json.dumps({name: str(info[name]) for name in _MARKS if name in info}, sort_keys=True)
+
+
+def job_key(source: UPath, identity: str, version: Version, step: str, output: UPath) -> str:
+    """Digest of everything that the scored chunks of a file depend on, and of where they go."""
+    content = [SCORING_VERSION, str(source), identity, version.name, version.number, step]
+    return hashlib.sha256(json.dumps([*content, str(output)]).encode()).hexdigest()[:32]

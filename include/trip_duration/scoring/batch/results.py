@@ -1,0 +1,60 @@
+"""Predictions that are there: whose they are, and whether they may be replaced."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from upath import UPath
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.objects.store import write_bytes
+from trip_duration.scoring.batch.formats import FORMATS
+from trip_duration.scoring.batch.job import IDENTIFIER, REASON, Job, JobResult, identity_of
+from trip_duration.scoring.places import place, rejected_of
+
+
+def find_result(job: Job) -> JobResult | None:
+    """What a job came to, if its output is there as it was made."""
+    entry, output = _entry(job), place(job.output)
+    if not (entry.exists() and output.exists()):
+        return None
+    kept = json.loads(entry.read_bytes())
+    return JobResult(**kept["result"]) if kept["output"] == identity_of(output) else None
+
+
+def keep_result(job: Job, result: JobResult, written: UPath) -> None:
+    """Remember what a job came to, and the output as it was written."""
+    content = {"result": asdict(result), "output": identity_of(written)}
+    write_bytes(_entry(job), json.dumps(content, indent=1).encode())
+
+
+def require_free(job: Job) -> None:
+    """Refuse a job whose output would replace what it must not.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are predictions of another job and `overwrite` was not asked for, or a file that
+        holds no predictions.
+    """
+    if find_result(job) is not None:
+        return
+    output = place(job.output)
+    for path, column in ((output, IDENTIFIER), (rejected_of(output), REASON)):
+        if not path.exists():
+            continue
+        if not job.overwrite:
+            raise InvalidInputError(
+                f"Output {path}", "exists", "Choose another output, or overwrite it."
+            )
+        if column not in FORMATS[job.format].columns_of(path):
+            raise InvalidInputError(
+                f"Output {path}",
+                f"exists and has no column {column}, so it was not made by batch scoring",
+                "Choose another output: only predictions are overwritten.",
+            )
+
+
+def _entry(job: Job) -> UPath:
+    return UPath(job.folder) / "result.json"

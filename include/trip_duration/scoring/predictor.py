@@ -1,0 +1,136 @@
+"""The version that answers, ready to predict."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.registry import load_registered, registered_name
+from trip_duration.training_set.recipes import get_recipe
+from trip_duration.training_set.types import Minutes
+from trip_duration.trips.services import SERVICES
+
+_ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@champion)")
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which version of which registered model.
+
+    Parameters
+    ----------
+    service
+        Whose model.
+    number
+        Of the version.
+    """
+
+    service: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Name of the registered model."""
+        return registered_name(self.service)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A version, loaded.
+
+    Parameters
+    ----------
+    version
+        Which one.
+    model
+        Encoder and estimator together.
+    columns
+        The raw columns that it takes.
+    """
+
+    version: Version
+    model: Pipeline
+    columns: tuple[str, ...]
+
+    def minutes(self, trips: pd.DataFrame) -> Minutes:
+        """Minutes of trips, shape (trips,), from the raw columns."""
+        if trips.empty:
+            return np.empty(0)
+        return np.asarray(self.model.predict(trips[list(self.columns)]), dtype=np.float64)
+
+
+def parse_model(text: str, service: str) -> tuple[str, int | None]:
+    """Service and version of ``3``, ``models:/trip_duration_green/3`` or ``…@champion``.
+
+    Parameters
+    ----------
+    service
+        Whose model it is, where the text does not say.
+
+    Returns
+    -------
+    tuple
+        The service; the version, or None for the champion.
+
+    Raises
+    ------
+    InvalidInputError
+        If the text is neither, or the model is not one of ours.
+    """
+    if text.isdecimal():
+        return service, int(text)
+    services = {registered_name(name): name for name in SERVICES}
+    address = _ADDRESS.fullmatch(text)
+    if address is None or address["name"] not in services:
+        raise InvalidInputError(
+            f"Model {text!r}",
+            "is no version of a registered model",
+            f"Give a number, or models:/{registered_name(service)}/3.",
+        )
+    return services[address["name"]], int(address["version"]) if address["version"] else None
+
+
+def choose_version(promoter: Promoter, number: int | None = None) -> Version:
+    """The version that is to answer: the one that is named, or the champion.
+
+    Raises
+    ------
+    InvalidInputError
+        If the service is disabled, has no champion, or the version is not there or was retired.
+    """
+    standing = promoter.standing()
+    if not standing.enabled:
+        raise InvalidInputError(
+            f"The model of service {promoter.service}",
+            "is disabled, so nothing answers",
+            "Run the DAG promotion with the action enable when it is safe again.",
+        )
+    chosen = number or standing.champion
+    if chosen is None:
+        raise InvalidInputError(
+            f"Service {promoter.service}",
+            "has no champion yet",
+            "Train models (DAGs sklearn_training and xgboost_training), then run the DAG "
+            "promotion; or name a version.",
+        )
+    promoter.require_usable(chosen)
+    return Version(promoter.service, chosen)
+
+
+def load_predictor(promoter: Promoter, version: Version) -> Predictor:
+    """Load a version, under the policy of `objects.trust`.
+
+    Raises
+    ------
+    InvalidInputError, StoredObjectError
+        If it cannot be loaded safely.
+    """
+    loaded = load_registered(promoter.tracker, version.name, version.number)
+    columns = loaded.inputs or get_recipe(loaded.model.named_steps["encode"].recipe).columns
+    return Predictor(version, loaded.model, tuple(columns))

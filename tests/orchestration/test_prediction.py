@@ -1,0 +1,127 @@
+"""What the DAGs `prediction` and `batch_scoring` make of their forms."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration import batch_scoring, maintenance, prediction
+from trip_duration.orchestration.forms import batch_scoring_form, prediction_form
+from trip_duration.scoring.questions import Answer
+from trip_duration.settings import get_settings
+
+LONGEST = Answer(
+    prediction_id="01a1febd-dfd3-7c8c-a24e-0876493219a7",
+    minutes=-12.345678901234567,
+    model_version=1_000_000,
+    pickup_zone=265,
+    dropoff_zone=265,
+    trip_distance=123456.789,
+    typical_distance=False,
+    pickup_at="2024-03-04T08:30:00",
+)
+
+
+def form(fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A form's values."""
+    return {**{name: field.value for name, field in fields.items()}, **changes}
+
+
+def test_the_longest_result_stays_readable_over_rest() -> None:
+    """As many answers as one run may give are not moved to the object storage."""
+    settings = get_settings()
+    predictions = [asdict(LONGEST)] * settings.prediction_inputs
+    assert len(json.dumps({"predictions": predictions})) + 200 < settings.xcom_inline_bytes
+
+
+def test_zones_are_chosen_by_borough_and_name() -> None:
+    """Every zone is a choice, sorted as a person looks for it."""
+    schema = prediction_form()["pickup_zone"].schema
+    shown = [schema["values_display"][str(number)] for number in schema["enum"]]
+    assert len(shown) == 265
+    assert shown == sorted(shown)
+    assert shown[0].startswith("Bronx")
+
+
+def test_a_list_takes_the_place_of_the_form() -> None:
+    """Without a list the form's fields are one trip."""
+    fields = prediction_form()
+    (trip,) = prediction._questions(form(fields))
+    assert (trip["pickup_zone"], trip["dropoff_zone"]) == (239, 236)
+    assert trip["trip_distance"] is None
+    inputs = [{"pickup_zone": 1, "dropoff_zone": 2}]
+    assert prediction._questions(form(fields, inputs=inputs)) == inputs
+    with pytest.raises(InvalidInputError, match="run the DAG batch_scoring"):
+        prediction._questions(form(fields, inputs=inputs * 51))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input": "/etc/trips.csv"}, "lies outside of the folders"),
+        ({"input": "a.csv", "output": "/etc/trips.csv"}, "lies outside of the folders"),
+        ({"months": ["2024-01"], "source": "/etc"}, "lies outside of the folders"),
+        ({"months": ["2024-01"], "source": "https://example.com"}, "lies outside of the folders"),
+    ],
+)
+def test_files_that_a_caller_may_not_name(changes: dict[str, Any], message: str) -> None:
+    """Nothing outside of the operator's folders is read or written."""
+    with pytest.raises(InvalidInputError, match=message):
+        batch_scoring._files(form(batch_scoring_form(), **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "names no file and no month"),
+        ({"input": "a.csv", "months": ["2024-01"]}, "names both a file and months"),
+    ],
+)
+def test_one_thing_is_scored_at_a_time(changes: dict[str, Any], message: str) -> None:
+    """A file or months, and something at all, before a model is looked for."""
+    with pytest.raises(InvalidInputError, match=message):
+        batch_scoring.plan(form(batch_scoring_form(), **changes))
+
+
+def test_links_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that may be named gives no way to a file elsewhere."""
+    monkeypatch.setenv("TRIP_DURATION_SCORING_FOLDERS", str(tmp_path / "in"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.csv").touch()
+    (tmp_path / "in" / "link.csv").symlink_to(tmp_path / "secret.csv")
+    changes = {"input": str(tmp_path / "in")}
+    with pytest.raises(InvalidInputError, match="lies outside of the folders"):
+        batch_scoring._files(form(batch_scoring_form(), **changes))
+
+
+def test_folders_of_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the operator has allowed may be named, and so may the storage root."""
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path / 'storage'}")
+    monkeypatch.setenv("TRIP_DURATION_SCORING_FOLDERS", f"{tmp_path / 'in'}, s3://bucket/in")
+    for folder in ("in", "storage"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "trips.csv").touch()
+        get_settings.cache_clear()
+        changes = {"input": str(tmp_path / folder / "trips.csv")}
+        ((_, output),) = batch_scoring._files(form(batch_scoring_form(), **changes))
+        assert str(output) == str(tmp_path / folder / "trips.predictions.csv")
+
+
+def test_maintenance_removes_what_nobody_went_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks of batches that were given up; looking removes nothing."""
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}")
+    (tmp_path / "scoring" / "key").mkdir(parents=True)
+    (tmp_path / "scoring" / "key" / "rows-1.csv").write_bytes(b"12345")
+    looked = maintenance.remove_abandoned_scores({"days": 0, "only_look": True})
+    assert looked == {"jobs": 1, "bytes": 0, "removed": False}
+    assert maintenance.remove_abandoned_scores({"days": 30, "only_look": False})["jobs"] == 0
+    done = maintenance.remove_abandoned_scores({"days": 0, "only_look": False})
+    assert done == {"jobs": 1, "bytes": 5, "removed": True}
+    assert not (tmp_path / "scoring" / "key").exists()

@@ -1,0 +1,437 @@
+"""Files through a model: the same rows, in any cut, with whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
+from tests.scoring.conftest import request_for
+from upath import UPath
+
+from trip_duration.errors import InvalidInputError, StoredObjectError
+from trip_duration.scoring.batch import planning, scoring
+from trip_duration.scoring.batch.abandoned import find_abandoned, remove_abandoned
+from trip_duration.scoring.batch.job import ADDED, Chunk, JobResult
+from trip_duration.scoring.batch.planning import by_job, plan
+from trip_duration.scoring.batch.scoring import is_scored, join, score_chunk
+from trip_duration.scoring.columns import check_rows
+from trip_duration.scoring.places import find_inputs, output_of
+from trip_duration.scoring.predictor import Predictor
+from trip_duration.training_set.types import Minutes
+
+REJECTED = {5, 7, 2_999}
+
+
+def run(chunks: list[Chunk], predictor: Predictor) -> JobResult:
+    """Score all chunks, the last one first, and join them."""
+    for chunk in reversed(chunks):
+        score_chunk(chunk, predictor)
+    ((job, parts),) = by_job(chunks)
+    return join(job, parts)
+
+
+def expected(predictor: Predictor, month: Path) -> Minutes:
+    """What the model itself says of the sound rows of a month."""
+    rows = pd.read_parquet(month).drop(index=list(REJECTED))
+    trips = rows.rename(columns={"lpep_pickup_datetime": "pickup_datetime"})
+    return predictor.minutes(trips)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting(Predictor):
+    """A predictor that counts the rows that it was given."""
+
+    rows: list[int] = dataclasses.field(default_factory=list)
+
+    def minutes(self, trips: pd.DataFrame) -> Minutes:
+        """Predict, and count."""
+        self.rows.append(len(trips))
+        return super().minutes(trips)
+
+
+def counting(predictor: Predictor) -> Counting:
+    """The same, counting."""
+    return Counting(predictor.version, predictor.model, predictor.columns)
+
+
+def test_parquet(predictor: Predictor, month: Path, tmp_path: Path) -> None:
+    """The same rows with minutes, version and id; wrong rows beside them, with reasons."""
+    output = tmp_path / "april.parquet"
+    chunks = plan(request_for(predictor, month, output), str(tmp_path))
+    result = run(chunks, predictor)
+    given, scored = pd.read_parquet(month), pd.read_parquet(output)
+    pd.testing.assert_frame_equal(
+        scored.drop(columns=list(ADDED)), given.drop(index=list(REJECTED)).reset_index(drop=True)
+    )
+    assert np.abs(scored.predicted_minutes - expected(predictor, month)).max() < 1e-5
+    assert set(scored.model_version) == {7}
+    assert scored.prediction_id.nunique() == len(scored)
+    rejected = pd.read_parquet(tmp_path / "april.rejected.parquet")
+    assert set(rejected["row"]) == REJECTED
+    assert "PULocationID = 999 is no zone from 1 to 265" in set(rejected.reason)
+    assert "trip_distance = -1.0 is no distance of 0 miles or more" in set(rejected.reason)
+    assert set(rejected.PULocationID) >= {999}
+    assert result == JobResult(
+        input=str(month),
+        output=str(output),
+        rejected=str(tmp_path / "april.rejected.parquet"),
+        rows=len(given),
+        predicted_rows=len(given) - 3,
+        rejected_rows=3,
+        model="trip_duration_green",
+        model_version=7,
+    )
+
+
+def test_csv_is_passed_on_byte_for_byte(predictor: Predictor, month: Path, tmp_path: Path) -> None:
+    """A row of the output is the row of the input with three fields more."""
+    source = tmp_path / "april.csv"
+    pd.read_parquet(month).to_csv(source, index=False)
+    result = run(plan(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor)
+    given, found = source.read_text().splitlines(), (tmp_path / "o.csv").read_text().splitlines()
+    assert found[0] == f"{given[0]},predicted_minutes,model_version,prediction_id"
+    kept = [line for row, line in enumerate(given[1:]) if row not in REJECTED]
+    assert [line.rsplit(",", 3)[0] for line in found[1:]] == kept
+    minutes = pd.read_csv(tmp_path / "o.csv").predicted_minutes
+    assert np.abs(minutes - expected(predictor, month)).max() < 1e-5
+    rejected = pd.read_csv(tmp_path / "o.rejected.csv")
+    assert set(rejected["row"]) == REJECTED
+    assert (result.rows, result.rejected_rows) == (len(given) - 1, 3)
+
+
+def test_csv_as_people_save_it(predictor: Predictor, tmp_path: Path) -> None:
+    """Quotes, line ends within fields, a byte order mark, semicolons, odd bytes, ragged rows."""
+    header = (
+        "note;pickup_at;PULocationID;DOLocationID;passenger_count;VendorID;trip_type;trip_miles"
+    )
+    good = "2024-03-04T08:30:00;74;75;1;2;1;1.5"
+    lines = [
+        f'"says ""hi""; and{chr(10)}goes on";{good}',
+        f"caf\N{LATIN SMALL LETTER E WITH ACUTE};{good}",
+        "short;2024-03-04T08:30:00",
+        "",
+        f"latin\xe9;{good}",
+        f'"no passenger";{good.replace(";1;2;", ";;NA;")}',
+        "zone;2024-03-04T08:30:00;seventy-four;75;1;2;1;1.5",
+    ]
+    text = "\r\n".join([header, *lines])
+    source = tmp_path / "people.csv"
+    data = text.encode().replace("latin\xe9".encode(), b"latin\xe9")
+    source.write_bytes(b"\xef\xbb\xbf" + data)
+    result = run(plan(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor)
+    assert (result.rows, result.rejected_rows) == (7, 3)
+    scored = pd.read_csv(tmp_path / "o.csv", sep=";", encoding="latin-1")
+    assert scored.predicted_minutes.notna().all()
+    assert scored.note[0] == 'says "hi"; and\ngoes on'
+    assert (tmp_path / "o.csv").read_bytes().count(b"latin\xe9;") == 1
+    assert (tmp_path / "o.csv").read_bytes().endswith(b"\r\n")
+    reasons = (tmp_path / "o.rejected.csv").read_text().splitlines()
+    assert reasons[0] == f"row;reason;{header}"
+    assert reasons[1].startswith("2;the row has 2 fields, and the header 8;short;")
+    assert reasons[2].startswith("3;pickup_at is missing;")
+    assert reasons[3].startswith("6;PULocationID = seventy-four is no number;zone;")
+
+
+def test_a_misplaced_quote_spoils_no_other_row(predictor: Predictor, tmp_path: Path) -> None:
+    """Each prediction stands in the row of its own trip, whatever quotes are in the rows around."""
+    header = ",".join(("note", *predictor.columns))
+    good = "2024-03-04T08:30:00,74,75,1,2,1,{}"
+    notes = ["plain", '5" wide', "plain", '6" wide', '"closed"', 'a "b" c', "x\ry", '"open']
+    lines = [f"{note},{good.format(mile)}" for mile, note in enumerate(notes)]
+    source = tmp_path / "quotes.csv"
+    source.write_bytes("\n".join([header, *lines, ""]).encode())
+    result = run(plan(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor)
+    assert result.rejected_rows
+    scored = (tmp_path / "o.csv").read_bytes().decode().split("\n")[1:-1]
+    alone = {}
+    for mile in range(len(notes)):
+        trip = pd.DataFrame(
+            [dict(zip(predictor.columns, good.format(mile).split(","), strict=True))]
+        )
+        checked = check_rows(trip, predictor.columns)
+        (alone[str(mile)],) = predictor.minutes(checked.trips)
+    assert len(scored) >= 3
+    for fields in (line.split(",") for line in scored):
+        assert float(fields[-3]) == pytest.approx(alone[fields[-4]], abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_any_cut_gives_the_same(
+    predictor: Predictor, month: Path, tmp_path: Path, kind: str
+) -> None:
+    """Chunks within row groups, across them, and one for all, hold the same predictions."""
+    source = tmp_path / f"april.{kind}"
+    rows = pd.read_parquet(month)
+    rows.to_parquet(source, row_group_size=1_700) if kind == "parquet" else rows.to_csv(source)
+    found = []
+    for size in (1_000, 1_300, 1_000_000):
+        output = tmp_path / f"{size}.{kind}"
+        chunks = plan(request_for(predictor, source, output, chunk_rows=size), str(tmp_path))
+        assert sum(chunk.rows for chunk in chunks) == len(rows)
+        assert max(chunk.rows for chunk in chunks) <= size
+        run(chunks, predictor)
+        read = pd.read_parquet if kind == "parquet" else pd.read_csv
+        found.append(read(output).predicted_minutes)
+    for other in found[1:]:
+        pd.testing.assert_series_equal(found[0], other)
+
+
+def test_small_row_groups_share_chunks(predictor: Predictor, tmp_path: Path) -> None:
+    """No chunk is smaller than it needs to be."""
+    source, columns = tmp_path / "small.parquet", list(predictor.columns)
+    trips = pd.DataFrame({name: [1] * 5_000 for name in columns})
+    trips.to_parquet(source, row_group_size=100)
+    chunks = plan(request_for(predictor, source, tmp_path / "o.parquet"), str(tmp_path))
+    assert [chunk.rows for chunk in chunks] == [1_000] * 5
+
+
+def test_there_are_never_too_many_chunks(
+    predictor: Predictor, month: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow maps a task over so many at most; more rows are put into each then."""
+    monkeypatch.setattr(planning, "MOST_CHUNKS", 2)
+    chunks = plan(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
+    assert 1 <= len(chunks) <= 2
+    assert run(chunks, predictor).rows == len(pd.read_parquet(month))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_no_rows(predictor: Predictor, month: Path, tmp_path: Path, kind: str) -> None:
+    """A file without rows becomes one without rows, with the columns."""
+    source, output = tmp_path / f"none.{kind}", tmp_path / f"o.{kind}"
+    rows = pd.read_parquet(month).head(0)
+    rows.to_parquet(source) if kind == "parquet" else rows.to_csv(source, index=False)
+    result = run(plan(request_for(predictor, source, output), str(tmp_path)), predictor)
+    assert (result.rows, result.rejected) == (0, None)
+    found = pd.read_parquet(output) if kind == "parquet" else pd.read_csv(output)
+    assert list(found.columns) == [*rows.columns, *ADDED]
+
+
+def test_nothing_is_scored_twice(predictor: Predictor, month: Path, tmp_path: Path) -> None:
+    """Whoever goes on scores what is left; whoever comes when all is done, nothing."""
+    request = request_for(predictor, month, tmp_path / "o.parquet")
+    watched = counting(predictor)
+    first = plan(request, str(tmp_path))
+    score_chunk(first[1], watched)
+    assert not (tmp_path / "o.parquet").exists()
+    again = plan(request, str(tmp_path))
+    assert again == first
+    assert [is_scored(chunk) for chunk in again] == [False, True, *[False] * (len(again) - 2)]
+    done = run(again, watched)
+    assert sum(watched.rows) == done.predicted_rows
+    scored = (tmp_path / "o.parquet").read_bytes()
+    last = plan(request, str(tmp_path))
+    assert all(is_scored(chunk) for chunk in last)
+    ((job, parts),) = by_job(last)
+    assert join(job, parts) == done
+    assert (tmp_path / "o.parquet").read_bytes() == scored
+    # Nothing waits any more.
+    assert [path.name for path in Path(job.folder).iterdir()] == ["result.json"]
+
+
+def test_a_killed_join_is_finished(
+    predictor: Predictor, month: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its last step there is no output; after it, whoever comes next knows the output."""
+    request = request_for(predictor, month, tmp_path / "o.parquet")
+    chunks = plan(request, str(tmp_path))
+    for chunk in chunks:
+        score_chunk(chunk, predictor)
+
+    def killed(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    ((job, parts),) = by_job(chunks)
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "keep_result", killed)
+        with pytest.raises(KeyboardInterrupt):
+            join(job, parts)
+    assert not (tmp_path / "o.parquet").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(Chunk, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            join(job, parts)
+    assert (tmp_path / "o.parquet").exists()
+    ((job, parts),) = by_job(plan(request, str(tmp_path)))
+    assert join(job, parts).rows == len(pd.read_parquet(month))
+
+
+def test_an_input_that_changes(predictor: Predictor, month: Path, tmp_path: Path) -> None:
+    """Neither chunks of two contents are mixed, nor is the old content taken for the new one."""
+    source = tmp_path / "in.parquet"
+    rows = pd.read_parquet(month)
+    rows.to_parquet(source)
+    request = request_for(predictor, source, tmp_path / "o.parquet")
+    first = plan(request, str(tmp_path))
+    score_chunk(first[0], predictor)
+    rows.assign(trip_distance=5.0).to_parquet(source)
+    with pytest.raises(InvalidInputError, match="has changed since its chunks were planned"):
+        score_chunk(first[1], predictor)
+    with pytest.raises(InvalidInputError, match="has changed"):
+        join(first[0].job, first)
+    assert not any(is_scored(chunk) for chunk in plan(request, str(tmp_path)))
+
+
+def test_a_chunk_that_is_gone(predictor: Predictor, month: Path, tmp_path: Path) -> None:
+    """The output does not appear with rows missing."""
+    chunks = plan(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
+    score_chunk(chunks[0], predictor)
+    with pytest.raises(StoredObjectError, match="are gone"):
+        join(chunks[0].job, chunks)
+    assert not (tmp_path / "o.parquet").exists()
+
+
+def test_only_predictions_are_overwritten(
+    predictor: Predictor, month: Path, tmp_path: Path
+) -> None:
+    """Predictions of another version on demand, and what was not made by scoring never."""
+    output = tmp_path / "o.parquet"
+    run(plan(request_for(predictor, month, output), str(tmp_path)), predictor)
+    version = dataclasses.replace(predictor.version, number=8)
+    newer = dataclasses.replace(predictor, version=version)
+    with pytest.raises(InvalidInputError, match=r"exists\. Choose another output, or overwrite"):
+        plan(request_for(newer, month, output), str(tmp_path))
+    run(plan(request_for(newer, month, output, overwrite=True), str(tmp_path)), newer)
+    assert set(pd.read_parquet(output).model_version) == {8}
+    pd.DataFrame({"a": [1]}).to_parquet(output)
+    with pytest.raises(InvalidInputError, match="was not made by batch scoring"):
+        plan(request_for(newer, month, output, overwrite=True), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("a.parquet", lambda path: path.write_bytes(b"no"), "is no readable Parquet file"),
+        ("a.csv", lambda path: path.write_bytes(b""), "has no header"),
+        ("a.csv", lambda path: path.write_bytes(b"a,a\n1,2\n"), "has no header that names each"),
+        ("a.csv", lambda path: path.write_bytes(b"\xff\xfe\x00\n"), "is no CSV file"),
+        ("a.csv", lambda path: path.write_text("a,b\n1,2\n"), "lacks pickup_datetime"),
+        ("a.csv", lambda path: path.write_text("prediction_id\n1\n"), "has the column prediction"),
+        (
+            "a.parquet",
+            lambda path: pq.write_table(pa.table({"PULocationID": [1]}), path),
+            "lacks pickup_datetime",
+        ),
+    ],
+    ids=["no parquet", "empty", "twice", "bytes", "lacks", "again", "parquet lacks"],
+)
+def test_files_that_cannot_be_scored(
+    predictor: Predictor, tmp_path: Path, name: str, write: Callable[[Path], object], message: str
+) -> None:
+    """They are refused before anything is scored, and nothing is left behind."""
+    write(tmp_path / name)
+    with pytest.raises(InvalidInputError, match=message):
+        plan(request_for(predictor, tmp_path / name, tmp_path / f"o-{name}"), str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_the_operators_own_step(
+    predictor: Predictor, month: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function named in the settings makes rows of a fleet's own what the model wants."""
+    module = tmp_path / "fleet.py"
+    module.write_text(
+        "def rename(rows):\n    return rows.rename(columns={'from': 'PULocationID'})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source, output = tmp_path / "fleet.parquet", tmp_path / "o.parquet"
+    pd.read_parquet(month).rename(columns={"PULocationID": "from"}).to_parquet(source)
+    with pytest.raises(InvalidInputError, match="lacks PULocationID"):
+        plan(request_for(predictor, source, output), str(tmp_path))
+    request = request_for(predictor, source, output, preprocessing="fleet.rename")
+    first = plan(request, str(tmp_path))
+    run(first, predictor)
+    scored = pd.read_parquet(output)
+    assert np.abs(scored.predicted_minutes - expected(predictor, month)).max() < 1e-5
+    assert "from" in scored.columns
+    # What an older step has made of the rows is not used again.
+    module.write_text("def rename(rows):\n    return rows.head(1)\n")
+    os.utime(module, (1, 1))
+    monkeypatch.delitem(sys.modules, "fleet")
+    newer = plan(dataclasses.replace(request, overwrite=True), str(tmp_path))
+    assert newer[0].job.key != first[0].job.key
+    with pytest.raises(InvalidInputError, match="has to return a DataFrame with the same rows"):
+        score_chunk(newer[0], predictor)
+
+
+@pytest.mark.parametrize("name", ["nothing", "no.such.function", "os.path.no_function"])
+def test_a_step_that_is_not_there(
+    predictor: Predictor, month: Path, tmp_path: Path, name: str
+) -> None:
+    """The operator is told before anything is scored."""
+    request = request_for(predictor, month, tmp_path / "o.parquet", preprocessing=name)
+    with pytest.raises(InvalidInputError, match="names no function that can be imported"):
+        plan(request, str(tmp_path))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An S3 bucket on a server of this machine."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()
+    # Servers of one process share their buckets.
+    name = f"fleet-{uuid.uuid4()}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    yield f"s3://{name}"
+    S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_files_in_a_store(
+    predictor: Predictor, month: Path, bucket: str, tmp_path: Path, kind: str
+) -> None:
+    """Input, chunks, and output on S3; a file that changes there is noticed."""
+    rows, local = pd.read_parquet(month), tmp_path / f"trips.{kind}"
+    rows.to_parquet(local) if kind == "parquet" else rows.to_csv(local, index=False)
+    source = UPath(f"{bucket}/trips.{kind}")
+    source.write_bytes(local.read_bytes())
+    (given,) = find_inputs(UPath(bucket))
+    request = request_for(predictor, given, output_of(given))
+    result = run(plan(request, f"{bucket}/storage"), predictor)
+    assert result.output == f"{bucket}/trips.predictions.{kind}"
+    output = UPath(result.output).read_bytes()
+    read = pd.read_parquet if kind == "parquet" else pd.read_csv
+    minutes = read(io.BytesIO(output)).predicted_minutes
+    assert np.abs(minutes - expected(predictor, month)).max() < 1e-5
+    assert all(is_scored(chunk) for chunk in plan(request, f"{bucket}/storage"))
+    first = plan(dataclasses.replace(request, overwrite=True), f"{bucket}/storage")
+    source.write_bytes(local.read_bytes() + b" ")
+    with pytest.raises(InvalidInputError, match="has changed"):
+        first[0].job.require_unchanged()
+
+
+def test_abandoned_chunks_are_removed(predictor: Predictor, month: Path, tmp_path: Path) -> None:
+    """When nobody has come back for so many days; not before."""
+    assert find_abandoned(str(tmp_path), 1.0) == []
+    chunks = plan(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
+    score_chunk(chunks[0], predictor)
+    assert find_abandoned(str(tmp_path), 1.0) == []
+    for path in Path(chunks[0].job.folder).iterdir():
+        os.utime(path, (1, 1))
+    (folder,) = find_abandoned(str(tmp_path), 1.0)
+    assert remove_abandoned(folder) > 0
+    assert not Path(chunks[0].job.folder).exists()
+    assert not is_scored(chunks[0])

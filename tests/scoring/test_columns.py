@@ -1,0 +1,121 @@
+"""Rows as they are given, and what the model gets of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.scoring.columns import check_rows, find_columns
+
+WANTED = ("pickup_datetime", "PULocationID", "DOLocationID", "passenger_count", "trip_distance")
+GOOD = {
+    "lpep_pickup_datetime": "2024-03-04 08:30:00",
+    "PULocationID": 74,
+    "DOLocationID": 75,
+    "passenger_count": 1,
+    "trip_distance": 1.5,
+}
+
+
+def rows(**changes: object) -> pd.DataFrame:
+    """A good row, and a second one that is changed."""
+    return pd.DataFrame([GOOD, {**GOOD, **changes}], dtype=object)
+
+
+def test_good_rows_get_the_types_of_the_model() -> None:
+    """Times without a zone, whole zones, and numbers."""
+    checked = check_rows(rows(), WANTED)
+    assert list(checked.trips.columns) == list(WANTED)
+    assert [str(kind) for kind in checked.trips.dtypes] == [
+        *("datetime64[us]", "int32", "int32", "float64", "float64")
+    ]
+    assert list(checked.reasons) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("PULocationID", 266, "PULocationID = 266 is no zone from 1 to 265"),
+        ("PULocationID", 1.5, "PULocationID = 1.5 is no zone from 1 to 265"),
+        ("DOLocationID", None, "DOLocationID is missing"),
+        ("DOLocationID", "x", "DOLocationID = x is no number"),
+        ("trip_distance", -0.1, "trip_distance = -0.1 is no distance of 0 miles or more"),
+        ("trip_distance", np.inf, "trip_distance = inf is no distance of 0 miles or more"),
+        ("trip_distance", np.nan, "trip_distance is missing"),
+        ("lpep_pickup_datetime", "noon", "lpep_pickup_datetime = noon is no time"),
+        ("lpep_pickup_datetime", None, "lpep_pickup_datetime is missing"),
+        ("passenger_count", "two", "passenger_count = two is no number"),
+        ("passenger_count", np.inf, "passenger_count = inf is infinite"),
+    ],
+)
+def test_a_row_that_cannot_be_predicted(name: str, value: object, reason: str) -> None:
+    """It is left out, and the reason names the column as it was given."""
+    checked = check_rows(rows(**{name: value}), WANTED)
+    assert list(checked.reasons) == [None, reason]
+    assert list(checked.trips.index) == [0]
+
+
+def test_the_first_reason_stands() -> None:
+    """A row is refused once."""
+    checked = check_rows(rows(PULocationID=0, trip_distance=-1), WANTED)
+    assert checked.reasons[1] == "PULocationID = 0 is no zone from 1 to 265"
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, ""])
+def test_what_the_model_need_not_know_may_be_missing(missing: object) -> None:
+    """A passenger count that is not given is NaN."""
+    checked = check_rows(rows(passenger_count=missing or None), WANTED)
+    assert checked.reasons[1] is None
+    assert np.isnan(checked.trips.passenger_count[1])
+    without = check_rows(rows().drop(columns="passenger_count"), WANTED)
+    assert without.trips.passenger_count.isna().all()
+
+
+@pytest.mark.parametrize(
+    ("given", "local"),
+    [
+        ("2024-03-04T08:30:00", "2024-03-04 08:30"),
+        ("2024-03-04T08:30:00Z", "2024-03-04 03:30"),
+        ("2024-07-04T08:30:00+00:00", "2024-07-04 04:30"),
+        (pd.Timestamp("2024-03-04 08:30"), "2024-03-04 08:30"),
+    ],
+)
+def test_times_are_those_of_new_york(given: object, local: str) -> None:
+    """A time that says how far it is from Greenwich is turned into New York's, summer or winter."""
+    checked = check_rows(rows(lpep_pickup_datetime=given), WANTED)
+    assert checked.trips.pickup_datetime[1] == pd.Timestamp(local)
+
+
+def test_times_of_arrow_keep_their_moment() -> None:
+    """A column of moments with a time zone is turned as a whole."""
+    given = rows().assign(lpep_pickup_datetime=pd.to_datetime(["2024-03-04T08:30Z"] * 2))
+    assert check_rows(given, WANTED).trips.pickup_datetime[0] == pd.Timestamp("2024-03-04 03:30")
+
+
+def test_columns_are_found_by_any_of_their_names() -> None:
+    """Ours, the friendly ones, and those of every service."""
+    assert find_columns(["tpep_pickup_datetime", "x"], ["pickup_datetime"]) == {
+        "pickup_datetime": "tpep_pickup_datetime"
+    }
+    assert find_columns(["trip_miles"], ["trip_distance"]) == {"trip_distance": "trip_miles"}
+    # Our own name is meant where there are two.
+    assert find_columns(["PULocationID", "pickup_zone"], ["PULocationID"]) == {
+        "PULocationID": "PULocationID"
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["PULocationID"], "lacks DOLocationID. The model needs DOLocationID or dropoff_zone"),
+        (["trip_miles", "PULocationID"], "lacks DOLocationID"),
+        (["lpep_pickup_datetime", "tpep_pickup_datetime"], "both mean pickup_datetime"),
+    ],
+)
+def test_columns_that_do_not_fit(given: list[str], message: str) -> None:
+    """What lacks is named by every name it may have."""
+    with pytest.raises(InvalidInputError) as caught:
+        find_columns(given, ("pickup_datetime",) if "both" in message else WANTED[1:3])
+    assert message in str(caught.value)

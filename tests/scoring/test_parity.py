@@ -1,0 +1,96 @@
+"""The same real trips, predicted in every way there is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline
+from tests.scoring.conftest import request_for
+
+from trip_duration.models.boosting import BoosterRegressor
+from trip_duration.models.estimators import Regressor
+from trip_duration.objects.trust import load_estimator
+from trip_duration.scoring.batch.planning import by_job, plan
+from trip_duration.scoring.batch.scoring import join, score_chunk
+from trip_duration.scoring.predictor import Predictor, Version
+from trip_duration.scoring.questions import answer
+from trip_duration.tracking.registry import save_model
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.recipes import Encoding
+from trip_duration.training_set.types import Minutes, TrainingSetRequest
+from trip_duration.trips.months import MonthSplit
+
+TRIPS = 10_000
+UNSEEN = 1_000
+_ZONES = ["PULocationID", "DOLocationID"]
+
+
+def april(tlc_folder: str) -> pd.DataFrame:
+    """Real trips of a month that nobody has learned from, some between zones taken at random."""
+    trips = pd.read_parquet(Path(tlc_folder) / "green_tripdata_2024-04.parquet")
+    trips = trips[trips.trip_distance.ge(0)].sample(TRIPS, random_state=0, ignore_index=True)
+    random = np.random.default_rng(0)
+    trips.loc[: UNSEEN - 1, _ZONES] = random.integers(1, 266, (UNSEEN, 2), dtype=np.int32)
+    return trips
+
+
+def batch(predictor: Predictor, source: Path) -> Minutes:
+    """Minutes by way of a file."""
+    output = source.with_name(f"o-{source.name}")
+    chunks = plan(request_for(predictor, source, output, chunk_rows=3_000), str(source.parent))
+    for chunk in chunks:
+        score_chunk(chunk, predictor)
+    ((job, parts),) = by_job(chunks)
+    assert join(job, parts).predicted_rows == TRIPS
+    read = pd.read_parquet if source.suffix == ".parquet" else pd.read_csv
+    return read(output)["predicted_minutes"].to_numpy()
+
+
+@pytest.mark.real_months
+@pytest.mark.parametrize(
+    ("estimator", "recipe", "encoding"),
+    [
+        (BoosterRegressor({"max_depth": 9}, rounds=100), "rich", "native"),
+        (LinearRegression(), "pair_distance", "one_hot"),
+    ],
+    ids=["rich", "pair_distance"],
+)
+def test_every_way_gives_the_same_minutes(
+    tlc_folder: str, tmp_path: Path, estimator: Regressor, recipe: str, encoding: Encoding
+) -> None:
+    """Questions, Parquet, CSV and a notebook's pyfunc agree to 1e-5 minutes on 10,000 trips."""
+    split = MonthSplit.parse("2024-01", "2024-02")
+    request = TrainingSetRequest(tlc_folder, "green", split, recipe=recipe, encoding=encoding)
+    training_set = build_training_set(request, storage_root=str(tmp_path))
+    splits = training_set.layout_for("dense")
+    estimator.fit(splits.train_validation, training_set.train_validation_minutes)
+    model = Pipeline([("encode", splits.encoder), ("estimate", estimator)])
+    save_model(model, tmp_path / "model", training_set.example_trips)
+
+    trips = april(tlc_folder)
+    raw = trips.rename(columns={"lpep_pickup_datetime": "pickup_datetime"})
+    raw = raw.astype(dict.fromkeys(("passenger_count", "VendorID", "trip_type"), float))
+    raw = raw.astype(dict.fromkeys(_ZONES, "int32"))
+    notebook = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    columns = notebook.metadata.signature.inputs.input_names()
+    said = np.asarray(notebook.predict(raw[columns]))
+    assert len(said) == TRIPS
+
+    stored = (tmp_path / "model" / "model.skops").read_bytes()
+    predictor = Predictor(Version("green", 1), load_estimator(stored), tuple(columns))
+    asked = trips.assign(lpep_pickup_datetime=trips.lpep_pickup_datetime.astype(str))
+    questions = json.loads(asked.drop(columns="lpep_dropoff_datetime").to_json(orient="records"))
+    answers = np.array([one.minutes for one in answer(predictor, questions)])
+    trips.to_parquet(tmp_path / "april.parquet", row_group_size=4_000)
+    trips.to_csv(tmp_path / "april.csv", index=False)
+    for found in (
+        answers,
+        *(batch(predictor, tmp_path / f"april.{k}") for k in ("parquet", "csv")),
+    ):
+        assert np.abs(found - said).max() < 1e-5

@@ -1,0 +1,139 @@
+"""Trips as people and programs ask for them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyRegressor
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.scoring.identifiers import new_ids
+from trip_duration.scoring.predictor import Predictor, parse_model
+from trip_duration.scoring.questions import answer
+from trip_duration.scoring.typical import typical_distance, typical_miles
+from trip_duration.trips.zones import mapped_zones
+
+NOON = dt.datetime(2024, 3, 4, 17, 0, tzinfo=dt.UTC)
+FIRST = {"PULocationID": 239, "DOLocationID": 236, "trip_distance": 1.98}
+SECOND = {"PULocationID": 170, "DOLocationID": 65, "trip_distance": 6.54}
+
+
+def test_answers_are_those_of_the_model(predictor: Predictor) -> None:
+    """Minutes as the model says, an id of its own for each, and the version."""
+    found = answer(predictor, [FIRST, SECOND], now=NOON)
+    trips = pd.DataFrame([FIRST, SECOND]).assign(
+        pickup_datetime=pd.Timestamp("2024-03-04 12:00"), passenger_count=np.nan
+    )
+    trips[["VendorID", "trip_type"]] = np.nan
+    expected = predictor.model.predict(trips[list(predictor.columns)])
+    assert [one.minutes for one in found] == expected.tolist()
+    assert len({uuid.UUID(one.prediction_id) for one in found}) == 2
+    assert {one.model_version for one in found} == {7}
+    assert found[0].pickup_at == "2024-03-04T12:00:00"
+    assert answer(predictor, []) == []
+
+
+def test_friendly_names_mean_the_same(predictor: Predictor) -> None:
+    """Names of zones, TLC's names of columns, and times of other places."""
+    asked: list[Mapping[str, Any]] = [
+        {**FIRST, "lpep_pickup_datetime": "2024-03-04 12:00:00", "passenger_count": 2},
+        {
+            "pickup_zone": "Manhattan - Upper West Side South",
+            "dropoff_zone": "236",
+            "trip_miles": 1.98,
+            "pickup_at": "2024-03-04T17:00:00Z",
+            "passenger_count": 2,
+            "fare_amount": 12.5,
+        },
+    ]
+    first, second = answer(predictor, asked)
+    assert replace(first, prediction_id="") == replace(second, prediction_id="")
+
+
+def test_the_typical_distance_stands_in(predictor: Predictor) -> None:
+    """Without a distance the typical one is reckoned with, and the answer says so."""
+    (found,) = answer(predictor, [{"pickup_zone": 239, "dropoff_zone": 236}])
+    assert found.typical_distance
+    assert found.trip_distance == typical_distance(239, 236)
+    (given,) = answer(predictor, [FIRST])
+    assert not given.typical_distance
+
+
+def test_a_model_that_knows_no_distance_needs_none(predictor: Predictor) -> None:
+    """Nothing is reckoned with that the model does not ask for."""
+    model = DummyRegressor(strategy="constant", constant=9.0).fit([[0, 0]], [9.0])
+    plain = replace(predictor, model=model, columns=("PULocationID", "DOLocationID"))
+    (found,) = answer(plain, [{"pickup_zone": 264, "dropoff_zone": 265}])
+    assert (found.minutes, found.trip_distance, found.typical_distance) == (9.0, None, False)
+    assert found.pickup_at is None
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"dropoff_zone": 1}, "inputs[1] says no pickup_zone"),
+        ({**FIRST, "PULocationID": "Atlantis"}, "inputs[1]: Zone 'Atlantis' is unknown"),
+        ({**FIRST, "DOLocationID": 0}, "inputs[1]: Zone 0 is unknown"),
+        ({**FIRST, "trip_distance": -1}, "inputs[1] is refused: trip_distance = -1 is no distance"),
+        ({**FIRST, "trip_distance": "far"}, "trip_distance = far is no number"),
+        ({**FIRST, "pickup_at": "soon"}, "pickup_datetime = soon is no time"),
+        ({**FIRST, "distnace": 1}, "inputs[1].distnace is unknown"),
+        ({**FIRST, "pickup_zone": 239}, "gives PULocationID for the second time"),
+        ({"pickup_zone": 264, "dropoff_zone": 1}, "there is no typical distance"),
+        ("239 to 236", "is no trip"),
+    ],
+)
+def test_a_question_that_breaks_a_rule(
+    predictor: Predictor, question: Mapping[str, Any], message: str
+) -> None:
+    """The message names the question and the rule, and nothing is predicted."""
+    with pytest.raises(InvalidInputError) as caught:
+        answer(predictor, [FIRST, question])
+    assert message in str(caught.value)
+
+
+def test_typical_distances_are_plausible() -> None:
+    """As far as a cab drives; the same both ways; and more than nothing within a zone."""
+    assert 1.3 < typical_distance(239, 236) < 2.5
+    assert 15 < typical_distance(132, 230) < 19
+    ids = mapped_zones().index.to_numpy(dtype=np.int64)
+    there = typical_miles(*(side.ravel() for side in np.meshgrid(ids, ids))).reshape(len(ids), -1)
+    assert np.allclose(there, there.T)
+    assert 0 < there.min() < there.max() < 60
+
+
+def test_ids_are_uuids_that_sort_by_time() -> None:
+    """Version 7 of RFC 9562, all different."""
+    first, second = new_ids(10_000), new_ids(1)
+    found = [uuid.UUID(one.decode()) for one in first]
+    assert len(set(found)) == 10_000
+    assert {(one.version, one.variant) for one in found} == {(7, uuid.RFC_4122)}
+    assert first[0][:13] <= second[0][:13]
+    assert len(new_ids(0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("3", ("green", 3)),
+        ("models:/trip_duration_yellow/12", ("yellow", 12)),
+        ("models:/trip_duration_green@champion", ("green", None)),
+    ],
+)
+def test_addresses_of_models(text: str, meant: tuple[str, int | None]) -> None:
+    """A number, or an address of MLflow's."""
+    assert parse_model(text, "green") == meant
+
+
+@pytest.mark.parametrize("text", ["", "three", "models:/other/1", "runs:/abc/model"])
+def test_what_is_no_address(text: str) -> None:
+    """Nothing but our registered models is loaded."""
+    with pytest.raises(InvalidInputError, match="is no version of a registered model"):
+        parse_model(text, "green")

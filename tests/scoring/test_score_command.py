@@ -1,0 +1,143 @@
+"""The command `trip-duration score`, with a real registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.scoring.predictor import Predictor, choose_version, load_predictor
+from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.registry import register_model
+from trip_duration.tracking.runs import Tracker
+from trip_duration.training_set.types import TrainingSet
+
+pytestmark = pytest.mark.integration
+
+COMMAND = str(Path(sys.executable).parent / "trip-duration")
+COPIES = 40
+
+
+@pytest.fixture(scope="module")
+def promoter(tracking_uri: str, predictor: Predictor, sample_training_set: TrainingSet) -> Promoter:
+    """A service with one version, which is no champion yet."""
+    tracker = Tracker(tracking_uri, "trip-duration-promotion")
+    promoter = Promoter(tracker, "green")
+    register_model(
+        tracker,
+        tracker.open_run("model", "model", {}),
+        predictor.model,
+        name=promoter.name,
+        example=sample_training_set.example_trips,
+        tags={},
+    )
+    return promoter
+
+
+def start(folder: Path, tracking_uri: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start the command in a folder."""
+    return subprocess.Popen(
+        [COMMAND, "score", *arguments],
+        cwd=folder,
+        env={**os.environ, "TRIP_DURATION_TRACKING_URI": tracking_uri},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder: Path, tracking_uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    process = start(folder, tracking_uri, *arguments)
+    output, errors = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+
+def act(promoter: Promoter, kind: str, version: int | None = None) -> None:
+    """Move the version."""
+    action = Action(kind, "green", version)  # type: ignore[arg-type]  # checked by the class
+    promoter.act(action, f"{kind} {version} {time.time_ns()}")
+
+
+def test_which_version_answers(promoter: Promoter) -> None:
+    """The champion, or a version that is named; none that is retired, and nothing when disabled."""
+    with pytest.raises(InvalidInputError, match="has no champion yet"):
+        choose_version(promoter)
+    assert choose_version(promoter, 1).number == 1
+    with pytest.raises(InvalidInputError, match="is not in the registry"):
+        choose_version(promoter, 9)
+    act(promoter, "promote", 1)
+    assert load_predictor(promoter, choose_version(promoter)).version.number == 1
+    act(promoter, "disable")
+    for number in (None, 1):
+        with pytest.raises(InvalidInputError, match="is disabled, so nothing answers"):
+            choose_version(promoter, number)
+    act(promoter, "enable")
+
+
+def test_a_killed_command_goes_on(
+    promoter: Promoter, tracking_uri: str, month: Path, tmp_path: Path
+) -> None:
+    """After SIGKILL there is no output; the same command ends what was begun."""
+    if promoter.standing().champion is None:
+        act(promoter, "promote", 1)
+    rows = pd.concat([pd.read_parquet(month)] * COPIES, ignore_index=True)
+    rows.to_parquet(tmp_path / "trips.parquet", row_group_size=20_000)
+    arguments = ("trips.parquet", "--chunk-rows", "1000", "--json")
+    process = start(tmp_path, tracking_uri, *arguments)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.rglob("rows-*.json"))) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "trips.predictions.parquet").exists()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("rows-*.json")}
+
+    process = start(tmp_path, tracking_uri, *arguments)
+    while not (tmp_path / "trips.predictions.parquet").exists():
+        assert process.poll() is None, process.communicate()
+        for path, written in kept.items():
+            # Those that were there are taken as they are; in the end all of them go.
+            if path.exists():
+                assert path.stat().st_mtime_ns == written
+        time.sleep(0.01)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    (result,) = json.loads(output)["files"]
+    scored = pd.read_parquet(tmp_path / "trips.predictions.parquet")
+    assert result["predicted_rows"] == len(scored) == len(rows) - 3 * COPIES
+    mlflow.set_tracking_uri(tracking_uri)
+    model = mlflow.pyfunc.load_model("models:/trip_duration_green@champion")
+    raw = scored.rename(columns={"lpep_pickup_datetime": "pickup_datetime"}).head(1_000)
+    raw = raw.astype(dict.fromkeys(("passenger_count", "VendorID", "trip_type"), float))
+    raw = raw.astype(dict.fromkeys(("PULocationID", "DOLocationID"), "int32"))
+    said = model.predict(raw[model.metadata.signature.inputs.input_names()])
+    assert np.abs(scored.predicted_minutes.head(1_000) - said).max() < 1e-5
+
+
+def test_what_a_person_sees(
+    promoter: Promoter, tracking_uri: str, month: Path, tmp_path: Path
+) -> None:
+    """Progress, then where the predictions are and how many rows could not be predicted."""
+    assert promoter.standing().champion
+    pd.read_parquet(month).to_csv(tmp_path / "trips.csv", index=False)
+    done = run(tmp_path, tracking_uri, "trips.csv", "--model", "models:/trip_duration_green/1")
+    assert done.returncode == 0, done.stderr
+    assert "Rows, by version 1" in done.stderr
+    assert "trips.predictions.csv:" in done.stdout
+    assert "trips.rejected.csv: 3 rows that could not be predicted" in done.stdout
+    missing = run(tmp_path, tracking_uri, "nothing.csv")
+    assert missing.returncode == 2
+    assert "nothing.csv is not there" in missing.stderr

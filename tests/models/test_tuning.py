@@ -152,3 +152,16 @@ def test_early_stopping_looks_at_validation(sample_training_set: TrainingSet) ->
     assert fitted.best_rounds_ == int(np.argmin(fitted.curve_)) + 1
     error = measure(sample_training_set.validation_minutes, fitted.predict(splits.validation)).rmse
     assert error == pytest.approx(min(fitted.curve_), rel=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", SEARCH_ALGORITHMS)
+def test_however_short_the_time_one_trial_is_evaluated(
+    algorithm: SearchAlgorithm, sample_training_set: TrainingSet
+) -> None:
+    """A time budget that is over before anything began still finds a model."""
+    request = SearchRequest(
+        max_evaluations=5, search_algorithm=algorithm, time_budget_seconds=1e-9, threads=1
+    )
+    tuned = tune("linear_model.Lasso", sample_training_set, request)
+    assert len(tuned.trials) == 1
+    assert tuned.best.metrics is not None

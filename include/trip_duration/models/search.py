@@ -81,8 +81,8 @@ class SearchRequest:
     early_stopping_rounds
         XGBoost stops a fit when validation has not improved for so many rounds.
     time_budget_seconds
-        Start no further trial after so many seconds; 0 sets no limit. A search that runs out of
-        time is not repeatable.
+        Start no further trial after so many seconds, but at least one; 0 sets no limit. A search
+        that runs out of time is not repeatable.
     patience_evaluations
         End the search when so many trials in a row were no better than the best; 0 sets no limit.
     threads

@@ -329,8 +329,11 @@ class _Search:
         return self._terminator.score(waiting.trial.outlook), waiting.trial.number
 
     def _is_over(self) -> bool:
-        """Whether no further trial may begin: the time is up, or too many were no better."""
-        if time.monotonic() >= self._deadline:
+        """Whether no further trial may begin: the time is up, or too many were no better.
+
+        However short the time, one trial is evaluated.
+        """
+        if self._numbers and time.monotonic() >= self._deadline:
             return True
         patience = self.request.patience_evaluations
         if not patience or not any(trial.finished for trial in self.trials):

@@ -11,6 +11,7 @@ import pytest
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.gate import Contender, Verdict, judge
 from trip_duration.models.gate_rules import GateRules
+from trip_duration.training_set.data_tests import Outcome
 
 RANDOM = np.random.default_rng(0)
 TRIPS = 2_000
@@ -119,3 +120,12 @@ def test_bounds() -> None:
         GateRules(confidence=1.0)
     with pytest.raises(InvalidInputError, match="margin_share"):
         GateRules(margin_share=-0.1)
+
+
+def test_a_failed_data_test_is_named() -> None:
+    """What is learned from unsound data stays out."""
+    outcomes = [Outcome("rows", passed=True, found="all"), Outcome("leak", passed=False, found="2")]
+    verdict = judge(contender(2, 4.0), CHAMPION, DATA, GateRules(), outcomes)
+    assert failed(verdict) == ["data tests"]
+    assert verdict.checks[-1].found == "leak: 2"
+    assert judge(contender(2, 4.0), CHAMPION, DATA, GateRules(), outcomes[:1]).passed

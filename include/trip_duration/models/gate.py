@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy import stats
 
 from trip_duration.models.evaluation import errors_by_slice, measure
 from trip_duration.models.gate_rules import GateRules
+from trip_duration.training_set.data_tests import Outcome
 from trip_duration.training_set.types import Minutes
 from trip_duration.trips.services import DURATION, END_OF_TRIP_COLUMNS
 
@@ -105,6 +106,7 @@ def judge(
     champion: Contender | None,
     trips: pd.DataFrame,
     rules: GateRules,
+    data_tests: Sequence[Outcome] = (),
     *,
     random_state: int = 42,
 ) -> Verdict:
@@ -116,6 +118,8 @@ def judge(
     ----------
     trips
         Raw test trips with their ``duration``, at least one, that neither was chosen by.
+    data_tests
+        What the data tests of the training set found.
     random_state
         Seed of the bootstrap.
     """
@@ -126,6 +130,7 @@ def judge(
         _is_better(challenger.predicted, standard, actual, name, rules, random_state),
         *(_no_slice_is_worse(challenger, champion, trips, actual, rules) if champion else ()),
         *_is_fit_to_serve(challenger, champion, rules),
+        *_is_of_sound_data(data_tests),
     ]
     return Verdict(challenger.version, champion.version if champion else None, tuple(checks))
 
@@ -227,4 +232,17 @@ def _is_fit_to_serve(
         challenger.megabytes <= rules.size_megabytes,
         f"{challenger.megabytes:.1f} MB",
         f"at most {rules.size_megabytes:g} MB",
+    )
+
+
+def _is_of_sound_data(outcomes: Sequence[Outcome]) -> Iterator[Check]:
+    if not outcomes:
+        return
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    yield Check(
+        "data tests",
+        not failed,
+        "; ".join(f"{outcome.name}: {outcome.found}" for outcome in failed)
+        or f"{len(outcomes)} passed",
+        "all of its training set's passed",
     )

@@ -63,12 +63,10 @@ def _require_gate(params: Mapping[str, Any]) -> None:
 
 
 def _bring_in(promoter: Promoter, model: str, identity: str) -> int:
-    from trip_duration.tracking.challengers import standard_version, test_trips_of
+    from trip_duration.tracking.challengers import judged_by, standard_version
     from trip_duration.tracking.foreign import bring_in
-    from trip_duration.trips.services import DURATION
 
-    trips = test_trips_of(promoter, standard_version(promoter), **_places())
-    example = trips.drop(columns=DURATION).head(5)
+    example = judged_by(promoter, standard_version(promoter), **_places()).example_trips
     registered = bring_in(
         promoter, model, example, identity=identity, storage_root=get_settings().storage_root
     )

@@ -14,6 +14,7 @@ from trip_duration.tracking.lineage import Lineage, find_lineage
 from trip_duration.tracking.promotion import BROUGHT_IN, Promoter
 from trip_duration.tracking.registry import load_registered
 from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.data_tests import DATA_TESTS
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.services import DURATION
@@ -72,9 +73,10 @@ def judge_version(
         raise InvalidInputError(
             f"Version {version}", "is champion already", "There is nothing to do."
         )
-    trips = test_trips_of(
+    training_set = judged_by(
         promoter, version, storage_root=storage_root, timeout_seconds=timeout_seconds
     )
+    trips = training_set.test_trips
     if trips.empty:
         raise InvalidInputError(
             f"Version {version}",
@@ -82,15 +84,16 @@ def judge_version(
             "Train with test_months.",
         )
     standard = None if champion is None else _contender(promoter, champion, trips)
-    return judge(_contender(promoter, version, trips), standard, trips, rules)
+    outcomes = [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
+    return judge(_contender(promoter, version, trips), standard, trips, rules, outcomes)
 
 
-def test_trips_of(
+def judged_by(
     promoter: Promoter, version: int, *, storage_root: str, timeout_seconds: float
-) -> pd.DataFrame:
-    """The trips that a version is judged by: the test months of its training set.
+) -> TrainingSet:
+    """The training set whose test months a version is judged by: its own.
 
-    A version that was brought in has none; it is judged by those of the champion, or of the latest
+    A version that was brought in has none; it is judged by that of the champion, or of the latest
     of our own where there is no champion.
 
     Raises
@@ -102,7 +105,7 @@ def test_trips_of(
     if BROUGHT_IN in found.tags:
         version = standard_version(promoter)
     lineage = find_lineage(promoter.tracker, promoter.name, version)
-    return _training_set(lineage, storage_root, timeout_seconds).test_trips
+    return _training_set(lineage, storage_root, timeout_seconds)
 
 
 def standard_version(promoter: Promoter) -> int:

@@ -107,11 +107,14 @@ class LoadedModel:
         Names of the columns that its signature asks for; empty if it has none.
     megabytes
         Size as stored.
+    example
+        The raw trips that were stored as its example; None if there are none.
     """
 
     model: Pipeline
     inputs: tuple[str, ...]
     megabytes: float
+    example: pd.DataFrame | None = None
 
 
 def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:
@@ -124,22 +127,40 @@ def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:
     StoredObjectError
         If it holds a class outside the policy.
     """
-    # The registry is looked for at MLflow's global address.
-    mlflow.set_tracking_uri(tracker.tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
-        path = download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=folder)
-        described = Model.load(path)
-        flavor = described.flavors.get("sklearn", {})
-        if flavor.get("serialization_format") != "skops":
-            raise InvalidInputError(
-                f"Version {version} of {name}",
-                "is not a scikit-learn model stored by skops",
-                "Log it with serialization_format='skops': pickles are never loaded.",
-            )
-        stored = (Path(path) / flavor["pickled_model"]).read_bytes()
-        signature = described.signature
-        names = signature.inputs.input_names() if signature else []
-        return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6)
+        return read_model(download_registered(tracker.tracking_uri, name, version, Path(folder)))
+
+
+def download_registered(tracking_uri: str, name: str, version: int, folder: Path) -> Path:
+    """Download the files of a version into a folder that exists; return where they begin."""
+    # The registry is looked for at MLflow's global address.
+    mlflow.set_tracking_uri(tracking_uri)
+    return Path(download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=str(folder)))
+
+
+def read_model(folder: Path) -> LoadedModel:
+    """Read a model from its files, under the policy of `objects.trust`.
+
+    Raises
+    ------
+    InvalidInputError
+        If it was not stored by skops.
+    StoredObjectError
+        If it holds a class outside the policy.
+    """
+    described = Model.load(str(folder))
+    flavor = described.flavors.get("sklearn", {})
+    if flavor.get("serialization_format") != "skops":
+        raise InvalidInputError(
+            f"The model in {folder}",
+            "is not a scikit-learn model stored by skops",
+            "Log it with serialization_format='skops': pickles are never loaded.",
+        )
+    stored = (folder / flavor["pickled_model"]).read_bytes()
+    signature = described.signature
+    names = signature.inputs.input_names() if signature else []
+    example = described.load_input_example(str(folder)) if described.saved_input_example_info else None
+    return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6, example)
 
 
 def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ from trip_duration.cli.report import (
     print_training_set,
     print_written,
 )
+from trip_duration.cli.serving import serve, tokens
 from trip_duration.errors import InvalidInputError, TripDurationError
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
@@ -38,6 +39,8 @@ app = App(
 )
 
 app.command(products)
+app.command(tokens)
+app.command(serve)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.serving.rows import COLUMNS, PLACES, Rows, from_frame, to_frame
+from trip_duration.serving.rows import COLUMNS, NAMES, PLACES, Rows, from_frame, to_frame
 from trip_duration.training_set.encoders import DenseTripEncoder, OneHotTripEncoder
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import Minutes
@@ -69,6 +69,14 @@ class Predictor:
     needed: tuple[str, ...]
     predict: _Predict
     plain: str = ""
+
+    def lacking(self, rows: Rows) -> str:
+        """What some row lacks, as requests name it; empty if nothing is missing."""
+        for name in self.needed:
+            place = PLACES[name]
+            if np.isnan(rows[:, place]).any():
+                return NAMES[place]
+        return ""
 
     @property
     def compiled(self) -> bool:

@@ -26,6 +26,20 @@ PLACES = {name: place for place, name in enumerate(COLUMNS)}
 #: Columns that no trip does without; the others are needed by some recipes, or may be unknown.
 ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
 
+#: How requests and the log name the columns.
+NAMES = (
+    "pickup_zone",
+    "dropoff_zone",
+    "pickup_at",
+    "trip_distance",
+    "passenger_count",
+    "vendor_id",
+    "trip_type",
+)
+
+#: Years in which a trip may begin.
+FIRST_YEAR, LAST_YEAR = 2000, 2099
+
 Rows = npt.NDArray[np.float64]
 """Trips, shape (trips, len(COLUMNS))."""
 

@@ -9,13 +9,11 @@ import numpy.typing as npt
 
 from trip_duration.serving import kernels
 from trip_duration.serving.kernels import DenseTables, SparseTables
+from trip_duration.serving.rows import FIRST_YEAR, LAST_YEAR
 from trip_duration.training_set.encoders import DenseTripEncoder, OneHotTripEncoder, geometry
 from trip_duration.training_set.encoders.columns import holidays_between
 from trip_duration.training_set.encoders.dense import CODES
 from trip_duration.training_set.recipes import get_recipe
-
-#: Years in which a trip may begin.
-FIRST_YEAR, LAST_YEAR = 2000, 2099
 
 _Codes = npt.NDArray[np.int64]
 

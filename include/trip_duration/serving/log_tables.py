@@ -1,0 +1,107 @@
+"""Tables of the request log, in SQLite or Postgres."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+)
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from trip_duration.errors import InvalidInputError
+
+metadata = MetaData()
+
+#: One row for each prediction. Times are seconds since 1970: `at` in UTC, `pickup_at` on the city's
+#: clocks. What was asked is missing where inputs are left out.
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("prediction_id", String(32), primary_key=True),
+    Column("at", Float(53), nullable=False),
+    Column("service", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("part", String(10), nullable=False),
+    Column("caller", String(100), nullable=False),
+    Column("key", String(200)),
+    Column("minutes", Float(53), nullable=False),
+    Column("latency_ms", Float(53), nullable=False),
+    Column("shadow_version", Integer),
+    Column("shadow_minutes", Float(53)),
+    Column("pickup_zone", BigInteger),
+    Column("dropoff_zone", BigInteger),
+    Column("pickup_at", BigInteger),
+    Column("trip_distance", Float(53)),
+    Column("passenger_count", Float(53)),
+    Column("vendor_id", Float(53)),
+    Column("trip_type", Float(53)),
+    Index("predictions_at", "at"),
+)
+
+#: How long trips took in the end; the last word on a prediction counts.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("prediction_id", String(32), primary_key=True),
+    Column("at", Float(53), nullable=False),
+    Column("actual_minutes", Float(53), nullable=False),
+    Column("caller", String(100), nullable=False),
+)
+
+#: Predictions that were answered and not logged.
+dropped = Table(
+    "dropped",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float(53), nullable=False),
+    Column("predictions", Integer, nullable=False),
+)
+
+
+def open_log(url: str, folder: Path) -> Engine:
+    """The database of the request log, with its tables.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy address; empty for SQLite in *folder*.
+
+    Raises
+    ------
+    InvalidInputError
+        If the address is none, or its driver is not installed.
+    """
+    if not url:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        engine = create_engine(url or f"sqlite:///{folder / 'requests.db'}", pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise InvalidInputError(
+            "The address of the request log",
+            f"cannot be used ({error})",
+            "Give one of SQLAlchemy's, such as postgresql+psycopg://user@host/name, and install "
+            "its driver.",
+        ) from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    metadata.create_all(engine)
+    return engine
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # a DBAPI connection
+    # Readers do not wait for the writer, and what is committed survives a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

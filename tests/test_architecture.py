@@ -20,6 +20,7 @@ FLOW = (
     "models",
     "charts",
     "tracking",
+    "serving",
 )
 #: Rooms at the end of the flow, and which other end they may import.
 ENDS = {"orchestration": (), "cli": (), "local": ()}

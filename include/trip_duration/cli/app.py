@@ -18,7 +18,14 @@ from trip_duration.cli.report import (
     print_training_set,
     print_written,
 )
-from trip_duration.cli.serving import serve, tokens
+from trip_duration.cli.serving import (
+    ab_report,
+    client_code,
+    export_requests,
+    serve,
+    tokens,
+    traffic,
+)
 from trip_duration.errors import InvalidInputError, TripDurationError
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
@@ -40,7 +47,8 @@ app = App(
 
 app.command(products)
 app.command(tokens)
-app.command(serve)
+for command in (serve, client_code, traffic, ab_report, export_requests):
+    app.command(command)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 

@@ -29,7 +29,7 @@ from trip_duration.serving.service import Answer, PredictionService
 _INLINE_BYTES = 16_384
 #: Seconds that a request waits for the first look at the registry.
 _FIRST_LOOK_SECONDS = 60.0
-_LOG_SECONDS = 5.0
+_LOG_SECONDS = 2.0
 
 
 def create_app(
@@ -91,9 +91,7 @@ class Routes:
         Makes the page of documentation.
     """
 
-    def __init__(
-        self, service: PredictionService, max_trips: int, page: Callable[[], str]
-    ) -> None:
+    def __init__(self, service: PredictionService, max_trips: int, page: Callable[[], str]) -> None:
         self._service = service
         self._max_trips = max_trips
         self._page = page
@@ -237,5 +235,3 @@ class Routes:
         if not live.looked:
             self._service.start()
             await asyncio.to_thread(live.wait, _FIRST_LOOK_SECONDS)
-
-

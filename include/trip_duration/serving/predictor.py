@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,8 +56,8 @@ class Predictor:
         Number in the registry.
     columns
         Raw columns that it reads.
-    needed
-        Those that may not be unknown.
+    places
+        Places in a row of those that may not be unknown.
     predict
         Minutes of rows, shape (trips,). It may run in several threads at once.
     plain
@@ -66,16 +66,16 @@ class Predictor:
 
     version: int
     columns: tuple[str, ...]
-    needed: tuple[str, ...]
+    places: tuple[int, ...]
     predict: _Predict
     plain: str = ""
 
-    def lacking(self, rows: Rows) -> str:
+    def lacking(self, rows: Sequence[Sequence[float]]) -> str:
         """What some row lacks, as requests name it; empty if nothing is missing."""
-        for name in self.needed:
-            place = PLACES[name]
-            if np.isnan(rows[:, place]).any():
-                return NAMES[place]
+        for row in rows:
+            for place in self.places:
+                if row[place] != row[place]:  # noqa: PLR0124 - NaN, ten times as fast as a call
+                    return NAMES[place]
         return ""
 
     @property
@@ -113,8 +113,8 @@ def make_predictor(version: int, loaded: LoadedModel) -> Predictor:
         plain = str(error)
         logger.warning("Version %d is served as it is: %s", version, plain)
     optional = {PASSENGERS, VENDOR, TRIP_TYPE}
-    needed = tuple(name for name in columns if name not in optional)
-    return Predictor(version, columns, needed, predict, plain)
+    places = tuple(PLACES[name] for name in columns if name not in optional)
+    return Predictor(version, columns, places, predict, plain)
 
 
 class NotCompiledError(Exception):

@@ -282,10 +282,10 @@ class RequestLog:
 
     def _compare(self, shadow: Predictor, entries: list[Entry]) -> Any:  # noqa: ANN401 - an array, or nothing
         """What the shadow says of the same trips; nothing if they lack what it needs."""
-        rows = np.asarray([entry.row for entry in entries], dtype=np.float64)
+        rows = [entry.row for entry in entries]
         if shadow.lacking(rows):
             return None
-        minutes = shadow.predict(rows)
+        minutes = shadow.predict(np.asarray(rows, dtype=np.float64))
         answered = np.asarray([entry.minutes for entry in entries])
         self.counts.shadowed += len(entries)
         self.counts.shadow_difference += float(np.abs(minutes - answered).sum())

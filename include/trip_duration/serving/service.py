@@ -47,9 +47,7 @@ class PredictionService:
         Where they are counted.
     """
 
-    def __init__(
-        self, service: str, live: LiveModels, log: RequestLog, metrics: Metrics
-    ) -> None:
+    def __init__(self, service: str, live: LiveModels, log: RequestLog, metrics: Metrics) -> None:
         self.service = service
         self.live = live
         self.log = log
@@ -80,9 +78,8 @@ class PredictionService:
         RequestRefusedError
             See `choose`.
         """
-        trips = np.array(rows, dtype=np.float64)
-        predictor, part = choose(self.live.now, trips, key)
-        minutes = predictor.predict(trips).tolist()
+        predictor, part = choose(self.live.now, rows, key)
+        minutes = predictor.predict(np.array(rows, dtype=np.float64)).tolist()
         at = time.time()
         latency = (time.perf_counter() - started) * 1_000
         ids = [new_id(at) for _ in minutes]

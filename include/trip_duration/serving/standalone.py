@@ -26,6 +26,7 @@ _SWITCH_SECONDS = 0.0005
 _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
@@ -73,13 +74,18 @@ def token_file(settings: Settings) -> TokenFile:
 
 def run(settings: Settings) -> None:
     """Serve until the process is told to stop."""
+    serve(make_app(settings), settings)
+
+
+def serve(app: Guard, settings: Settings) -> None:
+    """Serve an application until the process is told to stop."""
     import uvicorn
 
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
     sys.setswitchinterval(_SWITCH_SECONDS)
     uvicorn.run(
-        make_app(settings),
+        app,
         host=settings.serving_host,
         port=settings.serving_port,
         access_log=False,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Sequence
 
 from trip_duration.serving.live import Live
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.requests import RequestRefusedError
-from trip_duration.serving.rows import Rows
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -17,7 +17,7 @@ _UNPROCESSABLE = 422
 _WHOLE = 2**64
 
 
-def choose(live: Live, rows: Rows, key: str | None) -> tuple[Predictor, str]:
+def choose(live: Live, rows: Sequence[Sequence[float]], key: str | None) -> tuple[Predictor, str]:
     """The version that answers, and as what.
 
     The challenger answers its share of the requests: always the same keys, and of requests without
@@ -56,5 +56,3 @@ def place_of(key: str | None, challenger: int) -> float:
         return random.random()  # noqa: S311 - no secret
     hashed = hashlib.blake2b(f"{challenger}/{key}".encode(), digest_size=8).digest()
     return int.from_bytes(hashed, "big") / _WHOLE
-
-

@@ -159,7 +159,9 @@ def read_model(folder: Path) -> LoadedModel:
     stored = (folder / flavor["pickled_model"]).read_bytes()
     signature = described.signature
     names = signature.inputs.input_names() if signature else []
-    example = described.load_input_example(str(folder)) if described.saved_input_example_info else None
+    example = (
+        described.load_input_example(str(folder)) if described.saved_input_example_info else None
+    )
     return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6, example)
 
 

@@ -28,8 +28,8 @@ from trip_duration.tracking.promotion import Standing, find_standing
 
 logger = logging.getLogger(__name__)
 
-#: After so many refreshes without an answer, the registry counts as unreachable.
-_MISSED_REFRESHES = 5
+#: After so many seconds without an answer, the registry counts as unreachable.
+_PATIENCE_SECONDS = 5.0
 
 _LAST_KNOWN = "standing.json"
 
@@ -124,7 +124,7 @@ class LiveModels:
         self._refresh_seconds = refresh_seconds
         self._on_swap = on_swap
         self._loaded: dict[int, Predictor] = {}
-        self._seen_at: float | None = None
+        self._asked_at: float | None = None
         self._unreachable = "not asked yet"
         self._looked = threading.Event()
         self._stop = threading.Event()
@@ -154,23 +154,25 @@ class LiveModels:
     @property
     def unreachable(self) -> str:
         """Why the registry does not answer; empty if it does."""
-        if self._seen_at is None:
-            return self._unreachable
-        silent = time.monotonic() - self._seen_at
-        if silent < _MISSED_REFRESHES * self._refresh_seconds + 1:
-            return ""
-        return self._unreachable or f"silent for {silent:.0f} seconds"
+        asked = self._asked_at
+        silent = time.monotonic() - asked if asked is not None else 0.0
+        if silent > _PATIENCE_SECONDS:
+            return f"silent for {silent:.0f} seconds"
+        return self._unreachable
 
     def refresh(self) -> None:
         """Look at the registry once, and swap to what it says."""
+        self._asked_at = time.monotonic()
         try:
             standing = self._registry.standing()
+            self._asked_at = None
         except MlflowException as error:
+            self._asked_at = None
             self._unreachable = str(error).partition("\n")[0][:200]
-            if self._seen_at is None and not self.now.predictors:
+            if not self.now.predictors:
                 self._swap(self._remembered())
         else:
-            self._unreachable, self._seen_at = "", time.monotonic()
+            self._unreachable = ""
             if self._swap(standing):
                 self._remember(standing)
         self._looked.set()

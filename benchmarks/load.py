@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 SETTLE_SECONDS = 0.5
+_LAST_TRIES = 50
 
 
 @dataclass(frozen=True)
@@ -109,53 +110,10 @@ class Connection(asyncio.Protocol):
 
 async def run(load: Load, on_body: Callable[[int, bytes], None] = lambda *_: None) -> Outcome:
     """Put load on a server."""
-    loop, requests = asyncio.get_running_loop(), itertools.cycle(load.requests())
-    parts = urlsplit(load.url)
-    latencies: list[float] = []
-    statuses: collections.Counter[int] = collections.Counter()
-    idle: collections.deque[Connection] = collections.deque()
-    waiting: collections.deque[float] = collections.deque()
-    started = time.perf_counter() + SETTLE_SECONDS
-    ends = started + load.seconds
-
-    def answered(connection: Connection, status: int, body: bytes) -> None:
-        now = time.perf_counter()
-        if connection.due >= started:
-            latencies.append(now - connection.due)
-            statuses[status] += 1
-            on_body(status, body)
-        connection.due = 0.0
-        if not status or now >= ends:
-            return
-        if not load.rate:
-            connection.send(next(requests), now)
-        elif waiting:
-            connection.send(next(requests), waiting.popleft())
-        else:
-            idle.append(connection)
-
-    made = [
-        (await loop.create_connection(lambda: Connection(answered), parts.hostname, parts.port))[1]
-        for _ in range(load.connections)
-    ]
-    if load.rate:
-        idle.extend(made)
-        due = time.perf_counter()
-        while due < ends:
-            now = time.perf_counter()
-            while due <= now:
-                if idle:
-                    idle.popleft().send(next(requests), due)
-                else:
-                    waiting.append(due)
-                due += 1 / load.rate
-            # Sleeping is exact to a millisecond at most: the last of it is spent in turns.
-            await asyncio.sleep(max(due - now - 0.001, 0))
-    else:
-        for connection in made:
-            connection.send(next(requests), time.perf_counter())
-        await asyncio.sleep(ends - time.perf_counter())
-    for _ in range(50):
+    driver = _Driver(load, on_body)
+    made = await driver.connect()
+    await (driver.at_a_rate(made) if load.rate else driver.at_full_speed(made))
+    for _ in range(_LAST_TRIES):
         if not any(connection.due for connection in made):
             break
         await asyncio.sleep(0.05)
@@ -163,11 +121,77 @@ async def run(load: Load, on_body: Callable[[int, bytes], None] = lambda *_: Non
     for connection in made:
         connection.due = 0.0
         connection.transport.close()
-    good = statuses[200]
-    milliseconds = np.asarray(latencies or [np.nan]) * 1_000
-    p50, p99, p999 = (float(np.percentile(milliseconds, q)) for q in (50, 99, 99.9))
-    failed = sum(statuses.values()) - good + open_still
-    return Outcome(good, failed, good / load.seconds, p50, p99, p999)
+    return driver.outcome(open_still)
+
+
+class _Driver:
+    """Sends requests, and notes the answers."""
+
+    def __init__(self, load: Load, on_body: Callable[[int, bytes], None]) -> None:
+        self.load = load
+        self.on_body = on_body
+        self.requests = itertools.cycle(load.requests())
+        self.latencies: list[float] = []
+        self.statuses: collections.Counter[int] = collections.Counter()
+        self.idle: collections.deque[Connection] = collections.deque()
+        self.waiting: collections.deque[float] = collections.deque()
+        self.started = time.perf_counter() + SETTLE_SECONDS
+        self.ends = self.started + load.seconds
+
+    async def connect(self) -> list[Connection]:
+        """Open all connections."""
+        loop, parts = asyncio.get_running_loop(), urlsplit(self.load.url)
+        host, port = parts.hostname or "", parts.port or 80
+        return [
+            (await loop.create_connection(lambda: Connection(self.answered), host, port))[1]
+            for _ in range(self.load.connections)
+        ]
+
+    async def at_full_speed(self, made: list[Connection]) -> None:
+        """Each connection sends as soon as it can."""
+        for connection in made:
+            connection.send(next(self.requests), time.perf_counter())
+        await asyncio.sleep(self.ends - time.perf_counter())
+
+    async def at_a_rate(self, made: list[Connection]) -> None:
+        """Requests are due at fixed times."""
+        self.idle.extend(made)
+        due = time.perf_counter()
+        while due < self.ends:
+            now = time.perf_counter()
+            while due <= now:
+                if self.idle:
+                    self.idle.popleft().send(next(self.requests), due)
+                else:
+                    self.waiting.append(due)
+                due += 1 / self.load.rate
+            # Sleeping is exact to a millisecond at most: the last of it is spent in turns.
+            await asyncio.sleep(max(due - now - 0.001, 0))
+
+    def answered(self, connection: Connection, status: int, body: bytes) -> None:
+        """Note an answer, and let its connection go on."""
+        now = time.perf_counter()
+        if connection.due >= self.started:
+            self.latencies.append(now - connection.due)
+            self.statuses[status] += 1
+            self.on_body(status, body)
+        connection.due = 0.0
+        if not status or now >= self.ends:
+            return
+        if not self.load.rate:
+            connection.send(next(self.requests), now)
+        elif self.waiting:
+            connection.send(next(self.requests), self.waiting.popleft())
+        else:
+            self.idle.append(connection)
+
+    def outcome(self, open_still: int) -> Outcome:
+        """What came of it."""
+        good = self.statuses[200]
+        milliseconds = np.asarray(self.latencies or [np.nan]) * 1_000
+        p50, p99, p999 = (float(np.percentile(milliseconds, q)) for q in (50, 99, 99.9))
+        failed = sum(self.statuses.values()) - good + open_still
+        return Outcome(good, failed, good / self.load.seconds, p50, p99, p999)
 
 
 def main() -> None:

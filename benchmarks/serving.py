@@ -111,7 +111,7 @@ def describe(name: str, outcomes: list[Outcome]) -> float:
         f"{name:34} {per_second:8,.0f} requests/s ({lowest:,.0f} to {highest:,.0f}), "
         f"p50 {p50:.2f} ms, p99 {p99:.2f} ms"
     )
-    return per_second
+    return float(per_second)
 
 
 def bodies(trips: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -187,14 +187,14 @@ def measure(
         nothing_at_all = describe("/healthz, a bare handler", outcomes["bare"])
         plain = describe("mlflow models serve", outcomes["mlflow"])
         print(f"against mlflow models serve: {ours / plain:.0f} times")
-        print(f"of an empty route: {ours / fastapi:.0%}; of a bare handler: {ours / nothing_at_all:.0%}")
+        print(
+            f"of an empty route: {ours / fastapi:.0%}; of a bare one: {ours / nothing_at_all:.0%}"
+        )
         latencies(promoter, predict, ours / 2)
 
 
 def latencies(promoter: Promoter, predict: Load, rate: float) -> None:
     """Latencies at half the maximum, without and with a shadow, in turn."""
-
-
     half = Load(predict.url, "POST", predict.headers, predict.bodies, SECONDS, rate=rate)
     without, shadowed = [], []
     for _ in range(PAIRS):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from airflow.plugins_manager import AirflowPlugin
 
 from trip_duration.orchestration.serving import URL_PREFIX, LazyApp
@@ -13,6 +11,6 @@ class TripDurationPlugin(AirflowPlugin):
     """Predictions at ``/trip-duration``."""
 
     name = "trip_duration"
-    fastapi_apps: ClassVar[list[Any]] = [
+    fastapi_apps = [  # noqa: RUF012 - as Airflow declares it
         {"app": LazyApp(), "url_prefix": URL_PREFIX, "name": "Trip duration"}
     ]

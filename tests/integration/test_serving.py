@@ -8,6 +8,7 @@ import pytest
 import requests
 from tests.integration.conftest import RunningStack
 
+from trip_duration.local.stack import ADMIN
 from trip_duration.orchestration.serving import URL_PREFIX
 from trip_duration.serving.description import OPERATIONS
 from trip_duration.serving.http import OPEN_PATHS
@@ -52,9 +53,17 @@ def test_nobody_passes_without_a_login(url: str) -> None:
     assert requests.get(f"{url}/no/such/route", timeout=60).status_code == 401
 
 
+def sign_in(running: RunningStack) -> str:
+    """A token of Airflow's administrator."""
+    login = {"username": ADMIN, "password": running.stack.password}
+    answer = requests.post(f"{running.stack.airflow_url}/auth/token", json=login, timeout=30)
+    token: str = answer.json()["access_token"]
+    return token
+
+
 def test_who_is_logged_in_gets_predictions(running: RunningStack, url: str) -> None:
     """Airflow's own token opens it, in the header or as the cookie of the UI."""
-    token = running.api.token
+    token = sign_in(running)
     bearer = {"Authorization": f"Bearer {token}"}
     answer = requests.post(f"{url}/predict", json=TRIP, headers=bearer, timeout=120)
     assert answer.status_code == 200, answer.text

@@ -59,7 +59,8 @@ def fit(family: str | ModelFamily, training_set: TrainingSet, *, keep: int = 0) 
     """
     family = get_family(family) if isinstance(family, str) else family
     splits = training_set.layout_for(family.layout)
-    matrix, steps = splits.train_validation, [("encode", splits.encoder)]
+    matrix: Any = splits.train_validation
+    steps: list[tuple[str, Any]] = [("encode", splits.encoder)]
     if keep:
         names = list(splits.encoder.get_feature_names_out())[::keep]
         steps.append(("select", ColumnSelector(names, list(range(0, matrix.shape[1], keep)))))

@@ -57,7 +57,7 @@ def test_errors_by_version(engine: Engine) -> None:
 
 
 def test_comparison(engine: Engine) -> None:
-    """The difference has Welch's interval, and the sample size the power that it is said to have."""
+    """The difference has Welch's interval, and the sample size has the power that is said."""
     (pair,) = ab_report(engine, "green").comparisons
     first, second = (np.abs(errors_of(version)) for version in (2, 1))
     assert (pair.version, pair.against) == (2, 1)

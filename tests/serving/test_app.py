@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
+
 from trip_duration.serving.http import OPEN_PATHS
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.request_log import LogRules
@@ -57,8 +59,6 @@ def test_predictions_are_the_models(server: Server, predictors: dict[int, Predic
         b'"pickup_at":"2024-03-01T08:00:00"}',
         1,
     )
-    import numpy as np
-
     assert one["minutes"] == predictors[1].predict(np.asarray(rows))[0] == many[0]["minutes"]
     assert one["model_version"] == 1
     assert len({one["prediction_id"], *(each["prediction_id"] for each in many)}) == 3
@@ -130,9 +130,7 @@ def test_switch_and_roll_back(make_server: Make) -> None:
         assert server.predict(TRIP)[0]["model_version"] == version
 
 
-def test_shadow_is_compared_and_not_returned(
-    make_server: Make, predictors: dict[int, Predictor]
-) -> None:
+def test_shadow_is_compared_and_not_returned(make_server: Make) -> None:
     """The champion answers; what the shadow says stands beside it in the log."""
     server = make_server(Standing(champion=1, shadow=2))
     (one,) = server.predict(TRIP)

@@ -58,7 +58,7 @@ def test_a_registry_that_is_down(registry: MemoryRegistry, tmp_path: Path) -> No
     registry.now = Standing(champion=2)
     live.refresh()
     assert versions(live) == (1, None, None)
-    assert live.unreachable == "the server is down"
+    assert "down" in str(live.unreachable)
     registry.reachable = True
     live.refresh()
     assert versions(live) == (2, None, None)

@@ -44,7 +44,10 @@ def document(make_server: Callable[..., Server]) -> Iterator[Any]:
     while not server.started:
         time.sleep(0.01)
     bearer = {"Authorization": f"Bearer {made.secret}"}
-    yield schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json", headers=bearer), bearer
+    yield (
+        schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json", headers=bearer),
+        bearer,
+    )
     server.should_exit = True
     running.join()
 

@@ -1,9 +1,10 @@
-"""The real server before a real registry: swaps, kills, an outage, and clients in three languages."""
+"""The real server before a real registry: swaps, kills, an outage, clients in three languages."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -145,7 +146,11 @@ def running(
 def test_client_code(running: Running, language: str) -> None:
     """The code that is printed runs as it is, and gets a prediction."""
     code = client_code(language, running.url)
-    programs = {"curl": ("sh", "-c"), "python": (sys.executable, "-c"), "javascript": ("node", "-e")}
+    programs = {
+        "curl": ("sh", "-c"),
+        "python": (sys.executable, "-c"),
+        "javascript": ("node", "-e"),
+    }
     program, flag = programs[language]
     if not shutil.which(program):
         pytest.skip(f"needs {program}")
@@ -204,7 +209,7 @@ def test_five_swaps_under_load(running: Running) -> None:
     assert outcome[0].failed == 0
     assert outcome[0].requests > 3_000
     assert all(at >= live_since[version] for at, version in answers)
-    swaps = [b for (_, a), (_, b) in zip(answers, answers[1:], strict=False) if a != b]
+    swaps = [b for (_, a), (_, b) in itertools.pairwise(answers) if a != b]
     # Answers of two connections may cross on their way; each swap shows at least once.
     assert set(swaps) == {1, 2, 3}
     assert len(swaps) >= 5

@@ -57,7 +57,7 @@ def serve(
     settings = get_settings().model_copy(update=changes)
     if not token_file(settings).read():
         Console(stderr=True).print(
-            "There is no token yet, so nobody may ask: make one with `trip-duration tokens add NAME`."
+            "There is no token yet, so nobody may ask: `trip-duration tokens add NAME` makes one."
         )
     run(settings)
 

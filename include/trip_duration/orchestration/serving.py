@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from trip_duration.settings import get_settings
 
@@ -74,7 +74,7 @@ async def authenticate(scope: Scope) -> str:
     from trip_duration.serving.requests import RequestRefusedError
 
     request = Request(scope)
-    method = "GET" if request.method in _READING else "POST"
+    method: Literal["GET", "POST"] = "GET" if request.method in _READING else "POST"
     try:
         credentials = await security.bearer_scheme(request)
         user = await security.get_user(request, None, credentials)

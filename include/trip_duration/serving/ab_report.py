@@ -124,7 +124,7 @@ def _errors(row: Sequence[Any]) -> VersionErrors:
     mae, mse = absolute / trips, squared / trips
     deviation = mae_interval = rmse_interval = None
     if trips > 1:
-        # The squares of absolute errors are the squared errors, and their squares the fourth powers.
+        # The squares of absolute errors are squared errors, whose squares are fourth powers.
         deviation = _deviation(squared, absolute, trips)
         mae_interval = _around(mae, deviation / math.sqrt(trips))
         low, high = _around(mse, _deviation(fourth, squared, trips) / math.sqrt(trips))

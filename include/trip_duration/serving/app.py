@@ -183,7 +183,7 @@ class Routes:
         return Reply(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
     async def docs(self, _call: Call) -> Reply:
-        """This description, for people."""
+        """Show the description to people."""
         return Reply(self._page().encode(), content_type=b"text/html; charset=utf-8")
 
     def _predicted(self, call: Call, body: bytes) -> Reply:

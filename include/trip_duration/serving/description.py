@@ -78,9 +78,10 @@ _MEANINGS = {
 
 _RULES = """\
 Zones are TLC's, 1 to 265 (264 is unknown, 265 is outside of the city); one that the model has not
-learned from counts as the average. Times without an offset are those of New York's clocks, with one
-they are converted. Distances are in miles, 0 or more. `passenger_count`, `vendor_id` and `trip_type`
-may be left out. Each value may come under TLC's own name instead of ours, and nothing else may come.
+learned from counts as the average. Times without an offset are those of New York's clocks, with
+one they are converted. Distances are in miles, 0 or more. `passenger_count`, `vendor_id` and
+`trip_type` may be left out. Each value may come under TLC's own name instead of ours, and nothing
+else may come.
 """
 
 
@@ -205,8 +206,8 @@ OPERATIONS = (
         "/invocations",
         "POST",
         "Predict by MLflow's protocol. Takes `dataframe_split`, `dataframe_records`, `instances`, "
-        "`inputs` or CSV, with the names and rules of `/predict`; the header `X-Request-Key` is its "
-        "key.",
+        "`inputs` or CSV, with the names and rules of `/predict`; the header `X-Request-Key` is "
+        "its key.",
         _json(_OBJECT, answer={"predictions": [11.9], "prediction_ids": [_ID], "model_version": 3}),
         {
             **_json(
@@ -247,14 +248,14 @@ OPERATIONS = (
         "models",
         "/models",
         "GET",
-        "Show the versions that answer. With their aliases and shares, and whether each is compiled.",
+        "Show the versions that answer. With aliases and shares, and whether each is compiled.",
         _json(_OBJECT),
     ),
     Operation(
         "ab_report",
         "/ab_report",
         "GET",
-        "Compare versions on predictions whose actual duration is known. With confidence intervals, "
+        "Compare versions on predictions whose actual duration is known. With intervals, "
         "and how many trips a comparison needs.",
         _json(_OBJECT),
         refuses=(503,),
@@ -285,6 +286,12 @@ OPERATIONS = (
 )
 
 
+_STYLE = (
+    "<style>body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
+    "pre{background:#f4f4f4;padding:.7rem;overflow:auto}</style>"
+)
+
+
 def describe(api: FastAPI) -> None:
     """Complete FastAPI's description by the types of requests and by the guard."""
 
@@ -306,12 +313,8 @@ def describe(api: FastAPI) -> None:
 
 def docs_page(document: Mapping[str, Any]) -> str:
     """The description as one page without scripts, so that it can stand beside a login cookie."""
-    parts = [
-        f"<!doctype html><meta charset=utf-8><title>{document['info']['title']}</title>"
-        "<style>body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
-        "pre{background:#f4f4f4;padding:.7rem;overflow:auto}</style>",
-        f"<h1>{document['info']['title']}</h1>",
-    ]
+    title = html.escape(document["info"]["title"])
+    parts = [f"<!doctype html><meta charset=utf-8><title>{title}</title>{_STYLE}<h1>{title}</h1>"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             parts.append(f"<h2>{method.upper()} {html.escape(path)}</h2>")

@@ -1,4 +1,4 @@
-"""The thin layer between ASGI and our handlers: bodies, replies, errors, and the guard before it all.
+"""The thin layer between ASGI and our handlers: bodies, replies, errors, and the guard.
 
 Routes are FastAPI's, so that they are documented, but their handlers are plain ASGI: FastAPI's way
 from the socket to a function takes longer than a prediction (see docs/measured.md).

@@ -21,8 +21,9 @@ from trip_duration.trips.services import (
     PICKUP_ZONE,
 )
 
-#: A node of a tree. A right child follows the left one. A feature f is written as ~f where a missing
-#: value goes to the left. A leaf is its own left child, with a threshold that nothing exceeds.
+#: A node of a tree. A right child follows the left one. A feature f is written as ~f where a
+#: missing value goes to the left. A leaf is its own left child, with a threshold that nothing
+#: exceeds.
 NODE = np.dtype([("threshold", "<f4"), ("feature", "<i4"), ("left", "<i4")])
 
 #: Trees that are walked side by side.
@@ -192,10 +193,8 @@ def predict_sparse_trees(rows: Rows, tables: SparseTables, trees: Trees, minutes
                     value = np.float32(1.0)
                 else:
                     value = np.float32(trees.absent)
-                if at.feature >= 0:
-                    right = not value <= at.threshold
-                else:
-                    right = value > at.threshold
+                # Written so that what is missing goes to its side.
+                right = not value <= at.threshold if at.feature >= 0 else value > at.threshold
                 node = at.left + right
             total = _add(trees, total, trees.values[node])
         minutes[number] = _finish(trees, total)
@@ -249,7 +248,8 @@ def _encode_dense(row: Any, tables: DenseTables, columns: Any) -> None:  # noqa:
     for fact in range(BETWEEN_FACTS):
         columns[at + fact] = tables.between[pair, fact]
     at += BETWEEN_FACTS
-    hour, weekday = 0, 0
+    hour: Any = 0
+    weekday: Any = 0
     if tables.knows_time:
         seconds = np.int64(row[_TIME])
         day = seconds // _SECONDS_PER_DAY
@@ -292,7 +292,8 @@ def _look_up(tables: DenseTables, columns: Any, categories: Any, first: int, mil
 
 @_compiled
 def _encode_sparse(row: Any, tables: SparseTables, places: Any, numbers: Any) -> Any:  # noqa: ANN401 - machine code has its own types
-    pickup, dropoff = np.int64(row[_PICKUP]), np.int64(row[_DROPOFF])
+    pickup: Any = np.int64(row[_PICKUP])
+    dropoff: Any = np.int64(row[_DROPOFF])
     size = len(tables.pairs)
     if not (0 < pickup < size and 0 < dropoff < size):
         pickup, dropoff = 0, 0

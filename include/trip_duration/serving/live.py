@@ -1,4 +1,4 @@
-"""The versions that answer now: watched in the registry, loaded beside the traffic, swapped at once.
+"""The versions that answer: watched in the registry, loaded beside the traffic, swapped at once.
 
 Requests read one attribute. A swap replaces it when everything behind it is ready, so that no
 request meets a version that is half there.
@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -46,7 +46,7 @@ class Live:
         Versions that are ready; None where there is none, or none could be loaded.
     """
 
-    standing: Standing = Standing()
+    standing: Standing = field(default_factory=Standing)
     champion: Predictor | None = None
     challenger: Predictor | None = None
     shadow: Predictor | None = None

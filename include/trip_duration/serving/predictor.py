@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 
 _GENERATED = 1_000
+_ODD_SHARE = 0.3
 #: 2000-01-01 and 2099-12-31, in seconds since 1970.
 _TIMES = (946_684_800, 4_102_444_799)
 #: Zones that are rare or none: the first and last of TLC's, and numbers beyond.
@@ -74,7 +75,7 @@ class Predictor:
         """What some row lacks, as requests name it; empty if nothing is missing."""
         for row in rows:
             for place in self.places:
-                if row[place] != row[place]:  # noqa: PLR0124 - NaN, ten times as fast as a call
+                if row[place] != row[place]:  # NaN: ten times as fast as a call
                     return NAMES[place]
         return ""
 
@@ -106,7 +107,8 @@ def make_predictor(version: int, loaded: LoadedModel) -> Predictor:
     def predict_plain(rows: Rows) -> Minutes:
         return np.asarray(loaded.model.predict(to_frame(rows, columns)), dtype=np.float64)
 
-    predict, plain = predict_plain, ""
+    predict: _Predict = predict_plain
+    plain = ""
     try:
         predict = _proven(_compile(loaded), predict_plain, _sample(loaded, columns))
     except NotCompiledError as error:
@@ -187,7 +189,7 @@ def odd_rows(count: int, seed: int = 0) -> Rows:
     random = np.random.default_rng(seed)
 
     def mixed(usual: np.ndarray, odd: tuple[float, ...]) -> np.ndarray:
-        return np.where(random.random(count) < 0.3, random.choice(odd, count), usual)
+        return np.where(random.random(count) < _ODD_SHARE, random.choice(odd, count), usual)
 
     rows = np.empty((count, len(COLUMNS)))
     for zone in (PICKUP_ZONE, DROPOFF_ZONE):

@@ -53,9 +53,8 @@ def read_invocation(body: bytes, content_type: str, most: int) -> list[list[floa
 
 
 def _from_split(value: Any) -> object:  # noqa: ANN401 - JSON
-    columns, data = (
-        value.get(one) if isinstance(value, dict) else None for one in ("columns", "data")
-    )
+    split = value if isinstance(value, dict) else {}
+    columns, data = split.get("columns", ()), split.get("data", ())
     if not _is_list(columns, str) or not _is_list(data, list):
         raise _refused("dataframe_split", "has no lists of columns and of data")
     if any(len(row) != len(columns) for row in data):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -28,10 +28,12 @@ _NEW_YORK = ZoneInfo("America/New_York")
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the city's clocks
 _LARGEST = 1_000
 
+_Request = TypeVar("_Request")
+
 Zone: TypeAlias = Annotated[int, Meta(ge=1, le=LAST_ZONE)] | UnsetType
-Miles: TypeAlias = Annotated[float, Meta(ge=0, le=LONGEST_DISTANCE)] | None | UnsetType
-Number: TypeAlias = Annotated[float, Meta(ge=0, le=_LARGEST)] | None | UnsetType
-Time: TypeAlias = dt.datetime | None | UnsetType
+Miles: TypeAlias = Annotated[float, Meta(ge=0, le=LONGEST_DISTANCE)] | UnsetType | None
+Number: TypeAlias = Annotated[float, Meta(ge=0, le=_LARGEST)] | UnsetType | None
+Time: TypeAlias = dt.datetime | UnsetType | None
 
 
 class RequestRefusedError(TripDurationError):
@@ -68,7 +70,7 @@ class Trip(Struct, forbid_unknown_fields=True):
 
 
 class PredictRequest(Trip, forbid_unknown_fields=True):
-    """One trip, or several as `inputs`; requests with the same `key` are answered by one version."""
+    """One trip, or several as `inputs`; the same `key` is always answered by the same version."""
 
     inputs: list[Trip] | UnsetType = UNSET
     key: Annotated[str, Meta(max_length=KEY_LENGTH)] | None = None
@@ -176,7 +178,7 @@ def row_of(trip: Trip, number: int | None = None) -> list[float]:
     ]
 
 
-def _decoded(decoder: msgspec.json.Decoder, body: bytes):  # type: ignore[no-untyped-def, type-arg]  # noqa: ANN202 - whatever the decoder gives
+def _decoded(decoder: msgspec.json.Decoder[_Request], body: bytes) -> _Request:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -205,7 +207,7 @@ def _check_count(count: int, most: int) -> None:
         )
 
 
-def _one(first, second):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - one of the two, as it is
+def _one(first: Any, second: Any) -> Any:  # noqa: ANN401 - one of the two, as it is
     """The value under the one of two names that was given."""
     if second is UNSET:
         return first

@@ -55,9 +55,9 @@ def from_frame(trips: pd.DataFrame, columns: Sequence[str]) -> Rows:
     require_columns(trips, columns)
     rows = np.full((len(trips), len(COLUMNS)), np.nan)
     for name in columns:
-        values = trips[name]
+        values = trips[name].to_numpy()
         if name == PICKUP_TIME:
-            values = values.to_numpy().astype("datetime64[s]").astype(np.int64)
+            values = values.astype("datetime64[s]").astype(np.int64)
         rows[:, PLACES[name]] = values
     return rows
 

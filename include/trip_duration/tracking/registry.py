@@ -159,10 +159,11 @@ def read_model(folder: Path) -> LoadedModel:
     stored = (folder / flavor["pickled_model"]).read_bytes()
     signature = described.signature
     names = signature.inputs.input_names() if signature else []
-    example = (
+    example: Any = (
         described.load_input_example(str(folder)) if described.saved_input_example_info else None
     )
-    return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6, example)
+    frame = example if isinstance(example, pd.DataFrame) else None
+    return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6, frame)
 
 
 def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:

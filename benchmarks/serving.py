@@ -77,8 +77,9 @@ def process(command: list[str], url: str, folder: Path, **environment: str) -> I
             wait_for(url, started, log)
             yield
         finally:
-            os.killpg(started.pid, 15)
-            started.wait(timeout=30)
+            if started.poll() is None:
+                os.killpg(started.pid, 15)
+                started.wait(timeout=30)
 
 
 def put(load: Load) -> Outcome:
@@ -161,6 +162,8 @@ def measure(
         "TRIP_DURATION_TRACKING_URI": tracking,
         "TRIP_DURATION_SERVING_PORT": str(port),
         "MLFLOW_TRACKING_URI": tracking,
+        # MLflow starts uvicorn by name.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     os.environ.update(settings)
     get_settings.cache_clear()

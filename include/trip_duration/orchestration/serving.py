@@ -7,6 +7,7 @@ the api-server should pay for the models.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from typing import TYPE_CHECKING, Literal
 
@@ -49,8 +50,11 @@ def make_airflow_app() -> Guard:
     from trip_duration.serving.standalone import make_service
 
     settings = get_settings()
+    service = make_service(settings)
+    # Airflow does not tell mounted applications when it ends.
+    atexit.register(service.stop)
     return create_app(
-        make_service(settings),
+        service,
         authenticate,
         max_bytes=settings.serving_max_bytes,
         max_trips=settings.serving_max_trips,

@@ -1,8 +1,8 @@
 """A bounded load generator on loopback: HTTP/1.1 with kept connections, in a process of its own.
 
 Two modes. Full speed: every connection sends its next request when the answer to the last has come.
-At a rate: requests are due at fixed times, and what is measured begins when a request was due, not
-when it could be sent, so that a server that stalls cannot hide it.
+At a rate: every millisecond some requests are due, and what is measured begins when a request was
+due, not when a connection was free for it, so that a server that stalls cannot hide it.
 """
 
 from __future__ import annotations
@@ -154,19 +154,20 @@ class _Driver:
         await asyncio.sleep(self.ends - time.perf_counter())
 
     async def at_a_rate(self, made: list[Connection]) -> None:
-        """Requests are due at fixed times."""
+        """Every millisecond, as many are due as the rate says."""
         self.idle.extend(made)
-        due = time.perf_counter()
-        while due < self.ends:
-            now = time.perf_counter()
-            while due <= now:
+        began = now = time.perf_counter()
+        sent = 0
+        while now < self.ends:
+            due = int((now - began) * self.load.rate) - sent
+            sent += due
+            for _ in range(due):
                 if self.idle:
-                    self.idle.popleft().send(next(self.requests), due)
+                    self.idle.popleft().send(next(self.requests), now)
                 else:
-                    self.waiting.append(due)
-                due += 1 / self.load.rate
-            # Sleeping is exact to a millisecond at most: the last of it is spent in turns.
-            await asyncio.sleep(max(due - now - 0.001, 0))
+                    self.waiting.append(now)
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
 
     def answered(self, connection: Connection, status: int, body: bytes) -> None:
         """Note an answer, and let its connection go on."""

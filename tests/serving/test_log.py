@@ -13,7 +13,10 @@ from sqlalchemy import Engine, func, select
 from trip_duration.errors import InvalidInputError
 from trip_duration.serving.log_export import export_log
 from trip_duration.serving.log_tables import dropped, open_log, predictions
+from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.request_log import Entry, LogRules, RequestLog, remove_older
+from trip_duration.serving.rows import Rows
+from trip_duration.training_set.types import Minutes
 
 ROW = (74.0, 75.0, 1_709_280_000.0, 1.5, float("nan"), 2.0, float("nan"))
 
@@ -98,6 +101,30 @@ def test_a_commit_whose_answer_was_lost(engine: Engine) -> None:
     assert log._write_all()
     assert rows(engine) == 3
     assert log.counts.written == 3
+
+
+def test_what_cannot_be_written_holds_nothing_up(engine: Engine) -> None:
+    """A batch that no database takes is dropped and counted; the next one is written."""
+    log = RequestLog(engine)
+    log.record(entry(1)._replace(minutes=object()))  # type: ignore[arg-type]  # wrong on purpose
+    assert log._write_all()
+    log.record(entry(2))
+    assert log._write_all()
+    assert (rows(engine), log.counts.dropped, log.lost()) == (1, 1, 1)
+
+
+def test_a_shadow_that_fails_costs_no_entry(engine: Engine) -> None:
+    """What was answered is logged without what the shadow says."""
+
+    def fail(_: Rows) -> Minutes:
+        raise ZeroDivisionError
+
+    log = RequestLog(engine, shadow=lambda: Predictor(9, (), (), fail))
+    log.record(entry(1))
+    assert log._write_all()
+    found = log.find(f"{1:032x}")
+    assert found is not None
+    assert found["shadow_version"] is None
 
 
 def test_inputs_can_be_left_out(engine: Engine) -> None:

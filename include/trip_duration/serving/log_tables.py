@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Engine,
     Float,
     Index,
@@ -16,6 +19,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    insert,
 )
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -105,3 +109,32 @@ def _prepare_sqlite(connection: object, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def insert_predictions(connection: Connection, values: list[list[Any]]) -> None:
+    """Insert rows of the table `predictions`, values in the order of its columns; NaN is unknown.
+
+    SQLite takes all of them as one text. One after another, each of them would ask for the
+    interpreter's lock twice, for which the answers are waiting.
+    """
+    if connection.dialect.name == "sqlite":
+        # Numbers of NumPy's give their plain value.
+        text = msgspec.json.encode(values, enc_hook=lambda number: number.item()).decode()
+        connection.exec_driver_sql(_INSERT_JSON, (text,))
+        return
+    names = [column.name for column in predictions.columns]
+    connection.execute(
+        insert(predictions),
+        [
+            # Only NaN differs from itself.
+            {name: one if one == one else None for name, one in zip(names, row, strict=True)}  # noqa: PLR0124
+            for row in values
+        ],
+    )
+
+
+_INSERT_JSON = (
+    f"INSERT INTO {predictions.name} ({', '.join(predictions.columns.keys())}) SELECT "  # noqa: S608 - our own names
+    + ", ".join(f"value ->> {place}" for place in range(len(predictions.columns)))
+    + " FROM json_each(?)"
+)

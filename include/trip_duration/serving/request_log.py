@@ -20,7 +20,12 @@ import numpy as np
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from trip_duration.serving.log_tables import dropped, feedback, predictions
+from trip_duration.serving.log_tables import (
+    dropped,
+    feedback,
+    insert_predictions,
+    predictions,
+)
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.rows import NAMES
 
@@ -31,6 +36,8 @@ _RETRY_SECONDS = 1.0
 _IDS = 500
 _RETENTION_SECONDS = 600.0
 _DAY_SECONDS = 86_400
+
+_NO_INPUTS = (None,) * len(NAMES)
 
 logger = logging.getLogger(__name__)
 
@@ -254,6 +261,12 @@ class RequestLog:
             except SQLAlchemyError as error:
                 logger.warning("The request log cannot be written: %s", error)
                 return False
+            except Exception:
+                # What no database takes would stand in the way of all that comes after it.
+                logger.exception("%d predictions cannot be logged", len(self._taken))
+                self._drop(len(self._taken))
+                self._taken = []
+                continue
             self.counts.written += len(self._taken)
             self._dropped_unwritten -= lost
             self._taken = []
@@ -269,38 +282,38 @@ class RequestLog:
 
     def _write(self, entries: list[Entry], lost: int) -> None:
         shadow = self.shadow()
-        shadow_minutes = self._compare(shadow, entries) if shadow and entries else None
-        records = [self._record(entry) for entry in entries]
-        if shadow and shadow_minutes is not None:
-            for record, minutes in zip(records, shadow_minutes.tolist(), strict=True):
-                record["shadow_version"], record["shadow_minutes"] = shadow.version, minutes
+        minutes = self._compare(shadow, entries) if shadow and entries else None
+        beside = [(shadow.version, one) for one in minutes] if shadow and minutes else None
+        values = [
+            # In the order of the table.
+            [*entry[:-1], *(beside[number] if beside else (None, None)), *self._inputs(entry)]
+            for number, entry in enumerate(entries)
+        ]
         with self.engine.begin() as connection:
-            if records:
-                connection.execute(insert(predictions), records)
+            if values:
+                insert_predictions(connection, values)
             if lost:
                 connection.execute(insert(dropped), {"at": time.time(), "predictions": lost})
 
-    def _compare(self, shadow: Predictor, entries: list[Entry]) -> Any:  # noqa: ANN401 - an array, or nothing
-        """What the shadow says of the same trips; nothing if they lack what it needs."""
+    def _compare(self, shadow: Predictor, entries: list[Entry]) -> list[float] | None:
+        """What the shadow says of the same trips; None if they lack what it needs."""
         rows = [entry.row for entry in entries]
         if shadow.lacking(rows):
             return None
-        minutes = shadow.predict(np.asarray(rows, dtype=np.float64))
+        try:
+            minutes = shadow.predict(np.asarray(rows, dtype=np.float64))
+        except Exception:
+            # The shadow is on trial; the log is not.
+            logger.exception("The shadow, version %d, failed", shadow.version)
+            return None
         answered = np.asarray([entry.minutes for entry in entries])
         self.counts.shadowed += len(entries)
         self.counts.shadow_difference += float(np.abs(minutes - answered).sum())
-        return minutes
+        found: list[float] = minutes.tolist()
+        return found
 
-    def _record(self, entry: Entry) -> dict[str, Any]:
-        known: Iterable[Any] = [None] * len(NAMES)
-        if self.rules.inputs:
-            known = [None if value != value else value for value in entry.row]  # noqa: PLR0124 - NaN
-        return {
-            **dict(zip(Entry._fields[:-1], entry, strict=False)),
-            "shadow_version": None,
-            "shadow_minutes": None,
-            **dict(zip(NAMES, known, strict=True)),
-        }
+    def _inputs(self, entry: Entry) -> Sequence[float | None]:
+        return entry.row if self.rules.inputs else _NO_INPUTS
 
     def _retain(self) -> None:
         """Remove what is older than it may become."""

@@ -83,7 +83,7 @@ $(VENV)/bin/uv:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/uv
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) -e '.[airflow,local,s3]'
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) -e '.[airflow,local,s3,serving]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -22,6 +22,7 @@ FLOW = (
     "charts",
     "tracking",
     "scoring",
+    "serving",
 )
 #: Rooms at the end of the flow, and which other end they may import.
 ENDS = {"orchestration": (), "cli": (), "local": ()}

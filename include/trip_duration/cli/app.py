@@ -19,6 +19,14 @@ from trip_duration.cli.report import (
     print_written,
 )
 from trip_duration.cli.scoring import score
+from trip_duration.cli.serving import (
+    ab_report,
+    client_code,
+    export_requests,
+    serve,
+    tokens,
+    traffic,
+)
 from trip_duration.errors import InvalidInputError, TripDurationError
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
@@ -40,6 +48,9 @@ app = App(
 
 app.command(products)
 app.command(score)
+app.command(tokens)
+for command in (serve, client_code, traffic, ab_report, export_requests):
+    app.command(command)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 

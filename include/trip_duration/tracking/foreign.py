@@ -15,7 +15,7 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.promotion import BROUGHT_IN, Promoter
 from trip_duration.tracking.registry import (
     RegisteredModel,
-    load_packed,
+    read_model,
     register_model,
     registered_address,
 )
@@ -54,7 +54,7 @@ def bring_in(
         If it holds a class that is not trusted.
     """
     with _folder(promoter, model, storage_root) as folder:
-        loaded = load_packed(folder, f"Model {model}")
+        loaded = read_model(folder, f"Model {model}")
     if not loaded.inputs:
         raise InvalidInputError(
             f"Model {model}",
@@ -86,7 +86,7 @@ def bring_in(
 def _folder(promoter: Promoter, model: str, storage_root: str) -> Iterator[Path]:
     """Where the model's files are, for as long as they are needed."""
     if _ADDRESS.match(model):
-        with registered_address(promoter.tracker, model) as folder:
+        with registered_address(promoter.tracker.tracking_uri, model) as folder:
             yield folder
         return
     if not _FOLDER.match(model):

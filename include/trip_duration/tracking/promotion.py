@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 import pandas as pd
+from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
@@ -144,6 +145,24 @@ class HistoryEntry:
     run_id: str
 
 
+def find_standing(client: MlflowClient, name: str) -> Standing:
+    """How the versions of a registered model stand now; nothing answers if there is none."""
+    try:
+        model = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return Standing()
+        raise
+    aliases = {alias: int(version) for alias, version in model.aliases.items()}
+    return Standing(
+        champion=aliases.get(CHAMPION),
+        challenger=aliases.get(CHALLENGER),
+        shadow=aliases.get(SHADOW),
+        share=float(model.tags.get(_SHARE_TAG, 0.0)) if CHALLENGER in aliases else 0.0,
+        enabled=_DISABLED_TAG not in model.tags,
+    )
+
+
 class Promoter:
     """Moves the versions of one service, and keeps their history.
 
@@ -162,20 +181,7 @@ class Promoter:
 
     def standing(self) -> Standing:
         """How the versions stand now."""
-        try:
-            model = self.tracker.client.get_registered_model(self.name)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return Standing()
-            raise
-        aliases = {alias: int(version) for alias, version in model.aliases.items()}
-        return Standing(
-            champion=aliases.get(CHAMPION),
-            challenger=aliases.get(CHALLENGER),
-            shadow=aliases.get(SHADOW),
-            share=float(model.tags.get(_SHARE_TAG, 0.0)) if CHALLENGER in aliases else 0.0,
-            enabled=_DISABLED_TAG not in model.tags,
-        )
+        return find_standing(self.tracker.client, self.name)
 
     def act(self, action: Action, identity: str) -> HistoryEntry:
         """Do an action once.

@@ -109,11 +109,14 @@ class LoadedModel:
         Names of the columns that its signature asks for; empty if it has none.
     megabytes
         Size as stored.
+    example
+        The raw trips that were stored as its example; None if there are none.
     """
 
     model: Pipeline
     inputs: tuple[str, ...]
     megabytes: float
+    example: pd.DataFrame | None = None
 
 
 def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:
@@ -126,12 +129,12 @@ def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:
     StoredObjectError
         If it holds a class outside the policy.
     """
-    with registered_address(tracker, f"models:/{name}/{version}") as folder:
-        return load_packed(folder, f"Version {version} of {name}")
+    with registered_address(tracker.tracking_uri, f"models:/{name}/{version}") as folder:
+        return read_model(folder, f"Version {version} of {name}")
 
 
 @contextlib.contextmanager
-def registered_address(tracker: Tracker, address: str) -> Iterator[Path]:
+def registered_address(tracking_uri: str, address: str) -> Iterator[Path]:
     """A model of the server as a folder, for as long as it is needed.
 
     Raises
@@ -139,22 +142,32 @@ def registered_address(tracker: Tracker, address: str) -> Iterator[Path]:
     InvalidInputError
         If there is no such model.
     """
-    # The registry is looked for at MLflow's global address.
-    mlflow.set_tracking_uri(tracker.tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = download_artifacts(artifact_uri=address, dst_path=folder)
-        except MlflowException as error:
-            if error.error_code not in _ABSENT:
-                raise
-            raise InvalidInputError(
-                f"Model {address}", f"is not on the server ({error.message})", "Look it up there."
-            ) from error
-        yield Path(path)
+        yield download_model(tracking_uri, address, Path(folder))
 
 
-def load_packed(folder: Path, what: str) -> LoadedModel:
-    """An MLflow model from its folder, under the policy of `objects.trust`.
+def download_model(tracking_uri: str, address: str, folder: Path) -> Path:
+    """Download the files of a model into a folder that exists; return where they begin.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such model.
+    """
+    # The registry is looked for at MLflow's global address.
+    mlflow.set_tracking_uri(tracking_uri)
+    try:
+        return Path(download_artifacts(artifact_uri=address, dst_path=str(folder)))
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        raise InvalidInputError(
+            f"Model {address}", f"is not on the server ({error.message})", "Look it up there."
+        ) from error
+
+
+def read_model(folder: Path, what: str) -> LoadedModel:
+    """Read an MLflow model from its files, under the policy of `objects.trust`.
 
     Parameters
     ----------
@@ -180,7 +193,11 @@ def load_packed(folder: Path, what: str) -> LoadedModel:
     stored = (folder / PurePosixPath(flavor["pickled_model"]).name).read_bytes()
     signature = described.signature
     names = signature.inputs.input_names() if signature else []
-    return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6)
+    example: Any = (
+        described.load_input_example(str(folder)) if described.saved_input_example_info else None
+    )
+    frame = example if isinstance(example, pd.DataFrame) else None
+    return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6, frame)
 
 
 def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:

@@ -69,16 +69,16 @@ def is_holiday(trips: pd.DataFrame) -> FloatArray:
     """Whether the pick-up is on a federal holiday of the United States (1 or 0)."""
     days = trips[PICKUP_TIME].to_numpy().astype("datetime64[D]")
     years = np.unique(days.astype("datetime64[Y]")).astype(np.int64) + _EPOCH_YEAR
-    return np.isin(days, np.concatenate([_holidays(int(year)) for year in years])).astype(
-        np.float64
-    )
+    known = [holidays_between(int(year), int(year)) for year in years]
+    return np.isin(days, np.concatenate(known)).astype(np.float64)
 
 
 @functools.cache
-def _holidays(year: int) -> npt.NDArray[np.datetime64]:
+def holidays_between(first_year: int, last_year: int) -> npt.NDArray[np.datetime64]:
+    """Federal holidays of the United States in some years, as days."""
     from pandas.tseries.holiday import USFederalHolidayCalendar
 
-    days = USFederalHolidayCalendar().holidays(f"{year}-01-01", f"{year}-12-31")
+    days = USFederalHolidayCalendar().holidays(f"{first_year}-01-01", f"{last_year}-12-31")
     found: npt.NDArray[np.datetime64] = days.to_numpy().astype("datetime64[D]")
     return found
 

@@ -26,7 +26,7 @@ _PACES = (0.5, 30.0)
 _MISSING = -1.0
 
 #: Number of codes that a zone, an hour or a weekday may have.
-_CODES = np.int64(2**20)
+CODES = np.int64(2**20)
 
 _ZONE_CATEGORIES = ("pickup", "dropoff", "pair")
 _TIME_CATEGORIES = ("pickup_hour", "dropoff_hour", "weekday_hour")
@@ -173,8 +173,8 @@ def _category_names(recipe: Recipe) -> tuple[str, ...]:
 def _categories(trips: pd.DataFrame, recipe: Recipe) -> read.IntArray:
     """Codes of the categories, shape (trips, categories)."""
     pickup, dropoff = read.zones(trips)
-    codes = [pickup, dropoff, pickup * _CODES + dropoff]
+    codes = [pickup, dropoff, pickup * CODES + dropoff]
     if recipe.knows_time:
         hour = read.hour_of_day(trips).astype(np.int64)
-        codes += [part * _CODES + hour for part in (pickup, dropoff, read.weekday(trips))]
+        codes += [part * CODES + hour for part in (pickup, dropoff, read.weekday(trips))]
     return np.column_stack(codes)

@@ -1,0 +1,227 @@
+"""Our endpoint against `mlflow models serve`, with the same model and single trips, in turn.
+
+Each server has one worker. The request log is on in all of it, and every request bears a token and
+another trip. What is compared: requests per second at full speed, also of routes that do nothing;
+then latencies at half of that, with and without a shadow model. Months come from
+TRIP_DURATION_TLC_FOLDER (green 2024-01 and 2024-02), or are generated in their size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from benchmarks.load import Load, Outcome
+from benchmarks.preparation import months_folder
+from sklearn.pipeline import Pipeline
+from tests.servers import free_port, mlflow_server, wait_for
+
+from trip_duration.models.catalogue import get_family
+from trip_duration.models.estimators import make_booster
+from trip_duration.models.search import SearchRequest
+from trip_duration.serving.standalone import make_app, serve, token_file
+from trip_duration.settings import get_settings
+from trip_duration.tracking.promotion import Action, ActionKind, Promoter
+from trip_duration.tracking.registry import register_model
+from trip_duration.tracking.runs import Tracker
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
+from trip_duration.trips.months import MonthSplit
+
+PAIRS = 3
+SECONDS = 3.0
+TRIPS = 500
+#: Of the size that tuning finds on these months.
+ROUNDS, SETTINGS = 600, {"max_depth": 10, "learning_rate": 0.03}
+SHADOW_ROUNDS = 200
+
+
+async def nothing() -> dict[str, str]:
+    """An empty route, as one writes it with FastAPI."""
+    return {}
+
+
+def fit(training_set: TrainingSet, rounds: int) -> Pipeline:
+    """A model."""
+    family = get_family("xgboost")
+    splits = training_set.layout_for(family.layout)
+    booster = make_booster(family, SETTINGS, SearchRequest(), rounds=rounds)
+    booster.fit(splits.train_validation, training_set.train_validation_minutes)
+    return Pipeline([("encode", splits.encoder), ("estimate", booster)])
+
+
+@contextlib.contextmanager
+def process(command: list[str], url: str, folder: Path, **environment: str) -> Iterator[None]:
+    """A server in a process of its own."""
+    log = folder / f"{uuid.uuid4().hex}.log"
+    with log.open("w") as out:
+        started = subprocess.Popen(  # noqa: S603 - our own words
+            command,
+            env={**os.environ, **environment},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+        try:
+            wait_for(url, started, log)
+            yield
+        finally:
+            if started.poll() is None:
+                os.killpg(started.pid, 15)
+                started.wait(timeout=30)
+
+
+def put(load: Load) -> Outcome:
+    """Put load on a server, from another process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"],
+        input=json.dumps(asdict(load)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    outcome = Outcome(**json.loads(done.stdout))
+    assert not outcome.failed, outcome
+    return outcome
+
+
+def move(promoter: Promoter, kind: ActionKind, version: int) -> None:
+    """Give a version a part."""
+    promoter.act(Action(kind, "green", version), f"{kind}/{version}/{uuid.uuid4()}")
+
+
+def describe(name: str, outcomes: list[Outcome]) -> float:
+    """Print the medians of some outcomes; return requests per second."""
+    per_second, p50, p99 = (
+        statistics.median(getattr(one, what) for one in outcomes)
+        for what in ("per_second", "p50", "p99")
+    )
+    lowest, highest = (pick(one.per_second for one in outcomes) for pick in (min, max))
+    print(
+        f"{name:34} {per_second:8,.0f} requests/s ({lowest:,.0f} to {highest:,.0f}), "
+        f"p50 {p50:.2f} ms, p99 {p99:.2f} ms"
+    )
+    return float(per_second)
+
+
+def bodies(trips: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The same single trips for both servers."""
+    plain = json.loads(trips.to_json(orient="records", date_format="iso", date_unit="s"))
+    ours = [{name: value for name, value in trip.items() if value is not None} for trip in plain]
+    split = [{"columns": list(trip), "data": [list(trip.values())]} for trip in plain]
+    theirs = [json.dumps({"dataframe_split": one}) for one in split]
+    return tuple(map(json.dumps, ours)), tuple(theirs)
+
+
+def main() -> None:
+    """Start everything, measure in turn, print the figures."""
+    if sys.argv[1:] == ["serve"]:
+        app = make_app(get_settings())
+        app.app.add_api_route("/empty", nothing)  # type: ignore[attr-defined]  # FastAPI's
+        serve(app, get_settings())
+        return
+    folder = months_folder()
+    request = TrainingSetRequest(str(folder), "green", MonthSplit.parse("2024-01", "2024-02"))
+    training_set = build_training_set(request, storage_root=str(folder))
+    trips = training_set.example_trips.sample(TRIPS, replace=True, random_state=0)
+    trips["trip_distance"] = [0.5 + number / 50 for number in range(TRIPS)]
+    trips["PULocationID"] = [1 + number % 263 for number in range(TRIPS)]
+    with tempfile.TemporaryDirectory() as place, mlflow_server(Path(place)) as tracking:
+        promoter = Promoter(Tracker(tracking, "promotion"), "green")
+        for rounds in (ROUNDS, SHADOW_ROUNDS):
+            register_model(
+                promoter.tracker,
+                promoter.tracker.open_run(f"benchmark/{rounds}", "model", {}),
+                fit(training_set, rounds),
+                name=promoter.name,
+                example=training_set.example_trips,
+                tags={},
+            )
+        move(promoter, "promote", 1)
+        measure(Path(place), tracking, promoter, bodies(trips))
+
+
+def measure(
+    folder: Path, tracking: str, promoter: Promoter, asked: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    """Measure both servers in turn."""
+    port, their_port = free_port(), free_port()
+    settings = {
+        "TRIP_DURATION_STATE": str(folder),
+        "TRIP_DURATION_TRACKING_URI": tracking,
+        "TRIP_DURATION_SERVING_PORT": str(port),
+        "MLFLOW_TRACKING_URI": tracking,
+        # MLflow starts uvicorn by name.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+    os.environ.update(settings)
+    get_settings.cache_clear()
+    token = token_file(get_settings()).add("benchmark", rate=0)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    url, theirs = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{their_port}"
+    their_command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    their_command += ["-m", f"models:/{promoter.name}/1", "--port", str(their_port)]
+    with (
+        process([sys.executable, "-m", "benchmarks.serving", "serve"], f"{url}/readyz", folder),
+        process([*their_command, "--workers", "1"], f"{theirs}/ping", folder),
+    ):
+        predict = Load(f"{url}/predict", headers=headers, bodies=asked[0], seconds=SECONDS)
+        empty = Load(f"{url}/empty", "GET", headers, seconds=SECONDS)
+        bare = Load(f"{url}/healthz", "GET", headers, seconds=SECONDS)
+        mlflow = Load(f"{theirs}/invocations", headers=headers, bodies=asked[1], seconds=SECONDS)
+        loads = {"predict": predict, "empty": empty, "bare": bare, "mlflow": mlflow}
+        outcomes: dict[str, list[Outcome]] = {name: [] for name in loads}
+        for _ in range(PAIRS):
+            for name, load in loads.items():
+                outcomes[name].append(put(load))
+        ours = describe("/predict", outcomes["predict"])
+        fastapi = describe("an empty route of FastAPI", outcomes["empty"])
+        nothing_at_all = describe("/healthz, a bare handler", outcomes["bare"])
+        plain = describe("mlflow models serve", outcomes["mlflow"])
+        print(f"against mlflow models serve: {ours / plain:.0f} times")
+        print(
+            f"of an empty route: {ours / fastapi:.0%}; of a bare one: {ours / nothing_at_all:.0%}"
+        )
+        latencies(promoter, predict, ours / 2)
+
+
+def latencies(promoter: Promoter, predict: Load, rate: float) -> None:
+    """Latencies at half the maximum, without and with a shadow, in turn."""
+    half = Load(predict.url, "POST", predict.headers, predict.bodies, SECONDS, rate=rate)
+    without, shadowed = [], []
+    for _ in range(PAIRS):
+        _shadow(promoter, on=False)
+        time.sleep(3)
+        without.append(put(half))
+        _shadow(promoter, on=True)
+        time.sleep(3)
+        shadowed.append(put(half))
+    describe("at half of it", without)
+    describe("the same with a shadow", shadowed)
+    worse = statistics.median(one.p99 for one in shadowed) / statistics.median(
+        one.p99 for one in without
+    )
+    print(f"p99 with a shadow: {worse - 1:+.0%}")
+
+
+def _shadow(promoter: Promoter, *, on: bool) -> None:
+    client = promoter.tracker.client
+    if on:
+        client.set_registered_model_alias(promoter.name, "shadow", "2")
+    else:
+        client.delete_registered_model_alias(promoter.name, "shadow")
+
+
+if __name__ == "__main__":
+    main()

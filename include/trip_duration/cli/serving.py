@@ -1,0 +1,242 @@
+"""The commands around the prediction server: serve, tokens, traffic, request log, client code."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import json
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from trip_duration.serving.tokens import TokenFile
+
+tokens = App(name="tokens", help="Bearer tokens of the prediction server: add, list, revoke.")
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+
+_settings = get_settings()
+
+
+def serve(
+    *,
+    service: str = _settings.service,
+    host: str = _settings.serving_host,
+    port: int = _settings.serving_port,
+) -> None:
+    """Answer predictions over HTTP, behind bearer tokens.
+
+    Every setting of the server is in docs/reference.md.
+
+    Parameters
+    ----------
+    service
+        Whose trips: green, yellow or fhvhv.
+    host
+        Network address to listen on; 0.0.0.0 for all.
+    port
+        Port to listen on; 0 for a free one.
+    """
+    from trip_duration.serving.standalone import run, token_file
+    from trip_duration.trips.services import get_service
+
+    changes = {
+        "service": get_service(service).name,
+        "serving_host": host,
+        "serving_port": port,
+    }
+    settings = get_settings().model_copy(update=changes)
+    if not token_file(settings).read():
+        Console(stderr=True).print(
+            "There is no token yet, so nobody may ask: `trip-duration tokens add NAME` makes one."
+        )
+    run(settings)
+
+
+@tokens.command
+def add(name: str, *, rate: float | None = None, as_json: AsJson = False) -> None:
+    """Make a token and print it, once.
+
+    Parameters
+    ----------
+    name
+        Of the application or person; it stands in the request log.
+    rate
+        Requests per second; 0 sets no limit, and without it the setting counts.
+    as_json
+        Print one JSON object, for machines.
+    """
+    secret = _file().add(name, rate)
+    print(json.dumps({"name": name, "token": secret}) if as_json else secret)  # noqa: T201 - the command's answer
+
+
+@tokens.command(name="list")
+def list_tokens(*, as_json: AsJson = False) -> None:
+    """List the tokens; their secrets are not kept.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object, for machines.
+    """
+    known = _file().read()
+    if as_json:
+        rows = [{"name": one.name, "rate": one.rate, "made": one.made} for one in known]
+        print(json.dumps({"tokens": rows}))  # noqa: T201 - the command's answer
+        return
+    table = Table("name", "requests per second", box=box.SIMPLE_HEAD)
+    for one in known:
+        table.add_row(
+            one.name, "setting" if one.rate is None else f"{one.rate:g}" if one.rate else "no limit"
+        )
+    Console().print(table)
+
+
+@tokens.command
+def revoke(name: str) -> None:
+    """Take a token back; running servers notice within seconds.
+
+    Parameters
+    ----------
+    name
+        Of the token.
+    """
+    _file().revoke(name)
+
+
+def client_code(language: str, *, url: str = f"http://127.0.0.1:{_settings.serving_port}") -> None:
+    """Print a working request for a running server.
+
+    The token is read from the environment variable TRIP_DURATION_TOKEN.
+
+    Parameters
+    ----------
+    language
+        curl, python or javascript.
+    url
+        Address of the server, or of its mount inside Airflow.
+    """
+    from trip_duration.serving.client_code import client_code as code
+
+    print(code(language, url), end="")  # noqa: T201 - the command's answer
+
+
+def traffic(
+    action: str,
+    version: int | None = None,
+    *,
+    share: float = 0.1,
+    why: str = "",
+    service: str = _settings.service,
+) -> None:
+    """Decide which version answers, in one action that is written into the history.
+
+    Parameters
+    ----------
+    action
+        promote (switch all traffic), rollback (to the champion before), canary (give the version a
+        share), shadow (let it answer unseen), disable, enable or retire.
+    version
+        Number in the registry, where the action needs one.
+    share
+        canary: share of the requests.
+    why
+        For the history.
+    service
+        Whose model: green, yellow or fhvhv.
+    """
+    from trip_duration.tracking.promotion import Action, Promoter
+    from trip_duration.tracking.runs import Tracker
+    from trip_duration.trips.services import get_service
+
+    wanted = Action(
+        kind=action,  # type: ignore[arg-type]  # checked there
+        service=get_service(service).name,
+        version=version,
+        who=getpass.getuser(),
+        why=why,
+        share=share,
+    )
+    settings = get_settings()
+    tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
+    entry = Promoter(tracker, service).act(wanted, f"traffic/{uuid.uuid4()}")
+    print(json.dumps({"action": entry.kind, **asdict(entry.after)}))  # noqa: T201 - the command's answer
+
+
+def ab_report(
+    *, service: str = _settings.service, days: float = 30.0, as_json: AsJson = False
+) -> None:
+    """Compare versions on predictions whose actual duration is known.
+
+    Parameters
+    ----------
+    service
+        Whose model: green, yellow or fhvhv.
+    days
+        Older predictions do not count.
+    as_json
+        Print one JSON object, for machines.
+    """
+    import time
+
+    from trip_duration.serving.ab_report import ab_report as compare
+    from trip_duration.serving.log_tables import open_log
+
+    settings = get_settings()
+    engine = open_log(settings.request_log_url, settings.serving_folder)
+    report = compare(engine, service, time.time() - days * 86_400)
+    if as_json:
+        print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer
+        return
+    table = Table("version", "trips", "MAE", "95 % interval", "RMSE", "bias", box=box.SIMPLE_HEAD)
+    for one in report.versions:
+        between = "" if one.mae_interval is None else "{:.3f} to {:.3f}".format(*one.mae_interval)
+        figures = (f"{one.mae:.3f}", between, f"{one.rmse:.3f}", f"{one.bias:+.3f}")
+        table.add_row(str(one.version), f"{one.trips:,}", *figures)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for pair in report.comparisons:
+        verdict = "differs" if pair.decided else "no difference is shown"
+        low, high = pair.interval
+        console.print(
+            f"Version {pair.version} less {pair.against}: {pair.difference:+.3f} minutes "
+            f"({low:+.3f} to {high:+.3f}), {verdict}; a difference of {pair.worthwhile:.3f} takes "
+            f"{pair.trips_needed:,} trips of each",
+            highlight=False,
+        )
+
+
+def export_requests(folder: Path, *, since: dt.date | None = None, as_json: AsJson = False) -> None:
+    """Write the request log as Parquet files, one folder for each day.
+
+    Parameters
+    ----------
+    folder
+        Where to; files of the same days are replaced.
+    since
+        First day, as 2024-03-01 (UTC).
+    as_json
+        Print one JSON object, for machines.
+    """
+    from trip_duration.serving.log_export import export_log
+    from trip_duration.serving.log_tables import open_log
+
+    settings = get_settings()
+    engine = open_log(settings.request_log_url, settings.serving_folder)
+    written = [str(path) for path in export_log(engine, folder, since)]
+    print(json.dumps({"files": written}) if as_json else "\n".join(written))  # noqa: T201 - the command's answer
+
+
+def _file() -> TokenFile:
+    from trip_duration.serving.standalone import token_file
+
+    return token_file(get_settings())

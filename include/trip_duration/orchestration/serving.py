@@ -1,0 +1,96 @@
+"""The prediction application inside Airflow's api-server, behind Airflow's login and roles.
+
+The application is built at the first request: every process of Airflow reads the plugins, and only
+the api-server should pay for the models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from typing import TYPE_CHECKING, Literal
+
+from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from trip_duration.serving.http import Guard
+
+URL_PREFIX = "/trip-duration"
+
+#: Whoever may trigger runs of this DAG may predict; whoever may see them may look.
+_DAG_ID = "prediction"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+
+
+class LazyApp:
+    """An ASGI application that builds the real one when it is first asked."""
+
+    def __init__(self) -> None:
+        self._app: ASGIApp | None = None
+        self._building = threading.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if self._app is None:
+            self._app = await asyncio.to_thread(self._build)
+        await self._app(scope, receive, send)
+
+    def _build(self) -> ASGIApp:
+        with self._building:
+            return self._app or make_airflow_app()
+
+
+def make_airflow_app() -> Guard:
+    """The application, asking Airflow who may pass."""
+    from trip_duration.serving.app import create_app
+    from trip_duration.serving.standalone import make_service
+
+    settings = get_settings()
+    service = make_service(settings)
+    # Airflow does not tell mounted applications when it ends.
+    atexit.register(service.stop)
+    return create_app(
+        service,
+        authenticate,
+        max_bytes=settings.serving_max_bytes,
+        max_trips=settings.serving_max_trips,
+    )
+
+
+async def authenticate(scope: Scope) -> str:
+    """The name of Airflow's user, by its token or the cookie of its UI.
+
+    Raises
+    ------
+    RequestRefusedError
+        If nobody is logged in (401), or the role does not allow it (403).
+    """
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+    from airflow.api_fastapi.core_api import security
+    from fastapi import HTTPException
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+
+    from trip_duration.serving.requests import RequestRefusedError
+
+    request = Request(scope)
+    method: Literal["GET", "POST"] = "GET" if request.method in _READING else "POST"
+    try:
+        credentials = await security.bearer_scheme(request)
+        user = await security.get_user(request, None, credentials)
+        allowed = security.requires_access_dag(method, DagAccessEntity.RUN, _DAG_ID)
+        await run_in_threadpool(allowed, request, user)
+    except HTTPException as error:
+        status = _UNAUTHORIZED if error.status_code == _UNAUTHORIZED else _FORBIDDEN
+        raise RequestRefusedError(
+            status,
+            "The request",
+            f"is refused by Airflow ({error.detail})",
+            "Log in, or send `Authorization: Bearer …` with a token from /auth/token, as a user "
+            f"who may trigger the DAG {_DAG_ID}.",
+        ) from error
+    return str(user.get_name())

@@ -1,0 +1,237 @@
+"""The HTTP application: routes, their handlers and their description."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
+
+from trip_duration.serving.ab_report import ab_report
+from trip_duration.serving.description import OPERATIONS, describe, docs_page
+from trip_duration.serving.http import Authenticate, Call, Endpoint, Guard, Reply, json_reply
+from trip_duration.serving.protocol import read_invocation
+from trip_duration.serving.requests import (
+    KEY_LENGTH,
+    RequestRefusedError,
+    read_feedback,
+    read_trips,
+)
+from trip_duration.serving.service import Answer, PredictionService
+
+#: Bodies up to so many bytes are answered on the event loop: a thread would take longer.
+_INLINE_BYTES = 16_384
+#: Seconds that a request waits for the first look at the registry.
+_FIRST_LOOK_SECONDS = 60.0
+_LOG_SECONDS = 2.0
+
+
+def create_app(
+    service: PredictionService, authenticate: Authenticate, *, max_bytes: int, max_trips: int
+) -> Guard:
+    """The application.
+
+    Parameters
+    ----------
+    service
+        What answers; it is started and stopped with the application where the server tells it so.
+    authenticate
+        Who asks, for every route but the health checks.
+    max_bytes, max_trips
+        Bounds of a request.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await asyncio.to_thread(service.stop)
+
+    api = FastAPI(
+        title="Trip duration",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    routes = Routes(service, max_trips, lambda: docs_page(api.openapi()))
+    for operation in OPERATIONS:
+        handler = getattr(routes, operation.name)
+        endpoint = Endpoint(operation.path, handler, service.metrics, max_bytes)
+        api.add_api_route(operation.path, handler, **operation.route())
+        _answer_by(api, endpoint)
+    describe(api)
+    return Guard(api, authenticate)
+
+
+def _answer_by(api: FastAPI, endpoint: ASGIApp) -> None:
+    """Let the last route be answered without FastAPI's own way to its function."""
+    route = api.router.routes[-1]
+    assert isinstance(route, APIRoute)
+    route.app = endpoint
+
+
+class Routes:
+    """One handler for each operation.
+
+    Parameters
+    ----------
+    service
+        What answers.
+    max_trips
+        Trips of one request.
+    page
+        Makes the page of documentation.
+    """
+
+    def __init__(self, service: PredictionService, max_trips: int, page: Callable[[], str]) -> None:
+        self._service = service
+        self._max_trips = max_trips
+        self._page = page
+
+    async def predict(self, call: Call) -> Reply:
+        """Minutes of one or many trips."""
+        body = await call.body()
+        await self._first_look()
+        if len(body) <= _INLINE_BYTES:
+            return self._predicted(call, body)
+        return await asyncio.to_thread(self._predicted, call, body)
+
+    async def invocations(self, call: Call) -> Reply:
+        """The same by MLflow's protocol."""
+        body = await call.body()
+        await self._first_look()
+        if len(body) <= _INLINE_BYTES:
+            return self._invoked(call, body)
+        return await asyncio.to_thread(self._invoked, call, body)
+
+    async def feedback(self, call: Call) -> Reply:
+        """Note how long trips took."""
+        actual = read_feedback(await call.body(), self._max_trips)
+        return await asyncio.to_thread(self._noted, actual, call.caller)
+
+    async def prediction(self, call: Call) -> Reply:
+        """What the log knows of a prediction."""
+        prediction_id = call.scope["path_params"]["prediction_id"]
+        return await asyncio.to_thread(self._logged, prediction_id)
+
+    async def models(self, _call: Call) -> Reply:
+        """The versions that answer."""
+        await self._first_look()
+        live = self._service.live
+        standing = live.now.standing
+        shares = {"challenger": standing.share, "champion": 1 - standing.share, "shadow": 0.0}
+        ready = {one.version: one for one in live.now.predictors}
+        versions = [
+            {
+                "version": version,
+                "alias": alias,
+                "share": shares[alias],
+                "ready": version in ready,
+                "compiled": version in ready and ready[version].compiled,
+                "columns": list(ready[version].columns) if version in ready else [],
+                "why": live.problems.get(version) or getattr(ready.get(version), "plain", ""),
+            }
+            for alias in ("champion", "challenger", "shadow")
+            if (version := getattr(standing, alias)) is not None
+        ]
+        return json_reply(
+            {
+                "service": self._service.service,
+                "enabled": standing.enabled,
+                "answering": live.now.champion.version if live.now.champion else None,
+                "versions": versions,
+                "registry": live.unreachable or "reachable",
+            }
+        )
+
+    async def ab_report(self, _call: Call) -> Reply:
+        """Errors by version."""
+        log = self._service.log
+        report = await asyncio.to_thread(ab_report, log.engine, self._service.service)
+        return json_reply(asdict(report))
+
+    async def healthz(self, _call: Call) -> Reply:
+        """The process lives."""
+        return Reply(b'{"status":"ok"}')
+
+    async def readyz(self, _call: Call) -> Reply:
+        """Whether predictions are answered, and whether by what the registry says now."""
+        live, log = self._service.live, self._service.log
+        now = live.now
+        ready = now.champion is not None and now.standing.enabled
+        told = {
+            "ready": ready,
+            "enabled": now.standing.enabled,
+            "champion": now.champion.version if now.champion else None,
+            "registry_reachable": not live.unreachable,
+            "versions_that_cannot_be_loaded": sorted(live.problems),
+            "request_log": {"waiting": log.waiting, "dropped": log.counts.dropped},
+        }
+        return json_reply(told, 200 if ready else 503)
+
+    async def metrics(self, _call: Call) -> Reply:
+        """Counters for Prometheus."""
+        text = self._service.metrics.text()
+        return Reply(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
+
+    async def docs(self, _call: Call) -> Reply:
+        """Show the description to people."""
+        return Reply(self._page().encode(), content_type=b"text/html; charset=utf-8")
+
+    def _predicted(self, call: Call, body: bytes) -> Reply:
+        rows, key = read_trips(body, self._max_trips)
+        answer = self._service.predict(rows, key, call.caller, call.started)
+        version = answer.version
+        return json_reply(
+            [
+                {"minutes": minutes, "prediction_id": one, "model_version": version}
+                for minutes, one in zip(answer.minutes, answer.ids, strict=True)
+            ]
+        )
+
+    def _invoked(self, call: Call, body: bytes) -> Reply:
+        rows = read_invocation(body, call.header(b"content-type"), self._max_trips)
+        key = call.header(b"x-request-key")[:KEY_LENGTH] or None
+        answer: Answer = self._service.predict(rows, key, call.caller, call.started)
+        told: dict[str, Any] = {
+            "predictions": answer.minutes,
+            "prediction_ids": answer.ids,
+            "model_version": answer.version,
+        }
+        return Reply(msgspec.json.encode(told))
+
+    def _noted(self, actual: dict[str, float], caller: str) -> Reply:
+        log = self._service.log
+        log.flush(_LOG_SECONDS)
+        if unknown := log.add_feedback(actual, caller):
+            raise RequestRefusedError(
+                404,
+                f"Prediction {', '.join(unknown[:3])}{'…' if len(unknown) > 3 else ''}",  # noqa: PLR2004 - a few names
+                "is not in the log",
+                "Nothing was noted. Predictions that are too old, or were dropped, are not there.",
+            )
+        return json_reply({"noted": len(actual)})
+
+    def _logged(self, prediction_id: str) -> Reply:
+        log = self._service.log
+        log.flush(_LOG_SECONDS)
+        found = log.find(prediction_id)
+        if found is None:
+            raise RequestRefusedError(
+                404, "This prediction", "is not in the log", "Check its id and its age."
+            )
+        return json_reply(found)
+
+    async def _first_look(self) -> None:
+        live = self._service.live
+        if not live.looked:
+            self._service.start()
+            await asyncio.to_thread(live.wait, _FIRST_LOOK_SECONDS)

@@ -1,0 +1,315 @@
+"""Machine code for one trip: look up what its encoder would compute, and walk the trees.
+
+Every number is rounded where the registered model rounds it, so that a trip takes the same way
+through every tree. The functions let go of the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from trip_duration.serving.rows import PLACES, Rows
+from trip_duration.trips.services import (
+    DISTANCE,
+    DROPOFF_ZONE,
+    PASSENGERS,
+    PICKUP_TIME,
+    PICKUP_ZONE,
+)
+
+#: A node of a tree. A right child follows the left one. A feature f is written as ~f where a
+#: missing value goes to the left. A leaf is its own left child, with a threshold that nothing
+#: exceeds.
+NODE = np.dtype([("threshold", "<f4"), ("feature", "<i4"), ("left", "<i4")])
+
+#: Trees that are walked side by side.
+SIDE_BY_SIDE = 16
+
+#: Zone numbers that have a row of their own in the tables; row 0 stands for all others.
+ZONE_ROWS = 266
+
+HOURS, DAYS = 24, 7
+#: Where the means of each kind of category begin: zones, pairs, hours of a zone and of a weekday.
+DROPOFFS = ZONE_ROWS
+PAIRS = DROPOFFS + ZONE_ROWS
+PICKUP_HOURS = PAIRS + ZONE_ROWS * ZONE_ROWS
+DROPOFF_HOURS = PICKUP_HOURS + ZONE_ROWS * HOURS
+WEEKDAY_HOURS = DROPOFF_HOURS + ZONE_ROWS * HOURS
+CATEGORIES = WEEKDAY_HOURS + DAYS * HOURS
+
+SIDE_FACTS, BETWEEN_FACTS = 5, 3
+
+_PICKUP, _DROPOFF = PLACES[PICKUP_ZONE], PLACES[DROPOFF_ZONE]
+_TIME, _MILES, _ATTRIBUTES = PLACES[PICKUP_TIME], PLACES[DISTANCE], PLACES[PASSENGERS]
+_SECONDS_PER_DAY = 24 * 3_600
+#: 1970-01-01 was one.
+_THURSDAY = 3
+#: As in the encoder: miles, and what stands for the unknown.
+_SHORTEST_DISTANCE, _MISSING = 0.3, -1.0
+
+_compiled = njit(cache=True, nogil=True, error_model="numpy")
+
+
+class DenseTables(NamedTuple):
+    """What a `DenseTripEncoder` would compute, by zone, pair and category.
+
+    Parameters
+    ----------
+    sides
+        Facts of a zone, shape (ZONE_ROWS, SIDE_FACTS).
+    between
+        Facts of a pair of zones, shape (ZONE_ROWS², BETWEEN_FACTS); the first is the distance of
+        the centroids.
+    learned
+        Mean duration, mean logarithm of the pace and that pace, shape (CATEGORIES, 3).
+    holidays
+        Whether a day is one, by its number since 1970.
+    clip
+        Longest distance in miles.
+    knows_time, knows_distance, attributes
+        What the recipe holds; the last is the number of attributes.
+    width
+        Number of columns.
+    """
+
+    sides: npt.NDArray[np.float64]
+    between: npt.NDArray[np.float64]
+    learned: npt.NDArray[np.float64]
+    holidays: npt.NDArray[np.uint8]
+    clip: float
+    knows_time: bool
+    knows_distance: bool
+    attributes: int
+    width: int
+
+
+class SparseTables(NamedTuple):
+    """What a `OneHotTripEncoder` knows.
+
+    Parameters
+    ----------
+    pairs
+        Column of each pair of zones, -1 for a pair that was not seen; square.
+    first
+        Number of these columns.
+    clip, knows_time, knows_distance, attributes
+        As in `DenseTables`.
+    """
+
+    pairs: npt.NDArray[np.int32]
+    first: int
+    clip: float
+    knows_time: bool
+    knows_distance: bool
+    attributes: int
+
+
+class Trees(NamedTuple):
+    """An ensemble of regression trees: ``base + scale * sum of the leaves``.
+
+    Parameters
+    ----------
+    nodes, values
+        Of all trees; values count at the leaves.
+    roots
+        Number of each tree's first node.
+    depths
+        Depth of the deepest of each SIDE_BY_SIDE trees.
+    base, scale
+        What the sum starts from, and what leaves are multiplied with.
+    single
+        Whether leaves are summed in single precision, one after another from the base, as XGBoost
+        does.
+    absent
+        What a column of a sparse matrix is that has no entry.
+    """
+
+    nodes: npt.NDArray[np.void]
+    values: npt.NDArray[np.float64]
+    roots: npt.NDArray[np.int32]
+    depths: npt.NDArray[np.int32]
+    base: float
+    scale: float
+    single: bool
+    absent: float
+
+
+class Linear(NamedTuple):
+    """A linear model: weights of shape (columns,), and what they are added to."""
+
+    weights: npt.NDArray[np.float64]
+    base: float
+
+
+@_compiled
+def predict_dense_trees(rows: Rows, tables: DenseTables, trees: Trees, minutes: Any) -> None:  # noqa: ANN401 - machine code has its own types
+    """Predict *rows* into *minutes*, both of one length.
+
+    Some trees are walked side by side: the processor fetches their nodes at the same time.
+    """
+    columns = np.empty(tables.width, dtype=np.float32)
+    places = np.empty(SIDE_BY_SIDE, dtype=np.int32)
+    for number in range(len(rows)):
+        _encode_dense(rows[number], tables, columns)
+        total = _start(trees)
+        for group in range(len(trees.depths)):
+            first = group * SIDE_BY_SIDE
+            count = min(SIDE_BY_SIDE, len(trees.roots) - first)
+            for which in range(count):
+                places[which] = trees.roots[first + which]
+            for _level in range(trees.depths[group]):
+                for which in range(count):
+                    at = trees.nodes[places[which]]
+                    # No column of a dense row is missing.
+                    feature = at.feature ^ (at.feature >> 31)
+                    places[which] = at.left + (columns[feature] > at.threshold)
+            for which in range(count):
+                total = _add(trees, total, trees.values[places[which]])
+        minutes[number] = _finish(trees, total)
+
+
+@_compiled
+def predict_sparse_trees(rows: Rows, tables: SparseTables, trees: Trees, minutes: Any) -> None:  # noqa: ANN401 - machine code has its own types
+    """Predict *rows* into *minutes*, both of one length."""
+    places = np.empty(3, dtype=np.int32)
+    numbers = np.empty(4, dtype=np.float64)
+    for number in range(len(rows)):
+        first, _count = _encode_sparse(rows[number], tables, places, numbers)
+        total = _start(trees)
+        for root in trees.roots:
+            node = root
+            while True:
+                at = trees.nodes[node]
+                if at.left == node:
+                    break
+                feature = at.feature if at.feature >= 0 else ~at.feature
+                if feature >= first:
+                    value = np.float32(numbers[feature - first])
+                elif feature == places[0] or feature == places[1] or feature == places[2]:
+                    value = np.float32(1.0)
+                else:
+                    value = np.float32(trees.absent)
+                # Written so that what is missing goes to its side.
+                right = not value <= at.threshold if at.feature >= 0 else value > at.threshold
+                node = at.left + right
+            total = _add(trees, total, trees.values[node])
+        minutes[number] = _finish(trees, total)
+
+
+@_compiled
+def predict_sparse_linear(rows: Rows, tables: SparseTables, linear: Linear, minutes: Any) -> None:  # noqa: ANN401 - machine code has its own types
+    """Predict *rows* into *minutes*, both of one length."""
+    places = np.empty(3, dtype=np.int32)
+    numbers = np.empty(4, dtype=np.float64)
+    for number in range(len(rows)):
+        first, count = _encode_sparse(rows[number], tables, places, numbers)
+        total = 0.0
+        for place in places:
+            if place >= 0:
+                total += linear.weights[place]
+        for which in range(count):
+            total += linear.weights[first + which] * numbers[which]
+        minutes[number] = total + linear.base
+
+
+@_compiled
+def _start(trees: Trees) -> Any:  # noqa: ANN401 - machine code has its own types
+    return trees.base if trees.single else 0.0
+
+
+@_compiled
+def _add(trees: Trees, total: Any, value: Any) -> Any:  # noqa: ANN401 - machine code has its own types
+    if trees.single:
+        return np.float64(np.float32(total) + np.float32(value))
+    return total + value
+
+
+@_compiled
+def _finish(trees: Trees, total: Any) -> Any:  # noqa: ANN401 - machine code has its own types
+    return total if trees.single else trees.base + trees.scale * total
+
+
+@_compiled
+def _encode_dense(row: Any, tables: DenseTables, columns: Any) -> None:  # noqa: ANN401 - machine code has its own types
+    pickup, dropoff = np.int64(row[_PICKUP]), np.int64(row[_DROPOFF])
+    columns[0], columns[1] = pickup, dropoff
+    begin = pickup if 0 < pickup < ZONE_ROWS else 0
+    end = dropoff if 0 < dropoff < ZONE_ROWS else 0
+    pair = begin * ZONE_ROWS + end
+    at = 2
+    for fact in range(SIDE_FACTS):
+        columns[at + fact] = tables.sides[begin, fact]
+        columns[at + SIDE_FACTS + fact] = tables.sides[end, fact]
+    at += 2 * SIDE_FACTS
+    for fact in range(BETWEEN_FACTS):
+        columns[at + fact] = tables.between[pair, fact]
+    at += BETWEEN_FACTS
+    hour: Any = 0
+    weekday: Any = 0
+    if tables.knows_time:
+        seconds = np.int64(row[_TIME])
+        day = seconds // _SECONDS_PER_DAY
+        weekday = (day + _THURSDAY) % DAYS
+        columns[at] = (seconds % _SECONDS_PER_DAY) / 3_600
+        columns[at + 1] = weekday
+        columns[at + 2] = tables.holidays[day] if 0 <= day < len(tables.holidays) else 0
+        hour = (seconds % _SECONDS_PER_DAY) // 3_600
+        at += 3
+    for which in range(tables.attributes):
+        value = row[_ATTRIBUTES + which]
+        columns[at + which] = 0.0 if np.isnan(value) else value
+    at += tables.attributes
+    miles = min(row[_MILES], tables.clip)
+    if tables.knows_distance:
+        apart = tables.between[pair, 0]
+        columns[at] = miles
+        columns[at + 1] = miles / (abs(apart) + _SHORTEST_DISTANCE) if apart >= 0 else _MISSING
+        at += 2
+    _look_up(tables, columns[at:], (begin, DROPOFFS + end, PAIRS + pair), 0, miles)
+    if tables.knows_time:
+        further = (
+            PICKUP_HOURS + begin * HOURS + hour,
+            DROPOFF_HOURS + end * HOURS + hour,
+            WEEKDAY_HOURS + weekday * HOURS + hour,
+        )
+        _look_up(tables, columns[at:], further, 3, miles)
+
+
+@_compiled
+def _look_up(tables: DenseTables, columns: Any, categories: Any, first: int, miles: float) -> None:  # noqa: ANN401 - machine code has its own types
+    kinds = 6 if tables.knows_time else 3
+    for which in range(3):
+        learned = tables.learned[categories[which]]
+        columns[first + which] = learned[0]
+        if tables.knows_distance:
+            columns[kinds + first + which] = learned[1]
+            columns[2 * kinds + first + which] = learned[2] * miles
+
+
+@_compiled
+def _encode_sparse(row: Any, tables: SparseTables, places: Any, numbers: Any) -> Any:  # noqa: ANN401 - machine code has its own types
+    pickup: Any = np.int64(row[_PICKUP])
+    dropoff: Any = np.int64(row[_DROPOFF])
+    size = len(tables.pairs)
+    if not (0 < pickup < size and 0 < dropoff < size):
+        pickup, dropoff = 0, 0
+    places[0], places[1], places[2] = tables.pairs[pickup, dropoff], -1, -1
+    first, count = tables.first, 0
+    if tables.knows_time:
+        seconds = np.int64(row[_TIME])
+        places[1] = first + (seconds % _SECONDS_PER_DAY) // 3_600
+        first += HOURS
+        places[2] = first + (seconds // _SECONDS_PER_DAY + _THURSDAY) % DAYS
+        first += DAYS
+    for which in range(tables.attributes):
+        value = row[_ATTRIBUTES + which]
+        numbers[count] = 0.0 if np.isnan(value) else value
+        count += 1
+    if tables.knows_distance:
+        numbers[count] = min(row[_MILES], tables.clip)
+        count += 1
+    return first, count

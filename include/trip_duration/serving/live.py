@@ -1,0 +1,241 @@
+"""The versions that answer: watched in the registry, loaded beside the traffic, swapped at once.
+
+Requests read one attribute. A swap replaces it when everything behind it is ready, so that no
+request meets a version that is half there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from upath import UPath
+
+from trip_duration.errors import TripDurationError
+from trip_duration.objects.files import whole_file
+from trip_duration.serving.predictor import Predictor, make_predictor
+from trip_duration.serving.store import ModelStore
+from trip_duration.tracking.promotion import Standing, find_standing
+
+logger = logging.getLogger(__name__)
+
+#: After so many seconds without an answer, the registry counts as unreachable.
+_PATIENCE_SECONDS = 5.0
+
+_LAST_KNOWN = "standing.json"
+
+
+@dataclass(frozen=True)
+class Live:
+    """What answers, as a whole.
+
+    Parameters
+    ----------
+    standing
+        As the registry said.
+    champion, challenger, shadow
+        Versions that are ready; None where there is none, or none could be loaded.
+    """
+
+    standing: Standing = field(default_factory=Standing)
+    champion: Predictor | None = None
+    challenger: Predictor | None = None
+    shadow: Predictor | None = None
+
+    @property
+    def predictors(self) -> tuple[Predictor, ...]:
+        """All that are ready."""
+        found = (self.champion, self.challenger, self.shadow)
+        return tuple(one for one in found if one is not None)
+
+
+class Registry(Protocol):
+    """Where versions come from."""
+
+    def standing(self) -> Standing:
+        """How the versions stand now."""
+
+    def load(self, version: int) -> Predictor:
+        """A version, ready to answer."""
+
+
+class MlflowRegistry:
+    """The registered model of one service, with its files kept on disk.
+
+    Parameters
+    ----------
+    tracking_uri
+        Address of the tracking server.
+    name
+        Name of the registered model.
+    folder
+        Where files of models are kept.
+    """
+
+    def __init__(self, tracking_uri: str, name: str, folder: Path) -> None:
+        self._client = MlflowClient(tracking_uri)
+        self._name = name
+        self._store = ModelStore(tracking_uri, name, folder)
+
+    def standing(self) -> Standing:
+        """How the versions stand now."""
+        return find_standing(self._client, self._name)
+
+    def load(self, version: int) -> Predictor:
+        """A version, ready to answer."""
+        return make_predictor(version, self._store.load(version))
+
+
+class LiveModels:
+    """Keeps the versions that answer up to date, on a thread of its own.
+
+    Parameters
+    ----------
+    registry
+        Where versions come from.
+    folder
+        Where the last known standing is kept, for a start without the registry.
+    refresh_seconds
+        Time between two looks at the registry.
+    on_swap
+        Called after each swap, on the thread that refreshes.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        folder: Path,
+        refresh_seconds: float,
+        on_swap: Callable[[Live], None] = lambda _: None,
+    ) -> None:
+        self.now = Live()
+        self.problems: dict[int, str] = {}
+        self._registry = registry
+        self._last_known = folder / _LAST_KNOWN
+        self._refresh_seconds = refresh_seconds
+        self._on_swap = on_swap
+        self._loaded: dict[int, Predictor] = {}
+        self._asked_at: float | None = None
+        self._unreachable = "not asked yet"
+        self._looked = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch; a second call changes nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="live-models", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    @property
+    def looked(self) -> bool:
+        """Whether the registry was looked at once."""
+        return self._looked.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the registry was looked at once; whether it was."""
+        return self._looked.wait(seconds)
+
+    @property
+    def unreachable(self) -> str:
+        """Why the registry does not answer; empty if it does."""
+        asked = self._asked_at
+        silent = time.monotonic() - asked if asked is not None else 0.0
+        if silent > _PATIENCE_SECONDS:
+            return f"silent for {silent:.0f} seconds"
+        return self._unreachable
+
+    def refresh(self) -> None:
+        """Look at the registry once, and swap to what it says."""
+        self._asked_at = time.monotonic()
+        try:
+            standing = self._registry.standing()
+            self._asked_at = None
+        except MlflowException as error:
+            self._asked_at = None
+            self._unreachable = str(error).partition("\n")[0][:200]
+            if not self.now.predictors:
+                self._swap(self._remembered())
+        else:
+            self._unreachable = ""
+            if self._swap(standing):
+                self._remember(standing)
+        self._looked.set()
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.refresh()
+            except Exception:
+                # Whatever goes wrong here, what is loaded goes on answering.
+                logger.exception("The versions could not be refreshed")
+            self._stop.wait(self._refresh_seconds)
+
+    def _swap(self, standing: Standing) -> bool:
+        """Make this standing what answers; whether all of it is ready."""
+        before = self.now
+        named = (standing.champion, standing.challenger, standing.shadow)
+        wanted = {version for version in named if version is not None}
+        if standing == before.standing and wanted <= {*self._loaded}:
+            return True
+        ready = {version: self._ready(version) for version in wanted}
+        champion = ready.get(standing.champion) if standing.champion is not None else None
+        if standing.champion is not None and champion is None:
+            # A champion that cannot be loaded leaves the one before in its place.
+            champion = before.champion
+        after = Live(
+            standing=standing,
+            champion=champion,
+            challenger=ready.get(standing.challenger or -1),
+            shadow=ready.get(standing.shadow or -1),
+        )
+        if after != before:
+            self.now = after
+            self._forget({*wanted, *(one.version for one in before.predictors)})
+            logger.info("Live: %s", standing)
+            self._on_swap(after)
+        return None not in ready.values()
+
+    def _ready(self, version: int) -> Predictor | None:
+        if version in self._loaded:
+            return self._loaded[version]
+        try:
+            self._loaded[version] = self._registry.load(version)
+        except (TripDurationError, MlflowException, OSError) as error:
+            self.problems[version] = str(error).partition("\n")[0][:300]
+            logger.warning("Version %d cannot be loaded: %s", version, self.problems[version])
+            return None
+        self.problems.pop(version, None)
+        return self._loaded[version]
+
+    def _forget(self, kept: set[int]) -> None:
+        """Keep what answers and what answered before, for a quick way back."""
+        self._loaded = {number: one for number, one in self._loaded.items() if number in kept}
+        self.problems = {number: why for number, why in self.problems.items() if number in kept}
+
+    def _remember(self, standing: Standing) -> None:
+        content = json.dumps(dataclasses.asdict(standing))
+        if self._last_known.exists() and self._last_known.read_text() == content:
+            return
+        with whole_file(UPath(self._last_known)) as file:
+            file.write_text(content)
+
+    def _remembered(self) -> Standing:
+        if not self._last_known.exists():
+            return Standing()
+        return Standing(**json.loads(self._last_known.read_text()))

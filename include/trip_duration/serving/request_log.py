@@ -1,0 +1,353 @@
+"""The log of predictions: gathered in memory, written by a thread, never in the way of an answer.
+
+An answer appends to a bounded buffer and goes on. A thread takes what has gathered, lets the shadow
+model predict it, and commits it in one transaction. What is committed survives `kill -9` and, in
+SQLite, a power cut; what is still in the buffer, at most `flush_seconds` old, does not. When the
+database does not answer, the buffer fills; what comes beyond its bound is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from trip_duration.serving.log_tables import (
+    dropped,
+    feedback,
+    insert_predictions,
+    predictions,
+)
+from trip_duration.serving.predictor import Predictor
+from trip_duration.serving.rows import NAMES
+
+#: Predictions that are written in one transaction, at most.
+_BATCH = 5_000
+_RETRY_SECONDS = 1.0
+#: Ids that one statement names, at most.
+_IDS = 500
+_RETENTION_SECONDS = 600.0
+_DAY_SECONDS = 86_400
+
+_NO_INPUTS = (None,) * len(NAMES)
+
+logger = logging.getLogger(__name__)
+
+
+class Entry(NamedTuple):
+    """One prediction.
+
+    Parameters
+    ----------
+    prediction_id
+        At most 32 characters.
+    at
+        Seconds since 1970.
+    service, version, part
+        Which model answered, and as what: ``champion``, ``challenger`` or ``batch``.
+    caller, key
+        Name of the token or user, and the key that the request came with.
+    minutes, latency_ms
+        What was answered, and how long that took.
+    row
+        The trip, as in `rows.COLUMNS`.
+    """
+
+    prediction_id: str
+    at: float
+    service: str
+    version: int
+    part: str
+    caller: str
+    key: str | None
+    minutes: float
+    latency_ms: float
+    row: Sequence[float]
+
+
+@dataclass
+class LogCounts:
+    """What has become of predictions since the start: committed, dropped, compared with shadow."""
+
+    written: int = 0
+    dropped: int = 0
+    shadowed: int = 0
+    shadow_difference: float = 0.0
+
+
+@dataclass(frozen=True)
+class LogRules:
+    """How the log is kept.
+
+    Parameters
+    ----------
+    buffer
+        Predictions that may wait.
+    flush_seconds
+        How long they are gathered.
+    inputs
+        Whether what was asked is kept.
+    days
+        Older predictions are removed; 0 keeps all.
+    """
+
+    buffer: int = 100_000
+    flush_seconds: float = 0.2
+    inputs: bool = True
+    days: float = 90.0
+
+
+@dataclass
+class RequestLog:
+    """The log of one server.
+
+    Parameters
+    ----------
+    engine
+        Where it is kept; see `open_log`.
+    rules
+        How it is kept.
+    shadow
+        The version whose answers are compared, if there is one at the moment.
+    """
+
+    engine: Engine
+    rules: LogRules = field(default_factory=LogRules)
+    shadow: Callable[[], Predictor | None] = lambda: None
+
+    def __post_init__(self) -> None:
+        """Prepare what the threads share."""
+        self.counts = LogCounts()
+        self._waiting: collections.deque[Entry] = collections.deque()
+        self._taken: list[Entry] = []
+        self._dropped_unwritten = 0
+        self._stop = threading.Event()
+        self._hurry = threading.Event()
+        self._idle = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._next_retention = 0.0
+
+    def start(self) -> None:
+        """Begin to write; a second call changes nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, and end."""
+        self._stop.set()
+        self._hurry.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+
+    @property
+    def waiting(self) -> int:
+        """Predictions that are not written yet."""
+        return len(self._waiting) + len(self._taken)
+
+    def record(self, entry: Entry) -> None:
+        """Log one prediction; it never waits and never fails."""
+        if len(self._waiting) < self.rules.buffer:
+            self._waiting.append(entry)
+        else:
+            self._drop(1)
+
+    def record_many(self, entries: Iterable[Entry]) -> None:
+        """Log several predictions; what the buffer cannot hold is dropped."""
+        for entry in entries:
+            self.record(entry)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until all that was recorded before is written; whether it was."""
+        self._hurry.set()
+        with self._idle:
+            return self._idle.wait_for(lambda: not self.waiting, timeout=seconds)
+
+    def find(self, prediction_id: str) -> dict[str, Any] | None:
+        """A prediction that is in the log, with its feedback.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            If the database does not answer.
+        """
+        known = select(predictions, feedback.c.actual_minutes).join(
+            feedback, feedback.c.prediction_id == predictions.c.prediction_id, isouter=True
+        )
+        with self.engine.connect() as connection:
+            query = known.where(predictions.c.prediction_id == prediction_id)
+            row = connection.execute(query).mappings().first()
+        return dict(row) if row else None
+
+    def add_feedback(self, actual: dict[str, float], caller: str) -> list[str]:
+        """Note how long trips took; what was noted before of the same predictions is replaced.
+
+        Parameters
+        ----------
+        actual
+            Minutes by prediction id.
+
+        Returns
+        -------
+        list of str
+            Ids that are not in the log; if there are any, nothing is noted.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            If the database does not answer.
+        """
+        now = time.time()
+        with self.engine.begin() as connection:
+            known = _known(connection, list(actual))
+            if unknown := [one for one in actual if one not in known]:
+                return unknown
+            for some in _some(list(actual)):
+                given = feedback.c.prediction_id.in_(some)
+                connection.execute(delete(feedback).where(given))
+            connection.execute(
+                insert(feedback),
+                [
+                    {"prediction_id": one, "at": now, "actual_minutes": minutes, "caller": caller}
+                    for one, minutes in actual.items()
+                ],
+            )
+        return []
+
+    def lost(self) -> int:
+        """Predictions that were answered and are not in the log, as far as the log knows."""
+        with self.engine.connect() as connection:
+            return connection.scalar(select(func.sum(dropped.c.predictions))) or 0
+
+    def _drop(self, count: int) -> None:
+        self.counts.dropped += count
+        self._dropped_unwritten += count
+
+    def _run(self) -> None:
+        while True:
+            self._hurry.wait(self.rules.flush_seconds)
+            ending = self._stop.is_set()
+            self._hurry.clear()
+            written = self._write_all()
+            if ending:
+                # A last try has been made; what a dead database does not take is lost.
+                break
+            if written:
+                self._retain()
+            else:
+                self._stop.wait(_RETRY_SECONDS)
+
+    def _write_all(self) -> bool:
+        """Write what waits; whether the database took it."""
+        while self._waiting or self._taken or self._dropped_unwritten:
+            if not self._taken:
+                count = min(len(self._waiting), _BATCH)
+                self._taken = [self._waiting.popleft() for _ in range(count)]
+            lost = self._dropped_unwritten
+            try:
+                self._write(self._taken, lost)
+            except IntegrityError:
+                # A commit went through whose answer was lost: those are written.
+                self._taken = self._missing(self._taken)
+                continue
+            except SQLAlchemyError as error:
+                logger.warning("The request log cannot be written: %s", error)
+                return False
+            except Exception:
+                # What no database takes would stand in the way of all that comes after it.
+                logger.exception("%d predictions cannot be logged", len(self._taken))
+                self._drop(len(self._taken))
+                self._taken = []
+                continue
+            self.counts.written += len(self._taken)
+            self._dropped_unwritten -= lost
+            self._taken = []
+        with self._idle:
+            self._idle.notify_all()
+        return True
+
+    def _missing(self, entries: list[Entry]) -> list[Entry]:
+        with self.engine.connect() as connection:
+            known = _known(connection, [entry.prediction_id for entry in entries])
+        self.counts.written += len(known)
+        return [entry for entry in entries if entry.prediction_id not in known]
+
+    def _write(self, entries: list[Entry], lost: int) -> None:
+        shadow = self.shadow()
+        minutes = self._compare(shadow, entries) if shadow and entries else None
+        beside = [(shadow.version, one) for one in minutes] if shadow and minutes else None
+        values = [
+            # In the order of the table.
+            [*entry[:-1], *(beside[number] if beside else (None, None)), *self._inputs(entry)]
+            for number, entry in enumerate(entries)
+        ]
+        with self.engine.begin() as connection:
+            if values:
+                insert_predictions(connection, values)
+            if lost:
+                connection.execute(insert(dropped), {"at": time.time(), "predictions": lost})
+
+    def _compare(self, shadow: Predictor, entries: list[Entry]) -> list[float] | None:
+        """What the shadow says of the same trips; None if they lack what it needs."""
+        rows = [entry.row for entry in entries]
+        if shadow.lacking(rows):
+            return None
+        try:
+            minutes = shadow.predict(np.asarray(rows, dtype=np.float64))
+        except Exception:
+            # The shadow is on trial; the log is not.
+            logger.exception("The shadow, version %d, failed", shadow.version)
+            return None
+        answered = np.asarray([entry.minutes for entry in entries])
+        self.counts.shadowed += len(entries)
+        self.counts.shadow_difference += float(np.abs(minutes - answered).sum())
+        found: list[float] = minutes.tolist()
+        return found
+
+    def _inputs(self, entry: Entry) -> Sequence[float | None]:
+        return entry.row if self.rules.inputs else _NO_INPUTS
+
+    def _retain(self) -> None:
+        """Remove what is older than it may become."""
+        now = time.time()
+        if not self.rules.days or now < self._next_retention:
+            return
+        self._next_retention = now + _RETENTION_SECONDS
+        try:
+            remove_older(self.engine, now - self.rules.days * _DAY_SECONDS)
+        except SQLAlchemyError as error:
+            logger.warning("Old predictions cannot be removed: %s", error)
+
+
+def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which predictions are in the log."""
+    column = predictions.c.prediction_id
+    return {
+        one
+        for some in _some(ids)
+        for one in connection.scalars(select(column).where(column.in_(some)))
+    }
+
+
+def _some(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Parts that are short enough for one statement."""
+    for first in range(0, len(ids), _IDS):
+        yield ids[first : first + _IDS]
+
+
+def remove_older(engine: Engine, than: float) -> int:
+    """Remove predictions that were made before a time, with their feedback; return how many."""
+    old = select(predictions.c.prediction_id).where(predictions.c.at < than)
+    with engine.begin() as connection:
+        connection.execute(delete(feedback).where(feedback.c.prediction_id.in_(old)))
+        removed = connection.execute(delete(predictions).where(predictions.c.at < than)).rowcount
+        connection.execute(delete(dropped).where(dropped.c.at < than))
+    return removed

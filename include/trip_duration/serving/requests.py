@@ -1,0 +1,241 @@
+"""What may be asked: trips in JSON, with our names or TLC's, checked as they are read.
+
+Zones are TLC's, 1 to 265; 264 means unknown and 265 outside of the city. A zone that the model has
+not learned from counts as the average of all. Times without an offset are those of New York's
+clocks; with one, they are converted. Distances are metered miles, 0 or more.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from trip_duration.errors import TripDurationError
+from trip_duration.serving.rows import FIRST_YEAR, LAST_YEAR
+from trip_duration.trips.contract.rules import LAST_ZONE
+
+#: Miles. Beyond it lies no mistake of a meter, but one of the caller.
+LONGEST_DISTANCE = 1_000_000.0
+KEY_LENGTH = 200
+
+_NEW_YORK = ZoneInfo("America/New_York")
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the city's clocks
+_LARGEST = 1_000
+
+_Request = TypeVar("_Request")
+
+Zone: TypeAlias = Annotated[int, Meta(ge=1, le=LAST_ZONE)] | UnsetType
+Miles: TypeAlias = Annotated[float, Meta(ge=0, le=LONGEST_DISTANCE)] | UnsetType | None
+Number: TypeAlias = Annotated[float, Meta(ge=0, le=_LARGEST)] | UnsetType | None
+Time: TypeAlias = dt.datetime | UnsetType | None
+
+
+class RequestRefusedError(TripDurationError):
+    """A request cannot be answered, and why.
+
+    Parameters
+    ----------
+    status
+        HTTP status.
+    """
+
+    def __init__(self, status: int, given: str, rule: str, remedy: str) -> None:
+        super().__init__(given, rule, remedy)
+        self.status = status
+
+
+class Trip(Struct, forbid_unknown_fields=True):
+    """A trip, each value under one of its names."""
+
+    pickup_zone: Zone = UNSET
+    PULocationID: Zone = UNSET
+    dropoff_zone: Zone = UNSET
+    DOLocationID: Zone = UNSET
+    trip_distance: Miles = UNSET
+    trip_miles: Miles = UNSET
+    pickup_at: Time = UNSET
+    pickup_datetime: Time = UNSET
+    lpep_pickup_datetime: Time = UNSET
+    tpep_pickup_datetime: Time = UNSET
+    passenger_count: Number = UNSET
+    vendor_id: Number = UNSET
+    VendorID: Number = UNSET
+    trip_type: Number = UNSET
+
+
+class PredictRequest(Trip, forbid_unknown_fields=True):
+    """One trip, or several as `inputs`; the same `key` is always answered by the same version."""
+
+    inputs: list[Trip] | UnsetType = UNSET
+    key: Annotated[str, Meta(max_length=KEY_LENGTH)] | None = None
+
+
+class Feedback(Struct, forbid_unknown_fields=True):
+    """How long a trip took."""
+
+    prediction_id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    actual_minutes: Annotated[float, Meta(gt=0, le=1_440)]
+
+
+_trips = msgspec.json.Decoder(PredictRequest)
+_feedback = msgspec.json.Decoder(Feedback | list[Feedback])
+
+
+def read_trips(body: bytes, most: int) -> tuple[list[list[float]], str | None]:
+    """Rows and key of a request to predict.
+
+    Raises
+    ------
+    RequestRefusedError
+        If it is no JSON (400), a value breaks a rule (422), or there are too many trips (413).
+    """
+    request = _decoded(_trips, body)
+    if request.inputs is UNSET:
+        return [row_of(request)], request.key
+    alone = any(getattr(request, name) is not UNSET for name in Trip.__struct_fields__)
+    if alone:
+        raise RequestRefusedError(
+            422, "The request", "holds a trip beside `inputs`", "Put all trips into `inputs`."
+        )
+    return rows_of(request.inputs, most), request.key
+
+
+def read_feedback(body: bytes, most: int) -> dict[str, float]:
+    """Actual minutes by prediction id.
+
+    Raises
+    ------
+    RequestRefusedError
+        As `read_trips`.
+    """
+    found = _decoded(_feedback, body)
+    some = found if isinstance(found, list) else [found]
+    _check_count(len(some), most)
+    return {one.prediction_id: one.actual_minutes for one in some}
+
+
+def convert_trips(records: object, most: int, *, texts: bool = False) -> list[list[float]]:
+    """Rows of records that were read from another form of JSON or from CSV.
+
+    Parameters
+    ----------
+    texts
+        Whether numbers come as text, as in CSV.
+
+    Raises
+    ------
+    RequestRefusedError
+        As `read_trips`.
+    """
+    if isinstance(records, list):
+        _check_count(len(records), most)
+    try:
+        trips = msgspec.convert(records, list[Trip], strict=not texts)
+    except msgspec.ValidationError as error:
+        raise _broken(error) from error
+    return rows_of(trips, most)
+
+
+def rows_of(trips: Sequence[Trip], most: int) -> list[list[float]]:
+    """Rows of trips."""
+    _check_count(len(trips), most)
+    return [row_of(trip, number) for number, trip in enumerate(trips)]
+
+
+def row_of(trip: Trip, number: int | None = None) -> list[float]:
+    """The row of one trip, in the order of `rows.COLUMNS`.
+
+    Raises
+    ------
+    RequestRefusedError
+        If a zone is missing, a value is given twice, or a time is out of bounds.
+    """
+    pickup = _one(trip.pickup_zone, trip.PULocationID)
+    dropoff = _one(trip.dropoff_zone, trip.DOLocationID)
+    if pickup is UNSET or dropoff is UNSET:
+        which = "pickup_zone" if pickup is UNSET else "dropoff_zone"
+        raise RequestRefusedError(
+            422, _name(number), f"lacks {which}", f"Give a zone from 1 to {LAST_ZONE}."
+        )
+    at = _one(
+        _one(trip.pickup_at, trip.pickup_datetime),
+        _one(trip.lpep_pickup_datetime, trip.tpep_pickup_datetime),
+    )
+    return [
+        pickup,
+        dropoff,
+        _seconds(at, number) if isinstance(at, dt.datetime) else math.nan,
+        _number(_one(trip.trip_distance, trip.trip_miles)),
+        _number(trip.passenger_count),
+        _number(_one(trip.vendor_id, trip.VendorID)),
+        _number(trip.trip_type),
+    ]
+
+
+def _decoded(decoder: msgspec.json.Decoder[_Request], body: bytes) -> _Request:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _broken(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestRefusedError(
+            400, "The body", f"is not JSON ({error})", "NaN and Infinity are not JSON either."
+        ) from error
+
+
+def _broken(error: Exception) -> RequestRefusedError:
+    return RequestRefusedError(
+        422, "The request", f"breaks a rule: {error}", "The names and bounds are in /docs."
+    )
+
+
+def _check_count(count: int, most: int) -> None:
+    if not count:
+        raise RequestRefusedError(422, "The request", "holds no trip", "Give at least one.")
+    if count > most:
+        raise RequestRefusedError(
+            413,
+            f"A request with {count:,} trips",
+            f"holds more than {most:,}",
+            "Send parts, or score the file with the DAG batch_scoring.",
+        )
+
+
+def _one(first: Any, second: Any) -> Any:  # noqa: ANN401 - one of the two, as it is
+    """The value under the one of two names that was given."""
+    if second is UNSET:
+        return first
+    if first is UNSET:
+        return second
+    raise RequestRefusedError(
+        422, "A value", "is given under two names", "Use ours or TLC's, not both."
+    )
+
+
+def _number(value: float | UnsetType | None) -> float:
+    return math.nan if value is UNSET or value is None else float(value)
+
+
+def _seconds(at: dt.datetime, number: int | None) -> float:
+    try:
+        local = at.astimezone(_NEW_YORK).replace(tzinfo=None) if at.tzinfo else at
+    except OverflowError:
+        local = dt.datetime.min  # noqa: DTZ901 - out of bounds, as the next lines find
+    if not FIRST_YEAR <= local.year <= LAST_YEAR:
+        raise RequestRefusedError(
+            422,
+            _name(number),
+            f"begins in the year {local.year}",
+            f"Give a time from {FIRST_YEAR} to {LAST_YEAR}.",
+        )
+    return float((local - _EPOCH) // dt.timedelta(seconds=1))
+
+
+def _name(number: int | None) -> str:
+    return "The trip" if number is None else f"Trip {number}"

@@ -1,0 +1,99 @@
+"""The application as a server of its own, behind bearer tokens."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from trip_duration.serving.app import create_app
+from trip_duration.serving.bearer import BearerTokens
+from trip_duration.serving.http import Guard
+from trip_duration.serving.live import Live, LiveModels, MlflowRegistry
+from trip_duration.serving.log_tables import open_log
+from trip_duration.serving.metrics import Metrics
+from trip_duration.serving.request_log import LogRules, RequestLog
+from trip_duration.serving.service import PredictionService
+from trip_duration.serving.tokens import KnownTokens, TokenFile
+from trip_duration.settings import Settings
+from trip_duration.tracking.registry import registered_name
+
+#: Seconds after which a thread has to let others run. By default, Python lets the writer of the log
+#: hold up an answer for 5 milliseconds.
+_SWITCH_SECONDS = 0.0005
+
+#: A tracking server that is down is asked again soon anyway.
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def make_service(settings: Settings) -> PredictionService:
+    """What answers, by the settings; nothing runs yet.
+
+    Raises
+    ------
+    InvalidInputError
+        If the request log has no usable address.
+    """
+    folder = settings.serving_folder
+    registry = MlflowRegistry(
+        settings.tracking_uri, registered_name(settings.service), folder / "models"
+    )
+    live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle)
+    log = RequestLog(
+        open_log(settings.request_log_url, folder),
+        LogRules(
+            buffer=settings.request_log_buffer,
+            flush_seconds=settings.request_log_flush_seconds,
+            inputs=settings.request_log_inputs,
+            days=settings.request_log_days,
+        ),
+        lambda: live.now.shadow,
+    )
+    return PredictionService(settings.service, live, log, Metrics(live, log))
+
+
+def make_app(settings: Settings) -> Guard:
+    """The application behind the tokens of the serving folder."""
+    tokens = KnownTokens(token_file(settings), settings.serving_rate)
+    return create_app(
+        make_service(settings),
+        BearerTokens(tokens, settings.serving_refresh_seconds),
+        max_bytes=settings.serving_max_bytes,
+        max_trips=settings.serving_max_trips,
+    )
+
+
+def token_file(settings: Settings) -> TokenFile:
+    """The tokens of this server."""
+    return TokenFile(settings.serving_folder / "tokens.json")
+
+
+def run(settings: Settings) -> None:
+    """Serve until the process is told to stop."""
+    serve(make_app(settings), settings)
+
+
+def serve(app: Guard, settings: Settings) -> None:
+    """Serve an application until the process is told to stop."""
+    import uvicorn
+
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    uvicorn.run(
+        app,
+        host=settings.serving_host,
+        port=settings.serving_port,
+        access_log=False,
+        server_header=False,
+    )
+
+
+def _settle(_: Live) -> None:
+    """Take what a swap has loaded out of the sight of the garbage collector."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,178 @@
+"""Models, a registry in memory, and the application without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mlflow.exceptions import MlflowException
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+
+from trip_duration.models.catalogue import XGBOOST, ModelFamily, get_family
+from trip_duration.models.estimators import make_booster, make_sklearn
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.selection import ColumnSelector
+from trip_duration.serving.app import create_app
+from trip_duration.serving.bearer import BearerTokens
+from trip_duration.serving.http import Guard
+from trip_duration.serving.live import LiveModels
+from trip_duration.serving.log_tables import open_log
+from trip_duration.serving.metrics import Metrics
+from trip_duration.serving.predictor import Predictor, make_predictor
+from trip_duration.serving.request_log import LogRules, RequestLog
+from trip_duration.serving.service import PredictionService
+from trip_duration.serving.tokens import KnownTokens, TokenFile
+from trip_duration.tracking.promotion import Standing
+from trip_duration.tracking.registry import LoadedModel
+from trip_duration.training_set.types import TrainingSet
+
+TRIP = {
+    "pickup_zone": 74,
+    "dropoff_zone": 75,
+    "trip_distance": 1.5,
+    "pickup_at": "2024-03-01T08:00:00",
+}
+MAX_BYTES, MAX_TRIPS = 200_000, 500
+
+_SMALL: dict[str, Any] = {
+    "max_depth": 8,
+    "n_estimators": 12,
+    "learning_rate": 0.2,
+    "max_iter": 50,
+    "alpha": 0.01,
+}
+
+
+def fit(family: str | ModelFamily, training_set: TrainingSet, *, keep: int = 0) -> Pipeline:
+    """A small model of a family, made of what the training DAGs make theirs of.
+
+    Parameters
+    ----------
+    keep
+        Every so many-th column is kept; 0 keeps all without a step for it.
+    """
+    family = get_family(family) if isinstance(family, str) else family
+    splits = training_set.layout_for(family.layout)
+    matrix: Any = splits.train_validation
+    steps: list[tuple[str, Any]] = [("encode", splits.encoder)]
+    if keep:
+        names = list(splits.encoder.get_feature_names_out())[::keep]
+        steps.append(("select", ColumnSelector(names, list(range(0, matrix.shape[1], keep)))))
+        matrix = steps[-1][1].transform(matrix)
+    settings = {name: value for name, value in _SMALL.items() if name in family.space}
+    estimator = (
+        make_booster(family, settings, SearchRequest(threads=1), rounds=30)
+        if family.name == XGBOOST
+        else make_sklearn(family, settings, random_state=42)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(matrix, training_set.train_validation_minutes)
+    return Pipeline([*steps, ("estimate", estimator)])
+
+
+def loaded(model: Pipeline, training_set: TrainingSet) -> LoadedModel:
+    """A model as it comes from the registry."""
+    return LoadedModel(model, training_set.recipe.columns, 1.0, training_set.example_trips)
+
+
+@pytest.fixture(scope="session")
+def predictors(sample_training_set: TrainingSet) -> dict[int, Predictor]:
+    """Three versions that can be told apart by what they answer."""
+    families = ("xgboost", "linear_model.LinearRegression", "ensemble.GradientBoostingRegressor")
+    return {
+        number: make_predictor(
+            number, loaded(fit(family, sample_training_set), sample_training_set)
+        )
+        for number, family in enumerate(families, start=1)
+    }
+
+
+class MemoryRegistry:
+    """A registry that a test moves versions in."""
+
+    def __init__(self, predictors: dict[int, Predictor], standing: Standing) -> None:
+        self.now = standing
+        self.predictors = predictors
+        self.reachable = True
+
+    def standing(self) -> Standing:
+        """How the versions stand, if the server is up."""
+        if not self.reachable:
+            raise MlflowException("the server is down")
+        return self.now
+
+    def load(self, version: int) -> Predictor:
+        """A version that was made before."""
+        if version not in self.predictors:
+            raise MlflowException("no such version")
+        return self.predictors[version]
+
+
+class Server:
+    """The application with everything behind it, in this process."""
+
+    def __init__(self, folder: Path, registry: MemoryRegistry, rules: LogRules) -> None:
+        self.registry = registry
+        self.live = LiveModels(registry, folder, refresh_seconds=3_600)
+        self.log = RequestLog(open_log("", folder), rules, lambda: self.live.now.shadow)
+        self.service = PredictionService("green", self.live, self.log, Metrics(self.live, self.log))
+        self.tokens = TokenFile(folder / "tokens.json")
+        self.secret = self.tokens.add("tests", rate=0)
+        bearer = BearerTokens(KnownTokens(self.tokens, rate=1_000), refresh_seconds=0)
+        self.app: Guard = create_app(self.service, bearer, max_bytes=MAX_BYTES, max_trips=MAX_TRIPS)
+        self.service.start()
+        self.live.wait(10)
+
+    def ask(
+        self, method: str, path: str, *, secret: str | None = None, **more: Any
+    ) -> httpx.Response:
+        """Send one request, with the token of the tests unless there is another."""
+        bearer = {"Authorization": f"Bearer {self.secret if secret is None else secret}"}
+        headers = {**bearer, **more.pop("headers", {})}
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
+            async with httpx.AsyncClient(transport=transport, base_url="http://tests") as client:
+                return await client.request(method, path, headers=headers, **more)
+
+        return asyncio.run(send())
+
+    def predict(self, body: object) -> list[dict[str, Any]]:
+        """Answers to a request that has to succeed."""
+        response = self.ask("POST", "/predict", json=body)
+        assert response.status_code == 200, response.text
+        found: list[dict[str, Any]] = response.json()
+        return found
+
+
+@pytest.fixture
+def make_server(
+    tmp_path: Path, predictors: dict[int, Predictor]
+) -> Iterator[Callable[..., Server]]:
+    """Makes servers that are stopped at the end."""
+    made: list[Server] = []
+
+    def make(
+        standing: Standing | None = None, rules: LogRules | None = None, folder: Path = tmp_path
+    ) -> Server:
+        registry = MemoryRegistry(predictors, standing or Standing(champion=1))
+        quick = rules or LogRules(flush_seconds=0.02)
+        made.append(Server(folder / f"server-{len(made)}", registry, quick))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.service.stop()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """A server whose champion is version 1."""
+    return make_server()

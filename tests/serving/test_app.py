@@ -1,0 +1,223 @@
+"""The application: who may ask, what is answered, by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
+
+from trip_duration.serving.http import OPEN_PATHS
+from trip_duration.serving.predictor import Predictor
+from trip_duration.serving.request_log import LogRules
+from trip_duration.serving.requests import read_trips
+from trip_duration.tracking.promotion import Standing
+
+Make = Callable[..., Server]
+
+
+def routes(server: Server) -> list[tuple[str, str]]:
+    """Method and path of every route of the application."""
+    api = server.app.app
+    assert isinstance(api, FastAPI)
+    found = []
+    for route in api.routes:
+        path = getattr(route, "path", "").replace("{prediction_id}", "0")
+        found += [(method, path) for method in getattr(route, "methods", ())]
+    assert len(found) > 9
+    assert sum(isinstance(route, APIRoute) for route in api.routes) > 8
+    return found
+
+
+def test_every_route_needs_a_token(server: Server) -> None:
+    """Without one, or with a wrong one, every route but the health checks answers 401."""
+    for method, path in [*routes(server), ("GET", "/no/such/route"), ("PUT", "/predict")]:
+        for secret in ("", "td_wrong"):
+            response = server.ask(method, path, secret=secret)
+            if path in OPEN_PATHS:
+                assert response.status_code == 200
+            else:
+                assert response.status_code == 401, (method, path)
+                assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_unknown_routes_and_methods(server: Server) -> None:
+    """With a token there is a 404, or a 405."""
+    assert server.ask("GET", "/no/such/route").status_code == 404
+    assert server.ask("GET", "/predict").status_code == 405
+
+
+def test_predictions_are_the_models(server: Server, predictors: dict[int, Predictor]) -> None:
+    """One and many trips get minutes, an id each, and the version."""
+    (one,) = server.predict(TRIP)
+    many = server.predict({"inputs": [TRIP, {**TRIP, "trip_distance": 5.0}]})
+    rows, _ = read_trips(
+        b'{"pickup_zone":74,"dropoff_zone":75,"trip_distance":1.5,'
+        b'"pickup_at":"2024-03-01T08:00:00"}',
+        1,
+    )
+    assert one["minutes"] == predictors[1].predict(np.asarray(rows))[0] == many[0]["minutes"]
+    assert one["model_version"] == 1
+    assert len({one["prediction_id"], *(each["prediction_id"] for each in many)}) == 3
+
+
+def test_invocations(server: Server) -> None:
+    """MLflow's protocol gives the same minutes."""
+    (one,) = server.predict(TRIP)
+    told = server.ask("POST", "/invocations", json={"instances": [TRIP]}).json()
+    assert told["predictions"] == [one["minutes"]]
+    assert len(told["prediction_ids"]) == 1
+    csv = f"{','.join(TRIP)}\n{','.join(map(str, TRIP.values()))}\n"
+    response = server.ask("POST", "/invocations", content=csv, headers={"Content-Type": "text/csv"})
+    assert response.json()["predictions"] == [one["minutes"]]
+
+
+def test_large_requests(server: Server) -> None:
+    """As many trips as are allowed are answered; one more, or too many bytes, are refused."""
+    assert len(server.predict({"inputs": [TRIP] * MAX_TRIPS})) == MAX_TRIPS
+    for response in (
+        server.ask("POST", "/predict", json={"inputs": [TRIP] * (MAX_TRIPS + 1)}),
+        server.ask("POST", "/predict", content=b" " * (MAX_BYTES + 1)),
+        server.ask("POST", "/invocations", content=b'{"instances": [' + b"{}," * 10**6),
+    ):
+        assert response.status_code == 413
+        assert "batch_scoring" in response.json()["error"]["remedy"]
+
+
+def test_what_a_model_needs(server: Server) -> None:
+    """A value that the recipe needs cannot be left out; others can."""
+    response = server.ask("POST", "/predict", json={"pickup_zone": 74, "dropoff_zone": 75})
+    assert response.status_code == 422
+    assert "pickup_at" in response.json()["error"]["rule"]
+    assert server.ask("POST", "/predict", json={**TRIP, "passenger_count": 3}).status_code == 200
+
+
+def test_errors_show_no_trace(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong inside is told to the log, not to the caller."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(server.service, "predict", broken)
+    response = server.ask("POST", "/predict", json=TRIP)
+    assert response.status_code == 500
+    assert "secret" not in response.text
+
+
+def test_challenger_answers_its_share(make_server: Make) -> None:
+    """The same key is always answered by the same version, and the shares come out."""
+    server = make_server(Standing(champion=1, challenger=2, share=0.3))
+    by_key = {
+        number: {server.predict({**TRIP, "key": str(number)})[0]["model_version"] for _ in range(2)}
+        for number in range(200)
+    }
+    assert all(len(versions) == 1 for versions in by_key.values())
+    share = sum(versions == {2} for versions in by_key.values()) / len(by_key)
+    assert 0.2 < share < 0.4
+    without = [server.predict(TRIP)[0]["model_version"] for _ in range(200)]
+    assert 0.2 < without.count(2) / len(without) < 0.4
+
+
+def test_switch_and_roll_back(make_server: Make) -> None:
+    """A move of the alias switches all requests at once, and back again."""
+    server = make_server(Standing(champion=1))
+    for version in (2, 1, 3):
+        server.registry.now = Standing(champion=version)
+        server.live.refresh()
+        assert server.predict(TRIP)[0]["model_version"] == version
+
+
+def test_shadow_is_compared_and_not_returned(make_server: Make) -> None:
+    """The champion answers; what the shadow says stands beside it in the log."""
+    server = make_server(Standing(champion=1, shadow=2))
+    (one,) = server.predict(TRIP)
+    assert one["model_version"] == 1
+    logged = server.ask("GET", f"/predictions/{one['prediction_id']}").json()
+    assert (logged["version"], logged["shadow_version"]) == (1, 2)
+    assert logged["minutes"] == one["minutes"]
+    assert logged["shadow_minutes"] != one["minutes"]
+    assert server.log.counts.shadowed == 1
+    assert "trip_duration_shadow_predictions_total 1.0" in server.ask("GET", "/metrics").text
+
+
+def test_disabled_and_without_champion(make_server: Make) -> None:
+    """Nothing answers, and it says so."""
+    for standing in (Standing(), Standing(champion=1, enabled=False)):
+        server = make_server(standing)
+        assert server.ask("POST", "/predict", json=TRIP).status_code == 503
+        assert server.ask("GET", "/readyz").status_code == 503
+        assert server.ask("GET", "/healthz").status_code == 200
+
+
+def test_models(make_server: Make) -> None:
+    """Versions come with alias and share."""
+    server = make_server(Standing(champion=1, challenger=2, shadow=3, share=0.25))
+    told = server.ask("GET", "/models").json()
+    shares = {one["alias"]: (one["version"], one["share"]) for one in told["versions"]}
+    assert shares == {"champion": (1, 0.75), "challenger": (2, 0.25), "shadow": (3, 0.0)}
+    assert all(one["compiled"] for one in told["versions"])
+
+
+def test_feedback_is_noted_once(server: Server) -> None:
+    """The last word counts; unknown predictions note nothing."""
+    (one,) = server.predict(TRIP)
+    identity = one["prediction_id"]
+    for minutes in (10.0, 12.0):
+        told = {"prediction_id": identity, "actual_minutes": minutes}
+        assert server.ask("POST", "/feedback", json=told).json() == {"noted": 1}
+    unknown = {"prediction_id": "f" * 32, "actual_minutes": 5.0}
+    known = {"prediction_id": identity, "actual_minutes": 50.0}
+    assert server.ask("POST", "/feedback", json=[known, unknown]).status_code == 404
+    found = server.ask("GET", f"/predictions/{identity}").json()
+    assert found["actual_minutes"] == 12.0
+    assert found["caller"] == "tests"
+    assert server.ask("GET", f"/predictions/{'f' * 32}").status_code == 404
+    report = server.ask("GET", "/ab_report").json()
+    assert report["versions"][0]["trips"] == 1
+    assert report["versions"][0]["mae"] == pytest.approx(abs(one["minutes"] - 12.0))
+
+
+def test_a_token_has_a_rate(server: Server) -> None:
+    """Who asks too often is told so; others are not held up."""
+    slow = server.tokens.add("slow", rate=2)
+    statuses = [server.ask("GET", "/models", secret=slow).status_code for _ in range(4)]
+    assert statuses[0] == 200
+    assert statuses[-1] == 429
+    assert server.ask("GET", "/models").status_code == 200
+
+
+def test_a_token_is_revoked(server: Server) -> None:
+    """A token that was taken back opens nothing, without a restart."""
+    secret = server.tokens.add("former")
+    assert server.ask("GET", "/models", secret=secret).status_code == 200
+    server.tokens.revoke("former")
+    assert server.ask("GET", "/models", secret=secret).status_code == 401
+
+
+def test_description(server: Server) -> None:
+    """The OpenAPI document has examples, which are answered; the page has no scripts."""
+    document = server.ask("GET", "/openapi.json").json()
+    for path in ("/predict", "/invocations"):
+        media = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        assert media["examples"]
+        for example in media["examples"].values():
+            response = server.ask("POST", path, json=example["value"])
+            assert response.status_code == 200, response.text
+    page = server.ask("GET", "/docs").text
+    assert "POST /predict" in page
+    assert "<script" not in page
+
+
+def test_a_dead_log_stops_no_answer(make_server: Make) -> None:
+    """With the database gone, answers go on, and what the buffer cannot hold is counted."""
+    server = make_server(rules=LogRules(buffer=5, flush_seconds=0.02))
+    with server.log.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE predictions")
+    for _ in range(40):
+        server.predict(TRIP)
+    assert server.log.counts.dropped > 0
+    assert server.ask("GET", f"/predictions/{'f' * 32}").status_code == 503
+    assert server.ask("GET", "/readyz").json()["request_log"]["dropped"] > 0

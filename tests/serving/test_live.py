@@ -1,0 +1,124 @@
+"""Versions come and go under the requests; what answered last goes on answering."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from tests.serving.conftest import MemoryRegistry
+
+from trip_duration.serving.live import Live, LiveModels
+from trip_duration.serving.predictor import Predictor
+from trip_duration.serving.traffic import place_of
+from trip_duration.tracking.promotion import Standing
+
+
+@pytest.fixture
+def registry(predictors: dict[int, Predictor]) -> MemoryRegistry:
+    """A registry whose champion is version 1."""
+    return MemoryRegistry(predictors, Standing(champion=1))
+
+
+def versions(live: LiveModels) -> tuple[int | None, ...]:
+    """What answers."""
+    now = live.now
+    return tuple(one.version if one else None for one in (now.champion, now.challenger, now.shadow))
+
+
+def test_a_swap_is_one_step(registry: MemoryRegistry, tmp_path: Path) -> None:
+    """Whoever looks sees the versions before or those after, never a mixture."""
+    swaps: list[Live] = []
+    live = LiveModels(registry, tmp_path, 3_600, swaps.append)
+    live.refresh()
+    seen, stop = set(), threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            seen.add(versions(live))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for champion, challenger in ((2, 3), (3, 1), (1, 2)):
+        registry.now = Standing(champion=champion, challenger=challenger, share=0.5)
+        live.refresh()
+    stop.set()
+    looking.join()
+    assert versions(live) == (1, 2, None)
+    assert seen <= {(1, None, None), (2, 3, None), (3, 1, None), (1, 2, None)}
+    assert len(swaps) == 4
+
+
+def test_a_registry_that_is_down(registry: MemoryRegistry, tmp_path: Path) -> None:
+    """What is loaded goes on, and it is told that the registry does not answer."""
+    live = LiveModels(registry, tmp_path, 0.01)
+    live.refresh()
+    assert not live.unreachable
+    registry.reachable = False
+    registry.now = Standing(champion=2)
+    live.refresh()
+    assert versions(live) == (1, None, None)
+    assert "down" in str(live.unreachable)
+    registry.reachable = True
+    live.refresh()
+    assert versions(live) == (2, None, None)
+    assert not live.unreachable
+
+
+def test_a_start_without_the_registry(registry: MemoryRegistry, tmp_path: Path) -> None:
+    """A server that starts while the registry is down takes the last known standing."""
+    registry.now = Standing(champion=2, shadow=3)
+    LiveModels(registry, tmp_path, 3_600).refresh()
+    registry.reachable = False
+    live = LiveModels(registry, tmp_path, 3_600)
+    live.refresh()
+    assert versions(live) == (2, None, 3)
+    assert live.unreachable
+    unknown = LiveModels(registry, tmp_path / "new", 3_600)
+    unknown.refresh()
+    assert versions(unknown) == (None, None, None)
+
+
+def test_a_champion_that_cannot_be_loaded(registry: MemoryRegistry, tmp_path: Path) -> None:
+    """The one before stays, and the other is named, until it can be loaded."""
+    live = LiveModels(registry, tmp_path, 3_600)
+    live.refresh()
+    registry.now = Standing(champion=99, challenger=2, share=0.5)
+    live.refresh()
+    assert versions(live) == (1, 2, None)
+    assert set(live.problems) == {99}
+    registry.predictors = {**registry.predictors, 99: registry.predictors[3]}
+    live.refresh()
+    assert versions(live) == (3, 2, None)
+    assert not live.problems
+
+
+def test_the_watch_goes_on_after_an_error(
+    registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a refresh fails by, the next one is tried."""
+    live, refreshed = LiveModels(registry, tmp_path, 0.01), threading.Event()
+    refresh = live.refresh
+    failing = iter([ZeroDivisionError()])
+
+    def sometimes() -> None:
+        if error := next(failing, None):
+            raise error
+        refresh()
+        refreshed.set()
+
+    monkeypatch.setattr(live, "refresh", sometimes)
+    live.start()
+    assert refreshed.wait(10)
+    live.stop()
+    assert versions(live) == (1, None, None)
+
+
+def test_keys_are_spread_evenly() -> None:
+    """Shares come out, keys stay in their place, and another challenger shuffles them."""
+    places = [place_of(str(key), 2) for key in range(5_000)]
+    assert places == [place_of(str(key), 2) for key in range(5_000)]
+    assert abs(sum(place < 0.1 for place in places) / 5_000 - 0.1) < 0.02
+    others = [place_of(str(key), 3) for key in range(5_000)]
+    both = sum(a < 0.1 and b < 0.1 for a, b in zip(places, others, strict=True))
+    assert both / 5_000 < 0.02

@@ -1,0 +1,188 @@
+"""The request log: nothing that was committed is lost, nothing that was lost is silent."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import Engine, func, select
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.serving.log_export import export_log
+from trip_duration.serving.log_tables import dropped, open_log, predictions
+from trip_duration.serving.predictor import Predictor
+from trip_duration.serving.request_log import Entry, LogRules, RequestLog, remove_older
+from trip_duration.serving.rows import Rows
+from trip_duration.training_set.types import Minutes
+
+ROW = (74.0, 75.0, 1_709_280_000.0, 1.5, float("nan"), 2.0, float("nan"))
+
+
+def entry(number: int, at: float | None = None, version: int = 1, minutes: float = 12.0) -> Entry:
+    """A prediction."""
+    now = time.time() if at is None else at
+    return Entry(
+        f"{number:032x}", now, "green", version, "champion", "tests", None, minutes, 0.5, ROW
+    )
+
+
+def rows(engine: Engine) -> int:
+    """Predictions in the log."""
+    with engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(predictions)) or 0
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """An empty log."""
+    return open_log("", tmp_path)
+
+
+def test_what_is_recorded_is_found(engine: Engine, tmp_path: Path) -> None:
+    """Also by another process that opens the log later."""
+    log = RequestLog(engine, LogRules(flush_seconds=0.01))
+    log.start()
+    log.record_many(entry(number) for number in range(100))
+    assert log.flush(10)
+    assert (log.counts.written, log.counts.dropped, log.waiting) == (100, 0, 0)
+    log.stop()
+    found = RequestLog(open_log("", tmp_path)).find(f"{7:032x}")
+    assert found is not None
+    assert (found["pickup_zone"], found["trip_distance"], found["passenger_count"]) == (
+        74,
+        1.5,
+        None,
+    )
+
+
+def test_what_waits_is_written_at_the_end(engine: Engine) -> None:
+    """A server that is told to stop loses nothing."""
+    log = RequestLog(engine, LogRules(flush_seconds=60))
+    log.start()
+    log.record(entry(1))
+    log.stop()
+    assert rows(engine) == 1
+
+
+def test_the_buffer_is_bounded_and_losses_are_written_down(engine: Engine) -> None:
+    """What comes beyond the bound is dropped, counted, and noted in the log itself."""
+    log = RequestLog(engine, LogRules(buffer=10, flush_seconds=0.01))
+    log.record_many(entry(number) for number in range(25))
+    assert (log.waiting, log.counts.dropped) == (10, 15)
+    log.start()
+    assert log.flush(10)
+    log.stop()
+    assert rows(engine) == 10
+    assert log.lost() == 15
+
+
+def test_a_database_that_comes_back(engine: Engine) -> None:
+    """What waits while it is gone is written when it is there again, once."""
+    log = RequestLog(engine, LogRules(flush_seconds=0.01))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE predictions RENAME TO away")
+    log.record(entry(1))
+    assert not log._write_all()
+    assert log.waiting == 1
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO predictions")
+    assert log._write_all()
+    assert (rows(engine), log.waiting) == (1, 0)
+
+
+def test_a_commit_whose_answer_was_lost(engine: Engine) -> None:
+    """A batch of which some are written already is completed, not doubled."""
+    log = RequestLog(engine)
+    log._write([entry(1), entry(2)], 0)
+    log.record_many([entry(1), entry(2), entry(3)])
+    assert log._write_all()
+    assert rows(engine) == 3
+    assert log.counts.written == 3
+
+
+def test_what_cannot_be_written_holds_nothing_up(engine: Engine) -> None:
+    """A batch that no database takes is dropped and counted; the next one is written."""
+    log = RequestLog(engine)
+    log.record(entry(1)._replace(minutes=object()))  # type: ignore[arg-type]  # wrong on purpose
+    assert log._write_all()
+    log.record(entry(2))
+    assert log._write_all()
+    assert (rows(engine), log.counts.dropped, log.lost()) == (1, 1, 1)
+
+
+def test_a_shadow_that_fails_costs_no_entry(engine: Engine) -> None:
+    """What was answered is logged without what the shadow says."""
+
+    def fail(_: Rows) -> Minutes:
+        raise ZeroDivisionError
+
+    log = RequestLog(engine, shadow=lambda: Predictor(9, (), (), fail))
+    log.record(entry(1))
+    assert log._write_all()
+    found = log.find(f"{1:032x}")
+    assert found is not None
+    assert found["shadow_version"] is None
+
+
+def test_inputs_can_be_left_out(engine: Engine) -> None:
+    """Then the log holds what was answered, not what was asked."""
+    log = RequestLog(engine, LogRules(inputs=False))
+    log.record(entry(1))
+    log._write_all()
+    found = log.find(f"{1:032x}")
+    assert found is not None
+    assert found["minutes"] == 12.0
+    assert found["pickup_zone"] is found["pickup_at"] is found["trip_distance"] is None
+
+
+def test_retention(engine: Engine) -> None:
+    """Old predictions go, with their feedback; newer ones stay."""
+    log = RequestLog(engine, LogRules(days=1))
+    log.record_many([entry(1, time.time() - 2 * 86_400), entry(2)])
+    log._write_all()
+    assert log.add_feedback({f"{1:032x}": 5.0, f"{2:032x}": 6.0}, "tests") == []
+    log._retain()
+    assert rows(engine) == 1
+    assert log.add_feedback({f"{1:032x}": 5.0}, "tests") == [f"{1:032x}"]
+    assert remove_older(engine, 0.0) == 0
+
+
+def test_export(engine: Engine, tmp_path: Path) -> None:
+    """A folder for each day; a second export replaces the files and holds new feedback."""
+    log = RequestLog(engine)
+    noon = [dt.datetime(2024, 3, day, 12, tzinfo=dt.UTC).timestamp() for day in (1, 3)]
+    log.record_many([entry(1, noon[0]), entry(2, noon[1])])
+    log._write_all()
+    folder = tmp_path / "export"
+    first = export_log(engine, folder)
+    assert [path.parent.name for path in first] == ["day=2024-03-01", "day=2024-03-03"]
+    log.add_feedback({f"{1:032x}": 5.0}, "tests")
+    assert export_log(engine, folder) == first
+    trips = pd.read_parquet(folder)
+    assert len(trips) == 2
+    assert trips["actual_minutes"].tolist()[0] == 5.0
+    assert trips["pickup_at"][0] == pd.Timestamp("2024-03-01 08:00:00")
+    assert str(trips["at"].dtype).endswith("UTC]")
+    assert export_log(engine, folder, dt.date(2024, 3, 2)) == first[1:]
+
+
+def test_an_empty_log_exports_nothing(engine: Engine, tmp_path: Path) -> None:
+    """No file, no error."""
+    assert export_log(engine, tmp_path / "export") == []
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuch://host/name"])
+def test_addresses_that_are_none(url: str, tmp_path: Path) -> None:
+    """A wrong address is refused before the server starts."""
+    with pytest.raises(InvalidInputError, match="request log"):
+        open_log(url, tmp_path)
+
+
+def test_dropped_table_is_there(engine: Engine) -> None:
+    """A log without losses says 0."""
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(dropped)) == 0
+    assert RequestLog(engine).lost() == 0

@@ -1,0 +1,81 @@
+"""The request log in Postgres, by its address alone."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from tests.servers import free_port
+from tests.serving.test_log import entry, rows
+
+from trip_duration.serving.ab_report import ab_report
+from trip_duration.serving.log_export import read_day
+from trip_duration.serving.log_tables import open_log
+from trip_duration.serving.request_log import LogRules, RequestLog
+
+pytestmark = pytest.mark.integration
+
+#: Postgres refuses to run as root.
+USER = "nobody" if os.geteuid() == 0 else None
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Address of an empty database on a server of its own."""
+    pytest.importorskip("psycopg")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = str(found[-1]) if found else shutil.which("initdb")
+    if not initdb:
+        pytest.skip("needs the programs of Postgres")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.chown(folder, USER or os.geteuid())
+        place = f"{folder}/data"
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "user": USER}
+        command = [initdb, "-D", place, "-U", "tests", "--auth=trust", "--no-sync"]
+        subprocess.run(command, check=True, cwd=folder, **quiet)  # type: ignore[call-overload]  # by name
+        program = str(Path(initdb).with_name("postgres"))
+        command = [program, "-D", place, "-p", str(port), "-k", folder, "-h", "127.0.0.1"]
+        server = subprocess.Popen(command, cwd=folder, **quiet)  # type: ignore[call-overload]  # by name
+        try:
+            yield f"postgresql+psycopg://tests@127.0.0.1:{port}/postgres"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def test_the_log_in_postgres(url: str, tmp_path: Path) -> None:
+    """Predictions, feedback, losses, report and export are the same as in SQLite."""
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(OperationalError):
+            engine = open_log(url, tmp_path)
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    log = RequestLog(engine, LogRules(buffer=1_000))
+    now = time.time()
+    log.record_many(entry(number, now) for number in range(1_200))
+    assert log._write_all()
+    assert (rows(engine), log.lost()) == (1_000, 200)
+    log._write([entry(2_000, now)], 0)
+    log.record_many([entry(2_000, now), entry(2_001, now)])
+    assert log._write_all()
+    assert rows(engine) == 1_002
+    for minutes in (9.0, 10.0):
+        assert log.add_feedback({f"{1:032x}": minutes, f"{2:032x}": minutes}, "tests") == []
+    (errors,) = ab_report(engine, "green").versions
+    assert (errors.trips, errors.mae) == (2, 2.0)
+    exported = read_day(engine, dt.datetime.fromtimestamp(now, dt.UTC).date())
+    assert exported["actual_minutes"].notna().sum() == 2
+    engine.dispose()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,210 @@
+"""What may be asked, and what is said of everything else."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from tests.serving.conftest import TRIP
+
+from trip_duration.errors import TripDurationError
+from trip_duration.serving.protocol import read_invocation
+from trip_duration.serving.requests import RequestRefusedError, read_feedback, read_trips
+
+MOST = 100
+#: 2024-03-01 08:00:00 on the city's clocks.
+AT = 1_709_280_000.0
+ROW = [74, 75, AT, 1.5, math.nan, math.nan, math.nan]
+
+
+def read(body: object) -> list[list[float]]:
+    """Rows of a request."""
+    return read_trips(json.dumps(body).encode(), MOST)[0]
+
+
+def same(found: list[list[float]], expected: list[list[float]]) -> bool:
+    """Whether rows are the same, unknown values included."""
+    return repr(found) == repr(expected)
+
+
+def test_a_trip_and_trips() -> None:
+    """One trip, or several, with or without a key."""
+    assert same(read(TRIP), [[*map(float, ROW[:2]), *ROW[2:]]]) or same(read(TRIP), [ROW])
+    rows, key = read_trips(json.dumps({"inputs": [TRIP, TRIP], "key": "k"}).encode(), MOST)
+    assert len(rows) == 2
+    assert key == "k"
+
+
+@pytest.mark.parametrize(
+    "name", ["lpep_pickup_datetime", "tpep_pickup_datetime", "pickup_datetime"]
+)
+def test_names_of_tlc(name: str) -> None:
+    """TLC's names stand for ours."""
+    given = {
+        "PULocationID": 74,
+        "DOLocationID": 75,
+        name: TRIP["pickup_at"],
+        "trip_miles": 1.5,
+        "VendorID": 2,
+        "passenger_count": 1.0,
+        "trip_type": None,
+    }
+    assert same(read(given), [[74, 75, AT, 1.5, 1.0, 2.0, math.nan]])
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("2024-03-01T08:00:00", AT),
+        ("2024-03-01 08:00:00.9", AT),
+        ("2024-03-01T13:00:00Z", AT),
+        ("2024-03-01T14:00:00+01:00", AT),
+        # In summer, New York is four hours behind.
+        ("2024-07-01T12:00:00Z", 1_719_820_800.0),
+    ],
+)
+def test_clocks(time: str, seconds: float) -> None:
+    """Times without an offset are the city's; others are converted."""
+    assert read({**TRIP, "pickup_at": time})[0][2] == seconds
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "message"),
+    [
+        ({"pickup_zone": 0}, 422, ">= 1"),
+        ({"dropoff_zone": 266}, 422, "<= 265"),
+        ({"dropoff_zone": 10**9}, 422, "<= 265"),
+        ({"dropoff_zone": 10**40}, 422, "dropoff_zone"),
+        ({"pickup_zone": "74"}, 422, "Expected `int`"),
+        ({"pickup_zone": 74.5}, 422, "Expected `int`"),
+        ({"pickup_zone": True}, 422, "Expected `int`"),
+        ({"pickup_zone": None}, 422, "Expected `int`"),
+        ({"trip_distance": -0.1}, 422, ">= 0"),
+        ({"trip_distance": 1e7}, 422, "<= 1000000"),
+        ({"trip_distance": "1.5"}, 422, "Expected `float"),
+        ({"pickup_at": "yesterday"}, 422, "RFC3339"),
+        ({"pickup_at": "0001-01-01T00:00:00Z"}, 422, "year 1"),
+        ({"pickup_at": "9999-12-31T23:59:59-12:00"}, 422, "year"),
+        ({"passenger_count": -1}, 422, ">= 0"),
+        ({"distance": 3}, 422, "unknown field `distance`"),
+        ({"PULocationID": 3}, 422, "two names"),
+        ({"pickup_datetime": "2024-03-01T08:00:00"}, 422, "two names"),
+        ({"key": "k" * 201}, 422, "length <= 200"),
+        ({"inputs": []}, 422, "beside `inputs`"),
+    ],
+)
+def test_what_breaks_a_rule(changes: dict[str, Any], status: int, message: str) -> None:
+    """Each is refused with the rule that it breaks."""
+    with pytest.raises(RequestRefusedError) as caught:
+        read({**TRIP, **changes})
+    assert caught.value.status == status
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("zone", [264, 265])
+def test_zones_that_tlc_has_for_unknown(zone: int) -> None:
+    """264 (unknown) and 265 (outside) are zones like others."""
+    assert read({**TRIP, "dropoff_zone": zone})[0][1] == zone
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff\xfe", 400),
+        (b'{"pickup_zone": NaN}', 400),
+        (b'{"pickup_zone": 1, "dropoff_zone": 2, "trip_distance": Infinity}', 400),
+        (b'{"pickup_zone": 1, "dropoff_zone": 2, "trip_distance": 1e999}', 422),
+        (b"[" * 100_000, 422),
+        (b"[]", 422),
+        (b"7", 422),
+        (b"{}", 422),
+        (b'{"inputs": []}', 422),
+        (b'{"inputs": [{}]}', 422),
+        (b'{"inputs": [' + b",".join([b"{}"] * (MOST + 1)) + b"]}", 413),
+    ],
+)
+def test_bodies_that_are_no_request(body: bytes, status: int) -> None:
+    """Whatever comes, there is an answer that says why."""
+    with pytest.raises(RequestRefusedError) as caught:
+        read_trips(body, MOST)
+    assert caught.value.status == status, caught.value
+
+
+RECORD = {"PULocationID": 74, "DOLocationID": 75, "trip_distance": 1.5}
+RECORD_ROW = [[74, 75, math.nan, 1.5, math.nan, math.nan, math.nan]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_split": {"columns": list(RECORD), "data": [list(RECORD.values())]}},
+        {
+            "dataframe_split": {
+                "index": [0],
+                "columns": list(RECORD),
+                "data": [list(RECORD.values())],
+            }
+        },
+        {"dataframe_records": [RECORD]},
+        {"instances": [RECORD]},
+        {"inputs": [RECORD]},
+        {"inputs": RECORD},
+        {"inputs": {name: [value] for name, value in RECORD.items()}, "params": {}},
+    ],
+    ids=lambda body: next(iter(body)),
+)
+def test_forms_of_mlflow(body: object) -> None:
+    """All forms of MLflow's protocol are the same trip."""
+    found = read_invocation(json.dumps(body).encode(), "application/json; charset=utf-8", MOST)
+    assert same(found, RECORD_ROW)
+
+
+def test_csv() -> None:
+    """CSV holds text, and an empty cell is unknown."""
+    body = b"PULocationID,DOLocationID,trip_distance,passenger_count\r\n74,75,1.5,\r\n"
+    assert same(read_invocation(body, "text/csv", MOST), RECORD_ROW)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{}", "application/xml", 415),
+        (b"{", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"{}", "application/json", 422),
+        (b'{"instances": [], "inputs": []}', "application/json", 422),
+        (b'{"instances": []}', "application/json", 422),
+        (b'{"instances": [1]}', "application/json", 422),
+        (b'{"instances": [{"PULocationID": 74}], "params": {"a": 1}}', "application/json", 422),
+        (b'{"inputs": {"PULocationID": [1], "DOLocationID": [1, 2]}}', "application/json", 422),
+        (b'{"dataframe_split": {"columns": ["PULocationID"]}}', "application/json", 422),
+        (b'{"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}', "application/json", 422),
+        (b'{"dataframe_split": 7}', "application/json", 422),
+        (b"", "text/csv", 422),
+        (b"\xff", "text/csv", 400),
+        (b"PULocationID,PULocationID\n1,2\n", "text/csv", 422),
+        (b"PULocationID,DOLocationID\n1\n", "text/csv", 422),
+        (b"PULocationID,DOLocationID\none,two\n", "text/csv", 422),
+        (b"PULocationID,DOLocationID,trip_distance\n1,2,inf\n", "text/csv", 422),
+        (b"PULocationID,DOLocationID\n" + b"1,2\n" * (MOST + 1), "text/csv", 413),
+    ],
+)
+def test_invocations_that_are_none(body: bytes, kind: str, status: int) -> None:
+    """Each is refused."""
+    with pytest.raises(RequestRefusedError) as caught:
+        read_invocation(body, kind, MOST)
+    assert caught.value.status == status
+
+
+def test_feedback() -> None:
+    """One or several; minutes are more than none and at most a day."""
+    one = {"prediction_id": "a" * 32, "actual_minutes": 12.5}
+    assert read_feedback(json.dumps(one).encode(), MOST) == {"a" * 32: 12.5}
+    assert read_feedback(json.dumps([one]).encode(), MOST) == {"a" * 32: 12.5}
+    for wrong in ({"actual_minutes": 0}, {"actual_minutes": 1_441}, {"prediction_id": "x"}):
+        with pytest.raises(TripDurationError):
+            read_feedback(json.dumps({**one, **wrong}).encode(), MOST)

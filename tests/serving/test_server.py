@@ -1,0 +1,262 @@
+"""The real server before a real registry: swaps, kills, an outage, clients in three languages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from benchmarks.load import Load, Outcome, run
+from sqlalchemy import func, select
+from tests.servers import free_port, mlflow_server, wait_for
+from tests.serving.conftest import TRIP, fit
+
+from trip_duration.serving.client_code import LANGUAGES, TOKEN_VARIABLE, client_code
+from trip_duration.serving.log_tables import open_log, predictions
+from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.registry import register_model
+from trip_duration.tracking.runs import Tracker
+from trip_duration.training_set.types import TrainingSet
+
+pytestmark = pytest.mark.integration
+
+FAMILIES = ("xgboost", "linear_model.LinearRegression", "ensemble.GradientBoostingRegressor")
+FLUSH_SECONDS = 0.2
+RATE = 400.0
+
+
+class Running:
+    """A server of our own, as a user starts it."""
+
+    def __init__(self, folder: Path, tracking: contextlib.ExitStack, url: str) -> None:
+        self.folder = folder
+        self.tracking = tracking
+        self.promoter = Promoter(Tracker(url, "promotion"), "green")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **os.environ,
+            "TRIP_DURATION_STATE": str(folder),
+            "TRIP_DURATION_TRACKING_URI": url,
+            "TRIP_DURATION_SERVING_PORT": str(self.port),
+            "TRIP_DURATION_SERVING_REFRESH_SECONDS": "0.3",
+            "TRIP_DURATION_REQUEST_LOG_FLUSH_SECONDS": str(FLUSH_SECONDS),
+        }
+        self.token = self.command("tokens", "add", "tests", "--rate", "0").strip()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *arguments: str) -> str:
+        """What a command of ours prints."""
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "trip-duration"), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        log = self.folder / "serve.log"
+        with log.open("a") as out:
+            self.process = subprocess.Popen(
+                [str(Path(sys.executable).parent / "trip-duration"), "serve"],
+                env=self.environment,
+                stdout=out,
+                stderr=out,
+            )
+        wait_for(f"{self.url}/readyz", self.process, log)
+
+    def end(self, how: signal.Signals) -> None:
+        """End the server."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        self.process.wait(timeout=30)
+
+    def get(self, path: str) -> requests.Response:
+        """Ask for something."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return requests.get(f"{self.url}{path}", headers=headers, timeout=10)
+
+    def predict(self) -> dict[str, Any]:
+        """The answer to one trip."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        response = requests.post(f"{self.url}/predict", json=TRIP, headers=headers, timeout=10)
+        response.raise_for_status()
+        found: dict[str, Any] = response.json()[0]
+        return found
+
+    def written(self) -> int:
+        """Predictions that the server says are committed."""
+        name = "trip_duration_request_log_written_total "
+        (line,) = (x for x in self.get("/metrics").text.splitlines() if x.startswith(name))
+        return int(float(line.removeprefix(name)))
+
+    def logged(self) -> int:
+        """Predictions in the log, read by somebody else."""
+        engine = open_log("", self.folder / "serving")
+        with engine.connect() as connection:
+            return connection.scalar(select(func.count()).select_from(predictions)) or 0
+
+    def load(self, seconds: float) -> Load:
+        """Requests at a rate."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        return Load(f"{self.url}/predict", "POST", headers, (json.dumps(TRIP),), seconds, 8, RATE)
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, sample_training_set: TrainingSet
+) -> Iterator[Running]:
+    """A server whose champion is version 1 of 3."""
+    folder = tmp_path_factory.mktemp("serving")
+    with contextlib.ExitStack() as tracking:
+        url = tracking.enter_context(mlflow_server(folder))
+        running = Running(folder, tracking, url)
+        tracker = running.promoter.tracker
+        for family in FAMILIES:
+            register_model(
+                tracker,
+                tracker.open_run(f"serving/{family}", family, {}),
+                fit(family, sample_training_set),
+                name=running.promoter.name,
+                example=sample_training_set.example_trips,
+                tags={},
+            )
+        running.promoter.act(Action("promote", "green", 1), "serving/first")
+        running.start()
+        yield running
+        running.end(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_client_code(running: Running, language: str) -> None:
+    """The code that is printed runs as it is, and gets a prediction."""
+    code = client_code(language, running.url)
+    programs = {
+        "curl": ("sh", "-c"),
+        "python": (sys.executable, "-c"),
+        "javascript": ("node", "-e"),
+    }
+    program, flag = programs[language]
+    if not shutil.which(program):
+        pytest.skip(f"needs {program}")
+    done = subprocess.run(
+        [program, flag, code],
+        env={"PATH": os.environ["PATH"], TOKEN_VARIABLE: running.token},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (answer,) = json.loads(done.stdout)
+    assert answer["minutes"] > 0
+    assert answer["model_version"] == 1
+    wrong = subprocess.run(
+        [program, flag, code],
+        env={"PATH": os.environ["PATH"], TOKEN_VARIABLE: "td_wrong"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert wrong.returncode != 0
+
+
+def test_commands(running: Running) -> None:
+    """What the commands print is what the library gives, and what they move is moved."""
+    printed = running.command("client-code", "curl", "--url", running.url)
+    assert printed == client_code("curl", running.url)
+    moved = running.command("traffic", "canary", "2", "--share", "0.25", "--why", "a test")
+    assert json.loads(moved)["challenger"] == 2
+    assert running.promoter.history()[0].why == "a test"
+    running.promoter.act(Action("promote", "green", 2), "serving/second")
+    running.command("traffic", "rollback")
+    assert running.promoter.standing().champion == 1
+    assert "td_" not in running.command("tokens", "list")
+
+
+def test_five_swaps_under_load(running: Running) -> None:
+    """No request fails, and no version answers before it was live."""
+    answers: list[tuple[float, int]] = []
+    outcome: list[Outcome] = []
+
+    def take(_status: int, body: bytes) -> None:
+        answers.append((time.monotonic(), json.loads(body)[0]["model_version"]))
+
+    def drive() -> None:
+        outcome.append(asyncio.run(run(running.load(10.0), take)))
+
+    driving = threading.Thread(target=drive)
+    driving.start()
+    live_since = {1: 0.0}
+    for step, version in enumerate((2, 3, 1, 2, 3)):
+        time.sleep(1.2)
+        live_since.setdefault(version, time.monotonic())
+        running.promoter.act(Action("promote", "green", version), f"serving/swap {step}")
+    driving.join()
+    assert outcome[0].failed == 0
+    assert outcome[0].requests > 3_000
+    assert all(at >= live_since[version] for at, version in answers)
+    swaps = [b for (_, a), (_, b) in itertools.pairwise(answers) if a != b]
+    # Answers of two connections may cross on their way; each swap shows at least once.
+    assert set(swaps) == {1, 2, 3}
+    assert len(swaps) >= 5
+    assert answers[-1][1] == 3
+
+
+def test_kill_under_load(running: Running) -> None:
+    """What the server said was committed is there; what was lost had waited less than a moment."""
+    answered: list[int] = []
+
+    def drive() -> None:
+        with contextlib.suppress(OSError):
+            asyncio.run(run(running.load(4.0), lambda status, _: answered.append(status)))
+
+    before = running.logged()
+    start = running.written()
+    driving = threading.Thread(target=drive)
+    driving.start()
+    time.sleep(2.5)
+    committed = running.written() - start
+    running.end(signal.SIGKILL)
+    logged = running.logged() - before
+    driving.join()
+    assert committed > 0
+    assert logged >= committed
+    # Before the measurement begins, the load has run for half a second that is not counted.
+    lost = answered.count(200) - logged
+    assert lost <= RATE * (FLUSH_SECONDS + 1.0)
+    running.start()
+    identity = running.predict()["prediction_id"]
+    found = running.get(f"/predictions/{identity}")
+    assert found.json()["caller"] == "tests"
+
+
+def test_an_outage_of_the_registry(running: Running) -> None:
+    """The last known version goes on answering, also after a restart, and the server says so."""
+    before = running.predict()
+    assert running.get("/readyz").json()["registry_reachable"]
+    running.tracking.close()
+    deadline = time.monotonic() + 60
+    while running.get("/readyz").json()["registry_reachable"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert running.predict()["minutes"] == before["minutes"]
+    running.end(signal.SIGTERM)
+    running.start()
+    told = running.get("/readyz").json()
+    assert told["ready"]
+    assert not told["registry_reachable"]
+    assert running.predict()["minutes"] == before["minutes"]

@@ -16,7 +16,7 @@ from trip_duration.scoring.questions import Answer
 from trip_duration.settings import get_settings
 
 LONGEST = Answer(
-    prediction_id="01a1febd-dfd3-7c8c-a24e-0876493219a7",
+    prediction_id="01a1febddfd37c8ca24e0876493219a7",
     minutes=-12.345678901234567,
     model_version=1_000_000,
     pickup_zone=265,

@@ -86,7 +86,7 @@ def test_every_way_gives_the_same_minutes(
     predictor = Predictor(Version("green", 1), load_estimator(stored), tuple(columns))
     asked = trips.assign(lpep_pickup_datetime=trips.lpep_pickup_datetime.astype(str))
     questions = json.loads(asked.drop(columns="lpep_dropoff_datetime").to_json(orient="records"))
-    answers = np.array([one.minutes for one in answer(predictor, questions)])
+    answers = np.array([one.minutes for one in answer(predictor, questions).answers])
     trips.to_parquet(tmp_path / "april.parquet", row_group_size=4_000)
     trips.to_csv(tmp_path / "april.csv", index=False)
     for found in (

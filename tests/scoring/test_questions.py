@@ -27,7 +27,7 @@ SECOND = {"PULocationID": 170, "DOLocationID": 65, "trip_distance": 6.54}
 
 def test_answers_are_those_of_the_model(predictor: Predictor) -> None:
     """Minutes as the model says, an id of its own for each, and the version."""
-    found = answer(predictor, [FIRST, SECOND], now=NOON)
+    found = answer(predictor, [FIRST, SECOND], now=NOON).answers
     trips = pd.DataFrame([FIRST, SECOND]).assign(
         pickup_datetime=pd.Timestamp("2024-03-04 12:00"), passenger_count=np.nan
     )
@@ -37,7 +37,7 @@ def test_answers_are_those_of_the_model(predictor: Predictor) -> None:
     assert len({uuid.UUID(one.prediction_id) for one in found}) == 2
     assert {one.model_version for one in found} == {7}
     assert found[0].pickup_at == "2024-03-04T12:00:00"
-    assert answer(predictor, []) == []
+    assert answer(predictor, []).answers == []
 
 
 def test_friendly_names_mean_the_same(predictor: Predictor) -> None:
@@ -53,16 +53,16 @@ def test_friendly_names_mean_the_same(predictor: Predictor) -> None:
             "fare_amount": 12.5,
         },
     ]
-    first, second = answer(predictor, asked)
+    first, second = answer(predictor, asked).answers
     assert replace(first, prediction_id="") == replace(second, prediction_id="")
 
 
 def test_the_typical_distance_stands_in(predictor: Predictor) -> None:
     """Without a distance the typical one is reckoned with, and the answer says so."""
-    (found,) = answer(predictor, [{"pickup_zone": 239, "dropoff_zone": 236}])
+    (found,) = answer(predictor, [{"pickup_zone": 239, "dropoff_zone": 236}]).answers
     assert found.typical_distance
     assert found.trip_distance == typical_distance(239, 236)
-    (given,) = answer(predictor, [FIRST])
+    (given,) = answer(predictor, [FIRST]).answers
     assert not given.typical_distance
 
 
@@ -70,7 +70,7 @@ def test_a_model_that_knows_no_distance_needs_none(predictor: Predictor) -> None
     """Nothing is reckoned with that the model does not ask for."""
     model = DummyRegressor(strategy="constant", constant=9.0).fit([[0, 0]], [9.0])
     plain = replace(predictor, model=model, columns=("PULocationID", "DOLocationID"))
-    (found,) = answer(plain, [{"pickup_zone": 264, "dropoff_zone": 265}])
+    (found,) = answer(plain, [{"pickup_zone": 264, "dropoff_zone": 265}]).answers
     assert (found.minutes, found.trip_distance, found.typical_distance) == (9.0, None, False)
     assert found.pickup_at is None
 

@@ -28,6 +28,7 @@ PRELOADED = (
     "trip_duration.models.tuning",
     "trip_duration.models.training",
     "trip_duration.training_set.build",
+    "trip_duration.serving.answers",
     "trip_duration.tracking.challengers",
     "trip_duration.tracking.models",
 )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.promotion import promoter_of
+from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
 from trip_duration.trips.zone_names import zone_labels
 
 if TYPE_CHECKING:
-    from trip_duration.scoring.questions import Answer
+    from airflow.sdk.types import DagRunProtocol
+
+    from trip_duration.scoring.predictor import Version
+    from trip_duration.scoring.questions import Answer, Answered
 
 #: The form's fields that make one trip.
 _FIELDS = ("pickup_zone", "dropoff_zone", "trip_distance", "pickup_at", "passenger_count")
@@ -20,7 +25,7 @@ _FIELDS = ("pickup_zone", "dropoff_zone", "trip_distance", "pickup_at", "passeng
 logger = logging.getLogger(__name__)
 
 
-def predict(params: Mapping[str, Any]) -> dict[str, Any]:
+def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any]:
     """Predict the trips of the list, or the one of the form."""
     questions = _questions(params)
     from dataclasses import asdict
@@ -30,8 +35,11 @@ def predict(params: Mapping[str, Any]) -> dict[str, Any]:
 
     promoter = promoter_of(params["service"])
     predictor = load_predictor(promoter, choose_version(promoter, params["version"]))
-    answers = answer(predictor, questions)
-    summaries = [_summary(one) for one in answers]
+    started = time.perf_counter()
+    answered = answer(predictor, questions)
+    latency = 1_000 * (time.perf_counter() - started)
+    _log(predictor.version, answered, who_asked(dag_run), latency)
+    summaries = [_summary(one) for one in answered.answers]
     for summary in summaries:
         logger.info("%s", summary)
     return {
@@ -39,8 +47,24 @@ def predict(params: Mapping[str, Any]) -> dict[str, Any]:
         "model_version": predictor.version.number,
         # Of a list, the log has them: the result stays small enough for REST.
         **({"summary": summaries[0]} if params["inputs"] is None else {}),
-        "predictions": [asdict(one) for one in answers],
+        "predictions": [asdict(one) for one in answered.answers],
     }
+
+
+def _log(version: Version, answered: Answered, caller: str, latency_ms: float) -> None:
+    """Note the answers where those of the server are; a log that is away fails no answer."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from trip_duration.serving.answers import log_answers
+    from trip_duration.serving.standalone import make_log
+
+    try:
+        logged = log_answers(make_log(get_settings()), version, answered, caller, latency_ms)
+    except SQLAlchemyError as error:
+        logger.warning("The request log does not answer: %s", error)
+        logged = False
+    if not logged:
+        logger.warning("%d predictions are not in the request log", len(answered.answers))
 
 
 def _questions(params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -73,9 +73,25 @@ class Answer:
     pickup_at: str | None
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What was asked, and what was answered.
+
+    Parameters
+    ----------
+    trips
+        The raw columns of the model, a row for each answer.
+    answers
+        In the order of the questions.
+    """
+
+    trips: pd.DataFrame
+    answers: list[Answer]
+
+
 def answer(
     predictor: Predictor, questions: Sequence[Question], *, now: dt.datetime | None = None
-) -> list[Answer]:
+) -> Answered:
     """Predict a few trips.
 
     Parameters
@@ -97,14 +113,15 @@ def answer(
     start = (now or dt.datetime.now(tz=dt.UTC)).astimezone(ZoneInfo(TIME_ZONE))
     rows = [_row(f"inputs[{place}]", one, start) for place, one in enumerate(questions)]
     if not rows:
-        return []
+        return Answered(pd.DataFrame(), [])
     trips = _trips(predictor, rows)
     identifiers = new_ids(len(rows)).astype(str).tolist()
     minutes = predictor.minutes(trips).tolist()
-    return [
+    answers = [
         _answer(predictor, row, *found)
         for row, *found in zip(rows, identifiers, minutes, strict=True)
     ]
+    return Answered(trips, answers)
 
 
 def _row(place: str, question: Question, start: dt.datetime) -> dict[str, Any]:

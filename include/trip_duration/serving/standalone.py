@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 
 from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
@@ -12,6 +13,7 @@ from trip_duration.serving.http import Guard
 from trip_duration.serving.live import Live, LiveModels, MlflowRegistry
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.metrics import Metrics
+from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.service import PredictionService
 from trip_duration.serving.tokens import KnownTokens, TokenFile
@@ -43,17 +45,30 @@ def make_service(settings: Settings) -> PredictionService:
         settings.tracking_uri, registered_name(settings.service), folder / "models"
     )
     live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle)
-    log = RequestLog(
-        open_log(settings.request_log_url, folder),
+    log = make_log(settings, lambda: live.now.shadow)
+    return PredictionService(settings.service, live, log, Metrics(live, log))
+
+
+def make_log(
+    settings: Settings, shadow: Callable[[], Predictor | None] = lambda: None
+) -> RequestLog:
+    """The request log, by the settings; nothing is written yet.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has no usable address.
+    """
+    return RequestLog(
+        open_log(settings.request_log_url, settings.serving_folder),
         LogRules(
             buffer=settings.request_log_buffer,
             flush_seconds=settings.request_log_flush_seconds,
             inputs=settings.request_log_inputs,
             days=settings.request_log_days,
         ),
-        lambda: live.now.shadow,
+        shadow,
     )
-    return PredictionService(settings.service, live, log, Metrics(live, log))
 
 
 def make_app(settings: Settings) -> Guard:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-START_SECONDS = 90
+START_SECONDS = 180
 
 
 def free_port() -> int:

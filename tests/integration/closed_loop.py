@@ -24,7 +24,7 @@ from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, write_month
 from trip_duration.trips.services import get_service
 
-WAIT_SECONDS = 240
+WAIT_SECONDS = 600
 SMALL = {"max_evaluations": 1, "models": ["linear_model.LinearRegression"]}
 
 

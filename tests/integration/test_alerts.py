@@ -24,9 +24,9 @@ from trip_duration.trips.months import Month
 from trip_duration.trips.sample import write_month
 from trip_duration.trips.services import get_service
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
-WAIT_SECONDS = 240
+WAIT_SECONDS = 600
 LASSO = "linear_model.Lasso"
 
 Found = TypeVar("Found")

@@ -31,7 +31,7 @@ from trip_duration.local.supervision import Supervision
 
 __all__ = ["loop", "website"]
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_200)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
 
 FIRST = {**SMALL, "again": True}
 

@@ -19,9 +19,9 @@ from trip_duration.local.demo import DemoRequest
 from trip_duration.local.preflight import LocalStackError
 from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
-WAIT_SECONDS = 240
+WAIT_SECONDS = 600
 
 
 def families(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -202,7 +202,7 @@ def test_bad_input_fails_at_once_and_mails(
     first = tasks["plan_months"]
     assert (first.state, first.try_number) == ("failed", 1)
     assert message in "\n".join(running.api.log("data_preparation", run_id, first))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while len(mails(running)) == before and time.monotonic() < deadline:
         time.sleep(0.2)
     new = mails(running)[before:]

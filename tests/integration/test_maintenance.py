@@ -7,7 +7,7 @@ from tests.integration.conftest import RunningStack
 from tests.integration.test_months import wait_for_run
 from upath import UPath
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
 #: A training set that no other test asks for.
 CONF = {"recipe": "booking", "train_months": ["2022-11"], "validation_months": ["2022-12"]}

@@ -10,9 +10,9 @@ from tests.integration.conftest import RunningStack
 
 from trip_duration.local.airflow_api import FINISHED
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
-WAIT_SECONDS = 120
+WAIT_SECONDS = 600
 MONTHS = ("2023-01", "2023-02", "2023-03")
 
 #: A training set that no other test asks for.

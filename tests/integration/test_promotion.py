@@ -13,9 +13,9 @@ from trip_duration.local.airflow_api import FINISHED
 from trip_duration.tracking.promotion import Promoter, Standing
 from trip_duration.tracking.runs import Tracker
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
-WAIT_SECONDS = 180
+WAIT_SECONDS = 600
 #: Airflow 3.3.2 asks again when an answer comes before the worker that asked has gone.
 READING_SECONDS = 7
 

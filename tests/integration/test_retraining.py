@@ -30,7 +30,7 @@ from tests.websites import Website
 
 __all__ = ["loop", "website"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
 
 def test_the_sensor_takes_no_worker_and_survives_its_triggerer(loop: RunningStack) -> None:

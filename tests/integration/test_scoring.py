@@ -21,9 +21,9 @@ from trip_duration.local.airflow_api import FINISHED
 from trip_duration.tracking.promotion import Action, Promoter
 from trip_duration.tracking.runs import Tracker
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
-WAIT_SECONDS = 180
+WAIT_SECONDS = 600
 PAGE = PROJECT / "docs" / "how-to" / "prediction.md"
 FIRST = {"PULocationID": 239, "DOLocationID": 236, "trip_distance": 1.98}
 

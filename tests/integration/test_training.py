@@ -19,9 +19,9 @@ from tests.integration.conftest import PROJECT, RunningStack
 
 from trip_duration.local.airflow_api import FINISHED, TaskState
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
-WAIT_SECONDS = 240
+WAIT_SECONDS = 600
 FAMILY = "ensemble.GradientBoostingRegressor"
 EVALUATIONS = 8
 

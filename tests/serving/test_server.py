@@ -44,7 +44,7 @@ class Running:
     def __init__(self, folder: Path, tracking: contextlib.ExitStack, url: str) -> None:
         self.folder = folder
         self.tracking = tracking
-        self.promoter = Promoter(Tracker(url, "promotion"), "green")
+        self.promoter = Promoter(Tracker(url, "trip-duration-promotion"), "green")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
@@ -184,7 +184,9 @@ def test_commands(running: Running) -> None:
     running.promoter.act(Action("promote", "green", 2), "serving/second")
     running.command("traffic", "rollback")
     assert running.promoter.standing().champion == 1
-    assert "td_" not in running.command("tokens", "list")
+    listed = running.command("tokens", "list")
+    assert "tests" in listed
+    assert running.token not in listed
 
 
 def test_five_swaps_under_load(running: Running) -> None:
@@ -198,6 +200,8 @@ def test_five_swaps_under_load(running: Running) -> None:
     def drive() -> None:
         outcome.append(asyncio.run(run(running.load(10.0), take)))
 
+    while running.predict()["model_version"] != 1:
+        time.sleep(0.1)
     driving = threading.Thread(target=drive)
     driving.start()
     live_since = {1: 0.0}

@@ -50,7 +50,7 @@ mail: install ## List the mails that were sent, show the newest, or number N
 	@$(LOCAL) mail $(N)
 
 test: $(VENV)/.installed-dev ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses 2
 
 test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after another
 	@$(BIN)/python -m pytest -m faults

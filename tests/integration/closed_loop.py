@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-from tests.integration.conftest import RunningStack, make_stack
+from tests.integration.conftest import RunningStack, make_stack, running_stack
 from tests.websites import Website, website_over
 
 from trip_duration.local.airflow_api import FINISHED
-from trip_duration.local.start import api_of, ensure_up
 from trip_duration.local.supervision import Supervision
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
@@ -63,17 +60,11 @@ def loop(
         "approval_hours": 10 / 3_600,
     }
     stack = replace(stack, settings=stack.settings.model_copy(update=settings))
-    home = os.environ.pop("AIRFLOW_HOME")
-    try:
-        ensure_up(stack, Console(file=(stack.state / "console.txt").open("w"), width=120))
-        running = RunningStack(stack, api_of(stack), Console(quiet=True))
+    with running_stack(stack) as running:
         running.api.wait_for_dags({"new_months", "retraining", "promotion", "sklearn_training"})
         for dag_id in ("new_months", "retraining"):
             running.api.send("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
         yield running
-    finally:
-        os.environ["AIRFLOW_HOME"] = home
-        Supervision(stack).stop()
 
 
 def eventually(check: Callable[[], Any], what: str) -> Any:

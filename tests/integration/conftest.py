@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import os
@@ -75,14 +76,23 @@ def make_stack(state: Path) -> LocalStack:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """One stack for all tests of the session; every process is stopped at the end."""
     stack = make_stack(tmp_path_factory.mktemp("stack"))
+    with running_stack(stack) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def running_stack(stack: LocalStack) -> Iterator[RunningStack]:
+    """A stack while it is up; every process is stopped at the end."""
     console = Console(file=(stack.state / "console.txt").open("w"), width=120)
-    # The stack has its own Airflow, not the one that the other tests read DAGs with.
-    home = os.environ.pop("AIRFLOW_HOME")
+    # The stack has its own Airflow, not the one that the other tests read DAGs with; another stack
+    # may have put that one out of the way already.
+    home = os.environ.pop("AIRFLOW_HOME", None)
     try:
         ensure_up(stack, console)
         yield RunningStack(stack, api_of(stack), console)
     finally:
-        os.environ["AIRFLOW_HOME"] = home
+        if home is not None:
+            os.environ["AIRFLOW_HOME"] = home
         Supervision(stack).stop()
 
 

@@ -60,8 +60,10 @@ def tlc_folder() -> str:
 
 
 @pytest.fixture(autouse=True)
-def fresh_settings() -> Iterator[None]:
+def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Settings are read anew in every test, so that one test's environment is not the next's."""
+    # MLflow writes the address of the server that was used last into the environment.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()

@@ -62,6 +62,8 @@ def make_stack(state: Path) -> LocalStack:
         # Results of runs that were deleted are orphans at once.
         orphan_grace_seconds=0,
         retry_delay_seconds=1,
+        # Threads of one fit wait for each other, and other tests have the second core.
+        xgboost_threads=1,
         # Every alert is a mail of its own, in the moment it arises.
         alert_window_seconds=0,
         airflow_port=free_port(),

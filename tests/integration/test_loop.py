@@ -129,18 +129,24 @@ def test_rest_waits_for_the_result(running: RunningStack) -> None:
 
 
 def _first(running: RunningStack, dag_id: str) -> str:
-    """The run of the main job, which comes before those of all tests."""
-    return _run(running, dag_id, "id")
+    """The run of the main job, whatever other tests have run before."""
+    conf = SMALL.conf(dag_id)
+    ids = [run["dag_run_id"] for run in _runs(running, dag_id) if run["conf"] == conf]
+    first: str = ids[0]
+    return first
 
 
 def _latest(running: RunningStack, dag_id: str) -> str:
-    return _run(running, dag_id, "-id")
+    latest: str = _runs(running, dag_id)[-1]["dag_run_id"]
+    return latest
 
 
-def _run(running: RunningStack, dag_id: str, order: str) -> str:
-    runs = running.api.get(f"/dags/{dag_id}/dagRuns?order_by={order}&limit=1")["dag_runs"]
-    run_id: str = runs[0]["dag_run_id"]
-    return run_id
+def _runs(running: RunningStack, dag_id: str) -> list[dict[str, Any]]:
+    """All runs of a DAG, in the order in which they were asked for."""
+    found: list[dict[str, Any]] = running.api.get(f"/dags/{dag_id}/dagRuns?order_by=id&limit=100")[
+        "dag_runs"
+    ]
+    return found
 
 
 def test_same_seed_same_result(running: RunningStack, results: list[dict[str, Any]]) -> None:

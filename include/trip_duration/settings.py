@@ -314,7 +314,7 @@ class Settings(BaseSettings):
         "counted.",
     )
     request_log_flush_seconds: float = Field(
-        default=0.2,
+        default=0.02,
         gt=0,
         title="Delay of the request log",
         description="Seconds for which predictions are gathered before they are written: the most "

@@ -79,6 +79,29 @@ def test_the_buffer_is_bounded_and_losses_are_written_down(engine: Engine) -> No
     assert log.lost() == 15
 
 
+def test_what_comes_while_the_log_is_written_gathers(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load, the log is not written one by one, and whoever waits for it goes on."""
+    log = RequestLog(engine, LogRules(flush_seconds=60))
+    batches = []
+
+    def write(entries: list[Entry], _lost: int) -> None:
+        batches.append(len(entries))
+        log.record_many(entry(1_000 * len(batches) + number) for number in range(3))
+
+    # As if answers went on all the time.
+    monkeypatch.setattr(log, "_write", write)
+    log.record_many(entry(number) for number in range(100))
+    log.start()
+    assert log.flush(10)
+    assert batches == [100]
+    assert log.waiting == 3
+    assert log.flush(10)
+    assert batches == [100, 3]
+    log.stop()
+
+
 def test_a_database_that_comes_back(engine: Engine) -> None:
     """What waits while it is gone is written when it is there again, once."""
     log = RequestLog(engine, LogRules(flush_seconds=0.01))

@@ -100,7 +100,7 @@ class LogRules:
     """
 
     buffer: int = 100_000
-    flush_seconds: float = 0.2
+    flush_seconds: float = 0.02
     inputs: bool = True
     days: float = 90.0
 
@@ -131,7 +131,8 @@ class RequestLog:
         self._dropped_unwritten = 0
         self._stop = threading.Event()
         self._hurry = threading.Event()
-        self._idle = threading.Condition()
+        self._turns = threading.Condition()
+        self._begun = self._done = 0
         self._thread: threading.Thread | None = None
         self._next_retention = 0.0
 
@@ -167,9 +168,11 @@ class RequestLog:
 
     def flush(self, seconds: float) -> bool:
         """Wait until all that was recorded before is written; whether it was."""
-        self._hurry.set()
-        with self._idle:
-            return self._idle.wait_for(lambda: not self.waiting, timeout=seconds)
+        with self._turns:
+            # A turn that has begun already may have passed over the last ones.
+            turn = self._begun + 1
+            self._hurry.set()
+            return self._turns.wait_for(lambda: self._done >= turn, timeout=seconds)
 
     def find(self, prediction_id: str) -> dict[str, Any] | None:
         """A prediction that is in the log, with its feedback.
@@ -246,10 +249,18 @@ class RequestLog:
                 self._stop.wait(_RETRY_SECONDS)
 
     def _write_all(self) -> bool:
-        """Write what waits; whether the database took it."""
-        while self._waiting or self._taken or self._dropped_unwritten:
+        """Write what waits; whether the database took it.
+
+        What comes meanwhile has to gather first: it would be written in ever smaller batches, which
+        take longer than the answers that fill them.
+        """
+        with self._turns:
+            self._begun += 1
+            due = len(self._waiting)
+        while due or self._taken or self._dropped_unwritten:
             if not self._taken:
-                count = min(len(self._waiting), _BATCH)
+                count = min(due, _BATCH)
+                due -= count
                 self._taken = [self._waiting.popleft() for _ in range(count)]
             lost = self._dropped_unwritten
             try:
@@ -270,8 +281,9 @@ class RequestLog:
             self.counts.written += len(self._taken)
             self._dropped_unwritten -= lost
             self._taken = []
-        with self._idle:
-            self._idle.notify_all()
+        with self._turns:
+            self._done = self._begun
+            self._turns.notify_all()
         return True
 
     def _missing(self, entries: list[Entry]) -> list[Entry]:

@@ -32,7 +32,7 @@ def entry(number: int, at: dt.datetime, service: str = "green") -> Entry:
 @pytest.mark.parametrize("inputs", [True, False])
 def test_the_request_log_gives_the_trips_of_its_window(tmp_path: Path, *, inputs: bool) -> None:
     """By the moment of the answer, of the service, with feedback; inputs where they were kept."""
-    log = RequestLog(open_log("", tmp_path), LogRules(inputs=inputs))
+    log = RequestLog(open_log("", tmp_path), LogRules(inputs=inputs, days=0))
     hour = dt.timedelta(hours=1)
     log.record_many(
         [

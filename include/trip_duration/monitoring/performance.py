@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pandas as pd
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from trip_duration.errors import require_within
-from trip_duration.models.evaluation import slices_of
-from trip_duration.models.intervals import CONFIDENCE, ErrorSums, MeasuredErrors, measured_errors
+from trip_duration.models.intervals import CONFIDENCE, MeasuredErrors
 from trip_duration.monitoring.levels import ALL, Finding, Level, Thresholds, judge, unknown
-from trip_duration.monitoring.windows import ZONES, WindowTrips
+from trip_duration.monitoring.slices import SliceErrors, measure_errors
+from trip_duration.monitoring.windows import WindowTrips
+from trip_duration.settings import Settings
 from trip_duration.tracking.runs import Tracker
 
 #: Metrics of `judge_performance`, each with thresholds of its own.
@@ -26,23 +26,6 @@ WORST = "worst slice"
 
 #: Artifact of a training run; see `tracking.models.log_model_report`.
 _SLICES = "errors_by_slice.csv"
-
-
-@dataclass(frozen=True)
-class SliceErrors:
-    """Errors of a part of the trips.
-
-    Parameters
-    ----------
-    slice, value
-        Which part: ``hour`` and ``8``; both ``all`` for all trips.
-    measured
-        The errors, with their intervals.
-    """
-
-    slice: str
-    value: str
-    measured: MeasuredErrors
 
 
 @dataclass(frozen=True)
@@ -93,6 +76,15 @@ class PerformanceRules:
     needed: int = 2
     confidence: float = CONFIDENCE
 
+    @classmethod
+    def of(cls, settings: Settings) -> PerformanceRules:
+        """The rules of the settings."""
+        return cls(
+            trips=settings.monitoring_trips,
+            windows=settings.monitoring_windows,
+            needed=settings.monitoring_windows_needed,
+        )
+
     def __post_init__(self) -> None:
         """Check the bounds."""
         require_within("trips", self.trips, least=2)
@@ -100,31 +92,6 @@ class PerformanceRules:
         require_within("windows", self.windows, least=1)
         require_within("needed", self.needed, least=1, most=self.windows)
         require_within("confidence", self.confidence, least=0.5, most=0.999)
-
-
-def measure_errors(
-    labelled: WindowTrips, confidence: float = CONFIDENCE
-) -> tuple[SliceErrors, ...]:
-    """Errors of trips whose duration is known: of all, and by slice.
-
-    Parameters
-    ----------
-    labelled
-        Trips of one version; see `labels.labelled`. Slices are those of `errors_by_slice`; trips
-        whose inputs were not logged count in no slice.
-    confidence
-        Of the intervals. Those of slices are wider, so that all of them together hold with it
-        (Bonferroni's correction).
-    """
-    if not len(labelled):
-        return ()
-    errors = labelled.predicted - labelled.actual
-    parts = _slice_sums(labelled, errors)
-    each = 1 - (1 - confidence) / max(len(parts), 1)
-    return (
-        SliceErrors(ALL, ALL, measured_errors(ErrorSums.of(errors), confidence)),
-        *(SliceErrors(*which, measured_errors(sums, each)) for which, sums in parts.items()),
-    )
 
 
 def judge_performance(
@@ -194,18 +161,6 @@ def find_reference(tracker: Tracker, name: str, version: int) -> Reference:
     )
 
 
-def performance_table(errors: Sequence[SliceErrors]) -> pd.DataFrame:
-    """Errors as a table: a line for each slice, minutes, intervals as two columns each."""
-    rows = []
-    for one in errors:
-        plain = asdict(one.measured)
-        for name in ("bias", "mae", "rmse"):
-            low, high = plain.pop(f"{name}_interval") or (math.nan, math.nan)
-            plain |= {f"{name}_low": low, f"{name}_high": high}
-        rows.append({"slice": one.slice, "value": one.value, **plain})
-    return pd.DataFrame(rows)
-
-
 def _why_unknown(trips: int, reference: Reference, rules: PerformanceRules) -> str:
     if reference.rmse is None or reference.mae is None:
         return f"version {reference.version} has no errors on test months to compare with"
@@ -266,7 +221,7 @@ def _judge_slices(
     return replace(finding, level=Level.WARN) if finding.level == Level.ACT else finding
 
 
-def _judge(  # noqa: PLR0913 - a finding has so many parts
+def _judge(
     metric: str, subject: str, value: float, thresholds: Thresholds, note: str, *, certain: bool
 ) -> Finding:
     finding = judge(metric, subject, value, thresholds, note)
@@ -300,33 +255,6 @@ def _counted(
     return replace(finding, level=level, note=f"{finding.note}; {told}")
 
 
-def _slice_sums(labelled: WindowTrips, errors: np.ndarray) -> dict[tuple[str, str], ErrorSums]:
-    """Sums of the errors by slice and value."""
-    if not set(ZONES) <= set(labelled.trips):
-        return {}
-    known = labelled.trips[list(ZONES)].notna().all(axis=1).to_numpy()
-    if not known.any():
-        return {}
-    squared = np.square(errors[known])
-    terms = pd.DataFrame(
-        {
-            "trips": 1,
-            "errors": errors[known],
-            "absolute": np.abs(errors[known]),
-            "squared": squared,
-            "fourth": np.square(squared),
-        }
-    )
-    return {
-        (name, str(value)): ErrorSums(int(row.trips), *map(float, row[1:]))
-        for name, values in slices_of(labelled.trips[known], labelled.actual[known]).items()
-        for value, *row_values in terms.groupby(pd.Series(values), observed=True)
-        .sum()
-        .itertuples(name=None)
-        for row in [pd.Series(row_values, index=terms.columns)]
-    }
-
-
 def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], float]:
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -342,7 +270,8 @@ def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], fl
                 raise
             return {}
         table = pd.read_csv(path, dtype={"slice": str, "value": str})
-    return {(row.slice, row.value): float(row.rmse) for row in table.itertuples()}
+    keys = zip(table["slice"], table["value"], strict=True)
+    return dict(zip(keys, table["rmse"].astype(float), strict=True))
 
 
 def _shown(interval: tuple[float, float]) -> str:

@@ -338,6 +338,19 @@ class Settings(BaseSettings):
         title="Least trips of a window",
         description="Of a window with fewer, monitoring says nothing.",
     )
+    monitoring_windows: int = Field(
+        default=3,
+        ge=1,
+        title="Windows that are remembered",
+        description="Errors are judged over so many of the last windows, the present one among "
+        "them.",
+    )
+    monitoring_windows_needed: int = Field(
+        default=2,
+        ge=1,
+        title="Windows that are needed",
+        description="In so many of them the errors have to reach a threshold before it counts.",
+    )
     cooldown_hours: float = Field(
         default=168.0,
         ge=0,
@@ -386,6 +399,23 @@ class Settings(BaseSettings):
         default=(0.1, 0.25),
         title="Threshold: RMSE",
         description="Warn and act; by which share the RMSE is above that of the test months.",
+    )
+    threshold_mae: tuple[float, float] = Field(
+        default=(0.1, 0.25),
+        title="Threshold: MAE",
+        description="Warn and act; by which share the MAE is above that of the test months.",
+    )
+    threshold_bias: tuple[float, float] = Field(
+        default=(0.25, 0.5),
+        title="Threshold: bias",
+        description="Warn and act; the mean error, whatever its sign, as a share of the MAE of the "
+        "test months.",
+    )
+    threshold_slice_rmse: tuple[float, float] = Field(
+        default=(0.25, 0.5),
+        title="Threshold: worst slice",
+        description="Warn and act; as RMSE, of the slice that has become worse the most. It is "
+        "never more than a warning.",
     )
     airflow_port: int = Field(
         default=8080, ge=1, le=65_535, title="Airflow port", description="Of the local Airflow UI."

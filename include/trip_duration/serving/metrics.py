@@ -69,6 +69,15 @@ class Metrics:
             self._known_predictions[version, part] = known
         known.inc(trips)
 
+    def by_status(self) -> dict[int, int]:
+        """Requests answered, by HTTP status."""
+        found: dict[int, int] = {}
+        # Counting goes on meanwhile, on other threads.
+        for (_, status), (counter, _) in [*self._known_requests.items()]:
+            (sample,) = (one for one in counter.collect()[0].samples if one.name.endswith("_total"))
+            found[status] = found.get(status, 0) + int(sample.value)
+        return found
+
     def text(self) -> bytes:
         """All of them, in Prometheus' text format."""
         return generate_latest(self._registry)

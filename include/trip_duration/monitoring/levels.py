@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Subject of a finding that is about all features, or all trips.
 ALL = "all"
 
+_ACRONYMS = ("psi", "rmse", "mae")
+
 #: Prefix of the settings that hold thresholds: ``threshold_psi`` is that of the metric ``psi``.
 _SETTING = "threshold_"
 
@@ -111,8 +113,9 @@ class Finding:
         return f"{self.metric}({self.subject})"
 
     def __str__(self) -> str:
-        value = "unknown" if math.isnan(self.value) else f"{self.value:.3g}"
-        return f"{self.what} = {value}"
+        name = self.metric.upper() if self.metric in _ACRONYMS else self.metric.replace("_", " ")
+        value = "unknown" if math.isnan(self.value) else f"{self.value:.2g}"
+        return f"{name}({self.subject}) = {value}"
 
 
 def judge(
@@ -135,8 +138,8 @@ def unknown(metric: str, subject: str, thresholds: Thresholds, why: str) -> Find
 
 
 def worst(findings: Iterable[Finding]) -> Level:
-    """The gravest level; of nothing, unknown."""
-    levels = [finding.level for finding in findings]
+    """The gravest level that is known; of nothing, and where nothing is known, unknown."""
+    levels = [finding.level for finding in findings if finding.level is not Level.UNKNOWN]
     return max(levels, key=lambda level: level.rank) if levels else Level.UNKNOWN
 
 
@@ -198,6 +201,11 @@ def to_json(findings: Iterable[Finding]) -> str:
 
 def from_json(text: str | bytes) -> list[Finding]:
     """Findings from what `to_json` has written."""
+    return from_rows(json.loads(text))
+
+
+def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """Findings from what `as_row` has made of them."""
     return [
         Finding(
             metric=row["metric"],
@@ -207,7 +215,7 @@ def from_json(text: str | bytes) -> list[Finding]:
             thresholds=Thresholds(**row["thresholds"]),
             note=row["note"],
         )
-        for row in json.loads(text)
+        for row in rows
     ]
 
 

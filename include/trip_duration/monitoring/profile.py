@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import ContractError, StoredObjectError
 from trip_duration.models.explanation import shap_by_feature, shap_rows
-from trip_duration.monitoring.features import Bins, Floats, bins_of, features
+from trip_duration.monitoring.features import Bins, Counts, Floats, bins_of, features
 from trip_duration.objects.tree import flatten, rebuild
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.recipes import get_recipe
@@ -53,17 +53,34 @@ class FeatureProfile:
         Trips in each bin.
     missing
         Trips that lack the feature.
+    once
+        Category: those that a single trip has.
     """
 
     bins: Bins
     counts: tuple[int, ...]
     missing: int
+    once: int = 0
 
     @classmethod
     def of(cls, bins: Bins, values: Floats) -> FeatureProfile:
         """Count values in bins."""
         counts = bins.counts(values)
-        return cls(bins, tuple(counts.tolist()), len(values) - int(counts.sum()))
+        found = np.unique(values[np.isfinite(values)], return_counts=True)[1]
+        once = int(np.count_nonzero(found == 1)) if bins.kind == "category" else 0
+        return cls(bins, tuple(counts.tolist()), len(values) - int(counts.sum()), once)
+
+    @property
+    def expected(self) -> Counts:
+        """Trips in each bin of as many later trips, if nothing changes.
+
+        As many of them as there are categories with a single trip will have one that was never
+        seen (Good, *The population frequencies of species*, Biometrika 40, 1953).
+        """
+        counts = np.asarray(self.counts)
+        if self.bins.kind == "category":
+            counts[self.bins.unseen] = self.once
+        return counts
 
     @property
     def known(self) -> int:

@@ -371,8 +371,8 @@ class Settings(BaseSettings):
     threshold_drift_distance: tuple[float, float] = Field(
         default=(0.1, 0.3),
         title="Threshold: distance",
-        description="Warn and act; Evidently's normed Wasserstein distance of a number, "
-        "Jensen-Shannon distance of a category.",
+        description="Warn and act; Wasserstein distance of a number, in its standard deviations "
+        "at training.",
     )
     threshold_unseen_share: tuple[float, float] = Field(
         default=(0.01, 0.03),

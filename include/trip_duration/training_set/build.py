@@ -34,6 +34,9 @@ CLIP_DISTANCE = 30.0
 
 EXAMPLE_TRIPS = 5
 
+#: Of so many learned trips, shares are known to a tenth of a percent.
+REFERENCE_TRIPS = 50_000
+
 logger = logging.getLogger(__name__)
 
 
@@ -164,7 +167,19 @@ def _training_set(
         example_trips=split.validation[columns].head(EXAMPLE_TRIPS).copy(),
         periods=MappingProxyType(dict(split.periods)),
         strays=split.strays,
+        reference_trips=_reference(split, columns, request.random_state),
     )
+
+
+def _reference(split: SplitTrips, columns: list[str], random_state: int) -> pd.DataFrame:
+    """A sample of what is learned from, each part in proportion, in the order of the trips."""
+    parts, count = (split.train, split.validation), len(split.train) + len(split.validation)
+    share = min(1.0, REFERENCE_TRIPS / count)
+    drawn = [
+        part[columns].sample(round(share * len(part)), random_state=random_state).sort_index()
+        for part in parts
+    ]
+    return pd.concat(drawn, ignore_index=True)
 
 
 def _selection(request: TrainingSetRequest) -> Selection:

@@ -16,12 +16,11 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
 from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import ContractError, StoredObjectError
 from trip_duration.models.explanation import shap_by_feature, shap_rows
+from trip_duration.monitoring.artifacts import find_artifact
 from trip_duration.monitoring.features import Bins, Counts, Floats, bins_of, features
 from trip_duration.objects.tree import flatten, rebuild
 from trip_duration.tracking.runs import Tracker
@@ -293,22 +292,4 @@ def _download(tracker: Tracker, name: str, version: int, file: str, folder: str)
     run_id = tracker.client.get_model_version(name, str(version)).run_id
     if not run_id:
         return None
-    artifact = f"{FOLDER}/{file}"
-    # An artifact that is not there is asked for among its neighbours: its download fails like
-    # that of one whose server fails.
-    try:
-        known = {found.path for found in tracker.client.list_artifacts(run_id, FOLDER)}
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    if artifact not in known:
-        return None
-    return Path(
-        download_artifacts(
-            run_id=run_id,
-            artifact_path=artifact,
-            dst_path=folder,
-            tracking_uri=tracker.tracking_uri,
-        )
-    )
+    return find_artifact(tracker, run_id, f"{FOLDER}/{file}", folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, TriggerRule, chain, task
 
 from trip_duration.orchestration import retraining
-from trip_duration.orchestration.assets import PUBLISHED_MONTHS
+from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
 from trip_duration.orchestration.forms import retraining_form
 from trip_duration.orchestration.notifications import alerts_of_runs
@@ -39,10 +39,10 @@ with DAG(
     is_paused_upon_creation=True,
     tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.REGISTRY],
     default_args=default_args(),
-    **alerts_of_runs(),
+    **alerts_of_runs(announces=True),
     params=retraining_form(),
 ):
-    plan = step(retraining.plan, task.short_circuit, inlets=[PUBLISHED_MONTHS])()
+    plan = step(retraining.plan, task.short_circuit, inlets=[PUBLISHED_MONTHS, DRIFT])()
 
     def form(dag_id: str) -> str:
         """The template of a DAG's form."""
@@ -55,6 +55,6 @@ with DAG(
     )(plan=plan)
     promotion = run_dag("promotion", challenger)
     finish = step(
-        retraining.finish, inlets=[PUBLISHED_MONTHS], trigger_rule=TriggerRule.NONE_FAILED
+        retraining.finish, inlets=[PUBLISHED_MONTHS, DRIFT], trigger_rule=TriggerRule.NONE_FAILED
     )(plan=plan, challenger=challenger)
     chain(plan, data_preparation, trainings, challenger, promotion, finish)

@@ -23,6 +23,7 @@ FLOW = (
     "tracking",
     "scoring",
     "serving",
+    "monitoring",
 )
 #: Rooms at the end of the flow, and which other end they may import.
 ENDS = {"orchestration": (), "cli": (), "local": ()}

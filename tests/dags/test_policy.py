@@ -26,6 +26,7 @@ DAG_IDS = {
     "fhvhv_months",
     "green_months",
     "maintenance",
+    "monitoring",
     "new_months",
     "prediction",
     "promotion",
@@ -36,7 +37,17 @@ DAG_IDS = {
 }
 FILES = sorted(DAGS.glob("*.py"))
 
-HEAVY = ("pandas", "numpy", "sklearn", "scipy", "xgboost", "hyperopt", "mlflow", "pyarrow")
+HEAVY = (
+    "pandas",
+    "numpy",
+    "sklearn",
+    "scipy",
+    "xgboost",
+    "hyperopt",
+    "mlflow",
+    "pyarrow",
+    "evidently",
+)
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +185,10 @@ def test_form_fields_explain_themselves(dag: DAG) -> None:
         ("batch_scoring", {"input": ""}),
         ("batch_scoring", {"months": ["2024-13"]}),
         ("batch_scoring", {"chunk_rows": 1}),
+        ("monitoring", {"months": ["2024-13"]}),
+        ("monitoring", {"first_day": "yesterday"}),
+        ("monitoring", {"window_source": "guess"}),
+        ("monitoring", {"least_trips": 0}),
     ],
     ids=str,
 )

@@ -18,19 +18,18 @@ from trip_duration.local.supervision import Supervision
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 from trip_duration.trips.months import Month
-from trip_duration.trips.sample import SampleOptions, write_month
+from trip_duration.trips.sample import Drift, SampleOptions, write_month
 from trip_duration.trips.services import get_service
 
 WAIT_SECONDS = 600
 SMALL = {"max_evaluations": 1, "models": ["linear_model.LinearRegression"]}
 
 
-def publish(folder: Path, month: str, service: str = "green") -> None:
+def publish(folder: Path, month: str, service: str = "green", drift: Drift | None = None) -> None:
     """Put a month on the website, whole and at once."""
     partial = folder / "partial.parquet"
-    write_month(
-        partial, get_service(service), Month.parse(month), SampleOptions(trips=1_500, seed=5)
-    )
+    options = SampleOptions(trips=1_500, seed=5, drift=drift or Drift())
+    write_month(partial, get_service(service), Month.parse(month), options)
     partial.rename(folder / f"green_tripdata_{month}.parquet")
 
 

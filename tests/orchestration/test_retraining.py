@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from airflow.utils.types import DagRunType
 from trip_duration.errors import SourceError
 from trip_duration.orchestration import retraining
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from trip_duration.orchestration.drift_memory import DriftMemory
 from trip_duration.orchestration.forms import retraining_form
 from trip_duration.settings import get_settings
 from trip_duration.trips.publications import Publications
@@ -64,7 +66,7 @@ def plan(
     form: dict[str, Any], store: Store, run: Any = BY_HAND, events: Any = None
 ) -> dict[str, Any] | None:
     """Plan a retraining."""
-    return retraining.plan(form, run, events or {}, {PUBLISHED_MONTHS: store})
+    return retraining.plan(form, run, events or {}, {PUBLISHED_MONTHS: store, DRIFT: store})
 
 
 def test_the_newest_month_judges(source: str) -> None:
@@ -131,3 +133,54 @@ def test_a_source_that_is_down_fails_the_plan(tmp_path: Path) -> None:
     """It is no source without months."""
     with pytest.raises(SourceError, match="does not exist"):
         plan(params(str(tmp_path / "nowhere")), Store())
+
+
+def test_a_drift_waits_for_the_next_month(source: str) -> None:
+    """What no retraining has answered is among the reasons of the next one, once."""
+    store = Store()
+    memory = DriftMemory(store, "green", dt.timedelta(hours=1))
+    memory.await_retraining({"why": "PSI(hour) = 0.4", "version": 1})
+    events = {DRIFT: [SimpleNamespace(extra={"why": "PSI(hour) = 0.4"})]}
+    for given in ({}, events):
+        planned = plan(params(source), store, BY_ASSET, given)
+        assert planned
+        assert planned["why"] == "drift: PSI(hour) = 0.4"
+    memory.answer()
+    planned = plan(params(source), store, BY_HAND)
+    assert planned
+    assert planned["why"] == "by ada"
+
+
+def test_one_drift_acts_once() -> None:
+    """A retried run may go on; another one waits; after acting, a warning is no news."""
+    memory = DriftMemory(Store(), "green", dt.timedelta(hours=1))
+    assert memory.is_due("act", "a")
+    memory.remember("act", "a")
+    assert memory.is_due("act", "a")
+    assert not memory.is_due("act", "b")
+    assert not memory.is_due("warn", "b")
+    assert DriftMemory(memory.store, "green", dt.timedelta(0)).is_due("act", "b")
+    assert memory.is_due("act", "b") == (memory.service != "green")
+
+
+@pytest.mark.parametrize(
+    ("promoted", "version", "outcome"),
+    [
+        (True, 2, "retrained because PSI(hour) = 0.4; RMSE 5.40 → 4.60"),
+        (False, 2, "retrained because PSI(hour) = 0.4; not promoted (RMSE 5.40 → 4.60)"),
+        (False, None, "retrained because PSI(hour) = 0.4; nothing was to be promoted"),
+    ],
+)
+def test_the_outcome_names_the_drift_and_the_errors(
+    version: int | None, outcome: str, *, promoted: bool
+) -> None:
+    """On the same test months: of the version that had drifted, and of the new one."""
+    families = [
+        {
+            "model_uri": "models:/trip_duration_green/2",
+            "test_rmse": 4.6,
+            "compared_with": {"champion (version 1)": {"test_rmse": 5.4}},
+        }
+    ]
+    drift = {"why": "PSI(hour) = 0.4", "version": 1}
+    assert retraining._outcome(drift, families, version, promoted=promoted) == outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 
 from pydantic_core import PydanticUndefined
@@ -22,9 +23,14 @@ def env_example() -> str:
         about = textwrap.wrap(f"{field.title}. {field.description}", 96)
         # A default that depends on where one stands is left for the reader to fill in.
         known = field.default is not PydanticUndefined
-        default = str(field.default) if known else ""
+        default = _text(field.default) if known else ""
         lines = [f"# {line}" for line in about]
         entries.append(
             "\n".join([*lines, f"# {ENVIRONMENT_PREFIX}{name.upper()}={default}"]) + "\n"
         )
     return "\n".join(entries)
+
+
+def _text(default: object) -> str:
+    """A default as the environment has it: several values are JSON."""
+    return json.dumps(default) if isinstance(default, tuple) else str(default)

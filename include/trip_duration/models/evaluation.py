@@ -100,7 +100,7 @@ def errors_by_slice(trips: pd.DataFrame, actual: Minutes, predicted: Minutes) ->
     errors = pd.DataFrame({"error": predicted - actual})
     errors["squared"], errors["absolute"] = errors.error**2, errors.error.abs()
     parts = []
-    for name, values in _slices(trips, actual).items():
+    for name, values in slices_of(trips, actual).items():
         found = errors.groupby(pd.Series(values), observed=True).agg(
             trips=("error", "size"),
             rmse=("squared", "mean"),
@@ -114,11 +114,16 @@ def errors_by_slice(trips: pd.DataFrame, actual: Minutes, predicted: Minutes) ->
     return pd.concat(parts, ignore_index=True)
 
 
-def _slices(trips: pd.DataFrame, actual: Minutes) -> dict[str, npt.NDArray[Any] | pd.Categorical]:
+def slices_of(trips: pd.DataFrame, actual: Minutes) -> dict[str, Any]:
+    """Which slice each trip belongs to, by the name of the slices; see `errors_by_slice`.
+
+    A trip whose pick-up time or distance is unknown belongs to no such slice.
+    """
     boroughs = zones().borough.reindex(trips[PICKUP_ZONE]).fillna("Unknown").to_numpy()
-    slices: dict[str, npt.NDArray[Any] | pd.Categorical] = {"borough": boroughs}
+    slices: dict[str, Any] = {"borough": boroughs}
     if PICKUP_TIME in trips:
-        slices["hour"] = trips[PICKUP_TIME].dt.hour.to_numpy()
+        # Hours stay whole numbers where one is unknown.
+        slices["hour"] = trips[PICKUP_TIME].dt.hour.astype("Int64").array
     if DISTANCE in trips:
         slices["distance"] = _bands(trips[DISTANCE].to_numpy(), _MILES, "miles")
     slices["duration"] = _bands(actual, _MINUTES, "minutes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
 from trip_duration.models.boosting import BoosterRegressor
-from trip_duration.training_set.types import as_dense
+from trip_duration.training_set.encoders.sources import sources
+from trip_duration.training_set.types import Matrix, as_dense
 from trip_duration.trips.services import DURATION
 
 #: Trips and repetitions that permutation importance may cost.
@@ -41,11 +43,15 @@ class ShapValues:
         `base` and a row of it add up to the prediction.
     columns
         The encoded columns of the same trips.
+    features
+        The minutes by feature of the trip, of shape (trips, features); see `by_feature`. None in
+        explanations of earlier versions of this package.
     """
 
     base: float
     minutes: pd.DataFrame
     columns: pd.DataFrame
+    features: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -119,18 +125,58 @@ def shap_values(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> S
 
     At most `SHAP_TRIPS` trips are drawn, fewer for large forests; see `SHAP_VISITS`.
     """
-    encoder, estimator = model[:-1], model.named_steps["estimate"]
-    visits = _visits(estimator)
-    if visits is None:
+    encoder = model[:-1]
+    rows = shap_rows(model, SHAP_TRIPS)
+    if rows is None:
         return None
-    rows = int(min(len(trips), SHAP_TRIPS, max(1, SHAP_VISITS // visits)))
-    encoded = encoder.transform(trips.sample(rows, random_state=random_state))
-    if isinstance(estimator, BoosterRegressor):
-        values, base = estimator.contributions(encoded)
-    else:
-        values, base = _of_sklearn(estimator, as_dense(encoded))
+    drawn = trips.sample(min(len(trips), rows), random_state=random_state)
+    encoded = encoder.transform(drawn)
+    values, base = _contributions(model.named_steps["estimate"], encoded)
     names = [str(name) for name in encoder.get_feature_names_out()]
     return _most_telling(values, base, pd.DataFrame(as_dense(encoded), columns=names))
+
+
+def shap_rows(model: Pipeline, most: int) -> int | None:
+    """Of how many trips SHAP values may be computed; None unless the model is of trees."""
+    visits = _visits(model.named_steps["estimate"])
+    return None if visits is None else int(min(most, max(1, SHAP_VISITS // max(visits, 1.0))))
+
+
+def shap_by_feature(model: Pipeline, trips: pd.DataFrame) -> pd.DataFrame:
+    """Minutes that each feature adds to the prediction of each trip, by a model of trees.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of shape (trips, features); see `by_feature`.
+    """
+    encoder = model[:-1]
+    values, _ = _contributions(model.named_steps["estimate"], encoder.transform(trips))
+    return by_feature(values, [str(name) for name in encoder.get_feature_names_out()])
+
+
+def by_feature(values: npt.NDArray[np.float64], names: Sequence[str]) -> pd.DataFrame:
+    """Add up what encoded columns add, by the features that they are computed from.
+
+    SHAP values are additive, so that those of a group of columns may be summed (Lundberg and Lee,
+    2017). What a column adds that is computed from several features is shared equally among them.
+    """
+    made_of = [sources(name) for name in names]
+    features = sorted({feature for found in made_of for feature in found})
+    shares = np.zeros((len(names), len(features)))
+    for row, found in enumerate(made_of):
+        for feature in found:
+            shares[row, features.index(feature)] = 1 / len(found)
+    return pd.DataFrame(values @ shares, columns=features)
+
+
+def _contributions(
+    estimator: Any,  # noqa: ANN401 - any model of trees
+    encoded: Matrix,
+) -> tuple[npt.NDArray[np.float64], float]:
+    if isinstance(estimator, BoosterRegressor):
+        return estimator.contributions(encoded)
+    return _of_sklearn(estimator, as_dense(encoded))
 
 
 def _visits(estimator: Any) -> float | None:  # noqa: ANN401 - any regressor
@@ -158,10 +204,11 @@ def _of_sklearn(
 def _most_telling(
     values: npt.NDArray[np.float64], base: float, columns: pd.DataFrame
 ) -> ShapValues:
+    features = by_feature(values, list(columns.columns))
     order = np.argsort(-np.abs(values).mean(axis=0), kind="stable")
     kept, others = order[:SHAP_COLUMNS], order[SHAP_COLUMNS:]
     table = pd.DataFrame(values[:, kept], columns=columns.columns[kept])
     shown = columns.iloc[:, kept].reset_index(drop=True)
     if len(others):
         table[OTHERS], shown[OTHERS] = values[:, others].sum(axis=1), np.nan
-    return ShapValues(base, table, shown)
+    return ShapValues(base, table, shown, features)

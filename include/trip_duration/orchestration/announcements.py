@@ -160,6 +160,34 @@ def drifted(
     )
 
 
+def drift_answered(outcome: str, drift: Mapping[str, Any], dag_id: str, run_id: str) -> Alert:
+    """A retraining has answered a drift.
+
+    Parameters
+    ----------
+    outcome
+        One line: why, and what has changed.
+    drift
+        The evidence: ``why``, ``window``, ``version``, ``run_url``.
+    """
+    about = f"{dag_id}/{run_id}"
+    return Alert(
+        kind="drift",
+        key=f"drift_answered/{about}/{drift['run_id']}",
+        about=about,
+        subject=outcome,
+        headline="The drift has been answered",
+        summary=outcome,
+        facts=(
+            ("Drift", drift["why"]),
+            ("Window", drift["window"]),
+            ("Version that had drifted", str(drift["version"])),
+            ("Run", run_id),
+        ),
+        links=(Link("The window", drift["run_url"]), Link("The run", run_url(dag_id, run_id))),
+    )
+
+
 def trial(run_id: str) -> Alert:
     """An alert that only shows that alerts arrive."""
     return Alert(

@@ -106,7 +106,7 @@ def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
     """Each file with where its predictions go."""
     from trip_duration.scoring.places import choose_outputs, find_inputs, place, require_allowed
 
-    roots = _roots()
+    roots = readable_roots()
     output = None if params["output"] is None else require_allowed(place(params["output"]), roots)
     if params["months"]:
         inputs = [_month(month, params) for month in params["months"]]
@@ -118,7 +118,7 @@ def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
     return list(zip(inputs, choose_outputs(inputs, output), strict=True))
 
 
-def _roots() -> list[str]:
+def readable_roots() -> list[str]:
     """Under which files may be read and written for a caller."""
     settings = get_settings()
     return [settings.storage_root, *(one.strip() for one in settings.scoring_folders.split(","))]
@@ -131,7 +131,7 @@ def _month(month: str, params: Mapping[str, Any]) -> UPath:
 
     settings = get_settings()
     if params["source"] not in {"sample", "tlc", settings.source}:
-        require_allowed(place(params["source"]), _roots())
+        require_allowed(place(params["source"]), readable_roots())
     request = month_request(params["service"], month, params)
     raw = fetch_month(
         request.source,

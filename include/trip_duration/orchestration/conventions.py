@@ -51,6 +51,7 @@ class Tag(StrEnum):
     REGISTRY = "registry"
     ALERTS = "alerts"
     PREDICTION = "prediction"
+    MONITORING = "monitoring"
 
 
 def retry_policy() -> ExceptionRetryPolicy:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from trip_duration.orchestration.drift_memory import DriftMemory
 from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
 
@@ -64,9 +65,11 @@ def plan(
     given = params["newest_month"]
     newest = Month.parse(given) if given else max(found.newest or since, since)
     split = MonthSplit.ending_at(newest, params["train_months_count"])
-    why = _why(dag_run, triggering_asset_events)
+    pending = _memory(asset_state_store, params).pending()
+    why = _why(dag_run, triggering_asset_events, pending)
     published = _look_up_all(found, split.all, params)
     if not params["again"] and _was_trained(marks.trained(), published, split.all):
+        # The drift waits: what the next month leads to is its answer.
         logger.warning("%s; but the months up to %s were trained on before.", why, newest)
         return None
     logger.info("%s: retraining on %s", why, ", ".join(map(str, split.all)))
@@ -85,13 +88,9 @@ def choose_challenger(
     ti: Any,  # noqa: ANN401 - Airflow's
 ) -> dict[str, Any] | None:
     """The form of the promotion, for the best of both trainings; None to leave it out."""
-    families = []
-    for dag_id in TRAININGS:
-        # Both trainings have run under the id that `run_dag` gives.
-        run_id = f"{dag_run.dag_id}.{dag_run.run_id}"
-        families += ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids="results")["families"]
+    families = _families(ti, dag_run)
     best = min(families, key=lambda family: family["loss"])
-    version = int(best["model_uri"].rpartition("/")[2])
+    version = _version(best)
     logger.info(
         "Best of %d: %s, version %d, validation RMSE %.3f minutes",
         len(families),
@@ -114,10 +113,12 @@ def choose_challenger(
 def finish(
     plan: Mapping[str, Any],
     params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    ti: Any,  # noqa: ANN401 - Airflow's
     asset_state_store: Mapping[Any, StateStore],
     challenger: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Move the watermark; tell what became of it."""
+    """Move the watermark; tell what became of it, and whoever has seen the drift."""
     from trip_duration.orchestration.promotion import promoter_of
     from trip_duration.trips.publications import Publications
 
@@ -126,6 +127,11 @@ def finish(
     version = challenger["version"] if challenger else None
     promoted = version is not None and champion == version
     logger.info("%s: champion is version %s", plan["why"], champion)
+    memory = _memory(asset_state_store, params)
+    if (drift := memory.pending()) is not None:
+        outcome = _outcome(drift, _families(ti, dag_run), version, promoted=promoted)
+        _answer(drift, outcome, dag_run)
+        memory.answer()
     return {
         "why": plan["why"],
         "newest": plan["newest"],
@@ -135,11 +141,71 @@ def finish(
     }
 
 
-def _why(dag_run: DagRunProtocol, events: Mapping[Any, Sequence[Any]]) -> str:
+def _families(ti: Any, dag_run: DagRunProtocol) -> list[dict[str, Any]]:  # noqa: ANN401 - Airflow's
+    """What both trainings came to, with the errors of those that they were compared with."""
+    families = []
+    for dag_id in TRAININGS:
+        # Both trainings have run under the id that `run_dag` gives.
+        run_id = f"{dag_run.dag_id}.{dag_run.run_id}"
+        results = ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids="results")
+        compared = results["compared_with"]
+        families += [{**family, "compared_with": compared} for family in results["families"]]
+    return families
+
+
+def _outcome(
+    drift: Mapping[str, Any],
+    families: Sequence[Mapping[str, Any]],
+    version: int | None,
+    *,
+    promoted: bool,
+) -> str:
+    """One line: why there was a retraining, and what it has changed.
+
+    The errors are those of the version that had drifted, and of the new one, on the same test
+    months.
+    """
+    new = next((it for it in families if _version(it) == version), None)
+    compared = f"champion (version {drift['version']})"
+    before = new["compared_with"].get(compared) if new else None
+    because = f"retrained because {drift['why']}"
+    if new is None:
+        return f"{because}; nothing was to be promoted"
+    errors = f"RMSE {new['test_rmse']:.2f}"
+    if before is not None:
+        errors = f"RMSE {before['test_rmse']:.2f} → {new['test_rmse']:.2f}"
+    return f"{because}; {errors}" if promoted else f"{because}; not promoted ({errors})"
+
+
+def _version(family: Mapping[str, Any]) -> int:
+    return int(family["model_uri"].rpartition("/")[2])
+
+
+def _answer(drift: Mapping[str, Any], outcome: str, dag_run: DagRunProtocol) -> None:
+    """Write the outcome beside the window that had drifted, and tell it."""
+    from trip_duration.orchestration.announcements import drift_answered
+    from trip_duration.orchestration.monitoring import records_of_windows
+    from trip_duration.orchestration.notifications import announce
+
+    records_of_windows().note(drift["run_id"], outcome)
+    announce(drift_answered(outcome, drift, dag_run.dag_id, dag_run.run_id))
+    logger.info("%s", outcome)
+
+
+def _memory(store: Mapping[Any, StateStore], params: Mapping[str, Any]) -> DriftMemory:
+    return DriftMemory(store[DRIFT], params["service"], dt.timedelta(0))
+
+
+def _why(
+    dag_run: DagRunProtocol,
+    events: Mapping[Any, Sequence[Any]],
+    pending: Mapping[str, Any] | None = None,
+) -> str:
     """One line: what has led to this run."""
     published = [event.extra["months"] for event in events.get(PUBLISHED_MONTHS, ())]
     drift = [str(event.extra.get("why", "no reason given")) for event in events.get(DRIFT, ())]
     reasons = [f"published: {', '.join(months)}" for months in published]
+    drift += [pending["why"]] if pending else []
     reasons += [f"drift: {why}" for why in drift]
     if reasons:
         # Several events may start one run, and the same one may come twice.

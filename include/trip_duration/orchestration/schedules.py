@@ -15,3 +15,12 @@ def retraining_schedule() -> AssetOrTimeSchedule | AssetAny:
     if not cron.strip():
         return events
     return AssetOrTimeSchedule(timetable=CronTriggerTimetable(cron, timezone="UTC"), assets=events)
+
+
+def monitoring_schedule() -> AssetOrTimeSchedule | AssetAny:
+    """The schedule of the settings, and new months, which tell how long trips took."""
+    events = AssetAny(PUBLISHED_MONTHS)
+    cron = get_settings().monitoring_schedule
+    if not cron.strip():
+        return events
+    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(cron, timezone="UTC"), assets=events)

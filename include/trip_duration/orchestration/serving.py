@@ -46,6 +46,8 @@ class LazyApp:
 
 def make_airflow_app() -> Guard:
     """The application, asking Airflow who may pass."""
+    from trip_duration.monitoring.health.routes import health_routes
+    from trip_duration.orchestration.health import health_parts
     from trip_duration.serving.app import create_app
     from trip_duration.serving.standalone import make_service
 
@@ -58,6 +60,7 @@ def make_airflow_app() -> Guard:
         authenticate,
         max_bytes=settings.serving_max_bytes,
         max_trips=settings.serving_max_trips,
+        extensions=health_routes(health_parts(service, settings)),
     )
 
 

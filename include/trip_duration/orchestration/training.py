@@ -134,6 +134,7 @@ def register_family(
 ) -> dict[str, Any]:
     """Log the model with its signature, register it, and end the family's run."""
     from trip_duration.errors import StoredObjectError
+    from trip_duration.monitoring.profile import log_reference, make_reference
     from trip_duration.tracking.lineage import lineage_of, log_lineage
     from trip_duration.tracking.models import log_model_report
     from trip_duration.tracking.registry import register_model, registered_name
@@ -156,6 +157,12 @@ def register_family(
     log_model_report(tracker, run_id, trained)
     family, request = model_family(tuned.family, params), search_request(params)
     log_lineage(tracker, run_id, lineage_of(trained, training_set, request, family))
+    shap = trained.explanation.shap if trained.explanation else None
+    if training_set.reference_trips is None:
+        logger.warning("The training set is of an earlier version: no profile is kept")
+    else:
+        reference = make_reference(trained.model, training_set, shap.features if shap else None)
+        log_reference(tracker, run_id, reference)
     registered = register_model(
         tracker,
         run_id,

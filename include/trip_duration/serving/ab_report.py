@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
 from sqlalchemy import Engine, func, select
 
+from trip_duration.models.intervals import (
+    CONFIDENCE,
+    ErrorSums,
+    MeasuredErrors,
+    around,
+    measured_errors,
+)
 from trip_duration.serving.log_tables import feedback, predictions
 
-CONFIDENCE = 0.95
 POWER = 0.8
 #: Share of the error of the version with the most predictions that is worth finding.
 WORTHWHILE = 0.05
@@ -21,33 +27,17 @@ _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 _Z_POWER = NormalDist().inv_cdf(POWER)
 
 
-@dataclass(frozen=True)
-class VersionErrors:
-    """How far off a version is.
+@dataclass(frozen=True, kw_only=True)
+class VersionErrors(MeasuredErrors):
+    """How far off a version is, on predictions whose actual duration is known.
 
     Parameters
     ----------
     version
         Number in the registry.
-    trips
-        Predictions whose actual duration is known.
-    bias, mae, rmse
-        Mean error (predicted less actual), mean absolute error and root mean squared error, in
-        minutes.
-    mae_interval, rmse_interval
-        In which they lie with the confidence, by the normal approximation; None below two trips.
-    deviation
-        Standard deviation of the absolute errors.
     """
 
     version: int
-    trips: int
-    bias: float
-    mae: float
-    rmse: float
-    mae_interval: tuple[float, float] | None
-    rmse_interval: tuple[float, float] | None
-    deviation: float
 
 
 @dataclass(frozen=True)
@@ -120,31 +110,15 @@ def ab_report(
 
 
 def _errors(row: Sequence[Any]) -> VersionErrors:
-    version, trips, errors, absolute, squared, fourth = row
-    mae, mse = absolute / trips, squared / trips
-    deviation = mae_interval = rmse_interval = None
-    if trips > 1:
-        # The squares of absolute errors are squared errors, whose squares are fourth powers.
-        deviation = _deviation(squared, absolute, trips)
-        mae_interval = _around(mae, deviation / math.sqrt(trips))
-        low, high = _around(mse, _deviation(fourth, squared, trips) / math.sqrt(trips))
-        rmse_interval = (math.sqrt(max(low, 0.0)), math.sqrt(high))
-    return VersionErrors(
-        version=version,
-        trips=trips,
-        bias=errors / trips,
-        mae=mae,
-        rmse=math.sqrt(mse),
-        mae_interval=mae_interval,
-        rmse_interval=rmse_interval,
-        deviation=deviation or 0.0,
-    )
+    version, *sums = row
+    measured = measured_errors(ErrorSums(*sums), CONFIDENCE)
+    return VersionErrors(version=version, **asdict(measured))
 
 
 def _compare(one: VersionErrors, other: VersionErrors, share: float) -> Comparison:
     difference = one.mae - other.mae
     variances = one.deviation**2 / one.trips + other.deviation**2 / other.trips
-    low, high = _around(difference, math.sqrt(variances))
+    low, high = around(difference, _Z * math.sqrt(variances))
     worthwhile = share * other.mae
     # Two samples of equal size, two-sided (Cohen, 1988).
     spread = one.deviation**2 + other.deviation**2
@@ -158,11 +132,3 @@ def _compare(one: VersionErrors, other: VersionErrors, share: float) -> Comparis
         trips_needed=math.ceil(needed),
         worthwhile=worthwhile,
     )
-
-
-def _deviation(squares: float, total: float, count: int) -> float:
-    return math.sqrt(max(squares - total**2 / count, 0.0) / (count - 1))
-
-
-def _around(value: float, error: float) -> tuple[float, float]:
-    return (value - _Z * error, value + _Z * error)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
@@ -14,8 +14,16 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
 from trip_duration.serving.ab_report import ab_report
-from trip_duration.serving.description import OPERATIONS, describe, docs_page
-from trip_duration.serving.http import Authenticate, Call, Endpoint, Guard, Reply, json_reply
+from trip_duration.serving.description import OPERATIONS, Operation, describe, docs_page
+from trip_duration.serving.http import (
+    Authenticate,
+    Call,
+    Endpoint,
+    Guard,
+    Handler,
+    Reply,
+    json_reply,
+)
 from trip_duration.serving.protocol import read_invocation
 from trip_duration.serving.requests import (
     KEY_LENGTH,
@@ -32,8 +40,29 @@ _FIRST_LOOK_SECONDS = 60.0
 _LOG_SECONDS = 2.0
 
 
+@dataclass(frozen=True)
+class Extension:
+    """A further route, of somebody who comes after serving.
+
+    Parameters
+    ----------
+    operation
+        What it is.
+    handler
+        What answers.
+    """
+
+    operation: Operation
+    handler: Handler
+
+
 def create_app(
-    service: PredictionService, authenticate: Authenticate, *, max_bytes: int, max_trips: int
+    service: PredictionService,
+    authenticate: Authenticate,
+    *,
+    max_bytes: int,
+    max_trips: int,
+    extensions: Sequence[Extension] = (),
 ) -> Guard:
     """The application.
 
@@ -45,6 +74,8 @@ def create_app(
         Who asks, for every route but the health checks.
     max_bytes, max_trips
         Bounds of a request.
+    extensions
+        Routes besides our own, behind the same guard.
     """
 
     @asynccontextmanager
@@ -62,8 +93,9 @@ def create_app(
         redirect_slashes=False,
     )
     routes = Routes(service, max_trips, lambda: docs_page(api.openapi()))
-    for operation in OPERATIONS:
-        handler = getattr(routes, operation.name)
+    ours = (Extension(operation, getattr(routes, operation.name)) for operation in OPERATIONS)
+    for extension in (*ours, *extensions):
+        operation, handler = extension.operation, extension.handler
         endpoint = Endpoint(operation.path, handler, service.metrics, max_bytes)
         api.add_api_route(operation.path, handler, **operation.route())
         _answer_by(api, endpoint)

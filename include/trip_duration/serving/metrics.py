@@ -69,6 +69,16 @@ class Metrics:
             self._known_predictions[version, part] = known
         known.inc(trips)
 
+    def by_status(self) -> dict[int, int]:
+        """Requests answered, by HTTP status."""
+        found: dict[int, int] = {}
+        for family in self._requests.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    status = int(sample.labels["status"])
+                    found[status] = found.get(status, 0) + int(sample.value)
+        return found
+
     def text(self) -> bytes:
         """All of them, in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
@@ -33,6 +34,9 @@ from trip_duration.trips.split import SplitCollector, SplitTrips
 CLIP_DISTANCE = 30.0
 
 EXAMPLE_TRIPS = 5
+
+#: Of so many learned trips, shares are known to a tenth of a percent.
+REFERENCE_TRIPS = 50_000
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +168,23 @@ def _training_set(
         example_trips=split.validation[columns].head(EXAMPLE_TRIPS).copy(),
         periods=MappingProxyType(dict(split.periods)),
         strays=split.strays,
+        reference_trips=_reference(split, columns, request.random_state),
     )
+
+
+def _reference(split: SplitTrips, columns: list[str], random_state: int) -> pd.DataFrame:
+    """A sample of what is learned from, each part in proportion, in the order of the trips."""
+    parts, count = (split.train, split.validation), len(split.train) + len(split.validation)
+    share = min(1.0, REFERENCE_TRIPS / count)
+    # Not by pandas, which shuffles all rows in order to draw some.
+    generator = np.random.default_rng(random_state)
+    drawn = [
+        part[columns].iloc[
+            np.sort(generator.choice(len(part), round(share * len(part)), replace=False))
+        ]
+        for part in parts
+    ]
+    return pd.concat(drawn, ignore_index=True)
 
 
 def _selection(request: TrainingSetRequest) -> Selection:

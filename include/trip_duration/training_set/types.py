@@ -162,6 +162,9 @@ class TrainingSet:
         First and last pick-up of each split that has trips, as ISO 8601 text.
     strays
         Number of trips picked up outside their part of the time line, which belong to no split.
+    reference_trips
+        A sample of the train and validation trips as raw columns: what later trips are compared
+        with. None in training sets of earlier versions of this package.
     """
 
     request: TrainingSetRequest
@@ -174,6 +177,7 @@ class TrainingSet:
     example_trips: pd.DataFrame
     periods: Mapping[str, Period]
     strays: int = 0
+    reference_trips: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""

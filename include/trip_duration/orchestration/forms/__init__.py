@@ -10,6 +10,7 @@ from trip_duration.orchestration.forms.data import (
 )
 from trip_duration.orchestration.forms.fields import Form
 from trip_duration.orchestration.forms.maintenance import maintenance_form
+from trip_duration.orchestration.forms.monitoring import monitoring_form
 from trip_duration.orchestration.forms.prediction import prediction_form
 from trip_duration.orchestration.forms.promotion import promotion_form
 from trip_duration.orchestration.forms.retraining import retraining_form
@@ -21,6 +22,7 @@ __all__ = [
     "batch_scoring_form",
     "data_form",
     "maintenance_form",
+    "monitoring_form",
     "prediction_form",
     "preparation_form",
     "promotion_form",

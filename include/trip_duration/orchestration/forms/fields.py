@@ -33,6 +33,8 @@ class Section(StrEnum):
     FILES = "What to score"
     MONTHS = "Or whole months"
     HOW = "How"
+    WATCHED = "What to look at"
+    JUDGED = "When to act"
 
 
 def service_field(section: str) -> Param:

@@ -1,0 +1,1 @@
+"""How the service is: one typed value, as JSON and for Prometheus."""

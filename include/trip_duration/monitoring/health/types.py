@@ -1,0 +1,148 @@
+"""What is known of a service's health, as plain values. Times are seconds since 1970, in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: Seconds of the past that traffic is counted over.
+RECENT_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What the request log holds of the last `RECENT_SECONDS`, by all servers that write it.
+
+    Parameters
+    ----------
+    predictions
+        Number of predictions.
+    latency
+        Seconds from request to answer, by quantile; empty where nothing was predicted.
+    latest
+        When the latest prediction was made, however long ago; None if there is none.
+    lost
+        Predictions that were answered and not logged, of the time that the log keeps.
+    """
+
+    predictions: int
+    latency: Mapping[float, float]
+    latest: float | None
+    lost: int
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the server that is asked has counted since it started.
+
+    Parameters
+    ----------
+    by_status
+        Requests by the HTTP status of the answer.
+    waiting
+        Predictions that are not written to the log yet.
+    """
+
+    by_status: Mapping[int, int]
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that answers.
+
+    Parameters
+    ----------
+    version
+        Number in the registry; None where there is no champion.
+    enabled
+        Whether anything answers.
+    registered
+        When it was registered, at the end of its training.
+    promoted
+        When it became champion; None if the history does not tell.
+    newest_month
+        The newest month that it has learned from; None where that is not known.
+    learned_until
+        The end of that month.
+    """
+
+    version: int | None
+    enabled: bool
+    registered: float | None = None
+    promoted: float | None = None
+    newest_month: str | None = None
+    learned_until: float | None = None
+
+
+@dataclass(frozen=True)
+class Product:
+    """A data product.
+
+    Parameters
+    ----------
+    name
+        ``training_set`` or ``months``.
+    variant
+        Which one: ``green rich native``, or the service.
+    newest_month
+        The newest month in it.
+    made
+        When it was made.
+    checked
+        When its source was last looked at; None where that is not kept.
+    """
+
+    name: str
+    variant: str
+    newest_month: str
+    made: float
+    checked: float | None = None
+
+
+@dataclass(frozen=True)
+class DagHealth:
+    """How a DAG does.
+
+    Parameters
+    ----------
+    dag_id
+        Its name.
+    paused
+        Whether it does not run by itself.
+    last_success
+        When its last successful run ended; None if none has.
+    failed_since
+        Runs that have failed since.
+    """
+
+    dag_id: str
+    paused: bool
+    last_success: float | None
+    failed_since: int
+
+
+@dataclass(frozen=True)
+class ServiceHealth:
+    """How a service is.
+
+    Parameters
+    ----------
+    service
+        Its name.
+    at
+        When this was put together.
+    traffic, answers, champion, products, dags
+        The parts; None where a part cannot be had.
+    problems
+        Why, by the part's name.
+    """
+
+    service: str
+    at: float
+    traffic: Traffic | None = None
+    answers: Answers | None = None
+    champion: Champion | None = None
+    products: tuple[Product, ...] | None = None
+    dags: tuple[DagHealth, ...] | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)

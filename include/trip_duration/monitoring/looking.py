@@ -1,0 +1,116 @@
+"""Looking at windows: the steps of the DAG `monitoring`, which a notebook can take too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trip_duration.monitoring.drift import Inputs, drift_findings, no_findings, shap_of_window
+from trip_duration.monitoring.levels import Finding, Thresholds
+from trip_duration.monitoring.profile import (
+    Reference,
+    find_profile,
+    find_sample,
+    log_reference,
+    make_reference,
+)
+from trip_duration.monitoring.report import write_report
+from trip_duration.monitoring.windows import WindowTrips
+from trip_duration.scoring.predictor import Predictor
+from trip_duration.tracking.challengers import judged_by
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.training_set.build import build_training_set
+
+NO_PROFILE = (
+    "version {version} has no profile of what it has learned from: make one with "
+    "`trip-duration profile-version --version {version}`"
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DriftRules:
+    """How drift is looked for.
+
+    Parameters
+    ----------
+    thresholds
+        By metric.
+    least_trips
+        Of fewer, nothing is said.
+    report
+        Whether Evidently's report is made.
+    """
+
+    thresholds: Mapping[str, Thresholds]
+    least_trips: int
+    report: bool = True
+
+
+def look_for_drift(
+    promoter: Promoter,
+    predictor: Predictor,
+    trips: WindowTrips,
+    rules: DriftRules,
+    folder: Path | None = None,
+) -> list[Finding]:
+    """Compare a window with what a version has learned from.
+
+    Parameters
+    ----------
+    folder
+        Where Evidently's report is written; without one, there is none.
+    """
+    version = predictor.version
+    profile = find_profile(promoter.tracker, version.name, version.number)
+    if profile is None:
+        why = NO_PROFILE.format(version=version.number)
+        logger.warning("%s", why)
+        return no_findings(rules.thresholds, why)
+    asked = trips.inputs(predictor.columns)
+    own = trips.of_version(version.number).predicted
+    predicted = own[np.isfinite(own)]
+    shap = (
+        shap_of_window(predictor.model, asked, random_state=0)
+        if profile.shap is not None and len(asked) >= rules.least_trips
+        else None
+    )
+    findings = drift_findings(
+        profile, Inputs(asked, predicted, shap), rules.thresholds, rules.least_trips
+    )
+    if folder is not None and rules.report and len(asked) >= rules.least_trips:
+        sample = find_sample(promoter.tracker, version.name, version.number)
+        if sample is not None:
+            findings += write_report(folder, sample, asked, predicted, rules.thresholds)
+    return findings
+
+
+def profile_version(
+    promoter: Promoter, predictor: Predictor, *, storage_root: str, timeout_seconds: float
+) -> Reference:
+    """Profile a version afterwards, and keep the profile beside it.
+
+    By the training set of its lineage; a version that was brought in, by that of the champion.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, ContractError
+        If there is no such training set, and it can no longer be built.
+    """
+    number = predictor.version.number
+    training_set = judged_by(
+        promoter, number, storage_root=storage_root, timeout_seconds=timeout_seconds
+    )
+    if training_set.reference_trips is None:
+        training_set = build_training_set(
+            training_set.request, storage_root=storage_root, timeout_seconds=timeout_seconds
+        )
+    reference = make_reference(predictor.model, training_set)
+    run_id = promoter.tracker.client.get_model_version(promoter.name, str(number)).run_id
+    log_reference(promoter.tracker, str(run_id), reference)
+    return reference

@@ -1,0 +1,258 @@
+"""What was predicted within a time: the trips, the predictions, and what is known of the truth.
+
+A window lies between two moments in UTC. Requests belong to it by the moment at which they were
+answered; the trips of a published month by their pick-up on the city's clocks, so that the window
+of a month begins at midnight in New York.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sqlalchemy import Engine, select
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.scoring.batch.job import IDENTIFIER, MINUTES, VERSION
+from trip_duration.scoring.columns import TIME_ZONE, check_rows
+from trip_duration.scoring.predictor import Predictor
+from trip_duration.serving.log_tables import feedback, predictions
+from trip_duration.serving.rows import COLUMNS, NAMES
+from trip_duration.training_set.types import Minutes
+from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
+from trip_duration.trips.contract.checked import CheckedMonth
+from trip_duration.trips.months import Month
+from trip_duration.trips.services import (
+    DROPOFF_ZONE,
+    DURATION,
+    PICKUP_TIME,
+    PICKUP_ZONE,
+    get_service,
+)
+
+Source = Literal["request_log", "batch", "month"]
+
+ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A time in which a service is looked at.
+
+    Parameters
+    ----------
+    service
+        Its name.
+    start, end
+        In UTC; the end is not included.
+    label
+        For people, and unique among the windows of a service: ``2024-02``, ``2024-02-01 to
+        2024-02-08``.
+
+    Raises
+    ------
+    InvalidInputError
+        If it ends before it begins, or a time has no zone.
+    """
+
+    service: str
+    start: dt.datetime
+    end: dt.datetime
+    label: str
+
+    def __post_init__(self) -> None:
+        """Check the times."""
+        if self.start.tzinfo is None or self.end.tzinfo is None or self.end <= self.start:
+            raise InvalidInputError(
+                f"A window from {self.start} to {self.end}",
+                "is none",
+                "Give two moments in UTC, the earlier one first.",
+            )
+
+    @classmethod
+    def of_days(cls, service: str, start: dt.datetime, end: dt.datetime) -> Window:
+        """The window between two moments in UTC."""
+        first, last = (moment.astimezone(dt.UTC) for moment in (start, end))
+        whole = all(moment.time() == dt.time() for moment in (first, last))
+        form = "%Y-%m-%d" if whole else "%Y-%m-%d %H:%M"
+        return cls(service, first, last, f"{first.strftime(form)} to {last.strftime(form)}")
+
+    @classmethod
+    def of_month(cls, service: str, month: Month) -> Window:
+        """The window of a month, which begins at midnight on the city's clocks."""
+        start, end = (
+            moment.start.replace(tzinfo=ZoneInfo(TIME_ZONE)).astimezone(dt.UTC)
+            for moment in (month, month.next())
+        )
+        return cls(service, start, end, str(month))
+
+
+@dataclass(frozen=True)
+class WindowTrips:
+    """Trips of a window with their predictions.
+
+    Parameters
+    ----------
+    window
+        Of when.
+    source
+        Where they come from: the request log, scored files, or a published month.
+    trips
+        The raw columns that models take, by our names (`PICKUP_TIME` on the city's clocks),
+        shape (trips, columns); NaN and NaT where the log does not hold what was asked.
+    predicted
+        Minutes, shape (trips,); NaN where nobody has predicted.
+    versions
+        Which version has predicted, shape (trips,); 0 where nobody has.
+    ids
+        Prediction ids, or the rows of the month's clean trips as text; shape (trips,).
+    actual
+        Minutes that the trips took, shape (trips,); NaN where that is not known yet.
+    """
+
+    window: Window
+    source: Source
+    trips: pd.DataFrame
+    predicted: Minutes
+    versions: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.object_]
+    actual: Minutes
+
+    def __len__(self) -> int:
+        """Number of trips."""
+        return len(self.trips)
+
+    def where(self, wanted: npt.NDArray[np.bool_]) -> WindowTrips:
+        """Some of the trips."""
+        return replace(
+            self,
+            trips=self.trips[wanted].reset_index(drop=True),
+            predicted=self.predicted[wanted],
+            versions=self.versions[wanted],
+            ids=self.ids[wanted],
+            actual=self.actual[wanted],
+        )
+
+    def of_version(self, version: int) -> WindowTrips:
+        """What one version has predicted."""
+        return self.where(self.versions == version)
+
+    def inputs(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Trips that a model which takes these columns can predict, in the types that it learned.
+
+        Left out are trips of which the log does not hold where or when they went.
+        """
+        needed = [name for name in columns if name in (*ZONES, PICKUP_TIME)]
+        known = self.trips.reindex(columns=list(columns)).dropna(subset=needed)
+        return known.astype({name: np.int32 for name in ZONES if name in columns})
+
+
+def read_request_log(engine: Engine, window: Window) -> WindowTrips:
+    """What was answered within a window, by every version, with the feedback that has come.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        If the database does not answer.
+    """
+    log = predictions.c
+    query = (
+        select(predictions, feedback.c.actual_minutes)
+        .join(feedback, feedback.c.prediction_id == log.prediction_id, isouter=True)
+        .where(
+            log.service == window.service,
+            log.at >= window.start.timestamp(),
+            log.at < window.end.timestamp(),
+        )
+        .order_by(log.at, log.prediction_id)
+    )
+    with engine.connect() as connection:
+        found = pd.read_sql(query, connection)
+    # A column may be unknown as a whole, which leaves it without a type.
+    trips = found[list(NAMES)].astype("float64").set_axis(list(COLUMNS), axis="columns")
+    seconds = trips[PICKUP_TIME]
+    trips[PICKUP_TIME] = pd.to_datetime(seconds, unit="s").astype("datetime64[us]")
+    return WindowTrips(
+        window=window,
+        source="request_log",
+        trips=trips,
+        predicted=found["minutes"].to_numpy(dtype=np.float64),
+        versions=found["version"].to_numpy(dtype=np.int64),
+        ids=found["prediction_id"].to_numpy(dtype=object),
+        actual=found["actual_minutes"].to_numpy(dtype=np.float64),
+    )
+
+
+def of_month(
+    month: CheckedMonth,
+    columns: Sequence[str],
+    rules: CleaningRules,
+    predictor: Predictor | None = None,
+) -> WindowTrips:
+    """The trips of a published month, cleaned as for training, with how long they took.
+
+    Parameters
+    ----------
+    columns
+        Raw columns that are wanted.
+    predictor
+        The version that predicts them; None leaves them without predictions.
+
+    Raises
+    ------
+    ContractError
+        If the file is damaged, or no trip is left.
+    """
+    service = get_service(month.raw.service)
+    found = clean_month(month, service, Selection(tuple(columns), rules))
+    trips = found[list(dict.fromkeys((PICKUP_TIME, *columns)))]
+    count = len(trips)
+    return WindowTrips(
+        window=Window.of_month(service.name, Month.parse(month.raw.month)),
+        source="month",
+        trips=trips,
+        predicted=predictor.minutes(trips) if predictor else np.full(count, np.nan),
+        versions=np.full(count, predictor.version.number if predictor else 0, dtype=np.int64),
+        ids=np.arange(count).astype(str).astype(object),
+        actual=found[DURATION].to_numpy(),
+    )
+
+
+def of_scored(scored: pd.DataFrame, window: Window, columns: Sequence[str]) -> WindowTrips:
+    """The trips of an output of batch scoring.
+
+    Parameters
+    ----------
+    scored
+        Columns as they were given, with what scoring has added.
+    columns
+        Raw columns that are wanted.
+
+    Raises
+    ------
+    InvalidInputError
+        If a column is lacking, or it is no output of batch scoring.
+    """
+    if lacking := [name for name in (MINUTES, VERSION, IDENTIFIER) if name not in scored]:
+        raise InvalidInputError(
+            f"A file without {', '.join(lacking)}",
+            "was not made by batch scoring",
+            "Give an output of the DAG batch_scoring.",
+        )
+    checked = check_rows(scored, columns)
+    rows: Any = scored.iloc[checked.trips.index]
+    return WindowTrips(
+        window=window,
+        source="batch",
+        trips=checked.trips.reset_index(drop=True),
+        predicted=rows[MINUTES].to_numpy(dtype=np.float64),
+        versions=rows[VERSION].to_numpy(dtype=np.int64),
+        ids=rows[IDENTIFIER].astype(str).to_numpy(dtype=object),
+        actual=np.full(len(rows), np.nan),
+    )

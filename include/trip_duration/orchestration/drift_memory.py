@@ -1,0 +1,79 @@
+"""What drift has led to: state of the asset `drift`, so that one drift acts once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from trip_duration.orchestration.watermarks import StateStore
+
+#: After what a drift of each level is no news.
+_COVERED_BY = {"warn": ("warn", "act"), "act": ("act",)}
+
+
+@dataclass(frozen=True)
+class DriftMemory:
+    """The state of one service.
+
+    Parameters
+    ----------
+    store
+        The state store of the asset `drift`.
+    service
+        Whose drift.
+    cooldown
+        For so long after a mail, or a retraining, the same is not done again.
+    """
+
+    store: StateStore
+    service: str
+    cooldown: dt.timedelta
+
+    def is_due(self, action: str, run_id: str) -> bool:
+        """Whether an action may be taken; what a retried run has begun, it may end.
+
+        Parameters
+        ----------
+        action
+            ``warn`` or ``act``.
+        run_id
+            Of the run that asks.
+        """
+        taken = [self._read().get(one) for one in _COVERED_BY[action]]
+        limit = dt.datetime.now(tz=dt.UTC) - self.cooldown
+        return all(
+            last is None
+            or last["run_id"] == run_id
+            or dt.datetime.fromisoformat(last["at"]) <= limit
+            for last in taken
+        )
+
+    def remember(self, action: str, run_id: str) -> None:
+        """Note that an action is taken now."""
+        now = dt.datetime.now(tz=dt.UTC).isoformat()
+        self._write({**self._read(), action: {"run_id": run_id, "at": now}})
+
+    def await_retraining(self, evidence: dict[str, Any]) -> None:
+        """Note a drift that a retraining has to answer."""
+        self._write({**self._read(), "pending": evidence})
+
+    def pending(self) -> dict[str, Any] | None:
+        """The drift that no retraining has answered yet."""
+        found: dict[str, Any] | None = self._read().get("pending")
+        return found
+
+    def answer(self) -> None:
+        """Note that a retraining has answered it."""
+        self._write({name: it for name, it in self._read().items() if name != "pending"})
+
+    def _read(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.store.get(self._key, {})
+        return found
+
+    def _write(self, state: dict[str, Any]) -> None:
+        self.store.set(self._key, state)
+
+    @property
+    def _key(self) -> str:
+        return f"drift:{self.service}"

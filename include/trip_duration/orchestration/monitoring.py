@@ -1,0 +1,229 @@
+"""The steps of the monitoring DAG: plain functions that the DAG file wraps as tasks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trip_duration.orchestration.announcements import drifted
+from trip_duration.orchestration.assets import DRIFT
+from trip_duration.orchestration.drift_memory import DriftMemory
+from trip_duration.orchestration.notifications import announce
+from trip_duration.orchestration.promotion import promoter_of
+from trip_duration.orchestration.watched import (
+    gather,
+    published_months,
+    watched_of,
+    windows_of,
+    with_labels,
+)
+from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
+
+    from trip_duration.monitoring.levels import Finding, Thresholds
+    from trip_duration.monitoring.records import Records, Watched
+    from trip_duration.orchestration.watermarks import StateStore
+    from trip_duration.scoring.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+#: So many findings are named in one line.
+_NAMED = 3
+
+#: Findings of a step as plain values, by the identity of what was watched.
+Found = dict[str, list[dict[str, Any]]]
+
+
+def plan(
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    triggering_asset_events: Mapping[Any, Sequence[Any]],
+) -> dict[str, Any] | None:
+    """Which windows of which version are looked at; None if there is nothing to look at."""
+    from trip_duration.monitoring.levels import thresholds_of
+    from trip_duration.scoring.predictor import choose_version
+
+    thresholds_of(get_settings(), params["thresholds"])
+    promoter = promoter_of(params["service"])
+    standing = promoter.standing()
+    if not params["version"] and (standing.champion is None or not standing.enabled):
+        logger.warning("Nothing answers for %s: there is nothing to watch.", params["service"])
+        return None
+    version = choose_version(promoter, params["version"])
+    windows = list(windows_of(params, dag_run, published_months(triggering_asset_events, params)))
+    if not windows:
+        logger.info("No month ended before this run: there is nothing to look at.")
+        return None
+    for window in windows:
+        logger.info("%s, version %d: %s", window["source"], version.number, window["label"])
+    # What was long ago is written down, and no more.
+    acts = params["act"] and dag_run.run_type.value != "backfill"
+    return {
+        "service": params["service"],
+        "version": version.number,
+        "windows": windows,
+        "acts": bool(acts),
+    }
+
+
+def drift(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
+    """Compare what was asked with what the version has learned from."""
+    from trip_duration.monitoring.levels import as_row
+    from trip_duration.monitoring.looking import DriftRules, look_for_drift
+
+    predictor, records = _predictor(plan), records_of_windows()
+    rules = DriftRules(_thresholds(params), params["least_trips"], params["report"])
+    found: Found = {}
+    for watched, trips in gather(plan, params, predictor):
+        run_id = records.open(watched)
+        with tempfile.TemporaryDirectory() as folder:
+            findings = look_for_drift(
+                promoter_of(plan["service"]), predictor, trips, rules, Path(folder)
+            )
+            records.write(run_id, "drift", findings, Path(folder))
+        _tell(watched, findings)
+        found[watched.identity] = [as_row(finding) for finding in findings]
+    return found
+
+
+def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
+    """Compare predictions with how long the trips took, as far as that is known."""
+    from trip_duration.monitoring.labels import labelled
+    from trip_duration.monitoring.levels import as_row
+    from trip_duration.monitoring.performance import (
+        PerformanceRules,
+        find_reference,
+        judge_performance,
+    )
+    from trip_duration.trips.cleaning import CleaningRules
+
+    settings, records, predictor = get_settings(), records_of_windows(), _predictor(plan)
+    promoter = promoter_of(plan["service"])
+    reference = find_reference(promoter.tracker, promoter.name, plan["version"])
+    cleaning = CleaningRules(settings.minimum_duration, settings.maximum_duration)
+    rules = PerformanceRules.of(settings)
+    found: Found = {}
+    for watched, trips in gather(plan, params, predictor):
+        known = with_labels(trips, params) if trips.source == "request_log" else trips
+        findings = judge_performance(
+            labelled(known.of_version(plan["version"]), cleaning),
+            reference,
+            records.history(watched, "performance", rules.windows - 1),
+            _thresholds(params),
+            rules,
+        )
+        records.write(records.open(watched), "performance", findings)
+        _tell(watched, findings)
+        found[watched.identity] = [as_row(finding) for finding in findings]
+    return found
+
+
+def judge(
+    plan: Mapping[str, Any],
+    drift: Found,
+    performance: Found,
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    asset_state_store: Mapping[Any, StateStore],
+) -> dict[str, Any] | None:
+    """Write down how grave it is; warn where that is due; None unless a model has to be made."""
+    from trip_duration.monitoring.levels import Level, from_rows, gravest_first
+
+    records, grave = records_of_windows(), []
+    last = max(window["end"] for window in plan["windows"])
+    for watched, window in watched_of(plan):
+        findings = from_rows([*drift[watched.identity], *performance[watched.identity]])
+        level = records.close(watched, findings)
+        logger.info("%s: %s", watched.title, level)
+        if window["end"] == last:
+            grave += [(one, watched) for one in findings if one.level in {Level.WARN, Level.ACT}]
+    if not grave or not plan["acts"]:
+        return None
+    findings = gravest_first(one for one, _ in grave)
+    watched = next(it for one, it in grave if one is findings[0])
+    evidence = _evidence(records, watched, findings)
+    memory = DriftMemory(
+        asset_state_store[DRIFT], plan["service"], dt.timedelta(hours=params["cooldown_hours"])
+    )
+    level = findings[0].level
+    if not memory.is_due(level.value, dag_run.run_id):
+        logger.warning("%s; the cooldown of the last time lasts.", evidence["why"])
+        return None
+    announce(
+        drifted(
+            f"{evidence['why']} ({watched.title})",
+            [(str(one), _remark(one), str(one.thresholds)) for one in findings],
+            dag_run.dag_id,
+            dag_run.run_id,
+            evidence["run_url"],
+        )
+    )
+    memory.remember(level.value, dag_run.run_id)
+    if level is not Level.ACT:
+        return None
+    if plan["service"] != get_settings().service:
+        logger.warning("Drift starts retraining for %s alone.", get_settings().service)
+        return None
+    memory.await_retraining(evidence)
+    return evidence
+
+
+def _evidence(records: Records, watched: Watched, findings: Sequence[Finding]) -> dict[str, Any]:
+    """What a retraining is told; why it runs is told by the gravest findings."""
+    run = records.tracker.find_run(watched.identity)
+    assert run is not None
+    named = [str(one) for one in findings if one.level is findings[0].level][:_NAMED]
+    return {
+        "why": ", ".join(named),
+        "service": watched.window.service,
+        "version": watched.version,
+        "window": watched.window.label,
+        "run_id": run.info.run_id,
+        "run_url": records.tracker.run_url(run.info.run_id),
+    }
+
+
+def _remark(finding: Finding) -> str:
+    return f"{finding.level}; {finding.note}" if finding.note else str(finding.level)
+
+
+def retrain(evidence: Mapping[str, Any], outlet_events: Mapping[Any, Any]) -> dict[str, Any]:
+    """Emit the asset `drift` with the evidence, which starts `retraining`."""
+    outlet_events[DRIFT].extra = dict(evidence)
+    logger.warning("Retraining: %s", evidence["why"])
+    return dict(evidence)
+
+
+def _predictor(plan: Mapping[str, Any]) -> Predictor:
+    from trip_duration.scoring.predictor import Version, load_predictor
+
+    return load_predictor(promoter_of(plan["service"]), Version(plan["service"], plan["version"]))
+
+
+def records_of_windows() -> Records:
+    """Where everything is written down."""
+    from trip_duration.monitoring.records import Records
+    from trip_duration.tracking.runs import Tracker
+
+    settings = get_settings()
+    return Records(Tracker(settings.tracking_uri, f"{settings.experiment}-monitoring"))
+
+
+def _thresholds(params: Mapping[str, Any]) -> Mapping[str, Thresholds]:
+    from trip_duration.monitoring.levels import thresholds_of
+
+    return thresholds_of(get_settings(), params["thresholds"])
+
+
+def _tell(watched: Watched, findings: Sequence[Finding]) -> None:
+    from trip_duration.monitoring.levels import gravest_first
+
+    for finding in gravest_first(findings):
+        note = f" ({finding.note})" if finding.note else ""
+        logger.info("%s: %s: %s%s", watched.title, finding.level, finding, note)

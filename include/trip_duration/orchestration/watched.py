@@ -1,0 +1,183 @@
+"""What monitoring looks at: which windows, and where their trips come from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trip_duration.orchestration.assets import PUBLISHED_MONTHS
+from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
+
+    from trip_duration.monitoring.records import Watched
+    from trip_duration.monitoring.windows import Window, WindowTrips
+    from trip_duration.scoring.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+
+def windows_of(
+    params: Mapping[str, Any], dag_run: DagRunProtocol, published: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The windows that a run is to look at, as plain values."""
+    from trip_duration.monitoring.windows import Window
+    from trip_duration.trips.months import Month
+
+    service, source = params["service"], params["window_source"]
+    moment = dag_run.data_interval_end or dag_run.run_after
+    if published:
+        # What it would have said of the whole month, and what it has said where it was asked.
+        for text in published:
+            window = Window.of_month(service, Month.parse(text))
+            yield _window(window, "month", month=text)
+            yield _window(window, "request_log")
+    elif params["outputs"]:
+        label = ", ".join(output.rpartition("/")[2] for output in params["outputs"])
+        window = Window(service, moment - dt.timedelta(days=1), moment, label)
+        yield _window(window, "batch", outputs=params["outputs"])
+    elif params["months"]:
+        for month in sorted(Month.parse(text) for text in params["months"]):
+            yield _window(Window.of_month(service, month), source, month=str(month))
+    elif params["first_day"]:
+        first, last = (
+            _day(params[name] or params["first_day"]) for name in ("first_day", "last_day")
+        )
+        yield _window(Window.of_days(service, first, last + dt.timedelta(days=1)), source)
+    elif source == "month":
+        # Each month once, however often the schedule runs.
+        if moment.day == 1:
+            month = Month(moment.year, moment.month).previous()
+            yield _window(Window.of_month(service, month), source, month=str(month))
+    else:
+        days = dt.timedelta(days=get_settings().monitoring_days)
+        yield _window(Window.of_days(service, moment - days, moment), source)
+
+
+def _window(window: Window, source: str, **details: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    return {
+        "start": window.start.isoformat(),
+        "end": window.end.isoformat(),
+        "label": window.label,
+        "source": source,
+        **details,
+    }
+
+
+def _day(text: str) -> dt.datetime:
+    return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
+
+
+def published_months(events: Mapping[Any, Sequence[Any]], params: Mapping[str, Any]) -> list[str]:
+    """The months of the service whose publication has started this run."""
+    return sorted(
+        {
+            month
+            for event in events.get(PUBLISHED_MONTHS, ())
+            if event.extra.get("service") == params["service"]
+            for month in event.extra["months"]
+        }
+    )
+
+
+def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[Watched, Mapping[str, Any]]]:
+    """What a plan names, with the plain values of each window."""
+    from trip_duration.monitoring.records import Watched
+    from trip_duration.monitoring.windows import Window
+
+    for window in plan["windows"]:
+        start, end = (dt.datetime.fromisoformat(window[name]) for name in ("start", "end"))
+        found = Window(plan["service"], start, end, window["label"])
+        yield Watched(found, plan["version"], window["source"]), window
+
+
+def gather(
+    plan: Mapping[str, Any], params: Mapping[str, Any], predictor: Predictor
+) -> Iterator[tuple[Watched, WindowTrips]]:
+    """What was predicted in each window."""
+    from trip_duration.monitoring import windows
+
+    for watched, window in watched_of(plan):
+        if watched.source == "month":
+            yield watched, _month(window["month"], params, predictor)
+        elif watched.source == "batch":
+            yield watched, _scored(watched, window, predictor)
+        else:
+            yield watched, windows.read_request_log(_request_log(), watched.window)
+
+
+def _month(month: str, params: Mapping[str, Any], predictor: Predictor) -> WindowTrips:
+    from trip_duration.monitoring.windows import of_month
+    from trip_duration.trips.cleaning import CleaningRules
+
+    settings = get_settings()
+    rules = CleaningRules(settings.minimum_duration, settings.maximum_duration)
+    return of_month(_checked(month, params), predictor.columns, rules, predictor)
+
+
+def _checked(month: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a CheckedMonth, imported late
+    """A published month that keeps its contract."""
+    from trip_duration.orchestration.requests import contract_limits, month_request
+    from trip_duration.trips.contract.checked import CheckedMonthStore
+    from trip_duration.trips.source import fetch_month
+
+    settings = get_settings()
+    request = month_request(params["service"], month, params)
+    raw = fetch_month(
+        request.source,
+        request.service,
+        request.month,
+        settings.storage_root,
+        sample=request.sample,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    store = CheckedMonthStore(settings.storage_root)
+    return store.check(raw, request.service, contract_limits())
+
+
+def _scored(watched: Watched, window: Mapping[str, Any], predictor: Predictor) -> WindowTrips:
+    import pandas as pd
+
+    from trip_duration.monitoring.windows import of_scored
+    from trip_duration.orchestration.batch_scoring import readable_roots
+    from trip_duration.scoring.batch.job import format_of
+    from trip_duration.scoring.places import place, require_allowed
+
+    parts = []
+    for output in window["outputs"]:
+        path = require_allowed(place(output), readable_roots())
+        with path.open("rb") as file:
+            read = pd.read_parquet if format_of(path) == "parquet" else pd.read_csv
+            parts.append(read(file))
+    return of_scored(pd.concat(parts, ignore_index=True), watched.window, predictor.columns)
+
+
+def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:
+    """What the months that are published meanwhile say of the predicted trips."""
+    from trip_duration.monitoring.labels import match_month
+    from trip_duration.trips.months import Month
+    from trip_duration.trips.publications import look_up_publication
+    from trip_duration.trips.services import PICKUP_TIME, get_service
+
+    begun = trips.trips[PICKUP_TIME].dropna()
+    for text in sorted(begun.dt.strftime("%Y-%m").unique()):
+        published = look_up_publication(
+            params["source"],
+            get_service(params["service"]),
+            Month.parse(text),
+            timeout_seconds=get_settings().request_timeout_seconds,
+        )
+        if published is not None:
+            trips, report = match_month(trips, _checked(text, params))
+            logger.info("%s: %s", text, report)
+    return trips
+
+
+def _request_log() -> Any:  # noqa: ANN401 - an Engine, imported late
+    from trip_duration.serving.log_tables import open_log
+
+    settings = get_settings()
+    return open_log(settings.request_log_url, settings.serving_folder)

@@ -1,0 +1,136 @@
+"""Predictions meet how long their trips took."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from trip_duration.monitoring.labels import labelled, match_month
+from trip_duration.monitoring.windows import Window, WindowTrips, read_request_log
+from trip_duration.serving.log_tables import open_log
+from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.rows import COLUMNS, from_frame
+from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
+from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.months import Month
+from trip_duration.trips.sample import SampleOptions, write_month
+from trip_duration.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
+from trip_duration.trips.source import fetch_month
+
+GREEN = get_service("green")
+MARCH = Month(2024, 3)
+ASKED_AT = dt.datetime(2024, 4, 2, 12, tzinfo=dt.UTC)
+DAY = Window.of_days("green", ASKED_AT, ASKED_AT + dt.timedelta(days=1))
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
+    """A month whose first two trips are there a second time, with another end."""
+    folder = tmp_path_factory.mktemp("months")
+    path = folder / f"green_tripdata_{MARCH}.parquet"
+    write_month(path, GREEN, MARCH, SampleOptions(trips=3_000, seed=7))
+    table = pq.read_table(path)
+    trips = table.to_pandas()
+    twins = trips.head(2).copy()
+    twins["lpep_dropoff_datetime"] += pd.Timedelta(minutes=1)
+    pd.concat([trips, twins]).to_parquet(path, index=False)
+    storage = str(tmp_path_factory.mktemp("storage"))
+    raw = fetch_month(str(folder), GREEN, MARCH, storage, sample=SampleOptions(), timeout_seconds=1)
+    return CheckedMonthStore(storage).check(raw, GREEN, Limits())
+
+
+@pytest.fixture(scope="module")
+def trips(month: CheckedMonth) -> pd.DataFrame:
+    """What was published of it."""
+    return clean_month(month, GREEN, Selection(COLUMNS, CleaningRules()))
+
+
+def ask(folder: Path, rows: np.ndarray, *, inputs: bool = True) -> RequestLog:
+    """A log in which each row was predicted, with ids from 0."""
+    log = RequestLog(open_log("", folder), LogRules(inputs=inputs, days=0))
+    log.record_many(
+        Entry(
+            f"{number:032d}", ASKED_AT.timestamp() + number, "green", 3, "champion", "me", None,
+            10.0, 1.0, row,
+        )
+        for number, row in enumerate(rows)
+    )  # fmt: skip
+    log.start()
+    assert log.flush(20)
+    log.stop()
+    return log
+
+
+def read(log: RequestLog) -> WindowTrips:
+    """The window of the log."""
+    return read_request_log(log.engine, DAY)
+
+
+def test_a_published_month_gives_each_prediction_its_trip(
+    tmp_path: Path, month: CheckedMonth, trips: pd.DataFrame
+) -> None:
+    """Every one that one trip agrees with; the others are left out and counted."""
+    chosen = trips.iloc[[0, *range(10, 210)]]
+    rows = from_frame(chosen, COLUMNS)
+    other_distance, other_month, unknown = (rows[[1]].copy() for _ in range(3))
+    other_distance[:, COLUMNS.index(DISTANCE)] += 0.01
+    other_month[:, COLUMNS.index(PICKUP_TIME)] -= 40 * 86_400
+    unknown[:, COLUMNS.index(PICKUP_TIME)] = np.nan
+    log = ask(tmp_path, np.concatenate([rows, other_distance, other_month, unknown]))
+    found, report = match_month(read(log), month)
+    assert (report.matched, report.ambiguous, report.not_found, report.elsewhere) == (200, 1, 1, 2)
+    assert report.predictions == 204
+    assert report.share == pytest.approx(200 / 202)
+    np.testing.assert_allclose(found.actual[1:201], chosen[DURATION].to_numpy()[1:])
+    assert np.isnan(found.actual[[0, 201, 202, 203]]).all()
+    assert "200 matched" in str(report)
+
+
+def test_what_was_not_asked_need_not_agree(
+    tmp_path: Path, month: CheckedMonth, trips: pd.DataFrame
+) -> None:
+    """Zones and time are enough where nothing else was asked."""
+    rows = from_frame(trips.iloc[10:60], COLUMNS)
+    rows[:, 3:] = np.nan
+    found, report = match_month(read(ask(tmp_path, rows)), month)
+    assert report.matched == 50
+    np.testing.assert_allclose(found.actual, trips[DURATION].to_numpy()[10:60])
+
+
+def test_what_feedback_has_told_stays(
+    tmp_path: Path, month: CheckedMonth, trips: pd.DataFrame
+) -> None:
+    """By the id of the prediction, whatever the month says."""
+    log = ask(tmp_path, from_frame(trips.iloc[10:13], COLUMNS))
+    log.add_feedback({f"{1:032d}": 33.0}, "me")
+    found, report = match_month(read(log), month)
+    assert (report.told, report.matched) == (1, 2)
+    assert found.actual[1] == 33.0
+
+
+def test_without_inputs_nothing_is_matched(
+    tmp_path: Path, month: CheckedMonth, trips: pd.DataFrame
+) -> None:
+    """A log that keeps no inputs, and a window without predictions, are no error."""
+    log = ask(tmp_path / "none", from_frame(trips.head(3), COLUMNS), inputs=False)
+    for window in (read(log), read(log).of_version(99)):
+        found, report = match_month(window, month)
+        assert (report.matched, report.elsewhere) == (0, len(window))
+        assert np.isnan(report.share)
+        assert len(labelled(found, CleaningRules())) == 0
+
+
+def test_only_durations_that_were_learned_count(tmp_path: Path, trips: pd.DataFrame) -> None:
+    """Trips that took longer than those of the training are no errors of the version."""
+    log = ask(tmp_path, from_frame(trips.iloc[10:14], COLUMNS))
+    log.add_feedback(
+        {f"{number:032d}": minutes for number, minutes in enumerate((5, 60, 61))}, "me"
+    )
+    found = labelled(read(log), CleaningRules())
+    assert found.actual.tolist() == [5.0, 60.0]

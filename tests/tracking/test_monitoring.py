@@ -1,0 +1,84 @@
+"""What monitoring reads from a real MLflow server."""
+
+from __future__ import annotations
+
+import pytest
+
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.training import TrainedModel, train
+from trip_duration.models.tuning import tune
+from trip_duration.monitoring.health.sources import champion_of, end_of
+from trip_duration.monitoring.performance import Reference, find_reference
+from trip_duration.tracking.models import log_model_report
+from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.runs import Tracker, training_set_tags
+from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.months import Month
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def trained(sample_training_set: TrainingSet) -> TrainedModel:
+    """A model with its evaluation on the test month."""
+    request = SearchRequest(max_evaluations=1, threads=1)
+    return train(
+        tune("linear_model.LinearRegression", sample_training_set, request),
+        sample_training_set,
+        request,
+    )
+
+
+@pytest.fixture
+def promoter(tracker: Tracker, sample_training_set: TrainingSet, trained: TrainedModel) -> Promoter:
+    """A service with a version that was trained here, and one that was not."""
+    promoter = Promoter(Tracker(tracker.tracking_uri, "monitoring"), "watched")
+    if promoter.tracker.find_run("watched/model") is None:
+        tags = training_set_tags(sample_training_set)
+        run_id = promoter.tracker.open_run("watched/model", "model", tags)
+        assert trained.test
+        promoter.tracker.log(run_id, metrics=trained.test.named("test"))
+        log_model_report(promoter.tracker, run_id, trained)
+        other = promoter.tracker.open_run("watched/elsewhere", "elsewhere", {})
+        bare = promoter.tracker.open_run("watched/bare", "bare", {})
+        promoter.tracker.log(bare, metrics={"test_rmse": 5.0, "test_mae": 3.0})
+        client = promoter.tracker.client
+        client.create_registered_model(promoter.name)
+        for one in (run_id, other, bare):
+            client.create_model_version(promoter.name, f"runs:/{one}/model", one)
+    return promoter
+
+
+def test_the_reference_is_the_error_on_the_test_months(
+    promoter: Promoter, trained: TrainedModel
+) -> None:
+    """Of all trips and by slice, as the run of the version tells."""
+    found = find_reference(promoter.tracker, promoter.name, 1)
+    assert trained.test
+    assert trained.evaluation
+    assert (found.rmse, found.mae) == (trained.test.rmse, trained.test.mae)
+    wanted = trained.evaluation.slices
+    large = wanted[wanted["trips"] >= 200]
+    assert 0 < len(large) < len(wanted)
+    assert found.slices == pytest.approx(
+        dict(zip(zip(large["slice"], large["value"], strict=True), large["rmse"], strict=True))
+    )
+    assert find_reference(promoter.tracker, promoter.name, 2) == Reference(2)
+    assert find_reference(promoter.tracker, promoter.name, 3) == Reference(3, 5.0, 3.0)
+
+
+def test_the_age_of_the_champion_and_of_its_data(promoter: Promoter) -> None:
+    """Before there is one, of one that was trained here, and of one that was not."""
+    assert champion_of(promoter).version is None
+    for version in (1, 2):
+        promoter.act(Action("promote", promoter.service, version), f"watched/{version}")
+    elsewhere = champion_of(promoter)
+    assert (elsewhere.version, elsewhere.newest_month) == (2, None)
+    entry = promoter.act(Action("rollback", promoter.service, why="errors"), "watched/back")
+    found = champion_of(promoter)
+    assert (found.version, found.enabled) == (1, True)
+    assert found.newest_month == "2024-02"
+    assert found.learned_until == end_of(Month(2024, 2))
+    assert found.promoted == entry.at
+    assert found.registered is not None
+    assert found.registered <= entry.at

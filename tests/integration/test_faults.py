@@ -154,8 +154,10 @@ def weak_champion(loop: RunningStack) -> int:
     latest = runs(loop, "sklearn_training")[-1]["dag_run_id"]
     (family,) = loop.api.result("sklearn_training", latest, "results")["families"]
     version = int(family["model_uri"].rpartition("/")[2])
-    loop.api.trigger("promotion", {"version": version, "gate": False})
-    eventually(lambda: champion(loop) == version, "weak champion")
+    run_id = loop.api.trigger("promotion", {"version": version, "gate": False})
+    # The move comes before its entry in the history.
+    eventually(lambda: loop.api.run_state("promotion", run_id) == "success", "promotion")
+    assert champion(loop) == version
     return version
 
 

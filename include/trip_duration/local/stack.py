@@ -171,6 +171,10 @@ class LocalStack:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",
+            # Threads of a fit that wait for each other let others run. By default they turn in
+            # circles, and where Airflow needs one of their cores for a moment, a fit takes several
+            # times as long.
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
             # Git is asked for its commit at every run that is tracked; there may be none.
             "GIT_PYTHON_REFRESH": "quiet",
         }

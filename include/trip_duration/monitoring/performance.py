@@ -12,7 +12,8 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from trip_duration.errors import require_within
-from trip_duration.models.intervals import CONFIDENCE, MeasuredErrors
+from trip_duration.models.gate_rules import GateRules
+from trip_duration.models.intervals import CONFIDENCE, Interval, MeasuredErrors
 from trip_duration.monitoring.levels import ALL, Finding, Level, Thresholds, judge, unknown
 from trip_duration.monitoring.slices import SliceErrors, measure_errors
 from trip_duration.monitoring.windows import WindowTrips
@@ -39,7 +40,7 @@ class Reference:
     rmse, mae
         In minutes; None where it was not tested.
     slices
-        RMSE by slice and value.
+        RMSE by slice and value, of slices that have enough trips to say something.
     """
 
     version: int
@@ -71,7 +72,7 @@ class PerformanceRules:
     """
 
     trips: int = 500
-    slice_trips: int = 200
+    slice_trips: int = GateRules.slice_trips
     windows: int = 3
     needed: int = 2
     confidence: float = CONFIDENCE
@@ -177,18 +178,15 @@ def _judge_all(
         (RMSE, measured.rmse, measured.rmse_interval, reference.rmse),
         (MAE, measured.mae, measured.mae_interval, reference.mae),
     ):
-        assert interval
-        assert standard
-        increase = value / standard - 1
+        increase = value / standard - 1 if standard else math.nan
         note = (
             f"{value:.2f} minutes ({_shown(interval)}) on {measured.trips:,} trips; "
-            f"{standard:.2f} on the test months"
+            f"{standard or 0.0:.2f} on the test months"
         )
-        found.append(
-            _judge(metric, ALL, increase, thresholds[metric], note, certain=interval[0] > standard)
-        )
-    low, high = measured.bias_interval or (0.0, 0.0)
-    share = abs(measured.bias) / (reference.mae or math.inf)
+        certain = _least(interval) > (standard or 0.0)
+        found.append(_judge(metric, ALL, increase, thresholds[metric], note, certain=certain))
+    low, high = measured.bias_interval or (-math.inf, math.inf)
+    share = abs(measured.bias) / reference.mae if reference.mae else math.nan
     note = f"predicted less actual is {measured.bias:+.2f} minutes ({_shown((low, high))})"
     certain = not low <= 0 <= high
     return (*found, _judge(BIAS, ALL, share, thresholds[BIAS], note, certain=certain))
@@ -200,24 +198,28 @@ def _judge_slices(
     thresholds: Thresholds,
     rules: PerformanceRules,
 ) -> Finding:
-    increases = {
-        one: one.measured.rmse / reference.slices[one.slice, one.value] - 1
+    known = [
+        one
         for one in slices
         if one.measured.trips >= rules.slice_trips and (one.slice, one.value) in reference.slices
-    }
-    if not increases:
+    ]
+    if not known:
         why = f"no slice has {rules.slice_trips:,} trips and an error on the test months"
         return unknown(SLICE, WORST, thresholds, why)
-    worst = max(increases, key=lambda one: increases[one])
-    standard, interval = reference.slices[worst.slice, worst.value], worst.measured.rmse_interval
-    assert interval
+
+    def badness(one: SliceErrors) -> tuple[bool, float]:
+        # One that chance alone may have made bad hides none that surely is.
+        standard = reference.slices[one.slice, one.value]
+        return _least(one.measured.rmse_interval) > standard, one.measured.rmse / standard - 1
+
+    worst = max(known, key=badness)
+    certain, increase = badness(worst)
+    interval, standard = worst.measured.rmse_interval, reference.slices[worst.slice, worst.value]
     note = (
         f"{worst.slice} {worst.value}: {worst.measured.rmse:.2f} minutes ({_shown(interval)}) on "
         f"{worst.measured.trips:,} trips; {standard:.2f} on the test months"
     )
-    finding = _judge(
-        SLICE, WORST, increases[worst], thresholds, note, certain=interval[0] > standard
-    )
+    finding = _judge(SLICE, WORST, increase, thresholds, note, certain=certain)
     return replace(finding, level=Level.WARN) if finding.level == Level.ACT else finding
 
 
@@ -270,9 +272,15 @@ def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], fl
                 raise
             return {}
         table = pd.read_csv(path, dtype={"slice": str, "value": str})
+    table = table[table["trips"] >= GateRules.slice_trips]
     keys = zip(table["slice"], table["value"], strict=True)
     return dict(zip(keys, table["rmse"].astype(float), strict=True))
 
 
-def _shown(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+def _least(interval: Interval | None) -> float:
+    """The lower end of an interval; without one, less than anything."""
+    return interval[0] if interval else -math.inf
+
+
+def _shown(interval: Interval | None) -> str:
+    return f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "one trip"

@@ -72,10 +72,11 @@ class Metrics:
     def by_status(self) -> dict[int, int]:
         """Requests answered, by HTTP status."""
         found: dict[int, int] = {}
-        # Counting goes on meanwhile, on other threads.
-        for (_, status), (counter, _) in [*self._known_requests.items()]:
-            (sample,) = (one for one in counter.collect()[0].samples if one.name.endswith("_total"))
-            found[status] = found.get(status, 0) + int(sample.value)
+        for family in self._requests.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    status = int(sample.labels["status"])
+                    found[status] = found.get(status, 0) + int(sample.value)
         return found
 
     def text(self) -> bytes:

@@ -1,0 +1,147 @@
+"""How often errors on labels that arrive are an alarm, and how long it takes to judge them.
+
+Weeks of generated months, each of another seed, are predicted by a model of the months before and
+judged by the thresholds of the settings: at once, and by the rule that two of three successive
+weeks have to agree. Then 100,000 labelled predictions are judged, and as many are matched with a
+month of 100,000 trips.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from benchmarks.estimate import fit
+
+from trip_duration.monitoring.labels import labelled, match_month
+from trip_duration.monitoring.levels import Finding, Level, thresholds_of, worst
+from trip_duration.monitoring.performance import PerformanceRules, Reference, judge_performance
+from trip_duration.monitoring.slices import measure_errors
+from trip_duration.monitoring.windows import WindowTrips, of_month
+from trip_duration.scoring.predictor import Predictor, Version
+from trip_duration.settings import get_settings
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.types import TrainingSetRequest
+from trip_duration.trips.cleaning import CleaningRules
+from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.months import Month, MonthSplit
+from trip_duration.trips.sample import Drift, SampleOptions
+from trip_duration.trips.services import PICKUP_TIME, get_service
+from trip_duration.trips.source import fetch_month
+
+SERVICE, RULES = get_service("green"), CleaningRules()
+MONTH = Month(2024, 4)
+SEEDS, WEEKS = range(100, 110), 4
+TRIPS = 6_000
+DRIFTS: Mapping[str, Drift] = {
+    "as before": Drift(),
+    "speed - 10 %": Drift(speed_factor=0.9),
+    "speed - 25 %": Drift(speed_factor=0.75),
+    "speed + 25 %": Drift(speed_factor=1.25),
+    "distances half as long again": Drift(distance_factor=1.5),
+    "half of the pick-ups in quiet zones": Drift(zone_shift=0.5),
+    "rush hours 4 hours later": Drift(rush_hour_shift=4),
+}
+
+
+def main() -> None:
+    """Print a table of alarms, and how long judging takes."""
+    with tempfile.TemporaryDirectory() as storage:
+        sample = SampleOptions(trips=20_000)
+        request = TrainingSetRequest(
+            "sample", "green", MonthSplit.parse("2024-01", "2024-02", "2024-03"), sample=sample
+        )
+        training_set = build_training_set(request, storage_root=storage)
+        predictor = Predictor(Version("green", 1), fit(training_set), training_set.recipe.columns)
+        reference = reference_of(backtest(month_of(Month(2024, 3), sample, storage), predictor))
+        print("| Generated weeks | | warn | act | warn, 2 of 3 | act, 2 of 3 | RMSE |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        for name, drift in DRIFTS.items():
+            weeks = [[*weeks_of(drift, seed, predictor, storage)] for seed in SEEDS]
+            print(f"| {name} | {row(weeks, reference)} |", flush=True)
+        cost(predictor, reference, storage)
+
+
+def row(months: Sequence[Sequence[WindowTrips]], reference: Reference) -> str:
+    """How many of the weeks are an alarm, and what the errors are."""
+    at_once: Counter[Level] = Counter()
+    settled: Counter[Level] = Counter()
+    rmse = []
+    for weeks in months:
+        history: list[tuple[Finding, ...]] = []
+        for week in weeks:
+            rmse.append(measure_errors(week)[0].measured.rmse)
+            found = judge(week, reference, (), PerformanceRules(windows=1, needed=1))
+            at_once[worst(found)] += 1
+            history.append(judge(week, reference, history, PerformanceRules()))
+            settled[worst(history[-1])] += 1
+    total = sum(at_once.values())
+    cells = [
+        f"{counts[level] / total:.0%}" for counts in (at_once, settled)
+        for level in (Level.WARN, Level.ACT)
+    ]  # fmt: skip
+    return " | ".join([str(total), *cells, f"{np.mean(rmse):.2f}"])
+
+
+def judge(
+    week: WindowTrips,
+    reference: Reference,
+    history: Sequence[Sequence[Finding]],
+    rules: PerformanceRules,
+) -> tuple[Finding, ...]:
+    """Findings of a week, by the thresholds of the settings."""
+    return judge_performance(week, reference, history, thresholds_of(get_settings()), rules)
+
+
+def cost(predictor: Predictor, reference: Reference, storage: str) -> None:
+    """Time to judge and to match 100,000 predictions."""
+    month = month_of(MONTH, SampleOptions(trips=100_000, seed=7), storage)
+    window = backtest(month, predictor)
+    started = time.perf_counter()
+    judge(window, reference, (), PerformanceRules())
+    judged = time.perf_counter() - started
+    unknown = dataclasses.replace(window, actual=np.full(len(window), np.nan))
+    started = time.perf_counter()
+    _, report = match_month(unknown, month)
+    matched = time.perf_counter() - started
+    print(f"\n{len(window):,} predictions judged in {judged:.2f} s; in {matched:.2f} s: {report}")
+
+
+def weeks_of(drift: Drift, seed: int, predictor: Predictor, storage: str) -> Iterator[WindowTrips]:
+    """The labelled weeks of a generated month."""
+    options = SampleOptions(trips=TRIPS, seed=seed, drift=drift)
+    found = backtest(month_of(MONTH, options, storage), predictor)
+    weeks = (found.trips[PICKUP_TIME].dt.day.to_numpy() - 1) // 7
+    for week in range(WEEKS):
+        yield found.where(weeks == week)
+
+
+def backtest(month: CheckedMonth, predictor: Predictor) -> WindowTrips:
+    """Labelled predictions of a month."""
+    return labelled(of_month(month, predictor.columns, RULES, predictor), RULES)
+
+
+def reference_of(window: WindowTrips) -> Reference:
+    """What a version came to on its test month."""
+    total, *slices = measure_errors(window)
+    by_slice = {
+        (one.slice, one.value): one.measured.rmse
+        for one in slices
+        if one.measured.trips >= PerformanceRules.slice_trips
+    }
+    return Reference(1, total.measured.rmse, total.measured.mae, by_slice)
+
+
+def month_of(month: Month, sample: SampleOptions, storage: str) -> CheckedMonth:
+    """A generated month, checked."""
+    raw = fetch_month("sample", SERVICE, month, storage, sample=sample, timeout_seconds=60)
+    return CheckedMonthStore(storage).check(raw, SERVICE, Limits())
+
+
+if __name__ == "__main__":
+    main()

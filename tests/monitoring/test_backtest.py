@@ -1,0 +1,86 @@
+"""A month as window: what the version says of its trips, against how long they took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sklearn.pipeline import Pipeline
+from tests.serving.conftest import fit
+
+from trip_duration.monitoring.labels import labelled
+from trip_duration.monitoring.levels import Level, thresholds_of
+from trip_duration.monitoring.performance import (
+    BIAS,
+    MAE,
+    RMSE,
+    PerformanceRules,
+    Reference,
+    judge_performance,
+)
+from trip_duration.monitoring.slices import measure_errors
+from trip_duration.monitoring.windows import WindowTrips, of_month
+from trip_duration.scoring.predictor import Predictor, Version
+from trip_duration.settings import Settings
+from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.cleaning import CleaningRules
+from trip_duration.trips.contract.checked import CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.months import Month
+from trip_duration.trips.sample import Drift, SampleOptions
+from trip_duration.trips.services import get_service
+from trip_duration.trips.source import fetch_month
+
+GREEN = get_service("green")
+
+
+@pytest.fixture(scope="module")
+def model(sample_training_set: TrainingSet) -> Pipeline:
+    """A model of generated months."""
+    return fit("xgboost", sample_training_set)
+
+
+def backtest(
+    model: Pipeline, training_set: TrainingSet, storage: Path, month: str, drift: Drift
+) -> WindowTrips:
+    """Labelled predictions of a generated month."""
+    raw = fetch_month(
+        "sample",
+        GREEN,
+        Month.parse(month),
+        str(storage),
+        sample=SampleOptions(trips=4_000, seed=7, drift=drift),
+        timeout_seconds=1,
+    )
+    checked = CheckedMonthStore(str(storage)).check(raw, GREEN, Limits())
+    predictor = Predictor(Version("green", 1), model, training_set.recipe.columns)
+    rules = CleaningRules()
+    return labelled(of_month(checked, predictor.columns, rules, predictor), rules)
+
+
+@pytest.mark.parametrize(
+    ("drift", "level"),
+    [(Drift(), Level.OK), (Drift(speed_factor=0.75), Level.ACT)],
+    ids=["as before", "slower"],
+)
+def test_slower_traffic_shows_in_the_errors(
+    model: Pipeline, sample_training_set: TrainingSet, tmp_path: Path, drift: Drift, level: Level
+) -> None:
+    """Inputs that are what they were hide it from everything else."""
+    total, *_ = measure_errors(backtest(model, sample_training_set, tmp_path, "2024-03", Drift()))
+    reference = Reference(1, total.measured.rmse, total.measured.mae)
+    window = backtest(model, sample_training_set, tmp_path, "2024-04", drift)
+    found = judge_performance(
+        window,
+        reference,
+        (),
+        thresholds_of(Settings()),
+        PerformanceRules(windows=1, needed=1),
+    )
+    assert {one.metric: one.level for one in found if one.subject == "all"} == {
+        RMSE: level,
+        MAE: level,
+        BIAS: level,
+    }
+    if drift.speed_factor < 1:
+        assert "predicted less actual is -" in found[2].note

@@ -1,0 +1,100 @@
+"""Errors and labels on published months."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.serving.conftest import fit
+
+from trip_duration.monitoring.labels import labelled, match_month
+from trip_duration.monitoring.levels import Level, thresholds_of
+from trip_duration.monitoring.performance import PerformanceRules, Reference, judge_performance
+from trip_duration.monitoring.slices import measure_errors
+from trip_duration.monitoring.windows import Window, WindowTrips, of_month, read_request_log
+from trip_duration.scoring.predictor import Predictor, Version
+from trip_duration.serving.log_tables import open_log
+from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.rows import COLUMNS, from_frame
+from trip_duration.settings import Settings
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.recipes import get_recipe
+from trip_duration.training_set.types import TrainingSetRequest
+from trip_duration.trips.cleaning import CleaningRules
+from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.months import Month, MonthSplit
+from trip_duration.trips.sample import SampleOptions
+from trip_duration.trips.services import get_service
+from trip_duration.trips.source import fetch_month
+
+pytestmark = pytest.mark.real_months
+
+GREEN = get_service("green")
+RICH = get_recipe("rich").columns
+
+
+def month_of(folder: str, month: str, storage: Path) -> CheckedMonth:
+    """A published month, checked."""
+    raw = fetch_month(
+        folder,
+        GREEN,
+        Month.parse(month),
+        str(storage),
+        sample=SampleOptions(),
+        timeout_seconds=60,
+    )
+    return CheckedMonthStore(str(storage)).check(raw, GREEN, Limits())
+
+
+def reference_of(window: WindowTrips) -> Reference:
+    """What a version came to on its test month."""
+    total, *slices = measure_errors(window)
+    by_slice = {(one.slice, one.value): one.measured.rmse for one in slices}
+    return Reference(1, total.measured.rmse, total.measured.mae, by_slice)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test", "months"),
+    [("2024-01", "2024-02", "2024-03", ["2024-04"]),
+     ("2023-01", "2023-02", "2024-01", ["2024-02", "2024-03", "2024-04"])],
+)  # fmt: skip
+def test_no_alarm_on_the_months_that_follow(
+    tlc_folder: str, tmp_path: Path, train: str, validation: str, test: str, months: list[str]
+) -> None:
+    """Neither on the next month nor on those after it."""
+    split = MonthSplit.parse(train, validation, test)
+    request = TrainingSetRequest(tlc_folder, "green", split)
+    model = fit("xgboost", build_training_set(request, storage_root=str(tmp_path)))
+    predictor = Predictor(Version("green", 1), model, RICH)
+
+    def backtest(month: str) -> WindowTrips:
+        found = of_month(month_of(tlc_folder, month, tmp_path), RICH, CleaningRules(), predictor)
+        return labelled(found, CleaningRules())
+
+    reference = reference_of(backtest(test))
+    rules = PerformanceRules(windows=1, needed=1)
+    for month in months:
+        found = judge_performance(backtest(month), reference, (), thresholds_of(Settings()), rules)
+        assert not {Level.ACT, Level.UNKNOWN} & {finding.level for finding in found}
+
+
+def test_most_predictions_of_a_month_meet_their_trips(tlc_folder: str, tmp_path: Path) -> None:
+    """What is left out is what cannot be told apart."""
+    month = month_of(tlc_folder, "2024-04", tmp_path / "storage")
+    trips = of_month(month, RICH, CleaningRules())
+    log = RequestLog(open_log("", tmp_path), LogRules(days=0))
+    at = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
+    chosen = np.random.default_rng(42).choice(len(trips), 5_000, replace=False)
+    for number, row in zip(chosen, from_frame(trips.trips.iloc[chosen], COLUMNS), strict=True):
+        one = f"{number:032d}"
+        log.record(Entry(one, at.timestamp(), "green", 1, "champion", "me", None, 9.0, 1.0, row))
+    log._write_all()
+    window = read_request_log(log.engine, Window.of_days("green", at, at + dt.timedelta(days=1)))
+    found, report = match_month(window, month)
+    assert report.share > 0.99
+    known = ~np.isnan(found.actual)
+    wanted = trips.actual[found.ids[known].astype(int)]
+    np.testing.assert_allclose(found.actual[known], wanted)

@@ -46,8 +46,16 @@ def soil(
     return Trips(pickup, dropoff, trips.pickup_zone, trips.dropoff_zone, distance), twice
 
 
-def published_columns(service: Service, trips: Trips, random: np.random.Generator) -> pa.Table:
-    """Trips in the columns and types that TLC publishes for the service."""
+def published_columns(
+    service: Service, trips: Trips, random: np.random.Generator, missing_share: float = 0.0
+) -> pa.Table:
+    """Trips in the columns and types that TLC publishes for the service.
+
+    Parameters
+    ----------
+    missing_share
+        See `Drift.missing_share`.
+    """
     columns = {
         service.columns[PICKUP_TIME]: pa.array(trips.pickup, pa.timestamp("us")),
         service.columns[DROPOFF_TIME]: pa.array(trips.dropoff, pa.timestamp("us")),
@@ -55,15 +63,17 @@ def published_columns(service: Service, trips: Trips, random: np.random.Generato
         service.columns[DROPOFF_ZONE]: pa.array(trips.dropoff_zone, pa.int32()),
         service.columns[DISTANCE]: pa.array(trips.distance, pa.float64(), from_pandas=True),
     }
-    build = _for_hire_columns if service.name == "fhvhv" else _taxi_columns
-    return pa.table(columns | build(service, trips, random))
+    if service.name == "fhvhv":
+        return pa.table(columns | _for_hire_columns(trips, random))
+    incomplete = _INCOMPLETE_SHARE + missing_share
+    return pa.table(columns | _taxi_columns(service, trips, random, incomplete))
 
 
 def _taxi_columns(
-    service: Service, trips: Trips, random: np.random.Generator
+    service: Service, trips: Trips, random: np.random.Generator, incomplete_share: float
 ) -> dict[str, pa.Array]:
     count = len(trips.pickup)
-    incomplete = random.random(count) < _INCOMPLETE_SHARE
+    incomplete = random.random(count) < incomplete_share
     miles = np.minimum(np.nan_to_num(trips.distance), 100.0)
     minutes = np.clip((trips.dropoff - trips.pickup) / 6e7, 0, 120)
     fare = np.round(3.0 + 2.1 * miles + 0.4 * minutes, 1)
@@ -96,11 +106,7 @@ def _taxi_columns(
     return columns
 
 
-def _for_hire_columns(
-    service: Service,  # noqa: ARG001 - the signature of the other builders
-    trips: Trips,
-    random: np.random.Generator,
-) -> dict[str, pa.Array]:
+def _for_hire_columns(trips: Trips, random: np.random.Generator) -> dict[str, pa.Array]:
     count = len(trips.pickup)
     seconds = (trips.dropoff - trips.pickup) // 1_000_000
     waited = random.integers(60, 600, count) * 1_000_000

@@ -37,7 +37,8 @@ def generate_month(service: Service, month: Month, options: SampleOptions) -> pa
         b"sample_options": options.to_json().encode(),
         b"sample_generator_version": str(GENERATOR_VERSION).encode(),
     }
-    return published_columns(service, trips, random).take(rows).replace_schema_metadata(metadata)
+    columns = published_columns(service, trips, random, options.drift.missing_share)
+    return columns.take(rows).replace_schema_metadata(metadata)
 
 
 def write_month(

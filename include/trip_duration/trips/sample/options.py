@@ -30,6 +30,9 @@ class Drift:
         Hours by which the day's demand moves, -23 to 23.
     new_zone
         A zone where five in a hundred trips begin from now on; none of `QUIET_ZONES`.
+    missing_share
+        Share of the trips, besides the usual six in a hundred, that lack passenger count and trip
+        type.
     """
 
     distance_factor: float = 1.0
@@ -37,12 +40,14 @@ class Drift:
     zone_shift: float = 0.0
     rush_hour_shift: int = 0
     new_zone: int | None = None
+    missing_share: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the bounds."""
         for name in ("distance_factor", "speed_factor"):
             require_within(name, getattr(self, name), above=0.0)
-        require_within("zone_shift", self.zone_shift, least=0.0, most=1.0)
+        for name in ("zone_shift", "missing_share"):
+            require_within(name, getattr(self, name), least=0.0, most=1.0)
         require_within("rush_hour_shift", self.rush_hour_shift, least=-23, most=23)
         if self.new_zone is not None:
             require_within("new_zone", self.new_zone, least=1, most=263)

@@ -1,0 +1,71 @@
+"""A small model of trees with its profile, and generated windows to compare with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from tests.conftest import sample_request
+
+from trip_duration.models.catalogue import get_family
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.training import TrainedModel, train
+from trip_duration.models.tuning import tune
+from trip_duration.monitoring.drift import Inputs, drift_findings, shap_of_window
+from trip_duration.monitoring.levels import Finding, thresholds_of
+from trip_duration.monitoring.profile import Reference, make_reference
+from trip_duration.settings import Settings
+from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
+from trip_duration.trips.contract.checked import CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.months import Month
+from trip_duration.trips.sample import Drift, SampleOptions
+from trip_duration.trips.services import get_service
+from trip_duration.trips.source import fetch_month
+
+LEAST = 500
+
+Look = Callable[..., list[Finding]]
+
+
+@pytest.fixture(scope="session")
+def trained(sample_training_set: TrainingSet) -> TrainedModel:
+    """A model of trees, found in two trials."""
+    request = SearchRequest(max_evaluations=2, threads=1)
+    tuned = tune(get_family("xgboost"), sample_training_set, request)
+    return train(tuned, sample_training_set, request)
+
+
+@pytest.fixture(scope="session")
+def reference(trained: TrainedModel, sample_training_set: TrainingSet) -> Reference:
+    """What the model has learned from."""
+    assert trained.explanation
+    assert trained.explanation.shap
+    return make_reference(trained.model, sample_training_set, trained.explanation.shap.features)
+
+
+@pytest.fixture(scope="session")
+def look(
+    trained: TrainedModel, reference: Reference, tmp_path_factory: pytest.TempPathFactory
+) -> Look:
+    """Findings about a generated month of the same city."""
+    root = str(tmp_path_factory.mktemp("windows"))
+
+    def found(
+        drift: Drift | None = None, month: str = "2024-06", trips: int = 3_000
+    ) -> list[Finding]:
+        seed, green = sample_request().sample.seed, get_service("green")
+        options = SampleOptions(trips=trips, seed=seed, drift=drift or Drift())
+        known = Month.parse(month)
+        raw = fetch_month("sample", green, known, root, sample=options, timeout_seconds=1)
+        checked = CheckedMonthStore(root).check(raw, green, Limits(missing_share=1.0))
+        columns = reference.profile.columns
+        asked = clean_month(checked, green, Selection(columns, CleaningRules()))[list(columns)]
+        predicted = np.asarray(trained.model.predict(asked), dtype=np.float64)
+        shap = shap_of_window(trained.model, asked, 0)
+        thresholds = thresholds_of(Settings())
+        return drift_findings(reference.profile, Inputs(asked, predicted, shap), thresholds, LEAST)
+
+    return found

@@ -320,6 +320,12 @@ class Settings(BaseSettings):
         description="Seconds for which predictions are gathered before they are written: the most "
         "that a killed server loses.",
     )
+    dashboard_zone_file: str = Field(
+        default="",
+        title="Zone file",
+        description="GeoJSON of the taxi zones in degrees, whose outlines the maps of the "
+        "dashboard show; empty for circles alone.",
+    )
     monitoring_schedule: str = Field(
         default="0 6 * * *",
         title="Schedule of monitoring",

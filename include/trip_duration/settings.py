@@ -423,6 +423,13 @@ class Settings(BaseSettings):
         description="Warn and act; as RMSE, of the slice that has become worse the most. It is "
         "never more than a warning.",
     )
+    airflow_users: str = Field(
+        default="admin:admin",
+        pattern=r"^admin:admin(,[\w.-]+:(viewer|user|op|admin)?)*$",
+        title="Airflow logins",
+        description="Names and roles of the local Airflow, such as admin:admin,ann:viewer,bob:op; "
+        "it makes a password for each, kept in passwords.json of the state folder.",
+    )
     airflow_port: int = Field(
         default=8080, ge=1, le=65_535, title="Airflow port", description="Of the local Airflow UI."
     )

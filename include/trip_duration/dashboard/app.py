@@ -57,7 +57,9 @@ _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 #: Which page tells most of a DAG.
 _PAGE_OF = {
     "data_preparation": "data",
-    "months": "data",
+    "green_months": "data",
+    "yellow_months": "data",
+    "fhvhv_months": "data",
     "new_months": "data",
     "sklearn_training": "models",
     "xgboost_training": "models",

@@ -18,6 +18,9 @@ GREY = "@grey"
 SCALE = "Cividis"
 COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW)
 
+#: Fewer bars than this are not as wide as there is room.
+_FEW = 5
+
 Series = Mapping[str, Sequence[tuple[Any, Any]]]
 """Points by the name of their line."""
 
@@ -44,6 +47,8 @@ def bars(
         How values are written (d3-format).
     """
     flat: dict[str, Any] = {"type": "bar", "orientation": "h"} if horizontal else {"type": "bar"}
+    if len(names) < _FEW:
+        flat["width"] = 0.45
     x, y = (values, names) if horizontal else (names, values)
     trace = {**flat, "x": list(x), "y": list(y), "marker": {"color": color}}
     if labels is not None:
@@ -64,7 +69,14 @@ def stacked(
 ) -> Figure:
     """Bars that are made of parts."""
     traces = [
-        {"type": "bar", "name": part, "x": list(names), "y": list(values), "marker": {"color": c}}
+        {
+            "type": "bar",
+            "name": part,
+            "x": list(names),
+            "y": list(values),
+            "marker": {"color": c},
+            **({"width": 0.45} if len(names) < _FEW else {}),
+        }
         for (part, values), c in zip(parts.items(), colors, strict=False)
     ]
     return _figure(
@@ -144,7 +156,7 @@ def lines(
         xaxis=axis,
         yaxis=y,
         legend=len(series) > 1,
-        **_limits(limits or {}),
+        **(_limits(limits) if limits else {}),
     )
 
 
@@ -447,10 +459,11 @@ def city(
 def map_axes() -> dict[str, Any]:
     """Axes of a map of New York."""
     hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": ""}
+    # A degree of longitude is shorter than one of latitude here.
+    scale = {"scaleanchor": "x", "scaleratio": 1 / math.cos(math.radians(40.7))}
     return {
         "xaxis": {**hidden, "range": [-74.27, -73.68]},
-        # A degree of longitude is shorter than one of latitude here.
-        "yaxis": {**hidden, "scaleanchor": "x", "scaleratio": 1 / math.cos(math.radians(40.7))},
+        "yaxis": {**hidden, **scale, "range": [40.5, 40.93]},
         "hovermode": "closest",
         "margin": {"l": 4, "r": 4, "t": 4, "b": 4},
     }
@@ -488,6 +501,7 @@ def points(
 
 def _limits(limits: Mapping[str, float]) -> dict[str, Any]:
     return {
+        "margin": {"r": 68},
         "shapes": [
             {
                 "type": "line",
@@ -508,9 +522,10 @@ def _limits(limits: Mapping[str, float]) -> dict[str, Any]:
             {
                 "xref": "paper",
                 "x": 1,
-                "xanchor": "right",
+                "xanchor": "left",
+                "xshift": 4,
                 "y": value,
-                "yanchor": "bottom",
+                "yanchor": "middle",
                 "text": f"{name} {value:g}",
                 "showarrow": False,
                 "font": {"size": 11},

@@ -17,7 +17,7 @@ from trip_duration.trips.contract.rules import ALL_RULES
 from trip_duration.trips.zone_names import zone_labels
 
 _NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")
-_NO_PROFILE = Empty("This month has no profile on the tracking server.", "months")
+_NO_PROFILE = Empty("This month has no profile on the tracking server.", "green_months")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 #: Zones of fewer trips tell nothing of a mean.
 _LEAST_TRIPS = 5
@@ -272,8 +272,7 @@ def _zones(known: Known, profile: Mapping[str, Any] | None, measure: str) -> Cha
             bar=MEASURES[measure],
             outlines=outlines_of(known.sources.zone_file),
         ),
-        wide=True,
-        height=560,
+        height=520,
     )
 
 
@@ -301,7 +300,6 @@ def _pairs(profile: Mapping[str, Any] | None) -> Chart:
         "From where to where most trips go.",
         Table(("from", "to", "trips"), rows),
         _NO_PROFILE,
-        wide=True,
     )
 
 

@@ -147,7 +147,12 @@ def _cards(window: WindowRun | None, known: Known) -> list[Card]:
     level = window.level if window.level in {"ok", "warn", "act"} else ""
     live = next((one for one in known.live.versions if one.version == window.version), None)
     return [
-        Card("Level", window.level, window.found or "nothing beyond a threshold", level),
+        Card(
+            "Level",
+            {"act": "act", "warn": "look"}.get(window.level, window.level),
+            window.found or "nothing beyond a threshold",
+            level,
+        ),
         Card(
             "Window",
             window.label,
@@ -244,6 +249,7 @@ def _over_time(
         Table(("until (UTC)", "window", "of", title), rows),
         empty,
         figures.lines(series, title=unit, dates=True, limits=limits, zero=metric != "bias"),
+        wide=metric == "psi",
     )
 
 

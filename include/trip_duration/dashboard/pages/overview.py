@@ -132,8 +132,8 @@ def _alarms_card(known: Known) -> Card:
     if not count:
         return Card("Open alarms", "none", "No drift, and no DAG fails.", "ok")
     grave = bool(failing) or any(window.level == "act" for window in windows)
-    told = [f"{len(failing)} failing DAGs"] if failing else []
-    told += [f"{len(windows)} windows with findings"] if windows else []
+    told = [f"failing DAGs: {len(failing)}"] if failing else []
+    told += [f"windows with findings: {len(windows)}"] if windows else []
     return Card("Open alarms", str(count), " · ".join(told), "act" if grave else "warn")
 
 
@@ -293,7 +293,8 @@ def _distribution(runs: Sequence[FamilyRun], metric: str) -> Chart:
         Table(("family", f"{metric}{' (min)' if unit else ''}"), rows),
         _NO_RUNS,
         figures.strip(found, title=METRICS[metric] + (f" ({unit})" if unit else "")),
-        height=360,
+        wide=True,
+        height=max(70 * len(found) + 80, 180),
     )
 
 

@@ -180,5 +180,6 @@ def trials_table(trials: Sequence[TrialRun]) -> Chart:
             horizontal=True,
             labels=[str(count) for count in counts.values()],
         ),
-        height=200,
+        wide=True,
+        height=150,
     )

@@ -60,6 +60,7 @@
         yanchor: "top",
         x: 0,
         font: { size: 11 },
+        traceorder: "normal",
         ...given.legend,
       },
       bargap: 0.25,

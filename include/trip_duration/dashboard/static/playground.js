@@ -8,7 +8,7 @@
   const reasons = document.getElementById("reasons");
   const map = document.getElementById("map");
   const zones = new Map(
-    JSON.parse(map.nextElementSibling.textContent).data.at(-1).customdata.map((zone, place) => [zone, place]),
+    JSON.parse(map.nextElementSibling.textContent).data.at(-1).customdata.map((zone, at) => [zone, at]),
   );
   const circles = JSON.parse(map.nextElementSibling.textContent).data.at(-1);
   let written = false;
@@ -82,7 +82,8 @@
     const asked = {
       pickup_zone: number("pickup_zone"),
       dropoff_zone: number("dropoff_zone"),
-      pickup_at: form.elements.pickup_at.value,
+      // Browsers leave the seconds out where they are 0.
+      pickup_at: form.elements.pickup_at.value.padEnd(19, ":00"),
       trip_distance: number("trip_distance"),
     };
     if (form.elements.passenger_count.value !== "") asked.passenger_count = number("passenger_count");

@@ -23,7 +23,7 @@ def test_the_report_names_what_has_changed(reference: Reference, tmp_path: Path)
     """In standard deviations; a column that is all missing is left out; no foreign script."""
     columns = list(reference.profile.columns)
     then = reference.sample[columns]
-    now = then.assign(**{DISTANCE: then[DISTANCE] * 1.5, PASSENGERS: np.nan})
+    now = then.assign(**{DISTANCE: then[DISTANCE] * 1.5}).assign(**{PASSENGERS: np.nan})
     predicted = reference.sample[PREDICTION].dropna().to_numpy()
     found = write_report(tmp_path, reference.sample, now, predicted, thresholds_of(Settings()))
     by_name = {one.subject: one for one in found}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from trip_duration.cli.monitoring import monitor, profile_version
 from trip_duration.cli.options import DataOptions, SearchOptions
 from trip_duration.cli.products import products
 from trip_duration.cli.report import (
@@ -48,6 +49,8 @@ app = App(
 
 app.command(products)
 app.command(score)
+app.command(monitor)
+app.command(profile_version)
 app.command(tokens)
 for command in (serve, client_code, traffic, ab_report, export_requests):
     app.command(command)

@@ -52,9 +52,17 @@ class Inputs:
     shap: pd.DataFrame | None = None
 
 
-def shap_of_window(model: Pipeline, trips: pd.DataFrame, random_state: int) -> pd.DataFrame | None:
-    """SHAP values by feature of a sample of a window; None unless the model is of trees."""
-    rows = shap_rows(model, SHAP_TRIPS)
+def shap_of_window(
+    model: Pipeline, trips: pd.DataFrame, random_state: int, most: int = SHAP_TRIPS
+) -> pd.DataFrame | None:
+    """SHAP values by feature of a sample of a window; None unless the model is of trees.
+
+    Parameters
+    ----------
+    most
+        Trips in the sample; fewer for large models.
+    """
+    rows = shap_rows(model, most)
     if rows is None or trips.empty:
         return None
     return shap_by_feature(model, trips.sample(min(len(trips), rows), random_state=random_state))
@@ -119,19 +127,19 @@ def _of_feature(
         where = "the window" if feature.known else "the training set"
         yield unknown(PSI, bins.name, thresholds[PSI], f"no trip of {where} has it")
     else:
-        then = np.asarray(feature.counts)
-        value = psi_beyond_chance(then, np.asarray(now.counts))
+        value = psi_beyond_chance(feature.expected, np.asarray(now.counts))
         yield judge(PSI, bins.name, value, thresholds[PSI])
         if bins.kind == "category":
-            share = now.counts[bins.unseen] / now.known
-            yield judge(UNSEEN, bins.name, share, thresholds[UNSEEN], _unseen(feature, values))
+            share = now.counts[bins.unseen] / now.known - feature.once / feature.known
+            note = _unseen(feature, values)
+            yield judge(UNSEEN, bins.name, max(share, 0.0), thresholds[UNSEEN], note)
     change = abs(now.missing_share - feature.missing_share)
     note = f"{feature.missing_share:.1%} were missing at training, {now.missing_share:.1%} are now"
     yield judge(MISSING, bins.name, change, thresholds[MISSING], note)
 
 
 def _unseen(feature: FeatureProfile, values: Floats) -> str:
-    """Which categories are new, the most frequent first."""
+    """Which categories are new, the most frequent first; some are to be expected."""
     new = values[feature.bins.codes(values) == feature.bins.unseen].astype(np.int64)
     found, counts = np.unique(new, return_counts=True)
     first = found[np.argsort(-counts, kind="stable")][:3]

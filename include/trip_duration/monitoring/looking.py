@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from trip_duration.monitoring.drift import Inputs, drift_findings, no_findings, shap_of_window
 from trip_duration.monitoring.levels import Finding, Thresholds
@@ -115,12 +114,3 @@ def profile_version(
     run_id = promoter.tracker.client.get_model_version(promoter.name, str(number)).run_id
     log_reference(promoter.tracker, str(run_id), reference)
     return reference
-
-
-def table_of(findings: list[Finding]) -> pd.DataFrame:
-    """Findings as a table for people: ``what``, ``found``, ``level``, ``thresholds``, ``note``."""
-    rows = [
-        (one.what, round(one.value, 4), one.level.value, str(one.thresholds), one.note)
-        for one in findings
-    ]
-    return pd.DataFrame(rows, columns=["what", "found", "level", "thresholds", "note"])

@@ -16,13 +16,12 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
 from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import ContractError, StoredObjectError
 from trip_duration.models.explanation import shap_by_feature, shap_rows
-from trip_duration.monitoring.features import Bins, Floats, bins_of, features
+from trip_duration.monitoring.artifacts import find_artifact
+from trip_duration.monitoring.features import Bins, Counts, Floats, bins_of, features
 from trip_duration.objects.tree import flatten, rebuild
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.recipes import get_recipe
@@ -53,17 +52,34 @@ class FeatureProfile:
         Trips in each bin.
     missing
         Trips that lack the feature.
+    once
+        Category: those that a single trip has.
     """
 
     bins: Bins
     counts: tuple[int, ...]
     missing: int
+    once: int = 0
 
     @classmethod
     def of(cls, bins: Bins, values: Floats) -> FeatureProfile:
         """Count values in bins."""
         counts = bins.counts(values)
-        return cls(bins, tuple(counts.tolist()), len(values) - int(counts.sum()))
+        found = np.unique(values[np.isfinite(values)], return_counts=True)[1]
+        once = int(np.count_nonzero(found == 1)) if bins.kind == "category" else 0
+        return cls(bins, tuple(counts.tolist()), len(values) - int(counts.sum()), once)
+
+    @property
+    def expected(self) -> Counts:
+        """Trips in each bin of as many later trips, if nothing changes.
+
+        As many of them as there are categories with a single trip will have one that was never
+        seen (Good, *The population frequencies of species*, Biometrika 40, 1953).
+        """
+        counts = np.asarray(self.counts)
+        if self.bins.kind == "category":
+            counts[self.bins.unseen] = self.once
+        return counts
 
     @property
     def known(self) -> int:
@@ -276,22 +292,4 @@ def _download(tracker: Tracker, name: str, version: int, file: str, folder: str)
     run_id = tracker.client.get_model_version(name, str(version)).run_id
     if not run_id:
         return None
-    artifact = f"{FOLDER}/{file}"
-    # An artifact that is not there is asked for among its neighbours: its download fails like
-    # that of one whose server fails.
-    try:
-        known = {found.path for found in tracker.client.list_artifacts(run_id, FOLDER)}
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    if artifact not in known:
-        return None
-    return Path(
-        download_artifacts(
-            run_id=run_id,
-            artifact_path=artifact,
-            dst_path=folder,
-            tracking_uri=tracker.tracking_uri,
-        )
-    )
+    return find_artifact(tracker, run_id, f"{FOLDER}/{file}", folder)

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Metric, Run
-from mlflow.exceptions import MlflowException
 
+from trip_duration.monitoring.artifacts import find_artifact
 from trip_duration.monitoring.levels import Finding, Level, from_json, gravest_first, to_json, worst
 from trip_duration.monitoring.windows import Source, Window
 from trip_duration.tracking.runs import Tracker
@@ -130,18 +129,8 @@ class Records:
     def read(self, run_id: str, part: str) -> list[Finding]:
         """What one step has found; nothing if it has not run."""
         with tempfile.TemporaryDirectory() as folder:
-            try:
-                path = download_artifacts(
-                    run_id=run_id,
-                    artifact_path=f"{part}/{FINDINGS}",
-                    dst_path=folder,
-                    tracking_uri=self.tracker.tracking_uri,
-                )
-            except MlflowException as error:
-                if "RESOURCE_DOES_NOT_EXIST" not in str(error) and "404" not in str(error):
-                    raise
-                return []
-            return from_json(Path(path).read_bytes())
+            path = find_artifact(self.tracker, run_id, f"{part}/{FINDINGS}", folder)
+            return [] if path is None else from_json(path.read_bytes())
 
     def _runs(self, watched: Watched) -> list[Run]:
         """The runs of all windows of a version, by the end of the window."""

@@ -1,0 +1,282 @@
+"""How surely generated drift is found and named, how often there is a false alarm, what it costs.
+
+Thirty windows of each kind, of 3,000 trips each, from one made-up city; where nothing drifts, every
+alarm is false. Then a window of 100,000 predictions
+goes through the steps of the DAG, in a process of its own.
+
+With TRIP_DURATION_TLC_FOLDER, real months are compared with each other besides. A name on the
+command line restricts it: windows, cost, months.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trip_duration.models.catalogue import get_family
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.training import TrainedModel, train
+from trip_duration.models.tuning import tune
+from trip_duration.monitoring.drift import Inputs, drift_findings, shap_of_window
+from trip_duration.monitoring.labels import labelled
+from trip_duration.monitoring.levels import Finding, Level, gravest_first, thresholds_of
+from trip_duration.monitoring.performance import PerformanceRules, judge_performance
+from trip_duration.monitoring.performance import Reference as Errors
+from trip_duration.monitoring.profile import Reference, Trips, make_reference, reference_of
+from trip_duration.monitoring.report import write_report
+from trip_duration.monitoring.windows import Window, WindowTrips, of_month, read_request_log
+from trip_duration.scoring.identifiers import new_ids
+from trip_duration.scoring.predictor import Predictor, Version
+from trip_duration.serving.log_tables import insert_predictions, open_log
+from trip_duration.serving.rows import COLUMNS, from_frame
+from trip_duration.settings import Settings
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.types import TrainingSetRequest
+from trip_duration.trips.cleaning import CleaningRules
+from trip_duration.trips.contract.checked import CheckedMonthStore
+from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.months import Month, MonthSplit, parse_months
+from trip_duration.trips.sample import Drift, SampleOptions
+from trip_duration.trips.services import get_service
+from trip_duration.trips.source import fetch_month
+
+GREEN = get_service("green")
+SEED = 42
+WINDOWS = 30
+TRIPS = 3_000
+LEAST = 500
+#: Trips that are explained in each of the many windows.
+EXPLAINED = 60
+#: Predictions in the window whose cost is measured.
+MANY = 100_000
+THRESHOLDS = thresholds_of(Settings())
+RULES = PerformanceRules(trips=LEAST)
+CLEANING = CleaningRules()
+
+KINDS = {
+    "none": Drift(),
+    "distance x 1.5": Drift(distance_factor=1.5),
+    "zone mix shifted (0.3)": Drift(zone_shift=0.3),
+    "rush hours 3 h later": Drift(rush_hour_shift=3),
+    "a new zone (5 %)": Drift(new_zone=1),
+    "nulls creeping in (+30 %)": Drift(missing_share=0.3),
+    "speed - 25 %": Drift(speed_factor=0.75),
+}
+#: What may be named first of each kind.
+RIGHT = {
+    "distance x 1.5": ("trip_distance", "predict", "rmse", "mae", "bias"),
+    "zone mix shifted (0.3)": ("LocationID", "predict", "trip_distance", "rmse", "mae", "bias"),
+    "rush hours 3 h later": ("hour", "predict", "rmse", "mae", "bias"),
+    "a new zone (5 %)": ("LocationID", "predict", "trip_distance", "rmse", "mae", "bias"),
+    "nulls creeping in (+30 %)": ("passenger_count", "trip_type"),
+    "speed - 25 %": ("rmse", "mae", "bias"),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with what is known of it."""
+
+    trained: TrainedModel
+    reference: Reference
+
+    @property
+    def predictor(self) -> Predictor:
+        """The model, as version 1."""
+        columns = self.reference.profile.columns
+        return Predictor(Version("green", 1), self.trained.model, columns)
+
+    @property
+    def errors(self) -> Errors:
+        """On the test month."""
+        assert self.trained.test
+        return Errors(1, self.trained.test.rmse, self.trained.test.mae)
+
+
+def main() -> None:
+    """Measure and print the tables."""
+    wanted = sys.argv[1:] or ["windows", "cost", "months"]
+    with tempfile.TemporaryDirectory() as root:
+        if "windows" in wanted or "cost" in wanted:
+            options = SampleOptions(trips=20_000, seed=SEED)
+            subject = learn(
+                root, "sample", MonthSplit.parse("2024-01", "2024-02", "2024-03"), options
+            )
+        if "windows" in wanted:
+            windows(root, subject)
+        if "cost" in wanted:
+            cost(root, subject)
+        folder = os.environ.get("TRIP_DURATION_TLC_FOLDER")
+        if "months" in wanted and folder:
+            months(root, folder)
+
+
+def learn(root: str, source: str, split: MonthSplit, options: SampleOptions) -> Subject:
+    """Train boosted trees and profile them."""
+    request = TrainingSetRequest(source, "green", split, sample=options)
+    training_set = build_training_set(request, storage_root=root)
+    search = SearchRequest(max_evaluations=2, threads=2)
+    trained = train(tune(get_family("xgboost"), training_set, search), training_set, search)
+    assert trained.explanation
+    assert trained.explanation.shap
+    started = time.perf_counter()
+    reference = make_reference(trained.model, training_set, trained.explanation.shap.features)
+    print(f"A profile takes {time.perf_counter() - started:.2f} s.\n", flush=True)
+    return Subject(trained, reference)
+
+
+def window(
+    root: str,
+    month: str,
+    subject: Subject,
+    source: str = "sample",
+    options: SampleOptions | None = None,
+) -> WindowTrips:
+    """A month as a window, predicted by the model."""
+    known = Month.parse(month)
+    options = options or SampleOptions()
+    raw = fetch_month(source, GREEN, known, root, sample=options, timeout_seconds=60)
+    checked = CheckedMonthStore(root).check(raw, GREEN, Limits(missing_share=1.0))
+    predictor = subject.predictor
+    return of_month(checked, predictor.columns, CLEANING, predictor)
+
+
+def look(subject: Subject, trips: WindowTrips, reference: Reference | None = None) -> list[Finding]:
+    """What drift says of a window."""
+    asked = trips.inputs(subject.predictor.columns)
+    shap = shap_of_window(subject.trained.model, asked, 0, EXPLAINED)
+    profile = (reference or subject.reference).profile
+    return drift_findings(profile, Inputs(asked, trips.predicted, shap), THRESHOLDS, LEAST)
+
+
+def windows(root: str, subject: Subject) -> None:
+    """The table of detection."""
+    print("| Kind | windows | warn or more | act | named rightly first | named first |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for kind, drift in KINDS.items():
+        print(f"| {kind} | {_counted(kind, _looked(root, subject, drift))} |", flush=True)
+    print()
+
+
+def _looked(root: str, subject: Subject, drift: Drift) -> Iterator[list[Finding]]:
+    options = SampleOptions(trips=TRIPS, seed=SEED, drift=drift)
+    history: list[Sequence[Finding]] = []
+    for month in parse_months("2024-04..2026-09"):
+        trips = window(root, str(month), subject, options=options)
+        errors = judge_performance(
+            labelled(trips, CLEANING), subject.errors, history, THRESHOLDS, RULES
+        )
+        history.append(errors)
+        yield [*look(subject, trips), *errors]
+
+
+def _counted(kind: str, looked: Iterator[list[Finding]]) -> str:
+    warned = acted = right = 0
+    first: Counter[str] = Counter()
+    count = 0
+    for findings in looked:
+        count += 1
+        grave = [one for one in gravest_first(findings) if one.level in {Level.WARN, Level.ACT}]
+        warned += bool(grave)
+        acted += any(one.level is Level.ACT for one in grave)
+        names = [f"{one.metric}({one.subject})" for one in grave]
+        may = RIGHT.get(kind, ())
+        rightly = [any(word in name for word in may) for name in names]
+        right += bool(rightly) and rightly[0]
+        first.update(names[:1])
+    named = ", ".join(f"{name} {times}" for name, times in first.most_common(3)) or "nothing"
+    return " | ".join(map(str, (count, warned, acted, right, named)))
+
+
+def cost(root: str, subject: Subject) -> None:
+    """What a window of 100,000 predictions takes, in a process of its own."""
+    trips = window(root, "2024-04", subject, options=SampleOptions(trips=105_000, seed=SEED))
+    log = Path(root) / "log"
+    _fill(log, trips.where(np.arange(len(trips)) < MANY))
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        print(pool.apply(_measure, (str(log), subject)))
+    print()
+
+
+def _fill(log: Path, trips: WindowTrips) -> None:
+    engine, now = open_log("", log), time.time()
+    rows = from_frame(trips.trips, [name for name in COLUMNS if name in trips.trips])
+    head = ("green", 1, "champion", "benchmark", None)
+    values = [
+        [one.decode(), now - 60, *head, minutes, 1.0, None, None, *row]
+        for one, minutes, row in zip(
+            new_ids(len(trips)), trips.predicted.tolist(), rows.tolist(), strict=True
+        )
+    ]
+    with engine.begin() as connection:
+        for start in range(0, len(values), 5_000):
+            insert_predictions(connection, values[start : start + 5_000])
+    engine.dispose()
+
+
+def _measure(log: str, subject: Subject) -> str:
+    """Seconds of each part, and the most memory that the process has taken."""
+    now = dt.datetime.now(tz=dt.UTC)
+    moments = [("", time.perf_counter())]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    scope = Window.of_days("green", now - dt.timedelta(days=1), now + dt.timedelta(days=1))
+    trips = read_request_log(open_log("", Path(log)), scope)
+    moments.append(("read", time.perf_counter()))
+    asked = trips.inputs(subject.predictor.columns)
+    shap = shap_of_window(subject.trained.model, asked, 0)
+    moments.append(("SHAP", time.perf_counter()))
+    inputs = Inputs(asked, trips.predicted, shap)
+    drift_findings(subject.reference.profile, inputs, THRESHOLDS, LEAST)
+    moments.append(("PSI and the rest", time.perf_counter()))
+    with tempfile.TemporaryDirectory() as folder:
+        write_report(Path(folder), subject.reference.sample, asked, trips.predicted, THRESHOLDS)
+    moments.append(("report, with Evidently's import", time.perf_counter()))
+    parts = [
+        f"{name} {after - begun:.1f} s" for (_, begun), (name, after) in itertools.pairwise(moments)
+    ]
+    whole = moments[-1][1] - moments[0][1]
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return (
+        f"{len(trips):,} predictions: {whole:.1f} s ({', '.join(parts)}); at most "
+        f"{most / 1024:.0f} MiB, {(most - before) / 1024:.0f} of them for it."
+    )
+
+
+def months(root: str, folder: str) -> None:
+    """Real months against each other: the later one as the window, the earlier one as learned."""
+    split = MonthSplit.parse("2024-01", "2024-02", "2024-03")
+    subject = learn(root, folder, split, SampleOptions())
+    print("| Learned | Window | trips | level | PSI on average | gravest |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    pairs = [("2024-01", "2024-02"), ("2024-02", "2024-03"), ("2024-03", "2024-04")]
+    for then, now in [*pairs, ("2023-01", "2023-02"), ("2023-01", "2024-04")]:
+        before = window(root, then, subject, folder)
+        trips = Trips(before.trips, before.trips)
+        about = ("green", then, "tlc")
+        reference = reference_of(subject.trained.model, trips, about, random_state=SEED)
+        after = window(root, now, subject, folder)
+        findings = look(subject, after, reference)
+        (average,) = (one.value for one in findings if one.metric == "psi_average")
+        known = [one for one in findings if one.level is not Level.UNKNOWN]
+        level = max((one.level for one in known), key=lambda one: one.rank)
+        grave = ", ".join(str(one) for one in gravest_first(known)[:4])
+        print(
+            f"| {then} | {now} | {len(after):,} | {level} | {average:.4f} | {grave} |", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()

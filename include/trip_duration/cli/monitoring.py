@@ -1,0 +1,171 @@
+"""The commands ``trip-duration monitor`` and ``trip-duration profile-version``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from trip_duration.settings import get_settings
+from trip_duration.trips.months import Month
+from trip_duration.trips.services import get_service
+
+if TYPE_CHECKING:
+    from trip_duration.monitoring.levels import Finding
+    from trip_duration.monitoring.windows import WindowTrips
+    from trip_duration.scoring.predictor import Predictor
+    from trip_duration.tracking.promotion import Promoter
+
+_settings = get_settings()
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+
+
+@Parameter(name="*", group="Version")
+@dataclass(frozen=True)
+class VersionOptions:
+    """Which version.
+
+    Parameters
+    ----------
+    service
+        Whose model: green, yellow or fhvhv.
+    version
+        Its number; the champion, if left out.
+    """
+
+    service: str = _settings.service
+    version: int | None = None
+
+    def promoter(self) -> Promoter:
+        """Who knows the versions of the service."""
+        from trip_duration.tracking.promotion import Promoter
+        from trip_duration.tracking.runs import Tracker
+
+        tracker = Tracker(_settings.tracking_uri, f"{_settings.experiment}-promotion")
+        return Promoter(tracker, get_service(self.service).name)
+
+    def predictor(self) -> Predictor:
+        """The version, loaded.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is none.
+        """
+        from trip_duration.scoring.predictor import choose_version, load_predictor
+
+        promoter = self.promoter()
+        return load_predictor(promoter, choose_version(promoter, self.version))
+
+
+_VERSION = VersionOptions()
+
+
+def monitor(
+    *,
+    options: VersionOptions = _VERSION,
+    month: str | None = None,
+    days: float = _settings.monitoring_days,
+    source: str = _settings.source,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what was asked with what a version has learned from; nothing is kept or started.
+
+    Parameters
+    ----------
+    month
+        Look at all trips of a month, as YYYY-MM; otherwise at the request log.
+    days
+        How far to look back in the request log.
+    source
+        Where the month comes from: sample, tlc, a folder, or an https:// address.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from trip_duration.monitoring.levels import as_row, thresholds_of, worst
+    from trip_duration.monitoring.looking import DriftRules, look_for_drift
+
+    predictor = options.predictor()
+    trips = _month(month, source, predictor) if month else _logged(days, predictor)
+    settings = get_settings()
+    rules = DriftRules(thresholds_of(settings), settings.monitoring_trips)
+    findings = look_for_drift(options.promoter(), predictor, trips, rules)
+    if as_json:
+        content = {
+            "version": predictor.version.number,
+            "window": trips.window.label,
+            "trips": len(trips),
+            "level": worst(findings).value,
+            "findings": [as_row(finding) for finding in findings],
+        }
+        print(json.dumps(content))  # noqa: T201 - the command's answer
+        return
+    _print(findings, f"{len(trips):,} trips, {trips.window.label}: {worst(findings)}")
+
+
+def profile_version(*, options: VersionOptions = _VERSION) -> None:
+    """Profile a version that has no profile, or an old one, and keep the profile beside it."""
+    from trip_duration.monitoring.looking import profile_version as make
+
+    settings = get_settings()
+    predictor = options.predictor()
+    reference = make(
+        options.promoter(),
+        predictor,
+        storage_root=settings.storage_root,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    names = ", ".join(feature.bins.name for feature in reference.profile.features)
+    Console(soft_wrap=True).print(
+        f"Version {predictor.version.number} of {predictor.version.name} has a profile of {names}.",
+        highlight=False,
+    )
+
+
+def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
+    from trip_duration.monitoring.windows import of_month
+    from trip_duration.trips.cleaning import CleaningRules
+    from trip_duration.trips.contract.checked import CheckedMonthStore
+    from trip_duration.trips.contract.rules import Limits
+    from trip_duration.trips.sample import SampleOptions
+    from trip_duration.trips.source import fetch_month
+
+    settings, service = get_settings(), get_service(predictor.version.service)
+    raw = fetch_month(
+        source,
+        service,
+        Month.parse(text),
+        settings.storage_root,
+        sample=SampleOptions(settings.sample_trips_per_month, settings.sample_seed),
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    limits = Limits(settings.quarantine_share, settings.missing_share)
+    checked = CheckedMonthStore(settings.storage_root).check(raw, service, limits)
+    rules = CleaningRules(settings.minimum_duration, settings.maximum_duration)
+    return of_month(checked, predictor.columns, rules, predictor)
+
+
+def _logged(days: float, predictor: Predictor) -> WindowTrips:
+    from trip_duration.monitoring.windows import Window, read_request_log
+    from trip_duration.serving.log_tables import open_log
+
+    settings, now = get_settings(), dt.datetime.now(tz=dt.UTC)
+    window = Window.of_days(predictor.version.service, now - dt.timedelta(days=days), now)
+    return read_request_log(open_log(settings.request_log_url, settings.serving_folder), window)
+
+
+def _print(findings: list[Finding], title: str) -> None:
+    from trip_duration.monitoring.levels import gravest_first
+
+    table = Table("found", "level", "thresholds", "", box=box.SIMPLE_HEAD)
+    for one in gravest_first(findings):
+        table.add_row(str(one), one.level.value, str(one.thresholds), one.note)
+    console = Console(soft_wrap=True)
+    console.print(title, highlight=False)
+    console.print(table)

@@ -1,0 +1,106 @@
+"""What monitoring keeps on a real MLflow server."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trip_duration.models.catalogue import get_family
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.training import train
+from trip_duration.models.tuning import tune
+from trip_duration.monitoring.levels import Level, Thresholds, judge, thresholds_of, worst
+from trip_duration.monitoring.looking import DriftRules, look_for_drift, profile_version
+from trip_duration.monitoring.profile import find_profile, find_sample
+from trip_duration.monitoring.records import Records, Watched
+from trip_duration.monitoring.windows import Window, WindowTrips
+from trip_duration.scoring.predictor import Predictor, Version
+from trip_duration.settings import Settings
+from trip_duration.tracking.lineage import lineage_of, log_lineage
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.runs import Tracker
+from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.months import Month
+from trip_duration.trips.services import DURATION
+
+pytestmark = pytest.mark.integration
+
+PSI = Thresholds(0.1, 0.25)
+
+
+def watched(month: int) -> Watched:
+    """A month of version 7."""
+    return Watched(Window.of_month("green", Month(2024, month)), 7, "month")
+
+
+def test_a_window_is_replaced_and_never_doubled(tracker: Tracker, tmp_path: Path) -> None:
+    """The run, its files and its point of the time series are those of the last look."""
+    records = Records(Tracker(tracker.tracking_uri, "records"))
+    (tmp_path / "report.html").write_text("<html>")
+    for month, value in ((1, 0.02), (2, 0.3), (3, 0.2), (2, 0.12)):
+        one = watched(month)
+        found = [judge("psi", "hour", value, PSI), judge("slice_rmse", "zone=1", np.nan, PSI)]
+        run_id = records.open(one)
+        records.write(run_id, "drift", found, tmp_path)
+        level = records.close(one, found)
+    assert level is Level.WARN
+    runs = records.tracker.client.search_runs([records.tracker.experiment_id])
+    windows = [run for run in runs if "window" in run.data.tags]
+    assert len(windows) == 3
+    assert len(runs) == 4
+    (series,) = (run for run in runs if "window" not in run.data.tags)
+    points = records.tracker.client.get_metric_history(series.info.run_id, "psi.hour")
+    assert [point.value for point in sorted(points, key=lambda it: it.step)] == [0.02, 0.12, 0.2]
+    (february,) = (run for run in windows if run.data.tags["window"] == "2024-02")
+    assert february.data.metrics == {"psi.hour": 0.12}
+    assert february.data.tags["level"] == "warn"
+    assert february.data.tags["found"] == "PSI(hour) = 0.12"
+    before = records.history(watched(3), "drift", 5)
+    assert [past[0].value for past in before] == [0.02, 0.12]
+    assert records.history(watched(1), "drift", 5) == []
+    assert records.read(february.info.run_id, "performance") == []
+
+
+def test_a_version_without_a_profile_says_so_until_it_gets_one(
+    tracker: Tracker, sample_training_set: TrainingSet, sample_root: Path
+) -> None:
+    """Findings are unknown and name the command; it makes the profile from the lineage."""
+    promoter = Promoter(Tracker(tracker.tracking_uri, "profiles"), "profiled")
+    search = SearchRequest(max_evaluations=1, threads=1)
+    linear = get_family("linear_model.LinearRegression")
+    trained = train(tune(linear, sample_training_set, search), sample_training_set, search)
+    run_id = promoter.tracker.open_run("profiled/model", "model", {})
+    log_lineage(promoter.tracker, run_id, lineage_of(trained, sample_training_set, search))
+    promoter.tracker.client.create_registered_model(promoter.name)
+    promoter.tracker.client.create_model_version(promoter.name, f"runs:/{run_id}/model", run_id)
+
+    columns = sample_training_set.recipe.columns
+    predictor = Predictor(Version("profiled", 1), trained.model, columns)
+    judged = sample_training_set.test_trips
+    now = dt.datetime.now(tz=dt.UTC)
+    trips = WindowTrips(
+        window=Window.of_days("green", now - dt.timedelta(days=1), now),
+        source="month",
+        trips=judged.drop(columns=DURATION),
+        predicted=predictor.minutes(judged),
+        versions=np.ones(len(judged), dtype=np.int64),
+        ids=np.arange(len(judged)).astype(str).astype(object),
+        actual=judged[DURATION].to_numpy(),
+    )
+    rules = DriftRules(thresholds_of(Settings()), 100)
+    found = look_for_drift(promoter, predictor, trips, rules)
+    assert {one.level for one in found} == {Level.UNKNOWN}
+    assert "trip-duration profile-version --version 1" in found[0].note
+
+    profile_version(promoter, predictor, storage_root=str(sample_root), timeout_seconds=10)
+    profile = find_profile(promoter.tracker, promoter.name, 1)
+    assert profile
+    assert profile.training_set == sample_training_set.digest
+    assert profile.shap is None
+    sample = find_sample(promoter.tracker, promoter.name, 1)
+    assert sample is not None
+    found = look_for_drift(promoter, predictor, trips, rules)
+    assert worst(found) is Level.OK

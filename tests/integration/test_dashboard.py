@@ -90,6 +90,7 @@ def loop(running: RunningStack, results: list[dict[str, Any]]) -> Loop:
     champion = promoter.standing().champion
     other = 1 if champion != 1 else 2
     promoter.act(Action("canary", "green", other, who="test", share=0.5), "dashboard/canary")
+    running.api.send("PATCH", "/dags/monitoring", json={"is_paused": False})
     watching = running.api.trigger(
         "monitoring", {"window_source": "month", "months": ["2024-03"], "act": False}
     )

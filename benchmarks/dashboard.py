@@ -365,6 +365,9 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         serve(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
         return
+    if not Path(CHROMIUM).exists():
+        print(f"Not measured: there is no {CHROMIUM}.")
+        return
     with tempfile.TemporaryDirectory() as place, mlflow_server(Path(place)) as url:
         folder = Path(place)
         started = time.perf_counter()

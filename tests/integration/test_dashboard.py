@@ -36,7 +36,7 @@ pytestmark = [
 PAGES = ("overview", "data", "models", "monitoring", "playground")
 THEMES = ("light", "dark")
 #: Pictures for the documentation are taken where this names a folder.
-PICTURES = os.environ.get("TRIP_DURATION_PICTURES", "")
+PICTURES = os.environ.get("DASHBOARD_PICTURES", "")
 MOST_MEGABYTES = 150
 GRAVE = {"serious", "critical"}
 
@@ -190,7 +190,7 @@ def visit(
     made.page.fill("input[name=username]", user)
     made.page.fill("input[name=password]", loop.running.stack.password_of(user) or "")
     made.page.click("button[type=submit]")
-    made.page.wait_for_selector("nav, [aria-label='Airflow Home']")
+    made.page.wait_for_selector("a[href='/plugin/trip-duration']")
     made.page.evaluate("theme => localStorage.setItem('theme', theme)", theme)
     made.watch(loop.running.stack.airflow_url)
     return made

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -140,11 +141,9 @@ class Dashboard:
         """Lead from a tab of a DAG or of a run to the page that tells most of it."""
         page = _PAGE_OF.get(request.query_params.get("dag_id", ""), "overview")
         run_id = request.query_params.get("run_id", "")
-        target = request.url_for("page", page=page)
-        if run_id and page == "models":
-            target = target.include_query_params(dag_run=run_id)
+        asked = f"?{urlencode({'dag_run': run_id})}" if run_id and page == "models" else ""
         # Relative, so that proxies need not be known.
-        return RedirectResponse(f"{page}?{target.query}" if target.query else page)
+        return RedirectResponse(f"{page}{asked}")
 
     async def explain(self, request: Request) -> Response:
         """Say what each version predicts for a trip; with ``?why=champion``, how it comes to it."""

@@ -284,7 +284,7 @@ def serve(url: str, folder: Path, port: int) -> None:
         runs=runs,
         families=Prepared(runs.families, 45, always),
         months=Prepared(runs.months, 45, always),
-        registry=Prepared(lambda: runs.registry(promoter), 5, always),
+        registry=Prepared(lambda: runs.registry(promoter), 1, always),
         windows=Prepared(lambda: runs.windows("green"), 45, always),
         live=Prepared(lambda: ab_report(service.log.engine, "green"), 10, always),
         dags=Prepared(dag_runs, 10, always),

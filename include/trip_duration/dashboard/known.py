@@ -23,8 +23,8 @@ from trip_duration.serving.ab_report import AbReport
 
 #: A page waits so long for what it was never told; then it says so, and asks again.
 _PATIENCE_SECONDS = 1.2
-#: And so long for news of what it knows already.
-_NEWS_SECONDS = 0.25
+#: And so long for news of what it knows already; longer for what people have just changed.
+_NEWS_SECONDS, _MOVES_SECONDS = 0.25, 1.0
 #: Documents of runs that are kept: they do not change.
 _DOCUMENTS = 48
 
@@ -75,11 +75,12 @@ class Sources:
         parts: dict[str, Prepared[Any]] = {name: getattr(self, name) for name in names}
         for part in parts.values():
             part.begin()
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        news = time.monotonic() + _NEWS_SECONDS
+        started = time.monotonic()
         values, problems, waiting = {}, [], False
         for name, part in parts.items():
-            known = part.get(max((news if part.known else deadline) - time.monotonic(), 0.0))
+            news = _MOVES_SECONDS if name == "registry" else _NEWS_SECONDS
+            patience = news if part.known else _PATIENCE_SECONDS
+            known = part.get(max(started + patience - time.monotonic(), 0.0))
             if known.value is not None:
                 values[name] = known.value
             elif part.looking:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from trip_duration.tracking.runs import IDENTITY_TAG
 #: The newest of each kind that the pages show.
 MOST_FAMILIES, MOST_MONTHS, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 600, 500, 300, 500
 _PAGE = 250
+#: A metric that every window has in which drift was looked for.
+_DRIFT = "psi_average.all"
 
 
 class Runs:
@@ -62,9 +65,15 @@ class Runs:
 
     def windows(self, service: str) -> tuple[WindowRun, ...]:
         """What monitoring has found, in the order of the windows."""
-        wanted = f"tags.service = '{service}' and tags.level != '' and tags.window != ''"
-        runs = self._search(f"{self._experiment}-monitoring", wanted, MOST_WINDOWS)
-        return tuple(sorted(map(_window, runs), key=lambda one: one.end))
+        wanted = f"tags.service = '{service}' and tags.window != ''"
+        found: dict[tuple[int, str, str], WindowRun] = {}
+        for run in self._search(f"{self._experiment}-monitoring", wanted, MOST_WINDOWS):
+            one = _window(run)
+            key = (one.version, one.source, one.label)
+            # Two steps that began a window at the same moment have a run each.
+            found[key] = _joined(found[key], one) if key in found else one
+        told = (one for one in found.values() if one.level)
+        return tuple(sorted(told, key=lambda one: one.end))
 
     def trials(self, family_run_id: str) -> tuple[TrialRun, ...]:
         """The trials of a family, in their order."""
@@ -157,11 +166,18 @@ def _window(run: Run) -> WindowRun:
         source=tags.get("source", ""),
         label=tags["window"],
         end=dt.datetime.fromisoformat(tags["window_end"]).timestamp(),
-        level=tags["level"],
+        level=tags.get("level", ""),
         found=tags.get("found", ""),
         outcome=tags.get("outcome", ""),
         metrics=dict(run.data.metrics),
     )
+
+
+def _joined(one: WindowRun, other: WindowRun) -> WindowRun:
+    """What two runs say of the same window; drift's has the report."""
+    drift, rest = (one, other) if _DRIFT in one.metrics else (other, one)
+    judged = one if one.level else other
+    return replace(judged, run_id=drift.run_id, metrics={**rest.metrics, **drift.metrics})
 
 
 def _trial(run: Run) -> TrialRun:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trip_duration.settings import Settings
 
 #: Seconds for which what was looked up is good; what is older is told while it is looked up anew.
-_RUNS_SECONDS, _REGISTRY_SECONDS, _AIRFLOW_SECONDS = 45.0, 5.0, 10.0
+_RUNS_SECONDS, _REGISTRY_SECONDS, _AIRFLOW_SECONDS = 45.0, 1.0, 10.0
 _DAYS = 30
 
 

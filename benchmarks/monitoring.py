@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from upath import UPath
 
 from trip_duration.models.catalogue import get_family
 from trip_duration.models.search import SearchRequest
@@ -37,6 +38,7 @@ from trip_duration.monitoring.performance import Reference as Errors
 from trip_duration.monitoring.profile import Reference, Trips, make_reference, reference_of
 from trip_duration.monitoring.report import write_report
 from trip_duration.monitoring.windows import Window, WindowTrips, of_month, read_request_log
+from trip_duration.objects import ObjectReference, read_object, write_object
 from trip_duration.scoring.identifiers import new_ids
 from trip_duration.scoring.predictor import Predictor, Version
 from trip_duration.serving.log_tables import insert_predictions, open_log
@@ -207,7 +209,9 @@ def cost(root: str, subject: Subject) -> None:
     _fill(log, trips.where(np.arange(len(trips)) < MANY))
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        print(pool.apply(_measure, (str(log), subject)))
+        parts = (subject.trained, subject.reference)
+        kept = [write_object(part, UPath(root), f"subject-{n}") for n, part in enumerate(parts)]
+        print(pool.apply(_measure, (str(log), *kept)))
     print()
 
 
@@ -227,11 +231,11 @@ def _fill(log: Path, trips: WindowTrips) -> None:
     engine.dispose()
 
 
-def _measure(log: str, subject: Subject) -> str:
+def _measure(log: str, trained: ObjectReference, reference: ObjectReference) -> str:
     """Seconds of each part, and the most memory that the process has taken."""
+    subject = Subject(read_object(trained), read_object(reference))
     now = dt.datetime.now(tz=dt.UTC)
     moments = [("", time.perf_counter())]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     scope = Window.of_days("green", now - dt.timedelta(days=1), now + dt.timedelta(days=1))
     trips = read_request_log(open_log("", Path(log)), scope)
     moments.append(("read", time.perf_counter()))
@@ -251,7 +255,7 @@ def _measure(log: str, subject: Subject) -> str:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return (
         f"{len(trips):,} predictions: {whole:.1f} s ({', '.join(parts)}); at most "
-        f"{most / 1024:.0f} MiB, {(most - before) / 1024:.0f} of them for it."
+        f"{most / 1024:.0f} MiB, its imports among them."
     )
 
 

@@ -6,8 +6,9 @@ few of them (Okabe and Ito, Color Universal Design, 2008).
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trip_duration.dashboard.page import Figure
@@ -79,12 +80,11 @@ def stacked(
         }
         for (part, values), c in zip(parts.items(), colors, strict=False)
     ]
-    return _figure(
-        traces,
-        barmode="stack",
-        yaxis={"title": {"text": title}, "rangemode": "tozero"},
-        legend=True,
-    )
+    axis: dict[str, Any] = {"title": {"text": title}, "rangemode": "tozero"}
+    if max((sum(counts) for counts in zip(*parts.values(), strict=True)), default=0) <= _FEW:
+        # Counts have no fractions.
+        axis["dtick"] = 1
+    return _figure(traces, barmode="stack", yaxis=axis, legend=True)
 
 
 def histogram(
@@ -148,6 +148,7 @@ def lines(
     axis: dict[str, Any] = {"title": {"text": x_title}}
     if dates:
         axis["type"] = "date"
+        axis |= _around(str(x) for points in series.values() for x, _ in points)
     y: dict[str, Any] = {"title": {"text": title}, "tickformat": form}
     if zero:
         y["rangemode"] = "tozero"
@@ -497,6 +498,15 @@ def points(
         yaxis={"type": "category", "automargin": True, "autorange": "reversed"},
         legend=len(groups) > 1,
     )
+
+
+def _around(times: Iterable[str]) -> dict[str, Any]:
+    """A day before and after, where all points lie at one moment."""
+    known = set(times)
+    if len(known) != 1:
+        return {}
+    at = dt.datetime.fromisoformat(known.pop())
+    return {"range": [str(at - dt.timedelta(days=1)), str(at + dt.timedelta(days=1))]}
 
 
 def _limits(limits: Mapping[str, float]) -> dict[str, Any]:

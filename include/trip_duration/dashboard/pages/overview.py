@@ -177,7 +177,7 @@ def _alarms(known: Known) -> Chart:
         "DAGs whose latest run has failed, and the latest window of the champion's trips in which "
         "something was found.",
         Table(("kind", "of", "level", "what"), rows),
-        Empty("No alarm is open. The DAG monitoring looks for drift every day.", "monitoring"),
+        Empty("No alarm is open.", "monitoring"),
         wide=True,
         links={dag_id: f"dags/{dag_id}" for dag_id in known.dags.failing},
     )

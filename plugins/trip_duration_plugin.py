@@ -1,16 +1,18 @@
-"""Mounts the prediction application inside Airflow's api-server."""
+"""Mounts the prediction application and the dashboard inside Airflow's api-server."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
 from trip_duration.orchestration.serving import URL_PREFIX, LazyApp
+from trip_duration.orchestration.views import VIEWS
 
 
 class TripDurationPlugin(AirflowPlugin):
-    """Predictions at ``/trip-duration``."""
+    """Predictions and the dashboard at ``/trip-duration``, the latter also in the navigation."""
 
     name = "trip_duration"
     fastapi_apps = [  # noqa: RUF012 - as Airflow declares it
         {"app": LazyApp(), "url_prefix": URL_PREFIX, "name": "Trip duration"}
     ]
+    external_views = VIEWS

@@ -24,6 +24,7 @@ FLOW = (
     "scoring",
     "serving",
     "monitoring",
+    "dashboard",
 )
 #: Rooms at the end of the flow, and which other end they may import.
 ENDS = {"orchestration": (), "cli": (), "local": ()}

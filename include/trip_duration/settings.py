@@ -320,6 +320,12 @@ class Settings(BaseSettings):
         description="Seconds for which predictions are gathered before they are written: the most "
         "that a killed server loses.",
     )
+    dashboard_zone_file: str = Field(
+        default="",
+        title="Zone file",
+        description="GeoJSON of the taxi zones in degrees, whose outlines the maps of the "
+        "dashboard show; empty for circles alone.",
+    )
     monitoring_schedule: str = Field(
         default="0 6 * * *",
         title="Schedule of monitoring",
@@ -416,6 +422,13 @@ class Settings(BaseSettings):
         title="Threshold: worst slice",
         description="Warn and act; as RMSE, of the slice that has become worse the most. It is "
         "never more than a warning.",
+    )
+    airflow_users: str = Field(
+        default="admin:admin",
+        pattern=r"^admin:admin(,[\w.-]+:(viewer|user|op|admin)?)*$",
+        title="Airflow logins",
+        description="Names and roles of the local Airflow, such as admin:admin,ann:viewer,bob:op; "
+        "it makes a password for each, kept in passwords.json of the state folder.",
     )
     airflow_port: int = Field(
         default=8080, ge=1, le=65_535, title="Airflow port", description="Of the local Airflow UI."

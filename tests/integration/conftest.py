@@ -64,6 +64,10 @@ def make_stack(state: Path) -> LocalStack:
         retry_delay_seconds=1,
         # Threads of one fit wait for each other, and other tests have the second core.
         xgboost_threads=1,
+        # It runs when a test says so.
+        monitoring_schedule="",
+        # What the roles may; nobody has none.
+        airflow_users="admin:admin,viewer:viewer,operator:op,nobody:",
         # Every alert is a mail of its own, in the moment it arises.
         alert_window_seconds=0,
         airflow_port=free_port(),

@@ -83,10 +83,14 @@ class LocalStack:
     @property
     def password(self) -> str | None:
         """Password of the Airflow login, once Airflow has made one."""
+        return self.password_of(ADMIN)
+
+    def password_of(self, user: str) -> str | None:
+        """Password of a login, once Airflow has made one."""
         file = self._passwords
         if not file.exists():
             return None
-        password: str | None = json.loads(file.read_text()).get(ADMIN)
+        password: str | None = json.loads(file.read_text()).get(user)
         return password
 
     def programs(self) -> dict[str, str]:
@@ -157,7 +161,7 @@ class LocalStack:
             "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.project / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": self.settings.airflow_users,
             "AIRFLOW__CORE__XCOM_BACKEND": (
                 "trip_duration.orchestration.xcom.TripDurationXComBackend"
             ),

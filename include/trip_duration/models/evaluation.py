@@ -58,12 +58,16 @@ class Evaluation:
         Errors by part of the trips; see `errors_by_slice`.
     predictions
         ``actual`` and ``predicted`` minutes of each trip.
+    zones
+        Errors by the zone of the pick-up; see `errors_by_zone`. None in evaluations of earlier
+        versions of this package.
     """
 
     metrics: Metrics
     naive: Metrics
     slices: pd.DataFrame
     predictions: pd.DataFrame
+    zones: pd.DataFrame | None = None
 
 
 def evaluate(model: Pipeline, trips: pd.DataFrame, learned: Minutes) -> Evaluation | None:
@@ -83,6 +87,24 @@ def evaluate(model: Pipeline, trips: pd.DataFrame, learned: Minutes) -> Evaluati
         naive=measure(actual, np.full_like(actual, np.median(learned))),
         slices=errors_by_slice(trips, actual, predicted),
         predictions=pd.DataFrame({"actual": actual, "predicted": predicted}, dtype=np.float32),
+        zones=errors_by_zone(trips, actual, predicted),
+    )
+
+
+def errors_by_zone(trips: pd.DataFrame, actual: Minutes, predicted: Minutes) -> pd.DataFrame:
+    """Errors by the zone where trips begin.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``zone``, ``trips``, ``mae`` and ``bias`` (minutes).
+    """
+    errors = pd.DataFrame({"zone": trips[PICKUP_ZONE].to_numpy(), "error": predicted - actual})
+    errors["absolute"] = errors.error.abs()
+    return (
+        errors.groupby("zone")
+        .agg(trips=("error", "size"), mae=("absolute", "mean"), bias=("error", "mean"))
+        .reset_index()
     )
 
 

@@ -155,6 +155,49 @@ def shap_by_feature(model: Pipeline, trips: pd.DataFrame) -> pd.DataFrame:
     return by_feature(values, [str(name) for name in encoder.get_feature_names_out()])
 
 
+@dataclass(frozen=True)
+class TripReasons:
+    """How the prediction of one trip comes about.
+
+    Parameters
+    ----------
+    base
+        Minutes that everything is added to.
+    features
+        Minutes by feature; with `base` they add up to the prediction.
+    method
+        How they were found.
+    """
+
+    base: float
+    features: dict[str, float]
+    method: str
+
+
+def reasons_of(model: Pipeline, trip: pd.DataFrame) -> TripReasons | None:
+    """Explain the prediction of one raw trip; None for models of neither trees nor a sum.
+
+    Parameters
+    ----------
+    trip
+        Raw columns, of one row.
+    """
+    encoder, estimator = model[:-1], model.named_steps["estimate"]
+    encoded = encoder.transform(trip)
+    names = [str(name) for name in encoder.get_feature_names_out()]
+    if _visits(estimator) is not None:
+        values, base = _contributions(estimator, encoded)
+        method = "SHAP values of the trees; the sum begins at the average prediction"
+    elif hasattr(estimator, "coef_"):
+        values = as_dense(encoded).astype(np.float64) * np.ravel(estimator.coef_)
+        base = float(np.ravel(estimator.intercept_)[0])
+        method = "coefficient times value; the sum begins at the intercept"
+    else:
+        return None
+    (minutes,) = by_feature(values, names).to_dict(orient="records")
+    return TripReasons(base, {str(name): float(value) for name, value in minutes.items()}, method)
+
+
 def by_feature(values: npt.NDArray[np.float64], names: Sequence[str]) -> pd.DataFrame:
     """Add up what encoded columns add, by the features that they are computed from.
 

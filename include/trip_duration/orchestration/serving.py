@@ -22,6 +22,7 @@ URL_PREFIX = "/trip-duration"
 
 #: Whoever may trigger runs of this DAG may predict; whoever may see them may look.
 _DAG_ID = "prediction"
+Method = Literal["GET", "POST"]
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 
@@ -47,6 +48,7 @@ class LazyApp:
 def make_airflow_app() -> Guard:
     """The application, asking Airflow who may pass."""
     from trip_duration.monitoring.health.routes import health_routes
+    from trip_duration.orchestration.dashboard import make_dashboard
     from trip_duration.orchestration.health import health_parts
     from trip_duration.serving.app import create_app
     from trip_duration.serving.standalone import make_service
@@ -61,11 +63,19 @@ def make_airflow_app() -> Guard:
         max_bytes=settings.serving_max_bytes,
         max_trips=settings.serving_max_trips,
         extensions=health_routes(health_parts(service, settings)),
+        mounts={"/dashboard": make_dashboard(service, settings)},
     )
 
 
-async def authenticate(scope: Scope) -> str:
+async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | None = None) -> str:
     """The name of Airflow's user, by its token or the cookie of its UI.
+
+    Parameters
+    ----------
+    dag_id
+        Whose runs the user has to have access to.
+    method
+        Which access; that of the request, where it is left out.
 
     Raises
     ------
@@ -81,11 +91,11 @@ async def authenticate(scope: Scope) -> str:
     from trip_duration.serving.requests import RequestRefusedError
 
     request = Request(scope)
-    method: Literal["GET", "POST"] = "GET" if request.method in _READING else "POST"
+    method = method or ("GET" if request.method in _READING else "POST")
     try:
         credentials = await security.bearer_scheme(request)
         user = await security.get_user(request, None, credentials)
-        allowed = security.requires_access_dag(method, DagAccessEntity.RUN, _DAG_ID)
+        allowed = security.requires_access_dag(method, DagAccessEntity.RUN, dag_id)
         await run_in_threadpool(allowed, request, user)
     except HTTPException as error:
         status = _UNAUTHORIZED if error.status_code == _UNAUTHORIZED else _FORBIDDEN
@@ -94,6 +104,6 @@ async def authenticate(scope: Scope) -> str:
             "The request",
             f"is refused by Airflow ({error.detail})",
             "Log in, or send `Authorization: Bearer …` with a token from /auth/token, as a user "
-            f"who may trigger the DAG {_DAG_ID}.",
+            f"who may {'trigger' if method == 'POST' else 'see'} the DAG {dag_id}.",
         ) from error
     return str(user.get_name())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -63,6 +64,7 @@ def create_app(
     max_bytes: int,
     max_trips: int,
     extensions: Sequence[Extension] = (),
+    mounts: Mapping[str, ASGIApp] = MappingProxyType({}),
 ) -> Guard:
     """The application.
 
@@ -76,6 +78,8 @@ def create_app(
         Bounds of a request.
     extensions
         Routes besides our own, behind the same guard.
+    mounts
+        Applications for people below these paths, behind the same guard; they are not described.
     """
 
     @asynccontextmanager
@@ -99,6 +103,8 @@ def create_app(
         endpoint = Endpoint(operation.path, handler, service.metrics, max_bytes)
         api.add_api_route(operation.path, handler, **operation.route())
         _answer_by(api, endpoint)
+    for path, app in mounts.items():
+        api.mount(path, app)
     describe(api)
     return Guard(api, authenticate)
 

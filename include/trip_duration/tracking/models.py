@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from trip_duration.charts import models as charts
+from trip_duration.charts.numbers import numbers_of
 from trip_duration.models.evaluation import measure
 from trip_duration.models.explanation import Explanation
 from trip_duration.models.search import Metrics
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Name of the artifact that compares the families.
 COMPARISON = "comparison.json"
+#: Name of the artifact that holds what the figures show.
+NUMBERS = "numbers.json"
 
 
 def log_model_report(tracker: Tracker, run_id: str, trained: TrainedModel) -> None:
@@ -38,6 +41,7 @@ def log_model_report(tracker: Tracker, run_id: str, trained: TrainedModel) -> No
 
 def write_model_report(folder: Path, trained: TrainedModel) -> None:
     """Write tables and figures into a folder."""
+    (folder / NUMBERS).write_text(json.dumps(numbers_of(trained), separators=(",", ":")))
     figures = folder / "figures"
     figures.mkdir()
     charts.learning_curves(trained.tuned).savefig(figures / "learning_curves.png")

@@ -34,7 +34,7 @@ SHADOW = "shadow"
 _SHARE_TAG = "challenger_share"
 _DISABLED_TAG = "disabled"
 #: Tag of a version.
-_RETIRED_TAG = "retired"
+RETIRED_TAG = "retired"
 
 #: Tag of a version that was trained elsewhere: where it comes from.
 BROUGHT_IN = "brought_in_from"
@@ -293,7 +293,7 @@ class Promoter:
                 "is not in the registry",
                 "Look up the version on the page of the registered model.",
             ) from error
-        if kind != "retire" and _RETIRED_TAG in found.tags:
+        if kind != "retire" and RETIRED_TAG in found.tags:
             raise InvalidInputError(
                 f"Version {version} of {self.name}", "was retired", "Choose another version."
             )
@@ -334,7 +334,7 @@ class Promoter:
         else:
             client.set_registered_model_tag(self.name, _DISABLED_TAG, entry.why or "disabled")
         if kind == "retire":
-            client.set_model_version_tag(self.name, str(entry.version), _RETIRED_TAG, entry.why)
+            client.set_model_version_tag(self.name, str(entry.version), RETIRED_TAG, entry.why)
 
 
 def _champion(before: Standing, version: int | None, _share: float) -> Standing:

@@ -47,11 +47,19 @@ class Prepared(Generic[_Value]):
         Looks it up.
     keep_seconds
         For how long the answer is good.
+    stale_seconds
+        For how long it is told while a newer one is looked up.
     """
 
-    def __init__(self, look: Callable[[], _Value], keep_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        look: Callable[[], _Value],
+        keep_seconds: float = 5.0,
+        stale_seconds: float = _STALE_SECONDS,
+    ) -> None:
         self._look = look
         self._keep_seconds = keep_seconds
+        self._stale_seconds = stale_seconds
         self._told: Told[_Value] = Told()
         self._lock = threading.Lock()
         self._looking: threading.Event | None = None
@@ -71,9 +79,19 @@ class Prepared(Generic[_Value]):
             looking = self._looking
         if looking is None or looking.wait(patience_seconds):
             return self._told
-        if self._told.value is not None and time.monotonic() - self._told.at <= _STALE_SECONDS:
+        if self._told.value is not None and time.monotonic() - self._told.at <= self._stale_seconds:
             return self._told
         return Told(problem="does not answer in time")
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an answer, however old."""
+        return self._told.value is not None
+
+    @property
+    def looking(self) -> bool:
+        """Whether it is being looked up."""
+        return self._looking is not None
 
     def _run(self) -> None:
         try:

@@ -1,0 +1,81 @@
+"""What the playground is answered: every version that is ready, with an interval and reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trip_duration.dashboard import figures
+from trip_duration.dashboard.explaining import Explainer
+from trip_duration.dashboard.known import Sources
+from trip_duration.dashboard.words import short
+from trip_duration.serving.live import Live
+from trip_duration.tracking.models import NUMBERS
+
+ALIASES = ("champion", "challenger", "shadow")
+CONFIDENCE = 90
+
+
+def answers_of(sources: Sources, live: Live, row: Sequence[float]) -> list[dict[str, Any]]:
+    """What each version says of a row, with the interval of its residuals."""
+    registry = sources.look("registry").registry
+    found = []
+    for alias in ALIASES:
+        predictor = getattr(live, alias)
+        if predictor is None:
+            continue
+        answer = {"alias": alias, "version": predictor.version}
+        if lacking := predictor.lacking([row]):
+            found.append({**answer, "why": f"It needs {lacking}."})
+            continue
+        (minutes,) = predictor.predict(np.array([row], dtype=np.float64)).tolist()
+        version = registry.version(predictor.version)
+        numbers = sources.numbers(version.run_id, NUMBERS) if version and version.run_id else None
+        test = (numbers or {}).get("test") or {}
+        found.append(
+            {
+                **answer,
+                "family": short(version.family) if version else "",
+                "minutes": minutes,
+                **_interval(minutes, test.get("intervals", ())),
+            }
+        )
+    return found
+
+
+def reasons_of(
+    explainer: Explainer, live: Live, alias: str, row: Sequence[float]
+) -> dict[str, Any]:
+    """How a version comes to its prediction, with a figure of it."""
+    predictor = getattr(live, alias) if alias in ALIASES else None
+    if predictor is None:
+        return {"why": f"There is no {alias}."}
+    found = explainer.explain(predictor.version, row, predictor.columns)
+    if "features" not in found:
+        return found
+    parts = sorted(found["features"].items(), key=lambda item: -abs(item[1]))
+    return {**found, "features": parts, "figure": figures.force(found["base"], parts)}
+
+
+def _interval(minutes: float, bands: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """An interval by the residuals of test trips whose predictions were about as long."""
+    if not bands:
+        return {"interval": None, "how": "This version was not judged on test months."}
+    own = [
+        band
+        for band in bands[1:]
+        if band["from"] <= minutes and (band["to"] is None or minutes < band["to"])
+    ]
+    band = own[0] if own else bands[0]
+    # A residual is predicted less actual.
+    low, high = max(minutes - band["high"], 0.0), minutes - band["low"]
+    which = "all test trips"
+    if own:
+        upper = f"{band['to']:g}" if band["to"] is not None else "more"
+        which = f"the test trips that were predicted to take {band['from']:g} to {upper} minutes"
+    return {
+        "interval": [low, high],
+        "how": f"{CONFIDENCE} % by the quantiles of the errors on {which} ({band['trips']:,}).",
+    }

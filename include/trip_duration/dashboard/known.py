@@ -1,0 +1,184 @@
+"""What the pages are made of: looked up beside the requests, and kept."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from trip_duration.dashboard.runs import Runs
+from trip_duration.dashboard.types import (
+    DagRuns,
+    FamilyRun,
+    MonthRun,
+    Registry,
+    TrialRun,
+    WindowRun,
+)
+from trip_duration.monitoring.health.prepared import Prepared
+from trip_duration.monitoring.levels import Thresholds
+from trip_duration.serving.ab_report import AbReport
+
+#: A page waits so long for what it was never told; then it says so, and asks again.
+_PATIENCE_SECONDS = 1.2
+#: And so long for news of what it knows already; longer for what people have just changed.
+_NEWS_SECONDS, _MOVES_SECONDS = 0.25, 1.0
+#: Documents of runs that are kept: they do not change.
+_DOCUMENTS = 48
+
+_Value = TypeVar("_Value")
+
+PARTS = ("families", "months", "registry", "windows", "live", "dags")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the parts of a page come from.
+
+    Parameters
+    ----------
+    service
+        Whose model.
+    runs
+        Reads single runs.
+    families, months, registry, windows, live, dags
+        Each part; see `Known`.
+    thresholds
+        Of monitoring, by metric.
+    tracking_url
+        Where people see the tracking server.
+    zone_file
+        GeoJSON of the zones' outlines; empty for circles alone.
+    """
+
+    service: str
+    runs: Runs
+    families: Prepared[tuple[FamilyRun, ...]]
+    months: Prepared[tuple[MonthRun, ...]]
+    registry: Prepared[Registry]
+    windows: Prepared[tuple[WindowRun, ...]]
+    live: Prepared[AbReport]
+    dags: Prepared[DagRuns]
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
+    tracking_url: str = ""
+    zone_file: str = ""
+
+    def begin(self) -> None:
+        """Look everything up that is old."""
+        for name in PARTS:
+            getattr(self, name).begin()
+
+    def look(self, *names: str) -> Known:
+        """What is known of the parts that a page needs."""
+        parts: dict[str, Prepared[Any]] = {name: getattr(self, name) for name in names}
+        for part in parts.values():
+            part.begin()
+        started = time.monotonic()
+        values, problems, waiting = {}, [], False
+        for name, part in parts.items():
+            news = _MOVES_SECONDS if name == "registry" else _NEWS_SECONDS
+            patience = news if part.known else _PATIENCE_SECONDS
+            known = part.get(max(started + patience - time.monotonic(), 0.0))
+            if known.value is not None:
+                values[name] = known.value
+            elif part.looking:
+                waiting = True
+            else:
+                problems.append(f"{_CALLED[name]}: {known.problem}")
+        return Known(self, values, tuple(problems), waiting)
+
+    @functools.cached_property
+    def numbers(self) -> Callable[[str, str], Mapping[str, Any] | None]:
+        """Documents of runs, by run and path."""
+        return _kept(self.runs.numbers)
+
+    @functools.cached_property
+    def trials(self) -> Callable[[str], tuple[TrialRun, ...]]:
+        """Trials by the run of their family."""
+        return _kept(self.runs.trials)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known for one page.
+
+    Parameters
+    ----------
+    sources
+        Where it comes from.
+    values
+        The parts, by name.
+    problems
+        What cannot be had, and why.
+    waiting
+        Whether something is being looked up for the first time.
+    """
+
+    sources: Sources
+    values: Mapping[str, Any]
+    problems: tuple[str, ...] = ()
+    waiting: bool = False
+
+    @property
+    def families(self) -> tuple[FamilyRun, ...]:
+        """Families of training runs, the newest first."""
+        found: tuple[FamilyRun, ...] = self.values.get("families", ())
+        return found
+
+    @property
+    def months(self) -> tuple[MonthRun, ...]:
+        """The months that were prepared."""
+        found: tuple[MonthRun, ...] = self.values.get("months", ())
+        return found
+
+    @property
+    def registry(self) -> Registry:
+        """The versions, and how they stand."""
+        return self.values.get("registry") or Registry()
+
+    @property
+    def windows(self) -> tuple[WindowRun, ...]:
+        """What monitoring has found."""
+        found: tuple[WindowRun, ...] = self.values.get("windows", ())
+        return found
+
+    @property
+    def live(self) -> AbReport:
+        """Errors by version, on trips whose duration is known by now."""
+        return self.values.get("live") or AbReport((), ())
+
+    @property
+    def dags(self) -> DagRuns:
+        """How often DAGs have run."""
+        return self.values.get("dags") or DagRuns()
+
+
+_CALLED = {
+    "families": "Training runs (MLflow)",
+    "months": "Months (MLflow)",
+    "registry": "The model registry (MLflow)",
+    "windows": "What monitoring found (MLflow)",
+    "live": "The request log",
+    "dags": "Airflow's database",
+}
+
+
+def _kept(read: Callable[..., _Value]) -> Callable[..., _Value]:
+    """Remember what was read, but not that there was nothing: it may come."""
+    kept: dict[tuple[str, ...], _Value] = {}
+
+    def remembered(*key: str) -> _Value:
+        if key in kept:
+            # The latest is the last to be forgotten.
+            kept[key] = kept.pop(key)
+            return kept[key]
+        found = read(*key)
+        if found:
+            kept[key] = found
+            while len(kept) > _DOCUMENTS:
+                kept.pop(next(iter(kept)))
+        return found
+
+    return remembered

@@ -1,0 +1,467 @@
+"""The months: what there is, what it is like, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trip_duration.dashboard import figures
+from trip_duration.dashboard.known import Known, Sources
+from trip_duration.dashboard.outlines import outlines_of
+from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
+from trip_duration.dashboard.places import place_of
+from trip_duration.dashboard.types import MonthRun
+from trip_duration.dashboard.words import date_of, percent, plain
+from trip_duration.tracking.models import NUMBERS
+from trip_duration.trips.contract.rules import ALL_RULES
+from trip_duration.trips.zone_names import zone_labels
+
+_NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")
+_NO_PROFILE = Empty("This month has no profile on the tracking server.", "green_months")
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+#: Zones of fewer trips tell nothing of a mean.
+_LEAST_TRIPS = 5
+
+MEASURES = {
+    "pickups": "pick-ups",
+    "duration": "mean duration (min)",
+    "error": "mean absolute error of the champion (min)",
+}
+#: Columns whose values are names of something: their most frequent ones are told.
+_COUNTED = ("PULocationID", "DOLocationID", "passenger_count", "VendorID", "trip_type")
+
+
+def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
+    """The page of the months."""
+    known = sources.look("months", "registry")
+    services = sorted({month.service for month in known.months} | {sources.service})
+    service = query.get("service", "")
+    service = service if service in services else sources.service
+    months = [month for month in known.months if month.service == service]
+    names = [month.month for month in months]
+    wanted = query.get("month", "")
+    chosen = months[names.index(wanted)] if wanted in names else (months[-1] if months else None)
+    measure = query.get("map", "")
+    measure = measure if measure in MEASURES else "pickups"
+    profile = sources.numbers(chosen.run_id, "profile.json") if chosen else None
+    report = sources.numbers(chosen.run_id, "report.json") if chosen else None
+    title = chosen.month if chosen else ""
+    return Page(
+        name="data",
+        title="Data",
+        lead="The months that the models learn from: how many trips, what they are like, what was "
+        "set aside.",
+        cards=_cards(chosen, months),
+        choices=[
+            Choice("service", "Service", service, [(one, one) for one in services]),
+            Choice("month", "Month", title, [(one, one) for one in reversed(names)]),
+            Choice("map", "Map shows", measure, list(MEASURES.items())),
+        ],
+        sections=[
+            Section(
+                "All months",
+                [_trips_by_month(months), _durations_by_month(months), _months(months)],
+            ),
+            Section(f"Trips of {title}".strip(), _trips(profile, title)),
+            Section("Zones", [_zones(known, profile, measure), _pairs(profile)]),
+            Section("Columns", _columns(profile)),
+            Section("Quarantine", [_quarantine(report, chosen)]),
+        ],
+        notes=known.problems,
+        waiting=known.waiting,
+    )
+
+
+def _cards(chosen: MonthRun | None, months: Sequence[MonthRun]) -> list[Card]:
+    if chosen is None:
+        return [Card("Months", "0", "Run the DAG data_preparation.", "warn")]
+    metrics = chosen.metrics
+    share = metrics.get("quarantine_share", 0.0)
+    return [
+        Card("Months", str(len(months)), f"{months[0].month} to {months[-1].month}"),
+        Card("Rows", plain(metrics.get("rows")), f"{chosen.month}, from {chosen.source}"),
+        Card("Sound trips", plain(metrics.get("trips")), "any duration up to a day"),
+        Card("Quarantine", percent(share), f"{metrics.get('rows_quarantined', 0):,.0f} rows"),
+        Card(
+            "Duration",
+            f"{metrics.get('median_duration', 0):.1f} min",
+            f"median; mean {metrics.get('mean_duration', 0):.1f} min",
+        ),
+    ]
+
+
+def _trips_by_month(months: Sequence[MonthRun]) -> Chart:
+    rows = [
+        (
+            month.month,
+            int(month.metrics.get("trips", 0)),
+            int(month.metrics.get("rows_quarantined", 0)),
+        )
+        for month in months
+    ]
+    return Chart(
+        "trips_by_month",
+        "Trips by month",
+        "trips",
+        f"{len(rows)} months were ingested; sound trips, and rows in quarantine.",
+        Table(("month", "trips", "rows in quarantine"), rows),
+        _NO_MONTHS,
+        figures.stacked(
+            [row[0] for row in rows],
+            {"trips": [row[1] for row in rows], "in quarantine": [row[2] for row in rows]},
+            title="trips",
+        ),
+    )
+
+
+def _durations_by_month(months: Sequence[MonthRun]) -> Chart:
+    found = [
+        (month.month, month.metrics["median_duration"], month.metrics["mean_duration"])
+        for month in months
+        if "median_duration" in month.metrics
+    ]
+    return Chart(
+        "durations_by_month",
+        "Duration by month",
+        "minutes",
+        "Median and mean of the durations of all sound trips of each month.",
+        Table(("month", "median (min)", "mean (min)"), found),
+        _NO_MONTHS,
+        figures.lines(
+            {
+                "median": [(row[0], row[1]) for row in found],
+                "mean": [(row[0], row[2]) for row in found],
+            },
+            title="minutes",
+            zero=True,
+        ),
+    )
+
+
+def _months(months: Sequence[MonthRun]) -> Chart:
+    rows = [
+        (
+            month.month,
+            month.source,
+            int(month.metrics.get("rows", 0)),
+            int(month.metrics.get("trips", 0)),
+            percent(month.metrics.get("quarantine_share", 0.0)),
+            round(month.metrics.get("median_duration", 0.0), 2),
+            date_of(month.logged),
+        )
+        for month in reversed(months)
+    ]
+    return Chart(
+        "months",
+        "The months we have",
+        "",
+        "A line for each month, the newest first.",
+        Table(
+            ("month", "source", "rows", "trips", "quarantine", "median (min)", "profiled (UTC)"),
+            rows,
+        ),
+        _NO_MONTHS,
+        wide=True,
+    )
+
+
+def _trips(profile: Mapping[str, Any] | None, title: str) -> list[Chart]:
+    profile = profile or {}
+    return [
+        _histogram(profile.get("durations"), "duration_histogram", "Durations", "minutes"),
+        _histogram(profile.get("distances"), "distance_histogram", "Distances", "miles"),
+        _days(profile.get("per_day") or (), title),
+        _hours(profile.get("per_weekday_and_hour") or ()),
+    ]
+
+
+def _histogram(found: Mapping[str, Any] | None, name: str, what: str, unit: str) -> Chart:
+    edges, counts = (found["edges"], found["counts"]) if found else ([], [])
+    total = sum(counts) or 1
+    largest = max(range(len(counts)), key=lambda place: counts[place], default=0)
+    width = edges[1] - edges[0] if found else 1
+    said = (
+        f"Most trips take {edges[largest]:g} to {edges[largest] + width:g} {unit}; "
+        f"{percent(counts[-1] / total)} are beyond {edges[-1]:g} and counted in the last bar."
+        if found
+        else ""
+    )
+    return Chart(
+        name,
+        what,
+        f"trips by {unit}",
+        said,
+        Table((f"from ({unit})", "trips"), list(zip(edges, counts, strict=True))),
+        _NO_PROFILE,
+        figures.histogram(edges, counts, title=unit) if found else None,
+    )
+
+
+def _days(days: Sequence[int], month: str) -> Chart:
+    rows = [(f"{month}-{number:02}", count) for number, count in enumerate(days, 1)]
+    return Chart(
+        "trips_by_day",
+        "Trips by day",
+        "trips",
+        f"{min(days):,} to {max(days):,} trips begin on a day." if days else "",
+        Table(("day", "trips"), rows),
+        _NO_PROFILE,
+        figures.lines({"trips": rows}, title="trips", dates=True, zero=True),
+    )
+
+
+def _hours(table: Sequence[Sequence[int]]) -> Chart:
+    rows = [(weekday, *hours) for weekday, hours in zip(_WEEKDAYS, table, strict=bool(table))]
+    busiest = max(
+        ((count, weekday, hour) for weekday, *hours in rows for hour, count in enumerate(hours)),
+        default=(0, "", 0),
+    )
+    return Chart(
+        "trips_by_hour",
+        "Trips by weekday and hour",
+        "trips",
+        f"Most trips begin on {busiest[1]} at {busiest[2]}:00: {busiest[0]:,}." if rows else "",
+        Table(("weekday", *(f"{hour}:00" for hour in range(24))), rows),
+        _NO_PROFILE,
+        figures.heatmap(
+            [f"{hour}" for hour in range(24)],
+            _WEEKDAYS,
+            table,
+            bar="trips",
+            xaxis={"title": {"text": "hour of the pick-up"}, "dtick": 3},
+            yaxis={"autorange": "reversed"},
+        )
+        if rows
+        else None,
+    )
+
+
+def _zones(known: Known, profile: Mapping[str, Any] | None, measure: str) -> Chart:
+    zones = (profile or {}).get("zones", ())
+    errors = _errors_by_zone(known) if measure == "error" else {}
+    rows = []
+    for zone in zones:
+        value = {
+            "pickups": zone["trips"],
+            "duration": zone["mean_duration"],
+            "error": errors.get(zone["zone"]),
+        }[measure]
+        if value is not None and (measure == "pickups" or zone["trips"] >= _LEAST_TRIPS):
+            label = zone_labels().get(zone["zone"], str(zone["zone"]))
+            rows.append((zone["zone"], label, zone["trips"], round(value, 3)))
+    rows.sort(key=lambda row: -row[3])
+    drawn = [(row, place) for row in rows if (place := place_of(row[0])) is not None]
+    empty = (
+        Empty("The champion was not judged by zone: train a model.", "xgboost_training")
+        if measure == "error" and zones
+        else _NO_PROFILE
+    )
+    return Chart(
+        "zones",
+        f"Zones: {MEASURES[measure]}",
+        "",
+        f"Where trips begin; the area of a circle is the number of trips. Highest: {rows[0][1]}."
+        if rows
+        else "",
+        Table(("zone", "name", "trips", MEASURES[measure]), rows),
+        empty,
+        figures.city(
+            [(row[1], *place) for row, place in drawn],
+            [row[2] for row, _ in drawn],
+            [row[3] for row, _ in drawn],
+            bar=MEASURES[measure],
+            outlines=outlines_of(known.sources.zone_file),
+        ),
+        height=520,
+    )
+
+
+def _errors_by_zone(known: Known) -> dict[int, float]:
+    champion = known.registry.version(known.registry.standing.champion)
+    numbers = known.sources.numbers(champion.run_id, NUMBERS) if champion else None
+    test = (numbers or {}).get("test") or {}
+    return {
+        int(row["zone"]): row["mae"]
+        for row in test.get("zones", ())
+        if row["trips"] >= _LEAST_TRIPS
+    }
+
+
+def _pairs(profile: Mapping[str, Any] | None) -> Chart:
+    labels = zone_labels()
+    rows = [
+        (labels.get(pair["pickup"], ""), labels.get(pair["dropoff"], ""), pair["trips"])
+        for pair in (profile or {}).get("pairs", ())
+    ]
+    return Chart(
+        "pairs",
+        "Most frequent pairs of zones",
+        "trips",
+        "From where to where most trips go.",
+        Table(("from", "to", "trips"), rows),
+        _NO_PROFILE,
+    )
+
+
+def _columns(profile: Mapping[str, Any] | None) -> list[Chart]:
+    columns = (profile or {}).get("columns", ())
+    return [
+        _feature_profiles(columns),
+        _missing(columns),
+        _distinct(columns),
+        _frequent(columns),
+    ]
+
+
+def _feature_profiles(columns: Sequence[Mapping[str, Any]]) -> Chart:
+    rows = [
+        (
+            column["name"],
+            column["known"],
+            column["missing"],
+            column["distinct"],
+            *(plain(column[name]) for name in ("mean", "standard_deviation", "minimum", "maximum")),
+            *(plain(column["quantiles"].get(share)) for share in ("0.05", "0.5", "0.95")),
+        )
+        for column in columns
+    ]
+    return Chart(
+        "feature_profiles",
+        "Feature profiles",
+        "",
+        "Every column of the sound trips: how many values, how they are spread. Durations in "
+        "minutes, distances in miles.",
+        Table(
+            (
+                "column",
+                "known",
+                "missing",
+                "distinct",
+                "mean",
+                "std",
+                "min",
+                "max",
+                "5 %",
+                "50 %",
+                "95 %",
+            ),
+            rows,
+        ),
+        _NO_PROFILE,
+        wide=True,
+    )
+
+
+def _missing(columns: Sequence[Mapping[str, Any]]) -> Chart:
+    rows = sorted(
+        (
+            (
+                column["name"],
+                column["missing"],
+                column["missing"] / max(column["missing"] + column["known"], 1),
+            )
+            for column in columns
+        ),
+        key=lambda row: -row[2],
+    )
+    lacking = [row for row in rows if row[1]]
+    said = ", ".join(f"{row[0]} {percent(row[2])}" for row in lacking) if lacking else "nothing"
+    return Chart(
+        "missing_values",
+        "Missing values",
+        "share of the trips",
+        f"Missing: {said}.",
+        Table(("column", "missing", "share"), rows),
+        _NO_PROFILE,
+        figures.bars(
+            [row[0] for row in rows],
+            [row[2] for row in rows],
+            title="share of the trips",
+            horizontal=True,
+            labels=[percent(row[2]) for row in rows],
+            form=".0%",
+        ),
+    )
+
+
+def _distinct(columns: Sequence[Mapping[str, Any]]) -> Chart:
+    rows = sorted(
+        ((column["name"], column["distinct"]) for column in columns), key=lambda row: -row[1]
+    )
+    figure = figures.bars(
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        title="distinct values (logarithmic)",
+        horizontal=True,
+        labels=[f"{row[1]:,}" for row in rows],
+    )
+    layout = {**figure["layout"], "xaxis": {**figure["layout"]["xaxis"], "type": "log"}}
+    return Chart(
+        "unique_values",
+        "Unique values",
+        "distinct values",
+        "How many different values each column has: distances to the hundredth of a mile, "
+        "durations to the twentieth of a minute.",
+        Table(("column", "distinct values"), rows),
+        _NO_PROFILE,
+        {**figure, "layout": layout},
+    )
+
+
+def _frequent(columns: Sequence[Mapping[str, Any]]) -> Chart:
+    labels = zone_labels()
+    rows = []
+    for column in columns:
+        if column["name"] in _COUNTED:
+            for value, count in column["most_frequent"][:5]:
+                zone = labels.get(int(value), "") if column["name"].endswith("LocationID") else ""
+                rows.append((column["name"], zone or f"{value:g}", count))
+    return Chart(
+        "most_frequent",
+        "Most frequent values",
+        "trips",
+        "The five most frequent values of each column that has names or numbers of things.",
+        Table(("column", "value", "trips"), rows),
+        _NO_PROFILE,
+        figures.bars(
+            [f"{row[0]} = {row[1]}" for row in rows],
+            [row[2] for row in rows],
+            title="trips",
+            horizontal=True,
+            labels=[f"{row[2]:,}" for row in rows],
+        ),
+        wide=True,
+        height=max(24 * len(rows) + 80, 200),
+    )
+
+
+def _quarantine(report: Mapping[str, Any] | None, chosen: MonthRun | None) -> Chart:
+    what = {rule.name: rule.broken_when for rule in ALL_RULES}
+    rows = sorted(
+        (
+            (rule["rule"], rule["rows"], what.get(rule["rule"], ""))
+            for rule in (report or {}).get("rules", ())
+            if rule["rows"]
+        ),
+        key=lambda row: -row[1],
+    )
+    empty = Empty("No row of this month breaks a rule.") if report else _NO_PROFILE
+    rows_all = chosen.metrics.get("rows", 0) if chosen else 0
+    return Chart(
+        "quarantine",
+        "Why rows are in quarantine",
+        "rows",
+        f"Rules that rows break, of {rows_all:,.0f} rows; a row may break several. Some rules only "
+        "note, see the page of broken months.",
+        Table(("rule", "rows", "broken when"), rows),
+        empty,
+        figures.bars(
+            [row[0] for row in rows],
+            [row[1] for row in rows],
+            title="rows",
+            horizontal=True,
+            labels=[f"{row[1]:,}" for row in rows],
+        ),
+        wide=True,
+        height=max(30 * len(rows) + 80, 160),
+    )

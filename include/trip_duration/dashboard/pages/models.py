@@ -1,0 +1,417 @@
+"""The models: how they were found, how far off they are and where, and which of them answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trip_duration.dashboard import figures
+from trip_duration.dashboard.known import Known, Sources
+from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Figure, Page, Section, Table
+from trip_duration.dashboard.pages.searches import curves_chart, trials_chart, trials_table
+from trip_duration.dashboard.types import FamilyRun
+from trip_duration.dashboard.words import UNKNOWN, date_of, minutes, plain, short
+from trip_duration.tracking.models import NUMBERS
+
+_NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
+_UNTOLD = Empty(
+    "This run has no figures: it has not ended, or was trained by an earlier version.",
+    "xgboost_training",
+)
+_NO_TREES = Empty("SHAP values are kept of models that are made of trees.", "xgboost_training")
+_NO_VERSIONS = Empty("Nothing is registered yet.", "sklearn_training")
+_NO_HISTORY = Empty("No version was promoted yet.", "promotion")
+
+#: Runs that are compared, and those that can be chosen.
+_COMPARED, _OFFERED, _LISTED = 24, 60, 30
+
+
+def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
+    """The page of the models."""
+    known = sources.look("families", "registry")
+    runs = [run for run in known.families if run.service == sources.service]
+    chosen = _chosen(known, runs, query.get("run", ""), query.get("dag_run", ""))
+    numbers = sources.numbers(chosen.run_id, NUMBERS) if chosen else None
+    trials = sources.trials(chosen.run_id) if chosen else ()
+    test = (numbers or {}).get("test") or {}
+    name = _called(chosen, known) if chosen else ""
+    return Page(
+        name="models",
+        title="Models",
+        lead="What was trained, how it was found, how far off it is and where, and which version "
+        "answers.",
+        cards=_cards(chosen, known),
+        choices=[
+            Choice("run", "Model", chosen.run_id if chosen else "", _offered(runs, known, chosen))
+        ],
+        sections=[
+            Section("Comparison", [_comparison(runs, known)]),
+            Section(
+                f"How {name} was found" if name else "How it was found",
+                [trials_chart(trials), curves_chart(numbers), trials_table(trials)],
+            ),
+            Section(
+                "How far off it is",
+                [_residuals(test), _cells(test), *_slices(test)],
+            ),
+            Section(
+                "What it needs to know",
+                [
+                    _permutation(numbers),
+                    _shap_bar(numbers),
+                    _shap_summary(numbers),
+                    _shap_force(numbers),
+                ],
+            ),
+            Section("Registry", [_history(known)]),
+        ],
+        notes=known.problems,
+        extra={"versions": _versions(known), "standing": known.registry.standing},
+        waiting=known.waiting,
+    )
+
+
+def _chosen(known: Known, runs: Sequence[FamilyRun], run_id: str, dag_run: str) -> FamilyRun | None:
+    """The run that is asked for; else the champion's; else the newest that has ended."""
+    champion = known.registry.version(known.registry.standing.champion)
+    wanted = [
+        next((run for run in runs if run.run_id == run_id), None),
+        next((run for run in runs if dag_run and run.dag_run == dag_run), None),
+        next((run for run in runs if champion and run.run_id == champion.run_id), None),
+        next((run for run in runs if run.status == "FINISHED"), None),
+        next(iter(runs), None),
+    ]
+    return next((run for run in wanted if run is not None), None)
+
+
+def _called(run: FamilyRun, known: Known) -> str:
+    version = next((one for one in known.registry.versions if one.run_id == run.run_id), None)
+    number = f" (version {version.number})" if version else ""
+    return f"{short(run.family)}{number}"
+
+
+def _offered(
+    runs: Sequence[FamilyRun], known: Known, chosen: FamilyRun | None
+) -> list[tuple[str, str]]:
+    offered = list(runs[:_OFFERED])
+    if chosen is not None and chosen not in offered:
+        offered.append(chosen)
+    return [(run.run_id, f"{_called(run, known)}, {date_of(run.started)}") for run in offered]
+
+
+def _cards(chosen: FamilyRun | None, known: Known) -> list[Card]:
+    if chosen is None:
+        return [Card("Models", "none", "Run sklearn_training or xgboost_training.", "warn")]
+    metrics, standing = chosen.metrics, known.registry.standing
+    version = next((one for one in known.registry.versions if one.run_id == chosen.run_id), None)
+    aliases = [
+        alias
+        for alias in ("champion", "challenger", "shadow")
+        if version and getattr(standing, alias) == version.number
+    ]
+    return [
+        Card(
+            "Model", short(chosen.family), f"{chosen.recipe} · {chosen.source} · {chosen.pipeline}"
+        ),
+        Card(
+            "Version",
+            str(version.number) if version else UNKNOWN,
+            ", ".join(aliases) or ("in the registry" if version else "not registered"),
+            "ok" if aliases else "",
+        ),
+        Card(
+            "RMSE on the test months",
+            minutes(metrics.get("test_rmse")),
+            f"MAE {minutes(metrics.get('test_mae'))}",
+        ),
+        Card(
+            "RMSE on validation",
+            minutes(metrics.get("validation_rmse")),
+            f"MAE {minutes(metrics.get('validation_mae'))}",
+        ),
+        Card(
+            "R² on the test months",
+            plain(metrics.get("test_r2")),
+            f"median alone: RMSE {minutes(metrics.get('naive_test_rmse'))}",
+        ),
+    ]
+
+
+def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
+    numbers = {version.run_id: version.number for version in known.registry.versions}
+    compared = sorted(runs[:_COMPARED], key=lambda run: run.metrics.get("test_rmse", float("inf")))
+    rows = [
+        (
+            short(run.family),
+            numbers.get(run.run_id),
+            run.recipe,
+            *(
+                _rounded(run.metrics.get(name))
+                for name in ("validation_rmse", "test_rmse", "test_mae", "test_r2")
+            ),
+            _rounded(run.metrics.get("tuning_seconds"), 1),
+            run.status.lower(),
+            date_of(run.started),
+        )
+        for run in compared
+    ]
+    return Chart(
+        "comparison",
+        "Comparison of the newest models",
+        "",
+        f"The newest {len(rows)} runs, the best on the test months first; errors in minutes.",
+        Table(
+            (
+                "family",
+                "version",
+                "recipe",
+                "validation RMSE",
+                "test RMSE",
+                "test MAE",
+                "test R²",
+                "tuning (s)",
+                "status",
+                "trained (UTC)",
+            ),
+            rows,
+        ),
+        _NO_RUNS,
+        wide=True,
+    )
+
+
+def _rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _residuals(test: Mapping[str, Any]) -> Chart:
+    found = test.get("residuals", {})
+    edges, counts = found.get("edges", []), found.get("trips", [])
+    return Chart(
+        "residuals",
+        "Residuals",
+        "trips by minutes",
+        f"Half of the {test['trips']:,} test trips are predicted to within "
+        f"{test['half_within']:.1f} minutes. ±20 minutes and more are counted together."
+        if edges
+        else "",
+        Table(
+            ("predicted less actual, from (min)", "trips"), list(zip(edges, counts, strict=True))
+        ),
+        _UNTOLD,
+        figures.histogram(edges, counts, title="predicted less actual minutes") if edges else None,
+    )
+
+
+def _cells(test: Mapping[str, Any]) -> Chart:
+    found = test.get("cells", {})
+    edges = found.get("edges", [])
+    rows = [
+        (predicted, actual, count)
+        for predicted, row in zip(edges, found.get("trips", []), strict=True)
+        for actual, count in zip(edges, row, strict=True)
+        if count
+    ]
+    shown = [[count or None for count in row] for row in found.get("trips", [])]
+    return Chart(
+        "predicted_and_actual",
+        "Predicted and actual duration",
+        "trips",
+        "Test trips by what was predicted and how long they took, in cells of two minutes; on the "
+        "line the prediction is right.",
+        Table(("predicted from (min)", "actual from (min)", "trips"), rows),
+        _UNTOLD,
+        _on_the_line(figures.heatmap(edges, edges, shown, bar="trips")) if edges else None,
+    )
+
+
+def _on_the_line(figure: Figure) -> Figure:
+    layout = {
+        **figure["layout"],
+        "xaxis": {"title": {"text": "actual minutes"}, "range": [0, 60]},
+        "yaxis": {"title": {"text": "predicted minutes"}, "range": [0, 60]},
+        "shapes": [
+            {
+                "type": "line",
+                "x0": 0,
+                "y0": 0,
+                "x1": 60,
+                "y1": 60,
+                "line": {"color": figures.RED, "width": 1.5},
+            }
+        ],
+    }
+    return {**figure, "layout": layout}
+
+
+def _slices(test: Mapping[str, Any]) -> list[Chart]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in test.get("slices", ()):
+        found.setdefault(row["slice"], []).append(row)
+    return [_slice(name, rows) for name, rows in found.items()] or [_slice("slice", [])]
+
+
+def _slice(name: str, found: Sequence[Mapping[str, Any]]) -> Chart:
+    rows = [(row["value"], row["trips"], row["mae"], row["rmse"], row["bias"]) for row in found]
+    worst = max(rows, key=lambda row: row[2] or 0.0, default=None)
+    return Chart(
+        f"errors_by_{name}",
+        f"Error by {name}",
+        "minutes",
+        f"Mean absolute error on the test months; largest: {worst[0]}, {worst[2]:.1f} minutes."
+        if worst
+        else "",
+        Table((name, "trips", "MAE (min)", "RMSE (min)", "bias (min)"), rows),
+        _UNTOLD,
+        figures.bars(
+            [str(row[0]) for row in rows], [row[2] for row in rows], title="MAE (minutes)"
+        ),
+    )
+
+
+def _permutation(numbers: Mapping[str, Any] | None) -> Chart:
+    found = (numbers or {}).get("permutation") or ()
+    rows = [(row["column"], row["increase"], row["spread"]) for row in found]
+    return Chart(
+        "permutation_importance",
+        "Permutation importance",
+        "minutes of RMSE",
+        "How much worse the model predicts when one raw column is shuffled (Breiman, 2001).",
+        Table(("column", "added RMSE (min)", "spread (min)"), rows),
+        _UNTOLD,
+        figures.bars(
+            [row[0] for row in rows],
+            [row[1] for row in rows],
+            title="added RMSE (minutes)",
+            horizontal=True,
+            labels=[f"{row[1]:.2f}" for row in rows],
+        ),
+    )
+
+
+def _shap(numbers: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return (numbers or {}).get("shap") or {}
+
+
+def _shap_empty(numbers: Mapping[str, Any] | None) -> Empty:
+    return _NO_TREES if numbers else _UNTOLD
+
+
+def _shap_bar(numbers: Mapping[str, Any] | None) -> Chart:
+    found = _shap(numbers)
+    rows = list(zip(found.get("columns", ()), found.get("means", ()), strict=True))
+    return Chart(
+        "shap_bar",
+        "SHAP: what each column adds or takes, on average",
+        "minutes",
+        f"Mean absolute SHAP value over {found['trips']} test trips." if found else "",
+        Table(("column", "mean |SHAP| (min)"), rows),
+        _shap_empty(numbers),
+        figures.bars(
+            [row[0] for row in rows],
+            [row[1] for row in rows],
+            title="minutes",
+            horizontal=True,
+            labels=[f"{row[1]:.2f}" for row in rows],
+        ),
+    )
+
+
+def _shap_summary(numbers: Mapping[str, Any] | None) -> Chart:
+    found = _shap(numbers)
+    columns = found.get("columns", ())
+    rows = [
+        (trip, column, added, value)
+        for trip, (minutes_, values) in enumerate(
+            zip(found.get("minutes", ()), found.get("values", ()), strict=True)
+        )
+        for column, added, value in zip(columns, minutes_, values, strict=True)
+    ]
+    return Chart(
+        "shap_summary",
+        "SHAP summary",
+        "minutes",
+        f"A dot for each of {len(found.get('minutes', ()))} trips and each column: what it adds to "
+        "the prediction; the colour is the value of the column.",
+        Table(("trip", "column", "SHAP (min)", "value"), rows),
+        _shap_empty(numbers),
+        figures.beeswarm(columns, found["minutes"], found["values"]) if found else None,
+        height=420,
+    )
+
+
+def _shap_force(numbers: Mapping[str, Any] | None) -> Chart:
+    found = _shap(numbers)
+    rows = []
+    if found:
+        rows = [
+            (column if value is None else f"{column} = {plain(value)}", added)
+            for column, added, value in zip(
+                found["columns"], found["minutes"][0], found["values"][0], strict=True
+            )
+        ]
+        rows.sort(key=lambda row: -abs(row[1]))
+    total = found.get("base", 0.0) + sum(row[1] for row in rows)
+    return Chart(
+        "shap_force",
+        "SHAP force: how the longest prediction comes about",
+        "minutes",
+        f"From {found['base']:.1f} minutes of the average trip to {total:.1f} minutes."
+        if found
+        else "",
+        Table(("column", "SHAP (min)"), rows),
+        _shap_empty(numbers),
+        figures.force(found["base"], rows) if found else None,
+        height=420,
+    )
+
+
+def _versions(known: Known) -> list[dict[str, Any]]:
+    standing = known.registry.standing
+    runs = {run.run_id: run for run in known.families}
+    found = []
+    for version in known.registry.versions[:_LISTED]:
+        run = runs.get(version.run_id)
+        aliases = [
+            alias
+            for alias in ("champion", "challenger", "shadow")
+            if getattr(standing, alias) == version.number
+        ]
+        found.append(
+            {
+                "number": version.number,
+                "family": short(version.family) or "from elsewhere",
+                "registered": date_of(version.registered),
+                "rmse": run.metrics.get("test_rmse") if run else None,
+                "run_id": version.run_id,
+                "aliases": aliases,
+                "retired": version.retired,
+            }
+        )
+    return found
+
+
+def _history(known: Known) -> Chart:
+    rows = [
+        (
+            date_of(entry.at),
+            entry.kind,
+            entry.version,
+            entry.after.champion,
+            f"{entry.after.challenger} ({entry.after.share:.0%})"
+            if entry.after.challenger
+            else None,
+            entry.who,
+            entry.why,
+        )
+        for entry in known.registry.history
+    ]
+    return Chart(
+        "history",
+        "What was done",
+        "",
+        "Every move of a version, the latest first; Airflow's audit log has the same runs.",
+        Table(("at (UTC)", "action", "version", "champion", "challenger", "who", "why"), rows),
+        _NO_VERSIONS if not known.registry.versions else _NO_HISTORY,
+        wide=True,
+    )

@@ -1,0 +1,58 @@
+"""Ask the models for a trip."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+from trip_duration.dashboard import figures
+from trip_duration.dashboard.known import Sources
+from trip_duration.dashboard.outlines import outlines_of
+from trip_duration.dashboard.page import Page
+from trip_duration.dashboard.places import places
+from trip_duration.trips.zone_names import zone_labels
+
+_FROM, _TO = 74, 166
+_BIG = 9
+
+
+def playground_page(sources: Sources, _query: Mapping[str, str]) -> Page:
+    """The page of the playground."""
+    known = sources.look("registry")
+    standing = known.registry.standing
+    labels, found = zone_labels(), places()
+    figure = figures.city(
+        [(labels[zone], *place) for zone, place in found.items()],
+        [1] * len(found),
+        list(found),
+        bar="",
+        outlines=outlines_of(sources.zone_file),
+    )
+    circles = dict(figure["data"][-1])
+    circles |= {
+        "customdata": list(found),
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "size": _BIG,
+            "color": figures.SKY,
+            "opacity": 0.75,
+            "line": {"width": 0.7, "color": "@ground"},
+        },
+    }
+    return Page(
+        name="playground",
+        title="Playground",
+        lead="Ask for a trip: what the champion says, how sure it is, why, and what the challenger "
+        "would say.",
+        notes=known.problems,
+        extra={
+            "zones": sorted(labels.items(), key=lambda item: item[1]),
+            "pickup": _FROM,
+            "dropoff": _TO,
+            "at": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT08:30"),
+            "map": {**figure, "data": [*figure["data"][:-1], circles]},
+            "standing": standing,
+            "ready": standing.champion is not None and standing.enabled,
+        },
+        waiting=known.waiting,
+    )

@@ -1,0 +1,138 @@
+// Draws the charts, leads to pages of Airflow, and asks again for what is being looked up.
+(function () {
+  "use strict";
+
+  const CIVIDIS = ["#00224e", "#2a3f6d", "#575d6d", "#7d7c78", "#a59c74", "#d3c164", "#fee838"];
+
+  function color(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  }
+
+  function mixed(share) {
+    // Best to worst, dark to light on light ground, the other way round on dark ground.
+    const dark = document.documentElement.dataset.theme === "dark";
+    const at = (dark ? 1 - share * 0.85 : share * 0.85) * (CIVIDIS.length - 1);
+    return CIVIDIS[Math.round(at)];
+  }
+
+  // Names of colours become colours of the theme, wherever they stand in a figure.
+  function themed(value) {
+    if (typeof value === "string" && value.startsWith("@")) {
+      if (value === "@light") return document.documentElement.dataset.theme !== "dark";
+      if (value.startsWith("@scale")) return mixed(Number(value.slice(6)));
+      return color(`--plot-${value.slice(1)}`) || value;
+    }
+    if (Array.isArray(value)) return value.map(themed);
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, themed(one)]));
+    }
+    return value;
+  }
+
+  function layout(figure) {
+    const text = color("--text");
+    const axis = {
+      gridcolor: color("--line"),
+      linecolor: color("--line"),
+      zerolinecolor: color("--line"),
+      tickfont: { color: color("--muted"), size: 11 },
+      title: { font: { color: color("--muted"), size: 12 } },
+    };
+    const given = themed(figure.layout);
+    return {
+      ...given,
+      template: {
+        layout: {
+          font: { family: color("--font"), color: text, size: 12 },
+          paper_bgcolor: "rgba(0,0,0,0)",
+          plot_bgcolor: "rgba(0,0,0,0)",
+          hoverlabel: { font: { family: color("--font") } },
+          xaxis: { ...axis, automargin: true },
+          yaxis: { ...axis, automargin: true },
+          separators: ".,",
+        },
+      },
+      autosize: true,
+      margin: { l: 52, r: 16, t: 12, b: 40, ...given.margin },
+      legend: {
+        orientation: "h",
+        y: -0.2,
+        yanchor: "top",
+        x: 0,
+        font: { size: 11 },
+        traceorder: "normal",
+        ...given.legend,
+      },
+      bargap: 0.25,
+      dragmode: false,
+    };
+  }
+
+  const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false };
+
+  function draw(plot) {
+    const source = plot.nextElementSibling;
+    const figure = plot.figure || JSON.parse(source.textContent);
+    plot.figure = figure;
+    const drawn = window.Plotly.react(plot, themed(figure.data), layout(figure), CONFIG);
+    plot.classList.add("drawn");
+    return drawn;
+  }
+
+  function drawWhenSeen(plots) {
+    const watch = new IntersectionObserver(
+      (entries) => {
+        for (const entry of entries) {
+          if (entry.isIntersecting) {
+            watch.unobserve(entry.target);
+            draw(entry.target);
+          }
+        }
+      },
+      { rootMargin: "300px" },
+    );
+    plots.forEach((plot) => watch.observe(plot));
+  }
+
+  // The frame may not lead the page around it anywhere: a link of that page does.
+  function leadAirflow(event) {
+    const link = event.target.closest("a[data-airflow]");
+    if (!link || window.parent === window) return;
+    event.preventDefault();
+    const around = window.parent.document;
+    const outer = around.createElement("a");
+    outer.href = link.href;
+    around.body.append(outer);
+    outer.click();
+    outer.remove();
+  }
+
+  function showEvidently(event) {
+    const details = event.target;
+    const place = details.querySelector(".frame");
+    if (details.open && !place.firstChild) {
+      const frame = document.createElement("iframe");
+      frame.title = "Evidently's report";
+      frame.setAttribute("sandbox", "allow-scripts");
+      frame.src = details.dataset.src;
+      place.append(frame);
+    }
+  }
+
+  function askAgain() {
+    if ("waiting" in document.body.dataset) window.setTimeout(() => window.location.reload(), 900);
+  }
+
+  window.dashboard = { draw, drawWhenSeen };
+  drawWhenSeen(document.querySelectorAll(".plot"));
+  document.addEventListener("theme", () => document.querySelectorAll(".plot.drawn").forEach(draw));
+  document.addEventListener("click", leadAirflow);
+  document.querySelectorAll(".choices select").forEach((select) => {
+    select.addEventListener("change", () => select.form.requestSubmit());
+  });
+  document.querySelectorAll("details.evidently").forEach((details) => {
+    details.addEventListener("toggle", showEvidently);
+  });
+  askAgain();
+  document.documentElement.dataset.ready = "";
+})();

@@ -1,0 +1,82 @@
+// Starts runs of the DAG promotion by Airflow's own API, in the name of whoever is logged in.
+(function () {
+  "use strict";
+
+  const API = "../../api/v2/dags/promotion/dagRuns";
+  const TITLES = {
+    promote: (version) => `Promote version ${version}?`,
+    canary: (version) => `Canary: let version ${version} answer a share?`,
+    rollback: () => "Roll back to the champion before?",
+  };
+  const ABOUT = {
+    promote: "The gate compares it with the champion on the same trips; it becomes champion only if it passes.",
+    canary: "It answers a share of the requests as challenger, until it is promoted or retired.",
+    rollback: "The version that was champion before answers again, at once and without the gate.",
+  };
+
+  const dialog = document.getElementById("confirm");
+  const said = document.getElementById("confirm-said");
+  const yes = document.getElementById("confirm-yes");
+  const share = document.getElementById("confirm-share");
+  let asked = null;
+
+  function ask(event) {
+    const button = event.target.closest("button[data-action]");
+    if (!button) return;
+    asked = { action: button.dataset.action, version: Number(button.dataset.version) || null };
+    document.getElementById("confirm-title").textContent = TITLES[asked.action](asked.version);
+    document.getElementById("confirm-about").textContent = ABOUT[asked.action];
+    document.getElementById("confirm-share-label").hidden = asked.action !== "canary";
+    said.textContent = "";
+    said.className = "";
+    yes.disabled = false;
+    dialog.showModal();
+  }
+
+  async function start() {
+    yes.disabled = true;
+    said.textContent = "Asking Airflow …";
+    const conf = {
+      action: asked.action,
+      service: yes.dataset.service,
+      why: document.getElementById("confirm-why").value || "from the dashboard",
+    };
+    if (asked.version) conf.version = asked.version;
+    if (asked.action === "canary") conf.share = Number(share.value) / 100;
+    try {
+      const answer = await fetch(API, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ logical_date: null, conf }),
+      });
+      const told = await answer.json();
+      if (!answer.ok) {
+        const detail = typeof told.detail === "string" ? told.detail : JSON.stringify(told.detail);
+        throw new Error(`Airflow refuses it (${answer.status}): ${detail}`);
+      }
+      await follow(told.dag_run_id);
+    } catch (error) {
+      said.className = "failed";
+      said.textContent = error.message;
+      yes.disabled = false;
+    }
+  }
+
+  async function follow(run) {
+    said.textContent = `Started: ${run}`;
+    const address = `${API}/${encodeURIComponent(run)}`;
+    for (;;) {
+      const { state } = await (await fetch(address)).json();
+      said.textContent = `${run}: ${state}`;
+      if (state === "success") {
+        window.location.reload();
+        return;
+      }
+      if (state === "failed") throw new Error(`${run} has failed: its tasks say why.`);
+      await new Promise((resolve) => window.setTimeout(resolve, 1_000));
+    }
+  }
+
+  document.addEventListener("click", ask);
+  yes.addEventListener("click", start);
+})();

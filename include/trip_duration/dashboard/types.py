@@ -1,0 +1,193 @@
+"""What the pages know, as small plain values. Times are seconds since 1970, in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trip_duration.tracking.promotion import HistoryEntry, Standing
+
+
+@dataclass(frozen=True)
+class FamilyRun:
+    """A model family in a run of a training DAG.
+
+    Parameters
+    ----------
+    run_id
+        On the tracking server.
+    pipeline, dag_run
+        The DAG and its run.
+    family, service, recipe, source
+        What was trained, on what.
+    status
+        ``FINISHED``, ``RUNNING``, ``FAILED``.
+    started
+        When its search began.
+    metrics
+        By name.
+    settings
+        Of the best trial.
+    """
+
+    run_id: str
+    pipeline: str
+    dag_run: str
+    family: str
+    service: str
+    recipe: str
+    source: str
+    status: str
+    started: float
+    metrics: Mapping[str, float]
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class MonthRun:
+    """A month that was checked and profiled.
+
+    Parameters
+    ----------
+    run_id
+        On the tracking server; its artifacts hold the profile.
+    service, month, source
+        Which month, and where it is from.
+    logged
+        When.
+    metrics
+        By name; see `tracking.months`.
+    """
+
+    run_id: str
+    service: str
+    month: str
+    source: str
+    logged: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """One trial of a search.
+
+    Parameters
+    ----------
+    number
+        From 0.
+    status
+        ``FINISHED``, ``KILLED`` (given up) or ``FAILED``.
+    settings, metrics
+        By name.
+    """
+
+    number: int
+    status: str
+    settings: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the registered model.
+
+    Parameters
+    ----------
+    number, run_id, family
+        Which, and what made it.
+    registered
+        When.
+    retired
+        Whether it never answers again.
+    """
+
+    number: int
+    run_id: str
+    family: str
+    registered: float
+    retired: bool = False
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The versions of the service, the newest first, how they stand, and what was done."""
+
+    standing: Standing = field(default_factory=Standing)
+    versions: tuple[Version, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
+
+    def version(self, number: int | None) -> Version | None:
+        """A version by its number."""
+        return next((one for one in self.versions if one.number == number), None)
+
+
+@dataclass(frozen=True)
+class WindowRun:
+    """What monitoring has found about a window of trips.
+
+    Parameters
+    ----------
+    run_id
+        On the tracking server.
+    version, source
+        Which version was watched, by which trips.
+    label, end
+        Of the window.
+    level, found, outcome
+        How grave it is, what was found, and what became of it.
+    metrics
+        ``psi.trip_distance`` and so on.
+    """
+
+    run_id: str
+    version: int
+    source: str
+    label: str
+    end: float
+    level: str
+    found: str
+    outcome: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class DagDay:
+    """Runs of a DAG that ended on a day, as ``2024-03-01`` in UTC."""
+
+    dag_id: str
+    day: str
+    succeeded: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The latest run of a DAG that has ended."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    ended: float
+
+
+@dataclass(frozen=True)
+class DagRuns:
+    """How often DAGs have run.
+
+    Parameters
+    ----------
+    days
+        By DAG and day.
+    last
+        The latest run of each DAG.
+    failing
+        DAGs whose latest run has failed, with the number of failures since their last success.
+    """
+
+    days: tuple[DagDay, ...] = ()
+    last: tuple[LastRun, ...] = ()
+    failing: Mapping[str, int] = field(default_factory=dict)
+
+    def last_of(self, dag_id: str) -> LastRun | None:
+        """The latest run of one."""
+        return next((one for one in self.last if one.dag_id == dag_id), None)

@@ -1,0 +1,119 @@
+"""The dashboard inside Airflow's api-server: what it may ask, and who may press its buttons."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import TYPE_CHECKING
+
+from trip_duration.orchestration.conventions import Tag
+from trip_duration.orchestration.health import dag_health
+from trip_duration.orchestration.promotion import promoter_of
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Scope
+
+    from trip_duration.dashboard.types import DagRuns
+    from trip_duration.serving.service import PredictionService
+    from trip_duration.settings import Settings
+
+#: Seconds for which what was looked up is good; what is older is told while it is looked up anew.
+_RUNS_SECONDS, _REGISTRY_SECONDS, _AIRFLOW_SECONDS = 45.0, 1.0, 10.0
+_DAYS = 30
+
+
+def make_dashboard(service: PredictionService, settings: Settings) -> ASGIApp:
+    """The pages; they are mounted behind the guard of the prediction application."""
+    from mlflow import MlflowClient
+
+    from trip_duration.dashboard.app import Dashboard
+    from trip_duration.dashboard.explaining import Explainer
+    from trip_duration.dashboard.known import Sources
+    from trip_duration.dashboard.runs import Runs
+    from trip_duration.monitoring.health.prepared import Prepared
+    from trip_duration.monitoring.levels import thresholds_of
+    from trip_duration.serving.ab_report import ab_report
+
+    runs = Runs(MlflowClient(settings.tracking_uri), settings.experiment)
+    name = service.service
+    always = math.inf
+    sources = Sources(
+        service=name,
+        runs=runs,
+        families=Prepared(runs.families, _RUNS_SECONDS, always),
+        months=Prepared(runs.months, _RUNS_SECONDS, always),
+        registry=Prepared(lambda: runs.registry(promoter_of(name)), _REGISTRY_SECONDS, always),
+        windows=Prepared(lambda: runs.windows(name), _RUNS_SECONDS, always),
+        live=Prepared(lambda: ab_report(service.log.engine, name), _AIRFLOW_SECONDS, always),
+        dags=Prepared(dag_runs, _AIRFLOW_SECONDS, always),
+        thresholds=thresholds_of(settings),
+        tracking_url=settings.tracking_uri,
+        zone_file=settings.dashboard_zone_file,
+    )
+    return Dashboard(sources, service, Explainer(), may_promote).app()
+
+
+async def may_promote(scope: Scope) -> bool:
+    """Whether the user may trigger the DAG that moves versions."""
+    from trip_duration.orchestration.serving import authenticate
+    from trip_duration.serving.requests import RequestRefusedError
+
+    try:
+        await authenticate(scope, "promotion", "POST")
+    except RequestRefusedError:
+        return False
+    return True
+
+
+def dag_runs() -> DagRuns:
+    """How often the DAGs of this package have run; for the api-server.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        If the database does not answer.
+    """
+    from airflow.models.dag import DagTag
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
+    from sqlalchemy import case, func, select
+
+    from trip_duration.dashboard.types import DagDay, DagRuns, LastRun
+
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(days=_DAYS)
+    ours = select(DagTag.dag_id).where(DagTag.name == Tag.TRIP_DURATION)
+    ended = (DagRun.state.in_([DagRunState.SUCCESS, DagRunState.FAILED]), DagRun.dag_id.in_(ours))
+    day = func.date(DagRun.end_date)
+    succeeded, failed = (
+        func.sum(case((DagRun.state == state, 1), else_=0))
+        for state in (DagRunState.SUCCESS, DagRunState.FAILED)
+    )
+    by_day = (
+        select(DagRun.dag_id, day, succeeded, failed)
+        .where(*ended, DagRun.end_date >= since)
+        .group_by(DagRun.dag_id, day)
+        .order_by(DagRun.dag_id, day)
+    )
+    latest = (
+        select(DagRun.dag_id, func.max(DagRun.end_date).label("at"))
+        .where(*ended)
+        .group_by(DagRun.dag_id)
+        .subquery()
+    )
+    last = select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.end_date).join(
+        latest, (latest.c.dag_id == DagRun.dag_id) & (latest.c.at == DagRun.end_date)
+    )
+    failing = {one.dag_id: one.failed_since for one in dag_health() if one.failed_since}
+    # Airflow's other sessions of this thread are not ours.
+    with create_session(scoped=False) as session:
+        days = session.execute(by_day).all()
+        runs = session.execute(last).all()
+    return DagRuns(
+        days=tuple(DagDay(dag_id, str(on), int(well), int(ill)) for dag_id, on, well, ill in days),
+        last=tuple(
+            LastRun(dag_id, run_id, str(state), at.timestamp())
+            for dag_id, run_id, state, at in runs
+        ),
+        failing=failing,
+    )

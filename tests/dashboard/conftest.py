@@ -1,0 +1,87 @@
+"""Pages over what the tests say that there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from trip_duration.dashboard.known import PARTS, Sources
+from trip_duration.dashboard.types import DagRuns, FamilyRun, Registry, TrialRun, Version
+from trip_duration.monitoring.health.prepared import Prepared
+from trip_duration.monitoring.levels import thresholds_of
+from trip_duration.serving.ab_report import AbReport
+from trip_duration.settings import Settings
+from trip_duration.tracking.promotion import Standing
+
+RUN = FamilyRun(
+    run_id="1" * 32,
+    pipeline="xgboost_training",
+    dag_run="manual__1",
+    family="xgboost",
+    service="green",
+    recipe="rich native",
+    source="sample",
+    status="FINISHED",
+    started=1_700_000_000.0,
+    metrics={"test_rmse": 4.5, "test_mse": 20.25, "validation_rmse": 4.4},
+    settings={"max_depth": "6"},
+)
+REGISTRY = Registry(Standing(champion=3), (Version(3, RUN.run_id, "xgboost", 1_700_000_100.0),))
+EMPTY: Mapping[str, Any] = {
+    "families": (),
+    "months": (),
+    "registry": Registry(),
+    "windows": (),
+    "live": AbReport((), ()),
+    "dags": DagRuns(),
+}
+
+
+@dataclasses.dataclass
+class Documents:
+    """Stands for the tracking server: nothing but what it is given."""
+
+    found: dict[str, Any] = dataclasses.field(default_factory=dict)
+    kept_trials: tuple[TrialRun, ...] = ()
+
+    def numbers(self, run_id: str, path: str) -> Any:
+        """A document in JSON."""
+        return self.found.get(f"{run_id}/{path}")
+
+    def trials(self, _run_id: str) -> tuple[TrialRun, ...]:
+        """Trials of any run."""
+        return self.kept_trials
+
+
+MakeSources = Callable[..., Sources]
+
+
+@pytest.fixture
+def make_sources() -> MakeSources:
+    """Makes sources that know the given parts, and nothing of the others."""
+
+    def make(documents: Documents | None = None, zone_file: str = "", **parts: Any) -> Sources:
+        values = {**EMPTY, **parts}
+        prepared: dict[str, Any] = {
+            name: Prepared(functools.partial(values.__getitem__, name), 1e6) for name in PARTS
+        }
+        sources = Sources(
+            service="green",
+            runs=documents or Documents(),  # type: ignore[arg-type]  # the same methods
+            thresholds=thresholds_of(Settings()),
+            zone_file=zone_file,
+            **prepared,
+        )
+        sources.begin()
+        deadline = time.monotonic() + 10
+        while any(part.looking for part in prepared.values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        return sources
+
+    return make

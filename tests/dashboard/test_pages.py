@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
+
+from trip_duration.charts.numbers import numbers_of
+from trip_duration.dashboard.page import Table
+from trip_duration.dashboard.pages import PAGES
+from trip_duration.dashboard.rendering import render
+from trip_duration.dashboard.types import TrialRun, WindowRun
+from trip_duration.errors import InvalidInputError
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.training import TrainedModel, train
+from trip_duration.models.tuning import tune
+from trip_duration.training_set.types import TrainingSet
+
+
+@pytest.fixture(scope="module")
+def trained(sample_training_set: TrainingSet) -> TrainedModel:
+    """A family that was searched and judged."""
+    request = SearchRequest(max_evaluations=3, threads=1)
+    return train(tune("xgboost", sample_training_set, request), sample_training_set, request)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_empty_loop_says_what_to_run(make_sources: MakeSources, name: str) -> None:
+    """Each chart without data says why, and links the DAG that fills it."""
+    page = PAGES[name](make_sources(), {})
+    html = render(page, query={}, may_promote=False, service="green")
+    assert html.count('class="empty') >= len(list(page.charts))
+    assert "data-airflow" in html
+    assert not page.waiting
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nonsense_in_the_address_is_ignored(make_sources: MakeSources, name: str) -> None:
+    """Who asks for what there is not, gets the page as it is, and no markup comes back."""
+    asked = dict.fromkeys(
+        ("metric", "month", "run", "line", "window", "service", "map"), "<script>"
+    )
+    sources = make_sources(families=(RUN,), registry=REGISTRY)
+    html = render(PAGES[name](sources, asked), query=asked, may_promote=True, service="green")
+    assert "<script>" not in html.replace('<script type="application/json">', "")
+
+
+def test_models_show_what_training_logs(make_sources: MakeSources, trained: TrainedModel) -> None:
+    """Every chart of the page is filled by the numbers of a real training, which are small JSON."""
+    text = json.dumps(numbers_of(trained), allow_nan=False)
+    assert len(text) < 150_000
+    documents = Documents(
+        {f"{RUN.run_id}/numbers.json": json.loads(text)},
+        (TrialRun(0, "FINISHED", {"max_depth": "6", "eta": "0.1"}, {"validation_rmse": 4.4}),),
+    )
+    page = PAGES["models"](make_sources(documents, families=(RUN,), registry=REGISTRY), {})
+    filled = {chart.name for chart in page.charts if chart.table.rows}
+    assert filled == {chart.name for chart in page.charts} - {"history"}
+    force = next(chart for chart in page.charts if chart.name == "shap_force")
+    shap = json.loads(text)["shap"]
+    total = shap["base"] + sum(row[1] for row in force.table.rows)
+    assert total == pytest.approx(shap["base"] + sum(shap["minutes"][0]))
+    html = render(page, query={}, may_promote=True, service="green")
+    assert 'data-action="rollback"' in html
+    assert "data-action" not in render(page, query={}, may_promote=False, service="green")
+
+
+def test_windows_are_drawn_against_their_thresholds(make_sources: MakeSources) -> None:
+    """Figures of the windows are lines by feature, below the thresholds of the settings."""
+    window = WindowRun("2" * 32, 3, "request_log", "2024-02-01", 1.7e9, "warn", "", "", {})
+    windows = tuple(
+        dataclasses.replace(
+            window, end=1.7e9 + day, label=str(day), metrics={"psi.hour": day / 10, "rmse.all": 0.1}
+        )
+        for day in range(3)
+    )
+    page = PAGES["monitoring"](make_sources(windows=windows, registry=REGISTRY), {})
+    psi = next(chart for chart in page.charts if chart.name == "psi")
+    assert [row[2:] for row in psi.table.rows] == [("hour", 0.0), ("hour", 0.1), ("hour", 0.2)]
+    assert psi.figure is not None
+    assert [shape["y0"] for shape in psi.figure["layout"]["shapes"]] == [0.1, 0.25]
+    assert page.extra["window"].label == "2"
+
+
+def test_a_server_that_fails_is_told(make_sources: MakeSources) -> None:
+    """The page comes all the same, with what cannot be had and why."""
+    sources = make_sources()
+
+    def fail() -> None:
+        message = "no answer"
+        raise OSError(message)
+
+    sources.families._look = fail  # type: ignore[assignment]
+    sources.families._told = dataclasses.replace(sources.families._told, value=None, at=-1e9)
+    page = PAGES["overview"](sources, {})
+    assert page.notes == ("Training runs (MLflow): OSError: no answer",)
+
+
+def test_a_spreadsheet_runs_nothing() -> None:
+    """Text that looks like a formula is given as text; numbers stay numbers."""
+    table = Table(("who", "minutes"), [("=HYPERLINK(1)", -1.5), ('a "b", c', None)])
+    assert table.csv() == 'who,minutes\n\'=HYPERLINK(1),-1.5\n"a ""b"", c",\n'
+
+
+def test_outlines_need_degrees(make_sources: MakeSources, tmp_path: Path) -> None:
+    """A file in another projection is refused with the rule and what to give."""
+    ring = [[0, 0], [900_000, 0], [900_000, 900_000], [0, 0]]
+    feature = {"geometry": {"type": "Polygon", "coordinates": [ring]}}
+    file = tmp_path / "zones.geojson"
+    file.write_text(json.dumps({"features": [feature]}))
+    with pytest.raises(InvalidInputError, match=re.escape("is not in degrees")):
+        PAGES["playground"](make_sources(zone_file=str(file)), {})

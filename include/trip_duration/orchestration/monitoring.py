@@ -64,12 +64,17 @@ def plan(
         logger.info("%s, version %d: %s", window["source"], version.number, window["label"])
     # What was long ago is written down, and no more.
     acts = params["act"] and dag_run.run_type.value != "backfill"
-    return {
+    planned = {
         "service": params["service"],
         "version": version.number,
         "windows": windows,
         "acts": bool(acts),
     }
+    records = records_of_windows()
+    for watched, _ in watched_of(planned):
+        # Begun before the steps that write to them side by side, which would begin two.
+        records.open(watched)
+    return planned
 
 
 def drift(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:

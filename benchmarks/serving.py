@@ -18,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -40,6 +40,7 @@ from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.months import MonthSplit
 
 PAIRS = 3
+LATENCY_PAIRS = 5
 SECONDS = 3.0
 TRIPS = 500
 #: Of the size that tuning finds on these months.
@@ -193,20 +194,25 @@ def measure(
         print(
             f"of an empty route: {ours / fastapi:.0%}; of a bare one: {ours / nothing_at_all:.0%}"
         )
-        latencies(promoter, predict, ours / 2)
+        latencies(promoter, predict, bare, ours / 2)
 
 
-def latencies(promoter: Promoter, predict: Load, rate: float) -> None:
-    """Latencies at half the maximum, without and with a shadow, in turn."""
-    half = Load(predict.url, "POST", predict.headers, predict.bodies, SECONDS, rate=rate)
-    without, shadowed = [], []
-    for _ in range(PAIRS):
+def latencies(promoter: Promoter, predict: Load, bare: Load, rate: float) -> None:
+    """Latencies at half the maximum, without and with a shadow, in turn.
+
+    The bare handler at the same rate tells what of them is the machine's.
+    """
+    half, floor = (replace(load, seconds=SECONDS, rate=rate) for load in (predict, bare))
+    without, shadowed, nothing_at_all = [], [], []
+    for _ in range(LATENCY_PAIRS):
         _shadow(promoter, on=False)
         time.sleep(3)
+        nothing_at_all.append(put(floor))
         without.append(put(half))
         _shadow(promoter, on=True)
         time.sleep(3)
         shadowed.append(put(half))
+    describe("/healthz at half of it", nothing_at_all)
     describe("at half of it", without)
     describe("the same with a shadow", shadowed)
     worse = statistics.median(one.p99 for one in shadowed) / statistics.median(

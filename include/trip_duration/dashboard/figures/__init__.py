@@ -1,0 +1,48 @@
+"""Figures for Plotly, as plain JSON: the browser draws them, in the colours of its theme.
+
+Colours are names that the theme gives values to: ``@1`` to ``@7`` are told apart by people who see
+few of them (Okabe and Ito, Color Universal Design, 2008).
+"""
+
+from trip_duration.dashboard.figures.amounts import bars, histogram, share, stacked, strip
+from trip_duration.dashboard.figures.courses import heatmap, lines, points
+from trip_duration.dashboard.figures.explaining import beeswarm, force, parallel
+from trip_duration.dashboard.figures.frame import (
+    BLUE,
+    COLORS,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SCALE,
+    SKY,
+    YELLOW,
+)
+from trip_duration.dashboard.figures.maps import city, map_axes
+
+__all__ = [
+    "BLUE",
+    "COLORS",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PURPLE",
+    "RED",
+    "SCALE",
+    "SKY",
+    "YELLOW",
+    "bars",
+    "beeswarm",
+    "city",
+    "force",
+    "heatmap",
+    "histogram",
+    "lines",
+    "map_axes",
+    "parallel",
+    "points",
+    "share",
+    "stacked",
+    "strip",
+]

@@ -1,0 +1,33 @@
+"""Colours, and what all figures have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trip_duration.dashboard.page import Figure
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (f"@{number}" for number in range(1, 8))
+GREY = "@grey"
+#: Light to dark on light ground; see https://doi.org/10.1371/journal.pone.0199239 (cividis).
+SCALE = "Cividis"
+COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW)
+
+Series = Mapping[str, Sequence[tuple[Any, Any]]]
+"""Points by the name of their line."""
+
+
+def figure(
+    data: Sequence[Mapping[str, Any]],
+    *,
+    legend: bool = False,
+    **layout: Any,  # noqa: ANN401 - of Plotly
+) -> Figure:
+    """Traces and their layout.
+
+    Parameters
+    ----------
+    layout
+        What differs from the layout that all figures have, which the browser adds.
+    """
+    return {"data": list(data), "layout": {**layout, "showlegend": legend}}

@@ -9,6 +9,7 @@ from trip_duration.dashboard import figures
 from trip_duration.dashboard.known import Known, Sources
 from trip_duration.dashboard.outlines import outlines_of
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
+from trip_duration.dashboard.pages.columns import NO_PROFILE, column_charts
 from trip_duration.dashboard.places import place_of
 from trip_duration.dashboard.types import MonthRun
 from trip_duration.dashboard.words import date_of, percent, plain
@@ -17,7 +18,6 @@ from trip_duration.trips.contract.rules import ALL_RULES
 from trip_duration.trips.zone_names import zone_labels
 
 _NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")
-_NO_PROFILE = Empty("This month has no profile on the tracking server.", "green_months")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 #: Zones of fewer trips tell nothing of a mean.
 _LEAST_TRIPS = 5
@@ -27,8 +27,6 @@ MEASURES = {
     "duration": "mean duration (min)",
     "error": "mean absolute error of the champion (min)",
 }
-#: Columns whose values are names of something: their most frequent ones are told.
-_COUNTED = ("PULocationID", "DOLocationID", "passenger_count", "VendorID", "trip_type")
 
 
 def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
@@ -64,7 +62,7 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
             ),
             Section(f"Trips of {title}".strip(), _trips(profile, title)),
             Section("Zones", [_zones(known, profile, measure), _pairs(profile)]),
-            Section("Columns", _columns(profile)),
+            Section("Columns", column_charts(profile)),
             Section("Quarantine", [_quarantine(report, chosen)]),
         ],
         notes=known.problems,
@@ -192,7 +190,7 @@ def _histogram(found: Mapping[str, Any] | None, name: str, what: str, unit: str)
         f"trips by {unit}",
         said,
         Table((f"from ({unit})", "trips"), list(zip(edges, counts, strict=True))),
-        _NO_PROFILE,
+        NO_PROFILE,
         figures.histogram(edges, counts, title=unit) if found else None,
     )
 
@@ -205,7 +203,7 @@ def _days(days: Sequence[int], month: str) -> Chart:
         "trips",
         f"{min(days):,} to {max(days):,} trips begin on a day." if days else "",
         Table(("day", "trips"), rows),
-        _NO_PROFILE,
+        NO_PROFILE,
         figures.lines({"trips": rows}, title="trips", dates=True, zero=True),
     )
 
@@ -222,7 +220,7 @@ def _hours(table: Sequence[Sequence[int]]) -> Chart:
         "trips",
         f"Most trips begin on {busiest[1]} at {busiest[2]}:00: {busiest[0]:,}." if rows else "",
         Table(("weekday", *(f"{hour}:00" for hour in range(24))), rows),
-        _NO_PROFILE,
+        NO_PROFILE,
         figures.heatmap(
             [f"{hour}" for hour in range(24)],
             _WEEKDAYS,
@@ -254,7 +252,7 @@ def _zones(known: Known, profile: Mapping[str, Any] | None, measure: str) -> Cha
     empty = (
         Empty("The champion was not judged by zone: train a model.", "xgboost_training")
         if measure == "error" and zones
-        else _NO_PROFILE
+        else NO_PROFILE
     )
     return Chart(
         "zones",
@@ -299,139 +297,7 @@ def _pairs(profile: Mapping[str, Any] | None) -> Chart:
         "trips",
         "From where to where most trips go.",
         Table(("from", "to", "trips"), rows),
-        _NO_PROFILE,
-    )
-
-
-def _columns(profile: Mapping[str, Any] | None) -> list[Chart]:
-    columns = (profile or {}).get("columns", ())
-    return [
-        _feature_profiles(columns),
-        _missing(columns),
-        _distinct(columns),
-        _frequent(columns),
-    ]
-
-
-def _feature_profiles(columns: Sequence[Mapping[str, Any]]) -> Chart:
-    rows = [
-        (
-            column["name"],
-            column["known"],
-            column["missing"],
-            column["distinct"],
-            *(plain(column[name]) for name in ("mean", "standard_deviation", "minimum", "maximum")),
-            *(plain(column["quantiles"].get(share)) for share in ("0.05", "0.5", "0.95")),
-        )
-        for column in columns
-    ]
-    return Chart(
-        "feature_profiles",
-        "Feature profiles",
-        "",
-        "Every column of the sound trips: how many values, how they are spread. Durations in "
-        "minutes, distances in miles.",
-        Table(
-            (
-                "column",
-                "known",
-                "missing",
-                "distinct",
-                "mean",
-                "std",
-                "min",
-                "max",
-                "5 %",
-                "50 %",
-                "95 %",
-            ),
-            rows,
-        ),
-        _NO_PROFILE,
-        wide=True,
-    )
-
-
-def _missing(columns: Sequence[Mapping[str, Any]]) -> Chart:
-    rows = sorted(
-        (
-            (
-                column["name"],
-                column["missing"],
-                column["missing"] / max(column["missing"] + column["known"], 1),
-            )
-            for column in columns
-        ),
-        key=lambda row: -row[2],
-    )
-    lacking = [row for row in rows if row[1]]
-    said = ", ".join(f"{row[0]} {percent(row[2])}" for row in lacking) if lacking else "nothing"
-    return Chart(
-        "missing_values",
-        "Missing values",
-        "share of the trips",
-        f"Missing: {said}.",
-        Table(("column", "missing", "share"), rows),
-        _NO_PROFILE,
-        figures.bars(
-            [row[0] for row in rows],
-            [row[2] for row in rows],
-            title="share of the trips",
-            horizontal=True,
-            labels=[percent(row[2]) for row in rows],
-            form=".0%",
-        ),
-    )
-
-
-def _distinct(columns: Sequence[Mapping[str, Any]]) -> Chart:
-    rows = sorted(
-        ((column["name"], column["distinct"]) for column in columns), key=lambda row: -row[1]
-    )
-    figure = figures.bars(
-        [row[0] for row in rows],
-        [row[1] for row in rows],
-        title="distinct values (logarithmic)",
-        horizontal=True,
-        labels=[f"{row[1]:,}" for row in rows],
-    )
-    layout = {**figure["layout"], "xaxis": {**figure["layout"]["xaxis"], "type": "log"}}
-    return Chart(
-        "unique_values",
-        "Unique values",
-        "distinct values",
-        "How many different values each column has: distances to the hundredth of a mile, "
-        "durations to the twentieth of a minute.",
-        Table(("column", "distinct values"), rows),
-        _NO_PROFILE,
-        {**figure, "layout": layout},
-    )
-
-
-def _frequent(columns: Sequence[Mapping[str, Any]]) -> Chart:
-    labels = zone_labels()
-    rows = []
-    for column in columns:
-        if column["name"] in _COUNTED:
-            for value, count in column["most_frequent"][:5]:
-                zone = labels.get(int(value), "") if column["name"].endswith("LocationID") else ""
-                rows.append((column["name"], zone or f"{value:g}", count))
-    return Chart(
-        "most_frequent",
-        "Most frequent values",
-        "trips",
-        "The five most frequent values of each column that has names or numbers of things.",
-        Table(("column", "value", "trips"), rows),
-        _NO_PROFILE,
-        figures.bars(
-            [f"{row[0]} = {row[1]}" for row in rows],
-            [row[2] for row in rows],
-            title="trips",
-            horizontal=True,
-            labels=[f"{row[2]:,}" for row in rows],
-        ),
-        wide=True,
-        height=max(24 * len(rows) + 80, 200),
+        NO_PROFILE,
     )
 
 
@@ -445,7 +311,7 @@ def _quarantine(report: Mapping[str, Any] | None, chosen: MonthRun | None) -> Ch
         ),
         key=lambda row: -row[1],
     )
-    empty = Empty("No row of this month breaks a rule.") if report else _NO_PROFILE
+    empty = Empty("No row of this month breaks a rule.") if report else NO_PROFILE
     rows_all = chosen.metrics.get("rows", 0) if chosen else 0
     return Chart(
         "quarantine",

@@ -8,17 +8,13 @@ from typing import Any
 from trip_duration.dashboard import figures
 from trip_duration.dashboard.known import Known, Sources
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Figure, Page, Section, Table
+from trip_duration.dashboard.pages.explanations import UNTOLD, explanation_charts
 from trip_duration.dashboard.pages.searches import curves_chart, trials_chart, trials_table
 from trip_duration.dashboard.types import FamilyRun
 from trip_duration.dashboard.words import UNKNOWN, date_of, minutes, plain, short
 from trip_duration.tracking.models import NUMBERS
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
-_UNTOLD = Empty(
-    "This run has no figures: it has not ended, or was trained by an earlier version.",
-    "xgboost_training",
-)
-_NO_TREES = Empty("SHAP values are kept of models that are made of trees.", "xgboost_training")
 _NO_VERSIONS = Empty("Nothing is registered yet.", "sklearn_training")
 _NO_HISTORY = Empty("No version was promoted yet.", "promotion")
 
@@ -56,12 +52,7 @@ def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
             ),
             Section(
                 "What it needs to know",
-                [
-                    _permutation(numbers),
-                    _shap_bar(numbers),
-                    _shap_summary(numbers),
-                    _shap_force(numbers),
-                ],
+                explanation_charts(numbers),
             ),
             Section("Registry", [_history(known)]),
         ],
@@ -198,7 +189,7 @@ def _residuals(test: Mapping[str, Any]) -> Chart:
         Table(
             ("predicted less actual, from (min)", "trips"), list(zip(edges, counts, strict=True))
         ),
-        _UNTOLD,
+        UNTOLD,
         figures.histogram(edges, counts, title="predicted less actual minutes") if edges else None,
     )
 
@@ -220,7 +211,7 @@ def _cells(test: Mapping[str, Any]) -> Chart:
         "Test trips by what was predicted and how long they took, in cells of two minutes; on the "
         "line the prediction is right.",
         Table(("predicted from (min)", "actual from (min)", "trips"), rows),
-        _UNTOLD,
+        UNTOLD,
         _on_the_line(figures.heatmap(edges, edges, shown, bar="trips")) if edges else None,
     )
 
@@ -262,107 +253,10 @@ def _slice(name: str, found: Sequence[Mapping[str, Any]]) -> Chart:
         if worst
         else "",
         Table((name, "trips", "MAE (min)", "RMSE (min)", "bias (min)"), rows),
-        _UNTOLD,
+        UNTOLD,
         figures.bars(
             [str(row[0]) for row in rows], [row[2] for row in rows], title="MAE (minutes)"
         ),
-    )
-
-
-def _permutation(numbers: Mapping[str, Any] | None) -> Chart:
-    found = (numbers or {}).get("permutation") or ()
-    rows = [(row["column"], row["increase"], row["spread"]) for row in found]
-    return Chart(
-        "permutation_importance",
-        "Permutation importance",
-        "minutes of RMSE",
-        "How much worse the model predicts when one raw column is shuffled (Breiman, 2001).",
-        Table(("column", "added RMSE (min)", "spread (min)"), rows),
-        _UNTOLD,
-        figures.bars(
-            [row[0] for row in rows],
-            [row[1] for row in rows],
-            title="added RMSE (minutes)",
-            horizontal=True,
-            labels=[f"{row[1]:.2f}" for row in rows],
-        ),
-    )
-
-
-def _shap(numbers: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return (numbers or {}).get("shap") or {}
-
-
-def _shap_empty(numbers: Mapping[str, Any] | None) -> Empty:
-    return _NO_TREES if numbers else _UNTOLD
-
-
-def _shap_bar(numbers: Mapping[str, Any] | None) -> Chart:
-    found = _shap(numbers)
-    rows = list(zip(found.get("columns", ()), found.get("means", ()), strict=True))
-    return Chart(
-        "shap_bar",
-        "SHAP: what each column adds or takes, on average",
-        "minutes",
-        f"Mean absolute SHAP value over {found['trips']} test trips." if found else "",
-        Table(("column", "mean |SHAP| (min)"), rows),
-        _shap_empty(numbers),
-        figures.bars(
-            [row[0] for row in rows],
-            [row[1] for row in rows],
-            title="minutes",
-            horizontal=True,
-            labels=[f"{row[1]:.2f}" for row in rows],
-        ),
-    )
-
-
-def _shap_summary(numbers: Mapping[str, Any] | None) -> Chart:
-    found = _shap(numbers)
-    columns = found.get("columns", ())
-    rows = [
-        (trip, column, added, value)
-        for trip, (minutes_, values) in enumerate(
-            zip(found.get("minutes", ()), found.get("values", ()), strict=True)
-        )
-        for column, added, value in zip(columns, minutes_, values, strict=True)
-    ]
-    return Chart(
-        "shap_summary",
-        "SHAP summary",
-        "minutes",
-        f"A dot for each of {len(found.get('minutes', ()))} trips and each column: what it adds to "
-        "the prediction; the colour is the value of the column.",
-        Table(("trip", "column", "SHAP (min)", "value"), rows),
-        _shap_empty(numbers),
-        figures.beeswarm(columns, found["minutes"], found["values"]) if found else None,
-        height=420,
-    )
-
-
-def _shap_force(numbers: Mapping[str, Any] | None) -> Chart:
-    found = _shap(numbers)
-    rows = []
-    if found:
-        rows = [
-            (column if value is None else f"{column} = {plain(value)}", added)
-            for column, added, value in zip(
-                found["columns"], found["minutes"][0], found["values"][0], strict=True
-            )
-        ]
-        rows.sort(key=lambda row: -abs(row[1]))
-    total = found.get("base", 0.0) + sum(row[1] for row in rows)
-    return Chart(
-        "shap_force",
-        "SHAP force: how the longest prediction comes about",
-        "minutes",
-        f"From {found['base']:.1f} minutes of the average trip to {total:.1f} minutes."
-        if found
-        else "",
-        Table(("column", "SHAP (min)"), rows),
-        _shap_empty(numbers),
-        figures.force(found["base"], rows) if found else None,
-        height=420,
     )
 
 

@@ -12,7 +12,7 @@ from trip_duration.settings import ENVIRONMENT_PREFIX, Settings
 _HEADER = """\
 # Settings of Trip Duration on Airflow. Copy this file to .env and change what you need;
 # what stays commented out keeps its default. Made by `make docs` from
-# include/trip_duration/settings.py.
+# include/trip_duration/settings/.
 """
 
 

@@ -1,0 +1,37 @@
+"""Every knob of the package, in one typed place.
+
+Each setting is read from the environment variable ``TRIP_DURATION_<NAME>``; its default is the
+one most users want. The trigger forms take their defaults from here.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from trip_duration.settings.alerts import AlertSettings
+from trip_duration.settings.data import DataSettings
+from trip_duration.settings.local import LocalSettings
+from trip_duration.settings.monitoring import MonitoringSettings
+from trip_duration.settings.part import ENVIRONMENT_PREFIX
+from trip_duration.settings.serving import ServingSettings
+from trip_duration.settings.training import TrainingSettings
+
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "get_settings"]
+
+
+# The last one's fields come first.
+class Settings(
+    AlertSettings,
+    LocalSettings,
+    MonitoringSettings,
+    ServingSettings,
+    TrainingSettings,
+    DataSettings,
+):
+    """The package's settings."""
+
+
+@functools.cache
+def get_settings() -> Settings:
+    """The settings of this process, read once from the environment."""
+    return Settings()

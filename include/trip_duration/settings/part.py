@@ -1,0 +1,22 @@
+"""What all parts of the settings have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "TRIP_DURATION_"
+
+
+def default_state() -> Path:
+    """The state folder below the folder that one is in."""
+    return Path.cwd() / ".state"
+
+
+class Part(BaseSettings):
+    """Some settings, each read from an environment variable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, frozen=True, populate_by_name=True, extra="ignore"
+    )

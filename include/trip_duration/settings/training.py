@@ -1,0 +1,85 @@
+"""How models are found, and when they are made anew."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trip_duration.settings.part import Part
+
+
+class TrainingSettings(Part):
+    """How models are found, and when they are made anew."""
+
+    max_evaluations: int = Field(
+        default=50,
+        ge=1,
+        title="Evaluations",
+        description="Trials per model family.",
+    )
+    xgboost_threads: int = Field(
+        default=2,
+        ge=1,
+        title="XGBoost threads",
+        description="Processor threads of one XGBoost fit; it takes as many slots of the pool "
+        "`training`.",
+    )
+    xgboost_device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        title="XGBoost device",
+        description="Where XGBoost computes: cpu, or cuda on a machine with a GPU of NVIDIA's.",
+    )
+    watch_poll_seconds: float = Field(
+        default=3_600.0,
+        ge=6,
+        title="Seconds between looks",
+        description="How often `new_months` looks whether the source has published a month. What "
+        "it finds has to be the same twice.",
+    )
+    watch_failures: int = Field(
+        default=24,
+        ge=1,
+        title="Failed looks",
+        description="When so many in a row have failed, `new_months` fails, and begins anew.",
+    )
+    watch_again_hours: float = Field(
+        default=24.0,
+        gt=0,
+        title="Hours until the next try",
+        description="A month whose retraining has not succeeded by then is announced again.",
+    )
+    retraining_schedule: str = Field(
+        default="0 5 1 * *",
+        title="Schedule of retraining",
+        description="Cron expression (UTC); empty for new months and drift alone.",
+    )
+    retraining_train_months: int = Field(
+        default=3,
+        ge=1,
+        title="Train months of retraining",
+        description="How many months it learns from; the next one is tuned on, the next one after "
+        "that judges.",
+    )
+    retry_delay_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        title="Pause before a retry",
+        description="Seconds after which a task that failed is tried again.",
+    )
+    approval: bool = Field(
+        default=False,
+        title="Approval",
+        description="Whether a person has to approve a promotion that passed the gate.",
+    )
+    approval_hours: float = Field(
+        default=24.0,
+        gt=0,
+        title="Hours for an approval",
+        description="How long a promotion waits for it.",
+    )
+    approval_default: Literal["Approve", "Reject"] = Field(
+        default="Reject",
+        title="Without an answer",
+        description="What becomes of a promotion that nobody has answered in time.",
+    )

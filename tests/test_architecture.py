@@ -26,7 +26,7 @@ FLOW = (
     "monitoring",
 )
 #: Rooms at the end of the flow, and which other end they may import.
-ENDS = {"orchestration": (), "cli": (), "local": ()}
+ENDS = {"orchestration": (), "cli": (), "local": (), "production": ()}
 
 
 def imports(file: Path) -> Iterator[str]:

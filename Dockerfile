@@ -46,6 +46,7 @@ ENV PATH=/opt/venv/bin:${PATH} \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/trip-duration/plugins \
     AIRFLOW__LOGGING__BASE_LOG_FOLDER=/var/lib/trip-duration/logs \
     # The same as everywhere: trip_duration.local.stack.EVERYWHERE.
+    AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION=False \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
     AIRFLOW__CORE__XCOM_BACKEND=trip_duration.orchestration.xcom.TripDurationXComBackend \
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL=300 \

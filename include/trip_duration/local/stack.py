@@ -21,6 +21,7 @@ MARKER = f"{ENVIRONMENT_PREFIX}STACK"
 
 #: What holds wherever Airflow and MLflow run this package; the Dockerfile sets the same.
 EVERYWHERE = {
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__XCOM_BACKEND": "trip_duration.orchestration.xcom.TripDurationXComBackend",
     # A file that changes is read again at once; the others need not be, twice a minute.
@@ -165,7 +166,6 @@ class LocalStack:
             "AIRFLOW__API__SECRET_KEY": keys["api"],
             "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt"],
             "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"{self.storage_root}/xcom",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.project / "dags"),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.execution_url}/",
             "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],

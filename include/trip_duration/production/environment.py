@@ -68,8 +68,8 @@ VARIABLES = (
     Variable("BIND_ADDRESS", "Where the proxy listens; 0.0.0.0 for all.", default="127.0.0.1"),
     Variable(
         "AIRFLOW_ADDRESS",
-        "Site of Airflow. A host name makes the proxy serve HTTPS on port 443 with a certificate of "
-        "its own getting.",
+        "Site of Airflow. A host name makes the proxy serve HTTPS on port 443, with a certificate "
+        "that it gets by itself.",
         default="http://:8080",
     ),
     Variable("AIRFLOW_URL", "The same as users type it.", default="http://127.0.0.1:8080"),

@@ -23,7 +23,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs mail install test test-faults test-production secrets lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs mail install test test-faults test-production secrets audit lint bench docs constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,13 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+audit: $(VENV)/.installed-dev ## Look for known vulnerabilities; write dist/sbom.json
+	@mkdir -p dist
+	@$(BIN)/uv tool run cyclonedx-bom==7.5.0 environment --output-reproducible \
+		--output-format JSON --output-file dist/sbom.json $(BIN)/python
+	@$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --no-deps \
+		--requirement $(CONSTRAINTS)
 
 bench: $(VENV)/.installed-dev ## Measure speed against the plain way
 	@set -e; for script in benchmarks/*.py; do \

@@ -184,7 +184,7 @@ class Topology:
     def _start_program(self, name: str, *command: str, user: str | None = None) -> None:
         with (self.folder / "run" / f"{name}.log").open("a") as out:
             self._running[name] = subprocess.Popen(
-                command, stdout=out, stderr=out, cwd="/tmp", user=user, start_new_session=True
+                command, stdout=out, stderr=out, cwd=self.folder, user=user, start_new_session=True
             )
 
     def _command(self, service: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The topology of docker-compose.yaml at work: Celery, Postgres, Redis, S3, MLflow behind logins."""
+"""The topology of docker-compose.yaml at work: Celery, Postgres, Redis, S3, logins."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sink(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/x-protobuf")
         self.end_headers()
 
-    def log_message(self, *_: Any) -> None:  # noqa: ANN401 - as the base class has it
+    def log_message(self, *_: Any) -> None:
         """Be quiet."""
 
 

@@ -70,7 +70,7 @@ lint: $(VENV)/.installed-dev ## Check style and types
 
 audit: $(VENV)/.installed-dev ## Look for known vulnerabilities; write dist/sbom.json
 	@mkdir -p dist
-	@$(BIN)/uv tool run cyclonedx-bom==7.5.0 environment --output-reproducible \
+	@$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment --output-reproducible \
 		--output-format JSON --output-file dist/sbom.json $(BIN)/python
 	@$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --no-deps \
 		--requirement $(CONSTRAINTS)

@@ -136,9 +136,11 @@ class Topology:
         """The end of a log."""
         return f"== {name}\n{(self.folder / 'run' / f'{name}.log').read_text()[-1_500:]}"
 
-    def kill(self, name: str) -> None:
-        """End a service without a warning."""
-        os.killpg(self._running.pop(name).pid, signal.SIGKILL)
+    def end(self, name: str) -> None:
+        """Tell a service to stop, and wait until it has."""
+        service = self._running.pop(name)
+        os.killpg(service.pid, signal.SIGTERM)
+        service.wait(timeout=60)
 
     def stop(self) -> None:
         """End all, the last one first."""
@@ -200,6 +202,8 @@ class Topology:
             command += ["--host", HOST, "--port", str(self.ports["mlflow"])]
         elif service == "serving":
             command += ["--host", HOST]
+        elif service == "proxy":
+            command[command.index("--config") + 1] = str(ROOT / "deploy" / "proxy" / "Caddyfile")
         return command
 
     def _here(self, value: str) -> str:

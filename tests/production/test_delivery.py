@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,9 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 MANIFESTS = ("mlflow", "serving")
 
 
-def run(*command: str, **options: Any) -> str:
+def run(*command: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
     """What a command prints, if it ends well."""
-    done = subprocess.run(
-        command, **{"cwd": ROOT, **options}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

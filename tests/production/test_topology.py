@@ -18,8 +18,10 @@ from typing import Any
 import psycopg
 import pytest
 import requests
+import s3fs
 from dotenv import dotenv_values
 from tests.production.processes import HOST, Topology, postgres_program, topology
+from tests.servers import free_port
 
 from trip_duration.local.airflow_api import FINISHED, AirflowApi
 from trip_duration.production.environment import fresh_environment
@@ -151,14 +153,10 @@ def test_the_champion_answers(
     program = [str(Path(sys.executable).parent / "trip-duration"), "traffic", "promote", "1"]
     promoted = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert promoted.returncode == 0, promoted.stderr
+    url = running.url("serving")
+    said = ask(running, url)
     token = (running.folder / "scrape" / "serving.token").read_text()
     bearer = {"Authorization": f"Bearer {token}"}
-    url = running.url("serving")
-    deadline = time.monotonic() + 60
-    while not (answer := requests.post(f"{url}/predict", json=TRIP, headers=bearer, timeout=30)).ok:
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.5)
-    (said,) = answer.json()
     time.sleep(1)
     address = f"postgresql://requests:{secrets['REQUESTS_DB_PASSWORD']}@{HOST}"
     with psycopg.connect(f"{address}:{running.ports['postgres']}/requests") as connection:
@@ -182,14 +180,13 @@ def test_roles_hold_for_our_routes(
         requests.post(f"{ours}/predict", json=TRIP, headers=bearer, timeout=60).status_code == 403
     )
     assert requests.get(f"{ours}/health/metrics", timeout=60).status_code == 401
-    body = {"logical_date": None, "conf": {}}
+    body: dict[str, Any] = {"logical_date": None, "conf": {}}
     assert viewer.send("POST", "/dags/prediction/dagRuns", json=body).status_code == 403
     assert api.get("/dags/prediction")["dag_id"] == "prediction"
 
 
-def test_airflow_sends_its_metrics(running: Topology, trained: dict[str, Any]) -> None:
+def test_airflow_sends_its_metrics(trained: dict[str, Any]) -> None:
     """Airflow's own metrics go to where Prometheus takes them."""
-    assert running
     assert trained
     assert set(Sink.paths) == {"/api/v1/otlp/v1/metrics"}
 
@@ -201,23 +198,98 @@ def test_users_of_databases_are_apart(running: Topology, secrets: dict[str, str]
         psycopg.connect(f"{login}:{running.ports['postgres']}/airflow")
 
 
-def test_backup_and_restore(running: Topology, trained: dict[str, Any]) -> None:
-    """A dump of a database, restored into another one, holds the same versions."""
+def test_the_proxy_is_the_one_door(running: Topology, trained: dict[str, Any]) -> None:
+    """Through it one asks as inside, but not what is meant for tasks and for Prometheus alone."""
     assert trained
-    port = str(running.ports["postgres"])
+    ports = {name: free_port() for name in ("AIRFLOW", "MLFLOW", "SERVING")}
+    sites = {f"{name}_ADDRESS": f"http://:{port}" for name, port in ports.items()}
+    running.start(
+        "proxy",
+        **sites,
+        XDG_DATA_HOME=str(running.folder / "proxy"),
+        AIRFLOW_SERVER=running.url("airflow-api-server").removeprefix("http://"),
+        MLFLOW_SERVER=running.url("mlflow").removeprefix("http://"),
+        SERVING_NAME="localhost",
+        SERVING_PORT=str(running.ports["serving"]),
+    )
+    airflow, mlflow, serving = (f"http://{HOST}:{port}" for port in ports.values())
+    running.wait(f"{airflow}/api/v2/version")
+    running.wait(f"{serving}/healthz")
+    running.wait(f"{mlflow}/health")
+    assert ask(running, serving)["minutes"] > 0
+    assert requests.get(f"{serving}/metrics", timeout=30).status_code == 404
+    assert requests.get(f"{airflow}/execution/health", timeout=30).status_code == 404
+    large = requests.post(f"{serving}/predict", data=b" " * 5_000_000, timeout=30)
+    assert large.status_code in {401, 413}
+    assert "Bearer" not in running.log("proxy")
+    running.end("proxy")
+
+
+def test_backup_wipe_and_restore(running: Topology, trained: dict[str, Any]) -> None:
+    """After all of MLflow and the store is lost and restored, the champion answers the same."""
+    assert trained
+    before, known = ask(running, running.url("serving")), versions(running)
+    dumps = {name: str(running.folder / f"{name}.dump") for name in ("mlflow", "mlflow_auth")}
+    for name, dump in dumps.items():
+        postgres(running, "pg_dump", "-Fc", "-d", name, "-f", dump)
+    store = s3fs.S3FileSystem(
+        key="any", secret="any", endpoint_url=running.url("s3"), use_listings_cache=False
+    )
+    copy = running.folder / "store"
+    store.get("trip-duration", str(copy), recursive=True)
+
+    for name in ("serving", "mlflow"):
+        running.end(name)
+    for name in dumps:
+        postgres(running, "dropdb", "--force", name)
+    store.rm("trip-duration", recursive=True)
+    shutil.rmtree(running.folder / "serving")
+    assert not store.exists("trip-duration")
+
+    running.run("init")
+    for name, dump in dumps.items():
+        postgres(running, "pg_restore", "--exit-on-error", "-d", name, dump)
+    store.put(f"{copy}/", "trip-duration", recursive=True)
+    running.start("mlflow")
+    running.wait(f"{running.url('mlflow')}/health")
+    running.start("serving", TRIP_DURATION_SERVING_PORT=str(running.ports["serving"]))
+    running.wait(f"{running.url('serving')}/readyz")
+    after = ask(running, running.url("serving"))
+    assert (after["minutes"], after["model_version"]) == (
+        before["minutes"],
+        before["model_version"],
+    )
+    # What leads from the version to its months is there too.
+    assert versions(running) == known
+    assert all(len(tags) > 3 for tags in known.values())
+
+
+def ask(running: Topology, url: str) -> dict[str, Any]:
+    """A prediction, as soon as there is one."""
+    token = (running.folder / "scrape" / "serving.token").read_text()
+    bearer = {"Authorization": f"Bearer {token}"}
+    deadline = time.monotonic() + 60
+    while not (answer := requests.post(f"{url}/predict", json=TRIP, headers=bearer, timeout=30)).ok:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.5)
+    (said,) = answer.json()
+    return dict(said)
+
+
+def versions(running: Topology) -> dict[str, dict[str, str]]:
+    """The registered versions with their tags."""
+    url = f"{running.url('mlflow')}/api/2.0/mlflow/model-versions/search"
+    login = ("admin", running.secrets["MLFLOW_ADMIN_PASSWORD"])
+    found = requests.get(url, auth=login, timeout=30).json()["model_versions"]
+    return {
+        one["version"]: {tag["key"]: tag["value"] for tag in one.get("tags", [])} for one in found
+    }
+
+
+def postgres(running: Topology, name: str, *options: str) -> None:
+    """Run a program of Postgres as its administrator."""
+    where = ["-h", HOST, "-p", str(running.ports["postgres"]), "-U", "postgres"]
     environment = {**os.environ, "PGPASSWORD": running.secrets["POSTGRES_PASSWORD"]}
-    where = ["-h", HOST, "-p", port, "-U", "postgres"]
-
-    def run(name: str, *options: str) -> str:
-        command = [str(postgres_program(name)), *where, *options]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    dump = str(running.folder / "mlflow.dump")
-    count = ["-At", "-c", "SELECT name, version FROM model_versions"]
-    before = run("psql", "-d", "mlflow", *count)
-    run("pg_dump", "-Fc", "-d", "mlflow", "-f", dump)
-    run("createdb", "restored")
-    run("pg_restore", "--exit-on-error", "-d", "restored", dump)
-    assert run("psql", "-d", "restored", *count) == before != ""
+    command = [str(postgres_program(name)), *where, *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -19,7 +19,6 @@ from trip_duration.production.buckets import make_bucket
 from trip_duration.production.databases import Database, make_databases
 from trip_duration.production.environment import example, fresh_environment
 from trip_duration.production.scraping import PROMETHEUS, airflow_token, serving_token
-from trip_duration.serving.standalone import token_file
 from trip_duration.settings import get_settings
 
 BAD_INPUT = 2
@@ -57,6 +56,8 @@ def print_env_example() -> None:
 @app.command
 def init() -> None:
     """Make what is missing: databases, bucket, pool, logins, tokens. Safe to repeat."""
+    from trip_duration.serving.standalone import token_file
+
     make_databases(
         _needed("POSTGRES_ADMIN_URL"),
         [

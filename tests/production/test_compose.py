@@ -175,7 +175,7 @@ def test_airflow_knows_its_options(tmp_path: Path) -> None:
         "from airflow.configuration import conf\n"
         "from airflow.providers_manager import ProvidersManager\n"
         "parts = dict(ProvidersManager().provider_configs) | conf.configuration_description\n"
-        "parts = {name.replace('.', '_'): part.get('options', ()) for name, part in parts.items()}\n"
+        "parts = {it.replace('.', '_'): part.get('options', ()) for it, part in parts.items()}\n"
         "for name in sys.argv[1:]:\n"
         "    _, section, option = name.lower().split('__')\n"
         "    assert option in parts[section], name\n"

@@ -23,10 +23,10 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs mail install test test-faults lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs mail install test test-faults test-production secrets audit lint bench docs constraints clean distclean
 
 help: ## List all commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo takes SOURCE, SERVICE, TRAIN, VALIDATION, TEST, RECIPE, ENCODING,"
 	@echo "  EVALUATIONS and MODELS, for example: make demo SOURCE=tlc TRAIN=2024-01 EVALUATIONS=10"
@@ -55,10 +55,25 @@ test: $(VENV)/.installed-dev ## Run all tests
 test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after another
 	@$(BIN)/python -m pytest -m faults
 
+test-production: $(VENV)/.installed-dev ## Run the services of docker-compose.yaml as processes
+	@$(BIN)/python -m pytest -m production
+
+secrets: install ## Write .env with fresh secrets for docker-compose.yaml
+	@test ! -e .env || { echo "Error: .env exists. Move it away, or add what is missing by hand." >&2; exit 2; }
+	@umask 077 && $(BIN)/python -m trip_duration.production env > .env.new && mv .env.new .env
+	@echo "Wrote .env. Keep it: what is encrypted by it cannot be read without it."
+
 lint: $(VENV)/.installed-dev ## Check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+audit: $(VENV)/.installed-dev ## Look for known vulnerabilities; write dist/sbom.json
+	@mkdir -p dist
+	@$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment --output-reproducible \
+		--output-format JSON --output-file dist/sbom.json $(BIN)/python
+	@$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --no-deps \
+		--requirement $(CONSTRAINTS)
 
 bench: $(VENV)/.installed-dev ## Measure speed against the plain way
 	@set -e; for script in benchmarks/*.py; do \
@@ -68,6 +83,7 @@ docs: $(VENV)/.installed-dev ## Make the generated pages of docs/ and .env.examp
 	@$(BIN)/python -m trip_duration.orchestration.reference docs/reference.md
 	@$(BIN)/python -m tests.trips.contract.broken_months docs/broken-months.md
 	@$(LOCAL) env-example > .env.example
+	@$(BIN)/python -m trip_duration.production env-example > deploy/production.env.example
 
 install: $(VENV)/.installed ## Install what the commands need into .venv
 
@@ -87,7 +103,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/uv
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) --group dev
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) --group dev -e '.[local,production]'
 	@touch $@
 
 constraints: | $(VENV)/bin/uv ## Pin the newest versions that work together

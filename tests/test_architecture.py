@@ -27,7 +27,7 @@ FLOW = (
     "dashboard",
 )
 #: Rooms at the end of the flow, and which other end they may import.
-ENDS = {"orchestration": (), "cli": (), "local": ()}
+ENDS = {"orchestration": (), "cli": (), "local": (), "production": ()}
 
 
 def imports(file: Path) -> Iterator[str]:

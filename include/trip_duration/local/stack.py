@@ -19,6 +19,22 @@ ADMIN = "admin"
 #: Marks every process of a stack, so that `down` finds them all, also after a crash.
 MARKER = f"{ENVIRONMENT_PREFIX}STACK"
 
+#: What holds wherever Airflow and MLflow run this package; the Dockerfile sets the same.
+EVERYWHERE = {
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__XCOM_BACKEND": "trip_duration.orchestration.xcom.TripDurationXComBackend",
+    # A file that changes is read again at once; the others need not be, twice a minute.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    # Seven job workers that nothing here uses take 1.6 GB.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # Git is asked for its commit at every run that is tracked; there may be none.
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
 #: Tasks that may run at the same time; fits are limited further by the pool `training`.
 PARALLELISM = 4
 
@@ -144,6 +160,7 @@ class LocalStack:
             "tracking_uri": self.mlflow_url,
         }
         return {
+            **EVERYWHERE,
             MARKER: str(self.state),
             **{f"{ENVIRONMENT_PREFIX}{name.upper()}": str(it) for name, it in settings.items()},
             # The console scripts of this environment, which Airflow starts by name.
@@ -153,34 +170,20 @@ class LocalStack:
             "AIRFLOW__API__SECRET_KEY": keys["api"],
             "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt"],
             "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"{self.storage_root}/xcom",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.project / "dags"),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.execution_url}/",
             "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.project / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": self.settings.airflow_users,
-            "AIRFLOW__CORE__XCOM_BACKEND": (
-                "trip_duration.orchestration.xcom.TripDurationXComBackend"
-            ),
-            # A file that changes is read again at once; the others need not be, twice a minute.
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             # Looking for work ten times a second would take an eighth of a core from the fits.
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(mail_sink),
-            # Seven job workers that nothing here uses take 1.6 GB.
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "DO_NOT_TRACK": "true",
             # Threads of a fit that wait for each other let others run. By default they turn in
             # circles, and where Airflow needs one of their cores for a moment, a fit takes several
             # times as long.
             "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-            # Git is asked for its commit at every run that is tracked; there may be none.
-            "GIT_PYTHON_REFRESH": "quiet",
         }
 
     def make_state(self) -> None:

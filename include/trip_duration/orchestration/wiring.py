@@ -9,6 +9,7 @@ from airflow.sdk import TriggerRule, XComArg, chain, task, task_group
 from trip_duration.orchestration import training
 from trip_duration.orchestration.conventions import TRAINING_POOL, step
 from trip_duration.orchestration.operators import run_dag
+from trip_duration.settings import get_settings
 
 _FAMILY = "{{ task.op_kwargs['family'] }}"
 _TUNED_FAMILY = "{{ task.op_kwargs['tuned'].family }}"
@@ -41,11 +42,13 @@ def tracked_training_set() -> tuple[Any, Any]:
 @task_group
 def model(family: Any, product: Any, parent_run_id: Any, slots: int = 1) -> Any:  # noqa: ANN401 - values, or placeholders when mapped
     """Tune, train, evaluate and register one family."""
+    queue = get_settings().training_queue
     tuned = step(
         training.tune_family,
         task_id="tune",
         pool=TRAINING_POOL,
         pool_slots=slots,
+        queue=queue,
         map_index_template=_FAMILY,
     )(family=family, product=product, parent_run_id=parent_run_id)
     trained = step(
@@ -53,6 +56,7 @@ def model(family: Any, product: Any, parent_run_id: Any, slots: int = 1) -> Any:
         task_id="train",
         pool=TRAINING_POOL,
         pool_slots=slots,
+        queue=queue,
         map_index_template=_TUNED_FAMILY,
     )(tuned=tuned, product=product)
     return step(training.register_family, task_id="register", map_index_template=_TRAINED_FAMILY)(

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
@@ -84,7 +85,8 @@ def make_app(settings: Settings) -> Guard:
 
 def token_file(settings: Settings) -> TokenFile:
     """The tokens of this server."""
-    return TokenFile(settings.serving_folder / "tokens.json")
+    told = settings.serving_tokens
+    return TokenFile(Path(told) if told else settings.serving_folder / "tokens.json")
 
 
 def run(settings: Settings) -> None:

@@ -59,6 +59,12 @@ class ServingSettings(Part):
         description="Where the prediction server keeps its tokens, the models that it has loaded "
         "and, on one machine, its request log.",
     )
+    serving_tokens: str = Field(
+        default="",
+        title="Tokens of the serving",
+        description="File of the tokens, for servers that share it; empty for tokens.json in the "
+        "serving folder.",
+    )
     serving_host: str = Field(
         default="127.0.0.1",
         title="Serving address",

@@ -18,6 +18,13 @@ class TrainingSettings(Part):
         title="Evaluations",
         description="Trials per model family.",
     )
+    training_queue: str = Field(
+        default="default",
+        min_length=1,
+        title="Queue of trainings",
+        description="Queue of Celery that tasks which fit models go to, for large workers of their "
+        "own. Without Celery it says nothing.",
+    )
     xgboost_threads: int = Field(
         default=2,
         ge=1,

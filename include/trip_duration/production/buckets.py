@@ -1,0 +1,22 @@
+"""The bucket that months, results and models are kept in."""
+
+from __future__ import annotations
+
+
+def make_bucket(name: str) -> bool:
+    """Make a bucket unless it is there; return whether it was made.
+
+    Address and credentials come from the environment, as for every AWS client.
+
+    Raises
+    ------
+    OSError
+        If the store does not answer, or refuses.
+    """
+    import s3fs
+
+    store = s3fs.S3FileSystem()
+    if store.exists(name):
+        return False
+    store.mkdir(name)
+    return True

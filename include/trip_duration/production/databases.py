@@ -1,0 +1,61 @@
+"""Databases with users of their own, made where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+_ROLE = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+_DATABASE = "SELECT 1 FROM pg_database WHERE datname = %s"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database and the user who owns it.
+
+    Parameters
+    ----------
+    name
+        Of the database.
+    user
+        Who owns it, and may look into no other.
+    password
+        Of the user.
+    """
+
+    name: str
+    user: str
+    password: str = field(repr=False)
+
+
+def make_databases(url: str, wanted: Sequence[Database]) -> None:
+    """Make users and databases that are missing, and give every user its password.
+
+    Safe to repeat: a password that has changed is changed in Postgres too.
+
+    Parameters
+    ----------
+    url
+        Of Postgres, as an administrator: ``postgresql://…``.
+    wanted
+        What has to be there.
+
+    Raises
+    ------
+    psycopg.Error
+        If Postgres does not answer or refuses.
+    """
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        for one in wanted:
+            role, name = sql.Identifier(one.user), sql.Identifier(one.name)
+            if not connection.execute(_ROLE, [one.user]).fetchone():
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+            connection.execute(
+                sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(one.password))
+            )
+            if not connection.execute(_DATABASE, [one.name]).fetchone():
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, role))
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))

@@ -1,0 +1,255 @@
+"""docker-compose.yaml without an engine: what it says, and that what it names is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+from tests.production.compose import (
+    COMPOSE,
+    ROOT,
+    MissingVariableError,
+    filled,
+    services,
+    variables,
+)
+
+from trip_duration.local.stack import EVERYWHERE
+from trip_duration.production.environment import VARIABLES, example, fresh_environment
+from trip_duration.settings import ENVIRONMENT_PREFIX, Settings
+
+BIN = Path(sys.executable).parent
+EXAMPLE = ROOT / "deploy" / "production.env.example"
+SERVICES = services()
+ONE_SHOT = {"init", "volumes"}
+LONG_RUNNING = sorted(set(SERVICES) - ONE_SHOT)
+OURS = sorted(name for name, one in SERVICES.items() if "build" in one)
+
+
+def run(*command: str) -> str:
+    """What a command prints, if it ends well."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A fresh environment, read back as Compose reads it."""
+    file = tmp_path / "env"
+    file.write_text(fresh_environment())
+    return {name: value or "" for name, value in dotenv_values(file).items()}
+
+
+def test_the_files_hold_to_the_specification() -> None:
+    """Each compose file is valid by the schema of the Compose specification."""
+    files = [COMPOSE, *sorted((ROOT / "deploy").glob("compose.*.yaml"))]
+    command = (str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec")
+    run(*command, *map(str, files))
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_images_are_pinned(name: str) -> None:
+    """Every image that is not built here bears a whole version."""
+    image = filled(SERVICES[name]["image"], {})
+    if name in OURS:
+        assert image == "trip-duration:local"
+    else:
+        assert re.search(r":v?\d+\.\d+", image), image
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_services_are_hardened(name: str) -> None:
+    """Nothing may write to its image, gain rights, or eat the machine."""
+    one = SERVICES[name]
+    assert one["read_only"]
+    assert one["cap_drop"] == ["ALL"]
+    assert one["security_opt"] == ["no-new-privileges:true"]
+    assert {"cpus", "memory", "pids"} == set(one["deploy"]["resources"]["limits"])
+    user = one["user"].split(":")[0]
+    # The one that only gives fresh volumes to their users has no network.
+    assert user != "0" or one["network_mode"] == "none"
+
+
+@pytest.mark.parametrize("name", LONG_RUNNING)
+def test_services_stay_up(name: str) -> None:
+    """What runs for long is asked for its health and restarted."""
+    assert SERVICES[name]["restart"] == "unless-stopped"
+    assert {"test", "interval", "timeout", "retries"} <= set(SERVICES[name]["healthcheck"])
+
+
+def test_only_the_proxy_is_open() -> None:
+    """Ports are bound to this machine unless told otherwise; data services publish none."""
+    published = {name: one["ports"] for name, one in SERVICES.items() if "ports" in one}
+    assert set(published) == {"proxy", "mail", "prometheus"}
+    assert all(
+        filled(port, {}).startswith("127.0.0.1:") for ports in published.values() for port in ports
+    )
+    alone = {name for name, one in SERVICES.items() if one.get("networks") == ["inside"]}
+    assert {"postgres", "redis", "s3", "mlflow", "serving"} <= alone
+    assert yaml.safe_load(COMPOSE.read_text())["networks"]["inside"] == {"internal": True}
+
+
+def test_variables_are_needed_or_harmless() -> None:
+    """A secret has a message and no default, another one a default; the example knows them all."""
+    known = {one.name: one for one in VARIABLES}
+    found = {name for name, _, _ in variables()}
+    assert found == set(known)
+    for name, rule, rest in variables():
+        if known[name].make:
+            assert rule == ":?", name
+            assert "make secrets" in str(rest)
+        else:
+            assert (rule, rest) == (":-", known[name].default), name
+
+
+def test_a_start_without_secrets_is_refused(tmp_path: Path) -> None:
+    """Each secret that is missing stops the start by its name."""
+    whole = environment(tmp_path)
+    text = COMPOSE.read_text()
+    filled(text, whole)
+    for one in VARIABLES:
+        if one.make:
+            lacking = {name: value for name, value in whole.items() if name != one.name}
+            with pytest.raises(MissingVariableError, match=f"^{one.name}: run `make secrets`"):
+                filled(text, lacking)
+
+
+def test_secrets_are_fresh_and_fit_into_addresses(tmp_path: Path) -> None:
+    """No two secrets are the same, none is short, and all stand in addresses as they are."""
+    first, second = environment(tmp_path), environment(tmp_path)
+    made = [one.name for one in VARIABLES if one.make]
+    values = [found[name] for found in (first, second) for name in made]
+    assert len(set(values)) == 2 * len(made)
+    assert all(re.fullmatch(r"[A-Za-z0-9_=-]{20,}", value) for value in values)
+    assert all(not line.partition("=")[2] for line in example().splitlines() if line[:1] != "#")
+
+
+def test_the_example_is_fresh() -> None:
+    """deploy/production.env.example is what `make docs` writes."""
+    assert EXAMPLE.read_text() == example()
+
+
+def test_no_password_stands_in_a_file() -> None:
+    """Whatever is called password, secret or key comes from a variable."""
+    for one in SERVICES.values():
+        for name, value in one.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|KEY|TOKEN$", name):
+                assert str(value).startswith("${"), name
+    assert not re.search(r"://[^\s:/]*:(?!\$\{)[^\s@/]+@", COMPOSE.read_text())
+
+
+def test_only_who_needs_a_secret_has_it() -> None:
+    """The administrator's password of Postgres reaches Postgres and init, and nobody else."""
+    secret = "${POSTGRES_PASSWORD:?"  # noqa: S105 - a name
+    assert {name for name, one in SERVICES.items() if secret in yaml.dump(one)} == {
+        "postgres",
+        "init",
+    }
+    fernet = {name for name, one in SERVICES.items() if "AIRFLOW_FERNET_KEY" in yaml.dump(one)}
+    assert not fernet & {"serving", "mlflow", "proxy", "scrape-token"}
+
+
+def test_settings_that_are_named_exist() -> None:
+    """Each setting of the package is one that it reads."""
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for one in SERVICES.values():
+        named = {name for name in one.get("environment", {}) if name.startswith(ENVIRONMENT_PREFIX)}
+        assert named <= known
+
+
+def test_airflow_knows_its_options(tmp_path: Path) -> None:
+    """Every AIRFLOW__SECTION__OPTION is an option of Airflow or of a provider."""
+    found: set[str] = set()
+    for one in SERVICES.values():
+        found |= {name for name in one.get("environment", {}) if name.startswith("AIRFLOW__")}
+    # Passed on to Celery as they are.
+    found -= {name for name in found if "BROKER_TRANSPORT_OPTIONS" in name}
+    code = (
+        "import sys\n"
+        "from airflow.configuration import conf\n"
+        "from airflow.providers_manager import ProvidersManager\n"
+        "parts = dict(ProvidersManager().provider_configs) | conf.configuration_description\n"
+        "parts = {it.replace('.', '_'): part.get('options', ()) for it, part in parts.items()}\n"
+        "for name in sys.argv[1:]:\n"
+        "    _, section, option = name.lower().split('__')\n"
+        "    assert option in parts[section], name\n"
+    )
+    clean = {"PATH": "/usr/bin:/bin", "AIRFLOW_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code, *sorted(found | {"AIRFLOW__CORE__DAGS_FOLDER"})]
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2_000:]
+
+
+def test_files_that_are_mounted_exist() -> None:
+    """Every file of this project that a service mounts is there, and is mounted for reading."""
+    for one in SERVICES.values():
+        for volume in one.get("volumes", []):
+            if volume.startswith("./"):
+                source, _, mode = volume.split(":")
+                assert (ROOT / source).exists()
+                assert mode == "ro"
+
+
+def test_commands_exist() -> None:
+    """What our services run is known to the programs."""
+    airflow = {
+        SERVICES[name]["command"][1] for name in OURS if SERVICES[name]["command"][0] == "airflow"
+    }
+    assert airflow == {"api-server", "scheduler", "dag-processor", "triggerer", "celery"}
+    known = run(sys.executable, "-m", "trip_duration.production", "--help")
+    for name in OURS:
+        command: list[Any] = SERVICES[name]["command"]
+        if command[0] == "python":
+            assert command[3] in known
+        elif command[0] == "trip-duration":
+            assert "Answer predictions" in run(str(BIN / command[0]), *command[1:], "--help")
+
+
+def test_the_proxy_takes_its_rules() -> None:
+    """Caddy accepts the file, in its own layout, with addresses of both kinds."""
+    file = ROOT / "deploy" / "proxy" / "Caddyfile"
+    run(str(BIN / "caddy"), "validate", "--adapter", "caddyfile", "--config", str(file))
+    assert run(str(BIN / "caddy"), "fmt", str(file)) == file.read_text()
+
+
+def test_prometheus_reads_what_is_there() -> None:
+    """The jobs ask services of the compose file, and show tokens that somebody writes."""
+    folder = ROOT / "deploy" / "prometheus"
+    config = yaml.safe_load((folder / "prometheus.yml").read_text())
+    assert all((folder / name).exists() for name in config["rule_files"])
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert set(jobs["serving"]["dns_sd_configs"][0]["names"]) <= set(SERVICES)
+    ((target,),) = (one["targets"] for one in jobs["health"]["static_configs"])
+    assert target.split(":")[0] in SERVICES
+    written = {"serving.token", "airflow.token"}
+    assert {Path(job["authorization"]["credentials_file"]).name for job in jobs.values()} == written
+    (rules,) = yaml.safe_load((folder / "alerts.yml").read_text())["groups"]
+    known = (ROOT / "docs" / "how-to" / "health.md").read_text()
+    for rule in rules["rules"]:
+        assert set(re.findall(r"trip_duration_\w+", rule["expr"])) <= set(
+            re.findall(r"trip_duration_\w+", known)
+        )
+
+
+def test_the_image() -> None:
+    """The Dockerfile passes hadolint, pins its base, ends without rights, and is set as local."""
+    file = ROOT / "Dockerfile"
+    run(str(BIN / "hadolint"), str(file))
+    text = file.read_text()
+    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+\.\d+-slim-\w+$", text, re.MULTILINE)
+    assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == ["10001:0"]
+    assert "uv pip check" in text
+    for name, value in EVERYWHERE.items():
+        assert re.search(rf"\b{name}={re.escape(value)}( \\)?$", text, re.MULTILINE), name
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)
+    allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    for source in " ".join(copied).split():
+        assert (ROOT / source).exists()
+        assert source.split("/")[0] in allowed
+    assert not any("env" in name for name in allowed)

@@ -32,6 +32,10 @@ TLC_FOLDER = "TRIP_DURATION_TLC_FOLDER"
 SMALL_SAMPLE = SampleOptions(trips=1_500, seed=7)
 
 
+#: Files of integration tests that start a stack of their own.
+STACKS_OF_THEIR_OWN = ("test_retraining.py", "test_monitoring.py")
+
+
 class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types
     """Keeps tests that share a server in one process: each process would start its own.
 
@@ -40,7 +44,7 @@ class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist pu
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        if "tests/integration/" in file and not file.endswith("test_retraining.py"):
+        if "tests/integration/" in file and not file.endswith(STACKS_OF_THEIR_OWN):
             return "the stack"
         return "the tracking server" if "tests/tracking/" in file else file
 

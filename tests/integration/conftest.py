@@ -78,6 +78,11 @@ def make_stack(state: Path) -> LocalStack:
     return LocalStack(PROJECT, settings)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The dashboard comes last: others begin with an empty registry, and it shows what they left."""
+    items.sort(key=lambda item: item.path.name == "test_dashboard.py")
+
+
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """One stack for all tests of the session; every process is stopped at the end."""

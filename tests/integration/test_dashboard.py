@@ -79,17 +79,20 @@ def loop(running: RunningStack, results: list[dict[str, Any]]) -> Loop:
     assert results
     tracker = Tracker(running.stack.mlflow_url, "trip-duration-promotion")
     promoter = Promoter(tracker, "green")
-    best = next(
-        int(family["model_uri"].rpartition("/")[2])
+    versions = {
+        family["family"]: int(family["model_uri"].rpartition("/")[2])
         for result in results
         for family in result["families"]
-        if family["family"] == "xgboost"
-    )
-    if promoter.standing().champion is None:
-        promoter.act(Action("promote", "green", best, who="test", why="first"), "dashboard/first")
-    champion = promoter.standing().champion
-    other = 1 if champion != 1 else 2
-    promoter.act(Action("canary", "green", other, who="test", share=0.5), "dashboard/canary")
+    }
+    # Whatever the tests before have left.
+    best = versions.pop("xgboost")
+    other = next(iter(versions.values()))
+    for action in (
+        Action("promote", "green", best, who="test", why="first"),
+        Action("enable", "green", who="test"),
+        Action("canary", "green", other, who="test", share=0.5),
+    ):
+        promoter.act(action, f"dashboard/{action.kind}")
     running.api.send("PATCH", "/dags/monitoring", json={"is_paused": False})
     watching = running.api.trigger(
         "monitoring", {"window_source": "month", "months": ["2024-03"], "act": False}

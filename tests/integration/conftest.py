@@ -79,7 +79,7 @@ def make_stack(state: Path) -> LocalStack:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The dashboard comes last: others begin with an empty registry, and it shows what they left."""
+    """The dashboard comes last: it shows what the others leave, who begin with nothing."""
     items.sort(key=lambda item: item.path.name == "test_dashboard.py")
 
 

@@ -40,6 +40,7 @@ from trip_duration.models.termination import EarlyTermination
 from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
 from trip_duration.monitoring.health.prepared import Prepared
+from trip_duration.monitoring.health.types import ServiceHealth
 from trip_duration.monitoring.levels import judge, thresholds_of
 from trip_duration.monitoring.records import Records, Watched
 from trip_duration.monitoring.windows import Window
@@ -288,6 +289,7 @@ def serve(url: str, folder: Path, port: int) -> None:
         windows=Prepared(lambda: runs.windows("green"), 45, always),
         live=Prepared(lambda: ab_report(service.log.engine, "green"), 10, always),
         dags=Prepared(dag_runs, 10, always),
+        health=Prepared(lambda: ServiceHealth("green", time.time()), 10, always),
         thresholds=thresholds_of(settings),
         tracking_url=url,
         zone_file=settings.dashboard_zone_file,

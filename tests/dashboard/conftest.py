@@ -13,6 +13,7 @@ import pytest
 from trip_duration.dashboard.known import PARTS, Sources
 from trip_duration.dashboard.types import DagRuns, FamilyRun, Registry, TrialRun, Version
 from trip_duration.monitoring.health.prepared import Prepared
+from trip_duration.monitoring.health.types import ServiceHealth
 from trip_duration.monitoring.levels import thresholds_of
 from trip_duration.serving.ab_report import AbReport
 from trip_duration.settings import Settings
@@ -39,6 +40,7 @@ EMPTY: Mapping[str, Any] = {
     "windows": (),
     "live": AbReport((), ()),
     "dags": DagRuns(),
+    "health": ServiceHealth("green", 1_700_000_000.0),
 }
 
 

@@ -17,6 +17,13 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.models.tuning import tune
+from trip_duration.monitoring.health.types import (
+    Answers,
+    Champion,
+    DagHealth,
+    ServiceHealth,
+    Traffic,
+)
 from trip_duration.training_set.types import TrainingSet
 
 
@@ -46,6 +53,30 @@ def test_nonsense_in_the_address_is_ignored(make_sources: MakeSources, name: str
     sources = make_sources(families=(RUN,), registry=REGISTRY)
     html = render(PAGES[name](sources, asked), query=asked, may_promote=True, service="green")
     assert "<script>" not in html.replace('<script type="application/json">', "")
+
+
+def test_the_health_of_the_service_is_told(make_sources: MakeSources) -> None:
+    """Latency, losses, errors, ages, the last success of each DAG, and what cannot be had."""
+    now = 1_700_000_000.0
+    health = ServiceHealth(
+        "green",
+        now,
+        traffic=Traffic(120, {0.5: 0.001, 0.99: 0.0042}, now - 10, 3),
+        answers=Answers({200: 110, 401: 5, 500: 2}, 7),
+        champion=Champion(3, enabled=True, promoted=now - 7_200, newest_month="2024-03"),
+        dags=(DagHealth("retraining", paused=False, last_success=now - 3_600, failed_since=1),),
+        problems={"products": "the storage does not answer"},
+    )
+    page = PAGES["monitoring"](make_sources(health=health), {})
+    charts = {chart.name: chart for chart in page.charts}
+    told = {what: value for what, value in charts["service_health"].table.rows}  # noqa: C416 - typed
+    assert told["latency, quantile 0.99 (ms)"] == "4.2"
+    assert told["predictions that were answered and not logged"] == "3"
+    assert (told["of them refused (4xx)"], told["of them failed (5xx)"]) == ("5", "2")
+    assert (told["champion"], told["champion since"]) == ("version 3", "2 hours ago")
+    assert told["products"] == "cannot be had: the storage does not answer"
+    assert charts["dag_health"].table.rows == [("retraining", "2023-11-14 21:13", 1, "no")]
+    assert not charts["product_freshness"].table.rows
 
 
 def test_models_show_what_training_logs(make_sources: MakeSources, trained: TrainedModel) -> None:

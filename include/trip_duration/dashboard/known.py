@@ -18,6 +18,7 @@ from trip_duration.dashboard.types import (
     WindowRun,
 )
 from trip_duration.monitoring.health.prepared import Prepared
+from trip_duration.monitoring.health.types import ServiceHealth
 from trip_duration.monitoring.levels import Thresholds
 from trip_duration.serving.ab_report import AbReport
 
@@ -30,7 +31,7 @@ _DOCUMENTS = 48
 
 _Value = TypeVar("_Value")
 
-PARTS = ("families", "months", "registry", "windows", "live", "dags")
+PARTS = ("families", "months", "registry", "windows", "live", "dags", "health")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Sources:
         Whose model.
     runs
         Reads single runs.
-    families, months, registry, windows, live, dags
+    families, months, registry, windows, live, dags, health
         Each part; see `Known`.
     thresholds
         Of monitoring, by metric.
@@ -61,6 +62,7 @@ class Sources:
     windows: Prepared[tuple[WindowRun, ...]]
     live: Prepared[AbReport]
     dags: Prepared[DagRuns]
+    health: Prepared[ServiceHealth]
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     tracking_url: str = ""
     zone_file: str = ""
@@ -154,6 +156,11 @@ class Known:
         """How often DAGs have run."""
         return self.values.get("dags") or DagRuns()
 
+    @property
+    def health(self) -> ServiceHealth | None:
+        """How the service is; None while that is not known."""
+        return self.values.get("health")
+
 
 _CALLED = {
     "families": "Training runs (MLflow)",
@@ -162,6 +169,7 @@ _CALLED = {
     "windows": "What monitoring found (MLflow)",
     "live": "The request log",
     "dags": "Airflow's database",
+    "health": "The health of the service",
 }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Scope
 
     from trip_duration.dashboard.types import DagRuns
+    from trip_duration.monitoring.health.prepared import HealthParts
     from trip_duration.serving.service import PredictionService
     from trip_duration.settings import Settings
 
@@ -22,7 +23,7 @@ _RUNS_SECONDS, _REGISTRY_SECONDS, _AIRFLOW_SECONDS = 45.0, 1.0, 10.0
 _DAYS = 30
 
 
-def make_dashboard(service: PredictionService, settings: Settings) -> ASGIApp:
+def make_dashboard(service: PredictionService, settings: Settings, health: HealthParts) -> ASGIApp:
     """The pages; they are mounted behind the guard of the prediction application."""
     from mlflow import MlflowClient
 
@@ -46,6 +47,7 @@ def make_dashboard(service: PredictionService, settings: Settings) -> ASGIApp:
         windows=Prepared(lambda: runs.windows(name), _RUNS_SECONDS, always),
         live=Prepared(lambda: ab_report(service.log.engine, name), _AIRFLOW_SECONDS, always),
         dags=Prepared(dag_runs, _AIRFLOW_SECONDS, always),
+        health=Prepared(health.look, _AIRFLOW_SECONDS, always),
         thresholds=thresholds_of(settings),
         tracking_url=settings.tracking_uri,
         zone_file=settings.dashboard_zone_file,

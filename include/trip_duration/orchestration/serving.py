@@ -55,6 +55,7 @@ def make_airflow_app() -> Guard:
 
     settings = get_settings()
     service = make_service(settings)
+    health = health_parts(service, settings)
     # Airflow does not tell mounted applications when it ends.
     atexit.register(service.stop)
     return create_app(
@@ -62,8 +63,8 @@ def make_airflow_app() -> Guard:
         authenticate,
         max_bytes=settings.serving_max_bytes,
         max_trips=settings.serving_max_trips,
-        extensions=health_routes(health_parts(service, settings)),
-        mounts={"/dashboard": make_dashboard(service, settings)},
+        extensions=health_routes(health),
+        mounts={"/dashboard": make_dashboard(service, settings, health)},
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from trip_duration.dashboard import figures
 from trip_duration.dashboard.known import Known, Sources
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
+from trip_duration.dashboard.pages.health import health_charts
 from trip_duration.dashboard.types import WindowRun
 from trip_duration.dashboard.words import UNKNOWN, date_of, plain
 from trip_duration.monitoring.levels import ALL
@@ -72,7 +73,7 @@ _LISTED = 60
 
 def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
     """The page of monitoring."""
-    known = sources.look("windows", "live", "registry")
+    known = sources.look("windows", "live", "registry", "health")
     lines = sorted({(one.version, one.source) for one in known.windows}, reverse=True)
     named = {f"{version}/{source}": (version, source) for version, source in lines}
     champion = known.registry.standing.champion
@@ -130,6 +131,7 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
                 ],
             ),
             Section("Versions side by side (A/B)", [_ab_errors(known), _ab_comparison(known)]),
+            Section("Service health", health_charts(known.health)),
         ],
         notes=known.problems,
         extra={

@@ -87,12 +87,13 @@ def loop(running: RunningStack, results: list[dict[str, Any]]) -> Loop:
     # Whatever the tests before have left.
     best = versions.pop("xgboost")
     other = next(iter(versions.values()))
-    for action in (
-        Action("promote", "green", best, who="test", why="first"),
-        Action("enable", "green", who="test"),
-        Action("canary", "green", other, who="test", share=0.5),
-    ):
-        promoter.act(action, f"dashboard/{action.kind}")
+    standing = promoter.standing()
+    if standing.champion != best:
+        promoter.act(Action("promote", "green", best, who="test", why="first"), "dashboard/first")
+    if not standing.enabled:
+        promoter.act(Action("enable", "green", who="test"), "dashboard/enable")
+    if (standing.challenger, standing.share) != (other, 0.5):
+        promoter.act(Action("canary", "green", other, who="test", share=0.5), "dashboard/canary")
     running.api.send("PATCH", "/dags/monitoring", json={"is_paused": False})
     watching = running.api.trigger(
         "monitoring", {"window_source": "month", "months": ["2024-03"], "act": False}

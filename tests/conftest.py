@@ -35,6 +35,9 @@ SMALL_SAMPLE = SampleOptions(trips=1_500, seed=7)
 #: Files of integration tests that start a stack of their own.
 STACKS_OF_THEIR_OWN = ("test_retraining.py", "test_monitoring.py")
 
+#: These show what others of the same stack have left, who begin with an empty registry.
+LAST = ("test_dashboard.py", "test_health.py")
+
 
 class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types
     """Keeps tests that share a server in one process: each process would start its own.
@@ -47,6 +50,19 @@ class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist pu
         if "tests/integration/" in file and not file.endswith(STACKS_OF_THEIR_OWN):
             return "the stack"
         return "the tracking server" if "tests/tracking/" in file else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes comes first: begun last, one process would work on it alone."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    if item.path.parent.name != "integration":
+        return 3
+    if item.path.name in STACKS_OF_THEIR_OWN:
+        return 2
+    return 1 if item.path.name in LAST else 0
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

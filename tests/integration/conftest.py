@@ -78,15 +78,6 @@ def make_stack(state: Path) -> LocalStack:
     return LocalStack(PROJECT, settings)
 
 
-#: These show what others have left, who begin with an empty registry.
-LAST = ("test_dashboard.py", "test_health.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Some tests come last."""
-    items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
-
-
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """One stack for all tests of the session; every process is stopped at the end."""

@@ -316,7 +316,11 @@ def pages(url: str, folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     """The pages, served by a process of their own."""
     port = free_port()
     here = f"http://127.0.0.1:{port}"
-    environment = {**os.environ, "TRIP_DURATION_TRACKING_URI": url, "TRIP_DURATION_SERVING_FOLDER": str(folder / "serving")}  # fmt: skip  # noqa: E501
+    environment = {
+        **os.environ,
+        "TRIP_DURATION_TRACKING_URI": url,
+        "TRIP_DURATION_SERVING_FOLDER": str(folder / "serving"),
+    }
     command = [sys.executable, "-m", "benchmarks.dashboard", "serve", url, str(folder), str(port)]
     with (folder / "pages.log").open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - ourselves
@@ -341,14 +345,17 @@ def usable(page: Page, address: str) -> float:
 
 def measure(here: str, process: psutil.Process) -> None:
     """Open every page, cold and warm."""
-    trip = '{"pickup_zone": 74, "dropoff_zone": 166, "trip_distance": 2, "pickup_at": "2024-03-01T08:00"}'  # noqa: E501
+    trip = {
+        "pickup_zone": 74,
+        "dropoff_zone": 166,
+        "trip_distance": 2,
+        "pickup_at": "2024-03-01T08:00:00",
+    }
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(f"{here}/healthz")
-        page.request.post(
-            f"{here}/predict", data=trip, headers={"Content-Type": "application/json"}
-        )
+        page.request.post(f"{here}/predict", data=trip)
         before = process.memory_info().rss
         first = usable(page, f"{here}/dashboard/overview")
         print(f"the very first page after the start, everything looked up: {first:.2f} s")

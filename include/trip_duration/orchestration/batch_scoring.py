@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.promotion import promoter_of
-from trip_duration.orchestration.requests import month_request
+from trip_duration.orchestration.requests import fetch_named_month
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -127,18 +127,7 @@ def readable_roots() -> list[str]:
 def _month(month: str, params: Mapping[str, Any]) -> UPath:
     """The file of a published month."""
     from trip_duration.scoring.places import place, require_allowed
-    from trip_duration.trips.source import fetch_month
 
-    settings = get_settings()
-    if params["source"] not in {"sample", "tlc", settings.source}:
+    if params["source"] not in {"sample", "tlc", get_settings().source}:
         require_allowed(place(params["source"]), readable_roots())
-    request = month_request(params["service"], month, params)
-    raw = fetch_month(
-        request.source,
-        request.service,
-        request.month,
-        settings.storage_root,
-        sample=request.sample,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    return place(raw.path)
+    return place(fetch_named_month(params["service"], month, params).path)

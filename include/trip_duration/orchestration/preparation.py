@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from trip_duration.orchestration.assets import MONTHS
 from trip_duration.orchestration.requests import (
     contract_limits,
-    month_request,
+    fetch_named_month,
     training_set_request,
 )
 from trip_duration.settings import get_settings
@@ -83,18 +83,7 @@ def fetch_month(month: str, params: Mapping[str, Any]) -> RawMonth:
 
 def fetch_partition(service: str, params: Mapping[str, Any], dag_run: DagRunProtocol) -> RawMonth:
     """Fetch the month of a service that the run's partition key names: ``2024-01``."""
-    from trip_duration.trips.source import fetch_month as fetch_one
-
-    request = month_request(service, dag_run.partition_key, params)
-    settings = get_settings()
-    return fetch_one(
-        request.source,
-        request.service,
-        request.month,
-        settings.storage_root,
-        sample=request.sample,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
+    return fetch_named_month(service, dag_run.partition_key, params)
 
 
 def check_month(raw: RawMonth, outlet_events: OutletEventAccessorsProtocol) -> CheckedMonth:

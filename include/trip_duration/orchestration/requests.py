@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trip_duration.training_set.types import TrainingSetRequest
     from trip_duration.trips.contract.rules import Limits
     from trip_duration.trips.sample import SampleOptions
+    from trip_duration.trips.source import RawMonth
 
 #: The fields that decide what is in a training set.
 DATA_FIELDS = (
@@ -98,6 +99,31 @@ def month_request(
         )
     month = Month.parse(partition_key)
     return MonthRequest(params["source"], get_service(service), month, _sample())
+
+
+def fetch_named_month(
+    service: str, partition_key: str | None, params: Mapping[str, Any]
+) -> RawMonth:
+    """The month that a partition key names, fetched unless it is here.
+
+    Raises
+    ------
+    InvalidInputError
+        See `month_request`.
+    SourceError
+        If the source has none, or does not answer.
+    """
+    from trip_duration.trips.source import fetch_month
+
+    settings, request = get_settings(), month_request(service, partition_key, params)
+    return fetch_month(
+        request.source,
+        request.service,
+        request.month,
+        settings.storage_root,
+        sample=request.sample,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
 
 
 def contract_limits() -> Limits:

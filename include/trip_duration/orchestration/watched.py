@@ -120,22 +120,13 @@ def _month(month: str, params: Mapping[str, Any], predictor: Predictor) -> Windo
 
 def _checked(month: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a CheckedMonth, imported late
     """A published month that keeps its contract."""
-    from trip_duration.orchestration.requests import contract_limits, month_request
+    from trip_duration.orchestration.requests import contract_limits, fetch_named_month
     from trip_duration.trips.contract.checked import CheckedMonthStore
-    from trip_duration.trips.source import fetch_month
+    from trip_duration.trips.services import get_service
 
-    settings = get_settings()
-    request = month_request(params["service"], month, params)
-    raw = fetch_month(
-        request.source,
-        request.service,
-        request.month,
-        settings.storage_root,
-        sample=request.sample,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    store = CheckedMonthStore(settings.storage_root)
-    return store.check(raw, request.service, contract_limits())
+    store = CheckedMonthStore(get_settings().storage_root)
+    raw = fetch_named_month(params["service"], month, params)
+    return store.check(raw, get_service(params["service"]), contract_limits())
 
 
 def _scored(watched: Watched, window: Mapping[str, Any], predictor: Predictor) -> WindowTrips:

@@ -48,6 +48,18 @@ def service_field(section: str) -> Param:
     )
 
 
+def version_field(section: str, left_empty: str) -> Param:
+    """A number in the registry, and what it is where the field is left empty."""
+    return Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Version",
+        description=f"Number in the registry. Left empty, {left_empty}.",
+        section=section,
+    )
+
+
 def months_field(default: str, title: str, description: str, least: int) -> Param:
     """A list of months, with at least so many."""
     return Param(

@@ -12,6 +12,7 @@ from trip_duration.orchestration.forms.fields import (
     number_field,
     service_field,
     share_field,
+    version_field,
 )
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import MONTH_PATTERN
@@ -25,14 +26,7 @@ def monitoring_form() -> Form:
 def _window_form() -> Form:
     return {
         "service": service_field(Section.WATCHED),
-        "version": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            title="Version",
-            description="Which version is looked at. Left empty, the champion.",
-            section=Section.WATCHED,
-        ),
+        "version": version_field(Section.WATCHED, "the champion"),
         "window_source": choice_field(
             "request_log",
             {

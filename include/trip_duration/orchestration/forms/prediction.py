@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from trip_duration.orchestration.forms.fields import Form, Section, service_field
+from trip_duration.orchestration.forms.fields import Form, Section, service_field, version_field
 from trip_duration.trips.zone_names import zone_labels
 
 #: The first of the course project's two default inputs.
@@ -60,14 +60,7 @@ def version_form() -> Form:
     """Fields that say which model predicts."""
     return {
         "service": service_field(Section.MODEL),
-        "version": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            title="Version",
-            description="Number in the registry. Left empty, the champion.",
-            section=Section.MODEL,
-        ),
+        "version": version_field(Section.MODEL, "the champion"),
     }
 
 

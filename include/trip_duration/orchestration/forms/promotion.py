@@ -11,6 +11,7 @@ from trip_duration.orchestration.forms.fields import (
     choice_field,
     service_field,
     share_field,
+    version_field,
 )
 from trip_duration.settings import get_settings
 
@@ -34,14 +35,9 @@ def promotion_form() -> Form:
             section=Section.ACTION,
         ),
         "service": service_field(Section.ACTION),
-        "version": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            title="Version",
-            description="Number in the registry. Left empty, promote takes the best of the newest "
-            "training set, and rollback the champion before.",
-            section=Section.ACTION,
+        "version": version_field(
+            Section.ACTION,
+            "promote takes the best of the newest training set, and rollback the champion before",
         ),
         "model": Param(
             None,

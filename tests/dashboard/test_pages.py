@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from pathlib import Path
 
 import pytest
 from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
@@ -13,7 +12,6 @@ from trip_duration.dashboard.page import Table
 from trip_duration.dashboard.pages import PAGES
 from trip_duration.dashboard.rendering import render
 from trip_duration.dashboard.types import TrialRun, WindowRun
-from trip_duration.errors import InvalidInputError
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.models.tuning import tune
@@ -127,7 +125,7 @@ def test_a_server_that_fails_is_told(make_sources: MakeSources) -> None:
     sources.families._look = fail  # type: ignore[assignment]
     sources.families._told = dataclasses.replace(sources.families._told, value=None, at=-1e9)
     page = PAGES["overview"](sources, {})
-    assert page.notes == ("Training runs (MLflow): OSError: no answer",)
+    assert page.notes == ["Training runs (MLflow): OSError: no answer"]
 
 
 def test_a_spreadsheet_runs_nothing() -> None:
@@ -136,11 +134,38 @@ def test_a_spreadsheet_runs_nothing() -> None:
     assert table.csv() == 'who,minutes\n\'=HYPERLINK(1),-1.5\n"a ""b"", c",\n'
 
 
-def test_outlines_need_degrees(make_sources: MakeSources, tmp_path: Path) -> None:
-    """A file in another projection is refused with the rule and what to give."""
-    ring = [[0, 0], [900_000, 0], [900_000, 900_000], [0, 0]]
-    feature = {"geometry": {"type": "Polygon", "coordinates": [ring]}}
-    file = tmp_path / "zones.geojson"
-    file.write_text(json.dumps({"features": [feature]}))
-    with pytest.raises(InvalidInputError, match=re.escape("is not in degrees")):
-        PAGES["playground"](make_sources(zone_file=str(file)), {})
+def test_a_document_that_cannot_be_had_is_told(make_sources: MakeSources) -> None:
+    """The page comes all the same, and the document is asked for again the next time."""
+    documents = Documents()
+
+    def fail(*_: str) -> None:
+        message = "no answer"
+        raise OSError(message)
+
+    documents.numbers = fail  # type: ignore[method-assign, assignment]  # a server that is down
+    documents.trials = fail  # type: ignore[method-assign, assignment]  # the same
+    sources = make_sources(documents, families=(RUN,), registry=REGISTRY)
+    assert PAGES["models"](sources, {}).notes == [
+        "A document of a run (MLflow): OSError: no answer"
+    ]
+    sources.numbers._read = lambda *_: {"test": {}}
+    sources.trials._read = lambda *_: ()
+    assert PAGES["models"](sources, {}).notes == []
+
+
+def test_what_others_have_named_is_no_markup(make_sources: MakeSources) -> None:
+    """Neither in the page nor in what Plotly takes for markup."""
+    evil = '<a href="https://elsewhere">now</a>'
+    run = dataclasses.replace(RUN, family=evil, recipe=evil, source=evil, settings={evil: evil})
+    trials = tuple(
+        TrialRun(number, "FINISHED", {"a": f"{evil}{number}"}, {"validation_rmse": 4.0})
+        for number in range(2)
+    )
+    sources = make_sources(Documents({}, trials), families=(run,), registry=REGISTRY)
+    for name in ("overview", "models"):
+        html = render(PAGES[name](sources, {}), query={}, may_promote=True, service="green")
+        assert "elsewhere" in html
+        assert '<a href="https' not in html
+        drawn = re.findall(r'<script type="application/json">(.*?)</script>', html)
+        assert any("&lt;a" in text for text in map(str, map(json.loads, drawn)))
+        assert not any("<a" in text for text in map(str, map(json.loads, drawn)))

@@ -20,7 +20,7 @@ CONFIDENCE = 90
 
 def answers_of(sources: Sources, live: Live, row: Sequence[float]) -> list[dict[str, Any]]:
     """What each version says of a row, with the interval of its residuals."""
-    registry = sources.look("registry").registry
+    known = sources.look("registry")
     found = []
     for alias in ALIASES:
         predictor = getattr(live, alias)
@@ -31,15 +31,18 @@ def answers_of(sources: Sources, live: Live, row: Sequence[float]) -> list[dict[
             found.append({**answer, "why": f"It needs {lacking}."})
             continue
         (minutes,) = predictor.predict(np.array([row], dtype=np.float64)).tolist()
-        version = registry.version(predictor.version)
-        numbers = sources.numbers(version.run_id, NUMBERS) if version and version.run_id else None
+        version = known.registry.version(predictor.version)
+        numbers = known.numbers(version.run_id, NUMBERS) if version and version.run_id else None
         test = (numbers or {}).get("test") or {}
+        bands = _interval(minutes, test.get("intervals", ()))
+        if numbers is None and (known.problems or known.waiting):
+            bands = {"interval": None, "how": "The tracking server does not tell its errors now."}
         found.append(
             {
                 **answer,
                 "family": short(version.family) if version else "",
                 "minutes": minutes,
-                **_interval(minutes, test.get("intervals", ())),
+                **bands,
             }
         )
     return found
@@ -56,7 +59,11 @@ def reasons_of(
     if "features" not in found:
         return found
     parts = sorted(found["features"].items(), key=lambda item: -abs(item[1]))
-    return {**found, "features": parts, "figure": figures.force(found["base"], parts)}
+    return {
+        **found,
+        "features": parts,
+        "figure": figures.inert(figures.force(found["base"], parts)),
+    }
 
 
 def _interval(minutes: float, bands: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
+from mlflow.exceptions import MlflowException
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -68,6 +70,8 @@ _PAGE_OF = {
     "monitoring": "monitoring",
     "prediction": "playground",
 }
+
+logger = logging.getLogger(__name__)
 
 MayPromote = Callable[[Scope], Awaitable[bool]]
 
@@ -163,15 +167,19 @@ class Dashboard:
     async def evidently(self, request: Request) -> Response:
         """Show Evidently's report of a window, cut off from everything else."""
         run_id = request.path_params["run_id"]
-        found = None
+        found, status = None, 200
+        said = "Evidently has made no report of this window: it had too few trips."
         if _RUN_ID.fullmatch(run_id):
             read = self.sources.runs.document
-            found = await asyncio.to_thread(read, run_id, f"drift/{HTML}")
+            try:
+                found = await asyncio.to_thread(read, run_id, f"drift/{HTML}")
+            except MlflowException:
+                logger.exception("Evidently's report cannot be read")
+                said, status = "The tracking server does not give the report now.", 503
         if found is None:
-            text = "<p>Evidently has made no report of this window: it had too few trips.</p>"
-            found = f"<!doctype html><title>No report</title>{text}".encode()
+            found = f"<!doctype html><title>No report</title><p>{said}</p>".encode()
         headers = {**_SAFE, "Content-Security-Policy": _FOREIGN}
-        return Response(found, media_type="text/html", headers=headers)
+        return Response(found, status, media_type="text/html", headers=headers)
 
     async def static(self, request: Request) -> Response:
         """Give a script, style or picture."""

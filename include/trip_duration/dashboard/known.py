@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from trip_duration.dashboard.runs import Runs
 from trip_duration.dashboard.types import (
@@ -89,22 +91,50 @@ class Sources:
                 waiting = True
             else:
                 problems.append(f"{_CALLED[name]}: {known.problem}")
-        return Known(self, values, tuple(problems), waiting)
+        return Known(self, values, problems, waiting)
 
     @functools.cached_property
-    def numbers(self) -> Callable[[str, str], Mapping[str, Any] | None]:
+    def numbers(self) -> Kept[Mapping[str, Any] | None]:
         """Documents of runs, by run and path."""
-        return _kept(self.runs.numbers)
+        return Kept(self.runs.numbers)
 
     @functools.cached_property
-    def trials(self) -> Callable[[str], tuple[TrialRun, ...]]:
+    def trials(self) -> Kept[tuple[TrialRun, ...]]:
         """Trials by the run of their family."""
-        return _kept(self.runs.trials)
+        return Kept(self.runs.trials)
 
 
-@dataclass(frozen=True)
+class Kept(Generic[_Value]):
+    """What single runs hold, read once; that there was nothing is not remembered: it may come.
+
+    Parameters
+    ----------
+    read
+        Reads it, by a key.
+    """
+
+    def __init__(self, read: Callable[..., _Value]) -> None:
+        self._read = read
+        self._kept: dict[tuple[str, ...], Prepared[_Value]] = {}
+        self._lock = threading.Lock()
+
+    def look(self, *key: str) -> Prepared[_Value]:
+        """One of them, being read where that was not done."""
+        with self._lock:
+            # The latest is the last to be forgotten.
+            one = self._kept.pop(key, None)
+            if one is None or not (one.looking or one.get(0).value):
+                one = Prepared(functools.partial(self._read, *key), math.inf, math.inf)
+            self._kept[key] = one
+            while len(self._kept) > _DOCUMENTS:
+                self._kept.pop(next(iter(self._kept)))
+        one.begin()
+        return one
+
+
+@dataclass
 class Known:
-    """What is known for one page.
+    """What is known for one page; reading documents of runs adds to what cannot be had.
 
     Parameters
     ----------
@@ -120,8 +150,25 @@ class Known:
 
     sources: Sources
     values: Mapping[str, Any]
-    problems: tuple[str, ...] = ()
+    problems: list[str] = field(default_factory=list)
     waiting: bool = False
+
+    def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
+        """A document of a run; None if it has none, or it cannot be had now."""
+        return self._read(self.sources.numbers.look(run_id, path))
+
+    def trials(self, run_id: str) -> tuple[TrialRun, ...]:
+        """The trials of the run of a family; none if they cannot be had now."""
+        return self._read(self.sources.trials.look(run_id)) or ()
+
+    def _read(self, part: Prepared[_Value]) -> _Value | None:
+        told = part.get(_PATIENCE_SECONDS)
+        if told.value is None and part.looking:
+            self.waiting = True
+        elif told.problem:
+            problem = f"A document of a run (MLflow): {told.problem}"
+            self.problems += [] if problem in self.problems else [problem]
+        return told.value
 
     @property
     def families(self) -> tuple[FamilyRun, ...]:
@@ -171,22 +218,3 @@ _CALLED = {
     "dags": "Airflow's database",
     "health": "The health of the service",
 }
-
-
-def _kept(read: Callable[..., _Value]) -> Callable[..., _Value]:
-    """Remember what was read, but not that there was nothing: it may come."""
-    kept: dict[tuple[str, ...], _Value] = {}
-
-    def remembered(*key: str) -> _Value:
-        if key in kept:
-            # The latest is the last to be forgotten.
-            kept[key] = kept.pop(key)
-            return kept[key]
-        found = read(*key)
-        if found:
-            kept[key] = found
-            while len(kept) > _DOCUMENTS:
-                kept.pop(next(iter(kept)))
-        return found
-
-    return remembered

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from trip_duration.errors import InvalidInputError
@@ -17,9 +19,25 @@ _CORNERS = 4
 Ring = Sequence[tuple[float, float]]
 
 
+@dataclass(frozen=True)
+class Outlines:
+    """What a zone file holds.
+
+    Parameters
+    ----------
+    rings
+        Longitudes and latitudes (degrees) of all outlines.
+    zones
+        The same by the zone's number, where the file names it (property ``LocationID``).
+    """
+
+    rings: tuple[Ring, ...] = ()
+    zones: Mapping[int, tuple[Ring, ...]] = field(default_factory=dict)
+
+
 @functools.lru_cache(maxsize=2)
-def outlines_of(file: str) -> tuple[Ring, ...]:
-    """Rings of longitudes and latitudes (degrees) of a GeoJSON file; none without a file.
+def outlines_of(file: str) -> Outlines:
+    """The outlines in a GeoJSON file; none without a file.
 
     Raises
     ------
@@ -27,20 +45,45 @@ def outlines_of(file: str) -> tuple[Ring, ...]:
         If the file cannot be read, or holds no polygons in degrees.
     """
     if not file:
-        return ()
+        return Outlines()
+    rings: list[Ring] = []
+    zones: dict[int, tuple[Ring, ...]] = {}
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-        rings = tuple(
-            _thinned(ring) for one in content["features"] for ring in _rings(one["geometry"])
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for one in json.loads(Path(file).read_text(encoding="utf-8"))["features"]:
+            found = tuple(ring for ring in map(_thinned, _rings(one["geometry"])) if _is_area(ring))
+            rings += found
+            if (zone := _zone(one.get("properties") or {})) is not None:
+                zones[zone] = (*zones.get(zone, ()), *found)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _unusable(file, f"cannot be read ({type(error).__name__})") from error
     if not all(abs(x) <= 180 and abs(y) <= 90 for ring in rings for x, y in ring):  # noqa: PLR2004 - degrees
         raise _unusable(file, "is not in degrees")
-    return tuple(ring for ring in rings if len(ring) >= _CORNERS)
+    return Outlines(tuple(rings), MappingProxyType(zones))
 
 
-def _rings(geometry: dict[str, Any]) -> Iterator[Sequence[Sequence[float]]]:
+def outlines_or_why(file: str) -> tuple[Outlines, list[str]]:
+    """The same, for pages: nothing of a file that cannot be used, and why."""
+    try:
+        return outlines_of(file), []
+    except InvalidInputError as error:
+        return Outlines(), [str(error)]
+
+
+def _zone(properties: Mapping[str, Any]) -> int | None:
+    """The number of a zone: ``LocationID``, which TLC's files write in several ways."""
+    named = {name.replace("_", "").lower(): value for name, value in properties.items()}
+    number = str(named.get("locationid", ""))
+    return int(number) if number.isdecimal() else None
+
+
+def _is_area(ring: Ring) -> bool:
+    return len(ring) >= _CORNERS
+
+
+def _rings(geometry: dict[str, Any] | None) -> Iterator[Sequence[Sequence[float]]]:
+    if geometry is None:
+        # A place without a place, which GeoJSON allows.
+        return
     coordinates = geometry["coordinates"]
     for polygon in coordinates if geometry["type"] == "MultiPolygon" else [coordinates]:
         yield polygon[0]

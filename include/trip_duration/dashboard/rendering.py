@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from trip_duration.dashboard.figures import inert
 from trip_duration.dashboard.page import Page
 from trip_duration.dashboard.words import UNKNOWN
 
@@ -74,6 +75,7 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters["cell"] = _cell
     environment.filters["kind"] = _kind
+    environment.filters["inert"] = inert
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.policies["json.dumps_function"] = _dumps
     return environment

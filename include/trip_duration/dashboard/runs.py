@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -30,6 +31,9 @@ from trip_duration.tracking.runs import IDENTITY_TAG
 #: The newest of each kind that the pages show.
 MOST_FAMILIES, MOST_MONTHS, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 600, 500, 300, 500
 _PAGE = 250
+_NOT_THERE = re.compile(r"RESOURCE_DOES_NOT_EXIST|\b404\b")
+#: MLflow keeps infinity as the largest number.
+_MOST = 1e300
 #: A metric that every window has in which drift was looked for.
 _DRIFT = "psi_average.all"
 
@@ -99,7 +103,8 @@ class Runs:
                     tracking_uri=self._client.tracking_uri,
                 )
             except MlflowException as error:
-                if "RESOURCE_DOES_NOT_EXIST" not in str(error) and "404" not in str(error):
+                # Numbers in addresses and ids of runs are none of the server's.
+                if not _NOT_THERE.search(str(error)):
                     raise
                 return None
             return Path(found).read_bytes()
@@ -128,6 +133,11 @@ class Runs:
                 return
 
 
+def _metrics(run: Run) -> dict[str, float]:
+    """The metrics that are numbers: of a fit that went astray, MLflow keeps NaN."""
+    return {name: value for name, value in run.data.metrics.items() if abs(value) < _MOST}
+
+
 def _family(run: Run) -> FamilyRun:
     tags = run.data.tags
     pipeline, _, rest = tags[IDENTITY_TAG].partition("/")
@@ -141,7 +151,7 @@ def _family(run: Run) -> FamilyRun:
         source=tags.get("data_source", ""),
         status=run.info.status,
         started=run.info.start_time / 1_000,
-        metrics=dict(run.data.metrics),
+        metrics=_metrics(run),
         settings=dict(run.data.params),
     )
 
@@ -154,7 +164,7 @@ def _month(run: Run) -> MonthRun:
         month=tags["month"],
         source=tags.get("data_source", ""),
         logged=(run.info.end_time or run.info.start_time) / 1_000,
-        metrics=dict(run.data.metrics),
+        metrics=_metrics(run),
     )
 
 
@@ -169,7 +179,7 @@ def _window(run: Run) -> WindowRun:
         level=tags.get("level", ""),
         found=tags.get("found", ""),
         outcome=tags.get("outcome", ""),
-        metrics=dict(run.data.metrics),
+        metrics=_metrics(run),
     )
 
 
@@ -185,7 +195,7 @@ def _trial(run: Run) -> TrialRun:
         number=int(run.data.tags.get("trial", 0)),
         status=run.info.status,
         settings=dict(run.data.params),
-        metrics=dict(run.data.metrics),
+        metrics=_metrics(run),
     )
 
 

@@ -18,8 +18,9 @@ from trip_duration.dashboard.figures.frame import (
     SCALE,
     SKY,
     YELLOW,
+    inert,
 )
-from trip_duration.dashboard.figures.maps import city, map_axes
+from trip_duration.dashboard.figures.maps import Spot, city
 
 __all__ = [
     "BLUE",
@@ -32,14 +33,15 @@ __all__ = [
     "SCALE",
     "SKY",
     "YELLOW",
+    "Spot",
     "bars",
     "beeswarm",
     "city",
     "force",
     "heatmap",
     "histogram",
+    "inert",
     "lines",
-    "map_axes",
     "parallel",
     "points",
     "share",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,17 @@ COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW)
 
 Series = Mapping[str, Sequence[tuple[Any, Any]]]
 """Points by the name of their line."""
+
+_MARKUP = re.compile(r"<(?!br>|extra></extra>|/extra>)")
+
+
+def inert(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """A figure whose texts are no markup: Plotly would make links of what others have named so."""
+    if isinstance(value, str):
+        return _MARKUP.sub("&lt;", value)
+    if isinstance(value, Mapping):
+        return {name: inert(one) for name, one in value.items()}
+    return [inert(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def figure(

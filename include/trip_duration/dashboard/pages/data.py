@@ -6,27 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trip_duration.dashboard import figures
-from trip_duration.dashboard.known import Known, Sources
-from trip_duration.dashboard.outlines import outlines_of
+from trip_duration.dashboard.known import Sources
+from trip_duration.dashboard.outlines import outlines_or_why
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
 from trip_duration.dashboard.pages.columns import NO_PROFILE, column_charts
-from trip_duration.dashboard.places import place_of
+from trip_duration.dashboard.pages.zones import MEASURES, pairs_chart, zones_chart
 from trip_duration.dashboard.types import MonthRun
 from trip_duration.dashboard.words import date_of, percent, plain
-from trip_duration.tracking.models import NUMBERS
 from trip_duration.trips.contract.rules import ALL_RULES
-from trip_duration.trips.zone_names import zone_labels
 
 _NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-#: Zones of fewer trips tell nothing of a mean.
-_LEAST_TRIPS = 5
-
-MEASURES = {
-    "pickups": "pick-ups",
-    "duration": "mean duration (min)",
-    "error": "mean absolute error of the champion (min)",
-}
 
 
 def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
@@ -41,8 +31,9 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
     chosen = months[names.index(wanted)] if wanted in names else (months[-1] if months else None)
     measure = query.get("map", "")
     measure = measure if measure in MEASURES else "pickups"
-    profile = sources.numbers(chosen.run_id, "profile.json") if chosen else None
-    report = sources.numbers(chosen.run_id, "report.json") if chosen else None
+    profile = known.numbers(chosen.run_id, "profile.json") if chosen else None
+    report = known.numbers(chosen.run_id, "report.json") if chosen else None
+    outlines, unusable = outlines_or_why(sources.zone_file)
     title = chosen.month if chosen else ""
     return Page(
         name="data",
@@ -61,11 +52,13 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
                 [_trips_by_month(months), _durations_by_month(months), _months(months)],
             ),
             Section(f"Trips of {title}".strip(), _trips(profile, title)),
-            Section("Zones", [_zones(known, profile, measure), _pairs(profile)]),
+            Section(
+                "Zones", [zones_chart(known, profile, measure, outlines), pairs_chart(profile)]
+            ),
             Section("Columns", column_charts(profile)),
             Section("Quarantine", [_quarantine(report, chosen)]),
         ],
-        notes=known.problems,
+        notes=[*known.problems, *unusable],
         waiting=known.waiting,
     )
 
@@ -231,73 +224,6 @@ def _hours(table: Sequence[Sequence[int]]) -> Chart:
         )
         if rows
         else None,
-    )
-
-
-def _zones(known: Known, profile: Mapping[str, Any] | None, measure: str) -> Chart:
-    zones = (profile or {}).get("zones", ())
-    errors = _errors_by_zone(known) if measure == "error" else {}
-    rows = []
-    for zone in zones:
-        value = {
-            "pickups": zone["trips"],
-            "duration": zone["mean_duration"],
-            "error": errors.get(zone["zone"]),
-        }[measure]
-        if value is not None and (measure == "pickups" or zone["trips"] >= _LEAST_TRIPS):
-            label = zone_labels().get(zone["zone"], str(zone["zone"]))
-            rows.append((zone["zone"], label, zone["trips"], round(value, 3)))
-    rows.sort(key=lambda row: -row[3])
-    drawn = [(row, place) for row in rows if (place := place_of(row[0])) is not None]
-    empty = (
-        Empty("The champion was not judged by zone: train a model.", "xgboost_training")
-        if measure == "error" and zones
-        else NO_PROFILE
-    )
-    return Chart(
-        "zones",
-        f"Zones: {MEASURES[measure]}",
-        "",
-        f"Where trips begin; the area of a circle is the number of trips. Highest: {rows[0][1]}."
-        if rows
-        else "",
-        Table(("zone", "name", "trips", MEASURES[measure]), rows),
-        empty,
-        figures.city(
-            [(row[1], *place) for row, place in drawn],
-            [row[2] for row, _ in drawn],
-            [row[3] for row, _ in drawn],
-            bar=MEASURES[measure],
-            outlines=outlines_of(known.sources.zone_file),
-        ),
-        height=520,
-    )
-
-
-def _errors_by_zone(known: Known) -> dict[int, float]:
-    champion = known.registry.version(known.registry.standing.champion)
-    numbers = known.sources.numbers(champion.run_id, NUMBERS) if champion else None
-    test = (numbers or {}).get("test") or {}
-    return {
-        int(row["zone"]): row["mae"]
-        for row in test.get("zones", ())
-        if row["trips"] >= _LEAST_TRIPS
-    }
-
-
-def _pairs(profile: Mapping[str, Any] | None) -> Chart:
-    labels = zone_labels()
-    rows = [
-        (labels.get(pair["pickup"], ""), labels.get(pair["dropoff"], ""), pair["trips"])
-        for pair in (profile or {}).get("pairs", ())
-    ]
-    return Chart(
-        "pairs",
-        "Most frequent pairs of zones",
-        "trips",
-        "From where to where most trips go.",
-        Table(("from", "to", "trips"), rows),
-        NO_PROFILE,
     )
 
 

@@ -27,8 +27,8 @@ def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
     known = sources.look("families", "registry")
     runs = [run for run in known.families if run.service == sources.service]
     chosen = _chosen(known, runs, query.get("run", ""), query.get("dag_run", ""))
-    numbers = sources.numbers(chosen.run_id, NUMBERS) if chosen else None
-    trials = sources.trials(chosen.run_id) if chosen else ()
+    numbers = known.numbers(chosen.run_id, NUMBERS) if chosen else None
+    trials = known.trials(chosen.run_id) if chosen else ()
     test = (numbers or {}).get("test") or {}
     name = _called(chosen, known) if chosen else ""
     return Page(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from trip_duration.dashboard import figures
 from trip_duration.dashboard.known import Known, Sources
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
+from trip_duration.dashboard.pages.ab import ab_charts
 from trip_duration.dashboard.pages.health import health_charts
 from trip_duration.dashboard.types import WindowRun
 from trip_duration.dashboard.words import UNKNOWN, date_of, plain
@@ -16,9 +17,6 @@ _NOTHING = Empty("Monitoring has not looked at a window yet.", "monitoring")
 _NO_LABELS = Empty(
     "No actual durations are known yet: they come with feedback, or with the published month.",
     "monitoring",
-)
-_NO_FEEDBACK = Empty(
-    "No predicted trip has feedback: send actual durations to /trip-duration/feedback."
 )
 
 #: What is drawn over time: metric, title, unit, and what it says.
@@ -130,7 +128,7 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
                     for metric, title, unit in _ERRORS
                 ],
             ),
-            Section("Versions side by side (A/B)", [_ab_errors(known), _ab_comparison(known)]),
+            Section("Versions side by side (A/B)", ab_charts(known.live)),
             Section("Service health", health_charts(known.health)),
         ],
         notes=known.problems,
@@ -276,78 +274,3 @@ def _findings(window: WindowRun, known: Known) -> list[tuple[str, str, str, str]
                 )
             )
     return [row for _, _, row in sorted(found, key=lambda one: (-one[0], -one[1]))]
-
-
-def _ab_errors(known: Known) -> Chart:
-    versions = known.live.versions
-    rows = [
-        (
-            one.version,
-            one.trips,
-            one.mae,
-            *(one.mae_interval or (None, None)),
-            one.rmse,
-            *(one.rmse_interval or (None, None)),
-            one.bias,
-        )
-        for one in versions
-    ]
-    drawn = {
-        name: [
-            (
-                f"version {one.version}",
-                getattr(one, name.lower()),
-                *getattr(one, f"{name.lower()}_interval"),
-            )
-            for one in versions
-            if getattr(one, f"{name.lower()}_interval")
-        ]
-        for name in ("MAE", "RMSE")
-    }
-    return Chart(
-        "ab_errors",
-        "Errors of the versions that answer",
-        "minutes",
-        "On predicted trips whose actual duration is known, with intervals of 95 %.",
-        Table(
-            (
-                "version",
-                "trips",
-                "MAE (min)",
-                "from",
-                "to",
-                "RMSE (min)",
-                "from (min)",
-                "to (min)",
-                "bias (min)",
-            ),
-            rows,
-        ),
-        _NO_FEEDBACK,
-        figures.points(drawn, title="minutes"),
-    )
-
-
-def _ab_comparison(known: Known) -> Chart:
-    rows = [
-        (
-            f"{one.version} against {one.against}",
-            round(one.difference, 3),
-            f"{one.interval[0]:.3f} to {one.interval[1]:.3f}",
-            "yes" if one.decided else "no",
-            one.trips_needed,
-        )
-        for one in known.live.comparisons
-    ]
-    return Chart(
-        "ab_comparison",
-        "Which version is nearer to the truth",
-        "",
-        "Difference of the mean absolute errors (Welch); decided where the interval leaves out 0.",
-        Table(
-            ("versions", "difference (min)", "95 % interval (min)", "decided", "trips needed"), rows
-        ),
-        Empty(
-            "One version answers: start a canary on the page Models to compare two.", "promotion"
-        ),
-    )

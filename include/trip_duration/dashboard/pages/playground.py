@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from trip_duration.dashboard import figures
 from trip_duration.dashboard.known import Sources
-from trip_duration.dashboard.outlines import outlines_of
+from trip_duration.dashboard.outlines import outlines_or_why
 from trip_duration.dashboard.page import Page
 from trip_duration.dashboard.places import places
 from trip_duration.trips.zone_names import zone_labels
@@ -21,12 +21,11 @@ def playground_page(sources: Sources, _query: Mapping[str, str]) -> Page:
     known = sources.look("registry")
     standing = known.registry.standing
     labels, found = zone_labels(), places()
+    outlines, problems = outlines_or_why(sources.zone_file)
     figure = figures.city(
-        [(labels[zone], *place) for zone, place in found.items()],
-        [1] * len(found),
-        list(found),
+        [figures.Spot(labels[zone], *place) for zone, place in found.items()],
         bar="",
-        outlines=outlines_of(sources.zone_file),
+        outlines=outlines.rings,
     )
     circles = dict(figure["data"][-1])
     circles |= {
@@ -44,7 +43,7 @@ def playground_page(sources: Sources, _query: Mapping[str, str]) -> Page:
         title="Playground",
         lead="Ask for a trip: what the champion says, how sure it is, why, and what the challenger "
         "would say.",
-        notes=known.problems,
+        notes=[*known.problems, *problems],
         extra={
             "zones": sorted(labels.items(), key=lambda item: item[1]),
             "pickup": _FROM,

@@ -15,10 +15,28 @@
     return CIVIDIS[Math.round(at)];
   }
 
+  // The scale itself, low to high: light to dark on light ground, the other way round on dark ground.
+  function scale() {
+    const dark = document.documentElement.dataset.theme === "dark";
+    const colors = dark ? CIVIDIS : [...CIVIDIS].reverse();
+    return colors.map((one, place) => [place / (colors.length - 1), one]);
+  }
+
+  function scaled(share) {
+    const colors = scale();
+    const at = share * (colors.length - 1);
+    const low = Math.min(Math.floor(at), colors.length - 2);
+    const parts = [low, low + 1].map((place) => colors[place][1].match(/\w\w/g).map((two) => parseInt(two, 16)));
+    const found = parts[0].map((one, place) => Math.round(one + (at - low) * (parts[1][place] - one)));
+    return `rgb(${found.join(",")})`;
+  }
+
   // Names of colours become colours of the theme, wherever they stand in a figure.
   function themed(value) {
     if (typeof value === "string" && value.startsWith("@")) {
       if (value === "@light") return document.documentElement.dataset.theme !== "dark";
+      if (value === "@scale") return scale();
+      if (value.startsWith("@scaled")) return scaled(Number(value.slice(7)));
       if (value.startsWith("@scale")) return mixed(Number(value.slice(6)));
       return color(`--plot-${value.slice(1)}`) || value;
     }

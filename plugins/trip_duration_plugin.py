@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from trip_duration.orchestration.serving import URL_PREFIX, LazyApp
+from trip_duration.orchestration.serving import URL_PREFIX, LazyApp, WarmOnStart
 from trip_duration.orchestration.views import VIEWS
+
+_APP = LazyApp()
 
 
 class TripDurationPlugin(AirflowPlugin):
@@ -13,6 +15,9 @@ class TripDurationPlugin(AirflowPlugin):
 
     name = "trip_duration"
     fastapi_apps = [  # noqa: RUF012 - as Airflow declares it
-        {"app": LazyApp(), "url_prefix": URL_PREFIX, "name": "Trip duration"}
+        {"app": _APP, "url_prefix": URL_PREFIX, "name": "Trip duration"}
+    ]
+    fastapi_root_middlewares = [  # noqa: RUF012 - as Airflow declares it
+        {"middleware": WarmOnStart, "kwargs": {"lazy": _APP}, "name": "Trip duration"}
     ]
     external_views = VIEWS

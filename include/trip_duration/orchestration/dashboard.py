@@ -52,6 +52,8 @@ def make_dashboard(service: PredictionService, settings: Settings, health: Healt
         tracking_url=settings.tracking_uri,
         zone_file=settings.dashboard_zone_file,
     )
+    # Whoever comes first finds it, or waits for the rest of it.
+    sources.begin()
     return Dashboard(sources, service, Explainer(), may_promote).app()
 
 

@@ -1,22 +1,27 @@
 """The prediction application inside Airflow's api-server, behind Airflow's login and roles.
 
-The application is built at the first request: every process of Airflow reads the plugins, and only
-the api-server should pay for the models.
+Every process of Airflow reads the plugins, and only the api-server should pay for the application:
+it is built beside the requests once a server has started, or at the first of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import threading
 from typing import TYPE_CHECKING, Literal
 
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from trip_duration.serving.http import Guard
+
+logger = logging.getLogger(__name__)
 
 URL_PREFIX = "/trip-duration"
 
@@ -28,21 +33,74 @@ _UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
 class LazyApp:
-    """An ASGI application that builds the real one when it is first asked."""
+    """An ASGI application that builds the real one when it is first asked.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    build
+        Makes the real one.
+    """
+
+    def __init__(self, build: Callable[[], ASGIApp] | None = None) -> None:
+        self._make = build or make_airflow_app
         self._app: ASGIApp | None = None
         self._building = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if self._app is None:
-            self._app = await asyncio.to_thread(self._build)
+            await asyncio.to_thread(self._build)
+        assert self._app is not None
         await self._app(scope, receive, send)
+
+    def warm(self) -> None:
+        """Build it now, on a thread of its own, so that nobody has to wait for it."""
+        threading.Thread(target=self._warm, name="trip-duration-warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        try:
+            self._build()
+        except Exception:
+            # The first request tries again, and is told.
+            logger.exception("The application of trip durations cannot be built")
 
     def _build(self) -> ASGIApp:
         with self._building:
-            return self._app or make_airflow_app()
+            # Whoever has waited for the lock finds it built.
+            self._app = self._app or self._make()
+            return self._app
+
+
+class WarmOnStart:
+    """Middleware that has an application built as soon as its server answers.
+
+    Airflow does not tell mounted applications that it has started; what is around all of them is
+    told. Requests pass through untouched.
+
+    Parameters
+    ----------
+    app
+        What is around.
+    lazy
+        What is built.
+    """
+
+    def __init__(self, app: ASGIApp, lazy: LazyApp) -> None:
+        self._app = app
+        self._lazy = lazy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a message on."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.complete":
+                self._lazy.warm()
+
+        await self._app(scope, receive, told)
 
 
 def make_airflow_app() -> Guard:

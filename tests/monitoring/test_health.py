@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, MemoryRegistry, Server
 
+from trip_duration.monitoring.health import prepared
 from trip_duration.monitoring.health.exposition import exposition
 from trip_duration.monitoring.health.prepared import PART_NAMES, HealthParts, Prepared
 from trip_duration.monitoring.health.routes import health_routes
@@ -39,6 +40,7 @@ from trip_duration.serving.tokens import KnownTokens
 from trip_duration.tracking.promotion import Standing
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.contract.checked import CheckedMonthStore
 from trip_duration.trips.months import Month
 
 NOW = 1_800_000_000.0
@@ -140,6 +142,9 @@ def test_products_come_from_the_stores(
     assert made.checked is not None
     assert found["months", "green"].newest_month == "2024-03"
     assert abs(found["months", "green"].made - time.time()) < 86_400
+    # What a killed check has left is no month.
+    (CheckedMonthStore(str(tmp_path)).folder / "green" / "2024-04").mkdir(parents=True)
+    assert products_of(str(tmp_path)) == ()
 
 
 def test_a_month_ends_in_the_city() -> None:
@@ -173,6 +178,26 @@ def test_a_part_is_looked_up_once_for_many() -> None:
     for number in (2, 3):
         old.begin()
         assert old.get(5).value == number
+
+
+def test_what_failed_is_looked_up_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long its answers are good: servers start side by side."""
+    answers = iter([ConnectionError("not yet"), 7])
+
+    def look() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    part = Prepared(look, keep_seconds=1e6)
+    part.begin()
+    assert part.get(5).problem == "ConnectionError: not yet"
+    part.begin()
+    assert part.get(5).problem, "not at once, however many ask"
+    monkeypatch.setattr(prepared, "_RETRY_SECONDS", 0)
+    part.begin()
+    assert part.get(5).value == 7
 
 
 def parts(**looks: Any) -> HealthParts:

@@ -206,6 +206,15 @@ def test_hours_keep_their_names_where_one_is_unknown() -> None:
     assert hours == {str(hour) for hour in range(24)}
 
 
+def test_a_slice_that_was_never_wrong_is_passed_over() -> None:
+    """No error can become larger by a share of nothing."""
+    trips = window(normal(2_000))
+    slices = dict.fromkeys(TESTED.slices, 0.0)
+    reference = dataclasses.replace(TESTED, slices=slices)
+    found = judge_performance(trips, reference, (), THRESHOLDS, AT_ONCE)
+    assert levels(found)[SLICE] is Level.UNKNOWN
+
+
 def test_rules_have_bounds() -> None:
     """More windows cannot be needed than are looked at."""
     with pytest.raises(InvalidInputError):

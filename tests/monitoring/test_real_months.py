@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from tests.serving.conftest import fit
 
+from trip_duration.monitoring.drift import Inputs, drift_findings, shap_of_window
 from trip_duration.monitoring.labels import labelled, match_month
-from trip_duration.monitoring.levels import Level, thresholds_of
+from trip_duration.monitoring.levels import Level, gravest_first, thresholds_of, worst
 from trip_duration.monitoring.performance import PerformanceRules, Reference, judge_performance
+from trip_duration.monitoring.profile import make_reference
 from trip_duration.monitoring.slices import measure_errors
 from trip_duration.monitoring.windows import Window, WindowTrips, of_month, read_request_log
 from trip_duration.scoring.predictor import Predictor, Version
@@ -64,10 +66,12 @@ def reference_of(window: WindowTrips) -> Reference:
 def test_no_alarm_on_the_months_that_follow(
     tlc_folder: str, tmp_path: Path, train: str, validation: str, test: str, months: list[str]
 ) -> None:
-    """Neither on the next month nor on those after it."""
+    """Neither of errors nor of drift, on the next month and on those after it."""
     split = MonthSplit.parse(train, validation, test)
     request = TrainingSetRequest(tlc_folder, "green", split)
-    model = fit("xgboost", build_training_set(request, storage_root=str(tmp_path)))
+    training_set = build_training_set(request, storage_root=str(tmp_path))
+    model = fit("xgboost", training_set)
+    profile = make_reference(model, training_set).profile
     predictor = Predictor(Version("green", 1), model, RICH)
 
     def backtest(month: str) -> WindowTrips:
@@ -76,9 +80,15 @@ def test_no_alarm_on_the_months_that_follow(
 
     reference = reference_of(backtest(test))
     rules = PerformanceRules(windows=1, needed=1)
+    thresholds = thresholds_of(Settings())
     for month in months:
-        found = judge_performance(backtest(month), reference, (), thresholds_of(Settings()), rules)
+        window = backtest(month)
+        found = judge_performance(window, reference, (), thresholds, rules)
         assert not {Level.ACT, Level.UNKNOWN} & {finding.level for finding in found}
+        asked = window.inputs(RICH)
+        shap = shap_of_window(model, asked, random_state=0)
+        drift = drift_findings(profile, Inputs(asked, window.predicted, shap), thresholds, 500)
+        assert worst(drift) is Level.OK, [str(one) for one in gravest_first(drift)[:3]]
 
 
 def test_most_predictions_of_a_month_meet_their_trips(tlc_folder: str, tmp_path: Path) -> None:

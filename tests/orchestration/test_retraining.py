@@ -160,7 +160,7 @@ def test_one_drift_acts_once() -> None:
     assert not memory.is_due("act", "b")
     assert not memory.is_due("warn", "b")
     assert DriftMemory(memory.store, "green", dt.timedelta(0)).is_due("act", "b")
-    assert memory.is_due("act", "b") == (memory.service != "green")
+    assert DriftMemory(memory.store, "yellow", memory.cooldown).is_due("act", "b")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,38 @@ def test_a_window_is_replaced_and_never_doubled(tracker: Tracker, tmp_path: Path
     assert [past[0].value for past in before] == [0.02, 0.12]
     assert records.history(watched(1), "drift", 5) == []
     assert records.read(february.info.run_id, "performance") == []
+    unknown = [judge("psi", "hour", None, PSI, "3 trips")]
+    records.write(february.info.run_id, "drift", unknown)
+    assert records.close(watched(2), unknown) is Level.UNKNOWN
+    old, new = (past[0].value for past in records.history(watched(3), "drift", 5))
+    assert old == 0.02
+    assert math.isnan(new)
+    # Nothing can be said of February any more: no figure of it is left, and it does not count.
+    (past,) = records.history(watched(3), "drift", 5, known="psi.hour")
+    assert past[0].value == 0.02
+    series_now = records.tracker.find_run("series/green/7/month")
+    assert series_now is not None
+    points = records.tracker.client.get_metric_history(series_now.info.run_id, "psi.hour")
+    assert sorted(point.value for point in points) == [0.02, 0.2]
+
+
+def test_looking_again_is_no_further_window(tracker: Tracker) -> None:
+    """Windows by hand that end within a day of each other count once, the last of them."""
+    records = Records(Tracker(tracker.tracking_uri, "hands"))
+    end = dt.datetime(2024, 3, 8, 6, tzinfo=dt.UTC)
+
+    def look(days: float) -> Watched:
+        moment = end + dt.timedelta(days=days)
+        window = Window.of_days("green", moment - dt.timedelta(days=7), moment)
+        return Watched(window, 7, "request_log")
+
+    for number, days in enumerate((0, 1, 1.2, 1.4)):
+        found = [judge("psi", "hour", number / 10, PSI)]
+        records.write(records.open(look(days)), "drift", found)
+        records.close(look(days), found)
+    values = [past[0].value for past in records.history(look(2.4), "drift", 5)]
+    assert values == [0.0, 0.3]
+    assert [past[0].value for past in records.history(look(1.4), "drift", 5)] == [0.0]
 
 
 def test_a_version_without_a_profile_says_so_until_it_gets_one(

@@ -201,7 +201,9 @@ def _judge_slices(
     known = [
         one
         for one in slices
-        if one.measured.trips >= rules.slice_trips and (one.slice, one.value) in reference.slices
+        if one.measured.trips >= rules.slice_trips
+        # One without an error has nothing that could have become worse by a share.
+        and reference.slices.get((one.slice, one.value), 0.0) > 0
     ]
     if not known:
         why = f"no slice has {rules.slice_trips:,} trips and an error on the test months"

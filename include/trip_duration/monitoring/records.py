@@ -91,8 +91,9 @@ class Records:
         part
             Name of the step, such as ``drift``.
         """
-        metrics = dict(_metrics(findings))
-        self.tracker.log(run_id, metrics=metrics)
+        # A figure that was known at an earlier look, and is not now, must not stay.
+        gone = dict.fromkeys((name for name, _ in _metrics(self.read(run_id, part))), np.nan)
+        self.tracker.log(run_id, metrics=gone | dict(_metrics(findings)))
         with tempfile.TemporaryDirectory() as made:
             (Path(made) / FINDINGS).write_text(to_json(findings))
             self.tracker.client.log_artifacts(run_id, made, part)
@@ -117,14 +118,26 @@ class Records:
         """Write beside a window what became of it."""
         self.tracker.log(run_id, tags={"outcome": outcome})
 
-    def history(self, watched: Watched, part: str, most: int) -> list[list[Finding]]:
-        """What a step has found in the windows before one, the oldest first."""
-        before = [
-            run
-            for run in self._runs(watched)
-            if _end(run) < watched.window.end and "level" in run.data.tags
-        ]
-        return [self.read(str(run.info.run_id), part) for run in before[-most:]]
+    def history(
+        self, watched: Watched, part: str, most: int, known: str = ""
+    ) -> list[list[Finding]]:
+        """What a step has found in the windows before one, the oldest first.
+
+        Of windows that end within a day of each other the last one counts: who looks again is not
+        told more.
+
+        Parameters
+        ----------
+        known
+            A metric; windows of which it is not known are passed over, since they say nothing.
+        """
+        before: list[Run] = []
+        for run in reversed(self._runs(watched)):
+            after = _end(before[-1]) if before else watched.window.end
+            said = "level" in run.data.tags and (not known or known in _known(run))
+            if said and after - _end(run) >= dt.timedelta(days=1):
+                before.append(run)
+        return [self.read(str(run.info.run_id), part) for run in reversed(before[:most])]
 
     def read(self, run_id: str, part: str) -> list[Finding]:
         """What one step has found; nothing if it has not run."""
@@ -165,7 +178,7 @@ class Records:
     def _begin_series_again(self, watched: Watched) -> None:
         """A point that was logged stays for good: write the whole series into a new run."""
         old = self.tracker.find_run(f"{_SERIES}/{watched.line}")
-        points = [(_end(run), dict(run.data.metrics)) for run in self._runs(watched)]
+        points = [(_end(run), _known(run)) for run in self._runs(watched)]
         if old is not None:
             self.tracker.client.delete_run(old.info.run_id)
         self._append(watched, points)
@@ -173,6 +186,10 @@ class Records:
 
 def _end(run: Run) -> dt.datetime:
     return dt.datetime.fromisoformat(run.data.tags["window_end"])
+
+
+def _known(run: Run) -> dict[str, float]:
+    return {name: value for name, value in run.data.metrics.items() if not np.isnan(value)}
 
 
 def _metrics(findings: Iterable[Finding]) -> Iterator[tuple[str, float]]:

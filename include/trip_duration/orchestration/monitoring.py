@@ -100,8 +100,9 @@ def drift(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
 def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
     """Compare predictions with how long the trips took, as far as that is known."""
     from trip_duration.monitoring.labels import labelled
-    from trip_duration.monitoring.levels import as_row
+    from trip_duration.monitoring.levels import ALL, as_row
     from trip_duration.monitoring.performance import (
+        RMSE,
         PerformanceRules,
         find_reference,
         judge_performance,
@@ -119,7 +120,7 @@ def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
         findings = judge_performance(
             labelled(known.of_version(plan["version"]), cleaning),
             reference,
-            records.history(watched, "performance", rules.windows - 1),
+            records.history(watched, "performance", rules.windows - 1, known=f"{RMSE}.{ALL}"),
             _thresholds(params),
             rules,
         )

@@ -109,8 +109,10 @@ def make_airflow_app() -> Guard:
     from trip_duration.orchestration.dashboard import make_dashboard
     from trip_duration.orchestration.health import health_parts
     from trip_duration.serving.app import create_app
-    from trip_duration.serving.standalone import make_service
+    from trip_duration.serving.standalone import make_service, wait_less
 
+    # Servers start side by side: what is not there yet is asked again, not waited for.
+    wait_less()
     settings = get_settings()
     service = make_service(settings)
     health = health_parts(service, settings)

@@ -7,10 +7,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.assets import PUBLISHED_MONTHS
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from airflow.sdk.types import DagRunProtocol
 
     from trip_duration.monitoring.records import Watched
@@ -19,11 +21,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: The months of a window of requests that are fetched for their durations, at most.
+_MOST_MONTHS = 6
+
 
 def windows_of(
     params: Mapping[str, Any], dag_run: DagRunProtocol, published: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """The windows that a run is to look at, as plain values."""
+    """The windows that a run is to look at, as plain values.
+
+    Raises
+    ------
+    InvalidInputError
+        If a month is none, or days are in the wrong order or lack the first one.
+    """
     from trip_duration.monitoring.windows import Window
     from trip_duration.trips.months import Month
 
@@ -42,7 +53,11 @@ def windows_of(
     elif params["months"]:
         for month in sorted(Month.parse(text) for text in params["months"]):
             yield _window(Window.of_month(service, month), source, month=str(month))
-    elif params["first_day"]:
+    elif params["first_day"] or params["last_day"]:
+        if not params["first_day"]:
+            raise InvalidInputError(
+                f"Last day {params['last_day']}", "has no first day", "Give the first day as well."
+            )
         first, last = (
             _day(params[name] or params["first_day"]) for name in ("first_day", "last_day")
         )
@@ -153,8 +168,7 @@ def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:
     from trip_duration.trips.publications import look_up_publication
     from trip_duration.trips.services import PICKUP_TIME, get_service
 
-    begun = trips.trips[PICKUP_TIME].dropna()
-    for text in sorted(begun.dt.strftime("%Y-%m").unique()):
+    for text in months_asked(trips.trips[PICKUP_TIME]):
         published = look_up_publication(
             params["source"],
             get_service(params["service"]),
@@ -165,6 +179,18 @@ def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:
             trips, report = match_month(trips, _checked(text, params))
             logger.info("%s: %s", text, report)
     return trips
+
+
+def months_asked(times: pd.Series[pd.Timestamp]) -> list[str]:
+    """The months that most trips begin in: whoever asks for all times makes us fetch no more."""
+    counts = times.dropna().dt.strftime("%Y-%m").value_counts()
+    if len(counts) > _MOST_MONTHS:
+        logger.warning(
+            "Trips of %d months were asked; durations are looked up in the %d of most trips.",
+            len(counts),
+            _MOST_MONTHS,
+        )
+    return sorted(counts.index[:_MOST_MONTHS])
 
 
 def _request_log() -> Any:  # noqa: ANN401 - an Engine, imported late

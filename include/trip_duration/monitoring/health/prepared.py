@@ -20,6 +20,8 @@ from trip_duration.monitoring.health.types import (
 
 #: What was looked up longer ago than this is not told any more.
 _STALE_SECONDS = 60.0
+#: What could not be looked up is tried again after this.
+_RETRY_SECONDS = 5.0
 
 _Value = TypeVar("_Value")
 
@@ -67,7 +69,9 @@ class Prepared(Generic[_Value]):
     def begin(self) -> None:
         """Look it up, unless that was done a moment ago or is being done."""
         with self._lock:
-            fresh = time.monotonic() - self._told.at <= self._keep_seconds and self._told != Told()
+            told = self._told
+            keep = min(self._keep_seconds, _RETRY_SECONDS) if told.problem else self._keep_seconds
+            fresh = time.monotonic() - told.at <= keep and told != Told()
             if fresh or self._looking is not None:
                 return
             self._looking = threading.Event()

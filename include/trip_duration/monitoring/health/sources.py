@@ -133,11 +133,12 @@ def _training_sets(storage_root: str) -> Iterator[Product]:
 def _months(storage_root: str) -> Iterator[Product]:
     folder = CheckedMonthStore(storage_root).folder
     for service in sorted(folder.iterdir()) if folder.exists() else ():
-        names = [month.name for month in service.iterdir()]
-        if names:
-            newest = max(names)
-            yield Product("months", service.name, newest, _changed(service / newest))
+        # A folder without a file is what a killed check has left.
+        made = {month.name: at for month in service.iterdir() if (at := _changed(month))}
+        if made:
+            newest = max(made)
+            yield Product("months", service.name, newest, made[newest])
 
 
-def _changed(folder: UPath) -> float:
-    return max(float(file.stat().st_mtime) for file in folder.iterdir())
+def _changed(folder: UPath) -> float | None:
+    return max((float(file.stat().st_mtime) for file in folder.iterdir()), default=None)

@@ -1,0 +1,78 @@
+"""Which windows a run of monitoring looks at."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration.watched import months_asked, windows_of
+
+FORM: dict[str, Any] = {
+    "service": "green",
+    "window_source": "request_log",
+    "months": None,
+    "first_day": None,
+    "last_day": None,
+    "outputs": None,
+}
+
+
+def labels(at: str, published: tuple[str, ...] = (), **fields: Any) -> list[str]:
+    """The windows of a run of a moment, by their source and label."""
+    moment: Any = SimpleNamespace(data_interval_end=dt.datetime.fromisoformat(at), run_after=None)
+    found = windows_of({**FORM, **fields}, moment, published)
+    return [f"{one['source']} {one['label']}" for one in found]
+
+
+def test_windows_follow_the_form() -> None:
+    """The last week; days with their last one; months in order; a file; what was published."""
+    at = "2024-03-01T06:00+00:00"
+    assert labels(at) == ["request_log 2024-02-23 06:00 to 2024-03-01 06:00"]
+    assert labels(at, first_day="2024-02-28") == ["request_log 2024-02-28 to 2024-02-29"]
+    days = labels(at, first_day="2023-12-31", last_day="2024-01-01")
+    assert days == ["request_log 2023-12-31 to 2024-01-02"]
+    months = labels(at, months=["2024-02", "2023-12"], window_source="month")
+    assert months == ["month 2023-12", "month 2024-02"]
+    assert labels(at, outputs=["s3://bucket/a.parquet"]) == ["batch a.parquet"]
+    assert labels(at, ("2024-01",)) == ["month 2024-01", "request_log 2024-01"]
+
+
+def test_a_backfill_looks_at_each_month_once() -> None:
+    """On the first of the next one, also over the end of a year."""
+    found = [
+        label
+        for at in pd.date_range("2023-12-30T06:00", periods=40, freq="D", tz="UTC")
+        for label in labels(str(at), window_source="month")
+    ]
+    assert found == ["month 2023-12", "month 2024-01"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"last_day": "2024-03-01"},
+        {"first_day": "2024-03-02", "last_day": "2024-03-01"},
+        {"months": ["2024-13"]},
+    ],
+    ids=str,
+)
+def test_what_is_no_window_is_refused(fields: dict[str, Any]) -> None:
+    """Nothing else is looked at in its place."""
+    with pytest.raises(InvalidInputError):
+        labels("2024-03-01T06:00+00:00", **fields)
+
+
+def test_only_the_months_of_most_trips_are_fetched() -> None:
+    """Whoever asks for trips of all times does not make us fetch all months."""
+    usual = ["2024-02-29 23:59", "2024-03-01 00:00", "2024-03-31 12:00"] * 5
+    strange = [f"{year}-01-01" for year in range(1990, 2020)]
+    times = pd.Series(pd.to_datetime([*strange, *usual, None], format="mixed"))
+    found = months_asked(times)
+    assert {"2024-02", "2024-03"} <= set(found)
+    assert len(found) == 6
+    assert months_asked(times[:0]) == []

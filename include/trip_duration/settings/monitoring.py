@@ -13,8 +13,8 @@ class MonitoringSettings(Part):
     dashboard_zone_file: str = Field(
         default="",
         title="Zone file",
-        description="GeoJSON of the taxi zones in degrees, whose outlines the maps of the "
-        "dashboard show; empty for circles alone.",
+        description="GeoJSON of the taxi zones in degrees, each with its LocationID: the map of "
+        "the dashboard fills them by the shown value; empty for circles alone.",
     )
     monitoring_schedule: str = Field(
         default="0 6 * * *",

@@ -66,7 +66,9 @@
     said.textContent = `Started: ${run}`;
     const address = `${API}/${encodeURIComponent(run)}`;
     for (;;) {
-      const { state } = await (await fetch(address)).json();
+      const answer = await fetch(address);
+      if (!answer.ok) throw new Error(`Airflow does not tell how ${run} is (${answer.status}).`);
+      const { state } = await answer.json();
       said.textContent = `${run}: ${state}`;
       if (state === "success") {
         window.location.reload();

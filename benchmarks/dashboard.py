@@ -295,6 +295,9 @@ def serve(url: str, folder: Path, port: int) -> None:
         zone_file=settings.dashboard_zone_file,
     )
 
+    # As the plugin does when the api-server has started.
+    sources.begin()
+
     async def anybody(_: object) -> str:
         return "benchmark"
 

@@ -182,7 +182,7 @@ def test_a_part_is_looked_up_once_for_many() -> None:
 
 def test_what_failed_is_looked_up_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long its answers are good: servers start side by side."""
-    answers = iter([ConnectionError("not yet"), 7])
+    answers: Iterator[Exception | int] = iter([ConnectionError("not yet"), 7])
 
     def look() -> int:
         answer = next(answers)

@@ -71,7 +71,7 @@ def test_only_the_months_of_most_trips_are_fetched() -> None:
     """Whoever asks for trips of all times does not make us fetch all months."""
     usual = ["2024-02-29 23:59", "2024-03-01 00:00", "2024-03-31 12:00"] * 5
     strange = [f"{year}-01-01" for year in range(1990, 2020)]
-    times = pd.Series(pd.to_datetime([*strange, *usual, None], format="mixed"))
+    times = pd.Series(pd.to_datetime([*strange, *usual, "NaT"], format="mixed"))
     found = months_asked(times)
     assert {"2024-02", "2024-03"} <= set(found)
     assert len(found) == 6

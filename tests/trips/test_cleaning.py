@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.sample import Dirt, SampleOptions, write_month
 from trip_duration.trips.services import SERVICES
-from trip_duration.trips.source import fetch_month
+from trip_duration.trips.source import fetch_month, with_digest
 
 RICH = RECIPES["rich"].columns
 
@@ -178,7 +179,8 @@ def test_one_reading_or_two_are_the_same(tmp_path: Path) -> None:
         frames = []
         for _ in range(2):
             trips = TripArrays(GREEN, (*RICH, "duration"), 3_000)
-            report = check_and_take_month(store, raw, GREEN, selection, Limits(), trips)
+            named = functools.partial(with_digest, raw, str(folder))
+            report = check_and_take_month(store, raw, named, selection, Limits(), trips)
             assert report.rows_kept == trips.rows
             frames.append(trips.frame())
         assert frames[0].equals(frames[1])

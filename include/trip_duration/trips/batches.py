@@ -33,7 +33,7 @@ from trip_duration.trips.services import (
     TRIP_TIME,
     Service,
 )
-from trip_duration.trips.source import RawMonth
+from trip_duration.trips.source import MonthFile
 
 #: Rows of a batch: its columns fit into the processor's cache.
 BATCH_ROWS = 2**17
@@ -90,7 +90,7 @@ class TripBatch:
 
 
 def read_batches(
-    raw: RawMonth, service: Service, columns: Sequence[str], counted: Sequence[str] = ()
+    raw: MonthFile, service: Service, columns: Sequence[str], counted: Sequence[str] = ()
 ) -> Iterator[TripBatch]:
     """Read a month from beginning to end.
 
@@ -129,13 +129,13 @@ def read_batches(
     pa.default_memory_pool().release_unused()
 
 
-def _open(raw: RawMonth) -> Any:  # noqa: ANN401 - a file of Arrow's or of fsspec's
+def _open(raw: MonthFile) -> Any:  # noqa: ANN401 - a file of Arrow's or of fsspec's
     path = UPath(raw.path)
     # Arrow reads its own files without waiting for the interpreter.
     return pa.OSFile(path.path) if path.protocol in LOCAL_PROTOCOLS else path.open("rb")
 
 
-def _require_rows(raw: RawMonth, rows: int, *, at_least: int) -> None:
+def _require_rows(raw: MonthFile, rows: int, *, at_least: int) -> None:
     # Whoever reads a month makes room for as many rows as the footer promises.
     if rows < at_least:
         raise ContractError(
@@ -171,7 +171,7 @@ class Footer:
     rows: int
 
 
-def read_footer(raw: RawMonth) -> Footer:
+def read_footer(raw: MonthFile) -> Footer:
     """Read the end of a month's file.
 
     Raises
@@ -187,7 +187,7 @@ def read_footer(raw: RawMonth) -> Footer:
 
 
 @contextlib.contextmanager
-def reading(raw: RawMonth) -> Iterator[None]:
+def reading(raw: MonthFile) -> Iterator[None]:
     """Name the month in what goes wrong while its Parquet file is read.
 
     Raises
@@ -208,7 +208,7 @@ def reading(raw: RawMonth) -> Iterator[None]:
         ) from error
 
 
-def described(raw: RawMonth) -> str:
+def described(raw: MonthFile) -> str:
     """A month as the user knows it."""
     return f"Month {raw.month} of {raw.service} ({raw.url})"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -15,8 +15,8 @@ from trip_duration.trips.batches import ZONES, TripBatch, described, read_batche
 from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.contract.quarantine import Bits, RowNumbers, passed_over, usable
 from trip_duration.trips.contract.rules import REPEATED, Limits
-from trip_duration.trips.services import DURATION, PICKUP_TIME, Service
-from trip_duration.trips.source import RawMonth
+from trip_duration.trips.services import DURATION, PICKUP_TIME, Service, get_service
+from trip_duration.trips.source import MonthFile, RawMonth
 
 #: Raised whenever the same file would be cleaned differently: it is part of every product's key.
 CLEANING_VERSION = 2
@@ -154,13 +154,18 @@ def take_month(
 
 def check_and_take_month(
     store: CheckedMonthStore,
-    raw: RawMonth,
-    service: Service,
+    file: MonthFile,
+    named: Callable[[], RawMonth],
     selection: Selection,
     limits: Limits,
     taker: Taker,
 ) -> CleaningReport:
     """Check a month and hand on its wanted trips, in one reading where that is possible.
+
+    Parameters
+    ----------
+    named
+        Waits for the file's digest; see `CheckedMonthStore.check_file`.
 
     Raises
     ------
@@ -168,10 +173,10 @@ def check_and_take_month(
         If the month breaks its contract, or no trip is left.
     """
     taker.mark()
-    cleaner = _Cleaner(selection, taker)
-    month = store.check(raw, service, limits, cleaner)
+    cleaner, service = _Cleaner(selection, taker), get_service(file.service)
+    month = store.check_file(file, named, service, limits, cleaner)
     if cleaner.rows_seen and not month.report.rows_of(REPEATED.name):
-        return cleaner.report(raw, month.report.rows)
+        return cleaner.report(file, month.report.rows)
     # The month was known before, or what was taken holds rows that it should not.
     taker.back()
     return take_month(month, service, selection, taker)
@@ -205,7 +210,7 @@ class _Cleaner:
         self.long += int(np.count_nonzero(long))
         self.taker.take(batch, sound & ~short & ~long)
 
-    def report(self, raw: RawMonth, rows: int) -> CleaningReport:
+    def report(self, raw: MonthFile, rows: int) -> CleaningReport:
         """What was left out; an error if that is everything."""
         report = CleaningReport(
             month=raw.month,
@@ -265,8 +270,9 @@ class TripArrays:
         self.rows = self._marked
 
     def frame(self) -> pd.DataFrame:
-        """The trips, as a frame over the same memory."""
+        """The trips, as a frame that takes over the memory: nothing can be taken any more."""
         arrays = {name: array[: self.rows] for name, array in self._arrays.items()}
+        self._arrays = {}
         if PICKUP_TIME in arrays:
             arrays[PICKUP_TIME] = arrays[PICKUP_TIME].view("datetime64[us]")
         return pd.DataFrame(arrays, copy=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,7 +17,7 @@ from trip_duration.trips.contract.checking import Observer, check_month, require
 from trip_duration.trips.contract.report import MonthReport
 from trip_duration.trips.contract.rules import CONTRACT_VERSION, Limits
 from trip_duration.trips.services import Service
-from trip_duration.trips.source import RawMonth
+from trip_duration.trips.source import MonthFile, RawMonth
 
 _FOLDER = "products/months"
 
@@ -83,11 +84,34 @@ class CheckedMonthStore:
         ContractError
             If the month breaks its contract; nothing is kept of it then.
         """
-        known = self.find(raw)
+        return self.check_file(raw, lambda: raw, service, limits, observer)
+
+    def check_file(
+        self,
+        file: MonthFile,
+        named: Callable[[], RawMonth],
+        service: Service,
+        limits: Limits,
+        observer: Observer | None = None,
+    ) -> CheckedMonth:
+        """The same, of a file whose digest may still be on its way.
+
+        Parameters
+        ----------
+        named
+            Waits for the digest. A month of which no file was checked before is read meanwhile.
+
+        Raises
+        ------
+        ContractError
+            As `check`.
+        """
+        known = self.find(named()) if self._folder(file).exists() else None
         if known is not None:
-            require_within_limits(raw, known.report, limits)
+            require_within_limits(file, known.report, limits)
             return known
-        findings = check_month(raw, service, limits, observer)
+        findings = check_month(file, service, limits, observer)
+        raw = named()
         folder = self._folder(raw)
         quarantine = write_object(findings.quarantine, folder, f"{self._key(raw)}-quarantine")
         checked = CheckedMonth(raw, findings.report, quarantine)
@@ -105,7 +129,7 @@ class CheckedMonthStore:
         # The same content may have been found elsewhere since.
         return CheckedMonth(raw, known.report, known.quarantine)
 
-    def _folder(self, raw: RawMonth) -> UPath:
+    def _folder(self, raw: MonthFile) -> UPath:
         return self.folder / raw.service / raw.month
 
     def _entry(self, raw: RawMonth) -> UPath:

@@ -49,7 +49,7 @@ from trip_duration.trips.services import (
     REQUIRED_COLUMNS,
     Service,
 )
-from trip_duration.trips.source import RawMonth
+from trip_duration.trips.source import MonthFile
 
 #: What the rules look at.
 _JUDGED = (*REQUIRED_COLUMNS, *IDENTITY)
@@ -97,7 +97,7 @@ class Observer(Protocol):
 
 
 def check_month(
-    raw: RawMonth, service: Service, limits: Limits, observer: Observer | None = None
+    raw: MonthFile, service: Service, limits: Limits, observer: Observer | None = None
 ) -> MonthFindings:
     """Check a month against its contract.
 
@@ -137,7 +137,7 @@ def check_month(
     return MonthFindings(report, quarantine)
 
 
-def require_within_limits(raw: RawMonth, report: MonthReport, limits: Limits) -> None:
+def require_within_limits(raw: MonthFile, report: MonthReport, limits: Limits) -> None:
     """Refuse a month of which too much is wrong.
 
     Raises
@@ -173,7 +173,7 @@ def require_within_limits(raw: RawMonth, report: MonthReport, limits: Limits) ->
 _QUARANTINING = tuple(rule.name for rule in ALL_RULES if rule.action != "keep")
 
 
-def _require_plausible(raw: RawMonth, report: MonthReport) -> None:
+def _require_plausible(raw: MonthFile, report: MonthReport) -> None:
     if report.moving_share < _LEAST_MOVING_SHARE:
         raise ContractError(
             described(raw),
@@ -199,7 +199,7 @@ def _require_plausible(raw: RawMonth, report: MonthReport) -> None:
 
 
 def _read(
-    raw: RawMonth,
+    raw: MonthFile,
     service: Service,
     footer: Footer,
     parts: tuple[_Judge, _Sample, _Missing],

@@ -27,7 +27,7 @@ from trip_duration.trips.services import (
     PICKUP_ZONE,
     Service,
 )
-from trip_duration.trips.source import RawMonth
+from trip_duration.trips.source import MonthFile
 
 #: Raised whenever the same file would be judged differently: it is part of every product's key.
 CONTRACT_VERSION = 2
@@ -185,7 +185,7 @@ class Limits:
             require_within(name, value, least=0.0, most=1.0)
 
 
-def check_columns(raw: RawMonth, service: Service, footer: Footer) -> tuple[str, ...]:
+def check_columns(raw: MonthFile, service: Service, footer: Footer) -> tuple[str, ...]:
     """Check a month's columns; those beyond the contract's may come and go.
 
     Returns
@@ -208,7 +208,7 @@ def check_columns(raw: RawMonth, service: Service, footer: Footer) -> tuple[str,
 
 
 def _require_columns(
-    raw: RawMonth, service: Service, published: Mapping[str, str], schema: pa.Schema
+    raw: MonthFile, service: Service, published: Mapping[str, str], schema: pa.Schema
 ) -> None:
     missing = [theirs for theirs in published.values() if theirs not in schema.names]
     if missing:
@@ -226,7 +226,7 @@ def _require_columns(
         )
 
 
-def _require_kind(raw: RawMonth, name: str, theirs: str, found: pa.DataType) -> None:
+def _require_kind(raw: MonthFile, name: str, theirs: str, found: pa.DataType) -> None:
     what, is_kind = _KINDS.get(name, ("an integer or a float", _is_number))
     if not is_kind(found):
         raise ContractError(

@@ -1,12 +1,23 @@
 """Where months come from, and fetching each of them once."""
 
 from trip_duration.trips.source.fetching import (
-    DataSource,
-    RawMonth,
     check_months,
+    fetch_file,
     fetch_month,
     file_name,
     look_up_month,
+    with_digest,
 )
+from trip_duration.trips.source.types import DataSource, MonthFile, RawMonth
 
-__all__ = ["DataSource", "RawMonth", "check_months", "fetch_month", "file_name", "look_up_month"]
+__all__ = [
+    "DataSource",
+    "MonthFile",
+    "RawMonth",
+    "check_months",
+    "fetch_file",
+    "fetch_month",
+    "file_name",
+    "look_up_month",
+    "with_digest",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import shutil
@@ -9,9 +10,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import unquote
 
 from upath import UPath
@@ -28,50 +27,18 @@ from trip_duration.trips.sample import SampleOptions, is_sample, write_month
 from trip_duration.trips.services import Service
 from trip_duration.trips.source.download import download, published
 from trip_duration.trips.source.kept import KeptFile, Version, find_kept, keep, remembered_digest
+from trip_duration.trips.source.types import DataSource, MonthFile, RawMonth
 
 #: Where TLC publishes its months (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page).
 TLC_ADDRESS = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 
-DataSource = Literal["sample", "tlc", "https", "s3", "folder"]
-
 _SOURCES = "Give sample, tlc, a folder, an s3:// or an https:// address."
 #: Months that TLC takes to publish one.
 _DELAY_MONTHS = 3
+#: The folder under the storage root.
+_KEPT = "months"
 #: Months that are looked up side by side.
 _LOOK_UPS = 8
-
-
-@dataclass(frozen=True)
-class RawMonth:
-    """One fetched month, and where it comes from.
-
-    Parameters
-    ----------
-    service, month
-        What it holds, as the file's name says.
-    path
-        Where the Parquet file is now: a path or a storage address.
-    digest
-        sha256 of the file, hex.
-    size
-        Bytes.
-    data_source
-        ``sample`` for generated trips, wherever the file was found.
-    url
-        Where it was found.
-    etag, last_modified
-        What the server said of it.
-    """
-
-    service: str
-    month: str
-    path: str
-    digest: str
-    size: int
-    data_source: DataSource
-    url: str
-    etag: str | None = None
-    last_modified: str | None = None
 
 
 def check_months(
@@ -110,8 +77,38 @@ def fetch_month(
     InvalidInputError, SourceError, TransientSourceError
         As `check_months`; also if a download breaks off.
     """
-    kept = UPath(storage_root) / "months" / service.name
+    file = fetch_file(
+        source, service, month, storage_root, sample=sample, timeout_seconds=timeout_seconds
+    )
+    return with_digest(file, storage_root)
+
+
+def fetch_file(
+    source: str,
+    service: Service,
+    month: Month,
+    storage_root: str,
+    *,
+    sample: SampleOptions,
+    timeout_seconds: float,
+) -> MonthFile:
+    """As `fetch_month`, for those who can begin to read before the digest of a file is known.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, TransientSourceError
+        As `fetch_month`.
+    """
+    kept = UPath(storage_root) / _KEPT / service.name
     return _open(source, timeout_seconds, sample).fetch(service, month, kept)
+
+
+def with_digest(file: MonthFile, storage_root: str) -> RawMonth:
+    """A fetched file with its digest; that of a user's file is computed once."""
+    if isinstance(file, RawMonth):
+        return file
+    digest = remembered_digest(UPath(file.path), UPath(storage_root) / _KEPT / "digests")
+    return RawMonth(**dataclasses.asdict(file), digest=digest)
 
 
 def look_up_month(
@@ -137,7 +134,7 @@ class _Source(ABC):
     def look_up(self, service: Service, month: Month) -> Version | None: ...
 
     @abstractmethod
-    def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth: ...
+    def fetch(self, service: Service, month: Month, kept: UPath) -> MonthFile: ...
 
 
 def _open(source: str, timeout_seconds: float, sample: SampleOptions | None = None) -> _Source:
@@ -202,14 +199,13 @@ class _Folder(_Source):
                 f"It holds: {', '.join(there) or 'no month at all'}.",
             )
 
-    def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
+    def fetch(self, service: Service, month: Month, kept: UPath) -> MonthFile:  # noqa: ARG002 - alike
         self.check(service, [month])
         path = UPath((self.folder / file_name(service, month)).resolve())
-        return RawMonth(
+        return MonthFile(
             service.name,
             str(month),
             str(path),
-            remembered_digest(path, kept.parent / "digests"),
             path.stat().st_size,
             "sample" if is_sample(path) else "folder",
             Path(path.path).as_uri(),
@@ -368,10 +364,10 @@ def _raw_month(
         service.name,
         str(month),
         str(path),
-        known.digest,
         known.size,
         "sample" if kind == "sample" or is_sample(path) else kind,
         known.url,
         known.version.etag,
         known.version.last_modified,
+        digest=known.digest,
     )

@@ -1,0 +1,51 @@
+"""What is known of a month's file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+DataSource = Literal["sample", "tlc", "https", "s3", "folder"]
+
+
+@dataclass(frozen=True)
+class MonthFile:
+    """The file of one month, ready to be read.
+
+    Parameters
+    ----------
+    service, month
+        What it holds, as the file's name says.
+    path
+        Where the Parquet file is now: a path or a storage address.
+    size
+        Bytes.
+    data_source
+        ``sample`` for generated trips, wherever the file was found.
+    url
+        Where it was found.
+    etag, last_modified
+        What the server said of it.
+    """
+
+    service: str
+    month: str
+    path: str
+    size: int
+    data_source: DataSource
+    url: str
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True)
+class RawMonth(MonthFile):
+    """The same, named by its content.
+
+    Parameters
+    ----------
+    digest
+        sha256 of the file, hex.
+    """
+
+    digest: str = field(kw_only=True)

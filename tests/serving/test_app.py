@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import Message
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
 
 from trip_duration.serving.http import OPEN_PATHS
@@ -221,3 +223,37 @@ def test_a_dead_log_stops_no_answer(make_server: Make) -> None:
     assert server.log.counts.dropped > 0
     assert server.ask("GET", f"/predictions/{'f' * 32}").status_code == 503
     assert server.ask("GET", "/readyz").json()["request_log"]["dropped"] > 0
+
+
+def test_half_a_body_is_not_answered(server: Server) -> None:
+    """A client that goes away in the middle gets no prediction into the log."""
+    sent: list[Message] = []
+    half = f"{','.join(TRIP)}\n{','.join(map(str, TRIP.values()))}\n".encode()
+    messages: list[Message] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": half, "more_body": True},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [
+        (b"authorization", f"Bearer {server.secret}".encode()),
+        (b"content-type", b"text/csv"),
+    ]
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": headers}
+    asyncio.run(server.app(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert server.log.flush(10)
+    assert server.log.counts.written == 0
+
+
+def test_long_keys_are_refused(server: Server) -> None:
+    """By `/invocations` as by `/predict`: a key that was cut would be somebody else's."""
+    response = server.ask(
+        "POST", "/invocations", json={"instances": [TRIP]}, headers={"X-Request-Key": "x" * 201}
+    )
+    assert response.status_code == 422

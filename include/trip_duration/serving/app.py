@@ -27,8 +27,8 @@ from trip_duration.serving.http import (
 )
 from trip_duration.serving.protocol import read_invocation
 from trip_duration.serving.requests import (
-    KEY_LENGTH,
     RequestRefusedError,
+    check_key,
     read_feedback,
     read_trips,
 )
@@ -237,7 +237,7 @@ class Routes:
 
     def _invoked(self, call: Call, body: bytes) -> Reply:
         rows = read_invocation(body, call.header(b"content-type"), self._max_trips)
-        key = call.header(b"x-request-key")[:KEY_LENGTH] or None
+        key = check_key(call.header(b"x-request-key"))
         answer: Answer = self._service.predict(rows, key, call.caller, call.started)
         told: dict[str, Any] = {
             "predictions": answer.minutes,

@@ -257,3 +257,13 @@ def test_long_keys_are_refused(server: Server) -> None:
         "POST", "/invocations", json={"instances": [TRIP]}, headers={"X-Request-Key": "x" * 201}
     )
     assert response.status_code == 422
+
+
+@pytest.mark.parametrize("wrong", ["0", "%00" + 31 * "0", 32 * "A", 32 * "0" + "%0A", 4_000 * "0"])
+def test_what_is_no_id_is_not_found(server: Server, wrong: str) -> None:
+    """No database is asked for it: Postgres would fail at some of them."""
+    server.log.engine.dispose()
+    with server.log.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE predictions")
+    assert server.ask("GET", f"/predictions/{wrong}").status_code == 404
+    assert server.ask("GET", f"/predictions/{32 * '0'}").status_code == 503

@@ -29,6 +29,7 @@ from trip_duration.serving.protocol import read_invocation
 from trip_duration.serving.requests import (
     RequestRefusedError,
     check_key,
+    is_id,
     read_feedback,
     read_trips,
 )
@@ -259,9 +260,12 @@ class Routes:
         return json_reply({"noted": len(actual)})
 
     def _logged(self, prediction_id: str) -> Reply:
-        log = self._service.log
-        log.flush(_LOG_SECONDS)
-        found = log.find(prediction_id)
+        found = None
+        # Whatever is no id is in no log, and no database has to say so.
+        if is_id(prediction_id):
+            log = self._service.log
+            log.flush(_LOG_SECONDS)
+            found = log.find(prediction_id)
         if found is None:
             raise RequestRefusedError(
                 404, "This prediction", "is not in the log", "Check its id and its age."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
@@ -31,6 +32,7 @@ _FURTHER = 1_000
 _NEW_YORK = ZoneInfo("America/New_York")
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the city's clocks
 _LARGEST = 1_000
+_ID = re.compile(r"\A[0-9a-f]{32}\Z")
 
 _Request = TypeVar("_Request")
 
@@ -83,7 +85,7 @@ class PredictRequest(Trip, forbid_unknown_fields=True):
 class Feedback(Struct, forbid_unknown_fields=True):
     """How long a trip took."""
 
-    prediction_id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    prediction_id: Annotated[str, Meta(pattern=_ID.pattern)]
     actual_minutes: Annotated[float, Meta(gt=0, le=1_440)]
 
 
@@ -148,6 +150,11 @@ def convert_trips(records: object, most: int, *, texts: bool = False) -> list[li
     except msgspec.ValidationError as error:
         raise _broken(error) from error
     return rows_of(trips, most)
+
+
+def is_id(text: str) -> bool:
+    """Whether a text may be the id of a prediction."""
+    return _ID.match(text) is not None
 
 
 def check_key(key: str) -> str | None:

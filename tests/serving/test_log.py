@@ -119,6 +119,21 @@ def test_a_database_that_comes_back(engine: Engine) -> None:
     assert (rows(engine), log.waiting) == (1, 0)
 
 
+def test_a_database_that_is_away_at_the_start(tmp_path: Path) -> None:
+    """A server starts without it, and makes the tables when it is there; readers are told."""
+    away = tmp_path / "away"
+    url = f"sqlite:///{away / 'requests.db'}"
+    with pytest.raises(OperationalError):
+        open_log(url, tmp_path)
+    log = RequestLog(open_log(url, tmp_path, must_answer=False))
+    log.record(entry(1))
+    assert not log._write_all()
+    assert log.waiting == 1
+    away.mkdir()
+    assert log._write_all()
+    assert (rows(log.engine), log.waiting, log.counts.dropped) == (1, 0, 0)
+
+
 def test_a_commit_whose_answer_was_lost(engine: Engine) -> None:
     """A batch of which some are written already is completed, not doubled."""
     log = RequestLog(engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from sqlalchemy import (
     event,
     insert,
 )
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from trip_duration.errors import InvalidInputError
 
 metadata = MetaData()
+
+logger = logging.getLogger(__name__)
 
 #: One row for each prediction. Times are seconds since 1970: `at` in UTC, `pickup_at` on the city's
 #: clocks. What was asked is missing where inputs are left out.
@@ -73,18 +76,22 @@ dropped = Table(
 )
 
 
-def open_log(url: str, folder: Path) -> Engine:
+def open_log(url: str, folder: Path, *, must_answer: bool = True) -> Engine:
     """The database of the request log, with its tables.
 
     Parameters
     ----------
     url
         SQLAlchemy address; empty for SQLite in *folder*.
+    must_answer
+        Whether the tables have to be there now; a server makes them when it can write.
 
     Raises
     ------
     InvalidInputError
         If the address is none, or its driver is not installed.
+    sqlalchemy.exc.SQLAlchemyError
+        If the database has to answer, and does not.
     """
     if not url:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,7 +106,12 @@ def open_log(url: str, folder: Path) -> Engine:
         ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-    metadata.create_all(engine)
+    try:
+        metadata.create_all(engine)
+    except SQLAlchemyError as error:
+        if must_answer:
+            raise
+        logger.warning("The request log does not answer, so predictions wait: %s", error)
     return engine
 
 

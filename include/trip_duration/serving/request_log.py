@@ -24,6 +24,7 @@ from trip_duration.serving.log_tables import (
     dropped,
     feedback,
     insert_predictions,
+    metadata,
     predictions,
 )
 from trip_duration.serving.predictor import Predictor
@@ -135,6 +136,7 @@ class RequestLog:
         self._taken: list[Entry] = []
         self._dropped_unwritten = 0
         self._dropping = threading.Lock()
+        self._unsure = False
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._turns = threading.Condition()
@@ -271,8 +273,13 @@ class RequestLog:
                 due -= count
                 self._taken = [self._waiting.popleft() for _ in range(count)]
             try:
+                if self._unsure:
+                    metadata.create_all(self.engine)
+                    self._unsure = False
                 due += self._write_taken()
             except SQLAlchemyError as error:
+                # It may have been away since before the tables were made.
+                self._unsure = True
                 logger.warning("The request log cannot be written: %s", error)
                 return False
         with self._turns:

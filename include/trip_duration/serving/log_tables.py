@@ -26,6 +26,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from trip_duration.errors import InvalidInputError
 
+#: Characters of a caller's name that are kept: Postgres refuses longer ones.
+CALLER_LENGTH = 100
+
 metadata = MetaData()
 
 logger = logging.getLogger(__name__)
@@ -40,7 +43,7 @@ predictions = Table(
     Column("service", String(16), nullable=False),
     Column("version", Integer, nullable=False),
     Column("part", String(10), nullable=False),
-    Column("caller", String(100), nullable=False),
+    Column("caller", String(CALLER_LENGTH), nullable=False),
     Column("key", String(200)),
     Column("minutes", Float(53), nullable=False),
     Column("latency_ms", Float(53), nullable=False),
@@ -63,7 +66,7 @@ feedback = Table(
     Column("prediction_id", String(32), primary_key=True),
     Column("at", Float(53), nullable=False),
     Column("actual_minutes", Float(53), nullable=False),
-    Column("caller", String(100), nullable=False),
+    Column("caller", String(CALLER_LENGTH), nullable=False),
 )
 
 #: Predictions that were answered and not logged.

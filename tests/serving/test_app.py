@@ -218,6 +218,8 @@ def test_a_dead_log_stops_no_answer(make_server: Make) -> None:
     server = make_server(rules=LogRules(buffer=5, flush_seconds=0.02))
     with server.log.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE predictions")
+        # A table that is gone would be made again.
+        connection.exec_driver_sql("CREATE TABLE predictions (other)")
     for _ in range(40):
         server.predict(TRIP)
     assert server.log.counts.dropped > 0

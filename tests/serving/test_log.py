@@ -15,9 +15,10 @@ from sqlalchemy.exc import OperationalError
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.serving.log_export import export_log
+from trip_duration.serving.log_queries import remove_older
 from trip_duration.serving.log_tables import dropped, open_log, predictions
 from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog, remove_older
+from trip_duration.serving.request_log import Entry, LogRules, RequestLog
 from trip_duration.serving.rows import Rows
 from trip_duration.training_set.types import Minutes
 
@@ -176,7 +177,7 @@ def test_the_log_outlives_a_database_that_goes_away_at_the_worst_moment(
         raise OperationalError("SELECT", {}, Exception("away"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("trip_duration.serving.request_log._known", away)
+        patch.setattr("trip_duration.serving.request_log.find_known", away)
         assert not log._write_all()
     assert log.waiting == 2
     assert log._write_all()
@@ -261,7 +262,7 @@ def test_old_predictions_go_part_by_part(engine: Engine, monkeypatch: pytest.Mon
     assert remove_older(engine, 100.0, most=2) == 2
     assert log.add_feedback({f"{2:032x}": 5.0}, "tests") == []
     assert log.find(f"{1:032x}") is None
-    monkeypatch.setattr("trip_duration.serving.request_log._REMOVED", 2)
+    monkeypatch.setattr("trip_duration.serving.request_log.REMOVED", 2)
     log._retain()
     assert rows(engine) == 1
     log._retain()

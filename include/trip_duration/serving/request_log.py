@@ -12,32 +12,30 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Engine, insert
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from trip_duration.serving.log_tables import (
-    dropped,
-    feedback,
-    insert_predictions,
-    metadata,
-    predictions,
+from trip_duration.serving.log_queries import (
+    REMOVED,
+    count_lost,
+    find_known,
+    find_prediction,
+    note_feedback,
+    remove_older,
 )
+from trip_duration.serving.log_tables import dropped, insert_predictions, metadata
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.rows import NAMES
 
 #: Predictions that are written in one transaction, at most.
 _BATCH = 5_000
 _RETRY_SECONDS = 1.0
-#: Ids that one statement names, at most.
-_IDS = 500
 _RETENTION_SECONDS = 600.0
-#: Old predictions that are removed in one transaction, at most: others wait for the database.
-_REMOVED = 10_000
 _DAY_SECONDS = 86_400
 
 #: Errors that are the entries' own, and not of a database that is away.
@@ -190,13 +188,7 @@ class RequestLog:
         sqlalchemy.exc.SQLAlchemyError
             If the database does not answer.
         """
-        known = select(predictions, feedback.c.actual_minutes).join(
-            feedback, feedback.c.prediction_id == predictions.c.prediction_id, isouter=True
-        )
-        with self.engine.connect() as connection:
-            query = known.where(predictions.c.prediction_id == prediction_id)
-            row = connection.execute(query).mappings().first()
-        return dict(row) if row else None
+        return find_prediction(self.engine, prediction_id)
 
     def add_feedback(self, actual: dict[str, float], caller: str) -> list[str]:
         """Note how long trips took; what was noted before of the same predictions is replaced.
@@ -216,27 +208,11 @@ class RequestLog:
         sqlalchemy.exc.SQLAlchemyError
             If the database does not answer.
         """
-        now = time.time()
-        with self.engine.begin() as connection:
-            known = _known(connection, list(actual))
-            if unknown := [one for one in actual if one not in known]:
-                return unknown
-            for some in _some(list(actual)):
-                given = feedback.c.prediction_id.in_(some)
-                connection.execute(delete(feedback).where(given))
-            connection.execute(
-                insert(feedback),
-                [
-                    {"prediction_id": one, "at": now, "actual_minutes": minutes, "caller": caller}
-                    for one, minutes in actual.items()
-                ],
-            )
-        return []
+        return note_feedback(self.engine, actual, caller)
 
     def lost(self) -> int:
         """Predictions that were answered and are not in the log, as far as the log knows."""
-        with self.engine.connect() as connection:
-            return connection.scalar(select(func.sum(dropped.c.predictions))) or 0
+        return count_lost(self.engine)
 
     def _drop(self, count: int) -> None:
         # Large requests are answered on several threads, and adding takes two steps.
@@ -307,8 +283,7 @@ class RequestLog:
 
         It would stand in the way of all that comes after it.
         """
-        with self.engine.connect() as connection:
-            known = _known(connection, [entry.prediction_id for entry in self._taken])
+        known = find_known(self.engine, [entry.prediction_id for entry in self._taken])
         if known:
             # A commit went through whose answer was lost: those are written.
             self.counts.written += len(known)
@@ -369,48 +344,10 @@ class RequestLog:
         self._next_retention = now + _RETENTION_SECONDS
         try:
             than = now - self.rules.days * _DAY_SECONDS
-            removed = remove_older(self.engine, than, _REMOVED)
+            removed = remove_older(self.engine, than, REMOVED)
         except SQLAlchemyError as error:
             logger.warning("Old predictions cannot be removed: %s", error)
             return
-        if removed == _REMOVED:
+        if removed == REMOVED:
             # There are more of them, but what was predicted meanwhile comes first.
             self._next_retention = now
-
-
-def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which predictions are in the log."""
-    column = predictions.c.prediction_id
-    return {
-        one
-        for some in _some(ids)
-        for one in connection.scalars(select(column).where(column.in_(some)))
-    }
-
-
-def _some(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Parts that are short enough for one statement."""
-    for first in range(0, len(ids), _IDS):
-        yield ids[first : first + _IDS]
-
-
-def remove_older(engine: Engine, than: float, most: int = _REMOVED) -> int:
-    """Remove predictions that were made before a time, with their feedback.
-
-    Parameters
-    ----------
-    most
-        The oldest so many of them; the others stay for the next time.
-
-    Returns
-    -------
-    int
-        How many were removed.
-    """
-    at, one = predictions.c.at, predictions.c.prediction_id
-    old = select(one).where(at < than).order_by(at, one).limit(most)
-    with engine.begin() as connection:
-        connection.execute(delete(feedback).where(feedback.c.prediction_id.in_(old)))
-        removed = connection.execute(delete(predictions).where(one.in_(old))).rowcount
-        connection.execute(delete(dropped).where(dropped.c.at < than))
-    return removed

@@ -116,6 +116,8 @@ def serve(app: Guard, settings: Settings) -> None:
         port=settings.serving_port,
         access_log=False,
         server_header=False,
+        # No route speaks it, and the guard is one for HTTP.
+        ws="none",
         timeout_graceful_shutdown=_ENDING_SECONDS,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -20,7 +21,10 @@ from trip_duration.scoring.batch.planning import by_job, plan
 from trip_duration.scoring.batch.scoring import join, score_chunk
 from trip_duration.scoring.predictor import Predictor, Version
 from trip_duration.scoring.questions import answer
-from trip_duration.tracking.registry import save_model
+from trip_duration.serving.predictor import make_predictor
+from trip_duration.serving.protocol import CSV, JSON, read_invocation
+from trip_duration.serving.requests import read_trips
+from trip_duration.tracking.registry import read_model, save_model
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.recipes import Encoding
 from trip_duration.training_set.types import Minutes, TrainingSetRequest
@@ -29,6 +33,7 @@ from trip_duration.trips.months import MonthSplit
 TRIPS = 10_000
 UNSEEN = 1_000
 _ZONES = ["PULocationID", "DOLocationID"]
+_ATTRIBUTES = ["passenger_count", "VendorID", "trip_type"]
 
 
 def april(tlc_folder: str) -> pd.DataFrame:
@@ -52,6 +57,21 @@ def batch(predictor: Predictor, source: Path) -> Minutes:
     return read(output)["predicted_minutes"].to_numpy()
 
 
+def served(model: Path, trips: pd.DataFrame) -> Iterator[Minutes]:
+    """Minutes by way of the bodies that the server takes."""
+    predictor = make_predictor(1, read_model(model, "The model"))
+    assert predictor.compiled, predictor.plain
+    sent = trips[[*_ZONES, "lpep_pickup_datetime", "trip_distance", *_ATTRIBUTES]]
+    split = json.loads(sent.to_json(orient="split"))
+    records = json.loads(sent.to_json(orient="records"))
+    for rows in (
+        read_trips(json.dumps({"inputs": records}).encode(), TRIPS)[0],
+        read_invocation(json.dumps({"dataframe_split": split}).encode(), JSON, TRIPS),
+        read_invocation(sent.to_csv(index=False).encode(), CSV, TRIPS),
+    ):
+        yield predictor.predict(np.asarray(rows))
+
+
 @pytest.mark.real_months
 @pytest.mark.parametrize(
     ("estimator", "recipe", "encoding"),
@@ -64,7 +84,10 @@ def batch(predictor: Predictor, source: Path) -> Minutes:
 def test_every_way_gives_the_same_minutes(
     tlc_folder: str, tmp_path: Path, estimator: Regressor, recipe: str, encoding: Encoding
 ) -> None:
-    """Questions, Parquet, CSV and a notebook's pyfunc agree to 1e-5 minutes on 10,000 trips."""
+    """Questions, files, `/predict`, `/invocations` and a notebook's pyfunc agree to 1e-5 minutes.
+
+    On 10,000 trips; those of the server by its compiled form.
+    """
     split = MonthSplit.parse("2024-01", "2024-02")
     request = TrainingSetRequest(tlc_folder, "green", split, recipe=recipe, encoding=encoding)
     training_set = build_training_set(request, storage_root=str(tmp_path))
@@ -75,7 +98,7 @@ def test_every_way_gives_the_same_minutes(
 
     trips = april(tlc_folder)
     raw = trips.rename(columns={"lpep_pickup_datetime": "pickup_datetime"})
-    raw = raw.astype(dict.fromkeys(("passenger_count", "VendorID", "trip_type"), float))
+    raw = raw.astype(dict.fromkeys(_ATTRIBUTES, float))
     raw = raw.astype(dict.fromkeys(_ZONES, "int32"))
     notebook = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     columns = notebook.metadata.signature.inputs.input_names()
@@ -92,5 +115,6 @@ def test_every_way_gives_the_same_minutes(
     for found in (
         answers,
         *(batch(predictor, tmp_path / f"april.{k}") for k in ("parquet", "csv")),
+        *served(tmp_path / "model", asked),
     ):
         assert np.abs(found - said).max() < 1e-5

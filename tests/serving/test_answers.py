@@ -28,18 +28,16 @@ def answered() -> Answered:
 def test_answers_are_logged_with_their_inputs(tmp_path: Path, answered: Answered) -> None:
     """They are found by their id, and take feedback like any other."""
     engine = open_log("", tmp_path)
-    assert log_answers(RequestLog(engine), Version("green", 3), answered, "ada", 1.5)
+    assert log_answers(RequestLog(engine), Version("green", 3), answered, "ada" * 50, 1.5)
     log = RequestLog(engine)
     found = log.find(ONE)
     assert found is not None
-    assert (found["version"], found["minutes"], found["caller"]) == (3, 11.5, "ada")
+    assert (found["version"], found["minutes"], found["caller"]) == (3, 11.5, ("ada" * 50)[:100])
     assert (found["pickup_zone"], found["trip_distance"]) == (239, 1.98)
     assert log.add_feedback({ONE: 12.0}, "ada") == []
 
 
 def test_a_log_that_is_away_is_told_of(tmp_path: Path, answered: Answered) -> None:
     """Nothing is raised; the caller learns that the answers are not there."""
-    engine = open_log("", tmp_path)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE predictions")
+    engine = open_log(f"sqlite:///{tmp_path}/away/requests.db", tmp_path, must_answer=False)
     assert not log_answers(RequestLog(engine), Version("green", 3), answered, "ada", 1.5)

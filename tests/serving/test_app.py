@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import Message
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
 
 from trip_duration.serving.http import OPEN_PATHS
@@ -216,8 +218,54 @@ def test_a_dead_log_stops_no_answer(make_server: Make) -> None:
     server = make_server(rules=LogRules(buffer=5, flush_seconds=0.02))
     with server.log.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE predictions")
+        # A table that is gone would be made again.
+        connection.exec_driver_sql("CREATE TABLE predictions (other)")
     for _ in range(40):
         server.predict(TRIP)
     assert server.log.counts.dropped > 0
     assert server.ask("GET", f"/predictions/{'f' * 32}").status_code == 503
     assert server.ask("GET", "/readyz").json()["request_log"]["dropped"] > 0
+
+
+def test_half_a_body_is_not_answered(server: Server) -> None:
+    """A client that goes away in the middle gets no prediction into the log."""
+    sent: list[Message] = []
+    half = f"{','.join(TRIP)}\n{','.join(map(str, TRIP.values()))}\n".encode()
+    messages: list[Message] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": half, "more_body": True},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [
+        (b"authorization", f"Bearer {server.secret}".encode()),
+        (b"content-type", b"text/csv"),
+    ]
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": headers}
+    asyncio.run(server.app(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert server.log.flush(10)
+    assert server.log.counts.written == 0
+
+
+def test_long_keys_are_refused(server: Server) -> None:
+    """By `/invocations` as by `/predict`: a key that was cut would be somebody else's."""
+    response = server.ask(
+        "POST", "/invocations", json={"instances": [TRIP]}, headers={"X-Request-Key": "x" * 201}
+    )
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize("wrong", ["0", "%00" + 31 * "0", 32 * "A", 32 * "0" + "%0A", 4_000 * "0"])
+def test_what_is_no_id_is_not_found(server: Server, wrong: str) -> None:
+    """No database is asked for it: Postgres would fail at some of them."""
+    server.log.engine.dispose()
+    with server.log.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE predictions")
+    assert server.ask("GET", f"/predictions/{wrong}").status_code == 404
+    assert server.ask("GET", f"/predictions/{32 * '0'}").status_code == 503

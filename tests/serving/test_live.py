@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.serving.conftest import MemoryRegistry
 
 from trip_duration.serving.live import Live, LiveModels
 from trip_duration.serving.predictor import Predictor
+from trip_duration.serving.store import ModelStore
 from trip_duration.serving.traffic import place_of
 from trip_duration.tracking.promotion import Standing
 
@@ -91,6 +93,68 @@ def test_a_champion_that_cannot_be_loaded(registry: MemoryRegistry, tmp_path: Pa
     live.refresh()
     assert versions(live) == (3, 2, None)
     assert not live.problems
+
+
+def test_a_broken_version_holds_up_no_other(
+    registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However a challenger fails to load, a new champion takes over, and a rollback works."""
+    load = registry.load
+
+    def sometimes(version: int) -> Predictor:
+        return load(version) if version != 3 else load(version // 0)
+
+    monkeypatch.setattr(registry, "load", sometimes)
+    live = LiveModels(registry, tmp_path, 3_600)
+    for champion in (2, 1):
+        registry.now = Standing(champion=champion, challenger=3, share=0.5)
+        live.refresh()
+        assert versions(live) == (champion, None, None)
+        assert "division" in live.problems[3]
+    registry.reachable = False
+    restarted = LiveModels(registry, tmp_path, 3_600)
+    restarted.refresh()
+    assert versions(restarted) == (1, None, None)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 2}', "\udcff"])
+def test_a_last_standing_that_cannot_be_read(
+    registry: MemoryRegistry, tmp_path: Path, content: str
+) -> None:
+    """A server that knows of no version says so at once, and finds one when it can."""
+    (tmp_path / "standing.json").write_text(content, errors="surrogateescape")
+    registry.reachable = False
+    live = LiveModels(registry, tmp_path, 3_600)
+    live.refresh()
+    assert live.looked
+    assert versions(live) == (None, None, None)
+    registry.reachable = True
+    live.refresh()
+    assert versions(live) == (1, None, None)
+
+
+def test_nobody_waits_for_a_look_that_failed(
+    registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any error, requests are answered by what there is."""
+    live = LiveModels(registry, tmp_path, 3_600)
+    monkeypatch.setattr(registry, "standing", lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        live.refresh()
+    assert live.looked
+
+
+def test_files_of_what_answers_are_kept(tmp_path: Path) -> None:
+    """A champion that is older than many trials can be loaded when the registry is down."""
+    store = ModelStore("http://127.0.0.1:9", "model", tmp_path)
+    for version in range(1, 11):
+        folder = tmp_path / "model" / f"{version}-1700000000000"
+        folder.mkdir(parents=True)
+        os.utime(folder, (version, version))
+    store.needed = frozenset({2, None})
+    store._remove_old()
+    kept = {int(path.name.partition("-")[0]) for path in (tmp_path / "model").iterdir()}
+    assert kept == {2, 5, 6, 7, 8, 9, 10}
 
 
 def test_the_watch_goes_on_after_an_error(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import OperationalError
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.serving.log_export import export_log
+from trip_duration.serving.log_queries import remove_older
 from trip_duration.serving.log_tables import dropped, open_log, predictions
 from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog, remove_older
+from trip_duration.serving.request_log import Entry, LogRules, RequestLog
 from trip_duration.serving.rows import Rows
 from trip_duration.training_set.types import Minutes
 
@@ -116,6 +120,21 @@ def test_a_database_that_comes_back(engine: Engine) -> None:
     assert (rows(engine), log.waiting) == (1, 0)
 
 
+def test_a_database_that_is_away_at_the_start(tmp_path: Path) -> None:
+    """A server starts without it, and makes the tables when it is there; readers are told."""
+    away = tmp_path / "away"
+    url = f"sqlite:///{away / 'requests.db'}"
+    with pytest.raises(OperationalError):
+        open_log(url, tmp_path)
+    log = RequestLog(open_log(url, tmp_path, must_answer=False))
+    log.record(entry(1))
+    assert not log._write_all()
+    assert log.waiting == 1
+    away.mkdir()
+    assert log._write_all()
+    assert (rows(log.engine), log.waiting, log.counts.dropped) == (1, 0, 0)
+
+
 def test_a_commit_whose_answer_was_lost(engine: Engine) -> None:
     """A batch of which some are written already is completed, not doubled."""
     log = RequestLog(engine)
@@ -134,6 +153,67 @@ def test_what_cannot_be_written_holds_nothing_up(engine: Engine) -> None:
     log.record(entry(2))
     assert log._write_all()
     assert (rows(engine), log.counts.dropped, log.lost()) == (1, 1, 1)
+
+
+def test_one_entry_costs_no_other(engine: Engine) -> None:
+    """What no database takes is found among many, dropped and counted; all others are written."""
+    log = RequestLog(engine)
+    for number in range(100):
+        log.record(entry(number, minutes=float("inf") if number in {3, 70} else 12.0))
+    assert log._write_all()
+    assert (rows(engine), log.waiting) == (98, 0)
+    assert (log.counts.written, log.counts.dropped, log.lost()) == (98, 2, 2)
+
+
+def test_the_log_outlives_a_database_that_goes_away_at_the_worst_moment(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it is asked which entries it knows; then all of them are tried again."""
+    log = RequestLog(engine)
+    log._write([entry(1)], 0)
+    log.record_many([entry(1), entry(2)])
+
+    def away(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("away"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trip_duration.serving.request_log.find_known", away)
+        assert not log._write_all()
+    assert log.waiting == 2
+    assert log._write_all()
+    assert (rows(engine), log.waiting) == (2, 0)
+
+
+def test_losses_are_counted_by_every_thread(engine: Engine) -> None:
+    """However many drop at once, none is missing from the count."""
+    log = RequestLog(engine, LogRules(buffer=0))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            for _ in range(4):
+                threads.submit(log.record_many, [entry(1)] * 20_000)
+    finally:
+        sys.setswitchinterval(before)
+    assert log.counts.dropped == 80_000
+    assert log._write_all()
+    assert log.lost() == 80_000
+
+
+def test_the_shadow_is_asked_what_it_can_answer(engine: Engine) -> None:
+    """A trip that lacks what it needs is no reason to leave out the others of the batch."""
+    log = RequestLog(engine, shadow=lambda: Predictor(9, (), (3,), lambda trips: trips[:, 3]))
+    log.record_many([entry(1), entry(2)._replace(row=(*ROW[:3], float("nan"), *ROW[4:]))])
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE predictions RENAME TO away")
+    assert not log._write_all()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO predictions")
+    assert log._write_all()
+    shadows = [log.find(f"{number:032x}") or {} for number in (1, 2)]
+    assert [one["shadow_version"] for one in shadows] == [9, None]
+    assert shadows[0]["shadow_minutes"] == 1.5
+    assert (log.counts.shadowed, log.counts.shadow_difference) == (1, 10.5)
 
 
 def test_a_shadow_that_fails_costs_no_entry(engine: Engine) -> None:
@@ -171,6 +251,22 @@ def test_retention(engine: Engine) -> None:
     assert rows(engine) == 1
     assert log.add_feedback({f"{1:032x}": 5.0}, "tests") == [f"{1:032x}"]
     assert remove_older(engine, 0.0) == 0
+
+
+def test_old_predictions_go_part_by_part(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest first, so that no removal holds up what is predicted meanwhile."""
+    log = RequestLog(engine, LogRules(days=1))
+    log.record_many(entry(number, float(number + 1)) for number in range(5))
+    log._write_all()
+    assert log.add_feedback({f"{number:032x}": 5.0 for number in range(5)}, "tests") == []
+    assert remove_older(engine, 100.0, most=2) == 2
+    assert log.add_feedback({f"{2:032x}": 5.0}, "tests") == []
+    assert log.find(f"{1:032x}") is None
+    monkeypatch.setattr("trip_duration.serving.request_log.REMOVED", 2)
+    log._retain()
+    assert rows(engine) == 1
+    log._retain()
+    assert rows(engine) == 0
 
 
 def test_export(engine: Engine, tmp_path: Path) -> None:

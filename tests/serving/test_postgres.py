@@ -71,6 +71,11 @@ def test_the_log_in_postgres(url: str, tmp_path: Path) -> None:
     log.record_many([entry(2_000, now), entry(2_001, now)])
     assert log._write_all()
     assert rows(engine) == 1_002
+    # What Postgres refuses costs no other: a NUL, and a name that is longer than its column.
+    unfit = [entry(3_000)._replace(key="\0"), entry(3_001)._replace(caller="x" * 101)]
+    log.record_many([entry(2_998, now), *unfit, entry(2_999, now)])
+    assert log._write_all()
+    assert (rows(engine), log.lost()) == (1_004, 202)
     for minutes in (9.0, 10.0):
         assert log.add_feedback({f"{1:032x}": minutes, f"{2:032x}": minutes}, "tests") == []
     (errors,) = ab_report(engine, "green").versions

@@ -109,6 +109,21 @@ def test_other_families_are_served_as_they_are(sample_training_set: TrainingSet)
     assert np.isfinite(predictor.predict(odd_rows(5))).all()
 
 
+def test_a_fault_of_the_compiler_is_none_of_the_model(
+    sample_training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever compiling fails by, the version is served as it is, and says why."""
+
+    def changed(*_: object) -> None:
+        raise KeyError("base_score")
+
+    monkeypatch.setattr(forests, "flatten", changed)
+    model = loaded(fit("xgboost", sample_training_set), sample_training_set)
+    predictor = make_predictor(1, model)
+    assert predictor.plain == "compiling it failed: KeyError('base_score')"
+    assert np.isfinite(predictor.predict(odd_rows(5))).all()
+
+
 def test_columns_that_no_request_has(sample_training_set: TrainingSet) -> None:
     """A model that reads something else cannot be served."""
     model = fit("linear_model.LinearRegression", sample_training_set)

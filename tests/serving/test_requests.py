@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -11,7 +12,13 @@ from tests.serving.conftest import TRIP
 
 from trip_duration.errors import TripDurationError
 from trip_duration.serving.protocol import read_invocation
-from trip_duration.serving.requests import RequestRefusedError, read_feedback, read_trips
+from trip_duration.serving.requests import (
+    KEY_LENGTH,
+    RequestRefusedError,
+    check_key,
+    read_feedback,
+    read_trips,
+)
 
 MOST = 100
 #: 2024-03-01 08:00:00 on the city's clocks.
@@ -118,7 +125,8 @@ def test_zones_that_tlc_has_for_unknown(zone: int) -> None:
         (b'{"pickup_zone": NaN}', 400),
         (b'{"pickup_zone": 1, "dropoff_zone": 2, "trip_distance": Infinity}', 400),
         (b'{"pickup_zone": 1, "dropoff_zone": 2, "trip_distance": 1e999}', 422),
-        (b"[" * 100_000, 422),
+        (b"[" * 60_000, 422),
+        (b"[" * 100_000, 413),
         (b"[]", 422),
         (b"7", 422),
         (b"{}", 422),
@@ -174,7 +182,8 @@ def test_csv() -> None:
     [
         (b"{}", "application/xml", 415),
         (b"{", "application/json", 400),
-        (b"[" * 100_000, "application/json", 400),
+        (b"[" * 60_000, "application/json", 400),
+        (b"[" * 100_000, "application/json", 413),
         (b"{}", "application/json", 422),
         (b'{"instances": [], "inputs": []}', "application/json", 422),
         (b'{"instances": []}', "application/json", 422),
@@ -183,6 +192,11 @@ def test_csv() -> None:
         (b'{"inputs": {"PULocationID": [1], "DOLocationID": [1, 2]}}', "application/json", 422),
         (b'{"dataframe_split": {"columns": ["PULocationID"]}}', "application/json", 422),
         (b'{"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}', "application/json", 422),
+        (
+            b'{"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}',
+            "application/json",
+            422,
+        ),
         (b'{"dataframe_split": 7}', "application/json", 422),
         (b"", "text/csv", 422),
         (b"\xff", "text/csv", 400),
@@ -198,6 +212,47 @@ def test_invocations_that_are_none(body: bytes, kind: str, status: int) -> None:
     with pytest.raises(RequestRefusedError) as caught:
         read_invocation(body, kind, MOST)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("kind", "begin", "trip", "end"),
+    [
+        ("predict", b'{"inputs":[', b"{},", b"{}]}"),
+        ("feedback", b"[", b"{},", b"{}]"),
+        ("application/json", b'{"instances":[', b"{},", b"{}]}"),
+        ("application/json", b'{"dataframe_split":{"columns":[],"data":[', b"[],", b"[]]}}"),
+        ("application/json", b'{"inputs":{"PULocationID":[', b"1,", b"1]}}"),
+        ("text/csv", b"PULocationID\n", b"1\n", b""),
+    ],
+)
+def test_trips_are_counted_before_they_take_their_room(
+    kind: str, begin: bytes, trip: bytes, end: bytes
+) -> None:
+    """Far too many trips are refused in a few times the memory of their body."""
+    body = begin + trip * 250_000 + end
+    readers = {"predict": read_trips, "feedback": read_feedback}
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestRefusedError, match="more than 100 trips") as caught:
+            readers[kind](body, MOST) if kind in readers else read_invocation(body, kind, MOST)
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(body)
+    finally:
+        tracemalloc.stop()
+    assert caught.value.status == 413
+
+
+def test_keys() -> None:
+    """A key of brackets is one; what a database does not keep, or is too long, is none."""
+    key = "{[" * (KEY_LENGTH // 2)
+    body = json.dumps({"inputs": [TRIP] * MOST, "key": key}).encode()
+    assert read_trips(body + b" " * 100_000, MOST)[1] == check_key(key) == key
+    assert check_key("") is None
+    for wrong in ("\0", "x" * (KEY_LENGTH + 1)):
+        with pytest.raises(RequestRefusedError) as caught:
+            check_key(wrong)
+        assert caught.value.status == 422
+        with pytest.raises(RequestRefusedError):
+            read({**TRIP, "key": wrong})
 
 
 def test_feedback() -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -246,6 +247,34 @@ def test_kill_under_load(running: Running) -> None:
     identity = running.predict()["prediction_id"]
     found = running.get(f"/predictions/{identity}")
     assert found.json()["caller"] == "tests"
+
+
+def test_no_other_protocol_passes_the_guard(running: Running) -> None:
+    """Who asks for a WebSocket is asked for a token, like everybody."""
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(
+            b"GET /predict HTTP/1.1\r\nHost: tests\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_client_that_never_ends_holds_up_no_end(running: Running) -> None:
+    """A server that is told to stop writes its log and ends, whatever its clients do."""
+    identity = running.predict()["prediction_id"]
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as slow:
+        slow.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: tests\r\nContent-Length: 100\r\n"
+            b"Authorization: Bearer " + running.token.encode() + b'\r\n\r\n{"pickup_zone"'
+        )
+        assert running.get("/readyz").ok
+        running.end(signal.SIGTERM)
+    engine = open_log("", running.folder / "serving")
+    with engine.connect() as connection:
+        query = select(predictions.c.prediction_id).where(predictions.c.prediction_id == identity)
+        assert connection.scalar(query) == identity
+    running.start()
 
 
 def test_an_outage_of_the_registry(running: Running) -> None:

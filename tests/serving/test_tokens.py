@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.serving.bearer import BearerTokens
+from trip_duration.serving.requests import RequestRefusedError
 from trip_duration.serving.tokens import Bucket, KnownTokens, TokenFile
 
 
@@ -66,13 +70,64 @@ def test_unknown_names_and_rates(file: TokenFile) -> None:
         file.add("one", rate=-1)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"tokens": [{"nom": "x"}]}'])
+_BROKEN = (
+    "",
+    "[]",
+    "{}",
+    '{"tokens": [{"nom": "x"}]}',
+    '{"tokens": [{"name": 7, "sha256": "' + 64 * "0" + '"}]}',
+    '{"tokens": [{"name": "x", "sha256": "td_a_secret_that_was_not_hashed"}]}',
+    '{"tokens": [{"name": "x", "sha256": "' + 64 * "0" + '", "rate": "ten"}]}',
+    '{"tokens": [{"name": "x", "sha256": "' + 64 * "0" + '", "rate": -1}]}',
+    "\udcff",
+)
+
+
+@pytest.mark.parametrize("text", _BROKEN)
 def test_a_file_that_is_none(file: TokenFile, text: str) -> None:
     """A damaged file is named, not taken for an empty one."""
     file.path.parent.mkdir()
-    file.path.write_text(text)
+    file.path.write_text(text, errors="surrogateescape")
     with pytest.raises(InvalidInputError, match="no file of tokens"):
         file.read()
+
+
+@pytest.mark.parametrize("how", ["broken", "unreadable"])
+def test_a_file_that_breaks_while_the_server_runs(file: TokenFile, how: str) -> None:
+    """Whoever was known stays known, nobody else gets in, and the next good file counts."""
+    secret = file.add("one")
+    bearer = BearerTokens(KnownTokens(file, rate=0), refresh_seconds=0)
+
+    def ask(secret: str) -> str:
+        headers = [(b"authorization", f"Bearer {secret}".encode())]
+        return asyncio.run(bearer({"type": "http", "headers": headers}))
+
+    good = file.path.read_bytes()
+    file.path.unlink()
+    if how == "broken":
+        file.path.write_text(_BROKEN[-2])
+    else:
+        file.path.mkdir()
+    assert ask(secret) == "one"
+    with pytest.raises(RequestRefusedError) as caught:
+        ask("td_wrong")
+    assert caught.value.status == 401
+    file.path.unlink() if how == "broken" else file.path.rmdir()
+    file.path.write_bytes(good)
+    file.revoke("one")
+    with pytest.raises(RequestRefusedError):
+        ask(secret)
+
+
+def test_commands_take_turns(file: TokenFile) -> None:
+    """Of several that change the file at once, none undoes another's change."""
+    file.add("old")
+    with ThreadPoolExecutor(8) as threads:
+        added = [threads.submit(file.add, f"new-{number}") for number in range(20)]
+        revoked = threads.submit(file.revoke, "old")
+    assert all(one.result() for one in added)
+    assert revoked.exception() is None
+    assert {token.name for token in file.read()} == {f"new-{number}" for number in range(20)}
 
 
 def test_a_bucket_fills_with_time(monkeypatch: pytest.MonkeyPatch) -> None:

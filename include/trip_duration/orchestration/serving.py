@@ -149,6 +149,7 @@ async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | Non
     from starlette.concurrency import run_in_threadpool
     from starlette.requests import Request
 
+    from trip_duration.serving.log_tables import CALLER_LENGTH
     from trip_duration.serving.requests import RequestRefusedError
 
     request = Request(scope)
@@ -167,4 +168,4 @@ async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | Non
             "Log in, or send `Authorization: Bearer …` with a token from /auth/token, as a user "
             f"who may {'trigger' if method == 'POST' else 'see'} the DAG {dag_id}.",
         ) from error
-    return str(user.get_name())
+    return str(user.get_name())[:CALLER_LENGTH]

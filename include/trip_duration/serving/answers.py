@@ -6,6 +6,7 @@ import time
 
 from trip_duration.scoring.predictor import Version
 from trip_duration.scoring.questions import Answered
+from trip_duration.serving.log_tables import CALLER_LENGTH
 from trip_duration.serving.request_log import Entry, RequestLog
 from trip_duration.serving.rows import from_frame
 
@@ -39,7 +40,7 @@ def log_answers(
             version.service,
             version.number,
             PART,
-            caller,
+            caller[:CALLER_LENGTH],
             None,
             one.minutes,
             latency_ms,

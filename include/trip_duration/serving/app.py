@@ -27,8 +27,9 @@ from trip_duration.serving.http import (
 )
 from trip_duration.serving.protocol import read_invocation
 from trip_duration.serving.requests import (
-    KEY_LENGTH,
     RequestRefusedError,
+    check_key,
+    is_id,
     read_feedback,
     read_trips,
 )
@@ -237,7 +238,7 @@ class Routes:
 
     def _invoked(self, call: Call, body: bytes) -> Reply:
         rows = read_invocation(body, call.header(b"content-type"), self._max_trips)
-        key = call.header(b"x-request-key")[:KEY_LENGTH] or None
+        key = check_key(call.header(b"x-request-key"))
         answer: Answer = self._service.predict(rows, key, call.caller, call.started)
         told: dict[str, Any] = {
             "predictions": answer.minutes,
@@ -259,9 +260,12 @@ class Routes:
         return json_reply({"noted": len(actual)})
 
     def _logged(self, prediction_id: str) -> Reply:
-        log = self._service.log
-        log.flush(_LOG_SECONDS)
-        found = log.find(prediction_id)
+        found = None
+        # Whatever is no id is in no log, and no database has to say so.
+        if is_id(prediction_id):
+            log = self._service.log
+            log.flush(_LOG_SECONDS)
+            found = log.find(prediction_id)
         if found is None:
             raise RequestRefusedError(
                 404, "This prediction", "is not in the log", "Check its id and its age."

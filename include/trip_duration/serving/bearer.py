@@ -70,6 +70,6 @@ class BearerTokens:
         self._look_at = now + self._refresh_seconds
         try:
             self._known.refresh()
-        except InvalidInputError:
+        except (InvalidInputError, OSError):
             # A broken file revokes nobody and lets nobody in.
             logger.exception("The tokens stay as they were")

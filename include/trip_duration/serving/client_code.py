@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -36,7 +37,7 @@ def client_code(language: str, url: str) -> str:
 
 def _curl(url: str) -> str:
     return f"""\
-curl --fail-with-body --silent --show-error '{url}' \\
+curl --fail-with-body --silent --show-error {shlex.quote(url)} \\
   --header "Authorization: Bearer ${TOKEN_VARIABLE}" \\
   --header 'Content-Type: application/json' \\
   --data '{json.dumps(_BODY)}'
@@ -50,7 +51,7 @@ import os
 import urllib.request
 
 request = urllib.request.Request(
-    "{url}",
+    {json.dumps(url)},
     data=json.dumps({json.dumps(_BODY)}).encode(),
     headers={{
         "Authorization": f"Bearer {{os.environ['{TOKEN_VARIABLE}']}}",
@@ -64,7 +65,7 @@ with urllib.request.urlopen(request, timeout=10) as response:
 
 def _javascript(url: str) -> str:
     return f"""\
-fetch("{url}", {{
+fetch({json.dumps(url)}, {{
   method: "POST",
   headers: {{
     Authorization: `Bearer ${{process.env.{TOKEN_VARIABLE}}}`,

@@ -79,7 +79,7 @@ class Call:
         Raises
         ------
         RequestRefusedError
-            If it is too large (413), before all of it has come.
+            If it is too large (413), before all of it has come; if it ends too early (400).
         """
         announced = find_header(self.scope, b"content-length")
         if announced.isdigit() and int(announced) > self.most:
@@ -92,6 +92,11 @@ class Call:
         size = len(body)
         while message.get("more_body"):
             message = await self.receive()
+            if message["type"] == "http.disconnect":
+                # Half a CSV file is one, too.
+                raise RequestRefusedError(
+                    400, "The body", "ended before all of it had come", "Send it again."
+                )
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > self.most:

@@ -88,7 +88,9 @@ class MlflowRegistry:
 
     def standing(self) -> Standing:
         """How the versions stand now."""
-        return find_standing(self._client, self._name)
+        found = find_standing(self._client, self._name)
+        self._store.needed = frozenset({found.champion, found.challenger, found.shadow})
+        return found
 
     def load(self, version: int) -> Predictor:
         """A version, ready to answer."""
@@ -175,7 +177,9 @@ class LiveModels:
             self._unreachable = ""
             if self._swap(standing):
                 self._remember(standing)
-        self._looked.set()
+        finally:
+            # Also after an error: requests are answered with what there is, and do not wait for it.
+            self._looked.set()
 
     def _watch(self) -> None:
         while not self._stop.is_set():
@@ -187,7 +191,7 @@ class LiveModels:
             self._stop.wait(self._refresh_seconds)
 
     def _swap(self, standing: Standing) -> bool:
-        """Make this standing what answers; whether all of it is ready."""
+        """Make this standing what answers; whether its champion does."""
         before = self.now
         named = (standing.champion, standing.challenger, standing.shadow)
         wanted = {version for version in named if version is not None}
@@ -209,16 +213,18 @@ class LiveModels:
             self._forget({*wanted, *(one.version for one in before.predictors)})
             logger.info("Live: %s", standing)
             self._on_swap(after)
-        return None not in ready.values()
+        return champion is None or champion.version == standing.champion
 
     def _ready(self, version: int) -> Predictor | None:
         if version in self._loaded:
             return self._loaded[version]
         try:
             self._loaded[version] = self._registry.load(version)
-        except (TripDurationError, MlflowException, OSError) as error:
-            self.problems[version] = str(error).partition("\n")[0][:300]
-            logger.warning("Version %d cannot be loaded: %s", version, self.problems[version])
+        except Exception as error:
+            # Whatever is wrong with one version, the others are swapped.
+            self.problems[version] = (str(error) or repr(error)).partition("\n")[0][:300]
+            known = isinstance(error, TripDurationError | MlflowException | OSError)
+            logger.warning("Version %d cannot be loaded: %s", version, error, exc_info=not known)
             return None
         self.problems.pop(version, None)
         return self._loaded[version]
@@ -229,13 +235,17 @@ class LiveModels:
         self.problems = {number: why for number, why in self.problems.items() if number in kept}
 
     def _remember(self, standing: Standing) -> None:
-        content = json.dumps(dataclasses.asdict(standing))
-        if self._last_known.exists() and self._last_known.read_text() == content:
+        content = json.dumps(dataclasses.asdict(standing)).encode()
+        if self._last_known.exists() and self._last_known.read_bytes() == content:
             return
         with whole_file(UPath(self._last_known)) as file:
-            file.write_text(content)
+            file.write_bytes(content)
 
     def _remembered(self) -> Standing:
-        if not self._last_known.exists():
+        try:
+            return Standing(**json.loads(self._last_known.read_text()))
+        except FileNotFoundError:
             return Standing()
-        return Standing(**json.loads(self._last_known.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            logger.warning("What was live last is not known: %s: %s", self._last_known, error)
+            return Standing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,16 @@ from sqlalchemy import (
     event,
     insert,
 )
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from trip_duration.errors import InvalidInputError
 
+#: Characters of a caller's name that are kept: Postgres refuses longer ones.
+CALLER_LENGTH = 100
+
 metadata = MetaData()
+
+logger = logging.getLogger(__name__)
 
 #: One row for each prediction. Times are seconds since 1970: `at` in UTC, `pickup_at` on the city's
 #: clocks. What was asked is missing where inputs are left out.
@@ -37,7 +43,7 @@ predictions = Table(
     Column("service", String(16), nullable=False),
     Column("version", Integer, nullable=False),
     Column("part", String(10), nullable=False),
-    Column("caller", String(100), nullable=False),
+    Column("caller", String(CALLER_LENGTH), nullable=False),
     Column("key", String(200)),
     Column("minutes", Float(53), nullable=False),
     Column("latency_ms", Float(53), nullable=False),
@@ -60,7 +66,7 @@ feedback = Table(
     Column("prediction_id", String(32), primary_key=True),
     Column("at", Float(53), nullable=False),
     Column("actual_minutes", Float(53), nullable=False),
-    Column("caller", String(100), nullable=False),
+    Column("caller", String(CALLER_LENGTH), nullable=False),
 )
 
 #: Predictions that were answered and not logged.
@@ -73,18 +79,22 @@ dropped = Table(
 )
 
 
-def open_log(url: str, folder: Path) -> Engine:
+def open_log(url: str, folder: Path, *, must_answer: bool = True) -> Engine:
     """The database of the request log, with its tables.
 
     Parameters
     ----------
     url
         SQLAlchemy address; empty for SQLite in *folder*.
+    must_answer
+        Whether the tables have to be there now; a server makes them when it can write.
 
     Raises
     ------
     InvalidInputError
         If the address is none, or its driver is not installed.
+    sqlalchemy.exc.SQLAlchemyError
+        If the database has to answer, and does not.
     """
     if not url:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,7 +109,12 @@ def open_log(url: str, folder: Path) -> Engine:
         ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-    metadata.create_all(engine)
+    try:
+        metadata.create_all(engine)
+    except SQLAlchemyError as error:
+        if must_answer:
+            raise
+        logger.warning("The request log does not answer, so predictions wait: %s", error)
     return engine
 
 

@@ -114,6 +114,10 @@ def make_predictor(version: int, loaded: LoadedModel) -> Predictor:
     except NotCompiledError as error:
         plain = str(error)
         logger.warning("Version %d is served as it is: %s", version, plain)
+    except Exception as error:
+        # A fault of the compiler is none of the model.
+        plain = f"compiling it failed: {error!r}"
+        logger.exception("Version %d is served as it is: %s", version, plain)
     optional = {PASSENGERS, VENDOR, TRIP_TYPE}
     places = tuple(PLACES[name] for name in columns if name not in optional)
     return Predictor(version, columns, places, predict, plain)

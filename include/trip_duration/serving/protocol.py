@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from trip_duration.serving.requests import RequestRefusedError, convert_trips
+from trip_duration.serving.requests import (
+    RequestRefusedError,
+    convert_trips,
+    refuse_too_many,
+    require_count,
+)
 
 JSON, CSV = "application/json", "text/csv"
 
@@ -33,11 +39,12 @@ def read_invocation(body: bytes, content_type: str, most: int) -> list[list[floa
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == CSV:
-        return convert_trips(_from_csv(body), most, texts=True)
+        return convert_trips(_from_csv(body, most), most, texts=True)
     if kind and kind != JSON:
         raise RequestRefusedError(
             415, f"Content type {kind!r}", "is not known here", f"Send {JSON} or {CSV}."
         )
+    refuse_too_many(body, most)
     try:
         request = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -49,40 +56,46 @@ def read_invocation(body: bytes, content_type: str, most: int) -> list[list[floa
         raise _refused(
             "The request", f"holds not exactly one of {', '.join(_FORMS)}, and no params"
         )
-    return convert_trips(_FORMS[given[0]](request[given[0]]), most)
+    return convert_trips(_FORMS[given[0]](request[given[0]], most), most)
 
 
-def _from_split(value: Any) -> object:  # noqa: ANN401 - JSON
+def _from_split(value: Any, most: int) -> object:  # noqa: ANN401 - JSON
     split = value if isinstance(value, dict) else {}
     columns, data = split.get("columns", ()), split.get("data", ())
     if not _is_list(columns, str) or not _is_list(data, list):
         raise _refused("dataframe_split", "has no lists of columns and of data")
+    if len(set(columns)) != len(columns):
+        raise _refused("dataframe_split", "names a column twice")
+    require_count(len(data), most)
     if any(len(row) != len(columns) for row in data):
         raise _refused("dataframe_split", f"has a row without {len(columns)} values")
     return [dict(zip(columns, row, strict=True)) for row in data]
 
 
-def _from_records(value: Any) -> object:  # noqa: ANN401 - JSON
+def _from_records(value: Any, _most: int) -> object:  # noqa: ANN401 - JSON
     if not _is_list(value, dict):
         raise _refused("The trips", "are no list of objects")
     return value
 
 
-def _from_inputs(value: Any) -> object:  # noqa: ANN401 - JSON
+def _from_inputs(value: Any, most: int) -> object:  # noqa: ANN401 - JSON
     """Columns by name, or records."""
     if not isinstance(value, dict):
-        return _from_records(value)
+        return _from_records(value, most)
     if not all(isinstance(column, list) for column in value.values()):
         return [value]
     if len({len(column) for column in value.values()}) > 1:
         raise _refused("inputs", "has columns of different lengths")
+    require_count(max(map(len, value.values()), default=0), most)
     names = list(value)
     return [dict(zip(names, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
-def _from_csv(body: bytes) -> object:
+def _from_csv(body: bytes, most: int) -> object:
     try:
-        lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig")), strict=True))
+        reader = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
+        # One more than may be, and no further: read lines take a hundred times their room.
+        lines = list(itertools.islice(filter(None, reader), most + 2))
     except (UnicodeDecodeError, csv.Error) as error:
         raise RequestRefusedError(
             400, "The body", f"is not CSV ({error})", "Send UTF-8 with a line of names first."
@@ -90,7 +103,7 @@ def _from_csv(body: bytes) -> object:
     if not lines:
         return []
     names, *rows = lines
-    rows = [row for row in rows if row]
+    require_count(len(rows), most)
     if len(set(names)) != len(names) or any(len(row) != len(names) for row in rows):
         raise _refused("The CSV", f"has a row without {len(names)} values, or a name twice")
     return [
@@ -108,7 +121,7 @@ def _refused(given: str, rule: str) -> RequestRefusedError:
     return RequestRefusedError(_UNPROCESSABLE, given, rule, "See /docs for an example.")
 
 
-_FORMS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
+_FORMS: Mapping[str, Callable[[Any, int], object]] = MappingProxyType(
     {
         "dataframe_split": _from_split,
         "dataframe_records": _from_records,

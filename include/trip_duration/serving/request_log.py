@@ -12,30 +12,34 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, func, insert, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Engine, insert
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from trip_duration.serving.log_tables import (
-    dropped,
-    feedback,
-    insert_predictions,
-    predictions,
+from trip_duration.serving.log_queries import (
+    REMOVED,
+    count_lost,
+    find_known,
+    find_prediction,
+    note_feedback,
+    remove_older,
 )
+from trip_duration.serving.log_tables import dropped, insert_predictions, metadata
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.rows import NAMES
 
 #: Predictions that are written in one transaction, at most.
 _BATCH = 5_000
 _RETRY_SECONDS = 1.0
-#: Ids that one statement names, at most.
-_IDS = 500
 _RETENTION_SECONDS = 600.0
 _DAY_SECONDS = 86_400
+
+#: Errors that are the entries' own, and not of a database that is away.
+_UNFIT = (IntegrityError, DataError)
 
 _NO_INPUTS = (None,) * len(NAMES)
 
@@ -52,7 +56,7 @@ class Entry(NamedTuple):
     at
         Seconds since 1970.
     service, version, part
-        Which model answered, and as what: ``champion``, ``challenger`` or ``batch``.
+        Which model answered, and as what: ``champion``, ``challenger`` or ``form``.
     caller, key
         Name of the token or user, and the key that the request came with.
     minutes, latency_ms
@@ -129,6 +133,8 @@ class RequestLog:
         self._waiting: collections.deque[Entry] = collections.deque()
         self._taken: list[Entry] = []
         self._dropped_unwritten = 0
+        self._dropping = threading.Lock()
+        self._unsure = False
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._turns = threading.Condition()
@@ -182,13 +188,7 @@ class RequestLog:
         sqlalchemy.exc.SQLAlchemyError
             If the database does not answer.
         """
-        known = select(predictions, feedback.c.actual_minutes).join(
-            feedback, feedback.c.prediction_id == predictions.c.prediction_id, isouter=True
-        )
-        with self.engine.connect() as connection:
-            query = known.where(predictions.c.prediction_id == prediction_id)
-            row = connection.execute(query).mappings().first()
-        return dict(row) if row else None
+        return find_prediction(self.engine, prediction_id)
 
     def add_feedback(self, actual: dict[str, float], caller: str) -> list[str]:
         """Note how long trips took; what was noted before of the same predictions is replaced.
@@ -208,31 +208,17 @@ class RequestLog:
         sqlalchemy.exc.SQLAlchemyError
             If the database does not answer.
         """
-        now = time.time()
-        with self.engine.begin() as connection:
-            known = _known(connection, list(actual))
-            if unknown := [one for one in actual if one not in known]:
-                return unknown
-            for some in _some(list(actual)):
-                given = feedback.c.prediction_id.in_(some)
-                connection.execute(delete(feedback).where(given))
-            connection.execute(
-                insert(feedback),
-                [
-                    {"prediction_id": one, "at": now, "actual_minutes": minutes, "caller": caller}
-                    for one, minutes in actual.items()
-                ],
-            )
-        return []
+        return note_feedback(self.engine, actual, caller)
 
     def lost(self) -> int:
         """Predictions that were answered and are not in the log, as far as the log knows."""
-        with self.engine.connect() as connection:
-            return connection.scalar(select(func.sum(dropped.c.predictions))) or 0
+        return count_lost(self.engine)
 
     def _drop(self, count: int) -> None:
-        self.counts.dropped += count
-        self._dropped_unwritten += count
+        # Large requests are answered on several threads, and adding takes two steps.
+        with self._dropping:
+            self.counts.dropped += count
+            self._dropped_unwritten += count
 
     def _run(self) -> None:
         while True:
@@ -262,43 +248,64 @@ class RequestLog:
                 count = min(due, _BATCH)
                 due -= count
                 self._taken = [self._waiting.popleft() for _ in range(count)]
-            lost = self._dropped_unwritten
             try:
-                self._write(self._taken, lost)
-            except IntegrityError:
-                # A commit went through whose answer was lost: those are written.
-                self._taken = self._missing(self._taken)
-                continue
+                if self._unsure:
+                    metadata.create_all(self.engine)
+                    self._unsure = False
+                due += self._write_taken()
             except SQLAlchemyError as error:
+                # It may have been away since before the tables were made.
+                self._unsure = True
                 logger.warning("The request log cannot be written: %s", error)
                 return False
-            except Exception:
-                # What no database takes would stand in the way of all that comes after it.
-                logger.exception("%d predictions cannot be logged", len(self._taken))
-                self._drop(len(self._taken))
-                self._taken = []
-                continue
-            self.counts.written += len(self._taken)
-            self._dropped_unwritten -= lost
-            self._taken = []
         with self._turns:
             self._done = self._begun
             self._turns.notify_all()
         return True
 
-    def _missing(self, entries: list[Entry]) -> list[Entry]:
-        with self.engine.connect() as connection:
-            known = _known(connection, [entry.prediction_id for entry in entries])
-        self.counts.written += len(known)
-        return [entry for entry in entries if entry.prediction_id not in known]
+    def _write_taken(self) -> int:
+        """Write what was taken; how many of it wait again."""
+        lost = self._dropped_unwritten
+        try:
+            self._write(self._taken, lost)
+        except Exception as error:
+            if isinstance(error, SQLAlchemyError) and not isinstance(error, _UNFIT):
+                raise
+            return self._sort_out(error)
+        self.counts.written += len(self._taken)
+        with self._dropping:
+            self._dropped_unwritten -= lost
+        self._taken = []
+        return 0
+
+    def _sort_out(self, error: Exception) -> int:
+        """Find the entry that no database takes, by halves, and drop it.
+
+        It would stand in the way of all that comes after it.
+        """
+        known = find_known(self.engine, [entry.prediction_id for entry in self._taken])
+        if known:
+            # A commit went through whose answer was lost: those are written.
+            self.counts.written += len(known)
+            self._taken = [entry for entry in self._taken if entry.prediction_id not in known]
+            return 0
+        half = len(self._taken) // 2
+        if not half:
+            logger.error("A prediction cannot be logged: %s", error)
+            self._drop(len(self._taken))
+            self._taken = []
+            return 0
+        again = self._taken[half:]
+        self._waiting.extendleft(reversed(again))
+        self._taken = self._taken[:half]
+        return len(again)
 
     def _write(self, entries: list[Entry], lost: int) -> None:
         shadow = self.shadow()
-        minutes = self._compare(shadow, entries) if shadow and entries else None
-        beside = [(shadow.version, one) for one in minutes] if shadow and minutes else None
+        beside = self._compare(shadow, entries) if shadow and entries else {}
         values = [
             # In the order of the table.
-            [*entry[:-1], *(beside[number] if beside else (None, None)), *self._inputs(entry)]
+            [*entry[:-1], *beside.get(number, (None, None)), *self._inputs(entry)]
             for number, entry in enumerate(entries)
         ]
         with self.engine.begin() as connection:
@@ -306,23 +313,25 @@ class RequestLog:
                 insert_predictions(connection, values)
             if lost:
                 connection.execute(insert(dropped), {"at": time.time(), "predictions": lost})
+        # Not before: what a database does not take is compared again.
+        self.counts.shadowed += len(beside)
+        self.counts.shadow_difference += sum(
+            abs(minutes - entries[number].minutes) for number, (_, minutes) in beside.items()
+        )
 
-    def _compare(self, shadow: Predictor, entries: list[Entry]) -> list[float] | None:
-        """What the shadow says of the same trips; None if they lack what it needs."""
-        rows = [entry.row for entry in entries]
-        if shadow.lacking(rows):
-            return None
+    def _compare(self, shadow: Predictor, entries: Sequence[Entry]) -> dict[int, tuple[int, float]]:
+        """Version and minutes of the shadow, of the entries that hold what it needs."""
+        able = [number for number, entry in enumerate(entries) if not shadow.lacking([entry.row])]
+        if not able:
+            return {}
+        rows = np.asarray([entries[number].row for number in able], dtype=np.float64)
         try:
-            minutes = shadow.predict(np.asarray(rows, dtype=np.float64))
+            minutes = shadow.predict(rows).tolist()
         except Exception:
             # The shadow is on trial; the log is not.
             logger.exception("The shadow, version %d, failed", shadow.version)
-            return None
-        answered = np.asarray([entry.minutes for entry in entries])
-        self.counts.shadowed += len(entries)
-        self.counts.shadow_difference += float(np.abs(minutes - answered).sum())
-        found: list[float] = minutes.tolist()
-        return found
+            return {}
+        return {number: (shadow.version, one) for number, one in zip(able, minutes, strict=True)}
 
     def _inputs(self, entry: Entry) -> Sequence[float | None]:
         return entry.row if self.rules.inputs else _NO_INPUTS
@@ -334,32 +343,11 @@ class RequestLog:
             return
         self._next_retention = now + _RETENTION_SECONDS
         try:
-            remove_older(self.engine, now - self.rules.days * _DAY_SECONDS)
+            than = now - self.rules.days * _DAY_SECONDS
+            removed = remove_older(self.engine, than, REMOVED)
         except SQLAlchemyError as error:
             logger.warning("Old predictions cannot be removed: %s", error)
-
-
-def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which predictions are in the log."""
-    column = predictions.c.prediction_id
-    return {
-        one
-        for some in _some(ids)
-        for one in connection.scalars(select(column).where(column.in_(some)))
-    }
-
-
-def _some(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Parts that are short enough for one statement."""
-    for first in range(0, len(ids), _IDS):
-        yield ids[first : first + _IDS]
-
-
-def remove_older(engine: Engine, than: float) -> int:
-    """Remove predictions that were made before a time, with their feedback; return how many."""
-    old = select(predictions.c.prediction_id).where(predictions.c.at < than)
-    with engine.begin() as connection:
-        connection.execute(delete(feedback).where(feedback.c.prediction_id.in_(old)))
-        removed = connection.execute(delete(predictions).where(predictions.c.at < than)).rowcount
-        connection.execute(delete(dropped).where(dropped.c.at < than))
-    return removed
+            return
+        if removed == REMOVED:
+            # There are more of them, but what was predicted meanwhile comes first.
+            self._next_retention = now

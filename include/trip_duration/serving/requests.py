@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
@@ -23,10 +24,15 @@ from trip_duration.trips.contract.rules import LAST_ZONE
 #: Miles. Beyond it lies no mistake of a meter, but one of the caller.
 LONGEST_DISTANCE = 1_000_000.0
 KEY_LENGTH = 200
+#: Up to so many bytes, a body is read whole before its trips are counted.
+_SMALL_BYTES = 65_536
+#: Objects and lists that a request may hold besides its trips; a key may consist of brackets.
+_FURTHER = 1_000
 
 _NEW_YORK = ZoneInfo("America/New_York")
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the city's clocks
 _LARGEST = 1_000
+_ID = re.compile(r"\A[0-9a-f]{32}\Z")
 
 _Request = TypeVar("_Request")
 
@@ -79,7 +85,7 @@ class PredictRequest(Trip, forbid_unknown_fields=True):
 class Feedback(Struct, forbid_unknown_fields=True):
     """How long a trip took."""
 
-    prediction_id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    prediction_id: Annotated[str, Meta(pattern=_ID.pattern)]
     actual_minutes: Annotated[float, Meta(gt=0, le=1_440)]
 
 
@@ -95,7 +101,10 @@ def read_trips(body: bytes, most: int) -> tuple[list[list[float]], str | None]:
     RequestRefusedError
         If it is no JSON (400), a value breaks a rule (422), or there are too many trips (413).
     """
+    refuse_too_many(body, most)
     request = _decoded(_trips, body)
+    if request.key is not None:
+        check_key(request.key)
     if request.inputs is UNSET:
         return [row_of(request)], request.key
     alone = any(getattr(request, name) is not UNSET for name in Trip.__struct_fields__)
@@ -114,9 +123,10 @@ def read_feedback(body: bytes, most: int) -> dict[str, float]:
     RequestRefusedError
         As `read_trips`.
     """
+    refuse_too_many(body, most)
     found = _decoded(_feedback, body)
     some = found if isinstance(found, list) else [found]
-    _check_count(len(some), most)
+    require_count(len(some), most)
     return {one.prediction_id: one.actual_minutes for one in some}
 
 
@@ -134,7 +144,7 @@ def convert_trips(records: object, most: int, *, texts: bool = False) -> list[li
         As `read_trips`.
     """
     if isinstance(records, list):
-        _check_count(len(records), most)
+        require_count(len(records), most)
     try:
         trips = msgspec.convert(records, list[Trip], strict=not texts)
     except msgspec.ValidationError as error:
@@ -142,9 +152,45 @@ def convert_trips(records: object, most: int, *, texts: bool = False) -> list[li
     return rows_of(trips, most)
 
 
+def is_id(text: str) -> bool:
+    """Whether a text may be the id of a prediction."""
+    return _ID.match(text) is not None
+
+
+def check_key(key: str) -> str | None:
+    """The key of a request; None where it is empty.
+
+    Raises
+    ------
+    RequestRefusedError
+        If it is too long, or no database keeps it (422).
+    """
+    if len(key) > KEY_LENGTH or "\0" in key:
+        raise RequestRefusedError(
+            422, "The key", "is too long, or holds a NUL", f"Give up to {KEY_LENGTH} characters."
+        )
+    return key or None
+
+
+def refuse_too_many(body: bytes, most: int) -> None:
+    """Refuse JSON that cannot but hold too many trips, before it takes its room in memory.
+
+    Each trip is an object or a list of its own.
+
+    Raises
+    ------
+    RequestRefusedError
+        If there are too many (413).
+    """
+    if len(body) > _SMALL_BYTES:
+        found = body.count(b"{") + body.count(b"[")
+        if found > most + _FURTHER:
+            raise _too_many(most)
+
+
 def rows_of(trips: Sequence[Trip], most: int) -> list[list[float]]:
     """Rows of trips."""
-    _check_count(len(trips), most)
+    require_count(len(trips), most)
     return [row_of(trip, number) for number, trip in enumerate(trips)]
 
 
@@ -195,16 +241,21 @@ def _broken(error: Exception) -> RequestRefusedError:
     )
 
 
-def _check_count(count: int, most: int) -> None:
+def require_count(count: int, most: int) -> None:
+    """Refuse no trip (422), and too many of them (413)."""
     if not count:
         raise RequestRefusedError(422, "The request", "holds no trip", "Give at least one.")
     if count > most:
-        raise RequestRefusedError(
-            413,
-            f"A request with {count:,} trips",
-            f"holds more than {most:,}",
-            "Send parts, or score the file with the DAG batch_scoring.",
-        )
+        raise _too_many(most)
+
+
+def _too_many(most: int) -> RequestRefusedError:
+    return RequestRefusedError(
+        413,
+        "The request",
+        f"holds more than {most:,} trips",
+        "Send parts, or score the file with the DAG batch_scoring.",
+    )
 
 
 def _one(first: Any, second: Any) -> Any:  # noqa: ANN401 - one of the two, as it is

@@ -25,6 +25,10 @@ from trip_duration.tracking.registry import registered_name
 #: hold up an answer for 5 milliseconds.
 _SWITCH_SECONDS = 0.0005
 
+#: Seconds that requests may take to their end when the server is told to stop. Without a bound, one
+#: client that never ends its body keeps the log from being closed until the process is killed.
+_ENDING_SECONDS = 5
+
 #: A tracking server that is down is asked again soon anyway.
 _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -61,7 +65,7 @@ def make_log(
         If it has no usable address.
     """
     return RequestLog(
-        open_log(settings.request_log_url, settings.serving_folder),
+        open_log(settings.request_log_url, settings.serving_folder, must_answer=False),
         LogRules(
             buffer=settings.request_log_buffer,
             flush_seconds=settings.request_log_flush_seconds,
@@ -112,6 +116,9 @@ def serve(app: Guard, settings: Settings) -> None:
         port=settings.serving_port,
         access_log=False,
         server_header=False,
+        # No route speaks it, and the guard is one for HTTP.
+        ws="none",
+        timeout_graceful_shutdown=_ENDING_SECONDS,
     )
 
 

@@ -33,6 +33,8 @@ class ModelStore:
         self._client = MlflowClient(tracking_uri)
         self._name = name
         self._folder = folder / name
+        #: Versions whose files are kept, however old they are.
+        self.needed: frozenset[int | None] = frozenset()
 
     def load(self, version: int) -> LoadedModel:
         """Load a version, from disk where its files are there already.
@@ -65,9 +67,17 @@ class ModelStore:
             files = download_model(self._tracking_uri, address, Path(folder))
             # Only whole folders bear the name of a version.
             files.rename(place)
-        for old in sorted(self._folder.glob("*-*"), key=_age)[:-_KEPT]:
-            shutil.rmtree(old)
+        self._remove_old()
         return place
+
+    def _remove_old(self) -> None:
+        """Remove all but the newest, and what is needed: a champion may be older than many trials.
+
+        Another server may remove the same.
+        """
+        for old in sorted(self._folder.glob("*-*"), key=_age)[:-_KEPT]:
+            if _version(old) not in self.needed:
+                shutil.rmtree(old, ignore_errors=True)
 
     def _place(self, version: int) -> Path:
         """The folder of a version; another registry's version of this number has another one."""
@@ -75,5 +85,9 @@ class ModelStore:
         return self._folder / f"{version}-{found.creation_timestamp}"
 
 
+def _version(folder: Path) -> int:
+    return int(folder.name.partition("-")[0])
+
+
 def _age(folder: Path) -> float:
-    return folder.stat().st_mtime
+    return folder.stat().st_mtime if folder.exists() else 0.0

@@ -6,14 +6,21 @@ passwords that people choose.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import json
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from trip_duration.errors import InvalidInputError, require_within
 
@@ -39,9 +46,12 @@ class Token:
     """
 
     name: str
-    sha256: str
-    rate: float | None = None
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    rate: Annotated[float, Meta(ge=0)] | None = None
     made: float = field(default_factory=time.time)
+
+
+_read = msgspec.json.Decoder(dict[str, list[Token]]).decode
 
 
 class TokenFile:
@@ -62,13 +72,19 @@ class TokenFile:
         Raises
         ------
         InvalidInputError
-            If the file is no file of tokens.
+            If the file is no file of tokens, or may not be read.
         """
-        if not self.path.exists():
-            return []
         try:
-            return [Token(**one) for one in json.loads(self.path.read_text())["tokens"]]
-        except (ValueError, TypeError, KeyError) as error:
+            return _read(self.path.read_bytes())["tokens"]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InvalidInputError(
+                f"The file {self.path}",
+                f"cannot be read ({error.strerror})",
+                "Let the user of the server own it.",
+            ) from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError) as error:
             raise InvalidInputError(
                 f"The file {self.path}",
                 f"is no file of tokens ({error})",
@@ -83,19 +99,20 @@ class TokenFile:
         InvalidInputError
             If the name is taken or none, or the rate is negative.
         """
-        known = self.read()
         if not name.strip() or len(name) > _NAME_LENGTH or not name.isprintable():
             raise InvalidInputError(
                 f"Token name {name!r}", "is no name", f"Give up to {_NAME_LENGTH} characters."
             )
-        if name in {token.name for token in known}:
-            raise InvalidInputError(
-                f"Token {name!r}", "exists", "Revoke it first, or choose another name."
-            )
         if rate is not None:
             require_within("rate", rate, least=0)
         secret = _PREFIX + secrets.token_urlsafe(32)
-        self._write([*known, Token(name, digest(secret), rate)])
+        with self._alone():
+            known = self.read()
+            if name in {token.name for token in known}:
+                raise InvalidInputError(
+                    f"Token {name!r}", "exists", "Revoke it first, or choose another name."
+                )
+            self._write([*known, Token(name, digest(secret), rate)])
         return secret
 
     def revoke(self, name: str) -> None:
@@ -106,18 +123,26 @@ class TokenFile:
         InvalidInputError
             If there is no such token.
         """
-        known = self.read()
-        kept = [token for token in known if token.name != name]
-        if len(kept) == len(known):
-            raise InvalidInputError(
-                f"Token {name!r}",
-                "is unknown",
-                f"Choose among: {', '.join(token.name for token in known) or 'none'}.",
-            )
-        self._write(kept)
+        with self._alone():
+            known = self.read()
+            kept = [token for token in known if token.name != name]
+            if len(kept) == len(known):
+                raise InvalidInputError(
+                    f"Token {name!r}",
+                    "is unknown",
+                    f"Choose among: {', '.join(token.name for token in known) or 'none'}.",
+                )
+            self._write(kept)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one command at a time change the file, or one would undo what another has revoked."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _write(self, tokens: list[Token]) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         content = json.dumps({"tokens": [asdict(token) for token in tokens]}, indent=1)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
@@ -178,9 +203,11 @@ class KnownTokens:
 
     def refresh(self) -> None:
         """Read the file again if it has changed; buckets of tokens that stay keep their level."""
-        path = self._file.path
-        found = path.stat() if path.exists() else None
-        state = (found.st_mtime_ns, found.st_ino) if found else None
+        try:
+            found = self._file.path.stat()
+            state = (found.st_mtime_ns, found.st_ino)
+        except FileNotFoundError:
+            state = None
         if state == self._read_at and state is not None:
             return
         before = {name: bucket for _, name, bucket in self._known}

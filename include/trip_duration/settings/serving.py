@@ -129,6 +129,6 @@ class ServingSettings(Part):
         default=0.02,
         gt=0,
         title="Delay of the request log",
-        description="Seconds for which predictions are gathered before they are written: the most "
-        "that a killed server loses.",
+        description="Seconds for which predictions are gathered before they are written: what a "
+        "killed server loses, besides what it was writing.",
     )

@@ -54,8 +54,9 @@ def clean(
     selection = Selection(columns, rules or CleaningRules())
     trips = TripArrays(GREEN, ("pickup_datetime", *columns, "duration"), month.report.rows)
     report = take_month(month, GREEN, selection, trips)
-    assert trips.frame().equals(clean_month(month, GREEN, selection))
-    return Cleaned(trips.frame(), report)
+    frame = trips.frame()
+    assert frame.equals(clean_month(month, GREEN, selection))
+    return Cleaned(frame, report)
 
 
 def checked(folder: Path, limits: Limits | None = None) -> CheckedMonth:

@@ -272,7 +272,7 @@ class TripArrays:
     def frame(self) -> pd.DataFrame:
         """The trips, as a frame that takes over the memory: nothing can be taken any more."""
         arrays = {name: array[: self.rows] for name, array in self._arrays.items()}
-        self._arrays = {}
+        del self._arrays
         if PICKUP_TIME in arrays:
             arrays[PICKUP_TIME] = arrays[PICKUP_TIME].view("datetime64[us]")
         return pd.DataFrame(arrays, copy=False)

@@ -255,8 +255,10 @@ def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _count_absent(values: pa.Array) -> int:
-    absent = _absent(values)
-    return 0 if absent is None else int(np.count_nonzero(absent))
+    if not pa.types.is_floating(values.type):
+        return int(values.null_count)
+    # What is null reads as NaN.
+    return int(np.count_nonzero(np.isnan(values.to_numpy(zero_copy_only=False))))
 
 
 def _microseconds(values: pa.Array) -> Array:

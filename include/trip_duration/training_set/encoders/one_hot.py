@@ -21,7 +21,7 @@ from trip_duration.training_set.recipes import Recipe, get_recipe
 _TABLE_SIZE = 512
 
 _UNKNOWN = -1
-_CHUNK_ROWS = 2**17
+_CHUNK_ROWS = 2**16
 _THREADS = 2
 
 
@@ -67,8 +67,11 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         """Which pairs of zones there are among trips, for `fit_pairs`."""
         read.require_columns(trips, get_recipe(self.recipe).columns)
         seen = np.zeros(_TABLE_SIZE * _TABLE_SIZE, dtype=bool)
-        for chunk in _chunks(trips):
+
+        def look(chunk: pd.DataFrame) -> None:
             seen[_pair_codes(chunk)] = True
+
+        _side_by_side(look, _chunks(trips))
         return seen
 
     def fit_pairs(self, *seen: npt.NDArray[np.bool_]) -> Self:
@@ -210,7 +213,9 @@ class _Matrix:
     def __init__(self, rows: int, *, entries: int, width: int) -> None:
         self.indices = np.empty((rows, entries), dtype=np.int32)
         self.data = np.empty((rows, entries), dtype=np.float64)
+        self.starts = np.zeros(rows + 1, dtype=np.int32)
         self.width = width
+        self.unknown = False
 
     def put(
         self,
@@ -218,23 +223,25 @@ class _Matrix:
         columns: list[npt.NDArray[np.int32]],
         values: list[read.FloatArray],
     ) -> None:
-        """Interleave one entry per trip from each source."""
-        rows = slice(first_row, first_row + len(columns[0]))
+        """Interleave one entry per trip from each source; chunks may be put side by side."""
+        end = first_row + len(columns[0])
+        rows, entries = slice(first_row, end), len(columns)
         for position, (column, value) in enumerate(zip(columns, values, strict=True)):
             self.indices[rows, position] = column
             self.data[rows, position] = value
+        self.starts[first_row + 1 : end + 1] = np.arange(
+            (first_row + 1) * entries, (end + 1) * entries, entries, dtype=np.int32
+        )
+        if (columns[0] == _UNKNOWN).any():
+            self.unknown = True
 
     def finish(self) -> csr_matrix:
         """The matrix, without the entries of unknown pairs."""
         rows, entries = self.indices.shape
-        shape = (rows, self.width)
-        known = self.indices[:, 0] != _UNKNOWN
-        if known.all():
-            starts = np.arange(0, rows * entries + 1, entries, dtype=np.int32)
-            return csr_matrix((self.data.ravel(), self.indices.ravel(), starts), shape=shape)
-        starts = np.zeros(rows + 1, dtype=np.int32)
-        np.cumsum(entries - 1 + known, out=starts[1:])
-        stored = self.indices.ravel() != _UNKNOWN
-        return csr_matrix(
-            (self.data.ravel()[stored], self.indices.ravel()[stored], starts), shape=shape
-        )
+        data, indices, starts = self.data.ravel(), self.indices.ravel(), self.starts
+        if self.unknown:
+            known = self.indices[:, 0] != _UNKNOWN
+            np.cumsum(entries - 1 + known, out=starts[1:])
+            stored = indices != _UNKNOWN
+            data, indices = data[stored], indices[stored]
+        return csr_matrix((data, indices, starts), shape=(rows, self.width))

@@ -186,9 +186,9 @@ def test_a_killed_server_is_not_missed(running: Topology, trained: dict[str, Any
     port = free_port()
 
     def start(name: str) -> None:
-        told = {"TRIP_DURATION_SERVING_FOLDER": str(running.folder / name)}
-        told["TRIP_DURATION_SERVING_PORT"] = str(port)
-        running.start("serving", name, "--host", SERVERS[name], **told)
+        told = {"HOST": SERVERS[name], "PORT": str(port), "FOLDER": str(running.folder / name)}
+        settings = {f"TRIP_DURATION_SERVING_{it}": value for it, value in told.items()}
+        running.start("serving", name, **settings)
         running.wait(f"http://{SERVERS[name]}:{port}/readyz")
 
     for name in SERVERS:

@@ -68,10 +68,11 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-audit: $(VENV)/.installed-dev ## Look for known vulnerabilities; write dist/sbom.json
+audit: $(VENV)/.installed-dev ## Look for known vulnerabilities; check the workflows; write dist/sbom.json
 	@mkdir -p dist
 	@$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment --output-reproducible \
 		--output-format JSON --output-file dist/sbom.json $(BIN)/python
+	@$(BIN)/uv tool run zizmor==1.32.0 --offline --quiet --min-severity medium .github/workflows
 	@$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --no-deps \
 		--requirement $(CONSTRAINTS)
 

@@ -76,6 +76,13 @@ def test_tasks_are_told_every_setting(stack: LocalStack) -> None:
     assert environment["AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH"].endswith("/xcom")
 
 
+def test_whose_machine_it_is_may_name_any_source(stack: LocalStack) -> None:
+    """Unless the settings say less; `make demo SOURCE=/folder` needs no list."""
+    assert stack.environment()["TRIP_DURATION_ALLOWED_SOURCES"] == "*"
+    told = Settings(state=stack.state, allowed_sources="")
+    assert not LocalStack(PROJECT, told).environment()["TRIP_DURATION_ALLOWED_SOURCES"]
+
+
 def test_keys_are_secret_and_lasting(stack: LocalStack) -> None:
     """Keys are made once, differ between stacks, and only their owner reads them."""
     names = (

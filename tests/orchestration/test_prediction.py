@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import batch_scoring, maintenance, prediction
+from trip_duration.orchestration import batch_scoring, maintenance, prediction, requests
 from trip_duration.orchestration.forms import batch_scoring_form, prediction_form
 from trip_duration.scoring.questions import Answer
 from trip_duration.settings import get_settings
@@ -65,12 +65,18 @@ def test_a_list_takes_the_place_of_the_form() -> None:
     [
         ({"input": "/etc/trips.csv"}, "lies outside of the folders"),
         ({"input": "a.csv", "output": "/etc/trips.csv"}, "lies outside of the folders"),
-        ({"months": ["2024-01"], "source": "/etc"}, "lies outside of the folders"),
-        ({"months": ["2024-01"], "source": "https://example.com"}, "lies outside of the folders"),
+        ({"months": ["2024-01"], "source": "/etc"}, "none that runs may name"),
+        ({"months": ["2024-01"], "source": "https://example.com"}, "none that runs may name"),
     ],
 )
-def test_files_that_a_caller_may_not_name(changes: dict[str, Any], message: str) -> None:
-    """Nothing outside of the operator's folders is read or written."""
+@pytest.mark.parametrize("sources", ["", "*"])
+def test_files_that_a_caller_may_not_name(
+    changes: dict[str, Any], message: str, sources: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing outside of the operator's folders is read or written, whatever is learned from."""
+    settings = get_settings().model_copy(update={"allowed_sources": sources})
+    for module in (batch_scoring, requests):
+        monkeypatch.setattr(module, "get_settings", lambda: settings)
     with pytest.raises(InvalidInputError, match=message):
         batch_scoring._files(form(batch_scoring_form(), **changes))
 

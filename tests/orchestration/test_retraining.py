@@ -49,8 +49,9 @@ def source(tmp_path: Path) -> str:
 
 
 @pytest.fixture(autouse=True)
-def settings() -> Iterator[None]:
-    """Settings as they are by default."""
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings as they are by default; the folder may be named as source."""
+    monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", str(tmp_path))
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()

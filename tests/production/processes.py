@@ -78,6 +78,7 @@ class Topology:
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(free_port()),
             "TRIP_DURATION_SAMPLE_TRIPS_PER_MONTH": "1500",
             "TRIP_DURATION_XGBOOST_THREADS": "1",
+            "TRIP_DURATION_SERVING_HOST": HOST,
             **found,
         }
 
@@ -200,8 +201,6 @@ class Topology:
             command[command.index("--workers") + 1] = "1"
         elif service == "mlflow":
             command += ["--host", HOST, "--port", str(self.ports["mlflow"])]
-        elif service == "serving":
-            command += ["--host", HOST]
         elif service == "proxy":
             command[command.index("--config") + 1] = str(ROOT / "deploy" / "proxy" / "Caddyfile")
         return command

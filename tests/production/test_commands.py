@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import alembic.command
 import pytest
+from alembic.script import ScriptDirectory
+from mlflow.exceptions import MlflowException
+from mlflow.store.db import utils
+from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from moto.server import ThreadedMotoServer
+from sqlalchemy import create_engine, inspect
 from tests.production.compose import ROOT, filled, services
 
 from trip_duration.production.buckets import make_bucket
+from trip_duration.production.databases import migrate_mlflow
 from trip_duration.production.environment import VARIABLES
 from trip_duration.production.scraping import PROMETHEUS, serving_token
 from trip_duration.serving.tokens import TokenFile, digest
@@ -49,6 +57,27 @@ def test_prometheus_has_one_token(tmp_path: Path) -> None:
     (known,) = tokens.read()
     assert (known.name, known.sha256) == (PROMETHEUS, digest(target.read_text()))
     assert target.read_text() != first
+
+
+def test_an_older_mlflow_database_is_migrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow refuses the tables of an earlier one; after the migration it does not."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    url = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    engine = create_engine(url)
+    migrate_mlflow(url)
+    assert not inspect(engine).get_table_names(), "a fresh one is the server's"
+
+    # As MLflow makes its tables, but not up to its newest.
+    InitialBase.metadata.create_all(engine)
+    config = utils._get_alembic_config(url)  # type: ignore[no-untyped-call]  # MLflow says no types
+    newest = ScriptDirectory.from_config(config).get_revision("head")
+    alembic.command.upgrade(config, str(newest.down_revision))
+    with pytest.raises(MlflowException, match="out-of-date database schema"):
+        utils._verify_schema(engine)  # type: ignore[no-untyped-call]  # as above
+    migrate_mlflow(url)
+    utils._verify_schema(engine)  # type: ignore[no-untyped-call]  # as above
 
 
 @pytest.mark.parametrize("command", ["init", "mlflow", "scrape-token"])

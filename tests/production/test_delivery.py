@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from tests.production.compose import ROOT, filled, services
@@ -74,6 +75,21 @@ def test_serving_is_found_and_scaled() -> None:
     assert all(one.items() <= labels.items() for one in chosen)
     target = only("HorizontalPodAutoscaler", "serving")["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("Deployment", "serving")
+
+
+def test_the_chart_knows_what_is_set() -> None:
+    """Every value is one of the chart's, of its type; contexts are such as Kubernetes knows."""
+    schema = str(Path(__file__).with_name("chart.schema.json"))
+    file = KUBERNETES / "values.yaml"
+    run(str(BIN / "check-jsonschema"), "--schemafile", schema, str(file))
+    values = yaml.safe_load(file.read_text())
+    pod, container = (values["securityContexts"][one] for one in ("pod", "containers"))
+    spec = {"securityContext": pod, "containers": [{"name": "a", "securityContext": container}]}
+    kubernetes_validate.validate(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec},
+        "1.34.0",
+        strict=True,
+    )
 
 
 def test_the_chart_is_set_as_the_compose_file() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,12 @@ import pytest
 import requests
 import s3fs
 from dotenv import dotenv_values
-from tests.production.processes import HOST, Topology, postgres_program, topology
+from tests.production.asking import TRIP, ask, bearer, postgres, request_log, versions, written
+from tests.production.clusters import MetricsSink, can_run, cluster
+from tests.production.compose import ROOT
+from tests.production.load import load
+from tests.production.names import name_server
+from tests.production.processes import HOST, Topology
 from tests.servers import free_port
 
 from trip_duration.local.airflow_api import FINISHED, AirflowApi
@@ -29,29 +33,8 @@ from trip_duration.production.environment import fresh_environment
 pytestmark = [pytest.mark.production, pytest.mark.integration]
 
 WORKERS = ("worker-1", "worker-2")
-TRIP = {
-    "pickup_zone": 239,
-    "dropoff_zone": 236,
-    "trip_distance": 1.98,
-    "pickup_at": "2024-03-01T08:00:00",
-}
-
-
-class Sink(BaseHTTPRequestHandler):
-    """Takes metrics, and remembers where they were sent."""
-
-    paths: list[str] = []  # noqa: RUF012 - the class is the memory
-
-    def do_POST(self) -> None:
-        """Take one."""
-        self.paths.append(self.path)
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-protobuf")
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Be quiet."""
+SERVERS = {"serving-1": HOST, "serving-2": "127.0.0.2"}
+CLIENTS = 4
 
 
 @pytest.fixture(scope="module")
@@ -64,31 +47,10 @@ def secrets() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def running(secrets: dict[str, str]) -> Iterator[Topology]:
     """All services, started as the compose file says."""
-    if not (shutil.which("redis-server") and postgres_program("initdb")):
+    if not can_run():
         pytest.skip("needs the programs of Postgres and Redis")
-    # Others have to reach it: Postgres runs as another user.
-    with tempfile.TemporaryDirectory(prefix="production-") as folder:
-        Path(folder).chmod(0o755)
-        with topology(Path(folder), secrets) as made:
-            sink = ThreadingHTTPServer((HOST, made.ports["prometheus"]), Sink)
-            threading.Thread(target=sink.serve_forever, daemon=True).start()
-            made.start_data_services()
-            # Twice: it is safe to repeat.
-            made.run("init")
-            made.run("init")
-            made.start("mlflow")
-            made.start("airflow-api-server")
-            for name in ("airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"):
-                made.start(name)
-            for name in WORKERS:
-                made.start("worker", name, "--celery-hostname", f"{name}@{HOST}")
-            port = str(made.ports["serving"])
-            made.start("serving", TRIP_DURATION_SERVING_PORT=port)
-            made.wait(f"{made.url('mlflow')}/health")
-            made.wait(f"{made.url('airflow-api-server')}/api/v2/version")
-            made.wait(f"{made.url('serving')}/healthz")
-            yield made
-            sink.shutdown()
+    with cluster(secrets, WORKERS) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +106,7 @@ def test_mlflow_asks_for_a_login(running: Topology) -> None:
     assert requests.get(search, auth=("admin", "password"), timeout=30).status_code == 401
 
 
-def test_the_champion_answers(
-    running: Topology, trained: dict[str, Any], secrets: dict[str, str]
-) -> None:
+def test_the_champion_answers(running: Topology, trained: dict[str, Any]) -> None:
     """What was trained answers at the prediction server, and the answer is in Postgres."""
     assert trained
     environment = running.environment("serving")
@@ -155,16 +115,11 @@ def test_the_champion_answers(
     assert promoted.returncode == 0, promoted.stderr
     url = running.url("serving")
     said = ask(running, url)
-    token = (running.folder / "scrape" / "serving.token").read_text()
-    bearer = {"Authorization": f"Bearer {token}"}
     time.sleep(1)
-    address = f"postgresql://requests:{secrets['REQUESTS_DB_PASSWORD']}@{HOST}"
-    with psycopg.connect(f"{address}:{running.ports['postgres']}/requests") as connection:
-        logged = connection.execute("SELECT count(*) FROM predictions").fetchone()
-    assert logged == (1,)
+    assert request_log(running, "SELECT count(*) FROM predictions") == [(1,)]
     assert said["minutes"] > 0
     assert requests.get(f"{url}/metrics", timeout=30).status_code == 401
-    assert requests.get(f"{url}/metrics", headers=bearer, timeout=30).ok
+    assert requests.get(f"{url}/metrics", headers=bearer(running), timeout=30).ok
 
 
 def test_roles_hold_for_our_routes(
@@ -188,7 +143,7 @@ def test_roles_hold_for_our_routes(
 def test_airflow_sends_its_metrics(trained: dict[str, Any]) -> None:
     """Airflow's own metrics go to where Prometheus takes them."""
     assert trained
-    assert set(Sink.paths) == {"/api/v1/otlp/v1/metrics"}
+    assert set(MetricsSink.paths) == {"/api/v1/otlp/v1/metrics"}
 
 
 def test_users_of_databases_are_apart(running: Topology, secrets: dict[str, str]) -> None:
@@ -223,6 +178,61 @@ def test_the_proxy_is_the_one_door(running: Topology, trained: dict[str, Any]) -
     assert large.status_code in {401, 413}
     assert "Bearer" not in running.log("proxy")
     running.end("proxy")
+
+
+def test_a_killed_server_is_not_missed(running: Topology, trained: dict[str, Any]) -> None:
+    """One of two servers behind the proxy is killed: the other answers; the log has both's."""
+    assert trained
+    port = free_port()
+
+    def start(name: str) -> None:
+        told = {"HOST": SERVERS[name], "PORT": str(port), "FOLDER": str(running.folder / name)}
+        settings = {f"TRIP_DURATION_SERVING_{it}": value for it, value in told.items()}
+        running.start("serving", name, **settings)
+        running.wait(f"http://{SERVERS[name]}:{port}/readyz")
+
+    for name in SERVERS:
+        start(name)
+    with name_server(tuple(SERVERS.values())) as resolver:
+        rules = (ROOT / "deploy" / "proxy" / "Caddyfile").read_text()
+        file = running.folder / "Caddyfile"
+        file.write_text(rules.replace("refresh 5s", f"refresh 5s\n\t\t\tresolvers {resolver}"))
+        sites = {f"{name}_ADDRESS": f"http://:{free_port()}" for name in ("AIRFLOW", "MLFLOW")}
+        door = free_port()
+        running.start(
+            "proxy",
+            "proxy",
+            *("--config", str(file)),
+            **sites,
+            SERVING_ADDRESS=f"http://:{door}",
+            SERVING_NAME="serving.",
+            SERVING_PORT=str(port),
+            XDG_DATA_HOME=str(running.folder / "proxy"),
+        )
+        url = f"http://{HOST}:{door}"
+        running.wait(f"{url}/healthz")
+        with load(url, bearer(running), TRIP, CLIENTS) as asked:
+            time.sleep(3)
+            before = {name: written(running, SERVERS[name], port) for name in SERVERS}
+            killed = time.monotonic()
+            os.killpg(running._running.pop("serving-2").pid, signal.SIGKILL)
+            time.sleep(3)
+            start("serving-2")
+            deadline = time.monotonic() + 30
+            while not written(running, SERVERS["serving-2"], port):
+                assert time.monotonic() < deadline, "it is not asked again"
+                time.sleep(0.5)
+    assert all(before.values()), before
+    failed = [one for one in asked if one.answer != requests.codes.ok]
+    assert len(failed) <= CLIENTS, Counter(one.answer for one in failed)
+    assert all(one.begun <= killed for one in failed), failed
+    time.sleep(1)
+    logged = {row[0] for row in request_log(running, "SELECT prediction_id FROM predictions")}
+    lost = [one for one in asked if one.prediction_id and one.prediction_id not in logged]
+    # What the killed one had said and not yet written.
+    assert all(killed - 1 < one.begun <= killed for one in lost), lost
+    for name in ("proxy", *SERVERS):
+        running.end(name)
 
 
 def test_backup_wipe_and_restore(running: Topology, trained: dict[str, Any]) -> None:
@@ -262,34 +272,3 @@ def test_backup_wipe_and_restore(running: Topology, trained: dict[str, Any]) -> 
     # What leads from the version to its months is there too.
     assert versions(running) == known
     assert all(len(tags) > 3 for tags in known.values())
-
-
-def ask(running: Topology, url: str) -> dict[str, Any]:
-    """A prediction, as soon as there is one."""
-    token = (running.folder / "scrape" / "serving.token").read_text()
-    bearer = {"Authorization": f"Bearer {token}"}
-    deadline = time.monotonic() + 60
-    while not (answer := requests.post(f"{url}/predict", json=TRIP, headers=bearer, timeout=30)).ok:
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.5)
-    (said,) = answer.json()
-    return dict(said)
-
-
-def versions(running: Topology) -> dict[str, dict[str, str]]:
-    """The registered versions with their tags."""
-    url = f"{running.url('mlflow')}/api/2.0/mlflow/model-versions/search"
-    login = ("admin", running.secrets["MLFLOW_ADMIN_PASSWORD"])
-    found = requests.get(url, auth=login, timeout=30).json()["model_versions"]
-    return {
-        one["version"]: {tag["key"]: tag["value"] for tag in one.get("tags", [])} for one in found
-    }
-
-
-def postgres(running: Topology, name: str, *options: str) -> None:
-    """Run a program of Postgres as its administrator."""
-    where = ["-h", HOST, "-p", str(running.ports["postgres"]), "-U", "postgres"]
-    environment = {**os.environ, "PGPASSWORD": running.secrets["POSTGRES_PASSWORD"]}
-    command = [str(postgres_program(name)), *where, *options]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

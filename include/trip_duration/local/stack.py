@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trip_duration.settings import ENVIRONMENT_PREFIX, Settings
+from trip_duration.trips.source.allowed import ANY
 
 HOST = "127.0.0.1"
 ADMIN = "admin"
@@ -79,6 +80,12 @@ class LocalStack:
         """Where months, results and products are kept; the state folder, if not told otherwise."""
         told = "storage_root" in self.settings.model_fields_set
         return self.settings.storage_root if told else f"file://{self.state / 'storage'}"
+
+    @property
+    def allowed_sources(self) -> str:
+        """What forms may name as source; on one machine anything, if not told otherwise."""
+        told = "allowed_sources" in self.settings.model_fields_set
+        return self.settings.allowed_sources if told else ANY
 
     @property
     def mails(self) -> Path:
@@ -157,6 +164,7 @@ class LocalStack:
         settings = self.settings.model_dump(mode="json") | {
             "state": str(self.state),
             "storage_root": self.storage_root,
+            "allowed_sources": self.allowed_sources,
             "tracking_uri": self.mlflow_url,
         }
         return {

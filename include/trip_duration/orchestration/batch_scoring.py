@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.promotion import promoter_of
-from trip_duration.orchestration.requests import fetch_named_month
+from trip_duration.orchestration.requests import fetch_named_month, listed_sources
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -126,8 +126,10 @@ def readable_roots() -> list[str]:
 
 def _month(month: str, params: Mapping[str, Any]) -> UPath:
     """The file of a published month."""
-    from trip_duration.scoring.places import place, require_allowed
+    from trip_duration.scoring.places import place
+    from trip_duration.trips.source.allowed import ANY, require_allowed_source
 
-    if params["source"] not in {"sample", "tlc", get_settings().source}:
-        require_allowed(place(params["source"]), readable_roots())
+    # The rows are handed out: even where any source may be named, only from listed places.
+    listed = [one for one in listed_sources() if one != ANY]
+    require_allowed_source(params["source"], [*listed, *readable_roots()])
     return place(fetch_named_month(params["service"], month, params).path)

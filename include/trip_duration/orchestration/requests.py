@@ -40,19 +40,40 @@ def who_asked(dag_run: DagRunProtocol) -> str:
     return dag_run.triggering_user_name or dag_run.run_type.value
 
 
+def source_of(params: Mapping[str, Any]) -> str:
+    """Where a form wants its months from, if callers may name that.
+
+    Raises
+    ------
+    InvalidInputError
+        If the operator has not allowed it.
+    """
+    from trip_duration.trips.source.allowed import require_allowed_source
+
+    return require_allowed_source(params["source"], listed_sources())
+
+
+def listed_sources() -> list[str]:
+    """What the settings allow forms to name as source."""
+    settings = get_settings()
+    listed = (one.strip() for one in settings.allowed_sources.split(","))
+    return [settings.source, settings.storage_root, *listed]
+
+
 def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
     """The training set that a form asks for.
 
     Raises
     ------
     InvalidInputError
-        If a field breaks a rule that the form cannot check, such as the order of the months.
+        If a field breaks a rule that the form cannot check: the source is not allowed, or the
+        months are out of order.
     """
     from trip_duration.training_set.types import TrainingSetRequest
     from trip_duration.trips.cleaning import CleaningRules
 
     return TrainingSetRequest(
-        source=params["source"],
+        source=source_of(params),
         service=params["service"],
         split=MonthSplit.parse(
             params["train_months"], params["validation_months"], params["test_months"] or ()
@@ -89,7 +110,7 @@ def month_request(
     Raises
     ------
     InvalidInputError
-        If the run has no partition key, or one that is no month.
+        If the run has no partition key, or one that is no month, or its source is not allowed.
     """
     if partition_key is None:
         raise InvalidInputError(
@@ -98,7 +119,7 @@ def month_request(
             "Trigger with a partition key such as 2024-01, or start a backfill.",
         )
     month = Month.parse(partition_key)
-    return MonthRequest(params["source"], get_service(service), month, _sample())
+    return MonthRequest(source_of(params), get_service(service), month, _sample())
 
 
 def fetch_named_month(

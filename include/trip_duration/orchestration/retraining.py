@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from trip_duration.orchestration.drift_memory import DriftMemory
-from trip_duration.orchestration.requests import who_asked
+from trip_duration.orchestration.requests import source_of, who_asked
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def plan(
     marks = _watermarks(asset_state_store, params)
     since = newest_configured(settings)
     found = look_at_source(
-        params["source"],
+        source_of(params),
         get_service(params["service"]),
         marks.known(),
         since,
@@ -225,7 +225,7 @@ def _look_up_all(
     for month in months:
         if month not in known:
             one = look_up_publication(
-                params["source"],
+                source_of(params),
                 get_service(params["service"]),
                 month,
                 timeout_seconds=settings.request_timeout_seconds,

@@ -164,13 +164,14 @@ def _scored(watched: Watched, window: Mapping[str, Any], predictor: Predictor) -
 def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:
     """What the months that are published meanwhile say of the predicted trips."""
     from trip_duration.monitoring.labels import match_month
+    from trip_duration.orchestration.requests import source_of
     from trip_duration.trips.months import Month
     from trip_duration.trips.publications import look_up_publication
     from trip_duration.trips.services import PICKUP_TIME, get_service
 
     for text in months_asked(trips.trips[PICKUP_TIME]):
         published = look_up_publication(
-            params["source"],
+            source_of(params),
             get_service(params["service"]),
             Month.parse(text),
             timeout_seconds=get_settings().request_timeout_seconds,

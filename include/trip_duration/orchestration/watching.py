@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
 from trip_duration.orchestration.assets import PUBLISHED_MONTHS
+from trip_duration.orchestration.requests import source_of
 from trip_duration.orchestration.watermarks import Watermarks, known
 from trip_duration.settings import Settings, get_settings
 from trip_duration.trips.months import Month, parse_months
@@ -155,7 +156,7 @@ class NewMonthSensor(BaseOperator):
         """Defer."""
         settings, params = get_settings(), context["params"]
         watch = Watch(
-            source=params["source"],
+            source=source_of(params),
             service=get_service(params["service"]).name,
             since=str(newest_configured(settings)),
             **_watermarks(context).state(),

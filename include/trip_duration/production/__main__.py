@@ -16,7 +16,7 @@ from rich.console import Console
 
 from trip_duration.errors import InvalidInputError, TripDurationError
 from trip_duration.production.buckets import make_bucket
-from trip_duration.production.databases import Database, make_databases
+from trip_duration.production.databases import Database, make_databases, migrate_mlflow
 from trip_duration.production.environment import example, fresh_environment
 from trip_duration.production.scraping import PROMETHEUS, airflow_token, serving_token
 from trip_duration.settings import get_settings
@@ -106,6 +106,7 @@ def run_mlflow(*, host: str = "0.0.0.0", port: int = 5000) -> None:  # noqa: S10
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         rules.write(out)
     os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(file)
+    migrate_mlflow(_needed("MLFLOW_DATABASE_URL"))
     command = ["mlflow", "server", "--app-name", "basic-auth", "--workers", "2"]
     command += ["--host", host, "--port", str(port)]
     command += ["--backend-store-uri", _needed("MLFLOW_DATABASE_URL")]

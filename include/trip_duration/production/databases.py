@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 _ROLE = "SELECT 1 FROM pg_roles WHERE rolname = %s"
 _DATABASE = "SELECT 1 FROM pg_database WHERE datname = %s"
+#: Held while a database is migrated, so that of several servers one does it.
+_LOCK = 747_269
 
 
 @dataclass(frozen=True)
@@ -59,3 +62,29 @@ def make_databases(url: str, wanted: Sequence[Database]) -> None:
             if not connection.execute(_DATABASE, [one.name]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, role))
             connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+
+
+def migrate_mlflow(url: str) -> None:
+    """Bring the tables of an earlier MLflow up to date; a fresh database is left to the server.
+
+    MLflow makes what is missing by itself, but refuses to start on tables that are older than it.
+
+    Parameters
+    ----------
+    url
+        Of MLflow's runs, as SQLAlchemy takes it.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If MLflow cannot migrate it; it has said why.
+    """
+    from sqlalchemy import create_engine, func, inspect, select
+
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_lock(_LOCK)))
+        if inspect(connection).has_table("alembic_version"):
+            subprocess.run(["mlflow", "db", "upgrade", url], check=True)  # noqa: S603, S607 - our own words, of this environment
+    engine.dispose()

@@ -94,6 +94,7 @@ VARIABLES = (
     Variable("SMTP_DISABLE_TLS", "false for STARTTLS.", default="true"),
     Variable("MAIL_TO", "Who is told of failures.", default="ml-team@example.com"),
     Variable("SOURCE", "Where months come from: sample, tlc, an address.", default="sample"),
+    Variable("ALLOWED_SOURCES", "Further folders and addresses that forms may name as source."),
     Variable("SERVICE", "Whose trips: green, yellow or fhvhv.", default="green"),
     Variable("WORKER_CONCURRENCY", "Tasks of one worker at the same time.", default="2"),
     Variable(

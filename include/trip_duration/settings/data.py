@@ -37,6 +37,13 @@ class DataSettings(Part):
         description="sample (generated trips, always labelled so), tlc (TLC's own site), "
         "a folder, or the s3:// or https:// address of a folder.",
     )
+    allowed_sources: str = Field(
+        default="",
+        title="Sources that runs may name",
+        description="Folders, s3:// and https:// addresses, separated by commas, that a form may "
+        "name with all that lies below; sample, tlc, the source of the settings and the storage "
+        "root always are. * for any, which is what `make up` takes if nothing else is said.",
+    )
     service: str = Field(
         default="green", title="Service", description="Whose trips: green, yellow or fhvhv."
     )

@@ -17,8 +17,8 @@ def source_form() -> Form:
             type="string",
             minLength=1,
             title="Source of the months",
-            description="sample (generated trips), tlc (TLC's own site), a folder, s3://, or an "
-            "https:// address.",
+            description="sample (generated trips), tlc (TLC's own site), or a folder, s3:// or "
+            "https:// address that the operator has allowed.",
             section=Section.DATA,
         )
     }

@@ -1,5 +1,6 @@
 """Where months come from, and fetching each of them once."""
 
+from trip_duration.trips.source.allowed import require_allowed_source
 from trip_duration.trips.source.fetching import (
     check_months,
     fetch_file,
@@ -19,5 +20,6 @@ __all__ = [
     "fetch_month",
     "file_name",
     "look_up_month",
+    "require_allowed_source",
     "with_digest",
 ]

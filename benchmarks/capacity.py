@@ -1,0 +1,67 @@
+"""What learning from a million trips takes: processor time of one thread, and memory.
+
+Generated months of 200,000 trips each (or as many as the argument says), recipe `rich`, encoding
+`native`: the training set of three months, three evaluations of XGBoost on it, and the final fit
+on two months. Processor time, unlike seconds, says the same on a busy machine.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.training import train
+from trip_duration.models.tuning import tune
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.types import TrainingSetRequest
+from trip_duration.trips.months import MonthSplit
+from trip_duration.trips.sample import SampleOptions
+
+TRIPS = 200_000
+EVALUATIONS = 3
+_SPLIT = MonthSplit.parse("2024-01", "2024-02", "2024-03")
+
+
+def main() -> None:
+    """Do each step once, and print what it took."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    trips = int(sys.argv[1]) if len(sys.argv) > 1 else TRIPS
+    search = SearchRequest(max_evaluations=EVALUATIONS, threads=1)
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as storage:
+        request = TrainingSetRequest(
+            "sample", "green", _SPLIT, "rich", "native", sample=SampleOptions(trips=trips, seed=1)
+        )
+        build_training_set(request, storage_root=storage)
+        clock.tell("generating, and the first training set")
+        training_set = build_training_set(request, storage_root=storage)
+        clock.tell("training set")
+    tuned = tune("xgboost", training_set, search)
+    clock.tell(f"{EVALUATIONS} evaluations")
+    train(tuned, training_set, search)
+    clock.tell("final fit")
+
+
+class Clock:
+    """Processor time between two steps."""
+
+    def __init__(self) -> None:
+        self._last = self._now()
+
+    def tell(self, step: str) -> None:
+        """Print what a step took."""
+        now, used = self._now(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"{step}: {now - self._last:.1f} s, at most {used / 1e6:.2f} GB")
+        self._last = now
+
+    @staticmethod
+    def _now() -> float:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()

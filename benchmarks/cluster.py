@@ -1,0 +1,221 @@
+"""The whole loop on one and two Celery workers and on the local stack: same errors, in which time.
+
+Preparation, both trainings of all seven families, promotion through the gate, a batch of a whole
+month, and monitoring of that month, each started over REST when the one before has ended. The
+services are those of docker-compose.yaml, as processes of this machine (tests/production):
+Postgres, Redis, an S3 store, MLflow behind logins. A worker runs one task at a time, and a fit has
+one thread, so that two workers have twice the cores of one, as far as the machine has them. Every
+topology starts with nothing: no month was fetched, no model was made.
+
+Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 to 2024-04), or are generated. Without the
+programs of Postgres and Redis there is nothing to measure. An argument names one topology.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from rich.console import Console
+from tests.production.clusters import can_run, cluster
+from tests.servers import free_port
+
+from trip_duration.local.airflow_api import FINISHED, AirflowApi
+from trip_duration.local.stack import LocalStack
+from trip_duration.local.start import api_of, ensure_up
+from trip_duration.local.supervision import Supervision
+from trip_duration.production.environment import fresh_environment
+from trip_duration.settings import Settings
+from trip_duration.trips.months import Month
+from trip_duration.trips.sample import SampleOptions, write_month
+from trip_duration.trips.services import get_service
+
+EVALUATIONS = 2
+MONTHS = ("2024-01", "2024-02", "2024-03")
+NEXT_MONTH = "2024-04"
+DAGS = (
+    "data_preparation",
+    "sklearn_training",
+    "xgboost_training",
+    "promotion",
+    "batch_scoring",
+    "monitoring",
+)
+#: What all topologies are told: nothing starts by itself, and storms of mails do not matter.
+SETTINGS = {"monitoring_schedule": "", "xgboost_threads": 1}
+_PROJECT = Path(__file__).resolve().parents[1]
+_POLL_SECONDS = 0.5
+
+
+@dataclass
+class Loop:
+    """What one pass through the loop came to.
+
+    Parameters
+    ----------
+    seconds
+        By step, from the request to the end of the last task.
+    busy
+        Of those, the seconds that workers spent in tasks, all added up.
+    errors
+        RMSE by family on the validation and the test month, and of the champion on the month that
+        was monitored.
+    rows
+        That were scored.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    busy: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
+    rows: int = 0
+
+
+def main() -> None:
+    """Go through the loop on every topology, and compare."""
+    if not can_run():
+        print("Needs the programs of Postgres and Redis.")
+        return
+    with tempfile.TemporaryDirectory() as place:
+        folder = months_folder(Path(place))
+        topologies: dict[str, Callable[[], contextlib.AbstractContextManager[AirflowApi]]] = {
+            "local": lambda: local(folder),
+            "1 worker": lambda: production(folder, 1),
+            "2 workers": lambda: production(folder, 2),
+        }
+        wanted = sys.argv[1:] or list(topologies)
+        found = {}
+        for name in wanted:
+            with topologies[name]() as api:
+                api.wait_for_dags(set(DAGS), 180)
+                found[name] = go_through(api)
+            show(name, found[name])
+    first, *others = found.values()
+    apart = [abs(one.errors[it] - first.errors[it]) for one in others for it in first.errors]
+    print(f"errors apart by at most {max(apart, default=0):.3g} minutes")
+
+
+def months_folder(place: Path) -> Path:
+    """Where four successive months are."""
+    if given := os.environ.get("TRIP_DURATION_TLC_FOLDER"):
+        return Path(given)
+    for month in (*MONTHS, NEXT_MONTH):
+        file = place / f"green_tripdata_{month}.parquet"
+        write_month(file, get_service("green"), Month.parse(month), SampleOptions(trips=56_000))
+    return place
+
+
+@contextlib.contextmanager
+def local(folder: Path) -> Iterator[AirflowApi]:
+    """What `make up` starts."""
+    with tempfile.TemporaryDirectory() as state:
+        settings = Settings(
+            state=Path(state),
+            source=str(folder),
+            airflow_port=free_port(),
+            execution_port=free_port(),
+            mlflow_port=free_port(),
+            mail_port=free_port(),
+            **SETTINGS,  # type: ignore[arg-type]  # each is of its setting's type
+        )
+        stack = LocalStack(_PROJECT, settings)
+        try:
+            ensure_up(stack, Console(quiet=True))
+            yield api_of(stack)
+        finally:
+            Supervision(stack).stop()
+
+
+@contextlib.contextmanager
+def production(folder: Path, workers: int) -> Iterator[AirflowApi]:
+    """What docker-compose.yaml starts, with some workers of one task each."""
+    made = dotenv_values(stream=StringIO(fresh_environment()))
+    secrets = {name: value or "" for name, value in made.items()}
+    secrets |= {"SOURCE": str(folder), "WORKER_CONCURRENCY": "1", "TRAINING_SLOTS": "2"}
+    told = {f"TRIP_DURATION_{name.upper()}": str(value) for name, value in SETTINGS.items()}
+    told["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] = "True"
+    names = tuple(f"worker-{number}" for number in range(1, workers + 1))
+    with cluster(secrets, names, **told) as running:
+        url = running.url("airflow-api-server")
+        yield AirflowApi(url, "admin", secrets["AIRFLOW_ADMIN_PASSWORD"])
+
+
+def go_through(api: AirflowApi) -> Loop:
+    """The loop, step by step."""
+    loop = Loop()
+    for dag in api.get("/dags?limit=100")["dags"]:
+        # What the schedule starts would take the workers.
+        api.send("PATCH", f"/dags/{dag['dag_id']}", json={"is_paused": dag["dag_id"] not in DAGS})
+    train, validation, test = ([month] for month in MONTHS)
+    months = {"train_months": train, "validation_months": validation, "test_months": test}
+    finish(api, loop, "preparation", {"data_preparation": months})
+    search = {**months, "max_evaluations": EVALUATIONS}
+    trained = finish(
+        api, loop, "trainings", {"sklearn_training": search, "xgboost_training": search}
+    )
+    for dag_id, run_id in trained.items():
+        for family in api.result(dag_id, run_id, "results")["families"]:
+            loop.errors[f"{family['family']}, validation"] = family["validation_rmse"]
+            loop.errors[f"{family['family']}, test"] = family["test_rmse"]
+    finish(api, loop, "promotion", {"promotion": {}})
+    scored = finish(api, loop, "batch", {"batch_scoring": {"months": [NEXT_MONTH]}})
+    loop.rows = api.result("batch_scoring", scored["batch_scoring"], "join")["rows"]
+    window = {"months": [NEXT_MONTH], "window_source": "month", "act": False}
+    watched = finish(api, loop, "monitoring", {"monitoring": window})
+    judged = api.result("monitoring", watched["monitoring"], "performance")
+    (findings,) = judged.values()
+    (rmse,) = (
+        one["value"] for one in findings if one["metric"] == "rmse" and one["subject"] == "all"
+    )
+    loop.errors[f"champion, {NEXT_MONTH}"] = rmse
+    return loop
+
+
+def finish(
+    api: AirflowApi, loop: Loop, step: str, confs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Start runs together, wait until all have ended well, and write down how long it took."""
+    started = time.perf_counter()
+    runs = {dag_id: api.trigger(dag_id, conf) for dag_id, conf in confs.items()}
+    waiting = dict(runs)
+    while waiting:
+        time.sleep(_POLL_SECONDS)
+        for dag_id, run_id in list(waiting.items()):
+            state = api.run_state(dag_id, run_id)
+            if state in FINISHED:
+                if state != "success":
+                    raise RuntimeError("\n".join(failure(api, dag_id, run_id)))
+                del waiting[dag_id]
+    loop.seconds[step] = time.perf_counter() - started
+    tasks = [task for dag_id, run_id in runs.items() for task in api.tasks(dag_id, run_id)]
+    loop.busy[step] = sum(task.seconds or 0 for task in tasks)
+    return runs
+
+
+def failure(api: AirflowApi, dag_id: str, run_id: str) -> list[str]:
+    """The end of the log of the first task that has failed."""
+    for task in api.tasks(dag_id, run_id):
+        if task.state == "failed":
+            return [f"{dag_id}: {task.task}", *api.log(dag_id, run_id, task)[-30:]]
+    return [dag_id]
+
+
+def show(name: str, loop: Loop) -> None:
+    """Print one pass."""
+    print(f"{name}: {sum(loop.seconds.values()):.0f} s, {loop.rows:,} rows scored")
+    for step, seconds in loop.seconds.items():
+        print(f"  {step:<12} {seconds:6.1f} s, in tasks {loop.busy[step]:6.1f} s")
+    for what, rmse in loop.errors.items():
+        print(f"  {what:<48} {rmse!r}")
+
+
+if __name__ == "__main__":
+    main()

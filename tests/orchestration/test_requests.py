@@ -1,0 +1,102 @@
+"""What every DAG makes of the field *source* of its form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration import (
+    batch_scoring,
+    preparation,
+    retraining,
+    training,
+    watched,
+    watching,
+)
+from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from trip_duration.orchestration.forms import (
+    batch_scoring_form,
+    monitoring_form,
+    preparation_form,
+    retraining_form,
+    sklearn_form,
+    watch_form,
+)
+from trip_duration.orchestration.requests import source_of
+from trip_duration.settings import get_settings
+
+#: Asking it would end the test: nothing listens there, and the answer would be another error.
+ADDRESS = "http://127.0.0.1:9/inside"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Settings that allow a bucket and a folder."""
+    monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", f"s3://months, {tmp_path}")
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}/storage")
+    get_settings.cache_clear()
+    yield tmp_path
+    get_settings.cache_clear()
+
+
+def values(form: dict[str, Any]) -> dict[str, Any]:
+    """A form, with the address as its source."""
+    return {**{name: param.resolve() for name, param in form.items()}, "source": ADDRESS}
+
+
+class Nothing(dict[Any, Any]):
+    """A state of an asset that holds nothing."""
+
+    def __missing__(self, _: Any) -> Nothing:
+        """Nothing below it either."""
+        return Nothing()
+
+
+def _watch() -> None:
+    params = values(watch_form())
+    context: Any = {"params": params, "asset_state_store": {PUBLISHED_MONTHS: Nothing()}}
+    watching.NewMonthSensor(task_id="wait").execute(context)
+
+
+def _retrain() -> None:
+    state: Any = {PUBLISHED_MONTHS: Nothing(), DRIFT: Nothing()}
+    run: Any = SimpleNamespace(dag_id="retraining", run_id="one")
+    retraining.plan(values(retraining_form()), run, {}, state)
+
+
+def _partition() -> None:
+    run: Any = SimpleNamespace(partition_key="2024-01")
+    preparation.fetch_partition("green", values(preparation_form()), run)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: preparation.plan_months(values(preparation_form())),
+        lambda: preparation.fetch_month("2024-01", values(preparation_form())),
+        _partition,
+        lambda: training.missing_training_set(values(sklearn_form())),
+        _retrain,
+        _watch,
+        lambda: watched._checked("2024-01", values(monitoring_form())),
+        lambda: batch_scoring._files({**values(batch_scoring_form()), "months": ["2024-01"]}),
+    ],
+    ids=["plan", "fetch", "partition", "training", "retraining", "watch", "monitoring", "scoring"],
+)
+@pytest.mark.usefixtures("settings")
+def test_no_dag_asks_an_address_that_is_not_allowed(ask: Callable[[], object]) -> None:
+    """Whoever may start a run cannot make a worker ask whatever it reaches."""
+    with pytest.raises(InvalidInputError, match="is none that runs may name"):
+        ask()
+
+
+def test_the_list_is_the_operators(settings: Path) -> None:
+    """Besides the list, the settings' own source and what is kept may be named."""
+    kept = f"{settings}/storage/months/green/tlc"
+    for source in ("sample", "tlc", str(settings), "s3://months/2024", kept):
+        assert source_of({"source": source}) == source

@@ -1,0 +1,65 @@
+"""Which sources a caller may name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.trips.source import require_allowed_source
+
+SITE = "https://months.example.com/trips"
+BUCKET = "s3://months/trips"
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["sample", "tlc", SITE, f"{SITE}/", f"{SITE}/2024", BUCKET, f"{BUCKET}/2024", "{}", "{}/2024"],
+)
+def test_what_is_listed_may_be_named(source: str, tmp_path: Path) -> None:
+    """Generated trips and TLC's site always, else an entry of the list and what lies below it."""
+    named = source.format(tmp_path)
+    assert require_allowed_source(named, ["", SITE, f" {BUCKET} ", str(tmp_path)]) == named
+    assert require_allowed_source(named, ["*"]) == named
+    assert require_allowed_source(f"file://{tmp_path}", [str(tmp_path)])
+    assert require_allowed_source(str(tmp_path), [f"file://{tmp_path}"])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/etc",
+        "{}-other",
+        "{}/../other",
+        "file:///etc",
+        "file://{}/%2e%2e/other",
+        "{}/link",
+        "http://months.example.com/trips",
+        "https://169.254.169.254/latest",
+        "https://months.example.com",
+        "https://months.example.com/trips-other",
+        "https://months.example.com/trips/../other",
+        "https://months.example.com/trips/%2e%2e/other",
+        "https://months.example.com/trips/..",
+        "https://months.example.com@evil.example.com/trips",
+        "https://months.example.com\\@evil.example.com/trips",
+        "https://months.example.com.evil.example.com/trips",
+        "https://months.example.com/trips/?file=",
+        "https://months.example.com/trips/#",
+        "s3://months",
+        "s3://months/trips-other",
+        "s3://months/trips/../other",
+        "s3://other/trips",
+        "gs://months/trips",
+        "",
+    ],
+)
+def test_what_is_not_listed_may_not(source: str, tmp_path: Path) -> None:
+    """Neither links, steps up, other hosts nor other spellings lead to it."""
+    listed = tmp_path / "months"
+    listed.mkdir()
+    (listed / "link").symlink_to("/etc")
+    with pytest.raises(InvalidInputError, match="TRIP_DURATION_ALLOWED_SOURCES") as refused:
+        require_allowed_source(source.format(listed), [SITE, BUCKET, str(listed)])
+    assert str(refused.value).startswith(f"Source {source.format(listed)!r} is none that runs may")

@@ -36,7 +36,9 @@ class Stores:
     def champion(self) -> int | None:
         """The version that has the alias."""
         found = self._mlflow("GET", "registered-models/get", params={"name": MODEL})
-        aliases = {one["alias"]: one["version"] for one in found["registered_model"]["aliases"]}
+        # Without aliases, the answer does not name them.
+        known = found["registered_model"].get("aliases", [])
+        aliases = {one["alias"]: one["version"] for one in known}
         return int(aliases["champion"]) if "champion" in aliases else None
 
     def versions(self) -> dict[int, dict[str, Any]]:

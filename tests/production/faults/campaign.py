@@ -164,7 +164,7 @@ class Campaign:
 
 def _outcome(ends: Sequence[tuple[str, str]]) -> str:
     """What became of the runs of a moment: the whole loop's, where it ran."""
-    names = {"success": "ended well", "failed": "failed, with a mail"}
+    names = {"success": "ended well", "failed": "failed"}
     return "; ".join(f"{dag} {names.get(state, state)}" for dag, state in ends) or "nothing ran"
 
 

@@ -32,7 +32,7 @@ def page(campaign: Campaign) -> str:
         f"{campaign.began:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes, seed {campaign.seed}",
         f"**{len(violations)} violations** of an invariant",
         f"{runs.total()} runs of the loop's DAGs: {runs['success']} ended well",
-        f"{runs['failed']} runs failed, each told by mail",
+        f"{runs['failed']} runs failed",
         f"{len(campaign.loop.answers):,} predictions acknowledged",
         f"{campaign.loop.refused_in_all():,} requests for predictions not answered",
         f"versions registered: {len(campaign.invariants.known_versions)}",

@@ -23,10 +23,10 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs mail install test test-faults test-production secrets audit lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs mail install test test-faults test-production test-production-faults secrets audit lint bench docs constraints clean distclean
 
 help: ## List all commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo takes SOURCE, SERVICE, TRAIN, VALIDATION, TEST, RECIPE, ENCODING,"
 	@echo "  EVALUATIONS and MODELS, for example: make demo SOURCE=tlc TRAIN=2024-01 EVALUATIONS=10"
@@ -57,6 +57,11 @@ test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after a
 
 test-production: $(VENV)/.installed-dev ## Run the services of docker-compose.yaml as processes
 	@$(BIN)/python -m pytest -m production
+
+# FAULTS=60 MINUTES=40 SEED=… are its bounds; as root it can also fill disks.
+test-production-faults: $(VENV)/.installed-dev ## Break one part of them after another; write docs/faults.md
+	@$(BIN)/python -m tests.production.faults $(if $(FAULTS),--faults $(FAULTS)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 secrets: install ## Write .env with fresh secrets for docker-compose.yaml
 	@test ! -e .env || { echo "Error: .env exists. Move it away, or add what is missing by hand." >&2; exit 2; }

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,11 +46,15 @@ class Topology:
         What they write.
     secrets
         The variables of the compose file.
+    doors
+        Where clients find a service, when that is another port than its own.
     """
 
     folder: Path
     secrets: Mapping[str, str]
     ports: dict[str, int] = field(default_factory=dict)
+    doors: dict[str, int] = field(default_factory=dict)
+    _launches: dict[str, Callable[[], subprocess.Popen[bytes]]] = field(default_factory=dict)
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -95,21 +99,20 @@ class Topology:
 
     def start(self, service: str, name: str = "", *more: str, **environment: str) -> None:
         """Start what runs for long, in a process group of its own."""
-        name = name or service
-        with (self.folder / "run" / f"{name}.log").open("a") as out:
-            self._running[name] = subprocess.Popen(
-                [*self._command(service), *more],
-                env={**self.environment(service), **environment},
-                stdout=out,
-                stderr=out,
-                cwd=self.folder,
-                start_new_session=True,
-            )
+        command = [*self._command(service), *more]
+        environment = {**self.environment(service), **environment}
+        self._launch(name or service, command, environment)
+
+    def start_again(self, name: str) -> None:
+        """Start what has ended once more, with the same command and environment."""
+        self._running[name] = self._launches[name]()
 
     def start_data_services(self) -> None:
         """Postgres and Redis, behind the passwords of the compose file."""
         self._start_postgres()
         config = f"port {self.ports['redis']}\nbind {HOST}\ndir {self.folder}\nsave ''\n"
+        # The queue outlives the process, as in the compose file.
+        config += "appendonly yes\n"
         file = self.folder / "redis.conf"
         file.write_text(config + f"requirepass {self.secrets['REDIS_PASSWORD']}\n")
         self._start_program("redis", "redis-server", str(file))
@@ -158,7 +161,7 @@ class Topology:
 
     def _start_postgres(self) -> None:
         home, initdb = self.folder / "postgres", postgres_program("initdb")
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         password = home / "password"
         password.write_text(self.secrets["POSTGRES_PASSWORD"])
         shutil.chown(home, _POSTGRES_USER)
@@ -185,10 +188,29 @@ class Topology:
             time.sleep(0.2)
 
     def _start_program(self, name: str, *command: str, user: str | None = None) -> None:
-        with (self.folder / "run" / f"{name}.log").open("a") as out:
-            self._running[name] = subprocess.Popen(
-                command, stdout=out, stderr=out, cwd=self.folder, user=user, start_new_session=True
-            )
+        self._launch(name, command, None, user)
+
+    def _launch(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None,
+        user: str | None = None,
+    ) -> None:
+        def launch() -> subprocess.Popen[bytes]:
+            with (self.folder / "run" / f"{name}.log").open("a") as out:
+                return subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdout=out,
+                    stderr=out,
+                    cwd=self.folder,
+                    user=user,
+                    start_new_session=True,
+                )
+
+        self._launches[name] = launch
+        self.start_again(name)
 
     def _command(self, service: str) -> list[str]:
         command = [filled(str(word), self.secrets) for word in services()[service]["command"]]
@@ -216,13 +238,16 @@ class Topology:
             ("prometheus", 9090),
         ):
             pattern = rf"(?<![\w-]){name}:{port}\b"
-            value = re.sub(pattern, f"{HOST}:{self.ports[name]}", value)
+            value = re.sub(pattern, f"{HOST}:{self._door(name)}", value)
         value = value.replace('"host": "mail", "port": 1025', self._mail)
         return value.replace("/var/lib/trip-duration", str(self.folder))
 
     @property
     def _mail(self) -> str:
-        return f'"host": "{HOST}", "port": {self.ports["mail"]}'
+        return f'"host": "{HOST}", "port": {self._door("mail")}'
+
+    def _door(self, service: str) -> int:
+        return self.doors.get(service, self.ports[service])
 
     def _image(self) -> dict[str, str]:
         """The environment that the Dockerfile gives."""

@@ -222,7 +222,7 @@ def test_five_swaps_under_load(running: Running) -> None:
 
 
 def test_kill_under_load(running: Running) -> None:
-    """What the server said was committed is there; what was lost had waited less than a moment."""
+    """What the server said was committed is there; the next one commits what else it answered."""
     answered: list[int] = []
 
     def drive() -> None:
@@ -240,13 +240,12 @@ def test_kill_under_load(running: Running) -> None:
     driving.join()
     assert committed > 0
     assert logged >= committed
-    # Before the measurement begins, the load has run for half a second that is not counted.
-    lost = answered.count(200) - logged
-    assert lost <= RATE * (FLUSH_SECONDS + 1.0)
     running.start()
     identity = running.predict()["prediction_id"]
     found = running.get(f"/predictions/{identity}")
     assert found.json()["caller"] == "tests"
+    # Before the measurement begins, the load has run for half a second that is not counted.
+    assert running.logged() - before >= answered.count(200) > 0
 
 
 def test_no_other_protocol_passes_the_guard(running: Running) -> None:

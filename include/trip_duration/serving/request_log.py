@@ -2,8 +2,9 @@
 
 An answer appends to a bounded buffer and goes on. A thread takes what has gathered, lets the shadow
 model predict it, and commits it in one transaction. What is committed survives `kill -9` and, in
-SQLite, a power cut; what is still in the buffer, at most `flush_seconds` old, does not. When the
-database does not answer, the buffer fills; what comes beyond its bound is dropped and counted.
+SQLite, a power cut. What is still in the buffer survives `kill -9` where there is a spool beside
+it: the next server on the same folder commits it. When the database does not answer, the buffer
+fills; what comes beyond its bound is dropped and counted.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from trip_duration.serving.log_queries import (
 from trip_duration.serving.log_tables import dropped, insert_predictions, metadata
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.rows import NAMES
+from trip_duration.serving.spool import Spool
 
 #: Predictions that are written in one transaction, at most.
 _BATCH = 5_000
@@ -121,16 +123,22 @@ class RequestLog:
         How it is kept.
     shadow
         The version whose answers are compared, if there is one at the moment.
+    spool
+        Keeps what is not committed yet beyond the end of the process; None to keep it in memory
+        alone.
     """
 
     engine: Engine
     rules: LogRules = field(default_factory=LogRules)
     shadow: Callable[[], Predictor | None] = lambda: None
+    spool: Spool[Entry] | None = None
 
     def __post_init__(self) -> None:
         """Prepare what the threads share."""
         self.counts = LogCounts()
         self._waiting: collections.deque[Entry] = collections.deque()
+        #: Held while the buffer and the spool have to say the same.
+        self._recording = threading.Lock()
         self._taken: list[Entry] = []
         self._dropped_unwritten = 0
         self._dropping = threading.Lock()
@@ -145,6 +153,9 @@ class RequestLog:
     def start(self) -> None:
         """Begin to write; a second call changes nothing."""
         if self._thread is None:
+            if self.spool is not None and (left := self.spool.inherit()):
+                logger.info("%d predictions of a server that was killed are logged", len(left))
+                self._waiting.extendleft(reversed(left))
             self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
             self._thread.start()
 
@@ -154,6 +165,9 @@ class RequestLog:
         self._hurry.set()
         if self._thread is not None:
             self._thread.join(timeout=30)
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None
 
     @property
     def waiting(self) -> int:
@@ -162,10 +176,16 @@ class RequestLog:
 
     def record(self, entry: Entry) -> None:
         """Log one prediction; it never waits and never fails."""
-        if len(self._waiting) < self.rules.buffer:
-            self._waiting.append(entry)
-        else:
+        if len(self._waiting) >= self.rules.buffer:
             self._drop(1)
+            return
+        spool = self.spool
+        if spool is None:
+            self._waiting.append(entry)
+            return
+        with self._recording:
+            spool.keep(entry)
+            self._waiting.append(entry)
 
     def record_many(self, entries: Iterable[Entry]) -> None:
         """Log several predictions; what the buffer cannot hold is dropped."""
@@ -240,9 +260,11 @@ class RequestLog:
         What comes meanwhile has to gather first: it would be written in ever smaller batches, which
         take longer than the answers that fill them.
         """
-        with self._turns:
+        with self._turns, self._recording:
             self._begun += 1
             due = len(self._waiting)
+            if self.spool is not None:
+                self.spool.begin()
         while due or self._taken or self._dropped_unwritten:
             if not self._taken:
                 count = min(due, _BATCH)
@@ -258,6 +280,8 @@ class RequestLog:
                 self._unsure = True
                 logger.warning("The request log cannot be written: %s", error)
                 return False
+        if self.spool is not None:
+            self.spool.written()
         with self._turns:
             self._done = self._begun
             self._turns.notify_all()

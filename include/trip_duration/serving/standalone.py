@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -15,11 +16,14 @@ from trip_duration.serving.live import Live, LiveModels, MlflowRegistry
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.metrics import Metrics
 from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.request_log import LogRules, RequestLog
+from trip_duration.serving.request_log import Entry, LogRules, RequestLog
 from trip_duration.serving.service import PredictionService
+from trip_duration.serving.spool import Spool
 from trip_duration.serving.tokens import KnownTokens, TokenFile
 from trip_duration.settings import Settings
 from trip_duration.tracking.registry import registered_name
+
+logger = logging.getLogger(__name__)
 
 #: Seconds after which a thread has to let others run. By default, Python lets the writer of the log
 #: hold up an answer for 5 milliseconds.
@@ -51,7 +55,16 @@ def make_service(settings: Settings) -> PredictionService:
     )
     live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle)
     log = make_log(settings, lambda: live.now.shadow)
+    log.spool = _spool(folder / "spool")
     return PredictionService(settings.service, live, log, Metrics(live, log))
+
+
+def _spool(folder: Path) -> Spool[Entry] | None:
+    try:
+        return Spool(folder, Entry)
+    except OSError as error:
+        logger.warning("Predictions wait in memory alone, a kill loses them: %s", error)
+        return None
 
 
 def make_log(

@@ -130,5 +130,5 @@ class ServingSettings(Part):
         gt=0,
         title="Delay of the request log",
         description="Seconds for which predictions are gathered before they are written: what a "
-        "killed server loses, besides what it was writing.",
+        "power cut loses, besides what was being written.",
     )

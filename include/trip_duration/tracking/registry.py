@@ -77,14 +77,30 @@ def register_model(
     tags
         Tags of the version.
     """
-    existing = tracker.client.search_model_versions(f"run_id = '{run_id}'")
-    if existing:
-        return RegisteredModel(name, int(existing[0].version), run_id)
-    mlflow.set_tracking_uri(tracker.tracking_uri)
-    with mlflow.start_run(run_id=run_id):
-        logged = mlflow.sklearn.log_model(model, name="model", **_description(model, example))
-        version = mlflow.register_model(logged.model_uri, name, tags=tags)
-    return RegisteredModel(name, int(version.version), run_id)
+    existing = _one_version(tracker, name, run_id)
+    if existing is None:
+        mlflow.set_tracking_uri(tracker.tracking_uri)
+        with mlflow.start_run(run_id=run_id):
+            logged = mlflow.sklearn.log_model(model, name="model", **_description(model, example))
+            registered = mlflow.register_model(logged.model_uri, name, tags=tags)
+        existing = _one_version(tracker, name, run_id) or int(registered.version)
+    return RegisteredModel(name, existing, run_id)
+
+
+def _one_version(tracker: Tracker, name: str, run_id: str) -> int | None:
+    """The version of a run; None if it has none.
+
+    MLflow's client sends a request again whose answer was lost, so it may have registered two: one
+    that answers by now, or the first, stays.
+    """
+    client = tracker.client
+    found = sorted(int(it.version) for it in client.search_model_versions(f"run_id = '{run_id}'"))
+    if len(found) > 1:
+        aliases = client.get_registered_model(name).aliases.values()
+        found.sort(key=lambda number: str(number) not in map(str, aliases))
+        for number in found[1:]:
+            client.delete_model_version(name, str(number))
+    return found[0] if found else None
 
 
 def find_champion(tracker: Tracker, name: str) -> int | None:

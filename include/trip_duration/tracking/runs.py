@@ -56,27 +56,35 @@ class Tracker:
         str
             The run's id.
         """
-        run = self.find_run(identity)
-        if run is None:
+        if not (found := self._runs(identity)):
             parent = {MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}
-            run = self.client.create_run(
+            self.client.create_run(
                 self.experiment_id,
                 run_name=name,
                 tags={**tags, **parent, IDENTITY_TAG: identity, MLFLOW_RUN_NAME: name},
             )
-        elif run.info.status != "RUNNING":
+            found = self._runs(identity)
+        run, *others = found
+        # MLflow's client sends a request again whose answer was lost: it may begin two runs.
+        for other in others:
+            self.client.delete_run(other.info.run_id)
+        if run.info.status != "RUNNING":
             self.client.update_run(run.info.run_id, status="RUNNING")
         run_id: str = run.info.run_id
         return run_id
 
     def find_run(self, identity: str) -> Run | None:
         """The run with this identity, if there is one."""
+        found = self._runs(identity)
+        return found[0] if found else None
+
+    def _runs(self, identity: str) -> list[Run]:
+        """All runs with an identity, always in the same order."""
         found = self.client.search_runs(
             [self.experiment_id],
             filter_string=f"tags.`{IDENTITY_TAG}` = '{identity}'",
-            max_results=1,
         )
-        return found[0] if found else None
+        return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
 
     def log(
         self,

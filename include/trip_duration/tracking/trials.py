@@ -59,6 +59,8 @@ class TrialLogger:
             self._known.result()
             for pending in self._pending:
                 pending.result()
+            # A request whose answer was lost is sent again, and may have begun a second run.
+            self._runs_known()
 
     def __call__(self, trial: Trial) -> None:
         """Log *trial* soon."""
@@ -97,14 +99,20 @@ class TrialLogger:
         return run_id
 
     def _runs_known(self) -> dict[int, RunInfo]:
-        """The runs that there are, by the number of their trial."""
+        """The runs that there are, by the number of their trial; one for each."""
         runs = self.tracker.client.search_runs(
             [self.tracker.experiment_id],
             filter_string=f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.family_run_id}'",
             max_results=5_000,
         )
-        numbered = [run for run in runs if _NUMBER_TAG in run.data.tags]
-        return {int(run.data.tags[_NUMBER_TAG]): run.info for run in numbered}
+        known: dict[int, RunInfo] = {}
+        # Those that ended come first.
+        for run in sorted(runs, key=lambda run: (run.info.status == _RUNNING, run.info.run_id)):
+            if _NUMBER_TAG not in run.data.tags:
+                continue
+            if known.setdefault(int(run.data.tags[_NUMBER_TAG]), run.info) is not run.info:
+                self.tracker.client.delete_run(run.info.run_id)
+        return known
 
 
 def _status(trial: Trial) -> str:

@@ -1,0 +1,171 @@
+"""The kinds of faults: how each is done to a running cluster, and how it is undone."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.production.faults.cluster import (
+    API,
+    CLOCKS,
+    DISKS,
+    PROCESSOR,
+    SCHEDULER,
+    SERVERS,
+    TRIGGERER,
+    WORKERS,
+    Cluster,
+)
+from tests.production.faults.relay import Weather
+
+#: How long a fault that has to be undone lasts.
+_LASTS = (2.0, 7.0)
+#: How far clocks jump.
+_JUMPS = (-3_600, -90, 90, 3_600)
+_TASK_SECONDS = 20.0
+
+
+#: moto keeps its objects in memory: the object store can be cut off, and is never killed.
+STORES = ("mlflow", "postgres", "redis")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Parameters
+    ----------
+    kind
+        Of the fault.
+    part
+        What it is done to.
+    seconds
+        How long it lasts; 0 for what is done in a moment.
+    amount
+        Of a clock: by how many seconds it jumps.
+    """
+
+    kind: str
+    part: str
+    seconds: float = 0.0
+    amount: int = 0
+
+    def __str__(self) -> str:
+        """As in the table."""
+        by = f" by {self.amount:+,} s" if self.amount else ""
+        lasts = f" for {self.seconds:.0f} s" if self.seconds else ""
+        return f"{self.kind}{by}{lasts}"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of faults.
+
+    Parameters
+    ----------
+    name
+        As in the table.
+    parts
+        What it can be done to.
+    lasts
+        Whether it has to be undone.
+    """
+
+    name: str
+    parts: Sequence[str]
+    lasts: bool = True
+    apply: Callable[[Cluster, Fault], object] = lambda *_: None
+    undo: Callable[[Cluster, Fault], object] = lambda *_: None
+
+    def one(self, chance: random.Random, part: str) -> Fault:
+        """A fault of this kind."""
+        seconds = round(chance.uniform(*_LASTS), 1) if self.lasts else 0.0
+        amount = chance.choice(_JUMPS) if self.name == CLOCK_JUMP else 0
+        return Fault(self.name, part, seconds, amount)
+
+
+CLOCK_JUMP, DISK_FULL = "clock jumps", "disk full"
+
+
+def _weather(name: str, weather: Weather, parts: Sequence[str]) -> Kind:
+    return Kind(
+        name,
+        parts,
+        apply=lambda cluster, fault: cluster.network.change(fault.part, weather),
+        undo=lambda cluster, fault: cluster.network.change(fault.part, Weather.FINE),
+    )
+
+
+def _kill_task(cluster: Cluster, fault: Fault) -> None:
+    """Kill the process of a task as the kernel does when memory is short."""
+    deadline = time.monotonic() + _TASK_SECONDS
+    while not (tasks := cluster.tasks(fault.part)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for task in tasks[:1]:
+        task.kill()
+
+
+KINDS = (
+    Kind(
+        "killed",
+        (*WORKERS, *SERVERS, SCHEDULER, PROCESSOR, TRIGGERER, API, *STORES, "mail"),
+        lasts=False,
+        apply=lambda cluster, fault: cluster.kill(fault.part),
+    ),
+    Kind("a task killed", WORKERS, lasts=False, apply=_kill_task),
+    Kind(
+        "frozen",
+        (*WORKERS, SCHEDULER, "mlflow", "s3", "postgres", API),
+        apply=lambda cluster, fault: cluster.freeze(fault.part, frozen=True),
+        undo=lambda cluster, fault: cluster.freeze(fault.part, frozen=False),
+    ),
+    _weather("cut off", Weather.CUT, ("postgres", "redis", "s3", "mlflow", API, "mail")),
+    _weather("silent", Weather.SILENT, ("postgres", "redis", "s3", "mlflow", API)),
+    _weather("answers lost", Weather.DEAF, ("mlflow", "s3", API, "postgres")),
+    _weather("uploads torn", Weather.TORN, ("s3", "mlflow")),
+    _weather("slow", Weather.SLOW, ("postgres", "redis", "s3", "mlflow", API)),
+    Kind(
+        DISK_FULL,
+        tuple(DISKS),
+        apply=lambda cluster, fault: cluster.fill(fault.part, full=True),
+        undo=lambda cluster, fault: cluster.fill(fault.part, full=False),
+    ),
+    Kind(
+        CLOCK_JUMP,
+        CLOCKS,
+        apply=lambda cluster, fault: cluster.set_clock(fault.part, fault.amount),
+        undo=lambda cluster, fault: cluster.set_clock(fault.part, 0),
+    ),
+)
+
+_BY_NAME = {kind.name: kind for kind in KINDS}
+
+
+@contextmanager
+def broken(cluster: Cluster, fault: Fault) -> Iterator[None]:
+    """A cluster while a fault lasts."""
+    kind = _BY_NAME[fault.kind]
+    kind.apply(cluster, fault)
+    try:
+        yield
+    finally:
+        kind.undo(cluster, fault)
+
+
+def plan(chance: random.Random, count: int, *, without: Sequence[str] = ()) -> list[Fault]:
+    """Faults in a random order: every kind at every part, as often as the count allows.
+
+    Parameters
+    ----------
+    without
+        Kinds that this machine cannot do.
+    """
+    every = [(kind, part) for kind in KINDS if kind.name not in without for part in kind.parts]
+    found: list[Fault] = []
+    while len(found) < count:
+        chance.shuffle(every)
+        found += [kind.one(chance, part) for kind, part in every]
+    return found[:count]

@@ -1,0 +1,230 @@
+"""What goes on while parts break: the whole loop, batches, and people who ask for predictions."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from tests.production.faults.cluster import API, SERVERS, Cluster
+
+from trip_duration.local.airflow_api import FINISHED, AirflowApi
+from trip_duration.trips.months import Month
+
+#: Trials of each family.
+EVALUATIONS = 2
+FAMILIES = ("linear_model.LinearRegression", "xgboost")
+#: The DAGs whose runs are watched.
+DAGS = (
+    "retraining",
+    "data_preparation",
+    "sklearn_training",
+    "xgboost_training",
+    "promotion",
+    "batch_scoring",
+)
+_QUESTION_SECONDS = 0.05
+_LOOK_SECONDS = 1.0
+_DAGS_SECONDS = 240.0
+_FIRST_TEST_MONTH = Month.parse("2024-03")
+
+TRIP = {
+    "pickup_zone": 239,
+    "dropoff_zone": 236,
+    "pickup_at": "2024-03-01T08:00:00",
+}
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A prediction that somebody has got.
+
+    Parameters
+    ----------
+    prediction_id, minutes, version
+        As they were answered.
+    server
+        Who has answered.
+    at
+        When, by this machine's clock.
+    """
+
+    prediction_id: str
+    minutes: float
+    version: int
+    server: str
+    at: float
+
+
+@dataclass
+class Loop:
+    """Keeps a cluster busy on three threads.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    """
+
+    cluster: Cluster
+    answers: list[Acknowledged] = field(default_factory=list)
+    #: Requests that were not answered, by server.
+    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SERVERS, 0))
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _api: AirflowApi | None = None
+
+    def start(self) -> None:
+        """Begin with everything, as soon as Airflow knows its DAGs."""
+        self.api().wait_for_dags({*DAGS, "alerts"}, _DAGS_SECONDS)
+        for dag_id in (*DAGS, "alerts"):
+            self.api().send("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+        for work in (self._retrain, self._score, self._ask):
+            thread = threading.Thread(target=work, name=work.__name__, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def wait_for_answers(self, seconds: float) -> None:
+        """Wait until there is a champion that answers."""
+        deadline = time.monotonic() + seconds
+        while not self.answers:
+            assert time.monotonic() < deadline, "no champion"
+            time.sleep(_LOOK_SECONDS)
+
+    def refused_in_all(self) -> int:
+        """Requests that no server has answered since the first answer."""
+        return sum(self.refused.values())
+
+    def stop(self, seconds: float) -> bool:
+        """Begin nothing new, and wait for what goes on; whether all has ended in time."""
+        self._stop.set()
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(timeout=max(deadline - time.monotonic(), 1))
+        while time.monotonic() < deadline:
+            with contextlib.suppress(requests.RequestException):
+                if not list(self.going_on()):
+                    return True
+            time.sleep(_LOOK_SECONDS)
+        return False
+
+    def api(self) -> AirflowApi:
+        """The administrator, logged in; asked directly, whatever the network is like."""
+        if self._api is None:
+            password = self.cluster.secrets["AIRFLOW_ADMIN_PASSWORD"]
+            self._api = AirflowApi(self.cluster.url(API), "admin", password)
+        return self._api
+
+    def runs(self) -> Iterator[dict[str, Any]]:
+        """Every run of the loop's DAGs, the latest first."""
+        for dag_id in DAGS:
+            yield from self.api().get(f"/dags/{dag_id}/dagRuns?order_by=-id&limit=100")["dag_runs"]
+
+    def going_on(self) -> Iterator[dict[str, Any]]:
+        """The runs that have not ended."""
+        return (run for run in self.runs() if run["state"] not in FINISHED)
+
+    def _retrain(self) -> None:
+        """One month after another: each has a training set of its own to be prepared."""
+        for month in _months(_FIRST_TEST_MONTH):
+            self._finish("retraining", self._conf(month))
+            self._finish("promotion", self._other_version())
+            if self._stop.is_set():
+                return
+
+    def _score(self) -> None:
+        while not self.answers and not self._stop.wait(_LOOK_SECONDS):
+            # There is nobody yet who could score.
+            continue
+        for number in itertools.count():
+            output = f"s3://trip-duration/storage/scored/{number:04d}/"
+            months = ["2024-01"]
+            conf = {"months": months, "output": output, "chunk_rows": 1_000}
+            self._finish("batch_scoring", conf)
+            if self._stop.wait(5):
+                return
+
+    def _ask(self) -> None:
+        token = (self.cluster.folder / "scrape" / "serving.token").read_text()
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {token}"
+        for number in itertools.count():
+            server = SERVERS[number % len(SERVERS)]
+            trip = {**TRIP, "trip_distance": round(0.5 + number % 97 / 10, 2)}
+            try:
+                url = f"{self.cluster.url(server)}/predict"
+                answer = session.post(url, json=trip, timeout=5)
+                answer.raise_for_status()
+                (said,) = answer.json()
+            except (requests.RequestException, ValueError):
+                self.refused[server] += bool(self.answers)
+            else:
+                found = (said["prediction_id"], said["minutes"], said["model_version"])
+                self.answers.append(Acknowledged(*found, server, time.time()))
+            if self._stop.wait(_QUESTION_SECONDS):
+                return
+
+    def _finish(self, dag_id: str, conf: dict[str, Any] | None) -> None:
+        """Run a DAG to whatever end; what does not answer is asked again."""
+        run_id = None
+        while conf is not None and run_id is None and not self._stop.is_set():
+            run_id = self._begin(dag_id, conf)
+        if run_id is not None:
+            self._wait(dag_id, run_id)
+
+    def _begin(self, dag_id: str, conf: dict[str, Any]) -> str | None:
+        """Ask for a run once; nobody knows what became of a request that was not answered."""
+        run_id = f"loop__{uuid.uuid4().hex[:12]}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        for _ in range(60):
+            with contextlib.suppress(requests.RequestException):
+                answer = self.api().send("POST", f"/dags/{dag_id}/dagRuns", json=body)
+                if answer.ok or answer.status_code == requests.codes.conflict:
+                    return run_id
+            time.sleep(_LOOK_SECONDS)
+        return None
+
+    def _wait(self, dag_id: str, run_id: str) -> None:
+        while True:
+            with contextlib.suppress(requests.RequestException):
+                if self.api().run_state(dag_id, run_id) in FINISHED:
+                    return
+            if self._stop.wait(_LOOK_SECONDS):
+                return
+
+    def _conf(self, test_month: Month) -> dict[str, Any]:
+        return {
+            "newest_month": str(test_month),
+            "train_months_count": 1,
+            "max_evaluations": EVALUATIONS,
+            "models": [FAMILIES[0]],
+            # So that versions take turns.
+            "margin_share": 0.0,
+            "confidence": 0.5,
+        }
+
+    def _other_version(self) -> dict[str, Any] | None:
+        """The form that makes the version before champion, without the gate."""
+        from tests.production.faults.stores import Stores
+
+        with contextlib.suppress(requests.RequestException):
+            stores = Stores(self.cluster)
+            champion = stores.champion()
+            others = [number for number in stores.versions() if number != champion]
+            if others:
+                why = "takes turns"
+                return {"action": "promote", "version": max(others), "gate": False, "why": why}
+        return None
+
+
+def _months(first: Month) -> Iterator[Month]:
+    month = first
+    while True:
+        yield month
+        month = month.next()

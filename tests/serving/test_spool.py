@@ -1,0 +1,132 @@
+"""What was answered outlives the server that answered it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+from tests.serving.test_log import entry, rows
+
+from trip_duration.serving.log_tables import open_log
+from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.spool import Spool
+
+#: Answers a hundred trips, and is killed before its log has begun to write.
+SERVER = """
+import os, signal, sys
+from pathlib import Path
+from tests.serving.test_log import entry
+from trip_duration.serving.log_tables import open_log
+from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.spool import Spool
+folder = Path(sys.argv[1])
+log = RequestLog(open_log("", folder), LogRules(), spool=Spool(folder / "spool", Entry))
+for number in range(100):
+    log.record(entry(number))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def spooled(folder: Path) -> RequestLog:
+    """A log with a spool."""
+    return RequestLog(open_log("", folder), LogRules(), spool=Spool(folder / "spool", Entry))
+
+
+def test_a_killed_server_loses_nothing(tmp_path: Path) -> None:
+    """The next one commits what it had answered, once, and leaves no file behind."""
+    killed = subprocess.run([sys.executable, "-c", SERVER, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert rows(open_log("", tmp_path)) == 0
+    # Two of them were committed before: their answer did not come back.
+    before = RequestLog(open_log("", tmp_path))
+    before.start()
+    before.record_many([entry(3), entry(4)])
+    before.stop()
+    log = spooled(tmp_path)
+    log.start()
+    log.record(entry(100))
+    assert log.flush(10)
+    log.stop()
+    assert rows(log.engine) == 101
+    kept = log.find(f"{7:032x}")
+    assert kept is not None
+    assert (kept["pickup_zone"], kept["passenger_count"]) == (74, None)
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_server_that_ends_while_the_database_is_away_loses_nothing(tmp_path: Path) -> None:
+    """It stops in peace; the next one commits what it could not."""
+    spool = Spool(tmp_path / "spool", Entry)
+    away = create_engine(f"sqlite:///{tmp_path}/no/such/folder.db")
+    log = RequestLog(away, LogRules(flush_seconds=0.01), spool=spool)
+    log.start()
+    log.record_many(entry(number) for number in range(10))
+    assert not log.flush(0.5)
+    log.record_many(entry(number) for number in range(10, 20))
+    log.stop()
+    later = spooled(tmp_path)
+    later.start()
+    assert later.flush(10)
+    assert rows(later.engine) == 20
+    later.stop()
+
+
+def test_servers_on_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
+    """What a living process keeps is its own."""
+    living = Spool(tmp_path, Entry)
+    living.keep(entry(1))
+    other = Spool(tmp_path, Entry)
+    assert other.inherit() == []
+    living.close()
+    assert [one.prediction_id for one in other.inherit()] == [entry(1).prediction_id]
+
+
+def test_what_is_written_is_kept_no_longer(tmp_path: Path) -> None:
+    """Only what came after a turn had begun is still there when it is done."""
+    spool = Spool(tmp_path, Entry)
+    spool.keep(entry(1))
+    spool.begin()
+    spool.keep(entry(2))
+    spool.written()
+    spool.close()
+    left = Spool(tmp_path, Entry).inherit()
+    assert [one.prediction_id for one in left] == [entry(2).prediction_id]
+
+
+def test_half_a_record_is_passed_over(tmp_path: Path) -> None:
+    """A process that was killed while it wrote has not answered yet."""
+    spool = Spool(tmp_path, Entry)
+    spool.keep(entry(1))
+    spool.keep(entry(2))
+    spool.close()
+    (file,) = tmp_path.iterdir()
+    os.truncate(file, file.stat().st_size - 3)
+    left = Spool(tmp_path, Entry).inherit()
+    assert [one.prediction_id for one in left] == [entry(1).prediction_id]
+
+
+def test_a_full_disk_is_in_nobodys_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What it does not take is in memory alone, as the log says once; nothing is half there."""
+    spool = Spool(tmp_path, Entry)
+    spool.keep(entry(1))
+    (file,) = (path for path in tmp_path.iterdir() if path.stat().st_size)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 10, limits[1]))
+    try:
+        spool.keep(entry(2))
+        spool.keep(entry(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    spool.keep(entry(4))
+    spool.close()
+    left = Spool(tmp_path, Entry).inherit()
+    assert [one.prediction_id for one in left] == [entry(1).prediction_id, entry(4).prediction_id]
+    assert caplog.text.count("in memory alone") == 1

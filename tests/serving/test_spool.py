@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import subprocess
@@ -103,30 +102,41 @@ def test_half_a_record_is_passed_over(tmp_path: Path) -> None:
     """A process that was killed while it wrote has not answered yet."""
     spool = Spool(tmp_path, Entry)
     spool.keep(entry(1))
+    (file,) = (path for path in tmp_path.iterdir() if any(path.read_bytes()))
+    behind = 4 + int.from_bytes(file.read_bytes()[:4])
     spool.keep(entry(2))
     spool.close()
-    (file,) = tmp_path.iterdir()
-    os.truncate(file, file.stat().st_size - 3)
+    with file.open("r+b") as half:
+        # All of the second one is there but its length, which is written last.
+        half.seek(behind)
+        half.write(bytes(4))
     left = Spool(tmp_path, Entry).inherit()
     assert [one.prediction_id for one in left] == [entry(1).prediction_id]
 
 
-def test_a_full_disk_is_in_nobodys_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_spool_is_in_nobodys_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What it does not take is in memory alone, as the log says once; nothing is half there."""
-    spool = Spool(tmp_path, Entry)
-    spool.keep(entry(1))
-    (file,) = (path for path in tmp_path.iterdir() if path.stat().st_size)
+    spool = Spool(tmp_path, Entry, room=400)
+    for number in range(10):
+        spool.keep(entry(number))
+    assert caplog.text.count("in memory alone") == 1
+    spool.begin()
+    spool.keep(entry(10))
+    spool.close()
+    left = [one.prediction_id for one in Spool(tmp_path, Entry).inherit()]
+    assert 0 < len(left) < 10
+    assert set(left) == {entry(number).prediction_id for number in (*range(len(left) - 1), 10)}
+
+
+def test_a_full_disk_is_told_at_once(tmp_path: Path) -> None:
+    """Room is taken in the beginning; where there is none, nothing is left behind."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 10, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
     try:
-        spool.keep(entry(2))
-        spool.keep(entry(3))
+        with pytest.raises(OSError, match="File too large"):
+            Spool(tmp_path, Entry)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
-    spool.keep(entry(4))
-    spool.close()
-    left = Spool(tmp_path, Entry).inherit()
-    assert [one.prediction_id for one in left] == [entry(1).prediction_id, entry(4).prediction_id]
-    assert caplog.text.count("in memory alone") == 1
+    assert list(tmp_path.iterdir()) == []

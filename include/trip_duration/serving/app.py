@@ -99,15 +99,18 @@ def create_app(
     )
     routes = Routes(service, max_trips, lambda: docs_page(api.openapi()))
     ours = (Extension(operation, getattr(routes, operation.name)) for operation in OPERATIONS)
+    straight: dict[tuple[str, str], ASGIApp] = {}
     for extension in (*ours, *extensions):
         operation, handler = extension.operation, extension.handler
         endpoint = Endpoint(operation.path, handler, service.metrics, max_bytes)
         api.add_api_route(operation.path, handler, **operation.route())
         _answer_by(api, endpoint)
+        if "{" not in operation.path:
+            straight[operation.method, operation.path] = endpoint
     for path, app in mounts.items():
         api.mount(path, app)
     describe(api)
-    return Guard(api, authenticate)
+    return Guard(api, authenticate, straight)
 
 
 def _answer_by(api: FastAPI, endpoint: ASGIApp) -> None:

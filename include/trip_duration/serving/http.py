@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,20 +174,27 @@ class Guard:
         What is guarded, whatever its routes.
     authenticate
         Who asks.
+    endpoints
+        Routes of the application by method and path, for a way that leads past all others.
     """
 
     app: ASGIApp
     authenticate: Authenticate
+    endpoints: Mapping[tuple[str, str], ASGIApp] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] == "http" and get_route_path(scope) not in OPEN_PATHS:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = get_route_path(scope)
+        if path not in OPEN_PATHS:
             try:
                 scope[_CALLER] = await self.authenticate(scope)
             except RequestRefusedError as error:
                 await send_reply(send, refusal(error))
                 return
-        await self.app(scope, receive, send)
+        await self.endpoints.get((scope["method"], path), self.app)(scope, receive, send)
 
 
 def find_header(scope: Scope, name: bytes) -> bytes:

@@ -1,14 +1,15 @@
 """Predictions that were answered and are not in the database yet, out of the reach of `kill -9`.
 
-Each is appended to a file before its answer leaves, without waiting for the disk: the kernel keeps
-what a killed process has written, though not through a power cut. Whoever starts next on the same
-folder takes over what nobody holds any more.
+Each is copied into a file that is mapped into memory before its answer leaves. That takes no call
+of the kernel, which nevertheless keeps what a killed process has written, though not through a
+power cut. Whoever starts next on the same folder takes over what nobody holds any more.
 """
 
 from __future__ import annotations
 
 import fcntl
 import logging
+import mmap
 import os
 import threading
 import uuid
@@ -19,8 +20,11 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 _SUFFIX = ".spool"
-#: Bytes of the number that says how long a record is.
+#: Room of one file: 100,000 predictions.
+_BYTES = 2**24
+#: Bytes of the number that says how long a record is; zero stands behind the last one.
 _LENGTH = 4
+_END = bytes(_LENGTH)
 
 logger = logging.getLogger(__name__)
 
@@ -39,33 +43,52 @@ class Spool(Generic[Record]):
         Where the files are, those of other processes among them.
     kind
         Type of a record, as msgspec decodes it.
+    room
+        Bytes of one file; what comes beyond is in memory alone.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written, or the disk has no room.
     """
 
-    def __init__(self, folder: Path, kind: type[Record]) -> None:
+    def __init__(self, folder: Path, kind: type[Record], room: int = _BYTES) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = uuid.uuid4().hex
         self._folder = folder
+        self._room = room
         self._own = [folder / f"{name}-{number}{_SUFFIX}" for number in range(2)]
         self._files = [_lock(path) for path in self._own]
+        try:
+            self._memory = [_mapped(file, room) for file in self._files]
+        except OSError:
+            for path in self._own:
+                path.unlink()
+            raise
         self._sizes = [0, 0]
         self._now = 0
         self._inherited: list[tuple[Path, int]] = []
         self._encode: Callable[[Record], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
         self._decode: Callable[[bytes], Record] = msgspec.msgpack.Decoder(kind).decode
         self._turn = threading.Lock()
-        self._failing = False
+        self._full = False
 
     def keep(self, record: Record) -> None:
-        """Keep a record; where the disk does not take it, it is in memory alone."""
+        """Keep a record; where there is no room, it is in memory alone."""
         payload = self._encode(record)
-        frame = len(payload).to_bytes(_LENGTH) + payload
         with self._turn:
-            file, size = self._files[self._now], self._sizes[self._now]
-            written, problem = _append(file, frame, size)
-            if problem and not self._failing:
-                logger.warning("Predictions are kept in memory alone: %s", problem)
-            self._failing = bool(problem)
-            self._sizes[self._now] = size + written
+            memory, size = self._memory[self._now], self._sizes[self._now]
+            begin = size + _LENGTH
+            end = begin + len(payload)
+            if end + _LENGTH > self._room:
+                if not self._full:
+                    logger.warning("Predictions are kept in memory alone: %s is full", self._folder)
+                self._full = True
+                return
+            # The length comes last: without it, there is no record.
+            memory[begin : end + _LENGTH] = payload + _END
+            memory[size:begin] = len(payload).to_bytes(_LENGTH)
+            self._sizes[self._now] = end
 
     def begin(self) -> None:
         """All that was kept until now is about to be written elsewhere."""
@@ -79,8 +102,9 @@ class Spool(Generic[Record]):
         """All that was kept before the turn began is written elsewhere."""
         other = 1 - self._now
         if self._sizes[other]:
-            os.ftruncate(self._files[other], 0)
+            self._memory[other][:_LENGTH] = _END
             self._sizes[other] = 0
+            self._full = False
         while self._inherited:
             path, file = self._inherited.pop()
             path.unlink(missing_ok=True)
@@ -97,42 +121,35 @@ class Spool(Generic[Record]):
 
     def close(self) -> None:
         """End; the files go, unless they hold what is written nowhere else."""
-        for path, file, size in zip(self._own, self._files, self._sizes, strict=True):
+        for path, file, memory, size in zip(
+            self._own, self._files, self._memory, self._sizes, strict=True
+        ):
             if not size:
                 path.unlink(missing_ok=True)
+            memory.close()
             os.close(file)
         for _, file in self._inherited:
             os.close(file)
 
     def _records(self, path: Path) -> Iterator[Record]:
-        data = path.read_bytes()
-        while len(data) > _LENGTH:
-            end = _LENGTH + int.from_bytes(data[:_LENGTH])
-            if len(data) < end:
-                # The process was killed while it wrote; nobody has got this answer.
-                return
+        data, begin = path.read_bytes(), _LENGTH
+        while length := int.from_bytes(data[begin - _LENGTH : begin]):
             try:
-                yield self._decode(data[_LENGTH:end])
+                yield self._decode(data[begin : begin + length])
             except msgspec.MsgspecError as error:
                 logger.warning("A record of %s cannot be read: %s", path, error)
-            data = data[end:]
+            begin += length + _LENGTH
 
 
-def _append(file: int, frame: bytes, size: int) -> tuple[int, str]:
-    """Append a record or nothing to a file of a size; how many bytes, and what went wrong."""
-    try:
-        if os.write(file, frame) == len(frame):
-            return len(frame), ""
-        # Half a record would hide those after it.
-        os.ftruncate(file, size)
-    except OSError as error:
-        return 0, str(error)
-    return 0, "the disk is full"
+def _mapped(file: int, room: int) -> mmap.mmap:
+    # On a disk that is full, writing to memory that has no place there would end the process.
+    os.posix_fallocate(file, 0, room)
+    return mmap.mmap(file, room)
 
 
 def _lock(path: Path) -> int:
     while True:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX)
         # Before it was locked, somebody may have taken it for one that was left.
         if path.exists() and path.stat().st_ino == os.fstat(file).st_ino:

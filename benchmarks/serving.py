@@ -134,7 +134,8 @@ def main() -> None:
         return
     folder = months_folder()
     request = TrainingSetRequest(str(folder), "green", MonthSplit.parse("2024-01", "2024-02"))
-    training_set = build_training_set(request, storage_root=str(folder))
+    with tempfile.TemporaryDirectory() as storage:
+        training_set = build_training_set(request, storage_root=storage)
     trips = training_set.example_trips.sample(TRIPS, replace=True, random_state=0)
     trips["trip_distance"] = [0.5 + number / 50 for number in range(TRIPS)]
     trips["PULocationID"] = [1 + number % 263 for number in range(TRIPS)]

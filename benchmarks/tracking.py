@@ -46,9 +46,9 @@ def main() -> None:
     """Run every family in turn and print the shares."""
     folder = months_folder()
     split = MonthSplit.parse("2024-01", "2024-02")
-    training_set = build_training_set(
-        TrainingSetRequest(str(folder), "green", split), storage_root=str(folder)
-    )
+    request = TrainingSetRequest(str(folder), "green", split)
+    with tempfile.TemporaryDirectory() as storage:
+        training_set = build_training_set(request, storage_root=storage)
     plain_total = tracked_total = 0.0
     with (
         tempfile.TemporaryDirectory() as place,

@@ -15,7 +15,8 @@ def make_bucket(name: str) -> bool:
     """
     import s3fs
 
-    store = s3fs.S3FileSystem()
+    # Not one that was made for another address before: s3fs keeps them by what they were told.
+    store = s3fs.S3FileSystem(skip_instance_cache=True)
     if store.exists(name):
         return False
     store.mkdir(name)

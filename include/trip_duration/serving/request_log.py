@@ -36,6 +36,8 @@ from trip_duration.serving.spool import Spool
 
 #: Predictions that are written in one transaction, at most.
 _BATCH = 5_000
+#: Predictions of one statement: while it is made, answers wait for the interpreter's lock.
+_PART = 100
 _RETRY_SECONDS = 1.0
 _RETENTION_SECONDS = 600.0
 _DAY_SECONDS = 86_400
@@ -106,7 +108,7 @@ class LogRules:
     """
 
     buffer: int = 100_000
-    flush_seconds: float = 0.02
+    flush_seconds: float = 0.1
     inputs: bool = True
     days: float = 90.0
 
@@ -327,13 +329,13 @@ class RequestLog:
     def _write(self, entries: list[Entry], lost: int) -> None:
         shadow = self.shadow()
         beside = self._compare(shadow, entries) if shadow and entries else {}
-        values = [
-            # In the order of the table.
-            [*entry[:-1], *beside.get(number, (None, None)), *self._inputs(entry)]
-            for number, entry in enumerate(entries)
-        ]
         with self.engine.begin() as connection:
-            if values:
+            for first in range(0, len(entries), _PART):
+                values = [
+                    # In the order of the table.
+                    [*entry[:-1], *beside.get(number, (None, None)), *self._inputs(entry)]
+                    for number, entry in enumerate(entries[first : first + _PART], first)
+                ]
                 insert_predictions(connection, values)
             if lost:
                 connection.execute(insert(dropped), {"at": time.time(), "predictions": lost})

@@ -126,7 +126,7 @@ class ServingSettings(Part):
         "counted.",
     )
     request_log_flush_seconds: float = Field(
-        default=0.02,
+        default=0.1,
         gt=0,
         title="Delay of the request log",
         description="Seconds for which predictions are gathered before they are written: what a "

@@ -159,7 +159,7 @@ def test_one_entry_costs_no_other(engine: Engine) -> None:
     """What no database takes is found among many, dropped and counted; all others are written."""
     log = RequestLog(engine)
     for number in range(100):
-        log.record(entry(number, minutes=float("inf") if number in {3, 70} else 12.0))
+        log.record(entry(number, minutes=float("nan") if number in {3, 70} else 12.0))
     assert log._write_all()
     assert (rows(engine), log.waiting) == (98, 0)
     assert (log.counts.written, log.counts.dropped, log.lost()) == (98, 2, 2)

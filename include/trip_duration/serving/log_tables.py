@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -28,6 +29,9 @@ from trip_duration.errors import InvalidInputError
 
 #: Characters of a caller's name that are kept: Postgres refuses longer ones.
 CALLER_LENGTH = 100
+
+#: Rows that SQLite is given in one statement.
+_ROWS = 50
 
 metadata = MetaData()
 
@@ -129,13 +133,15 @@ def _prepare_sqlite(connection: object, _record: object) -> None:
 def insert_predictions(connection: Connection, values: list[list[Any]]) -> None:
     """Insert rows of the table `predictions`, values in the order of its columns; NaN is unknown.
 
-    SQLite takes all of them as one text. One after another, each of them would ask for the
-    interpreter's lock twice, for which the answers are waiting.
+    SQLite takes many at once. One after another, each of them would ask for the interpreter's lock
+    twice, for which the answers are waiting.
     """
     if connection.dialect.name == "sqlite":
-        # Numbers of NumPy's give their plain value.
-        text = msgspec.json.encode(values, enc_hook=lambda number: number.item()).decode()
-        connection.exec_driver_sql(_INSERT_JSON, (text,))
+        for first in range(0, len(values), _ROWS):
+            rows = values[first : first + _ROWS]
+            # SQLite reads NaN as NULL.
+            given = tuple(itertools.chain.from_iterable(rows))
+            connection.exec_driver_sql(_insert_rows(len(rows)), given)
         return
     names = [column.name for column in predictions.columns]
     connection.execute(
@@ -148,8 +154,9 @@ def insert_predictions(connection: Connection, values: list[list[Any]]) -> None:
     )
 
 
-_INSERT_JSON = (
-    f"INSERT INTO {predictions.name} ({', '.join(predictions.columns.keys())}) SELECT "  # noqa: S608 - our own names
-    + ", ".join(f"value ->> {place}" for place in range(len(predictions.columns)))
-    + " FROM json_each(?)"
-)
+@functools.cache
+def _insert_rows(count: int) -> str:
+    """The statement for so many rows, which SQLite prepares once."""
+    names = predictions.columns.keys()
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {predictions.name} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our own names

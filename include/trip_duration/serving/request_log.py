@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Engine, insert
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from trip_duration.serving.log_queries import (
     REMOVED,
@@ -37,7 +37,7 @@ from trip_duration.serving.spool import Spool
 #: Predictions that are written in one transaction, at most.
 _BATCH = 5_000
 #: Predictions of one statement: while it is made, answers wait for the interpreter's lock.
-_PART = 100
+_PART = 50
 _RETRY_SECONDS = 1.0
 _RETENTION_SECONDS = 600.0
 _DAY_SECONDS = 86_400
@@ -295,7 +295,7 @@ class RequestLog:
         try:
             self._write(self._taken, lost)
         except Exception as error:
-            if isinstance(error, SQLAlchemyError) and not isinstance(error, _UNFIT):
+            if isinstance(error, SQLAlchemyError) and not self._unfit(error):
                 raise
             return self._sort_out(error)
         self.counts.written += len(self._taken)
@@ -303,6 +303,11 @@ class RequestLog:
             self._dropped_unwritten -= lost
         self._taken = []
         return 0
+
+    def _unfit(self, error: SQLAlchemyError) -> bool:
+        # SQLite's driver says so of values that it does not know, Postgres of a missing table.
+        strange = self.engine.dialect.name == "sqlite" and isinstance(error, ProgrammingError)
+        return strange or isinstance(error, _UNFIT)
 
     def _sort_out(self, error: Exception) -> int:
         """Find the entry that no database takes, by halves, and drop it.

@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 
+import mlflow
 import pytest
 from tests.production.faults.relay import HOST, Network, Relay
 from tests.servers import free_port
@@ -91,3 +92,12 @@ def test_a_version_is_registered_once(
     assert relay.broken
     found = lossy.client.search_model_versions("name = 'lossy'")
     assert [int(version.version) for version in found] == [registered.version]
+    # What somebody else registers of the same run is theirs.
+    (version,) = found
+    assert version.source
+    mlflow.set_tracking_uri(lossy.tracking_uri)
+    mlflow.register_model(version.source, "theirs")
+    again = register_model(lossy, run_id, model, name="lossy", example=example, tags={})
+    assert again.version == registered.version
+    for name in ("lossy", "theirs"):
+        assert len(lossy.client.search_model_versions(f"name = '{name}'")) == 1

@@ -94,7 +94,9 @@ def _one_version(tracker: Tracker, name: str, run_id: str) -> int | None:
     that answers by now, or the first, stays.
     """
     client = tracker.client
-    found = sorted(int(it.version) for it in client.search_model_versions(f"run_id = '{run_id}'"))
+    # Somebody may have registered the run's model under a name of their own, too.
+    all_names = client.search_model_versions(f"run_id = '{run_id}'")
+    found = sorted(int(it.version) for it in all_names if it.name == name)
     if len(found) > 1:
         aliases = client.get_registered_model(name).aliases.values()
         found.sort(key=lambda number: str(number) not in map(str, aliases))

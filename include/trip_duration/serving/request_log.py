@@ -167,9 +167,11 @@ class RequestLog:
         self._hurry.set()
         if self._thread is not None:
             self._thread.join(timeout=30)
-        if self.spool is not None:
-            self.spool.close()
-            self.spool = None
+        # A thread that still answers must not meet a spool that is closed.
+        with self._recording:
+            spool, self.spool = self.spool, None
+        if spool is not None:
+            spool.close()
 
     @property
     def waiting(self) -> int:
@@ -181,12 +183,9 @@ class RequestLog:
         if len(self._waiting) >= self.rules.buffer:
             self._drop(1)
             return
-        spool = self.spool
-        if spool is None:
-            self._waiting.append(entry)
-            return
         with self._recording:
-            spool.keep(entry)
+            if self.spool is not None:
+                self.spool.keep(entry)
             self._waiting.append(entry)
 
     def record_many(self, entries: Iterable[Entry]) -> None:

@@ -62,8 +62,9 @@ class Spool(Generic[Record]):
         try:
             self._memory = [_mapped(file, room) for file in self._files]
         except OSError:
-            for path in self._own:
+            for path, file in zip(self._own, self._files, strict=True):
                 path.unlink()
+                os.close(file)
             raise
         self._sizes = [0, 0]
         self._now = 0
@@ -142,8 +143,10 @@ class Spool(Generic[Record]):
 
 
 def _mapped(file: int, room: int) -> mmap.mmap:
-    # On a disk that is full, writing to memory that has no place there would end the process.
-    os.posix_fallocate(file, 0, room)
+    # On a disk that is full, writing to memory that has no place there would end the process. Zeros
+    # take the place on every system.
+    with os.fdopen(os.dup(file), "wb") as whole:
+        whole.write(bytes(room))
     return mmap.mmap(file, room)
 
 

@@ -51,8 +51,9 @@ from trip_duration.settings import Settings
 from trip_duration.tracking.models import log_model_report
 from trip_duration.tracking.months import log_month
 from trip_duration.tracking.promotion import Action, Promoter
-from trip_duration.tracking.registry import register_model, registered_name
+from trip_duration.tracking.registry import register_model
 from trip_duration.tracking.runs import Tracker, training_set_tags
+from trip_duration.tracking.standing import registered_name
 from trip_duration.tracking.trials import TrialLogger
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.types import TrainingSetRequest

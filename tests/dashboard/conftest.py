@@ -17,7 +17,7 @@ from trip_duration.monitoring.health.types import ServiceHealth
 from trip_duration.monitoring.levels import thresholds_of
 from trip_duration.serving.ab_report import AbReport
 from trip_duration.settings import Settings
-from trip_duration.tracking.promotion import Standing
+from trip_duration.tracking.standing import Standing
 
 RUN = FamilyRun(
     run_id="1" * 32,

@@ -10,8 +10,9 @@ import pytest
 from tests.integration.conftest import RunningStack
 
 from trip_duration.local.airflow_api import FINISHED
-from trip_duration.tracking.promotion import Promoter, Standing
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.standing import Standing
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

@@ -37,7 +37,7 @@ from trip_duration.serving.bearer import BearerTokens
 from trip_duration.serving.log_tables import dropped, open_log
 from trip_duration.serving.request_log import Entry, LogRules, RequestLog
 from trip_duration.serving.tokens import KnownTokens
-from trip_duration.tracking.promotion import Standing
+from trip_duration.tracking.standing import Standing
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.contract.checked import CheckedMonthStore

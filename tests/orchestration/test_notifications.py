@@ -25,7 +25,7 @@ from trip_duration.models.gate import Check, Verdict
 from trip_duration.orchestration import announcements, failed_tasks, notifications
 from trip_duration.orchestration.notifications import RunEnded, TaskFailed
 from trip_duration.settings import get_settings
-from trip_duration.tracking.promotion import HistoryEntry, Standing
+from trip_duration.tracking.standing import HistoryEntry, Standing
 
 SECRET = "correct-horse-battery"  # noqa: S105 - no real one
 

@@ -28,8 +28,8 @@ from trip_duration.serving.predictor import Predictor, make_predictor
 from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.service import PredictionService
 from trip_duration.serving.tokens import KnownTokens, TokenFile
-from trip_duration.tracking.promotion import Standing
 from trip_duration.tracking.registry import LoadedModel
+from trip_duration.tracking.standing import Standing
 from trip_duration.training_set.types import TrainingSet
 
 TRIP = {

@@ -16,7 +16,7 @@ from trip_duration.serving.http import OPEN_PATHS
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.request_log import LogRules
 from trip_duration.serving.requests import read_trips
-from trip_duration.tracking.promotion import Standing
+from trip_duration.tracking.standing import Standing
 
 Make = Callable[..., Server]
 

@@ -13,7 +13,7 @@ from trip_duration.serving.live import Live, LiveModels
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.store import ModelStore
 from trip_duration.serving.traffic import place_of
-from trip_duration.tracking.promotion import Standing
+from trip_duration.tracking.standing import Standing
 
 
 @pytest.fixture

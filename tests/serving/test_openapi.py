@@ -22,7 +22,7 @@ from tests.servers import free_port
 from tests.serving.conftest import Server
 
 from trip_duration.serving.description import OPERATIONS
-from trip_duration.tracking.promotion import Standing
+from trip_duration.tracking.standing import Standing
 
 CHECKS = [
     not_a_server_error,

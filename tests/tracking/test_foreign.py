@@ -16,9 +16,10 @@ from sklearn.preprocessing import StandardScaler
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.foreign import INCOMING, bring_in
-from trip_duration.tracking.promotion import BROUGHT_IN, Promoter
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import RegisteredModel, load_registered
 from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.standing import BROUGHT_IN
 
 pytestmark = pytest.mark.integration
 

@@ -11,8 +11,9 @@ import pytest
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.challengers import latest_challenger
-from trip_duration.tracking.promotion import Action, Promoter, Standing
+from trip_duration.tracking.promotion import Action, Promoter
 from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.standing import Standing
 
 pytestmark = pytest.mark.integration
 

@@ -16,13 +16,9 @@ from trip_duration.models.search import Metrics, SearchRequest, Trial
 from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
 from trip_duration.tracking.models import champion_errors
-from trip_duration.tracking.registry import (
-    find_champion,
-    register_model,
-    registered_name,
-    save_model,
-)
+from trip_duration.tracking.registry import find_champion, register_model, save_model
 from trip_duration.tracking.runs import Tracker, training_set_tags
+from trip_duration.tracking.standing import registered_name
 from trip_duration.tracking.trials import CURVE_POINTS, TrialLogger
 from trip_duration.training_set.types import TrainingSet
 

@@ -171,8 +171,8 @@ def reproduce(
 
     from trip_duration.tracking.lineage import find_lineage
     from trip_duration.tracking.lineage import reproduce as train_again
-    from trip_duration.tracking.registry import registered_name
     from trip_duration.tracking.runs import Tracker
+    from trip_duration.tracking.standing import registered_name
     from trip_duration.trips.contract.rules import Limits
 
     settings, name = get_settings(), registered_name(get_service(service).name)

@@ -18,7 +18,8 @@ from trip_duration.models.explanation import reasons_of
 from trip_duration.serving.rows import to_frame
 from trip_duration.serving.store import ModelStore
 from trip_duration.settings import get_settings
-from trip_duration.tracking.registry import LoadedModel, registered_name
+from trip_duration.tracking.registry import LoadedModel
+from trip_duration.tracking.standing import registered_name
 
 #: Models that are kept in memory.
 _KEPT = 2

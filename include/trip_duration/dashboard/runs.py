@@ -25,8 +25,9 @@ from trip_duration.dashboard.types import (
     Version,
     WindowRun,
 )
-from trip_duration.tracking.promotion import RETIRED_TAG, Promoter
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import IDENTITY_TAG
+from trip_duration.tracking.standing import RETIRED_TAG
 
 #: The newest of each kind that the pages show.
 MOST_FAMILIES, MOST_MONTHS, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 600, 500, 300, 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trip_duration.tracking.promotion import HistoryEntry, Standing
+from trip_duration.tracking.standing import HistoryEntry, Standing
 
 
 @dataclass(frozen=True)

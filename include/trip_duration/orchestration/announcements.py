@@ -12,7 +12,7 @@ from trip_duration.orchestration.failures import tracking_link
 
 if TYPE_CHECKING:
     from trip_duration.models.gate import Verdict
-    from trip_duration.tracking.promotion import HistoryEntry, Standing
+    from trip_duration.tracking.standing import HistoryEntry, Standing
 
 
 def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:

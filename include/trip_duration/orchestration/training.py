@@ -137,8 +137,9 @@ def register_family(
     from trip_duration.monitoring.profile import log_reference, make_reference
     from trip_duration.tracking.lineage import lineage_of, log_lineage
     from trip_duration.tracking.models import log_model_report
-    from trip_duration.tracking.registry import register_model, registered_name
+    from trip_duration.tracking.registry import register_model
     from trip_duration.tracking.runs import training_set_tags
+    from trip_duration.tracking.standing import registered_name
 
     training_set, tracker, tuned = product.load(), _tracker(), trained.tuned
     run = tracker.find_run(_identity(dag_run, tuned.family))

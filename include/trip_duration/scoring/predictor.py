@@ -11,7 +11,8 @@ from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import load_registered, registered_name
+from trip_duration.tracking.registry import load_registered
+from trip_duration.tracking.standing import registered_name
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import Minutes
 from trip_duration.trips.services import SERVICES

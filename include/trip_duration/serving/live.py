@@ -24,7 +24,8 @@ from trip_duration.errors import TripDurationError
 from trip_duration.objects.files import whole_file
 from trip_duration.serving.predictor import Predictor, make_predictor
 from trip_duration.serving.store import ModelStore
-from trip_duration.tracking.promotion import Standing, find_standing
+from trip_duration.tracking.promotion import find_standing
+from trip_duration.tracking.standing import Standing
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from trip_duration.serving.service import PredictionService
 from trip_duration.serving.spool import Spool
 from trip_duration.serving.tokens import KnownTokens, TokenFile
 from trip_duration.settings import Settings
-from trip_duration.tracking.registry import registered_name
+from trip_duration.tracking.standing import registered_name
 
 logger = logging.getLogger(__name__)
 

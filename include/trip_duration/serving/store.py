@@ -9,7 +9,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from trip_duration.tracking.registry import LoadedModel, download_model, read_model
+from trip_duration.tracking.downloads import download_model
+from trip_duration.tracking.registry import LoadedModel, read_model
 
 #: Versions whose files are kept.
 _KEPT = 6

@@ -11,8 +11,9 @@ from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.models.gate import Contender, Verdict, judge
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.tracking.lineage import Lineage, find_lineage
-from trip_duration.tracking.promotion import BROUGHT_IN, Promoter
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import load_registered
+from trip_duration.tracking.standing import BROUGHT_IN
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.data_tests import DATA_TESTS
 from trip_duration.training_set.products import TrainingSetStore

@@ -12,13 +12,10 @@ import pandas as pd
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.tracking.promotion import BROUGHT_IN, Promoter
-from trip_duration.tracking.registry import (
-    RegisteredModel,
-    read_model,
-    register_model,
-    registered_address,
-)
+from trip_duration.tracking.downloads import registered_address
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.registry import RegisteredModel, read_model, register_model
+from trip_duration.tracking.standing import BROUGHT_IN
 
 #: Folder below the storage root where models are laid that are to be brought in.
 INCOMING = "incoming"

@@ -18,8 +18,9 @@ from trip_duration.models.evaluation import measure
 from trip_duration.models.explanation import Explanation
 from trip_duration.models.search import Metrics
 from trip_duration.models.training import TrainedModel
-from trip_duration.tracking.registry import find_champion, load_registered, registered_name
+from trip_duration.tracking.registry import find_champion, load_registered
 from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.standing import registered_name
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.services import DURATION

@@ -21,23 +21,22 @@ from mlflow.exceptions import MlflowException
 
 from trip_duration.errors import InvalidInputError, require_within
 from trip_duration.models.gate import Verdict
-from trip_duration.tracking.registry import CHAMPION, registered_name
 from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.standing import (
+    CHALLENGER,
+    CHAMPION,
+    DISABLED_TAG,
+    RETIRED_TAG,
+    SHADOW,
+    SHARE_TAG,
+    HistoryEntry,
+    Standing,
+    registered_name,
+    standing_of,
+)
 
 ActionKind = Literal["promote", "canary", "shadow", "rollback", "disable", "enable", "retire"]
 ACTION_KINDS: tuple[ActionKind, ...] = get_args(ActionKind)
-
-CHALLENGER = "challenger"
-SHADOW = "shadow"
-
-#: Tags of the registered model.
-_SHARE_TAG = "challenger_share"
-_DISABLED_TAG = "disabled"
-#: Tag of a version.
-RETIRED_TAG = "retired"
-
-#: Tag of a version that was trained elsewhere: where it comes from.
-BROUGHT_IN = "brought_in_from"
 
 #: Name of the artifact that holds the checks of the gate.
 EVIDENCE = "evidence.json"
@@ -98,53 +97,6 @@ class Action:
         require_within("share", self.share, above=0.0, most=1.0)
 
 
-@dataclass(frozen=True)
-class Standing:
-    """Which versions answer.
-
-    Parameters
-    ----------
-    champion, challenger, shadow
-        Numbers of versions; None where there is none.
-    share
-        Share of the requests that the challenger answers.
-    enabled
-        Whether anything answers.
-    """
-
-    champion: int | None = None
-    challenger: int | None = None
-    shadow: int | None = None
-    share: float = 0.0
-    enabled: bool = True
-
-
-@dataclass(frozen=True)
-class HistoryEntry:
-    """One action that was done.
-
-    Parameters
-    ----------
-    kind, version, who, why
-        As in the action; `version` is the one that was rolled back to.
-    before, after
-        How the versions stood.
-    at
-        When it was done, in seconds since the epoch.
-    run_id
-        The run that holds it, with the evidence.
-    """
-
-    kind: str
-    version: int | None
-    who: str
-    why: str
-    before: Standing
-    after: Standing
-    at: float
-    run_id: str
-
-
 def find_standing(client: MlflowClient, name: str) -> Standing:
     """How the versions of a registered model stand now; nothing answers if there is none."""
     try:
@@ -153,14 +105,7 @@ def find_standing(client: MlflowClient, name: str) -> Standing:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return Standing()
         raise
-    aliases = {alias: int(version) for alias, version in model.aliases.items()}
-    return Standing(
-        champion=aliases.get(CHAMPION),
-        challenger=aliases.get(CHALLENGER),
-        shadow=aliases.get(SHADOW),
-        share=float(model.tags.get(_SHARE_TAG, 0.0)) if CHALLENGER in aliases else 0.0,
-        enabled=_DISABLED_TAG not in model.tags,
-    )
+    return standing_of(model.aliases, model.tags)
 
 
 class Promoter:
@@ -328,11 +273,11 @@ class Promoter:
                 client.set_registered_model_alias(self.name, alias, str(version))
             elif alias != CHAMPION:
                 client.delete_registered_model_alias(self.name, alias)
-        client.set_registered_model_tag(self.name, _SHARE_TAG, str(after.share))
+        client.set_registered_model_tag(self.name, SHARE_TAG, str(after.share))
         if after.enabled:
-            _delete_tag(lambda: client.delete_registered_model_tag(self.name, _DISABLED_TAG))
+            _delete_tag(lambda: client.delete_registered_model_tag(self.name, DISABLED_TAG))
         else:
-            client.set_registered_model_tag(self.name, _DISABLED_TAG, entry.why or "disabled")
+            client.set_registered_model_tag(self.name, DISABLED_TAG, entry.why or "disabled")
         if kind == "retire":
             client.set_model_version_tag(self.name, str(entry.version), RETIRED_TAG, entry.why)
 

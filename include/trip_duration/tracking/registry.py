@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import tempfile
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,18 +11,15 @@ from typing import Any
 import mlflow
 import mlflow.sklearn
 import pandas as pd
-from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
 from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.objects.trust import dump_estimator, load_estimator, trusted_types
+from trip_duration.tracking.downloads import ABSENT, registered_address
 from trip_duration.tracking.runs import Tracker
-
-#: The alias of the version that is in use.
-CHAMPION = "champion"
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+from trip_duration.tracking.standing import CHAMPION
 
 _REQUIREMENTS = ("trip-duration", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 
@@ -50,11 +44,6 @@ class RegisteredModel:
     def uri(self) -> str:
         """Address for `mlflow.pyfunc.load_model`."""
         return f"models:/{self.name}/{self.version}"
-
-
-def registered_name(service: str) -> str:
-    """Name of a service's registered model."""
-    return f"trip_duration_{service}"
 
 
 def register_model(
@@ -110,7 +99,7 @@ def find_champion(tracker: Tracker, name: str) -> int | None:
     try:
         return int(tracker.client.get_model_version_by_alias(name, CHAMPION).version)
     except MlflowException as error:
-        if error.error_code in _ABSENT:
+        if error.error_code in ABSENT:
             return None
         raise
 
@@ -149,39 +138,6 @@ def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:
     """
     with registered_address(tracker.tracking_uri, f"models:/{name}/{version}") as folder:
         return read_model(folder, f"Version {version} of {name}")
-
-
-@contextlib.contextmanager
-def registered_address(tracking_uri: str, address: str) -> Iterator[Path]:
-    """A model of the server as a folder, for as long as it is needed.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such model.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        yield download_model(tracking_uri, address, Path(folder))
-
-
-def download_model(tracking_uri: str, address: str, folder: Path) -> Path:
-    """Download the files of a model into a folder that exists; return where they begin.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such model.
-    """
-    # The registry is looked for at MLflow's global address.
-    mlflow.set_tracking_uri(tracking_uri)
-    try:
-        return Path(download_artifacts(artifact_uri=address, dst_path=str(folder)))
-    except MlflowException as error:
-        if error.error_code not in _ABSENT:
-            raise
-        raise InvalidInputError(
-            f"Model {address}", f"is not on the server ({error.message})", "Look it up there."
-        ) from error
 
 
 def read_model(folder: Path, what: str) -> LoadedModel:

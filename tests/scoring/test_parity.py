@@ -21,7 +21,7 @@ from trip_duration.scoring.batch.planning import by_job, plan
 from trip_duration.scoring.batch.scoring import join, score_chunk
 from trip_duration.scoring.predictor import Predictor, Version
 from trip_duration.scoring.questions import answer
-from trip_duration.serving.predictor import make_predictor
+from trip_duration.serving.compiling import make_predictor
 from trip_duration.serving.protocol import CSV, JSON, read_invocation
 from trip_duration.serving.requests import read_trips
 from trip_duration.tracking.registry import read_model, save_model

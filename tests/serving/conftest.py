@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from mlflow.exceptions import MlflowException
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
@@ -20,11 +19,12 @@ from trip_duration.models.search import SearchRequest
 from trip_duration.models.selection import ColumnSelector
 from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
+from trip_duration.serving.compiling import make_predictor
 from trip_duration.serving.http import Guard
-from trip_duration.serving.live import LiveModels
+from trip_duration.serving.live import LiveModels, RegistryError
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.metrics import Metrics
-from trip_duration.serving.predictor import Predictor, make_predictor
+from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.service import PredictionService
 from trip_duration.serving.tokens import KnownTokens, TokenFile
@@ -105,13 +105,13 @@ class MemoryRegistry:
     def standing(self) -> Standing:
         """How the versions stand, if the server is up."""
         if not self.reachable:
-            raise MlflowException("the server is down")
+            raise RegistryError("the server is down")
         return self.now
 
     def load(self, version: int) -> Predictor:
         """A version that was made before."""
         if version not in self.predictors:
-            raise MlflowException("no such version")
+            raise RegistryError("no such version")
         return self.predictors[version]
 
 

@@ -15,8 +15,9 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.models.catalogue import FAMILIES
 from trip_duration.models.extras import extra_families
 from trip_duration.serving import forests
+from trip_duration.serving.compiling import make_predictor, odd_rows
+from trip_duration.serving.forms import TOLERANCE
 from trip_duration.serving.kernels import Trees
-from trip_duration.serving.predictor import TOLERANCE, make_predictor, odd_rows
 from trip_duration.serving.rows import from_frame, to_frame
 from trip_duration.tracking.registry import read_model, save_model
 from trip_duration.training_set.build import build_training_set

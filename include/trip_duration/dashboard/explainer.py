@@ -18,7 +18,7 @@ from trip_duration.models.explanation import reasons_of
 from trip_duration.serving.rows import to_frame
 from trip_duration.serving.store import ModelStore
 from trip_duration.settings import get_settings
-from trip_duration.tracking.registry import LoadedModel
+from trip_duration.tracking.registry import LoadedModel, read_model
 from trip_duration.tracking.standing import registered_name
 
 #: Models that are kept in memory.
@@ -43,7 +43,9 @@ class Models:
         return asdict(reasons)
 
     def _loaded(self, version: int) -> LoadedModel:
-        found = self._kept.pop(version, None) or self._store.load(version)
+        found = self._kept.pop(version, None) or read_model(
+            self._store.files(version), f"Version {version}"
+        )
         self._kept[version] = found
         while len(self._kept) > _KEPT:
             self._kept.pop(next(iter(self._kept)))

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.trips.contract.rules import LAST_ZONE
 from trip_duration.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
+    LAST_ZONE,
     PASSENGERS,
     PICKUP_TIME,
     PICKUP_ZONE,

@@ -16,15 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from upath import UPath
 
 from trip_duration.errors import TripDurationError
 from trip_duration.objects.files import whole_file
-from trip_duration.serving.predictor import Predictor, make_predictor
-from trip_duration.serving.store import ModelStore
-from trip_duration.tracking.promotion import find_standing
+from trip_duration.serving.predictor import Predictor
 from trip_duration.tracking.standing import Standing
 
 logger = logging.getLogger(__name__)
@@ -59,43 +55,24 @@ class Live:
         return tuple(one for one in found if one is not None)
 
 
+class RegistryError(Exception):
+    """The registry does not answer, or not what was asked for."""
+
+
 class Registry(Protocol):
     """Where versions come from."""
 
     def standing(self) -> Standing:
-        """How the versions stand now."""
+        """How the versions stand now.
+
+        Raises
+        ------
+        RegistryError
+            If the registry does not tell.
+        """
 
     def load(self, version: int) -> Predictor:
         """A version, ready to answer."""
-
-
-class MlflowRegistry:
-    """The registered model of one service, with its files kept on disk.
-
-    Parameters
-    ----------
-    tracking_uri
-        Address of the tracking server.
-    name
-        Name of the registered model.
-    folder
-        Where files of models are kept.
-    """
-
-    def __init__(self, tracking_uri: str, name: str, folder: Path) -> None:
-        self._client = MlflowClient(tracking_uri)
-        self._name = name
-        self._store = ModelStore(tracking_uri, name, folder)
-
-    def standing(self) -> Standing:
-        """How the versions stand now."""
-        found = find_standing(self._client, self._name)
-        self._store.needed = frozenset({found.champion, found.challenger, found.shadow})
-        return found
-
-    def load(self, version: int) -> Predictor:
-        """A version, ready to answer."""
-        return make_predictor(version, self._store.load(version))
 
 
 class LiveModels:
@@ -169,7 +146,7 @@ class LiveModels:
         try:
             standing = self._registry.standing()
             self._asked_at = None
-        except MlflowException as error:
+        except RegistryError as error:
             self._asked_at = None
             self._unreachable = str(error).partition("\n")[0][:200]
             if not self.now.predictors:
@@ -224,7 +201,7 @@ class LiveModels:
         except Exception as error:
             # Whatever is wrong with one version, the others are swapped.
             self.problems[version] = (str(error) or repr(error)).partition("\n")[0][:300]
-            known = isinstance(error, TripDurationError | MlflowException | OSError)
+            known = isinstance(error, TripDurationError | RegistryError | OSError)
             logger.warning("Version %d cannot be loaded: %s", version, error, exc_info=not known)
             return None
         self.problems.pop(version, None)

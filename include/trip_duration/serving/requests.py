@@ -19,7 +19,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from trip_duration.errors import TripDurationError
 from trip_duration.serving.rows import FIRST_YEAR, LAST_YEAR
-from trip_duration.trips.contract.rules import LAST_ZONE
+from trip_duration.trips.services import LAST_ZONE
 
 #: Miles. Beyond it lies no mistake of a meter, but one of the caller.
 LONGEST_DISTANCE = 1_000_000.0

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from trip_duration.training_set.encoders.columns import require_columns
 from trip_duration.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
@@ -18,6 +17,9 @@ from trip_duration.trips.services import (
     TRIP_TYPE,
     VENDOR,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: The columns of a row. Times are seconds since 1970 on the city's clocks; NaN is unknown.
 COLUMNS = (PICKUP_ZONE, DROPOFF_ZONE, PICKUP_TIME, DISTANCE, PASSENGERS, VENDOR, TRIP_TYPE)
@@ -52,6 +54,9 @@ def from_frame(trips: pd.DataFrame, columns: Sequence[str]) -> Rows:
     ContractError
         If a column is missing.
     """
+    # Requests come as rows, and servers are spared what only frames need.
+    from trip_duration.training_set.encoders.columns import require_columns
+
     require_columns(trips, columns)
     rows = np.full((len(trips), len(COLUMNS)), np.nan)
     for name in columns:
@@ -64,6 +69,8 @@ def from_frame(trips: pd.DataFrame, columns: Sequence[str]) -> Rows:
 
 def to_frame(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:
     """The given raw columns of rows, with the types that models learn from."""
+    import pandas as pd  # as above
+
     frame = {}
     for name in columns:
         values: npt.NDArray[np.generic] = rows[:, PLACES[name]]

@@ -12,10 +12,11 @@ from pathlib import Path
 from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
 from trip_duration.serving.http import Guard
-from trip_duration.serving.live import Live, LiveModels, MlflowRegistry
+from trip_duration.serving.live import Live, LiveModels
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.metrics import Metrics
 from trip_duration.serving.predictor import Predictor
+from trip_duration.serving.registry import MlflowRegistry
 from trip_duration.serving.request_log import Entry, LogRules, RequestLog
 from trip_duration.serving.service import PredictionService
 from trip_duration.serving.spool import Spool

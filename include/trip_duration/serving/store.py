@@ -10,7 +10,6 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from trip_duration.tracking.downloads import download_model
-from trip_duration.tracking.registry import LoadedModel, read_model
 
 #: Versions whose files are kept.
 _KEPT = 6
@@ -37,18 +36,17 @@ class ModelStore:
         #: Versions whose files are kept, however old they are.
         self.needed: frozenset[int | None] = frozenset()
 
-    def load(self, version: int) -> LoadedModel:
-        """Load a version, from disk where its files are there already.
+    def files(self, version: int) -> Path:
+        """The folder of a version's files, downloaded where they are not there yet.
 
         Raises
         ------
-        InvalidInputError, StoredObjectError
-            See `read_model`.
+        InvalidInputError
+            If there is no such version.
         mlflow.exceptions.MlflowException
             If it has to be downloaded and cannot be.
         """
-        what = f"Version {version} of {self._name}"
-        return read_model(self._find(version) or self._download(version), what)
+        return self._find(version) or self._download(version)
 
     def _find(self, version: int) -> Path | None:
         """The files of a version, if they are those that the registry means."""

@@ -17,12 +17,13 @@ import numpy.typing as npt
 from trip_duration.trips.batches import TripBatch
 from trip_duration.trips.cleaning import CleaningRules, Mask, Selection, take_month
 from trip_duration.trips.contract.checked import CheckedMonth
-from trip_duration.trips.contract.rules import LAST_ZONE, MINUTES_PER_DAY
+from trip_duration.trips.contract.rules import MINUTES_PER_DAY
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
     DURATION,
+    LAST_ZONE,
     PASSENGERS,
     PICKUP_TIME,
     PICKUP_ZONE,

@@ -24,6 +24,9 @@ AMOUNT = "amount"
 #: The target, in minutes.
 DURATION = "duration"
 
+#: TLC numbers its zones from 1; 264 is "unknown" and 265 is "outside of the city".
+LAST_ZONE = 265
+
 #: Columns without which a row is no trip.
 REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE)
 #: Columns that hold what is known when a trip ends, or is derived from it.

@@ -31,7 +31,6 @@ from trip_duration.trips.contract.report import MonthReport, RuleCount
 from trip_duration.trips.contract.rules import (
     ALL_RULES,
     IDENTITY,
-    LAST_ZONE,
     REPEATED,
     RULES,
     Limits,
@@ -44,6 +43,7 @@ from trip_duration.trips.services import (
     DROPOFF_TIME,
     DROPOFF_ZONE,
     DURATION,
+    LAST_ZONE,
     PICKUP_TIME,
     PICKUP_ZONE,
     REQUIRED_COLUMNS,

@@ -23,6 +23,7 @@ from trip_duration.trips.services import (
     DROPOFF_TIME,
     DROPOFF_ZONE,
     DURATION,
+    LAST_ZONE,
     PICKUP_TIME,
     PICKUP_ZONE,
     Service,
@@ -32,8 +33,6 @@ from trip_duration.trips.source import MonthFile
 #: Raised whenever the same file would be judged differently: it is part of every product's key.
 CONTRACT_VERSION = 2
 
-#: TLC numbers its zones from 1; 264 is "unknown" and 265 is "outside of the city".
-LAST_ZONE = 265
 MINUTES_PER_DAY = 24 * 60
 #: Miles. No trip within the city is longer; the meter was wrong.
 LONGEST_DISTANCE = 100.0

@@ -1,0 +1,104 @@
+"""Compiled forms of models as files: one process makes them, another one answers from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from trip_duration.serving import kernels
+from trip_duration.serving.kernels import DenseTables, Linear, SparseTables, Trees
+from trip_duration.serving.predictor import Predict
+from trip_duration.serving.rows import Rows
+
+#: Minutes by which the compiled form may differ from the registered model.
+TOLERANCE = 1e-5
+
+Minutes = npt.NDArray[np.float64]
+
+_KERNELS: dict[tuple[type, type], Callable[..., None]] = {
+    (DenseTables, Trees): kernels.predict_dense_trees,
+    (SparseTables, Trees): kernels.predict_sparse_trees,
+    (SparseTables, Linear): kernels.predict_sparse_linear,
+}
+_TABLES = {kind.__name__: kind for kind in (DenseTables, SparseTables)}
+_FLAT = {kind.__name__: kind for kind in (Trees, Linear)}
+
+
+class NotCompiledError(Exception):
+    """A model has no compiled form, or none that agrees with it."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A model as tables and flat arrays, with what it has to say.
+
+    Parameters
+    ----------
+    tables, flat
+        What its encoder and its estimator would compute.
+    sample
+        Rows on which it has to agree with the registered model.
+    minutes
+        What the registered model says of them.
+    """
+
+    tables: DenseTables | SparseTables
+    flat: Trees | Linear
+    sample: Rows
+    minutes: Minutes
+
+    def prove(self) -> Predict:
+        """What predicts by this form, if it says what the registered model says.
+
+        Raises
+        ------
+        NotCompiledError
+            If there is no machine code for it, or it says something else.
+        """
+        kernel = _KERNELS.get((type(self.tables), type(self.flat)))
+        if kernel is None:
+            raise NotCompiledError("linear models of dense columns have no compiled form")
+        tables, flat = self.tables, self.flat
+
+        def predict(rows: Rows) -> Minutes:
+            minutes = np.empty(len(rows))
+            kernel(rows, tables, flat, minutes)
+            return minutes
+
+        difference = float(np.max(np.abs(predict(self.sample) - self.minutes)))
+        # Written so that NaN is too much.
+        if not difference <= TOLERANCE:
+            raise NotCompiledError(
+                f"its compiled form differs by up to {difference:g} minutes on the sample"
+            )
+        return predict
+
+    def write(self, file: BinaryIO) -> None:
+        """Write it where a file is."""
+        parts: dict[str, Any] = {"sample": self.sample, "minutes": self.minutes}
+        for name, part in (("tables", self.tables), ("flat", self.flat)):
+            parts[name] = type(part).__name__
+            parts |= {f"{name}.{key}": value for key, value in part._asdict().items()}
+        np.savez(file, **parts)
+
+    @classmethod
+    def read(cls, file: BinaryIO) -> Form:
+        """Read it from where a file is."""
+        with np.load(file, allow_pickle=False) as parts:
+            return cls(
+                tables=_part(parts, "tables", _TABLES),
+                flat=_part(parts, "flat", _FLAT),
+                sample=parts["sample"],
+                minutes=parts["minutes"],
+            )
+
+
+def _part(parts: Any, name: str, kinds: dict[str, Any]) -> Any:  # noqa: ANN401 - one of our named tuples
+    kind = kinds[str(parts[name])]
+    values = (parts[f"{name}.{key}"] for key in kind._fields)
+    # Numbers come back as arrays without a dimension.
+    return kind(*(value if value.ndim else value.item() for value in values))

@@ -1,0 +1,250 @@
+"""The registered model of a service as a server sees it: how its versions stand, and each of them.
+
+Both are had without MLflow's client and without scikit-learn, which together take 250 MB: the
+standing by one request to the tracking server, a version from a process that compiles it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+import requests
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.serving.live import RegistryError
+from trip_duration.serving.predictor import Predictor, places_of
+from trip_duration.tracking.standing import Standing, standing_of
+
+if TYPE_CHECKING:
+    from trip_duration.serving.forms import Form
+
+#: Of MLflow's REST interface, version 2.0.
+_STANDING = "/api/2.0/mlflow/registered-models/get"
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+_NOT_FOUND = 404
+#: Ways to log in, and others of the server's, that are left to MLflow's client.
+_FURTHER_SETTINGS = (
+    "MLFLOW_TRACKING_AUTH",
+    "MLFLOW_TRACKING_INSECURE_TLS",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    "MLFLOW_WORKSPACE",
+)
+#: Seconds, where MLflow's own setting says nothing.
+_TIMEOUT_SECONDS = 20.0
+#: Reading and compiling a model takes seconds; downloading it may take longer.
+_COMPILING_SECONDS = 600.0
+
+logger = logging.getLogger(__name__)
+
+
+class Order(msgspec.Struct):
+    """What a compiling process is asked for.
+
+    Parameters
+    ----------
+    tracking_uri, name, folder
+        See `ModelStore`.
+    version
+        Of the registered model.
+    needed
+        Versions whose files are kept, however old they are.
+    """
+
+    tracking_uri: str
+    name: str
+    folder: str
+    version: int
+    needed: tuple[int, ...]
+
+
+class Outcome(msgspec.Struct):
+    """What it answers; a compiled form follows.
+
+    Parameters
+    ----------
+    columns
+        Raw columns that the version reads.
+    plain
+        Why it has no compiled form; empty if it has one.
+    files
+        Where its files are.
+    refused
+        What was given, the rule that it breaks, and the remedy, where it cannot be served.
+    """
+
+    columns: tuple[str, ...] = ()
+    plain: str = ""
+    files: str = ""
+    refused: tuple[str, str, str] | None = None
+
+
+def write_outcome(file: BinaryIO, outcome: Outcome, form: Form | None) -> None:
+    """Write an outcome as a line of JSON, and its form behind it."""
+    file.write(msgspec.json.encode(outcome) + b"\n")
+    if form is not None:
+        form.write(file)
+
+
+class MlflowRegistry:
+    """The registered model of one service, with its files kept on disk.
+
+    Parameters
+    ----------
+    tracking_uri
+        Address of the tracking server.
+    name
+        Name of the registered model.
+    folder
+        Where files of models are kept.
+    """
+
+    def __init__(self, tracking_uri: str, name: str, folder: Path) -> None:
+        self._tracking_uri = tracking_uri
+        self._name = name
+        self._folder = folder
+        self._session = requests.Session()
+        self._needed: frozenset[int | None] = frozenset()
+
+    def standing(self) -> Standing:
+        """How the versions stand now.
+
+        Raises
+        ------
+        RegistryError
+            If the tracking server does not tell.
+        """
+        found = self._ask() if _is_plain(self._tracking_uri) else self._ask_client()
+        self._needed = frozenset({found.champion, found.challenger, found.shadow})
+        return found
+
+    def load(self, version: int) -> Predictor:
+        """A version, ready to answer.
+
+        Raises
+        ------
+        InvalidInputError
+            If it cannot be served.
+        """
+        order = Order(
+            self._tracking_uri,
+            self._name,
+            str(self._folder),
+            version,
+            tuple(number for number in self._needed if number is not None),
+        )
+        # Without a name, so that nothing of it is left whatever happens to us.
+        with tempfile.TemporaryFile() as file:
+            subprocess.run(
+                [sys.executable, "-m", "trip_duration.serving.compiling"],
+                input=msgspec.json.encode(order),
+                stdout=file,
+                timeout=_COMPILING_SECONDS,
+                check=True,
+            )
+            file.seek(0)
+            outcome = msgspec.json.decode(file.readline(), type=Outcome)
+            if outcome.refused is not None:
+                raise InvalidInputError(*outcome.refused)
+            return self._predictor(version, outcome, file)
+
+    def _predictor(self, version: int, outcome: Outcome, file: BinaryIO) -> Predictor:
+        columns, plain = outcome.columns, outcome.plain
+        places = places_of(columns)
+        if not plain:
+            # Importing numba takes 50 MB that a server without a version should not pay.
+            from trip_duration.serving.forms import Form, NotCompiledError
+
+            try:
+                return Predictor(version, columns, places, Form.read(file).prove())
+            except NotCompiledError as error:
+                plain = str(error)
+        logger.warning("Version %d is served as it is: %s", version, plain)
+        # Only now does this process pay for the libraries.
+        from trip_duration.serving.compiling import predict_by
+        from trip_duration.tracking.registry import read_model
+
+        loaded = read_model(Path(outcome.files), f"Version {version} of {self._name}")
+        return Predictor(version, columns, places, predict_by(loaded, columns), plain)
+
+    def _ask(self) -> Standing:
+        """By MLflow's REST interface."""
+        try:
+            answer = self._session.get(
+                f"{self._tracking_uri.rstrip('/')}{_STANDING}",
+                params={"name": self._name},
+                headers=_authorization(),
+                auth=_login(),
+                timeout=float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", _TIMEOUT_SECONDS)),
+            )
+        except requests.RequestException as error:
+            raise RegistryError(f"{self._tracking_uri} does not answer ({error})") from error
+        if answer.status_code == _NOT_FOUND and _ABSENT in answer.text:
+            return Standing()
+        try:
+            answer.raise_for_status()
+            found = msgspec.json.decode(answer.content, type=_Answer).registered_model
+        except (requests.HTTPError, msgspec.MsgspecError) as error:
+            raise RegistryError(f"{self._tracking_uri} does not tell ({error})") from error
+        return standing_of(
+            {one.alias: one.version for one in found.aliases},
+            {one.key: one.value for one in found.tags},
+        )
+
+    def _ask_client(self) -> Standing:
+        """By MLflow's own client, which knows every other kind of address and of login."""
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        from trip_duration.tracking.promotion import find_standing
+
+        try:
+            return find_standing(MlflowClient(self._tracking_uri), self._name)
+        except MlflowException as error:
+            raise RegistryError(str(error).partition("\n")[0]) from error
+
+
+class _Alias(msgspec.Struct):
+    alias: str
+    version: str
+
+
+class _Tag(msgspec.Struct):
+    key: str
+    value: str = ""
+
+
+class _Model(msgspec.Struct):
+    aliases: tuple[_Alias, ...] = ()
+    tags: tuple[_Tag, ...] = ()
+
+
+class _Answer(msgspec.Struct):
+    registered_model: _Model
+
+
+def _is_plain(tracking_uri: str) -> bool:
+    """Whether an address, and the login that MLflow is told of, are of the kinds known here."""
+    return (
+        tracking_uri.startswith(("http://", "https://"))
+        and not any(map(os.environ.get, _FURTHER_SETTINGS))
+        and not (Path.home() / ".mlflow" / "credentials").exists()
+    )
+
+
+def _authorization() -> dict[str, str]:
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token and _login() is None else {}
+
+
+def _login() -> tuple[str, str] | None:
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    return (user, password) if user and password else None

@@ -1,0 +1,77 @@
+"""Compiled forms pass from one process to another, and are used only if they are right."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from tests.serving.conftest import fit, loaded
+
+from trip_duration.serving.compiling import compile_model, odd_rows
+from trip_duration.serving.forms import Form, NotCompiledError
+from trip_duration.serving.kernels import Linear, Trees
+from trip_duration.training_set.types import TrainingSet
+
+
+def form_of(family: str, training_set: TrainingSet) -> Form:
+    """The compiled form of a small model."""
+    form = compile_model(1, loaded(fit(family, training_set), training_set)).form
+    assert form is not None
+    return form
+
+
+@pytest.mark.parametrize(
+    "family", ["xgboost", "ensemble.RandomForestRegressor", "linear_model.LinearRegression"]
+)
+def test_a_form_survives_its_way(sample_training_set: TrainingSet, family: str) -> None:
+    """What was written is what is read, wherever in a file it stands."""
+    form = form_of(family, sample_training_set)
+    file = io.BytesIO()
+    file.write(b"a line before it\n")
+    form.write(file)
+    file.seek(0)
+    file.readline()
+    again = Form.read(file)
+    rows = odd_rows(200, seed=2)
+    np.testing.assert_array_equal(again.prove()(rows), form.prove()(rows))
+    for before, after in ((form.tables, again.tables), (form.flat, again.flat)):
+        assert type(before) is type(after)
+        for one, other in zip(before, after, strict=True):
+            assert type(one) is type(other)
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_differs_is_not_used(sample_training_set: TrainingSet) -> None:
+    """A form that was changed on its way says something else than the model."""
+    form = form_of("xgboost", sample_training_set)
+    assert isinstance(form.flat, Trees)
+    values = form.flat.values.copy()
+    values[form.flat.nodes["left"] == np.arange(len(values))] += 1e-3
+    wrong = Form(form.tables, form.flat._replace(values=values), form.sample, form.minutes)
+    with pytest.raises(NotCompiledError, match="differs by up to"):
+        wrong.prove()
+    without_number = np.full_like(form.minutes, np.nan)
+    with pytest.raises(NotCompiledError, match="nan"):
+        Form(form.tables, form.flat, form.sample, without_number).prove()
+
+
+def test_there_is_no_code_for_linear_models_of_dense_columns(
+    sample_training_set: TrainingSet,
+) -> None:
+    """Nobody searches them, and they answer by themselves."""
+    form = form_of("xgboost", sample_training_set)
+    flat = Linear(np.zeros(3), 0.0)
+    with pytest.raises(NotCompiledError, match="linear models of dense columns"):
+        Form(form.tables, flat, form.sample, form.minutes).prove()
+
+
+def test_pickles_are_not_read(sample_training_set: TrainingSet) -> None:
+    """A file that holds objects is refused."""
+    form = form_of("xgboost", sample_training_set)
+    file = io.BytesIO()
+    strange = np.array([{"a": 1}], dtype=object)
+    Form(form.tables, form.flat, strange, form.minutes).write(file)
+    file.seek(0)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        Form.read(file)

@@ -1,0 +1,187 @@
+"""How a server sees the registry: the standing over REST, and versions from another process."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.servers import mlflow_server
+from tests.serving.conftest import fit
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.models.extras import extra_families
+from trip_duration.serving.compiling import odd_rows
+from trip_duration.serving.live import RegistryError
+from trip_duration.serving.registry import MlflowRegistry
+from trip_duration.serving.rows import to_frame
+from trip_duration.tracking.promotion import Action, Promoter, find_standing
+from trip_duration.tracking.registry import register_model
+from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.standing import Standing
+from trip_duration.training_set.types import TrainingSet
+
+NEIGHBORS = "neighbors.KNeighborsRegressor"
+
+
+@pytest.fixture(scope="module")
+def promoter(
+    tmp_path_factory: pytest.TempPathFactory, sample_training_set: TrainingSet
+) -> Iterator[Promoter]:
+    """Three versions on a real server; the third has no compiled form."""
+    with mlflow_server(tmp_path_factory.mktemp("registry")) as url:
+        promoter = Promoter(Tracker(url, "registry"), "green")
+        extra = extra_families({NEIGHBORS: {"n_neighbors": [3]}})[NEIGHBORS]
+        for family in ("xgboost", "linear_model.LinearRegression", extra):
+            register_model(
+                promoter.tracker,
+                promoter.tracker.open_run(f"registry/{family}", "family", {}),
+                fit(family, sample_training_set),
+                name=promoter.name,
+                example=sample_training_set.example_trips,
+                tags={},
+            )
+        yield promoter
+
+
+@pytest.fixture
+def registry(promoter: Promoter, tmp_path: Path) -> MlflowRegistry:
+    """The registry as a server asks it."""
+    return MlflowRegistry(promoter.tracker.tracking_uri, promoter.name, tmp_path)
+
+
+def test_the_standing_is_what_the_client_of_mlflow_says(
+    promoter: Promoter, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After every action, over REST and by MLflow's client alike."""
+    actions = (
+        Action("promote", "green", 1),
+        Action("canary", "green", 2, share=0.25),
+        Action("shadow", "green", 3),
+        Action("disable", "green"),
+        Action("enable", "green"),
+    )
+    seen = set()
+    for action in actions:
+        promoter.act(action, f"registry/{action.kind}")
+        standing = registry.standing()
+        assert standing == find_standing(promoter.tracker.client, promoter.name)
+        seen.add(standing)
+    assert len(seen) == 4
+    monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+    assert registry.standing() == standing
+
+
+def test_a_registry_without_the_model(promoter: Promoter, tmp_path: Path) -> None:
+    """Nothing answers, and nothing is wrong."""
+    url = promoter.tracker.tracking_uri
+    assert MlflowRegistry(url, "another", tmp_path).standing() == Standing()
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_version_says_what_the_registered_model_says(
+    registry: MlflowRegistry, sample_training_set: TrainingSet, version: int
+) -> None:
+    """Compiled by another process, or read by this one where it cannot be compiled."""
+    predictor = registry.load(version)
+    family = (
+        "xgboost",
+        "linear_model.LinearRegression",
+        extra_families({NEIGHBORS: {"n_neighbors": [3]}})[NEIGHBORS],
+    )[version - 1]
+    rows = odd_rows(500, seed=3)
+    expected = fit(family, sample_training_set).predict(to_frame(rows, predictor.columns))
+    np.testing.assert_allclose(predictor.predict(rows), expected, rtol=0, atol=1e-5)
+    assert predictor.version == version
+    assert predictor.compiled == (version != 3)
+
+
+def test_versions_that_cannot_be_had(
+    registry: MlflowRegistry, promoter: Promoter, tmp_path: Path
+) -> None:
+    """Whoever asks is told which version, and why."""
+    with pytest.raises(InvalidInputError, match="99"):
+        registry.load(99)
+    nobody = MlflowRegistry("http://127.0.0.1:9", promoter.name, tmp_path / "empty")
+    with pytest.raises(InvalidInputError, match="cannot be had from the tracking server"):
+        nobody.load(1)
+
+
+class Odd(http.server.BaseHTTPRequestHandler):
+    """A server that keeps what it is sent, and does not speak MLflow's language."""
+
+    asked: list[str | None]
+    body = b""
+    status = 200
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.asked.append(self.headers["Authorization"])
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def odd() -> Iterator[tuple[type[Odd], str]]:
+    """Such a server, and its address."""
+    kind = type("Asked", (Odd,), {"asked": []})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield kind, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, b"{}"), (200, b"<html>"), (200, b'{"registered_model": 3}'), (404, b"no such page")],
+)
+def test_answers_that_are_none(
+    odd: tuple[type[Odd], str], tmp_path: Path, status: int, body: bytes
+) -> None:
+    """What does not tell the standing counts as a registry that does not answer."""
+    kind, url = odd
+    kind.status, kind.body = status, body
+    with pytest.raises(RegistryError, match="does not tell"):
+        MlflowRegistry(url, "green", tmp_path).standing()
+
+
+def test_a_server_that_is_down(tmp_path: Path) -> None:
+    """So does one that nobody listens for."""
+    with pytest.raises(RegistryError, match="does not answer"):
+        MlflowRegistry("http://127.0.0.1:9", "green", tmp_path).standing()
+
+
+def test_the_login_is_that_of_mlflow(
+    odd: tuple[type[Odd], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Name and password, or a token, as MLflow's client takes them from the environment."""
+    kind, url = odd
+    kind.body = b'{"registered_model": {"name": "green"}}'
+    registry = MlflowRegistry(url, "green", tmp_path)
+    assert registry.standing() == Standing()
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    registry.standing()
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pass")
+    registry.standing()
+    assert kind.asked == [None, "Bearer secret", "Basic bWU6cGFzcw=="]
+
+
+def test_a_server_needs_none_of_the_large_libraries() -> None:
+    """What a server imports before it has a version that needs them."""
+    large = "{'mlflow', 'pandas', 'pyarrow', 'sklearn', 'scipy', 'skops', 'xgboost', 'numba'}"
+    code = f"import sys, trip_duration.serving.standalone; print({large} & set(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert found.strip() == "set()"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tests.training_set.test_one_hot import make_trips
 
-from trip_duration.training_set.encoders import DenseTripEncoder
+from trip_duration.training_set.encoders.dense import DenseTripEncoder
 
 
 @pytest.fixture

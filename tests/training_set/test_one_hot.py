@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction import DictVectorizer
 
 from trip_duration.errors import ContractError
-from trip_duration.training_set.encoders import OneHotTripEncoder
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 
 
 def make_trips(pairs: list[tuple[int, int]], miles: list[float]) -> pd.DataFrame:

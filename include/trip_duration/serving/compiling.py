@@ -27,7 +27,8 @@ from trip_duration.serving.rows import COLUMNS, PLACES, Rows, from_frame, to_fra
 from trip_duration.serving.store import ModelStore
 from trip_duration.serving.tables import dense_tables, sparse_tables
 from trip_duration.tracking.registry import LoadedModel, read_model
-from trip_duration.training_set.encoders import DenseTripEncoder, OneHotTripEncoder
+from trip_duration.training_set.encoders.dense import DenseTripEncoder
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.trips.services import (
     DISTANCE,

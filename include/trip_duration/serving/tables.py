@@ -10,9 +10,10 @@ import numpy.typing as npt
 from trip_duration.serving import kernels
 from trip_duration.serving.kernels import DenseTables, SparseTables
 from trip_duration.serving.rows import FIRST_YEAR, LAST_YEAR
-from trip_duration.training_set.encoders import DenseTripEncoder, OneHotTripEncoder, geometry
+from trip_duration.training_set.encoders import geometry
 from trip_duration.training_set.encoders.columns import holidays_between
-from trip_duration.training_set.encoders.dense import CODES
+from trip_duration.training_set.encoders.dense import CODES, DenseTripEncoder
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.training_set.recipes import get_recipe
 
 _Codes = npt.NDArray[np.int64]

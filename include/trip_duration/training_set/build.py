@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from trip_duration.training_set.encoders import DenseTripEncoder, OneHotTripEncoder
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.training_set.products import TrainingSetProduct
 from trip_duration.training_set.recipes import Layout, get_recipe
 from trip_duration.training_set.types import (
@@ -236,13 +236,11 @@ def _encode_sparse(split: SplitTrips, request: TrainingSetRequest) -> EncodedSpl
     both = (split.train, split.validation)
     known, further = (encoder.pairs_of(trips) for trips in both)
     train_encoder.fit_pairs(known)
-    everything = encoder.fit_pairs(known, further).transform_parts(both)
+    # Where nobody looks at them again, the matrices need their room.
+    give_up = (split.train,) if _layouts(request) == ("sparse",) else ()
+    everything = encoder.fit_pairs(known, further).transform_parts(both, give_up=give_up)
     # The train trips come first, and both encoders know all of their pairs.
     first = _first_rows(everything, len(split.train))
-    if _layouts(request) == ("sparse",):
-        # Nobody looks at them again, and the second matrix needs their room.
-        for name in get_recipe(request.recipe).columns:
-            del split.train[name]
     return EncodedSplits(
         train=train_encoder.recode(first, encoder),
         validation=train_encoder.transform(split.validation),
@@ -253,6 +251,9 @@ def _encode_sparse(split: SplitTrips, request: TrainingSetRequest) -> EncodedSpl
 
 
 def _encode_dense(split: SplitTrips, request: TrainingSetRequest) -> EncodedSplits:
+    # What it takes of scikit-learn, the other layout does without.
+    from trip_duration.training_set.encoders.dense import DenseTripEncoder
+
     encoder, train_encoder = (
         DenseTripEncoder(
             request.recipe, clip_distance=CLIP_DISTANCE, random_state=request.random_state

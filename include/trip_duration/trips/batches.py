@@ -35,8 +35,8 @@ from trip_duration.trips.services import (
 )
 from trip_duration.trips.source import MonthFile
 
-#: Rows of a batch: its columns fit into the processor's cache.
-BATCH_ROWS = 2**17
+#: Rows of a batch: a column and what is computed from it fit into a core's own cache.
+BATCH_ROWS = 2**15
 #: Bytes that are read of a column at once; a whole row group would be read otherwise.
 _BUFFER = 2**20
 #: Batches that are decoded while one is worked on; some take longer than others.
@@ -256,6 +256,10 @@ def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:
 
 def _count_absent(values: pa.Array) -> int:
     if not pa.types.is_floating(values.type):
+        return int(values.null_count)
+    # As stored, with whatever stands where a value is null.
+    stored = np.frombuffer(values.buffers()[1], dtype=values.type.to_pandas_dtype())
+    if not np.isnan(stored[values.offset : values.offset + len(values)]).any():
         return int(values.null_count)
     # What is null reads as NaN.
     return int(np.count_nonzero(np.isnan(values.to_numpy(zero_copy_only=False))))

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from trip_duration.training_set.encoders import columns as read
 from trip_duration.training_set.recipes import Recipe, get_recipe
+from trip_duration.trips.services import DISTANCE
 
 #: Zone ids below this are looked up in a table; TLC's highest is 265.
 _TABLE_SIZE = 512
@@ -86,25 +87,41 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         """
         return self.transform_parts([X])
 
-    def transform_parts(self, parts: Sequence[pd.DataFrame]) -> csr_matrix:
-        """Encode trips in several frames as one matrix, the rows of the first part first."""
+    def transform_parts(
+        self, parts: Sequence[pd.DataFrame], *, give_up: Sequence[pd.DataFrame] = ()
+    ) -> csr_matrix:
+        """Encode trips in several frames as one matrix, the rows of the first part first.
+
+        Parameters
+        ----------
+        give_up
+            Those of the parts that nobody looks at again: they lose each raw column when it is
+            encoded, so that there is room for the matrix.
+        """
         check_is_fitted(self)
         recipe = get_recipe(self.recipe)
-        matrix = _Matrix(sum(map(len, parts)), entries=self._entries(recipe), width=self.width_)
         for trips in parts:
             read.require_columns(trips, recipe.columns)
+        matrix = _Matrix(sum(map(len, parts)), entries=self._entries(recipe), width=self.width_)
 
-        def encode(first_row: int, trips: pd.DataFrame) -> None:
+        def number(first_row: int, trips: pd.DataFrame) -> None:
             pair: npt.NDArray[np.int32] = self.table_.ravel()[_pair_codes(trips)]
-            matrix.put(
-                first_row,
-                [pair, *self._further_columns(trips, recipe)],
-                [np.ones(len(trips)), *self._further_values(trips, recipe)],
+            matrix.put_columns(first_row, [pair, *self._further_columns(trips, recipe)])
+
+        def value(first_row: int, trips: pd.DataFrame) -> None:
+            matrix.put_values(
+                first_row, [np.ones(len(trips)), *self._further_values(trips, recipe)]
             )
 
-        chunks = [chunk for trips in parts for chunk in _chunks(trips)]
-        first_rows = np.cumsum([0, *map(len, chunks)]).tolist()
-        _side_by_side(encode, first_rows[:-1], chunks)
+        valued = {*recipe.attributes, *([DISTANCE] if recipe.knows_distance else [])}
+        for encode, names in ((number, set(recipe.columns) - valued), (value, valued)):
+            chunks = [chunk for trips in parts for chunk in _chunks(trips)]
+            first_rows = np.cumsum([0, *map(len, chunks)]).tolist()
+            _side_by_side(encode, first_rows[:-1], chunks)
+            del chunks
+            for trips in give_up:
+                for name in names:
+                    del trips[name]
         return matrix.finish()
 
     def recode(self, matrix: csr_matrix, other: OneHotTripEncoder) -> csr_matrix:
@@ -208,32 +225,31 @@ def _pair_codes(trips: pd.DataFrame) -> read.IntArray:
 
 
 class _Matrix:
-    """A CSR matrix that is filled by chunks of rows, in memory that is taken once."""
+    """A CSR matrix that is filled by chunks of rows: first all columns, then all values."""
 
     def __init__(self, rows: int, *, entries: int, width: int) -> None:
+        # Memory that nothing was written to yet is not taken.
         self.indices = np.empty((rows, entries), dtype=np.int32)
         self.data = np.empty((rows, entries), dtype=np.float64)
         self.starts = np.zeros(rows + 1, dtype=np.int32)
         self.width = width
         self.unknown = False
 
-    def put(
-        self,
-        first_row: int,
-        columns: list[npt.NDArray[np.int32]],
-        values: list[read.FloatArray],
-    ) -> None:
-        """Interleave one entry per trip from each source; chunks may be put side by side."""
-        end = first_row + len(columns[0])
-        rows, entries = slice(first_row, end), len(columns)
-        for position, (column, value) in enumerate(zip(columns, values, strict=True)):
-            self.indices[rows, position] = column
-            self.data[rows, position] = value
+    def put_columns(self, first_row: int, columns: list[npt.NDArray[np.int32]]) -> None:
+        """Number of the column of each entry of some rows; chunks may be put side by side."""
+        end, entries = first_row + len(columns[0]), len(columns)
+        for position, column in enumerate(columns):
+            self.indices[first_row:end, position] = column
         self.starts[first_row + 1 : end + 1] = np.arange(
             (first_row + 1) * entries, (end + 1) * entries, entries, dtype=np.int32
         )
         if (columns[0] == _UNKNOWN).any():
             self.unknown = True
+
+    def put_values(self, first_row: int, values: list[read.FloatArray]) -> None:
+        """Value of each entry of some rows."""
+        for position, value in enumerate(values):
+            self.data[first_row : first_row + len(value), position] = value
 
     def finish(self) -> csr_matrix:
         """The matrix, without the entries of unknown pairs."""

@@ -55,7 +55,7 @@ from trip_duration.trips.source import MonthFile
 _JUDGED = (*REQUIRED_COLUMNS, *IDENTITY)
 
 #: Rows of each batch that plausibility is judged by.
-_SAMPLE_ROWS = 4_096
+_SAMPLE_ROWS = 2_048
 #: With fewer trips than this, nothing is said about plausibility.
 _LEAST_SAMPLE = 100
 

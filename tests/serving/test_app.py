@@ -189,6 +189,10 @@ def test_a_token_has_a_rate(server: Server) -> None:
     assert statuses[0] == 200
     assert statuses[-1] == 429
     assert server.ask("GET", "/models").status_code == 200
+    counted = (
+        f'trip_duration_requests_total{{route="refused",status="429"}} {statuses.count(429)}.0'
+    )
+    assert counted in server.ask("GET", "/metrics").text
 
 
 def test_a_token_is_revoked(server: Server) -> None:

@@ -110,7 +110,7 @@ def create_app(
     for path, app in mounts.items():
         api.mount(path, app)
     describe(api)
-    return Guard(api, authenticate, straight)
+    return Guard(api, authenticate, service.metrics, straight)
 
 
 def _answer_by(api: FastAPI, endpoint: ASGIApp) -> None:

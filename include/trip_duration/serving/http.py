@@ -26,6 +26,8 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 JSON = b"application/json"
 _CALLER = "trip_duration.caller"
+#: What the metrics call the route of those who may not pass, whatever they asked for.
+_REFUSED = "refused"
 
 Headers = tuple[tuple[bytes, bytes], ...]
 Authenticate = Callable[[Scope], Awaitable[str]]
@@ -174,12 +176,15 @@ class Guard:
         What is guarded, whatever its routes.
     authenticate
         Who asks.
+    metrics
+        Where refused requests are counted.
     endpoints
         Routes of the application by method and path, for a way that leads past all others.
     """
 
     app: ASGIApp
     authenticate: Authenticate
+    metrics: Metrics
     endpoints: Mapping[tuple[str, str], ASGIApp] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,10 +194,13 @@ class Guard:
             return
         path = get_route_path(scope)
         if path not in OPEN_PATHS:
+            started = time.perf_counter()
             try:
                 scope[_CALLER] = await self.authenticate(scope)
             except RequestRefusedError as error:
                 await send_reply(send, refusal(error))
+                seconds = time.perf_counter() - started
+                self.metrics.answered(_REFUSED, error.status, seconds)
                 return
         await self.endpoints.get((scope["method"], path), self.app)(scope, receive, send)
 

@@ -15,6 +15,7 @@ from tests.servers import mlflow_server
 from tests.serving.conftest import fit
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.models.catalogue import ModelFamily
 from trip_duration.models.extras import extra_families
 from trip_duration.serving.compiling import odd_rows
 from trip_duration.serving.live import RegistryError
@@ -29,18 +30,23 @@ from trip_duration.training_set.types import TrainingSet
 NEIGHBORS = "neighbors.KNeighborsRegressor"
 
 
+def families() -> tuple[str | ModelFamily, ...]:
+    """Of the versions; the last has no compiled form."""
+    extra = extra_families({NEIGHBORS: {"n_neighbors": [3]}})[NEIGHBORS]
+    return ("xgboost", "linear_model.LinearRegression", extra)
+
+
 @pytest.fixture(scope="module")
 def promoter(
     tmp_path_factory: pytest.TempPathFactory, sample_training_set: TrainingSet
 ) -> Iterator[Promoter]:
-    """Three versions on a real server; the third has no compiled form."""
+    """Three versions on a real server."""
     with mlflow_server(tmp_path_factory.mktemp("registry")) as url:
         promoter = Promoter(Tracker(url, "registry"), "green")
-        extra = extra_families({NEIGHBORS: {"n_neighbors": [3]}})[NEIGHBORS]
-        for family in ("xgboost", "linear_model.LinearRegression", extra):
+        for number, family in enumerate(families(), start=1):
             register_model(
                 promoter.tracker,
-                promoter.tracker.open_run(f"registry/{family}", "family", {}),
+                promoter.tracker.open_run(f"registry/{number}", "family", {}),
                 fit(family, sample_training_set),
                 name=promoter.name,
                 example=sample_training_set.example_trips,
@@ -89,11 +95,7 @@ def test_a_version_says_what_the_registered_model_says(
 ) -> None:
     """Compiled by another process, or read by this one where it cannot be compiled."""
     predictor = registry.load(version)
-    family = (
-        "xgboost",
-        "linear_model.LinearRegression",
-        extra_families({NEIGHBORS: {"n_neighbors": [3]}})[NEIGHBORS],
-    )[version - 1]
+    family = families()[version - 1]
     rows = odd_rows(500, seed=3)
     expected = fit(family, sample_training_set).predict(to_frame(rows, predictor.columns))
     np.testing.assert_allclose(predictor.predict(rows), expected, rtol=0, atol=1e-5)
@@ -102,9 +104,11 @@ def test_a_version_says_what_the_registered_model_says(
 
 
 def test_versions_that_cannot_be_had(
-    registry: MlflowRegistry, promoter: Promoter, tmp_path: Path
+    registry: MlflowRegistry, promoter: Promoter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks is told which version, and why."""
+    # As a server does.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     with pytest.raises(InvalidInputError, match="99"):
         registry.load(99)
     nobody = MlflowRegistry("http://127.0.0.1:9", promoter.name, tmp_path / "empty")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -207,6 +208,9 @@ def test_five_swaps_under_load(running: Running) -> None:
     def take(_status: int, body: bytes) -> None:
         answers.append((time.monotonic(), json.loads(body)[0]["model_version"]))
 
+    def shown(version: int) -> bool:
+        return answers[-1][1] == version
+
     def drive() -> None:
         while not swapped.is_set():
             outcomes.append(asyncio.run(run(running.load(4.0), take)))
@@ -219,7 +223,7 @@ def test_five_swaps_under_load(running: Running) -> None:
     for step, version in enumerate((2, 1, 2, 3, 2)):
         live_since.setdefault(version, time.monotonic())
         running.promoter.act(Action("promote", "green", version), f"serving/swap {step}")
-        wait_until(lambda wanted=version: answers[-1][1] == wanted)
+        wait_until(functools.partial(shown, version))
     swapped.set()
     driving.join()
     assert sum(outcome.failed for outcome in outcomes) == 0

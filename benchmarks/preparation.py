@@ -33,12 +33,12 @@ _Matrices = tuple[csr_matrix, csr_matrix, csr_matrix]
 
 
 def months_folder() -> Path:
-    """The folder of the two months."""
+    """The folder of the months 2024-01 to 2024-03."""
     given = os.environ.get("TRIP_DURATION_TLC_FOLDER")
     if given:
         return Path(given)
     folder = Path(tempfile.mkdtemp())
-    for number in (1, 2):
+    for number in (1, 2, 3):
         month = Month(2024, number)
         path = folder / f"green_tripdata_{month}.parquet"
         write_month(path, get_service("green"), month, SampleOptions(trips=_TRIPS))

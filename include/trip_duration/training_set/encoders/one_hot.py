@@ -22,6 +22,7 @@ from trip_duration.trips.services import DISTANCE
 _TABLE_SIZE = 512
 
 _UNKNOWN = -1
+_ONE = np.uint64(1)
 _CHUNK_ROWS = 2**16
 _THREADS = 2
 
@@ -219,9 +220,16 @@ def _side_by_side(work: Callable[..., None], *arguments: Iterable[object]) -> No
 def _pair_codes(trips: pd.DataFrame) -> read.IntArray:
     """A number for each pair of zones; 0 (which TLC does not use) for what cannot be a zone."""
     pickup, dropoff = read.zones(trips)
+    # In place: what NumPy makes anew for each step would take longer than the steps.
+    codes = pickup * _TABLE_SIZE
+    codes += dropoff
+    # As unsigned numbers, 0 and less come out above every zone.
+    if all(
+        (side.view(np.uint64) - _ONE).max(initial=0) < _TABLE_SIZE - 1 for side in (pickup, dropoff)
+    ):
+        return codes
     possible = (pickup > 0) & (pickup < _TABLE_SIZE) & (dropoff > 0) & (dropoff < _TABLE_SIZE)
-    codes = pickup * _TABLE_SIZE + dropoff
-    return codes if possible.all() else np.where(possible, codes, 0)
+    return np.where(possible, codes, 0)
 
 
 class _Matrix:

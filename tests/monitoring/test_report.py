@@ -14,8 +14,9 @@ from scipy.stats import wasserstein_distance
 
 from trip_duration.monitoring.levels import Level, thresholds_of
 from trip_duration.monitoring.profile import PREDICTION, Reference
-from trip_duration.monitoring.report import HTML, JSON, write_report
+from trip_duration.monitoring.report import JSON, write_report
 from trip_duration.settings import Settings
+from trip_duration.tracking.names import EVIDENTLY_HTML
 from trip_duration.trips.services import DISTANCE, PASSENGERS
 
 
@@ -33,7 +34,7 @@ def test_the_report_names_what_has_changed(reference: Reference, tmp_path: Path)
     assert by_name[DISTANCE].level is Level.ACT
     assert by_name[PREDICTION].level is Level.OK
     assert json.loads((tmp_path / JSON).read_text())
-    html = (tmp_path / HTML).read_text()
+    html = (tmp_path / EVIDENTLY_HTML).read_text()
     assert DISTANCE in html
     assert not re.findall(r"<(?:script|link)[^>]+(?:src|href)=[\"']https?:", html)
 

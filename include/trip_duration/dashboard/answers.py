@@ -12,7 +12,7 @@ from trip_duration.dashboard.explaining import Explainer
 from trip_duration.dashboard.known import Sources
 from trip_duration.dashboard.words import short
 from trip_duration.serving.live import Live
-from trip_duration.tracking.models import NUMBERS
+from trip_duration.tracking.names import NUMBERS
 
 ALIASES = ("champion", "challenger", "shadow")
 CONFIDENCE = 90

@@ -27,9 +27,9 @@ from trip_duration.dashboard.page import Page
 from trip_duration.dashboard.pages import PAGES
 from trip_duration.dashboard.rendering import asset, render
 from trip_duration.errors import TripDurationError
-from trip_duration.monitoring.report import HTML
 from trip_duration.serving.requests import RequestRefusedError, read_trips
 from trip_duration.serving.service import PredictionService
+from trip_duration.tracking.names import EVIDENTLY_HTML
 
 _MOST_BYTES = 16_384
 _FIRST_LOOK_SECONDS = 60.0
@@ -172,7 +172,7 @@ class Dashboard:
         if _RUN_ID.fullmatch(run_id):
             read = self.sources.runs.document
             try:
-                found = await asyncio.to_thread(read, run_id, f"drift/{HTML}")
+                found = await asyncio.to_thread(read, run_id, f"drift/{EVIDENTLY_HTML}")
             except MlflowException:
                 logger.exception("Evidently's report cannot be read")
                 said, status = "The tracking server does not give the report now.", 503

@@ -16,13 +16,14 @@ import pandas as pd
 from trip_duration.monitoring.features import features
 from trip_duration.monitoring.levels import Finding, Thresholds, judge, unknown
 from trip_duration.monitoring.profile import PREDICTION
+from trip_duration.tracking.names import EVIDENTLY_HTML
 from trip_duration.training_set.build import CLIP_DISTANCE
 from trip_duration.training_set.types import Minutes
 from trip_duration.trips.services import DISTANCE
 
 DISTANCE_METRIC = "drift_distance"
 #: What is written.
-HTML, JSON = "evidently.html", "evidently.json"
+JSON = "evidently.json"
 
 #: Of a larger window, so many trips are compared: more change no figure that is shown.
 MOST_TRIPS = 20_000
@@ -85,7 +86,7 @@ def write_report(
         Dataset.from_pandas(now[shown], data_definition=definition),
         Dataset.from_pandas(then[shown], data_definition=definition),
     )
-    made.save_html(str(folder / HTML))
+    made.save_html(str(folder / EVIDENTLY_HTML))
     made.save_json(str(folder / JSON))
     found = _drifts(made.dict())
     return [

@@ -18,6 +18,7 @@ from trip_duration.models.evaluation import measure
 from trip_duration.models.explanation import Explanation
 from trip_duration.models.search import Metrics
 from trip_duration.models.training import TrainedModel
+from trip_duration.tracking.names import NUMBERS
 from trip_duration.tracking.registry import find_champion, load_registered
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import registered_name
@@ -29,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 #: Name of the artifact that compares the families.
 COMPARISON = "comparison.json"
-#: Name of the artifact that holds what the figures show.
-NUMBERS = "numbers.json"
 
 
 def log_model_report(tracker: Tracker, run_id: str, trained: TrainedModel) -> None:

@@ -12,15 +12,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from trip_duration.errors import InvalidInputError, require_within
-from trip_duration.models.gate import Verdict
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import (
     CHALLENGER,
@@ -34,6 +32,11 @@ from trip_duration.tracking.standing import (
     registered_name,
     standing_of,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from trip_duration.models.gate import Verdict
 
 ActionKind = Literal["promote", "canary", "shadow", "rollback", "disable", "enable", "retire"]
 ACTION_KINDS: tuple[ActionKind, ...] = get_args(ActionKind)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
@@ -15,7 +15,8 @@ from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from trip_duration.training_set.types import TrainingSet
+if TYPE_CHECKING:
+    from trip_duration.training_set.types import TrainingSet
 
 #: Tag that names what a run is about, for good: ``<dag>/<dag run>/<family>``.
 IDENTITY_TAG = "trip_duration.identity"

@@ -17,7 +17,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 from tests.trips.conftest import JANUARY
 
-from trip_duration.trips.contract.rules import LONGEST_DISTANCE
+from trip_duration.trips.contract.breaches import LONGEST_DISTANCE
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import Dirt, SampleOptions, generate_month
 from trip_duration.trips.services import DISTANCE, Service

@@ -13,7 +13,7 @@ from trip_duration.dashboard.pages.columns import NO_PROFILE, column_charts
 from trip_duration.dashboard.pages.zones import MEASURES, pairs_chart, zones_chart
 from trip_duration.dashboard.types import MonthRun
 from trip_duration.dashboard.words import date_of, percent, plain
-from trip_duration.trips.contract.rules import ALL_RULES
+from trip_duration.trips.contract.breaches import BROKEN_WHEN
 
 _NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -228,10 +228,9 @@ def _hours(table: Sequence[Sequence[int]]) -> Chart:
 
 
 def _quarantine(report: Mapping[str, Any] | None, chosen: MonthRun | None) -> Chart:
-    what = {rule.name: rule.broken_when for rule in ALL_RULES}
     rows = sorted(
         (
-            (rule["rule"], rule["rows"], what.get(rule["rule"], ""))
+            (rule["rule"], rule["rows"], BROKEN_WHEN.get(rule["rule"], ""))
             for rule in (report or {}).get("rules", ())
             if rule["rows"]
         ),

@@ -12,7 +12,7 @@ from trip_duration.dashboard.pages.explanations import UNTOLD, explanation_chart
 from trip_duration.dashboard.pages.searches import curves_chart, trials_chart, trials_table
 from trip_duration.dashboard.types import FamilyRun
 from trip_duration.dashboard.words import UNKNOWN, date_of, minutes, plain, short
-from trip_duration.tracking.models import NUMBERS
+from trip_duration.tracking.names import NUMBERS
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 _NO_VERSIONS = Empty("Nothing is registered yet.", "sklearn_training")

@@ -11,7 +11,7 @@ from trip_duration.dashboard.outlines import Outlines
 from trip_duration.dashboard.page import Chart, Empty, Table
 from trip_duration.dashboard.pages.columns import NO_PROFILE
 from trip_duration.dashboard.places import place_of
-from trip_duration.tracking.models import NUMBERS
+from trip_duration.tracking.names import NUMBERS
 from trip_duration.trips.zone_names import zone_labels
 
 #: Zones of fewer trips tell nothing of a mean.

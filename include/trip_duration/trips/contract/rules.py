@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from trip_duration.errors import ContractError, require_within
 from trip_duration.trips.batches import Footer, TripBatch, described
+from trip_duration.trips.contract.breaches import BROKEN_WHEN, LONGEST_DISTANCE
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import (
     AMOUNT,
@@ -34,8 +35,6 @@ from trip_duration.trips.source import MonthFile
 CONTRACT_VERSION = 2
 
 MINUTES_PER_DAY = 24 * 60
-#: Miles. No trip within the city is longer; the meter was wrong.
-LONGEST_DISTANCE = 100.0
 
 Action = Literal["drop", "set_aside", "keep"]
 Mask = npt.NDArray[np.bool_]
@@ -66,8 +65,6 @@ class Rule:
     ----------
     name
         As in reports and in the quarantine.
-    broken_when
-        What a row that breaks it is like, for people.
     action
         ``drop``: nobody learns from the row. ``set_aside``: only a recipe that knows no time does,
         because the clock is wrong, not the trip. ``keep``: the row is only counted.
@@ -76,9 +73,13 @@ class Rule:
     """
 
     name: str
-    broken_when: str
     action: Action
     broken: Callable[[TripBatch, int, int], Mask]
+
+    @property
+    def broken_when(self) -> str:
+        """What a row that breaks it is like, for people."""
+        return BROKEN_WHEN[self.name]
 
 
 def _missing(batch: TripBatch, _start: int, _end: int) -> Mask:
@@ -126,19 +127,14 @@ def _stray(batch: TripBatch, start: int, end: int) -> Mask:
 #: Every rule that a row breaks by itself, in the order of the reports. Of a row that lacks a value
 #: nothing more is said.
 RULES = (
-    Rule("missing_value", "a time, a zone or the distance is missing", "drop", _missing),
-    Rule("infinite_distance", "the distance is infinite", "drop", _infinite_distance),
-    Rule("negative_distance", "the distance is negative", "drop", _negative_distance),
-    Rule("unknown_zone", f"a zone is not one of 1 to {LAST_ZONE}", "drop", _unknown_zone),
-    Rule("ends_before_it_begins", "the drop-off is before the pick-up", "drop", _ends_first),
-    Rule("lasts_over_a_day", "the trip lasts for more than 24 hours", "drop", _over_a_day),
-    Rule("stray_pickup", "the pick-up is outside of the month", "set_aside", _stray),
-    Rule(
-        "implausible_distance",
-        f"the distance is more than {LONGEST_DISTANCE:g} miles; encoders clip it",
-        "keep",
-        _implausible_distance,
-    ),
+    Rule("missing_value", "drop", _missing),
+    Rule("infinite_distance", "drop", _infinite_distance),
+    Rule("negative_distance", "drop", _negative_distance),
+    Rule("unknown_zone", "drop", _unknown_zone),
+    Rule("ends_before_it_begins", "drop", _ends_first),
+    Rule("lasts_over_a_day", "drop", _over_a_day),
+    Rule("stray_pickup", "set_aside", _stray),
+    Rule("implausible_distance", "keep", _implausible_distance),
 )
 
 
@@ -147,9 +143,7 @@ def _nobody(batch: TripBatch, _start: int, _end: int) -> Mask:
 
 
 #: Found from all rows together; see `repetitions`.
-REPEATED = Rule(
-    "repeated", "times, zones, distance and amount repeat an earlier row", "drop", _nobody
-)
+REPEATED = Rule("repeated", "drop", _nobody)
 ALL_RULES = (*RULES, REPEATED)
 
 

@@ -1,0 +1,8 @@
+"""Names of documents on the tracking server that one part writes and another one reads."""
+
+from __future__ import annotations
+
+#: What the figures of a model show.
+NUMBERS = "numbers.json"
+#: Evidently's report of a window.
+EVIDENTLY_HTML = "evidently.html"

@@ -95,19 +95,24 @@ class Runs:
 
     def document(self, run_id: str, path: str) -> bytes | None:
         """An artifact of a run; None if it has none of that name."""
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                found = download_artifacts(
-                    run_id=run_id,
-                    artifact_path=path,
-                    dst_path=folder,
-                    tracking_uri=self._client.tracking_uri,
-                )
-            except MlflowException as error:
-                # Numbers in addresses and ids of runs are none of the server's.
-                if not _NOT_THERE.search(str(error)):
-                    raise
-                return None
+        # Downloading says the same of a document that is not there and of a server that is not.
+        folder = path.rpartition("/")[0]
+        try:
+            there = self._client.list_artifacts(run_id, folder or None)
+        except MlflowException as error:
+            # Numbers in addresses and ids of runs are none of the server's.
+            if not _NOT_THERE.search(str(error)):
+                raise
+            return None
+        if path not in {one.path for one in there}:
+            return None
+        with tempfile.TemporaryDirectory() as place:
+            found = download_artifacts(
+                run_id=run_id,
+                artifact_path=path,
+                dst_path=place,
+                tracking_uri=self._client.tracking_uri,
+            )
             return Path(found).read_bytes()
 
     def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:

@@ -31,9 +31,8 @@ from playwright.sync_api import Page, sync_playwright
 from tests.servers import free_port, mlflow_server, wait_for
 
 from trip_duration.dashboard.app import Dashboard
-from trip_duration.dashboard.explaining import Explainer
 from trip_duration.dashboard.known import Sources
-from trip_duration.dashboard.runs import Runs
+from trip_duration.dashboard.questions import Questions
 from trip_duration.dashboard.types import DagDay, DagRuns, LastRun
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.termination import EarlyTermination
@@ -277,17 +276,15 @@ def serve(url: str, folder: Path, port: int) -> None:
         dashboard_zone_file=os.environ.get("TRIP_DURATION_DASHBOARD_ZONE_FILE", ""),
     )  # fmt: skip
     service = make_service(settings)
-    tracker = Tracker(url, settings.experiment)
-    runs = Runs(tracker.client, settings.experiment)
-    promoter = Promoter(Tracker(url, f"{settings.experiment}-promotion"), "green")
+    questions = Questions()
     always = float("inf")
     sources = Sources(
         service="green",
-        runs=runs,
-        families=Prepared(runs.families, 45, always),
-        months=Prepared(runs.months, 45, always),
-        registry=Prepared(lambda: runs.registry(promoter), 1, always),
-        windows=Prepared(lambda: runs.windows("green"), 45, always),
+        runs=questions,
+        families=Prepared(questions.families, 45, always),
+        months=Prepared(questions.months, 45, always),
+        registry=Prepared(lambda: questions.registry("green"), 1, always),
+        windows=Prepared(lambda: questions.windows("green"), 45, always),
         live=Prepared(lambda: ab_report(service.log.engine, "green"), 10, always),
         dags=Prepared(dag_runs, 10, always),
         health=Prepared(lambda: ServiceHealth("green", time.time()), 10, always),
@@ -310,7 +307,7 @@ def serve(url: str, folder: Path, port: int) -> None:
         anybody,
         max_bytes=1_000_000,
         max_trips=100,
-        mounts={"/dashboard": Dashboard(sources, service, Explainer(), yes).app()},
+        mounts={"/dashboard": Dashboard(sources, service, questions, yes).app()},
     )
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 

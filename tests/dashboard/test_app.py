@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
 
 from trip_duration.dashboard.app import POLICY, Dashboard
-from trip_duration.dashboard.explaining import Explainer
+from trip_duration.dashboard.questions import Questions
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def client(make_sources: MakeSources) -> TestClient:
     sources = make_sources(families=(RUN,), registry=REGISTRY)
     service: Any = None
     return TestClient(
-        Dashboard(sources, service, Explainer(), nobody).app(), follow_redirects=False
+        Dashboard(sources, service, Questions(), nobody).app(), follow_redirects=False
     )
 
 

@@ -14,7 +14,7 @@ from tests.dashboard.conftest import Documents, MakeSources
 from tests.dashboard.test_maps import MONTH, PROFILE, square, zone_file
 
 from trip_duration.dashboard.app import Dashboard
-from trip_duration.dashboard.explaining import Explainer
+from trip_duration.dashboard.questions import Questions
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -49,7 +49,7 @@ def test_zones_are_filled_in_the_colours_of_the_theme(
 
     service: Any = None
     sources = make_sources(documents, file, months=(MONTH,))
-    client = TestClient(Dashboard(sources, service, Explainer(), nobody).app())
+    client = TestClient(Dashboard(sources, service, Questions(), nobody).app())
 
     def answer(route: Route) -> None:
         found = client.get(route.request.url.removeprefix(HOST))

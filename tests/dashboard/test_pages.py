@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import threading
 
 import pytest
 from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
@@ -11,10 +12,11 @@ from trip_duration.charts.numbers import numbers_of
 from trip_duration.dashboard.page import Table
 from trip_duration.dashboard.pages import PAGES
 from trip_duration.dashboard.rendering import render
-from trip_duration.dashboard.types import TrialRun, WindowRun
+from trip_duration.dashboard.types import Registry, TrialRun, WindowRun
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.models.tuning import tune
+from trip_duration.monitoring.health.prepared import Prepared
 from trip_duration.monitoring.health.types import (
     Answers,
     Champion,
@@ -51,6 +53,29 @@ def test_nonsense_in_the_address_is_ignored(make_sources: MakeSources, name: str
     sources = make_sources(families=(RUN,), registry=REGISTRY)
     html = render(PAGES[name](sources, asked), query=asked, may_promote=True, service="green")
     assert "<script>" not in html.replace('<script type="application/json">', "")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_page_comes_back_for_news_of_what_is_old(
+    make_sources: MakeSources, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """It shows what it knows meanwhile; of what is new enough, it leaves it at that."""
+    monkeypatch.setattr("trip_duration.dashboard.known._OLD_SECONDS", seconds)
+    looked, go_on = threading.Event(), threading.Event()
+
+    def look() -> Registry:
+        if looked.is_set():
+            go_on.wait(20)
+        looked.set()
+        return REGISTRY
+
+    sources = dataclasses.replace(
+        make_sources(families=(RUN,)), registry=Prepared(look, keep_seconds=0, stale_seconds=60)
+    )
+    assert sources.look("registry").registry == REGISTRY
+    known = sources.look("registry", "families")
+    go_on.set()
+    assert (known.registry, known.waiting) == (REGISTRY, seconds == 0)
 
 
 def test_the_health_of_the_service_is_told(make_sources: MakeSources) -> None:

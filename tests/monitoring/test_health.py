@@ -18,12 +18,8 @@ from trip_duration.monitoring.health import prepared
 from trip_duration.monitoring.health.exposition import exposition
 from trip_duration.monitoring.health.prepared import PART_NAMES, HealthParts, Prepared
 from trip_duration.monitoring.health.routes import health_routes
-from trip_duration.monitoring.health.sources import (
-    answers_of,
-    end_of,
-    products_of,
-    traffic_of,
-)
+from trip_duration.monitoring.health.sources import answers_of, traffic_of
+from trip_duration.monitoring.health.stored import end_of, products_of
 from trip_duration.monitoring.health.types import (
     Answers,
     Champion,

@@ -7,7 +7,7 @@ import pytest
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.models.tuning import tune
-from trip_duration.monitoring.health.sources import champion_of, end_of
+from trip_duration.monitoring.health.stored import champion_of, end_of
 from trip_duration.monitoring.performance import Reference, find_reference
 from trip_duration.tracking.models import log_model_report
 from trip_duration.tracking.promotion import Action, Promoter

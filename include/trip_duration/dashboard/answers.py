@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trip_duration.dashboard import figures
-from trip_duration.dashboard.explaining import Explainer
 from trip_duration.dashboard.known import Sources
+from trip_duration.dashboard.questions import Questions
 from trip_duration.dashboard.words import short
-from trip_duration.serving.live import Live
 from trip_duration.tracking.names import NUMBERS
+
+if TYPE_CHECKING:
+    from trip_duration.serving.live import Live
 
 ALIASES = ("champion", "challenger", "shadow")
 CONFIDENCE = 90
@@ -49,13 +51,13 @@ def answers_of(sources: Sources, live: Live, row: Sequence[float]) -> list[dict[
 
 
 def reasons_of(
-    explainer: Explainer, live: Live, alias: str, row: Sequence[float]
+    questions: Questions, live: Live, alias: str, row: Sequence[float]
 ) -> dict[str, Any]:
     """How a version comes to its prediction, with a figure of it."""
     predictor = getattr(live, alias) if alias in ALIASES else None
     if predictor is None:
         return {"why": f"There is no {alias}."}
-    found = explainer.explain(predictor.version, row, predictor.columns)
+    found = questions.explain(predictor.version, row, predictor.columns)
     if "features" not in found:
         return found
     parts = sorted(found["features"].items(), key=lambda item: -abs(item[1]))

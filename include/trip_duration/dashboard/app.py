@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from mlflow.exceptions import MlflowException
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -21,14 +20,14 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from trip_duration.dashboard.answers import answers_of, reasons_of
-from trip_duration.dashboard.explaining import Explainer
 from trip_duration.dashboard.known import Sources
 from trip_duration.dashboard.page import Page
 from trip_duration.dashboard.pages import PAGES
+from trip_duration.dashboard.questions import Questions
 from trip_duration.dashboard.rendering import asset, render
 from trip_duration.errors import TripDurationError
+from trip_duration.monitoring.health.prepared import ElsewhereError
 from trip_duration.serving.requests import RequestRefusedError, read_trips
-from trip_duration.serving.service import PredictionService
 from trip_duration.tracking.names import EVIDENTLY_HTML
 
 _MOST_BYTES = 16_384
@@ -71,6 +70,9 @@ _PAGE_OF = {
     "prediction": "playground",
 }
 
+if TYPE_CHECKING:
+    from trip_duration.serving.service import PredictionService
+
 logger = logging.getLogger(__name__)
 
 MayPromote = Callable[[Scope], Awaitable[bool]]
@@ -86,15 +88,15 @@ class Dashboard:
         What they are made of.
     service
         What the playground asks.
-    explainer
-        What says why.
+    questions
+        Who says why.
     may_promote
         Whether whoever asks may move versions: only they are shown the buttons.
     """
 
     sources: Sources
     service: PredictionService
-    explainer: Explainer
+    questions: Questions
     may_promote: MayPromote
 
     def app(self) -> Starlette:
@@ -159,7 +161,7 @@ class Dashboard:
             await asyncio.to_thread(live.wait, _FIRST_LOOK_SECONDS)
         alias = request.query_params.get("why")
         if alias:
-            found = await asyncio.to_thread(reasons_of, self.explainer, live.now, alias, row)
+            found = await asyncio.to_thread(reasons_of, self.questions, live.now, alias, row)
             return JSONResponse(found, headers=_SAFE)
         answers = await asyncio.to_thread(answers_of, self.sources, live.now, row)
         return JSONResponse({"answers": answers}, headers=_SAFE)
@@ -173,7 +175,7 @@ class Dashboard:
             read = self.sources.runs.document
             try:
                 found = await asyncio.to_thread(read, run_id, f"drift/{EVIDENTLY_HTML}")
-            except MlflowException:
+            except ElsewhereError:
                 logger.exception("Evidently's report cannot be read")
                 said, status = "The tracking server does not give the report now.", 503
         if found is None:

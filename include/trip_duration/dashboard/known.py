@@ -8,9 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from trip_duration.dashboard.runs import Runs
 from trip_duration.dashboard.types import (
     DagRuns,
     FamilyRun,
@@ -28,12 +27,28 @@ from trip_duration.serving.ab_report import AbReport
 _PATIENCE_SECONDS = 1.2
 #: And so long for news of what it knows already; longer for what people have just changed.
 _NEWS_SECONDS, _MOVES_SECONDS = 0.25, 1.0
+#: A page that shows what is older than this comes back for the news: when nobody has looked for
+#: long, they have to wait for a process that starts.
+_OLD_SECONDS = 240.0
 #: Documents of runs that are kept: they do not change.
 _DOCUMENTS = 48
 
 _Value = TypeVar("_Value")
 
 PARTS = ("families", "months", "registry", "windows", "live", "dags", "health")
+
+
+class SingleRuns(Protocol):
+    """Reads what single runs hold; see `runs.Runs`."""
+
+    def document(self, run_id: str, path: str) -> bytes | None:
+        """An artifact of a run; None if it has none of that name."""
+
+    def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
+        """An artifact in JSON."""
+
+    def trials(self, family_run_id: str) -> tuple[TrialRun, ...]:
+        """The trials of a family, in their order."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ class Sources:
     """
 
     service: str
-    runs: Runs
+    runs: SingleRuns
     families: Prepared[tuple[FamilyRun, ...]]
     months: Prepared[tuple[MonthRun, ...]]
     registry: Prepared[Registry]
@@ -87,6 +102,7 @@ class Sources:
             known = part.get(max(started + patience - time.monotonic(), 0.0))
             if known.value is not None:
                 values[name] = known.value
+                waiting |= part.looking and time.monotonic() - known.at > _OLD_SECONDS
             elif part.looking:
                 waiting = True
             else:
@@ -145,7 +161,7 @@ class Known:
     problems
         What cannot be had, and why.
     waiting
-        Whether something is being looked up for the first time.
+        Whether something is being looked up for the first time, or the first time for long.
     """
 
     sources: Sources

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from trip_duration.orchestration.conventions import Tag
 from trip_duration.orchestration.health import dag_health
-from trip_duration.orchestration.promotion import promoter_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Scope
 
+    from trip_duration.dashboard.questions import Questions
     from trip_duration.dashboard.types import DagRuns
     from trip_duration.monitoring.health.prepared import HealthParts
     from trip_duration.serving.service import PredictionService
@@ -23,28 +23,25 @@ _RUNS_SECONDS, _REGISTRY_SECONDS, _AIRFLOW_SECONDS = 45.0, 1.0, 10.0
 _DAYS = 30
 
 
-def make_dashboard(service: PredictionService, settings: Settings, health: HealthParts) -> ASGIApp:
+def make_dashboard(
+    service: PredictionService, settings: Settings, health: HealthParts, questions: Questions
+) -> ASGIApp:
     """The pages; they are mounted behind the guard of the prediction application."""
-    from mlflow import MlflowClient
-
     from trip_duration.dashboard.app import Dashboard
-    from trip_duration.dashboard.explaining import Explainer
     from trip_duration.dashboard.known import Sources
-    from trip_duration.dashboard.runs import Runs
     from trip_duration.monitoring.health.prepared import Prepared
     from trip_duration.monitoring.levels import thresholds_of
     from trip_duration.serving.ab_report import ab_report
 
-    runs = Runs(MlflowClient(settings.tracking_uri), settings.experiment)
     name = service.service
     always = math.inf
     sources = Sources(
         service=name,
-        runs=runs,
-        families=Prepared(runs.families, _RUNS_SECONDS, always),
-        months=Prepared(runs.months, _RUNS_SECONDS, always),
-        registry=Prepared(lambda: runs.registry(promoter_of(name)), _REGISTRY_SECONDS, always),
-        windows=Prepared(lambda: runs.windows(name), _RUNS_SECONDS, always),
+        runs=questions,
+        families=Prepared(questions.families, _RUNS_SECONDS, always),
+        months=Prepared(questions.months, _RUNS_SECONDS, always),
+        registry=Prepared(lambda: questions.registry(name), _REGISTRY_SECONDS, always),
+        windows=Prepared(lambda: questions.windows(name), _RUNS_SECONDS, always),
         live=Prepared(lambda: ab_report(service.log.engine, name), _AIRFLOW_SECONDS, always),
         dags=Prepared(dag_runs, _AIRFLOW_SECONDS, always),
         health=Prepared(health.look, _AIRFLOW_SECONDS, always),
@@ -54,7 +51,7 @@ def make_dashboard(service: PredictionService, settings: Settings, health: Healt
     )
     # Whoever comes first finds it, or waits for the rest of it.
     sources.begin()
-    return Dashboard(sources, service, Explainer(), may_promote).app()
+    return Dashboard(sources, service, questions, may_promote).app()
 
 
 async def may_promote(scope: Scope) -> bool:

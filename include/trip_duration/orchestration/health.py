@@ -6,13 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from trip_duration.orchestration.conventions import Tag
-from trip_duration.orchestration.promotion import promoter_of
 
 if TYPE_CHECKING:
+    from trip_duration.dashboard.questions import Questions
     from trip_duration.monitoring.health.prepared import HealthParts
     from trip_duration.monitoring.health.types import DagHealth
     from trip_duration.serving.service import PredictionService
-    from trip_duration.settings import Settings
 
 #: Seconds for which what is kept in stores is known: products do not change by the second.
 _PRODUCTS_SECONDS = 60.0
@@ -20,7 +19,7 @@ _PRODUCTS_SECONDS = 60.0
 _SECONDS = 15.0
 
 
-def health_parts(service: PredictionService, settings: Settings) -> HealthParts:
+def health_parts(service: PredictionService, questions: Questions) -> HealthParts:
     """Where the health of a service comes from; nothing is looked up yet."""
     from trip_duration.monitoring.health import sources
     from trip_duration.monitoring.health.prepared import HealthParts, Prepared
@@ -31,8 +30,8 @@ def health_parts(service: PredictionService, settings: Settings) -> HealthParts:
             lambda: sources.traffic_of(service.log.engine, service.service, time.time())
         ),
         answers=Prepared(lambda: sources.answers_of(service)),
-        champion=Prepared(lambda: sources.champion_of(promoter_of(service.service)), _SECONDS),
-        products=Prepared(lambda: sources.products_of(settings.storage_root), _PRODUCTS_SECONDS),
+        champion=Prepared(lambda: questions.champion(service.service), _SECONDS),
+        products=Prepared(questions.products, _PRODUCTS_SECONDS),
         dags=Prepared(dag_health, _SECONDS),
     )
 

@@ -105,6 +105,7 @@ class WarmOnStart:
 
 def make_airflow_app() -> Guard:
     """The application, asking Airflow who may pass."""
+    from trip_duration.dashboard.questions import Questions
     from trip_duration.monitoring.health.routes import health_routes
     from trip_duration.orchestration.dashboard import make_dashboard
     from trip_duration.orchestration.health import health_parts
@@ -115,7 +116,8 @@ def make_airflow_app() -> Guard:
     wait_less()
     settings = get_settings()
     service = make_service(settings)
-    health = health_parts(service, settings)
+    questions = Questions()
+    health = health_parts(service, questions)
     # Airflow does not tell mounted applications when it ends.
     atexit.register(service.stop)
     return create_app(
@@ -124,7 +126,7 @@ def make_airflow_app() -> Guard:
         max_bytes=settings.serving_max_bytes,
         max_trips=settings.serving_max_trips,
         extensions=health_routes(health),
-        mounts={"/dashboard": make_dashboard(service, settings, health)},
+        mounts={"/dashboard": make_dashboard(service, settings, health, questions)},
     )
 
 

@@ -25,6 +25,11 @@ _RETRY_SECONDS = 5.0
 
 _Value = TypeVar("_Value")
 
+
+class ElsewhereError(Exception):
+    """A look that failed in another process; it says what the error was there."""
+
+
 logger = logging.getLogger(__name__)
 
 
@@ -102,7 +107,9 @@ class Prepared(Generic[_Value]):
             told = Told(self._look(), at=time.monotonic())
         except Exception as error:
             # Whatever is wrong with one part, the others are told.
-            logger.exception("A part of the health cannot be looked up")
+            # Where it failed is told where it did.
+            ours = not isinstance(error, ElsewhereError)
+            logger.error("A part cannot be looked up: %s", error, exc_info=ours)  # noqa: TRY400 - not always with a traceback
             told = Told(problem=_short(error), at=time.monotonic())
         with self._lock:
             self._told = told
@@ -155,4 +162,5 @@ PART_NAMES = ("traffic", "answers", "champion", "products", "dags")
 
 
 def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+    what = "" if isinstance(error, ElsewhereError) else f"{type(error).__name__}: "
+    return f"{what}{str(error).partition(chr(10))[0][:200]}"

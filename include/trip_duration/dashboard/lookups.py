@@ -1,0 +1,78 @@
+"""The process that the api-server asks for what is not light to know; see `apart`.
+
+MLflow's client brings pandas and Arrow along, and a model that is explained scikit-learn, XGBoost
+and SHAP: the api-server, which people look at, does not pay for them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from mlflow import MlflowClient
+
+from trip_duration.dashboard.answering import serve
+from trip_duration.dashboard.runs import Runs
+from trip_duration.dashboard.types import Registry
+from trip_duration.monitoring.health.types import Champion, Product
+from trip_duration.settings import Settings, get_settings
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.runs import Tracker
+
+if TYPE_CHECKING:
+    from trip_duration.dashboard.explainer import Models
+
+
+class Lookups:
+    """What can be asked, by the settings of the environment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.runs = Runs(MlflowClient(settings.tracking_uri), settings.experiment)
+
+    def registry(self, service: str) -> Registry:
+        """The versions of a service, how they stand, and what was done."""
+        return self.runs.registry(self._promoter(service))
+
+    def champion(self, service: str) -> Champion:
+        """The version that answers."""
+        # The pages do not wait until this is imported.
+        from trip_duration.monitoring.health.stored import champion_of
+
+        return champion_of(self._promoter(service))
+
+    def products(self) -> tuple[Product, ...]:
+        """The data products."""
+        from trip_duration.monitoring.health.stored import products_of
+
+        return products_of(self._settings.storage_root)
+
+    def explain(self, version: int, row: list[float | None], columns: list[str]) -> dict[str, Any]:
+        """How a version comes to its prediction of a row."""
+        return self._models.explain(version, row, columns)
+
+    @functools.cached_property
+    def _models(self) -> Models:
+        # scikit-learn and all that models are made of: for those alone who ask why.
+        from trip_duration.dashboard.explainer import Models
+
+        return Models(self._settings)
+
+    def _promoter(self, service: str) -> Promoter:
+        settings = self._settings
+        return Promoter(Tracker(settings.tracking_uri, f"{settings.experiment}-promotion"), service)
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    lookups = Lookups(get_settings())
+    runs = lookups.runs
+    answered = (
+        runs.families, runs.months, runs.windows, runs.trials, runs.document,
+        lookups.registry, lookups.champion, lookups.products, lookups.explain,
+    )  # fmt: skip
+    serve({one.__name__: one for one in answered}, one_at_a_time=("explain",))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What the pages and the health ask the process beside the api-server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from tests.dashboard.conftest import MakeSources
+
+from trip_duration.dashboard.app import Dashboard
+from trip_duration.dashboard.questions import Questions
+from trip_duration.monitoring.health.prepared import ElsewhereError, Prepared
+
+#: Only models that are explained need these.
+NEEDED_LATE = ("sklearn", "skops", "xgboost", "shap")
+
+
+@pytest.fixture
+def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Questions]:
+    """With a tracking server that is down, and stores that hold nothing."""
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", tmp_path.as_uri())
+    monkeypatch.setenv("TRIP_DURATION_SERVING_FOLDER", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    made = Questions()
+    yield made
+    made.stop()
+
+
+def test_a_server_that_is_down_is_named(questions: Questions, make_sources: MakeSources) -> None:
+    """On the page, in the health, and to whoever asks why; what does not need it is answered."""
+    assert questions.products() == ()
+    part = Prepared(questions.families)
+    part.begin()
+    assert part.get(60).problem.startswith("MlflowException: API request to http://127.0.0.1:1")
+    for ask in (
+        questions.months,
+        lambda: questions.registry("green"),
+        lambda: questions.trials("1"),
+    ):
+        with pytest.raises(ElsewhereError, match=r"^MlflowException: "):
+            ask()
+    assert questions.explain(1, [1.0, float("nan")], ["PULocationID"])["why"].startswith("Mlflow")
+
+    async def nobody(_: Any) -> bool:
+        return False
+
+    service: Any = None
+    sources = make_sources(questions)
+    client = TestClient(Dashboard(sources, service, questions, nobody).app())
+    answer = client.get(f"/evidently/{'0' * 32}")
+    assert answer.status_code == 503
+    assert "does not give the report now" in answer.text
+
+
+def test_what_models_are_made_of_is_imported_late() -> None:
+    """A process that only looks up does without."""
+    program = (
+        "import sys, trip_duration.dashboard.lookups, trip_duration.monitoring.health.stored;"
+        f"print({{*{NEEDED_LATE!r}}} & {{*sys.modules}})"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert found.stdout.decode().strip() == "set()"

@@ -1,0 +1,64 @@
+"""What the process beside the api-server finds on a real MLflow server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from trip_duration.dashboard.questions import Questions
+from trip_duration.dashboard.runs import Runs
+from trip_duration.monitoring.health.stored import champion_of
+from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.runs import IDENTITY_TAG, Tracker
+
+pytestmark = pytest.mark.integration
+
+EXPERIMENT = "asked"
+PAGE = b"<!doctype html>\n<p>\xc3\xa9</p>\n"
+
+
+@pytest.fixture
+def questions(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Questions]:
+    """Of the server."""
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracker.tracking_uri)
+    monkeypatch.setenv("TRIP_DURATION_EXPERIMENT", EXPERIMENT)
+    made = Questions()
+    yield made
+    made.stop()
+
+
+def test_it_answers_what_the_server_holds(tracker: Tracker, questions: Questions) -> None:
+    """Typed, and the same as whoever asks the server himself is told."""
+    url = tracker.tracking_uri
+    ours, watched = Tracker(url, EXPERIMENT), Tracker(url, f"{EXPERIMENT}-monitoring")
+    promoter = Promoter(Tracker(url, f"{EXPERIMENT}-promotion"), "asked")
+    tags = {"MODEL": "xgboost", "service": "asked", IDENTITY_TAG: "training/run/xgboost"}
+    run_id = ours.open_run("training/run/xgboost", "xgboost", tags)
+    ours.log(run_id, params={"max_depth": 6}, metrics={"test_rmse": 4.5, "test_mae": float("nan")})
+    trial = ours.open_run("trial", "trial", {"trial": "3"}, parent_run_id=run_id)
+    ours.log(trial, params={"max_depth": 7}, metrics={"validation_rmse": 5.5})
+    ours.client.log_text(run_id, PAGE.decode(), "drift/page.html")
+    ours.client.log_dict(run_id, {"test": {"rmse": 4.5}}, "numbers.json")
+    month = {"pipeline": "months", "service": "asked", "month": "2024-01"}
+    ours.close_run(ours.open_run("month", "month", month))
+    window = {"service": "asked", "window": "2024-03", "window_end": "2024-04-01T00:00:00+00:00"}
+    watched.open_run("window", "window", {**window, "version": "1", "level": "warning"})
+    ours.client.create_registered_model(promoter.name)
+    ours.client.create_model_version(promoter.name, f"runs:/{run_id}/model", run_id)
+    promoter.act(Action("promote", "asked", 1, who="me", why="first"), "asked/first")
+
+    runs = Runs(ours.client, EXPERIMENT)
+    assert questions.families() == runs.families()
+    assert questions.families()[0].metrics == {"test_rmse": 4.5}
+    assert questions.months() == runs.months() != ()
+    assert questions.windows("asked") == runs.windows("asked") != ()
+    assert questions.trials(run_id) == runs.trials(run_id) != ()
+    registry = questions.registry("asked")
+    assert registry == runs.registry(promoter)
+    assert (registry.standing.champion, registry.history[0].who) == (1, "me")
+    assert questions.champion("asked") == champion_of(promoter)
+    assert questions.document(run_id, "drift/page.html") == PAGE
+    for run, path in ((run_id, "drift/none.html"), (run_id, "none/none.html"), ("0" * 32, "a")):
+        assert questions.document(run, path) is None
+    assert questions.numbers(run_id, "numbers.json") == {"test": {"rmse": 4.5}}

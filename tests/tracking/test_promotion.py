@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 
 import mlflow
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.models.gate import Check, Verdict
 from trip_duration.tracking.challengers import latest_challenger
 from trip_duration.tracking.promotion import Action, Promoter
 from trip_duration.tracking.runs import Tracker
@@ -149,6 +151,39 @@ def test_an_interrupted_action_is_finished_once(
     promote(promoter, 3)
     assert promoter.act(action, f"{service}/interrupted") == entry
     assert promoter.standing().champion == 3
+
+
+def test_a_second_try_leaves_the_evidence_as_it_is(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the gate said is there once, however often it was written; also what was begun alone."""
+    verdict = Verdict(2, None, (Check("RMSE", passed=True, found="5.0", wanted="below 5.1"),))
+    for _ in range(2):
+        run_id = promoter.record(verdict, f"{promoter.service}/gate")
+    action = Action("promote", promoter.service, 2, evidence=verdict.table())
+    with monkeypatch.context() as dying:
+        dying.setattr(Tracker, "log_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            promoter.act(action, f"{promoter.service}/move")
+    entry = promoter.act(action, f"{promoter.service}/move")
+    for found in (run_id, entry.run_id):
+        mlflow.set_tracking_uri(promoter.tracker.tracking_uri)
+        table = mlflow.load_table("evidence.json", run_ids=[found])
+        pd.testing.assert_frame_equal(table, verdict.table())
+
+
+def test_clocks_that_differ_do_not_change_the_history(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a machine moves whose clock is an hour late comes after what was moved before."""
+    promote(promoter, 1)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3_600)
+    promote(promoter, 2)
+    promote(promoter, 3)
+    monkeypatch.undo()
+    assert [entry.version for entry in promoter.history()] == [3, 2, 1]
+    assert promoter.act(Action("rollback", promoter.service), f"{promoter.service}/b").version == 2
 
 
 @pytest.mark.parametrize(

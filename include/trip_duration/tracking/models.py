@@ -89,8 +89,7 @@ def log_comparison(
     columns = ("family", "validation_rmse", "validation_mae", "test_rmse", "test_mae", "seconds")
     rows = [[family[column] for column in columns] for family in families]
     rows += [[name, None, None, found.rmse, found.mae, None] for name, found in others.items()]
-    table = {column: list(values) for column, *values in zip(columns, *rows, strict=True)}
-    tracker.client.log_table(run_id, table, COMPARISON)
+    tracker.log_table(run_id, pd.DataFrame(rows, columns=columns), COMPARISON)
 
 
 def champion_errors(tracker: Tracker, training_set: TrainingSet) -> dict[str, Metrics]:

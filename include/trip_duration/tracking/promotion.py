@@ -153,6 +153,9 @@ class Promoter:
             before = self.standing()
             version = self._check(action, before)
             run = self._begin(action, identity, version, before)
+        if action.evidence is not None:
+            # Also when going on: whoever began may have come no further than that.
+            self.tracker.log_table(run.info.run_id, action.evidence, EVIDENCE)
         self._move(action.kind, _entry(run))
         self.tracker.close_run(run.info.run_id)
         return _entry(self.tracker.client.get_run(run.info.run_id))
@@ -171,20 +174,23 @@ class Promoter:
             "version": str(verdict.challenger),
         }
         run_id = self.tracker.open_run(identity, f"gate of version {verdict.challenger}", tags)
-        self.tracker.client.log_table(run_id, verdict.table(), EVIDENCE)
+        self.tracker.log_table(run_id, verdict.table(), EVIDENCE)
         self.tracker.close_run(run_id)
         return run_id
 
     def history(self, most: int = 100) -> list[HistoryEntry]:
         """What was done, the latest first."""
-        runs = self.tracker.client.search_runs(
+        return [_entry(run) for run in self._moves(most, " and attributes.status = 'FINISHED'")]
+
+    def _moves(self, most: int, condition: str = "") -> list[Run]:
+        """The runs of actions, the latest first."""
+        found: list[Run] = self.tracker.client.search_runs(
             [self.tracker.experiment_id],
-            f"tags.service = '{self.service}' and tags.action != '' "
-            "and attributes.status = 'FINISHED'",
+            f"tags.service = '{self.service}' and tags.action != ''{condition}",
             order_by=["attributes.start_time DESC"],
             max_results=most,
         )
-        return [_entry(run) for run in runs]
+        return found
 
     def _check(self, action: Action, now: Standing) -> int | None:
         """The version that is meant, if the action may be done."""
@@ -258,9 +264,9 @@ class Promoter:
             **_standing_tags("after", after),
         }
         name = action.kind if version is None else f"{action.kind} version {version}"
-        run_id = self.tracker.open_run(identity, name, tags)
-        if action.evidence is not None:
-            self.tracker.client.log_table(run_id, action.evidence, EVIDENCE)
+        # The history keeps its order although the clocks of machines differ.
+        last = max((move.info.start_time for move in self._moves(1)), default=0)
+        run_id = self.tracker.open_run(identity, name, tags, not_before=last + 1)
         return self.tracker.client.get_run(run_id)
 
     def _move(self, kind: ActionKind, entry: HistoryEntry) -> None:

@@ -5,15 +5,21 @@ A run is found again by its identity, so that a retried task continues the run t
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_LOGGED_ARTIFACTS,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+)
 
 if TYPE_CHECKING:
     from trip_duration.training_set.types import TrainingSet
@@ -49,8 +55,15 @@ class Tracker:
         tags: Mapping[str, str],
         *,
         parent_run_id: str | None = None,
+        not_before: int = 0,
     ) -> str:
         """Begin the run *identity*, or go on with it if it was begun before.
+
+        Parameters
+        ----------
+        not_before
+            A new run begins at this time at the earliest, in milliseconds since the epoch, whatever
+            this machine's clock says.
 
         Returns
         -------
@@ -61,6 +74,7 @@ class Tracker:
             parent = {MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}
             self.client.create_run(
                 self.experiment_id,
+                start_time=max(int(time.time() * 1_000), not_before),
                 run_name=name,
                 tags={**tags, **parent, IDENTITY_TAG: identity, MLFLOW_RUN_NAME: name},
             )
@@ -103,6 +117,16 @@ class Tracker:
             metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()],
             tags=[RunTag(key, value) for key, value in (tags or {}).items()],
         )
+
+    def log_table(self, run_id: str, table: pd.DataFrame, name: str) -> None:
+        """Log a table as a whole; logging it again leaves it as it is.
+
+        MLflow's own method reads what is there and appends, so that a second try doubles the rows.
+        """
+        self.client.log_text(run_id, table.to_json(orient="split", index=False), name)
+        # By this the server's pages know it for a table.
+        told = json.dumps([{"path": name, "type": "table"}])
+        self.client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, told)
 
     def log_training_set(self, run_id: str, training_set: TrainingSet) -> None:
         """Log the training set as the run's dataset inputs, one for each file that went in."""

@@ -33,8 +33,8 @@ def impossible(made: Cluster) -> list[str]:
 def main() -> None:
     """Run it, write the table, and fail if an invariant was violated."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=60)
-    parser.add_argument("--minutes", type=float, default=40.0, help="no fault begins later")
+    parser.add_argument("--faults", type=int, default=64)
+    parser.add_argument("--minutes", type=float, default=35.0, help="no fault begins later")
     parser.add_argument("--rest-minutes", type=float, default=8.0, help="for what still runs then")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", default="", help="kinds, separated by commas; all by default")
@@ -53,8 +53,8 @@ def main() -> None:
             without += [kind.name for kind in KINDS if kind.name not in only]
             campaign = Campaign(made, seed, say)
             chance = random.Random(seed)  # noqa: S311 - to be repeated, not secret
-            faults = plan(chance, given.faults, without=without)
-            campaign.run(faults, 60 * given.minutes, 60 * given.rest_minutes)
+            faults = plan(chance, without=without)
+            campaign.run(faults, given.faults, 60 * given.minutes, 60 * given.rest_minutes)
             write(campaign, given.table)
     violations = list(campaign.violations())
     say(f"{len(campaign.rows)} faults, {len(violations)} violations")

@@ -6,22 +6,24 @@ import contextlib
 import datetime as dt
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 import requests
 from tests.production.faults.cluster import Cluster
+from tests.production.faults.health import Health
 from tests.production.faults.invariants import Invariants
-from tests.production.faults.kinds import Fault, broken
+from tests.production.faults.kinds import Fault, inflict
 from tests.production.faults.loop import Loop
 
 from trip_duration.local.airflow_api import FINISHED
 
 #: Pause before a fault, at random.
-_PAUSE = (0.5, 4.0)
+_PAUSE = (0.5, 3.0)
 _RECOVERY_SECONDS = 120.0
 _CHAMPION_SECONDS = 900.0
+_MAIL_SECONDS = 120.0
 #: What may fail while the stores are asked during a recovery.
 _AWAY = (requests.RequestException, psycopg.OperationalError, OSError)
 
@@ -38,6 +40,8 @@ class Row:
         When.
     recovery_seconds
         How long after the end of the fault the part was well again; None if it was not.
+    answer_seconds
+        How long after it each prediction server had acknowledged a prediction.
     runs
         DAG and id of the runs that were going on.
     violations
@@ -49,6 +53,7 @@ class Row:
     fault: Fault
     at: dt.datetime
     recovery_seconds: float | None = None
+    answer_seconds: float | None = None
     runs: list[tuple[str, str]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     refused: int = 0
@@ -70,9 +75,9 @@ class Campaign:
     cluster: Cluster
     seed: int
     say: Callable[[str], object]
-    #: Whether the first fault waits for a champion.
-    loop_first: bool = False
     rows: list[Row] = field(default_factory=list)
+    #: What was not possible at that moment, or met nobody: it does not count.
+    missed: list[Fault] = field(default_factory=list)
     #: What did not hold when all had come to rest.
     final: list[str] = field(default_factory=list)
     rested: bool = False
@@ -80,22 +85,28 @@ class Campaign:
     def __post_init__(self) -> None:
         self.loop = Loop(self.cluster)
         self.invariants = Invariants(self.loop)
+        self.health = Health(self.cluster, self.loop)
         self.began = dt.datetime.now(tz=dt.UTC)
 
-    def run(self, faults: Sequence[Fault], stop_after_seconds: float, rest_seconds: float) -> None:
-        """Do one fault after another, until all are done or the time is over; then let all end."""
+    def run(
+        self, faults: Iterable[Fault], count: int, stop_after_seconds: float, rest_seconds: float
+    ) -> None:
+        """Do one fault after another, until so many are done or the time is over; let all end."""
         self.loop.start()
         self.say("the loop runs")
-        if self.loop_first:
-            self.loop.wait_for_answers(_CHAMPION_SECONDS)
-            self.say("there is a champion")
+        self.loop.wait_for_answers(_CHAMPION_SECONDS)
+        self.say("there is a champion")
         deadline = time.monotonic() + stop_after_seconds
         moments = random.Random(self.seed)  # noqa: S311 - to be repeated, not secret
         for fault in faults:
-            if time.monotonic() > deadline:
+            if len(self.rows) == count or time.monotonic() > deadline:
                 break
             time.sleep(moments.uniform(*_PAUSE))
             row = self._one(fault)
+            if row is None:
+                self.missed.append(fault)
+                self.say(f"    {fault.part}: {fault}; met nobody")
+                continue
             self.rows.append(row)
             self.say(f"{len(self.rows):3} {_line(row)}")
         self.rest(rest_seconds)
@@ -107,6 +118,7 @@ class Campaign:
             going_on = [f"{run['dag_id']} {run['dag_run_id']}" for run in self.loop.going_on()]
             self.final.append(f"still running after {seconds:.0f} s: {', '.join(going_on)}")
         self._deliver()
+        self.final += self.loop.broken
         self.final += self._checked(at_rest=True)
         ends = {(run["dag_id"], run["dag_run_id"]): run["state"] for run in self.loop.runs()}
         for row in self.rows:
@@ -118,27 +130,24 @@ class Campaign:
             yield from (f"after {row.fault.part} {row.fault}: {one}" for one in row.violations)
         yield from (f"in the end: {one}" for one in self.final)
 
-    def _one(self, fault: Fault) -> Row:
+    def _one(self, fault: Fault) -> Row | None:
+        """Do a fault, and look what became of it; None if it was not done."""
         row = Row(fault, dt.datetime.now(tz=dt.UTC))
         with contextlib.suppress(*_AWAY):
             row.runs = [(run["dag_id"], run["dag_run_id"]) for run in self.loop.going_on()]
         refused = self.loop.refused_in_all()
-        with broken(self.cluster, fault):
-            time.sleep(fault.seconds)
-        row.recovery_seconds = self._recovered(fault.part)
+        if not inflict(self.cluster, fault):
+            return None
+        ended = time.time()
+        row.recovery_seconds = self.health.recovered(fault.part, ended, ended + _RECOVERY_SECONDS)
+        row.answer_seconds = self.health.answered(ended, time.time() + _RECOVERY_SECONDS)
         row.violations = self._checked()
+        if row.recovery_seconds is None:
+            row.violations.append(f"{fault.part} was not well after {_RECOVERY_SECONDS:.0f} s")
+        if row.answer_seconds is None:
+            row.violations.append(f"no prediction for {_RECOVERY_SECONDS:.0f} s")
         row.refused = self.loop.refused_in_all() - refused
         return row
-
-    def _recovered(self, part: str) -> float | None:
-        began = time.monotonic()
-        # What was killed a moment ago is still to be noticed.
-        time.sleep(1.0)
-        while time.monotonic() < began + _RECOVERY_SECONDS:
-            if self.cluster.is_well(part):
-                return time.monotonic() - began
-            time.sleep(0.2)
-        return None
 
     def _checked(self, *, at_rest: bool = False) -> list[str]:
         """The violations, as soon as the stores answer."""
@@ -154,12 +163,15 @@ class Campaign:
                 return [f"a check failed: {error!r}"]
 
     def _deliver(self) -> None:
-        """Have what waits to be told delivered, as every five minutes."""
-        api = self.loop.api()
-        run_id = api.trigger("alerts", {})
-        deadline = time.monotonic() + 120
-        while api.run_state("alerts", run_id) not in FINISHED and time.monotonic() < deadline:
-            time.sleep(1)
+        """Have what waits to be told delivered, as every five minutes, until nothing is missing."""
+        api, deadline = self.loop.api(), time.monotonic() + _MAIL_SECONDS
+        while True:
+            run_id = api.trigger("alerts", {})
+            while api.run_state("alerts", run_id) not in FINISHED and time.monotonic() < deadline:
+                time.sleep(1)
+            # What they lack is told after this as a violation.
+            if not [*self.invariants.ends()] or time.monotonic() > deadline:
+                return
 
 
 def _outcome(ends: Sequence[tuple[str, str]]) -> str:
@@ -169,7 +181,12 @@ def _outcome(ends: Sequence[tuple[str, str]]) -> str:
 
 
 def _line(row: Row) -> str:
-    recovery = "NOT WELL" if row.recovery_seconds is None else f"{row.recovery_seconds:.1f} s"
+    recovery = f"{seconds(row.recovery_seconds)}, answers {seconds(row.answer_seconds)}"
     running = ", ".join(dag for dag, _ in row.runs)
     told = "".join(f"\n      VIOLATION {one}" for one in row.violations)
     return f"{row.at:%H:%M:%S} {row.fault.part}: {row.fault}; {recovery}; {running}{told}"
+
+
+def seconds(found: float | None) -> str:
+    """As in the table."""
+    return "never" if found is None else f"{found:.1f} s"

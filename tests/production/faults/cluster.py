@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-import requests
 from tests.production.faults.relay import Network
-from tests.production.processes import HOST, Topology, postgres_program
+from tests.production.processes import HOST, Topology
 from tests.servers import free_port
 
 SCHEDULER, PROCESSOR = "airflow-scheduler", "airflow-dag-processor"
@@ -26,7 +25,7 @@ WORKERS, SERVERS = ("worker-1", "worker-2"), ("serving-1", "serving-2")
 #: What is reached through a relay.
 RELAYED = ("postgres", "redis", "s3", "mlflow", API, "mail")
 #: Folders with a small disk of their own, and its size; it can be filled.
-DISKS = {"worker-1": "300m", "serving-2": "300m", "postgres": "900m"}
+DISKS = {"worker-1": "300m", "serving-2": "300m", "postgres": "1200m"}
 #: Processes whose clock can jump.
 CLOCKS = ("worker-2", SCHEDULER, "serving-1")
 
@@ -36,9 +35,9 @@ _RESTART_SECONDS = 0.5
 #: Airflow's own times, so that what was killed is found in seconds. docs/faults.md says what the
 #: defaults are and what they mean.
 SHORTENED = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "45",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
@@ -77,7 +76,6 @@ class Cluster(Topology):
     disks: bool = field(default_factory=lambda: os.geteuid() == 0)
     network: Network = field(default_factory=Network)
     _closing: threading.Event = field(default_factory=threading.Event)
-    _held: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -126,14 +124,15 @@ class Cluster(Topology):
 
     def kill(self, name: str) -> int:
         """SIGKILL to a part and all its processes, as when its container is killed; how many."""
-        killed = 0
+        killed, ended = 0, self._running[name]
         with contextlib.suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(self._running[name].pid)
+            parent = psutil.Process(ended.pid)
             parent.suspend()
             for process in (*parent.children(recursive=True), parent):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
                     killed += 1
+        ended.wait(timeout=10)
         return killed
 
     def tasks(self, worker: str) -> list[psutil.Process]:
@@ -143,49 +142,51 @@ class Cluster(Topology):
             return [one for one in found if _is_task(one)]
         return []
 
-    def freeze(self, name: str, *, frozen: bool) -> None:
-        """Stop every process of a part where it is, or let them go on."""
+    def freeze(self, name: str, *, frozen: bool) -> bool:
+        """Stop every process of a part where it is, or let them go on; whether it stands still."""
         with contextlib.suppress(psutil.NoSuchProcess):
             parent = psutil.Process(self._running[name].pid)
             for process in (parent, *parent.children(recursive=True)):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+            return parent.status() == psutil.STATUS_STOPPED
+        return False
 
-    def fill(self, name: str, *, full: bool) -> None:
-        """Fill a small disk to the last byte, or make room again."""
+    def fill(self, name: str, *, full: bool) -> bool:
+        """Fill a small disk to the last byte, or make room again; whether there is no room."""
         ballast = self.disk(name) / "ballast"
         if not full:
             ballast.unlink(missing_ok=True)
-            return
+            return False
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
             while file.write(b"\0" * 1_000_000):
                 pass
+        return shutil.disk_usage(self.disk(name)).free == 0
 
-    def set_clock(self, name: str, seconds: int) -> None:
-        """Let the clock of a part show another time, at once."""
+    def set_clock(self, name: str, seconds: int) -> bool:
+        """Let the clock of a part show another time, at once; whether it runs and looks there."""
         # In place: its processes have mapped the file.
         file = os.open(self.folder / "clocks" / name, os.O_WRONLY | os.O_CREAT)
         os.write(file, struct.pack("l", seconds))
         os.close(file)
+        with contextlib.suppress(psutil.NoSuchProcess, KeyError):
+            mapped = psutil.Process(self._running[name].pid).memory_maps()
+            return (
+                any(one.path.endswith(self.clock.name) for one in mapped) if self.clock else False
+            )
+        return False
 
-    def is_well(self, name: str) -> bool:
-        """Whether a part answers, or at least runs."""
+    def runs(self, name: str) -> bool:
+        """Whether a part has a process that lives."""
         running = self._running.get(name)
-        if running is None or running.poll() is not None:
-            return False
-        paths = {"mlflow": "/health", API: "/api/v2/version", "s3": "/moto-api/"}
-        paths |= dict.fromkeys(SERVERS, "/healthz")
-        try:
-            if name in paths:
-                return requests.get(f"{self.url(name)}{paths[name]}", timeout=3).ok
-            if name in {"redis", "mail"}:
-                socket.create_connection((HOST, self.ports[name]), timeout=3).close()
-        except (requests.RequestException, OSError):
-            return False
-        if name == "postgres":
-            ready = [str(postgres_program("pg_isready")), "-h", HOST, "-p", str(self.ports[name])]
-            return subprocess.run(ready, capture_output=True, check=False).returncode == 0
-        return True
+        return running is not None and running.poll() is None
+
+    def listens(self, name: str) -> bool:
+        """Whether somebody takes connections at a part's own port."""
+        with contextlib.suppress(OSError):
+            socket.create_connection((HOST, self.ports[name]), timeout=3).close()
+            return True
+        return False
 
     def stop(self) -> None:
         """End all, and take the small disks away."""

@@ -69,7 +69,7 @@ class Invariants:
             *self._published(),
         ]
         if at_rest:
-            found += [*self._finished_trainings(runs), *self._ends(), *self._one_champion()]
+            found += [*self._finished_trainings(runs), *self.ends(), *self._one_champion()]
         return found
 
     def _predictions(self, *, at_rest: bool) -> Iterator[str]:
@@ -201,7 +201,7 @@ class Invariants:
             if said != champion:
                 yield f"{server} answers by version {said}, champion is {champion}"
 
-    def _ends(self) -> Iterator[str]:
+    def ends(self) -> Iterator[str]:
         """A run ends well without a mail, or fails with one for each task that failed."""
         told, runs = Counter(self.stores.failures_told()), list(self.loop.runs())
         failed = {run["dag_run_id"] for run in runs if run["state"] == "failed"}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psutil
 from tests.production.faults.cluster import (
     API,
     CLOCKS,
@@ -22,11 +23,12 @@ from tests.production.faults.cluster import (
 from tests.production.faults.relay import Weather
 
 #: How long a fault that has to be undone lasts.
-_LASTS = (2.0, 7.0)
+_LASTS = (2.0, 6.0)
+#: How long it waits for somebody whom it meets.
+_MEET_SECONDS = 12.0
 #: How far clocks jump.
 _JUMPS = (-3_600, -90, 90, 3_600)
-_TASK_SECONDS = 20.0
-
+_TASK_SECONDS = 15.0
 
 #: moto keeps its objects in memory: the object store can be cut off, and is never killed.
 STORES = ("mlflow", "postgres", "redis")
@@ -70,15 +72,20 @@ class Kind:
         As in the table.
     parts
         What it can be done to.
+    apply, undo
+        Do it, and tell whether it was done; undo it.
+    has_met
+        Whether somebody has felt it by now.
     lasts
         Whether it has to be undone.
     """
 
     name: str
     parts: Sequence[str]
-    lasts: bool = True
-    apply: Callable[[Cluster, Fault], object] = lambda *_: None
+    apply: Callable[[Cluster, Fault], bool]
     undo: Callable[[Cluster, Fault], object] = lambda *_: None
+    has_met: Callable[[Cluster, Fault], bool] = lambda *_: True
+    lasts: bool = True
 
     def one(self, chance: random.Random, part: str) -> Fault:
         """A fault of this kind."""
@@ -91,21 +98,29 @@ CLOCK_JUMP, DISK_FULL = "clock jumps", "disk full"
 
 
 def _weather(name: str, weather: Weather, parts: Sequence[str]) -> Kind:
+    def apply(cluster: Cluster, fault: Fault) -> bool:
+        cluster.network.change(fault.part, weather)
+        return True
+
     return Kind(
         name,
         parts,
-        apply=lambda cluster, fault: cluster.network.change(fault.part, weather),
+        apply,
         undo=lambda cluster, fault: cluster.network.change(fault.part, Weather.FINE),
+        has_met=lambda cluster, fault: cluster.network.met(fault.part),
     )
 
 
-def _kill_task(cluster: Cluster, fault: Fault) -> None:
+def _kill_task(cluster: Cluster, fault: Fault) -> bool:
     """Kill the process of a task as the kernel does when memory is short."""
     deadline = time.monotonic() + _TASK_SECONDS
     while not (tasks := cluster.tasks(fault.part)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    for task in tasks[:1]:
-        task.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for task in tasks[:1]:
+            task.kill()
+            return True
+    return False
 
 
 KINDS = (
@@ -113,7 +128,7 @@ KINDS = (
         "killed",
         (*WORKERS, *SERVERS, SCHEDULER, PROCESSOR, TRIGGERER, API, *STORES, "mail"),
         lasts=False,
-        apply=lambda cluster, fault: cluster.kill(fault.part),
+        apply=lambda cluster, fault: cluster.kill(fault.part) > 0,
     ),
     Kind("a task killed", WORKERS, lasts=False, apply=_kill_task),
     Kind(
@@ -144,19 +159,23 @@ KINDS = (
 _BY_NAME = {kind.name: kind for kind in KINDS}
 
 
-@contextmanager
-def broken(cluster: Cluster, fault: Fault) -> Iterator[None]:
-    """A cluster while a fault lasts."""
+def inflict(cluster: Cluster, fault: Fault) -> bool:
+    """Do a fault, let it last, and undo it; whether it was done and somebody has met it."""
     kind = _BY_NAME[fault.kind]
-    kind.apply(cluster, fault)
+    deadline = time.monotonic() + max(_MEET_SECONDS, fault.seconds)
     try:
-        yield
+        if not kind.apply(cluster, fault):
+            return False
+        time.sleep(fault.seconds)
+        while not (met := kind.has_met(cluster, fault)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return met
     finally:
         kind.undo(cluster, fault)
 
 
-def plan(chance: random.Random, count: int, *, without: Sequence[str] = ()) -> list[Fault]:
-    """Faults in a random order: every kind at every part, as often as the count allows.
+def plan(chance: random.Random, *, without: Sequence[str] = ()) -> Iterator[Fault]:
+    """Faults in a random order, without end: every kind at every part, round after round.
 
     Parameters
     ----------
@@ -164,8 +183,6 @@ def plan(chance: random.Random, count: int, *, without: Sequence[str] = ()) -> l
         Kinds that this machine cannot do.
     """
     every = [(kind, part) for kind in KINDS if kind.name not in without for part in kind.parts]
-    found: list[Fault] = []
-    while len(found) < count:
+    while True:
         chance.shuffle(every)
-        found += [kind.one(chance, part) for kind, part in every]
-    return found[:count]
+        yield from [kind.one(chance, part) for kind, part in every]

@@ -1,4 +1,4 @@
-"""What goes on while parts break: the whole loop, batches, and people who ask for predictions."""
+"""What goes on while parts break: retraining, promotions by hand, batches, and predictions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 from tests.production.faults.cluster import API, SERVERS, Cluster
+from tests.production.faults.stores import Stores
 
 from trip_duration.local.airflow_api import FINISHED, AirflowApi
 from trip_duration.trips.months import Month
@@ -32,6 +33,9 @@ DAGS = (
 _QUESTION_SECONDS = 0.05
 _LOOK_SECONDS = 1.0
 _DAGS_SECONDS = 240.0
+#: Pauses of whoever scores months, and of whoever promotes by hand.
+_SCORE_SECONDS, _TURN_SECONDS = 10.0, 20.0
+_PAGE = 100
 _FIRST_TEST_MONTH = Month.parse("2024-03")
 
 TRIP = {
@@ -51,20 +55,21 @@ class Acknowledged:
         As they were answered.
     server
         Who has answered.
-    at
-        When, by this machine's clock.
+    begun, at
+        When it was asked and when it was answered, by this machine's clock.
     """
 
     prediction_id: str
     minutes: float
     version: int
     server: str
+    begun: float
     at: float
 
 
 @dataclass
 class Loop:
-    """Keeps a cluster busy on three threads.
+    """Keeps a cluster busy, each work on a thread of its own.
 
     Parameters
     ----------
@@ -76,24 +81,30 @@ class Loop:
     answers: list[Acknowledged] = field(default_factory=list)
     #: Requests that were not answered, by server.
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SERVERS, 0))
+    #: What has ended a thread that should have gone on.
+    broken: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _api: AirflowApi | None = None
+
+    def __post_init__(self) -> None:
+        self._stores = Stores(self.cluster)
 
     def start(self) -> None:
         """Begin with everything, as soon as Airflow knows its DAGs."""
         self.api().wait_for_dags({*DAGS, "alerts"}, _DAGS_SECONDS)
         for dag_id in (*DAGS, "alerts"):
             self.api().send("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
-        for work in (self._retrain, self._score, self._ask):
-            thread = threading.Thread(target=work, name=work.__name__, daemon=True)
+        for work in (self._retrain, self._take_turns, self._score, self._ask):
+            thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def wait_for_answers(self, seconds: float) -> None:
-        """Wait until there is a champion that answers."""
+        """Wait until there is a champion that answers at every server."""
         deadline = time.monotonic() + seconds
-        while not self.answers:
+        while {one.server for one in self.answers[-200:]} != {*SERVERS}:
+            assert not self.broken, self.broken
             assert time.monotonic() < deadline, "no champion"
             time.sleep(_LOOK_SECONDS)
 
@@ -124,30 +135,48 @@ class Loop:
     def runs(self) -> Iterator[dict[str, Any]]:
         """Every run of the loop's DAGs, the latest first."""
         for dag_id in DAGS:
-            yield from self.api().get(f"/dags/{dag_id}/dagRuns?order_by=-id&limit=100")["dag_runs"]
+            for offset in itertools.count(step=_PAGE):
+                path = f"/dags/{dag_id}/dagRuns?order_by=-id&limit={_PAGE}&offset={offset}"
+                found = self.api().get(path)["dag_runs"]
+                yield from found
+                if len(found) < _PAGE:
+                    break
 
     def going_on(self) -> Iterator[dict[str, Any]]:
         """The runs that have not ended."""
         return (run for run in self.runs() if run["state"] not in FINISHED)
 
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the campaign has to tell it
+            self.broken.append(f"{work.__name__} has ended: {error!r}")
+
     def _retrain(self) -> None:
         """One month after another: each has a training set of its own to be prepared."""
         for month in _months(_FIRST_TEST_MONTH):
             self._finish("retraining", self._conf(month))
-            self._finish("promotion", self._other_version())
             if self._stop.is_set():
                 return
 
-    def _score(self) -> None:
+    def _take_turns(self) -> None:
+        """Versions take turns at being champion, whatever the gate would say."""
+        self._wait_for_a_champion()
+        while not self._stop.wait(_TURN_SECONDS):
+            self._finish("promotion", self._other_version())
+
+    def _wait_for_a_champion(self) -> None:
         while not self.answers and not self._stop.wait(_LOOK_SECONDS):
-            # There is nobody yet who could score.
             continue
+
+    def _score(self) -> None:
+        self._wait_for_a_champion()
         for number in itertools.count():
             output = f"s3://trip-duration/storage/scored/{number:04d}/"
             months = ["2024-01"]
             conf = {"months": months, "output": output, "chunk_rows": 1_000}
             self._finish("batch_scoring", conf)
-            if self._stop.wait(5):
+            if self._stop.wait(_SCORE_SECONDS):
                 return
 
     def _ask(self) -> None:
@@ -157,6 +186,7 @@ class Loop:
         for number in itertools.count():
             server = SERVERS[number % len(SERVERS)]
             trip = {**TRIP, "trip_distance": round(0.5 + number % 97 / 10, 2)}
+            begun = time.time()
             try:
                 url = f"{self.cluster.url(server)}/predict"
                 answer = session.post(url, json=trip, timeout=5)
@@ -166,7 +196,7 @@ class Loop:
                 self.refused[server] += bool(self.answers)
             else:
                 found = (said["prediction_id"], said["minutes"], said["model_version"])
-                self.answers.append(Acknowledged(*found, server, time.time()))
+                self.answers.append(Acknowledged(*found, server, begun, time.time()))
             if self._stop.wait(_QUESTION_SECONDS):
                 return
 
@@ -187,6 +217,8 @@ class Loop:
                 answer = self.api().send("POST", f"/dags/{dag_id}/dagRuns", json=body)
                 if answer.ok or answer.status_code == requests.codes.conflict:
                     return run_id
+                if answer.status_code == requests.codes.unprocessable:
+                    raise ValueError(answer.text)
             time.sleep(_LOOK_SECONDS)
         return None
 
@@ -210,13 +242,10 @@ class Loop:
         }
 
     def _other_version(self) -> dict[str, Any] | None:
-        """The form that makes the version before champion, without the gate."""
-        from tests.production.faults.stores import Stores
-
+        """The form that makes the newest of the other versions champion, without the gate."""
         with contextlib.suppress(requests.RequestException):
-            stores = Stores(self.cluster)
-            champion = stores.champion()
-            others = [number for number in stores.versions() if number != champion]
+            champion = self._stores.champion()
+            others = [number for number in self._stores.versions() if number != champion]
             if others:
                 why = "takes turns"
                 return {"action": "promote", "version": max(others), "gate": False, "why": why}

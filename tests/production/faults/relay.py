@@ -62,6 +62,8 @@ class Relay:
     lose: bytes = b""
     #: How many connections were broken.
     broken: int = 0
+    #: What this weather has met: pieces held, slowed or torn, connections broken or refused.
+    met: int = 0
     _links: set[asyncio.Task[None]] = field(default_factory=set)
     _audible: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -72,13 +74,14 @@ class Relay:
 
     async def change(self, weather: Weather) -> None:
         """Let the weather change; a cut breaks what is connected."""
-        self.weather = weather
+        self.weather, self.met = weather, 0
         if weather is Weather.SILENT:
             self._audible.clear()
         else:
             self._audible.set()
         if weather is Weather.CUT:
             for link in [*self._links]:
+                self.met += 1
                 link.cancel()
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -86,7 +89,9 @@ class Relay:
         assert link is not None
         self._links.add(link)
         try:
-            if self.weather is not Weather.CUT:
+            if self.weather is Weather.CUT:
+                self.met += 1
+            else:
                 await self._pass_on(reader, writer)
         except (OSError, asyncio.CancelledError):
             self.broken += 1
@@ -130,11 +135,12 @@ class Relay:
 
     async def _stand(self, sent: int, *, answers: bool) -> None:
         """Do to a piece what the weather does."""
+        deaf = self.weather is Weather.DEAF and answers
+        torn = self.weather is Weather.TORN and not answers and sent > self.torn_bytes
+        self.met += self.weather in {Weather.SILENT, Weather.SLOW} or deaf or torn
         await self._audible.wait()
         if self.weather is Weather.SLOW:
             await asyncio.sleep(self.slow_seconds)
-        deaf = self.weather is Weather.DEAF and answers
-        torn = self.weather is Weather.TORN and not answers and sent > self.torn_bytes
         if deaf or torn:
             raise BrokenLinkError
 
@@ -157,6 +163,10 @@ class Network:
     def change(self, service: str, weather: Weather) -> None:
         """Let the weather of a service change."""
         self._run(self.relays[service].change(weather))
+
+    def met(self, service: str) -> bool:
+        """Whether the present weather of a service has met anything yet."""
+        return self.relays[service].met > 0
 
     def close(self) -> None:
         """End the thread; what is connected breaks."""

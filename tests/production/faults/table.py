@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.production.faults.campaign import Campaign, Row
+from tests.production.faults.campaign import Campaign, Row, seconds
+from tests.production.faults.loop import DAGS
 
 _HEADINGS = (
     *("", "At", "Part", "Fault"),
-    *("Well after", "Runs of that moment", "Unanswered", "Violations"),
+    *("Well after", "Answers after", "Runs of that moment", "Unanswered", "Violations"),
 )
 _PAGE = Path(__file__).with_name("page.md")
 
@@ -24,19 +25,19 @@ def page(campaign: Campaign) -> str:
     violations = list(campaign.violations())
     kinds = Counter(row.fault.kind for row in rows)
     parts = len({row.fault.part for row in rows})
-    runs = Counter(run["state"] for run in campaign.loop.runs())
+    runs = Counter((run["dag_id"], run["state"]) for run in campaign.loop.runs())
     minutes = (dt.datetime.now(tz=dt.UTC) - campaign.began).total_seconds() / 60
     recoveries = sorted(row.recovery_seconds for row in rows if row.recovery_seconds is not None)
     facts = [
         f"**{len(rows)} faults of {len(kinds)} kinds** at {parts} parts",
         f"{campaign.began:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes, seed {campaign.seed}",
         f"**{len(violations)} violations** of an invariant",
-        f"{runs.total()} runs of the loop's DAGs: {runs['success']} ended well",
-        f"{runs['failed']} runs failed",
         f"{len(campaign.loop.answers):,} predictions acknowledged",
         f"{campaign.loop.refused_in_all():,} requests for predictions not answered",
         f"versions registered: {len(campaign.invariants.known_versions)}",
-        f"a part was well again after {recoveries[len(recoveries) // 2]:.1f} s (median)",
+        f"a part was well again after {seconds(_median(recoveries))} (median)",
+        f"and after {seconds(max(recoveries, default=None))} at most",
+        f"{len(campaign.missed)} more faults met nobody, and are not counted",
     ]
     said = "\n".join(f"- {fact}" for fact in facts)
     if violations:
@@ -44,6 +45,10 @@ def page(campaign: Campaign) -> str:
     filled = {
         "facts": said,
         "kinds": _table(("Kind", "Faults"), sorted(kinds.items())),
+        "runs": _table(
+            ("DAG", "Ended well", "Failed"),
+            ((dag, runs[dag, "success"], runs[dag, "failed"]) for dag in DAGS),
+        ),
         "rows": _table(_HEADINGS, (_cells(*one) for one in enumerate(rows, start=1))),
     }
     text = _PAGE.read_text()
@@ -67,6 +72,7 @@ def data(campaign: Campaign) -> dict[str, Any]:
                 "seconds": row.fault.seconds,
                 "amount": row.fault.amount,
                 "recovery_seconds": row.recovery_seconds,
+                "answer_seconds": row.answer_seconds,
                 "runs": row.runs,
                 "outcome": row.outcome,
                 "unanswered": row.refused,
@@ -83,14 +89,18 @@ def write(campaign: Campaign, target: Path) -> None:
     target.with_suffix(".json").write_text(json.dumps(data(campaign), indent=1) + "\n")
 
 
+def _median(values: Sequence[float]) -> float | None:
+    return values[len(values) // 2] if values else None
+
+
 def _cells(number: int, row: Row) -> Sequence[object]:
-    seconds = row.recovery_seconds
     return (
         number,
         f"{row.at:%H:%M:%S}",
         row.fault.part,
         row.fault,
-        "never" if seconds is None else f"{seconds:.1f} s",
+        seconds(row.recovery_seconds),
+        seconds(row.answer_seconds),
         row.outcome,
         row.refused,
         len(row.violations),

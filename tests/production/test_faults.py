@@ -14,7 +14,7 @@ from tests.production.faults.cluster import SCHEDULER, cluster
 from tests.production.faults.kinds import CLOCK_JUMP, DISK_FULL, Fault
 from tests.production.processes import postgres_program
 
-pytestmark = [pytest.mark.production, pytest.mark.integration]
+pytestmark = [pytest.mark.production, pytest.mark.integration, pytest.mark.timeout(1_500)]
 
 #: One of each kind that has found something, or could.
 FAULTS = (

@@ -117,7 +117,8 @@ class Campaign:
         if not self.rested:
             going_on = [f"{run['dag_id']} {run['dag_run_id']}" for run in self.loop.going_on()]
             self.final.append(f"still running after {seconds:.0f} s: {', '.join(going_on)}")
-        self._deliver()
+        with contextlib.suppress(*_AWAY):
+            self._deliver()
         self.final += self.loop.broken
         self.final += self._checked(at_rest=True)
         ends = {(run["dag_id"], run["dag_run_id"]): run["state"] for run in self.loop.runs()}

@@ -8,12 +8,11 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import requests
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 from tests.production.faults.cluster import (
     API,
     PROCESSOR,
@@ -99,15 +98,19 @@ class Health:
     def _ping(self, workers: set[str]) -> bool:
         names = [f"{worker}@{HOST}" for worker in workers]
         try:
-            found: list[dict[str, Any]] = self._celery.control.ping(destination=names, timeout=1.0)
-        except (OperationalError, OSError):
+            # Anew each time: what was connected before may be broken.
+            with Celery(broker=self._broker) as asking, asking.connection() as connection:
+                found = asking.control.ping(
+                    names, timeout=2.0, limit=len(names), connection=connection
+                )
+        except (OperationalError, RedisError, OSError):
             return False
         return {name for one in found for name in one} == {*names}
 
-    @cached_property
-    def _celery(self) -> Celery:
+    @property
+    def _broker(self) -> str:
         password = self.cluster.secrets["REDIS_PASSWORD"]
-        return Celery(broker=f"redis://:{password}@{HOST}:{self.cluster.ports['redis']}/0")
+        return f"redis://:{password}@{HOST}:{self.cluster.ports['redis']}/0"
 
 
 def _first(is_so: Callable[[], bool], since: float, deadline: float) -> float | None:

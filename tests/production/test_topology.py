@@ -228,9 +228,8 @@ def test_a_killed_server_is_not_missed(running: Topology, trained: dict[str, Any
     assert all(one.begun <= killed for one in failed), failed
     time.sleep(1)
     logged = {row[0] for row in request_log(running, "SELECT prediction_id FROM predictions")}
-    lost = [one for one in asked if one.prediction_id and one.prediction_id not in logged]
-    # What the killed one had said and not yet written.
-    assert all(killed - 1 < one.begun <= killed for one in lost), lost
+    # What the killed one had said and not yet written, the next one on its folder has written.
+    assert [one for one in asked if one.prediction_id and one.prediction_id not in logged] == []
     for name in ("proxy", *SERVERS):
         running.end(name)
 

@@ -58,7 +58,7 @@ test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after a
 test-production: $(VENV)/.installed-dev ## Run the services of docker-compose.yaml as processes
 	@$(BIN)/python -m pytest -m production
 
-# FAULTS=60 MINUTES=40 SEED=… are its bounds; as root it can also fill disks.
+# FAULTS=64 MINUTES=35 SEED=… are its bounds; as root it can also fill disks.
 test-production-faults: $(VENV)/.installed-dev ## Break one part of them after another; write docs/faults.md
 	@$(BIN)/python -m tests.production.faults $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))

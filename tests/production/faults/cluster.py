@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ CLOCKS = ("worker-2", SCHEDULER, "serving-1")
 
 #: Docker waits for a tenth of a second, then for twice as long each time.
 _RESTART_SECONDS = 0.5
+_STOP_SECONDS = 1.0
 
 #: Airflow's own times, so that what was killed is found in seconds. docs/faults.md says what the
 #: defaults are and what they mean.
@@ -149,7 +151,13 @@ class Cluster(Topology):
             for process in (parent, *parent.children(recursive=True)):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
-            return parent.status() == psutil.STATUS_STOPPED
+            deadline = time.monotonic() + _STOP_SECONDS if frozen else 0.0
+            while not (stands := parent.status() == psutil.STATUS_STOPPED):
+                # It stops when it comes back from the kernel.
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.01)
+            return stands
         return False
 
     def fill(self, name: str, *, full: bool) -> bool:

@@ -242,13 +242,16 @@ class Loop:
         }
 
     def _other_version(self) -> dict[str, Any] | None:
-        """The form that makes the newest of the other versions champion, without the gate."""
+        """The form that makes the oldest of the other versions champion, without the gate.
+
+        The newest may be before the gate, which refuses what is champion already.
+        """
         with contextlib.suppress(requests.RequestException):
             champion = self._stores.champion()
             others = [number for number in self._stores.versions() if number != champion]
             if others:
                 why = "takes turns"
-                return {"action": "promote", "version": max(others), "gate": False, "why": why}
+                return {"action": "promote", "version": min(others), "gate": False, "why": why}
         return None
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
@@ -22,6 +21,8 @@ from mlflow.utils.mlflow_tags import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from trip_duration.training_set.types import TrainingSet
 
 #: Tag that names what a run is about, for good: ``<dag>/<dag run>/<family>``.

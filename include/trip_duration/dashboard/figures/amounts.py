@@ -57,8 +57,17 @@ def stacked(
     *,
     title: str,
     colors: Sequence[str] = COLORS,
+    spaced: bool = True,
 ) -> Figure:
-    """Bars that are made of parts."""
+    """Bars that are made of parts.
+
+    Parameters
+    ----------
+    title
+        Of the axis of the values.
+    spaced
+        Whether names that are dates stand as far apart as they are; side by side otherwise.
+    """
     traces = [
         {
             "type": "bar",
@@ -74,7 +83,8 @@ def stacked(
     if max((sum(counts) for counts in zip(*parts.values(), strict=True)), default=0) <= _FEW:
         # Counts have no fractions.
         axis["dtick"] = 1
-    return figure(traces, barmode="stack", yaxis=axis, legend=True)
+    names_axis = {} if spaced else {"xaxis": {"type": "category", "automargin": True}}
+    return figure(traces, barmode="stack", yaxis=axis, legend=True, **names_axis)
 
 
 def share(names: Sequence[str], values: Sequence[float]) -> Figure:

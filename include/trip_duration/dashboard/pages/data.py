@@ -101,6 +101,8 @@ def _trips_by_month(months: Sequence[MonthRun]) -> Chart:
             [row[0] for row in rows],
             {"trips": [row[1] for row in rows], "in quarantine": [row[2] for row in rows]},
             title="trips",
+            # Years may lie between two months.
+            spaced=False,
         ),
     )
 

@@ -392,11 +392,6 @@ def test_it_is_usable_on_a_phone(loop: Loop, browser: Browser) -> None:
     picture(made.page, "phone", 844)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="numba and LLVM take 130 MB of a process that runs compiled models, so that it is more "
-    "than 150 MB in all; see docs/measured.md",
-)
 def test_the_api_server_stays_small(loop: Loop, tmp_path: Path) -> None:
     """Predictions and all pages take little memory, against a server that has neither."""
     bearer = {"Authorization": f"Bearer {loop.token('admin')}"}

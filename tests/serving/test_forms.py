@@ -9,8 +9,8 @@ import pytest
 from tests.serving.conftest import fit, loaded
 
 from trip_duration.serving.compiling import compile_model, odd_rows
+from trip_duration.serving.flat import Linear, Trees
 from trip_duration.serving.forms import Form, NotCompiledError
-from trip_duration.serving.kernels import Linear, Trees
 from trip_duration.training_set.types import TrainingSet
 
 

@@ -15,9 +15,9 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.models.catalogue import FAMILIES
 from trip_duration.models.extras import extra_families
 from trip_duration.serving import forests
-from trip_duration.serving.compiling import make_predictor, odd_rows
+from trip_duration.serving.compiling import compile_model, make_predictor, odd_rows
+from trip_duration.serving.flat import Trees
 from trip_duration.serving.forms import TOLERANCE
-from trip_duration.serving.kernels import Trees
 from trip_duration.serving.rows import from_frame, to_frame
 from trip_duration.tracking.registry import read_model, save_model
 from trip_duration.training_set.build import build_training_set
@@ -39,7 +39,11 @@ def differences(training_set: TrainingSet, family: str, trips: pd.DataFrame) -> 
     # Trips read from a frame are the same to the model as the frame itself.
     given = model.predict(trips[list(predictor.columns)])
     np.testing.assert_array_equal(expected[: len(trips)], given)
-    return np.asarray(np.abs(predictor.predict(rows) - expected))
+    form = compile_model(1, loaded(model, training_set)).form
+    assert form is not None
+    vectors = form.prove(machine_code=False)
+    found = np.stack([predictor.predict(rows), vectors(rows)])
+    return np.asarray(np.abs(found - expected))
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

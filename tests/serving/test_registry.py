@@ -89,11 +89,19 @@ def test_a_registry_without_the_model(promoter: Promoter, tmp_path: Path) -> Non
     assert MlflowRegistry(url, "another", tmp_path).standing() == Standing()
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("version", "machine_code"), [(1, True), (1, False), (2, True), (2, False), (3, True)]
+)
 def test_a_version_says_what_the_registered_model_says(
-    registry: MlflowRegistry, sample_training_set: TrainingSet, version: int
+    promoter: Promoter,
+    sample_training_set: TrainingSet,
+    tmp_path: Path,
+    version: int,
+    machine_code: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     """Compiled by another process, or read by this one where it cannot be compiled."""
+    url = promoter.tracker.tracking_uri
+    registry = MlflowRegistry(url, promoter.name, tmp_path, machine_code=machine_code)
     predictor = registry.load(version)
     family = families()[version - 1]
     rows = odd_rows(500, seed=3)

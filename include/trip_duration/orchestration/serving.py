@@ -115,7 +115,8 @@ def make_airflow_app() -> Guard:
     # Servers start side by side: what is not there yet is asked again, not waited for.
     wait_less()
     settings = get_settings()
-    service = make_service(settings)
+    # People look at this server, and most of a request is Airflow's: it stays small instead.
+    service = make_service(settings, machine_code=False)
     questions = Questions()
     health = health_parts(service, questions)
     # Airflow does not tell mounted applications when it ends.

@@ -207,7 +207,7 @@ def carry_out(order: Order) -> tuple[Outcome, Form | None]:
         # Whoever asks proves it once more, and finds the machine code that numba keeps: making it
         # takes 150 MB.
         try:
-            compiled.form.prove()
+            compiled.form.prove(machine_code=order.machine_code)
         except NotCompiledError as error:
             plain = str(error)
     form = None if plain else compiled.form

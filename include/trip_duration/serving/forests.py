@@ -17,7 +17,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model._base import LinearModel
 
 from trip_duration.models.boosting import BoosterRegressor
-from trip_duration.serving.kernels import NODE, SIDE_BY_SIDE, Linear, Trees
+from trip_duration.serving.flat import NODE, SIDE_BY_SIDE, Linear, Trees
 
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from trip_duration.serving import kernels
-from trip_duration.serving.kernels import DenseTables, Linear, SparseTables, Trees
+from trip_duration.serving.flat import DenseTables, Linear, SparseTables, Trees
 from trip_duration.serving.predictor import Predict
 from trip_duration.serving.rows import Rows
 
@@ -19,10 +18,10 @@ TOLERANCE = 1e-5
 
 Minutes = npt.NDArray[np.float64]
 
-_KERNELS: dict[tuple[type, type], Callable[..., None]] = {
-    (DenseTables, Trees): kernels.predict_dense_trees,
-    (SparseTables, Trees): kernels.predict_sparse_trees,
-    (SparseTables, Linear): kernels.predict_sparse_linear,
+_CODE: dict[tuple[type, type], str] = {
+    (DenseTables, Trees): "predict_dense_trees",
+    (SparseTables, Trees): "predict_sparse_trees",
+    (SparseTables, Linear): "predict_sparse_linear",
 }
 _TABLES = {kind.__name__: kind for kind in (DenseTables, SparseTables)}
 _FLAT = {kind.__name__: kind for kind in (Trees, Linear)}
@@ -51,18 +50,26 @@ class Form:
     sample: Rows
     minutes: Minutes
 
-    def prove(self) -> Predict:
+    def prove(self, *, machine_code: bool = True) -> Predict:
         """What predicts by this form, if it says what the registered model says.
+
+        Parameters
+        ----------
+        machine_code
+            Whether machine code does; arithmetic on arrays otherwise, which takes ten times as long
+            for a trip and spares the process numba and LLVM, 130 MB.
 
         Raises
         ------
         NotCompiledError
             If there is no machine code for it, or it says something else.
         """
-        kernel = _KERNELS.get((type(self.tables), type(self.flat)))
-        if kernel is None:
+        name = _CODE.get((type(self.tables), type(self.flat)))
+        if name is None:
             raise NotCompiledError("linear models of dense columns have no compiled form")
-        tables, flat = self.tables, self.flat
+        # Only one of them is needed, and one of them is large.
+        code = importlib.import_module(f"{__package__}.{'kernels' if machine_code else 'vectors'}")
+        kernel, tables, flat = getattr(code, name), self.tables, self.flat
 
         def predict(rows: Rows) -> Minutes:
             minutes = np.empty(len(rows))

@@ -6,143 +6,40 @@ through every tree. The functions let go of the interpreter's lock.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from trip_duration.serving.rows import PLACES, Rows
-from trip_duration.trips.services import (
-    DISTANCE,
-    DROPOFF_ZONE,
-    PASSENGERS,
-    PICKUP_TIME,
-    PICKUP_ZONE,
+from trip_duration.serving.flat import (
+    ATTRIBUTES,
+    BETWEEN_FACTS,
+    DAYS,
+    DROPOFF,
+    DROPOFF_HOURS,
+    DROPOFFS,
+    HOURS,
+    MILES,
+    MISSING,
+    PAIRS,
+    PICKUP,
+    PICKUP_HOURS,
+    SECONDS_PER_DAY,
+    SHORTEST_DISTANCE,
+    SIDE_BY_SIDE,
+    SIDE_FACTS,
+    THURSDAY,
+    TIME,
+    WEEKDAY_HOURS,
+    ZONE_ROWS,
+    DenseTables,
+    Linear,
+    SparseTables,
+    Trees,
 )
-
-#: A node of a tree. A right child follows the left one. A feature f is written as ~f where a
-#: missing value goes to the left. A leaf is its own left child, with a threshold that nothing
-#: exceeds.
-NODE = np.dtype([("threshold", "<f4"), ("feature", "<i4"), ("left", "<i4")])
-
-#: Trees that are walked side by side.
-SIDE_BY_SIDE = 16
-
-#: Zone numbers that have a row of their own in the tables; row 0 stands for all others.
-ZONE_ROWS = 266
-
-HOURS, DAYS = 24, 7
-#: Where the means of each kind of category begin: zones, pairs, hours of a zone and of a weekday.
-DROPOFFS = ZONE_ROWS
-PAIRS = DROPOFFS + ZONE_ROWS
-PICKUP_HOURS = PAIRS + ZONE_ROWS * ZONE_ROWS
-DROPOFF_HOURS = PICKUP_HOURS + ZONE_ROWS * HOURS
-WEEKDAY_HOURS = DROPOFF_HOURS + ZONE_ROWS * HOURS
-CATEGORIES = WEEKDAY_HOURS + DAYS * HOURS
-
-SIDE_FACTS, BETWEEN_FACTS = 5, 3
-
-_PICKUP, _DROPOFF = PLACES[PICKUP_ZONE], PLACES[DROPOFF_ZONE]
-_TIME, _MILES, _ATTRIBUTES = PLACES[PICKUP_TIME], PLACES[DISTANCE], PLACES[PASSENGERS]
-_SECONDS_PER_DAY = 24 * 3_600
-#: 1970-01-01 was one.
-_THURSDAY = 3
-#: As in the encoder: miles, and what stands for the unknown.
-_SHORTEST_DISTANCE, _MISSING = 0.3, -1.0
+from trip_duration.serving.rows import Rows
 
 _compiled = njit(cache=True, nogil=True, error_model="numpy")
-
-
-class DenseTables(NamedTuple):
-    """What a `DenseTripEncoder` would compute, by zone, pair and category.
-
-    Parameters
-    ----------
-    sides
-        Facts of a zone, shape (ZONE_ROWS, SIDE_FACTS).
-    between
-        Facts of a pair of zones, shape (ZONE_ROWS², BETWEEN_FACTS); the first is the distance of
-        the centroids.
-    learned
-        Mean duration, mean logarithm of the pace and that pace, shape (CATEGORIES, 3).
-    holidays
-        Whether a day is one, by its number since 1970.
-    clip
-        Longest distance in miles.
-    knows_time, knows_distance, attributes
-        What the recipe holds; the last is the number of attributes.
-    width
-        Number of columns.
-    """
-
-    sides: npt.NDArray[np.float64]
-    between: npt.NDArray[np.float64]
-    learned: npt.NDArray[np.float64]
-    holidays: npt.NDArray[np.uint8]
-    clip: float
-    knows_time: bool
-    knows_distance: bool
-    attributes: int
-    width: int
-
-
-class SparseTables(NamedTuple):
-    """What a `OneHotTripEncoder` knows.
-
-    Parameters
-    ----------
-    pairs
-        Column of each pair of zones, -1 for a pair that was not seen; square.
-    first
-        Number of these columns.
-    clip, knows_time, knows_distance, attributes
-        As in `DenseTables`.
-    """
-
-    pairs: npt.NDArray[np.int32]
-    first: int
-    clip: float
-    knows_time: bool
-    knows_distance: bool
-    attributes: int
-
-
-class Trees(NamedTuple):
-    """An ensemble of regression trees: ``base + scale * sum of the leaves``.
-
-    Parameters
-    ----------
-    nodes, values
-        Of all trees; values count at the leaves.
-    roots
-        Number of each tree's first node.
-    depths
-        Depth of the deepest of each SIDE_BY_SIDE trees.
-    base, scale
-        What the sum starts from, and what leaves are multiplied with.
-    single
-        Whether leaves are summed in single precision, one after another from the base, as XGBoost
-        does.
-    absent
-        What a column of a sparse matrix is that has no entry.
-    """
-
-    nodes: npt.NDArray[np.void]
-    values: npt.NDArray[np.float64]
-    roots: npt.NDArray[np.int32]
-    depths: npt.NDArray[np.int32]
-    base: float
-    scale: float
-    single: bool
-    absent: float
-
-
-class Linear(NamedTuple):
-    """A linear model: weights of shape (columns,), and what they are added to."""
-
-    weights: npt.NDArray[np.float64]
-    base: float
 
 
 @_compiled
@@ -235,7 +132,7 @@ def _finish(trees: Trees, total: Any) -> Any:  # noqa: ANN401 - machine code has
 
 @_compiled
 def _encode_dense(row: Any, tables: DenseTables, columns: Any) -> None:  # noqa: ANN401 - machine code has its own types
-    pickup, dropoff = np.int64(row[_PICKUP]), np.int64(row[_DROPOFF])
+    pickup, dropoff = np.int64(row[PICKUP]), np.int64(row[DROPOFF])
     columns[0], columns[1] = pickup, dropoff
     begin = pickup if 0 < pickup < ZONE_ROWS else 0
     end = dropoff if 0 < dropoff < ZONE_ROWS else 0
@@ -251,23 +148,23 @@ def _encode_dense(row: Any, tables: DenseTables, columns: Any) -> None:  # noqa:
     hour: Any = 0
     weekday: Any = 0
     if tables.knows_time:
-        seconds = np.int64(row[_TIME])
-        day = seconds // _SECONDS_PER_DAY
-        weekday = (day + _THURSDAY) % DAYS
-        columns[at] = (seconds % _SECONDS_PER_DAY) / 3_600
+        seconds = np.int64(row[TIME])
+        day = seconds // SECONDS_PER_DAY
+        weekday = (day + THURSDAY) % DAYS
+        columns[at] = (seconds % SECONDS_PER_DAY) / 3_600
         columns[at + 1] = weekday
         columns[at + 2] = tables.holidays[day] if 0 <= day < len(tables.holidays) else 0
-        hour = (seconds % _SECONDS_PER_DAY) // 3_600
+        hour = (seconds % SECONDS_PER_DAY) // 3_600
         at += 3
     for which in range(tables.attributes):
-        value = row[_ATTRIBUTES + which]
+        value = row[ATTRIBUTES + which]
         columns[at + which] = 0.0 if np.isnan(value) else value
     at += tables.attributes
-    miles = min(row[_MILES], tables.clip)
+    miles = min(row[MILES], tables.clip)
     if tables.knows_distance:
         apart = tables.between[pair, 0]
         columns[at] = miles
-        columns[at + 1] = miles / (abs(apart) + _SHORTEST_DISTANCE) if apart >= 0 else _MISSING
+        columns[at + 1] = miles / (abs(apart) + SHORTEST_DISTANCE) if apart >= 0 else MISSING
         at += 2
     _look_up(tables, columns[at:], (begin, DROPOFFS + end, PAIRS + pair), 0, miles)
     if tables.knows_time:
@@ -292,24 +189,24 @@ def _look_up(tables: DenseTables, columns: Any, categories: Any, first: int, mil
 
 @_compiled
 def _encode_sparse(row: Any, tables: SparseTables, places: Any, numbers: Any) -> Any:  # noqa: ANN401 - machine code has its own types
-    pickup: Any = np.int64(row[_PICKUP])
-    dropoff: Any = np.int64(row[_DROPOFF])
+    pickup: Any = np.int64(row[PICKUP])
+    dropoff: Any = np.int64(row[DROPOFF])
     size = len(tables.pairs)
     if not (0 < pickup < size and 0 < dropoff < size):
         pickup, dropoff = 0, 0
     places[0], places[1], places[2] = tables.pairs[pickup, dropoff], -1, -1
     first, count = tables.first, 0
     if tables.knows_time:
-        seconds = np.int64(row[_TIME])
-        places[1] = first + (seconds % _SECONDS_PER_DAY) // 3_600
+        seconds = np.int64(row[TIME])
+        places[1] = first + (seconds % SECONDS_PER_DAY) // 3_600
         first += HOURS
-        places[2] = first + (seconds // _SECONDS_PER_DAY + _THURSDAY) % DAYS
+        places[2] = first + (seconds // SECONDS_PER_DAY + THURSDAY) % DAYS
         first += DAYS
     for which in range(tables.attributes):
-        value = row[_ATTRIBUTES + which]
+        value = row[ATTRIBUTES + which]
         numbers[count] = 0.0 if np.isnan(value) else value
         count += 1
     if tables.knows_distance:
-        numbers[count] = min(row[_MILES], tables.clip)
+        numbers[count] = min(row[MILES], tables.clip)
         count += 1
     return first, count

@@ -56,6 +56,8 @@ class Order(msgspec.Struct):
         Of the registered model.
     needed
         Versions whose files are kept, however old they are.
+    machine_code
+        See `Form.prove`.
     """
 
     tracking_uri: str
@@ -63,6 +65,7 @@ class Order(msgspec.Struct):
     folder: str
     version: int
     needed: tuple[int, ...]
+    machine_code: bool
 
 
 class Outcome(msgspec.Struct):
@@ -104,12 +107,17 @@ class MlflowRegistry:
         Name of the registered model.
     folder
         Where files of models are kept.
+    machine_code
+        Whether compiled forms run as machine code; see `Form.prove`.
     """
 
-    def __init__(self, tracking_uri: str, name: str, folder: Path) -> None:
+    def __init__(
+        self, tracking_uri: str, name: str, folder: Path, *, machine_code: bool = True
+    ) -> None:
         self._tracking_uri = tracking_uri
         self._name = name
         self._folder = folder
+        self._machine_code = machine_code
         self._session = requests.Session()
         self._needed: frozenset[int | None] = frozenset()
 
@@ -139,6 +147,7 @@ class MlflowRegistry:
             str(self._folder),
             version,
             tuple(number for number in self._needed if number is not None),
+            self._machine_code,
         )
         # Without a name, so that nothing of it is left whatever happens to us.
         with tempfile.TemporaryFile() as file:
@@ -159,11 +168,11 @@ class MlflowRegistry:
         columns, plain = outcome.columns, outcome.plain
         places = places_of(columns)
         if not plain:
-            # Importing numba takes 50 MB that a server without a version should not pay.
             from trip_duration.serving.forms import Form, NotCompiledError
 
             try:
-                return Predictor(version, columns, places, Form.read(file).prove())
+                predict = Form.read(file).prove(machine_code=self._machine_code)
+                return Predictor(version, columns, places, predict)
             except NotCompiledError as error:
                 plain = str(error)
         logger.warning("Version %d is served as it is: %s", version, plain)

@@ -42,8 +42,13 @@ _PATIENCE = {
 }
 
 
-def make_service(settings: Settings) -> PredictionService:
+def make_service(settings: Settings, *, machine_code: bool = True) -> PredictionService:
     """What answers, by the settings; nothing runs yet.
+
+    Parameters
+    ----------
+    machine_code
+        Whether compiled models run as machine code; see `Form.prove`.
 
     Raises
     ------
@@ -52,7 +57,10 @@ def make_service(settings: Settings) -> PredictionService:
     """
     folder = settings.serving_folder
     registry = MlflowRegistry(
-        settings.tracking_uri, registered_name(settings.service), folder / "models"
+        settings.tracking_uri,
+        registered_name(settings.service),
+        folder / "models",
+        machine_code=machine_code,
     )
     live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle)
     log = make_log(settings, lambda: live.now.shadow)

@@ -7,8 +7,8 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from trip_duration.serving import kernels
-from trip_duration.serving.kernels import DenseTables, SparseTables
+from trip_duration.serving import flat
+from trip_duration.serving.flat import DenseTables, SparseTables
 from trip_duration.serving.rows import FIRST_YEAR, LAST_YEAR
 from trip_duration.training_set.encoders import geometry
 from trip_duration.training_set.encoders.columns import holidays_between
@@ -24,10 +24,10 @@ def dense_tables(encoder: DenseTripEncoder) -> DenseTables:
     recipe = get_recipe(encoder.recipe)
     pickup, dropoff = _pairs()
     facts = [values.astype(np.float64) for values in geometry.features(pickup, dropoff).values()]
-    sides = np.column_stack(facts[: kernels.SIDE_FACTS])
-    between = np.column_stack(facts[2 * kernels.SIDE_FACTS :])
+    sides = np.column_stack(facts[: flat.SIDE_FACTS])
+    between = np.column_stack(facts[2 * flat.SIDE_FACTS :])
     return DenseTables(
-        sides=np.ascontiguousarray(sides[:: kernels.ZONE_ROWS]),
+        sides=np.ascontiguousarray(sides[:: flat.ZONE_ROWS]),
         between=between,
         learned=_learned(encoder, knows_time=recipe.knows_time),
         holidays=_holidays(),
@@ -57,14 +57,14 @@ def _clip(miles: float | None) -> float:
 
 
 def _pairs() -> tuple[_Codes, _Codes]:
-    zones = np.arange(kernels.ZONE_ROWS)
+    zones = np.arange(flat.ZONE_ROWS)
     return np.repeat(zones, len(zones)), np.tile(zones, len(zones))
 
 
 def _learned(encoder: DenseTripEncoder, *, knows_time: bool) -> npt.NDArray[np.float64]:
     """Means of every category, shape (CATEGORIES, 3)."""
     categories = _categories(knows_time=knows_time)
-    found = np.zeros((kernels.CATEGORIES, 3))
+    found = np.zeros((flat.CATEGORIES, 3))
     # Each kind of category is a column of its own; shorter ones are filled up and cut off again.
     codes = np.zeros((max(map(len, categories)), len(categories)), dtype=np.int64)
     for which, kind in enumerate(categories):
@@ -84,16 +84,16 @@ def _learned(encoder: DenseTripEncoder, *, knows_time: bool) -> npt.NDArray[np.f
 
 def _categories(*, knows_time: bool) -> list[_Codes]:
     """Codes of every category of each kind, in the encoder's order and that of the tables."""
-    zones, (pickup, dropoff) = np.arange(kernels.ZONE_ROWS), _pairs()
+    zones, (pickup, dropoff) = np.arange(flat.ZONE_ROWS), _pairs()
     plain = [zones, zones, pickup * CODES + dropoff]
     if not knows_time:
         return plain
 
     def by_hour(count: int) -> _Codes:
-        parts = np.arange(count)[:, np.newaxis] * CODES + np.arange(kernels.HOURS)
+        parts = np.arange(count)[:, np.newaxis] * CODES + np.arange(flat.HOURS)
         return parts.ravel()
 
-    return [*plain, *map(by_hour, (kernels.ZONE_ROWS, kernels.ZONE_ROWS, kernels.DAYS))]
+    return [*plain, *map(by_hour, (flat.ZONE_ROWS, flat.ZONE_ROWS, flat.DAYS))]
 
 
 @functools.cache

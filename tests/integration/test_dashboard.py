@@ -76,7 +76,9 @@ class Loop:
 def memory_of(started: psutil.Process) -> int:
     """Bytes of an api-server in memory; what it has started besides ends by itself."""
     processes = [started, *started.children(recursive=True)]
-    return max(one.memory_info().rss for one in processes if "api-server" in one.cmdline())
+    # As it was called, or as it calls itself.
+    named = [one for one in processes if re.search("api[-_]server", " ".join(one.cmdline()))]
+    return max(one.memory_info().rss for one in named)
 
 
 @contextlib.contextmanager

@@ -209,7 +209,7 @@ def test_five_swaps_under_load(running: Running) -> None:
         answers.append((time.monotonic(), json.loads(body)[0]["model_version"]))
 
     def shown(version: int) -> bool:
-        return answers[-1][1] == version
+        return bool(answers) and answers[-1][1] == version
 
     def drive() -> None:
         while not swapped.is_set():

@@ -194,14 +194,16 @@ class MlflowRegistry:
                 timeout=float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", _TIMEOUT_SECONDS)),
             )
         except requests.RequestException as error:
-            raise RegistryError(f"{self._tracking_uri} does not answer ({error})") from error
+            raise RegistryError(f"The tracking server does not answer ({error})") from error
         if answer.status_code == _NOT_FOUND and _ABSENT in answer.text:
             return Standing()
         try:
             answer.raise_for_status()
             found = msgspec.json.decode(answer.content, type=_Answer).registered_model
         except (requests.HTTPError, msgspec.MsgspecError) as error:
-            raise RegistryError(f"{self._tracking_uri} does not tell ({error})") from error
+            # Without the address, which may hold a password.
+            told = f"The tracking server does not tell (status {answer.status_code})"
+            raise RegistryError(told) from error
         return standing_of(
             {one.alias: one.version for one in found.aliases},
             {one.key: one.value for one in found.tags},

@@ -275,7 +275,7 @@ def serve(url: str, folder: Path, port: int) -> None:
         tracking_uri=url, serving_folder=folder / "serving", storage_root=folder.as_uri(),
         dashboard_zone_file=os.environ.get("TRIP_DURATION_DASHBOARD_ZONE_FILE", ""),
     )  # fmt: skip
-    service = make_service(settings)
+    service = make_service(settings, small=True)
     questions = Questions()
     always = float("inf")
     sources = Sources(

@@ -21,8 +21,9 @@ from trip_duration.monitoring.levels import Level, from_json
 from trip_duration.monitoring.windows import WindowTrips, of_month
 from trip_duration.scoring.identifiers import new_ids
 from trip_duration.scoring.predictor import Version, load_predictor
+from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import Entry, RequestLog
+from trip_duration.serving.request_log import RequestLog
 from trip_duration.serving.rows import COLUMNS, from_frame
 from trip_duration.tracking.promotion import Action
 from trip_duration.trips.cleaning import CleaningRules

@@ -30,8 +30,9 @@ from trip_duration.monitoring.health.types import (
 )
 from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
+from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import dropped, open_log
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.tokens import KnownTokens
 from trip_duration.tracking.standing import Standing
 from trip_duration.training_set.products import TrainingSetStore

@@ -12,8 +12,9 @@ import pytest
 
 from trip_duration.monitoring.labels import labelled, match_month
 from trip_duration.monitoring.windows import Window, WindowTrips, read_request_log
+from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.rows import COLUMNS, from_frame
 from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
 from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore

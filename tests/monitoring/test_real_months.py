@@ -17,8 +17,9 @@ from trip_duration.monitoring.profile import make_reference
 from trip_duration.monitoring.slices import measure_errors
 from trip_duration.monitoring.windows import Window, WindowTrips, of_month, read_request_log
 from trip_duration.scoring.predictor import Predictor, Version
+from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.rows import COLUMNS, from_frame
 from trip_duration.settings import Settings
 from trip_duration.training_set.build import build_training_set

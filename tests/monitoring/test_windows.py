@@ -11,8 +11,9 @@ import pytest
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.monitoring.windows import Window, of_scored, read_request_log
+from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import PICKUP_TIME, PICKUP_ZONE

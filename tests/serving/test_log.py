@@ -14,11 +14,13 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.serving.log_entries import Batch, Entry, Written
 from trip_duration.serving.log_export import export_log
 from trip_duration.serving.log_queries import remove_older
 from trip_duration.serving.log_tables import dropped, open_log, predictions
+from trip_duration.serving.log_writer import LogWriter
 from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.rows import Rows
 from trip_duration.training_set.types import Minutes
 
@@ -87,15 +89,16 @@ def test_what_comes_while_the_log_is_written_gathers(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under load, the log is not written one by one, and whoever waits for it goes on."""
-    log = RequestLog(engine, LogRules(flush_seconds=60))
-    batches = []
+    writer = LogWriter(engine)
+    log = RequestLog(engine, LogRules(flush_seconds=60), writer=writer)
+    write, batches = writer.write, []
 
-    def write(entries: list[Entry], _lost: int) -> None:
-        batches.append(len(entries))
+    def while_answers_go_on(batch: Batch) -> Written:
+        batches.append(len(batch.entries))
         log.record_many(entry(1_000 * len(batches) + number) for number in range(3))
+        return write(batch)
 
-    # As if answers went on all the time.
-    monkeypatch.setattr(log, "_write", write)
+    monkeypatch.setattr(writer, "write", while_answers_go_on)
     log.record_many(entry(number) for number in range(100))
     log.start()
     assert log.flush(10)
@@ -138,7 +141,7 @@ def test_a_database_that_is_away_at_the_start(tmp_path: Path) -> None:
 def test_a_commit_whose_answer_was_lost(engine: Engine) -> None:
     """A batch of which some are written already is completed, not doubled."""
     log = RequestLog(engine)
-    log._write([entry(1), entry(2)], 0)
+    LogWriter(engine).write(Batch([entry(1), entry(2)]))
     log.record_many([entry(1), entry(2), entry(3)])
     assert log._write_all()
     assert rows(engine) == 3
@@ -170,14 +173,14 @@ def test_the_log_outlives_a_database_that_goes_away_at_the_worst_moment(
 ) -> None:
     """Also when it is asked which entries it knows; then all of them are tried again."""
     log = RequestLog(engine)
-    log._write([entry(1)], 0)
+    LogWriter(engine).write(Batch([entry(1)]))
     log.record_many([entry(1), entry(2)])
 
     def away(*_: object) -> None:
         raise OperationalError("SELECT", {}, Exception("away"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("trip_duration.serving.request_log.find_known", away)
+        patch.setattr("trip_duration.serving.log_writer.find_known", away)
         assert not log._write_all()
     assert log.waiting == 2
     assert log._write_all()

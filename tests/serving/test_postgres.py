@@ -18,8 +18,10 @@ from tests.servers import free_port
 from tests.serving.test_log import entry, rows
 
 from trip_duration.serving.ab_report import ab_report
+from trip_duration.serving.log_entries import Batch
 from trip_duration.serving.log_export import read_day
 from trip_duration.serving.log_tables import open_log
+from trip_duration.serving.log_writer import LogWriter
 from trip_duration.serving.request_log import LogRules, RequestLog
 
 pytestmark = pytest.mark.integration
@@ -67,7 +69,7 @@ def test_the_log_in_postgres(url: str, tmp_path: Path) -> None:
     log.record_many(entry(number, now) for number in range(1_200))
     assert log._write_all()
     assert (rows(engine), log.lost()) == (1_000, 200)
-    log._write([entry(2_000, now)], 0)
+    LogWriter(engine).write(Batch([entry(2_000, now)]))
     log.record_many([entry(2_000, now), entry(2_001, now)])
     assert log._write_all()
     assert rows(engine) == 1_002

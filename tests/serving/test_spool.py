@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import create_engine
 from tests.serving.test_log import entry, rows
 
+from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.spool import Spool
 
 #: Answers a hundred trips, and is killed before its log has begun to write.
@@ -22,7 +23,8 @@ import os, signal, sys
 from pathlib import Path
 from tests.serving.test_log import entry
 from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.log_entries import Entry
+from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.spool import Spool
 folder = Path(sys.argv[1])
 log = RequestLog(open_log("", folder), LogRules(), spool=Spool(folder / "spool", Entry))

@@ -116,7 +116,7 @@ def make_airflow_app() -> Guard:
     wait_less()
     settings = get_settings()
     # People look at this server, and most of a request is Airflow's: it stays small instead.
-    service = make_service(settings, machine_code=False)
+    service = make_service(settings, small=True)
     questions = Questions()
     health = health_parts(service, questions)
     # Airflow does not tell mounted applications when it ends.

@@ -6,8 +6,9 @@ import time
 
 from trip_duration.scoring.predictor import Version
 from trip_duration.scoring.questions import Answered
+from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import CALLER_LENGTH
-from trip_duration.serving.request_log import Entry, RequestLog
+from trip_duration.serving.request_log import RequestLog
 from trip_duration.serving.rows import from_frame
 
 #: As what they were answered: by the version that was asked for.

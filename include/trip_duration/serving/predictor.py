@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from trip_duration.serving.rows import NAMES, PLACES, Rows
 from trip_duration.trips.services import PASSENGERS, TRIP_TYPE, VENDOR
+
+if TYPE_CHECKING:
+    from trip_duration.serving.forms import Form
 
 Predict = Callable[[Rows], npt.NDArray[np.float64]]
 
@@ -33,6 +37,8 @@ class Predictor:
         Minutes of rows, shape (trips,). It may run in several threads at once.
     plain
         Why it is served as it is; empty if it is compiled.
+    form
+        The compiled form that answers, for whoever has to hand it on.
     """
 
     version: int
@@ -40,6 +46,7 @@ class Predictor:
     places: tuple[int, ...]
     predict: Predict
     plain: str = ""
+    form: Form | None = None
 
     def lacking(self, rows: Sequence[Sequence[float]]) -> str:
         """What some row lacks, as requests name it; empty if nothing is missing."""

@@ -171,8 +171,9 @@ class MlflowRegistry:
             from trip_duration.serving.forms import Form, NotCompiledError
 
             try:
-                predict = Form.read(file).prove(machine_code=self._machine_code)
-                return Predictor(version, columns, places, predict)
+                form = Form.read(file)
+                predict = form.prove(machine_code=self._machine_code)
+                return Predictor(version, columns, places, predict, form=form)
             except NotCompiledError as error:
                 plain = str(error)
         logger.warning("Version %d is served as it is: %s", version, plain)

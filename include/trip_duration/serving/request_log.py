@@ -1,10 +1,10 @@
-"""The log of predictions: gathered in memory, written by a thread, never in the way of an answer.
+"""The log of predictions: gathered in memory, written aside, never in the way of an answer.
 
-An answer appends to a bounded buffer and goes on. A thread takes what has gathered, lets the shadow
-model predict it, and commits it in one transaction. What is committed survives `kill -9` and, in
-SQLite, a power cut. What is still in the buffer survives `kill -9` where there is a spool beside
-it: the next server on the same folder commits it. When the database does not answer, the buffer
-fills; what comes beyond its bound is dropped and counted.
+An answer appends to a bounded buffer and goes on. A thread gives what has gathered to a writer,
+which asks the shadow model what it says, and commits it in one transaction. What is committed
+survives `kill -9` and, in SQLite, a power cut. What is still in the buffer survives `kill -9` where
+there is a spool beside it: the next server on the same folder commits it. When the database does
+not answer, the buffer fills; what comes beyond its bound is dropped and counted.
 """
 
 from __future__ import annotations
@@ -13,72 +13,32 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from sqlalchemy import Engine, insert
-from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from trip_duration.serving.log_entries import Batch, Entry, Writer
 from trip_duration.serving.log_queries import (
     REMOVED,
     count_lost,
-    find_known,
     find_prediction,
     note_feedback,
     remove_older,
 )
-from trip_duration.serving.log_tables import dropped, insert_predictions, metadata
+from trip_duration.serving.log_writer import LogWriter
 from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.rows import NAMES
 from trip_duration.serving.spool import Spool
 
 #: Predictions that are written in one transaction, at most.
 _BATCH = 5_000
-#: Predictions of one statement: while it is made, answers wait for the interpreter's lock.
-_PART = 50
 _RETRY_SECONDS = 1.0
 _RETENTION_SECONDS = 600.0
 _DAY_SECONDS = 86_400
 
-#: Errors that are the entries' own, and not of a database that is away.
-_UNFIT = (IntegrityError, DataError)
-
-_NO_INPUTS = (None,) * len(NAMES)
-
 logger = logging.getLogger(__name__)
-
-
-class Entry(NamedTuple):
-    """One prediction.
-
-    Parameters
-    ----------
-    prediction_id
-        At most 32 characters.
-    at
-        Seconds since 1970.
-    service, version, part
-        Which model answered, and as what: ``champion``, ``challenger`` or ``form``.
-    caller, key
-        Name of the token or user, and the key that the request came with.
-    minutes, latency_ms
-        What was answered, and how long that took.
-    row
-        The trip, as in `rows.COLUMNS`.
-    """
-
-    prediction_id: str
-    at: float
-    service: str
-    version: int
-    part: str
-    caller: str
-    key: str | None
-    minutes: float
-    latency_ms: float
-    row: Sequence[float]
 
 
 @dataclass
@@ -124,27 +84,30 @@ class RequestLog:
     rules
         How it is kept.
     shadow
-        The version whose answers are compared, if there is one at the moment.
+        The version that is asked, too, if there is one at the moment.
     spool
         Keeps what is not committed yet beyond the end of the process; None to keep it in memory
         alone.
+    writer
+        What writes it; by default, the thread itself.
     """
 
     engine: Engine
     rules: LogRules = field(default_factory=LogRules)
     shadow: Callable[[], Predictor | None] = lambda: None
     spool: Spool[Entry] | None = None
+    writer: Writer | None = None
 
     def __post_init__(self) -> None:
         """Prepare what the threads share."""
         self.counts = LogCounts()
+        self._writer = self.writer or LogWriter(self.engine, inputs=self.rules.inputs)
         self._waiting: collections.deque[Entry] = collections.deque()
         #: Held while the buffer and the spool have to say the same.
         self._recording = threading.Lock()
         self._taken: list[Entry] = []
         self._dropped_unwritten = 0
         self._dropping = threading.Lock()
-        self._unsure = False
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._turns = threading.Condition()
@@ -155,6 +118,7 @@ class RequestLog:
     def start(self) -> None:
         """Begin to write; a second call changes nothing."""
         if self._thread is None:
+            self._writer.start()
             if self.spool is not None and (left := self.spool.inherit()):
                 logger.info("%d predictions of a server that was killed are logged", len(left))
                 self._waiting.extendleft(reversed(left))
@@ -167,6 +131,7 @@ class RequestLog:
         self._hurry.set()
         if self._thread is not None:
             self._thread.join(timeout=30)
+        self._writer.close()
         # A thread that still answers must not meet a spool that is closed.
         with self._recording:
             spool, self.spool = self.spool, None
@@ -271,15 +236,8 @@ class RequestLog:
                 count = min(due, _BATCH)
                 due -= count
                 self._taken = [self._waiting.popleft() for _ in range(count)]
-            try:
-                if self._unsure:
-                    metadata.create_all(self.engine)
-                    self._unsure = False
-                due += self._write_taken()
-            except SQLAlchemyError as error:
-                # It may have been away since before the tables were made.
-                self._unsure = True
-                logger.warning("The request log cannot be written: %s", error)
+            if problem := self._write_taken():
+                logger.warning("The request log cannot be written: %s", problem)
                 return False
         if self.spool is not None:
             self.spool.written()
@@ -288,83 +246,21 @@ class RequestLog:
             self._turns.notify_all()
         return True
 
-    def _write_taken(self) -> int:
-        """Write what was taken; how many of it wait again."""
-        lost = self._dropped_unwritten
-        try:
-            self._write(self._taken, lost)
-        except Exception as error:
-            if isinstance(error, SQLAlchemyError) and not self._unfit(error):
-                raise
-            return self._sort_out(error)
-        self.counts.written += len(self._taken)
-        with self._dropping:
-            self._dropped_unwritten -= lost
-        self._taken = []
-        return 0
-
-    def _unfit(self, error: SQLAlchemyError) -> bool:
-        # SQLite's driver says so of values that it does not know, Postgres of a missing table.
-        strange = self.engine.dialect.name == "sqlite" and isinstance(error, ProgrammingError)
-        return strange or isinstance(error, _UNFIT)
-
-    def _sort_out(self, error: Exception) -> int:
-        """Find the entry that no database takes, by halves, and drop it.
-
-        It would stand in the way of all that comes after it.
-        """
-        known = find_known(self.engine, [entry.prediction_id for entry in self._taken])
-        if known:
-            # A commit went through whose answer was lost: those are written.
-            self.counts.written += len(known)
-            self._taken = [entry for entry in self._taken if entry.prediction_id not in known]
-            return 0
-        half = len(self._taken) // 2
-        if not half:
-            logger.error("A prediction cannot be logged: %s", error)
-            self._drop(len(self._taken))
-            self._taken = []
-            return 0
-        again = self._taken[half:]
-        self._waiting.extendleft(reversed(again))
-        self._taken = self._taken[:half]
-        return len(again)
-
-    def _write(self, entries: list[Entry], lost: int) -> None:
-        shadow = self.shadow()
-        beside = self._compare(shadow, entries) if shadow and entries else {}
-        with self.engine.begin() as connection:
-            for first in range(0, len(entries), _PART):
-                values = [
-                    # In the order of the table.
-                    [*entry[:-1], *beside.get(number, (None, None)), *self._inputs(entry)]
-                    for number, entry in enumerate(entries[first : first + _PART], first)
-                ]
-                insert_predictions(connection, values)
-            if lost:
-                connection.execute(insert(dropped), {"at": time.time(), "predictions": lost})
-        # Not before: what a database does not take is compared again.
-        self.counts.shadowed += len(beside)
-        self.counts.shadow_difference += sum(
-            abs(minutes - entries[number].minutes) for number, (_, minutes) in beside.items()
-        )
-
-    def _compare(self, shadow: Predictor, entries: Sequence[Entry]) -> dict[int, tuple[int, float]]:
-        """Version and minutes of the shadow, of the entries that hold what it needs."""
-        able = [number for number, entry in enumerate(entries) if not shadow.lacking([entry.row])]
-        if not able:
-            return {}
-        rows = np.asarray([entries[number].row for number in able], dtype=np.float64)
-        try:
-            minutes = shadow.predict(rows).tolist()
-        except Exception:
-            # The shadow is on trial; the log is not.
-            logger.exception("The shadow, version %d, failed", shadow.version)
-            return {}
-        return {number: (shadow.version, one) for number, one in zip(able, minutes, strict=True)}
-
-    def _inputs(self, entry: Entry) -> Sequence[float | None]:
-        return entry.row if self.rules.inputs else _NO_INPUTS
+    def _write_taken(self) -> str:
+        """Write what was taken; why something of it is left, if something is."""
+        taken, lost, counts = self._taken, self._dropped_unwritten, self.counts
+        self._writer.follow(self.shadow())
+        written = self._writer.write(Batch(taken, lost=lost))
+        self._taken = [taken[place] for place in written.left]
+        if written.unfit:
+            self._drop(len(written.unfit))
+        counts.written += len(taken) - len(written.left) - len(written.unfit)
+        counts.shadowed += written.shadowed
+        counts.shadow_difference += written.shadow_difference
+        if lost and written.noted:
+            with self._dropping:
+                self._dropped_unwritten -= lost
+        return written.problem
 
     def _retain(self) -> None:
         """Remove what is older than it may become."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trip_duration.serving.live import LiveModels
+from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.metrics import Metrics
-from trip_duration.serving.request_log import Entry, RequestLog
+from trip_duration.serving.request_log import RequestLog
 from trip_duration.serving.traffic import choose
 
 

@@ -13,14 +13,16 @@ from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
 from trip_duration.serving.http import Guard
 from trip_duration.serving.live import Live, LiveModels
+from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.metrics import Metrics
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.registry import MlflowRegistry
-from trip_duration.serving.request_log import Entry, LogRules, RequestLog
+from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.service import PredictionService
 from trip_duration.serving.spool import Spool
 from trip_duration.serving.tokens import KnownTokens, TokenFile
+from trip_duration.serving.writing import ProcessWriter
 from trip_duration.settings import Settings
 from trip_duration.tracking.standing import registered_name
 
@@ -42,13 +44,14 @@ _PATIENCE = {
 }
 
 
-def make_service(settings: Settings, *, machine_code: bool = True) -> PredictionService:
+def make_service(settings: Settings, *, small: bool = False) -> PredictionService:
     """What answers, by the settings; nothing runs yet.
 
     Parameters
     ----------
-    machine_code
-        Whether compiled models run as machine code; see `Form.prove`.
+    small
+        Whether to take less memory instead of less time: compiled models run as arithmetic on
+        arrays, see `Form.prove`, and a thread writes the request log instead of a process.
 
     Raises
     ------
@@ -60,10 +63,10 @@ def make_service(settings: Settings, *, machine_code: bool = True) -> Prediction
         settings.tracking_uri,
         registered_name(settings.service),
         folder / "models",
-        machine_code=machine_code,
+        machine_code=not small,
     )
     live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle)
-    log = make_log(settings, lambda: live.now.shadow)
+    log = make_log(settings, lambda: live.now.shadow, apart=not small)
     log.spool = _spool(folder / "spool")
     return PredictionService(settings.service, live, log, Metrics(live, log))
 
@@ -77,24 +80,40 @@ def _spool(folder: Path) -> Spool[Entry] | None:
 
 
 def make_log(
-    settings: Settings, shadow: Callable[[], Predictor | None] = lambda: None
+    settings: Settings,
+    shadow: Callable[[], Predictor | None] = lambda: None,
+    *,
+    apart: bool = False,
 ) -> RequestLog:
     """The request log, by the settings; nothing is written yet.
+
+    Parameters
+    ----------
+    shadow
+        The version whose answers are compared, if there is one at the moment.
+    apart
+        Whether a process of its own writes it.
 
     Raises
     ------
     InvalidInputError
         If it has no usable address.
     """
+    url, folder, inputs = (
+        settings.request_log_url,
+        settings.serving_folder,
+        settings.request_log_inputs,
+    )
     return RequestLog(
-        open_log(settings.request_log_url, settings.serving_folder, must_answer=False),
+        open_log(url, folder, must_answer=False),
         LogRules(
             buffer=settings.request_log_buffer,
             flush_seconds=settings.request_log_flush_seconds,
-            inputs=settings.request_log_inputs,
+            inputs=inputs,
             days=settings.request_log_days,
         ),
         shadow,
+        writer=ProcessWriter(url, folder, inputs=inputs) if apart else None,
     )
 
 

@@ -1,8 +1,8 @@
 """A bounded load generator on loopback: HTTP/1.1 with kept connections, in a process of its own.
 
 Two modes. Full speed: every connection sends its next request when the answer to the last has come.
-At a rate: every millisecond some requests are due, and what is measured begins when a request was
-due, not when a connection was free for it, so that a server that stalls cannot hide it.
+At a rate: requests are due at even distances, as wrk2 sends them, and what is measured begins when
+a request was due, not when it could be sent, so that a server that stalls cannot hide it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import asyncio
 import collections
 import itertools
 import json
+import select
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +23,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 SETTLE_SECONDS = 0.5
+#: What is on its way in the end is waited for so long.
+_PATIENCE_SECONDS = 2.5
 _LAST_TRIES = 50
 
 
@@ -93,14 +97,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a part of an answer."""
         self.buffer += data
-        head, found, body = self.buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        at = head.lower().find(b"content-length:")
-        length = int(head[at + 15 :].split(b"\r\n", 1)[0])
-        if len(body) >= length:
+        if (status := _whole(self.buffer)) is not None:
+            body = self.buffer.partition(b"\r\n\r\n")[2]
             self.buffer = b""
-            self.on_answer(self, int(head[9:12]), body)
+            self.on_answer(self, status, body)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
         """A connection that the server closes ends the measurement."""
@@ -112,11 +112,11 @@ async def run(load: Load, on_body: Callable[[int, bytes], None] = lambda *_: Non
     """Put load on a server."""
     driver = _Driver(load, on_body)
     made = await driver.connect()
-    await (driver.at_a_rate(made) if load.rate else driver.at_full_speed(made))
+    await driver.at_full_speed(made)
     for _ in range(_LAST_TRIES):
         if not any(connection.due for connection in made):
             break
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(_PATIENCE_SECONDS / _LAST_TRIES)
     open_still = sum(bool(connection.due) for connection in made)
     for connection in made:
         connection.due = 0.0
@@ -133,8 +133,6 @@ class _Driver:
         self.requests = itertools.cycle(load.requests())
         self.latencies: list[float] = []
         self.statuses: collections.Counter[int] = collections.Counter()
-        self.idle: collections.deque[Connection] = collections.deque()
-        self.waiting: collections.deque[float] = collections.deque()
         self.started = time.perf_counter() + SETTLE_SECONDS
         self.ends = self.started + load.seconds
 
@@ -153,22 +151,6 @@ class _Driver:
             connection.send(next(self.requests), time.perf_counter())
         await asyncio.sleep(self.ends - time.perf_counter())
 
-    async def at_a_rate(self, made: list[Connection]) -> None:
-        """Every millisecond, as many are due as the rate says."""
-        self.idle.extend(made)
-        began = now = time.perf_counter()
-        sent = 0
-        while now < self.ends:
-            due = int((now - began) * self.load.rate) - sent
-            sent += due
-            for _ in range(due):
-                if self.idle:
-                    self.idle.popleft().send(next(self.requests), now)
-                else:
-                    self.waiting.append(now)
-            await asyncio.sleep(0.001)
-            now = time.perf_counter()
-
     def answered(self, connection: Connection, status: int, body: bytes) -> None:
         """Note an answer, and let its connection go on."""
         now = time.perf_counter()
@@ -177,22 +159,80 @@ class _Driver:
             self.statuses[status] += 1
             self.on_body(status, body)
         connection.due = 0.0
-        if not status or now >= self.ends:
-            return
-        if not self.load.rate:
+        if status and now < self.ends:
             connection.send(next(self.requests), now)
-        elif self.waiting:
-            connection.send(next(self.requests), self.waiting.popleft())
-        else:
-            self.idle.append(connection)
 
     def outcome(self, open_still: int) -> Outcome:
         """What came of it."""
-        good = self.statuses[200]
-        milliseconds = np.asarray(self.latencies or [np.nan]) * 1_000
-        p50, p99, p999 = (float(np.percentile(milliseconds, q)) for q in (50, 99, 99.9))
-        failed = sum(self.statuses.values()) - good + open_still
-        return Outcome(good, failed, good / self.load.seconds, p50, p99, p999)
+        return _outcome(self.load, self.statuses, self.latencies, open_still)
+
+
+def _outcome(
+    load: Load, statuses: collections.Counter[int], latencies: list[float], open_still: int
+) -> Outcome:
+    good = statuses[200]
+    milliseconds = np.asarray(latencies or [np.nan]) * 1_000
+    p50, p99, p999 = (float(np.percentile(milliseconds, q)) for q in (50, 99, 99.9))
+    failed = sum(statuses.values()) - good + open_still
+    return Outcome(good, failed, good / load.seconds, p50, p99, p999)
+
+
+def run_at_a_rate(load: Load) -> Outcome:
+    """Put load on a server, evenly.
+
+    An event loop looks at its clock once in a millisecond: requests would come in bursts, and wait
+    for each other.
+    """
+    requests, parts = itertools.cycle(load.requests()), urlsplit(load.url)
+    place = (parts.hostname or "", parts.port or 80)
+    made = [socket.create_connection(place) for _ in range(load.connections)]
+    for one in made:
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    idle, waiting = collections.deque(made), collections.deque[float]()
+    busy: dict[socket.socket, float] = {}
+    read = dict.fromkeys(made, b"")
+    statuses: collections.Counter[int] = collections.Counter()
+    latencies: list[float] = []
+    due = time.perf_counter()
+    counted = due + SETTLE_SECONDS
+    ends = counted + load.seconds
+    patience = ends + _PATIENCE_SECONDS
+    while (now := time.perf_counter()) < ends or ((busy or waiting) and now < patience):
+        while due <= min(now, ends):
+            waiting.append(due)
+            due += 1 / load.rate
+        while waiting and idle:
+            one = idle.popleft()
+            busy[one] = waiting.popleft()
+            one.sendall(next(requests))
+        until = due if now < ends else patience
+        for one in select.select(busy, (), (), max(until - now, 0.0))[0]:
+            data = one.recv(65_536)
+            read[one] += data
+            status = _whole(read[one]) if data else 0
+            if status is None:
+                continue
+            if busy[one] >= counted:
+                latencies.append(time.perf_counter() - busy[one])
+                statuses[status] += 1
+            del busy[one]
+            read[one] = b""
+            if status:
+                idle.append(one)
+    for one in made:
+        one.close()
+    # What was due and never sent has failed, too.
+    return _outcome(load, statuses, latencies, len(busy) + len(waiting))
+
+
+def _whole(answer: bytes) -> int | None:
+    """The status of an answer; None as long as a part of it is missing."""
+    head, found, body = answer.partition(b"\r\n\r\n")
+    if not found:
+        return None
+    at = head.lower().find(b"content-length:")
+    length = int(head[at + 15 :].split(b"\r\n", 1)[0])
+    return int(head[9:12]) if len(body) >= length else None
 
 
 def main() -> None:
@@ -200,7 +240,7 @@ def main() -> None:
     import uvloop
 
     load = Load(**json.load(sys.stdin))
-    print(json.dumps(asdict(uvloop.run(run(load)))))
+    print(json.dumps(asdict(run_at_a_rate(load) if load.rate else uvloop.run(run(load)))))
 
 
 if __name__ == "__main__":

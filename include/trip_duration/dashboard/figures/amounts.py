@@ -58,8 +58,9 @@ def stacked(
     title: str,
     colors: Sequence[str] = COLORS,
     spaced: bool = True,
+    horizontal: bool = False,
 ) -> Figure:
-    """Bars that are made of parts.
+    """Bars that are made of parts; what each part is stands above them.
 
     Parameters
     ----------
@@ -67,24 +68,32 @@ def stacked(
         Of the axis of the values.
     spaced
         Whether names that are dates stand as far apart as they are; side by side otherwise.
+    horizontal
+        Whether the bars lie, the first on top: there is room for long names beside them.
     """
     traces = [
         {
             "type": "bar",
             "name": part,
-            "x": list(names),
-            "y": list(values),
-            "marker": {"color": c},
+            "orientation": "h" if horizontal else "v",
+            "x": list(values if horizontal else names),
+            "y": list(names if horizontal else values),
+            "marker": {"color": color},
             **({"width": 0.45} if len(names) < _FEW else {}),
         }
-        for (part, values), c in zip(parts.items(), colors, strict=False)
+        for (part, values), color in zip(parts.items(), colors, strict=False)
     ]
-    axis: dict[str, Any] = {"title": {"text": title}, "rangemode": "tozero"}
+    values_axis: dict[str, Any] = {"title": {"text": title}, "rangemode": "tozero"}
     if max((sum(counts) for counts in zip(*parts.values(), strict=True)), default=0) <= _FEW:
         # Counts have no fractions.
-        axis["dtick"] = 1
-    names_axis = {} if spaced else {"xaxis": {"type": "category", "automargin": True}}
-    return figure(traces, barmode="stack", yaxis=axis, legend=True, **names_axis)
+        values_axis["dtick"] = 1
+    names_axis: dict[str, Any] = {} if spaced and not horizontal else {"type": "category"}
+    names_axis["automargin"] = True
+    axes = {"xaxis": names_axis, "yaxis": values_axis}
+    if horizontal:
+        axes = {"xaxis": values_axis, "yaxis": {**names_axis, "autorange": "reversed"}}
+    # Below the bars, it would meet names that are long or many.
+    return figure(traces, barmode="stack", legend="above", **axes)
 
 
 def share(names: Sequence[str], values: Sequence[float]) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from trip_duration.dashboard.page import Figure
 
@@ -32,14 +32,18 @@ def inert(value: Any) -> Any:  # noqa: ANN401 - JSON
 def figure(
     data: Sequence[Mapping[str, Any]],
     *,
-    legend: bool = False,
+    legend: bool | Literal["above"] = False,
     **layout: Any,  # noqa: ANN401 - of Plotly
 ) -> Figure:
     """Traces and their layout.
 
     Parameters
     ----------
+    legend
+        Whether it is said what each trace is: below the plot, or above it.
     layout
         What differs from the layout that all figures have, which the browser adds.
     """
-    return {"data": list(data), "layout": {**layout, "showlegend": legend}}
+    if legend == "above":
+        layout = {"legend": {"y": 1.03, "yanchor": "bottom"}, "margin": {"t": 40}, **layout}
+    return {"data": list(data), "layout": {**layout, "showlegend": bool(legend)}}

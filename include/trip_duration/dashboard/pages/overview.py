@@ -275,6 +275,7 @@ def _runs_by_model(runs: Sequence[FamilyRun]) -> Chart:
             [row[0] for row in table],
             {"finished": [row[1] for row in table], "not finished": [row[2] for row in table]},
             title="runs",
+            horizontal=True,
         ),
     )
 

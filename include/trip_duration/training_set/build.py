@@ -20,10 +20,10 @@ from trip_duration.training_set.types import (
     TrainingSet,
     TrainingSetRequest,
 )
-from trip_duration.trips.batches import read_footer
 from trip_duration.trips.cleaning import CleaningReport, Selection, check_and_take_month, take_month
 from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.decoding import read_footer
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import DURATION, get_service
 from trip_duration.trips.source import (

@@ -1,16 +1,13 @@
-"""A month, read in record batches: memory depends on the batch, not on the month.
+"""A month in batches, by our names and in our types: memory depends on the batch alone.
 
-Arrow decodes the columns that are asked for, and only those, a batch at a time; what follows is
-arithmetic on arrays. polars and duckdb read as fast, but hold more of the file at once (see
-docs/measured.md).
+Arrow decodes (see `decoding`); what follows is arithmetic on arrays. polars and duckdb read as
+fast, but hold more of the file at once (see docs/measured.md).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -18,11 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from upath import UPath
 
 from trip_duration.errors import ContractError
-from trip_duration.objects.files import LOCAL_PROTOCOLS
+from trip_duration.trips.decoding import decode, described, read_footer, reading
 from trip_duration.trips.services import (
     DROPOFF_TIME,
     DROPOFF_ZONE,
@@ -37,10 +32,6 @@ from trip_duration.trips.source import MonthFile
 
 #: Rows of a batch: a column and what is computed from it fit into a core's own cache.
 BATCH_ROWS = 2**16
-#: Bytes that are read of a column at once; a whole row group would be read otherwise.
-_BUFFER = 2**20
-#: Batches that are decoded while one is worked on; some take longer than others.
-_AHEAD = 3
 
 ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
 _TIMES = (PICKUP_TIME, DROPOFF_TIME)
@@ -112,29 +103,26 @@ def read_batches(
     wanted = (*_TIMES, *columns, *((TRIP_TIME,) if TRIP_TIME in service.columns else ()))
     published, countable = service.published_names(wanted), service.published_names(counted)
     names = list(dict.fromkeys((*published.values(), *countable.values())))
-    first_row = 0
-    with reading(raw), _open(raw) as file:
-        parquet = pq.ParquetFile(
-            file, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True
-        )
-        # Columns side by side would take half as much again of the processor, which has other work,
-        # and memory in threads that nobody can make give it back.
-        batches = parquet.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
-        promised = parquet.metadata.num_rows
-        for batch in _ahead(batches) if promised > BATCH_ROWS else batches:
+    first_row, promised = 0, read_footer(raw).rows
+    groups = _side_by_side(names, published) if promised > BATCH_ROWS else [names]
+    with contextlib.closing(decode(raw, groups, BATCH_ROWS)) as batches:
+        for batch in batches:
             _require_rows(raw, promised, at_least=first_row + batch.num_rows)
-            nulls = {name: _count_absent(batch.column(it)) for name, it in countable.items()}
-            yield _trip_batch(batch, published, first_row, nulls)
+            with reading(raw):
+                nulls = {name: _count_absent(batch.column(it)) for name, it in countable.items()}
+                trips = _trip_batch(batch, published, first_row, nulls)
+            yield trips
             first_row += batch.num_rows
         _require_rows(raw, first_row, at_least=promised)
     # What Arrow keeps for the next batch is of no use to the steps that follow.
     pa.default_memory_pool().release_unused()
 
 
-def _open(raw: MonthFile) -> Any:  # noqa: ANN401 - a file of Arrow's or of fsspec's
-    path = UPath(raw.path)
-    # Arrow reads its own files without waiting for the interpreter.
-    return pa.OSFile(path.path) if path.protocol in LOCAL_PROTOCOLS else path.open("rb")
+def _side_by_side(names: Sequence[str], published: Mapping[str, str]) -> list[list[str]]:
+    """Columns in two groups that take as long to decode: times repeat least of all."""
+    times = [published[name] for name in _TIMES]
+    others = [name for name in names if name not in times]
+    return [group for group in (times, others) if group]
 
 
 def _require_rows(raw: MonthFile, rows: int, *, at_least: int) -> None:
@@ -145,80 +133,6 @@ def _require_rows(raw: MonthFile, rows: int, *, at_least: int) -> None:
             "has a footer that counts other rows than there are",
             "The file is damaged: fetch it again.",
         )
-
-
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches; the next are decoded while one is worked on."""
-    with ThreadPoolExecutor(1) as worker:
-        upcoming = deque(worker.submit(next, batches, None) for _ in range(_AHEAD))
-        while (batch := upcoming.popleft().result()) is not None:
-            upcoming.append(worker.submit(next, batches, None))
-            yield batch
-
-
-@dataclass(frozen=True)
-class Footer:
-    """What a month's file says of itself, without its rows.
-
-    Parameters
-    ----------
-    schema
-        Its columns and their types.
-    rows
-        Number of rows.
-    """
-
-    # Its statistics are left alone: where they are damaged, Arrow ends the whole process.
-    schema: pa.Schema
-    rows: int
-
-
-def read_footer(raw: MonthFile) -> Footer:
-    """Read the end of a month's file.
-
-    Raises
-    ------
-    ContractError
-        If the file is empty or no Parquet file.
-    """
-    if raw.size == 0:
-        raise ContractError(described(raw), "is empty (0 bytes)", "Fetch it again.")
-    with reading(raw), _open(raw) as file:
-        parquet = pq.ParquetFile(file)
-        return Footer(parquet.schema_arrow, parquet.metadata.num_rows)
-
-
-@contextlib.contextmanager
-def reading(raw: MonthFile) -> Iterator[None]:
-    """Name the month in what goes wrong while its Parquet file is read.
-
-    Raises
-    ------
-    ContractError
-        If the file is gone, is no Parquet file, or is damaged. What else the storage answers,
-        such as a denied permission or a lost connection, is passed on: it may not last.
-    """
-    try:
-        yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError | MemoryError) and not _is_of_the_file(error):
-            raise
-        raise ContractError(
-            described(raw),
-            f"is no readable Parquet file ({error})",
-            "It may be truncated, or a web page in place of the file: fetch it again.",
-        ) from error
-
-
-def described(raw: MonthFile) -> str:
-    """A month as the user knows it."""
-    return f"Month {raw.month} of {raw.service} ({raw.url})"
-
-
-def _is_of_the_file(error: OSError | MemoryError) -> bool:
-    # Arrow reports damaged pages as plain OSErrors without a number.
-    damaged = type(error) is OSError and error.errno is None
-    return damaged or isinstance(error, FileNotFoundError)
 
 
 def _trip_batch(

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from trip_duration.errors import ContractError, InvalidInputError
-from trip_duration.trips.batches import ZONES, TripBatch, described, read_batches
+from trip_duration.trips.batches import ZONES, TripBatch, read_batches
 from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.contract.quarantine import Bits, RowNumbers, passed_over, usable
 from trip_duration.trips.contract.rules import REPEATED, Limits
+from trip_duration.trips.decoding import described
 from trip_duration.trips.services import DURATION, PICKUP_TIME, Service, get_service
 from trip_duration.trips.source import MonthFile, RawMonth
 

@@ -147,14 +147,18 @@ class _Part:
     def take(self, batch: TripBatch, wanted: Mask) -> int:
         """Take the wanted trips of this part; return how many they are."""
         pickup = batch[PICKUP_TIME]
-        mine = wanted & (pickup >= self.start) & (pickup < self.end)
-        if not mine.any():
+        first, last = int(pickup.min(initial=_END)), int(pickup.max(initial=_BEGINNING))
+        if last < self.start or first >= self.end:
             return 0
+        mine = wanted
+        if first < self.start or last >= self.end:
+            mine = wanted & (pickup >= self.start) & (pickup < self.end)
         before = self.trips.rows
         self.trips.take(batch, mine)
-        times = pickup[mine]
-        self.first = min(self.first, int(times.min()))
-        self.last = max(self.last, int(times.max()))
+        if (first < self.first or last > self.last) and self.trips.rows > before:
+            times = pickup[mine]
+            self.first = min(self.first, int(times.min()))
+            self.last = max(self.last, int(times.max()))
         return self.trips.rows - before
 
     def period(self) -> Period:

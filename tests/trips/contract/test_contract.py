@@ -10,9 +10,9 @@ import pytest
 from tests.trips.conftest import GREEN, fetch
 
 from trip_duration.errors import ContractError
-from trip_duration.trips.batches import reading
 from trip_duration.trips.contract.checking import check_month
 from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.decoding import reading
 from trip_duration.trips.services import SERVICES
 
 LIMITS = Limits()

@@ -12,11 +12,8 @@ import pandas as pd
 from trip_duration.errors import ContractError
 from trip_duration.trips.batches import (
     Array,
-    Footer,
     TripBatch,
-    described,
     read_batches,
-    read_footer,
 )
 from trip_duration.trips.contract.quarantine import (
     SET_ASIDE,
@@ -37,6 +34,7 @@ from trip_duration.trips.contract.rules import (
     check_columns,
     month_bounds,
 )
+from trip_duration.trips.decoding import Footer, described, read_footer
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import (
     DISTANCE,
@@ -129,8 +127,8 @@ def check_month(
         missing_shares=missing.shares(footer.rows),
         typical_speed=sample.typical_speed(),
         moving_share=sample.moving_share(),
-        pickup_zones=len(sample.zones[PICKUP_ZONE]),
-        dropoff_zones=len(sample.zones[DROPOFF_ZONE]),
+        pickup_zones=sample.zones(PICKUP_ZONE),
+        dropoff_zones=sample.zones(DROPOFF_ZONE),
         further_columns=further,
     )
     require_within_limits(raw, report, limits)
@@ -307,7 +305,9 @@ class _Sample:
     def __init__(self) -> None:
         self._trips = 0
         self._speeds: list[Array] = []
-        self.zones: dict[str, set[int]] = {PICKUP_ZONE: set(), DROPOFF_ZONE: set()}
+        self._seen = {
+            name: np.zeros(LAST_ZONE + 1, dtype=bool) for name in (PICKUP_ZONE, DROPOFF_ZONE)
+        }
 
     def add(self, batch: TripBatch, bits: Bits) -> None:
         """Take the trips among the first rows of a batch."""
@@ -318,8 +318,13 @@ class _Sample:
         moving = (minutes >= 1) & (dropoff > pickup) & (distance > 0)
         self._trips += len(trips)
         self._speeds.append(distance[moving] / minutes[moving])
-        for name, zones in self.zones.items():
-            zones.update(np.unique(batch[name][trips]).tolist())
+        for name, seen in self._seen.items():
+            # Trips with another zone are none.
+            seen[batch[name][trips]] = True
+
+    def zones(self, side: str) -> int:
+        """Number of zones on a side of the trips."""
+        return int(np.count_nonzero(self._seen[side]))
 
     def typical_speed(self) -> float:
         """Median speed in miles per hour; NaN of too few trips."""

@@ -29,7 +29,6 @@ _FACTORS = tuple(
         0x510E527FADE682D1,
     )
 )
-_SHIFT = np.uint64(29)
 
 
 class Repetitions:
@@ -60,16 +59,18 @@ class Repetitions:
 
 
 def row_hashes(batch: TripBatch) -> Hashes:
-    """A hash of each row's identity, shape (rows,)."""
+    """A hash of each row's identity, shape (rows,).
+
+    Multilinear: the sum of all columns, each multiplied by a factor of its own (Lemire and Kaser,
+    Strongly universal string hashing is fast, https://doi.org/10.1093/comjnl/bxt070).
+    """
     mixed: Hashes = np.zeros(batch.rows, dtype=np.uint64)
-    shifted = np.empty_like(mixed)
+    product = np.empty_like(mixed)
     for name, factor in zip(_identity(batch), _FACTORS, strict=False):
         values = batch[name]
-        # Zones are half as wide; everything else is taken bit by bit.
-        narrow = values.itemsize < mixed.itemsize
-        mixed += values.astype(np.uint64) if narrow else values.view(np.uint64)
-        mixed *= factor
-        mixed ^= np.right_shift(mixed, _SHIFT, out=shifted)
+        # Bit by bit; zones are half as wide as everything else.
+        bits = values.view(np.uint32 if values.itemsize < mixed.itemsize else np.uint64)
+        mixed += np.multiply(bits, factor, out=product)
     return mixed
 
 

@@ -15,8 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from trip_duration.errors import ContractError, require_within
-from trip_duration.trips.batches import Footer, TripBatch, described
+from trip_duration.trips.batches import TripBatch
 from trip_duration.trips.contract.breaches import BROKEN_WHEN, LONGEST_DISTANCE
+from trip_duration.trips.decoding import Footer, described
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import (
     AMOUNT,

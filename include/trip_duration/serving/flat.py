@@ -23,6 +23,8 @@ NODE = np.dtype([("threshold", "<f4"), ("feature", "<i4"), ("left", "<i4")])
 
 #: Trees that are walked side by side.
 SIDE_BY_SIDE = 16
+#: Rows that are led through the same trees before the next trees are looked at.
+ROWS_TOGETHER = 64
 
 #: Zone numbers that have a row of their own in the tables; row 0 stands for all others.
 ZONE_ROWS = 266

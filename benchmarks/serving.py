@@ -24,6 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 import psutil
+import requests
 from benchmarks.load import Load, Outcome
 from benchmarks.preparation import months_folder
 from sklearn.pipeline import Pipeline
@@ -42,12 +43,13 @@ from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.months import MonthSplit
 
 PAIRS = 3
-LATENCY_PAIRS = 5
+LATENCY_PAIRS = 7
 SECONDS = 3.0
 TRIPS = 500
 #: Of the size that tuning finds on these months.
 ROUNDS, SETTINGS = 600, {"max_depth": 10, "learning_rate": 0.03}
 SHADOW_ROUNDS = 200
+_READY_SECONDS, _SETTLE_SECONDS = 60.0, 3.0
 
 
 async def nothing() -> dict[str, str]:
@@ -217,28 +219,39 @@ def latencies(promoter: Promoter, predict: Load, bare: Load, rate: float) -> Non
     half, floor = (replace(load, seconds=SECONDS, rate=rate) for load in (predict, bare))
     without, shadowed, nothing_at_all = [], [], []
     for _ in range(LATENCY_PAIRS):
-        _shadow(promoter, on=False)
-        time.sleep(3)
+        _shadow(promoter, predict, on=False)
         nothing_at_all.append(put(floor))
         without.append(put(half))
-        _shadow(promoter, on=True)
-        time.sleep(3)
+        _shadow(promoter, predict, on=True)
         shadowed.append(put(half))
     describe("/healthz at half of it", nothing_at_all)
     describe("at half of it", without)
     describe("the same with a shadow", shadowed)
-    worse = statistics.median(one.p99 for one in shadowed) / statistics.median(
-        one.p99 for one in without
+    worse = [with_it.p99 / one.p99 for one, with_it in zip(without, shadowed, strict=True)]
+    print(
+        f"p99 with a shadow: {statistics.median(worse) - 1:+.0%} "
+        f"(median of {len(worse)} pairs, {min(worse) - 1:+.0%} to {max(worse) - 1:+.0%})"
     )
-    print(f"p99 with a shadow: {worse - 1:+.0%}")
 
 
-def _shadow(promoter: Promoter, *, on: bool) -> None:
+def _shadow(promoter: Promoter, load: Load, *, on: bool) -> None:
+    """Set or remove the shadow, and wait until the server has followed."""
     client = promoter.tracker.client
     if on:
         client.set_registered_model_alias(promoter.name, "shadow", "2")
     else:
         client.delete_registered_model_alias(promoter.name, "shadow")
+    url, ends = load.url.replace("/predict", "/models"), time.monotonic() + _READY_SECONDS
+    while time.monotonic() < ends:
+        answer = requests.get(url, headers=load.headers, timeout=5).json()
+        ready = [one["ready"] for one in answer["versions"] if one["alias"] == "shadow"]
+        if ready == [True] * on:
+            break
+        time.sleep(0.2)
+    else:
+        raise SystemExit(f"The server did not follow the registry: {answer}")
+    # The process that asks it makes it ready once more.
+    time.sleep(_SETTLE_SECONDS)
 
 
 if __name__ == "__main__":

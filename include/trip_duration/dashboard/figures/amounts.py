@@ -14,6 +14,8 @@ from trip_duration.dashboard.page import Figure
 
 #: Fewer bars than this are not as wide as there is room.
 _FEW = 5
+#: Names below the bars, at most.
+_TICKS = 12
 
 
 def bars(
@@ -89,7 +91,8 @@ def stacked(
         values_axis["dtick"] = 1
     names_axis: dict[str, Any] = {} if spaced and not horizontal else {"type": "category"}
     names_axis["automargin"] = True
-    axes = {"xaxis": names_axis, "yaxis": values_axis}
+    # Of many names that stand side by side, some tell the others.
+    axes = {"xaxis": {**names_axis, "nticks": _TICKS}, "yaxis": values_axis}
     if horizontal:
         axes = {"xaxis": values_axis, "yaxis": {**names_axis, "autorange": "reversed"}}
     # Below the bars, it would meet names that are long or many.

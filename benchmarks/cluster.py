@@ -67,8 +67,8 @@ class Loop:
     busy
         Of those, the seconds that workers spent in tasks, all added up.
     errors
-        RMSE by family on the validation and the test month, and of the champion on the month that
-        was monitored.
+        RMSE by family on the validation and the test month, in minutes; and by which share that of
+        the champion on the month that was monitored is above that on its test month.
     rows
         That were scored.
     """
@@ -175,7 +175,7 @@ def go_through(api: AirflowApi) -> Loop:
     (rmse,) = (
         one["value"] for one in findings if one["metric"] == "rmse" and one["subject"] == "all"
     )
-    loop.errors[f"champion, {NEXT_MONTH}"] = rmse
+    loop.errors[f"champion, {NEXT_MONTH} above test, share"] = rmse
     return loop
 
 

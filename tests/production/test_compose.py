@@ -19,24 +19,17 @@ from tests.production.compose import (
     services,
     variables,
 )
+from tests.production.programs import BIN, run
 
 from trip_duration.local.stack import EVERYWHERE
 from trip_duration.production.environment import VARIABLES, example, fresh_environment
 from trip_duration.settings import ENVIRONMENT_PREFIX, Settings
 
-BIN = Path(sys.executable).parent
 EXAMPLE = ROOT / "deploy" / "production.env.example"
 SERVICES = services()
 ONE_SHOT = {"init", "volumes"}
 LONG_RUNNING = sorted(set(SERVICES) - ONE_SHOT)
 OURS = sorted(name for name, one in SERVICES.items() if "build" in one)
-
-
-def run(*command: str) -> str:
-    """What a command prints, if it ends well."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def environment(tmp_path: Path) -> dict[str, str]:

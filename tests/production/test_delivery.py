@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 from tests.production.compose import ROOT, filled, services
+from tests.production.programs import BIN, run
 
-BIN = Path(sys.executable).parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 MANIFESTS = ("mlflow", "serving")
-
-
-def run(*command: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
-    """What a command prints, if it ends well."""
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def manifests(name: str) -> list[dict[str, Any]]:
@@ -75,41 +65,6 @@ def test_serving_is_found_and_scaled() -> None:
     assert all(one.items() <= labels.items() for one in chosen)
     target = only("HorizontalPodAutoscaler", "serving")["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("Deployment", "serving")
-
-
-def test_the_chart_knows_what_is_set() -> None:
-    """Every value is one of the chart's, of its type; contexts are such as Kubernetes knows."""
-    schema = str(Path(__file__).with_name("chart.schema.json"))
-    file = KUBERNETES / "values.yaml"
-    run(str(BIN / "check-jsonschema"), "--schemafile", schema, str(file))
-    values = yaml.safe_load(file.read_text())
-    pod, container = (values["securityContexts"][one] for one in ("pod", "containers"))
-    spec = {"securityContext": pod, "containers": [{"name": "a", "securityContext": container}]}
-    kubernetes_validate.validate(
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec},
-        "1.34.0",
-        strict=True,
-    )
-
-
-def test_the_chart_is_set_as_the_compose_file() -> None:
-    """What compose and the image tell Airflow, the values of the chart tell it too."""
-    values = yaml.safe_load((KUBERNETES / "values.yaml").read_text())
-    compose = services()["worker"]["environment"]
-    for section, option in (("core", "auth_manager"), ("metrics", "otel_on")):
-        name = f"AIRFLOW__{section.upper()}__{option.upper()}"
-        assert values["config"][section][option] == compose[name]
-    where = filled(compose["AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH"], {})
-    assert values["config"]["common.io"]["xcom_objectstorage_path"] == where
-    image = (ROOT / "Dockerfile").read_text()
-    for option in ("dags_folder", "plugins_folder", "load_examples", "xcom_backend"):
-        assert f"AIRFLOW__CORE__{option.upper()}={values['config']['core'][option]} " in image
-    assert f"apache-airflow=={values['airflowVersion']}" in (
-        ROOT / "requirements" / "constraints.txt"
-    ).read_text().split("\n")
-    (large,) = values["workers"]["celery"]["sets"]
-    (queue,) = (one["value"] for one in values["env"] if one["name"].endswith("TRAINING_QUEUE"))
-    assert large["queue"] == queue
 
 
 def test_workflows_hold_to_the_schema() -> None:

@@ -15,18 +15,13 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from benchmarks.preparation import months_folder
+from benchmarks.stacks import local_stack, run_all
 from benchmarks.tuning import warm_up
-from rich.console import Console
-from tests.servers import free_port
 from upath import UPath
 
-from trip_duration.local.airflow_api import FINISHED, AirflowApi
-from trip_duration.local.stack import LocalStack
-from trip_duration.local.start import api_of, ensure_up
-from trip_duration.local.supervision import Supervision
+from trip_duration.local.start import api_of
 from trip_duration.models.catalogue import SKLEARN_FAMILIES, XGBOOST
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.termination import EarlyTermination
@@ -34,7 +29,6 @@ from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
 from trip_duration.objects.reference import ObjectReference
 from trip_duration.objects.store import read_object, write_object
-from trip_duration.settings import Settings
 from trip_duration.tracking.lineage import lineage_of, log_lineage
 from trip_duration.tracking.models import log_model_report
 from trip_duration.tracking.registry import register_model
@@ -47,7 +41,6 @@ from trip_duration.trips.months import MonthSplit
 EVALUATIONS = 20
 RECIPE = "rich"
 MONTHS = ("2024-01", "2024-02", "2024-03")
-_PROJECT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
@@ -55,16 +48,7 @@ def main() -> None:
     folder = months_folder()
     with tempfile.TemporaryDirectory() as place:
         os.environ["AIRFLOW_HOME"] = f"{place}/home"
-        settings = Settings(
-            state=Path(place),
-            airflow_port=free_port(),
-            execution_port=free_port(),
-            mlflow_port=free_port(),
-            mail_port=free_port(),
-        )
-        stack = LocalStack(_PROJECT, settings)
-        try:
-            ensure_up(stack, Console(quiet=True))
+        with local_stack(Path(place)) as stack:
             api = api_of(stack)
             api.wait_for_dags({"data_preparation", "sklearn_training", "xgboost_training"})
             conf = {
@@ -77,25 +61,8 @@ def main() -> None:
             run_all(api, {"data_preparation": conf})
             plain = run_plainly(folder, stack.mlflow_url, place)
             search = {**conf, "max_evaluations": EVALUATIONS}
-            airflow = run_all(api, {"sklearn_training": search, "xgboost_training": search})
-        finally:
-            Supervision(stack).stop()
+            _, airflow = run_all(api, {"sklearn_training": search, "xgboost_training": search})
     print(f"plain {plain:.1f} s, with Airflow {airflow:.1f} s ({airflow / plain - 1:+.1%})")
-
-
-def run_all(api: AirflowApi, confs: dict[str, dict[str, Any]]) -> float:
-    """Seconds until DAG runs that are triggered together have all ended well."""
-    started = time.perf_counter()
-    runs = {dag_id: api.trigger(dag_id, conf) for dag_id, conf in confs.items()}
-    while runs:
-        time.sleep(0.5)
-        for dag_id, run_id in list(runs.items()):
-            state = api.run_state(dag_id, run_id)
-            if state in FINISHED:
-                if state != "success":
-                    raise RuntimeError((dag_id, run_id, state))
-                del runs[dag_id]
-    return time.perf_counter() - started
 
 
 def run_plainly(folder: Path, tracking_uri: str, storage: str) -> float:

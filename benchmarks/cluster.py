@@ -17,24 +17,19 @@ import contextlib
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stacks import local_stack, run_all
 from dotenv import dotenv_values
-from rich.console import Console
 from tests.production.clusters import can_run, cluster
-from tests.servers import free_port
 
-from trip_duration.local.airflow_api import FINISHED, AirflowApi
-from trip_duration.local.stack import LocalStack
-from trip_duration.local.start import api_of, ensure_up
-from trip_duration.local.supervision import Supervision
+from trip_duration.local.airflow_api import AirflowApi
+from trip_duration.local.start import api_of
 from trip_duration.production.environment import fresh_environment
-from trip_duration.settings import Settings
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, write_month
 from trip_duration.trips.services import get_service
@@ -51,9 +46,7 @@ DAGS = (
     "monitoring",
 )
 #: What all topologies are told: nothing starts by itself, and storms of mails do not matter.
-SETTINGS = {"monitoring_schedule": "", "xgboost_threads": 1}
-_PROJECT = Path(__file__).resolve().parents[1]
-_POLL_SECONDS = 0.5
+SETTINGS: dict[str, str | int] = {"monitoring_schedule": "", "xgboost_threads": 1}
 
 
 @dataclass
@@ -116,22 +109,11 @@ def months_folder(place: Path) -> Path:
 @contextlib.contextmanager
 def local(folder: Path) -> Iterator[AirflowApi]:
     """What `make up` starts."""
-    with tempfile.TemporaryDirectory() as state:
-        settings = Settings(
-            state=Path(state),
-            source=str(folder),
-            airflow_port=free_port(),
-            execution_port=free_port(),
-            mlflow_port=free_port(),
-            mail_port=free_port(),
-            **SETTINGS,  # type: ignore[arg-type]  # each is of its setting's type
-        )
-        stack = LocalStack(_PROJECT, settings)
-        try:
-            ensure_up(stack, Console(quiet=True))
-            yield api_of(stack)
-        finally:
-            Supervision(stack).stop()
+    with (
+        tempfile.TemporaryDirectory() as state,
+        local_stack(Path(state), source=str(folder), **SETTINGS) as stack,
+    ):
+        yield api_of(stack)
 
 
 @contextlib.contextmanager
@@ -183,29 +165,10 @@ def finish(
     api: AirflowApi, loop: Loop, step: str, confs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str]:
     """Start runs together, wait until all have ended well, and write down how long it took."""
-    started = time.perf_counter()
-    runs = {dag_id: api.trigger(dag_id, conf) for dag_id, conf in confs.items()}
-    waiting = dict(runs)
-    while waiting:
-        time.sleep(_POLL_SECONDS)
-        for dag_id, run_id in list(waiting.items()):
-            state = api.run_state(dag_id, run_id)
-            if state in FINISHED:
-                if state != "success":
-                    raise RuntimeError("\n".join(failure(api, dag_id, run_id)))
-                del waiting[dag_id]
-    loop.seconds[step] = time.perf_counter() - started
+    runs, loop.seconds[step] = run_all(api, confs)
     tasks = [task for dag_id, run_id in runs.items() for task in api.tasks(dag_id, run_id)]
     loop.busy[step] = sum(task.seconds or 0 for task in tasks)
     return runs
-
-
-def failure(api: AirflowApi, dag_id: str, run_id: str) -> list[str]:
-    """The end of the log of the first task that has failed."""
-    for task in api.tasks(dag_id, run_id):
-        if task.state == "failed":
-            return [f"{dag_id}: {task.task}", *api.log(dag_id, run_id, task)[-30:]]
-    return [dag_id]
 
 
 def show(name: str, loop: Loop) -> None:

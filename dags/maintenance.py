@@ -14,10 +14,10 @@ DOC = """
 
 Every day: training sets beyond the newest of their kind that nobody has used lately, months that
 no training set is made of, results of tasks whose runs were deleted, chunks of batches that nobody
-went on with, and what killed writers have left. How much is kept are settings, and fields of the
-form; with *only look* nothing is removed, and the log lists what would be.
+went on with, what killed writers have left, and old logs of tasks. How much is kept are settings,
+and fields of the form; with *only look* nothing is removed, and the log lists what would be.
 
-Everything that is removed can be built again.
+All but logs can be built again.
 
 **If it fails:** the log names the file that could not be removed. Mend its permissions and clear
 the task; what was removed before is not missed.
@@ -25,7 +25,7 @@ the task; what was removed before is not missed.
 
 with DAG(
     dag_id="maintenance",
-    description="Removes old training sets, unused months, and orphaned results.",
+    description="Removes old training sets, unused months, orphaned results and old logs.",
     doc_md=DOC,
     schedule="0 4 * * *",
     start_date=START_DATE,
@@ -40,3 +40,4 @@ with DAG(
     step(maintenance.remove_orphaned_results)()
     step(maintenance.remove_leftovers)()
     step(maintenance.remove_abandoned_scores)()
+    step(maintenance.remove_old_logs)()

@@ -33,6 +33,8 @@ def maintain(running: RunningStack, *, only_look: bool) -> int:
     assert wait_for_run(running, "maintenance", run_id) == "success"
     found = running.api.result("maintenance", run_id, "remove_orphaned_results")
     assert found["removed"] is not only_look
+    # All logs of a stack that was just started are new.
+    assert running.api.result("maintenance", run_id, "remove_old_logs")["logs"] == 0
     count: int = found["objects"]
     return count
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +97,7 @@ def test_the_chart_starts_what_is_in_the_image(values: dict[str, Any]) -> None:
         else:
             # Compose asks the scheduler over HTTP, the chart only by a command.
             assert command == ["airflow", "jobs", "check", "--job-type", "SchedulerJob", "--local"]
-        groomer = part["logGroomerSidecar"]
-        assert "args" in groomer or not groomer["enabled"]
+        assert not part["logGroomerSidecar"]["enabled"]
     serving = compose["airflow-api-server"]["command"]
     options = serving[serving.index("--workers") :]
     assert values["apiServer"]["args"][-1] == " ".join(["exec airflow api-server", *options])
@@ -111,22 +107,3 @@ def test_logs_go_where_the_chart_mounts_their_volume(values: dict[str, Any]) -> 
     """The chart mounts it at ``logs`` below Airflow's home; elsewhere they end with the pod."""
     logs = f"{values['airflowHome']}/logs"
     assert f"AIRFLOW__LOGGING__BASE_LOG_FOLDER={logs} " in (ROOT / "Dockerfile").read_text()
-    (script,) = values["scheduler"]["logGroomerSidecar"]["args"]
-    assert set(re.findall(r"find (\S+)", script)) == {logs}
-
-
-def test_old_logs_are_removed(values: dict[str, Any], tmp_path: Path) -> None:
-    """The volume of logs does not grow for ever, and what is new stays."""
-    groomer = values["scheduler"]["logGroomerSidecar"]
-    (script,) = groomer["args"]
-    old, new = tmp_path / "dag_id=a" / "old.log", tmp_path / "dag_id=b" / "new.log"
-    for file in (old, new):
-        file.parent.mkdir()
-        file.write_text("a line")
-    long_ago = time.time() - 40 * 86_400
-    os.utime(old, (long_ago, long_ago))
-    once = script.replace(f"{values['airflowHome']}/logs", str(tmp_path))
-    once = once.replace("while sleep 3600; do", "").removesuffix(" done")
-    run(*groomer["command"], once)
-    assert not old.exists()
-    assert new.exists()

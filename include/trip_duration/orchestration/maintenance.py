@@ -74,6 +74,23 @@ def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
     return {"jobs": len(found), "bytes": size, "removed": not params["only_look"]}
 
 
+def remove_old_logs(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove logs that are older than they are kept; say how many."""
+    from pathlib import Path
+
+    from airflow.sdk.configuration import conf
+
+    from trip_duration.orchestration.old_logs import old_logs, remove_log
+
+    folder, removed, size = Path(conf.get("logging", "base_log_folder")), 0, 0
+    for log in list(old_logs(folder, days=params["log_days"])):
+        removed, size = removed + 1, size + log.stat().st_size
+        if not params["only_look"]:
+            remove_log(log, folder)
+    logger.info("%s logs in %s are older than %g days", removed, folder, params["log_days"])
+    return {"logs": removed, "bytes": size, "removed": not params["only_look"]}
+
+
 def _known_address(coordinates: Coordinates) -> str | None:
     """The address that Airflow's database keeps, without reading the object."""
     from airflow.sdk.bases.xcom import BaseXCom

@@ -120,6 +120,12 @@ class DataSettings(Part):
         description="Maintenance removes older training sets and months only when nobody has used "
         "them for so many days.",
     )
+    log_retention_days: float = Field(
+        default=30.0,
+        gt=0,
+        title="Days of logs kept",
+        description="Maintenance removes logs that nobody has written to for so many days.",
+    )
     orphan_grace_seconds: int = Field(
         default=86_400,
         ge=0,

@@ -27,6 +27,14 @@ def maintenance_form() -> Form:
             "days.",
             section=Section.RETENTION,
         ),
+        "log_days": Param(
+            settings.log_retention_days,
+            type="number",
+            exclusiveMinimum=0,
+            title="Days of logs kept",
+            description="Logs of tasks that nobody has written to for so many days are removed.",
+            section=Section.RETENTION,
+        ),
         "only_look": Param(
             False,  # noqa: FBT003 - the default of a field
             type="boolean",

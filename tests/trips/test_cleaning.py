@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.sample import Dirt, SampleOptions, write_month
 from trip_duration.trips.services import SERVICES
-from trip_duration.trips.source import fetch_month, with_digest
+from trip_duration.trips.source import Naming, fetch_month
 
 RICH = RECIPES["rich"].columns
 
@@ -180,9 +180,11 @@ def test_one_reading_or_two_are_the_same(tmp_path: Path) -> None:
         frames = []
         for _ in range(2):
             trips = TripArrays(GREEN, (*RICH, "duration"), 3_000)
-            named = functools.partial(with_digest, raw, str(folder))
-            report = check_and_take_month(store, raw, named, selection, Limits(), trips)
-            assert report.rows_kept == trips.rows
+            with ThreadPoolExecutor(1) as beside:
+                naming = Naming(raw, str(folder), beside)
+                taken = check_and_take_month(store, naming, selection, Limits(), trips)
+            assert taken.report.rows_kept == trips.rows
+            assert taken.keep() == store.find(raw)
             frames.append(trips.frame())
         assert frames[0].equals(frames[1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
@@ -28,11 +28,11 @@ from trip_duration.trips.months import Month
 from trip_duration.trips.services import DURATION, get_service
 from trip_duration.trips.source import (
     MonthFile,
+    Naming,
     RawMonth,
     check_months,
     fetch_file,
     fetch_month,
-    with_digest,
 )
 from trip_duration.trips.source.freshness import is_unchanged
 from trip_duration.trips.split import SplitCollector, SplitTrips
@@ -116,7 +116,8 @@ def encode(request: TrainingSetRequest, months: Sequence[CheckedMonth]) -> Train
         collector.begin(Month.parse(month.raw.month))
         reports.append(take_month(month, service, selection, collector))
         logger.info("%s", reports[-1])
-    return _training_set(request, [month.raw for month in months], reports, collector.finish())
+    raw = [month.raw for month in months]
+    return _training_set(request, lambda: raw, reports, collector.finish())
 
 
 def build_training_set(
@@ -148,20 +149,19 @@ def build_training_set(
     ]
     store, selection = CheckedMonthStore(storage_root), _selection(request)
     collector = _collector(request, files)
-    reports = []
+    reports, kept = [], []
+    # Digests, and what is kept under them, leave one core to what does not wait for them.
     with ThreadPoolExecutor(1) as beside:
-        # Digests take a sixth of the time of reading, and find a core that is free.
-        months = [beside.submit(with_digest, file, storage_root) for file in files]
-        for file, month in zip(files, months, strict=True):
+        for file in files:
             collector.begin(Month.parse(file.month))
-            reports.append(
-                check_and_take_month(
-                    store, file, month.result, selection, limits or Limits(), collector
-                )
-            )
+            naming = Naming(file, storage_root, beside)
+            taken = check_and_take_month(store, naming, selection, limits or Limits(), collector)
+            kept.append(beside.submit(taken.keep))
+            reports.append(taken.report)
             logger.info("%s", reports[-1])
-    named = [month.result() for month in months]
-    return _training_set(request, named, reports, collector.finish())
+        return _training_set(
+            request, lambda: [month.result().raw for month in kept], reports, collector.finish()
+        )
 
 
 def _collector(request: TrainingSetRequest, months: Sequence[MonthFile]) -> SplitCollector:
@@ -172,7 +172,7 @@ def _collector(request: TrainingSetRequest, months: Sequence[MonthFile]) -> Spli
 
 def _training_set(
     request: TrainingSetRequest,
-    months: Sequence[RawMonth],
+    months: Callable[[], Sequence[RawMonth]],
     reports: Sequence[CleaningReport],
     split: SplitTrips,
 ) -> TrainingSet:
@@ -181,13 +181,13 @@ def _training_set(
     reference = _reference(split, columns, request.random_state)
     minutes = {"train": _minutes(split.train), "validation": _minutes(split.validation)}
     example = split.validation[columns].head(EXAMPLE_TRIPS).copy()
+    layouts = {layout: _encode(split, request, layout) for layout in _layouts(request)}
     return TrainingSet(
         request=request,
-        months=tuple(months),
+        # Not before they are needed: their digests may still be on their way.
+        months=tuple(months()),
         cleaning=tuple(reports),
-        layouts=MappingProxyType(
-            {layout: _encode(split, request, layout) for layout in _layouts(request)}
-        ),
+        layouts=MappingProxyType(layouts),
         train_minutes=minutes["train"],
         validation_minutes=minutes["validation"],
         test_trips=split.test[[*columns, DURATION]].copy(),

@@ -17,7 +17,7 @@ from trip_duration.trips.contract.quarantine import Bits, RowNumbers, passed_ove
 from trip_duration.trips.contract.rules import REPEATED, Limits
 from trip_duration.trips.decoding import described
 from trip_duration.trips.services import DURATION, PICKUP_TIME, Service, get_service
-from trip_duration.trips.source import MonthFile, RawMonth
+from trip_duration.trips.source import MonthFile, Naming
 
 #: Raised whenever the same file would be cleaned differently: it is part of every product's key.
 CLEANING_VERSION = 2
@@ -153,20 +153,26 @@ def take_month(
     return cleaner.report(month.raw, month.report.rows)
 
 
-def check_and_take_month(
-    store: CheckedMonthStore,
-    file: MonthFile,
-    named: Callable[[], RawMonth],
-    selection: Selection,
-    limits: Limits,
-    taker: Taker,
-) -> CleaningReport:
-    """Check a month and hand on its wanted trips, in one reading where that is possible.
+@dataclass(frozen=True)
+class TakenMonth:
+    """A month that was checked, and whose wanted trips somebody has.
 
     Parameters
     ----------
-    named
-        Waits for the file's digest; see `CheckedMonthStore.check_file`.
+    report
+        What was left out.
+    keep
+        Waits for the file's digest, and keeps what the check found; see `JudgedMonth`.
+    """
+
+    report: CleaningReport
+    keep: Callable[[], CheckedMonth]
+
+
+def check_and_take_month(
+    store: CheckedMonthStore, naming: Naming, selection: Selection, limits: Limits, taker: Taker
+) -> TakenMonth:
+    """Check a month and hand on its wanted trips, in one reading where that is possible.
 
     Raises
     ------
@@ -174,13 +180,14 @@ def check_and_take_month(
         If the month breaks its contract, or no trip is left.
     """
     taker.mark()
+    file = naming.file
     cleaner, service = _Cleaner(selection, taker), get_service(file.service)
-    month = store.check_file(file, named, service, limits, cleaner)
+    month = store.check_unnamed(naming, service, limits, cleaner)
     if cleaner.rows_seen and not month.report.rows_of(REPEATED.name):
-        return cleaner.report(file, month.report.rows)
+        return TakenMonth(cleaner.report(file, month.report.rows), month.keep)
     # The month was known before, or what was taken holds rows that it should not.
     taker.back()
-    return take_month(month, service, selection, taker)
+    return TakenMonth(take_month(month.keep(), service, selection, taker), month.keep)
 
 
 class _Cleaner:

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,10 +78,7 @@ def decode(
     with reading(raw), contextlib.ExitStack() as stack:
         ahead = len(groups) > 1
         streams = [
-            stack.enter_context(
-                contextlib.closing(_decode_group(raw, names, batch_rows, ahead=ahead))
-            )
-            for names in groups
+            stack.enter_context(_decoded(raw, names, batch_rows, ahead=ahead)) for names in groups
         ]
         for parts in itertools.zip_longest(*streams):
             if len({0 if part is None else part.num_rows for part in parts}) > 1:
@@ -91,9 +88,10 @@ def decode(
             yield pa.RecordBatch.from_arrays(columns, names)
 
 
-def _decode_group(
+@contextlib.contextmanager
+def _decoded(
     raw: MonthFile, names: Sequence[str], batch_rows: int, *, ahead: bool
-) -> Generator[pa.RecordBatch]:
+) -> Generator[Iterator[pa.RecordBatch]]:
     with _open(raw) as file:
         parquet = pq.ParquetFile(
             file, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True
@@ -101,16 +99,23 @@ def _decode_group(
         # Each column in a thread of its own would take half as much again of the processor, which
         # has other work, and memory in threads that nobody can make give it back.
         batches = parquet.iter_batches(batch_rows, columns=names, use_threads=False)
-        yield from _ahead(batches) if ahead else batches
+        if not ahead:
+            yield batches
+            return
+        with ThreadPoolExecutor(1) as worker:
+            yield _ahead(batches, worker)
 
 
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches; the next are decoded while one is worked on."""
-    with ThreadPoolExecutor(1) as worker:
-        upcoming = deque(worker.submit(next, batches, None) for _ in range(_AHEAD))
+def _ahead(batches: Iterator[pa.RecordBatch], worker: Executor) -> Iterator[pa.RecordBatch]:
+    """The same batches; the next are decoded while one is worked on, the first from now on."""
+    upcoming = deque(worker.submit(next, batches, None) for _ in range(_AHEAD))
+
+    def in_turn() -> Iterator[pa.RecordBatch]:
         while (batch := upcoming.popleft().result()) is not None:
             upcoming.append(worker.submit(next, batches, None))
             yield batch
+
+    return in_turn()
 
 
 @contextlib.contextmanager

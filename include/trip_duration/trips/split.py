@@ -85,7 +85,9 @@ class SplitCollector:
 
     def take(self, batch: TripBatch, wanted: Mask) -> None:
         """Take the wanted trips of a batch."""
-        taken = sum(part.take(batch, wanted) for part in self._parts)
+        pickup = batch[PICKUP_TIME]
+        first, last = int(pickup.min(initial=_END)), int(pickup.max(initial=_BEGINNING))
+        taken = sum(part.take(batch, wanted, first, last) for part in self._parts)
         self._strays += int(np.count_nonzero(wanted)) - taken
 
     def mark(self) -> None:
@@ -144,15 +146,21 @@ class _Part:
         self.trips.back()
         self.first, self.last = self.marked
 
-    def take(self, batch: TripBatch, wanted: Mask) -> int:
-        """Take the wanted trips of this part; return how many they are."""
-        pickup = batch[PICKUP_TIME]
-        first, last = int(pickup.min(initial=_END)), int(pickup.max(initial=_BEGINNING))
+    def take(self, batch: TripBatch, wanted: Mask, first: int, last: int) -> int:
+        """Take the wanted trips of this part; return how many they are.
+
+        Parameters
+        ----------
+        first, last
+            The batch's first and last pick-up.
+        """
         if last < self.start or first >= self.end:
             return 0
-        mine = wanted
-        if first < self.start or last >= self.end:
-            mine = wanted & (pickup >= self.start) & (pickup < self.end)
+        pickup, mine = batch[PICKUP_TIME], wanted
+        if first < self.start:
+            mine = mine & (pickup >= self.start)
+        if last >= self.end:
+            mine = mine & (pickup < self.end)
         before = self.trips.rows
         self.trips.take(batch, mine)
         if (first < self.first or last > self.last) and self.trips.rows > before:

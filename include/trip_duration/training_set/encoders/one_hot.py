@@ -23,7 +23,8 @@ _TABLE_SIZE = 512
 
 _UNKNOWN = -1
 _ONE = np.uint64(1)
-_CHUNK_ROWS = 2**16
+#: Rows of a chunk: of smaller ones, threads wait for the interpreter more than they work.
+_CHUNK_ROWS = 2**17
 _THREADS = 2
 
 
@@ -71,7 +72,10 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         seen = np.zeros(_TABLE_SIZE * _TABLE_SIZE, dtype=bool)
 
         def look(chunk: read.Trips) -> None:
-            seen[_pair_codes(chunk)] = True
+            codes = _pair_codes(chunk)
+            # Threads that wrote to the same few places would wait for each other.
+            if not seen[codes].all():
+                seen[codes] = True
 
         _side_by_side(look, _chunks(trips, read.ZONES))
         return seen
@@ -106,7 +110,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         matrix = _Matrix(sum(map(len, parts)), entries=self._entries(recipe), width=self.width_)
 
         def number(rows: slice, trips: read.Trips) -> None:
-            pair: npt.NDArray[np.int32] = self.table_.ravel()[_pair_codes(trips)]
+            pair: npt.NDArray[np.int32] = self.table_.ravel().take(_pair_codes(trips))
             matrix.put_columns(rows, [pair, *self._further_columns(trips, recipe)])
 
         def value(rows: slice, trips: read.Trips) -> None:
@@ -134,19 +138,23 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         other
             An encoder of the same recipe.
         """
-        new = np.full(other.width_, _UNKNOWN, dtype=np.int32)
         pairs = other.pairs_
-        new[: len(pairs)] = self.table_[pairs[:, 0], pairs[:, 1]]
-        new[len(pairs) :] = np.arange(len(self.pairs_), self.width_, dtype=np.int32)
-        indices = np.empty_like(matrix.indices)
+        new: npt.NDArray[np.int32] = self.table_[pairs[:, 0], pairs[:, 1]]
+        shift = np.int32(len(self.pairs_) - len(pairs))
+        # Each row begins with its pair, and the columns behind all pairs move together.
+        theirs = matrix.indices.reshape(-1, self._entries(get_recipe(self.recipe)))
+        indices = np.empty_like(theirs)
 
         def look_up(first: int) -> None:
-            part = slice(first, first + _CHUNK_ROWS)
-            indices[part] = new[matrix.indices[part]]
+            rows = slice(first, first + _CHUNK_ROWS)
+            np.add(theirs[rows], shift, out=indices[rows])
+            indices[rows, 0] = new.take(theirs[rows, 0])
 
         _side_by_side(look_up, range(0, len(indices), _CHUNK_ROWS))
         return csr_matrix(
-            (matrix.data, indices, matrix.indptr), shape=(matrix.shape[0], self.width_), copy=False
+            (matrix.data, indices.ravel(), matrix.indptr),
+            shape=(matrix.shape[0], self.width_),
+            copy=False,
         )
 
     @property

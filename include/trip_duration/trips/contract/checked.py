@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -13,11 +14,17 @@ from upath import UPath
 from trip_duration.objects import ObjectReference, read_object, write_object
 from trip_duration.objects.store import write_bytes
 from trip_duration.objects.tree import flatten, rebuild
-from trip_duration.trips.contract.checking import Observer, check_month, require_within_limits
+from trip_duration.trips.contract.checking import (
+    MonthFindings,
+    MonthReading,
+    Observer,
+    check_month,
+    require_within_limits,
+)
 from trip_duration.trips.contract.report import MonthReport
 from trip_duration.trips.contract.rules import CONTRACT_VERSION, Limits
 from trip_duration.trips.services import Service
-from trip_duration.trips.source import MonthFile, RawMonth
+from trip_duration.trips.source import MonthFile, Naming, RawMonth
 
 _FOLDER = "products/months"
 
@@ -57,6 +64,22 @@ class CheckedMonth:
         return rows
 
 
+@dataclass(frozen=True)
+class JudgedMonth:
+    """A month that keeps its contract, whose digest may still be on its way.
+
+    Parameters
+    ----------
+    report
+        What was found in it.
+    keep
+        Waits for the digest, and keeps what was found under it, once.
+    """
+
+    report: MonthReport
+    keep: Callable[[], CheckedMonth]
+
+
 class CheckedMonthStore:
     """The checked months under a storage root.
 
@@ -69,54 +92,45 @@ class CheckedMonthStore:
     def __init__(self, storage_root: str) -> None:
         self.folder = UPath(storage_root) / _FOLDER
 
-    def check(
-        self, raw: RawMonth, service: Service, limits: Limits, observer: Observer | None = None
-    ) -> CheckedMonth:
+    def check(self, raw: RawMonth, service: Service, limits: Limits) -> CheckedMonth:
         """Check a month, unless the same file was checked before.
-
-        Parameters
-        ----------
-        observer
-            Sees the rows if the month is checked now; see `checking.check_month`.
 
         Raises
         ------
         ContractError
             If the month breaks its contract; nothing is kept of it then.
         """
-        return self.check_file(raw, lambda: raw, service, limits, observer)
+        known = self._known(raw, limits)
+        return known or self._keep(raw, check_month(raw, service, limits))
 
-    def check_file(
-        self,
-        file: MonthFile,
-        named: Callable[[], RawMonth],
-        service: Service,
-        limits: Limits,
-        observer: Observer | None = None,
-    ) -> CheckedMonth:
-        """The same, of a file whose digest may still be on its way.
+    def check_unnamed(
+        self, naming: Naming, service: Service, limits: Limits, observer: Observer
+    ) -> JudgedMonth:
+        """The same of a file whose digest is not known yet, and without waiting for it.
 
         Parameters
         ----------
-        named
-            Waits for the digest. A month of which no file was checked before is read meanwhile.
+        naming
+            Begins when the month has been read, which takes all cores. Where a file of the month
+            was checked before, it is waited for first: it may have been this one.
+        observer
+            Sees the rows if the month is checked now; see `checking.MonthReading`.
 
         Raises
         ------
         ContractError
             As `check`.
         """
-        known = self.find(named()) if self._folder(file).exists() else None
+        file = naming.file
+        known = self._known(naming.result(), limits) if self._folder(file).exists() else None
         if known is not None:
-            require_within_limits(file, known.report, limits)
-            return known
-        findings = check_month(file, service, limits, observer)
-        raw = named()
-        folder = self._folder(raw)
-        quarantine = write_object(findings.quarantine, folder, f"{self._key(raw)}-quarantine")
-        checked = CheckedMonth(raw, findings.report, quarantine)
-        write_bytes(self._entry(raw), json.dumps(flatten(checked)[0], indent=1).encode())
-        return checked
+            return JudgedMonth(known.report, lambda: known)
+        reading = MonthReading(file, service, limits, observer)
+        naming.begin()
+        findings = reading.findings()
+        return JudgedMonth(
+            findings.report, functools.cache(lambda: self._keep(naming.result(), findings))
+        )
 
     def find(self, raw: RawMonth) -> CheckedMonth | None:
         """What the check of a file came to, if it was checked."""
@@ -128,6 +142,19 @@ class CheckedMonthStore:
             return None
         # The same content may have been found elsewhere since.
         return CheckedMonth(raw, known.report, known.quarantine)
+
+    def _known(self, raw: RawMonth, limits: Limits) -> CheckedMonth | None:
+        known = self.find(raw)
+        if known is not None:
+            require_within_limits(raw, known.report, limits)
+        return known
+
+    def _keep(self, raw: RawMonth, findings: MonthFindings) -> CheckedMonth:
+        folder = self._folder(raw)
+        quarantine = write_object(findings.quarantine, folder, f"{self._key(raw)}-quarantine")
+        checked = CheckedMonth(raw, findings.report, quarantine)
+        write_bytes(self._entry(raw), json.dumps(flatten(checked)[0], indent=1).encode())
+        return checked
 
     def _folder(self, raw: MonthFile) -> UPath:
         return self.folder / raw.service / raw.month

@@ -45,7 +45,7 @@ class Repetitions:
 
     def add(self, batch: TripBatch) -> None:
         """Remember the rows of a batch."""
-        self._hashes[batch.first_row : batch.first_row + batch.rows] = row_hashes(batch)
+        row_hashes(batch, out=self._hashes[batch.first_row : batch.first_row + batch.rows])
 
     def suspects(self) -> Hashes:
         """The hashes that more than one row has; empty for nearly every month.
@@ -58,20 +58,27 @@ class Repetitions:
         return again
 
 
-def row_hashes(batch: TripBatch) -> Hashes:
-    """A hash of each row's identity, shape (rows,).
+def row_hashes(batch: TripBatch, out: Hashes | None = None) -> Hashes:
+    """A hash of each row's identity, shape (rows,); in *out* where that is given.
 
     Multilinear: the sum of all columns, each multiplied by a factor of its own (Lemire and Kaser,
     Strongly universal string hashing is fast, https://doi.org/10.1093/comjnl/bxt070).
     """
-    mixed: Hashes = np.zeros(batch.rows, dtype=np.uint64)
+    mixed = np.empty(batch.rows, dtype=np.uint64) if out is None else out
+    first, *others = zip(_identity(batch), _FACTORS, strict=False)
+    _multiply(batch, *first, out=mixed)
     product = np.empty_like(mixed)
-    for name, factor in zip(_identity(batch), _FACTORS, strict=False):
-        values = batch[name]
-        # Bit by bit; zones are half as wide as everything else.
-        bits = values.view(np.uint32 if values.itemsize < mixed.itemsize else np.uint64)
-        mixed += np.multiply(bits, factor, out=product)
+    for name, factor in others:
+        mixed += _multiply(batch, name, factor, out=product)
     return mixed
+
+
+def _multiply(batch: TripBatch, name: str, factor: np.uint64, out: Hashes) -> Hashes:
+    values = batch[name]
+    # Bit by bit; zones are half as wide as everything else.
+    bits = values.view(np.uint32 if values.itemsize < out.itemsize else np.uint64)
+    np.multiply(bits, factor, out=out)
+    return out
 
 
 def repeated_rows(

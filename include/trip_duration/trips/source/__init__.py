@@ -7,13 +7,14 @@ from trip_duration.trips.source.fetching import (
     fetch_month,
     file_name,
     look_up_month,
-    with_digest,
 )
+from trip_duration.trips.source.naming import Naming, with_digest
 from trip_duration.trips.source.types import DataSource, MonthFile, RawMonth
 
 __all__ = [
     "DataSource",
     "MonthFile",
+    "Naming",
     "RawMonth",
     "check_months",
     "fetch_file",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import hashlib
 import shutil
@@ -26,7 +25,8 @@ from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, is_sample, write_month
 from trip_duration.trips.services import Service
 from trip_duration.trips.source.download import download, published
-from trip_duration.trips.source.kept import KeptFile, Version, find_kept, keep, remembered_digest
+from trip_duration.trips.source.kept import FOLDER, KeptFile, Version, find_kept, keep
+from trip_duration.trips.source.naming import with_digest
 from trip_duration.trips.source.types import DataSource, MonthFile, RawMonth
 
 #: Where TLC publishes its months (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page).
@@ -35,8 +35,6 @@ TLC_ADDRESS = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 _SOURCES = "Give sample, tlc, a folder, an s3:// or an https:// address."
 #: Months that TLC takes to publish one.
 _DELAY_MONTHS = 3
-#: The folder under the storage root.
-_KEPT = "months"
 #: Months that are looked up side by side.
 _LOOK_UPS = 8
 
@@ -99,16 +97,8 @@ def fetch_file(
     InvalidInputError, SourceError, TransientSourceError
         As `fetch_month`.
     """
-    kept = UPath(storage_root) / _KEPT / service.name
+    kept = UPath(storage_root) / FOLDER / service.name
     return _open(source, timeout_seconds, sample).fetch(service, month, kept)
-
-
-def with_digest(file: MonthFile, storage_root: str) -> RawMonth:
-    """A fetched file with its digest; that of a user's file is computed once."""
-    if isinstance(file, RawMonth):
-        return file
-    digest = remembered_digest(UPath(file.path), UPath(storage_root) / _KEPT / "digests")
-    return RawMonth(**dataclasses.asdict(file), digest=digest)
 
 
 def look_up_month(

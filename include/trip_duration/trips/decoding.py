@@ -6,10 +6,7 @@ Arrow decodes the columns that are asked for, and only those; memory depends on 
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +16,12 @@ from upath import UPath
 
 from trip_duration.errors import ContractError
 from trip_duration.objects.files import LOCAL_PROTOCOLS
+from trip_duration.trips.side_by_side import side_by_side
 from trip_duration.trips.source import MonthFile
 
 #: Bytes that are read of a column at once; a whole row group would be read otherwise.
 _BUFFER = 2**20
-#: Batches that are decoded while one is worked on; some take longer than others.
+#: Batches of a stream that are decoded ahead; some take longer than others.
 _AHEAD = 3
 
 
@@ -76,21 +74,19 @@ def decode(
         If the file is damaged.
     """
     with reading(raw), contextlib.ExitStack() as stack:
-        ahead = len(groups) > 1
-        streams = [
-            stack.enter_context(_decoded(raw, names, batch_rows, ahead=ahead)) for names in groups
+        groups_of_batches = [
+            stack.enter_context(_batches(raw, names, batch_rows)) for names in groups
         ]
-        for parts in itertools.zip_longest(*streams):
-            if len({0 if part is None else part.num_rows for part in parts}) > 1:
-                raise pa.ArrowInvalid("its columns have different numbers of rows")
-            names = [name for part in parts for name in part.schema.names]
-            columns = [column for part in parts for column in part.columns]
-            yield pa.RecordBatch.from_arrays(columns, names)
+        if len(groups) == 1:
+            yield from groups_of_batches[0]
+            return
+        for parts in stack.enter_context(side_by_side(groups_of_batches, ahead=_AHEAD)):
+            yield _put_together(parts)
 
 
 @contextlib.contextmanager
-def _decoded(
-    raw: MonthFile, names: Sequence[str], batch_rows: int, *, ahead: bool
+def _batches(
+    raw: MonthFile, names: Sequence[str], batch_rows: int
 ) -> Generator[Iterator[pa.RecordBatch]]:
     with _open(raw) as file:
         parquet = pq.ParquetFile(
@@ -98,24 +94,15 @@ def _decoded(
         )
         # Each column in a thread of its own would take half as much again of the processor, which
         # has other work, and memory in threads that nobody can make give it back.
-        batches = parquet.iter_batches(batch_rows, columns=names, use_threads=False)
-        if not ahead:
-            yield batches
-            return
-        with ThreadPoolExecutor(1) as worker:
-            yield _ahead(batches, worker)
+        yield parquet.iter_batches(batch_rows, columns=names, use_threads=False)
 
 
-def _ahead(batches: Iterator[pa.RecordBatch], worker: Executor) -> Iterator[pa.RecordBatch]:
-    """The same batches; the next are decoded while one is worked on, the first from now on."""
-    upcoming = deque(worker.submit(next, batches, None) for _ in range(_AHEAD))
-
-    def in_turn() -> Iterator[pa.RecordBatch]:
-        while (batch := upcoming.popleft().result()) is not None:
-            upcoming.append(worker.submit(next, batches, None))
-            yield batch
-
-    return in_turn()
+def _put_together(parts: Sequence[pa.RecordBatch | None]) -> pa.RecordBatch:
+    present = [part for part in parts if part is not None]
+    if len(present) < len(parts) or len({part.num_rows for part in present}) > 1:
+        raise pa.ArrowInvalid("its columns have different numbers of rows")
+    names = [name for part in present for name in part.schema.names]
+    return pa.RecordBatch.from_arrays([column for part in present for column in part], names)
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import collections
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import Self
 
 import numpy as np
@@ -25,7 +26,6 @@ _UNKNOWN = -1
 _ONE = np.uint64(1)
 #: Rows of a chunk: of smaller ones, threads wait for the interpreter more than they work.
 _CHUNK_ROWS = 2**17
-_THREADS = 2
 
 
 class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -229,9 +229,20 @@ def _rows_of_chunks(parts: Sequence[pd.DataFrame]) -> Iterator[slice]:
 
 
 def _side_by_side(work: Callable[..., None], *arguments: Iterable[object]) -> None:
-    """Do work on each chunk; NumPy lets go of the interpreter, so threads do help."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        collections.deque(pool.map(work, *arguments), maxlen=0)
+    """Do work on each chunk, with the help of a thread: NumPy lets go of the interpreter."""
+    waiting: SimpleQueue[tuple[object, ...]] = SimpleQueue()
+    for chunk in zip(*arguments, strict=True):
+        waiting.put(chunk)
+
+    def take_turns() -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                work(*waiting.get_nowait())
+
+    with ThreadPoolExecutor(1) as helper:
+        helped = helper.submit(take_turns)
+        take_turns()
+    helped.result()
 
 
 def _pair_codes(trips: read.Trips) -> read.IntArray:

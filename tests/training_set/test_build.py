@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.conftest import sample_request
 
-from trip_duration.errors import InvalidInputError, SourceError
+from trip_duration.errors import ContractError, InvalidInputError, SourceError
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.data_tests import require_passed, run_data_tests
 from trip_duration.training_set.recipes import ENCODINGS, RECIPES, Encoding
@@ -100,6 +100,28 @@ def test_missing_month_is_refused_before_any_work(tmp_path: Path) -> None:
     )
     with pytest.raises(SourceError, match="lacks green_tripdata_2024-02"):
         build_training_set(request, storage_root=str(tmp_path))
+
+
+def test_a_refused_month_costs_none_before_it(sample_root: Path, tmp_path: Path) -> None:
+    """What the check of an earlier month found is kept; of the refused one nothing is."""
+    months = sample_root / "months" / "green" / "sample" / sample_request().sample.label
+    for number in (1, 2):
+        name = f"green_tripdata_2024-0{number}.parquet"
+        (tmp_path / name).write_bytes((months / "green_tripdata_2024-01.parquet").read_bytes())
+    split = MonthSplit.parse("2024-01", "2024-02")
+    request = TrainingSetRequest(str(tmp_path), "green", split, "pair_distance")
+    with pytest.raises(ContractError, match=r"Month 2024-02 .* in quarantine .*stray_pickup"):
+        build_training_set(request, storage_root=str(tmp_path))
+    assert [path.name for path in (tmp_path / "products" / "months" / "green").iterdir()] == [
+        "2024-01"
+    ]
+
+
+def test_what_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
+    """A training set whose months could not be kept is not handed out."""
+    (tmp_path / "products").write_text("no folder")
+    with pytest.raises(OSError, match="products"):
+        build_training_set(sample_request(), storage_root=str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from sklearn.feature_extraction import DictVectorizer
 
 from trip_duration.errors import ContractError
 from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
+from trip_duration.training_set.recipes import RECIPES
 
 
 def make_trips(pairs: list[tuple[int, int]], miles: list[float]) -> pd.DataFrame:
@@ -59,6 +60,33 @@ def test_equals_dict_vectorizer(random_trips: tuple[pd.DataFrame, pd.DataFrame])
         assert encoded.nnz == expected.nnz
         assert (encoded != expected).nnz == 0
     assert list(ours.get_feature_names_out()) == list(plain.get_feature_names_out())
+
+
+def test_every_pair_is_sorted_as_text() -> None:
+    """Whatever numbers zones have, columns come in the order of their names."""
+    zones = [1, 2, 9, 10, 11, 19, 20, 99, 100, 101, 110, 199, 200, 265, 511]
+    pairs = [(pickup, dropoff) for pickup in zones for dropoff in zones]
+    encoder = OneHotTripEncoder().fit(make_trips(pairs, [1.0] * len(pairs)))
+    names = [name for name in encoder.get_feature_names_out() if name.startswith("PU_DO=")]
+    assert names == sorted(names)
+    assert len(names) == len(pairs)
+
+
+@pytest.mark.parametrize("recipe", list(RECIPES))
+@pytest.mark.parametrize("rows", [500, 2**17 + 500])
+def test_recoded_as_if_encoded(
+    recipe: str, rows: int, random_trips: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    """Trips that one encoder encoded, another recodes to what it makes of them itself."""
+    learned, further = random_trips
+    learned = learned.iloc[np.arange(rows) % len(learned)].reset_index(drop=True)
+    one, both = OneHotTripEncoder(recipe).fit(learned), OneHotTripEncoder(recipe)
+    both.fit_parts([learned, further])
+    recoded, encoded = one.recode(both.transform(learned), both), one.transform(learned)
+    assert len(both.pairs_) > len(one.pairs_)
+    assert recoded.shape == encoded.shape
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(recoded, name), getattr(encoded, name))
 
 
 def test_indices_are_int32(random_trips: tuple[pd.DataFrame, pd.DataFrame]) -> None:

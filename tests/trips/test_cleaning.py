@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from tests.trips.conftest import GREEN, JANUARY, fetch
 
 from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.training_set.recipes import RECIPES
+from trip_duration.trips.batches import TripBatch
 from trip_duration.trips.cleaning import (
     CleaningReport,
     CleaningRules,
@@ -27,6 +28,7 @@ from trip_duration.trips.cleaning import (
     take_month,
 )
 from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.quarantine import Bits
 from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.sample import Dirt, SampleOptions, write_month
 from trip_duration.trips.services import SERVICES
@@ -187,6 +189,32 @@ def test_one_reading_or_two_are_the_same(tmp_path: Path) -> None:
             assert taken.keep() == store.find(raw)
             frames.append(trips.frame())
         assert frames[0].equals(frames[1])
+
+
+def test_the_digest_waits_until_the_month_was_read(folder: Path) -> None:
+    """It would take a core from the reading; a month that was checked before waits for it."""
+    submitted: list[int] = []
+    raw, store = fetch(str(folder), folder), CheckedMonthStore(str(folder))
+
+    class Noted(ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **named: Any) -> Future[Any]:
+            submitted.append(1)
+            return super().submit(*arguments, **named)
+
+    class Observer:
+        columns = ()
+        begun: ClassVar[list[int]] = []
+
+        def add(self, batch: TripBatch, bits: Bits) -> None:
+            assert len(bits) == batch.rows
+            self.begun.append(len(submitted))
+
+    with Noted(1) as beside:
+        for _ in range(2):
+            naming = Naming(raw, str(folder), beside)
+            month = store.check_unnamed(naming, GREEN, Limits(), Observer()).keep()
+            assert month == store.find(naming.result())
+    assert Observer.begun == [0]
 
 
 def test_long_distances_stay(tmp_path: Path) -> None:

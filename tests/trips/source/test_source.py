@@ -14,7 +14,7 @@ from tests.trips.conftest import GREEN, JANUARY, OPTIONS, fetch
 from trip_duration.errors import InvalidInputError, SourceError
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.source import check_months
+from trip_duration.trips.source import Naming, check_months, fetch_file
 
 
 def test_folder_is_read_in_place(folder: Path, tmp_path: Path) -> None:
@@ -82,6 +82,22 @@ def test_changed_file_of_a_folder(folder: Path, tmp_path: Path) -> None:
     second = fetch(str(folder), tmp_path)
     assert second.digest == hashlib.sha256(Path(second.path).read_bytes()).hexdigest()
     assert second.digest != first.digest
+
+
+def test_the_digest_is_computed_when_asked_for(folder: Path, tmp_path: Path) -> None:
+    """Beside other work, once, and not before; a file that has one keeps it."""
+    file = fetch_file(
+        str(folder), GREEN, JANUARY, str(tmp_path), sample=SampleOptions(), timeout_seconds=2.0
+    )
+    noted = tmp_path / "months" / "digests"
+    with ThreadPoolExecutor(1) as beside:
+        naming = Naming(file, str(tmp_path), beside)
+        assert not noted.exists()
+        assert naming.begin() is naming.begin()
+        named = naming.result()
+        assert named.digest == hashlib.sha256(Path(file.path).read_bytes()).hexdigest()
+        assert len(list(noted.iterdir())) == 1
+        assert Naming(named, str(tmp_path), beside).result() is named
 
 
 def test_tasks_may_fetch_at_once(tmp_path: Path) -> None:

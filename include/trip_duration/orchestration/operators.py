@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+#: Seconds between two looks at the run; a look is one small query by the triggerer.
+_POLL_SECONDS = 2
+
+
 class RunDagOperator(TriggerDagRunOperator):
     """Runs a DAG and waits for its end without a worker.
 
@@ -36,7 +40,7 @@ class RunDagOperator(TriggerDagRunOperator):
             reset_dag_run=True,
             wait_for_completion=True,
             deferrable=True,
-            poke_interval=kwargs.pop("poke_interval", 10),
+            poke_interval=kwargs.pop("poke_interval", _POLL_SECONDS),
             **kwargs,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -20,7 +21,7 @@ from trip_duration.local import preflight
 from trip_duration.local.demo import DemoRequest, results_table
 from trip_duration.local.env_example import env_example
 from trip_duration.local.preflight import LocalStackError
-from trip_duration.local.stack import MARKER, LocalStack
+from trip_duration.local.stack import MARKER, SCHEDULER, LocalStack
 from trip_duration.local.supervision import Supervision
 from trip_duration.settings import Settings
 
@@ -131,6 +132,26 @@ def test_stops_everything(sleeping: SleepingStack) -> None:
     supervision.stop()
     assert marked(sleeping) == []
     assert supervision.status() == []
+
+
+def test_tasks_end_while_the_servers_answer(stack: LocalStack) -> None:
+    """The scheduler, whose tasks say how they end, has ended before anything else is stopped."""
+    ending = "sleep 1; kill -0 $(cat server.pid) && touch server-was-there; exit 0"
+    programs = {
+        SCHEDULER: f"trap {shlex.quote(ending)} TERM; while :; do sleep 0.1; done",
+        "airflow-api-server": "echo $$ > server.pid; exec sleep 600",
+    }
+
+    class Stack(LocalStack):
+        def programs(self) -> dict[str, str]:
+            return {name: shlex.join(("sh", "-c", script)) for name, script in programs.items()}
+
+    supervision = Supervision(Stack(stack.project, stack.settings))
+    supervision.start()
+    _wait_for(lambda: {process.state for process in supervision.status()} == {"RUNNING"})
+    supervision.stop()
+    assert (stack.state / "server-was-there").exists()
+    assert marked(stack) == []
 
 
 def test_stops_everything_after_a_crash(sleeping: SleepingStack) -> None:

@@ -20,6 +20,9 @@ ADMIN = "admin"
 #: Marks every process of a stack, so that `down` finds them all, also after a crash.
 MARKER = f"{ENVIRONMENT_PREFIX}STACK"
 
+#: The process whose tasks need all others until they end.
+SCHEDULER = "airflow-scheduler"
+
 #: What holds wherever Airflow and MLflow run this package; the Dockerfile sets the same.
 EVERYWHERE = {
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -136,7 +139,7 @@ class LocalStack:
             # it, also for the answer to a task whose transaction holds the lock of SQLite.
             "airflow-api-server": self._api_server("core", settings.airflow_port),
             "airflow-execution-api": self._api_server("execution", settings.execution_port),
-            "airflow-scheduler": [
+            SCHEDULER: [
                 *(python, "-m", "trip_duration.local.scheduler"),
                 "--skip-serve-logs",
             ],

@@ -18,7 +18,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from trip_duration.local.preflight import LocalStackError
-from trip_duration.local.stack import MARKER, LocalStack
+from trip_duration.local.stack import MARKER, SCHEDULER, LocalStack
 
 _GRACE_SECONDS = 20.0
 _START_SECONDS = 15.0
@@ -103,6 +103,7 @@ class Supervision:
         """
         # The socket's file may outlive a supervisord that was killed.
         with contextlib.suppress(OSError, xmlrpc.client.Fault):
+            self._stop_together()
             self._server.shutdown()
             self._wait_until_gone()
         left = self._marked()
@@ -126,6 +127,12 @@ class Supervision:
         return [
             ProcessStatus(info["name"], info["statename"], info["description"]) for info in found
         ]
+
+    def _stop_together(self) -> None:
+        """Stop the tasks, then the rest at once; supervisord would stop one after the other."""
+        with contextlib.suppress(xmlrpc.client.Fault):  # It may have ended before.
+            self._server.stopProcess(SCHEDULER)
+        self._server.stopAllProcesses()
 
     def _wait_until_gone(self) -> None:
         deadline = time.monotonic() + _GRACE_SECONDS + 10

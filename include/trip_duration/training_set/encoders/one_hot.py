@@ -78,7 +78,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             if not seen[codes].all():
                 seen[codes] = True
 
-        _side_by_side(look, _chunks(trips, read.ZONES))
+        _with_help(look, _chunks(trips, read.ZONES))
         return seen
 
     def fit_pairs(self, *seen: npt.NDArray[np.bool_]) -> Self:
@@ -120,7 +120,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         valued = {*recipe.attributes, *([DISTANCE] if recipe.knows_distance else [])}
         for encode, names in ((number, set(recipe.columns) - valued), (value, valued)):
             chunks = [chunk for trips in parts for chunk in _chunks(trips, names)]
-            _side_by_side(encode, _rows_of_chunks(parts), chunks)
+            _with_help(encode, _rows_of_chunks(parts), chunks)
             del chunks
             for trips in give_up:
                 for name in names:
@@ -151,7 +151,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             np.add(theirs[rows], shift, out=indices[rows])
             indices[rows, 0] = new.take(theirs[rows, 0])
 
-        _side_by_side(look_up, range(0, len(indices), _CHUNK_ROWS))
+        _with_help(look_up, range(0, len(indices), _CHUNK_ROWS))
         return csr_matrix(
             (matrix.data, indices.ravel(), matrix.indptr),
             shape=(matrix.shape[0], self.width_),
@@ -237,7 +237,7 @@ def _rows_of_chunks(parts: Sequence[pd.DataFrame]) -> Iterator[slice]:
         before += len(trips)
 
 
-def _side_by_side(work: Callable[..., None], *arguments: Iterable[object]) -> None:
+def _with_help(work: Callable[..., None], *arguments: Iterable[object]) -> None:
     """Do work on each chunk, with the help of a thread: NumPy lets go of the interpreter."""
     chunks = list(zip(*arguments, strict=True))
     waiting: SimpleQueue[tuple[object, ...]] = SimpleQueue()

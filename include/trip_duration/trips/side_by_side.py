@@ -32,7 +32,7 @@ def side_by_side(
         Items of each that are ready before they are taken.
     """
     streams = _Streams(iterators, ahead)
-    # Each helper, and the caller, has a core.
+    # Each, and the caller, has a core; on a single one, a helper still waits for files far away.
     helpers = min(len(iterators), max(1, (os.cpu_count() or 1) - 1))
     with ThreadPoolExecutor(helpers) as pool:
         for _ in range(helpers):

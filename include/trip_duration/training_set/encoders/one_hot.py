@@ -24,7 +24,6 @@ from trip_duration.trips.services import DISTANCE
 _TABLE_SIZE = 512
 
 _UNKNOWN = -1
-_ONE = np.uint64(1)
 #: Rows of a chunk: of smaller ones, threads wait for the interpreter more than they work.
 _CHUNK_ROWS = 2**17
 
@@ -239,9 +238,8 @@ def _rows_of_chunks(parts: Sequence[pd.DataFrame]) -> Iterator[slice]:
 
 def _with_help(work: Callable[..., None], *arguments: Iterable[object]) -> None:
     """Do work on each chunk, with the help of a thread: NumPy lets go of the interpreter."""
-    chunks = list(zip(*arguments, strict=True))
     waiting: SimpleQueue[tuple[object, ...]] = SimpleQueue()
-    for chunk in chunks:
+    for chunk in zip(*arguments, strict=True):
         waiting.put(chunk)
 
     def take_turns() -> None:
@@ -250,7 +248,7 @@ def _with_help(work: Callable[..., None], *arguments: Iterable[object]) -> None:
                 work(*waiting.get_nowait())
 
     with ThreadPoolExecutor(1) as helper:
-        helped = helper.submit(take_turns) if len(chunks) > 1 else None
+        helped = helper.submit(take_turns) if waiting.qsize() > 1 else None
         take_turns()
     if helped is not None:
         helped.result()

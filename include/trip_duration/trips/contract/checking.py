@@ -160,15 +160,8 @@ class MonthReading:
                 judge.drop_repeated(batch, repeating)
 
 
-def check_month(
-    raw: MonthFile, service: Service, limits: Limits, observer: Observer | None = None
-) -> MonthFindings:
+def check_month(raw: MonthFile, service: Service, limits: Limits) -> MonthFindings:
     """Check a month against its contract.
-
-    Parameters
-    ----------
-    observer
-        See `MonthReading`.
 
     Raises
     ------
@@ -176,7 +169,7 @@ def check_month(
         If the file is damaged, its columns are wrong, too many rows break a rule, or its trips are
         not plausible.
     """
-    return MonthReading(raw, service, limits, observer).findings()
+    return MonthReading(raw, service, limits).findings()
 
 
 def require_within_limits(raw: MonthFile, report: MonthReport, limits: Limits) -> None:

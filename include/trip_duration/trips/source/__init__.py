@@ -8,7 +8,7 @@ from trip_duration.trips.source.fetching import (
     file_name,
     look_up_month,
 )
-from trip_duration.trips.source.naming import Naming, with_digest
+from trip_duration.trips.source.naming import Naming
 from trip_duration.trips.source.types import DataSource, MonthFile, RawMonth
 
 __all__ = [
@@ -22,5 +22,4 @@ __all__ = [
     "file_name",
     "look_up_month",
     "require_allowed_source",
-    "with_digest",
 ]

@@ -14,7 +14,7 @@ from trip_duration.models.evaluation import errors_by_slice, measure
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.training_set.data_tests import Outcome
 from trip_duration.training_set.types import Minutes
-from trip_duration.trips.services import DURATION, END_OF_TRIP_COLUMNS
+from trip_duration.trips.services import DURATION, OUTCOME_COLUMNS
 
 #: Resamplings of the bootstrap.
 RESAMPLINGS = 999
@@ -217,7 +217,7 @@ def _is_fit_to_serve(
             f"asks also for {', '.join(further)}" if further else "the same or fewer",
             "nothing that callers of the champion do not give",
         )
-    leaks = sorted(inputs & END_OF_TRIP_COLUMNS)
+    leaks = sorted(inputs & OUTCOME_COLUMNS)
     yield Check(
         "no leak", not leaks, ", ".join(leaks) or "none", "no column known only after the trip"
     )

@@ -18,7 +18,7 @@ from trip_duration.scoring.typical import typical_distance
 from trip_duration.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
-    END_OF_TRIP_COLUMNS,
+    OUTCOME_COLUMNS,
     PICKUP_TIME,
     PICKUP_ZONE,
     SERVICES,
@@ -34,7 +34,7 @@ _FURTHER = (
     *("RatecodeID", "request_datetime", "sales_tax", "shared_match_flag", "shared_request_flag"),
     *("store_and_fwd_flag", "wav_match_flag", "wav_request_flag"),
 )
-_IGNORED = END_OF_TRIP_COLUMNS.union(
+_IGNORED = OUTCOME_COLUMNS.union(
     _FURTHER, *(service.columns.values() for service in SERVICES.values())
 )
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from trip_duration.errors import ContractError
 from trip_duration.training_set.types import Matrix, TrainingSet
-from trip_duration.trips.services import DURATION, END_OF_TRIP_COLUMNS
+from trip_duration.trips.services import DURATION, OUTCOME_COLUMNS
 
 #: Share of validation trips between zones that the train months never saw. The real months have
 #: 3 to 6 %; with more than this the months do not belong together.
@@ -82,14 +82,14 @@ def nothing_leaks(training_set: TrainingSet) -> Iterable[Outcome]:
             periods[earlier].last < periods[later].first,
             f"{periods[earlier].last} and {periods[later].first}",
         )
-    late = [name for name in training_set.recipe.columns if name in END_OF_TRIP_COLUMNS]
+    late = [name for name in training_set.recipe.columns if name in OUTCOME_COLUMNS]
     yield Outcome("no raw column is known only after the trip", not late, f"{late or 'none is'}")
     features = {
         str(feature)
         for splits in training_set.layouts.values()
         for feature in splits.encoder.get_feature_names_out()
     }
-    leaking = sorted(features & END_OF_TRIP_COLUMNS)
+    leaking = sorted(features & OUTCOME_COLUMNS)
     yield Outcome("no feature is known only after the trip", not leaking, f"{leaking or 'none is'}")
 
 

@@ -16,6 +16,8 @@ from trip_duration.trips.services import (
     PICKUP_ZONE,
     TRIP_TYPE,
     VENDOR,
+    Moment,
+    moment_of,
 )
 
 Encoding = Literal["one_hot", "native"]
@@ -43,6 +45,11 @@ class Recipe:
     name: str
     title: str
     columns: tuple[str, ...]
+
+    @property
+    def moment(self) -> Moment:
+        """The earliest moment at which a caller can fill all of its columns."""
+        return moment_of(self.columns)
 
     @property
     def knows_time(self) -> bool:

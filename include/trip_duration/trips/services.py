@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal, get_args
 
 from trip_duration.errors import InvalidInputError
 
@@ -29,8 +30,27 @@ LAST_ZONE = 265
 
 #: Columns without which a row is no trip.
 REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE)
-#: Columns that hold what is known when a trip ends, or is derived from it.
-END_OF_TRIP_COLUMNS = frozenset(
+#: When a prediction can be asked for, in the order of time: when a ride is ordered, and when the
+#: meter has stopped. A model that is asked at a moment may know what is known by then, no more.
+Moment = Literal["booked", "ended"]
+MOMENTS: tuple[Moment, ...] = get_args(Moment)
+
+#: The moment from which each column that a model may know is known.
+KNOWN_FROM: Mapping[str, Moment] = MappingProxyType(
+    {
+        PICKUP_TIME: "booked",
+        PICKUP_ZONE: "booked",
+        DROPOFF_ZONE: "booked",
+        PASSENGERS: "booked",
+        VENDOR: "booked",
+        TRIP_TYPE: "booked",
+        # The meter measures it: before the trip has ended, nobody knows it.
+        DISTANCE: "ended",
+    }
+)
+
+#: Columns that hold the outcome, or are known only together with it: no model may know them.
+OUTCOME_COLUMNS = frozenset(
     {
         DROPOFF_TIME,
         TRIP_TIME,
@@ -51,6 +71,30 @@ END_OF_TRIP_COLUMNS = frozenset(
         "payment_type",
     }
 )
+
+
+def moment_of(columns: Iterable[str]) -> Moment:
+    """Return the earliest moment at which all of these columns are known.
+
+    Columns that are not declared in `KNOWN_FROM` count as known at the last moment: nothing says
+    that they are known earlier.
+    """
+    last = len(MOMENTS) - 1
+    order = [MOMENTS.index(KNOWN_FROM[name]) if name in KNOWN_FROM else last for name in columns]
+    return MOMENTS[max(order, default=0)]
+
+
+def known_too_late(columns: Iterable[str], moment: Moment) -> list[str]:
+    """Return the columns that are not known yet at a moment, or hold the outcome, sorted.
+
+    Undeclared columns are among them before the last moment.
+    """
+    by = MOMENTS.index(moment)
+    return sorted(
+        name
+        for name in columns
+        if name in OUTCOME_COLUMNS or MOMENTS.index(KNOWN_FROM.get(name, MOMENTS[-1])) > by
+    )
 
 
 @dataclass(frozen=True)

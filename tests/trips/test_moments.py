@@ -1,0 +1,42 @@
+"""The moment from which a column is known decides what a model may be asked with."""
+
+from __future__ import annotations
+
+import pytest
+
+from trip_duration.training_set.recipes import RECIPES
+from trip_duration.trips.services import (
+    DISTANCE,
+    DROPOFF_TIME,
+    PICKUP_ZONE,
+    SERVICES,
+    known_too_late,
+    moment_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "moment"), [("booking", "booked"), ("rich", "ended"), ("pair_distance", "ended")]
+)
+def test_a_recipe_is_asked_when_its_last_column_is_known(recipe: str, moment: str) -> None:
+    """The metered distance is known only at the end of a trip."""
+    assert RECIPES[recipe].moment == moment
+
+
+def test_the_metered_distance_is_too_late_for_a_booking() -> None:
+    """A guard names what is not known yet, and what holds the outcome at any moment."""
+    assert known_too_late([PICKUP_ZONE, DISTANCE], "booked") == [DISTANCE]
+    assert known_too_late([PICKUP_ZONE, DISTANCE], "ended") == []
+    assert known_too_late([PICKUP_ZONE, DROPOFF_TIME], "ended") == [DROPOFF_TIME]
+
+
+def test_an_undeclared_column_is_known_last() -> None:
+    """Nothing says that it is known earlier."""
+    assert moment_of([PICKUP_ZONE, "temperature"]) == "ended"
+    assert known_too_late(["temperature"], "booked") == ["temperature"]
+
+
+def test_every_column_of_a_recipe_is_published_by_a_service() -> None:
+    """A recipe asks for nothing that no service has."""
+    published = {name for service in SERVICES.values() for name in service.columns}
+    assert {name for recipe in RECIPES.values() for name in recipe.columns} <= published

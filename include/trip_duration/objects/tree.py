@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -105,19 +105,28 @@ def _text(key: object) -> str:
 def rebuild(node: Any, parts: Mapping[str, bytes]) -> Any:  # noqa: ANN401, PLR0911 - any kind
     """Turn JSON and parts back into the value.
 
+    A dataclass that has gained a field with a default since, or lost a field, is still read.
+
     Raises
     ------
     StoredObjectError
-        If a class outside the trusted modules is named, or one that has changed since.
+        If a class outside the trusted modules is named, one that is gone, or one that needs a
+        field that was not stored; or if a part is missing or of a kind that is not known.
     """
     descend = functools.partial(rebuild, parts=parts)
     match node:
         case list():
             return [descend(item) for item in node]
         case {"$part": name, "kind": kind}:
+            if kind not in CODECS or name not in parts:
+                raise StoredObjectError(
+                    f"The part {name!r} of a stored object",
+                    f"cannot be read: no part of kind {kind!r} is known by that name",
+                    "It was written by a newer version, or is incomplete: make it again.",
+                )
             return CODECS[kind].decode(parts[name])
-        case {"$dataclass": name, "fields": fields}:
-            return _build(name, {key: descend(item) for key, item in fields.items()})
+        case {"$dataclass": str(name), "fields": dict(fields)}:
+            return _build(name, fields, descend)
         case {"$tuple": items}:
             return tuple(descend(item) for item in items)
         case {"$dict": items}:
@@ -154,19 +163,21 @@ def _dataclass(name: str) -> type[Any]:
     return cls
 
 
-def _build(name: str, fields: dict[str, Any]) -> object:
+def _build(name: str, stored: dict[str, Any], descend: Callable[[Any], Any]) -> object:
     cls = _dataclass(name)
-    known = {field.name: field for field in dataclasses.fields(cls)}
-    required = {
-        name
-        for name, field in known.items()
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    }
-    changed = (fields.keys() - known.keys()) | (required - fields.keys())
-    if changed:
+    fields = [field for field in dataclasses.fields(cls) if field.init]
+    missing = [
+        field.name
+        for field in fields
+        if field.name not in stored
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
         raise StoredObjectError(
             f"A stored object of class {name}",
-            f"was written by another version, with other fields: {', '.join(sorted(changed))}",
+            f"was written by another version, without {', '.join(missing)}",
             "Clear the task that made it, so that it is made again.",
         )
-    return cls(**fields)
+    # A field that is not known any more is left unread: its own class may be gone as well.
+    return cls(**{f.name: descend(stored[f.name]) for f in fields if f.name in stored})

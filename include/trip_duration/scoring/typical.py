@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.training_set.encoders import geometry
 from trip_duration.training_set.encoders.columns import FloatArray, IntArray
+from trip_duration.trips import geometry
 from trip_duration.trips.zone_names import zone_labels
 
 #: Miles on the meter for each mile between the centroids, and for each mile of the side of a

@@ -13,8 +13,8 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from trip_duration.training_set.encoders import columns as read
-from trip_duration.training_set.encoders import geometry
 from trip_duration.training_set.recipes import Recipe, get_recipe
+from trip_duration.trips import geometry
 from trip_duration.trips.services import DROPOFF_ZONE, PICKUP_ZONE
 
 FOLDS = 5

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from trip_duration.training_set.encoders.columns import FloatArray, IntArray
 from trip_duration.trips.zones import AIRPORTS, zones
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 _EARTH_RADIUS_MILES = 3_958.8
 

@@ -43,7 +43,7 @@ def test_prepare_as_json(tmp_path: Path) -> None:
 def test_prepare_as_table(tmp_path: Path) -> None:
     """Without --json a person gets a table that says that the data are sample data."""
     done = run("prepare", folder=tmp_path)
-    assert "SAMPLE data" in done.stdout
+    assert "green, SAMPLE data, recipe booking, asked when a ride is booked" in done.stdout
     assert "train and validation" in done.stdout
 
 
@@ -160,7 +160,10 @@ def test_products_are_listed_shown_and_pruned(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (product,) = json.loads(run("products", "list", "--json", folder=tmp_path).stdout)["products"]
     assert (product["recipe"], product["service"]) == ("booking", "green")
-    assert product["key"][:12] in run("products", "list", folder=tmp_path).stdout
+    assert (product["data_source"], product["moment"]) == ("sample", "booked")
+    listed = run("products", "list", folder=tmp_path).stdout
+    assert product["key"][:12] in listed
+    assert "SAMPLE data" in listed
     shown = json.loads(
         run("products", "show", product["key"][:10], "--json", folder=tmp_path).stdout
     )

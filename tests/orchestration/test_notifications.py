@@ -283,7 +283,11 @@ RESULTS = {
             "seconds": 12.3,
         }
     ],
-    **dict.fromkeys(("service", "data_source", "recipe", "encoding", "training_set"), "green"),
+    "service": "green",
+    "data_source": "sample",
+    "recipe": "booking",
+    "encoding": "native",
+    "training_set": "d16e57",
     "run_id": "abc",
     "run_url": "http://mlflow/#/experiments/1/runs/abc",
 }
@@ -303,7 +307,11 @@ ANNOUNCEMENTS: dict[str, tuple[Callable[[], Alert], tuple[str, ...]]] = {
     ),
     "success": (
         lambda: announcements.success("xgboost_training", "r", RESULTS),
-        ("xgboost", "4.500", "/#/experiments/1/runs/abc"),
+        (
+            "RMSE 4.500 (SAMPLE data)",
+            "recipe booking, asked when a ride is booked",
+            "/#/experiments/1/runs/abc",
+        ),
     ),
     "deadline": (
         lambda: announcements.deadline_missed("xgboost_training", "r", "2026-01-01", 12),

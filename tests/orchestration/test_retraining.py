@@ -81,7 +81,7 @@ def test_the_newest_month_judges(source: str) -> None:
     assert forms["data_preparation"] == {
         "source": source,
         "service": "green",
-        "recipe": "rich",
+        "recipe": "booking",
         "encoding": "native",
         "train_months": ["2024-02"],
         "validation_months": ["2024-03"],

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from trip_duration.errors import ContractError
 from trip_duration.orchestration import preparation
 from trip_duration.training_set.data_tests import DATA_TESTS, require_passed, run_data_tests
+from trip_duration.training_set.recipes import RECIPES
 from trip_duration.training_set.types import EncodedSplits, TrainingSet
 from trip_duration.trips.split import Period
 
@@ -105,10 +106,23 @@ def test_finds_the_fault(
 def test_end_of_trip_columns_are_found(
     sample_training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recipe with a column that is known only after the trip is refused."""
+    """A recipe with a column that holds the outcome is refused at any moment."""
     leaking = dataclasses.replace(sample_training_set.recipe, columns=("PULocationID", "amount"))
     monkeypatch.setattr(TrainingSet, "recipe", leaking)
-    with pytest.raises(ContractError, match=r"no raw column is known only after.*amount"):
+    with pytest.raises(ContractError, match=r"every raw column is known when.*too late: amount"):
+        require_passed(list(DATA_TESTS["nothing_leaks"](sample_training_set)))
+
+
+def test_the_guard_says_the_moment_and_finds_what_is_known_later(
+    sample_training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The metered distance is no leak when the trip has ended, and one when a ride is booked."""
+    outcomes = [str(it) for it in DATA_TESTS["nothing_leaks"](sample_training_set)]
+    assert any("known when the trip has ended (moment: ended)" in told for told in outcomes)
+    monkeypatch.setattr(TrainingSet, "recipe", RECIPES["booking"])
+    with pytest.raises(
+        ContractError, match=r"every feature is known when a ride is booked.*late: trip_distance"
+    ):
         require_passed(list(DATA_TESTS["nothing_leaks"](sample_training_set)))
 
 

@@ -17,6 +17,7 @@ from trip_duration.models.search import (
 )
 from trip_duration.models.termination import EarlyTermination, Policy
 from trip_duration.settings import get_settings
+from trip_duration.training_set.recipes import DEFAULT_RECIPE
 from trip_duration.trips.months import MonthSplit
 
 _settings = get_settings()
@@ -40,7 +41,8 @@ class DataOptions:
     test
         Months to judge by; they follow the validation months. May be left out.
     recipe
-        What the model may know: pair_distance, rich or booking.
+        What the model may know: booking (what is known when a ride is booked), or, for models that
+        are asked when the trip has ended, rich or pair_distance (the course's inputs).
     encoding
         In which form: one_hot (the course's matrix, exactly) or native (what suits each family).
     minimum_duration
@@ -56,7 +58,7 @@ class DataOptions:
     train: str = _settings.train_months
     validation: str = _settings.validation_months
     test: str = ""
-    recipe: str = "rich"
+    recipe: str = DEFAULT_RECIPE
     encoding: str = "native"
     minimum_duration: float = _settings.minimum_duration
     maximum_duration: float = _settings.maximum_duration

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from trip_duration.settings import get_settings
+from trip_duration.training_set.recipes import get_recipe
+from trip_duration.trips.origin import source_label
 
 if TYPE_CHECKING:
     from trip_duration.training_set.products import TrainingSetProduct
@@ -27,6 +29,18 @@ Storage = Annotated[str, Parameter(show_default=False)]
 _settings = get_settings()
 _STORAGE = _settings.storage_root
 
+_SHOWN = (
+    "key",
+    "digest",
+    "made",
+    "verified",
+    "service",
+    "source",
+    "recipe",
+    "moment",
+    "encoding",
+    "uri",
+)
 _KEY_SHOWN = 12
 _MEGABYTE = 1_000_000
 
@@ -53,7 +67,7 @@ def list_products(*, storage: Storage = _STORAGE, as_json: AsJson = False) -> No
         Console(soft_wrap=True).print(f"No training set is kept under {storage}.")
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    for heading in ("key", "what", "months"):
+    for heading in ("key", "what", "months", "source"):
         table.add_column(heading, no_wrap=True)
     for heading in ("trips", "MB", "age"):
         table.add_column(heading, no_wrap=True, justify="right")
@@ -84,7 +98,7 @@ def show(key: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> N
         _print_json(described)
         return
     console = Console(soft_wrap=True)
-    for name in ("key", "digest", "made", "verified", "service", "recipe", "encoding", "uri"):
+    for name in _SHOWN:
         console.print(f"{name:<9} {described[name]}", highlight=False)
     for month in described["months"]:
         console.print(_month_line(month), highlight=False)
@@ -136,6 +150,7 @@ def _row(product: TrainingSetProduct) -> Sequence[str]:
         product.key[:_KEY_SHOWN],
         f"{request.service} {request.recipe} {request.encoding}",
         f"{min(request.split.all)}..{max(request.split.all)}",
+        source_label(product.data_source),
         f"{product.rows['all'] + product.rows['test']:,}",
         f"{product.reference.size / _MEGABYTE:,.1f}",
     )
@@ -178,7 +193,10 @@ def _described(product: TrainingSetProduct, verified: dict[str, float]) -> dict[
         "made": _moment(product.created),
         "verified": _moment(verified.get(product.key)),
         "service": request.service,
+        "data_source": product.data_source,
+        "source": source_label(product.data_source),
         "recipe": request.recipe,
+        "moment": get_recipe(request.recipe).moment,
         "encoding": request.encoding,
         "minimum_duration": request.rules.minimum_duration,
         "maximum_duration": request.rules.maximum_duration,

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from trip_duration.training_set.recipes import recipe_label
+from trip_duration.trips.origin import source_label
+
 if TYPE_CHECKING:
     from trip_duration.models.search import TuningResult
     from trip_duration.models.training import TrainedModel
@@ -51,6 +54,8 @@ def print_outcomes(
         _print_json(
             {
                 "data_source": training_set.data_source,
+                "recipe": training_set.recipe.name,
+                "moment": training_set.recipe.moment,
                 "rows": training_set.rows,
                 "digest": training_set.digest,
                 "families": rows,
@@ -129,9 +134,8 @@ def _outcome(tuned: TuningResult, trained: TrainedModel | None) -> dict[str, Any
 
 
 def _origin(training_set: TrainingSet) -> str:
-    source = training_set.data_source
-    kind = "SAMPLE data" if source == "sample" else f"real months ({source})"
-    return f"{training_set.request.service}, {kind}, recipe {training_set.request.recipe}"
+    label, recipe = source_label(training_set.data_source), recipe_label(training_set.recipe.name)
+    return f"{training_set.request.service}, {label}, {recipe}"
 
 
 def _print_json(value: object) -> None:

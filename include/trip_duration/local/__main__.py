@@ -50,7 +50,7 @@ class DemoOptions:
     train, validation, test
         Months, separated by commas.
     recipe
-        pair_distance, rich or booking.
+        booking, rich or pair_distance.
     encoding
         one_hot or native.
     evaluations

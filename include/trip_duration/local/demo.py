@@ -15,6 +15,8 @@ from trip_duration.errors import require_within
 from trip_duration.local.airflow_api import FINISHED, AirflowApi, TaskState
 from trip_duration.local.preflight import LocalStackError
 from trip_duration.models.catalogue import get_family
+from trip_duration.training_set.recipes import recipe_label
+from trip_duration.trips.origin import source_label
 
 PREPARATION = "data_preparation"
 TRAININGS = ("sklearn_training", "xgboost_training")
@@ -161,10 +163,9 @@ class Demo:
 def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
     """All families, best first."""
     first = results[0]
-    kind = "SAMPLE data" if first["data_source"] == "sample" else "real months"
     table = Table(
-        title=f"RMSE in minutes: {first['service']}, {kind}, {first['recipe']}, "
-        f"{first['encoding']}",
+        title=f"RMSE in minutes: {first['service']}, {source_label(first['data_source'])}\n"
+        f"{recipe_label(first['recipe'])}, {first['encoding']}",
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
         pad_edge=False,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from trip_duration.alerts.types import Alert, Link, Table
 from trip_duration.orchestration.failed_tasks import run_url
 from trip_duration.orchestration.failures import tracking_link
+from trip_duration.training_set.recipes import recipe_label
+from trip_duration.trips.origin import is_generated, source_label
 
 if TYPE_CHECKING:
     from trip_duration.models.gate import Verdict
@@ -24,10 +26,12 @@ def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
         kind="success",
         key=f"success/{about}/{results['run_id']}",
         about=about,
-        subject=f"{dag_id} ended well: {best['family']}, RMSE {best['validation_rmse']:.3f}",
+        subject=f"{dag_id} ended well: {best['family']}, RMSE {best['validation_rmse']:.3f}"
+        f"{sample_mark(results['data_source'])}",
         headline=f"{dag_id} ended well",
         summary=f"The best of {len(families)} on the validation months is {best['family']}, with "
-        f"an RMSE of {best['validation_rmse']:.3f} minutes.",
+        f"an RMSE of {best['validation_rmse']:.3f} minutes: "
+        f"{source_label(results['data_source'])}, {recipe_label(results['recipe'])}.",
         table=Table(
             ("Family", "Validation RMSE", "Test RMSE", "Trials", "Seconds"),
             tuple(
@@ -43,8 +47,8 @@ def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
         ),
         facts=(
             ("Run", run_id),
-            ("Data", f"{results['service']}, {results['data_source']}"),
-            ("Recipe", f"{results['recipe']}, {results['encoding']}"),
+            ("Data", f"{results['service']}, {source_label(results['data_source'])}"),
+            ("Model input", f"{recipe_label(results['recipe'])}, {results['encoding']}"),
             ("Training set", results["training_set"]),
         ),
         links=(Link("MLflow", results["run_url"]), Link("The run", run_url(dag_id, run_id))),
@@ -199,6 +203,11 @@ def trial(run_id: str) -> Alert:
         summary="Somebody has asked for a test. Nothing has happened.",
         links=(Link("The run", run_url("alerts", run_id)),),
     )
+
+
+def sample_mark(data_source: str) -> str:
+    """Return what a subject ends with where trips are generated; nothing for real ones."""
+    return f" ({source_label(data_source)})" if is_generated(data_source) else ""
 
 
 def _checks(verdict: Verdict) -> Table:

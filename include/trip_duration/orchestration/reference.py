@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from trip_duration.models.catalogue import FAMILIES
 from trip_duration.settings import ENVIRONMENT_PREFIX, Settings
-from trip_duration.training_set.recipes import RECIPES
+from trip_duration.training_set.recipes import DEFAULT_RECIPE, RECIPES
 
 _DAGS = Path(__file__).resolve().parents[3] / "dags"
 
@@ -99,10 +99,15 @@ def _items(schema: dict[str, Any]) -> str:
 
 def _recipes() -> str:
     rows = (
-        (f"`{recipe.name}`", recipe.title, ", ".join(f"`{column}`" for column in recipe.columns))
+        (
+            f"`{recipe.name}`" + (" (default)" if recipe.name == DEFAULT_RECIPE else ""),
+            recipe.title,
+            f"`{recipe.moment}`: {recipe.asked}",
+            ", ".join(f"`{column}`" for column in recipe.columns),
+        )
         for recipe in RECIPES.values()
     )
-    return "## Recipes\n\n" + _table(("Recipe", "The model may know", "Columns"), rows)
+    return "## Recipes\n\n" + _table(("Recipe", "The model may know", "Moment", "Columns"), rows)
 
 
 def _families() -> str:

@@ -222,7 +222,10 @@ def collect_results(
     log_comparison(tracker, parent_run_id, ranked, others)
     summary = summarize(training_set)
     return {
-        **{name: summary[name] for name in ("data_source", "service", "recipe", "encoding")},
+        **{
+            name: summary[name]
+            for name in ("data_source", "service", "recipe", "moment", "encoding")
+        },
         "rows": summary["rows"],
         "training_set": summary["digest"],
         "families": ranked,

@@ -22,6 +22,7 @@ from trip_duration.objects.store import remove_object, write_bytes
 from trip_duration.objects.tree import flatten, rebuild
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.contract.rules import CONTRACT_VERSION
+from trip_duration.trips.origin import data_source_of
 from trip_duration.trips.source import RawMonth
 
 _FOLDER = "products/training_set"
@@ -59,6 +60,11 @@ class TrainingSetProduct:
     months: tuple[RawMonth, ...]
     rows: Mapping[str, int]
     reference: ObjectReference
+
+    @property
+    def data_source(self) -> str:
+        """What the months are: ``sample`` as soon as one of them is generated."""
+        return data_source_of(self.months)
 
     def load(self) -> TrainingSet:
         """Read the training set.

@@ -16,6 +16,7 @@ from trip_duration.trips.services import (
     PICKUP_ZONE,
     TRIP_TYPE,
     VENDOR,
+    WHEN,
     Moment,
     moment_of,
 )
@@ -52,6 +53,11 @@ class Recipe:
         return moment_of(self.columns)
 
     @property
+    def asked(self) -> str:
+        """The moment in words: ``asked when a ride is booked``."""
+        return f"asked {WHEN[self.moment]}"
+
+    @property
     def knows_time(self) -> bool:
         """Whether the model may know when the trip starts."""
         return PICKUP_TIME in self.columns
@@ -67,6 +73,9 @@ class Recipe:
         return tuple(c for c in (PASSENGERS, VENDOR, TRIP_TYPE) if c in self.columns)
 
 
+#: The recipe where nobody names another: a caller can fill it at the moment of asking.
+DEFAULT_RECIPE = "booking"
+
 _BOOKING = (PICKUP_TIME, PICKUP_ZONE, DROPOFF_ZONE, PASSENGERS, VENDOR, TRIP_TYPE)
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -80,12 +89,12 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             ),
             Recipe(
                 "rich",
-                "everything known at the start of a trip, and the metered distance",
+                "everything known before a trip begins, and the metered distance",
                 (*_BOOKING, DISTANCE),
             ),
             Recipe(
                 "booking",
-                "everything known when a ride is ordered, without the metered distance",
+                "everything known before a trip begins, without the metered distance",
                 _BOOKING,
             ),
         )
@@ -106,6 +115,18 @@ def get_recipe(name: str) -> Recipe:
             f"Recipe {name!r}", "is unknown", f"Choose one of: {', '.join(RECIPES)}."
         )
     return RECIPES[name]
+
+
+def recipe_label(name: str) -> str:
+    """Return the words by which people are told a recipe; a model from elsewhere may have another.
+
+    Examples
+    --------
+    >>> recipe_label("booking")
+    'recipe booking, asked when a ride is booked'
+    """
+    recipe = RECIPES.get(name)
+    return f"recipe {name}, {recipe.asked}" if recipe else f"recipe {name}"
 
 
 def check_encoding(name: str) -> Encoding:

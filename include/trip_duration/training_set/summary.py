@@ -14,7 +14,8 @@ def summarize(training_set: TrainingSet) -> dict[str, Any]:
     -------
     dict
         Rows of each split, columns of each layout (and, as ``columns``, of the sparse one, which
-        every encoding has), digest, data source and recipe.
+        every encoding has), digest, data source, recipe, and the moment at which its models are
+        asked.
     """
     request = training_set.request
     layouts = {layout: training_set.columns(layout) for layout in training_set.layouts}
@@ -22,6 +23,7 @@ def summarize(training_set: TrainingSet) -> dict[str, Any]:
         "data_source": training_set.data_source,
         "service": request.service,
         "recipe": request.recipe,
+        "moment": training_set.recipe.moment,
         "encoding": request.encoding,
         "rows": training_set.rows,
         "columns": layouts["sparse"],

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from trip_duration.training_set.recipes import (
+    DEFAULT_RECIPE,
     Encoding,
     Layout,
     Recipe,
@@ -24,8 +25,9 @@ from trip_duration.training_set.recipes import (
 )
 from trip_duration.trips.cleaning import CLEANING_VERSION, CleaningReport, CleaningRules
 from trip_duration.trips.months import MonthSplit
+from trip_duration.trips.origin import data_source_of
 from trip_duration.trips.sample import SampleOptions
-from trip_duration.trips.services import get_service
+from trip_duration.trips.services import DURATION, get_service
 from trip_duration.trips.source import RawMonth
 from trip_duration.trips.split import Period
 
@@ -88,7 +90,7 @@ class TrainingSetRequest:
     source: str
     service: str
     split: MonthSplit
-    recipe: str = "rich"
+    recipe: str = DEFAULT_RECIPE
     encoding: Encoding = "native"
     rules: CleaningRules = field(default_factory=CleaningRules)
     sample: SampleOptions = field(default_factory=SampleOptions)
@@ -197,8 +199,24 @@ class TrainingSet:
     @property
     def data_source(self) -> str:
         """What the months are: ``sample`` as soon as one of them is generated."""
-        kinds = {month.data_source for month in self.months}
-        return "sample" if "sample" in kinds else ",".join(sorted(kinds))
+        return data_source_of(self.months)
+
+    @functools.cached_property
+    def rows_digests(self) -> dict[str, str]:
+        """Digest (sha256, hex) of the rows of the validation and of the test months.
+
+        Errors can be compared where these are the same, whatever the recipe and the encoding. The
+        durations in their order stand for the rows.
+        """
+        minutes = {
+            "validation": self.validation_minutes,
+            "test": self.test_trips[DURATION].to_numpy(dtype=np.float64),
+        }
+        return {
+            part: hashlib.sha256(np.ascontiguousarray(found, dtype=np.float64).data).hexdigest()
+            for part, found in minutes.items()
+            if len(found)
+        }
 
     @property
     def rows(self) -> dict[str, int]:

@@ -35,6 +35,11 @@ REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTAN
 Moment = Literal["booked", "ended"]
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
 
+#: Each moment in words, as it ends a sentence.
+WHEN: Mapping[Moment, str] = MappingProxyType(
+    {"booked": "when a ride is booked", "ended": "when the trip has ended"}
+)
+
 #: The moment from which each column that a model may know is known.
 KNOWN_FROM: Mapping[str, Moment] = MappingProxyType(
     {

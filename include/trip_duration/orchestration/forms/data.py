@@ -6,7 +6,7 @@ from airflow.sdk import Param
 
 from trip_duration.orchestration.forms.fields import Form, Section, months_field, service_field
 from trip_duration.settings import get_settings
-from trip_duration.training_set.recipes import ENCODINGS, RECIPES
+from trip_duration.training_set.recipes import DEFAULT_RECIPE, ENCODINGS, RECIPES
 
 
 def source_form() -> Form:
@@ -100,12 +100,15 @@ def model_input_form() -> Form:
     """Fields that say what a model may know, and in which form it gets it."""
     return {
         "recipe": Param(
-            "rich",
+            DEFAULT_RECIPE,
             type="string",
             enum=list(RECIPES),
-            values_display={name: f"{name}: {recipe.title}" for name, recipe in RECIPES.items()},
+            values_display={
+                name: f"{name}: {recipe.title}; {recipe.asked}" for name, recipe in RECIPES.items()
+            },
             title="Recipe",
-            description="Which columns of a trip the model may know.",
+            description="Which columns of a trip the model may know, and so from when on it can be "
+            "asked.",
             section=Section.MODEL_INPUT,
         ),
         "encoding": Param(

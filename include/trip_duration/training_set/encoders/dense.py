@@ -13,7 +13,7 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from trip_duration.training_set.encoders import columns as read
-from trip_duration.training_set.recipes import Recipe, get_recipe
+from trip_duration.training_set.recipes import DEFAULT_RECIPE, Recipe, get_recipe
 from trip_duration.trips import geometry
 from trip_duration.trips.services import DROPOFF_ZONE, PICKUP_ZONE
 
@@ -63,7 +63,7 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
 
     def __init__(
         self,
-        recipe: str = "rich",
+        recipe: str = DEFAULT_RECIPE,
         clip_distance: float | None = None,
         random_state: int = 42,
     ) -> None:

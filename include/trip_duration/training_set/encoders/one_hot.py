@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from trip_duration.training_set.encoders import columns as read
-from trip_duration.training_set.recipes import Recipe, get_recipe
+from trip_duration.training_set.recipes import DEFAULT_RECIPE, Recipe, get_recipe
 from trip_duration.trips.services import DISTANCE
 
 #: Zone ids below this are looked up in a table; TLC's highest is 265.
@@ -54,7 +54,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         Column of each pair of zones, -1 for a pair that was not seen.
     """
 
-    def __init__(self, recipe: str = "pair_distance", clip_distance: float | None = None) -> None:
+    def __init__(self, recipe: str = DEFAULT_RECIPE, clip_distance: float | None = None) -> None:
         self.recipe = recipe
         self.clip_distance = clip_distance
 

@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # One image for all that runs this package: Airflow's components, `trip-duration serve`, MLflow.
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import requests
 from tests.production.compose import ROOT, filled, services
+from tests.production.contents import without_the_rest
 from tests.servers import free_port
 
 HOST = "127.0.0.1"
@@ -68,12 +69,12 @@ class Topology:
         return f"http://{HOST}:{self.ports[service]}"
 
     def environment(self, service: str) -> dict[str, str]:
-        """What the compose file and the image give to a service."""
+        """What the compose file and the image give to a service, and no module besides."""
         own = services()[service].get("environment", {})
         found = {name: self._here(filled(str(value), self.secrets)) for name, value in own.items()}
         unused = ("WORKER_LOG_SERVER_PORT", "TRIGGER_LOG_SERVER_PORT")
         ports = {f"AIRFLOW__LOGGING__{name}": str(free_port()) for name in unused}
-        return {
+        environment = {
             "PATH": os.pathsep.join([str(_BIN), os.environ["PATH"]]),
             "PYTHONPATH": os.pathsep.join([str(ROOT / "include"), str(ROOT)]),
             "HOME": str(self.folder),
@@ -85,6 +86,7 @@ class Topology:
             "TRIP_DURATION_SERVING_HOST": HOST,
             **found,
         }
+        return without_the_rest(self.folder / "image", environment)
 
     def run(self, service: str) -> None:
         """Run what ends by itself."""

@@ -8,7 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from tests.production.compose import ROOT, filled, services
+from tests.production.compose import ROOT, START_SECONDS, filled, services
 from tests.production.programs import BIN, run
 
 VALUES = ROOT / "deploy" / "kubernetes" / "values.yaml"
@@ -101,6 +101,13 @@ def test_the_chart_starts_what_is_in_the_image(values: dict[str, Any]) -> None:
     serving = compose["airflow-api-server"]["command"]
     options = serving[serving.index("--workers") :]
     assert values["apiServer"]["args"][-1] == " ".join(["exec airflow api-server", *options])
+
+
+def test_a_slow_start_is_waited_for(values: dict[str, Any]) -> None:
+    """What the chart would kill after a minute may take as long as compose waits for it."""
+    for name in ("apiServer", "scheduler"):
+        probe = values[name]["startupProbe"]
+        assert probe["periodSeconds"] * probe["failureThreshold"] >= START_SECONDS, name
 
 
 def test_logs_go_where_the_chart_mounts_their_volume(values: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from tests.production.compose import (
     COMPOSE,
     ROOT,
+    START_SECONDS,
     MissingVariableError,
     filled,
     services,
@@ -74,6 +75,49 @@ def test_services_stay_up(name: str) -> None:
     """What runs for long is asked for its health and restarted."""
     assert SERVICES[name]["restart"] == "unless-stopped"
     assert {"test", "interval", "timeout", "retries"} <= set(SERVICES[name]["healthcheck"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_slow_start_is_waited_for(name: str) -> None:
+    """What runs our image may take as long as was measured before it counts as unhealthy."""
+    if name not in ONE_SHOT:
+        minutes = re.fullmatch(r"(\d+)m", SERVICES[name]["healthcheck"]["start_period"])
+        assert minutes
+        assert int(minutes[1]) * 60 >= START_SECONDS
+
+
+def test_a_token_is_asked_for_when_it_can_be_given() -> None:
+    """Who logs in at the api-server begins when that one answers, however long it starts."""
+    asking = {
+        name
+        for name, one in SERVICES.items()
+        if one.get("environment", {}).get("AIRFLOW_API_URL") == "http://airflow-api-server:8080"
+    }
+    assert asking
+    for name in asking:
+        waited = SERVICES[name]["depends_on"]["airflow-api-server"]
+        assert waited == {"condition": "service_healthy"}
+
+
+def test_two_processors_are_enough() -> None:
+    """An engine refuses limits above what its machine has; larger ones are asked for by name."""
+    limits = {name: one["deploy"]["resources"]["limits"] for name, one in SERVICES.items()}
+    assert all(float(filled(one["cpus"], {})) <= 2 for one in limits.values()), limits
+    assert filled(limits["worker"]["cpus"], {"WORKER_CPUS": "8"}) == "8"
+
+
+def test_what_answers_predictions_may_write_its_folder() -> None:
+    """Versions and what is not logged yet are kept on a volume: the image is read-only."""
+    (folder,) = re.findall(r"TRIP_DURATION_SERVING_FOLDER=(\S+)", (ROOT / "Dockerfile").read_text())
+    answering = {
+        name
+        for name in OURS
+        if SERVICES[name]["command"][:2] in (["airflow", "api-server"], ["trip-duration", "serve"])
+    }
+    assert answering == {"airflow-api-server", "serving"}
+    for name in answering:
+        mounted = {volume.split(":")[-1] for volume in SERVICES[name]["volumes"]}
+        assert folder in mounted, name
 
 
 def test_only_the_proxy_is_open() -> None:
@@ -235,6 +279,8 @@ def test_the_image() -> None:
     file = ROOT / "Dockerfile"
     run(str(BIN / "hadolint"), str(file))
     text = file.read_text()
+    # It would be fetched from a registry before anything else, and nothing here needs it.
+    assert not re.search(r"^#\s*syntax\s*=", text, re.MULTILINE)
     assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+\.\d+-slim-\w+$", text, re.MULTILINE)
     assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == ["10001:0"]
     assert "uv pip check" in text

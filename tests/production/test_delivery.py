@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.production.compose import ROOT, filled, services
+from tests.production.compose import ROOT, START_SECONDS, filled, services
 from tests.production.programs import BIN, run
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -50,6 +50,8 @@ def test_pods_are_hardened(name: str) -> None:
     }
     assert set(container["resources"]) == {"requests", "limits"}
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= START_SECONDS
     assert re.search(r":\d+\.\d+\.\d+$", container["image"])
     assert not any("PASSWORD" in one["name"] or "SECRET" in one["name"] for one in container["env"])
 

@@ -98,6 +98,12 @@ VARIABLES = (
     Variable("SERVICE", "Whose trips: green, yellow or fhvhv.", default="green"),
     Variable("WORKER_CONCURRENCY", "Tasks of one worker at the same time.", default="2"),
     Variable(
+        "WORKER_CPUS",
+        "Processors of one worker; more than the machine has are refused by the engine.",
+        default="2",
+    ),
+    Variable("WORKER_MEMORY", "Memory of one worker.", default="6G"),
+    Variable(
         "TRAINING_SLOTS", "Cores for fits, of all workers together (pool training).", default="2"
     ),
 )

@@ -17,6 +17,9 @@ no training set is made of, results of tasks whose runs were deleted, chunks of 
 went on with, what killed writers have left, and old logs of tasks. How much is kept are settings,
 and fields of the form; with *only look* nothing is removed, and the log lists what would be.
 
+Files that could not be read, and were moved aside for inspection, are told by mail, and kept as
+long as logs.
+
 All but logs can be built again.
 
 **If it fails:** the log names the file that could not be removed. Mend its permissions and clear
@@ -33,11 +36,12 @@ with DAG(
     max_active_runs=1,
     tags=[Tag.TRIP_DURATION, Tag.DATA],
     default_args=default_args(),
-    **alerts_of_runs(),
+    **alerts_of_runs(announces=True),
     params=maintenance_form(),
 ):
     step(maintenance.remove_old_products)()
     step(maintenance.remove_orphaned_results)()
     step(maintenance.remove_leftovers)()
+    step(maintenance.tell_of_unreadable)()
     step(maintenance.remove_abandoned_scores)()
     step(maintenance.remove_old_logs)()

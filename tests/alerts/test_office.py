@@ -21,6 +21,7 @@ from trip_duration.alerts.office import PostOffice
 from trip_duration.alerts.turns import Turns
 from trip_duration.alerts.types import Message
 from trip_duration.errors import DeliveryError
+from trip_duration.objects import write_bytes
 
 
 def tell(office: PostOffice, number: int) -> None:
@@ -129,12 +130,74 @@ def test_what_another_version_has_kept_is_told(office: PostOffice, recorder: Rec
     """An alert that waits while the package is upgraded is told, and holds up no other."""
     office.outbox.put(failure(1))
     (kept,) = office.outbox.waiting_folder.iterdir()
-    kept.write_text(kept.read_text().replace('"advice"', '"hints"'))
+    kept.write_text(kept.read_text().replace('"summary"', '"what"'))
     tell(office, 2)
     (message,) = recorder.messages
     assert "(family 1)" in message.text
     assert "another version" in message.text
     assert office.outbox.waiting() == []
+
+
+#: Contents that no reader of today understands.
+DAMAGED = {
+    "empty": "",
+    "cut short": '{"$dataclass": "trip_duration.alerts',
+    "other JSON": "[1, 2]",
+    "no object": "null",
+    "a class that is gone": '{"$dataclass": "trip_duration.alerts.gone:Gone", "fields": {}}',
+    "another class": '{"$dataclass": "trip_duration.trips.months:Month", "fields": '
+    '{"year": 2024, "number": 1}}',
+    "fields of other types": '{"$dataclass": "trip_duration.alerts.turns:Turn", "fields": '
+    '{"number": 7, "opens": 1.5}}',
+    "another kind of alert": '{"$dataclass": "trip_duration.alerts.types:Envelope", "fields": '
+    '{"alert": {"$dataclass": "trip_duration.alerts.types:Alert", "fields": {"kind": "news", '
+    '"key": "k", "about": "a", "subject": "s", "headline": "h", "summary": "it"}}}}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+@pytest.mark.parametrize("name", ["000000000007.json", "turn.json"])
+def test_a_damaged_turn_stops_no_alert(
+    office: PostOffice, recorder: Recorder, content: str, name: str
+) -> None:
+    """A turn that cannot be read is moved aside and kept; what waits is sent."""
+    tell(office, 1)
+    (office.turns.folder / name).write_text(content)
+    tell(office, 2)
+    tell(office, 3)
+    assert len(recorder.messages) == 3
+    (aside,) = office.turns.folder.glob("*unreadable*")
+    assert aside.name.startswith(f"{name}.unreadable-20")
+    assert aside.read_text() == content
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_clock_that_ran_ahead_stops_no_alert(
+    tmp_path: Path, recorder: Recorder, *, ended: bool
+) -> None:
+    """A turn of next year, ended or not, holds nobody up."""
+    office = PostOffice(str(tmp_path), lambda: [recorder], window_seconds=60)
+    ahead = dt.datetime.now(tz=dt.UTC) + dt.timedelta(days=365)
+    turn = turns.Turn(2, ahead, ahead, sent=1) if ended else turns.Turn(2, ahead)
+    write_bytes(office.turns._path(turn.number), turns._json(turn))
+    office.outbox.put(failure(1))
+    assert office.deliver(patience_seconds=0).sent == 1
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_alert_is_told(office: PostOffice, recorder: Recorder, content: str) -> None:
+    """An alert that cannot be read is moved aside, and its place is told once; others are sent."""
+    office.outbox.put(failure(1))
+    (kept,) = office.outbox.waiting_folder.iterdir()
+    kept.write_text(content)
+    tell(office, 2)
+    office.deliver()
+    (message,) = recorder.messages
+    assert "(family 2)" in message.text
+    assert "cannot be read" in message.text
+    (aside,) = office.outbox.waiting_folder.iterdir()
+    assert str(aside) in message.text
+    assert aside.read_text() == content
 
 
 def test_old_notes_are_forgotten(office: PostOffice, recorder: Recorder) -> None:

@@ -170,3 +170,36 @@ def test_other_searches_have_journals_of_their_own(
     other = dataclasses.replace(REQUEST, **changes)
     tuned = search("linear_model.Lasso", sample_training_set, tmp_path, other)
     assert len(list(tmp_path.glob("trial-*"))) == kept + len(tuned.trials)
+
+
+@pytest.mark.parametrize("damage", [{}, {"number": 3, "metrics": {"rmse": 1.0}}, "text", [1]])
+def test_a_trial_that_cannot_be_read_is_evaluated_again(
+    sample_training_set: TrainingSet, damage: Any
+) -> None:
+    """A journal of another version, or a damaged one, costs a trial and not the search."""
+    store = MemoryStore()
+    first = _search_in(store, sample_training_set)
+    for key in [key for key in store.values if key.startswith("trial")][:4]:
+        store.values[key] = damage
+    assert same(_search_in(store, sample_training_set), first)
+
+
+class MemoryStore:
+    """Values in memory."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        """The value of a key, or None."""
+        return self.values.get(key)
+
+    def set(self, key: str, value: dict[str, Any]) -> None:
+        """Keep a value."""
+        self.values[key] = value
+
+
+def _search_in(store: MemoryStore, training_set: TrainingSet) -> TuningResult:
+    family = "linear_model.Lasso"
+    journal = TrialJournal(store, family, training_set.digest, REQUEST)
+    return tune(family, training_set, REQUEST, journal=journal)

@@ -140,7 +140,8 @@ def test_a_drift_waits_for_the_next_month(source: str) -> None:
     """What no retraining has answered is among the reasons of the next one, once."""
     store = Store()
     memory = DriftMemory(store, "green", dt.timedelta(hours=1))
-    memory.await_retraining({"why": "PSI(hour) = 0.4", "version": 1})
+    evidence = {"window": "2024-01", "run_id": "r", "run_url": "http://localhost/r"}
+    memory.await_retraining({"why": "PSI(hour) = 0.4", "version": 1, **evidence})
     events = {DRIFT: [SimpleNamespace(extra={"why": "PSI(hour) = 0.4"})]}
     for given in ({}, events):
         planned = plan(params(source), store, BY_ASSET, given)

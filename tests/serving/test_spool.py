@@ -142,3 +142,20 @@ def test_a_full_disk_is_told_at_once(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"nothing that was ever kept", b"\0\0\0\3abc\0\0\0\0"])
+def test_a_damaged_spool_is_kept_for_inspection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    """Records that cannot be read stay on disk, under a name that no server takes over again."""
+    (tmp_path / "left.spool").write_bytes(content)
+    spool = Spool(tmp_path, Entry)
+    assert spool.inherit() == []
+    spool.written()
+    spool.close()
+    (aside,) = tmp_path.iterdir()
+    assert aside.name.startswith("left.spool.unreadable-")
+    assert aside.read_bytes() == content
+    assert str(aside) in caplog.text
+    assert Spool(tmp_path, Entry).inherit() == []

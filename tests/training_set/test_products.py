@@ -103,3 +103,22 @@ def test_resolves_the_beginning_of_a_key(sample_training_set: TrainingSet, tmp_p
     assert store.resolve(product.key[:8]) == product
     with pytest.raises(InvalidInputError, match=r"is no product.*products list"):
         store.resolve("0000")
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"product": 1}', '{"$dataclass": "gone"}'])
+def test_damaged_entries_count_as_missing(
+    sample_training_set: TrainingSet, tmp_path: Path, content: str
+) -> None:
+    """Entries and answers that cannot be read are moved aside, so that they are made again."""
+    store = TrainingSetStore(str(tmp_path))
+    published = store.publish(sample_training_set)
+    entries = list(Path(store.folder.path).rglob("*.json"))
+    assert len(entries) == 2
+    for entry in entries:
+        entry.write_text(content)
+    assert store.last_verified() == {}
+    assert store.products() == []
+    assert store.find_fresh(sample_request(), max_age_seconds=60) is None
+    assert len(list(Path(store.folder.path).rglob("*.json.unreadable-*"))) == 2
+    assert store.publish(sample_training_set).key == published.key
+    assert store.find_fresh(sample_request(), max_age_seconds=60) is not None

@@ -7,14 +7,16 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from upath import UPath
 
-from trip_duration.alerts.types import Alert, Envelope
+from trip_duration.alerts.types import ALERT_KINDS, Alert, Envelope
 from trip_duration.errors import StoredObjectError
 from trip_duration.objects import write_bytes
+from trip_duration.objects.documents import UNREADABLE, move_aside, record_of
 from trip_duration.objects.files import files_in
-from trip_duration.objects.tree import flatten, rebuild
+from trip_duration.objects.tree import flatten
 
 #: What alerts of every version have.
 _LASTING = ("key", "about", "subject", "headline")
@@ -56,10 +58,11 @@ class Outbox:
         found = []
         for path in files_in(self.waiting_folder, "*.json"):
             try:
-                found.append(_envelope(path))
+                content = path.read_bytes()
             except FileNotFoundError:
                 # Another sender has delivered it since.
                 continue
+            found.append(_envelope(path, content) or self._unreadable(path))
         return sorted(found, key=lambda envelope: (envelope.received, envelope.alert.key))
 
     def knows(self, about: str, since: dt.datetime) -> bool:
@@ -99,20 +102,54 @@ class Outbox:
             if _modified(path) < horizon:
                 path.unlink(missing_ok=True)
 
+    def _unreadable(self, path: UPath) -> Envelope:
+        """Move a file aside, and tell that in its place."""
+        why = "an alert that is damaged, or was written by another version"
+        kept = move_aside(path, StoredObjectError(path.name, "holds " + why, "Look into it."))
+        about = f"alerts/outbox/{path.name}"
+        envelope = Envelope(
+            Alert(
+                "failure",
+                key=f"unreadable/{about}",
+                about=about,
+                subject="an alert that waited cannot be read",
+                headline="An alert cannot be read",
+                summary=f"Something happened, and its alert cannot be told: {path} is {why}. It "
+                f"was moved aside, to {kept}.",
+                advice=("Open the file: the text in it may say what happened.",),
+            )
+        )
+        self._write(envelope)
+        return envelope
+
     def _write(self, envelope: Envelope) -> None:
         data = json.dumps(flatten(envelope)[0]).encode()
         write_bytes(self.waiting_folder / _name(envelope.alert), data)
 
 
-def _envelope(path: UPath) -> Envelope:
-    stored = json.loads(path.read_bytes())
+def _envelope(path: UPath, content: bytes) -> Envelope | None:
+    """The envelope of a file; None if it cannot be told at all."""
     try:
-        envelope: Envelope = rebuild(stored, {})
-    except StoredObjectError as error:
-        # What another version has kept is told as far as it is understood, and holds up nothing.
-        told = stored["fields"]["alert"]["fields"]
-        kept = Alert("failure", **{name: told[name] for name in _LASTING}, summary=str(error))
-        return Envelope(kept, _modified(path))
+        stored = json.loads(content)
+        try:
+            return _checked(record_of(Envelope, stored), path)
+        except UNREADABLE as error:
+            # What another version has kept is told as far as it is understood.
+            told = stored["fields"]["alert"]["fields"]
+            lasting: dict[str, Any] = {name: str(told[name]) for name in _LASTING}
+            rescued = Alert("failure", **lasting, summary=str(error))
+        return _checked(Envelope(rescued, _modified(path)), path)
+    except UNREADABLE:
+        return None
+
+
+def _checked(envelope: Envelope, path: UPath) -> Envelope:
+    """An envelope that can be rendered, and whose file is found again once it is delivered."""
+    alert, moments = envelope.alert, (envelope.received, envelope.alert.at)
+    if _name(alert) != path.name or alert.kind not in ALERT_KINDS:
+        raise ValueError(f"an alert of kind {alert.kind!r}, or of another file")
+    if any(moment.tzinfo is None for moment in moments):
+        raise ValueError("a time without a zone")
     return envelope
 
 

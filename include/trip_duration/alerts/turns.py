@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import json
 import time
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 from upath import UPath
 
 from trip_duration.objects import write_bytes
+from trip_duration.objects.documents import read_document, record_of
 from trip_duration.objects.files import create_file, files_in
-from trip_duration.objects.tree import flatten, rebuild
+from trip_duration.objects.tree import flatten
 
 #: The first pause.
 FIRST_PAUSE_SECONDS = 5.0
@@ -90,7 +92,7 @@ class Turns:
         while True:
             now, turns = _now(), self._turns()
             last = turns[-1] if turns else None
-            if last and last.in_progress(now):
+            if last and last.in_progress(now) and not self._is_astray(last, now):
                 # Who gathers finds what we have put there; who sends may have missed it.
                 if (now < last.opens and not at_once) or now > give_up:
                     return None
@@ -111,10 +113,16 @@ class Turns:
         for path in self._paths()[:-_KEPT]:
             path.unlink(missing_ok=True)
 
+    def _is_astray(self, turn: Turn, now: dt.datetime) -> bool:
+        """Whether a turn opens later than any can: the clock that it was taken by ran ahead."""
+        return turn.opens - now > self.window + dt.timedelta(seconds=LEASE_SECONDS)
+
     def _due(self, turns: list[Turn], now: dt.datetime) -> dt.datetime:
         """When the next message may go."""
         told = [turn.ended for turn in turns if turn.ended and turn.sent]
-        recent = [ended for ended in told if now - ended < self.window]
+        # An end that lies far ahead is of a clock that ran ahead, and holds nobody up.
+        ahead = -dt.timedelta(seconds=LEASE_SECONDS)
+        recent = [ended for ended in told if ahead < now - ended < self.window]
         if not recent:
             return now
         pause = dt.timedelta(seconds=FIRST_PAUSE_SECONDS * 2.0 ** (len(recent) - 1))
@@ -131,17 +139,28 @@ class Turns:
     def _turns(self) -> list[Turn]:
         found = []
         for path in self._paths():
-            try:
-                found.append(rebuild(json.loads(path.read_bytes()), {}))
-            except FileNotFoundError:
-                continue
+            turn = read_document(path, functools.partial(_turn, name=path.name))
+            if turn is not None:
+                found.append(turn)
         return found
 
     def _paths(self) -> list[UPath]:
         return files_in(self.folder, "*.json")
 
     def _path(self, number: int) -> UPath:
-        return self.folder / f"{number:012d}.json"
+        return self.folder / _name(number)
+
+
+def _name(number: int) -> str:
+    return f"{number:012d}.json"
+
+
+def _turn(stored: object, name: str) -> Turn:
+    turn = record_of(Turn, stored)
+    moments = (turn.opens, turn.ended or turn.opens)
+    if name != _name(turn.number) or any(moment.tzinfo is None for moment in moments):
+        raise ValueError(f"it holds turn {turn.number}, or a time without a zone")
+    return turn
 
 
 def _json(turn: Turn) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from trip_duration.models.search import Metrics, SearchRequest, Trial
+from trip_duration.objects.documents import UNREADABLE
 
 #: Raised whenever the same settings would be evaluated differently.
 SEARCH_VERSION = 3
@@ -18,6 +20,9 @@ _ENDS = ("time_budget_seconds", "patience_evaluations", "threads")
 
 #: Fields of a trial that hold one value for each interval.
 _SERIES = ("curve", "steps", "outlook")
+
+
+logger = logging.getLogger(__name__)
 
 
 class KeyValueStore(Protocol):
@@ -55,8 +60,7 @@ class TrialJournal:
 
     def ended(self, number: int) -> Trial | None:
         """The trial of this number, if it has ended."""
-        kept = self._get(self._key("trial", number))
-        return _trial(kept) if kept else None
+        return self._trial(self._key("trial", number))
 
     def record(self, trial: Trial) -> None:
         """Keep a trial that has ended."""
@@ -64,8 +68,7 @@ class TrialJournal:
 
     def paused(self, number: int, rung: int) -> Trial | None:
         """The trial of this number as it was at a rung, if it waited there for others."""
-        kept = self._get(self._key(f"paused-{rung}", number))
-        return _trial(kept) if kept else None
+        return self._trial(self._key(f"paused-{rung}", number))
 
     def pause(self, trial: Trial, rung: int) -> None:
         """Keep how far a trial has come that waits for others at a rung."""
@@ -85,6 +88,15 @@ class TrialJournal:
         # Airflow takes lists for JSON, and no tuples.
         lists = {name: list(getattr(trial, name)) for name in _SERIES}
         self._set(self._key(what, trial.number), {**asdict(trial), **lists})
+
+    def _trial(self, key: str) -> Trial | None:
+        kept = self._get(key)
+        try:
+            return _trial(kept) if kept else None
+        except UNREADABLE as error:
+            # It is evaluated again, and then written in the form of today.
+            logger.warning("The trial %s cannot be read (%s): it is evaluated again", key, error)
+            return None
 
     def _get(self, key: str) -> Any:  # noqa: ANN401 - JSON
         return self.store.get(key) if self.begun else None

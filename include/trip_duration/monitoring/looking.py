@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from trip_duration.errors import StoredObjectError
 from trip_duration.monitoring.drift import Inputs, drift_findings, no_findings, shap_of_window
 from trip_duration.monitoring.levels import Finding, Thresholds
 from trip_duration.monitoring.profile import (
     Reference,
+    VersionProfile,
     find_profile,
     find_sample,
     log_reference,
@@ -20,13 +22,17 @@ from trip_duration.monitoring.profile import (
 )
 from trip_duration.monitoring.report import write_report
 from trip_duration.monitoring.windows import WindowTrips
-from trip_duration.scoring.predictor import Predictor
+from trip_duration.scoring.predictor import Predictor, Version
 from trip_duration.tracking.challengers import judged_by
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.training_set.build import build_training_set
 
 NO_PROFILE = (
     "version {version} has no profile of what it has learned from: make one with "
+    "`trip-duration profile-version --version {version}`"
+)
+BAD_PROFILE = (
+    "the profile of version {version} cannot be read: make it again with "
     "`trip-duration profile-version --version {version}`"
 )
 
@@ -67,11 +73,10 @@ def look_for_drift(
         Where Evidently's report is written; without one, there is none.
     """
     version = predictor.version
-    profile = find_profile(promoter.tracker, version.name, version.number)
-    if profile is None:
-        why = NO_PROFILE.format(version=version.number)
-        logger.warning("%s", why)
-        return no_findings(rules.thresholds, why)
+    profile = known_profile(promoter, version)
+    if isinstance(profile, str):
+        logger.warning("%s", profile)
+        return no_findings(rules.thresholds, profile)
     asked = trips.inputs(predictor.columns)
     own = trips.of_version(version.number).predicted
     predicted = own[np.isfinite(own)]
@@ -88,6 +93,16 @@ def look_for_drift(
         if sample is not None:
             findings += write_report(folder, sample, asked, predicted, rules.thresholds)
     return findings
+
+
+def known_profile(promoter: Promoter, version: Version) -> VersionProfile | str:
+    """Return the profile of a version; in words, why there is none that can be read."""
+    try:
+        profile = find_profile(promoter.tracker, version.name, version.number)
+    except StoredObjectError as error:
+        logger.warning("%s", error)
+        return BAD_PROFILE.format(version=version.number)
+    return profile or NO_PROFILE.format(version=version.number)
 
 
 def profile_version(

@@ -8,6 +8,7 @@ surer of itself than it will be of any window.
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +23,13 @@ from trip_duration.errors import ContractError, StoredObjectError
 from trip_duration.models.explanation import shap_by_feature, shap_rows
 from trip_duration.monitoring.artifacts import find_artifact
 from trip_duration.monitoring.features import Bins, Counts, Floats, bins_of, features
-from trip_duration.objects.tree import flatten, rebuild
+from trip_duration.objects.documents import UNREADABLE, record_of
+from trip_duration.objects.tree import flatten
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import TrainingSet
+
+logger = logging.getLogger(__name__)
 
 #: Artifacts of the version's run.
 FOLDER = "profile"
@@ -263,10 +267,12 @@ def log_reference(tracker: Tracker, run_id: str, reference: Reference) -> None:
 
 
 def find_profile(tracker: Tracker, name: str, version: int) -> VersionProfile | None:
-    """The profile of a version; None if it has none, or one of another version of this package.
+    """Return the profile of a version; None if it has none.
 
     Raises
     ------
+    StoredObjectError
+        If it is damaged, or of a version of this package that is not understood.
     mlflow.exceptions.MlflowException
         If there is no such version, or the server fails.
     """
@@ -275,17 +281,25 @@ def find_profile(tracker: Tracker, name: str, version: int) -> VersionProfile | 
         if path is None:
             return None
         try:
-            found = rebuild(json.loads(path.read_bytes()), {})
-        except StoredObjectError:
-            return None
-    return found if isinstance(found, VersionProfile) else None
+            return record_of(VersionProfile, json.loads(path.read_bytes()))
+        except UNREADABLE as error:
+            raise StoredObjectError(
+                f"The profile of version {version} of {name}",
+                f"cannot be read ({error})",
+                "Make it again: trip-duration profile-version.",
+            ) from error
 
 
 def find_sample(tracker: Tracker, name: str, version: int) -> pd.DataFrame | None:
-    """The sample of trips beside the profile of a version; None if there is none."""
+    """Return the sample of trips beside the profile; None if there is none that can be read."""
     with tempfile.TemporaryDirectory() as folder:
         path = _download(tracker, name, version, SAMPLE, folder)
-        return None if path is None else pd.read_parquet(path)
+        try:
+            return None if path is None else pd.read_parquet(path)
+        except (ValueError, OSError) as error:
+            # It is of use for a report alone.
+            logger.warning("The sample of trips of version %d cannot be read: %s", version, error)
+            return None
 
 
 def _download(tracker: Tracker, name: str, version: int, file: str, folder: str) -> Path | None:

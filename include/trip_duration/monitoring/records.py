@@ -8,6 +8,7 @@ for each window.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from mlflow.entities import Metric, Run
 from trip_duration.monitoring.artifacts import find_artifact
 from trip_duration.monitoring.levels import Finding, Level, from_json, gravest_first, to_json, worst
 from trip_duration.monitoring.windows import Source, Window
+from trip_duration.objects.documents import UNREADABLE
 from trip_duration.tracking.runs import Tracker
 
 FINDINGS = "findings.json"
@@ -30,6 +32,9 @@ _DAY_SECONDS = 86_400
 #: What no name of a metric holds.
 _FORBIDDEN = re.compile(r"[^\w.:/ -]")
 _SERIES = "series"
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -140,10 +145,15 @@ class Records:
         return [self.read(str(run.info.run_id), part) for run in reversed(before[:most])]
 
     def read(self, run_id: str, part: str) -> list[Finding]:
-        """What one step has found; nothing if it has not run."""
+        """Return what one step has found; nothing if it has not run, or that cannot be read."""
         with tempfile.TemporaryDirectory() as folder:
             path = find_artifact(self.tracker, run_id, f"{part}/{FINDINGS}", folder)
-            return [] if path is None else from_json(path.read_bytes())
+            try:
+                return [] if path is None else from_json(path.read_bytes())
+            except UNREADABLE as error:
+                # A window that is looked at again replaces what cannot be read.
+                logger.warning("%s of run %s cannot be read: %s", path, run_id, error)
+                return []
 
     def _runs(self, watched: Watched) -> list[Run]:
         """The runs of all windows of a version, by the end of the window."""

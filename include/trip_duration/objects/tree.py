@@ -24,6 +24,17 @@ TRUSTED_MODULES = ("trip_duration.",)
 _DATACLASS = "$dataclass"
 _PART = "$part"
 
+#: Types of fields, as they are annotated, that are checked when a dataclass is read.
+_PLAIN: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "bool": (bool,),
+        "int": (int,),
+        "float": (float, int),
+        "str": (str,),
+        "dt.datetime": (dt.datetime,),
+    }
+)
+
 Parts = dict[str, bytes]
 
 
@@ -180,4 +191,13 @@ def _build(name: str, stored: dict[str, Any], descend: Callable[[Any], Any]) -> 
             "Clear the task that made it, so that it is made again.",
         )
     # A field that is not known any more is left unread: its own class may be gone as well.
-    return cls(**{f.name: descend(stored[f.name]) for f in fields if f.name in stored})
+    values = {field.name: descend(stored[field.name]) for field in fields if field.name in stored}
+    for field in fields:
+        kind = _PLAIN.get(str(field.type))
+        if kind and field.name in values and not isinstance(values[field.name], kind):
+            raise StoredObjectError(
+                f"A stored object of class {name}",
+                f"holds {values[field.name]!r} as {field.name}, which is no {field.type}",
+                "It was damaged, or written by another version: make it again.",
+            )
+    return cls(**values)

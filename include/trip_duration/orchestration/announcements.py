@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.alerts.types import Alert, Link, Table
@@ -15,6 +15,10 @@ from trip_duration.trips.origin import is_generated, source_label
 if TYPE_CHECKING:
     from trip_duration.models.gate import Verdict
     from trip_duration.tracking.standing import HistoryEntry, Standing
+
+
+#: Files that one mail names.
+_MOST_FILES = 20
 
 
 def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
@@ -189,6 +193,55 @@ def drift_answered(outcome: str, drift: Mapping[str, Any], dag_id: str, run_id: 
             ("Run", run_id),
         ),
         links=(Link("The window", drift["run_url"]), Link("The run", run_url(dag_id, run_id))),
+    )
+
+
+def state_lost(key: str, aside: str) -> Alert:
+    """Tell that what was remembered of a source, or of drift, cannot be read."""
+    return Alert(
+        kind="failure",
+        key=f"unreadable/{key}/{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}",
+        about=f"state/{key}",
+        subject=f"the state {key} cannot be read",
+        headline="A state cannot be read",
+        summary=f"What was remembered under {key} was damaged, or written by another version. It "
+        f"is kept under {aside}, and begins anew: months may be announced, and drift be answered, "
+        "once more.",
+    )
+
+
+def unreadable_files(found: Sequence[str]) -> Alert:
+    """Tell which stored files could not be read and were moved aside, the latest one last."""
+    return Alert(
+        kind="failure",
+        key=f"unreadable/{found[-1]}",
+        about="maintenance/unreadable",
+        subject=f"{len(found)} stored files could not be read",
+        headline="Stored files could not be read",
+        summary="They were damaged, or written by another version. Each was moved aside, and what "
+        "it held was made anew where that was possible.",
+        table=Table(("File",), tuple((path,) for path in found[-_MOST_FILES:])),
+        advice=(
+            "If they come from an upgrade, or a machine that broke down, nothing has to be done.",
+            "If more of them come, look at the disk and at who else writes into this folder.",
+        ),
+    )
+
+
+def drift_not_known(service: str, version: int, why: str, dag_id: str, run_id: str) -> Alert:
+    """Tell that nobody would notice if the trips drifted."""
+    about = f"{dag_id}/{run_id}"
+    return Alert(
+        kind="drift",
+        # Once for each version, not at every look.
+        key=f"drift_not_known/{service}/{version}/{why}",
+        about=about,
+        subject=f"drift of {service} cannot be seen: version {version}",
+        headline="Drift cannot be seen",
+        summary=why[:1].upper() + why[1:] + ".",
+        facts=(("Service", service), ("Run", run_id)),
+        advice=(f"Run `trip-duration profile-version --version {version}`.",),
+        links=(Link("The run", run_url(dag_id, run_id)),),
     )
 
 

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from trip_duration.orchestration.watermarks import StateStore
+from trip_duration.orchestration.watermarks import StateStore, read_state
 
 #: After what a drift of each level is no news.
 _COVERED_BY = {"warn": ("warn", "act"), "act": ("act",)}
@@ -68,7 +68,7 @@ class DriftMemory:
         self._write({name: it for name, it in self._read().items() if name != "pending"})
 
     def _read(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.store.get(self._key, {})
+        found: dict[str, Any] = read_state(self.store, self._key, {}, _check)
         return found
 
     def _write(self, state: dict[str, Any]) -> None:
@@ -77,3 +77,12 @@ class DriftMemory:
     @property
     def _key(self) -> str:
         return f"drift:{self.service}"
+
+
+def _check(state: dict[str, Any]) -> None:
+    for taken in (state[action] for action in _COVERED_BY if action in state):
+        if dt.datetime.fromisoformat(taken["at"]).tzinfo is None:
+            raise ValueError(f"{taken['at']} has no zone")
+        _ = taken["run_id"]
+    if state.get("pending") is not None:
+        _ = [state["pending"][name] for name in ("why", "window", "version", "run_id", "run_url")]

@@ -62,6 +62,29 @@ def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
     return {"files": len(removed)}
 
 
+def tell_of_unreadable(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell which files could not be read and were moved aside; remove what was so long ago."""
+    import datetime as dt
+
+    from upath import UPath
+
+    from trip_duration.objects.documents import moved_aside
+    from trip_duration.orchestration.announcements import unreadable_files
+    from trip_duration.orchestration.notifications import announce
+
+    found = moved_aside(UPath(get_settings().storage_root))
+    horizon = dt.datetime.now(tz=dt.UTC) - dt.timedelta(days=params["log_days"])
+    old = [path for at, path in found if at < horizon]
+    for _, path in found:
+        logger.warning("Could not be read: %s", path)
+    if not params["only_look"]:
+        if fresh := [str(path) for at, path in found if at >= horizon]:
+            announce(unreadable_files(fresh))
+        for path in old:
+            path.unlink(missing_ok=True)
+    return {"files": len(found), "removed": 0 if params["only_look"] else len(old)}
+
+
 def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove what is left of batches that were begun and not gone on with; say how much."""
     from trip_duration.scoring.batch.abandoned import find_abandoned, remove_abandoned

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trip_duration.orchestration.announcements import drifted
+from trip_duration.orchestration.announcements import drift_not_known, drifted
 from trip_duration.orchestration.assets import DRIFT
 from trip_duration.orchestration.drift_memory import DriftMemory
 from trip_duration.orchestration.notifications import announce
@@ -77,12 +77,16 @@ def plan(
     return planned
 
 
-def drift(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
+def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunProtocol) -> Found:
     """Compare what was asked with what the version has learned from."""
     from trip_duration.monitoring.levels import as_row
-    from trip_duration.monitoring.looking import DriftRules, look_for_drift
+    from trip_duration.monitoring.looking import DriftRules, known_profile, look_for_drift
 
     predictor, records = _predictor(plan), records_of_windows()
+    profile = known_profile(promoter_of(plan["service"]), predictor.version)
+    if isinstance(profile, str) and plan["acts"]:
+        about = (plan["service"], plan["version"], profile)
+        announce(drift_not_known(*about, dag_run.dag_id, dag_run.run_id))
     rules = DriftRules(_thresholds(params), params["least_trips"], params["report"])
     found: Found = {}
     for watched, trips in gather(plan, params, predictor):

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from trip_duration.objects.documents import UNREADABLE
+
 if TYPE_CHECKING:
     from trip_duration.trips.publications import Publications
+
+
+logger = logging.getLogger(__name__)
 
 
 class StateStore(Protocol):
@@ -70,7 +77,7 @@ class Watermarks:
         self._write("trained", entries)
 
     def _read(self, name: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.store.get(self._key(name), [])
+        found: list[dict[str, Any]] = read_state(self.store, self._key(name), [], _check)
         return found
 
     def _write(self, name: str, entries: dict[str, dict[str, Any]]) -> None:
@@ -79,6 +86,44 @@ class Watermarks:
     def _key(self, name: str) -> str:
         # An address may be longer than a key, and hold a login.
         return f"{name}:{self.service}:{hashlib.sha256(self.source.encode()).hexdigest()[:12]}"
+
+
+def read_state(
+    store: StateStore,
+    key: str,
+    empty: Any,  # noqa: ANN401 - any JSON
+    check: Callable[[Any], object],
+) -> Any:  # noqa: ANN401 - any JSON
+    """Read a state; one that cannot be read is kept under another key and told, and begins anew.
+
+    Parameters
+    ----------
+    empty
+        The state in the beginning.
+    check
+        Reads the state as its user will, and fails where that fails.
+    """
+    found = store.get(key, empty)
+    try:
+        check(found)
+    except UNREADABLE as error:
+        from trip_duration.orchestration.announcements import state_lost
+        from trip_duration.orchestration.notifications import announce
+
+        aside = f"{key}:unreadable"
+        logger.error("The state %s cannot be read (%r): it begins anew", key, error)  # noqa: TRY400 - its form is wrong, not the code
+        store.set(aside, found)
+        store.set(key, empty)
+        announce(state_lost(key, aside))
+        return empty
+    return found
+
+
+def _check(entries: list[dict[str, Any]]) -> None:
+    _publications(entries)
+    for entry in entries:
+        if "at" in entry and dt.datetime.fromisoformat(entry["at"]).tzinfo is None:
+            raise ValueError(f"{entry['at']} has no zone")
 
 
 def known(

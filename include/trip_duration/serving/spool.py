@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from upath import UPath
+
+from trip_duration.objects.documents import move_aside
 
 _SUFFIX = ".spool"
 #: Room of one file: 100,000 predictions.
@@ -69,6 +72,8 @@ class Spool(Generic[Record]):
         self._sizes = [0, 0]
         self._now = 0
         self._inherited: list[tuple[Path, int]] = []
+        #: Those of the inherited files that hold records which cannot be read.
+        self._damaged: set[Path] = set()
         self._encode: Callable[[Record], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
         self._decode: Callable[[bytes], Record] = msgspec.msgpack.Decoder(kind).decode
         self._turn = threading.Lock()
@@ -108,6 +113,8 @@ class Spool(Generic[Record]):
             self._full = False
         while self._inherited:
             path, file = self._inherited.pop()
+            if path in self._damaged:
+                move_aside(UPath(path), ValueError("some of its predictions are lost"))
             path.unlink(missing_ok=True)
             os.close(file)
 
@@ -139,6 +146,7 @@ class Spool(Generic[Record]):
                 yield self._decode(data[begin : begin + length])
             except msgspec.MsgspecError as error:
                 logger.warning("A record of %s cannot be read: %s", path, error)
+                self._damaged.add(path)
             begin += length + _LENGTH
 
 

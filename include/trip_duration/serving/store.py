@@ -74,7 +74,7 @@ class ModelStore:
 
         Another server may remove the same.
         """
-        for old in sorted(self._folder.glob("*-*"), key=_age)[:-_KEPT]:
+        for old in sorted(self._folder.glob("[0-9]*-*"), key=_age)[:-_KEPT]:
             if _version(old) not in self.needed:
                 shutil.rmtree(old, ignore_errors=True)
 

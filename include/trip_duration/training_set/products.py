@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError, StoredObjectError
+from trip_duration.errors import InvalidInputError
 from trip_duration.objects import ObjectReference, read_object, write_object
+from trip_duration.objects.documents import read_document, record_of
 from trip_duration.objects.store import remove_object, write_bytes
-from trip_duration.objects.tree import flatten, rebuild
+from trip_duration.objects.tree import flatten
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.contract.rules import CONTRACT_VERSION
 from trip_duration.trips.origin import data_source_of
@@ -27,8 +28,6 @@ from trip_duration.trips.source import RawMonth
 
 _FOLDER = "products/training_set"
 _REQUESTS = "requests"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -126,13 +125,10 @@ class TrainingSetStore:
 
         The source is not asked again.
         """
-        path = self._request(request)
-        if not path.exists():
+        answer = read_document(self._request(request), _answer)
+        if answer is None or time.time() - answer[1] > max_age_seconds:
             return None
-        answer = json.loads(path.read_bytes())
-        if time.time() - answer["verified"] > max_age_seconds:
-            return None
-        return self.get(answer["product"])
+        return self.get(answer[0])
 
     def find(
         self, request: TrainingSetRequest, months: Sequence[RawMonth]
@@ -142,10 +138,9 @@ class TrainingSetStore:
 
     def get(self, key: str) -> TrainingSetProduct | None:
         """A product by its key; None if it, or its object, is gone."""
-        entry = self._entry(key)
-        if not entry.exists():
-            return None
-        product = _read_entry(entry)
+        product = read_document(
+            self._entry(key), lambda stored: record_of(TrainingSetProduct, stored)
+        )
         return product if product and UPath(product.reference.uri).exists() else None
 
     def products(self) -> list[TrainingSetProduct]:
@@ -175,9 +170,8 @@ class TrainingSetStore:
         times: dict[str, float] = {}
         folder = self.folder / _REQUESTS
         for path in folder.glob("*.json") if folder.exists() else ():
-            answer = json.loads(path.read_bytes())
-            key, verified = answer["product"], float(answer["verified"])
-            times[key] = max(times.get(key, 0.0), verified)
+            if (answer := read_document(path, _answer)) is not None:
+                times[answer[0]] = max(times.get(answer[0], 0.0), answer[1])
         return times
 
     def remove(self, product: TrainingSetProduct) -> None:
@@ -192,13 +186,9 @@ class TrainingSetStore:
         return self.folder / _REQUESTS / f"{request.key}.json"
 
 
-def _read_entry(entry: UPath) -> TrainingSetProduct | None:
-    try:
-        product = rebuild(json.loads(entry.read_bytes()), {})
-    except StoredObjectError as error:
-        logger.warning("An entry of another version of this package is passed over: %s", error)
-        return None
-    return product if isinstance(product, TrainingSetProduct) else None
+def _answer(stored: dict[str, Any]) -> tuple[str, float]:
+    """Return the key of a product, and when it was last found to answer a request."""
+    return str(stored["product"]), float(stored["verified"])
 
 
 def _write_json(path: UPath, content: object) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.objects.documents import read_document
 from trip_duration.objects.store import write_bytes
 from trip_duration.scoring.places import place
 from trip_duration.scoring.predictor import Version
@@ -114,9 +115,7 @@ class Chunk:
 
     def finished(self) -> ChunkResult | None:
         """What the chunk came to, if it was scored before."""
-        if not self._marker.exists():
-            return None
-        return ChunkResult(**json.loads(self._marker.read_bytes()))
+        return read_document(self._marker, lambda stored: ChunkResult(**stored))
 
     def finish(self, result: ChunkResult) -> None:
         """Say that every file of the chunk is there."""

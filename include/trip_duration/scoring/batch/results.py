@@ -8,6 +8,7 @@ from dataclasses import asdict
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.objects.documents import read_document
 from trip_duration.objects.store import write_bytes
 from trip_duration.scoring.batch.formats import FORMATS
 from trip_duration.scoring.batch.job import IDENTIFIER, REASON, Job, JobResult, identity_of
@@ -16,11 +17,11 @@ from trip_duration.scoring.places import place, rejected_of
 
 def find_result(job: Job) -> JobResult | None:
     """What a job came to, if its output is there as it was made."""
-    entry, output = _entry(job), place(job.output)
-    if not (entry.exists() and output.exists()):
+    output = place(job.output)
+    if not output.exists():
         return None
-    kept = json.loads(entry.read_bytes())
-    return JobResult(**kept["result"]) if kept["output"] == identity_of(output) else None
+    kept = read_document(_entry(job), lambda it: (JobResult(**it["result"]), it["output"]))
+    return kept[0] if kept is not None and kept[1] == identity_of(output) else None
 
 
 def keep_result(job: Job, result: JobResult, written: UPath) -> None:

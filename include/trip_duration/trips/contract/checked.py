@@ -12,8 +12,9 @@ import pandas as pd
 from upath import UPath
 
 from trip_duration.objects import ObjectReference, read_object, write_object
+from trip_duration.objects.documents import read_document, record_of
 from trip_duration.objects.store import write_bytes
-from trip_duration.objects.tree import flatten, rebuild
+from trip_duration.objects.tree import flatten
 from trip_duration.trips.contract.checking import (
     MonthFindings,
     MonthReading,
@@ -133,12 +134,9 @@ class CheckedMonthStore:
         )
 
     def find(self, raw: RawMonth) -> CheckedMonth | None:
-        """What the check of a file came to, if it was checked."""
-        entry = self._entry(raw)
-        if not entry.exists():
-            return None
-        known: CheckedMonth = rebuild(json.loads(entry.read_bytes()), {})
-        if not UPath(known.quarantine.uri).exists():
+        """Return the outcome of the check of a file, if it was checked and can be read."""
+        known = read_document(self._entry(raw), lambda stored: record_of(CheckedMonth, stored))
+        if known is None or not UPath(known.quarantine.uri).exists():
             return None
         # The same content may have been found elsewhere since.
         return CheckedMonth(raw, known.report, known.quarantine)

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from upath import UPath
 
+from trip_duration.objects.documents import read_document
 from trip_duration.objects.store import write_bytes
 
 #: Where fetched months and digests are, under the storage root.
@@ -90,12 +91,9 @@ class KeptFile:
 
 def find_kept(path: UPath, url: str) -> KeptFile | None:
     """The kept file at *path*, if it comes from *url* and is still what was fetched."""
-    entry = _entry(path)
-    if not entry.exists() or not path.exists():
-        return None
-    fields: dict[str, Any] = json.loads(entry.read_bytes())
-    kept = KeptFile(**{**fields, "version": Version(**fields["version"])})
-    return kept if kept.url == url and kept.size == path.stat().st_size else None
+    kept = read_document(_entry(path), _kept_file) if path.exists() else None
+    known = kept is not None and kept.url == url and kept.size == path.stat().st_size
+    return kept if known else None
 
 
 def keep(path: UPath, url: str, version: Version) -> KeptFile:
@@ -126,13 +124,22 @@ def remembered_digest(path: UPath, memory: UPath) -> str:
     stat = path.stat()
     seen = [str(path), stat.st_size, getattr(stat, "st_mtime_ns", stat.st_mtime)]
     entry = memory / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.json"
-    if entry.exists():
-        noted = json.loads(entry.read_bytes())
-        if noted["seen"] == seen:
-            return str(noted["digest"])
+    noted = read_document(entry, lambda stored: (stored["seen"], str(stored["digest"])))
+    if noted is not None and noted[0] == seen:
+        return noted[1]
     digest = digest_of(path)
     write_bytes(entry, json.dumps({"seen": seen, "digest": digest}).encode())
     return digest
+
+
+def _kept_file(stored: Mapping[str, Any]) -> KeptFile:
+    """Read what is known; what another version has noted besides is passed over."""
+
+    def known(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {field.name: fields[field.name] for field in dataclasses.fields(kind)}
+
+    version = Version(**known(Version, stored["version"]))
+    return KeptFile(**{**known(KeptFile, stored), "version": version})
 
 
 def _entry(path: UPath) -> UPath:

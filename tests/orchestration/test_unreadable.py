@@ -1,0 +1,122 @@
+"""What was remembered and cannot be read: the DAGs go on, and somebody is told."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.orchestration.test_retraining import Store
+
+from trip_duration.orchestration import maintenance, monitoring
+from trip_duration.orchestration.drift_memory import DriftMemory
+from trip_duration.orchestration.notifications import post_office
+from trip_duration.orchestration.watermarks import Watermarks
+from trip_duration.settings import get_settings
+from trip_duration.trips.publications import Publications
+
+#: States of another form than those of today.
+DAMAGED = [
+    "text",
+    7,
+    {"warn": {"at": "2026-01-01T00:00:00+00:00"}, "act": {"run": "a"}},
+    {"warn": {"at": "yesterday", "run_id": "a"}},
+    {"warn": {"at": "2026-01-01T00:00:00", "run_id": "a"}},
+    {"pending": "PSI(hour)"},
+    [{"month": "2024-13"}],
+    [{"at": "2026-01-01T00:00:00+00:00"}],
+    [{"month": "2024-01", "at": "2026-01-01T00:00:00"}],
+]
+
+
+@pytest.fixture(autouse=True)
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A storage root of its own, in which alerts wait."""
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", (tmp_path / "storage").as_uri())
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+def waiting() -> list[str]:
+    """The subjects of what waits to be told."""
+    return [envelope.alert.subject for envelope in post_office().outbox.waiting()]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED, ids=repr)
+def test_a_damaged_memory_of_drift_begins_anew(damaged: Any) -> None:
+    """Drift may be answered once more; what was there is kept beside it."""
+    store = Store()
+    store.set("drift:green", damaged)
+    memory = DriftMemory(store, "green", dt.timedelta(hours=1))
+    assert memory.is_due("warn", "a")
+    assert memory.pending() is None
+    memory.remember("act", "a")
+    assert not memory.is_due("act", "b")
+    assert store.get("drift:green:unreadable") == damaged
+    assert waiting() == ["the state drift:green cannot be read"]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED, ids=repr)
+def test_damaged_watermarks_begin_anew(damaged: Any) -> None:
+    """Months may be announced once more."""
+    store = Store()
+    marks = Watermarks(store, "green", "sample", dt.timedelta(days=1))
+    for name in ("trained", "announced"):
+        store.set(marks._key(name), damaged)
+    assert marks.known() == Publications({})
+    assert marks.state() == {"trained": [], "announced": []}
+    assert len(waiting()) == 2
+
+
+def test_unreadable_files_are_told_once_and_removed_in_the_end(tmp_path: Path) -> None:
+    """The mail names them; they go with the logs of their time."""
+    now = dt.datetime.now(tz=dt.UTC)
+    folder = tmp_path / "storage" / "products" / "months"
+    folder.mkdir(parents=True)
+    for days in (1, 40):
+        name = f"a.json.unreadable-{now - dt.timedelta(days=days):%Y%m%dT%H%M%S%fZ}"
+        (folder / name).write_text("damaged")
+    looked = maintenance.tell_of_unreadable({"log_days": 30, "only_look": True})
+    assert looked == {"files": 2, "removed": 0}
+    assert waiting() == []
+    for expected in ({"files": 2, "removed": 1}, {"files": 1, "removed": 0}):
+        done = maintenance.tell_of_unreadable({"log_days": 30, "only_look": False})
+        assert done == expected
+    (envelope,) = post_office().outbox.waiting()
+    (path,) = folder.iterdir()
+    assert envelope.alert.table is not None
+    assert envelope.alert.table.rows == ((path.as_uri(),),)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("{", "cannot be read"), ("[]", "cannot be read"), (None, "no profile")]
+)
+def test_a_version_without_a_profile_is_told(
+    content: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would notice drift: a mail says so, once for each version, and what to do."""
+    path = tmp_path / "profile.json"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(
+        "trip_duration.monitoring.profile._download",
+        lambda *_: path if content is not None else None,
+    )
+    promoter = SimpleNamespace(tracker=None, service="green")
+    version = SimpleNamespace(name="trip_duration_green", number=4)
+    monkeypatch.setattr(monitoring, "promoter_of", lambda _service: promoter)
+    monkeypatch.setattr(monitoring, "_predictor", lambda _plan: SimpleNamespace(version=version))
+    monkeypatch.setattr(monitoring, "records_of_windows", lambda: None)
+    form = {"thresholds": {}, "least_trips": 1, "report": False}
+    run = SimpleNamespace(dag_id="monitoring", run_id="a")
+    for acts in (False, True, True):
+        plan = {"service": "green", "version": 4, "windows": [], "acts": acts}
+        monitoring.drift(plan, form, run)  # type: ignore[arg-type]  # has what is needed
+    (envelope,) = post_office().outbox.waiting()
+    assert envelope.alert.subject == "drift of green cannot be seen: version 4"
+    assert said in envelope.alert.summary
+    assert "trip-duration profile-version --version 4" in envelope.alert.advice[0]

@@ -29,7 +29,7 @@ TRIPS = pd.DataFrame(
 EVALUATION = Evaluation(
     metrics=measure(ACTUAL, PREDICTED),
     naive=measure(ACTUAL, np.full(500, 30.0)),
-    slices=errors_by_slice(TRIPS, ACTUAL, PREDICTED),
+    slices=errors_by_slice(TRIPS, ACTUAL, PREDICTED, described=True),
     predictions=pd.DataFrame({"actual": ACTUAL, "predicted": PREDICTED}),
 )
 TRIALS = (

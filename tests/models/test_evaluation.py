@@ -11,7 +11,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from trip_duration.models import explanation
 from trip_duration.models.catalogue import XGBOOST
-from trip_duration.models.evaluation import Evaluation, errors_by_slice
+from trip_duration.models.evaluation import Evaluation, errors_by_slice, slices_of
 from trip_duration.models.explanation import OTHERS, SHAP_TRIPS, explain, shap_values
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.training import TrainedModel, train
@@ -49,7 +49,7 @@ def evaluation(trained: TrainedModel) -> Evaluation:
 
 def test_slices_by_hand() -> None:
     """Each slice holds its own trips and their errors."""
-    table = errors_by_slice(TRIPS, ACTUAL, PREDICTED)
+    table = errors_by_slice(TRIPS, ACTUAL, PREDICTED, described=True)
     rows = {(row["slice"], row["value"]): row for row in table.to_dict("records")}
     nine = rows["hour", "9"]
     assert (nine["trips"], nine["mae"], nine["bias"]) == (2, 1.0, 1.0)
@@ -72,7 +72,15 @@ def test_every_kind_of_slice_holds_all_trips(evaluation: Evaluation) -> None:
 def test_slices_need_their_columns() -> None:
     """What a recipe does not know is not a slice."""
     few = TRIPS[["PULocationID", "DOLocationID"]]
-    assert set(errors_by_slice(few, ACTUAL, PREDICTED)["slice"]) == {"borough", "duration"}
+    assert set(errors_by_slice(few, ACTUAL, PREDICTED)["slice"]) == {"borough"}
+
+
+def test_what_is_judged_by_is_known_beforehand() -> None:
+    """Slices by the actual duration describe, where that is asked for, and are else left out."""
+    judged = set(errors_by_slice(TRIPS, ACTUAL, PREDICTED)["slice"])
+    assert judged == set(slices_of(TRIPS)) == {"borough", "hour", "distance"}
+    described = errors_by_slice(TRIPS, ACTUAL, PREDICTED, described=True)
+    assert set(described["slice"]) == {*judged, "duration"}
 
 
 def test_a_model_beats_the_median(evaluation: Evaluation) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.models.gate import Contender, Verdict, judge
+from trip_duration.models.gate import Contender, Standard, Verdict, judge
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.training_set.data_tests import Outcome
 
@@ -102,6 +102,36 @@ def test_the_first_model_is_compared_with_the_median() -> None:
     assert judge(contender(1, 5.0), None, DATA, GateRules()).passed
     constant = contender(1, 0.0, predicted=np.full(TRIPS, np.median(ACTUAL)))
     assert failed(judge(constant, None, DATA, GateRules())) == ["RMSE against the naive median"]
+
+
+def test_the_first_model_has_to_beat_the_baseline() -> None:
+    """Where there is a better rule than the median, that is the bar, and it is named."""
+    rule = Standard("the mean of the pair of zones", ACTUAL + 6.0 * ERRORS)
+    assert judge(contender(1, 5.0), None, DATA, GateRules(), baseline=rule).passed
+    weak = judge(contender(1, 8.0), None, DATA, GateRules(), baseline=rule)
+    assert failed(weak) == ["RMSE against the mean of the pair of zones"]
+    assert judge(contender(1, 8.0), None, DATA, GateRules()).passed
+
+
+def test_a_model_is_not_refused_for_a_slice_that_the_outcome_has_chosen() -> None:
+    """Who says 45 is right about long trips by chance: what predicts the mean is far better."""
+    champion = contender(1, 0.0, predicted=np.full(TRIPS, 45.0))
+    better = contender(2, 0.0, predicted=np.full(TRIPS, ACTUAL.mean()))
+    long = ACTUAL > 40
+    assert np.abs(better.predicted - ACTUAL)[long].mean() > 1.5 * np.abs(45.0 - ACTUAL[long]).mean()
+    assert judge(better, champion, DATA, GateRules()).passed
+
+
+def test_what_leaks_depends_on_the_moment() -> None:
+    """The metered distance is known when the trip has ended, not when a ride is booked."""
+    better = contender(2, 4.0)
+    ended = judge(better, CHAMPION, DATA, GateRules(), moment="ended")
+    booked = judge(better, CHAMPION, DATA, GateRules(), moment="booked")
+    assert ended.passed
+    assert failed(booked) == ["no leak"]
+    found, wanted = booked.table().set_index("name").loc["no leak", ["found", "wanted"]]
+    assert found == "known too late: trip_distance"
+    assert wanted == "every column is known when a ride is booked"
 
 
 def test_one_trip_is_no_evidence() -> None:

@@ -14,7 +14,7 @@ from trip_duration.models.evaluation import errors_by_slice, measure
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.training_set.data_tests import Outcome
 from trip_duration.training_set.types import Minutes
-from trip_duration.trips.services import DURATION, OUTCOME_COLUMNS
+from trip_duration.trips.services import DURATION, MOMENTS, WHEN, Moment, known_too_late
 
 #: Resamplings of the bootstrap.
 RESAMPLINGS = 999
@@ -43,6 +43,22 @@ class Contender:
     inputs: tuple[str, ...]
     milliseconds: float
     megabytes: float
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What a challenger has to beat where no champion is compared.
+
+    Parameters
+    ----------
+    name
+        What it is, for people.
+    predicted
+        Minutes of the test trips, shape (trips,).
+    """
+
+    name: str
+    predicted: Minutes
 
 
 @dataclass(frozen=True)
@@ -75,11 +91,21 @@ class Verdict:
         Their versions; no champion at the very first time.
     checks
         All that was looked at.
+    data_source, recipe, moment
+        What the challenger was trained on, what it may know, and the moment at which it is asked;
+        empty where that is not known, as of a model from elsewhere.
+    remarks
+        What the history and the mails repeat: that generated data were accepted, that a champion
+        was not compared and why, that it is not known what a version has learned from.
     """
 
     challenger: int
     champion: int | None
     checks: tuple[Check, ...]
+    data_source: str = ""
+    recipe: str = ""
+    moment: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -108,11 +134,13 @@ def judge(
     rules: GateRules,
     data_tests: Sequence[Outcome] = (),
     *,
+    baseline: Standard | None = None,
+    moment: Moment = MOMENTS[-1],
     random_state: int = 42,
 ) -> Verdict:
     """Compare a challenger with the champion on the same test trips.
 
-    Without a champion, the challenger is compared with always saying the median.
+    Without a champion, the challenger is compared with the baseline.
 
     Parameters
     ----------
@@ -120,16 +148,22 @@ def judge(
         Raw test trips with their ``duration``, at least one, that neither was chosen by.
     data_tests
         What the data tests of the training set found.
+    baseline
+        The best trivial rule, see `models.baseline`; always saying the median of the test trips
+        where there is none.
+    moment
+        The moment at which the challenger is asked: it may know what is known by then.
     random_state
         Seed of the bootstrap.
     """
     actual = trips[DURATION].to_numpy(dtype=np.float64)
-    standard = champion.predicted if champion else np.full_like(actual, np.median(actual))
-    name = f"version {champion.version}" if champion else "the naive median"
+    standard = baseline or Standard("the naive median", np.full_like(actual, np.median(actual)))
+    if champion is not None:
+        standard = Standard(f"version {champion.version}", champion.predicted)
     checks = [
-        _is_better(challenger.predicted, standard, actual, name, rules, random_state),
+        _is_better(challenger.predicted, standard, actual, rules, random_state),
         *(_no_slice_is_worse(challenger, champion, trips, actual, rules) if champion else ()),
-        *_is_fit_to_serve(challenger, champion, rules),
+        *_is_fit_to_serve(challenger, champion, rules, moment),
         *_is_of_sound_data(data_tests),
     ]
     return Verdict(challenger.version, champion.version if champion else None, tuple(checks))
@@ -137,14 +171,14 @@ def judge(
 
 def _is_better(
     predicted: Minutes,
-    standard: Minutes,
+    standard: Standard,
     actual: Minutes,
-    name: str,
     rules: GateRules,
     random_state: int,
 ) -> Check:
     """A paired bootstrap of the difference (Efron and Tibshirani, 1993, chapter 16)."""
-    squared, standard_squared = np.square(predicted - actual), np.square(standard - actual)
+    squared = np.square(predicted - actual)
+    standard_squared = np.square(standard.predicted - actual)
     gain, lowest = _gain(squared, standard_squared), 0.0
     if len(actual) > 1:
         found = stats.bootstrap(
@@ -163,9 +197,10 @@ def _is_better(
         lowest = float(found.confidence_interval.low)
     needed = rules.margin_share * float(np.sqrt(standard_squared.mean()))
     return Check(
-        f"RMSE against {name}",
+        f"RMSE against {standard.name}",
         bool(lowest > needed),
-        f"{measure(actual, predicted).rmse:.3f} against {measure(actual, standard).rmse:.3f}: "
+        f"{measure(actual, predicted).rmse:.3f} against "
+        f"{measure(actual, standard.predicted).rmse:.3f}: "
         f"better by {float(gain):.3f}, by more than {lowest:.3f} "
         f"at {rules.confidence:.0%} confidence",
         f"better by more than {needed:.3f}",
@@ -205,7 +240,7 @@ def _no_slice_is_worse(
 
 
 def _is_fit_to_serve(
-    challenger: Contender, champion: Contender | None, rules: GateRules
+    challenger: Contender, champion: Contender | None, rules: GateRules, moment: Moment
 ) -> Iterator[Check]:
     inputs = set(challenger.inputs)
     yield Check("signature", bool(inputs), ", ".join(sorted(inputs)) or "none", "there is one")
@@ -217,9 +252,12 @@ def _is_fit_to_serve(
             f"asks also for {', '.join(further)}" if further else "the same or fewer",
             "nothing that callers of the champion do not give",
         )
-    leaks = sorted(inputs & OUTCOME_COLUMNS)
+    leaks = known_too_late(inputs, moment)
     yield Check(
-        "no leak", not leaks, ", ".join(leaks) or "none", "no column known only after the trip"
+        "no leak",
+        not leaks,
+        f"known too late: {', '.join(leaks)}" if leaks else f"moment: {moment}",
+        f"every column is known {WHEN[moment]}",
     )
     yield Check(
         "latency",

@@ -79,10 +79,10 @@ def _slice_sums(
     known = labelled.trips[list(ZONES)].notna().all(axis=1).to_numpy()
     if not known.any():
         return {}
-    trips, actual, wanted = labelled.trips[known], labelled.actual[known], errors[known]
+    trips, wanted = labelled.trips[known], errors[known]
     return {
         (name, str(value)): ErrorSums.of(wanted[rows])
-        for name, values in slices_of(trips, actual).items()
+        for name, values in slices_of(trips).items()
         for value, rows in pd.Series(wanted)
         .groupby(pd.Series(values), observed=True)
         .indices.items()

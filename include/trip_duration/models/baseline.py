@@ -53,7 +53,7 @@ class Baseline:
     def title(self) -> str:
         """Return what the rule says, for people."""
         rule = f"{self.statistic} of the pair of zones"
-        return f"{rule} × metered distance" if self.statistic == _PACE else rule
+        return f"{rule} times the metered distance" if self.statistic == _PACE else rule
 
     def predict(self, trips: pd.DataFrame) -> Minutes:
         """Return minutes of raw trips, shape (trips,)."""
@@ -61,10 +61,11 @@ class Baseline:
             np.clip(trips[zone].to_numpy(dtype=np.int64), 0, _ZONES - 1)
             for zone in (PICKUP_ZONE, DROPOFF_ZONE)
         )
-        minutes = self.table[pickup, dropoff]
+        minutes: Minutes = self.table[pickup, dropoff]
         if self.statistic == _PACE:
             minutes = minutes * _miles(trips[DISTANCE].to_numpy(dtype=np.float64))
-        return np.clip(minutes, self.shortest, self.longest)
+        within: Minutes = np.clip(minutes, self.shortest, self.longest)
+        return within
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.downloads import ABSENT
 from trip_duration.tracking.lineage import LINEAGE, find_lineage
 from trip_duration.tracking.runs import Tracker
-from trip_duration.training_set.test_months import read_test_months
+from trip_duration.training_set.judged_months import read_test_months
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.contract.rules import month_bounds
 from trip_duration.trips.months import Month

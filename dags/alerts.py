@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from trip_duration.orchestration import notifications
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import alerts_form
 
 DOC = """
@@ -27,8 +27,8 @@ with DAG(
     description="Delivers alerts that wait.",
     doc_md=DOC,
     schedule="*/5 * * * *",
-    start_date=START_DATE,
     catchup=False,
+    is_paused_upon_creation=False,
     max_active_runs=1,
     tags=[Tag.TRIP_DURATION, Tag.ALERTS],
     default_args=default_args(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, chain
 
 from trip_duration.orchestration import batch_scoring
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import batch_scoring_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 
@@ -28,8 +28,7 @@ with DAG(
     description="Predicts the trips of whole files, or of published months.",
     doc_md=DOC,
     schedule=None,
-    start_date=START_DATE,
-    catchup=False,
+    is_paused_upon_creation=False,
     tags=[Tag.TRIP_DURATION, Tag.PREDICTION],
     default_args=default_args(),
     **alerts_of_runs(),

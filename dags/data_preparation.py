@@ -6,7 +6,7 @@ from airflow.sdk import DAG, TaskGroup, TriggerRule, task
 
 from trip_duration.orchestration import preparation
 from trip_duration.orchestration.assets import MONTHS, TRAINING_SET
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import preparation_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.settings import get_settings
@@ -29,8 +29,7 @@ with DAG(
     description="Fetches months of trips and builds a training set.",
     doc_md=DOC,
     schedule=None,
-    start_date=START_DATE,
-    catchup=False,
+    is_paused_upon_creation=False,
     # Whoever comes second finds what the first has built.
     max_active_runs=1,
     tags=[Tag.TRIP_DURATION, Tag.DATA],

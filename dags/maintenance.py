@@ -5,9 +5,10 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from trip_duration.orchestration import maintenance
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import maintenance_form
 from trip_duration.orchestration.notifications import alerts_of_runs
+from trip_duration.orchestration.schedules import cron
 
 DOC = """
 ### Removes what nobody needs any more
@@ -30,9 +31,9 @@ with DAG(
     dag_id="maintenance",
     description="Removes old training sets, unused months, orphaned results and old logs.",
     doc_md=DOC,
-    schedule="0 4 * * *",
-    start_date=START_DATE,
+    schedule=cron("0 4 * * *"),
     catchup=False,
+    is_paused_upon_creation=False,
     max_active_runs=1,
     tags=[Tag.TRIP_DURATION, Tag.DATA],
     default_args=default_args(),

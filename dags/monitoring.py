@@ -6,9 +6,10 @@ from airflow.sdk import DAG, chain, task
 
 from trip_duration.orchestration import monitoring
 from trip_duration.orchestration.assets import DRIFT
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import monitoring_form
 from trip_duration.orchestration.notifications import alerts_of_runs
+from trip_duration.orchestration.operators import run_each
 from trip_duration.orchestration.schedules import monitoring_schedule
 
 DOC = """
@@ -16,12 +17,13 @@ DOC = """
 
 Compares what was asked in a window with what the champion has learned from (PSI, unseen zones,
 missing values, SHAP values, predictions), and what it said with how long the trips took, as far as
-that is known. Every day it looks at the last week of the request log; when a month is published, at
-that month. Everything stands in MLflow, experiment `trip-duration-monitoring`.
+that is known. With the setting `TRIP_DURATION_MONITORING_SCHEDULE` it looks at the last week of the
+request log, as often as that says; when a month is published, at that month of that source and
+service. Everything stands in MLflow, experiment `trip-duration-monitoring`.
 
-*Warn* sends a mail; *act* also emits the asset `drift`, which starts `retraining`: once in a
-cooldown. Of a window with few trips it says nothing. **Earlier windows:** name months or days in
-the form, or backfill; a backfill writes down and does not act.
+*Warn* sends a mail; *act* also emits the asset `drift`, which starts `retraining` for that service,
+once in a cooldown. Of a window with few trips it says nothing. **Earlier windows:** name months or
+days in the form, or backfill; a backfill writes down and does not act.
 
 **If it fails:** the request log, the tracking server or the source of the months has not answered,
 or a month breaks its contract; the mail says which. Clear the failed task: a window that is looked
@@ -33,16 +35,16 @@ with DAG(
     description="Looks for drift and for growing errors; warns, or starts retraining.",
     doc_md=DOC,
     schedule=monitoring_schedule(),
-    start_date=START_DATE,
     catchup=False,
+    is_paused_upon_creation=False,
     max_active_runs=1,
-    # Whoever wants the loop to close switches it on.
-    is_paused_upon_creation=True,
     tags=[Tag.TRIP_DURATION, Tag.MONITORING],
     default_args=default_args(),
     **alerts_of_runs(announces=True),
     params=monitoring_form(),
 ):
+    others = step(monitoring.other_occasions)()
+    run_each("monitoring", "look_at_others", others)
     plan = step(monitoring.plan, task.short_circuit)()
     drift = step(monitoring.drift)(plan=plan)
     performance = step(monitoring.performance)(plan=plan)
@@ -50,4 +52,4 @@ with DAG(
         plan=plan, drift=drift, performance=performance
     )
     retrain = step(monitoring.retrain, outlets=[DRIFT])(evidence=evidence)
-    chain(plan, [drift, performance], evidence, retrain)
+    chain(others, plan, [drift, performance], evidence, retrain)

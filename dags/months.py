@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, CronPartitionTimetable
+from airflow.sdk import DAG
 
 from trip_duration.orchestration import preparation
 from trip_duration.orchestration.assets import MONTHS
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import source_form
 from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.settings import get_settings
+from trip_duration.orchestration.schedules import months_schedule
 from trip_duration.trips.services import SERVICES
 
 DOC = """
@@ -19,10 +19,10 @@ The run with the partition key `2024-01` fetches that month, checks it against i
 profiles it, and logs it to MLflow. It is then a partition of the asset `months`, with the key
 `{name}|2024-01`, and whatever needs the month finds it ready.
 
-On the first of a month, and when the DAG is switched on, the one that TLC published last is
-prepared. **One month:** trigger with its partition key. **Several months:** backfill over their
-dates (*Trigger*, *Backfill*); they are prepared side by side, and those that are there already are
-left alone.
+**One month:** trigger with its partition key. **Several months:** backfill over their dates
+(*Trigger*, *Backfill*); they are prepared side by side, and those that are there already are left
+alone. With the setting `TRIP_DURATION_MONTHS_SCHEDULE` the one that TLC published last is prepared
+by itself.
 
 **If it fails:** the mail and the task's log name the month and the rule that it breaks. Clear the
 failed task after mending the cause, or backfill again with *failed runs*.
@@ -33,14 +33,10 @@ for service in SERVICES.values():
         dag_id=f"{service.name}_months",
         description=f"Fetches and checks months: {service.title}.",
         doc_md=DOC.format(name=service.name),
-        # TLC publishes with two months' delay: on the first of April, January is there.
-        schedule=CronPartitionTimetable(
-            "0 6 1 * *", timezone="UTC", run_offset=-3, key_format="%Y-%m"
-        ),
-        start_date=START_DATE,
+        schedule=months_schedule(service.name),
         catchup=False,
+        is_paused_upon_creation=False,
         max_active_runs=4,
-        is_paused_upon_creation=service.name != get_settings().service,
         tags=[Tag.TRIP_DURATION, Tag.DATA],
         default_args=default_args(),
         **alerts_of_runs(),

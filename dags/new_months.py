@@ -1,12 +1,13 @@
-"""DAG `new_months`: waits for months that are published, and announces them."""
+"""DAGs `new_months` and `watch_months`: wait for months that are published, and announce them."""
 
 from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args
+from trip_duration.orchestration.conventions import Tag, default_args
 from trip_duration.orchestration.forms import watch_form
 from trip_duration.orchestration.notifications import alerts_of_runs
+from trip_duration.orchestration.schedules import watch_schedule
 from trip_duration.orchestration.watching import NewMonthSensor
 
 DOC = """
@@ -14,26 +15,42 @@ DOC = """
 
 Looks at the source again and again, deferred, so that no worker is taken. A month that was not
 there before, or is another file now, is announced as an event of the asset `published_months`,
-which starts `retraining`; then the next run waits for the next one. Every run that has ended
-stands for one announcement.
+which starts `retraining` on that source, service and month. Then the run ends.
 
 What is announced has been the same in two looks. One failed look is no event. What was announced
 and not trained on within a day is announced again.
 
+`new_months` waits once, for the source and service of its form, beside whatever else waits.
+`watch_months` is for the source and service of the settings: where `TRIP_DURATION_WATCH_MONTHS` is
+set, the next run waits for the next month, without end.
+
 **If it fails:** the source has not answered for many looks in a row; the mail says what it said.
-The next run goes on looking by itself.
+The next run of `watch_months` goes on looking by itself; `new_months` is triggered again.
 """
 
 with DAG(
     dag_id="new_months",
     description="Waits for months that are published, and announces them.",
     doc_md=DOC,
-    schedule="@continuous",
-    start_date=START_DATE,
-    catchup=False,
+    schedule=None,
+    is_paused_upon_creation=False,
+    tags=[Tag.TRIP_DURATION, Tag.DATA],
+    default_args=default_args(),
+    **alerts_of_runs(),
+    params=watch_form(),
+):
+    NewMonthSensor(task_id="wait_for_month")
+
+with DAG(
+    dag_id="watch_months",
+    description="Waits for the next month of the settings' source, again and again.",
+    doc_md=DOC,
+    schedule=watch_schedule(),
+    # Airflow lets no run of another kind pass one that is continuous, so the forms' runs have a DAG
+    # of their own.
     max_active_runs=1,
-    # Whoever wants the loop to close switches it on.
-    is_paused_upon_creation=True,
+    catchup=False,
+    is_paused_upon_creation=False,
     tags=[Tag.TRIP_DURATION, Tag.DATA],
     default_args=default_args(),
     **alerts_of_runs(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from trip_duration.orchestration import prediction
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import prediction_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 
@@ -28,8 +28,7 @@ with DAG(
     description="Predicts the duration of a few trips, from a form or over REST.",
     doc_md=DOC,
     schedule=None,
-    start_date=START_DATE,
-    catchup=False,
+    is_paused_upon_creation=False,
     tags=[Tag.TRIP_DURATION, Tag.PREDICTION],
     default_args=default_args(),
     **alerts_of_runs(),

@@ -8,7 +8,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, TriggerRule, chain, task
 
 from trip_duration.orchestration import promotion
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import promotion_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.settings import get_settings
@@ -36,8 +36,7 @@ with DAG(
     description="Lets a better model take over, and moves versions by hand.",
     doc_md=DOC,
     schedule=None,
-    start_date=START_DATE,
-    catchup=False,
+    is_paused_upon_creation=False,
     # One move at a time: the next one sees what the last one did.
     max_active_runs=1,
     tags=[Tag.TRIP_DURATION, Tag.REGISTRY],

@@ -6,18 +6,23 @@ from airflow.sdk import DAG, TriggerRule, chain, task
 
 from trip_duration.orchestration import retraining
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import retraining_form
 from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.orchestration.operators import run_dag
+from trip_duration.orchestration.operators import run_dag, run_each
 from trip_duration.orchestration.schedules import retraining_schedule
 
 DOC = """
 ### New months or drift lead to a better champion
 
 Prepares the newest months, tunes and trains all families on them, and lets the best one try the
-gate of `promotion`. Started by new months (`new_months`), by drift (`monitoring`), by its schedule,
-or by hand. The newest month judges, the one before is tuned on, those before are learned from.
+gate of `promotion`. Started by new months (`new_months`), by drift (`monitoring`), by hand, or by
+the schedule of the setting `TRIP_DURATION_RETRAINING_SCHEDULE`. The newest month judges, the one
+before is tuned on, those before are learned from.
+
+An event names source, service and months, and is answered with exactly these; where events of
+several sources or services come together, each is answered by a run of its own. A run by hand or by
+schedule takes source and service from its form.
 
 It waits for each DAG without taking a worker. One run works at a time; what happens meanwhile
 starts the next one. Months that were trained on before are not trained on again, unless *Once
@@ -32,16 +37,16 @@ with DAG(
     description="Prepares new months, trains on them, and lets the best model try the gate.",
     doc_md=DOC,
     schedule=retraining_schedule(),
-    start_date=START_DATE,
     catchup=False,
+    is_paused_upon_creation=False,
     max_active_runs=1,
-    # Whoever wants the loop to close switches it on.
-    is_paused_upon_creation=True,
     tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.REGISTRY],
     default_args=default_args(),
     **alerts_of_runs(announces=True),
     params=retraining_form(),
 ):
+    others = step(retraining.other_occasions)()
+    run_each("retraining", "answer_others", others)
     plan = step(retraining.plan, task.short_circuit, inlets=[PUBLISHED_MONTHS, DRIFT])()
 
     def form(dag_id: str) -> str:
@@ -57,4 +62,5 @@ with DAG(
     finish = step(
         retraining.finish, inlets=[PUBLISHED_MONTHS, DRIFT], trigger_rule=TriggerRule.NONE_FAILED
     )(plan=plan, challenger=challenger)
-    chain(plan, data_preparation, trainings, challenger, promotion, finish)
+    # An event that cannot be read fails one task.
+    chain(others, plan, data_preparation, trainings, challenger, promotion, finish)

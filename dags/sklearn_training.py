@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from trip_duration.orchestration import training, wiring
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import sklearn_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.settings import get_settings
@@ -26,8 +26,7 @@ with DAG(
     description="Tunes, trains, evaluates and registers scikit-learn models.",
     doc_md=DOC,
     schedule=None,
-    start_date=START_DATE,
-    catchup=False,
+    is_paused_upon_creation=False,
     max_active_runs=4,
     tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.SKLEARN],
     default_args=default_args(),

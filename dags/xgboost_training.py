@@ -6,7 +6,7 @@ from airflow.sdk import DAG
 
 from trip_duration.models.catalogue import XGBOOST
 from trip_duration.orchestration import wiring
-from trip_duration.orchestration.conventions import START_DATE, Tag, default_args
+from trip_duration.orchestration.conventions import Tag, default_args
 from trip_duration.orchestration.forms import training_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.settings import get_settings
@@ -27,8 +27,7 @@ with DAG(
     description="Tunes, trains, evaluates and registers an XGBoost model.",
     doc_md=DOC,
     schedule=None,
-    start_date=START_DATE,
-    catchup=False,
+    is_paused_upon_creation=False,
     max_active_runs=4,
     tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.XGBOOST],
     default_args=default_args(),

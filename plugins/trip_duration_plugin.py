@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
+from trip_duration.orchestration.schedules import DaysOnDemand, MonthsOnDemand
 from trip_duration.orchestration.serving import URL_PREFIX, LazyApp, WarmOnStart
 from trip_duration.orchestration.views import VIEWS
 
@@ -20,4 +21,5 @@ class TripDurationPlugin(AirflowPlugin):
     fastapi_root_middlewares = [  # noqa: RUF012 - as Airflow declares it
         {"middleware": WarmOnStart, "kwargs": {"lazy": _APP}, "name": "Trip duration"}
     ]
+    timetables = [DaysOnDemand, MonthsOnDemand]  # noqa: RUF012 - as Airflow declares it
     external_views = VIEWS

@@ -7,18 +7,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pendulum
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.timetables import trigger
 
 from trip_duration.errors import SourceError, TransientSourceError
 from trip_duration.orchestration.conventions import TRAINING_POOL, Tag, retry_policy
 from trip_duration.orchestration.notifications import RunEnded, TaskFailed
 from trip_duration.orchestration.requests import training_set_request
+from trip_duration.settings import get_settings
 
 DAGS = Path(__file__).parents[2] / "dags"
 DAG_IDS = {
@@ -34,6 +39,7 @@ DAG_IDS = {
     "promotion",
     "retraining",
     "sklearn_training",
+    "watch_months",
     "xgboost_training",
     "yellow_months",
 }
@@ -151,6 +157,75 @@ def test_every_task_has_an_owner_retries_and_an_alert(dag: DAG) -> None:
         callbacks = task.on_failure_callback
         alerts = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
         assert any(isinstance(alert, TaskFailed) for alert in alerts), task.task_id
+
+
+def test_whoever_triggers_a_dag_is_answered(dag: DAG) -> None:
+    """No DAG is paused when it is created, whatever the installation says of new ones."""
+    assert dag.is_paused_upon_creation is False
+
+
+#: By itself, and without a setting that says so, Airflow runs these alone.
+HOUSEKEEPING = {"alerts", "maintenance"}
+
+
+def next_run(dag: DAG) -> object:
+    """The next run that the scheduler would begin of a DAG that was read for the first time."""
+    read = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    return read.next_dagrun_info(last_automated_run_info=None)
+
+
+def test_nothing_runs_that_nobody_asked_for(dag: DAG) -> None:
+    """With the default settings the scheduler begins no run of the loop by itself."""
+    assert (next_run(dag) is not None) == (dag.dag_id in HOUSEKEEPING)
+
+
+SWITCHED_ON = {
+    "TRIP_DURATION_RETRAINING_SCHEDULE": "0 5 1 * *",
+    "TRIP_DURATION_MONITORING_SCHEDULE": "0 6 * * *",
+    "TRIP_DURATION_MONTHS_SCHEDULE": "0 6 1 * *",
+    "TRIP_DURATION_WATCH_MONTHS": "true",
+}
+
+
+@pytest.fixture
+def switched_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[DagBag]:
+    """The DAGs as they are read where every setting of a schedule is set."""
+    for name, value in SWITCHED_ON.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    yield DagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="switched-on")
+    get_settings.cache_clear()
+
+
+def test_a_schedule_that_is_switched_on_begins_in_the_future(
+    switched_on: DagBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long ago the last time was, what lies before switching on is not made up for."""
+    assert switched_on.import_errors == {}
+    found = set()
+    # After the times of all schedules: by a quarter of an hour, a day, and weeks.
+    for days in (0, 1, 20):
+        now = pendulum.datetime(2026, 3, 1 + days, 6, 17)
+        monkeypatch.setattr(trigger, "utcnow", lambda now=now: now)
+        for dag in switched_on.dags.values():
+            info: Any = next_run(dag)
+            if info is not None and dag.dag_id not in {*HOUSEKEEPING, "watch_months"}:
+                found.add(dag.dag_id)
+                assert info.run_after > now, dag.dag_id
+    assert found == {"retraining", "monitoring", "green_months"}
+
+
+def test_months_and_days_may_be_backfilled_without_a_schedule(bag: DagBag) -> None:
+    """A backfill finds the partitions, or the days, of its dates, though nothing runs by itself."""
+    first, last = (pendulum.datetime(2024, month, 1) for month in (1, 3))
+    months, days = (
+        DagSerialization.from_dict(DagSerialization.to_dict(bag.dags[dag_id]))
+        for dag_id in ("yellow_months", "monitoring")
+    )
+    found = months.timetable.iter_partition_dagrun_infos(earliest=first, latest=last)
+    assert [info.partition_key for info in found] == ["2024-01", "2024-02", "2024-03"]
+    assert days.timetable.periodic
+    assert len(list(days.iter_dagrun_infos_between(first, last))) == 31 + 29
 
 
 def test_every_run_is_watched(dag: DAG) -> None:

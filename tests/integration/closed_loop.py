@@ -47,22 +47,20 @@ def website(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Website,
 def loop(
     website: tuple[Website, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningStack]:
-    """A stack that watches the website; both DAGs of the loop are switched on."""
+    """A stack that watches the website, as its settings say."""
     stack = make_stack(tmp_path_factory.mktemp("loop"))
     settings = {
         "source": website[0].url,
         "watch_poll_seconds": 6,
         "retraining_train_months": 1,
-        "retraining_schedule": "",
+        "watch_months": True,
         "max_evaluations": 1,
         # Ten seconds.
         "approval_hours": 10 / 3_600,
     }
     stack = replace(stack, settings=stack.settings.model_copy(update=settings))
     with running_stack(stack) as running:
-        running.api.wait_for_dags({"new_months", "retraining", "promotion", "sklearn_training"})
-        for dag_id in ("new_months", "retraining"):
-            running.api.send("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+        running.api.wait_for_dags({"watch_months", "retraining", "promotion", "sklearn_training"})
         yield running
 
 
@@ -94,8 +92,8 @@ def ended(loop: RunningStack, number: int) -> dict[str, Any]:
 
 def waiting(loop: RunningStack) -> str | None:
     """The run in which the sensor waits."""
-    for run in runs(loop, "new_months"):
-        tasks = loop.api.tasks("new_months", run["dag_run_id"])
+    for run in runs(loop, "watch_months"):
+        tasks = loop.api.tasks("watch_months", run["dag_run_id"])
         if any(task.state == "deferred" for task in tasks):
             run_id: str = run["dag_run_id"]
             return run_id

@@ -87,8 +87,9 @@ def test_an_event_while_one_runs_is_not_lost(loop: RunningStack) -> None:
     loop.api.trigger("retraining", {**SMALL, "again": True, "promote": False})
     eventually(lambda: runs(loop, "retraining")[2]["state"] == "running", "retraining")
     (asset,) = loop.api.get("/assets?name_pattern=drift")["assets"]
+    about = {"source": loop.stack.settings.source, "service": "green"}
     for why in ("PSI(trip_distance) = 0.31", "RMSE 4.9 → 6.1"):
-        body = {"asset_id": asset["id"], "extra": {"why": why}}
+        body = {"asset_id": asset["id"], "extra": {**about, "why": why}}
         assert loop.api.send("POST", "/assets/events", json=body).ok
     assert ended(loop, 2)["state"] == "success"
     run = ended(loop, 3)

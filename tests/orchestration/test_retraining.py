@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.utils.types import DagRunType
 
-from trip_duration.errors import SourceError
+from trip_duration.errors import InvalidInputError, SourceError
 from trip_duration.orchestration import retraining
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from trip_duration.orchestration.drift_memory import DriftMemory
@@ -106,14 +106,19 @@ def test_what_was_trained_on_is_not_trained_on_again(source: str) -> None:
     assert plan(form, store) is not None
 
 
+def event(source: str, service: str = "green", **extra: Any) -> SimpleNamespace:
+    """An event of an asset."""
+    return SimpleNamespace(extra={"source": source, "service": service, **extra})
+
+
 def test_events_say_why(source: str) -> None:
     """Several events that came together start one run, and all are told."""
     events = {
-        PUBLISHED_MONTHS: [SimpleNamespace(extra={"months": ["2024-04"]})],
+        PUBLISHED_MONTHS: [event(source, months=["2024-04"])],
         DRIFT: [
-            SimpleNamespace(extra={"why": "PSI(trip_distance) = 0.31"}),
-            SimpleNamespace(extra={"why": "PSI(trip_distance) = 0.31"}),
-            SimpleNamespace(extra={}),
+            event(source, why="PSI(trip_distance) = 0.31"),
+            event(source, why="PSI(trip_distance) = 0.31"),
+            event(source),
         ],
     }
     planned = plan(params(source), Store(), BY_ASSET, events)
@@ -121,6 +126,87 @@ def test_events_say_why(source: str) -> None:
     assert planned["why"] == (
         "published: 2024-04; drift: PSI(trip_distance) = 0.31; drift: no reason given"
     )
+
+
+def test_an_event_is_answered_with_its_source_service_and_month(source: str) -> None:
+    """Whatever the form's defaults are, and whatever else the source has published."""
+    for month in MONTHS[:3]:
+        (Path(source) / f"yellow_tripdata_{month}.parquet").write_bytes(b"never read")
+    events = {PUBLISHED_MONTHS: [event(source, "yellow", months=["2024-02", "2024-03"])]}
+    planned = plan(params("sample"), Store(), BY_ASSET, events)
+    assert planned is not None
+    assert (planned["source"], planned["service"]) == (source, "yellow")
+    assert (planned["why"], planned["newest"]) == ("published: 2024-02, 2024-03", "2024-03")
+    months = {"train_months": ["2024-01"], "validation_months": ["2024-02"]}
+    for form in planned["forms"].values():
+        asked = {"source": source, "service": "yellow", **months, "test_months": ["2024-03"]}
+        assert {name: form[name] for name in asked} == asked
+
+
+def test_an_earlier_month_that_is_published_anew_does_not_turn_time_back(source: str) -> None:
+    """The window still ends at the newest month that was trained on."""
+    store, form = Store(), params(source)
+    planned = plan(form, store)
+    assert planned is not None
+    marks = retraining._watermarks({PUBLISHED_MONTHS: store}, form)
+    marks.train(Publications.from_json(planned["published"]))
+    (Path(source) / "green_tripdata_2024-03.parquet").write_bytes(b"published anew")
+    events = {PUBLISHED_MONTHS: [event(source, months=["2024-03"])]}
+    again = plan(form, store, BY_ASSET, events)
+    assert again is not None
+    assert again["newest"] == "2024-04"
+
+
+def test_events_of_several_sources_are_answered_by_a_run_each(source: str) -> None:
+    """The run answers the first; the others get runs with forms that name what they are about."""
+    events = {
+        PUBLISHED_MONTHS: [event(source, months=["2024-03"]), event("tlc", months=["2024-04"])],
+        DRIFT: [event(source, "yellow", why="RMSE 4.9 → 6.1")],
+    }
+    planned = plan(params("sample"), Store(), BY_ASSET, events)
+    assert planned is not None
+    assert (planned["source"], planned["newest"]) == (source, "2024-03")
+    first, second = retraining.other_occasions(params("sample", promote=False), events)
+    assert first == {
+        "promote": False,
+        "approval": False,
+        "source": "tlc",
+        "service": "green",
+        "newest_month": "2024-04",
+        "why": "published: 2024-04",
+    }
+    assert (second["service"], second["newest_month"]) == ("yellow", None)
+    # What is triggered with it is a form that the DAG takes.
+    assert set(second) <= set(retraining_form())
+    for month in MONTHS:
+        (Path(source) / f"yellow_tripdata_{month}.parquet").write_bytes(b"never read")
+    told = plan(params(**second), Store())
+    assert told is not None
+    assert (told["service"], told["newest"]) == ("yellow", "2024-04")
+    assert told["why"] == "drift: RMSE 4.9 → 6.1"
+
+
+@pytest.mark.parametrize(
+    ("asset", "extra", "missing"),
+    [
+        (DRIFT, {"why": "PSI"}, "names no source"),
+        (DRIFT, {"source": "tlc", "why": "PSI"}, "names no service"),
+        (DRIFT, {"source": "tlc", "service": "purple"}, "is unknown"),
+        (PUBLISHED_MONTHS, {"source": "tlc", "service": "green"}, "names no month"),
+        (
+            PUBLISHED_MONTHS,
+            {"source": "tlc", "service": "green", "months": ["x"]},
+            "is not a month",
+        ),
+    ],
+)
+def test_an_event_that_does_not_say_what_it_is_about_is_refused(
+    asset: Any, extra: dict[str, Any], missing: str
+) -> None:
+    """Nothing is guessed: a default would train on months that nobody has named."""
+    events = {asset: [SimpleNamespace(extra=extra)]}
+    with pytest.raises(InvalidInputError, match=missing):
+        retraining.other_occasions(params("sample"), events)
 
 
 def test_a_month_can_be_named(source: str) -> None:
@@ -142,7 +228,7 @@ def test_a_drift_waits_for_the_next_month(source: str) -> None:
     memory = DriftMemory(store, "green", dt.timedelta(hours=1))
     evidence = {"window": "2024-01", "run_id": "r", "run_url": "http://localhost/r"}
     memory.await_retraining({"why": "PSI(hour) = 0.4", "version": 1, **evidence})
-    events = {DRIFT: [SimpleNamespace(extra={"why": "PSI(hour) = 0.4"})]}
+    events = {DRIFT: [event(source, why="PSI(hour) = 0.4")]}
     for given in ({}, events):
         planned = plan(params(source), store, BY_ASSET, given)
         assert planned

@@ -63,6 +63,7 @@ _PAGE_OF = {
     "yellow_months": "data",
     "fhvhv_months": "data",
     "new_months": "data",
+    "watch_months": "data",
     "sklearn_training": "models",
     "xgboost_training": "models",
     "promotion": "models",

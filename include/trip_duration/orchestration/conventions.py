@@ -18,8 +18,6 @@ OWNER = "ml-team"
 #: The pool that holds one slot per processor core for fits; `make up` creates it.
 TRAINING_POOL = "training"
 
-START_DATE = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
-
 
 def step(
     function: Callable[..., Any],

@@ -13,6 +13,7 @@ from trip_duration.orchestration.announcements import drift_not_known, drifted
 from trip_duration.orchestration.assets import DRIFT
 from trip_duration.orchestration.drift_memory import DriftMemory
 from trip_duration.orchestration.notifications import announce
+from trip_duration.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
 from trip_duration.orchestration.promotion import promoter_of
 from trip_duration.orchestration.watched import (
     gather,
@@ -40,23 +41,38 @@ _NAMED = 3
 Found = dict[str, list[dict[str, Any]]]
 
 
+def other_occasions(triggering_asset_events: Events) -> list[dict[str, Any]]:
+    """Return the forms of the runs that look at what this one does not.
+
+    A run is about one source and service; its events may be about several.
+    """
+    return [
+        {
+            "source": one.source,
+            "service": one.service,
+            "window_source": "month",
+            "months": [str(month) for month in one.months],
+        }
+        for one in read_occasions(triggering_asset_events)[1:]
+    ]
+
+
 def plan(
-    params: Mapping[str, Any],
-    dag_run: DagRunProtocol,
-    triggering_asset_events: Mapping[Any, Sequence[Any]],
+    params: Mapping[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Events
 ) -> dict[str, Any] | None:
     """Which windows of which version are looked at; None if there is nothing to look at."""
     from trip_duration.monitoring.levels import thresholds_of
     from trip_duration.scoring.predictor import choose_version
 
     thresholds_of(get_settings(), params["thresholds"])
+    params = form_of(params, triggering_asset_events)
     promoter = promoter_of(params["service"])
     standing = promoter.standing()
     if not params["version"] and (standing.champion is None or not standing.enabled):
         logger.warning("Nothing answers for %s: there is nothing to watch.", params["service"])
         return None
     version = choose_version(promoter, params["version"])
-    windows = list(windows_of(params, dag_run, published_months(triggering_asset_events, params)))
+    windows = list(windows_of(params, dag_run, published_months(triggering_asset_events)))
     if not windows:
         logger.info("No month ended before this run: there is nothing to look at.")
         return None
@@ -65,6 +81,7 @@ def plan(
     # What was long ago is written down, and no more.
     acts = params["act"] and dag_run.run_type.value != "backfill"
     planned = {
+        "source": params["source"],
         "service": params["service"],
         "version": version.number,
         "windows": windows,
@@ -87,6 +104,7 @@ def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunPro
     if isinstance(profile, str) and plan["acts"]:
         about = (plan["service"], plan["version"], profile)
         announce(drift_not_known(*about, dag_run.dag_id, dag_run.run_id))
+    params = form_of_plan(params, plan)
     rules = DriftRules(_thresholds(params), params["least_trips"], params["report"])
     found: Found = {}
     for watched, trips in gather(plan, params, predictor):
@@ -114,6 +132,7 @@ def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
     from trip_duration.trips.cleaning import CleaningRules
 
     settings, records, predictor = get_settings(), records_of_windows(), _predictor(plan)
+    params = form_of_plan(params, plan)
     promoter = promoter_of(plan["service"])
     reference = find_reference(promoter.tracker, promoter.name, plan["version"])
     cleaning = CleaningRules(settings.minimum_duration, settings.maximum_duration)
@@ -152,12 +171,19 @@ def judge(
         level = records.close(watched, findings)
         logger.info("%s: %s", watched.title, level)
         if window["end"] == last:
-            grave += [(one, watched) for one in findings if one.level in {Level.WARN, Level.ACT}]
+            grave += [
+                (one, watched, window) for one in findings if one.level in {Level.WARN, Level.ACT}
+            ]
     if not grave or not plan["acts"]:
         return None
-    findings = gravest_first(one for one, _ in grave)
-    watched = next(it for one, it in grave if one is findings[0])
-    evidence = _evidence(records, watched, findings)
+    findings = gravest_first(one for one, _, _ in grave)
+    watched, window = next((it, its) for one, it, its in grave if one is findings[0])
+    evidence = {
+        **_evidence(records, watched, findings),
+        # What a retraining follows: the month that was looked at, or the newest that there is.
+        "source": plan["source"],
+        "months": [window["month"]] if "month" in window else [],
+    }
     memory = DriftMemory(
         asset_state_store[DRIFT], plan["service"], dt.timedelta(hours=params["cooldown_hours"])
     )
@@ -176,9 +202,6 @@ def judge(
     )
     memory.remember(level.value, dag_run.run_id)
     if level is not Level.ACT:
-        return None
-    if plan["service"] != get_settings().service:
-        logger.warning("Drift starts retraining for %s alone.", get_settings().service)
         return None
     memory.await_retraining(evidence)
     return evidence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.providers.standard.triggers.external_task import DagStateTrigger
 
-from trip_duration.errors import ReportedError
+from trip_duration.errors import InvalidInputError, ReportedError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,6 +27,8 @@ class RunDagOperator(TriggerDagRunOperator):
 
     Raises
     ------
+    InvalidInputError
+        If the DAG is paused.
     ReportedError
         If the run has failed; its own tasks have told why.
     """
@@ -53,6 +55,12 @@ class RunDagOperator(TriggerDagRunOperator):
         if state in self.allowed_states:
             self.log.info("%s %s has ended well before", self.trigger_dag_id, run_id)
             return run_id
+        if ti.get_dag(self.trigger_dag_id).is_paused:
+            raise InvalidInputError(
+                f"The DAG {self.trigger_dag_id}",
+                "is paused, and a run of it would wait without an end",
+                "Unpause it, then clear this task.",
+            )
         if state is not None and state not in self.failed_states:
             self.log.info("%s %s was begun before", self.trigger_dag_id, run_id)
             self.defer(
@@ -98,3 +106,26 @@ def run_dag(dag_id: str, conf: Any, **options: Any) -> RunDagOperator:  # noqa: 
     """
     limits: dict[str, Any] = {"execution_timeout": dt.timedelta(hours=12), **options}
     return RunDagOperator(task_id=dag_id, trigger_dag_id=dag_id, conf=conf, **limits)
+
+
+def run_each(dag_id: str, task_id: str, forms: Any) -> Any:  # noqa: ANN401 - the output of a task
+    """A mapped task that begins a run of a DAG for each form, and does not wait for any.
+
+    Parameters
+    ----------
+    dag_id
+        Of the DAG to run.
+    task_id
+        Of the task.
+    forms
+        The output of a task: a list of forms, each with a service.
+    """
+    return TriggerDagRunOperator.partial(
+        task_id=task_id,
+        trigger_dag_id=dag_id,
+        # A task that is tried again finds the run that it has begun.
+        trigger_run_id="{{ dag.dag_id }}.{{ run_id }}.{{ ti.map_index }}",
+        skip_when_already_exists=True,
+        logical_date=None,
+        map_index_template="{{ task.conf['service'] }}",
+    ).expand(conf=forms)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from trip_duration.orchestration.drift_memory import DriftMemory
+from trip_duration.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
 from trip_duration.orchestration.requests import source_of, who_asked
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
+    from trip_duration.orchestration.occasions import Occasion
     from trip_duration.orchestration.watermarks import StateStore, Watermarks
+    from trip_duration.trips.months import Month
     from trip_duration.trips.publications import Publications
 
 logger = logging.getLogger(__name__)
@@ -32,53 +35,92 @@ _GATE = (
     "size_megabytes",
 )
 #: Fields of the form that are not handed to the trainings.
-_OWN = frozenset({"newest_month", "train_months_count", "again", "promote", *_GATE})
+_OWN = frozenset({"newest_month", "train_months_count", "again", "why", "promote", *_GATE})
 _SKLEARN_ONLY = frozenset({"models", "extra_models"})
 _DATA = frozenset({"source", "service", "recipe", "encoding"})
+
+
+def other_occasions(
+    params: Mapping[str, Any], triggering_asset_events: Events
+) -> list[dict[str, Any]]:
+    """Return the forms of the runs that answer what this one does not.
+
+    A run is about one source and service; its events may be about several.
+    """
+    return [
+        {
+            **{name: params[name] for name in ("promote", "approval")},
+            "source": one.source,
+            "service": one.service,
+            "newest_month": None if one.newest is None else str(one.newest),
+            "why": one.why,
+        }
+        for one in read_occasions(triggering_asset_events)[1:]
+    ]
 
 
 def plan(
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
-    triggering_asset_events: Mapping[Any, Sequence[Any]],
+    triggering_asset_events: Events,
     asset_state_store: Mapping[Any, StateStore],
 ) -> dict[str, Any] | None:
     """Why, on which months, and with which forms; None if there is nothing new to learn from.
 
-    The newest month that the source has published judges, the one before is tuned on.
+    The newest month judges, the one before is tuned on. An event names it; without one, and where
+    the form names none, it is the newest that the source has published.
     """
-    from trip_duration.orchestration.watching import newest_configured
-    from trip_duration.trips.months import Month, MonthSplit
-    from trip_duration.trips.publications import look_at_source
-    from trip_duration.trips.services import get_service
+    from trip_duration.trips.months import MonthSplit
 
-    settings = get_settings()
-    marks = _watermarks(asset_state_store, params)
-    since = newest_configured(settings)
-    found = look_at_source(
-        source_of(params),
-        get_service(params["service"]),
-        marks.known(),
-        since,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    given = params["newest_month"]
-    newest = Month.parse(given) if given else max(found.newest or since, since)
-    split = MonthSplit.ending_at(newest, params["train_months_count"])
-    pending = _memory(asset_state_store, params).pending()
-    why = _why(dag_run, triggering_asset_events, pending)
-    published = _look_up_all(found, split.all, params)
-    if not params["again"] and _was_trained(marks.trained(), published, split.all):
+    occasion = next(iter(read_occasions(triggering_asset_events)), None)
+    form = form_of(params, triggering_asset_events)
+    # A source that may not be named is refused before anything is asked of it.
+    source_of(form)
+    marks = _watermarks(asset_state_store, form)
+    newest, found = _newest(form, marks, occasion)
+    split = MonthSplit.ending_at(newest, form["train_months_count"])
+    pending = _memory(asset_state_store, form["service"]).pending()
+    why = _why(form, dag_run, occasion, pending)
+    published = _look_up_all(found, split.all, form)
+    if not form["again"] and _was_trained(marks.trained(), published, split.all):
         # The drift waits: what the next month leads to is its answer.
         logger.warning("%s; but the months up to %s were trained on before.", why, newest)
         return None
     logger.info("%s: retraining on %s", why, ", ".join(map(str, split.all)))
     return {
         "why": why,
+        "source": form["source"],
+        "service": form["service"],
         "newest": str(newest),
         "published": published.to_json(),
-        "forms": _forms(params, split),
+        "forms": _forms(form, split),
     }
+
+
+def _newest(
+    form: Mapping[str, Any], marks: Watermarks, occasion: Occasion | None
+) -> tuple[Month, Publications]:
+    """The month that judges, and what is known of what the source has."""
+    from trip_duration.orchestration.watching import newest_configured
+    from trip_duration.trips.months import Month
+    from trip_duration.trips.publications import Publications, look_at_source
+    from trip_duration.trips.services import get_service
+
+    if form["newest_month"]:
+        return Month.parse(form["newest_month"]), Publications({})
+    if occasion is not None and occasion.newest is not None:
+        # Of an earlier month that is published anew, the months that were trained on since stay.
+        return max(occasion.newest, marks.trained().newest or occasion.newest), Publications({})
+    settings = get_settings()
+    since = newest_configured(settings)
+    found = look_at_source(
+        source_of(form),
+        get_service(form["service"]),
+        marks.known(),
+        since,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    return max(found.newest or since, since), found
 
 
 def choose_challenger(
@@ -102,7 +144,7 @@ def choose_challenger(
         return None
     return {
         "action": "promote",
-        "service": params["service"],
+        "service": plan["service"],
         "version": version,
         "why": plan["why"],
         "who": dag_run.dag_id,
@@ -122,12 +164,13 @@ def finish(
     from trip_duration.orchestration.promotion import promoter_of
     from trip_duration.trips.publications import Publications
 
-    _watermarks(asset_state_store, params).train(Publications.from_json(plan["published"]))
-    champion = promoter_of(params["service"]).standing().champion
+    marks = _watermarks(asset_state_store, form_of_plan(params, plan))
+    marks.train(Publications.from_json(plan["published"]))
+    champion = promoter_of(plan["service"]).standing().champion
     version = challenger["version"] if challenger else None
     promoted = version is not None and champion == version
     logger.info("%s: champion is version %s", plan["why"], champion)
-    memory = _memory(asset_state_store, params)
+    memory = _memory(asset_state_store, plan["service"])
     if (drift := memory.pending()) is not None:
         outcome = _outcome(drift, _families(ti, dag_run), version, promoted=promoted)
         _answer(drift, outcome, dag_run)
@@ -192,25 +235,22 @@ def _answer(drift: Mapping[str, Any], outcome: str, dag_run: DagRunProtocol) -> 
     logger.info("%s", outcome)
 
 
-def _memory(store: Mapping[Any, StateStore], params: Mapping[str, Any]) -> DriftMemory:
-    return DriftMemory(store[DRIFT], params["service"], dt.timedelta(0))
+def _memory(store: Mapping[Any, StateStore], service: str) -> DriftMemory:
+    return DriftMemory(store[DRIFT], service, dt.timedelta(0))
 
 
 def _why(
+    form: Mapping[str, Any],
     dag_run: DagRunProtocol,
-    events: Mapping[Any, Sequence[Any]],
-    pending: Mapping[str, Any] | None = None,
+    occasion: Occasion | None,
+    pending: Mapping[str, Any] | None,
 ) -> str:
     """One line: what has led to this run."""
-    published = [event.extra["months"] for event in events.get(PUBLISHED_MONTHS, ())]
-    drift = [str(event.extra.get("why", "no reason given")) for event in events.get(DRIFT, ())]
-    reasons = [f"published: {', '.join(months)}" for months in published]
-    drift += [pending["why"]] if pending else []
-    reasons += [f"drift: {why}" for why in drift]
-    if reasons:
-        # Several events may start one run, and the same one may come twice.
-        return "; ".join(dict.fromkeys(reasons))
-    return f"by {who_asked(dag_run)}"
+    reasons = [form["why"]] if form["why"] else []
+    reasons += occasion.reasons if occasion else ()
+    reasons += [f"drift: {pending['why']}"] if pending else []
+    # What waits for an answer may be what has started the run.
+    return "; ".join(dict.fromkeys(reasons)) or f"by {who_asked(dag_run)}"
 
 
 def _look_up_all(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration.assets import PUBLISHED_MONTHS
+from trip_duration.orchestration.occasions import Events, read_occasions
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -86,16 +86,9 @@ def _day(text: str) -> dt.datetime:
     return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
 
 
-def published_months(events: Mapping[Any, Sequence[Any]], params: Mapping[str, Any]) -> list[str]:
-    """The months of the service whose publication has started this run."""
-    return sorted(
-        {
-            month
-            for event in events.get(PUBLISHED_MONTHS, ())
-            if event.extra.get("service") == params["service"]
-            for month in event.extra["months"]
-        }
-    )
+def published_months(events: Events) -> list[str]:
+    """The months whose publication has started this run, as far as it is about them."""
+    return [str(month) for one in read_occasions(events)[:1] for month in one.months]
 
 
 def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[Watched, Mapping[str, Any]]]:

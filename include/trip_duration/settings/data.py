@@ -47,6 +47,13 @@ class DataSettings(Part):
     service: str = Field(
         default="green", title="Service", description="Whose trips: green, yellow or fhvhv."
     )
+    months_schedule: str = Field(
+        default="",
+        title="Schedule of the months",
+        description="Cron expression (UTC) such as `0 6 1 * *`, by which the DAG of the service's "
+        "months prepares the one that TLC published last; empty for runs by hand and backfills "
+        "alone.",
+    )
     train_months: str = Field(
         default="2024-01", title="Train months", description="Months to learn from, as YYYY-MM."
     )

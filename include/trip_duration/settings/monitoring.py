@@ -17,9 +17,10 @@ class MonitoringSettings(Part):
         "the dashboard fills them by the shown value; empty for circles alone.",
     )
     monitoring_schedule: str = Field(
-        default="0 6 * * *",
+        default="",
         title="Schedule of monitoring",
-        description="Cron expression (UTC); empty for runs by hand alone.",
+        description="Cron expression (UTC) such as `0 6 * * *`; empty for new months and runs by "
+        "hand alone.",
     )
     monitoring_days: float = Field(
         default=7.0,

@@ -37,18 +37,25 @@ class TrainingSettings(Part):
         title="XGBoost device",
         description="Where XGBoost computes: cpu, or cuda on a machine with a GPU of NVIDIA's.",
     )
+    watch_months: bool = Field(
+        default=False,
+        title="Watch the source",
+        description="Let `watch_months` look out for new months all the time; each starts "
+        "`retraining`. Without it, `new_months` looks when it is triggered.",
+    )
     watch_poll_seconds: float = Field(
         default=3_600.0,
         ge=6,
         title="Seconds between looks",
-        description="How often `new_months` looks whether the source has published a month. What "
-        "it finds has to be the same twice.",
+        description="How often it is looked whether the source has published a month. What "
+        "is found has to be the same twice.",
     )
     watch_failures: int = Field(
         default=24,
         ge=1,
         title="Failed looks",
-        description="When so many in a row have failed, `new_months` fails, and begins anew.",
+        description="When so many in a row have failed, `new_months` fails; `watch_months` begins "
+        "anew.",
     )
     watch_again_hours: float = Field(
         default=24.0,
@@ -57,9 +64,10 @@ class TrainingSettings(Part):
         description="A month whose retraining has not succeeded by then is announced again.",
     )
     retraining_schedule: str = Field(
-        default="0 5 1 * *",
+        default="",
         title="Schedule of retraining",
-        description="Cron expression (UTC); empty for new months and drift alone.",
+        description="Cron expression (UTC) such as `0 5 1 * *`; empty for new months and drift "
+        "alone.",
     )
     retraining_train_months: int = Field(
         default=3,

@@ -40,6 +40,14 @@ def retraining_form() -> Form:
             description="Train even if these very months were trained on before.",
             section=Section.WINDOW,
         ),
+        "why": Param(
+            None,
+            type=["null", "string"],
+            title="Why",
+            description="The reason, for the history of promotions. Left empty, what has started "
+            "the run: an event, or who has triggered it.",
+            section=Section.WINDOW,
+        ),
         **source_form(),
         "service": service_field(Section.DATA),
         **model_input_form(),

@@ -142,7 +142,9 @@ def test_csv_as_people_save_it(predictor: Predictor, tmp_path: Path) -> None:
     assert reasons[0] == f"row;reason;{header}"
     assert reasons[1].startswith("2;the row has 2 fields, and the header 8;short;")
     assert reasons[2].startswith("3;pickup_at is missing;")
-    assert reasons[3].startswith("6;PULocationID = seventy-four is no number;zone;")
+    assert reasons[3].startswith(
+        "6;PULocationID = seventy-four is no number and no name of a zone;"
+    )
 
 
 def test_a_misplaced_quote_spoils_no_other_row(predictor: Predictor, tmp_path: Path) -> None:

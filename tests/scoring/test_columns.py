@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.scoring.columns import check_rows, find_columns
+from trip_duration.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS
 
+FORMS = f"read are {TIME_FORMS}"
+YEARS = f"trips begin from {FIRST_YEAR} to {LAST_YEAR}"
 WANTED = ("pickup_datetime", "PULocationID", "DOLocationID", "passenger_count", "trip_distance")
 GOOD = {
     "lpep_pickup_datetime": "2024-03-04 08:30:00",
@@ -40,12 +44,33 @@ def test_good_rows_get_the_types_of_the_model() -> None:
         ("PULocationID", 266, "PULocationID = 266 is no zone from 1 to 265"),
         ("PULocationID", 1.5, "PULocationID = 1.5 is no zone from 1 to 265"),
         ("DOLocationID", None, "DOLocationID is missing"),
-        ("DOLocationID", "x", "DOLocationID = x is no number"),
+        ("DOLocationID", "x", "DOLocationID = x is no number and no name of a zone"),
         ("trip_distance", -0.1, "trip_distance = -0.1 is no distance of 0 miles or more"),
         ("trip_distance", np.inf, "trip_distance = inf is no distance of 0 miles or more"),
         ("trip_distance", np.nan, "trip_distance is missing"),
-        ("lpep_pickup_datetime", "noon", "lpep_pickup_datetime = noon is no time"),
+        ("lpep_pickup_datetime", "noon", f"lpep_pickup_datetime = noon is no time; {FORMS}"),
         ("lpep_pickup_datetime", None, "lpep_pickup_datetime is missing"),
+        (
+            "lpep_pickup_datetime",
+            "2024-01-15",
+            f"lpep_pickup_datetime = 2024-01-15 is a day without a time of day; {FORMS}",
+        ),
+        (
+            "lpep_pickup_datetime",
+            "9999-12-31 23:59:59+00",
+            f"lpep_pickup_datetime = 9999-12-31 23:59:59+00 begins in the year 9999; {YEARS}",
+        ),
+        ("lpep_pickup_datetime", "13/01/2024 08:30:00 AM", f"… is no time; {FORMS}"),
+        ("lpep_pickup_datetime", "01/02/2024 08:30:00", f"… is no time; {FORMS}"),
+        ("passenger_count", 1e39, "passenger_count = 1e+39 is no number from 0 to 1,000"),
+        ("passenger_count", -1, "passenger_count = -1 is no number from 0 to 1,000"),
+        ("trip_distance", 1e7, "trip_distance = 10000000.0 is more than 1,000,000 miles"),
+        ("DOLocationID", "Corona", "DOLocationID = Corona is no number and no name of a zone"),
+        (
+            "DOLocationID",
+            "a\n" * 50,
+            f"DOLocationID = {'a ' * 30}… is no number and no name of a zone",
+        ),
         ("passenger_count", "two", "passenger_count = two is no number"),
         ("passenger_count", np.inf, "passenger_count = inf is infinite"),
     ],
@@ -53,7 +78,12 @@ def test_good_rows_get_the_types_of_the_model() -> None:
 def test_a_row_that_cannot_be_predicted(name: str, value: object, reason: str) -> None:
     """It is left out, and the reason names the column as it was given."""
     checked = check_rows(rows(**{name: value}), WANTED)
-    assert list(checked.reasons) == [None, reason]
+    begin, _, end = reason.partition("…") if reason[0] == "…" else (reason, "", "")
+    assert checked.reasons[0] is None
+    assert checked.reasons[1].startswith(begin)
+    assert checked.reasons[1].endswith(end)
+    assert reason[0] == "…" or checked.reasons[1] == reason
+    assert "\n" not in checked.reasons[1]
     assert list(checked.trips.index) == [0]
 
 
@@ -80,6 +110,12 @@ def test_what_the_model_need_not_know_may_be_missing(missing: object) -> None:
         ("2024-03-04T08:30:00Z", "2024-03-04 03:30"),
         ("2024-07-04T08:30:00+00:00", "2024-07-04 04:30"),
         (pd.Timestamp("2024-03-04 08:30"), "2024-03-04 08:30"),
+        ("2024-01-15 08:30:00+00", "2024-01-15 03:30"),
+        ("2024-01-15 08:30:00-05", "2024-01-15 08:30"),
+        ("2024-01-15 08:30:00 UTC", "2024-01-15 03:30"),
+        ("2024-01-15T08:30", "2024-01-15 08:30"),
+        ("01/15/2024 08:30:00 PM", "2024-01-15 20:30"),
+        ("1/15/2024 12:30 am", "2024-01-15 00:30"),
     ],
 )
 def test_times_are_those_of_new_york(given: object, local: str) -> None:
@@ -92,6 +128,26 @@ def test_times_of_arrow_keep_their_moment() -> None:
     """A column of moments with a time zone is turned as a whole."""
     given = rows().assign(lpep_pickup_datetime=pd.to_datetime(["2024-03-04T08:30Z"] * 2))
     assert check_rows(given, WANTED).trips.pickup_datetime[0] == pd.Timestamp("2024-03-04 03:30")
+
+
+def test_moments_beyond_the_clocks_spoil_their_row_alone() -> None:
+    """Arrow's times may lie further away than those that models count with."""
+    far = [1_705_307_400_000, 2**63 - 1, -(2**62)]
+    for zone in (None, "UTC"):
+        times = pa.array(far, pa.timestamp("ms", zone)).to_pandas()
+        given = pd.concat([rows(), rows().head(1)], ignore_index=True)
+        checked = check_rows(given.assign(lpep_pickup_datetime=times), WANTED)
+        assert list(checked.trips.index) == [0]
+        assert all(YEARS in reason for reason in checked.reasons[1:])
+
+
+@pytest.mark.parametrize(
+    ("zone", "number"),
+    [("74.0", 74), (74.0, 74), ("Manhattan - Upper West Side South", 239), ("JFK Airport", 132)],
+)
+def test_zones_as_programs_and_people_write_them(zone: object, number: int) -> None:
+    """A whole number with a point, and a name."""
+    assert check_rows(rows(PULocationID=zone), WANTED).trips.PULocationID[1] == number
 
 
 def test_columns_are_found_by_any_of_their_names() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 
+from trip_duration.cli.console import print_error
 from trip_duration.cli.monitoring import monitor, profile_version
 from trip_duration.cli.options import DataOptions, SearchOptions
 from trip_duration.cli.products import products
@@ -68,7 +68,7 @@ def main() -> None:
     try:
         app(exit_on_error=False, print_error=False, result_action="return_value")
     except (TripDurationError, CycloptsError) as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        print_error(error)
         sys.exit(BAD_INPUT)
 
 

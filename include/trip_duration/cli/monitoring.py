@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from trip_duration.cli.console import console
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import get_service
@@ -122,9 +122,8 @@ def profile_version(*, options: VersionOptions = _VERSION) -> None:
         timeout_seconds=settings.request_timeout_seconds,
     )
     names = ", ".join(feature.bins.name for feature in reference.profile.features)
-    Console(soft_wrap=True).print(
-        f"Version {predictor.version.number} of {predictor.version.name} has a profile of {names}.",
-        highlight=False,
+    console().print(
+        f"Version {predictor.version.number} of {predictor.version.name} has a profile of {names}."
     )
 
 
@@ -166,6 +165,6 @@ def _print(findings: list[Finding], title: str) -> None:
     table = Table("found", "level", "thresholds", "", box=box.SIMPLE_HEAD)
     for one in gravest_first(findings):
         table.add_row(str(one), one.level.value, str(one.thresholds), one.note)
-    console = Console(soft_wrap=True)
-    console.print(title, highlight=False)
-    console.print(table)
+    out = console()
+    out.print(title)
+    out.print(table)

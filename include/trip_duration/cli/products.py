@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from trip_duration.cli.console import console
 from trip_duration.settings import get_settings
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.trips.origin import source_label
@@ -64,7 +64,7 @@ def list_products(*, storage: Storage = _STORAGE, as_json: AsJson = False) -> No
         _print_json({"products": [_described(product, verified) for product in found]})
         return
     if not found:
-        Console(soft_wrap=True).print(f"No training set is kept under {storage}.")
+        console().print(f"No training set is kept under {storage}.")
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     for heading in ("key", "what", "months", "source"):
@@ -74,7 +74,7 @@ def list_products(*, storage: Storage = _STORAGE, as_json: AsJson = False) -> No
         table.add_column(heading, no_wrap=True, justify="right")
     for product in found:
         table.add_row(*_row(product), _age(verified.get(product.key)))
-    Console(soft_wrap=True).print(table)
+    console().print(table)
 
 
 @products.command
@@ -98,11 +98,11 @@ def show(key: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> N
     if as_json:
         _print_json(described)
         return
-    console = Console(soft_wrap=True)
+    out = console()
     for name in _SHOWN:
-        console.print(f"{name:<9} {described[name]}", highlight=False)
+        out.print(f"{name:<9} {described[name]}")
     for month in described["months"]:
-        console.print(_month_line(month), highlight=False)
+        out.print(_month_line(month))
 
 
 @products.command(name="prune")
@@ -137,12 +137,12 @@ def prune_products(
     if as_json:
         _print_json(_pruned(pruning) | {"removed": remove})
         return
-    console = Console(soft_wrap=True)
+    out = console()
     for product in pruning.products:
-        console.print(f"training set {' · '.join(_row(product))}", highlight=False)
+        out.print(f"training set {' · '.join(_row(product))}")
     for file in pruning.files:
-        console.print(f"file {file}", highlight=False)
-    console.print(f"{'Removed' if remove else 'To be removed with --remove'}: {pruning}")
+        out.print(f"file {file}")
+    out.print(f"{'Removed' if remove else 'To be removed with --remove'}: {pruning}")
 
 
 def _row(product: TrainingSetProduct) -> Sequence[str]:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from trip_duration.cli.console import console
 from trip_duration.training_set.recipes import recipe_label
 from trip_duration.trips.origin import source_label
 
@@ -32,10 +33,10 @@ def print_training_set(training_set: TrainingSet, *, as_json: bool) -> None:
     table.add_column("trips", justify="right")
     for part, count in summary["rows"].items():
         table.add_row("train and validation" if part == "all" else part, f"{count:,}")
-    console = Console(soft_wrap=True)
-    console.print(f"Training set of {_origin(training_set)}")
-    console.print(table)
-    console.print(
+    out = console()
+    out.print(f"Training set of {_origin(training_set)}")
+    out.print(table)
+    out.print(
         f"{columns['all']:,} columns on all, {columns['train']:,} on train; "
         f"digest {summary['digest'][:16]}"
     )
@@ -73,9 +74,9 @@ def print_outcomes(
             str(row["evaluations"]),
             f"{row['seconds']:.1f}",
         )
-    console = Console(soft_wrap=True)
-    console.print(f"Errors in minutes on {_origin(training_set)}")
-    console.print(table)
+    out = console()
+    out.print(f"Errors in minutes on {_origin(training_set)}")
+    out.print(table)
 
 
 def print_reproduction(reproduction: Reproduction, lineage: Lineage, *, as_json: bool) -> None:
@@ -94,19 +95,19 @@ def print_reproduction(reproduction: Reproduction, lineage: Lineage, *, as_json:
             }
         )
         return
-    console = Console(soft_wrap=True)
+    out = console()
     for month in lineage.months:
-        console.print(f"{month.month}: {month.url}, sha256 {month.digest}")
+        out.print(f"{month.month}: {month.url}, sha256 {month.digest}")
     table = Table(box=None, header_style="bold")
     table.add_column("metric")
     for heading in ("then", "now"):
         table.add_column(heading, justify="right")
     for name, then, now in reproduction.metrics:
         table.add_row(name, f"{then:.6f}", f"{now:.6f}")
-    console.print(table)
+    out.print(table)
     for name, was, is_now in reproduction.changed:
-        console.print(f"{name} was {was}, is {is_now}")
-    console.print("reproduced" if reproduction.agrees else "[bold red]not reproduced[/]")
+        out.print(f"{name} was {was}, is {is_now}")
+    out.print("reproduced" if reproduction.agrees else Text("not reproduced", "bold red"))
 
 
 def print_written(paths: Sequence[str], *, as_json: bool) -> None:
@@ -115,7 +116,7 @@ def print_written(paths: Sequence[str], *, as_json: bool) -> None:
         _print_json({"files": list(paths), "data_source": "sample"})
         return
     for path in paths:
-        Console().print(f"wrote {path} (sample data)", soft_wrap=True)
+        console().print(f"wrote {path} (sample data)")
 
 
 def _outcome(tuned: TuningResult, trained: TrainedModel | None) -> dict[str, Any]:

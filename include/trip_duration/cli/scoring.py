@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trip_duration.cli.console import console
 from trip_duration.settings import get_settings
 from trip_duration.trips.services import get_service
 
@@ -83,7 +83,9 @@ def score(
 ) -> None:
     """Predict the trips of a Parquet or CSV file, or of a folder of such files.
 
-    What was interrupted goes on where it was when the same command is given again.
+    What was interrupted goes on where it was when the same command is given again. Ends with exit
+    code 0 when rows were predicted, however many were rejected, and with 2 when the input was
+    refused or no row of a file could be predicted.
 
     Parameters
     ----------
@@ -96,6 +98,7 @@ def score(
         Print one JSON object, for machines.
     """
     from trip_duration.scoring.batch.planning import BatchRequest, plan
+    from trip_duration.scoring.batch.results import require_predictions
     from trip_duration.scoring.places import choose_outputs, find_inputs, place
 
     inputs = find_inputs(place(input_))
@@ -109,15 +112,17 @@ def score(
         overwrite=options.overwrite,
         preprocessing=_settings.scoring_preprocessing,
     )
-    _print(_score(request, plan(request, options.storage), predictor), as_json=as_json)
+    results = _score(request, plan(request, options.storage), predictor)
+    _print(results, as_json=as_json)
+    require_predictions(results)
 
 
 def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor) -> list[JobResult]:
     from trip_duration.scoring.batch.planning import by_job
     from trip_duration.scoring.batch.scoring import is_scored, join, score_chunk
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True)) as progress:
         rows = progress.add_task(
             f"Rows, by version {request.version.number}", total=sum(one.rows for one in chunks)
         )
@@ -138,14 +143,14 @@ def _print(results: Sequence[JobResult], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"files": [asdict(result) for result in results]}))  # noqa: T201 - for machines
         return
-    console = Console(highlight=False, soft_wrap=True)
+    out = console()
     for result in results:
-        console.print(
+        out.print(
             f"{result.output}: {result.predicted_rows:,} of {result.rows:,} rows, "
             f"by version {result.model_version}"
         )
         if result.rejected is not None:
-            console.print(
+            out.print(
                 f"{result.rejected}: {result.rejected_rows:,} rows that could not be predicted, "
-                "with the reason"
+                f"with the reason; the first: {result.reason}"
             )

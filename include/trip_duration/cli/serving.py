@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from trip_duration.cli.console import console
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def serve(
     }
     settings = get_settings().model_copy(update=changes)
     if not token_file(settings).read():
-        Console(stderr=True).print(
+        console(stderr=True).print(
             "There is no token yet, so nobody may ask: `trip-duration tokens add NAME` makes one."
         )
     run(settings)
@@ -98,7 +98,7 @@ def list_tokens(*, as_json: AsJson = False) -> None:
         table.add_row(
             one.name, "setting" if one.rate is None else f"{one.rate:g}" if one.rate else "no limit"
         )
-    Console().print(table)
+    console().print(table)
 
 
 @tokens.command
@@ -202,16 +202,15 @@ def ab_report(
         between = "" if one.mae_interval is None else "{:.3f} to {:.3f}".format(*one.mae_interval)
         figures = (f"{one.mae:.3f}", between, f"{one.rmse:.3f}", f"{one.bias:+.3f}")
         table.add_row(str(one.version), f"{one.trips:,}", *figures)
-    console = Console(soft_wrap=True)
-    console.print(table)
+    out = console()
+    out.print(table)
     for pair in report.comparisons:
         verdict = "differs" if pair.decided else "no difference is shown"
         low, high = pair.interval
-        console.print(
+        out.print(
             f"Version {pair.version} less {pair.against}: {pair.difference:+.3f} minutes "
             f"({low:+.3f} to {high:+.3f}), {verdict}; a difference of {pair.worthwhile:.3f} takes "
-            f"{pair.trips_needed:,} trips of each",
-            highlight=False,
+            f"{pair.trips_needed:,} trips of each"
         )
 
 

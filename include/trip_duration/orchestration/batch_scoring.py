@@ -70,11 +70,18 @@ def score_chunk(chunk: Chunk) -> int:
 
 
 def join(chunks: Sequence[Chunk]) -> dict[str, Any]:
-    """Make the outputs appear, and say what is in them."""
+    """Make the outputs appear, and return what is in them.
+
+    Raises
+    ------
+    InvalidInputError
+        If no row of a file could be predicted: that is no success.
+    """
     from trip_duration.scoring.batch.planning import by_job
+    from trip_duration.scoring.batch.results import require_predictions
     from trip_duration.scoring.batch.scoring import join as put_together
 
-    files = []
+    results = []
     for job, parts in by_job(chunks):
         result = put_together(job, parts)
         logger.info(
@@ -83,7 +90,10 @@ def join(chunks: Sequence[Chunk]) -> dict[str, Any]:
             f"{result.predicted_rows:,}",
             f"{result.rejected_rows:,}",
         )
-        files.append(asdict(result))
+        results.append(result)
+    # What the other files came to is there: only the run has failed.
+    require_predictions(results)
+    files = [asdict(result) for result in results]
     totals = ("rows", "predicted_rows", "rejected_rows")
     return {
         "model": files[0]["model"],

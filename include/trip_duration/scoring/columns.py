@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -24,16 +24,28 @@ from trip_duration.trips.services import (
     TRIP_TYPE,
     VENDOR,
 )
-
-#: TLC's times are New York's, without a zone.
-TIME_ZONE = "America/New_York"
+from trip_duration.trips.values import (
+    FIRST_YEAR,
+    LARGEST_NUMBER,
+    LAST_YEAR,
+    LONGEST_DISTANCE,
+    PLAIN,
+    TIME_ZONE,
+    outside,
+    read_time,
+)
+from trip_duration.trips.zone_names import known_zone
 
 _ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
 _ATTRIBUTES = (PASSENGERS, VENDOR, TRIP_TYPE)
 _FRIENDLY = {PICKUP_TIME: "pickup_at", PICKUP_ZONE: "pickup_zone", DROPOFF_ZONE: "dropoff_zone"}
 
-#: A time that says how far it is from Greenwich.
-_WITH_OFFSET = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})\s*$")
+#: Characters of a value that a reason shows.
+_SHOWN = 60
+_EARLIEST = np.datetime64(f"{FIRST_YEAR}-01-01")
+_END = np.datetime64(f"{LAST_YEAR + 1}-01-01")
+#: A time with its distance from Greenwich, in forms that pandas reads at once.
+_WITH_OFFSET = rf"({PLAIN})(?:Z|([+-]\d{{2}}:?\d{{2}}))"
 
 
 def _names() -> Mapping[str, tuple[str, ...]]:
@@ -130,21 +142,29 @@ def check_rows(rows: pd.DataFrame, wanted: Sequence[str]) -> CheckedRows:
 def _read(name: str, given: pd.Series[Any], reasons: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - an array of any kind
     if name == PICKUP_TIME:
         times = _times(given)
-        _refuse(reasons, times.isna(), given, "is no time", needed=True)
+        _refuse(reasons, times.isna(), given, _wrong_time, needed=True)
         return times.to_numpy()
     if name not in NAMES:
         return given.to_numpy()
     numbers = _numbers(given)
     no_number = np.isnan(numbers) & given.notna().to_numpy()
-    _refuse(reasons, no_number, given, "is no number")
     if name in _ZONES:
+        numbers[no_number] = _named(given[no_number])
+        no_name = np.isnan(numbers) & no_number
+        _refuse(reasons, no_name, given, "is no number and no name of a zone")
         wrong = ~((numbers >= 1) & (numbers <= LAST_ZONE) & (numbers == np.floor(numbers)))
         _refuse(reasons, wrong, given, f"is no zone from 1 to {LAST_ZONE}", needed=True)
-    elif name == DISTANCE:
+        return numbers
+    _refuse(reasons, no_number, given, "is no number")
+    if name == DISTANCE:
         wrong = ~((numbers >= 0) & (numbers < np.inf))
         _refuse(reasons, wrong, given, "is no distance of 0 miles or more", needed=True)
+        far = numbers > LONGEST_DISTANCE
+        _refuse(reasons, far, given, f"is more than {LONGEST_DISTANCE:,.0f} miles")
     else:
         _refuse(reasons, np.isinf(numbers), given, "is infinite")
+        odd = (numbers < 0) | (numbers > LARGEST_NUMBER)
+        _refuse(reasons, odd, given, f"is no number from 0 to {LARGEST_NUMBER:,.0f}")
     return numbers
 
 
@@ -152,36 +172,94 @@ def _refuse(
     reasons: npt.NDArray[np.object_],
     wrong: Any,  # noqa: ANN401 - a mask, of NumPy's or of pandas'
     given: pd.Series[Any],
-    rule: str,
+    rule: str | Callable[[object], str],
     *,
     needed: bool = False,
 ) -> None:
     """Say why the wrong rows cannot be predicted; the first reason of a row stands."""
     rows = np.flatnonzero(np.asarray(wrong) & pd.isna(reasons))
     for row, value in zip(rows, given.iloc[rows], strict=True):
-        missing = needed and pd.isna(value)
-        reasons[row] = f"{given.name} is missing" if missing else f"{given.name} = {value} {rule}"
+        if needed and pd.isna(value):
+            reasons[row] = f"{given.name} is missing"
+        else:
+            broken = rule if isinstance(rule, str) else rule(value)
+            reasons[row] = f"{given.name} = {_shown(value)} {broken}"
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
+    """Return a value for people, on one line: what is written is counted in lines."""
+    if isinstance(value, pd.Timestamp) and not dt.MINYEAR <= value.year <= dt.MAXYEAR:
+        # Python writes no such year; NumPy does.
+        value = value.asm8
+    text = " ".join(str(value).split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _numbers(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
     numbers = pd.to_numeric(given, errors="coerce")
-    found: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    # A copy: names of zones are written into it.
+    found: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     return found
 
 
+def _named(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """Return the numbers of zones that are given by name; NaN for names of none, or of several."""
+    known = {name: known_zone(name) for name in given.unique()}
+    return np.array([known[name] or np.nan for name in given], dtype=np.float64)
+
+
 def _times(given: pd.Series[Any]) -> pd.Series[Any]:
-    """Times as microseconds of New York's clocks; NaT for what is none."""
+    """Return times as microseconds of New York's clocks; NaT for what is none, or out of bounds."""
     if isinstance(given.dtype, pd.DatetimeTZDtype):
-        local: pd.Series[Any] = given.dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
-        return local.astype("datetime64[us]")
-    if pd.api.types.is_datetime64_dtype(given.dtype):
-        return given.astype("datetime64[us]")
-    text = given.astype("string").str.strip()
-    elsewhere = text.str.contains(_WITH_OFFSET).fillna(value=False).astype(bool)
-    times: pd.Series[Any] = pd.to_datetime(
-        text.where(~elsewhere), errors="coerce", format="ISO8601"
-    ).astype("datetime64[us]")
-    if elsewhere.any():
-        moments = pd.to_datetime(text[elsewhere], errors="coerce", format="ISO8601", utc=True)
-        times[elsewhere] = moments.dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
+        # Bounds first, a day wide: the clocks of a far year cannot be converted.
+        day = np.timedelta64(1, "D")
+        moments = given.dt.tz_convert("UTC").dt.tz_localize(None)
+        near = given.where(_within(moments, _EARLIEST - day, _END + day))
+        local = near.dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
+    elif pd.api.types.is_datetime64_dtype(given.dtype):
+        local = given
+    else:
+        local = _times_of_text(given.astype("string").str.strip())
+    times: pd.Series[Any] = local.where(_within(local, _EARLIEST, _END)).astype("datetime64[us]")
     return times
+
+
+def _within(times: pd.Series[Any], first: np.datetime64, end: np.datetime64) -> pd.Series[Any]:
+    """Return which times lie within bounds, without a conversion that a far year would break."""
+    return (times >= first) & (times < end)
+
+
+def _times_of_text(text: pd.Series[Any]) -> pd.Series[Any]:
+    """Return New York's times of texts: of the usual forms at once, of others one by one."""
+    plain = text.str.fullmatch(PLAIN).fillna(value=False).astype(bool)
+    times: pd.Series[Any] = pd.to_datetime(text.where(plain), errors="coerce", format="ISO8601")
+    others = text[~plain & text.notna()]
+    if others.empty:
+        return times
+    times = times.astype("datetime64[us]")
+    usual = others.str.fullmatch(_WITH_OFFSET).astype(bool)
+    if usual.any():
+        moments = pd.to_datetime(others[usual], errors="coerce", format="ISO8601", utc=True)
+        times[moments.index] = moments.dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
+    found = {text: _time(text) for text in others[~usual].unique()}
+    singly = others[~usual].map(found)
+    times[singly.index] = singly.astype("datetime64[us]")
+    return times
+
+
+def _time(text: str) -> dt.datetime | None:
+    try:
+        return read_time(text)
+    except ValueError:
+        return None
+
+
+def _wrong_time(value: object) -> str:
+    """Return which rule a time breaks."""
+    if not isinstance(value, str):
+        return outside() if isinstance(value, pd.Timestamp) else _wrong_time(str(value))
+    try:
+        read_time(value)
+    except ValueError as error:
+        return str(error)
+    return outside()

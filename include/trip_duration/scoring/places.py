@@ -65,12 +65,18 @@ def find_inputs(path: UPath) -> list[UPath]:
     """
     if path.is_dir():
         found = sorted((one for one in path.iterdir() if _is_input(one)), key=str)
+        if inner := [one for one in found if one.is_dir()]:
+            raise InvalidInputError(
+                f"Folder {inner[0]}",
+                "lies among the files to score, and is called like one of them",
+                f"Score it by itself, with an output folder of its own, or move it out of {path}.",
+            )
         if not found:
             raise InvalidInputError(
                 f"Folder {path}", "holds no Parquet or CSV file", "Give another folder, or a file."
             )
         return found
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise InvalidInputError(
             f"Input {path}", "is neither Parquet nor CSV", "Give a .parquet or .csv file."
         )
@@ -82,7 +88,7 @@ def find_inputs(path: UPath) -> list[UPath]:
 def _is_input(path: UPath) -> bool:
     kinds = path.suffixes[-2:-1]
     return (
-        path.suffix in SUFFIXES
+        path.suffix.lower() in SUFFIXES
         and not path.name.startswith(".")
         and not {PREDICTIONS, REJECTED} & set(kinds)
     )
@@ -111,9 +117,10 @@ def choose_outputs(inputs: Sequence[UPath], output: UPath | None) -> list[UPath]
     InvalidInputError
         If it does not fit the inputs.
     """
-    if output is None or output.suffix not in SUFFIXES:
+    if output is None or output.suffix.lower() not in SUFFIXES:
         return [output_of(one, output) for one in inputs]
-    if len(inputs) == 1 and output.suffix == inputs[0].suffix and output != inputs[0]:
+    same_kind = output.suffix.lower() == inputs[0].suffix.lower()
+    if len(inputs) == 1 and same_kind and output != inputs[0]:
         return [output]
     raise InvalidInputError(
         f"Output {output}",

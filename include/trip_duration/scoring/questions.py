@@ -11,33 +11,20 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.scoring.columns import NAMES, TIME_ZONE, check_rows
+from trip_duration.scoring.columns import NAMES, check_rows
 from trip_duration.scoring.identifiers import new_ids
 from trip_duration.scoring.predictor import Predictor
 from trip_duration.scoring.typical import typical_distance
 from trip_duration.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
-    OUTCOME_COLUMNS,
     PICKUP_TIME,
     PICKUP_ZONE,
-    SERVICES,
 )
+from trip_duration.trips.values import NOT_ASKED, TIME_ZONE
 from trip_duration.trips.zone_names import find_zone
 
 _ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
-#: What else TLC publishes of a trip; no model asks for it.
-_FURTHER = (
-    *("access_a_ride_flag", "airport_fee", "Airport_fee", "bcf", "cbd_congestion_fee"),
-    *("congestion_surcharge", "dispatching_base_num", "ehail_fee", "hvfhs_license_num"),
-    *("improvement_surcharge", "mta_tax", "on_scene_datetime", "originating_base_num"),
-    *("RatecodeID", "request_datetime", "sales_tax", "shared_match_flag", "shared_request_flag"),
-    *("store_and_fwd_flag", "wav_match_flag", "wav_request_flag"),
-)
-_IGNORED = OUTCOME_COLUMNS.union(
-    _FURTHER, *(service.columns.values() for service in SERVICES.values())
-)
-
 Question = Mapping[str, Any]
 
 
@@ -147,7 +134,7 @@ def _row(place: str, question: Question, start: dt.datetime) -> dict[str, Any]:
 
 def _renamed(place: str, question: Question) -> dict[str, Any]:
     ours = {other: name for name, others in NAMES.items() for other in others}
-    if unknown := [name for name in question if name not in ours and name not in _IGNORED]:
+    if unknown := [name for name in question if name not in ours and name not in NOT_ASKED]:
         raise InvalidInputError(
             f"{place}.{unknown[0]}", "is unknown", f"A trip has: {', '.join(sorted(ours))}."
         )

@@ -80,8 +80,8 @@ _RULES = """\
 Zones are TLC's, 1 to 265 (264 is unknown, 265 is outside of the city); one that the model has not
 learned from counts as the average. Times without an offset are those of New York's clocks, with
 one they are converted. Distances are in miles, 0 or more. `passenger_count`, `vendor_id` and
-`trip_type` may be left out. Each value may come under TLC's own name instead of ours, and nothing
-else may come.
+`trip_type` may be left out. Each value may come under TLC's own name instead of ours. What else TLC
+publishes of a trip, such as `fare_amount`, is not read; an unknown name is refused.
 """
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -18,27 +18,32 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from trip_duration.errors import TripDurationError
-from trip_duration.serving.rows import FIRST_YEAR, LAST_YEAR
+from trip_duration.serving.tolerance import tolerant
 from trip_duration.trips.services import LAST_ZONE
+from trip_duration.trips.values import (
+    FIRST_YEAR,
+    LARGEST_NUMBER,
+    LAST_YEAR,
+    LONGEST_DISTANCE,
+    TIME_ZONE,
+    outside,
+)
 
-#: Miles. Beyond it lies no mistake of a meter, but one of the caller.
-LONGEST_DISTANCE = 1_000_000.0
 KEY_LENGTH = 200
 #: Up to so many bytes, a body is read whole before its trips are counted.
 _SMALL_BYTES = 65_536
 #: Objects and lists that a request may hold besides its trips; a key may consist of brackets.
 _FURTHER = 1_000
 
-_NEW_YORK = ZoneInfo("America/New_York")
+_NEW_YORK = ZoneInfo(TIME_ZONE)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the city's clocks
-_LARGEST = 1_000
 _ID = re.compile(r"\A[0-9a-f]{32}\Z")
 
 _Request = TypeVar("_Request")
 
 Zone: TypeAlias = Annotated[int, Meta(ge=1, le=LAST_ZONE)] | UnsetType
 Miles: TypeAlias = Annotated[float, Meta(ge=0, le=LONGEST_DISTANCE)] | UnsetType | None
-Number: TypeAlias = Annotated[float, Meta(ge=0, le=_LARGEST)] | UnsetType | None
+Number: TypeAlias = Annotated[float, Meta(ge=0, le=LARGEST_NUMBER)] | UnsetType | None
 Time: TypeAlias = dt.datetime | UnsetType | None
 
 
@@ -102,7 +107,7 @@ def read_trips(body: bytes, most: int) -> tuple[list[list[float]], str | None]:
         If it is no JSON (400), a value breaks a rule (422), or there are too many trips (413).
     """
     refuse_too_many(body, most)
-    request = _decoded(_trips, body)
+    request = _decoded(_trips, body, _tolerant_request)
     if request.key is not None:
         check_key(request.key)
     if request.inputs is UNSET:
@@ -147,8 +152,8 @@ def convert_trips(records: object, most: int, *, texts: bool = False) -> list[li
         require_count(len(records), most)
     try:
         trips = msgspec.convert(records, list[Trip], strict=not texts)
-    except msgspec.ValidationError as error:
-        raise _broken(error) from error
+    except msgspec.ValidationError:
+        trips = _tolerant_trips(records, texts=texts)
     return rows_of(trips, most)
 
 
@@ -224,15 +229,47 @@ def row_of(trip: Trip, number: int | None = None) -> list[float]:
     ]
 
 
-def _decoded(decoder: msgspec.json.Decoder[_Request], body: bytes) -> _Request:
+def _decoded(
+    decoder: msgspec.json.Decoder[_Request],
+    body: bytes,
+    otherwise: Callable[[bytes, msgspec.ValidationError], _Request] | None = None,
+) -> _Request:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        if otherwise is not None:
+            return otherwise(body, error)
         raise _broken(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefusedError(
             400, "The body", f"is not JSON ({error})", "NaN and Infinity are not JSON either."
         ) from error
+
+
+def _tolerant_request(body: bytes, broken: msgspec.ValidationError) -> PredictRequest:
+    """Return a request that does not keep to the schema, as far as its values can be read."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _broken(broken) from broken
+    try:
+        given = tolerant(found, PredictRequest.__struct_fields__)
+        if isinstance(given, dict) and isinstance(given.get("inputs"), list):
+            given["inputs"] = [tolerant(one, Trip.__struct_fields__) for one in given["inputs"]]
+        return msgspec.convert(given, PredictRequest)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise _broken(error) from error
+
+
+def _tolerant_trips(records: object, *, texts: bool) -> list[Trip]:
+    """Return trips whose values do not keep to the schema, as far as these can be read."""
+    try:
+        given = records
+        if isinstance(records, list):
+            given = [tolerant(one, Trip.__struct_fields__) for one in records]
+        return msgspec.convert(given, list[Trip], strict=not texts)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise _broken(error) from error
 
 
 def _broken(error: Exception) -> RequestRefusedError:
@@ -282,7 +319,7 @@ def _seconds(at: dt.datetime, number: int | None) -> float:
         raise RequestRefusedError(
             422,
             _name(number),
-            f"begins in the year {local.year}",
+            outside(local.year),
             f"Give a time from {FIRST_YEAR} to {LAST_YEAR}.",
         )
     return float((local - _EPOCH) // dt.timedelta(seconds=1))

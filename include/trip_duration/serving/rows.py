@@ -39,9 +39,6 @@ NAMES = (
     "trip_type",
 )
 
-#: Years in which a trip may begin.
-FIRST_YEAR, LAST_YEAR = 2000, 2099
-
 Rows = npt.NDArray[np.float64]
 """Trips, shape (trips, len(COLUMNS))."""
 

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from trip_duration.serving import flat
 from trip_duration.serving.flat import DenseTables, SparseTables
-from trip_duration.serving.rows import FIRST_YEAR, LAST_YEAR
 from trip_duration.training_set.encoders.columns import holidays_between
 from trip_duration.training_set.encoders.dense import CODES, DenseTripEncoder
 from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.trips import geometry
+from trip_duration.trips.values import FIRST_YEAR, LAST_YEAR
 
 _Codes = npt.NDArray[np.int64]
 

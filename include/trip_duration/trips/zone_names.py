@@ -16,6 +16,7 @@ _DASH = "\N{EN DASH}"
 #: Whatever may stand between a borough and a zone: a comma, a colon, or a dash of any length.
 _BETWEEN = re.compile(r"\s*[,:\-\u2010-\u2015]\s*")
 _NUMBER_AT_END = re.compile(r"\((\d+)\)\s*$")
+_WHOLE = re.compile(r"[0-9]{1,9}(?:\.0*)?")
 _SUGGESTIONS = 3
 
 
@@ -43,23 +44,28 @@ def find_zone(given: object) -> int:
     InvalidInputError
         If there is no such zone, or several of that name.
     """
-    number = _number(given)
-    if number is not None:
-        if number in zone_labels():
-            return number
+    if (known := known_zone(given)) is not None:
+        return known
+    if _number(given) is not None:
         raise InvalidInputError(
             f"Zone {given}", "is unknown", f"TLC numbers its zones from 1 to {max(zone_labels())}."
         )
-    found = _by_name().get(_plain(str(given)), ())
-    if len(found) == 1:
-        return found[0]
-    if found:
+    if found := _by_name().get(_plain(str(given)), ()):
         raise InvalidInputError(
             f"Zone {given!r}",
             f"is the name of {len(found)} zones",
             f"Give the number of one of them: {', '.join(map(str, found))}.",
         )
     raise InvalidInputError(f"Zone {given!r}", "is unknown", _suggestion(str(given)))
+
+
+def known_zone(given: object) -> int | None:
+    """Return the number of a zone as `find_zone` does; None if there is none, or several."""
+    number = _number(given)
+    if number is not None:
+        return number if number in zone_labels() else None
+    found = _by_name().get(_plain(str(given)), ())
+    return found[0] if len(found) == 1 else None
 
 
 def _number(given: object) -> int | None:
@@ -69,7 +75,8 @@ def _number(given: object) -> int | None:
     if isinstance(given, str):
         labelled = _NUMBER_AT_END.search(given)
         text = labelled[1] if labelled else given.strip()
-        return int(text) if text.isdecimal() else None
+        # Programs that know one kind of number write 74.0.
+        return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else None
     return int(given) if given == given // 1 else None
 
 

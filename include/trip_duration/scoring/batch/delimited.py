@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,14 @@ from upath import UPath
 
 from trip_duration.objects.files import whole_file
 from trip_duration.scoring.batch.job import ADDED, REASON, ROW, Chunk, Job
-from trip_duration.scoring.batch.lines import BLOCK, Header, blocks, header_of
+from trip_duration.scoring.batch.lines import (
+    BLOCK,
+    Header,
+    blocks,
+    header_of,
+    rows_end,
+    what_is_wrong,
+)
 from trip_duration.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from trip_duration.scoring.columns import find_columns
 from trip_duration.scoring.places import place
@@ -42,23 +48,32 @@ def columns_of(path: UPath) -> list[str]:
 
 
 def cut(job: Job, chunk_rows: int) -> list[Chunk]:
-    """Chunks of so many rows each; the file is searched once for where they begin."""
+    """Return chunks of so many rows each; the file is searched once for where they begin."""
     path = place(job.source)
-    begin = header_of(path).bytes
-    chunks, first_row, first_byte, rows, at = list[Chunk](), 0, begin, 0, begin
-    for block in blocks(path, begin, None):
-        ends = block.ends
+    header = header_of(path)
+    begin, end = header.bytes, max(header.bytes, rows_end(path))
+    line_end = header.dialect.end
+    chunks, first_row, first_byte, rows, lines, at = list[Chunk](), 0, begin, 0, 0, begin
+    for block in blocks(path, header.dialect, begin, end):
+        ends, data, done = block.ends, block.data, 0
         while len(ends) and rows + len(ends) >= chunk_rows:
             needed = chunk_rows - rows
-            last_byte = at + int(ends[needed - 1])
-            chunks.append(Chunk(job, first_row, chunk_rows, first_byte, last_byte))
-            first_row, first_byte, rows = first_row + chunk_rows, last_byte, 0
-            ends = ends[needed:]
+            stop = int(ends[needed - 1])
+            lines += _lines(data[done:stop], line_end)
+            chunks.append(Chunk(job, first_row, chunk_rows, first_byte, at + stop, lines))
+            first_row, first_byte, done = first_row + chunk_rows, at + stop, stop
+            rows, lines, ends = 0, 0, ends[needed:]
         rows += len(ends)
-        at += len(block.data)
+        lines += _lines(data[done:], line_end)
+        at += len(data)
     if rows or not chunks:
-        chunks.append(Chunk(job, first_row, rows, first_byte, at))
+        chunks.append(Chunk(job, first_row, rows, first_byte, at, lines))
     return chunks
+
+
+def _lines(data: bytes, end: bytes) -> int:
+    """Return the number of lines, whatever the rows are; the last one needs no end."""
+    return data.count(end) + (not data.endswith(end) and bool(data))
 
 
 def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
@@ -74,28 +89,43 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
     names = list(header.names)
     if wanted is not None:
         names = list(find_columns(header.names, wanted).values())
-    for block in blocks(path, chunk.first_byte, chunk.last_byte):
+    for block in blocks(path, header.dialect, chunk.first_byte, chunk.last_byte):
         lines = block.lines()
         for first in range(0, len(lines), BATCH_ROWS):
             yield _parsed(lines[first : first + BATCH_ROWS], header, names)
 
 
 def _parsed(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
-    text = b"\n".join(lines) + b"\n"
-    # Where neither stands, whoever reads the text sees the same rows.
-    plain = b'"' not in text and b"\r" not in text
-    return (_parsed_at_once if plain else _parsed_one_by_one)(lines, text, header, names)
+    # Where neither stands, every reader sees the same cells; they are read at once.
+    plain = [b'"' not in line and b"\r" not in line for line in lines]
+    if all(plain):
+        return _parsed_at_once(lines, header, names)
+    strange = [row for row, is_plain in enumerate(plain) if not is_plain]
+    singly = _parsed_one_by_one([lines[row] for row in strange], header, names)
+    broken = {strange[row]: reason for row, reason in singly.broken.items()}
+    if not any(plain):
+        return RawRows(singly.frame, singly.lines, broken)
+    others = [row for row, is_plain in enumerate(plain) if is_plain]
+    together = _parsed_at_once([lines[row] for row in others], header, names)
+    broken |= {others[row]: reason for row, reason in together.broken.items()}
+    found = list(lines)
+    for rows, part in ((strange, singly), (others, together)):
+        for row, line in zip(rows, part.lines, strict=True):
+            found[row] = line
+    frames = [singly.frame.set_axis(strange), together.frame.set_axis(others)]
+    return RawRows(pd.concat(frames).sort_index(), found, broken)
 
 
-def _parsed_at_once(lines: list[bytes], text: bytes, header: Header, names: list[str]) -> RawRows:
+def _parsed_at_once(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
     broken: dict[int, str] = {}
+    lines = _without_surplus(lines, header)
 
     def note(row: Any) -> str:  # noqa: ANN401 - Arrow's
         # Rows are counted from 1.
         broken[row.number - 1] = _ragged(row.actual_columns, header)
         return "skip"
 
-    data = _as_utf8(text)
+    data = _as_utf8(b"\n".join(lines) + b"\n")
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data),
         read_options=pyarrow.csv.ReadOptions(
@@ -121,23 +151,39 @@ def _parsed_at_once(lines: list[bytes], text: bytes, header: Header, names: list
     return RawRows(frame, lines, broken)
 
 
-def _parsed_one_by_one(
-    lines: list[bytes], _text: bytes, header: Header, names: list[str]
-) -> RawRows:
-    """The same where quotes may be misplaced: what one row makes of them is none of the next."""
+def _without_surplus(lines: list[bytes], header: Header) -> list[bytes]:
+    """Return lines without empty cells behind the header's last one, as some of TLC's files have.
+
+    Cells that are added to such a row would otherwise stand under no name.
+    """
+    between, most = header.delimiter.encode(), len(header.names) - 1
+    return [_trimmed(line, between, most) if line.endswith(between) else line for line in lines]
+
+
+def _trimmed(line: bytes, between: bytes, most: int) -> bytes:
+    surplus = line.count(between) - most
+    return line[:-surplus] if surplus > 0 and line.endswith(between * surplus) else line
+
+
+def _parsed_one_by_one(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
+    """Return the same where quotes may be misplaced: a row spoils none but itself."""
     places = [header.names.index(name) for name in names]
-    rows, broken = list[list[str | None]](), dict[int, str]()
+    rows, kept, broken = list[list[str | None]](), list[bytes](), dict[int, str]()
     for number, line in enumerate(lines):
-        shown = line.decode(errors="replace")
+        fields, text = list[str](), line
         try:
-            fields = next(csv.reader([shown], delimiter=header.delimiter, strict=True), [])
+            fields = header.dialect.cells(line.decode(errors="replace"))
         except csv.Error as error:
-            fields, broken[number] = [], f"the row is no CSV ({error})"
+            broken[number] = f"the row is no CSV: {what_is_wrong(error)}"
+        surplus = fields[len(header.names) :]
+        if surplus and not any(surplus) and line.endswith(len(surplus) * header.delimiter.encode()):
+            fields, text = fields[: -len(surplus)], line[: -len(surplus)]
         if fields and len(fields) != len(header.names):
             fields, broken[number] = [], _ragged(len(fields), header)
         found = (fields[place] if fields else None for place in places)
         rows.append([None if value in _NULLS else value for value in found])
-    return RawRows(pd.DataFrame(rows, columns=names, dtype=object), lines, broken)
+        kept.append(text)
+    return RawRows(pd.DataFrame(rows, columns=names, dtype=object), kept, broken)
 
 
 def _ragged(fields: int, header: Header) -> str:
@@ -168,7 +214,7 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
         def write(rows: RawRows, scored: ScoredRows) -> None:
             nonlocal first_row
             output.write(_predicted(rows.lines, scored, header, chunk.job.version.number))
-            rejected.write(_rejected(rows.lines, scored, header, first_row))
+            rejected.write(_rejected(rows, scored, header, first_row))
             first_row += len(rows.lines)
 
         yield write
@@ -187,17 +233,23 @@ def _predicted(lines: Sequence[bytes], scored: ScoredRows, header: Header, versi
     )
 
 
-def _rejected(lines: Sequence[bytes], scored: ScoredRows, header: Header, first_row: int) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=header.delimiter, lineterminator="")
-    found = []
+def _rejected(rows: RawRows, scored: ScoredRows, header: Header, first_row: int) -> bytes:
+    found, between = [], header.delimiter.encode()
     for row in np.flatnonzero(scored.rejected).tolist():
-        text.seek(0)
-        text.truncate()
-        writer.writerow([first_row + row, scored.reasons[row]])
-        begin = (text.getvalue() + header.delimiter).encode()
-        found.append(begin + lines[row] + header.line_end)
+        begin = _as_row([str(first_row + row), scored.reasons[row]], header)
+        line = rows.lines[row]
+        if row in rows.broken and (b'"' in line or line.count(between) >= len(header.names)):
+            # Nothing could read what follows its quotes or cells: it stands in one cell, as it is.
+            cells = [line.decode(errors="replace"), *[""] * (len(header.names) - 1)]
+            line = _as_row(cells, header)
+        found.append(begin + between + line + header.line_end)
     return b"".join(found)
+
+
+def _as_row(cells: Sequence[str], header: Header) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, delimiter=header.delimiter, lineterminator="").writerow(cells)
+    return text.getvalue().encode()
 
 
 def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> None:
@@ -212,6 +264,7 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
     between = header.delimiter.encode()
     added = between.join(name.encode() for name in ADDED)
     before = between.join(name.encode() for name in (ROW, REASON))
+    lines = 0
     for target, kind, first in (
         (output, "", header.text + between + added),
         (rejected, _REJECTED, before + between + header.text),
@@ -220,4 +273,15 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
             file.write(first + header.line_end)
             for chunk in chunks:
                 with chunk.part(kind).open("rb") as part:
-                    shutil.copyfileobj(part, file, BLOCK)
+                    lines += _copied(part, file, header.dialect.end)
+    # The planned lines were counted in the file as it is, without a look at cells and quotes.
+    job.require_all("lines", planned=sum(chunk.lines for chunk in chunks), written=lines)
+
+
+def _copied(part: BinaryIO, file: BinaryIO, line_end: bytes) -> int:
+    """Copy a part, and return how many lines it has."""
+    lines = 0
+    while data := part.read(BLOCK):
+        file.write(data)
+        lines += data.count(line_end)
+    return lines

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError
+from trip_duration.errors import InvalidInputError, StoredObjectError
 from trip_duration.objects.documents import read_document
 from trip_duration.objects.store import write_bytes
 from trip_duration.scoring.places import place
 from trip_duration.scoring.predictor import Version
 
 #: Raised whenever the same rows would be scored into other files.
-SCORING_VERSION = 1
+SCORING_VERSION = 2
 
 #: The columns that a scored file has besides its own.
 MINUTES, VERSION, IDENTIFIER = "predicted_minutes", "model_version", "prediction_id"
@@ -82,6 +82,21 @@ class Job:
                 "Start again: it is scored from the beginning.",
             )
 
+    def require_all(self, what: str, *, planned: int, written: int) -> None:
+        """Refuse to hand out results that hold more or less than the file.
+
+        Raises
+        ------
+        StoredObjectError
+            If two ways of counting the same file differ.
+        """
+        if planned != written:
+            raise StoredObjectError(
+                f"The results of {self.source}",
+                f"hold {written:,} {what}, and the file {planned:,}",
+                "Report this as a defect, with the file's header and some of its rows.",
+            )
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -95,6 +110,8 @@ class Chunk:
         Which rows.
     first_byte, last_byte
         CSV: where they begin and end in the file.
+    lines
+        CSV: the lines between these, counted by their ends alone: a second count beside the rows.
     """
 
     job: Job
@@ -102,6 +119,7 @@ class Chunk:
     rows: int
     first_byte: int = 0
     last_byte: int = 0
+    lines: int = 0
 
     @property
     def title(self) -> str:
@@ -145,10 +163,13 @@ class ChunkResult:
     ----------
     rows, rejected
         Number of rows, and of those that could not be predicted.
+    reason
+        Why the first of those could not be; empty if all could.
     """
 
     rows: int
     rejected: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,6 +186,8 @@ class JobResult:
         Number of rows in each.
     model, model_version
         Who has predicted.
+    reason
+        Why the first rejected row could not be predicted; empty if all could.
     """
 
     input: str
@@ -175,11 +198,17 @@ class JobResult:
     rejected_rows: int
     model: str
     model_version: int
+    reason: str = field(default="", compare=False)
+
+    @property
+    def refused(self) -> bool:
+        """Whether there are rows, and none of them could be predicted."""
+        return self.rows > 0 and not self.predicted_rows
 
 
 def format_of(path: UPath) -> Format:
     """Kind of a file."""
-    return "parquet" if path.suffix == ".parquet" else "csv"
+    return "parquet" if path.suffix.lower() == ".parquet" else "csv"
 
 
 def identity_of(path: UPath) -> str:

@@ -1,12 +1,14 @@
 """The rows of a CSV file as they stand in it.
 
-Rows are found by the line ends that are not between quotes (RFC 4180), of which blocks of the file
-are searched at once.
+A row is a line, unless a quoted cell goes on over several (RFC 4180). A cell is quoted if its first
+character is a quote; anywhere else a quote is text, as in ``6'2" tall``. A quote that is never
+closed, or not within `_LONGEST_ROW` bytes, spoils the line that it stands in and no other one.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,12 +20,47 @@ from trip_duration.errors import InvalidInputError
 
 #: Bytes that are searched for rows at once.
 BLOCK = 2**22
-#: A longer row is a quote that was never closed.
-_LONGEST_ROW = 2**24
+#: A row that goes on over several lines is no longer than this; Python's CSV reader agrees.
+_LONGEST_ROW = 2**17
+#: A longer line means that the file is no CSV.
+_LONGEST_LINE = 2**24
 _LONGEST_HEADER = 2**16
 _DELIMITERS = (",", ";", "\t", "|")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_NEW_LINE, _QUOTE = 10, 34
+_QUOTE = ord('"')
+_ENDS = b"\r\n"
+_END = re.compile(rb"\r\n|\n|\r")
+#: What Python's CSV reader says of a quoted cell that has no end.
+_OPEN = "unexpected end of data"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the cells and lines of a file are told apart.
+
+    Parameters
+    ----------
+    delimiter
+        What stands between two cells.
+    end
+        The last byte of a line: a line feed, or a carriage return where there is none.
+    columns
+        Number of the header's cells.
+    """
+
+    delimiter: str
+    end: bytes
+    columns: int
+
+    def cells(self, row: str) -> list[str]:
+        """Return the cells of a row.
+
+        Raises
+        ------
+        csv.Error
+            If a quoted cell has no end, or goes on behind it.
+        """
+        return next(csv.reader([row], delimiter=self.delimiter, strict=True), [])
 
 
 @dataclass(frozen=True)
@@ -34,21 +71,26 @@ class Header:
     ----------
     names
         Of the columns.
-    delimiter
-        What stands between two fields.
+    dialect
+        How the rows are read.
     line_end
         What stands at the end of a row.
     text
         The row itself, without its end.
     bytes
-        How many it takes in the file.
+        How many it takes in the file, with the blank lines behind it.
     """
 
     names: tuple[str, ...]
-    delimiter: str
+    dialect: Dialect
     line_end: bytes
     text: bytes
     bytes: int
+
+    @property
+    def delimiter(self) -> str:
+        """What stands between two cells."""
+        return self.dialect.delimiter
 
 
 @dataclass(frozen=True)
@@ -67,72 +109,273 @@ class Block:
     ends: npt.NDArray[np.int64]
 
     def lines(self) -> list[bytes]:
-        """Each row, without its line end."""
+        """Return each row, without its line end."""
         starts = [0, *self.ends[:-1].tolist()]
         return [
-            self.data[start:end].rstrip(b"\r\n")
+            self.data[start:end].rstrip(_ENDS)
             for start, end in zip(starts, self.ends.tolist(), strict=True)
         ]
 
 
 def header_of(path: UPath) -> Header:
-    """The first row of a file.
+    """Return the first row of a file.
 
     Raises
     ------
     InvalidInputError
-        If it is empty, no text, or names a column twice.
+        If it is empty, no text, names a column twice, or has a quote that is never closed.
     """
     with path.open("rb") as file:
-        line = b"".join(file.read(_LONGEST_HEADER).partition(b"\n")[:2])
-    text = line.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r\n")
-    try:
-        shown = text.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(
-            f"Input {path}", f"is no CSV file ({error})", "Save it as CSV in UTF-8."
-        ) from error
-    delimiter = max(_DELIMITERS, key=shown.count)
-    names = next(csv.reader([shown], delimiter=delimiter), [])
+        # The header, and the blank lines behind it.
+        start = file.read(2 * _LONGEST_HEADER)
+    mark = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
+    text, delimiter = _first_row(path, start[mark:])
+    names = [name.strip() for name in _cells(text, delimiter)]
     if not names or len(set(names)) < len(names):
         raise InvalidInputError(
             f"Input {path}",
             "has no header that names each of its columns once",
             "Give the names of the columns in the first line.",
         )
-    line_end = b"\r\n" if line.endswith(b"\r\n") else b"\n"
-    return Header(tuple(names), delimiter, line_end, text, len(line))
+    after = start[mark + len(text) :]
+    line_end = _one_end(after) or b"\n"
+    blank = len(after) - len(after.lstrip(_ENDS))
+    dialect = Dialect(delimiter, line_end[-1:], len(names))
+    return Header(tuple(names), dialect, line_end, text, mark + len(text) + blank)
 
 
-def blocks(path: UPath, first: int, last: int | None) -> Iterator[Block]:
-    """Whole rows between two places of a file, block by block."""
+def _first_row(path: UPath, start: bytes) -> tuple[bytes, str]:
+    """Return the header without its end, and what stands between its names.
+
+    A quoted name may hold line ends; names that hold whole rows are a quote that is never closed.
+    """
+    places = [found.start() for found in _END.finditer(start[:_LONGEST_HEADER])]
+    for place in (*places, len(start)):
+        row = start[:place]
+        delimiter = _delimiter(path, row)
+        try:
+            cells = _cells(row, delimiter)
+        except csv.Error as error:
+            if _OPEN in str(error):
+                continue
+            break
+        further = (line for name in cells for line in name.splitlines()[1:])
+        if any(line.count(delimiter) > 1 for line in further):
+            break
+        return row, delimiter
+    raise InvalidInputError(
+        f"Input {path}",
+        "has no header: a quoted name has no end",
+        "Close the quote that a name begins with, or leave the quotes out.",
+    )
+
+
+def _delimiter(path: UPath, row: bytes) -> str:
+    try:
+        shown = row.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(
+            f"Input {path}", f"is no CSV file ({error})", "Save it as CSV in UTF-8."
+        ) from error
+    return max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", shown).count)
+
+
+def _cells(row: bytes, delimiter: str) -> list[str]:
+    return next(csv.reader([row.decode()], delimiter=delimiter, strict=True), [])
+
+
+def what_is_wrong(error: csv.Error) -> str:
+    """Return why a row is no CSV, for people."""
+    text = str(error)
+    if _OPEN in text:
+        return "a quoted cell has no end"
+    if "expected after" in text:
+        return "a quoted cell goes on behind its closing quote"
+    if "new-line" in text:
+        return "a cell without quotes holds a carriage return"
+    return text
+
+
+def _one_end(found: bytes) -> bytes:
+    """Return the line end that bytes begin with; nothing if there is none."""
+    ended = _END.match(found)
+    return ended[0] if ended else b""
+
+
+def rows_end(path: UPath) -> int:
+    """Return where the last row of a file ends: blank lines at its end hold nothing."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        first = max(0, size - _LONGEST_HEADER)
+        file.seek(first)
+        tail = file.read()
+    bare = len(tail.rstrip(_ENDS))
+    end = _one_end(tail[bare:])
+    return first + bare + len(end)
+
+
+def blocks(path: UPath, dialect: Dialect, first: int, last: int) -> Iterator[Block]:
+    """Yield the whole rows between two places of a file, block by block."""
     with path.open("rb") as file:
         file.seek(first)
-        left, rest = last - first if last is not None else None, b""
-        while read := file.read(BLOCK if left is None else min(BLOCK, left)):
-            left = None if left is None else left - len(read)
+        left, rest = last - first, b""
+        while read := file.read(min(BLOCK, left)):
+            left -= len(read)
             data = rest + read
-            ends = _row_ends(data)
+            ends = _row_ends(data, dialect, whole=left <= 0)
             done = int(ends[-1]) if len(ends) else 0
             if done:
                 yield Block(data[:done], ends)
             rest = data[done:]
-            if len(rest) > _LONGEST_ROW:
+            if len(rest) > _LONGEST_LINE:
                 raise InvalidInputError(
                     f"Input {path}",
-                    f"has a row of more than {_LONGEST_ROW:,} bytes: {rest[:60]!r}…",
-                    "Close the quote that it begins with, or double a quote within a field.",
+                    f"has a line of more than {_LONGEST_LINE:,} bytes: {rest[:60]!r}…",
+                    "It may be no CSV file: save it again as CSV in UTF-8.",
                 )
     if rest:
         # The last row needs no line end.
         yield Block(rest, np.array([len(rest)]))
 
 
-def _row_ends(data: bytes) -> npt.NDArray[np.int64]:
-    """Where rows end: line ends with an even number of quotes before them."""
+def _row_ends(data: bytes, dialect: Dialect, *, whole: bool) -> npt.NDArray[np.int64]:
+    """Return where the rows end that surely end in the data.
+
+    Parameters
+    ----------
+    whole
+        Whether nothing comes after the data.
+    """
     found = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero(found == _NEW_LINE)
-    if _QUOTE in data:
-        quotes = np.flatnonzero(found == _QUOTE)
-        ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
-    return ends + 1
+    ends = np.flatnonzero(found == dialect.end[0]) + 1
+    if _QUOTE not in data:
+        return ends
+    if whole and (not len(ends) or ends[-1] < len(data)):
+        ends = np.append(ends, len(data))
+    return _joined(data, ends, _open_lines(found, ends, dialect), dialect, whole=whole)
+
+
+def _open_lines(
+    found: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64], dialect: Dialect
+) -> npt.NDArray[np.int64]:
+    """Return the numbers of the lines in which a quoted cell may be left open.
+
+    In the others every second quote closes what the one before it has opened: the former stands at
+    the beginning of a cell, the latter at an end of one, and pairs of quotes within a cell do both.
+    """
+    quotes = np.flatnonzero(found == _QUOTE)
+    lines = np.searchsorted(ends, quotes, side="right")
+    firsts = np.searchsorted(lines, np.arange(len(ends) + 1))
+    inside = np.arange(len(quotes)) - firsts[lines]
+    begins = (quotes == 0) | _is_between(found[quotes - 1], dialect)
+    closes = (quotes == len(found) - 1) | _is_between(
+        found[np.minimum(quotes + 1, len(found) - 1)], dialect
+    )
+    strange = np.where(inside % 2 == 0, ~begins, ~closes)
+    odd = np.flatnonzero(np.diff(firsts) % 2)
+    return np.union1d(odd, lines[strange])
+
+
+def _is_between(bytes_: npt.NDArray[np.uint8], dialect: Dialect) -> npt.NDArray[np.bool_]:
+    """Return which bytes may stand beside a quote that opens or closes a cell."""
+    return np.isin(bytes_, np.frombuffer(dialect.delimiter.encode() + _ENDS + b'"', np.uint8))
+
+
+def _joined(
+    data: bytes,
+    ends: npt.NDArray[np.int64],
+    suspects: npt.NDArray[np.int64],
+    dialect: Dialect,
+    *,
+    whole: bool,
+) -> npt.NDArray[np.int64]:
+    """Return the ends of rows: of lines, without those within a quoted cell."""
+    within, resume = list[int](), 0
+    for suspect in suspects.tolist():
+        if suspect < resume or suspect >= len(ends):
+            continue
+        last = _last_line(data, ends, suspect, dialect, whole=whole)
+        if last is None:
+            # What follows decides, and is not there yet.
+            ends = ends[:suspect]
+            break
+        within += range(suspect, last)
+        resume = last + 1
+    return np.delete(ends, [line for line in within if line < len(ends)])
+
+
+def _last_line(
+    data: bytes, ends: npt.NDArray[np.int64], line: int, dialect: Dialect, *, whole: bool
+) -> int | None:
+    """Return the last line of the row that begins with a line; None if more has to be read."""
+    start = int(ends[line - 1]) if line else 0
+    first = _text(data, start, int(ends[line]))
+    if not _is_open(first, dialect):
+        return line
+    for last in range(line + 1, len(ends)):
+        end = int(ends[last])
+        if end - start > _LONGEST_ROW:
+            return line
+        if data.find(b'"', int(ends[last - 1]), end) < 0:
+            continue
+        # Behind the quote that is open.
+        if not _is_open('"' + _text(data, int(ends[last - 1]), end), dialect):
+            return last if _is_one_row(data, ends, line, last, dialect) else line
+    return line if whole or len(data) - start > _LONGEST_ROW else None
+
+
+def _is_open(row: str, dialect: Dialect) -> bool:
+    try:
+        dialect.cells(row)
+    except csv.Error as error:
+        return _OPEN in str(error)
+    return False
+
+
+def _is_one_row(
+    data: bytes, ends: npt.NDArray[np.int64], first: int, last: int, dialect: Dialect
+) -> bool:
+    """Whether several lines are one row, and not rows of which one has a stray quote.
+
+    They are one if they make as many cells as the header has, and no line within a quoted cell
+    reads as a row like this one by itself. The last line does where the first cell of the row is
+    the quoted one; it counts only if the first line does by itself, too.
+    """
+    starts = [int(ends[line - 1]) if line else 0 for line in range(first, last + 1)]
+    try:
+        cells = dialect.cells(_text(data, starts[0], int(ends[last])))
+    except csv.Error:
+        return False
+    if len(cells) != dialect.columns:
+        return False
+    stops = ends[first : last + 1].tolist()
+    lines = [_text(data, start, stop) for start, stop in zip(starts, stops, strict=True)]
+    alike = [_is_like(_alone(line, dialect), cells) for line in lines]
+    # A line that ends one quoted cell and begins another one is whole only with both.
+    within = (
+        like
+        for like, line in zip(alike[1:-1], lines[1:-1], strict=True)
+        if len(_alone(f'"{line}', dialect, split=False)) == 1
+    )
+    return not any(within) and not (alike[0] and alike[-1])
+
+
+def _alone(line: str, dialect: Dialect, *, split: bool = True) -> list[str]:
+    """Return the cells of a line, where a quote that is never closed is text."""
+    cells = next(csv.reader([line], delimiter=dialect.delimiter), [])
+    if not split:
+        return cells
+    return [*cells[:-1], *cells[-1].split(dialect.delimiter)] if cells else []
+
+
+def _is_like(cells: list[str], row: list[str]) -> bool:
+    """Whether cells are numbers and times where those of a row are that stand on one line."""
+    return len(cells) == len(row) and all(
+        one[:1].isdigit() == other[:1].isdigit()
+        for one, other in zip(cells, row, strict=True)
+        if not set(other) & set("\r\n")
+    )
+
+
+def _text(data: bytes, start: int, end: int) -> str:
+    return data[start:end].rstrip(_ENDS).decode(errors="replace")

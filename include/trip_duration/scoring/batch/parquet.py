@@ -47,7 +47,12 @@ def columns_of(path: UPath) -> list[str]:
     """
     with _opened(path) as file:
         names: list[str] = file.schema_arrow.names
-        return names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInputError(
+            f"Input {path}", f"has the column {twice} twice", "Give each column a name of its own."
+        )
+    return names
 
 
 def cut(job: Job, chunk_rows: int) -> list[Chunk]:
@@ -94,7 +99,7 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
 def _rows(
     file: pq.ParquetFile, first: int, rows: int, names: list[str] | None
 ) -> Iterator[pa.RecordBatch]:
-    """Some successive rows; what comes before them in their row group is decoded and dropped."""
+    """Return successive rows; what comes before them in their row group is decoded and dropped."""
     groups, begin, skip = list[int](), 0, first
     for number in range(file.metadata.num_row_groups):
         size = file.metadata.row_group(number).num_rows
@@ -156,7 +161,7 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
         Where to write to; whoever asks makes them appear.
     """
     with _opened(place(job.source)) as file, contextlib.ExitStack() as stack:
-        schema = file.schema_arrow
+        schema = _plain(file.schema_arrow.empty_table()).schema
         good = stack.enter_context(_writer(output, _predicted(schema)))
         bad = stack.enter_context(_writer(rejected, _rejected(schema)))
         parts, first = _Parts(chunks), 0
@@ -165,6 +170,16 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
             numbers = pa.array(np.arange(first, first + batch.num_rows))
             _write(good, bad, batch, scored, numbers, job.version.number)
             first += batch.num_rows
+    job.require_all(
+        "rows", planned=_rows_of(place(job.source)), written=_rows_of(output) + _rows_of(rejected)
+    )
+
+
+def _rows_of(path: UPath) -> int:
+    """Return the number of rows that a file's footer names."""
+    with _opened(path) as file:
+        rows: int = file.metadata.num_rows
+        return rows
 
 
 def _write(
@@ -175,7 +190,7 @@ def _write(
     numbers: pa.Array,
     version: int,
 ) -> None:
-    rows = pa.Table.from_batches([batch])
+    rows = _plain(pa.Table.from_batches([batch]))
     usable = scored[REASON].is_null()
     if scored[REASON].null_count < len(scored):
         wrong = scored[REASON].is_valid()
@@ -187,6 +202,15 @@ def _write(
     versions = pa.repeat(pa.scalar(version, pa.int32()), len(rows))
     added = [scored[MINUTES], versions, scored[IDENTIFIER]]
     good.write_table(pa.table([*rows.columns, *added], schema=good.schema), _GROUP_ROWS)
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Return rows whose texts are no views: Arrow can neither filter nor write these everywhere."""
+    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    if not any(field.type in views for field in rows.schema):
+        return rows
+    fields = [field.with_type(views.get(field.type, field.type)) for field in rows.schema]
+    return rows.cast(pa.schema(fields, rows.schema.metadata))
 
 
 def _predicted(schema: pa.Schema) -> pa.Schema:
@@ -234,16 +258,30 @@ def _writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
 
 @contextlib.contextmanager
 def _opened(path: UPath) -> Iterator[pq.ParquetFile]:
-    """A Parquet file, read as a stream."""
+    """Open a Parquet file to be read as a stream.
+
+    Raises
+    ------
+    InvalidInputError
+        If it cannot be read, now or at any row.
+    """
     # Arrow reads its own files without waiting for the interpreter.
     local = path.protocol in LOCAL_PROTOCOLS
-    with pa.OSFile(path.path) if local else path.open("rb") as file:
-        try:
-            parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
-        except pa.ArrowInvalid as error:
-            raise InvalidInputError(
-                f"Input {path}",
-                f"is no readable Parquet file ({error})",
-                "It may be truncated: copy it again.",
-            ) from error
-        yield parquet
+    with pa.OSFile(path.path) if local else path.open("rb") as file, _readable(path):
+        yield pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
+
+
+@contextlib.contextmanager
+def _readable(path: UPath) -> Iterator[None]:
+    """Name the file in whatever Arrow says of it: damage is found in the footer or in any page."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            # The disk's or the network's, not the file's.
+            raise
+        raise InvalidInputError(
+            f"Input {path}",
+            f"is no readable Parquet file ({' '.join(str(error).split())})",
+            "It may be damaged or truncated: copy it again.",
+        ) from error

@@ -115,8 +115,8 @@ def _merged(chunks: Sequence[Chunk], together: int) -> Iterator[Chunk]:
     """The same rows in fewer chunks."""
     for first in range(0, len(chunks), together):
         some = chunks[first : first + together]
-        rows = sum(chunk.rows for chunk in some)
-        yield replace(some[0], rows=rows, last_byte=some[-1].last_byte)
+        rows, lines = sum(chunk.rows for chunk in some), sum(chunk.lines for chunk in some)
+        yield replace(some[0], rows=rows, lines=lines, last_byte=some[-1].last_byte)
 
 
 def by_job(chunks: Iterable[Chunk]) -> Iterator[tuple[Job, list[Chunk]]]:

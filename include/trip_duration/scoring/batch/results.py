@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from upath import UPath
@@ -55,6 +56,24 @@ def require_free(job: Job) -> None:
                 f"exists and has no column {column}, so it was not made by batch scoring",
                 "Choose another output: only predictions are overwritten.",
             )
+
+
+def require_predictions(results: Sequence[JobResult]) -> None:
+    """Refuse files with rows of which none could be predicted; the results stay where they are.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is such a file.
+    """
+    refused = [result for result in results if result.refused]
+    if refused:
+        first, others = refused[0], len(refused) - 1
+        raise InvalidInputError(
+            f"Input {first.input}" + (f" and {others} more" if others else ""),
+            f"holds no row that could be predicted, of {first.rows:,}; the first: {first.reason}",
+            f"The rows and the reasons are in {first.rejected}.",
+        )
 
 
 def _entry(job: Job) -> UPath:

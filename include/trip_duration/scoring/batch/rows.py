@@ -59,6 +59,12 @@ class ScoredRows:
         """Which rows could not be predicted."""
         return np.asarray(pd.notna(self.reasons))
 
+    @property
+    def first_reason(self) -> str:
+        """Why the first rejected row could not be predicted; empty if all could."""
+        rejected = np.flatnonzero(self.rejected)
+        return str(self.reasons[rejected[0]]) if len(rejected) else ""
+
 
 def score_rows(
     rows: pd.DataFrame,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
 
 from trip_duration.errors import StoredObjectError
 from trip_duration.objects.files import whole_file
@@ -44,16 +43,17 @@ def score_chunk(
     chunk.job.require_unchanged()
     file, step = FORMATS[chunk.job.format], find_preprocessing(chunk.job.preprocessing)
     wanted = predictor.columns if step is None else None
-    rows = rejected = 0
+    rows, rejected, reason = 0, 0, ""
     with file.part_writer(chunk) as write:
         for raw in file.read(chunk, wanted):
             frame = raw.frame if step is None else step(raw.frame)
             scored = score_rows(frame, raw.broken, predictor.columns, predictor.minutes)
             write(raw, scored)
             rows, rejected = rows + len(frame), rejected + int(scored.rejected.sum())
+            reason = reason or scored.first_reason
             if on_rows is not None:
                 on_rows(len(frame))
-    result = ChunkResult(rows, rejected)
+    result = ChunkResult(rows, rejected, reason)
     chunk.finish(result)
     return result
 
@@ -89,7 +89,7 @@ def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
 
 
 def _result(job: Job, found: Sequence[ChunkResult]) -> JobResult:
-    rows, rejected_rows = (sum(each) for each in zip(*map(astuple, found), strict=True))
+    rows, rejected_rows = sum(one.rows for one in found), sum(one.rejected for one in found)
     output = place(job.output)
     return JobResult(
         input=job.source,
@@ -100,6 +100,7 @@ def _result(job: Job, found: Sequence[ChunkResult]) -> JobResult:
         rejected_rows=rejected_rows,
         model=job.version.name,
         model_version=job.version.number,
+        reason=next((one.reason for one in found if one.reason), ""),
     )
 
 

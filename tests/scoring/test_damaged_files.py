@@ -1,0 +1,236 @@
+"""Files with damage in single cells: no row is lost, and none spoils another."""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.scoring.conftest import request_for
+from tests.scoring.test_batch import run
+from upath import UPath
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.scoring.batch import lines
+from trip_duration.scoring.batch.job import JobResult
+from trip_duration.scoring.batch.planning import plan
+from trip_duration.scoring.predictor import Predictor
+
+HEADER = "pickup_datetime,PULocationID,DOLocationID,trip_distance,passenger_count,note"
+GOOD = "2024-01-15 08:30:00,74,75,1.2,1"
+ROWS = 1_000
+
+
+def table(changed: dict[int, str], rows: int = ROWS, end: str = "\n") -> str:
+    """A file of good rows, of which each has its number as its note, and of some changed ones."""
+    found = (changed.get(row, f"{GOOD},n{row}") for row in range(rows))
+    return "".join(f"{line}{end}" for line in (HEADER, *found))
+
+
+def scored(predictor: Predictor, source: Path) -> JobResult:
+    """Score a file into the same folder."""
+    output = source.with_name(f"out{source.suffix}")
+    chunks = plan(request_for(predictor, source, output), str(source.parent / "storage"))
+    return run(chunks, predictor)
+
+
+def read(path: Path) -> list[list[str]]:
+    """The rows of a result, by Python's own reader."""
+    with path.open(newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CR LF", "CR"])
+@pytest.mark.parametrize(
+    ("changed", "rejected"),
+    [
+        ({3: f"{GOOD},rider is 6'2\" tall"}, []),
+        ({3: f'{GOOD},"never closed'}, [3]),
+        ({3: f'{GOOD},"never closed', 4: f"{GOOD},6'2\""}, [3]),
+        ({3: f'{GOOD},"never closed', 700: f"{GOOD},6'2\""}, [3]),
+        ({3: f'{GOOD},"never closed', 4: f'{GOOD},"a, b"'}, [3]),
+        ({3: f'{GOOD},"Joe" Smith'}, [3]),
+        (dict.fromkeys(range(0, ROWS, 7), f'{GOOD},"6 feet'), list(range(0, ROWS, 7))),
+        ({3: f"{GOOD},x,y,z"}, [3]),
+        ({999: f'{GOOD},"at the end'}, [999]),
+    ],
+    ids=["stray", "open", "next", "far", "quoted", "behind", "many", "cells", "last"],
+)
+def test_a_quote_spoils_its_own_row_at_most(
+    predictor: Predictor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[int, str],
+    rejected: list[int],
+    end: str,
+) -> None:
+    """All rows are accounted for by another reader, wherever the file is cut."""
+    (tmp_path / "a.csv").write_bytes(table(changed, end=end).encode())
+    monkeypatch.setattr(lines, "BLOCK", 1_024)
+    result = scored(predictor, tmp_path / "a.csv")
+    assert (result.rows, result.rejected_rows) == (ROWS, len(rejected))
+    good = read(tmp_path / "out.csv")
+    found = read(tmp_path / "out.rejected.csv") if rejected else []
+    assert [int(row[0]) for row in found] == rejected
+    assert len(good) + len(found) == ROWS
+    untouched = [f"n{row}" for row in range(ROWS) if row not in changed]
+    assert [row[5] for row in good if row[5].startswith("n")] == untouched
+
+
+def test_cells_over_several_lines_are_one_row(predictor: Predictor, tmp_path: Path) -> None:
+    """Quoted cells may hold line ends, commas, quotes, and what looks like prose."""
+    notes = {
+        1: '"over\ntwo lines"',
+        4: '"one, two, three, four, five, six\nand\n\n""quoted"", the end"',
+        6: '"1,2\n3"',
+    }
+    changed = {row: f"{GOOD},{note}" for row, note in notes.items()}
+    (tmp_path / "a.csv").write_text(table(changed, rows=8))
+    result = scored(predictor, tmp_path / "a.csv")
+    assert (result.rows, result.rejected_rows) == (8, 0)
+    assert read(tmp_path / "out.csv")[4][5] == (
+        'one, two, three, four, five, six\nand\n\n"quoted", the end'
+    )
+
+
+def test_every_valid_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
+    """Random texts with quotes, commas and line ends; in blocks of any size."""
+    choose = random.Random(7)  # noqa: S311 - the same files each time
+
+    def text() -> str:
+        return "".join(choose.choice('ab1",\n ') for _ in range(choose.randint(0, 12)))
+
+    path = tmp_path / "a.csv"
+    for number in range(300):
+        rows = [
+            [text(), "2024-01-15 08:30:00", "74", text(), text()]
+            for _ in range(choose.randint(1, 12))
+        ]
+        with path.open("w", newline="") as file:
+            plain = csv.writer(file, lineterminator="\n")
+            quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            (quoted if number % 2 else plain).writerows([[*"vwxyz"], *rows])
+        place = UPath(path)
+        header = lines.header_of(place)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lines, "BLOCK", choose.choice((8, 40, 10_000)))
+            found = [
+                header.dialect.cells(line.decode())
+                for block in lines.blocks(
+                    place, header.dialect, header.bytes, lines.rows_end(place)
+                )
+                for line in block.lines()
+            ]
+        assert found == rows
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (f'{HEADER},"open', "has no header: a quoted name has no end"),
+        (f'"open,{HEADER}', "has no header: a quoted name has no end"),
+    ],
+)
+def test_a_header_swallows_no_row(
+    predictor: Predictor, tmp_path: Path, header: str, message: str
+) -> None:
+    """A quote that is never closed is told, and not taken for a long name."""
+    body = table({5: f"{GOOD},6'2\""}, rows=10).partition("\n")[2]
+    (tmp_path / "a.csv").write_text(f"{header}\n{body}")
+    with pytest.raises(InvalidInputError, match=message):
+        scored(predictor, tmp_path / "a.csv")
+
+
+def test_a_name_over_two_lines(predictor: Predictor, tmp_path: Path) -> None:
+    """A line end in a quoted name belongs to the name, as programs that wrap headers write it."""
+    body = table({}, rows=10).partition("\n")[2]
+    (tmp_path / "a.csv").write_text(HEADER.replace("note", '"a\nnote"') + f"\n{body}")
+    assert scored(predictor, tmp_path / "a.csv").predicted_rows == 10
+    assert pd.read_csv(tmp_path / "out.csv").columns[5] == "a\nnote"
+
+
+def test_the_files_of_tlc(predictor: Predictor, tmp_path: Path) -> None:
+    """A blank second line, CR LF, and two empty cells more in each row, as TLC published 2016."""
+    body = [f"{GOOD},n{row},," for row in range(5)]
+    (tmp_path / "a.csv").write_bytes("\r\n".join([HEADER, "", *body, "", ""]).encode())
+    result = scored(predictor, tmp_path / "a.csv")
+    assert (result.rows, result.rejected_rows) == (5, 0)
+    # Nothing stands under a wrong name.
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert list(found.note) == [f"n{row}" for row in range(5)]
+    assert found.predicted_minutes.between(1, 200).all()
+
+
+def test_one_cell_rejects_its_row(predictor: Predictor, tmp_path: Path) -> None:
+    """Values that no clock and no model takes, among good ones."""
+    changed = {
+        1: "2024-01-15 08:30:00+00,74,75,1.2,1,n1",
+        2: "01/15/2024 03:30:00 AM,JFK Airport,75.0,1.2,1,n2",
+        3: "9999-12-31 23:59:59,74,75,1.2,1,n3",
+        4: "2024-01-15 08:30:00,74,75,1.2,1e39,n4",
+        5: "2024-01-15,74,75,1.2,1,n5",
+        6: "2024-01-15 08:30:00 UTC,74,75,1.2,1,n6",
+    }
+    (tmp_path / "a.csv").write_text(table(changed, rows=10))
+    result = scored(predictor, tmp_path / "a.csv")
+    assert result.predicted_rows == 7
+    rejected = pd.read_csv(tmp_path / "out.rejected.csv")
+    assert list(rejected["row"]) == [3, 4, 5]
+    assert result.reason == rejected.reason[0]
+    assert "begins in the year 9999" in rejected.reason[0]
+    assert "passenger_count = 1e39 is no number from 0 to 1,000" in rejected.reason[1]
+    assert "is a day without a time of day; read are 2024-01-15 08:30:00" in rejected.reason[2]
+
+
+def test_parquet_of_other_programs(predictor: Predictor, tmp_path: Path) -> None:
+    """Texts as views, a moment beyond the clocks, and a bad zone: passed on, or rejected alone."""
+    rows = 6
+    times = [1_705_307_400_000] * rows
+    times[2] = 2**63 - 1
+    columns = {
+        "pickup_datetime": pa.array(times, pa.timestamp("ms")),
+        "PULocationID": pa.array([74, 999, 74, 74, 74, 74], pa.int64()),
+        "DOLocationID": pa.array([75] * rows, pa.int32()),
+        "trip_distance": pa.array([1.2] * rows),
+        "note": pa.array([f"n{row}" for row in range(rows)], pa.string_view()),
+        "raw": pa.array([b"x"] * rows, pa.binary_view()),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    result = scored(predictor, tmp_path / "a.parquet")
+    assert (result.rows, result.rejected_rows) == (rows, 2)
+    assert pq.read_table(tmp_path / "out.parquet")["note"].to_pylist() == ["n0", "n3", "n4", "n5"]
+    assert pq.read_table(tmp_path / "out.rejected.parquet")["row"].to_pylist() == [1, 2]
+
+
+def test_damaged_parquet_is_named(predictor: Predictor, tmp_path: Path) -> None:
+    """A hundred files with spoilt bytes: scored, or refused with the name of the file."""
+    count, choose = 2_000, np.random.default_rng(3)
+    columns = {
+        "pickup_datetime": pa.array([1_705_307_400_000] * count, pa.timestamp("ms")),
+        "PULocationID": pa.array([*range(1, 201)] * 10),
+        "DOLocationID": pa.array([75] * count),
+        "trip_distance": pa.array(choose.random(count)),
+        "note": pa.array([f"n{row}" for row in range(count)]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "sound.parquet", row_group_size=500)
+    sound = (tmp_path / "sound.parquet").read_bytes()
+    refused = list[str]()
+    for number in range(100):
+        data = bytearray(sound)
+        for place in choose.integers(4, len(data), size=1 + number % 8):
+            data[place] = int(choose.integers(256))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "spoilt.parquet").write_bytes(data)
+        # Whatever else is raised would reach a person as a traceback.
+        try:
+            scored(predictor, folder / "spoilt.parquet")
+        except InvalidInputError as error:
+            refused.append(str(error))
+    assert len(refused) > 20
+    assert [one for one in refused if "spoilt.parquet" not in one] == []

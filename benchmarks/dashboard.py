@@ -47,9 +47,10 @@ from trip_duration.serving.ab_report import ab_report
 from trip_duration.serving.app import create_app
 from trip_duration.serving.standalone import make_service
 from trip_duration.settings import Settings
+from trip_duration.tracking.actions import Action
 from trip_duration.tracking.models import log_model_report
 from trip_duration.tracking.months import log_month
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import register_model
 from trip_duration.tracking.runs import Tracker, training_set_tags
 from trip_duration.tracking.standing import registered_name
@@ -87,7 +88,7 @@ class Store:
         self.random = random.Random(7)  # noqa: S311 - figures that look real
         self.tracker = Tracker(url, "trip-duration")
         self.monitoring = Tracker(url, "trip-duration-monitoring")
-        self.promoter = Promoter(Tracker(url, "trip-duration-promotion"), "green")
+        self.promoter = Promoter(Tracker(url, "trip-duration-promotion"), "green", "ended")
 
     def fill(self) -> None:
         """Train two families and profile two months for real, and copy them."""

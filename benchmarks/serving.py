@@ -35,7 +35,8 @@ from trip_duration.models.estimators import make_booster
 from trip_duration.models.search import SearchRequest
 from trip_duration.serving.standalone import make_app, serve, token_file
 from trip_duration.settings import get_settings
-from trip_duration.tracking.promotion import Action, ActionKind, Promoter
+from trip_duration.tracking.actions import Action, ActionKind
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import register_model
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.build import build_training_set
@@ -161,7 +162,7 @@ def main() -> None:
     trips["PULocationID"] = [1 + number % 263 for number in range(TRIPS)]
     with tempfile.TemporaryDirectory() as place, mlflow_server(Path(place)) as tracking:
         yield_cores()
-        promoter = Promoter(Tracker(tracking, "promotion"), "green")
+        promoter = Promoter(Tracker(tracking, "promotion"), "green", "ended")
         for rounds in (ROUNDS, SHADOW_ROUNDS):
             register_model(
                 promoter.tracker,

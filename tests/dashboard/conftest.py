@@ -32,7 +32,10 @@ RUN = FamilyRun(
     metrics={"test_rmse": 4.5, "test_mse": 20.25, "validation_rmse": 4.4},
     settings={"max_depth": "6"},
 )
-REGISTRY = Registry(Standing(champion=3), (Version(3, RUN.run_id, "xgboost", 1_700_000_100.0),))
+REGISTRY = Registry(
+    {"booked": Standing(champion=3), "ended": Standing()},
+    (Version(3, RUN.run_id, "xgboost", 1_700_000_100.0),),
+)
 EMPTY: Mapping[str, Any] = {
     "families": (),
     "months": (),

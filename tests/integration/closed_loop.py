@@ -102,7 +102,7 @@ def waiting(loop: RunningStack) -> str | None:
 
 def promoter(loop: RunningStack) -> Promoter:
     """The versions, as another process sees them."""
-    return Promoter(Tracker(loop.stack.mlflow_url, "trip-duration-promotion"), "green")
+    return Promoter(Tracker(loop.stack.mlflow_url, "trip-duration-promotion"), "green", "ended")
 
 
 def champion(loop: RunningStack) -> int | None:

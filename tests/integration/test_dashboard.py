@@ -28,7 +28,8 @@ from tests.servers import free_port, wait_for
 
 from trip_duration.local.airflow_api import FINISHED
 from trip_duration.orchestration.serving import URL_PREFIX
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 
 CHROMIUM = shutil.which("chromium")
@@ -104,7 +105,7 @@ def loop(running: RunningStack, results: list[dict[str, Any]]) -> Loop:
     """Champion and challenger, a month that was monitored, and predictions with feedback."""
     assert results
     tracker = Tracker(running.stack.mlflow_url, "trip-duration-promotion")
-    promoter = Promoter(tracker, "green")
+    promoter = Promoter(tracker, "green", "ended")
     versions = {
         family["family"]: int(family["model_uri"].rpartition("/")[2])
         for result in results

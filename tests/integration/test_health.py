@@ -12,7 +12,8 @@ from tests.integration.conftest import RunningStack
 from tests.integration.test_serving import TRIP, sign_in
 
 from trip_duration.orchestration.serving import URL_PREFIX
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 
 pytestmark = pytest.mark.integration
@@ -25,7 +26,7 @@ def url(running: RunningStack, results: list[dict[str, Any]]) -> str:
     """Where the application is mounted, once a model is champion."""
     assert results
     tracker = Tracker(running.stack.mlflow_url, "trip-duration-promotion")
-    promoter = Promoter(tracker, running.stack.settings.service)
+    promoter = Promoter(tracker, running.stack.settings.service, "ended")
     if promoter.standing().champion is None:
         promoter.act(Action("promote", promoter.service, 1), "health/first")
     return f"{running.stack.airflow_url}{URL_PREFIX}"

@@ -25,7 +25,7 @@ from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.request_log import RequestLog
 from trip_duration.serving.rows import COLUMNS, from_frame
-from trip_duration.tracking.promotion import Action
+from trip_duration.tracking.actions import Action
 from trip_duration.trips.cleaning import CleaningRules
 from trip_duration.trips.contract.checked import CheckedMonthStore
 from trip_duration.trips.contract.rules import Limits
@@ -67,7 +67,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningS
 
 def trips_of(folder: Path, month: str, loop: RunningStack, version: int) -> WindowTrips:
     """A published month, as a version predicts it."""
-    found = promoter(loop)
+    found = promoter(loop).versions
     predictor = load_predictor(found, Version("green", version))
     root = (folder / "store").as_uri()
     raw = fetch_month(

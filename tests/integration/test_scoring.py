@@ -18,7 +18,8 @@ import pytest
 from tests.integration.conftest import PROJECT, RunningStack
 
 from trip_duration.local.airflow_api import FINISHED
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
@@ -50,7 +51,7 @@ def champion(running: RunningStack, results: list[dict[str, Any]]) -> int:
 
 def promoter_of(running: RunningStack) -> Promoter:
     """The service's versions."""
-    return Promoter(Tracker(running.stack.mlflow_url, "trip-duration-promotion"), "green")
+    return Promoter(Tracker(running.stack.mlflow_url, "trip-duration-promotion"), "green", "ended")
 
 
 def run(running: RunningStack, dag_id: str, **conf: Any) -> str:

@@ -12,7 +12,8 @@ from trip_duration.local.stack import ADMIN
 from trip_duration.orchestration.serving import URL_PREFIX
 from trip_duration.serving.description import OPERATIONS
 from trip_duration.serving.http import OPEN_PATHS
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 
 pytestmark = pytest.mark.integration
@@ -31,6 +32,7 @@ def url(running: RunningStack, results: list[dict[str, Any]]) -> str:
     promoter = Promoter(
         Tracker(running.stack.mlflow_url, "trip-duration-promotion"),
         running.stack.settings.service,
+        "ended",
     )
     if promoter.standing().champion is None:
         versions = [int(result["version"]) for result in results if "version" in result]

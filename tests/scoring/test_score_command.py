@@ -17,7 +17,8 @@ import pytest
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.scoring.predictor import Predictor, choose_version, load_predictor
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import register_model
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.types import TrainingSet
@@ -32,7 +33,7 @@ COPIES = 40
 def promoter(tracking_uri: str, predictor: Predictor, sample_training_set: TrainingSet) -> Promoter:
     """A service with one version, which is no champion yet."""
     tracker = Tracker(tracking_uri, "trip-duration-promotion")
-    promoter = Promoter(tracker, "green")
+    promoter = Promoter(tracker, "green", "ended")
     register_model(
         tracker,
         tracker.open_run("model", "model", {}),
@@ -72,16 +73,16 @@ def act(promoter: Promoter, kind: str, version: int | None = None) -> None:
 def test_which_version_answers(promoter: Promoter) -> None:
     """The champion, or a version that is named; none that is retired, and nothing when disabled."""
     with pytest.raises(InvalidInputError, match="has no champion yet"):
-        choose_version(promoter)
-    assert choose_version(promoter, 1).number == 1
+        choose_version(promoter.versions)
+    assert choose_version(promoter.versions, 1).number == 1
     with pytest.raises(InvalidInputError, match="is not in the registry"):
-        choose_version(promoter, 9)
+        choose_version(promoter.versions, 9)
     act(promoter, "promote", 1)
-    assert load_predictor(promoter, choose_version(promoter)).version.number == 1
+    assert load_predictor(promoter.versions, choose_version(promoter.versions)).version.number == 1
     act(promoter, "disable")
     for number in (None, 1):
         with pytest.raises(InvalidInputError, match="is disabled, so nothing answers"):
-            choose_version(promoter, number)
+            choose_version(promoter.versions, number)
     act(promoter, "enable")
 
 

@@ -21,7 +21,8 @@ from trip_duration.serving.compiling import odd_rows
 from trip_duration.serving.live import RegistryError
 from trip_duration.serving.registry import MlflowRegistry
 from trip_duration.serving.rows import to_frame
-from trip_duration.tracking.promotion import Action, Promoter, find_standing
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import register_model
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import Standing
@@ -42,7 +43,7 @@ def promoter(
 ) -> Iterator[Promoter]:
     """Three versions on a real server."""
     with mlflow_server(tmp_path_factory.mktemp("registry")) as url:
-        promoter = Promoter(Tracker(url, "registry"), "green")
+        promoter = Promoter(Tracker(url, "registry"), "green", "ended")
         for number, family in enumerate(families(), start=1):
             register_model(
                 promoter.tracker,
@@ -76,7 +77,7 @@ def test_the_standing_is_what_the_client_of_mlflow_says(
     for action in actions:
         promoter.act(action, f"registry/{action.kind}")
         standing = registry.standing()
-        assert standing == find_standing(promoter.tracker.client, promoter.name)
+        assert standing == promoter.standing()
         seen.add(standing)
     assert len(seen) == 4
     monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")

@@ -28,7 +28,8 @@ from tests.serving.conftest import TRIP, fit
 
 from trip_duration.serving.client_code import LANGUAGES, TOKEN_VARIABLE, client_code
 from trip_duration.serving.log_tables import open_log, predictions
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import register_model
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.types import TrainingSet
@@ -46,7 +47,7 @@ class Running:
     def __init__(self, folder: Path, tracking: contextlib.ExitStack, url: str) -> None:
         self.folder = folder
         self.tracking = tracking
-        self.promoter = Promoter(Tracker(url, "trip-duration-promotion"), "green")
+        self.promoter = Promoter(Tracker(url, "trip-duration-promotion"), "green", "ended")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {

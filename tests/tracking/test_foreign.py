@@ -36,7 +36,7 @@ MINUTES = np.array([6.0, 11.5, 21.0, 4.0])
 @pytest.fixture
 def promoter(tracker: Tracker, request: pytest.FixtureRequest) -> Promoter:
     """A service without models."""
-    return Promoter(Tracker(tracker.tracking_uri, "foreign"), request.node.name[:60])
+    return Promoter(Tracker(tracker.tracking_uri, "foreign"), request.node.name[:60], "ended")
 
 
 def theirs(columns: list[str]) -> Pipeline:
@@ -60,7 +60,7 @@ def lay(storage: Path, model: Pipeline, columns: list[str], *, pickled: bool = F
 def bring(promoter: Promoter, model: str, storage: Path) -> RegisteredModel:
     """Bring it in."""
     identity = f"{promoter.service}/model"
-    return bring_in(promoter, model, TRIPS, identity=identity, storage_root=str(storage))
+    return bring_in(promoter.versions, model, TRIPS, identity=identity, storage_root=str(storage))
 
 
 def test_a_folder_is_brought_in_once(promoter: Promoter, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from trip_duration.dashboard.questions import Questions
 from trip_duration.dashboard.runs import Runs
 from trip_duration.monitoring.health.stored import champion_of
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import IDENTITY_TAG, Tracker
 
 pytestmark = pytest.mark.integration
@@ -32,7 +33,7 @@ def test_it_answers_what_the_server_holds(tracker: Tracker, questions: Questions
     """Typed, and the same as whoever asks the server himself is told."""
     url = tracker.tracking_uri
     ours, watched = Tracker(url, EXPERIMENT), Tracker(url, f"{EXPERIMENT}-monitoring")
-    promoter = Promoter(Tracker(url, f"{EXPERIMENT}-promotion"), "asked")
+    promoter = Promoter(Tracker(url, f"{EXPERIMENT}-promotion"), "asked", "ended")
     tags = {"MODEL": "xgboost", "service": "asked", IDENTITY_TAG: "training/run/xgboost"}
     run_id = ours.open_run("training/run/xgboost", "xgboost", tags)
     ours.log(run_id, params={"max_depth": 6}, metrics={"test_rmse": 4.5, "test_mae": float("nan")})
@@ -55,9 +56,9 @@ def test_it_answers_what_the_server_holds(tracker: Tracker, questions: Questions
     assert questions.windows("asked") == runs.windows("asked") != ()
     assert questions.trials(run_id) == runs.trials(run_id) != ()
     registry = questions.registry("asked")
-    assert registry == runs.registry(promoter)
+    assert registry == runs.registry(promoter.versions)
     assert (registry.standing.champion, registry.history[0].who) == (1, "me")
-    assert questions.champion("asked") == champion_of(promoter)
+    assert questions.champion("asked") == champion_of(promoter.versions)
     assert questions.document(run_id, "drift/page.html") == PAGE
     for run, path in ((run_id, "drift/none.html"), (run_id, "none/none.html"), ("0" * 32, "a")):
         assert questions.document(run, path) is None

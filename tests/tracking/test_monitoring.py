@@ -9,8 +9,9 @@ from trip_duration.models.training import TrainedModel, train
 from trip_duration.models.tuning import tune
 from trip_duration.monitoring.health.stored import champion_of, end_of
 from trip_duration.monitoring.performance import Reference, find_reference
+from trip_duration.tracking.actions import Action
 from trip_duration.tracking.models import log_model_report
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker, training_set_tags
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.months import Month
@@ -32,7 +33,7 @@ def trained(sample_training_set: TrainingSet) -> TrainedModel:
 @pytest.fixture
 def promoter(tracker: Tracker, sample_training_set: TrainingSet, trained: TrainedModel) -> Promoter:
     """A service with a version that was trained here, and one that was not."""
-    promoter = Promoter(Tracker(tracker.tracking_uri, "monitoring"), "watched")
+    promoter = Promoter(Tracker(tracker.tracking_uri, "monitoring"), "watched", "ended")
     if promoter.tracker.find_run("watched/model") is None:
         tags = training_set_tags(sample_training_set)
         run_id = promoter.tracker.open_run("watched/model", "model", tags)
@@ -69,13 +70,13 @@ def test_the_reference_is_the_error_on_the_test_months(
 
 def test_the_age_of_the_champion_and_of_its_data(promoter: Promoter) -> None:
     """Before there is one, of one that was trained here, and of one that was not."""
-    assert champion_of(promoter).version is None
+    assert champion_of(promoter.versions).version is None
     for version in (1, 2):
         promoter.act(Action("promote", promoter.service, version), f"watched/{version}")
-    elsewhere = champion_of(promoter)
+    elsewhere = champion_of(promoter.versions)
     assert (elsewhere.version, elsewhere.newest_month) == (2, None)
     entry = promoter.act(Action("rollback", promoter.service, why="errors"), "watched/back")
-    found = champion_of(promoter)
+    found = champion_of(promoter.versions)
     assert (found.version, found.enabled) == (1, True)
     assert found.newest_month == "2024-02"
     assert found.learned_until == end_of(Month(2024, 2))

@@ -12,8 +12,10 @@ import pytest
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.gate import Check, Verdict
+from trip_duration.tracking import promotion
+from trip_duration.tracking.actions import Action
 from trip_duration.tracking.challengers import latest_challenger
-from trip_duration.tracking.promotion import Action, Promoter
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import Standing
 
@@ -27,7 +29,7 @@ def promoter(tracker: Tracker, request: pytest.FixtureRequest) -> Iterator[Promo
     """A service with some versions, none of which is champion."""
     service = f"{request.node.name}"[:60]
     history = Tracker(tracker.tracking_uri, "promotions")
-    promoter = Promoter(history, service)
+    promoter = Promoter(history, service, "ended")
     run_id = history.open_run(f"{service}/model", "model", {})
     history.client.create_registered_model(promoter.name)
     for _ in range(VERSIONS):
@@ -45,7 +47,7 @@ def promote(promoter: Promoter, version: int) -> None:
 
 def test_nothing_is_registered(tracker: Tracker) -> None:
     """Without a registered model there is no champion, and no history."""
-    promoter = Promoter(tracker, "no such service")
+    promoter = Promoter(tracker, "no such service", "ended")
     assert promoter.standing() == Standing()
     assert promoter.history() == []
 
@@ -141,7 +143,7 @@ def test_an_interrupted_action_is_finished_once(
     promote(promoter, 1)
     action = Action("promote", service, 2, who="Ada", why="better")
     with monkeypatch.context() as dying:
-        dying.setattr(Promoter, "_move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        dying.setattr(promotion, "move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             promoter.act(action, f"{service}/interrupted")
     assert promoter.standing().champion == 1

@@ -101,7 +101,7 @@ def test_a_version_without_a_profile_says_so_until_it_gets_one(
     tracker: Tracker, sample_training_set: TrainingSet, sample_root: Path
 ) -> None:
     """Findings are unknown and name the command; it makes the profile from the lineage."""
-    promoter = Promoter(Tracker(tracker.tracking_uri, "profiles"), "profiled")
+    promoter = Promoter(Tracker(tracker.tracking_uri, "profiles"), "profiled", "ended")
     search = SearchRequest(max_evaluations=1, threads=1)
     linear = get_family("linear_model.LinearRegression")
     trained = train(tune(linear, sample_training_set, search), sample_training_set, search)
@@ -124,16 +124,16 @@ def test_a_version_without_a_profile_says_so_until_it_gets_one(
         actual=judged[DURATION].to_numpy(),
     )
     rules = DriftRules(thresholds_of(Settings()), 100)
-    found = look_for_drift(promoter, predictor, trips, rules)
+    found = look_for_drift(promoter.versions, predictor, trips, rules)
     assert {one.level for one in found} == {Level.UNKNOWN}
     assert "trip-duration profile-version --version 1" in found[0].note
 
-    profile_version(promoter, predictor, storage_root=str(sample_root), timeout_seconds=10)
+    profile_version(promoter.versions, predictor, storage_root=str(sample_root), timeout_seconds=10)
     profile = find_profile(promoter.tracker, promoter.name, 1)
     assert profile
     assert profile.training_set == sample_training_set.digest
     assert profile.shap is None
     sample = find_sample(promoter.tracker, promoter.name, 1)
     assert sample is not None
-    found = look_for_drift(promoter, predictor, trips, rules)
+    found = look_for_drift(promoter.versions, predictor, trips, rules)
     assert worst(found) is Level.OK

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trip_duration.monitoring.levels import Finding
     from trip_duration.monitoring.windows import WindowTrips
     from trip_duration.scoring.predictor import Predictor
-    from trip_duration.tracking.promotion import Promoter
+    from trip_duration.tracking.versions import ModelVersions
 
 _settings = get_settings()
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
@@ -42,13 +42,13 @@ class VersionOptions:
     service: str = _settings.service
     version: int | None = None
 
-    def promoter(self) -> Promoter:
-        """Who knows the versions of the service."""
-        from trip_duration.tracking.promotion import Promoter
+    def versions(self) -> ModelVersions:
+        """The versions of the service."""
         from trip_duration.tracking.runs import Tracker
+        from trip_duration.tracking.versions import ModelVersions
 
         tracker = Tracker(_settings.tracking_uri, f"{_settings.experiment}-promotion")
-        return Promoter(tracker, get_service(self.service).name)
+        return ModelVersions(tracker, get_service(self.service).name)
 
     def predictor(self) -> Predictor:
         """The version, loaded.
@@ -60,8 +60,8 @@ class VersionOptions:
         """
         from trip_duration.scoring.predictor import choose_version, load_predictor
 
-        promoter = self.promoter()
-        return load_predictor(promoter, choose_version(promoter, self.version))
+        versions = self.versions()
+        return load_predictor(versions, choose_version(versions, self.version))
 
 
 _VERSION = VersionOptions()
@@ -95,7 +95,7 @@ def monitor(
     trips = _month(month, source, predictor) if month else _logged(days, predictor)
     settings = get_settings()
     rules = DriftRules(thresholds_of(settings), settings.monitoring_trips)
-    findings = look_for_drift(options.promoter(), predictor, trips, rules)
+    findings = look_for_drift(options.versions(), predictor, trips, rules)
     if as_json:
         content = {
             "version": predictor.version.number,
@@ -116,7 +116,7 @@ def profile_version(*, options: VersionOptions = _VERSION) -> None:
     settings = get_settings()
     predictor = options.predictor()
     reference = make(
-        options.promoter(),
+        options.versions(),
         predictor,
         storage_root=settings.storage_root,
         timeout_seconds=settings.request_timeout_seconds,

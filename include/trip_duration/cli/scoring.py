@@ -59,15 +59,15 @@ class ScoreOptions:
             If there is none.
         """
         from trip_duration.scoring.predictor import choose_version, load_predictor, parse_model
-        from trip_duration.tracking.promotion import Promoter
         from trip_duration.tracking.runs import Tracker
+        from trip_duration.tracking.versions import ModelVersions
 
         which, number = get_service(self.service).name, None
         if self.model is not None:
             which, number = parse_model(self.model, which)
         tracker = Tracker(self.tracking_uri, f"{_settings.experiment}-promotion")
-        promoter = Promoter(tracker, which)
-        return load_predictor(promoter, choose_version(promoter, number))
+        versions = ModelVersions(tracker, which)
+        return load_predictor(versions, choose_version(versions, number))
 
 
 _OPTIONS = ScoreOptions()

@@ -136,6 +136,7 @@ def traffic(
     *,
     share: float = 0.1,
     why: str = "",
+    moment: str | None = None,
     service: str = _settings.service,
 ) -> None:
     """Decide which version answers, in one action that is written into the history.
@@ -144,18 +145,23 @@ def traffic(
     ----------
     action
         promote (switch all traffic), rollback (to the champion before), canary (give the version a
-        share), shadow (let it answer unseen), disable, enable or retire.
+        share), end_canary, shadow (let it answer unseen), end_shadow, disable, enable or retire.
     version
         Number in the registry, where the action needs one.
     share
         canary: share of the requests.
     why
         For the history.
+    moment
+        At which moment versions are moved: booked or ended. Left out, the moment of the version;
+        disable and enable mean all of them.
     service
         Whose model: green, yellow or fhvhv.
     """
-    from trip_duration.tracking.promotion import Action, Promoter
+    from trip_duration.tracking.actions import SWITCHES, Action
+    from trip_duration.tracking.choosing import promoter_for
     from trip_duration.tracking.runs import Tracker
+    from trip_duration.tracking.standing import check_moment
     from trip_duration.trips.services import get_service
 
     wanted = Action(
@@ -165,11 +171,15 @@ def traffic(
         who=getpass.getuser(),
         why=why,
         share=share,
+        everywhere=action in SWITCHES and moment is None,
     )
     settings = get_settings()
     tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
-    entry = Promoter(tracker, service).act(wanted, f"traffic/{uuid.uuid4()}")
-    print(json.dumps({"action": entry.kind, **asdict(entry.after)}))  # noqa: T201 - the command's answer
+    asked_at = None if moment is None else check_moment(moment)
+    promoter = promoter_for(tracker, wanted.service, wanted.kind, version, asked_at)
+    entry = promoter.act(wanted, f"traffic/{uuid.uuid4()}")
+    done = {"action": entry.kind, "moment": entry.moment, **asdict(entry.after)}
+    print(json.dumps(done))  # noqa: T201 - the command's answer
 
 
 def ab_report(

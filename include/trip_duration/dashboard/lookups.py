@@ -16,8 +16,8 @@ from trip_duration.dashboard.runs import Runs
 from trip_duration.dashboard.types import Registry
 from trip_duration.monitoring.health.types import Champion, Product
 from trip_duration.settings import Settings, get_settings
-from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.versions import ModelVersions
 
 if TYPE_CHECKING:
     from trip_duration.dashboard.explainer import Models
@@ -32,14 +32,14 @@ class Lookups:
 
     def registry(self, service: str) -> Registry:
         """The versions of a service, how they stand, and what was done."""
-        return self.runs.registry(self._promoter(service))
+        return self.runs.registry(self._versions(service))
 
     def champion(self, service: str) -> Champion:
         """The version that answers."""
         # The pages do not wait until this is imported.
         from trip_duration.monitoring.health.stored import champion_of
 
-        return champion_of(self._promoter(service))
+        return champion_of(self._versions(service))
 
     def products(self) -> tuple[Product, ...]:
         """The data products."""
@@ -58,9 +58,10 @@ class Lookups:
 
         return Models(self._settings)
 
-    def _promoter(self, service: str) -> Promoter:
+    def _versions(self, service: str) -> ModelVersions:
         settings = self._settings
-        return Promoter(Tracker(settings.tracking_uri, f"{settings.experiment}-promotion"), service)
+        tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
+        return ModelVersions(tracker, service)
 
 
 def main() -> None:

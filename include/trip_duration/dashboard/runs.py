@@ -25,12 +25,14 @@ from trip_duration.dashboard.types import (
     Version,
     WindowRun,
 )
-from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.history import History
 from trip_duration.tracking.runs import IDENTITY_TAG
 from trip_duration.tracking.standing import RETIRED_TAG
+from trip_duration.tracking.versions import ModelVersions
 
 #: The newest of each kind that the pages show.
 MOST_FAMILIES, MOST_MONTHS, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 600, 500, 300, 500
+MOST_ENTRIES = 100
 _PAGE = 250
 _NOT_THERE = re.compile(r"RESOURCE_DOES_NOT_EXIST|\b404\b")
 #: MLflow keeps infinity as the largest number.
@@ -86,12 +88,16 @@ class Runs:
         runs = self._search(self._experiment, wanted, MOST_TRIALS)
         return tuple(sorted(map(_trial, runs), key=lambda one: one.number))
 
-    def registry(self, promoter: Promoter) -> Registry:
+    def registry(self, versions: ModelVersions) -> Registry:
         """The versions of a service, how they stand, and what was done."""
         found = self._client.search_model_versions(
-            f"name = '{promoter.name}'", MOST_VERSIONS, order_by=["version_number DESC"]
+            f"name = '{versions.name}'", MOST_VERSIONS, order_by=["version_number DESC"]
         )
-        return Registry(promoter.standing(), tuple(map(_version, found)), tuple(promoter.history()))
+        return Registry(
+            versions.standings(),
+            tuple(map(_version, found)),
+            tuple(History(versions).entries(most=MOST_ENTRIES)),
+        )
 
     def document(self, run_id: str, path: str) -> bytes | None:
         """An artifact of a run; None if it has none of that name."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trip_duration.tracking.standing import HistoryEntry, Standing
+from trip_duration.tracking.standing import HistoryEntry, Standing, first_standing
+from trip_duration.trips.services import MOMENTS, Moment
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,22 @@ class Version:
     retired: bool = False
 
 
+def _nothing() -> dict[Moment, Standing]:
+    return {moment: Standing() for moment in MOMENTS}
+
+
 @dataclass(frozen=True)
 class Registry:
     """The versions of the service, the newest first, how they stand, and what was done."""
 
-    standing: Standing = field(default_factory=Standing)
+    standings: Mapping[Moment, Standing] = field(default_factory=_nothing)
     versions: tuple[Version, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
+
+    @property
+    def standing(self) -> Standing:
+        """How the versions stand at the earliest moment that has a champion."""
+        return first_standing(self.standings)
 
     def version(self, number: int | None) -> Version | None:
         """A version by its number."""

@@ -24,7 +24,7 @@ from trip_duration.monitoring.report import write_report
 from trip_duration.monitoring.windows import WindowTrips
 from trip_duration.scoring.predictor import Predictor, Version
 from trip_duration.tracking.challengers import judged_by
-from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.build import build_training_set
 
 NO_PROFILE = (
@@ -59,7 +59,7 @@ class DriftRules:
 
 
 def look_for_drift(
-    promoter: Promoter,
+    versions: ModelVersions,
     predictor: Predictor,
     trips: WindowTrips,
     rules: DriftRules,
@@ -73,7 +73,7 @@ def look_for_drift(
         Where Evidently's report is written; without one, there is none.
     """
     version = predictor.version
-    profile = known_profile(promoter, version)
+    profile = known_profile(versions, version)
     if isinstance(profile, str):
         logger.warning("%s", profile)
         return no_findings(rules.thresholds, profile)
@@ -89,16 +89,16 @@ def look_for_drift(
         profile, Inputs(asked, predicted, shap), rules.thresholds, rules.least_trips
     )
     if folder is not None and rules.report and len(asked) >= rules.least_trips:
-        sample = find_sample(promoter.tracker, version.name, version.number)
+        sample = find_sample(versions.tracker, version.name, version.number)
         if sample is not None:
             findings += write_report(folder, sample, asked, predicted, rules.thresholds)
     return findings
 
 
-def known_profile(promoter: Promoter, version: Version) -> VersionProfile | str:
+def known_profile(versions: ModelVersions, version: Version) -> VersionProfile | str:
     """Return the profile of a version; in words, why there is none that can be read."""
     try:
-        profile = find_profile(promoter.tracker, version.name, version.number)
+        profile = find_profile(versions.tracker, version.name, version.number)
     except StoredObjectError as error:
         logger.warning("%s", error)
         return BAD_PROFILE.format(version=version.number)
@@ -106,7 +106,7 @@ def known_profile(promoter: Promoter, version: Version) -> VersionProfile | str:
 
 
 def profile_version(
-    promoter: Promoter, predictor: Predictor, *, storage_root: str, timeout_seconds: float
+    versions: ModelVersions, predictor: Predictor, *, storage_root: str, timeout_seconds: float
 ) -> Reference:
     """Profile a version afterwards, and keep the profile beside it.
 
@@ -119,13 +119,13 @@ def profile_version(
     """
     number = predictor.version.number
     training_set = judged_by(
-        promoter, number, storage_root=storage_root, timeout_seconds=timeout_seconds
+        versions, number, storage_root=storage_root, timeout_seconds=timeout_seconds
     )
     if training_set.reference_trips is None:
         training_set = build_training_set(
             training_set.request, storage_root=storage_root, timeout_seconds=timeout_seconds
         )
     reference = make_reference(predictor.model, training_set)
-    run_id = promoter.tracker.client.get_model_version(promoter.name, str(number)).run_id
-    log_reference(promoter.tracker, str(run_id), reference)
+    run_id = versions.tracker.client.get_model_version(versions.name, str(number)).run_id
+    log_reference(versions.tracker, str(run_id), reference)
     return reference

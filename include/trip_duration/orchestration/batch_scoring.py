@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration.promotion import promoter_of
+from trip_duration.orchestration.promotion import versions_of
 from trip_duration.orchestration.requests import fetch_named_month, listed_sources
 from trip_duration.settings import get_settings
 
@@ -29,9 +29,9 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
     from trip_duration.scoring.predictor import choose_version, load_predictor
 
     _require_one(params)
-    promoter, settings = promoter_of(params["service"]), get_settings()
+    versions, settings = versions_of(params["service"]), get_settings()
     # Loaded once before the work is shared: a version that cannot be loaded ends the run here.
-    predictor = load_predictor(promoter, choose_version(promoter, params["version"]))
+    predictor = load_predictor(versions, choose_version(versions, params["version"]))
     request = BatchRequest(
         files=_files(params),
         version=predictor.version,
@@ -56,7 +56,7 @@ def score_chunk(chunk: Chunk) -> int:
     if is_scored(chunk):
         logger.info("%s was scored before", chunk.title)
         return chunk.rows
-    predictor = load_predictor(promoter_of(chunk.job.version.service), chunk.job.version)
+    predictor = load_predictor(versions_of(chunk.job.version.service), chunk.job.version)
     done = 0
 
     def report(rows: int) -> None:

@@ -14,7 +14,7 @@ from trip_duration.orchestration.assets import DRIFT
 from trip_duration.orchestration.drift_memory import DriftMemory
 from trip_duration.orchestration.notifications import announce
 from trip_duration.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
-from trip_duration.orchestration.promotion import promoter_of
+from trip_duration.orchestration.promotion import versions_of
 from trip_duration.orchestration.watched import (
     gather,
     published_months,
@@ -66,12 +66,12 @@ def plan(
 
     thresholds_of(get_settings(), params["thresholds"])
     params = form_of(params, triggering_asset_events)
-    promoter = promoter_of(params["service"])
-    standing = promoter.standing()
-    if not params["version"] and (standing.champion is None or not standing.enabled):
+    versions = versions_of(params["service"])
+    standings = versions.standings().values()
+    if not params["version"] and not any(one.champion and one.enabled for one in standings):
         logger.warning("Nothing answers for %s: there is nothing to watch.", params["service"])
         return None
-    version = choose_version(promoter, params["version"])
+    version = choose_version(versions, params["version"])
     windows = list(windows_of(params, dag_run, published_months(triggering_asset_events)))
     if not windows:
         logger.info("No month ended before this run: there is nothing to look at.")
@@ -100,7 +100,7 @@ def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunPro
     from trip_duration.monitoring.looking import DriftRules, known_profile, look_for_drift
 
     predictor, records = _predictor(plan), records_of_windows()
-    profile = known_profile(promoter_of(plan["service"]), predictor.version)
+    profile = known_profile(versions_of(plan["service"]), predictor.version)
     if isinstance(profile, str) and plan["acts"]:
         about = (plan["service"], plan["version"], profile)
         announce(drift_not_known(*about, dag_run.dag_id, dag_run.run_id))
@@ -111,7 +111,7 @@ def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunPro
         run_id = records.open(watched)
         with tempfile.TemporaryDirectory() as folder:
             findings = look_for_drift(
-                promoter_of(plan["service"]), predictor, trips, rules, Path(folder)
+                versions_of(plan["service"]), predictor, trips, rules, Path(folder)
             )
             records.write(run_id, "drift", findings, Path(folder))
         _tell(watched, findings)
@@ -133,8 +133,8 @@ def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
 
     settings, records, predictor = get_settings(), records_of_windows(), _predictor(plan)
     params = form_of_plan(params, plan)
-    promoter = promoter_of(plan["service"])
-    reference = find_reference(promoter.tracker, promoter.name, plan["version"])
+    versions = versions_of(plan["service"])
+    reference = find_reference(versions.tracker, versions.name, plan["version"])
     cleaning = CleaningRules(settings.minimum_duration, settings.maximum_duration)
     rules = PerformanceRules.of(settings)
     found: Found = {}
@@ -236,7 +236,7 @@ def retrain(evidence: Mapping[str, Any], outlet_events: Mapping[Any, Any]) -> di
 def _predictor(plan: Mapping[str, Any]) -> Predictor:
     from trip_duration.scoring.predictor import Version, load_predictor
 
-    return load_predictor(promoter_of(plan["service"]), Version(plan["service"], plan["version"]))
+    return load_predictor(versions_of(plan["service"]), Version(plan["service"], plan["version"]))
 
 
 def records_of_windows() -> Records:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration.promotion import promoter_of
+from trip_duration.orchestration.promotion import versions_of
 from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
 from trip_duration.trips.zone_names import zone_labels
@@ -33,8 +33,8 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     from trip_duration.scoring.predictor import choose_version, load_predictor
     from trip_duration.scoring.questions import answer
 
-    promoter = promoter_of(params["service"])
-    predictor = load_predictor(promoter, choose_version(promoter, params["version"]))
+    versions = versions_of(params["service"])
+    predictor = load_predictor(versions, choose_version(versions, params["version"]))
     started = time.perf_counter()
     answered = answer(predictor, questions)
     latency = 1_000 * (time.perf_counter() - started)

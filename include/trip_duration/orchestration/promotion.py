@@ -11,12 +11,16 @@ from trip_duration.orchestration.announcements import gate_refused, moved
 from trip_duration.orchestration.notifications import announce
 from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
+from trip_duration.trips.services import MOMENTS
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from trip_duration.models.gate import Verdict
-    from trip_duration.tracking.promotion import Action, Promoter
+    from trip_duration.tracking.actions import Action
+    from trip_duration.tracking.promotion import Promoter
+    from trip_duration.tracking.runs import Tracker
+    from trip_duration.tracking.versions import ModelVersions
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +42,12 @@ def judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
     """Let the challenger and the champion predict the same test trips, and compare them."""
     from trip_duration.tracking.challengers import judge_version, latest_challenger
 
-    promoter = promoter_of(params["service"])
+    version = params["version"]
     if params["model"]:
-        version = _bring_in(promoter, params["model"], f"{dag_run.dag_id}/{dag_run.run_id}/model")
-    else:
-        version = params["version"] or latest_challenger(promoter)
+        identity = f"{dag_run.dag_id}/{dag_run.run_id}/model"
+        version = _bring_in(versions_of(params["service"]), params["model"], identity)
+    promoter = promoter_of(params, version)
+    version = version or latest_challenger(promoter)
     verdict = judge_version(promoter, version, _rules(params), **_places())
     promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
     for check in verdict.checks:
@@ -62,13 +67,14 @@ def _require_gate(params: Mapping[str, Any]) -> None:
         )
 
 
-def _bring_in(promoter: Promoter, model: str, identity: str) -> int:
+def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
     from trip_duration.tracking.challengers import judged_by, standard_version
     from trip_duration.tracking.foreign import bring_in
 
-    example = judged_by(promoter, standard_version(promoter), **_places()).example_trips
+    standard = standard_version(versions, MOMENTS[-1])
+    example = judged_by(versions, standard, **_places()).example_trips
     registered = bring_in(
-        promoter, model, example, identity=identity, storage_root=get_settings().storage_root
+        versions, model, example, identity=identity, storage_root=get_settings().storage_root
     )
     logger.info("%s is version %d of %s", model, registered.version, registered.name)
     return registered.version
@@ -100,7 +106,7 @@ def move(
     """Do what was asked for, and write it into the history."""
     from dataclasses import asdict
 
-    promoter = promoter_of(params["service"])
+    promoter = promoter_of(params, verdict.challenger if verdict else None)
     who = params["who"] or who_asked(dag_run)
     entry = promoter.act(_action(params, who, verdict), f"{dag_run.dag_id}/{dag_run.run_id}/move")
     logger.info("%s: %s is now %s", entry.kind, params["service"], entry.after)
@@ -109,17 +115,36 @@ def move(
     return asdict(entry)
 
 
-def promoter_of(service: str) -> Promoter:
-    """Who moves the versions of a service."""
-    from trip_duration.tracking.promotion import Promoter
+def promoter_of(params: Mapping[str, Any], version: int | None = None) -> Promoter:
+    """Return the promoter that a form asks for.
+
+    Parameters
+    ----------
+    version
+        The version that is moved, where the form does not name it.
+    """
+    from trip_duration.tracking.choosing import promoter_for
+
+    version, moment = version or params["version"], params.get("moment")
+    return promoter_for(_tracker(), params["service"], params["action"], version, moment)
+
+
+def versions_of(service: str) -> ModelVersions:
+    """Return what looks up the versions of a service."""
+    from trip_duration.tracking.versions import ModelVersions
+
+    return ModelVersions(_tracker(), service)
+
+
+def _tracker() -> Tracker:
     from trip_duration.tracking.runs import Tracker
 
     settings = get_settings()
-    return Promoter(Tracker(settings.tracking_uri, f"{settings.experiment}-promotion"), service)
+    return Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
 
 
 def _action(params: Mapping[str, Any], who: str, verdict: Verdict | None) -> Action:
-    from trip_duration.tracking.promotion import Action
+    from trip_duration.tracking.actions import SWITCHES, Action
 
     return Action(
         kind=params["action"],
@@ -130,6 +155,7 @@ def _action(params: Mapping[str, Any], who: str, verdict: Verdict | None) -> Act
         share=params["share"],
         expected=verdict.champion if verdict else None,
         evidence=verdict.table() if verdict else None,
+        everywhere=params["action"] in SWITCHES and params.get("moment") is None,
     )
 
 

@@ -161,12 +161,14 @@ def finish(
     challenger: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Move the watermark; tell what became of it, and whoever has seen the drift."""
-    from trip_duration.orchestration.promotion import promoter_of
+    from trip_duration.orchestration.promotion import versions_of
+    from trip_duration.training_set.recipes import get_recipe
     from trip_duration.trips.publications import Publications
 
     marks = _watermarks(asset_state_store, form_of_plan(params, plan))
     marks.train(Publications.from_json(plan["published"]))
-    champion = promoter_of(plan["service"]).standing().champion
+    moment = get_recipe(params["recipe"]).moment
+    champion = versions_of(plan["service"]).standings()[moment].champion
     version = challenger["version"] if challenger else None
     promoted = version is not None and champion == version
     logger.info("%s: champion is version %s", plan["why"], champion)

@@ -10,12 +10,12 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import load_registered
-from trip_duration.tracking.standing import registered_name
+from trip_duration.tracking.standing import Standings, registered_name
+from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import Minutes
-from trip_duration.trips.services import SERVICES
+from trip_duration.trips.services import MOMENTS, SERVICES, Moment
 
 _ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@champion)")
 
@@ -97,34 +97,54 @@ def parse_model(text: str, service: str) -> tuple[str, int | None]:
     return services[address["name"]], int(address["version"]) if address["version"] else None
 
 
-def choose_version(promoter: Promoter, number: int | None = None) -> Version:
-    """The version that is to answer: the one that is named, or the champion.
+def choose_version(
+    versions: ModelVersions, number: int | None = None, moment: Moment | None = None
+) -> Version:
+    """Return the version that is to answer.
+
+    Parameters
+    ----------
+    number
+        The version, where it is named.
+    moment
+        The champion of this moment; by default, of the earliest moment that has one.
 
     Raises
     ------
     InvalidInputError
         If the service is disabled, has no champion, or the version is not there or was retired.
     """
-    standing = promoter.standing()
+    standings = versions.standings()
+    if number is not None:
+        versions.require_usable(number)
+        asked_at = versions.moment(number)
+    else:
+        asked_at = moment or _first_answering(standings)
+    standing = standings[asked_at]
     if not standing.enabled:
         raise InvalidInputError(
-            f"The model of service {promoter.service}",
-            "is disabled, so nothing answers",
+            f"The model of service {versions.service}",
+            f"is disabled at the moment {asked_at}, so nothing answers",
             "Run the DAG promotion with the action enable when it is safe again.",
         )
     chosen = number or standing.champion
     if chosen is None:
         raise InvalidInputError(
-            f"Service {promoter.service}",
-            "has no champion yet",
+            f"Service {versions.service}",
+            f"has no champion at the moment {asked_at} yet",
             "Train models (DAGs sklearn_training and xgboost_training), then run the DAG "
             "promotion; or name a version.",
         )
-    promoter.require_usable(chosen)
-    return Version(promoter.service, chosen)
+    versions.require_usable(chosen)
+    return Version(versions.service, chosen)
 
 
-def load_predictor(promoter: Promoter, version: Version) -> Predictor:
+def _first_answering(standings: Standings) -> Moment:
+    led = [moment for moment in MOMENTS if standings[moment].champion is not None]
+    return next((moment for moment in led if standings[moment].enabled), (*led, MOMENTS[0])[0])
+
+
+def load_predictor(versions: ModelVersions, version: Version) -> Predictor:
     """Load a version, under the policy of `objects.trust`.
 
     Raises
@@ -132,6 +152,6 @@ def load_predictor(promoter: Promoter, version: Version) -> Predictor:
     InvalidInputError, StoredObjectError
         If it cannot be loaded safely.
     """
-    loaded = load_registered(promoter.tracker, version.name, version.number)
+    loaded = load_registered(versions.tracker, version.name, version.number)
     columns = loaded.inputs or get_recipe(loaded.model.named_steps["encode"].recipe).columns
     return Predictor(version, loaded.model, tuple(columns))

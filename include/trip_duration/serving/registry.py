@@ -11,8 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import msgspec
 import requests
@@ -20,13 +21,21 @@ import requests
 from trip_duration.errors import InvalidInputError
 from trip_duration.serving.live import RegistryError
 from trip_duration.serving.predictor import Predictor, places_of
-from trip_duration.tracking.standing import Standing, standing_of
+from trip_duration.tracking.standing import (
+    Standing,
+    Standings,
+    declared_moment,
+    first_standing,
+    standings_of,
+)
+from trip_duration.trips.services import Moment
 
 if TYPE_CHECKING:
     from trip_duration.serving.forms import Form
 
 #: Of MLflow's REST interface, version 2.0.
-_STANDING = "/api/2.0/mlflow/registered-models/get"
+_MODEL = "/api/2.0/mlflow/registered-models/get"
+_VERSION = "/api/2.0/mlflow/model-versions/get"
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _NOT_FOUND = 404
 #: Ways to log in, and others of the server's, that are left to MLflow's client.
@@ -119,7 +128,9 @@ class MlflowRegistry:
         self._folder = folder
         self._machine_code = machine_code
         self._session = requests.Session()
-        self._needed: frozenset[int | None] = frozenset()
+        self._needed: frozenset[int] = frozenset()
+        #: The moment of a version never changes.
+        self._moments: dict[int, Moment] = {}
 
     def standing(self) -> Standing:
         """How the versions stand now.
@@ -129,9 +140,12 @@ class MlflowRegistry:
         RegistryError
             If the tracking server does not tell.
         """
-        found = self._ask() if _is_plain(self._tracking_uri) else self._ask_client()
-        self._needed = frozenset({found.champion, found.challenger, found.shadow})
+        found = first_standing(self._standings())
+        self._needed = found.versions
         return found
+
+    def _standings(self) -> Standings:
+        return self._ask() if _is_plain(self._tracking_uri) else self._ask_client()
 
     def load(self, version: int) -> Predictor:
         """A version, ready to answer.
@@ -146,7 +160,7 @@ class MlflowRegistry:
             self._name,
             str(self._folder),
             version,
-            tuple(number for number in self._needed if number is not None),
+            tuple(self._needed),
             self._machine_code,
         )
         # Without a name, so that nothing of it is left whatever happens to us.
@@ -184,12 +198,30 @@ class MlflowRegistry:
         loaded = read_model(Path(outcome.files), f"Version {version} of {self._name}")
         return Predictor(version, columns, places, predict_by(loaded, columns), plain)
 
-    def _ask(self) -> Standing:
+    def _ask(self) -> Standings:
         """By MLflow's REST interface."""
+        answer = self._get(_MODEL, {"name": self._name}, _ModelAnswer)
+        model = answer.registered_model if answer else _Model()
+        return standings_of(
+            {one.alias: one.version for one in model.aliases},
+            {one.key: one.value for one in model.tags},
+            self._moment,
+        )
+
+    def _moment(self, version: int) -> Moment:
+        if version not in self._moments:
+            asked = {"name": self._name, "version": str(version)}
+            answer = self._get(_VERSION, asked, _VersionAnswer)
+            tags = {one.key: one.value for one in answer.model_version.tags} if answer else {}
+            self._moments[version] = declared_moment(tags) or self._ask_client_moment(version)
+        return self._moments[version]
+
+    def _get(self, path: str, params: Mapping[str, str], kind: type[_AnAnswer]) -> _AnAnswer | None:
+        """Ask the server for something; None if it does not have that."""
         try:
             answer = self._session.get(
-                f"{self._tracking_uri.rstrip('/')}{_STANDING}",
-                params={"name": self._name},
+                f"{self._tracking_uri.rstrip('/')}{path}",
+                params=params,
                 headers=_authorization(),
                 auth=_login(),
                 timeout=float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", _TIMEOUT_SECONDS)),
@@ -197,28 +229,43 @@ class MlflowRegistry:
         except requests.RequestException as error:
             raise RegistryError(f"The tracking server does not answer ({error})") from error
         if answer.status_code == _NOT_FOUND and _ABSENT in answer.text:
-            return Standing()
+            return None
         try:
             answer.raise_for_status()
-            found = msgspec.json.decode(answer.content, type=_Answer).registered_model
+            return msgspec.json.decode(answer.content, type=kind)
         except (requests.HTTPError, msgspec.MsgspecError) as error:
             # Without the address, which may hold a password.
             told = f"The tracking server does not tell (status {answer.status_code})"
             raise RegistryError(told) from error
-        return standing_of(
-            {one.alias: one.version for one in found.aliases},
-            {one.key: one.value for one in found.tags},
-        )
 
-    def _ask_client(self) -> Standing:
+    def _ask_client(self) -> Standings:
         """By MLflow's own client, which knows every other kind of address and of login."""
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
-        from trip_duration.tracking.promotion import find_standing
+        from trip_duration.tracking.versions import find_moment, find_standings
+
+        client, name = MlflowClient(self._tracking_uri), self._name
+
+        def moment_of(version: int) -> Moment:
+            if version not in self._moments:
+                self._moments[version] = find_moment(client, name, version)
+            return self._moments[version]
 
         try:
-            return find_standing(MlflowClient(self._tracking_uri), self._name)
+            return find_standings(client, name, moment_of)
+        except MlflowException as error:
+            raise RegistryError(str(error).partition("\n")[0]) from error
+
+    def _ask_client_moment(self, version: int) -> Moment:
+        """Of a version whose tags do not tell it: of an older model that was brought in."""
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        from trip_duration.tracking.versions import find_moment
+
+        try:
+            return find_moment(MlflowClient(self._tracking_uri), self._name, version)
         except MlflowException as error:
             raise RegistryError(str(error).partition("\n")[0]) from error
 
@@ -238,8 +285,19 @@ class _Model(msgspec.Struct):
     tags: tuple[_Tag, ...] = ()
 
 
-class _Answer(msgspec.Struct):
+class _ModelAnswer(msgspec.Struct):
     registered_model: _Model
+
+
+class _ModelVersion(msgspec.Struct):
+    tags: tuple[_Tag, ...] = ()
+
+
+class _VersionAnswer(msgspec.Struct):
+    model_version: _ModelVersion
+
+
+_AnAnswer = TypeVar("_AnAnswer", _ModelAnswer, _VersionAnswer)
 
 
 def _is_plain(tracking_uri: str) -> bool:

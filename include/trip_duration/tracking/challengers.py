@@ -14,17 +14,20 @@ from trip_duration.tracking.lineage import Lineage, find_lineage
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import load_registered
 from trip_duration.tracking.standing import BROUGHT_IN
+from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.data_tests import DATA_TESTS
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.services import DURATION
+from trip_duration.trips.services import DURATION, Moment
 
 _TIMED_PREDICTIONS = 20
 
 
 def latest_challenger(promoter: Promoter) -> int:
     """The best by its validation error of those that the newest training set was used for.
+
+    Only versions of the promoter's moment are looked at.
 
     Raises
     ------
@@ -36,11 +39,15 @@ def latest_challenger(promoter: Promoter) -> int:
     others = [
         found
         for found in versions
-        if int(found.version) != champion and BROUGHT_IN not in found.tags
+        if int(found.version) != champion
+        and BROUGHT_IN not in found.tags
+        and promoter.versions.moment(int(found.version)) == promoter.moment
     ]
     if not others:
         raise InvalidInputError(
-            f"Service {promoter.service}", "has no challenger", "Train a model first."
+            f"Service {promoter.service}",
+            f"has no challenger at the moment {promoter.moment}",
+            "Train a model first.",
         )
     newest = max(others, key=lambda found: int(found.version)).tags.get("training_set")
     candidates = [found for found in others if found.tags.get("training_set") == newest]
@@ -75,7 +82,7 @@ def judge_version(
             f"Version {version}", "is champion already", "There is nothing to do."
         )
     training_set = judged_by(
-        promoter, version, storage_root=storage_root, timeout_seconds=timeout_seconds
+        promoter.versions, version, storage_root=storage_root, timeout_seconds=timeout_seconds
     )
     trips = training_set.test_trips
     if trips.empty:
@@ -90,7 +97,7 @@ def judge_version(
 
 
 def judged_by(
-    promoter: Promoter, version: int, *, storage_root: str, timeout_seconds: float
+    versions: ModelVersions, version: int, *, storage_root: str, timeout_seconds: float
 ) -> TrainingSet:
     """The training set whose test months a version is judged by: its own.
 
@@ -102,30 +109,29 @@ def judged_by(
     InvalidInputError, SourceError, ContractError
         As `judge_version`.
     """
-    found = promoter.tracker.client.get_model_version(promoter.name, str(version))
-    if BROUGHT_IN in found.tags:
-        version = standard_version(promoter)
-    lineage = find_lineage(promoter.tracker, promoter.name, version)
+    if BROUGHT_IN in versions.find(version).tags:
+        version = standard_version(versions, versions.moment(version))
+    lineage = find_lineage(versions.tracker, versions.name, version)
     return _training_set(lineage, storage_root, timeout_seconds)
 
 
-def standard_version(promoter: Promoter) -> int:
-    """The champion, or the latest version that was trained here.
+def standard_version(versions: ModelVersions, moment: Moment) -> int:
+    """The champion of a moment, or the latest version that was trained here.
 
     Raises
     ------
     InvalidInputError
         If nothing was trained here.
     """
-    versions = promoter.tracker.client.search_model_versions(f"name = '{promoter.name}'")
-    own = {int(found.version) for found in versions if BROUGHT_IN not in found.tags}
+    registered = versions.tracker.client.search_model_versions(f"name = '{versions.name}'")
+    own = {int(found.version) for found in registered if BROUGHT_IN not in found.tags}
     if not own:
         raise InvalidInputError(
-            f"Service {promoter.service}",
+            f"Service {versions.service}",
             "has no model that was trained here, so that there are no test months to judge by",
             "Train a model first.",
         )
-    champion = promoter.standing().champion
+    champion = versions.standings()[moment].champion
     return champion if champion in own else max(own)
 
 

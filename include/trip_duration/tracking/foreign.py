@@ -13,9 +13,11 @@ from upath import UPath
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.downloads import registered_address
-from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import RegisteredModel, read_model, register_model
-from trip_duration.tracking.standing import BROUGHT_IN
+from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.standing import BROUGHT_IN, MOMENT_TAG
+from trip_duration.tracking.versions import ModelVersions
+from trip_duration.trips.services import moment_of
 
 #: Folder below the storage root where models are laid that are to be brought in.
 INCOMING = "incoming"
@@ -25,7 +27,7 @@ _FOLDER = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
 def bring_in(
-    promoter: Promoter, model: str, example: pd.DataFrame, *, identity: str, storage_root: str
+    versions: ModelVersions, model: str, example: pd.DataFrame, *, identity: str, storage_root: str
 ) -> RegisteredModel:
     """Register a model that was trained elsewhere.
 
@@ -34,6 +36,8 @@ def bring_in(
 
     Parameters
     ----------
+    versions
+        Where it is registered.
     model
         ``runs:/<run>/<path>``, ``models:/<name>/<version>``, or the name of an MLflow model's
         folder in ``incoming`` below the storage root.
@@ -50,7 +54,7 @@ def bring_in(
     StoredObjectError
         If it holds a class that is not trusted.
     """
-    with _folder(promoter, model, storage_root) as folder:
+    with _folder(versions.tracker, model, storage_root) as folder:
         loaded = read_model(folder, f"Model {model}")
     if not loaded.inputs:
         raise InvalidInputError(
@@ -65,25 +69,25 @@ def bring_in(
             f"asks for {', '.join(unknown)}, which no trip has",
             f"Train it on columns among: {', '.join(map(str, example.columns))}.",
         )
-    tracker = promoter.tracker
+    tracker = versions.tracker
     run_id = tracker.open_run(identity, f"brought in: {model}", {BROUGHT_IN: model})
     registered = register_model(
         tracker,
         run_id,
         loaded.model,
-        name=promoter.name,
+        name=versions.name,
         example=example[list(loaded.inputs)],
-        tags={BROUGHT_IN: model},
+        tags={BROUGHT_IN: model, MOMENT_TAG: moment_of(loaded.inputs)},
     )
     tracker.close_run(run_id)
     return registered
 
 
 @contextlib.contextmanager
-def _folder(promoter: Promoter, model: str, storage_root: str) -> Iterator[Path]:
+def _folder(tracker: Tracker, model: str, storage_root: str) -> Iterator[Path]:
     """Where the model's files are, for as long as they are needed."""
     if _ADDRESS.match(model):
-        with registered_address(promoter.tracker.tracking_uri, model) as folder:
+        with registered_address(tracker.tracking_uri, model) as folder:
             yield folder
         return
     if not _FOLDER.match(model):

@@ -19,9 +19,9 @@ from trip_duration.models.explanation import Explanation
 from trip_duration.models.search import Metrics
 from trip_duration.models.training import TrainedModel
 from trip_duration.tracking.names import NUMBERS
-from trip_duration.tracking.registry import find_champion, load_registered
+from trip_duration.tracking.registry import load_registered
 from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import registered_name
+from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.services import DURATION
@@ -93,16 +93,17 @@ def log_comparison(
 
 
 def champion_errors(tracker: Tracker, training_set: TrainingSet) -> dict[str, Metrics]:
-    """Errors of the champion on the test months, by its name and version.
+    """Errors of the champion of the recipe's moment on the test months, by its name and version.
 
     Nothing where there is no champion, no test month, or where the champion needs columns that the
     recipe does not hold.
     """
-    name, trips = registered_name(training_set.request.service), training_set.test_trips
-    version = None if trips.empty else find_champion(tracker, name)
-    if version is None:
+    request, trips = training_set.request, training_set.test_trips
+    versions = ModelVersions(tracker, request.service)
+    version = versions.standings()[get_recipe(request.recipe).moment].champion
+    if trips.empty or version is None:
         return {}
-    champion = load_registered(tracker, name, version).model
+    champion = load_registered(tracker, versions.name, version).model
     needed = get_recipe(champion.named_steps["encode"].recipe).columns
     if not set(needed) <= set(trips.columns):
         logger.info("Champion %d knows %s: it cannot be compared", version, ", ".join(needed))

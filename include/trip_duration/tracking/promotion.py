@@ -1,135 +1,56 @@
 """Which version answers, and the history of how that came about.
 
-The state lives in the registry: the aliases ``champion``, ``challenger`` and ``shadow``, and two
-tags of the registered model. Each action is a run of its own experiment, begun before anything
-moves and ended when it has, so that an action that was interrupted is finished by the next try and
-never done twice.
+The state lives in the registry: aliases and tags of the registered model, see `standing`. Each
+action is a run of its own experiment, begun before anything moves and ended when it has, so that an
+action that was interrupted is finished by the next try and never done twice.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
-from trip_duration.errors import InvalidInputError, require_within
+from trip_duration.errors import InvalidInputError
+from trip_duration.tracking.actions import SWITCHES, Action, standing_after
+from trip_duration.tracking.history import EVERYWHERE, History, entry_tags
+from trip_duration.tracking.moves import move
 from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import (
-    CHALLENGER,
-    CHAMPION,
-    DISABLED_TAG,
-    RETIRED_TAG,
-    SHADOW,
-    SHARE_TAG,
-    HistoryEntry,
-    Standing,
-    registered_name,
-    standing_of,
-)
+from trip_duration.tracking.standing import HistoryEntry, Standing
+from trip_duration.tracking.versions import ModelVersions
+from trip_duration.trips.services import Moment
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from trip_duration.models.gate import Verdict
-
-ActionKind = Literal["promote", "canary", "shadow", "rollback", "disable", "enable", "retire"]
-ACTION_KINDS: tuple[ActionKind, ...] = get_args(ActionKind)
 
 #: Name of the artifact that holds the checks of the gate.
 EVIDENCE = "evidence.json"
-
-_NEEDS_VERSION = frozenset({"promote", "canary", "shadow", "retire"})
-
-
-@dataclass(frozen=True)
-class Action:
-    """What somebody wants to be done.
-
-    Parameters
-    ----------
-    kind
-        ``promote``: the version becomes champion. ``canary``: it answers a share of the requests.
-        ``shadow``: it answers unseen. ``rollback``: the champion before becomes champion again, or
-        a version that is named. ``disable`` and ``enable``: nothing answers, and again.
-        ``retire``: the version is never to answer again.
-    service
-        Whose model.
-    version
-        Which version; None where the kind needs none.
-    who, why
-        For the history.
-    share
-        canary: share of the requests.
-    expected
-        The champion that the action was decided upon; where another is champion by now, the action
-        is refused. None does not look.
-    evidence
-        What it was decided by, as a table.
-
-    Raises
-    ------
-    InvalidInputError
-        If the kind is unknown, a version is missing, or the share is out of bounds.
-    """
-
-    kind: ActionKind
-    service: str
-    version: int | None = None
-    who: str = ""
-    why: str = ""
-    share: float = 0.1
-    expected: int | None = None
-    evidence: pd.DataFrame | None = None
-
-    def __post_init__(self) -> None:
-        """Check what can be checked without the registry."""
-        if self.kind not in ACTION_KINDS:
-            raise InvalidInputError(
-                f"Action {self.kind!r}", "is unknown", f"Choose one of: {', '.join(ACTION_KINDS)}."
-            )
-        if self.kind in _NEEDS_VERSION and self.version is None:
-            raise InvalidInputError(
-                f"Action {self.kind}", "names no version", "Give the number of a version."
-            )
-        require_within("share", self.share, above=0.0, most=1.0)
-
-
-def find_standing(client: MlflowClient, name: str) -> Standing:
-    """How the versions of a registered model stand now; nothing answers if there is none."""
-    try:
-        model = client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return Standing()
-        raise
-    return standing_of(model.aliases, model.tags)
+#: Kind of the entry that says that a person has refused what had passed the gate.
+REJECT = "reject"
 
 
 class Promoter:
-    """Moves the versions of one service, and keeps their history.
+    """Moves the versions of one service that are asked at one moment, and keeps their history.
 
     Parameters
     ----------
     tracker
         Where the history is kept; its server also holds the registry.
-    service
-        Whose model.
+    service, moment
+        Whose model, and when it is asked.
     """
 
-    def __init__(self, tracker: Tracker, service: str) -> None:
+    def __init__(self, tracker: Tracker, service: str, moment: Moment) -> None:
         self.tracker = tracker
         self.service = service
-        self.name = registered_name(service)
+        self.moment = moment
+        self.versions = ModelVersions(tracker, service)
+        self.name = self.versions.name
+        self._history = History(self.versions)
 
     def standing(self) -> Standing:
-        """How the versions stand now."""
-        return find_standing(self.tracker.client, self.name)
+        """Return how the versions stand now."""
+        return self.versions.standings()[self.moment]
 
     def act(self, action: Action, identity: str) -> HistoryEntry:
         """Do an action once.
@@ -143,22 +64,27 @@ class Promoter:
         Raises
         ------
         InvalidInputError
-            If the version is not in the registry, was retired or is champion already, or another
-            version has become champion since the action was decided upon. Nothing has moved then.
+            If the version is not in the registry, is asked at another moment, was retired or is
+            champion already, or another version has become champion since the action was decided
+            upon. Nothing has moved then. Also if the action was interrupted and others have been
+            done since, which it would undo.
         """
         run = self.tracker.find_run(identity)
         if run is not None and run.info.status == "FINISHED":
-            return _entry(run)
+            return self._history.entry(run)
         if run is None:
+            self.versions.require_any()
             before = self.standing()
             version = self._check(action, before)
             run = self._begin(action, identity, version, before)
+        else:
+            self._require_last(run)
         if action.evidence is not None:
             # Also when going on: whoever began may have come no further than that.
             self.tracker.log_table(run.info.run_id, action.evidence, EVIDENCE)
-        self._move(action.kind, _entry(run))
+        move(self.versions, self._history.entry(run))
         self.tracker.close_run(run.info.run_id)
-        return _entry(self.tracker.client.get_run(run.info.run_id))
+        return self._history.entry(self.tracker.client.get_run(run.info.run_id))
 
     def record(self, verdict: Verdict, identity: str) -> str:
         """Keep what the gate said of a challenger, whether it was passed or not.
@@ -170,6 +96,7 @@ class Promoter:
         """
         tags = {
             "service": self.service,
+            "moment": self.moment,
             "gate": "passed" if verdict.passed else "refused",
             "version": str(verdict.challenger),
         }
@@ -178,22 +105,25 @@ class Promoter:
         self.tracker.close_run(run_id)
         return run_id
 
-    def history(self, most: int = 100) -> list[HistoryEntry]:
-        """What was done, the latest first."""
-        return [_entry(run) for run in self._moves(most, " and attributes.status = 'FINISHED'")]
-
-    def _moves(self, most: int, condition: str = "") -> list[Run]:
-        """The runs of actions, the latest first."""
-        found: list[Run] = self.tracker.client.search_runs(
-            [self.tracker.experiment_id],
-            f"tags.service = '{self.service}' and tags.action != ''{condition}",
-            order_by=["attributes.start_time DESC"],
-            max_results=most,
+    def reject(
+        self, verdict: Verdict, identity: str, *, who: str, why: str, approver: str
+    ) -> HistoryEntry:
+        """Keep that a person has refused a challenger that had passed the gate; nothing moves."""
+        now = self.standing()
+        entry = HistoryEntry(
+            REJECT, verdict.challenger, who, why, now, now, 0.0, "", self.moment, approver
         )
-        return found
+        run_id = self._open(identity, entry)
+        self.tracker.log_table(run_id, verdict.table(), EVIDENCE)
+        self.tracker.close_run(run_id)
+        return self._history.entry(self.tracker.client.get_run(run_id))
+
+    def history(self, most: int = 100) -> list[HistoryEntry]:
+        """Return what was done at this moment or at all of them, the latest first."""
+        return self._history.entries(self.moment, most)
 
     def _check(self, action: Action, now: Standing) -> int | None:
-        """The version that is meant, if the action may be done."""
+        """Return the version that is meant, if the action may be done."""
         if action.expected is not None and action.expected != now.champion:
             raise InvalidInputError(
                 f"{action.kind} of version {action.version}",
@@ -201,172 +131,107 @@ class Promoter:
                 f"{now.champion}",
                 "Compare it with the present champion first.",
             )
-        version = self._former(now) if action.kind == "rollback" else action.version
-        if action.kind == "rollback" and action.version is not None:
-            version = action.version
+        if action.kind in {"end_canary", "end_shadow"}:
+            return self._ended(action, now)
+        version = action.version
+        if action.kind == "rollback" and version is None:
+            version = self._former(now.champion)
         if version is None:
             return None
-        self.require_usable(version, action.kind)
-        if action.kind in {"promote", "rollback"} and version == now.champion:
-            raise InvalidInputError(
-                f"Version {version}", "is champion already", "There is nothing to do."
-            )
-        if action.kind in {"retire", "canary", "shadow"} and version == now.champion:
-            raise InvalidInputError(
-                f"Version {version}", "is champion", "Promote another version first."
-            )
+        self._require_fit(action, version, now)
         return version
 
-    def _former(self, now: Standing) -> int:
-        for entry in self.history():
-            if entry.after.champion == now.champion and entry.before.champion != now.champion:
-                if entry.before.champion is None:
-                    break
-                return entry.before.champion
-        raise InvalidInputError(
-            f"Champion {now.champion} of {self.service}",
-            "has no champion before it",
-            "Name the version to go back to.",
-        )
-
-    def require_usable(self, version: int, kind: ActionKind = "promote") -> None:
-        """Refuse a version that may not answer.
-
-        Raises
-        ------
-        InvalidInputError
-            If it is not in the registry, or was retired.
-        """
-        try:
-            found = self.tracker.client.get_model_version(self.name, str(version))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+    def _require_fit(self, action: Action, version: int, now: Standing) -> None:
+        if action.kind == "retire":
+            self.versions.find(version)
+        else:
+            self.versions.require_usable(version)
+        if (moment := self.versions.moment(version)) != self.moment:
             raise InvalidInputError(
                 f"Version {version} of {self.name}",
-                "is not in the registry",
-                "Look up the version on the page of the registered model.",
-            ) from error
-        if kind != "retire" and RETIRED_TAG in found.tags:
+                f"is asked at the moment {moment}, not {self.moment}",
+                f"Name the moment {moment}, or leave it out.",
+            )
+        if version == now.champion:
+            again = action.kind in {"promote", "rollback"}
             raise InvalidInputError(
-                f"Version {version} of {self.name}", "was retired", "Choose another version."
+                f"Version {version}",
+                "is champion already" if again else "is champion",
+                "There is nothing to do." if again else "Promote another version first.",
+            )
+        if now.champion is None and action.kind in {"canary", "shadow"}:
+            raise InvalidInputError(
+                f"{self._what()}",
+                f"has no champion beside which version {version} could answer",
+                "Promote a version first.",
             )
 
+    def _ended(self, action: Action, now: Standing) -> int:
+        """Return the version whose canary or shadow is to end."""
+        part = action.kind.removeprefix("end_")
+        there = now.challenger if part == "canary" else now.shadow
+        if there is None or action.version not in {None, there}:
+            what = f"version {there} as {part}" if there is not None else f"no {part}"
+            raise InvalidInputError(
+                f"{self._what()}",
+                f"has {what}" + (f", not {action.version}" if there is not None else ""),
+                "There is nothing to end." if there is None else "Leave the version out.",
+            )
+        return there
+
+    def _former(self, champion: int | None) -> int:
+        for version in self._history.former_champions(self.moment, champion):
+            try:
+                self.versions.require_usable(version)
+            except InvalidInputError:
+                continue
+            return version
+        raise InvalidInputError(
+            f"{self._what()}, champion {champion}",
+            "has no champion before it that was neither rolled back from nor retired",
+            "Name the version to go back to, or disable the service until there is one.",
+        )
+
+    def _what(self) -> str:
+        return f"Service {self.service} at the moment {self.moment}"
+
     def _begin(self, action: Action, identity: str, version: int | None, before: Standing) -> Run:
-        after = _AFTER[action.kind](before, version, action.share)
-        tags = {
-            "service": self.service,
-            "action": action.kind,
-            "who": action.who,
-            "why": action.why,
-            **({"version": str(version)} if version is not None else {}),
-            **_standing_tags("before", before),
-            **_standing_tags("after", after),
-        }
-        name = action.kind if version is None else f"{action.kind} version {version}"
+        entry = HistoryEntry(
+            kind=action.kind,
+            version=version,
+            who=action.who,
+            why=action.why,
+            before=before,
+            after=standing_after(action.kind, before, version, action.share),
+            at=0.0,
+            run_id="",
+            moment=None if action.everywhere else self.moment,
+            approver=action.approver,
+        )
+        return self.tracker.client.get_run(self._open(identity, entry))
+
+    def _open(self, identity: str, entry: HistoryEntry) -> str:
+        kind, version = entry.kind.replace("_", " "), entry.version
+        where = entry.moment or EVERYWHERE
+        name = f"{kind} ({where})" if version is None else f"{kind} version {version} ({where})"
         # The history keeps its order although the clocks of machines differ.
-        last = max((move.info.start_time for move in self._moves(1)), default=0)
-        run_id = self.tracker.open_run(identity, name, tags, not_before=last + 1)
-        return self.tracker.client.get_run(run_id)
+        last = next((run.info.start_time for run in self._history.runs()), 0)
+        tags = {"service": self.service, **entry_tags(entry)}
+        return self.tracker.open_run(identity, name, tags, not_before=last + 1)
 
-    def _move(self, kind: ActionKind, entry: HistoryEntry) -> None:
-        """Make the registry what the entry says; doing it again changes nothing."""
-        client, after = self.tracker.client, entry.after
-        # The champion first: at no moment is there none.
-        for alias, version in (
-            (CHAMPION, after.champion),
-            (CHALLENGER, after.challenger),
-            (SHADOW, after.shadow),
-        ):
-            if version is not None:
-                client.set_registered_model_alias(self.name, alias, str(version))
-            elif alias != CHAMPION:
-                client.delete_registered_model_alias(self.name, alias)
-        client.set_registered_model_tag(self.name, SHARE_TAG, str(after.share))
-        if after.enabled:
-            _delete_tag(lambda: client.delete_registered_model_tag(self.name, DISABLED_TAG))
-        else:
-            client.set_registered_model_tag(self.name, DISABLED_TAG, entry.why or "disabled")
-        if kind == "retire":
-            client.set_model_version_tag(self.name, str(entry.version), RETIRED_TAG, entry.why)
-
-
-def _champion(before: Standing, version: int | None, _share: float) -> Standing:
-    return dataclasses.replace(_without(before, version), champion=version)
-
-
-def _canary(before: Standing, version: int | None, share: float) -> Standing:
-    return dataclasses.replace(_without(before, version), challenger=version, share=share)
-
-
-def _shadow(before: Standing, version: int | None, _share: float) -> Standing:
-    return dataclasses.replace(_without(before, version), shadow=version)
-
-
-def _without(before: Standing, version: int | None, _share: float = 0.0) -> Standing:
-    """The same without a version as challenger or shadow."""
-    after = before
-    if before.challenger == version:
-        after = dataclasses.replace(after, challenger=None, share=0.0)
-    if before.shadow == version:
-        after = dataclasses.replace(after, shadow=None)
-    return after
-
-
-#: How the versions stand after an action.
-_AFTER: Mapping[ActionKind, Callable[[Standing, int | None, float], Standing]] = MappingProxyType(
-    {
-        "promote": _champion,
-        "rollback": _champion,
-        "canary": _canary,
-        "shadow": _shadow,
-        "retire": _without,
-        "disable": lambda before, *_: dataclasses.replace(before, enabled=False),
-        "enable": lambda before, *_: dataclasses.replace(before, enabled=True),
-    }
-)
-
-
-def _standing_tags(when: str, standing: Standing) -> dict[str, str]:
-    return {
-        f"{when}_{name}": str(value)
-        for name, value in dataclasses.asdict(standing).items()
-        if value is not None
-    }
-
-
-def _standing(when: str, tags: Mapping[str, str]) -> Standing:
-    def number(name: str) -> int | None:
-        found = tags.get(f"{when}_{name}")
-        return None if found is None else int(found)
-
-    return Standing(
-        champion=number("champion"),
-        challenger=number("challenger"),
-        shadow=number("shadow"),
-        share=float(tags[f"{when}_share"]),
-        enabled=tags[f"{when}_enabled"] == "True",
-    )
-
-
-def _entry(run: Run) -> HistoryEntry:
-    tags = run.data.tags
-    return HistoryEntry(
-        kind=tags["action"],
-        version=int(tags["version"]) if "version" in tags else None,
-        who=tags["who"],
-        why=tags["why"],
-        before=_standing("before", tags),
-        after=_standing("after", tags),
-        at=(run.info.end_time or run.info.start_time) / 1_000,
-        run_id=run.info.run_id,
-    )
-
-
-def _delete_tag(delete: Callable[[], None]) -> None:
-    """Delete a tag that may not be there."""
-    try:
-        delete()
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    def _require_last(self, run: Run) -> None:
+        """Refuse to go on with an action that was interrupted, if that would undo a later one."""
+        begun = self._history.entry(run)
+        for other in self._history.runs(" and attributes.status = 'FINISHED'"):
+            if other.info.start_time <= run.info.start_time:
+                return
+            later = self._history.entry(other)
+            same = later.moment == begun.moment or None in {later.moment, begun.moment}
+            alike = (later.kind in SWITCHES) == (begun.kind in SWITCHES)
+            if same and alike and later.kind != REJECT:
+                self.tracker.close_run(run.info.run_id, "FAILED")
+                raise InvalidInputError(
+                    f"{begun.kind} of version {begun.version}",
+                    f"was interrupted, and {later.kind} of version {later.version} was done since",
+                    "Trigger it anew if it is still wanted.",
+                )

@@ -11,15 +11,13 @@ from typing import Any
 import mlflow
 import mlflow.sklearn
 import pandas as pd
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
 from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.objects.trust import dump_estimator, load_estimator, trusted_types
-from trip_duration.tracking.downloads import ABSENT, registered_address
+from trip_duration.tracking.downloads import registered_address
 from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import CHAMPION
 
 _REQUIREMENTS = ("trip-duration", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 
@@ -92,16 +90,6 @@ def _one_version(tracker: Tracker, name: str, run_id: str) -> int | None:
         for number in found[1:]:
             client.delete_model_version(name, str(number))
     return found[0] if found else None
-
-
-def find_champion(tracker: Tracker, name: str) -> int | None:
-    """The version of a registered model that is in use; None where there is none."""
-    try:
-        return int(tracker.client.get_model_version_by_alias(name, CHAMPION).version)
-    except MlflowException as error:
-        if error.error_code in ABSENT:
-            return None
-        raise
 
 
 @dataclass(frozen=True)

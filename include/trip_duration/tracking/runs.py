@@ -20,6 +20,8 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_RUN_NAME,
 )
 
+from trip_duration.tracking.standing import MOMENT_TAG
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -166,7 +168,7 @@ def training_set_tags(training_set: TrainingSet) -> dict[str, str]:
         "data_source": training_set.data_source,
         "service": request.service,
         "recipe": request.recipe,
-        "moment": training_set.recipe.moment,
+        MOMENT_TAG: training_set.recipe.moment,
         "encoding": request.encoding,
         "training_set": training_set.digest,
         **{f"{part}_rows": digest for part, digest in training_set.rows_digests.items()},

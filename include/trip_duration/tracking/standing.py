@@ -1,25 +1,33 @@
-"""Which versions of a registered model answer, as plain values.
+"""Which versions of a registered model answer, as plain values, and the names that hold them.
 
-What only has to be told how the versions stand is spared MLflow's client, which brings 100 MB with
-it.
+There is one champion for each service and moment. The earliest moment has the plain aliases, and
+each later one adds its name: ``champion``, ``champion_ended``. Older versions of this package kept
+one champion for each service, under the plain alias whatever it needed to know: an alias without a
+moment that names a version of a later one is read as that one's.
+
+Reading these needs no MLflow client, which takes 100 MB of memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-#: Aliases: the version that is in use, the one that answers a share, the one that answers unseen.
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-SHADOW = "shadow"
+from trip_duration.errors import InvalidInputError
+from trip_duration.training_set.recipes import RECIPES
+from trip_duration.trips.services import MOMENTS, Moment
 
-#: Tags of the registered model.
-SHARE_TAG = "challenger_share"
+#: The version that is in use, the one that answers a share, the one that answers unseen.
+Part = Literal["champion", "challenger", "shadow"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+#: Tag of a registered model: nothing of the service answers, at whatever moment it is asked.
 DISABLED_TAG = "disabled"
-#: Tag of a version.
+#: Tag of a version: it is never to answer again.
 RETIRED_TAG = "retired"
-
+#: Tag of a version: the moment at which it can be asked.
+MOMENT_TAG = "moment"
 #: Tag of a version that was trained elsewhere: where it comes from.
 BROUGHT_IN = "brought_in_from"
 
@@ -29,9 +37,55 @@ def registered_name(service: str) -> str:
     return f"trip_duration_{service}"
 
 
+def alias_of(part: Part, moment: Moment) -> str:
+    """Alias of the version that has a part at a moment."""
+    return _at(part, moment)
+
+
+def share_tag(moment: Moment) -> str:
+    """Tag of a registered model: the share of the requests that a moment's challenger answers."""
+    return _at("challenger_share", moment)
+
+
+def disabled_tag(moment: Moment) -> str:
+    """Tag of a registered model: nothing answers that is asked at this moment."""
+    return f"{DISABLED_TAG}_{moment}"
+
+
+def _at(name: str, moment: Moment) -> str:
+    return name if moment == MOMENTS[0] else f"{name}_{moment}"
+
+
+def check_moment(name: str) -> Moment:
+    """Check the name of a moment.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such moment.
+    """
+    for moment in MOMENTS:
+        if moment == name:
+            return moment
+    raise InvalidInputError(
+        f"Moment {name!r}", "is unknown", f"Choose one of: {', '.join(MOMENTS)}."
+    )
+
+
+def declared_moment(tags: Mapping[str, str]) -> Moment | None:
+    """Return the moment of a version by its tags; None where they do not tell.
+
+    Versions that were registered before moments were declared have the tag of their recipe alone.
+    """
+    if MOMENT_TAG in tags:
+        return check_moment(tags[MOMENT_TAG])
+    recipe = RECIPES.get(tags.get("recipe", ""))
+    return recipe.moment if recipe else None
+
+
 @dataclass(frozen=True)
 class Standing:
-    """Which versions answer.
+    """Which versions answer at one moment.
 
     Parameters
     ----------
@@ -49,6 +103,16 @@ class Standing:
     share: float = 0.0
     enabled: bool = True
 
+    @property
+    def versions(self) -> frozenset[int]:
+        """Numbers of all versions that have a part."""
+        named = (self.champion, self.challenger, self.shadow)
+        return frozenset(version for version in named if version is not None)
+
+
+#: How the versions of a service stand, at every moment.
+Standings = Mapping[Moment, Standing]
+
 
 @dataclass(frozen=True)
 class HistoryEntry:
@@ -64,6 +128,10 @@ class HistoryEntry:
         When it was done, in seconds since the epoch.
     run_id
         The run that holds it, with the evidence.
+    moment
+        At which moment versions were moved; None where it was done to all of them.
+    approver
+        Who has approved or rejected it; empty where nobody was asked.
     """
 
     kind: str
@@ -74,15 +142,59 @@ class HistoryEntry:
     after: Standing
     at: float
     run_id: str
+    moment: Moment | None = None
+    approver: str = ""
 
 
-def standing_of(aliases: Mapping[str, str], tags: Mapping[str, str]) -> Standing:
-    """How the versions of a registered model stand, by its aliases and tags."""
-    versions = {alias: int(version) for alias, version in aliases.items()}
+def standings_of(
+    aliases: Mapping[str, str], tags: Mapping[str, str], moment_of: Callable[[int], Moment]
+) -> dict[Moment, Standing]:
+    """Return how the versions of a registered model stand at each moment.
+
+    Parameters
+    ----------
+    aliases, tags
+        Of the registered model.
+    moment_of
+        Moment of a version.
+    """
+    return {moment: _standing(moment, aliases, tags, moment_of) for moment in MOMENTS}
+
+
+def first_standing(standings: Standings) -> Standing:
+    """Return the standing of the earliest moment that has a champion, or of the earliest."""
+    led = [one for one in standings.values() if one.champion is not None]
+    return led[0] if led else standings[MOMENTS[0]]
+
+
+def alias_in_use(
+    part: Part, moment: Moment, aliases: Mapping[str, str], moment_of: Callable[[int], Moment]
+) -> str | None:
+    """Return the alias that says which version has a part at a moment; None if no version has it.
+
+    An alias that an older version of this package has set counts until the moment has its own.
+    """
+    own, plain = alias_of(part, moment), alias_of(part, MOMENTS[0])
+    if own != plain and own in aliases:
+        return own
+    named = plain in aliases and moment_of(int(aliases[plain])) == moment
+    return plain if named else None
+
+
+def _standing(
+    moment: Moment,
+    aliases: Mapping[str, str],
+    tags: Mapping[str, str],
+    moment_of: Callable[[int], Moment],
+) -> Standing:
+    used = {part: alias_in_use(part, moment, aliases, moment_of) for part in PARTS}
+    version = {part: int(aliases[alias]) for part, alias in used.items() if alias is not None}
+    own_share = used["challenger"] == alias_of("challenger", moment)
+    share = tags.get(share_tag(moment if own_share else MOMENTS[0]), 0.0)
     return Standing(
-        champion=versions.get(CHAMPION),
-        challenger=versions.get(CHALLENGER),
-        shadow=versions.get(SHADOW),
-        share=float(tags.get(SHARE_TAG, 0.0)) if CHALLENGER in versions else 0.0,
-        enabled=DISABLED_TAG not in tags,
+        champion=version.get("champion"),
+        challenger=version.get("challenger"),
+        shadow=version.get("shadow"),
+        share=float(share) if "challenger" in version else 0.0,
+        enabled=DISABLED_TAG not in tags and disabled_tag(moment) not in tags,
     )

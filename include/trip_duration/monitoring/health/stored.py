@@ -12,7 +12,9 @@ from upath import UPath
 
 from trip_duration.monitoring.health.types import Champion, Product
 from trip_duration.scoring.columns import TIME_ZONE
-from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.history import History
+from trip_duration.tracking.standing import first_standing
+from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.trips.contract.checked import CheckedMonthStore
 from trip_duration.trips.months import Month, parse_months
@@ -21,7 +23,7 @@ from trip_duration.trips.months import Month, parse_months
 _LEARNED_TAGS = ("TRAIN_DATA", "VAL_DATA")
 
 
-def champion_of(promoter: Promoter) -> Champion:
+def champion_of(versions: ModelVersions) -> Champion:
     """The version that answers, its age, and how new the trips are that it has learned from.
 
     Raises
@@ -29,12 +31,11 @@ def champion_of(promoter: Promoter) -> Champion:
     mlflow.exceptions.MlflowException
         If the server does not answer.
     """
-    standing = promoter.standing()
+    standing = first_standing(versions.standings())
     if standing.champion is None:
         return Champion(None, standing.enabled)
-    client = promoter.tracker.client
-    found = client.get_model_version(promoter.name, str(standing.champion))
-    month = _newest_month(promoter, found.run_id)
+    found = versions.find(standing.champion)
+    month = _newest_month(versions, found.run_id)
     return Champion(
         version=standing.champion,
         enabled=standing.enabled,
@@ -42,7 +43,7 @@ def champion_of(promoter: Promoter) -> Champion:
         promoted=next(
             (
                 entry.at
-                for entry in promoter.history()
+                for entry in History(versions).entries()
                 if entry.after.champion == standing.champion != entry.before.champion
             ),
             None,
@@ -62,11 +63,11 @@ def end_of(month: Month) -> float:
     return month.next().start.replace(tzinfo=ZoneInfo(TIME_ZONE)).timestamp()
 
 
-def _newest_month(promoter: Promoter, run_id: str | None) -> Month | None:
+def _newest_month(versions: ModelVersions, run_id: str | None) -> Month | None:
     """The newest month that the model of a run has learned from."""
     if not run_id:
         return None
-    tags = promoter.tracker.client.get_run(run_id).data.tags
+    tags = versions.tracker.client.get_run(run_id).data.tags
     # The final fit is on both.
     months = parse_months(",".join(tags.get(name, "") for name in _LEARNED_TAGS))
     return max(months, default=None)

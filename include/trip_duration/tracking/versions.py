@@ -1,0 +1,157 @@
+"""The versions of one service in the registry: their moments, and how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.tracking.downloads import ABSENT
+from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.standing import (
+    RETIRED_TAG,
+    Standings,
+    declared_moment,
+    registered_name,
+    standings_of,
+)
+from trip_duration.trips.services import MOMENTS, Moment, moment_of
+
+_UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
+
+
+def find_standings(
+    client: MlflowClient, name: str, moment_of: Callable[[int], Moment]
+) -> Standings:
+    """Return how the versions of a registered model stand now; nothing answers if there is none.
+
+    Parameters
+    ----------
+    moment_of
+        Moment of a version.
+    """
+    try:
+        model = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == _UNKNOWN:
+            return standings_of({}, {}, moment_of)
+        raise
+    return standings_of(model.aliases, model.tags, moment_of)
+
+
+def find_moment(client: MlflowClient, name: str, version: int) -> Moment:
+    """Return the moment at which a version can be asked.
+
+    By its tags, or else by the columns of its signature. A version of which nothing is known counts
+    as asked at the last moment: nothing says that its columns are known earlier.
+
+    Raises
+    ------
+    mlflow.exceptions.MlflowException
+        If it is not in the registry.
+    """
+    declared = declared_moment(client.get_model_version(name, str(version)).tags)
+    return declared or _moment_of_signature(client, f"models:/{name}/{version}")
+
+
+def _moment_of_signature(client: MlflowClient, address: str) -> Moment:
+    import mlflow
+    from mlflow.models import get_model_info
+
+    # The registry is looked for at MLflow's global address.
+    mlflow.set_tracking_uri(client.tracking_uri)
+    try:
+        signature = get_model_info(address).signature
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        return MOMENTS[-1]
+    return moment_of(signature.inputs.input_names()) if signature else MOMENTS[-1]
+
+
+class ModelVersions:
+    """Looks up the versions of one service.
+
+    Parameters
+    ----------
+    tracker
+        Its server holds the registry.
+    service
+        Whose model.
+    """
+
+    def __init__(self, tracker: Tracker, service: str) -> None:
+        self.tracker = tracker
+        self.service = service
+        self.name = registered_name(service)
+        #: The moment of a version never changes.
+        self._moments: dict[int, Moment] = {}
+
+    def standings(self) -> Standings:
+        """How the versions stand now, at each moment; nothing answers if there is no version."""
+        return find_standings(self.tracker.client, self.name, self.moment)
+
+    def moment(self, version: int) -> Moment:
+        """Return the moment at which a version can be asked; see `find_moment`.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is not in the registry.
+        """
+        if version not in self._moments:
+            self.find(version)
+            self._moments[version] = find_moment(self.tracker.client, self.name, version)
+        return self._moments[version]
+
+    def find(self, version: int) -> ModelVersion:
+        """Return what the registry holds of a version.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is not in the registry.
+        """
+        try:
+            return self.tracker.client.get_model_version(self.name, str(version))
+        except MlflowException as error:
+            if error.error_code != _UNKNOWN:
+                raise
+            raise InvalidInputError(
+                f"Version {version} of {self.name}",
+                "is not in the registry",
+                "Look up the version on the page of the registered model.",
+            ) from error
+
+    def require_any(self) -> None:
+        """Refuse a service of which nothing is registered.
+
+        Raises
+        ------
+        InvalidInputError
+            If nothing is.
+        """
+        try:
+            self.tracker.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != _UNKNOWN:
+                raise
+            raise InvalidInputError(
+                f"Service {self.service}", "has no model yet", "Train a model first."
+            ) from error
+
+    def require_usable(self, version: int) -> None:
+        """Refuse a version that may not answer.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is not in the registry, or was retired.
+        """
+        if RETIRED_TAG in self.find(version).tags:
+            raise InvalidInputError(
+                f"Version {version} of {self.name}", "was retired", "Choose another version."
+            )

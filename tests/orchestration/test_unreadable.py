@@ -106,9 +106,9 @@ def test_a_version_without_a_profile_is_told(
         "trip_duration.monitoring.profile._download",
         lambda *_: path if content is not None else None,
     )
-    promoter = SimpleNamespace(tracker=None, service="green")
+    versions = SimpleNamespace(tracker=None, service="green")
     version = SimpleNamespace(name="trip_duration_green", number=4)
-    monkeypatch.setattr(monitoring, "promoter_of", lambda _service: promoter)
+    monkeypatch.setattr(monitoring, "versions_of", lambda _service: versions)
     monkeypatch.setattr(monitoring, "_predictor", lambda _plan: SimpleNamespace(version=version))
     monkeypatch.setattr(monitoring, "records_of_windows", lambda: None)
     form = {"thresholds": {}, "least_trips": 1, "report": False}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -276,7 +275,7 @@ class Moves(RuleBasedStateMachine):
         answering = {version for standing in found.values() for version in standing.versions}
         assert not answering & self.retired
 
-    def _do(self, kind: str, *, refused: bool = False, **fields: Any) -> None:  # noqa: ANN401 - a form's
+    def _do(self, kind: str, *, refused: bool = False, **fields: Any) -> None:
         """Fill in the form, and let the steps of the DAG do it."""
         params = {name: one.value for name, one in promotion_form().items()}
         params |= {"action": kind, "service": self.service, **fields}
@@ -301,7 +300,7 @@ class Moves(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracker]:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """A tracker on a database of its own, without a server."""
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", uri)
@@ -309,10 +308,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracker]:
     monkeypatch.setenv("TRIP_DURATION_ALERT_PROMOTION", "false")
     monkeypatch.setenv("TRIP_DURATION_ALERT_ROLLBACK", "false")
     get_settings.cache_clear()
-    yield Tracker(uri, f"{get_settings().experiment}-promotion")
+    return Tracker(uri, f"{get_settings().experiment}-promotion")
 
 
-def test_any_order_of_moves(store: Tracker, request: pytest.FixtureRequest) -> None:
+def test_any_order_of_moves(store: Tracker) -> None:
     """Whatever is done in whatever order, the registry holds what is right."""
     machine = type("Machine", (Moves,), {"tracker": store})
     run_state_machine_as_test(

@@ -124,14 +124,14 @@ def choose_version(
     if not standing.enabled:
         raise InvalidInputError(
             f"The model of service {versions.service}",
-            f"is disabled at the moment {asked_at}, so nothing answers",
+            f"is disabled, so nothing answers at the moment {asked_at}",
             "Run the DAG promotion with the action enable when it is safe again.",
         )
     chosen = number or standing.champion
     if chosen is None:
         raise InvalidInputError(
             f"Service {versions.service}",
-            f"has no champion at the moment {asked_at} yet",
+            "has no champion yet" + (f" at the moment {moment}" if moment else ""),
             "Train models (DAGs sklearn_training and xgboost_training), then run the DAG "
             "promotion; or name a version.",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 import http.server
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,13 @@ class Website:
         How many downloads break off half way.
     chunk_pause_seconds
         How long it waits after each 10 kB.
+    head_status
+        What it answers to HEAD alone.
+    packing
+        How it packs what it sends, whatever was asked for.
+    part
+        How it answers a request for the rest of a file: as it should (None), with all of it
+        ("whole"), with another part ("other"), or with more bytes than it says ("long").
     """
 
     url: str
@@ -44,6 +52,9 @@ class Website:
     cut_off: int = 0
     stall_seconds: float = 0.0
     chunk_pause_seconds: float = 0.0
+    head_status: int | None = None
+    packing: str | None = None
+    part: str | None = None
     requests: list[str] = field(default_factory=list)
     bytes_sent: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -74,6 +85,9 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             site.failures = None if site.failures is None else site.failures - 1
             self._fail(site.status)
             return
+        if self.command == "HEAD" and site.head_status is not None:
+            self._fail(site.head_status)
+            return
         path = Path(self.translate_path(self.path))
         if not path.is_file():
             self._fail(404)
@@ -88,12 +102,24 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, path: Path, *, body: bool) -> None:
-        content = path.read_bytes()
+        content, site = path.read_bytes(), self.website
         modified = self.date_time_string(int(path.stat().st_mtime))
         start = self._start(modified)
+        if start >= len(content) > 0:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if site.packing is not None:
+            content, start = gzip.compress(content), 0
         self.send_response(206 if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            said = 0 if site.part == "whole" else 100 if site.part == "other" else start
+            self.send_header("Content-Range", f"bytes {said}-{len(content) - 1}/{len(content)}")
+            start = 0 if site.part == "long" else said
+        if site.packing is not None:
+            self.send_header("Content-Encoding", site.packing)
         self.send_header("Content-Length", str(len(content) - start))
         self.send_header("Last-Modified", modified)
         if self.website.etag is not None:

@@ -1,34 +1,38 @@
-"""Months from the web: what a server answers, and what that means for whoever asked.
+"""Months from the web: what a server answers, and what that means for the one who asked.
 
 Requests are tried again with growing pauses, as urllib3 does it: server errors, too many requests,
 time-outs and lost connections may pass, everything else is the user's to change. A download that
 breaks off is continued where it stopped, in the same call, in a later one, or by another process.
+What arrives is compared with what was asked for (`answers`), before a byte of it is kept.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from trip_duration.errors import (
-    InvalidInputError,
-    NotPublishedError,
-    SourceError,
-    TransientSourceError,
-)
+from trip_duration.errors import InvalidInputError, SourceError, TransientSourceError
 from trip_duration.objects.files import is_at
+from trip_duration.trips.source.answers import (
+    Begun,
+    is_packed,
+    may_pass,
+    refused,
+    require_the_rest,
+    validator_of,
+)
 
 #: How often a request is made before it has failed.
 ATTEMPTS = 4
@@ -37,9 +41,9 @@ BACKOFF_SECONDS = 0.5
 
 _CHUNK = 1024 * 1024
 _PROGRESS_SECONDS = 5.0
-_NOT_PUBLISHED = (403, 404)
-_TOO_MANY_REQUESTS = 429
-_MAY_PASS = (_TOO_MANY_REQUESTS, 500, 502, 503, 504)
+_MAY_PASS = (429, 500, 502, 503, 504)
+#: Statuses with which servers that hand out a file refuse to be asked about it.
+_NO_HEAD = (400, 403, 405, 501)
 _MALFORMED = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -66,14 +70,28 @@ def published(url: str, timeout_seconds: float) -> Mapping[str, str]:
     TransientSourceError
         If the server does not answer within *timeout_seconds*, or fails, several times.
     """
-    with _request("HEAD", url, timeout_seconds, {}) as response:
+    with _ask("HEAD", url, timeout_seconds, {}) as response:
+        if response.ok:
+            return response.headers
+        limited = response.status_code < requests.codes.server_error and may_pass(response)
+        if response.status_code not in _NO_HEAD or limited:
+            raise refused(url, response)
+    # An address that was signed for GET answers nothing else; the file itself is not read here.
+    with _request("GET", url, timeout_seconds, {}) as response:
         return response.headers
 
 
-def download(url: str, target: Path, timeout_seconds: float) -> Mapping[str, str]:
+def download(
+    url: str, target: Path, timeout_seconds: float, require_readable: Callable[[Path, str], None]
+) -> Mapping[str, str]:
     """Fetch a file, which appears whole or not at all.
 
     What has arrived of an earlier download is used, if the server still has the same file.
+
+    Parameters
+    ----------
+    require_readable
+        Raises an error for a file that is not what it should be; such a one is not kept.
 
     Returns
     -------
@@ -87,21 +105,33 @@ def download(url: str, target: Path, timeout_seconds: float) -> Mapping[str, str
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".{target.name}.part"
+    begun = partial.with_suffix(".json")
     with _locked(partial) as file:
-        for attempt in range(ATTEMPTS):
-            try:
-                headers = _continue(url, file, partial.with_suffix(".json"), timeout_seconds)
-                break
-            except TransientSourceError as error:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                logger.warning("%s", error)
-                time.sleep(BACKOFF_SECONDS * 2**attempt)
+        headers = _fetched(url, file, begun, timeout_seconds)
         file.flush()
         os.fsync(file.fileno())
+        try:
+            require_readable(partial, url)
+        except SourceError:
+            _forget(file, begun)
+            partial.unlink()
+            raise
         partial.rename(target)
-        partial.with_suffix(".json").unlink(missing_ok=True)
+        begun.unlink(missing_ok=True)
     return headers
+
+
+def _fetched(url: str, file: IO[bytes], begun: Path, timeout_seconds: float) -> Mapping[str, str]:
+    """Fetch what is missing of a file, in several attempts."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return _continue(url, file, begun, timeout_seconds)
+        except TransientSourceError as error:
+            if attempt == ATTEMPTS - 1:
+                raise
+            logger.warning("%s", error)
+            time.sleep(BACKOFF_SECONDS * 2**attempt)
+    raise AssertionError
 
 
 @contextlib.contextmanager
@@ -120,39 +150,75 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
 
 def _continue(url: str, file: IO[bytes], begun: Path, timeout_seconds: float) -> Mapping[str, str]:
     """Fetch what is missing of a file."""
-    file.seek(0, os.SEEK_END)
-    headers = _conditions(url, file.tell(), begun)
-    with _request("GET", url, timeout_seconds, headers) as response:
-        if response.status_code != requests.codes.partial_content:
-            file.truncate(0)
-            begun.write_text(json.dumps({"url": url, "validator": _validator(response.headers)}))
+    size = file.seek(0, os.SEEK_END)
+    known = Begun.read(begun, url) if size else None
+    if known is None or (known.size is not None and size > known.size):
+        _forget(file, begun)
+        size, known = 0, None
+    if known is not None and size == known.size:
+        # It was complete: killed before it got its name. It is taken if it still is the file.
+        headers = published(url, timeout_seconds)
+        if validator_of(headers) == known.validator and headers.get("Content-Length") == str(size):
+            return headers
+        _forget(file, begun)
+        size, known = 0, None
+    asked = {} if known is None else {"Range": f"bytes={size}-", "If-Range": known.validator}
+    with _ask("GET", url, timeout_seconds, asked) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            _forget(file, begun)
+            raise _interrupted(url, f"the server has no byte {size}")
+        if not response.ok:
+            raise refused(url, response)
+        return _taken(response, url, file, begun, size)
+
+
+def _taken(
+    response: requests.Response, url: str, file: IO[bytes], begun: Path, size: int
+) -> Mapping[str, str]:
+    """Write what a server has sent, if it is what was asked for."""
+    if response.status_code == requests.codes.partial_content:
+        try:
+            whole = require_the_rest(response.headers, url, size, Begun.read(begun, url))
+        except TransientSourceError:
+            # The next attempt asks for all of it.
+            _forget(file, begun)
+            raise
         _save(response, url, file)
-        return response.headers
+        headers = CaseInsensitiveDict(response.headers)
+        headers["Content-Length"] = str(whole)
+        return headers
+    _forget(file, begun)
+    if not is_packed(response, url):
+        Begun.of(url, response.headers).write(begun)
+    _save(response, url, file)
+    return response.headers
 
 
-def _conditions(url: str, size: int, begun: Path) -> dict[str, str]:
-    """Headers that ask for the rest of a file, if it is still the same."""
-    if not size or not begun.exists():
-        return {}
-    known = json.loads(begun.read_text())
-    if known["url"] != url or not known["validator"]:
-        return {}
-    return {"Range": f"bytes={size}-", "If-Range": known["validator"]}
-
-
-def _validator(headers: Mapping[str, str]) -> str | None:
-    """What tells whether a file is still the same; a weak ETag does not (RFC 9110, 13.1.5)."""
-    etag = headers.get("ETag")
-    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
+def _forget(file: IO[bytes], begun: Path) -> None:
+    """Begin again."""
+    file.truncate(0)
+    begun.unlink(missing_ok=True)
 
 
 def _request(
     method: str, url: str, timeout_seconds: float, headers: Mapping[str, str]
 ) -> requests.Response:
+    """Return an answer that is no refusal."""
+    response = _ask(method, url, timeout_seconds, headers)
+    if not response.ok:
+        response.close()
+        raise refused(url, response)
+    return response
+
+
+def _ask(
+    method: str, url: str, timeout_seconds: float, headers: Mapping[str, str]
+) -> requests.Response:
+    """Return an answer, whatever it is."""
     # Content-Length must count the bytes that we write.
     headers = {"Accept-Encoding": "identity", **headers}
     try:
-        response = _session().request(
+        return _session().request(
             method, url, timeout=timeout_seconds, stream=True, headers=headers, allow_redirects=True
         )
     except _MALFORMED as error:
@@ -163,14 +229,16 @@ def _request(
         raise TransientSourceError(
             url, f"did not answer ({error})", "Check the address and the network; try again."
         ) from error
-    if not response.ok:
-        response.close()
-        raise _refused(url, response.status_code)
-    return response
+
+
+class _Retry(Retry):
+    """Servers limit requests with 403 as well; they say so by the time to wait."""
+
+    RETRY_AFTER_STATUS_CODES = Retry.RETRY_AFTER_STATUS_CODES | {403}
 
 
 def _session() -> requests.Session:
-    retry = Retry(
+    retry = _Retry(
         total=ATTEMPTS - 1,
         backoff_factor=BACKOFF_SECONDS,
         backoff_jitter=BACKOFF_SECONDS,
@@ -187,21 +255,25 @@ def _session() -> requests.Session:
 
 def _save(response: requests.Response, url: str, file: IO[bytes]) -> None:
     start = file.seek(0, os.SEEK_END)
+    packed = is_packed(response, url)
     length = response.headers.get("Content-Length")
     # Not every release of the HTTP client notices that the body ended early.
-    expected = None if length is None else start + int(length)
+    sent = None if length is None else int(length)
+    # The length of what is packed is not that of the file.
+    expected = None if sent is None or packed else start + sent
     shown = time.monotonic()
     try:
         # As the bytes arrive: a chunk that is waited for in vain would be lost.
-        while chunk := response.raw.read1(_CHUNK):
+        while chunk := response.raw.read1(_CHUNK, decode_content=packed):
             file.write(chunk)
             if time.monotonic() - shown > _PROGRESS_SECONDS:
                 shown = time.monotonic()
                 logger.info("%s: %s", url, _progress(file.tell(), expected))
     except (requests.RequestException, HTTPError) as error:
         raise _interrupted(url, str(error)) from error
-    if expected is not None and file.tell() != expected:
-        raise _interrupted(url, f"{file.tell()} of {expected} bytes arrived")
+    arrived = response.raw.tell() if packed else file.tell() - start
+    if sent is not None and arrived != sent:
+        raise _interrupted(url, f"{arrived} of {sent} bytes arrived")
 
 
 def _progress(size: int, expected: int | None) -> str:
@@ -209,18 +281,6 @@ def _progress(size: int, expected: int | None) -> str:
     if expected is None:
         return megabytes
     return f"{size / expected:.0%}, {megabytes} of {expected / 1e6:,.1f} MB"
-
-
-def _refused(url: str, status: int) -> SourceError:
-    if status in _NOT_PUBLISHED:
-        return NotPublishedError(
-            url,
-            f"is not published (HTTP {status})",
-            "Choose an earlier month, or check the service and the address.",
-        )
-    if status == _TOO_MANY_REQUESTS or status >= requests.codes.server_error:
-        return TransientSourceError(url, f"failed with HTTP {status}", "Try again later.")
-    return SourceError(url, f"was refused with HTTP {status}", "Check the address.")
 
 
 def _interrupted(url: str, how: str) -> TransientSourceError:

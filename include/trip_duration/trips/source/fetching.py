@@ -254,12 +254,12 @@ class _Web(_Source):
 
     def _download(self, url: str, path: UPath) -> KeptFile:
         if path.protocol in LOCAL_PROTOCOLS:
-            headers = download(url, Path(path.path), self.timeout_seconds)
+            headers = download(url, Path(path.path), self.timeout_seconds, _require_parquet)
             return keep(path, url, Version.of_headers(headers))
         # What is elsewhere is put there whole.
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / path.name
-            headers = download(url, local, self.timeout_seconds)
+            headers = download(url, local, self.timeout_seconds, _require_parquet)
             _copy(UPath(local), path)
         return keep(path, url, Version.of_headers(headers))
 
@@ -309,11 +309,34 @@ def _kept_path(kept: UPath, kind: DataSource, address: str) -> UPath:
     return kept / kind / hashlib.sha256(address.encode()).hexdigest()[:12]
 
 
+def _require_parquet(path: Path, given: str) -> None:
+    """Refuse a file that is no Parquet file, whatever its name and its server say.
+
+    Raises
+    ------
+    SourceError
+        If its footer cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(
+            given,
+            f"is no readable Parquet file ({' '.join(str(error).split())}), so it is not kept",
+            "See what the address gives in a browser: it may be a page that asks for a login.",
+        ) from error
+
+
 def _copy(source: UPath, target: UPath) -> None:
     """Copy a file, which appears whole or not at all."""
     if target.protocol in LOCAL_PROTOCOLS:
-        with whole_file(target) as partial, source.open("rb") as read, partial.open("wb") as write:
-            shutil.copyfileobj(read, write)
+        with whole_file(target) as partial:
+            with source.open("rb") as read, partial.open("wb") as write:
+                shutil.copyfileobj(read, write)
+            _require_parquet(Path(partial.path), str(source))
         return
     with source.open("rb") as read, target.open("wb") as write:
         shutil.copyfileobj(read, write)

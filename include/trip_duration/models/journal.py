@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from trip_duration.models.clock import SearchClock
 from trip_duration.models.search import Metrics, SearchRequest, Trial
 from trip_duration.objects.documents import UNREADABLE
 
 #: Raised whenever the same settings would be evaluated differently.
-SEARCH_VERSION = 3
+SEARCH_VERSION = 4
 
 #: Fields of a request that end a search but change no trial.
 _ENDS = ("time_budget_seconds", "patience_evaluations", "threads")
@@ -20,6 +22,8 @@ _ENDS = ("time_budget_seconds", "patience_evaluations", "threads")
 
 #: Fields of a trial that hold one value for each interval.
 _SERIES = ("curve", "steps", "outlook")
+#: Seconds of the search, kept beside a trial's own fields.
+_SPENT = "spent"
 
 
 logger = logging.getLogger(__name__)
@@ -45,6 +49,12 @@ class TrialJournal:
     family, training_set, request
         What is searched, on which data (its digest) and how. Trials of another search in the same
         store are not taken for trials of this one.
+
+    Attributes
+    ----------
+    clock
+        Time of the search: as it was when what was read last was written, and what has passed
+        since.
     """
 
     def __init__(
@@ -57,6 +67,7 @@ class TrialJournal:
         # A store may be a server: one question tells that there is nothing to ask for.
         self.begun = store.get(self._key("begun")) is not None
         self._marked, self._asked = self.begun, False
+        self.clock = SearchClock()
 
     def ended(self, number: int) -> Trial | None:
         """The trial of this number, if it has ended."""
@@ -74,6 +85,20 @@ class TrialJournal:
         """Keep how far a trial has come that waits for others at a rung."""
         self._keep(f"paused-{rung}", trial)
 
+    def has_begun(self, number: int, rung: int | None) -> bool:
+        """Whether anything is kept of a trial, which waits for others at a rung, if at one."""
+        waited = rung is not None and self._get(self._key(f"paused-{rung}", number)) is not None
+        return waited or self._get(self._key("trial", number)) is not None
+
+    def is_out_of_time(self, number: int, budget: float) -> bool:
+        """Whether the time was up before the trial of this number."""
+        kept = self._get(self._key(f"out-of-time-{budget:g}"))
+        return isinstance(kept, dict) and number >= kept.get("number", math.inf)
+
+    def run_out_of_time(self, number: int, budget: float) -> None:
+        """Keep that the time was up before the trial of this number."""
+        self._set(self._key(f"out-of-time-{budget:g}"), {"number": number})
+
     def resumed(self, trial: Trial) -> int:
         """Count how often a search was begun again at this point; once in a process at most."""
         if not self.begun or self._asked:
@@ -87,16 +112,21 @@ class TrialJournal:
     def _keep(self, what: str, trial: Trial) -> None:
         # Airflow takes lists for JSON, and no tuples.
         lists = {name: list(getattr(trial, name)) for name in _SERIES}
-        self._set(self._key(what, trial.number), {**asdict(trial), **lists})
+        spent = {_SPENT: self.clock.spent()}
+        self._set(self._key(what, trial.number), {**asdict(trial), **lists, **spent})
 
     def _trial(self, key: str) -> Trial | None:
         kept = self._get(key)
         try:
-            return _trial(kept) if kept else None
+            if kept is None:
+                return None
+            trial = _trial({name: value for name, value in kept.items() if name != _SPENT})
+            self.clock.set(float(kept[_SPENT]))
         except UNREADABLE as error:
             # It is evaluated again, and then written in the form of today.
             logger.warning("The trial %s cannot be read (%s): it is evaluated again", key, error)
             return None
+        return trial
 
     def _get(self, key: str) -> Any:  # noqa: ANN401 - JSON
         return self.store.get(key) if self.begun else None

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import logging
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import xgboost as xgb
 
@@ -21,8 +17,9 @@ from trip_duration.models import fitting
 from trip_duration.models.catalogue import ModelFamily, get_family
 from trip_duration.models.evaluation import measure
 from trip_duration.models.journal import ForgetfulStore, TrialJournal
+from trip_duration.models.proposals import is_small, known_in_advance, propose
 from trip_duration.models.search import SearchRequest, Trial, TuningResult
-from trip_duration.models.spaces import Settings, grid, plain, to_hyperopt
+from trip_duration.models.spaces import Settings
 from trip_duration.models.termination import Terminator
 from trip_duration.training_set.types import TrainingSet
 
@@ -136,15 +133,19 @@ class _Search:
         self._data = fitting.prepare(
             family, fitting.FitData.of(training_set, family, request), request
         )
-        self._deadline = time.monotonic() + (request.time_budget_seconds or math.inf)
+        self._out_of_time = False
+        # Making the matrices ready is no part of the time that trials may take.
+        journal.clock.set(0.0)
 
     def run(self) -> None:
         """Propose settings until the search is over."""
-        known = self._known_in_advance()
+        space, request = self.family.space, self.request
+        known = known_in_advance(space, request)
         for first in range(0, len(known), COHORT):
             self._run_cohort(known[first : first + COHORT])
-        if self.request.search_algorithm != "grid" and not self._is_over():
-            self._run_hyperopt(self._objective, self.request.max_evaluations)
+        all_known = request.search_algorithm == "grid" or is_small(space, request)
+        if not all_known and not self._is_over():
+            propose(space, request, self._loss, request.max_evaluations, self._is_over)
         self.trials.sort(key=lambda trial: trial.number)
 
     @property
@@ -165,59 +166,12 @@ class _Search:
             )
         return min(finished, key=lambda one: (self.request.loss(one[1]), one[0].number))[0]
 
-    def _known_in_advance(self) -> list[Settings]:
-        """The settings that are proposed whatever the outcome of others."""
-        most = self.request.max_evaluations
-        match self.request.search_algorithm:
-            case "grid":
-                return [dict(point) for point in grid(self.family.space, most)]
-            case "anneal":
-                return []
-            case "tpe":
-                # The first ones are drawn at random; as many as hyperopt's own default.
-                most = min(most, COHORT)
-        points: list[Settings] = []
-
-        def note(point: Mapping[str, Any]) -> dict[str, Any]:
-            points.append(plain(self.family.space, point))
-            return {"status": "ok", "loss": 0.0}
-
-        self._run_hyperopt(note, most)
-        return points
-
-    def _run_hyperopt(
-        self, objective: Callable[[Mapping[str, Any]], dict[str, Any]], evaluations: int
-    ) -> None:
-        import hyperopt
-
-        suggest = {
-            "tpe": hyperopt.tpe.suggest,
-            "random": hyperopt.rand.suggest,
-            "anneal": hyperopt.anneal.suggest,
-        }[self.request.search_algorithm]
-        # With every trial failed hyperopt raises; `best` says why they did.
-        with contextlib.suppress(hyperopt.exceptions.AllTrialsFailed):
-            hyperopt.fmin(
-                objective,
-                to_hyperopt(self.family.space),
-                algo=suggest,
-                max_evals=evaluations,
-                rstate=np.random.default_rng(self.request.random_state),
-                trials=hyperopt.Trials(),
-                early_stop_fn=lambda _trials: (self._is_over(), []),
-                show_progressbar=False,
-                verbose=False,
-                return_argmin=False,
-            )
-
-    def _objective(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        settings = plain(self.family.space, point)
+    def _loss(self, settings: Settings) -> float | None:
+        """What settings come to; None where they failed, or where the search ended before them."""
         self._run_cohort([settings])
-        trial = self._by_settings[_key(settings)]
-        if trial.metrics:
-            # That of a trial that was given up is known to be worse than what it was compared with.
-            return {"status": "ok", "loss": self.request.loss(trial.metrics)}
-        return {"status": "fail"}
+        trial = self._by_settings.get(_key(settings))
+        # That of a trial that was given up is known to be worse than what it was compared with.
+        return self.request.loss(trial.metrics) if trial and trial.metrics else None
 
     def _run_cohort(self, cohort: Sequence[Settings]) -> None:
         """Evaluate settings together; those that come again are not evaluated again."""
@@ -245,8 +199,10 @@ class _Search:
             if reason is None:
                 kept.append(one)
                 continue
-            stopped = dataclasses.replace(one.trial, stopped=reason)
-            self.journal.record(stopped)
+            stopped = self.journal.ended(one.trial.number)
+            if stopped is None:
+                stopped = dataclasses.replace(one.trial, stopped=reason)
+                self.journal.record(stopped)
             self._end(stopped)
         logger.info(
             "%s: %d of %d trials go on after interval %d",
@@ -260,11 +216,13 @@ class _Search:
     def _reach(self, one: _Waiting, rung: int | None) -> list[_Waiting]:
         """Evaluate a trial to a rung, or to its end, which takes it out of those that wait."""
         number = one.trial.number
-        ended = self.journal.ended(number)
+        # A trial that waited here counts as waiting, whatever became of it before a kill: what is
+        # decided meanwhile depends on those that have ended.
+        paused = None if rung is None else self.journal.paused(number, rung)
+        ended = None if paused else self.journal.ended(number)
         if ended is not None:
             self._end(ended)
             return []
-        paused = None if rung is None else self.journal.paused(number, rung)
         if paused is not None:
             reached = _Waiting(paused, None)
         else:
@@ -309,7 +267,8 @@ class _Search:
         """A fit that has come as far as the trial had in another process."""
         fit = fitting.Fit(self.family, trial.settings, self._data, self.request)
         if trial.curve:
-            fit.advance(pause_at=len(trial.curve))
+            with self.journal.clock.stopped():
+                fit.advance(pause_at=len(trial.curve))
         return fit
 
     def _decide(self, number: int, rung: int | None) -> fitting.Decide:
@@ -333,13 +292,27 @@ class _Search:
 
         However short the time, one trial is evaluated.
         """
-        if self._numbers and time.monotonic() >= self._deadline:
-            return True
+        return bool(self._numbers) and (self._time_is_up() or self._patience_is_lost())
+
+    def _time_is_up(self) -> bool:
+        budget, number = self.request.time_budget_seconds, len(self._numbers)
+        if not budget or self._out_of_time:
+            return self._out_of_time
+        self._out_of_time = self.journal.is_out_of_time(number, budget)
+        late = not self._out_of_time and self.journal.clock.spent() >= budget
+        if late and not self.journal.has_begun(number, self._terminator.first_look):
+            self.journal.run_out_of_time(number, budget)
+            self._out_of_time = True
+        return self._out_of_time
+
+    def _patience_is_lost(self) -> bool:
         patience = self.request.patience_evaluations
         if not patience or not any(trial.finished for trial in self.trials):
             return False
-        last = max(trial.number for trial in self.trials)
-        return last - self.best().number >= patience
+        # A trial that waits for others may still be the best.
+        ended = {trial.number for trial in self.trials}
+        in_a_row = next(number for number in range(len(ended) + 1) if number not in ended)
+        return in_a_row - 1 - self.best().number >= patience
 
 
 def _key(settings: Settings) -> str:

@@ -6,6 +6,12 @@ three and exits with code 2, a task writes them into its log and fails without a
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
+
 
 class TripDurationError(Exception):
     """Something was wrong with what the user asked for or handed over.
@@ -85,3 +91,18 @@ def require_within(
     ):
         if wrong:
             raise InvalidInputError(f"{name} = {value}", "is out of bounds", f"Give {bound}.")
+
+
+@contextlib.contextmanager
+def optional(what: str) -> Iterator[None]:
+    """Go on without an artefact that nothing depends on, such as a figure, if making it fails.
+
+    Parameters
+    ----------
+    what
+        Its name, for the log, which holds the failure.
+    """
+    try:
+        yield
+    except Exception:
+        logger.exception("%s could not be made and is left out; all else goes on", what)

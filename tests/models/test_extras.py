@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import shap
 
+from trip_duration.charts import models as charts
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.extras import extra_families
-from trip_duration.models.search import SearchRequest
+from trip_duration.models.proposals import known_in_advance
+from trip_duration.models.search import SEARCH_ALGORITHMS, SearchAlgorithm, SearchRequest
 from trip_duration.models.spaces import Choice, Integer, Real
 from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
 from trip_duration.objects.trust import dump_estimator, load_estimator
+from trip_duration.orchestration.training import choose_models
+from trip_duration.tracking.models import write_model_report
 from trip_duration.training_set.types import TrainingSet
 
 QUICK = SearchRequest(max_evaluations=2, threads=1)
@@ -26,7 +33,25 @@ SPACES: dict[str, dict[str, Any]] = {
     "linear_model.Ridge": {"alpha": {"low": 0.01, "high": 10.0, "log": True}},
     "ensemble.HistGradientBoostingRegressor": {"max_iter": 20, "learning_rate": [0.1, 0.2]},
     "tree.DecisionTreeRegressor": {"max_depth": {"low": 3, "high": 6}},
+    # These read no sparse matrix, linear as they are.
+    "linear_model.BayesianRidge": {},
+    "linear_model.ARDRegression": {"max_iter": 3},
+    "linear_model.OrthogonalMatchingPursuit": {},
+    "linear_model.TheilSenRegressor": {"max_subpopulation": 20, "max_iter": 5},
+    # SHAP does not read these, made of trees as they are.
+    "ensemble.BaggingRegressor": {"n_estimators": 3},
+    "ensemble.AdaBoostRegressor": {"n_estimators": 3, "loss": ["linear", "square"]},
 }
+#: Spaces that hold one point.
+POINTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"max_depth": 3}, {"max_depth": 3}),
+    ({"max_depth": {"low": 3, "high": 3}}, {"max_depth": 3}),
+    (
+        {"max_depth": [4], "min_samples_leaf": {"low": 0.01, "high": 0.01, "log": True}},
+        {"max_depth": 4, "min_samples_leaf": 0.01},
+    ),
+    ({}, {}),
+]
 
 
 def test_spaces_are_read() -> None:
@@ -58,6 +83,87 @@ def test_they_are_tuned_trained_and_stored(name: str, sample_training_set: Train
     assert again.predict(trips) == pytest.approx(trained.model.predict(trips))
 
 
+@pytest.mark.parametrize("algorithm", SEARCH_ALGORITHMS)
+@pytest.mark.parametrize(("space", "settings"), POINTS, ids=str)
+def test_one_point_is_one_trial(
+    space: dict[str, Any],
+    settings: dict[str, Any],
+    algorithm: SearchAlgorithm,
+    sample_training_set: TrainingSet,
+) -> None:
+    """A model whose settings are all fixed is trained once, with these, whatever searches."""
+    family = extra_families({"tree.DecisionTreeRegressor": space})["tree.DecisionTreeRegressor"]
+    request = SearchRequest(max_evaluations=50, search_algorithm=algorithm, threads=1)
+    (trial,) = tune(family, sample_training_set, request).trials
+    assert trial.finished
+    assert family.complete(trial.settings, random_state=42) == {**settings, "random_state": 42}
+
+
+@pytest.mark.parametrize("algorithm", SEARCH_ALGORITHMS)
+@pytest.mark.parametrize("further", [{"log": True}, {"log": False}, {}], ids=str)
+def test_whole_numbers_stay_whole(
+    further: dict[str, bool], algorithm: SearchAlgorithm, sample_training_set: TrainingSet
+) -> None:
+    """A range between whole numbers holds whole numbers, on either scale, its bounds among them."""
+    name, bounds = "neighbors.KNeighborsRegressor", {"low": 5, "high": 50, **further}
+    family = extra_families({name: {"n_neighbors": bounds}})[name]
+    request = SearchRequest(max_evaluations=6, search_algorithm=algorithm, threads=1)
+    trials = tune(family, sample_training_set, request).trials
+    drawn = [trial.settings["n_neighbors"] for trial in trials]
+    assert all(isinstance(number, int) and 5 <= number <= 50 for number in drawn)
+    assert all(trial.finished for trial in trials)
+    if algorithm == "grid":
+        assert (min(drawn), max(drawn)) == (5, 50)
+
+
+def test_a_logarithmic_range_draws_small_numbers_more_often() -> None:
+    """Half of the draws from 1 to 100 are below their geometric mean, and 1 is among them."""
+    request = SearchRequest(max_evaluations=90, search_algorithm="random")
+    drawn = [
+        settings["depth"]
+        for settings in known_in_advance({"depth": Integer(1, 100, log=True)}, request)
+    ]
+    assert 0.35 < np.mean([number <= 10 for number in drawn]) < 0.65  # type: ignore[operator]  # whole numbers
+    assert 1 in drawn
+
+
+@pytest.mark.parametrize("name", ["linear_model.BayesianRidge", "neighbors.KNeighborsRegressor"])
+def test_what_reads_no_sparse_matrix_is_refused_with_one_hot(name: str) -> None:
+    """The form says so before anything is prepared: this encoding makes nothing else."""
+    params = {"models": [], "extra_models": {name: {}}}
+    assert choose_models({**params, "encoding": "native"}) == [name]
+    with pytest.raises(InvalidInputError, match=r"reads no sparse matrix.*native"):
+        choose_models({**params, "encoding": "one_hot"})
+
+
+def test_an_explanation_that_fails_costs_no_model(
+    sample_training_set: TrainingSet,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    """A model is trained and reported although SHAP and a figure fail, and the log says so once."""
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("no such tree")
+
+    name = "tree.DecisionTreeRegressor"
+    family = extra_families({name: {"max_depth": 3}})[name]
+    monkeypatch.setattr(shap, "TreeExplainer", fail)
+    monkeypatch.setattr(charts, "FIGURES", {**charts.FIGURES, "residuals": fail})
+    tuned = tune(family, sample_training_set, QUICK)
+    trained = train(tuned, sample_training_set, QUICK, family)
+    write_model_report(tmp_path, trained)
+    assert trained.explanation is not None
+    assert trained.explanation.shap is None
+    assert not trained.explanation.permutation.empty
+    figures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert {"predicted_and_actual", "permutation_importance"} <= figures
+    assert "residuals" not in figures
+    for what in ("The SHAP explanation", "The figure residuals"):
+        assert caplog.text.count(f"{what} could not be made") == 1
+
+
 @pytest.mark.parametrize(
     ("spaces", "message"),
     [
@@ -69,6 +175,7 @@ def test_they_are_tuned_trained_and_stored(name: str, sample_training_set: Train
         ({"linear_model.Ridge": {"beta": 1}}, "'beta'.*alpha"),
         ({"linear_model.Ridge": {"alpha": {"low": 2, "high": 1}}}, "no search space"),
         ({"linear_model.Ridge": {"alpha": {"low": 0, "high": 1, "log": True}}}, "low > 0"),
+        ({"linear_model.Ridge": {"alpha": {"low": 0, "high": float("inf")}}}, "no search space"),
         ({"linear_model.Ridge": {"alpha": []}}, "no search space"),
         ({"linear_model.Ridge": {"alpha": {"from": 1}}}, "no search space"),
     ],

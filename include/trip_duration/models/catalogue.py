@@ -9,7 +9,7 @@ from typing import Literal
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.spaces import Choice, Integer, Real, Settings, Space
-from trip_duration.training_set.recipes import Layout
+from trip_duration.training_set.recipes import Encoding, Layout
 
 XGBOOST = "xgboost"
 
@@ -80,6 +80,8 @@ class ModelFamily:
     settles_by
         The setting that bounds the iterations of a fit that cannot be gone on with, but may settle
         long before; see `fitting.settled`.
+    reads_sparse
+        Whether it learns from a sparse matrix too, the only one that some encodings make.
     """
 
     name: str
@@ -90,6 +92,22 @@ class ModelFamily:
     seeded: bool = True
     resource: Resource | None = None
     settles_by: str | None = None
+    reads_sparse: bool = True
+
+    def require_readable(self, encoding: Encoding) -> None:
+        """Check that the family can learn from what an encoding makes.
+
+        Raises
+        ------
+        InvalidInputError
+            If it needs a dense matrix, and the encoding makes none.
+        """
+        if encoding == "one_hot" and not self.reads_sparse:
+            raise InvalidInputError(
+                f"Model {self.name!r}",
+                f"reads no sparse matrix, and the encoding {encoding} makes nothing else",
+                "Choose the encoding native, or another model.",
+            )
 
     def complete(self, settings: Settings, *, random_state: int) -> dict[str, object]:
         """All settings of one fit: searched, fixed and the seed."""

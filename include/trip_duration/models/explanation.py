@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.ensemble._forest import ForestRegressor
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
+from sklearn.tree import BaseDecisionTree
 
+from trip_duration.errors import optional
 from trip_duration.models.boosting import BoosterRegressor
 from trip_duration.training_set.encoders.sources import sources
 from trip_duration.training_set.types import Matrix, as_dense
 from trip_duration.trips.services import DURATION
+
+logger = logging.getLogger(__name__)
+
+#: Models of scikit-learn's whose trees SHAP reads; bagging and AdaBoost are of trees, too.
+_READ_BY_SHAP = (BaseDecisionTree, ForestRegressor, GradientBoostingRegressor)
 
 #: Trips and repetitions that permutation importance may cost.
 SAMPLE_TRIPS = 5_000
@@ -80,10 +90,10 @@ def explain(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> Expla
     """
     if trips.empty:
         return None
-    return Explanation(
-        permutation=needed_columns(model, trips, random_state=random_state),
-        shap=shap_values(model, trips.drop(columns=DURATION), random_state=random_state),
-    )
+    shap = None
+    with optional("The SHAP explanation"):
+        shap = shap_values(model, trips.drop(columns=DURATION), random_state=random_state)
+    return Explanation(needed_columns(model, trips, random_state=random_state), shap)
 
 
 def needed_columns(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> pd.DataFrame:
@@ -128,6 +138,8 @@ def shap_values(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> S
     encoder = model[:-1]
     rows = shap_rows(model, SHAP_TRIPS)
     if rows is None:
+        kind = type(model.named_steps["estimate"]).__name__
+        logger.info("No SHAP values: they are computed for trees alone, not for %s", kind)
         return None
     drawn = trips.sample(min(len(trips), rows), random_state=random_state)
     encoded = encoder.transform(drawn)
@@ -226,10 +238,10 @@ def _visits(estimator: Any) -> float | None:  # noqa: ANN401 - any regressor
     """Leaves times squared depth of all trees; None if the model is of something else."""
     if isinstance(estimator, BoosterRegressor):
         return estimator.visits()
+    if not isinstance(estimator, _READ_BY_SHAP):
+        return None
     trees = [estimator] if hasattr(estimator, "tree_") else getattr(estimator, "estimators_", ())
     trees = list(np.asarray(trees, dtype=object).ravel())
-    if not trees or not all(hasattr(tree, "tree_") for tree in trees):
-        return None
     return float(sum(tree.get_n_leaves() * max(tree.get_depth(), 1) ** 2 for tree in trees))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator
 from sklearn.utils import all_estimators
 
@@ -17,9 +19,10 @@ from trip_duration.models.catalogue import FAMILIES, ModelFamily
 from trip_duration.models.spaces import Choice, Dimension, Integer, Real, Setting
 from trip_duration.objects.trust import dump_estimator
 
-_RANGE = frozenset({"low", "high", "log"})
+#: What may stand in a range beside its bounds.
+_FURTHER = frozenset({"log"})
 
-#: Modules whose regressors read the sparse matrix; all others get the dense one.
+#: Modules whose regressors get the sparse matrix where they read it; all others get the dense one.
 _LINEAR = ("linear_model.", "svm.Linear")
 
 
@@ -32,6 +35,7 @@ def extra_families(spaces: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mode
         By the regressor's name, such as ``neighbors.KNeighborsRegressor``: for each of its
         parameters a range (``{"low": 5, "high": 50}``, whole numbers if both bounds are, and with
         ``"log": true`` drawn on a logarithmic scale), a list to choose from, or one fixed value.
+        Without any range or list there is one trial.
 
     Raises
     ------
@@ -75,11 +79,13 @@ def _family(name: str, space: Mapping[str, Any]) -> ModelFamily:
             f"Choose among: {', '.join(known)}.",
         )
     _require_storable(name, regressor)
+    reads_sparse = _reads_sparse(regressor)
     searched = {key: _dimension(name, key, value) for key, value in space.items()}
     return ModelFamily(
         name=name,
         title=f"scikit-learn's {name.rpartition('.')[2]}",
-        layout="sparse" if name.startswith(_LINEAR) else "dense",
+        layout="sparse" if name.startswith(_LINEAR) and reads_sparse else "dense",
+        reads_sparse=reads_sparse,
         space={key: found for key, found in searched.items() if found is not None},
         fixed={key: space[key] for key, found in searched.items() if found is None},
         seeded="random_state" in known,
@@ -99,27 +105,45 @@ def _parameters(name: str, regressor: type[BaseEstimator]) -> list[str]:
 
 def _require_storable(name: str, regressor: type[BaseEstimator]) -> None:
     """Find out in advance whether a model can be kept: after hours of tuning it is too late."""
-    columns = np.random.default_rng(0).uniform(0, 1, (40, 3))
-    try:
-        with warnings.catch_warnings():
-            # What is learned of three columns does not matter.
-            warnings.simplefilter("ignore")
-            dump_estimator(regressor().fit(columns, columns.sum(axis=1)))
-    except (ValueError, StoredObjectError) as error:
+    error = _failure(regressor, sparse=False)
+    if error is not None:
         raise InvalidInputError(
             f"Extra model {name!r}", f"cannot be used here ({error})", "Choose another."
         ) from error
 
 
+def _reads_sparse(regressor: type[BaseEstimator]) -> bool:
+    """Whether a regressor learns from a sparse matrix, and can be kept then."""
+    return _failure(regressor, sparse=True) is None
+
+
+@functools.cache
+def _failure(regressor: type[BaseEstimator], *, sparse: bool) -> Exception | None:
+    """Why a model of a few generated rows cannot be made or kept; None if it can."""
+    columns = np.random.default_rng(0).uniform(0, 1, (40, 3))
+    try:
+        with warnings.catch_warnings():
+            # What is learned of three columns does not matter.
+            warnings.simplefilter("ignore")
+            matrix = csr_matrix(columns) if sparse else columns
+            dump_estimator(regressor().fit(matrix, columns.sum(axis=1)))
+    except (ValueError, TypeError, StoredObjectError) as error:
+        return error
+    return None
+
+
 def _dimension(model: str, parameter: str, value: Any) -> Dimension | None:  # noqa: ANN401 - JSON
     """The dimension that a JSON value stands for; None for a fixed value."""
     match value:
-        case {"low": int(low), "high": int(high), **further} if low <= high and not further:
-            return Integer(low, high)
         case {"low": int() | float() as low, "high": int() | float() as high, **further} if (
-            low <= high and set(further) <= _RANGE and (not further.get("log") or low > 0)
+            -math.inf < low <= high < math.inf
+            and set(further) <= _FURTHER
+            and (not further.get("log") or low > 0)
         ):
-            return Real(float(low), float(high), log=bool(further.get("log")))
+            log = bool(further.get("log"))
+            if isinstance(low, int) and isinstance(high, int):
+                return Integer(low, high, log=log)
+            return Real(float(low), float(high), log=log)
         case list(values) if values and all(_is_setting(one) for one in values):
             return Choice(tuple(values))
         case one if _is_setting(one):

@@ -49,7 +49,14 @@ class FitData:
 
     @classmethod
     def of(cls, training_set: TrainingSet, family: ModelFamily, request: SearchRequest) -> Self:
-        """The part of a training set that suits a family, with the columns that are asked for."""
+        """The part of a training set that suits a family, with the columns that are asked for.
+
+        Raises
+        ------
+        InvalidInputError
+            If the family cannot learn from what the training set's encoding makes.
+        """
+        family.require_readable(training_set.request.encoding)
         splits = training_set.layout_for(family.layout)
         train, validation, minutes = splits.train, splits.validation, training_set.train_minutes
         names = splits.train_encoder.get_feature_names_out()

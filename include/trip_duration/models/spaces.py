@@ -25,13 +25,14 @@ class Real:
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number between two bounds, both included."""
+    """A whole number between two bounds, both included, drawn as `Real` is."""
 
     low: int
     high: int
+    log: bool = False
 
     def __str__(self) -> str:
-        return f"{self.low} … {self.high}"
+        return f"{self.low} … {self.high}{' (log)' if self.log else ''}"
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,15 @@ def _to_hyperopt(name: str, dimension: Dimension) -> Any:  # noqa: ANN401 - hype
     from hyperopt import hp
 
     match dimension:
+        case Real(low, high) | Integer(low, high) if low == high:
+            return hp.choice(name, [low])
         case Real(low, high, log=True):
             return hp.loguniform(name, np.log(low), np.log(high))
         case Real(low, high):
             return hp.uniform(name, low, high)
+        case Integer(low, high, log=True):
+            # Rounded to whole numbers: each has its share of the logarithmic scale.
+            return hp.qloguniform(name, np.log(low - 0.5), np.log(high + 0.5), 1)
         case Integer(low, high):
             return hp.uniformint(name, low, high)
         case Choice(values):
@@ -89,6 +95,11 @@ def grid(space: Space, most: int) -> list[dict[str, Setting]]:
     return list(ParameterGrid(values))
 
 
+def points(space: Space) -> float:
+    """How many different settings a space holds."""
+    return math.prod(_most_values(dimension) for dimension in space.values())
+
+
 def _most_values(dimension: Dimension) -> float:
     match dimension:
         case Integer(low, high):
@@ -103,6 +114,11 @@ def _values(dimension: Dimension, number: int) -> list[Setting]:
     match dimension:
         case Choice(values):
             return list(values[:number])
+        case Integer(low, high) if number == high - low + 1:
+            return list(range(low, high + 1))
+        case Integer(low, high, log=True):
+            exponents = _spread(math.log(low), math.log(high), number)
+            return sorted({round(math.exp(value)) for value in exponents})
         case Integer(low, high):
             return [round(value) for value in _spread(low, high, number)]
         case Real(low, high, log=True):
@@ -129,8 +145,9 @@ def plain(space: Space, point: Mapping[str, Any]) -> dict[str, Setting]:
 
 def _plain(dimension: Dimension, value: Any) -> Setting:  # noqa: ANN401 - whatever hyperopt returns
     match dimension:
-        case Integer():
-            return int(value)
+        case Integer(low, high):
+            # Rounding may go beyond the bounds.
+            return min(max(int(value), low), high)
         case Real(low, high):
             # exp(log(low)) may fall a rounding error outside the bounds.
             return min(max(float(value), low), high)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
+from trip_duration.errors import optional
 from trip_duration.models.catalogue import XGBOOST, ModelFamily, get_family
 from trip_duration.models.estimators import Regressor, make_booster, make_sklearn
 from trip_duration.models.evaluation import Evaluation, evaluate
@@ -33,7 +34,8 @@ class TrainedModel:
     evaluation
         What it came to on the test months; None where there are none.
     explanation
-        What it needs to know, on a sample of the test months; None where there are none.
+        What it needs to know, on a sample of the test months; None where there are none, or where
+        it could not be made.
     """
 
     tuned: TuningResult
@@ -80,7 +82,9 @@ def train(
     seconds = time.monotonic() - started
     model = Pipeline([*steps, ("estimate", estimator)])
     evaluation = evaluate(model, training_set.test_trips, training_set.train_validation_minutes)
-    explanation = explain(model, training_set.test_trips, random_state=request.random_state)
+    explanation = None
+    with optional("The explanation"):
+        explanation = explain(model, training_set.test_trips, random_state=request.random_state)
     return TrainedModel(tuned, model, seconds, evaluation, explanation)
 
 

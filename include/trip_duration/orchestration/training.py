@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from trip_duration.errors import InvalidInputError
+from trip_duration.errors import InvalidInputError, optional
 from trip_duration.models.catalogue import FAMILIES
 from trip_duration.orchestration.preparation import require_product
 from trip_duration.orchestration.requests import (
@@ -35,7 +35,10 @@ def choose_models(params: Mapping[str, Any]) -> list[str]:
     names = [*params["models"], *params["extra_models"]]
     if not names:
         raise InvalidInputError("The form", "names no model", "Choose at least one family.")
-    chosen = {model_family(name, params).name for name in names}
+    families = [model_family(name, params) for name in names]
+    for family in families:
+        family.require_readable(params["encoding"])
+    chosen = {family.name for family in families}
     # The catalogue has the quick ones first; begun last, they fill what the long ones leave.
     known = [name for name in reversed(list(FAMILIES)) if name in chosen]
     return [*sorted(chosen - set(known)), *known]
@@ -217,8 +220,9 @@ def collect_results(
     # It is the same for all: the median of the same trips on the same trips.
     errors, *_ = [family.pop("naive_test") for family in ranked]
     naive = {"naive median": Metrics(**errors)} if errors else {}
-    training_set = product.load()
-    others = {**naive, **champion_errors(tracker, training_set)}
+    training_set, others = product.load(), naive
+    with optional("The comparison with the champion"):
+        others = {**naive, **champion_errors(tracker, training_set)}
     log_comparison(tracker, parent_run_id, ranked, others)
     summary = summarize(training_set)
     return {

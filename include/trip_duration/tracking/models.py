@@ -14,6 +14,7 @@ import pandas as pd
 
 from trip_duration.charts import models as charts
 from trip_duration.charts.numbers import numbers_of
+from trip_duration.errors import optional
 from trip_duration.models.evaluation import measure
 from trip_duration.models.explanation import Explanation
 from trip_duration.models.search import Metrics
@@ -41,10 +42,12 @@ def log_model_report(tracker: Tracker, run_id: str, trained: TrainedModel) -> No
 
 def write_model_report(folder: Path, trained: TrainedModel) -> None:
     """Write tables and figures into a folder."""
-    (folder / NUMBERS).write_text(json.dumps(numbers_of(trained), separators=(",", ":")))
+    with optional("What the dashboard draws"):
+        (folder / NUMBERS).write_text(json.dumps(numbers_of(trained), separators=(",", ":")))
     figures = folder / "figures"
     figures.mkdir()
-    charts.learning_curves(trained.tuned).savefig(figures / "learning_curves.png")
+    with optional("The figure of the learning curves"):
+        charts.learning_curves(trained.tuned).savefig(figures / "learning_curves.png")
     if trained.tuned.columns is not None:
         trained.tuned.columns.to_csv(folder / "feature_selection.csv", index=False)
     if trained.evaluation is not None:
@@ -54,7 +57,8 @@ def write_model_report(folder: Path, trained: TrainedModel) -> None:
         content = {"test": asdict(evaluation.metrics), "naive": asdict(evaluation.naive)}
         (folder / "test_metrics.json").write_text(json.dumps(content, indent=1))
         for name, draw in charts.FIGURES.items():
-            draw(evaluation).savefig(figures / f"{name}.png")
+            with optional(f"The figure {name}"):
+                draw(evaluation).savefig(figures / f"{name}.png")
     if trained.explanation is not None:
         _write_explanation(folder, trained.explanation)
 
@@ -62,13 +66,15 @@ def write_model_report(folder: Path, trained: TrainedModel) -> None:
 def _write_explanation(folder: Path, explanation: Explanation) -> None:
     figures = folder / "figures"
     explanation.permutation.to_csv(folder / "permutation_importance.csv", index=False)
-    charts.importances(explanation.permutation).savefig(figures / "permutation_importance.png")
+    with optional("The figure of the permutation importances"):
+        charts.importances(explanation.permutation).savefig(figures / "permutation_importance.png")
     if explanation.shap is not None:
         minutes, columns = explanation.shap.minutes, explanation.shap.columns
         table = pd.concat([minutes, columns.add_prefix("column ")], axis=1)
         table.assign(base=explanation.shap.base).to_parquet(folder / "shap.parquet", index=False)
         for name, draw in charts.SHAP_FIGURES.items():
-            draw(explanation.shap).savefig(figures / f"{name}.png", bbox_inches="tight")
+            with optional(f"The figure {name}"):
+                draw(explanation.shap).savefig(figures / f"{name}.png", bbox_inches="tight")
 
 
 def log_comparison(

@@ -10,6 +10,7 @@ import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from trip_duration.charts.months import FIGURES
+from trip_duration.errors import optional
 from trip_duration.tracking.runs import Tracker
 from trip_duration.trips.contract.checked import CheckedMonth
 from trip_duration.trips.profile import MonthProfile
@@ -62,7 +63,8 @@ def write_month(folder: Path, month: CheckedMonth, profile: MonthProfile) -> Non
     figures = folder / "figures"
     figures.mkdir()
     for name, draw in FIGURES.items():
-        draw(profile).savefig(figures / f"{name}.png")
+        with optional(f"The figure {name}"):
+            draw(profile).savefig(figures / f"{name}.png")
 
 
 def _tables(profile: MonthProfile) -> dict[str, pd.DataFrame]:

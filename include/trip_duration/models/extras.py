@@ -78,8 +78,9 @@ def _family(name: str, space: Mapping[str, Any]) -> ModelFamily:
             "is unknown",
             f"Choose among: {', '.join(known)}.",
         )
-    _require_storable(name, regressor)
-    reads_sparse = _reads_sparse(regressor)
+    _require_storable(name)
+    # Whether it learns from a sparse matrix, and can be kept then.
+    reads_sparse = _failure(name, sparse=True) is None
     searched = {key: _dimension(name, key, value) for key, value in space.items()}
     return ModelFamily(
         name=name,
@@ -103,22 +104,17 @@ def _parameters(name: str, regressor: type[BaseEstimator]) -> list[str]:
         ) from error
 
 
-def _require_storable(name: str, regressor: type[BaseEstimator]) -> None:
+def _require_storable(name: str) -> None:
     """Find out in advance whether a model can be kept: after hours of tuning it is too late."""
-    error = _failure(regressor, sparse=False)
+    error = _failure(name, sparse=False)
     if error is not None:
         raise InvalidInputError(
             f"Extra model {name!r}", f"cannot be used here ({error})", "Choose another."
         ) from error
 
 
-def _reads_sparse(regressor: type[BaseEstimator]) -> bool:
-    """Whether a regressor learns from a sparse matrix, and can be kept then."""
-    return _failure(regressor, sparse=True) is None
-
-
 @functools.cache
-def _failure(regressor: type[BaseEstimator], *, sparse: bool) -> Exception | None:
+def _failure(name: str, *, sparse: bool) -> Exception | None:
     """Why a model of a few generated rows cannot be made or kept; None if it can."""
     columns = np.random.default_rng(0).uniform(0, 1, (40, 3))
     try:
@@ -126,7 +122,7 @@ def _failure(regressor: type[BaseEstimator], *, sparse: bool) -> Exception | Non
             # What is learned of three columns does not matter.
             warnings.simplefilter("ignore")
             matrix = csr_matrix(columns) if sparse else columns
-            dump_estimator(regressor().fit(matrix, columns.sum(axis=1)))
+            dump_estimator(_regressors()[name]().fit(matrix, columns.sum(axis=1)))
     except (ValueError, TypeError, StoredObjectError) as error:
         return error
     return None

@@ -115,10 +115,10 @@ def _values(dimension: Dimension, number: int) -> list[Setting]:
         case Choice(values):
             return list(values[:number])
         case Integer(low, high) if number == high - low + 1:
-            return list(range(low, high + 1))
+            return [*range(low, high + 1)]
         case Integer(low, high, log=True):
             exponents = _spread(math.log(low), math.log(high), number)
-            return sorted({round(math.exp(value)) for value in exponents})
+            return [*sorted({round(math.exp(value)) for value in exponents})]
         case Integer(low, high):
             return [round(value) for value in _spread(low, high, number)]
         case Real(low, high, log=True):

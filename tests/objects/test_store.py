@@ -208,6 +208,8 @@ def test_refuses_frames_that_parquet_would_change(folder: UPath, value: object) 
     [
         ("trip_duration.gone:Gone", {}, "there is no such class"),
         ("trip_duration.trips.months:Gone", {}, "there is no such class"),
+        # Imported there, and defined elsewhere.
+        ("trip_duration.training_set.types:MonthSplit", {}, "is no dataclass"),
         ("trip_duration.trips.months:Month", {"year": 1}, "without number"),
         ("trip_duration.trips.months:Month", {}, "without year, number"),
     ],

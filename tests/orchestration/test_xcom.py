@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -15,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from moto.server import ThreadedMotoServer
+from sklearn.linear_model import LinearRegression
+from tests.objects.crafted import command
 from upath import UPath
 
 from trip_duration.errors import StoredObjectError
@@ -124,6 +127,18 @@ def test_altered_object(root: UPath) -> None:
     with pytest.raises(StoredObjectError, match="was altered"):
         load(kept)
     assert str(root) in kept["uri"]
+
+
+def test_an_object_that_runs_a_command_is_refused(folder_root: UPath, tmp_path: Path) -> None:
+    """A file of an estimator that would start a process is refused before it does."""
+    kept = store(LinearRegression())
+    crafted = command(tmp_path / "marker")
+    UPath(kept["uri"]).write_bytes(crafted)
+    kept["digest"] = hashlib.sha256(crafted).hexdigest()
+    with pytest.raises(StoredObjectError, match=r"not trusted: .*_Process"):
+        load(kept)
+    assert not (tmp_path / "marker").exists()
+    assert str(folder_root) in kept["uri"]
 
 
 def test_purge_removes_the_object(root: UPath) -> None:

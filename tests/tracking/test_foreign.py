@@ -13,8 +13,9 @@ from sklearn.compose import make_column_transformer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tests.objects.crafted import command
 
-from trip_duration.errors import InvalidInputError
+from trip_duration.errors import InvalidInputError, StoredObjectError
 from trip_duration.tracking.foreign import INCOMING, bring_in
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import RegisteredModel, load_registered
@@ -74,6 +75,16 @@ def test_a_folder_is_brought_in_once(promoter: Promoter, tmp_path: Path) -> None
     np.testing.assert_array_equal(loaded.model.predict(TRIPS), model.predict(TRIPS))
     version = promoter.tracker.client.get_model_version(promoter.name, str(registered.version))
     assert version.tags[BROUGHT_IN] == "theirs"
+
+
+def test_a_model_that_runs_a_command_is_not_brought_in(promoter: Promoter, tmp_path: Path) -> None:
+    """A folder whose model would start a process is refused before it does; nothing is made."""
+    lay(tmp_path, theirs(["trip_distance"]), ["trip_distance"])
+    (tmp_path / INCOMING / "theirs" / "model.skops").write_bytes(command(tmp_path / "marker"))
+    with pytest.raises(StoredObjectError, match=r"not trusted: .*_Process"):
+        bring(promoter, "theirs", tmp_path)
+    assert not (tmp_path / "marker").exists()
+    assert not promoter.tracker.client.search_model_versions(f"name = '{promoter.name}'")
 
 
 def test_a_run_is_brought_in(promoter: Promoter) -> None:

@@ -167,7 +167,9 @@ def _dataclass(name: str) -> type[Any]:
             "cannot be read: there is no such class",
             "Define the class at the top of a module; if it was renamed, clear the task.",
         ) from error
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+    # By its own name alone: below the name of a module is also all that it imports.
+    own = isinstance(cls, type) and (cls.__module__, cls.__qualname__) == (module, qualified_name)
+    if not (own and isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise StoredObjectError(
             f"A stored object of class {name}", "is no dataclass", "Clear the task that made it."
         )

@@ -12,6 +12,12 @@ import mlflow
 import pyarrow.parquet as pq
 import pytest
 
+from trip_duration import cli
+from trip_duration.cli.console import print_error
+from trip_duration.cli.report import print_written
+from trip_duration.cli.scoring import print_results
+from trip_duration.errors import InvalidInputError
+from trip_duration.scoring.batch.job import JobResult
 from trip_duration.trips.sample import is_sample
 
 
@@ -141,6 +147,13 @@ def test_bad_files(spoil: Callable[[Path], object], message: str, tmp_path: Path
         (("tune", "--search-algorithm", "guess"), "guess"),
         (("sample", "months", "--trips", "0"), "trips = 0 is out of bounds"),
         (("prepare", "--nonsense"), "Unknown option"),
+        (
+            ("prepare", "--source", "no [final] folder [/h]"),
+            "no [final] folder [/h] does not exist",
+        ),
+        (("score", "trips [final].csv"), "trips [final].csv is not there"),
+        (("score", "[/h].txt"), "[/h].txt is neither Parquet nor CSV"),
+        (("products", "show", "[bold]no"), "[bold]no"),
         (("nonsense",), "nonsense"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -152,6 +165,64 @@ def test_bad_input(arguments: tuple[str, ...], message: str, tmp_path: Path) -> 
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["trips [final].csv", "[/h].csv", ":smile:.csv"])
+def test_what_users_have_written_is_printed_as_it_is(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither paths nor reasons are markup, wherever a command prints them."""
+    result = JobResult(
+        input=name,
+        output=name,
+        rejected=f"{tmp_path}/{name}",
+        rows=3,
+        predicted_rows=2,
+        rejected_rows=1,
+        model="trip_duration_green",
+        model_version=3,
+        reason=f"trip_distance [miles] = {name} is no number",
+    )
+    print_results([result], as_json=False)
+    print_written([name], as_json=False)
+    print_error(InvalidInputError(name, "is wrong", "Correct it."))
+    found = capsys.readouterr()
+    assert found.out.count(name) == 4
+    assert "[miles]" in found.out
+    assert f"{name} is wrong. Correct it." in found.err
+
+
+def test_commands_print_from_one_place() -> None:
+    """Another console would read what users have written as markup."""
+    rooms = (Path(cli.__file__).parent).glob("*.py")
+    found = [path.name for path in rooms if "Console(" in path.read_text()]
+    assert found == ["console.py"]
+
+
+def test_a_setting_that_cannot_be(tmp_path: Path) -> None:
+    """The message names the environment variable."""
+    done = run("products", "list", folder=tmp_path, TRIP_DURATION_SAMPLE_SEED="x [/h]")
+    assert done.returncode == 2
+    assert "TRIP_DURATION_SAMPLE_SEED = 'x [/h]' is no value of this setting" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """What the system refuses is told without a traceback."""
+    (tmp_path / "months").write_text("a file")
+    done = run("sample", "months", "--trips", "100", folder=tmp_path)
+    assert done.returncode == 2
+    assert "months" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_called_like_a_file(tmp_path: Path) -> None:
+    """It is named, and not passed over."""
+    (tmp_path / "in" / "2024-01.parquet").mkdir(parents=True)
+    (tmp_path / "in" / "b.csv").touch()
+    done = run("score", "in", folder=tmp_path)
+    assert done.returncode == 2
+    assert "2024-01.parquet lies among the files to score" in done.stderr
 
 
 def test_products_are_listed_shown_and_pruned(tmp_path: Path) -> None:

@@ -187,6 +187,33 @@ def test_one_cell_rejects_its_row(predictor: Predictor, tmp_path: Path) -> None:
     assert "is a day without a time of day; read are 2024-01-15 08:30:00" in rejected.reason[2]
 
 
+def test_the_operators_step_gets_numbers_and_times(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step of the guide reckons with the columns of a CSV file, wherever it is cut."""
+    (tmp_path / "fleet_steps.py").write_text(
+        "def prepare(rows):\n"
+        "    assert list(map(str, rows.dtypes[['km', 'at']])) == ['float64', 'datetime64[us]']\n"
+        "    assert set(rows.code) == {'007'}\n"
+        "    miles = rows['km'] / 1.609344\n"
+        "    return rows.assign(trip_distance=miles).rename(columns={'at': 'pickup_at'})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rows = ["2024-01-15 08:30:00,74,75,2.0,007"] * 2_500
+    rows[1_700] = "2024-01-15 08:30:00,74,75,far,007"
+    rows[2_100] = "tomorrow,74,75,2.0,007"
+    source = tmp_path / "a.csv"
+    source.write_text("\n".join(["at,PULocationID,DOLocationID,km,code", *rows]))
+    request = request_for(
+        predictor, source, tmp_path / "o.csv", preprocessing="fleet_steps.prepare"
+    )
+    result = run(plan(request, str(tmp_path)), predictor)
+    assert (result.rows, result.rejected_rows) == (2_500, 2)
+    reasons = pd.read_csv(tmp_path / "o.rejected.csv").set_index("row").reason
+    assert reasons[1_700] == "km = far is no number, as nearly all of its column are"
+    assert reasons[2_100] == "at = tomorrow is no time, as nearly all of its column are"
+
+
 def test_parquet_of_other_programs(predictor: Predictor, tmp_path: Path) -> None:
     """Texts as views, a moment beyond the clocks, and a bad zone: passed on, or rejected alone."""
     rows = 6

@@ -56,9 +56,14 @@ def test_a_folder_means_its_files_without_results(tmp_path: Path) -> None:
         "a.rejected.csv",
         "c.txt",
         ".d.csv",
+        "UPPER.CSV",
     ):
         (tmp_path / name).touch()
-    assert [path.name for path in find_inputs(place(tmp_path))] == ["a.parquet", "b.csv"]
+    assert [path.name for path in find_inputs(place(tmp_path))] == [
+        "UPPER.CSV",
+        "a.parquet",
+        "b.csv",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,8 @@ def test_results_lie_beside_the_input_or_where_they_are_wanted() -> None:
     trips = UPath("/in/trips.csv")
     assert str(output_of(trips)) == "/in/trips.predictions.csv"
     assert str(rejected_of(output_of(trips))) == "/in/trips.rejected.csv"
+    assert str(output_of(UPath("/in/T.CSV"))) == "/in/T.predictions.CSV"
+    assert choose_outputs([UPath("/in/T.CSV")], UPath("/o.csv")) == [UPath("/o.csv")]
     assert str(rejected_of(UPath("/out/done.csv"))) == "/out/done.rejected.csv"
     assert choose_outputs([trips], UPath("/out")) == [UPath("/out/trips.predictions.csv")]
     assert choose_outputs([trips], UPath("/out/done.csv")) == [UPath("/out/done.csv")]

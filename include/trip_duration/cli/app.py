@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
-from trip_duration.cli.console import print_error
+from trip_duration.cli.codes import ExitCode
 from trip_duration.cli.monitoring import monitor, profile_version
 from trip_duration.cli.options import DataOptions, SearchOptions
 from trip_duration.cli.products import products
@@ -28,7 +28,7 @@ from trip_duration.cli.serving import (
     tokens,
     traffic,
 )
-from trip_duration.errors import InvalidInputError, TripDurationError
+from trip_duration.errors import InvalidInputError
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import get_service
@@ -36,11 +36,6 @@ from trip_duration.trips.services import get_service
 if TYPE_CHECKING:
     from trip_duration.models.search import TuningResult
     from trip_duration.training_set.types import TrainingSet
-
-#: What the shell sees when the input was wrong.
-BAD_INPUT = 2
-#: What the shell sees when a model could not be reproduced.
-DIFFERS = 1
 
 app = App(
     name="trip-duration",
@@ -61,15 +56,11 @@ _DATA = DataOptions()
 _SEARCH = SearchOptions()
 
 
-def main() -> None:
-    """Run the command line; bad input ends it with exit code 2 and one message, no traceback."""
+def run() -> None:
+    """Run the command that the arguments name."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("trip_duration").setLevel(logging.INFO)
-    try:
-        app(exit_on_error=False, print_error=False, result_action="return_value")
-    except (TripDurationError, CycloptsError) as error:
-        print_error(error)
-        sys.exit(BAD_INPUT)
+    app(exit_on_error=False, print_error=False, result_action="return_value")
 
 
 @app.command
@@ -188,7 +179,7 @@ def reproduce(
     )
     print_reproduction(reproduction, lineage, as_json=as_json)
     if not reproduction.agrees:
-        sys.exit(DIFFERS)
+        sys.exit(ExitCode.NEGATIVE)
 
 
 @app.command

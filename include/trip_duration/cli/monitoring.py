@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 from rich import box
 from rich.table import Table
 
+from trip_duration.cli.codes import ExitCode
 from trip_duration.cli.console import console
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
@@ -77,6 +79,8 @@ def monitor(
 ) -> None:
     """Compare what was asked with what a version has learned from; nothing is kept or started.
 
+    Ends with exit code 1 if a finding says that a new model is needed.
+
     Parameters
     ----------
     month
@@ -88,7 +92,7 @@ def monitor(
     as_json
         Print one JSON object, for machines.
     """
-    from trip_duration.monitoring.levels import as_row, thresholds_of, worst
+    from trip_duration.monitoring.levels import Level, as_row, thresholds_of, worst
     from trip_duration.monitoring.looking import DriftRules, look_for_drift
 
     predictor = options.predictor()
@@ -105,8 +109,10 @@ def monitor(
             "findings": [as_row(finding) for finding in findings],
         }
         print(json.dumps(content))  # noqa: T201 - the command's answer
-        return
-    _print(findings, f"{len(trips):,} trips, {trips.window.label}: {worst(findings)}")
+    else:
+        _print(findings, f"{len(trips):,} trips, {trips.window.label}: {worst(findings)}")
+    if worst(findings) is Level.ACT:
+        sys.exit(ExitCode.NEGATIVE)
 
 
 def profile_version(*, options: VersionOptions = _VERSION) -> None:

@@ -113,7 +113,7 @@ def score(
         preprocessing=_settings.scoring_preprocessing,
     )
     results = _score(request, plan(request, options.storage), predictor)
-    _print(results, as_json=as_json)
+    print_results(results, as_json=as_json)
     require_predictions(results)
 
 
@@ -139,7 +139,8 @@ def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor)
     return results
 
 
-def _print(results: Sequence[JobResult], *, as_json: bool) -> None:
+def print_results(results: Sequence[JobResult], *, as_json: bool) -> None:
+    """Print where the predictions are, and how many rows have none."""
     if as_json:
         print(json.dumps({"files": [asdict(result) for result in results]}))  # noqa: T201 - for machines
         return

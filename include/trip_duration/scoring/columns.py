@@ -141,12 +141,12 @@ def check_rows(rows: pd.DataFrame, wanted: Sequence[str]) -> CheckedRows:
 
 def _read(name: str, given: pd.Series[Any], reasons: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - an array of any kind
     if name == PICKUP_TIME:
-        times = _times(given)
+        times = read_times(given)
         _refuse(reasons, times.isna(), given, _wrong_time, needed=True)
         return times.to_numpy()
     if name not in NAMES:
         return given.to_numpy()
-    numbers = _numbers(given)
+    numbers = read_numbers(given)
     no_number = np.isnan(numbers) & given.notna().to_numpy()
     if name in _ZONES:
         numbers[no_number] = _named(given[no_number])
@@ -183,10 +183,10 @@ def _refuse(
             reasons[row] = f"{given.name} is missing"
         else:
             broken = rule if isinstance(rule, str) else rule(value)
-            reasons[row] = f"{given.name} = {_shown(value)} {broken}"
+            reasons[row] = f"{given.name} = {shown(value)} {broken}"
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
+def shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
     """Return a value for people, on one line: what is written is counted in lines."""
     if isinstance(value, pd.Timestamp) and not dt.MINYEAR <= value.year <= dt.MAXYEAR:
         # Python writes no such year; NumPy does.
@@ -195,7 +195,8 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _numbers(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
+def read_numbers(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """Return numbers; NaN for what is none."""
     numbers = pd.to_numeric(given, errors="coerce")
     # A copy: names of zones are written into it.
     found: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
@@ -208,7 +209,7 @@ def _named(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
     return np.array([known[name] or np.nan for name in given], dtype=np.float64)
 
 
-def _times(given: pd.Series[Any]) -> pd.Series[Any]:
+def read_times(given: pd.Series[Any]) -> pd.Series[Any]:
     """Return times as microseconds of New York's clocks; NaT for what is none, or out of bounds."""
     if isinstance(given.dtype, pd.DatetimeTZDtype):
         # Bounds first, a day wide: the clocks of a far year cannot be converted.

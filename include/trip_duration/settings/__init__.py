@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import functools
 
+from pydantic import ValidationError
+
+from trip_duration.errors import InvalidInputError
 from trip_duration.settings.alerts import AlertSettings
 from trip_duration.settings.data import DataSettings
 from trip_duration.settings.local import LocalSettings
@@ -33,5 +36,20 @@ class Settings(
 
 @functools.cache
 def get_settings() -> Settings:
-    """The settings of this process, read once from the environment."""
-    return Settings()
+    """Return the settings of this process, read once from the environment.
+
+    Raises
+    ------
+    InvalidInputError
+        If a variable holds what its setting cannot be.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise InvalidInputError(
+            f"{ENVIRONMENT_PREFIX}{name.upper()} = {first.get('input')!r}",
+            f"is no value of this setting ({first['msg']})",
+            "Correct the environment variable; docs/reference.md lists all of them.",
+        ) from error

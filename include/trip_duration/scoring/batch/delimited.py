@@ -28,6 +28,7 @@ from trip_duration.scoring.batch.lines import (
     what_is_wrong,
 )
 from trip_duration.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
+from trip_duration.scoring.batch.typed import SAMPLE_ROWS, kinds_of, typed
 from trip_duration.scoring.columns import find_columns
 from trip_duration.scoring.places import place
 
@@ -77,22 +78,31 @@ def _lines(data: bytes, end: bytes) -> int:
 
 
 def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
-    """The rows of a chunk, a batch at a time; every value is text, or missing.
+    """Yield the rows of a chunk, a batch at a time.
 
     Parameters
     ----------
     wanted
-        The model's columns; None for all of the file's.
+        The model's columns, as text; None for all of the file's, as numbers, times and text.
     """
     path = place(chunk.job.source)
     header = header_of(path)
     names = list(header.names)
     if wanted is not None:
         names = list(find_columns(header.names, wanted).values())
+    kinds = None if wanted is not None else kinds_of(_sample(path, header))
     for block in blocks(path, header.dialect, chunk.first_byte, chunk.last_byte):
         lines = block.lines()
         for first in range(0, len(lines), BATCH_ROWS):
-            yield _parsed(lines[first : first + BATCH_ROWS], header, names)
+            rows = _parsed(lines[first : first + BATCH_ROWS], header, names)
+            yield rows if kinds is None else typed(rows, kinds)
+
+
+def _sample(path: UPath, header: Header) -> pd.DataFrame:
+    """Return the first rows of a file, as text."""
+    for block in blocks(path, header.dialect, header.bytes, max(header.bytes, rows_end(path))):
+        return _parsed(block.lines()[:SAMPLE_ROWS], header, list(header.names)).frame
+    return pd.DataFrame(columns=list(header.names), dtype=object)
 
 
 def _parsed(lines: list[bytes], header: Header, names: list[str]) -> RawRows:

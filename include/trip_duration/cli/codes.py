@@ -1,0 +1,18 @@
+"""What a command says to the shell when it ends."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ended; every command keeps to these."""
+
+    #: It did what was asked. Single rows that were rejected are counted and printed.
+    DONE = 0
+    #: It ran, and what it found is bad: an error differs, or a new model is needed.
+    NEGATIVE = 1
+    #: The input was refused, or nothing of it could be used.
+    REFUSED = 2
+    #: Somebody stopped it, as shells count that.
+    INTERRUPTED = 130

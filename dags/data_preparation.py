@@ -14,8 +14,9 @@ from trip_duration.settings import get_settings
 DOC = """
 ### From published months to a training set
 
-Fetches the months, checks each against its contract, sets broken rows aside, splits the trips by
-time, encodes them, tests the result and publishes it as the asset `training_set`.
+Fetches the months, checks each against its contract, sets broken rows aside, compares each month
+with the months before it, splits the trips by time, encodes them, tests the result and publishes it
+as the asset `training_set`.
 
 If a training set of the very same months is there, every step but the last is skipped. One run
 works at a time: who asks for the same training set in the meantime waits, and finds it finished.
@@ -47,16 +48,18 @@ with DAG(
     check_month = step(
         preparation.check_month,
         map_index_template="{{ task.op_kwargs['raw'].month }}",
-        outlets=[MONTHS],
     )
     checked_months = check_month.expand(raw=raw_months)
 
-    log_month = step(
-        preparation.log_month, map_index_template="{{ task.op_kwargs['month'].raw.month }}"
-    )
-    logged = log_month.expand(month=checked_months)
+    verdicts = step(preparation.compare_months, outlets=[MONTHS])(months=checked_months)
 
-    training_set = step(preparation.encode_months)(months=checked_months)
+    log_month = step(
+        preparation.log_month,
+        map_index_template="{{ task.op_kwargs['verdict'].month.raw.month }}",
+    )
+    logged = log_month.expand(verdict=verdicts)
+
+    training_set = step(preparation.encode_months)(verdicts=verdicts)
 
     with TaskGroup("data_tests") as data_tests:
         for name in preparation.DATA_TESTS:

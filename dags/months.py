@@ -7,7 +7,7 @@ from airflow.sdk import DAG
 from trip_duration.orchestration import preparation
 from trip_duration.orchestration.assets import MONTHS
 from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import source_form
+from trip_duration.orchestration.forms import acceptance_form, source_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.orchestration.schedules import months_schedule
 from trip_duration.trips.services import SERVICES
@@ -40,8 +40,8 @@ for service in SERVICES.values():
         tags=[Tag.TRIP_DURATION, Tag.DATA],
         default_args=default_args(),
         **alerts_of_runs(),
-        params=source_form(),
+        params={**source_form(), **acceptance_form()},
     ):
         raw = step(preparation.fetch_partition, task_id="fetch_month")(service=service.name)
-        checked = step(preparation.check_month, outlets=[MONTHS])(raw)
-        step(preparation.log_month)(checked)
+        checked = step(preparation.check_month)(raw)
+        step(preparation.log_month)(step(preparation.compare_month, outlets=[MONTHS])(checked))

@@ -17,6 +17,7 @@ FLOW = (
     "settings",
     "objects",
     "alerts",
+    "history",
     "trips",
     "training_set",
     "models",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from trip_duration.errors import ContractError
+from trip_duration.errors import ContractError, InvalidInputError
 
 FindingLevel = Literal["warning", "refused"]
 """`refused`: nobody may learn from the partition. `warning`: a person should look; work goes on."""
@@ -78,7 +79,64 @@ def require_none_refused(what: str, findings: Iterable[Finding]) -> None:
     if refused:
         raise RefusedPartitionError(
             what,
-            "is refused: " + "; ".join(finding.message.rstrip(".") for finding in refused),
-            refused[0].remedy,
+            "cannot be learned from: "
+            + "; ".join(f"{one.message.rstrip('.')} ({one.code})" for one in refused),
+            f"{refused[0].remedy} If it is right as it is, accept the finding: "
+            f"{refused[0].partition} {refused[0].code}.",
             known,
         )
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """A finding that an operator has accepted, so that it no longer refuses its partition.
+
+    Parameters
+    ----------
+    partition
+        For example ``2024-01``.
+    code
+        As in the finding.
+    column
+        As in the finding; None accepts the code for every column.
+    """
+
+    partition: str
+    code: str
+    column: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Acceptance:
+        """Read ``2024-01 another_unit``, or ``2024-01 another_unit trip_distance``.
+
+        Raises
+        ------
+        InvalidInputError
+            If it names no partition and code.
+        """
+        parts = text.split(maxsplit=2)
+        if len(parts) < 2:  # noqa: PLR2004 - a partition and a code
+            raise InvalidInputError(
+                f"The accepted finding {text!r}",
+                "names no partition and code",
+                "Give the partition, the code and, if wanted, the column of a finding, with spaces "
+                "between them: 2024-01 another_unit trip_distance.",
+            )
+        return cls(*parts)
+
+    def covers(self, finding: Finding) -> bool:
+        """Return whether it accepts a finding."""
+        same = (self.partition, self.code) == (finding.partition, finding.code)
+        return same and self.column in (None, finding.column)
+
+
+def settle(findings: Iterable[Finding], accepted: Sequence[Acceptance]) -> tuple[Finding, ...]:
+    """Return findings in which those that were accepted are warnings."""
+    return tuple(
+        dataclasses.replace(
+            finding, level="warning", message=f"{finding.message} An operator has accepted it."
+        )
+        if finding.level == "refused" and any(one.covers(finding) for one in accepted)
+        else finding
+        for finding in findings
+    )

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 AlertKind = Literal[
-    "failure", "success", "deadline", "gate_refused", "drift", "promotion", "rollback", "test"
+    "failure",
+    "success",
+    "deadline",
+    "data",
+    "gate_refused",
+    "drift",
+    "promotion",
+    "rollback",
+    "test",
 ]
 ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
 

@@ -15,6 +15,7 @@ from trip_duration.cli.options import DataOptions, SearchOptions
 from trip_duration.cli.products import products
 from trip_duration.cli.report import (
     print_outcomes,
+    print_refusal,
     print_reproduction,
     print_training_set,
     print_written,
@@ -29,6 +30,7 @@ from trip_duration.cli.serving import (
     traffic,
 )
 from trip_duration.errors import InvalidInputError
+from trip_duration.findings import Finding, RefusedPartitionError
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import get_service
@@ -79,12 +81,12 @@ def prepare(
     as_json
         Print one JSON object, for machines.
     """
-    training_set = _build(data)
+    training_set, findings = _build(data, as_json=as_json)
     if keep:
         from trip_duration.training_set.products import TrainingSetStore
 
         TrainingSetStore(data.storage).publish(training_set)
-    print_training_set(training_set, as_json=as_json)
+    print_training_set(training_set, findings, as_json=as_json)
 
 
 @app.command
@@ -98,7 +100,7 @@ def tune(
     as_json
         Print one JSON object, for machines.
     """
-    training_set, results = _tune(data, search)
+    training_set, results = _tune(data, search, as_json=as_json)
     print_outcomes(training_set, [(result, None) for result in results], as_json=as_json)
 
 
@@ -123,7 +125,7 @@ def train(
     from trip_duration.tracking.registry import save_model
 
     _require_new(output)
-    training_set, results = _tune(data, search)
+    training_set, results = _tune(data, search, as_json=as_json)
     trained = [fit(result, training_set, search.request) for result in results]
     if output is not None:
         for model in trained:
@@ -222,10 +224,11 @@ def sample(
     print_written([str(path) for path in paths.values()], as_json=as_json)
 
 
-def _build(data: DataOptions) -> TrainingSet:
+def _build(data: DataOptions, *, as_json: bool) -> tuple[TrainingSet, tuple[Finding, ...]]:
     # Wrong options are refused before the heavy imports begin.
     split = data.split
     from trip_duration.training_set.build import build_training_set
+    from trip_duration.training_set.history import compare_prepared
     from trip_duration.training_set.recipes import check_encoding
     from trip_duration.training_set.types import TrainingSetRequest
     from trip_duration.trips.cleaning import CleaningRules
@@ -241,21 +244,32 @@ def _build(data: DataOptions) -> TrainingSet:
         encoding=check_encoding(data.encoding),
         rules=CleaningRules(data.minimum_duration, data.maximum_duration),
         sample=SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed),
+        accepted_findings=data.accept,
     )
-    return build_training_set(
-        request,
-        storage_root=data.storage,
-        timeout_seconds=settings.request_timeout_seconds,
-        limits=Limits(settings.quarantine_share, settings.missing_share),
-    )
+    try:
+        training_set = build_training_set(
+            request,
+            storage_root=data.storage,
+            timeout_seconds=settings.request_timeout_seconds,
+            limits=Limits(settings.quarantine_share, settings.missing_share),
+        )
+        findings = compare_prepared(
+            training_set.months, storage_root=data.storage, accepted=request.accepted_findings
+        )
+    except RefusedPartitionError as error:
+        print_refusal(error, as_json=as_json)
+        raise
+    return training_set, findings
 
 
-def _tune(data: DataOptions, search: SearchOptions) -> tuple[TrainingSet, list[TuningResult]]:
+def _tune(
+    data: DataOptions, search: SearchOptions, *, as_json: bool
+) -> tuple[TrainingSet, list[TuningResult]]:
     families, request = search.families, search.request
     from trip_duration.models.progress import TrialProgress
     from trip_duration.models.tuning import tune as search_family
 
-    training_set = _build(data)
+    training_set, _ = _build(data, as_json=as_json)
     results = [
         search_family(
             family,

@@ -51,6 +51,8 @@ class DataOptions:
         Minutes; longer trips are left out.
     storage
         Where downloaded and generated months are kept.
+    accept
+        A finding that does not refuse its month: "2024-02 another_unit"; repeat it for several.
     """
 
     source: str = _settings.source
@@ -63,6 +65,7 @@ class DataOptions:
     minimum_duration: float = _settings.minimum_duration
     maximum_duration: float = _settings.maximum_duration
     storage: Annotated[str, Parameter(show_default=False)] = _settings.storage_root
+    accept: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
 
     @property
     def split(self) -> MonthSplit:

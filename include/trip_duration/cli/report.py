@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trip_duration.cli.console import console
+from trip_duration.findings import Finding, RefusedPartitionError
 from trip_duration.training_set.recipes import recipe_label
 from trip_duration.trips.origin import source_label
 
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
     from trip_duration.training_set.types import TrainingSet
 
 
-def print_training_set(training_set: TrainingSet, *, as_json: bool) -> None:
-    """Print what is in a training set."""
+def print_training_set(
+    training_set: TrainingSet, findings: Sequence[Finding], *, as_json: bool
+) -> None:
+    """Print what is in a training set, and what is doubtful about its months."""
     from trip_duration.training_set.summary import summarize
 
     summary = summarize(training_set)
     if as_json:
-        _print_json(summary)
+        _print_json({**summary, "findings": [finding.to_json() for finding in findings]})
         return
     columns = summary["columns"]
     table = Table("part")
@@ -40,6 +43,27 @@ def print_training_set(training_set: TrainingSet, *, as_json: bool) -> None:
         f"{columns['all']:,} columns on all, {columns['train']:,} on train; "
         f"digest {summary['digest'][:16]}"
     )
+    _print_findings(findings)
+
+
+def print_refusal(error: RefusedPartitionError, *, as_json: bool) -> None:
+    """Print the findings that refuse a month, and the others; the error itself goes elsewhere."""
+    if as_json:
+        findings = [finding.to_json() for finding in error.findings]
+        _print_json({"error": str(error), "findings": findings})
+    else:
+        _print_findings(error.findings)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    if not findings:
+        return
+    table = Table("month", "level", "finding", "column", "what was found")
+    for finding in findings:
+        table.add_row(
+            finding.partition, finding.level, finding.code, finding.column or "", finding.message
+        )
+    console().print(table)
 
 
 def print_outcomes(

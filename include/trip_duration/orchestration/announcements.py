@@ -13,6 +13,7 @@ from trip_duration.training_set.recipes import recipe_label
 from trip_duration.trips.origin import is_generated, source_label
 
 if TYPE_CHECKING:
+    from trip_duration.findings import Finding
     from trip_duration.models.gate import Verdict
     from trip_duration.tracking.standing import HistoryEntry, Standing
 
@@ -96,6 +97,34 @@ def gate_refused(verdict: Verdict, service: str, dag_id: str, run_id: str) -> Al
         f"{', '.join(failed)}.",
         table=_checks(verdict),
         facts=(("Service", service), ("Run", run_id)),
+        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
+        notes=notes,
+    )
+
+
+def doubtful(findings: Iterable[Finding], service: str, dag_id: str, run_id: str) -> Alert:
+    """Months are not quite as the months before them; the run goes on."""
+    known = tuple(findings)
+    months = ", ".join(dict.fromkeys(finding.partition for finding in known))
+    about = f"{dag_id}/{run_id}"
+    tracking, notes = tracking_link(about)
+    return Alert(
+        kind="data",
+        key=f"data/{about}/{months}",
+        about=about,
+        subject=f"{service} {months}: {len(known)} findings about the data",
+        headline=f"Something about {months} is doubtful",
+        summary=f"Compared with the months before, {service} {months} is not as usual. The run "
+        "goes on; look whether the month is right.",
+        table=Table(
+            ("Month", "Finding", "Column", "What was found"),
+            tuple(
+                (finding.partition, finding.code, finding.column or "", finding.message)
+                for finding in known
+            ),
+        ),
+        facts=(("Service", service), ("Run", run_id)),
+        advice=tuple(dict.fromkeys(finding.remedy for finding in known))[:3],
         links=(Link("The run", run_url(dag_id, run_id)), *tracking),
         notes=notes,
     )

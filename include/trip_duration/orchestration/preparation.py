@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.orchestration.assets import MONTHS
+from trip_duration.orchestration.notifications import announce
 from trip_duration.orchestration.requests import (
     contract_limits,
     fetch_named_month,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from trip_duration.training_set.products import TrainingSetProduct, TrainingSetStore
     from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
     from trip_duration.trips.contract.checked import CheckedMonth
+    from trip_duration.trips.history import Verdict
     from trip_duration.trips.source import RawMonth
 
 #: The data tests, each a task of its own; `training_set.data_tests` has them by these names, and a
@@ -86,40 +88,76 @@ def fetch_partition(service: str, params: Mapping[str, Any], dag_run: DagRunProt
     return fetch_named_month(service, dag_run.partition_key, params)
 
 
-def check_month(raw: RawMonth, outlet_events: OutletEventAccessorsProtocol) -> CheckedMonth:
+def check_month(raw: RawMonth) -> CheckedMonth:
     """Check one month against its contract; what was found is in the log, as a table."""
     from trip_duration.training_set.build import check
 
     month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
     logger.info("%s", month.report)
-    event = outlet_events[MONTHS]
-    event.add_partitions(month.partition)
-    event.extra = {
-        "rows": month.report.rows,
-        "quarantined": month.report.quarantined,
-        "digest": raw.digest,
-    }
     return month
 
 
-def log_month(month: CheckedMonth) -> str:
-    """Profile one month and log profile, report and figures; the address of its run."""
+def compare_months(
+    months: Sequence[CheckedMonth],
+    params: Mapping[str, Any],
+    outlet_events: OutletEventAccessorsProtocol,
+    dag_run: DagRunProtocol,
+) -> list[Verdict]:
+    """Compare months with the months before them; a refused month fails the run.
+
+    Somebody is told of what is doubtful, and the run goes on.
+    """
+    from trip_duration.orchestration.announcements import doubtful
+    from trip_duration.training_set.history import compare, require_sound
+
+    verdicts = compare(
+        list(months),
+        storage_root=get_settings().storage_root,
+        accepted=params.get("accepted_findings") or (),
+    )
+    if findings := require_sound(verdicts):
+        announce(doubtful(findings, verdicts[0].month.raw.service, dag_run.dag_id, dag_run.run_id))
+    checked = [verdict.month for verdict in verdicts]
+    event = outlet_events[MONTHS]
+    event.add_partitions([month.partition for month in checked])
+    event.extra = {
+        "rows": sum(month.report.rows for month in checked),
+        "quarantined": sum(month.report.quarantined for month in checked),
+        "digests": {month.partition: month.raw.digest for month in checked},
+    }
+    return verdicts
+
+
+def compare_month(
+    month: CheckedMonth,
+    params: Mapping[str, Any],
+    outlet_events: OutletEventAccessorsProtocol,
+    dag_run: DagRunProtocol,
+) -> Verdict:
+    """Compare one month with the months before it; see `compare_months`."""
+    (verdict,) = compare_months([month], params, outlet_events, dag_run)
+    return verdict
+
+
+def log_month(verdict: Verdict) -> str:
+    """Profile one month and log profile, report, findings and figures; the address of its run."""
     from trip_duration.tracking.months import log_month as log_one
     from trip_duration.tracking.runs import Tracker
     from trip_duration.trips.profile import profile_month
 
     settings = get_settings()
     tracker = Tracker(settings.tracking_uri, settings.experiment)
-    run_id = log_one(tracker, month, profile_month(month))
+    month = verdict.month
+    run_id = log_one(tracker, month, profile_month(month), verdict.findings)
     logger.info("Logged at %s", tracker.run_url(run_id))
     return tracker.run_url(run_id)
 
 
-def encode_months(months: Sequence[CheckedMonth], params: Mapping[str, Any]) -> TrainingSet:
+def encode_months(verdicts: Sequence[Verdict], params: Mapping[str, Any]) -> TrainingSet:
     """Clean, split by time, encode, and put together the training set."""
     from trip_duration.training_set.build import encode
 
-    return encode(training_set_request(params), list(months))
+    return encode(training_set_request(params), [verdict.month for verdict in verdicts])
 
 
 def run_data_test(name: str, training_set: TrainingSet) -> list[dict[str, Any]]:

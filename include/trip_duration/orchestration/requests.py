@@ -32,6 +32,7 @@ DATA_FIELDS = (
     "maximum_duration",
     "recipe",
     "encoding",
+    "accepted_findings",
 )
 
 
@@ -82,6 +83,8 @@ def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
         encoding=params["encoding"],
         rules=CleaningRules(params["minimum_duration"], params["maximum_duration"]),
         sample=_sample(),
+        # A form of an earlier version has no such field.
+        accepted_findings=tuple(params.get("accepted_findings") or ()),
     )
 
 

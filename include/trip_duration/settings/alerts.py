@@ -29,6 +29,11 @@ class AlertSettings(Part):
     alert_deadline: bool = Field(
         default=True, title="Alert: deadline", description="A run is not done in time."
     )
+    alert_data: bool = Field(
+        default=True,
+        title="Alert: data",
+        description="A month is not quite as the months before it; it is used all the same.",
+    )
     alert_gate_refused: bool = Field(
         default=True, title="Alert: gate", description="A challenger did not pass the gate."
     )

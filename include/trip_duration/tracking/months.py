@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,14 +12,25 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from trip_duration.charts.months import FIGURES
 from trip_duration.errors import optional
+from trip_duration.findings import Finding
 from trip_duration.tracking.runs import Tracker
 from trip_duration.trips.contract.checked import CheckedMonth
 from trip_duration.trips.profile import MonthProfile
 from trip_duration.trips.services import DURATION
 
+#: Name of the artifact that holds what the comparison with earlier months has found.
+FINDINGS = "findings.json"
 
-def log_month(tracker: Tracker, month: CheckedMonth, profile: MonthProfile) -> str:
+
+def log_month(
+    tracker: Tracker,
+    month: CheckedMonth,
+    profile: MonthProfile,
+    findings: Sequence[Finding] = (),
+) -> str:
     """Log a month, once for each content: later calls return the run that is there.
+
+    Findings depend on the months before as well, and are logged by every call.
 
     Returns
     -------
@@ -30,6 +42,7 @@ def log_month(tracker: Tracker, month: CheckedMonth, profile: MonthProfile) -> s
     run = tracker.find_run(identity)
     if run is not None and run.info.status == "FINISHED":
         known: str = run.info.run_id
+        _log_findings(tracker, known, findings)
         return known
     tags = {
         "pipeline": "months",
@@ -43,11 +56,17 @@ def log_month(tracker: Tracker, month: CheckedMonth, profile: MonthProfile) -> s
     run_id = tracker.open_run(identity, f"month {raw.service} {raw.month}", tags)
     tracker.client.log_inputs(run_id, datasets=[_dataset_input(month)])
     tracker.log(run_id, metrics=_metrics(month, profile))
+    _log_findings(tracker, run_id, findings)
     with tempfile.TemporaryDirectory() as folder:
         write_month(Path(folder), month, profile)
         tracker.client.log_artifacts(run_id, folder)
     tracker.close_run(run_id)
     return run_id
+
+
+def _log_findings(tracker: Tracker, run_id: str, findings: Sequence[Finding]) -> None:
+    content = {"findings": [finding.to_json() for finding in findings]}
+    tracker.client.log_dict(run_id, content, FINDINGS)
 
 
 def write_month(folder: Path, month: CheckedMonth, profile: MonthProfile) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from trip_duration.findings import Acceptance
 from trip_duration.training_set.recipes import (
     DEFAULT_RECIPE,
     Encoding,
@@ -80,6 +81,8 @@ class TrainingSetRequest:
         How months are generated when the source is ``sample``.
     random_state
         Seed of the cross-fitted target encodings.
+    accepted_findings
+        Findings about its months that an operator has accepted: ``2024-01 another_unit``.
 
     Raises
     ------
@@ -95,23 +98,33 @@ class TrainingSetRequest:
     rules: CleaningRules = field(default_factory=CleaningRules)
     sample: SampleOptions = field(default_factory=SampleOptions)
     random_state: int = 42
+    accepted_findings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the names."""
         get_service(self.service)
         get_recipe(self.recipe)
         check_encoding(self.encoding)
+        for text in self.accepted_findings:
+            Acceptance.parse(text)
 
     @functools.cached_property
     def key(self) -> str:
         """Digest (sha256, hex) of everything that was asked for."""
-        return _digest({"request": asdict(self), **_VERSIONS})
+        return _digest({"request": self._content(), **_VERSIONS})
 
     @functools.cached_property
     def content_key(self) -> str:
         """The same without the place that the months come from: their digests tell them apart."""
-        content = {**asdict(self), "source": None, "sample": None}
+        content = {**self._content(), "source": None, "sample": None}
         return _digest({"request": content, **_VERSIONS})
+
+    def _content(self) -> dict[str, object]:
+        content = asdict(self)
+        # What nobody has accepted must not change the keys of what is stored already.
+        if not self.accepted_findings:
+            del content["accepted_findings"]
+        return content
 
 
 @dataclass(frozen=True)

@@ -63,12 +63,15 @@ class TripBatch:
         Which rows lack a time, a zone or the distance.
     nulls
         Number of missing values, of those columns that were only to be counted.
+    counted
+        These columns as Arrow has them; see `take`.
     """
 
     first_row: int
     columns: Mapping[str, Array]
     missing: npt.NDArray[np.bool_]
     nulls: Mapping[str, int] = field(default_factory=dict)
+    counted: Mapping[str, pa.Array] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -78,6 +81,13 @@ class TripBatch:
     def __getitem__(self, name: str) -> Array:
         """A column."""
         return self.columns[name]
+
+    def take(self, name: str, rows: npt.NDArray[np.int64]) -> Array:
+        """Return some rows of a column, also of one that was only to be counted."""
+        if name in self.columns:
+            taken: Array = self.columns[name][rows]
+            return taken
+        return _array(name, self.counted[name].take(pa.array(rows)))
 
 
 def read_batches(
@@ -109,8 +119,7 @@ def read_batches(
         for batch in batches:
             _require_rows(raw, promised, at_least=first_row + batch.num_rows)
             with reading(raw):
-                nulls = {name: _count_absent(batch.column(it)) for name, it in countable.items()}
-                trips = _trip_batch(batch, published, first_row, nulls)
+                trips = _trip_batch(batch, published, first_row, countable)
             yield trips
             first_row += batch.num_rows
         _require_rows(raw, first_row, at_least=promised)
@@ -136,7 +145,10 @@ def _require_rows(raw: MonthFile, rows: int, *, at_least: int) -> None:
 
 
 def _trip_batch(
-    batch: pa.RecordBatch, published: Mapping[str, str], first_row: int, nulls: Mapping[str, int]
+    batch: pa.RecordBatch,
+    published: Mapping[str, str],
+    first_row: int,
+    countable: Mapping[str, str],
 ) -> TripBatch:
     missing = np.zeros(batch.num_rows, dtype=bool)
     columns: dict[str, Array] = {}
@@ -146,7 +158,9 @@ def _trip_batch(
         if name in _NEEDED and (absent := _absent(values)) is not None:
             missing |= absent
     columns[DURATION] = _minutes(columns)
-    return TripBatch(first_row, columns, missing, nulls)
+    counted = {name: batch.column(theirs) for name, theirs in countable.items()}
+    nulls = {name: _count_absent(values) for name, values in counted.items()}
+    return TripBatch(first_row, columns, missing, nulls, counted)
 
 
 def _absent(values: pa.Array) -> Array | None:

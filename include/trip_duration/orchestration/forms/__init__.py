@@ -3,6 +3,7 @@
 from trip_duration.orchestration.forms.alerts import alerts_form
 from trip_duration.orchestration.forms.batch_scoring import batch_scoring_form
 from trip_duration.orchestration.forms.data import (
+    acceptance_form,
     data_form,
     preparation_form,
     source_form,
@@ -18,6 +19,7 @@ from trip_duration.orchestration.forms.training import search_form, sklearn_form
 
 __all__ = [
     "Form",
+    "acceptance_form",
     "alerts_form",
     "batch_scoring_form",
     "data_form",

@@ -92,7 +92,23 @@ def data_form() -> Form:
             description="Longer trips are left out.",
             section=Section.DATA,
         ),
+        **acceptance_form(),
         **model_input_form(),
+    }
+
+
+def acceptance_form() -> Form:
+    """Return the field that lets an operator overrule the comparison of months."""
+    return {
+        "accepted_findings": Param(
+            [],
+            type=["array", "null"],
+            items={"type": "string", "minLength": 1},
+            title="Accepted findings",
+            description="Findings that refuse a month although it is right as it is, one a line: "
+            "2024-02 another_unit. They are recorded with everything that is made of the month.",
+            section=Section.DATA,
+        )
     }
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 from upath import UPath
 
+from trip_duration.errors import ContractError
+from trip_duration.findings import Finding, RefusedPartitionError
+from trip_duration.history.sketch import Sketch
 from trip_duration.objects import ObjectReference, read_object, write_object
 from trip_duration.objects.documents import read_document, record_of
 from trip_duration.objects.store import write_bytes
@@ -24,7 +29,7 @@ from trip_duration.trips.contract.checking import (
 )
 from trip_duration.trips.contract.report import MonthReport
 from trip_duration.trips.contract.rules import CONTRACT_VERSION, Limits
-from trip_duration.trips.services import Service
+from trip_duration.trips.services import Service, get_service
 from trip_duration.trips.source import MonthFile, Naming, RawMonth
 
 _FOLDER = "products/months"
@@ -42,11 +47,15 @@ class CheckedMonth:
         What was found in it.
     quarantine
         Where the rows are that break a rule: a Parquet file, see `quarantine`.
+    sketch
+        Where the sketch is that later months are compared with; None of a month that was checked
+        by an earlier version of this package.
     """
 
     raw: RawMonth
     report: MonthReport
     quarantine: ObjectReference
+    sketch: ObjectReference | None = None
 
     @property
     def partition(self) -> str:
@@ -63,6 +72,21 @@ class CheckedMonth:
         """
         rows: pd.DataFrame = read_object(self.quarantine)
         return rows
+
+    def load_sketch(self) -> Sketch:
+        """Read the sketch, or make it where there is none yet.
+
+        Raises
+        ------
+        StoredObjectError
+            If the object is missing or was altered.
+        """
+        if self.sketch is None:
+            service = get_service(self.raw.service)
+            everything = Limits(quarantine_share=1.0, missing_share=1.0)
+            return MonthReading(self.raw, service, everything).findings().sketch
+        found: Sketch = read_object(self.sketch)
+        return found
 
 
 @dataclass(frozen=True)
@@ -101,8 +125,9 @@ class CheckedMonthStore:
         ContractError
             If the month breaks its contract; nothing is kept of it then.
         """
-        known = self._known(raw, limits)
-        return known or self._keep(raw, check_month(raw, service, limits))
+        with _told_as_finding(raw):
+            known = self._known(raw, limits)
+            return known or self._keep(raw, check_month(raw, service, limits))
 
     def check_unnamed(
         self, naming: Naming, service: Service, limits: Limits, observer: Observer
@@ -123,23 +148,24 @@ class CheckedMonthStore:
             As `check`.
         """
         file = naming.file
-        known = self._known(naming.result(), limits) if self._folder(file).exists() else None
-        if known is not None:
-            return JudgedMonth(known.report, lambda: known)
-        reading = MonthReading(file, service, limits, observer)
-        naming.begin()
-        findings = reading.findings()
+        with _told_as_finding(file):
+            known = self._known(naming.result(), limits) if self._folder(file).exists() else None
+            if known is not None:
+                return JudgedMonth(known.report, lambda: known)
+            reading = MonthReading(file, service, limits, observer)
+            naming.begin()
+            findings = reading.findings()
         return JudgedMonth(
             findings.report, functools.cache(lambda: self._keep(naming.result(), findings))
         )
 
     def find(self, raw: RawMonth) -> CheckedMonth | None:
         """Return the outcome of the check of a file, if it was checked and can be read."""
-        known = read_document(self._entry(raw), lambda stored: record_of(CheckedMonth, stored))
+        known = read_document(self.entry(raw), lambda stored: record_of(CheckedMonth, stored))
         if known is None or not UPath(known.quarantine.uri).exists():
             return None
         # The same content may have been found elsewhere since.
-        return CheckedMonth(raw, known.report, known.quarantine)
+        return dataclasses.replace(known, raw=raw)
 
     def _known(self, raw: RawMonth, limits: Limits) -> CheckedMonth | None:
         known = self.find(raw)
@@ -150,16 +176,32 @@ class CheckedMonthStore:
     def _keep(self, raw: RawMonth, findings: MonthFindings) -> CheckedMonth:
         folder = self._folder(raw)
         quarantine = write_object(findings.quarantine, folder, f"{self._key(raw)}-quarantine")
-        checked = CheckedMonth(raw, findings.report, quarantine)
-        write_bytes(self._entry(raw), json.dumps(flatten(checked)[0], indent=1).encode())
+        sketch = write_object(findings.sketch, folder, f"{self._key(raw)}-sketch")
+        checked = CheckedMonth(raw, findings.report, quarantine, sketch)
+        write_bytes(self.entry(raw), json.dumps(flatten(checked)[0], indent=1).encode())
         return checked
 
     def _folder(self, raw: MonthFile) -> UPath:
         return self.folder / raw.service / raw.month
 
-    def _entry(self, raw: RawMonth) -> UPath:
+    def entry(self, raw: RawMonth) -> UPath:
+        """Return where the check of a file is kept."""
         return self._folder(raw) / f"{self._key(raw)}.json"
 
     def _key(self, raw: RawMonth) -> str:
         what = f"{raw.service} {raw.month} {raw.digest} {CONTRACT_VERSION}"
         return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _told_as_finding(file: MonthFile) -> Iterator[None]:
+    """Give a breach of the contract the form that findings have everywhere."""
+    try:
+        yield
+    except RefusedPartitionError:
+        raise
+    except ContractError as error:
+        finding = Finding(
+            "contract", None, file.month, "refused", f"The month {error.rule}.", error.remedy
+        )
+        raise RefusedPartitionError(error.given, error.rule, error.remedy, [finding]) from error

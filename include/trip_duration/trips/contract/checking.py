@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trip_duration.errors import ContractError
+from trip_duration.history.sketch import Sketch, SketchBuilder
 from trip_duration.trips.batches import TripBatch, read_batches
 from trip_duration.trips.contract.judging import (
     LEAST_SAMPLE,
@@ -17,7 +18,7 @@ from trip_duration.trips.contract.judging import (
     MissingValues,
     PlausibilitySample,
 )
-from trip_duration.trips.contract.quarantine import Bits
+from trip_duration.trips.contract.quarantine import Bits, usable
 from trip_duration.trips.contract.repetitions import Repetitions, repeated_rows
 from trip_duration.trips.contract.report import MonthReport
 from trip_duration.trips.contract.rules import (
@@ -26,6 +27,7 @@ from trip_duration.trips.contract.rules import (
     REPEATED,
     Limits,
     check_columns,
+    month_bounds,
 )
 from trip_duration.trips.decoding import described, read_footer
 from trip_duration.trips.months import Month
@@ -37,6 +39,7 @@ from trip_duration.trips.services import (
     Service,
 )
 from trip_duration.trips.source import MonthFile
+from trip_duration.trips.table import trip_table
 
 #: What the rules look at.
 _JUDGED = (*REQUIRED_COLUMNS, *IDENTITY)
@@ -61,10 +64,13 @@ class MonthFindings:
         What was found.
     quarantine
         The rows that break a rule; see `quarantine`.
+    sketch
+        What later months are compared with.
     """
 
     report: MonthReport
     quarantine: pd.DataFrame
+    sketch: Sketch
 
 
 class Observer(Protocol):
@@ -104,6 +110,12 @@ class MonthReading:
         self._judge = Judge(Month.parse(raw.month), most=most)
         self._sample, self._missing = PlausibilitySample(), MissingValues(service)
         self._repetitions = Repetitions(footer.rows)
+        self._sketch = SketchBuilder(
+            trip_table(service.name),
+            raw.month,
+            *month_bounds(Month.parse(raw.month)),
+            footer.rows,
+        )
         self._read(observer)
 
     def findings(self) -> MonthFindings:
@@ -132,7 +144,8 @@ class MonthReading:
             further_columns=self._further,
         )
         require_within_limits(self.raw, report, self.limits)
-        return MonthFindings(report, quarantine)
+        broken = {count.rule: count.rows / self._rows for count in report.rules}
+        return MonthFindings(report, quarantine, self._sketch.build(report.missing_shares, broken))
 
     def _read(self, observer: Observer | None) -> None:
         wanted = dict.fromkeys((*_JUDGED, *(observer.columns if observer else ())))
@@ -141,6 +154,8 @@ class MonthReading:
             self._repetitions.add(batch)
             self._sample.add(batch, bits)
             self._missing.add(batch)
+            sound = usable(bits, keep_set_aside=False)
+            self._sketch.add(batch.first_row, sound, batch.columns, batch.take)
             if observer is not None:
                 observer.add(batch, bits)
 

@@ -1,0 +1,188 @@
+"""Values as codes of bins that history has made, so that everything is a matter of counts.
+
+Code 0 stands for a missing value. A number that cannot be negative in history has codes of its own
+for negative values and for zero; the bins that follow are quantiles of history, the outermost of
+which hold one row in a thousand. A category has a code for each of history's values, the most
+frequent first, and one for what history has never seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trip_duration.history.table import Array, Table, Values
+
+Codes = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
+
+_PROBABILITIES = np.array(
+    [0.001, 0.005, 0.02, *np.linspace(0.05, 0.95, 19), 0.98, 0.995, 0.999], dtype=np.float64
+)
+MISSING, NEGATIVE, ZERO, _FIRST = 0, 1, 2, 3
+#: Categories beyond so many share a code.
+_MOST_CATEGORIES = 500
+#: Name of the hour of the day, which every table with a time has.
+HOUR = "hour of the day"
+
+_MICROSECONDS_PER_HOUR = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class NumberCoder:
+    """Codes of a number.
+
+    Parameters
+    ----------
+    edges
+        Upper edges of the bins but the last.
+    scores
+        Of each code its middle rank in history, from 0 to 1; NaN of a missing value.
+    """
+
+    edges: Array
+    scores: Array
+
+    @classmethod
+    def learn(cls, values: Array, *, signed: bool) -> NumberCoder:
+        """Learn from history; a *signed* number has no codes of its own for zero and below."""
+        known = values[np.isfinite(values)]
+        positive = known if signed else known[known > 0]
+        edges = np.unique(np.quantile(positive, _PROBABILITIES)) if len(positive) else np.empty(0)
+        coder = cls(edges, np.empty(0))
+        codes = coder.codes(values, signed=signed)
+        shares = np.bincount(codes, minlength=coder.size)[1:] / max(len(known), 1)
+        middle = np.cumsum(shares) - shares / 2
+        return cls(edges, np.concatenate([[np.nan], middle]))
+
+    @property
+    def size(self) -> int:
+        """Number of codes."""
+        return len(self.edges) + 1 + _FIRST
+
+    def codes(self, values: Array, *, signed: bool) -> Codes:
+        """Code values."""
+        codes: Codes = np.searchsorted(self.edges, values, side="left") + _FIRST
+        if not signed:
+            codes[values == 0] = ZERO
+            codes[values < 0] = NEGATIVE
+        codes[np.isnan(values)] = MISSING
+        return codes
+
+
+@dataclass(frozen=True)
+class CategoryCoder:
+    """Codes of a category: 0 missing, then history's values, then everything else.
+
+    Parameters
+    ----------
+    known
+        History's values in their own order.
+    """
+
+    known: Array
+
+    @classmethod
+    def learn(cls, values: Array) -> CategoryCoder:
+        """Learn from history."""
+        known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+        if len(known) > _MOST_CATEGORIES:
+            known = np.sort(known[np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]])
+        return cls(known)
+
+    @property
+    def size(self) -> int:
+        """Number of codes."""
+        return len(self.known) + 2
+
+    @property
+    def unseen(self) -> int:
+        """The code of values that history does not have."""
+        return len(self.known) + 1
+
+    def codes(self, values: Array) -> Codes:
+        """Code values."""
+        if not len(self.known):
+            return np.where(np.isnan(values), MISSING, self.unseen).astype(np.int64)
+        found = np.minimum(np.searchsorted(self.known, values), len(self.known) - 1)
+        codes: Codes = np.where(self.known[found] == values, found + 1, self.unseen)
+        codes[np.isnan(values)] = MISSING
+        return codes
+
+
+@dataclass(frozen=True)
+class Coding:
+    """The coders of all columns of a table."""
+
+    numbers: dict[str, NumberCoder]
+    signed: frozenset[str]
+    categories: dict[str, CategoryCoder]
+
+    @classmethod
+    def learn(cls, table: Table, values: Values) -> Coding:
+        """Learn from the rows of history."""
+        derived = [one.name for one in table.derived]
+        numbers = (*table.of_kind("number"), *derived)
+        signed = frozenset(
+            name
+            for name in numbers
+            # Where one row in a hundred is negative, the sign is an ordinary one.
+            if name in derived or np.mean(values[name] < 0) > 0.01  # noqa: PLR2004
+        )
+        return cls(
+            {name: NumberCoder.learn(values[name], signed=name in signed) for name in numbers},
+            signed,
+            {
+                name: CategoryCoder.learn(values[name])
+                for name in (*table.of_kind("category"), HOUR)
+            },
+        )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the columns."""
+        return frozenset({*self.numbers, *self.categories})
+
+    def codes(self, values: Values) -> dict[str, Codes]:
+        """Code all columns."""
+        numbers = {
+            name: coder.codes(values[name], signed=name in self.signed)
+            for name, coder in self.numbers.items()
+        }
+        return numbers | {name: it.codes(values[name]) for name, it in self.categories.items()}
+
+    def size(self, name: str) -> int:
+        """Return the number of codes of a column."""
+        return (self.numbers.get(name) or self.categories[name]).size
+
+    def transformed(self, name: str, values: Array) -> Array:
+        """Return a number on the scale on which it is predicted: logarithms of what is positive."""
+        if name in self.signed:
+            return values
+        with np.errstate(all="ignore"):
+            return np.where(values > 0, np.log(values), np.nan)
+
+
+def complete(table: Table, columns: Values) -> dict[str, Array]:
+    """Add the derived numbers and the hour of the day to the columns of some rows."""
+    values = {name: columns[name].astype(np.float64) for name in columns if name != table.time}
+    values[HOUR] = ((columns[table.time] // _MICROSECONDS_PER_HOUR) % 24).astype(np.float64)
+    values[table.time] = columns[table.time]
+    with np.errstate(all="ignore"):
+        for one in table.derived:
+            found = one.compute(values)
+            values[one.name] = np.where(np.isfinite(found), found, np.nan)
+    return values
+
+
+def total_variation(one: Shares, other: Shares) -> float:
+    """Return the share of rows that would have to change to make one of the other."""
+    return float(np.abs(one - other).sum() / 2)
+
+
+def variation_by_chance(shares: Shares, rows: float, others: float) -> float:
+    """Return the total variation that two samples of the same shares have by chance."""
+    variance = shares * (1 - shares) * (1 / max(rows, 1) + 1 / max(others, 1))
+    return float(np.sqrt(2 / np.pi * np.maximum(variance, 0)).sum() / 2)

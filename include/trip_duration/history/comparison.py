@@ -1,0 +1,238 @@
+"""A partition and its history, counted in the same bins."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trip_duration.findings import FindingLevel
+from trip_duration.history.coding import (
+    HOUR,
+    Codes,
+    Coding,
+    NumberCoder,
+    Shares,
+    complete,
+    total_variation,
+    variation_by_chance,
+)
+from trip_duration.history.reference import ReferenceModel, fit_all
+from trip_duration.history.sketch import MICROSECONDS_PER_HOUR, Sketch
+from trip_duration.history.table import Array, Table, Values
+
+#: Rows of history that are looked at, of all partitions together.
+_MOST_ROWS = 49_152
+_HOURS_PER_WEEK = 24 * 7
+#: Of fewer rows nothing is said.
+LEAST_ROWS = 300
+#: Name of what is left of a number when the other columns have explained it.
+REST = "{name} given the other columns"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Rows in the bins of one column.
+
+    Parameters
+    ----------
+    shares
+        Share of the rows in each bin.
+    rows
+        Number of rows.
+    """
+
+    shares: Shares
+    rows: int
+
+    @classmethod
+    def of(cls, codes: Codes, size: int) -> Counted:
+        """Count codes."""
+        return cls(np.bincount(codes, minlength=size) / max(len(codes), 1), len(codes))
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Some rows with their codes.
+
+    Parameters
+    ----------
+    values
+        Columns, derived numbers, hour, and what the reference models leave of each number.
+    codes
+        The same, coded.
+    """
+
+    values: Values
+    codes: dict[str, Codes]
+
+
+class Past:
+    """What the partitions before were like.
+
+    Parameters
+    ----------
+    table
+        What is compared.
+    sketches
+        The partitions, the oldest first; at least one of them has rows.
+    """
+
+    def __init__(self, table: Table, sketches: Sequence[Sketch]) -> None:
+        self.table = table
+        self.sketches = [sketch for sketch in sketches if sketch.sampled]
+        each = max(_MOST_ROWS // len(self.sketches), 1)
+        chosen = [_chosen(sketch.sampled, each) for sketch in self.sketches]
+        parts = list(zip(self.sketches, chosen, strict=True))
+        raw = {
+            name: np.concatenate([sketch.sample[name][rows] for sketch, rows in parts])
+            for name in self.sketches[0].sample
+        }
+        self.partition_of = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
+        starts = np.array([sketch.start for sketch in self.sketches])[self.partition_of]
+        weeks = (raw[table.time] - starts) // (MICROSECONDS_PER_HOUR * _HOURS_PER_WEEK)
+        # The days after the fourth week are too few to tell.
+        self.week_of = np.where(weeks < 4, self.partition_of * 4 + weeks, -1)  # noqa: PLR2004
+        self.raw = raw
+        values = complete(table, raw)
+        self.coding = Coding.learn(table, values)
+        codes = self.coding.codes(values)
+        self.models = fit_all(table, self.coding, codes, values)
+        self.rests = {
+            name: NumberCoder.learn(self._rest(name, model, values, codes), signed=True)
+            for name, model in self.models.items()
+        }
+        self.coded = self.code(raw)
+
+    def code(self, columns: Values) -> Coded:
+        """Code rows as history is coded."""
+        values = complete(self.table, columns)
+        codes = self.coding.codes(values)
+        for name, model in self.models.items():
+            rest = REST.format(name=name)
+            values[rest] = self._rest(name, model, values, codes)
+            codes[rest] = self.rests[name].codes(values[rest], signed=True)
+        return Coded(values, codes)
+
+    def size(self, name: str) -> int:
+        """Return the number of codes of a column."""
+        rests = {REST.format(name=one): coder.size for one, coder in self.rests.items()}
+        return rests.get(name) or self.coding.size(name)
+
+    def scores(self, name: str) -> Array:
+        """Return the middle rank of each code of a number."""
+        rests = {REST.format(name=one): coder.scores for one, coder in self.rests.items()}
+        return rests[name] if name in rests else self.coding.numbers[name].scores
+
+    @functools.cached_property
+    def counted(self) -> dict[str, Counted]:
+        """All rows of history."""
+        return count(self, self.coded.codes)
+
+    @functools.cached_property
+    def partitions(self) -> dict[str, list[Counted]]:
+        """Each partition by itself."""
+        return self._by(self.partition_of, len(self.sketches))
+
+    @functools.cached_property
+    def weeks(self) -> dict[str, list[Counted]]:
+        """Each week that has enough rows."""
+        return self._by(self.week_of, 4 * len(self.sketches))
+
+    @functools.cached_property
+    def variation(self) -> dict[str, float]:
+        """How much each column varies between weeks and between partitions, beyond chance."""
+        found = {}
+        for name, counted in self.counted.items():
+            weekly = [_beyond_chance(week, counted) for week in self.weeks[name]]
+            monthly = [_beyond_chance(one, counted) for one in self.partitions[name]]
+            of_months = max(monthly) if len(monthly) > 1 else 0.0
+            found[name] = max(float(np.mean(weekly)) if weekly else 0.0, of_months)
+        return found
+
+    def sources_of(self, name: str) -> tuple[str, ...]:
+        """Return the columns that a column, a derived number or a rest is about."""
+        for one in self.models:
+            if name == REST.format(name=one):
+                return (one,)
+        return (self.table.time,) if name == HOUR else self.table.sources_of(name)
+
+    def _by(self, groups: Codes, number: int) -> dict[str, list[Counted]]:
+        found: dict[str, list[Counted]] = {}
+        for name, codes in self.coded.codes.items():
+            size = self.size(name)
+            used = groups >= 0
+            table = np.bincount(groups[used] * size + codes[used], minlength=number * size)
+            rows = table.reshape(number, size)
+            found[name] = [
+                Counted(one / one.sum(), int(one.sum())) for one in rows if one.sum() >= LEAST_ROWS
+            ]
+        return found
+
+    def _rest(
+        self, name: str, model: ReferenceModel, values: Values, codes: dict[str, Codes]
+    ) -> Array:
+        return self.coding.transformed(name, values[name]) - model.predict(codes)
+
+
+class Comparison:
+    """A new partition beside its history.
+
+    Parameters
+    ----------
+    past
+        History.
+    sketch
+        The new partition.
+    """
+
+    def __init__(self, past: Past, sketch: Sketch) -> None:
+        self.past, self.sketch = past, sketch
+        self.coded = past.code(sketch.sample)
+        self.counted = count(past, self.coded.codes)
+        self._explained: dict[str, FindingLevel] = {}
+
+    @property
+    def months_apart(self) -> float:
+        """How long after the latest partition of history this one begins, in months."""
+        latest = max(sketch.start for sketch in self.past.sketches)
+        return max(self.sketch.start - latest, 0) / (MICROSECONDS_PER_HOUR * 24 * 30.4)
+
+    def explain(self, columns: Iterable[str], level: FindingLevel) -> None:
+        """Note that a cause is known of whatever is unusual about some columns."""
+        causes = set(columns)
+        for name in self.counted:
+            # What is left of a number depends on every other column.
+            if name not in self.past.coding.names or causes & {*self.past.sources_of(name)}:
+                self._explained.setdefault(name, level)
+
+    def is_news(self, name: str, level: FindingLevel) -> bool:
+        """Return whether a finding about a counted column says more than a known cause."""
+        known = self._explained.get(name)
+        return known is None or (known, level) == ("warning", "refused")
+
+    @functools.cached_property
+    def shift(self) -> dict[str, float]:
+        """Of each column, the total variation from history beyond chance."""
+        return {
+            name: _beyond_chance(counted, self.past.counted[name])
+            for name, counted in self.counted.items()
+        }
+
+
+def count(past: Past, codes: dict[str, Codes]) -> dict[str, Counted]:
+    """Count coded rows."""
+    return {name: Counted.of(found, past.size(name)) for name, found in codes.items()}
+
+
+def _beyond_chance(one: Counted, other: Counted) -> float:
+    found = total_variation(one.shares, other.shares)
+    return max(0.0, found - variation_by_chance(other.shares, one.rows, other.rows))
+
+
+def _chosen(sampled: int, most: int) -> Codes:
+    if sampled <= most:
+        return np.arange(sampled)
+    return np.asarray(np.arange(most) * (sampled / most), dtype=np.int64)

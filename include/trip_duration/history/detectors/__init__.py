@@ -1,0 +1,1 @@
+"""Detectors: each looks at a comparison and yields findings of one kind."""

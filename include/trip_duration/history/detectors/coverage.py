@@ -1,0 +1,130 @@
+"""Parts of a partition that are not there: days, hours, the end of a file; and its size."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from trip_duration.findings import Finding
+from trip_duration.history.limits import Limits
+from trip_duration.history.sketch import MICROSECONDS_PER_HOUR, Sketch
+from trip_duration.history.table import Array
+
+_HOURS = 24
+_DAYS = 7
+#: An hour in which fewer rows are expected may well have none by chance.
+_LEAST_EXPECTED = 12.0
+#: An hour with less than this share of what is expected is empty.
+_EMPTY = 0.02
+#: A day of fewer rows is too small for a look at hours.
+_LEAST_DAILY = 40.0
+
+
+def coverage(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
+    """Find days and hours without rows; the profile of the week is the partition's own."""
+    missing = _missing_hours(sketch, history)
+    if missing is None:
+        return
+    expected, empty = missing
+    share = float(expected[empty].sum() / expected.sum())
+    if share < limits.coverage:
+        return
+    refused = share >= limits.coverage_refused
+    yield Finding(
+        "part_of_partition",
+        None,
+        sketch.partition,
+        "refused" if refused else "warning",
+        f"Rows are missing for {_described(sketch, empty)}: {share:.1%} of what a whole partition "
+        "would hold. The file is probably only a part of it.",
+        "Fetch the whole file again, or wait until it has been published completely.",
+    )
+
+
+def size(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
+    """Find a partition with many more or fewer rows than those before."""
+    if not history:
+        return
+    usual = float(np.median([_daily(one) for one in history]))
+    now = _daily(sketch)
+    if usual < 1 or limits.fewer <= now / usual <= limits.more:
+        return
+    yield Finding(
+        "number_of_rows",
+        None,
+        sketch.partition,
+        "warning",
+        f"There are {now:,.0f} rows a day where earlier partitions have {usual:,.0f}: the file may "
+        "be a sample or a part, hold rows twice, or demand has changed.",
+        "Compare the number of rows with what the publisher states.",
+    )
+
+
+def _daily(sketch: Sketch) -> float:
+    return sketch.sound / max(len(sketch.per_hour) / _HOURS, 1)
+
+
+def _missing_hours(sketch: Sketch, history: Sequence[Sketch]) -> tuple[Array, Array] | None:
+    """Return the rows that are expected in each hour, and the hours that have none."""
+    counts = sketch.per_hour.astype(np.float64)
+    days = counts.reshape(-1, _HOURS)
+    daily = days.sum(axis=1)
+    present = daily[daily > 0]
+    if not len(present):
+        return None
+    # Of a part of the days, the size of a whole day is still known.
+    level = float(np.median(present))
+    if level < _LEAST_DAILY:
+        return None
+    profile = _profile(history or [sketch])
+    hours = np.arange(len(counts))
+    place = ((_weekday(sketch) + hours // _HOURS) % _DAYS) * _HOURS + hours % _HOURS
+    expected = level * profile.ravel()[place]
+    whole_days = np.repeat(daily < _EMPTY * level, _HOURS)
+    sparse = (expected >= _LEAST_EXPECTED) & (counts < _EMPTY * expected)
+    return expected, whole_days | sparse
+
+
+def _profile(sketches: Sequence[Sketch]) -> Array:
+    """Return the rows of each hour of the week as a share of a usual day, shape (7, 24)."""
+    total, days = np.zeros((_DAYS, _HOURS)), np.zeros(_DAYS)
+    for sketch in sketches:
+        counts = sketch.per_hour.reshape(-1, _HOURS)
+        daily = counts.sum(axis=1)
+        level = float(np.median(daily[daily > 0])) if daily.any() else 1.0
+        for number, day in enumerate(counts):
+            if daily[number]:
+                weekday = (_weekday(sketch) + number) % _DAYS
+                total[weekday] += day / level
+                days[weekday] += 1
+    overall = total.sum(axis=0) / max(days.sum(), 1)
+    known = days > 0
+    total[known] /= days[known, None]
+    total[~known] = overall
+    return total
+
+
+def _weekday(sketch: Sketch) -> int:
+    """Return the weekday of the first day, Monday as 0."""
+    return int((sketch.start // (MICROSECONDS_PER_HOUR * _HOURS) + 3) % _DAYS)
+
+
+def _described(sketch: Sketch, empty: Array) -> str:
+    """Name the hours that have no rows, shortly."""
+    days = empty.reshape(-1, _HOURS)
+    gone = np.flatnonzero(days.all(axis=1))
+    start = dt.datetime.fromtimestamp(sketch.start / 1e6, tz=dt.UTC)
+
+    def day(number: int) -> str:
+        return f"{start + dt.timedelta(days=int(number)):%Y-%m-%d}"
+
+    if len(gone) == 0:
+        hours = np.flatnonzero(days.any(axis=0))
+        named = ", ".join(f"{hour}:00" for hour in hours[:6]) + (", …" if len(hours) > 6 else "")  # noqa: PLR2004
+        return f"{int(empty.sum())} hours ({named})"
+    if len(gone) == gone[-1] - gone[0] + 1 and len(gone) > 1:
+        return f"{len(gone)} of {len(days)} days, {day(gone[0])} to {day(gone[-1])}"
+    named = ", ".join(day(number) for number in gone[:4]) + (", …" if len(gone) > 4 else "")  # noqa: PLR2004
+    return f"{len(gone)} of {len(days)} days ({named})"

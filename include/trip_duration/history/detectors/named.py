@@ -1,0 +1,163 @@
+"""Likely causes of a change, found by a matched filter.
+
+If a cause has altered a share *p* of the rows, then the shares of all bins are those of history
+plus *p* times a direction that is known: what the cause makes of history. The projection onto that
+direction estimates *p*, and how much of the change it explains tells whether it is the cause. A
+change for good reasons, such as other demand, lies in no such direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from trip_duration.findings import Finding, FindingLevel
+from trip_duration.history.causes import Cause, causes_of
+from trip_duration.history.coding import Shares
+from trip_duration.history.comparison import Comparison, Counted, Past, count
+from trip_duration.history.limits import Limits
+
+#: Rows of history that a cause is tried on.
+_ROWS = 6_000
+#: A cause that moves fewer rows of a column does not show in it.
+_MOVES = 0.06
+#: The columns that show a cause have to agree on the share within this factor.
+_AGREEMENT = 0.45
+#: A cause explains at least so much of the change, beyond chance, of the columns that show it.
+_EXPLAINS = 0.55
+#: So many times the share that a sound week of history seems to have.
+_SOUND_WEEKS = 2.5
+#: A share below this comes about by chance.
+_LEAST_SHIFT = 0.012
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How well a cause explains a change.
+
+    Parameters
+    ----------
+    cause
+        It.
+    share
+        Of the rows that it has altered.
+    explains
+        Of the change, beyond chance.
+    usual
+        The largest share that it seems to have in a sound week of history.
+    """
+
+    cause: Cause
+    share: float
+    explains: float
+    usual: float
+
+
+def named_causes(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+    """Find the likely cause of a change, at most one for each set of columns."""
+    found = sorted(_explanations(comparison), key=lambda one: -one.explains * min(one.share, 1.0))
+    told: set[str] = set()
+    for one in found:
+        if one.share < max(limits.explained, _SOUND_WEEKS * one.usual):
+            continue
+        if told.intersection(one.cause.columns):
+            continue
+        told.update(one.cause.columns)
+        level: FindingLevel = "refused" if one.share >= limits.explained_refused else "warning"
+        comparison.explain(one.cause.columns, level)
+        yield Finding(
+            one.cause.code,
+            ", ".join(one.cause.columns),
+            comparison.sketch.partition,
+            level,
+            f"{min(one.share, 1.0):.0%} of the rows {one.cause.message}.",
+            one.cause.remedy,
+        )
+
+
+def _explanations(comparison: Comparison) -> Iterator[Explanation]:
+    past = comparison.past
+    step = max(len(past.partition_of) // _ROWS, 1)
+    rows = {name: values[::step] for name, values in past.raw.items()}
+    plain = _counted(past, rows)
+    sources = {name: past.sources_of(name) for name in plain}
+    suspicious = {
+        column
+        for name, shift in comparison.shift.items()
+        if shift > _LEAST_SHIFT + past.variation[name]
+        for column in sources[name]
+    }
+    for cause in causes_of(past.table):
+        if suspicious.isdisjoint(cause.columns):
+            continue
+        after = _counted(past, cause.apply(rows))
+        found = _explain(comparison, cause, plain, after)
+        if found is not None:
+            yield found
+
+
+def _explain(
+    comparison: Comparison, cause: Cause, plain: dict[str, Counted], after: dict[str, Counted]
+) -> Explanation | None:
+    past = comparison.past
+    directions = {
+        name: after[name].shares - plain[name].shares
+        for name in plain
+        if np.abs(after[name].shares - plain[name].shares).sum() / 2 > _MOVES
+    }
+    if not directions:
+        return None
+    weights = {
+        name: 1 / (past.counted[name].shares + after[name].shares + 2e-4) for name in directions
+    }
+    changes = {
+        name: comparison.counted[name].shares - past.counted[name].shares for name in directions
+    }
+    share = _projection(changes, directions, weights)
+    shares = [
+        _projection({name: changes[name]}, {name: directions[name]}, weights) for name in directions
+    ]
+    if share <= 0 or min(shares) < _AGREEMENT * share:
+        return None
+    left = total = 0.0
+    for name, change in changes.items():
+        weight, counted = weights[name], comparison.counted[name]
+        before = past.counted[name]
+        chance = float(
+            (weight * before.shares * (1 - before.shares)).sum()
+            * (1 / max(counted.rows, 1) + 1 / max(before.rows, 1))
+        )
+        total += max(float((weight * change**2).sum()) - chance, 0.0)
+        rest = change - share * directions[name]
+        left += max(float((weight * rest**2).sum()) - chance, 0.0)
+    explains = 1 - left / total if total > 0 else 0.0
+    if explains < _EXPLAINS:
+        return None
+    return Explanation(cause, share, explains, _usual(past, directions, weights))
+
+
+def _usual(past: Past, directions: dict[str, Shares], weights: dict[str, Shares]) -> float:
+    """Return the largest share that a cause seems to have in a sound week or partition."""
+    found = [0.0]
+    for groups in (past.weeks, past.partitions):
+        number = min(len(groups[name]) for name in directions)
+        for place in range(number):
+            changes = {
+                name: groups[name][place].shares - past.counted[name].shares for name in directions
+            }
+            found.append(_projection(changes, directions, weights))
+    return max(found)
+
+
+def _projection(
+    changes: dict[str, Shares], directions: dict[str, Shares], weights: dict[str, Shares]
+) -> float:
+    up = sum(float((weights[name] * changes[name] * directions[name]).sum()) for name in changes)
+    down = sum(float((weights[name] * directions[name] ** 2).sum()) for name in changes)
+    return up / down if down > 0 else 0.0
+
+
+def _counted(past: Past, columns: dict[str, np.ndarray]) -> dict[str, Counted]:
+    return count(past, past.code(columns).codes)

@@ -1,0 +1,85 @@
+"""Relations between columns: what went together in history still does."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from trip_duration.findings import Finding, FindingLevel
+from trip_duration.history.comparison import Coded, Comparison, Past
+from trip_duration.history.limits import Limits
+from trip_duration.history.table import Array
+
+#: Weaker relations change from one partition to the next.
+_STRONG = 0.4
+_LEAST_ROWS = 300
+
+
+def weaker_relations(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+    """Find relations that have become weaker; the column that they have in common is named."""
+    past = comparison.past
+    losses: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    before, now = correlations(past, past.coded), correlations(past, comparison.coded)
+    for pair, strength in before.items():
+        if abs(strength) < _STRONG or pair not in now:
+            continue
+        loss = 1 - now[pair] / strength
+        for one, other in itertools.permutations(pair):
+            losses[one].append((loss, other))
+    if not losses:
+        return
+    worst = {name: float(np.mean([loss for loss, _ in found])) for name, found in losses.items()}
+    name = max(worst, key=lambda one: (worst[one], len(losses[one])))
+    loss, other = max(losses[name])
+    chance = 4 / np.sqrt(max(comparison.sketch.sampled, 1))
+    if loss <= limits.weaker + chance:
+        return
+    sources = past.sources_of(name)
+    level: FindingLevel = "refused" if loss >= limits.weaker_refused else "warning"
+    if not comparison.is_news(name, level):
+        return
+    yield Finding(
+        "weaker_relation",
+        sources[0] if len(sources) == 1 else ", ".join(sources),
+        comparison.sketch.partition,
+        level,
+        f"{_words(past, name)} hangs together with {_words(past, other)} by {loss:.0%} less than "
+        "before: values may have been shuffled among the rows, columns swapped, or noise added.",
+        "Check that the values of each row belong together, and fetch the file again.",
+    )
+
+
+def correlations(past: Past, coded: Coded) -> dict[tuple[str, str], float]:
+    """Return the rank correlation of each two numbers, and of each with its prediction."""
+    table = past.table
+    numbers = [*table.of_kind("number"), *(one.name for one in table.derived if one.input)]
+    scores = {name: past.scores(name)[coded.codes[name]] for name in numbers}
+    found = {
+        (one, other): _correlation(scores[one], scores[other])
+        for one, other in itertools.combinations(numbers, 2)
+    }
+    for name, model in past.models.items():
+        expected = model.predict(coded.codes)
+        found[name, PREDICTION.format(name=name)] = _correlation(expected, scores[name])
+    return {pair: value for pair, value in found.items() if not np.isnan(value)}
+
+
+PREDICTION = "what the other columns say of {name}"
+
+
+def _words(past: Past, name: str) -> str:
+    known = {column.name for column in past.table.columns}
+    return f"The column {name}" if name in known else past.table.title_of(name)
+
+
+def _correlation(one: Array, other: Array) -> float:
+    both = np.isfinite(one) & np.isfinite(other)
+    if np.count_nonzero(both) < _LEAST_ROWS:
+        return float("nan")
+    left, right = one[both] - one[both].mean(), other[both] - other[both].mean()
+    # Not np.dot, whose threads wait for each other on a busy machine.
+    size = np.sqrt((left * left).sum() * (right * right).sum())
+    return float((left * right).sum() / size) if size > 0 else float("nan")

@@ -1,0 +1,72 @@
+"""How far a partition may be from its history before a person looks, and before it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that hold whatever history has learned; what varies more in history may vary more.
+
+    Each is a share from 0 to 1 unless it says otherwise. They were set on one half of the kinds of
+    damage in docs/damaged-months.md, and judged by the other half.
+
+    Parameters
+    ----------
+    number_shift, category_shift, hour_shift
+        Rows that would have to change for a column, or the profile of the day, to be as before,
+        beyond chance; a warning.
+    spread
+        So many times the variation between the weeks and months of history is allowed as well.
+    replaced
+        As the shift, but nothing is left of what the column was: refused.
+    rare, rare_refused
+        Rows with values that history hardly ever has.
+    vanished, vanished_refused
+        Rows of history whose values no longer occur.
+    atom, atom_refused
+        Rows more than in history that share one and the same value.
+    grain, grain_refused
+        Rows more than in history whose number is whole, or whose time is a whole minute.
+    missing
+        Missing values more than in history.
+    broken
+        Rows more than in history that break a rule of the contract.
+    weaker, weaker_refused
+        By how much of itself the correlation between two columns is lower.
+    explained, explained_refused
+        Rows that a named cause has altered.
+    coverage, coverage_refused
+        Rows that would belong into hours without any.
+    copied, copied_refused
+        Rows that an earlier partition holds already, at another time.
+    fewer, more
+        Rows as a multiple of those of history.
+    """
+
+    number_shift: float = 0.04
+    category_shift: float = 0.05
+    hour_shift: float = 0.04
+    spread: float = 2.5
+    replaced: float = 0.6
+    rare: float = 0.006
+    rare_refused: float = 0.25
+    vanished: float = 0.02
+    vanished_refused: float = 0.25
+    atom: float = 0.03
+    atom_refused: float = 0.3
+    grain: float = 0.05
+    grain_refused: float = 0.4
+    missing: float = 0.1
+    broken: float = 0.005
+    weaker: float = 0.08
+    weaker_refused: float = 0.3
+    explained: float = 0.03
+    explained_refused: float = 0.2
+    coverage: float = 0.01
+    coverage_refused: float = 0.1
+    copied: float = 0.02
+    copied_refused: float = 0.2
+    fewer: float = 0.5
+    more: float = 2.0

@@ -1,0 +1,154 @@
+"""What has to be declared of a table so that its partitions can be compared with each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Values: TypeAlias = Mapping[str, Array]
+"""Columns by name, each of shape (rows,). Numbers are float64 with NaN where missing, categories
+numbers that are whole, times int64 microseconds."""
+
+ColumnKind = Literal["number", "category", "time"]
+
+#: Factors between units that are mixed up in practice, with the words for a message.
+LENGTHS: Mapping[str, float] = {
+    "kilometres in place of miles": 1.609344,
+    "miles in place of kilometres": 1 / 1.609344,
+    "nautical miles": 1 / 1.150779,
+    "metres in place of miles": 1_609.344,
+    "feet in place of miles": 5_280.0,
+    "yards in place of miles": 1_760.0,
+    "metres in place of feet": 0.3048,
+    "feet in place of metres": 1 / 0.3048,
+}
+DURATIONS: Mapping[str, float] = {
+    "seconds in place of minutes": 60.0,
+    "hours in place of minutes": 1 / 60,
+}
+DECIMALS: Mapping[str, float] = {
+    "a decimal point moved by one place to the right": 10.0,
+    "a decimal point moved by one place to the left": 0.1,
+    "a decimal point moved by two places to the right": 100.0,
+    "a decimal point moved by two places to the left": 0.01,
+    "thousands in place of ones": 0.001,
+    "ones in place of thousands": 1_000.0,
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Parameters
+    ----------
+    name
+        As in requests and findings.
+    kind
+        ``number``, ``category`` (also texts that were given numbers), or ``time``.
+    units
+        Of a number: factors by which another unit would multiply it, by the words for it.
+    outcome
+        Whether it is known only together with the target, so that nothing may predict from it.
+    """
+
+    name: str
+    kind: ColumnKind
+    units: Mapping[str, float] | None = None
+    outcome: bool = False
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A number that is computed from columns, such as the ratio of two of them.
+
+    Parameters
+    ----------
+    name
+        As in findings.
+    title
+        As a person calls it.
+    columns
+        The columns that it is computed from, and derived numbers that were declared before it.
+    compute
+        From these to the numbers; NaN where there is none.
+    input
+        Whether the target and other numbers may be predicted from it.
+    usual
+        Between which bounds its median lies in any sound partition; None if nobody can say.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    compute: Callable[[Values], Array]
+    input: bool = False
+    usual: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns that are compared, and what follows from them.
+
+    Parameters
+    ----------
+    columns
+        Those that a partition has.
+    time
+        Name of the column that says when a row was.
+    target
+        Name of the number that is predicted.
+    identity
+        Columns that tell one row from another when its time is left out.
+    derived
+        Numbers that are computed from the columns.
+    """
+
+    columns: tuple[Column, ...]
+    time: str
+    target: str
+    identity: tuple[str, ...]
+    derived: tuple[Derived, ...] = ()
+
+    def of_kind(self, kind: ColumnKind) -> tuple[str, ...]:
+        """Return the names of the columns of a kind."""
+        return tuple(column.name for column in self.columns if column.kind == kind)
+
+    def column(self, name: str) -> Column:
+        """Return a column by its name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def limited_to(self, names: frozenset[str]) -> Table:
+        """Return the table without the columns that a partition does not have."""
+        return Table(
+            columns=tuple(column for column in self.columns if column.name in names),
+            time=self.time,
+            target=self.target,
+            identity=tuple(name for name in self.identity if name in names),
+            derived=tuple(
+                one for one in self.derived if names.issuperset(self.sources_of(one.name))
+            ),
+        )
+
+    def sources_of(self, name: str) -> tuple[str, ...]:
+        """Return the columns that a column, or a derived number, is made of."""
+        for one in self.derived:
+            if one.name == name:
+                return tuple(
+                    dict.fromkeys(it for part in one.columns for it in self.sources_of(part))
+                )
+        return (name,)
+
+    def title_of(self, name: str) -> str:
+        """Return the words for a column, or a derived number."""
+        return next((one.title for one in self.derived if one.name == name), name)
+
+
+def ratio_bounds(least: float, most: float) -> tuple[float, float]:
+    """Return the bounds of a logarithm of a ratio."""
+    return math.log(least), math.log(most)

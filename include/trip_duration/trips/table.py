@@ -1,0 +1,123 @@
+"""What is declared of trips so that a month can be compared with the months before it."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from trip_duration.history.table import (
+    DECIMALS,
+    DURATIONS,
+    LENGTHS,
+    Array,
+    Column,
+    Derived,
+    Table,
+    Values,
+    ratio_bounds,
+)
+from trip_duration.trips.geometry import centroid_miles
+from trip_duration.trips.services import (
+    AMOUNT,
+    DISTANCE,
+    DROPOFF_ZONE,
+    DURATION,
+    PASSENGERS,
+    PICKUP_TIME,
+    PICKUP_ZONE,
+    TRIP_TYPE,
+    VENDOR,
+    get_service,
+)
+
+_MAP_DISTANCE = "map_distance"
+
+
+@functools.cache
+def trip_table(service: str) -> Table:
+    """Return the table of a service's trips.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such service.
+    """
+    return _TRIPS.limited_to(frozenset({*get_service(service).columns, DURATION}))
+
+
+def _miles_on_map(values: Values) -> Array:
+    pickup, dropoff = (
+        np.nan_to_num(values[name]).astype(np.int64) for name in (PICKUP_ZONE, DROPOFF_ZONE)
+    )
+    miles = centroid_miles(pickup, dropoff)
+    # Within a zone, and to and from zones without a place, the map says nothing.
+    return np.where(miles > 0, miles, np.nan)
+
+
+def _detour(values: Values) -> Array:
+    return np.log(values[DISTANCE] / values[_MAP_DISTANCE])
+
+
+def _speed(values: Values) -> Array:
+    return np.log(values[DISTANCE] / values[DURATION] * 60)
+
+
+def _straight_speed(values: Values) -> Array:
+    return np.log(values[_MAP_DISTANCE] / values[DURATION] * 60)
+
+
+def _amount_per_mile(values: Values) -> Array:
+    return np.log(values[AMOUNT] / values[DISTANCE])
+
+
+def _amount_per_minute(values: Values) -> Array:
+    return np.log(values[AMOUNT] / values[DURATION])
+
+
+_TRIPS = Table(
+    columns=(
+        Column(PICKUP_TIME, "time"),
+        Column(PICKUP_ZONE, "category"),
+        Column(DROPOFF_ZONE, "category"),
+        Column(PASSENGERS, "category"),
+        Column(VENDOR, "category"),
+        Column(TRIP_TYPE, "category"),
+        Column(DISTANCE, "number", {**LENGTHS, **DECIMALS}),
+        Column(AMOUNT, "number", DECIMALS, outcome=True),
+        Column(DURATION, "number", {**DURATIONS, **DECIMALS}),
+    ),
+    time=PICKUP_TIME,
+    target=DURATION,
+    identity=(PICKUP_ZONE, DROPOFF_ZONE, DISTANCE, AMOUNT, DURATION),
+    derived=(
+        Derived(
+            _MAP_DISTANCE,
+            "the distance on the map",
+            (PICKUP_ZONE, DROPOFF_ZONE),
+            _miles_on_map,
+            input=True,
+        ),
+        Derived(
+            "detour",
+            "the metered distance against that on the map",
+            (DISTANCE, _MAP_DISTANCE),
+            _detour,
+            usual=ratio_bounds(1.0, 1.7),
+        ),
+        Derived("speed", "the speed", (DISTANCE, DURATION), _speed, usual=ratio_bounds(4, 35)),
+        Derived(
+            "straight_speed",
+            "the speed along the map",
+            (_MAP_DISTANCE, DURATION),
+            _straight_speed,
+        ),
+        Derived("amount_per_mile", "the amount for a mile", (AMOUNT, DISTANCE), _amount_per_mile),
+        Derived(
+            "amount_per_minute",
+            "the amount for a minute",
+            (AMOUNT, DURATION),
+            _amount_per_minute,
+        ),
+    ),
+)

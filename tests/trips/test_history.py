@@ -1,0 +1,203 @@
+"""A month against the months before it, through the entrances that users have."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.findings import Finding, RefusedPartitionError
+from trip_duration.training_set import build
+from trip_duration.training_set.history import compare, require_sound
+from trip_duration.trips.contract.rules import Limits
+from trip_duration.trips.months import parse_months
+from trip_duration.trips.sample import SampleOptions, write_month
+from trip_duration.trips.services import get_service
+from trip_duration.trips.source import fetch_month
+
+GREEN = get_service("green")
+TRIPS = 6_000
+MONTHS = ("2024-01", "2024-02", "2024-03")
+Damage = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def kilometres(trips: pd.DataFrame) -> pd.DataFrame:
+    """Give distances in kilometres."""
+    return trips.assign(trip_distance=trips.trip_distance * 1.609344)
+
+
+def shuffled(trips: pd.DataFrame) -> pd.DataFrame:
+    """Shuffle drop-off zones among the trips."""
+    zones = np.random.default_rng(0).permutation(trips.DOLocationID.to_numpy())
+    return trips.assign(DOLocationID=zones)
+
+
+def swapped(trips: pd.DataFrame) -> pd.DataFrame:
+    """Exchange the zones of pick-up and drop-off."""
+    return trips.assign(PULocationID=trips.DOLocationID, DOLocationID=trips.PULocationID)
+
+
+def first_week(trips: pd.DataFrame) -> pd.DataFrame:
+    """Keep seven days."""
+    return trips[trips.lpep_pickup_datetime < "2024-02-08"]
+
+
+SIGHTINGS: dict[str, tuple[Damage, str]] = {
+    "kilometres": (kilometres, "another_unit"),
+    "drop-offs shuffled": (shuffled, "shuffled_column"),
+    "zones swapped": (swapped, "swapped_columns"),
+    "7 of 29 days": (first_week, "part_of_partition"),
+}
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sound months."""
+    folder = tmp_path_factory.mktemp("published")
+    for month in parse_months(MONTHS):
+        path = folder / f"green_tripdata_{month}.parquet"
+        write_month(path, GREEN, month, SampleOptions(trips=TRIPS, seed=11))
+    return folder
+
+
+def spoiled(published: Path, folder: Path, damage: Damage, month: str = "2024-02") -> Path:
+    """Copy the months, one of them damaged."""
+    folder.mkdir()
+    for file in published.iterdir():
+        trips = pd.read_parquet(file)
+        (damage(trips) if month in file.name else trips).to_parquet(folder / file.name)
+    return folder
+
+
+def prepare(source: Path, storage: Path, *further: str) -> subprocess.CompletedProcess[str]:
+    """Run `trip-duration prepare` on three months."""
+    return subprocess.run(
+        [
+            *(
+                str(Path(sys.executable).parent / "trip-duration"),
+                "prepare",
+                "--source",
+                str(source),
+            ),
+            *("--train", MONTHS[0], "--validation", MONTHS[1], "--test", MONTHS[2]),
+            *("--storage", str(storage), "--json", *further),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", SIGHTINGS)
+def test_prepare_refuses_a_damaged_month(published: Path, tmp_path: Path, name: str) -> None:
+    """`prepare` exits with 2, names the likely cause, and its JSON holds the findings."""
+    damage, code = SIGHTINGS[name]
+    done = prepare(spoiled(published, tmp_path / "months", damage), tmp_path / "storage")
+    assert done.returncode == 2, done.stdout
+    findings = json.loads(done.stdout)["findings"]
+    refused = {found["code"] for found in findings if found["level"] == "refused"}
+    assert code in refused
+    keys = {"code", "column", "partition", "level", "message", "remedy"}
+    assert all(set(found) == keys for found in findings)
+    assert {found["partition"] for found in findings if found["level"] == "refused"} >= {"2024-02"}
+    assert "cannot be learned from" in done.stderr
+
+
+def test_prepare_finds_nothing_in_sound_months(published: Path, tmp_path: Path) -> None:
+    """Sound months have no finding, and an empty list says so."""
+    done = prepare(published, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["findings"] == []
+
+
+def test_an_accepted_finding_refuses_nothing(published: Path, tmp_path: Path) -> None:
+    """What an operator accepts by month and code is a warning; the training set records it."""
+    source = spoiled(published, tmp_path / "months", first_week)
+    done = prepare(source, tmp_path / "storage", "--accept", "2024-02 part_of_partition")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["findings"]
+    levels = {one["code"]: one["level"] for one in found if one["partition"] == "2024-02"}
+    assert levels["part_of_partition"] == "warning"
+    wrong = prepare(source, tmp_path / "storage", "--accept", "part_of_partition")
+    assert wrong.returncode == 2
+    assert "names no partition and code" in wrong.stderr
+
+
+def test_a_broken_contract_is_a_finding_too(published: Path, tmp_path: Path) -> None:
+    """A month that breaks its contract is told in the same form."""
+    source = spoiled(
+        published, tmp_path / "months", lambda trips: trips.drop(columns="trip_distance")
+    )
+    done = prepare(source, tmp_path / "storage")
+    assert done.returncode == 2
+    (found,) = json.loads(done.stdout)["findings"]
+    assert (found["code"], found["partition"], found["level"]) == ("contract", "2024-02", "refused")
+    assert "lacks the column trip_distance" in found["message"]
+
+
+def checked(source: Path, storage: Path, *months: str) -> list[Any]:
+    """Fetch and check months."""
+    found = [
+        fetch_month(
+            str(source), GREEN, month, str(storage), sample=SampleOptions(), timeout_seconds=1
+        )
+        for month in parse_months(months)
+    ]
+    return [build.check(raw, storage_root=str(storage), limits=Limits()) for raw in found]
+
+
+def findings_of(source: Path, storage: Path, *months: str) -> tuple[Finding, ...]:
+    """Compare months that were checked, and refuse what is to be refused."""
+    return require_sound(compare(checked(source, storage, *months), storage_root=str(storage)))
+
+
+def test_a_refused_month_is_no_history(published: Path, tmp_path: Path) -> None:
+    """Months of the store serve as history, also for a later run, but never a refused one."""
+    source = spoiled(published, tmp_path / "months", kilometres)
+    with pytest.raises(RefusedPartitionError, match="another unit"):
+        findings_of(source, tmp_path / "storage", "2024-01", "2024-02")
+    assert findings_of(source, tmp_path / "storage", "2024-03") == ()
+    worse = spoiled(source, tmp_path / "worse", kilometres, "2024-03")
+    for file in worse.iterdir():
+        file.rename(source / file.name)
+    with pytest.raises(RefusedPartitionError, match="Month 2024-03 of green"):
+        findings_of(source, tmp_path / "storage", "2024-03")
+
+
+def test_other_places_are_no_history(published: Path, tmp_path: Path) -> None:
+    """Months of another folder, such as those of another made-up city, are not compared."""
+    assert findings_of(published, tmp_path / "storage", *MONTHS[:2]) == ()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    month = parse_months("2024-03")[0]
+    path = elsewhere / f"green_tripdata_{month}.parquet"
+    write_month(path, GREEN, month, SampleOptions(trips=TRIPS, seed=12))
+    assert findings_of(elsewhere, tmp_path / "storage", "2024-03") == ()
+
+
+def test_a_part_is_found_without_any_history(published: Path, tmp_path: Path) -> None:
+    """The first month has no history; that days are missing is seen all the same."""
+    source = spoiled(published, tmp_path / "months", first_week)
+    with pytest.raises(RefusedPartitionError, match="22 of 29 days"):
+        findings_of(source, tmp_path / "storage", "2024-02")
+
+
+def test_acceptances_are_checked_beforehand() -> None:
+    """A training set cannot be asked for with an acceptance that cannot be read."""
+    from trip_duration.training_set.types import TrainingSetRequest
+    from trip_duration.trips.months import MonthSplit
+
+    split = MonthSplit.parse("2024-01", "2024-02")
+    plain = TrainingSetRequest("sample", "green", split)
+    accepting = TrainingSetRequest("sample", "green", split, accepted_findings=("2024-02 gap",))
+    assert plain.key != accepting.key
+    with pytest.raises(InvalidInputError, match="names no partition and code"):
+        TrainingSetRequest("sample", "green", split, accepted_findings=("gap",))

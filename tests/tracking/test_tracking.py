@@ -15,7 +15,7 @@ from trip_duration.models.evaluation import measure
 from trip_duration.models.search import Metrics, SearchRequest, Trial
 from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
-from trip_duration.tracking.models import champion_errors
+from trip_duration.tracking.models import ChampionErrors, champion_errors
 from trip_duration.tracking.registry import register_model, save_model
 from trip_duration.tracking.runs import Tracker, training_set_tags
 from trip_duration.tracking.standing import registered_name
@@ -208,14 +208,18 @@ def test_champion_is_loaded_without_pickle(
     name, example = registered_name("green"), sample_training_set.example_trips
     run_id = tracker.open_run("champion", "champion", {})
     found = register_model(tracker, run_id, model, name=name, example=example, tags={})
-    assert champion_errors(tracker, sample_training_set) == {}
+    assert champion_errors(tracker, sample_training_set) == ChampionErrors()
     tracker.client.set_registered_model_alias(name, "champion", str(found.version))
     monkeypatch.setattr(mlflow.sklearn, "load_model", None)
-    (errors,) = champion_errors(tracker, sample_training_set).items()
+    found_errors = champion_errors(tracker, sample_training_set)
+    (errors,) = found_errors.errors.items()
     tracker.client.delete_registered_model_alias(name, "champion")
     trips = sample_training_set.test_trips
     expected = measure(trips.duration.to_numpy(), model.predict(trips.drop(columns="duration")))
-    assert errors == (f"champion (version {found.version})", expected)
+    title = f"champion (version {found.version})"
+    assert errors == (title, expected)
+    # It was registered without a lineage.
+    assert found_errors.notes[title] == "not known whether it has learned from the test trips"
 
 
 def test_saved_model_holds_no_pickle(

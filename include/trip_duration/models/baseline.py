@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trip_duration.models.evaluation import measure
+from trip_duration.models.search import Metrics
 from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.training_set.types import Matrix, Minutes, TrainingSet
-from trip_duration.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
+from trip_duration.trips.services import DISTANCE, DROPOFF_ZONE, DURATION, PICKUP_ZONE
 
 #: Pairs of fewer trips say less than all trips from their pick-up zone.
 FEWEST_TRIPS = 5
@@ -66,6 +68,15 @@ class Baseline:
             minutes = minutes * _miles(trips[DISTANCE].to_numpy(dtype=np.float64))
         within: Minutes = np.clip(minutes, self.shortest, self.longest)
         return within
+
+
+def baseline_errors(training_set: TrainingSet) -> dict[str, Metrics]:
+    """Measure the best rule on the test trips, by its name; nothing where there are none."""
+    trips = training_set.test_trips
+    if trips.empty:
+        return {}
+    rule = best_baseline(training_set)
+    return {rule.title: measure(trips[DURATION].to_numpy(dtype=np.float64), rule.predict(trips))}
 
 
 @dataclass(frozen=True)

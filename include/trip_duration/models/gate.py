@@ -164,7 +164,7 @@ def judge(
         _is_better(challenger.predicted, standard, actual, rules, random_state),
         *(_no_slice_is_worse(challenger, champion, trips, actual, rules) if champion else ()),
         *_is_fit_to_serve(challenger, champion, rules, moment),
-        *_is_of_sound_data(data_tests),
+        *data_checks(data_tests),
     ]
     return Verdict(challenger.version, champion.version if champion else None, tuple(checks))
 
@@ -273,7 +273,8 @@ def _is_fit_to_serve(
     )
 
 
-def _is_of_sound_data(outcomes: Sequence[Outcome]) -> Iterator[Check]:
+def data_checks(outcomes: Sequence[Outcome]) -> Iterator[Check]:
+    """Make one check of what the data tests of a training set found; none if there were none."""
     if not outcomes:
         return
     failed = [outcome for outcome in outcomes if not outcome.passed]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.alerts.types import Alert, Link, Table
 from trip_duration.orchestration.failed_tasks import run_url
 from trip_duration.orchestration.failures import tracking_link
 from trip_duration.training_set.recipes import recipe_label
-from trip_duration.trips.origin import is_generated, source_label
+from trip_duration.trips.origin import SAMPLE, is_generated, source_label
 
 if TYPE_CHECKING:
     from trip_duration.findings import Finding
@@ -91,12 +91,13 @@ def gate_refused(verdict: Verdict, service: str, dag_id: str, run_id: str) -> Al
         kind="gate_refused",
         key=f"gate_refused/{about}/{verdict.challenger}",
         about=about,
-        subject=f"version {verdict.challenger} of {service} did not pass the gate",
+        subject=f"version {verdict.challenger} of {service} did not pass the gate"
+        f"{sample_mark(verdict.data_source)}",
         headline=f"Version {verdict.challenger} did not pass the gate",
         summary=f"Nothing has moved; champion of {service}: {champion}. Not passed: "
         f"{', '.join(failed)}.",
         table=_checks(verdict),
-        facts=(("Service", service), ("Run", run_id)),
+        facts=(("Service", service), *_judged(verdict), ("Run", run_id)),
         links=(Link("The run", run_url(dag_id, run_id)), *tracking),
         notes=notes,
     )
@@ -139,11 +140,14 @@ def moved(
     tracking, notes = tracking_link(f"{about}/move")
     was = _version(entry.before.champion)
     what = f"went back to version {entry.version}" if back else f"is now version {entry.version}"
+    # Of a move by hand the remarks alone tell, which begin with the words for generated data.
+    made_up = source_label(SAMPLE)
+    sample = sample_mark(SAMPLE) if entry.remarks.startswith(made_up) else ""
     return Alert(
         kind="rollback" if back else "promotion",
         key=f"{entry.kind}/{about}/{entry.run_id}",
         about=about,
-        subject=f"the champion of {service} {what}",
+        subject=f"the champion of {service} {what}{sample}",
         headline=f"The champion of {service} {what}",
         summary=f"Before, it was {was}.",
         at=dt.datetime.fromtimestamp(entry.at, tz=dt.UTC),
@@ -153,6 +157,8 @@ def moved(
             ("To", _standing(entry.after)),
             ("Who", entry.who or "nobody was named"),
             ("Why", entry.why or "no reason was given"),
+            *((("Remarks", entry.remarks),) if entry.remarks else ()),
+            *(_judged(verdict, remarks=False) if verdict else ()),
             ("Run", run_id),
         ),
         advice=()
@@ -290,6 +296,15 @@ def trial(run_id: str) -> Alert:
 def sample_mark(data_source: str) -> str:
     """Return what a subject ends with where trips are generated; nothing for real ones."""
     return f" ({source_label(data_source)})" if is_generated(data_source) else ""
+
+
+def _judged(verdict: Verdict, *, remarks: bool = True) -> Iterator[tuple[str, str]]:
+    """Yield what figures of a verdict are of."""
+    yield "Data", source_label(verdict.data_source) if verdict.data_source else "not known"
+    if verdict.recipe:
+        yield "Model input", recipe_label(verdict.recipe)
+    if remarks and verdict.remarks:
+        yield "Remarks", "; ".join(verdict.remarks)
 
 
 def _checks(verdict: Verdict) -> Table:

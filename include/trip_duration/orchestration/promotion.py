@@ -48,7 +48,10 @@ def judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
         version = _bring_in(versions_of(params["service"]), params["model"], identity)
     promoter = promoter_of(params, version)
     version = version or latest_challenger(promoter)
-    verdict = judge_version(promoter, version, _rules(params), **_places())
+    accepted = params["accept_generated_data"]
+    verdict = judge_version(
+        promoter, version, _rules(params), **_places(), accept_generated=accepted
+    )
     promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
     for check in verdict.checks:
         mark = "passed" if check.passed else "FAILED"
@@ -155,6 +158,8 @@ def _action(params: Mapping[str, Any], who: str, verdict: Verdict | None) -> Act
         share=params["share"],
         expected=verdict.champion if verdict else None,
         evidence=verdict.table() if verdict else None,
+        accept_generated=params["accept_generated_data"],
+        remarks=verdict.remarks if verdict else (),
         everywhere=params["action"] in SWITCHES and params.get("moment") is None,
     )
 

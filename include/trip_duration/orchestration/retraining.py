@@ -28,6 +28,7 @@ TRAININGS = ("sklearn_training", "xgboost_training")
 #: Fields of the form that are handed to the promotion.
 _GATE = (
     "approval",
+    "accept_generated_data",
     "margin_share",
     "confidence",
     "slice_share",

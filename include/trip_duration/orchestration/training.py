@@ -199,8 +199,9 @@ def collect_results(
     parent_run_id: str,
 ) -> dict[str, Any]:
     """The results of all families, the best by the primary metric first."""
+    from trip_duration.models.baseline import baseline_errors
     from trip_duration.models.search import Metrics
-    from trip_duration.tracking.models import champion_errors, log_comparison
+    from trip_duration.tracking.models import ChampionErrors, champion_errors, log_comparison
     from trip_duration.training_set.summary import summarize
 
     # Airflow hands over the result of a single instance alone, not in a list.
@@ -220,10 +221,14 @@ def collect_results(
     # It is the same for all: the median of the same trips on the same trips.
     errors, *_ = [family.pop("naive_test") for family in ranked]
     naive = {"naive median": Metrics(**errors)} if errors else {}
-    training_set, others = product.load(), naive
+    training_set, champion = product.load(), ChampionErrors()
+    rule = baseline_errors(training_set) if errors else {}
     with optional("The comparison with the champion"):
-        others = {**naive, **champion_errors(tracker, training_set)}
-    log_comparison(tracker, parent_run_id, ranked, others)
+        champion = champion_errors(tracker, training_set)
+    others = {**naive, **rule, **champion.errors}
+    log_comparison(tracker, parent_run_id, ranked, others, champion.notes)
+    for name, note in champion.notes.items():
+        logger.warning("%s: %s", name, note)
     summary = summarize(training_set)
     return {
         **{
@@ -234,6 +239,7 @@ def collect_results(
         "training_set": summary["digest"],
         "families": ranked,
         "compared_with": {name: found.named("test") for name, found in others.items()},
+        "not_compared": dict(champion.notes),
         "run_id": parent_run_id,
         "run_url": tracker.run_url(parent_run_id),
     }

@@ -59,6 +59,10 @@ class Action:
         What it was decided by, as a table.
     approver
         Who has approved it, for the history; empty where nobody was asked.
+    accept_generated
+        promote, rollback: let a model of generated trips replace one of published trips.
+    remarks
+        What else the history is to say.
     everywhere
         disable, enable: at every moment, not only at the promoter's.
 
@@ -77,6 +81,8 @@ class Action:
     expected: int | None = None
     evidence: pd.DataFrame | None = None
     approver: str = ""
+    accept_generated: bool = False
+    remarks: tuple[str, ...] = ()
     everywhere: bool = False
 
     def __post_init__(self) -> None:

@@ -1,22 +1,36 @@
-"""Challengers and champion before the gate: the same test trips, predicted by both."""
+"""Challengers and champion before the gate: the same test trips, predicted by both.
+
+The trips are of one source, and neither has learned from them; see `judging`.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from trip_duration.errors import ContractError, InvalidInputError
-from trip_duration.models.gate import Contender, Verdict, judge
+from trip_duration.models.baseline import best_baseline
+from trip_duration.models.gate import (
+    Check,
+    Contender,
+    Standard,
+    Verdict,
+    data_checks,
+    judge,
+)
 from trip_duration.models.gate_rules import GateRules
+from trip_duration.tracking.judging import columns_of, judged_rows, unseen_check
+from trip_duration.tracking.learned import Learned, compare_sources, learned_by
 from trip_duration.tracking.lineage import Lineage, find_lineage
 from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import load_registered
+from trip_duration.tracking.registry import LoadedModel, load_registered
 from trip_duration.tracking.standing import BROUGHT_IN
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.data_tests import DATA_TESTS
+from trip_duration.training_set.data_tests import DATA_TESTS, Outcome
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.services import DURATION, Moment
@@ -25,7 +39,7 @@ _TIMED_PREDICTIONS = 20
 
 
 def latest_challenger(promoter: Promoter) -> int:
-    """The best by its validation error of those that the newest training set was used for.
+    """Return the best of those that were tuned on the same validation rows as the newest version.
 
     Only versions of the promoter's moment are looked at.
 
@@ -49,13 +63,18 @@ def latest_challenger(promoter: Promoter) -> int:
             f"has no challenger at the moment {promoter.moment}",
             "Train a model first.",
         )
-    newest = max(others, key=lambda found: int(found.version)).tags.get("training_set")
-    candidates = [found for found in others if found.tags.get("training_set") == newest]
+    newest = _tuned_on(max(others, key=lambda found: int(found.version)).tags)
+    candidates = [found for found in others if _tuned_on(found.tags) == newest]
     errors = {
         int(found.version): promoter.tracker.client.get_run(str(found.run_id)).data.metrics
         for found in candidates
     }
     return min(errors, key=lambda version: errors[version].get("validation_rmse", np.inf))
+
+
+def _tuned_on(tags: Mapping[str, str]) -> str | None:
+    """Name the rows that a version was chosen by; those of older versions by their training set."""
+    return tags.get("validation_rows") or tags.get("training_set")
 
 
 def judge_version(
@@ -65,14 +84,23 @@ def judge_version(
     *,
     storage_root: str,
     timeout_seconds: float,
+    accept_generated: bool = False,
 ) -> Verdict:
-    """Compare a version with the champion on the test months of its training set.
+    """Compare a version with the champion on those test trips that neither has learned from.
+
+    A champion of generated trips is no measure for a model of published ones: such a challenger is
+    judged against the baseline, and so is one of generated trips, which a champion of published
+    ones gives way to only where that is accepted.
+
+    Parameters
+    ----------
+    accept_generated
+        Let a model of generated trips take the place of one of published trips.
 
     Raises
     ------
     InvalidInputError
-        If the version has no lineage or no test months, is champion already, or the champion asks
-        for columns that the version's training set does not hold.
+        If the version has no lineage or no test months, or is champion already.
     SourceError, ContractError
         If its training set is gone, and its months are no longer to be had or have changed.
     """
@@ -84,16 +112,56 @@ def judge_version(
     training_set = judged_by(
         promoter.versions, version, storage_root=storage_root, timeout_seconds=timeout_seconds
     )
-    trips = training_set.test_trips
-    if trips.empty:
-        raise InvalidInputError(
-            f"Version {version}",
-            "was trained without test months, so that nothing can be compared",
-            "Train with test_months.",
-        )
-    standard = None if champion is None else _contender(promoter, champion, trips)
-    outcomes = [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
-    return judge(_contender(promoter, version, trips), standard, trips, rules, outcomes)
+    ours = learned_by(promoter.tracker, promoter.name, version)
+    theirs = _learned(promoter, champion)
+    sources = compare_sources(ours, theirs, accept_generated=accept_generated)
+    contenders = (ours, theirs) if sources.comparable else (ours,)
+    models = {one.version: _load(promoter, one.version) for one in contenders if one}
+    rows = judged_rows(
+        training_set,
+        columns_of(training_set, models.values()),
+        [one for one in contenders if one],
+        storage_root=storage_root,
+        timeout_seconds=timeout_seconds,
+    )
+    tests = [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
+    checks = [sources.check, unseen_check(rows, training_set)]
+    if rows.trips.empty:
+        checks += data_checks(tests)
+    else:
+        judged = [_contender(number, model, rows.trips) for number, model in models.items()]
+        checks += _compare(judged, promoter.moment, training_set, rows.trips, rules, tests)
+    return Verdict(
+        version,
+        champion,
+        tuple(checks),
+        data_source=ours.data_source,
+        recipe=promoter.versions.find(version).tags.get("recipe", ""),
+        moment=promoter.moment,
+        remarks=(*sources.remarks, *rows.remarks),
+    )
+
+
+def _compare(
+    contenders: Sequence[Contender],
+    moment: Moment,
+    training_set: TrainingSet,
+    trips: pd.DataFrame,
+    rules: GateRules,
+    tests: Sequence[Outcome],
+) -> tuple[Check, ...]:
+    """Judge the first contender against the second, or where there is none, the baseline."""
+    rule = best_baseline(training_set)
+    verdict = judge(
+        contenders[0],
+        contenders[1] if len(contenders) > 1 else None,
+        trips,
+        rules,
+        tests,
+        baseline=Standard(f"the {rule.title}", rule.predict(trips)),
+        moment=moment,
+    )
+    return verdict.checks
 
 
 def judged_by(
@@ -152,15 +220,15 @@ def _training_set(lineage: Lineage, storage_root: str, timeout_seconds: float) -
     return built
 
 
-def _contender(promoter: Promoter, version: int, trips: pd.DataFrame) -> Contender:
-    loaded = load_registered(promoter.tracker, promoter.name, version)
-    missing = sorted(set(loaded.inputs) - set(trips.columns))
-    if missing:
-        raise InvalidInputError(
-            f"Version {version}",
-            f"asks for {', '.join(missing)}, which the challenger's training set does not hold",
-            "Train a challenger with the same recipe, or promote by force.",
-        )
+def _learned(promoter: Promoter, version: int | None) -> Learned | None:
+    return None if version is None else learned_by(promoter.tracker, promoter.name, version)
+
+
+def _load(promoter: Promoter, version: int) -> LoadedModel:
+    return load_registered(promoter.tracker, promoter.name, version)
+
+
+def _contender(version: int, loaded: LoadedModel, trips: pd.DataFrame) -> Contender:
     columns = trips.drop(columns=DURATION)[list(loaded.inputs) or slice(None)]
     predicted = np.asarray(loaded.model.predict(columns), dtype=np.float64)
     one, seconds = columns.head(1), []

@@ -81,6 +81,7 @@ class History:
             run_id=run.info.run_id,
             moment=self._moment(tags.get(ENTRY_MOMENT_TAG), version),
             approver=tags.get("approver", ""),
+            remarks=tags.get("remarks", ""),
         )
 
     def former_champions(self, moment: Moment, champion: int | None) -> list[int]:
@@ -120,6 +121,7 @@ def entry_tags(entry: HistoryEntry) -> dict[str, str]:
         "why": entry.why,
         ENTRY_MOMENT_TAG: entry.moment or EVERYWHERE,
         **({"approver": entry.approver} if entry.approver else {}),
+        **({"remarks": entry.remarks} if entry.remarks else {}),
         **({"version": str(entry.version)} if entry.version is not None else {}),
         **_standing_tags("before", entry.before),
         **_standing_tags("after", entry.after),

@@ -1,95 +1,23 @@
-"""What two versions may be compared on: rows of one source that neither has learned from."""
+"""The test trips that versions are compared on: none that either has learned from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from mlflow.exceptions import MlflowException
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.tracking.downloads import ABSENT
-from trip_duration.tracking.lineage import LINEAGE, find_lineage
-from trip_duration.tracking.runs import Tracker
+from trip_duration.models.gate import Check
+from trip_duration.tracking.learned import Learned
+from trip_duration.tracking.registry import LoadedModel
 from trip_duration.training_set.judged_months import read_test_months
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.contract.rules import month_bounds
 from trip_duration.trips.months import Month
-from trip_duration.trips.origin import data_source_of, is_generated, source_label
+from trip_duration.trips.origin import source_label
 from trip_duration.trips.services import DURATION, PICKUP_TIME
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What a version has learned from.
-
-    Parameters
-    ----------
-    version
-        Its number.
-    months
-        Its train and validation months; None where nobody knows, as of a model from elsewhere.
-    digests
-        Of their files.
-    data_source
-        What all of its months are; empty where nobody knows.
-    """
-
-    version: int
-    months: frozenset[Month] | None = None
-    digests: frozenset[str] = frozenset()
-    data_source: str = ""
-
-    @property
-    def known(self) -> bool:
-        """Return whether it is known."""
-        return self.months is not None
-
-    @property
-    def generated(self) -> bool:
-        """Return whether it has learned from generated trips."""
-        return is_generated(self.data_source)
-
-    @property
-    def label(self) -> str:
-        """Return the words for its source."""
-        return source_label(self.data_source) if self.data_source else "data of unknown source"
-
-    def has_seen(self, month: Month, digest: str) -> bool:
-        """Return whether it has learned from a month.
-
-        The trips of a month are the same in every published version of its file.
-        """
-        return month in (self.months or ()) or digest in self.digests
-
-
-def learned_by(tracker: Tracker, name: str, version: int) -> Learned:
-    """Look up what a version of a registered model has learned from, by its lineage.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such version.
-    """
-    run_id = tracker.client.get_model_version(name, str(version)).run_id
-    if not run_id or not _has_lineage(tracker, run_id):
-        return Learned(version)
-    lineage = find_lineage(tracker, name, version)
-    split = lineage.data.split
-    months = frozenset((*split.train, *split.validation))
-    digests = {raw.digest for raw in lineage.months if Month.parse(raw.month) in months}
-    return Learned(version, months, frozenset(digests), data_source_of(lineage.months))
-
-
-def _has_lineage(tracker: Tracker, run_id: str) -> bool:
-    try:
-        return LINEAGE in {one.path for one in tracker.client.list_artifacts(run_id)}
-    except MlflowException as error:
-        if error.error_code in ABSENT:
-            return False
-        raise
 
 
 @dataclass(frozen=True)
@@ -112,6 +40,22 @@ class JudgedRows:
     months: tuple[Month, ...]
     left_out: tuple[str, ...] = ()
     unknown: tuple[int, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return what the history repeats of the choice."""
+        parts = [f"left out of the comparison: {line}" for line in self.left_out]
+        parts += [
+            f"not known whether version {version} has learned from the test trips"
+            for version in self.unknown
+        ]
+        return tuple(parts)
+
+
+def columns_of(training_set: TrainingSet, models: Iterable[LoadedModel]) -> list[str]:
+    """List the raw columns that a comparison needs: of the recipe, and of every model."""
+    asked = (name for model in models for name in model.inputs)
+    return list(dict.fromkeys((*training_set.recipe.columns, *asked)))
 
 
 def judged_rows(
@@ -187,3 +131,23 @@ def _picked_up_in(trips: pd.DataFrame, months: set[Month]) -> np.ndarray:
         first, end = month_bounds(month)
         inside |= (times >= first) & (times < end)
     return inside
+
+
+def unseen_check(rows: JudgedRows, training_set: TrainingSet) -> Check:
+    """Make the check that tells the trips that are judged by, and what they are not.
+
+    It fails where no trip is left.
+    """
+    name, wanted = "unseen test trips", "test trips that neither has learned from"
+    if rows.trips.empty:
+        after = max(training_set.request.split.test)
+        return Check(
+            name,
+            passed=False,
+            found=f"none: {'; '.join(rows.left_out)}",
+            wanted=f"{wanted}: train with test_months after {after}, or with others that neither "
+            "was trained or tuned on",
+        )
+    months, label = ", ".join(map(str, rows.months)), source_label(training_set.data_source)
+    found = f"{len(rows.trips):,} trips of {months} ({label})"
+    return Check(name, passed=True, found="; ".join((found, *rows.remarks)), wanted=wanted)

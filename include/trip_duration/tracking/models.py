@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -19,15 +19,14 @@ from trip_duration.models.evaluation import measure
 from trip_duration.models.explanation import Explanation
 from trip_duration.models.search import Metrics
 from trip_duration.models.training import TrainedModel
+from trip_duration.tracking.learned import Learned, learned_by
 from trip_duration.tracking.names import NUMBERS
 from trip_duration.tracking.registry import load_registered
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.versions import ModelVersions
-from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.origin import is_generated, source_label
 from trip_duration.trips.services import DURATION
-
-logger = logging.getLogger(__name__)
 
 #: Name of the artifact that compares the families.
 COMPARISON = "comparison.json"
@@ -82,6 +81,7 @@ def log_comparison(
     run_id: str,
     families: Sequence[Mapping[str, Any]],
     others: Mapping[str, Metrics],
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Log a table of the families, best first, with what they compare with below them.
 
@@ -90,29 +90,75 @@ def log_comparison(
     families
         Results of each family.
     others
-        Errors on the same test months, by name: of the naive median, of the champion.
+        Errors on the same test trips, by name: of trivial rules, of the champion.
+    notes
+        What has to be said of something, by its name: also why it has no errors here.
     """
     columns = ("family", "validation_rmse", "validation_mae", "test_rmse", "test_mae", "seconds")
-    rows = [[family[column] for column in columns] for family in families]
-    rows += [[name, None, None, found.rmse, found.mae, None] for name, found in others.items()]
-    tracker.log_table(run_id, pd.DataFrame(rows, columns=columns), COMPARISON)
+    rows = [[*(family[column] for column in columns), ""] for family in families]
+    for name in dict.fromkeys((*others, *notes)):
+        found = others.get(name)
+        errors = (found.rmse, found.mae) if found else (None, None)
+        rows.append([name, None, None, *errors, None, notes.get(name, "")])
+    tracker.log_table(run_id, pd.DataFrame(rows, columns=(*columns, "note")), COMPARISON)
 
 
-def champion_errors(tracker: Tracker, training_set: TrainingSet) -> dict[str, Metrics]:
-    """Errors of the champion of the recipe's moment on the test months, by its name and version.
+@dataclass(frozen=True)
+class ChampionErrors:
+    """Errors of the champion on the test trips of a training set.
 
-    Nothing where there is no champion, no test month, or where the champion needs columns that the
-    recipe does not hold.
+    Parameters
+    ----------
+    errors
+        By its name and version; empty where it is not compared.
+    notes
+        By its name and version: why it is not compared, or what is not known.
     """
-    request, trips = training_set.request, training_set.test_trips
-    versions = ModelVersions(tracker, request.service)
-    version = versions.standings()[get_recipe(request.recipe).moment].champion
+
+    errors: Mapping[str, Metrics] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def champion_errors(tracker: Tracker, training_set: TrainingSet) -> ChampionErrors:
+    """Measure the champion of the recipe's moment on the test trips that judge the families.
+
+    It is left out, with the reason, where it has learned from trips of another kind or from one of
+    the test months: what it came to could not be compared. Nothing where there is no champion, or
+    no test month.
+    """
+    trips = training_set.test_trips
+    versions = ModelVersions(tracker, training_set.request.service)
+    version = versions.standings()[training_set.recipe.moment].champion
     if trips.empty or version is None:
-        return {}
-    champion = load_registered(tracker, versions.name, version).model
-    needed = get_recipe(champion.named_steps["encode"].recipe).columns
-    if not set(needed) <= set(trips.columns):
-        logger.info("Champion %d knows %s: it cannot be compared", version, ", ".join(needed))
-        return {}
-    found = measure(trips[DURATION].to_numpy(), champion.predict(trips[list(needed)]))
-    return {f"champion (version {version})": found}
+        return ChampionErrors()
+    name = versions.name
+    title, learned = f"champion (version {version})", learned_by(tracker, name, version)
+    if why := _why_not_compared(learned, training_set):
+        return ChampionErrors(notes={title: f"not compared: {why}"})
+    champion = load_registered(tracker, name, version)
+    lacking = sorted(set(champion.inputs) - set(trips.columns))
+    if lacking:
+        why = f"it asks for {', '.join(lacking)}, which this training set does not hold"
+        return ChampionErrors(notes={title: f"not compared: {why}"})
+    columns = trips.drop(columns=DURATION)[list(champion.inputs) or slice(None)]
+    found = measure(trips[DURATION].to_numpy(), champion.model.predict(columns))
+    unknown = {title: "not known whether it has learned from the test trips"}
+    return ChampionErrors({title: found}, {} if learned.known else unknown)
+
+
+def _why_not_compared(learned: Learned, training_set: TrainingSet) -> str:
+    source = training_set.data_source
+    if learned.data_source and learned.generated != is_generated(source):
+        return f"it has learned from {learned.label}, and these are {source_label(source)}"
+    digests = {raw.month: raw.digest for raw in training_set.months}
+    seen = [
+        str(month)
+        for month in training_set.request.split.test
+        if learned.has_seen(month, digests[str(month)])
+    ]
+    if not seen:
+        return ""
+    return (
+        f"it has learned from {', '.join(seen)}: choose test months that neither it nor these "
+        "families have learned from"
+    )

@@ -7,15 +7,18 @@ action that was interrupted is finished by the next try and never done twice.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlflow.entities import Run
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.actions import SWITCHES, Action, standing_after
-from trip_duration.tracking.history import EVERYWHERE, History, entry_tags
+from trip_duration.tracking.history import CROWNING, EVERYWHERE, History, entry_tags
 from trip_duration.tracking.moves import move
 from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.sources import replacement_remarks
 from trip_duration.tracking.standing import HistoryEntry, Standing
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.trips.services import Moment
@@ -65,9 +68,9 @@ class Promoter:
         ------
         InvalidInputError
             If the version is not in the registry, is asked at another moment, was retired or is
-            champion already, or another version has become champion since the action was decided
-            upon. Nothing has moved then. Also if the action was interrupted and others have been
-            done since, which it would undo.
+            champion already, another version has become champion since the action was decided upon,
+            or generated data would replace published ones. Nothing has moved then. Also if the
+            action was interrupted and others have been done since, which it would undo.
         """
         run = self.tracker.find_run(identity)
         if run is not None and run.info.status == "FINISHED":
@@ -76,7 +79,8 @@ class Promoter:
             self.versions.require_any()
             before = self.standing()
             version = self._check(action, before)
-            run = self._begin(action, identity, version, before)
+            remarks = (*action.remarks, *self._source_remarks(action, version, before))
+            run = self._begin(action, identity, version, before, remarks)
         else:
             self._require_last(run)
         if action.evidence is not None:
@@ -99,6 +103,9 @@ class Promoter:
             "moment": self.moment,
             "gate": "passed" if verdict.passed else "refused",
             "version": str(verdict.challenger),
+            "data_source": verdict.data_source,
+            "recipe": verdict.recipe,
+            "remarks": "; ".join(verdict.remarks),
         }
         run_id = self.tracker.open_run(identity, f"gate of version {verdict.challenger}", tags)
         self.tracker.log_table(run_id, verdict.table(), EVIDENCE)
@@ -113,6 +120,7 @@ class Promoter:
         entry = HistoryEntry(
             REJECT, verdict.challenger, who, why, now, now, 0.0, "", self.moment, approver
         )
+        entry = dataclasses.replace(entry, remarks="; ".join(verdict.remarks))
         run_id = self._open(identity, entry)
         self.tracker.log_table(run_id, verdict.table(), EVIDENCE)
         self.tracker.close_run(run_id)
@@ -195,7 +203,23 @@ class Promoter:
     def _what(self) -> str:
         return f"Service {self.service} at the moment {self.moment}"
 
-    def _begin(self, action: Action, identity: str, version: int | None, before: Standing) -> Run:
+    def _source_remarks(
+        self, action: Action, version: int | None, before: Standing
+    ) -> tuple[str, ...]:
+        if action.kind not in CROWNING or version is None:
+            return ()
+        return replacement_remarks(
+            self.versions, version, before.champion, accept_generated=action.accept_generated
+        )
+
+    def _begin(
+        self,
+        action: Action,
+        identity: str,
+        version: int | None,
+        before: Standing,
+        remarks: Sequence[str],
+    ) -> Run:
         entry = HistoryEntry(
             kind=action.kind,
             version=version,
@@ -207,6 +231,7 @@ class Promoter:
             run_id="",
             moment=None if action.everywhere else self.moment,
             approver=action.approver,
+            remarks="; ".join(dict.fromkeys(remarks)),
         )
         return self.tracker.client.get_run(self._open(identity, entry))
 

@@ -132,6 +132,9 @@ class HistoryEntry:
         At which moment versions were moved; None where it was done to all of them.
     approver
         Who has approved or rejected it; empty where nobody was asked.
+    remarks
+        What else has to be said of it: that generated data were accepted, that a champion was not
+        compared and why, that it is not known what a version has learned from.
     """
 
     kind: str
@@ -144,6 +147,7 @@ class HistoryEntry:
     run_id: str
     moment: Moment | None = None
     approver: str = ""
+    remarks: str = ""
 
 
 def standings_of(

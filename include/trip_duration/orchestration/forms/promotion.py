@@ -93,6 +93,14 @@ def gate_form() -> Form:
             description="What passes the gate waits for an approval in the Airflow UI.",
             section=Section.GATE,
         ),
+        "accept_generated_data": Param(
+            False,  # noqa: FBT003 - the default of a field
+            type="boolean",
+            title="Accept generated data",
+            description="Let a model of SAMPLE data take the place of a champion of published "
+            "trips. History, mail and dashboard repeat it.",
+            section=Section.GATE,
+        ),
         "margin_share": share_field(
             rules.margin_share,
             "Margin",

@@ -1,0 +1,57 @@
+"""Measure what the figures leave out: trips that are shorter or longer than a model learns from.
+
+Every error in README, docs, dashboard and mails is of trips of 1 to 60 minutes. A model of each
+recipe is tuned and fitted on green 2024-01 and 2024-02 as `trip-duration train` does. Its RMSE on
+2024-03 is printed for the trips of 1 to 60 minutes, and for all trips that keep the contract.
+
+    python benchmarks/population.py [folder of published months]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+
+import numpy as np
+
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.training import train
+from trip_duration.models.tuning import tune
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.judged_months import read_test_months
+from trip_duration.training_set.recipes import RECIPES
+from trip_duration.training_set.types import TrainingSetRequest
+from trip_duration.trips.cleaning import CleaningRules
+from trip_duration.trips.months import MonthSplit
+
+EVERYTHING = CleaningRules(0.0, 1e9)
+SEARCH = SearchRequest(max_evaluations=20, threads=2)
+
+
+def main() -> None:
+    """Print a line for each recipe."""
+    source = sys.argv[1] if len(sys.argv) > 1 else "tlc"
+    split = MonthSplit.parse("2024-01", "2024-02", "2024-03")
+    for recipe in RECIPES.values():
+        with tempfile.TemporaryDirectory() as root:
+            request = TrainingSetRequest(source, "green", split, recipe.name)
+            built = build_training_set(request, storage_root=root)
+            model = train(tune("xgboost", built, SEARCH), built, SEARCH).model
+            wide = dataclasses.replace(
+                built, request=dataclasses.replace(request, rules=EVERYTHING)
+            )
+            (trips,) = read_test_months(
+                wide, recipe.columns, storage_root=root, timeout_seconds=60.0
+            ).values()
+        squared = (model.predict(trips[list(recipe.columns)]) - trips.duration.to_numpy()) ** 2
+        usual = trips.duration.between(1.0, 60.0).to_numpy()
+        print(
+            f"{recipe.name} ({recipe.asked}): RMSE {np.sqrt(squared[usual].mean()):.3f} on trips "
+            f"of 1 to 60 minutes, {np.sqrt(squared.mean()):.1f} on all {len(trips):,}; "
+            f"{1 - usual.mean():.1%} are shorter or longer"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Which version may take the place of another, by the sources of what they have learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.tracking.versions import ModelVersions
+from trip_duration.trips.origin import is_generated, source_label
+
+#: Field of the forms that lets a model of generated trips replace one of published trips.
+ACCEPT_GENERATED = "accept_generated_data"
+#: Tag of a version: what all of its months are.
+SOURCE_TAG = "data_source"
+
+
+def source_of(tags: Mapping[str, str]) -> str:
+    """Return the data source of a version by its tags; empty where they do not tell."""
+    return tags.get(SOURCE_TAG, "")
+
+
+def label_of(data_source: str) -> str:
+    """Return the words for a data source that may not be known."""
+    return source_label(data_source) if data_source else "data of unknown source"
+
+
+def replacement_remarks(
+    versions: ModelVersions, version: int, champion: int | None, *, accept_generated: bool
+) -> tuple[str, ...]:
+    """Return what is to be said of a version that becomes champion; nothing for published data.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has learned from generated trips, the champion has not, and that is not accepted.
+    """
+    ours = source_of(versions.find(version).tags)
+    if not is_generated(ours):
+        return ()
+    theirs = ours if champion is None else source_of(versions.find(champion).tags)
+    if is_generated(theirs):
+        return (label_of(ours),)
+    if not accept_generated:
+        raise InvalidInputError(
+            f"Version {version}",
+            f"has learned from {label_of(ours)}, and champion version {champion} from "
+            f"{label_of(theirs)}",
+            f"If generated trips are meant to take over, set {ACCEPT_GENERATED} in the form; "
+            "otherwise name a version of published trips, or disable the service.",
+        )
+    return (f"{label_of(ours)} accepted by {ACCEPT_GENERATED} in place of {label_of(theirs)}",)

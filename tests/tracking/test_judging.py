@@ -1,0 +1,310 @@
+"""What the gate compares: trips of one source that neither version has learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from mlflow.exceptions import MlflowException
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.models.gate import Check, Verdict
+from trip_duration.models.search import SearchRequest
+from trip_duration.models.training import TrainedModel, train
+from trip_duration.models.tuning import tune
+from trip_duration.orchestration import announcements, promotion
+from trip_duration.orchestration.forms import promotion_form
+from trip_duration.settings import get_settings
+from trip_duration.tracking.challengers import latest_challenger
+from trip_duration.tracking.lineage import lineage_of, log_lineage
+from trip_duration.tracking.models import champion_errors
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.registry import register_model
+from trip_duration.tracking.runs import Tracker, training_set_tags
+from trip_duration.tracking.standing import registered_name
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
+from trip_duration.trips.months import MonthSplit, parse_months
+from trip_duration.trips.sample import SampleOptions, write_month
+from trip_duration.trips.services import Moment, get_service
+
+pytestmark = pytest.mark.integration
+
+GREEN = get_service("green")
+SEARCH = SearchRequest(max_evaluations=1, threads=1)
+LINEAR = "linear_model.LinearRegression"
+NAME = registered_name("green")
+ACCEPTED = "SAMPLE data accepted by accept_generated_data in place of real months (folder)"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of months that do not say that they are generated, as published ones do not."""
+    folder = tmp_path_factory.mktemp("published")
+    for month in parse_months("2024-01..2024-05"):
+        path = folder / f"green_tripdata_{month}.parquet"
+        write_month(path, GREEN, month, SampleOptions(trips=1_500, seed=3))
+        pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def registry(tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty registry that the steps of the DAG find."""
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracker.tracking_uri)
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}/storage")
+    get_settings.cache_clear()
+    _forget(tracker)
+    yield
+    _forget(tracker)
+
+
+def _forget(tracker: Tracker) -> None:
+    try:
+        tracker.client.delete_registered_model(NAME)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+
+
+def training_set(
+    source: str | Path, train_months: str, validation: str, test: str, recipe: str = "rich"
+) -> TrainingSet:
+    """Build a training set of some months."""
+    request = TrainingSetRequest(
+        str(source),
+        "green",
+        MonthSplit.parse(train_months, validation, test),
+        recipe,
+        sample=SampleOptions(trips=1_500, seed=3),
+    )
+    return build_training_set(request, storage_root=get_settings().storage_root)
+
+
+def registered(tracker: Tracker, built: TrainingSet, *, lineage: bool = True) -> int:
+    """Train a model and register it, as the training DAGs do; return its version."""
+    trained: TrainedModel = train(tune(LINEAR, built, SEARCH), built, SEARCH)
+    run_id = tracker.open_run(f"judging/{np.random.default_rng().integers(2**60)}", "model", {})
+    if lineage:
+        log_lineage(tracker, run_id, lineage_of(trained, built, SEARCH))
+    return register_model(
+        tracker,
+        run_id,
+        trained.model,
+        name=NAME,
+        example=built.example_trips,
+        tags=training_set_tags(built),
+    ).version
+
+
+def form(**values: Any) -> dict[str, Any]:
+    """Fill in the form of the DAG."""
+    filled = {name: param.resolve() for name, param in promotion_form().items()}
+    return {**filled, "who": "Ada", "why": "a test", **values}
+
+
+def dag_run(name: str) -> Any:
+    """Stand for a run of the DAG."""
+    return SimpleNamespace(
+        dag_id="promotion",
+        run_id=f"{name}/{np.random.default_rng().integers(2**60)}",
+        triggering_user_name="ada",
+        run_type=SimpleNamespace(value="manual"),
+    )
+
+
+def crown(version: int, **values: Any) -> dict[str, Any]:
+    """Make a version champion by hand, through the step of the DAG."""
+    return promotion.move(form(version=version, gate=False, **values), dag_run("crown"))
+
+
+def judged(version: int, **values: Any) -> Verdict:
+    """Let the gate judge a version, through the step of the DAG."""
+    return promotion.judge(form(version=version, **values), dag_run("judge"))
+
+
+def promoter(moment: Moment = "ended") -> Promoter:
+    """Return the promoter of a moment; the recipes `rich` and `pair_distance` are asked last."""
+    settings = get_settings()
+    tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
+    return Promoter(tracker, "green", moment)
+
+
+def check(verdict: Verdict, name: str) -> Check:
+    """Find one check of a verdict."""
+    return next(one for one in verdict.checks if one.name.startswith(name))
+
+
+def test_a_champion_that_has_seen_the_test_months_is_not_compared(
+    tracker: Tracker, published: Path
+) -> None:
+    """Where it has learned from all of them, the gate refuses and says which months to choose."""
+    crown(registered(tracker, training_set(published, "2024-02", "2024-03", "2024-04")))
+    again = registered(tracker, training_set(published, "2024-01", "2024-02", "2024-03"))
+    verdict = judged(again)
+    assert not verdict.passed
+    unseen = check(verdict, "unseen test trips")
+    assert unseen.found == "none: 2024-03, from which version 1 has learned"
+    assert "train with test_months after 2024-03" in unseen.wanted
+    assert not [one for one in verdict.checks if one.name.startswith("RMSE")]
+
+
+def test_what_either_has_seen_is_left_out(tracker: Tracker, published: Path) -> None:
+    """Of two test months the unseen one is judged by, and the figures are of it alone."""
+    crown(registered(tracker, training_set(published, "2024-02", "2024-03", "2024-04")))
+    both = training_set(published, "2024-01", "2024-02", "2024-03..2024-04")
+    verdict = judged(registered(tracker, both))
+    unseen = check(verdict, "unseen test trips")
+    april = both.test_trips[both.test_trips.pickup_datetime >= "2024-04-01"]
+    assert unseen.passed
+    assert unseen.found.startswith(f"{len(april):,} trips of 2024-04 (real months (folder))")
+    assert "left out of the comparison: 2024-03, from which version 1 has learned" in unseen.found
+    trained = train(tune(LINEAR, both, SEARCH), both, SEARCH).model
+    errors = trained.predict(april.drop(columns="duration")) - april.duration
+    rmse = float(np.sqrt((errors**2).mean()))
+    assert check(verdict, "RMSE against version 1").found.startswith(f"{rmse:.3f} against")
+    assert any("2024-03" in remark for remark in verdict.remarks)
+
+
+def test_a_month_is_the_same_in_every_version_of_its_file(
+    tracker: Tracker, published: Path, tmp_path: Path
+) -> None:
+    """A file that was published anew, with another digest, holds the trips of the same month."""
+    crown(registered(tracker, training_set(published, "2024-02", "2024-03", "2024-04")))
+    for file in published.glob("*.parquet"):
+        pq.write_table(pq.read_table(file).slice(1), tmp_path / file.name)
+    anew = registered(tracker, training_set(tmp_path, "2024-01", "2024-02", "2024-03"))
+    assert not check(judged(anew), "unseen test trips").passed
+
+
+def test_another_recipe_of_the_same_moment_is_judged(tracker: Tracker, published: Path) -> None:
+    """What the champion asks for beyond the challenger's recipe is read from the test months."""
+    months = ("2024-01", "2024-02", "2024-03")
+    crown(registered(tracker, training_set(published, *months)))
+    plain = training_set(published, *months, recipe="pair_distance")
+    verdict = judged(registered(tracker, plain))
+    assert " against " in check(verdict, "RMSE against version 1").found
+    assert check(verdict, "same inputs").passed
+    assert (verdict.recipe, verdict.moment) == ("pair_distance", "ended")
+
+
+def test_what_a_model_from_elsewhere_has_learned_from_is_not_known(
+    tracker: Tracker, published: Path
+) -> None:
+    """The verdict says so, and so do the history's evidence and its remarks."""
+    months = ("2024-01", "2024-02", "2024-03")
+    built = training_set(published, *months)
+    crown(registered(tracker, built, lineage=False))
+    verdict = judged(registered(tracker, built))
+    words = "not known whether version 1 has learned from the test trips"
+    assert words in check(verdict, "unseen test trips").found
+    assert words in verdict.remarks
+    assert " against " in check(verdict, "RMSE against version 1").found
+
+
+def test_a_model_of_published_months_replaces_one_of_generated_trips_freely(
+    tracker: Tracker, published: Path
+) -> None:
+    """It is judged against the baseline, not against what was measured on generated trips."""
+    months = ("2024-01", "2024-02", "2024-03")
+    crown(registered(tracker, training_set("sample", *months)))
+    verdict = judged(registered(tracker, training_set(published, *months)))
+    assert verdict.champion == 1
+    source = check(verdict, "data source")
+    assert source.passed
+    assert source.found == (
+        "real months (folder); version 1 has learned from SAMPLE data and is not compared"
+    )
+    assert "of the pair of zones" in check(verdict, "RMSE against the ").name
+    assert verdict.remarks == ("version 1 has learned from SAMPLE data and is not compared",)
+
+
+def test_a_model_of_generated_trips_replaces_no_real_one_without_a_word(
+    tracker: Tracker, published: Path
+) -> None:
+    """The gate refuses it; with the word of the form it is judged, and the verdict repeats it."""
+    months = ("2024-01", "2024-02", "2024-03")
+    crown(registered(tracker, training_set(published, *months)))
+    sample = registered(tracker, training_set("sample", *months))
+    verdict = judged(sample)
+    assert not verdict.passed
+    assert not check(verdict, "data source").passed
+    assert "accept_generated_data" in check(verdict, "data source").wanted
+    assert not [one for one in verdict.checks if one.name == "RMSE against version 1"]
+    accepted = judged(sample, accept_generated_data=True)
+    assert check(accepted, "data source").passed
+    assert accepted.remarks[0] == ACCEPTED
+
+
+@pytest.mark.parametrize("action", ["promote", "rollback"])
+def test_no_move_puts_generated_data_in_the_place_of_published_without_a_word(
+    tracker: Tracker, published: Path, action: str
+) -> None:
+    """Without the gate, and back to a demonstration's champion, the word is needed as well."""
+    months = ("2024-01", "2024-02", "2024-03")
+    sample = registered(tracker, training_set("sample", *months))
+    assert crown(sample)["remarks"] == "SAMPLE data"
+    crown(registered(tracker, training_set(published, *months)))
+    values = {"action": action, "version": sample if action == "promote" else None, "gate": False}
+    with pytest.raises(InvalidInputError, match="set accept_generated_data in the form"):
+        promotion.move(form(**values), dag_run("refused"))
+    assert promoter().standing().champion == 2
+    promotion.move(form(**values, accept_generated_data=True), dag_run("accepted"))
+    assert promoter().standing().champion == 1
+    assert promoter().history()[0].remarks == ACCEPTED
+
+
+def test_mails_say_that_data_are_generated_and_what_was_not_compared(
+    tracker: Tracker, published: Path
+) -> None:
+    """The word of the form, the recipe and the moment stand in the mails of verdict and move."""
+    months = ("2024-01", "2024-02", "2024-03")
+    crown(registered(tracker, training_set(published, *months)))
+    sample = registered(tracker, training_set("sample", *months))
+    refused = announcements.gate_refused(judged(sample), "green", "promotion", "r")
+    assert refused.subject.endswith("did not pass the gate (SAMPLE data)")
+    assert ("Data", "SAMPLE data") in refused.facts
+    assert ("Model input", "recipe rich, asked when the trip has ended") in refused.facts
+    verdict = judged(sample, accept_generated_data=True)
+    given = form(version=sample, accept_generated_data=True)
+    promotion.move(given, dag_run("mails"), verdict)
+    moved = announcements.moved(promoter().history()[0], "green", "promotion", "r", verdict)
+    assert moved.subject.endswith("(SAMPLE data)")
+    assert dict(moved.facts)["Remarks"].startswith(f"{ACCEPTED}; version 1 has learned from real")
+
+
+def test_the_latest_challenger_is_the_best_of_the_same_rows(
+    tracker: Tracker, published: Path
+) -> None:
+    """Errors on another validation month, and at another moment, are not ranked beside it."""
+    easier = registered(tracker, training_set(published, "2024-01", "2024-02", "2024-03"))
+    own = [
+        registered(tracker, training_set(published, "2024-02", "2024-03", "2024-04", recipe))
+        for recipe in ("rich", "booking")
+    ]
+    for number, rmse in ((easier, 1.0), (own[0], 3.0), (own[1], 5.0)):
+        run_id = tracker.client.get_model_version(NAME, str(number)).run_id
+        tracker.log(str(run_id), metrics={"validation_rmse": rmse})
+    assert latest_challenger(promoter("ended")) == own[0]
+    assert latest_challenger(promoter("booked")) == own[1]
+
+
+def test_the_comparison_of_a_training_says_why_the_champion_is_not_in_it(
+    tracker: Tracker, published: Path
+) -> None:
+    """A champion is compared on whole test months of its own source that it has not seen."""
+    crown(registered(tracker, training_set(published, "2024-02", "2024-03", "2024-04")))
+    seen = champion_errors(tracker, training_set(published, "2024-01", "2024-02", "2024-03"))
+    assert not seen.errors
+    assert "not compared: it has learned from 2024-03: choose" in seen.notes["champion (version 1)"]
+    sample = champion_errors(tracker, training_set("sample", "2024-01", "2024-02", "2024-04"))
+    assert not sample.errors
+    assert "and these are SAMPLE data" in sample.notes["champion (version 1)"]
+    unseen = champion_errors(tracker, training_set(published, "2024-01", "2024-02", "2024-05"))
+    assert set(unseen.errors) == {"champion (version 1)"}
+    assert not unseen.notes

@@ -122,7 +122,7 @@ def compare_sources(
     accept_generated
         Whether somebody has said that a model of generated trips may replace any other.
     """
-    remarks = (ours.label,) if ours.generated else ()
+    remarks: tuple[str, ...] = (ours.label,) if ours.generated else ()
     if theirs is None:
         return Sources(_check(ours.label, "any: there is no champion"), remarks=remarks)
     why = f"version {theirs.version} has learned from {theirs.label} and is not compared"

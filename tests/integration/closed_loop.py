@@ -19,7 +19,7 @@ from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import Drift, SampleOptions, write_month
-from trip_duration.trips.services import get_service
+from trip_duration.trips.services import Moment, get_service
 
 WAIT_SECONDS = 600
 SMALL = {"max_evaluations": 1, "models": ["linear_model.LinearRegression"]}
@@ -100,14 +100,14 @@ def waiting(loop: RunningStack) -> str | None:
     return None
 
 
-def promoter(loop: RunningStack) -> Promoter:
-    """The versions, as another process sees them."""
-    return Promoter(Tracker(loop.stack.mlflow_url, "trip-duration-promotion"), "green", "ended")
+def promoter(loop: RunningStack, moment: Moment = "booked") -> Promoter:
+    """Return the versions of a moment, that of the default recipe, as another process sees them."""
+    return Promoter(Tracker(loop.stack.mlflow_url, "trip-duration-promotion"), "green", moment)
 
 
-def champion(loop: RunningStack) -> int | None:
-    """The version that answers."""
-    return promoter(loop).standing().champion
+def champion(loop: RunningStack, moment: Moment = "booked") -> int | None:
+    """Return the version that answers."""
+    return promoter(loop, moment).standing().champion
 
 
 def slots(loop: RunningStack) -> dict[str, int]:

@@ -67,7 +67,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningS
 
 def trips_of(folder: Path, month: str, loop: RunningStack, version: int) -> WindowTrips:
     """A published month, as a version predicts it."""
-    found = promoter(loop).versions
+    found = promoter(loop, "ended").versions
     predictor = load_predictor(found, Version("green", version))
     root = (folder / "store").as_uri()
     raw = fetch_month(
@@ -112,9 +112,14 @@ def ask(loop: RunningStack, trips: WindowTrips) -> None:
 def test_drift_leads_to_a_better_champion(watched: tuple[RunningStack, Path]) -> None:
     """Drifted requests, a mail, a retraining, the gate, a new champion, and errors come down."""
     loop, folder = watched
-    conf = {"max_evaluations": 1, "train_months": ["2024-01"], "validation_months": ["2024-02"]}
+    conf = {
+        "recipe": "rich",
+        "max_evaluations": 1,
+        "train_months": ["2024-01"],
+        "validation_months": ["2024-02"],
+    }
     finish(loop, "xgboost_training", {**conf, "test_months": ["2024-03"]})
-    promoter(loop).act(Action("promote", "green", version=1, who="test"), "test")
+    promoter(loop, "ended").act(Action("promote", "green", version=1, who="test"), "test")
     usual = rmse(trips_of(folder, "2024-03", loop, 1))
     strange = trips_of(folder, "2024-05", loop, 1)
     assert rmse(strange) > 1.25 * usual
@@ -136,7 +141,7 @@ def test_drift_leads_to_a_better_champion(watched: tuple[RunningStack, Path]) ->
     told = loop.api.result("retraining", retraining["dag_run_id"], "finish")
     assert told["why"] == f"drift: {evidence['why']}"
     assert told["promoted"]
-    new = champion(loop)
+    new = champion(loop, "ended")
     assert new is not None
     assert new == told["champion"] != 1
     after = rmse(trips_of(folder, "2024-05", loop, new))

@@ -222,6 +222,22 @@ def test_a_source_that_is_down_fails_the_plan(tmp_path: Path) -> None:
         plan(params(str(tmp_path / "nowhere")), Store())
 
 
+def test_a_drift_is_answered_by_the_recipe_that_has_drifted(source: str) -> None:
+    """Another recipe may be asked at another moment; what a person chooses is taken as it is."""
+    store = Store()
+    memory = DriftMemory(store, "green", dt.timedelta(hours=1))
+    evidence = {"why": "PSI(hour) = 0.4", "version": 1, "window": "2024-01", "recipe": "rich"}
+    memory.await_retraining({**evidence, "run_id": "r", "run_url": "http://localhost/r"})
+    events = {DRIFT: [event(source, why="PSI(hour) = 0.4")]}
+    planned = plan(params(source), store, BY_ASSET, events)
+    assert planned is not None
+    assert planned["recipe"] == "rich"
+    assert {form["recipe"] for form in planned["forms"].values()} == {"rich"}
+    by_hand = plan(params(source), store, BY_HAND)
+    assert by_hand is not None
+    assert by_hand["recipe"] == "booking"
+
+
 def test_a_drift_waits_for_the_next_month(source: str) -> None:
     """What no retraining has answered is among the reasons of the next one, once."""
     store = Store()

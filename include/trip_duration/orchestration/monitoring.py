@@ -180,6 +180,7 @@ def judge(
     watched, window = next((it, its) for one, it, its in grave if one is findings[0])
     evidence = {
         **_evidence(records, watched, findings),
+        "recipe": versions_of(plan["service"]).find(watched.version).tags.get("recipe"),
         # What a retraining follows: the month that was looked at, or the newest that there is.
         "source": plan["source"],
         "months": [window["month"]] if "month" in window else [],

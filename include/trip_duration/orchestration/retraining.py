@@ -81,6 +81,7 @@ def plan(
     newest, found = _newest(form, marks, occasion)
     split = MonthSplit.ending_at(newest, form["train_months_count"])
     pending = _memory(asset_state_store, form["service"]).pending()
+    form["recipe"] = _recipe(form, dag_run, pending)
     why = _why(form, dag_run, occasion, pending)
     published = _look_up_all(found, split.all, form)
     if not form["again"] and _was_trained(marks.trained(), published, split.all):
@@ -92,10 +93,23 @@ def plan(
         "why": why,
         "source": form["source"],
         "service": form["service"],
+        "recipe": form["recipe"],
         "newest": str(newest),
         "published": published.to_json(),
         "forms": _forms(form, split),
     }
+
+
+def _recipe(
+    form: Mapping[str, Any], dag_run: DagRunProtocol, drift: Mapping[str, Any] | None
+) -> str:
+    """Return the recipe to train: that of the version that has drifted, unless a person chose.
+
+    Another recipe may be asked at another moment, and could not replace the version.
+    """
+    drifted = (drift or {}).get("recipe")
+    by_hand = dag_run.run_type.value == "manual"
+    return str(drifted if drifted and not by_hand else form["recipe"])
 
 
 def _newest(
@@ -168,7 +182,7 @@ def finish(
 
     marks = _watermarks(asset_state_store, form_of_plan(params, plan))
     marks.train(Publications.from_json(plan["published"]))
-    moment = get_recipe(params["recipe"]).moment
+    moment = get_recipe(plan.get("recipe") or params["recipe"]).moment
     champion = versions_of(plan["service"]).standings()[moment].champion
     version = challenger["version"] if challenger else None
     promoted = version is not None and champion == version

@@ -4,8 +4,9 @@ Thirty windows of each kind, of 3,000 trips each, from one made-up city; where n
 alarm is false. Then a window of 100,000 predictions
 goes through the steps of the DAG, in a process of its own.
 
-With TRIP_DURATION_TLC_FOLDER, real months are compared with each other besides. A name on the
-command line restricts it: windows, cost, months.
+With TRIP_DURATION_TLC_FOLDER, real months are compared with each other besides, and the false
+alarms of errors are counted on them by day and by week. A name on the command line restricts it:
+windows, cost, months, alarms.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,12 +105,13 @@ class Subject:
     def errors(self) -> Errors:
         """On the test month."""
         assert self.trained.test
-        return Errors(1, self.trained.test.rmse, self.trained.test.mae)
+        test = self.trained.test
+        return Errors(1, test.rmse, test.mae, days=self.reference.profile.days)
 
 
 def main() -> None:
     """Measure and print the tables."""
-    wanted = sys.argv[1:] or ["windows", "cost", "months"]
+    wanted = sys.argv[1:] or ["windows", "cost", "months", "alarms"]
     with tempfile.TemporaryDirectory() as root:
         if "windows" in wanted or "cost" in wanted:
             options = SampleOptions(trips=20_000, seed=SEED)
@@ -123,6 +125,8 @@ def main() -> None:
         folder = os.environ.get("TRIP_DURATION_TLC_FOLDER")
         if "months" in wanted and folder:
             months(root, folder)
+        if "alarms" in wanted and folder:
+            alarms(root, folder)
 
 
 def learn(root: str, source: str, split: MonthSplit, options: SampleOptions) -> Subject:
@@ -280,6 +284,44 @@ def months(root: str, folder: str) -> None:
         print(
             f"| {then} | {now} | {len(after):,} | {level} | {average:.4f} | {grave} |", flush=True
         )
+
+
+def alarms(root: str, folder: str) -> None:
+    """Count alarms of errors in two months that follow the test month, by day and by week.
+
+    Nothing has happened in them that anybody would call a fault, so each alarm counts as false. The
+    same with all trips a fifth longer shows what is still found.
+    """
+    split = MonthSplit.parse("2023-02", "2024-01", "2024-02")
+    subject = learn(root, folder, split, SampleOptions())
+    found = [window(root, month, subject, folder) for month in ("2024-03", "2024-04")]
+    print("| Trips | window | windows | beyond a threshold | warn or more | act | two of three |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for kind, factor in (("as they are", 1.0), ("a fifth longer", 1.2)):
+        months = [labelled(replace(one, actual=one.actual * factor), CLEANING) for one in found]
+        for span in (1, 7):
+            counts = count_alarms(months, subject.errors, span)
+            print(f"| {kind} | {span} days | {counts} |", flush=True)
+    print()
+
+
+def count_alarms(months: Sequence[WindowTrips], errors: Errors, span: int) -> str:
+    """Judge the windows of some days each, one after the other."""
+    at_once = PerformanceRules(trips=LEAST, windows=1, needed=1)
+    history: list[Sequence[Finding]] = []
+    beyond = warned = acted = told = 0
+    for month in months:
+        days = month.days() - month.days().min()
+        for first in range(0, int(days.max()) + 2 - span, span):
+            part = month.where((days >= first) & (days < first + span))
+            found = judge_performance(part, errors, (), THRESHOLDS, at_once)
+            beyond += any(one.thresholds.level(one.value).rank >= Level.WARN.rank for one in found)
+            warned += any(one.level in {Level.WARN, Level.ACT} for one in found)
+            acted += any(one.level is Level.ACT for one in found)
+            found = judge_performance(part, errors, history, THRESHOLDS, RULES)
+            told += any(one.level in {Level.WARN, Level.ACT} for one in found)
+            history.append(found)
+    return " | ".join(map(str, (len(history), beyond, warned, acted, told)))
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def test_a_version_without_a_profile_is_told(
     run = SimpleNamespace(dag_id="monitoring", run_id="a")
     for acts in (False, True, True):
         plan = {"service": "green", "version": 4, "windows": [], "acts": acts}
-        monitoring.drift(plan, form, run)  # type: ignore[arg-type]  # has what is needed
+        monitoring.drift(plan, form, run)
     (envelope,) = post_office().outbox.waiting()
     assert envelope.alert.subject == "drift of green cannot be seen: version 4"
     assert said in envelope.alert.summary

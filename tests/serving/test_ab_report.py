@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +13,19 @@ from scipy import stats
 from sqlalchemy import Engine
 from tests.serving.test_log import entry
 
+from trip_duration.models.intervals import measured_errors, sums_by_day
+from trip_duration.monitoring.labels import labelled
+from trip_duration.monitoring.windows import Window, read_request_log
 from trip_duration.serving.ab_report import ab_report
-from trip_duration.serving.log_tables import open_log
+from trip_duration.serving.log_entries import Entry
+from trip_duration.serving.log_tables import insert_predictions, open_log
 from trip_duration.serving.request_log import RequestLog
+from trip_duration.trips.cleaning import CleaningRules
+from trip_duration.trips.judged import Judged
 
-SIZES = {1: 4_000, 2: 1_000}
+SIZES = {1: 8_000, 2: 4_000}
 SPREADS = {1: 4.0, 2: 3.0}
+DAY = 86_400.0
 
 
 def errors_of(version: int) -> np.ndarray:
@@ -23,56 +33,138 @@ def errors_of(version: int) -> np.ndarray:
     return np.random.default_rng(version).normal(0.5, SPREADS[version], SIZES[version])
 
 
+def fill(folder: Path, told: Iterable[tuple[Entry, float]]) -> RequestLog:
+    """Log predictions whose durations were told."""
+    log, actual = RequestLog(open_log("", folder)), {}
+    for one, minutes in told:
+        log.record(one)
+        actual[one.prediction_id] = minutes
+    log._write_all()
+    assert not log.add_feedback(actual, "tests")
+    return log
+
+
+def days_of(version: int) -> np.ndarray:
+    """Days on which a version has predicted, in turn."""
+    return np.arange(SIZES[version]) % 10
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     """A log with feedback on two versions, and predictions that nobody has told the end of."""
-    engine = open_log("", tmp_path)
-    log = RequestLog(engine)
-    actual, number = {}, 0
-    for version in SIZES:
-        for error in errors_of(version):
-            number += 1
-            log.record(entry(number, 1_000.0 * version, version, 20.0 + error))
-            actual[f"{number:032x}"] = 20.0
-    log.record(entry(number + 1, 1_000.0, version=3))
+    numbers = itertools.count(1)
+    log = fill(
+        tmp_path,
+        (
+            (entry(next(numbers), DAY * (day + 0.4 * version), version, 20.0 + error), 20.0)
+            for version in SIZES
+            for day, error in zip(days_of(version), errors_of(version), strict=True)
+        ),
+    )
+    log.record(entry(next(numbers), 1_000.0, version=3))
     log._write_all()
-    assert not log.add_feedback(actual, "tests")
-    return engine
+    return log.engine
 
 
 def test_errors_by_version(engine: Engine) -> None:
-    """Means and intervals are those of the errors."""
+    """Means and intervals are those of the errors, by day."""
     report = ab_report(engine, "green")
     assert [one.version for one in report.versions] == [1, 2]
     for one in report.versions:
         errors = errors_of(one.version)
-        assert one.trips == len(errors)
+        assert (one.trips, one.days) == (len(errors), 10)
         assert one.bias == pytest.approx(errors.mean())
         assert one.rmse == pytest.approx(np.sqrt((errors**2).mean()))
         assert one.mae == pytest.approx(np.abs(errors).mean())
-        spread = stats.sem(np.abs(errors))
-        assert one.mae_interval == pytest.approx(stats.norm.interval(0.95, one.mae, spread))
+        by_day = measured_errors(sums_by_day(errors, days_of(one.version)))
+        assert one.mae_interval == pytest.approx(by_day.mae_interval)
         assert one.rmse_interval is not None
         assert one.rmse_interval[0] < one.rmse < one.rmse_interval[1]
 
 
 def test_comparison(engine: Engine) -> None:
-    """The difference has Welch's interval, and the sample size has the power that is said."""
+    """The difference has Welch's interval or a wider one, and the sample size the said power."""
     (pair,) = ab_report(engine, "green").comparisons
     first, second = (np.abs(errors_of(version)) for version in (2, 1))
-    assert (pair.version, pair.against) == (2, 1)
+    assert (pair.version, pair.against, pair.trips) == (2, 1, SIZES[2])
     assert pair.difference == pytest.approx(first.mean() - second.mean())
     welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
-    assert pair.interval == pytest.approx((welch.low, welch.high), rel=0.01)
-    assert pair.decided
-    spread = np.sqrt(first.var(ddof=1) + second.var(ddof=1))
-    error = spread / np.sqrt(pair.trips_needed)
-    power = stats.norm.sf(stats.norm.isf(0.025) - pair.worthwhile / error)
+    half, by_day = (welch.high - welch.low) / 2, (pair.interval[1] - pair.interval[0]) / 2
+    assert half < by_day < 2 * half
+    assert (pair.decided, pair.verdict) == (True, "differs")
+    effect = by_day / stats.t.isf(0.025, 9) / (half / stats.norm.isf(0.025))
+    spread = np.sqrt(first.var(ddof=1) + second.var(ddof=1)) * effect
+    power = stats.norm.sf(
+        stats.norm.isf(0.025) - pair.worthwhile / (spread / np.sqrt(pair.trips_needed))
+    )
     assert power == pytest.approx(0.8, abs=0.01)
+
+
+def test_what_monitoring_leaves_out_counts_for_no_version(engine: Engine, tmp_path: Path) -> None:
+    """A meter that ran all night is no error of a version: one rule for both."""
+    before = ab_report(engine, "green")
+    nights = [(entry(90_000 + one, DAY, 2, 20.0), 700.0) for one in range(40)]
+    moments = [(entry(91_000 + one, DAY, 1, 20.0), 0.5) for one in range(40)]
+    fill(tmp_path, [*nights, *moments])
+    assert ab_report(engine, "green") == before
+    window = Window.of_days("green", dt.datetime.fromtimestamp(0, dt.UTC), dt.datetime.now(dt.UTC))
+    watched = labelled(read_request_log(engine, window), CleaningRules())
+    for one in before.versions:
+        ours = watched.of_version(one.version)
+        assert one.trips == len(ours)
+        assert one.mae == pytest.approx(np.abs(ours.predicted - ours.actual).mean())
+    wide = ab_report(engine, "green", judged=Judged(0, 1_440))
+    assert wide.versions[1].mae > 2 * before.versions[1].mae
+
+
+def test_shadow_is_compared_on_the_same_trips(tmp_path: Path) -> None:
+    """In pairs: what makes a trip hard for both is no difference between them."""
+    random, count = np.random.default_rng(5), 3_000
+    hard = random.normal(0, 5, count)
+    engine = open_log("", tmp_path)
+    shadow = hard * 0.9 + random.normal(0, 0.5, count)
+    numbers = np.arange(count)
+    with engine.begin() as connection:
+        rows = [
+            [
+                *(f"{n:032x}", DAY * (n % 14), "green", 1, "champion", "me", None),
+                *(20 + hard[n], 1.0, *((2, 20 + shadow[n]) if n % 3 else (None, None))),
+                *[None] * 7,
+            ]
+            for n in range(count)
+        ]
+        insert_predictions(connection, rows)
+    told = {f"{n:032x}": 900.0 if n % 3 == 1 and n < 90 else 20.0 for n in range(count)}
+    assert not RequestLog(engine).add_feedback(told, "tests")
+    report = ab_report(engine, "green")
+    (pair,) = report.paired
+    both = (numbers % 3 > 0) & ((numbers >= 90) | (numbers % 3 != 1))
+    difference = (np.abs(shadow) - np.abs(hard))[both]
+    assert (pair.version, pair.against, pair.paired, pair.trips) == (2, 1, True, both.sum())
+    assert pair.difference == pytest.approx(difference.mean())
+    low, high = stats.t.interval(0.95, 13, difference.mean(), stats.sem(difference))
+    assert high - low <= pair.interval[1] - pair.interval[0] + 1e-9 < 2 * (high - low)
+    assert pair.verdict == "differs"
+    (unseen,) = report.shadows
+    assert (unseen.version, unseen.trips) == (2, both.sum())
+    assert unseen.mae == pytest.approx(np.abs(shadow[both]).mean())
+    assert report.comparisons == ()
+
+
+def test_it_is_too_early_to_decide(tmp_path: Path) -> None:
+    """However clear a difference looks: the report decides once, at the sample size it names."""
+    random = np.random.default_rng(0)
+    told = (
+        (entry(n, DAY, n % 2 + 1, 20 + random.normal(0, 4) * (1 + n % 2)), 20.0) for n in range(100)
+    )
+    (pair,) = ab_report(fill(tmp_path, told).engine, "green").comparisons
+    assert not pair.interval[0] <= 0 <= pair.interval[1]
+    assert not pair.decided
+    assert pair.verdict == f"too early: 50 of {pair.trips_needed:,} trips"
 
 
 def test_nothing_is_known(engine: Engine, tmp_path: Path) -> None:
     """Without feedback there is no figure, and none of another service or of before."""
     assert ab_report(open_log("", tmp_path / "new"), "green").versions == ()
     assert ab_report(engine, "yellow").versions == ()
-    assert [one.version for one in ab_report(engine, "green", since=1_500.0).versions] == [2]
+    assert [one.version for one in ab_report(engine, "green", since=9.7 * DAY).versions] == [2]

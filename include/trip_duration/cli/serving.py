@@ -187,6 +187,9 @@ def ab_report(
 ) -> None:
     """Compare versions on predictions whose actual duration is known.
 
+    Decide once, when both have the trips that are named: who looks again and again until an
+    interval leaves out 0 finds differences that are none.
+
     Parameters
     ----------
     service
@@ -200,27 +203,32 @@ def ab_report(
 
     from trip_duration.serving.ab_report import ab_report as compare
     from trip_duration.serving.log_tables import open_log
+    from trip_duration.trips.judged import Judged
 
     settings = get_settings()
     engine = open_log(settings.request_log_url, settings.serving_folder)
-    report = compare(engine, service, time.time() - days * 86_400)
+    since = time.time() - days * 86_400
+    report = compare(engine, service, since, judged=Judged.of(settings))
     if as_json:
         print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer
         return
     table = Table("version", "trips", "MAE", "95 % interval", "RMSE", "bias", box=box.SIMPLE_HEAD)
-    for one in report.versions:
+    shown = [(str(one.version), one) for one in report.versions]
+    shown += [(f"{one.version} (shadow)", one) for one in report.shadows]
+    for name, one in shown:
         between = "" if one.mae_interval is None else "{:.3f} to {:.3f}".format(*one.mae_interval)
         figures = (f"{one.mae:.3f}", between, f"{one.rmse:.3f}", f"{one.bias:+.3f}")
-        table.add_row(str(one.version), f"{one.trips:,}", *figures)
+        table.add_row(name, f"{one.trips:,}", *figures)
     out = console()
     out.print(table)
-    for pair in report.comparisons:
-        verdict = "differs" if pair.decided else "no difference is shown"
+    for pair in (*report.comparisons, *report.paired):
         low, high = pair.interval
+        takes = "the same trips" if pair.paired else "trips of each"
+        name = f"Shadow {pair.version}" if pair.paired else f"Version {pair.version}"
         out.print(
-            f"Version {pair.version} less {pair.against}: {pair.difference:+.3f} minutes "
-            f"({low:+.3f} to {high:+.3f}), {verdict}; a difference of {pair.worthwhile:.3f} takes "
-            f"{pair.trips_needed:,} trips of each"
+            f"{name} less {pair.against}: {pair.difference:+.3f} minutes "
+            f"({low:+.3f} to {high:+.3f}), {pair.verdict}; a difference of {pair.worthwhile:.3f} "
+            f"takes {pair.trips_needed:,} {takes}. Decide once, at that number."
         )
 
 

@@ -23,6 +23,7 @@ from trip_duration.trips.cleaning import (
 )
 from trip_duration.trips.contract.checked import CheckedMonth
 from trip_duration.trips.contract.rules import MINUTES_PER_DAY
+from trip_duration.trips.judged import Judged
 from trip_duration.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
@@ -143,8 +144,8 @@ def labelled(window: WindowTrips, rules: CleaningRules) -> WindowTrips:
         well it does what it was made for.
     """
     known = ~np.isnan(window.actual) & ~np.isnan(window.predicted)
-    within = (window.actual >= rules.minimum_duration) & (window.actual <= rules.maximum_duration)
-    return window.where(known & within)
+    judged = Judged(rules.minimum_duration, rules.maximum_duration)
+    return window.where(known & judged.of_actual(window.actual))
 
 
 @dataclass(frozen=True)

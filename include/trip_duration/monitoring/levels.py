@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Subject of a finding that is about all features, or all trips.
 ALL = "all"
 
+#: Note of a finding that is none yet.
+WITHIN_CHANCE = "within what chance gives"
+
 _ACRONYMS = ("psi", "rmse", "mae")
 
 #: Prefix of the settings that hold thresholds: ``threshold_psi`` is that of the metric ``psi``.
@@ -98,6 +101,8 @@ class Finding:
         What it was judged by.
     note
         What else has to be known, such as why it is unknown; empty if nothing.
+    certain
+        Whether it is more than chance gives; what is not counts for no later window either.
     """
 
     metric: str
@@ -106,6 +111,7 @@ class Finding:
     level: Level
     thresholds: Thresholds
     note: str = ""
+    certain: bool = True
 
     @property
     def what(self) -> str:
@@ -214,6 +220,8 @@ def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
             level=Level(row["level"]),
             thresholds=Thresholds(**row["thresholds"]),
             note=row["note"],
+            # Findings that were kept before said so in words alone.
+            certain=row.get("certain", WITHIN_CHANCE not in row["note"]),
         )
         for row in rows
     ]

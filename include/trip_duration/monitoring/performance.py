@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,14 +12,33 @@ import pandas as pd
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
-from trip_duration.errors import require_within
+from trip_duration.errors import StoredObjectError, require_within
 from trip_duration.models.gate_rules import GateRules
-from trip_duration.models.intervals import CONFIDENCE, Interval, MeasuredErrors
-from trip_duration.monitoring.levels import ALL, Finding, Level, Thresholds, judge, unknown
+from trip_duration.models.intervals import (
+    CONFIDENCE,
+    DaySpread,
+    Interval,
+    MeasuredErrors,
+    measured_errors,
+    reference_half,
+    sums_by_day,
+)
+from trip_duration.monitoring.levels import (
+    ALL,
+    WITHIN_CHANCE,
+    Finding,
+    Level,
+    Thresholds,
+    judge,
+    unknown,
+)
+from trip_duration.monitoring.profile import find_profile
 from trip_duration.monitoring.slices import SliceErrors, measure_errors
 from trip_duration.monitoring.windows import WindowTrips
 from trip_duration.settings import Settings
 from trip_duration.tracking.runs import Tracker
+
+logger = logging.getLogger(__name__)
 
 #: Metrics of `judge_performance`, each with thresholds of its own.
 RMSE, MAE, BIAS, SLICE = "rmse", "mae", "bias", "slice_rmse"
@@ -41,12 +61,15 @@ class Reference:
         In minutes; None where it was not tested.
     slices
         RMSE by slice and value, of slices that have enough trips to say something.
+    days
+        How much the errors of days differ there; None where that was not measured.
     """
 
     version: int
     rmse: float | None = None
     mae: float | None = None
     slices: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    days: DaySpread | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +86,8 @@ class PerformanceRules:
         A level counts when so many of the last windows, the present one among them, have reached
         it.
     confidence
-        Of the intervals. An increase counts only where its interval leaves out no increase.
+        Of the intervals, those of all trips together. An increase counts only where its interval
+        leaves out no increase.
 
     Raises
     ------
@@ -106,9 +130,10 @@ def judge_performance(
 
     Each value is a share: by how much the error is above that of the test months (`rmse`, `mae`,
     `slice_rmse`), or how large the mean error is beside the mean absolute error of the test months
-    (`bias`). It reaches a level by its threshold where the interval of the error leaves out that of
-    the test months, so that a large window does not fire because it is large, nor a small one by
-    chance. The worst slice is a warning at most: among dozens, one always is the worst.
+    (`bias`). It reaches a level by its threshold where the error is surely above that of the test
+    months, as far as days differ in the window and in the test months, so that a large window does
+    not fire because it is large, nor a small one by chance. The worst slice is a warning at most:
+    among dozens, one always is the worst.
 
     Parameters
     ----------
@@ -137,9 +162,13 @@ def judge_performance(
             unknown(metric, WORST if metric == SLICE else ALL, thresholds[metric], why)
             for metric in (RMSE, MAE, BIAS, SLICE)
         )
-    everything, *slices = measure_errors(labelled, rules.confidence)
+    _, *slices = measure_errors(labelled, rules.confidence, reference.days)
+    # Three errors of the same trips, each of which may alarm (Bonferroni's correction).
+    confidence = 1 - (1 - rules.confidence) / len((RMSE, MAE, BIAS))
+    sums = sums_by_day(labelled.predicted - labelled.actual, labelled.days())
+    measured = measured_errors(sums, reference.days, confidence)
     found = (
-        *_judge_all(everything.measured, reference, thresholds),
+        *_judge_all(measured, reference, thresholds, confidence),
         _judge_slices(slices, reference, thresholds[SLICE], rules),
     )
     return tuple(_counted(finding, history, rules) for finding in found)
@@ -159,7 +188,17 @@ def find_reference(tracker: Tracker, name: str, version: int) -> Reference:
         metrics.get("test_rmse"),
         metrics.get("test_mae"),
         _reference_slices(tracker, run_id) if "test_rmse" in metrics else {},
+        _days(tracker, name, version),
     )
+
+
+def _days(tracker: Tracker, name: str, version: int) -> DaySpread | None:
+    try:
+        profile = find_profile(tracker, name, version)
+    except StoredObjectError as error:
+        logger.warning("How much days differ is not known: %s", error)
+        return None
+    return profile.days if profile else None
 
 
 def _why_unknown(trips: int, reference: Reference, rules: PerformanceRules) -> str:
@@ -171,7 +210,10 @@ def _why_unknown(trips: int, reference: Reference, rules: PerformanceRules) -> s
 
 
 def _judge_all(
-    measured: MeasuredErrors, reference: Reference, thresholds: Mapping[str, Thresholds]
+    measured: MeasuredErrors,
+    reference: Reference,
+    thresholds: Mapping[str, Thresholds],
+    confidence: float,
 ) -> tuple[Finding, ...]:
     found = []
     for metric, value, interval, standard in (
@@ -183,12 +225,12 @@ def _judge_all(
             f"{value:.2f} minutes ({_shown(interval)}) on {measured.trips:,} trips; "
             f"{standard or 0.0:.2f} on the test months"
         )
-        certain = _least(interval) > (standard or 0.0)
+        certain = _is_above(metric, value, interval, reference, confidence)
         found.append(_judge(metric, ALL, increase, thresholds[metric], note, certain=certain))
     low, high = measured.bias_interval or (-math.inf, math.inf)
     share = abs(measured.bias) / reference.mae if reference.mae else math.nan
     note = f"predicted less actual is {measured.bias:+.2f} minutes ({_shown((low, high))})"
-    certain = not low <= 0 <= high
+    certain = not low <= 0 <= high and _has_moved(measured, reference, confidence)
     return (*found, _judge(BIAS, ALL, share, thresholds[BIAS], note, certain=certain))
 
 
@@ -231,7 +273,31 @@ def _judge(
     finding = judge(metric, subject, value, thresholds, note)
     if certain or finding.level.rank < Level.WARN.rank:
         return finding
-    return replace(finding, level=Level.OK, note=f"{note}; within what chance gives")
+    return replace(finding, level=Level.OK, note=f"{note}; {WITHIN_CHANCE}", certain=False)
+
+
+def _has_moved(measured: MeasuredErrors, reference: Reference, confidence: float) -> bool:
+    """Return whether the mean error is surely another than in the test months."""
+    if reference.days is None or measured.bias_interval is None:
+        return measured.bias_interval is not None
+    half = (measured.bias_interval[1] - measured.bias_interval[0]) / 2
+    theirs = reference_half(reference.days, 0, confidence)
+    return abs(measured.bias - reference.days.bias) > math.hypot(half, theirs)
+
+
+def _is_above(
+    metric: str, value: float, interval: Interval | None, reference: Reference, confidence: float
+) -> bool:
+    """Return whether an error is surely above that of the test months, which are a sample too."""
+    standard = (reference.rmse if metric == RMSE else reference.mae) or 0.0
+    if interval is None:
+        return False
+    power, number = (2, 2) if metric == RMSE else (1, 1)
+    half = value**power - interval[0] ** power
+    if reference.days is not None:
+        theirs = reference_half(reference.days, number, confidence)
+        half = math.hypot(half, theirs)
+    return value**power - half > standard**power
 
 
 def _counted(
@@ -243,7 +309,10 @@ def _counted(
     before = [one for past in history for one in past if one.what == finding.what]
     last = before[len(before) - min(rules.windows - 1, len(before)) :]
     # Thresholds may have changed since: those of now judge all.
-    reached = [finding.level, *(finding.thresholds.level(one.value) for one in last)]
+    reached = [
+        finding.level,
+        *(finding.thresholds.level(one.value) if one.certain else Level.OK for one in last),
+    ]
     for level in (finding.level, Level.WARN):
         count = sum(one.rank >= level.rank for one in reached)
         if count >= rules.needed:

@@ -21,6 +21,7 @@ from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import ContractError, StoredObjectError
 from trip_duration.models.explanation import shap_by_feature, shap_rows
+from trip_duration.models.intervals import DaySpread, sums_by_day
 from trip_duration.monitoring.artifacts import find_artifact
 from trip_duration.monitoring.features import Bins, Counts, Floats, bins_of, features
 from trip_duration.objects.documents import UNREADABLE, record_of
@@ -28,6 +29,7 @@ from trip_duration.objects.tree import flatten
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.services import DURATION, PICKUP_TIME
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ PREDICTION = "predicted_minutes"
 #: Of so many trips predictions are profiled; so many are kept for reports.
 PREDICTED_TRIPS = 10_000
 SAMPLE_TRIPS = 5_000
+#: Of so many trips is measured how much days differ: more than a thousand for each day.
+DAILY_TRIPS = 50_000
 #: Of so many trips SHAP values are computed, where training has not done it.
 _SHAP_TRIPS = 500
 
@@ -146,6 +150,8 @@ class VersionProfile:
         there were no test months.
     shap
         How much each feature adds to predictions; None unless the model is of trees.
+    days
+        How much the errors of days differ in the test months; None where that is not known.
     """
 
     service: str
@@ -155,6 +161,7 @@ class VersionProfile:
     features: tuple[FeatureProfile, ...]
     predictions: FeatureProfile
     shap: ShapProfile | None
+    days: DaySpread | None = None
 
 
 @dataclass(frozen=True)
@@ -247,10 +254,24 @@ def reference_of(
         ),
         predictions=FeatureProfile.of(Bins.of_number(PREDICTION, predicted), predicted),
         shap=None if minutes is None else ShapProfile.of(minutes),
+        days=day_spread(model, _some(trips.judged, DAILY_TRIPS, random_state)),
     )
     kept = _some(learned, SAMPLE_TRIPS, random_state).reset_index(drop=True)
     sample = pd.concat([kept, pd.Series(predicted[:SAMPLE_TRIPS], name=PREDICTION)], axis=1)
     return Reference(profile, sample)
+
+
+def day_spread(model: Pipeline, trips: pd.DataFrame) -> DaySpread | None:
+    """Measure how much the errors of a model differ between days.
+
+    None where the trips hold no time or no duration, or are of less than two weeks.
+    """
+    if not {PICKUP_TIME, DURATION} <= set(trips) or trips.empty:
+        return None
+    columns = list(get_recipe(model.named_steps["encode"].recipe).columns)
+    predicted = np.asarray(model.predict(trips[columns]), dtype=np.float64)
+    days = trips[PICKUP_TIME].to_numpy().astype("datetime64[D]").astype(np.int64)
+    return DaySpread.of(sums_by_day(predicted - trips[DURATION].to_numpy(), days))
 
 
 def _some(trips: pd.DataFrame, most: int, random_state: int) -> pd.DataFrame:

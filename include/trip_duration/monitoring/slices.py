@@ -11,9 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from trip_duration.models.evaluation import slices_of
-from trip_duration.models.intervals import CONFIDENCE, ErrorSums, MeasuredErrors, measured_errors
+from trip_duration.models.intervals import (
+    CONFIDENCE,
+    DaySpread,
+    DaySums,
+    MeasuredErrors,
+    measured_errors,
+    sums_by_day,
+)
 from trip_duration.monitoring.levels import ALL
-from trip_duration.monitoring.windows import ZONES, WindowTrips
+from trip_duration.monitoring.windows import ZONES, Days, WindowTrips
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class SliceErrors:
 
 
 def measure_errors(
-    labelled: WindowTrips, confidence: float = CONFIDENCE
+    labelled: WindowTrips, confidence: float = CONFIDENCE, known: DaySpread | None = None
 ) -> tuple[SliceErrors, ...]:
     """Errors of trips whose duration is known: of all, and by slice.
 
@@ -46,15 +53,17 @@ def measure_errors(
     confidence
         Of the intervals. Those of slices are wider, so that all of them together hold with it
         (Bonferroni's correction).
+    known
+        How much days differ, for windows of less than a week; see `models.intervals`.
     """
     if not len(labelled):
         return ()
-    errors = labelled.predicted - labelled.actual
-    parts = _slice_sums(labelled, errors)
+    errors, days = labelled.predicted - labelled.actual, labelled.days()
+    parts = _slice_sums(labelled, errors, days)
     each = 1 - (1 - confidence) / max(len(parts), 1)
     return (
-        SliceErrors(ALL, ALL, measured_errors(ErrorSums.of(errors), confidence)),
-        *(SliceErrors(*which, measured_errors(sums, each)) for which, sums in parts.items()),
+        SliceErrors(ALL, ALL, measured_errors(sums_by_day(errors, days), known, confidence)),
+        *(SliceErrors(*which, measured_errors(sums, known, each)) for which, sums in parts.items()),
     )
 
 
@@ -71,17 +80,17 @@ def errors_table(errors: Sequence[SliceErrors]) -> pd.DataFrame:
 
 
 def _slice_sums(
-    labelled: WindowTrips, errors: npt.NDArray[np.float64]
-) -> dict[tuple[str, str], ErrorSums]:
-    """Sums of the errors by slice and value."""
+    labelled: WindowTrips, errors: npt.NDArray[np.float64], days: Days
+) -> dict[tuple[str, str], DaySums]:
+    """Sums of the errors by slice and value, and by day."""
     if not set(ZONES) <= set(labelled.trips):
         return {}
     known = labelled.trips[list(ZONES)].notna().all(axis=1).to_numpy()
     if not known.any():
         return {}
-    trips, wanted = labelled.trips[known], errors[known]
+    trips, wanted, days = labelled.trips[known], errors[known], days[known]
     return {
-        (name, str(value)): ErrorSums.of(wanted[rows])
+        (name, str(value)): sums_by_day(wanted[rows], days[rows])
         for name, values in slices_of(trips).items()
         for value, rows in pd.Series(wanted)
         .groupby(pd.Series(values), observed=True)

@@ -39,6 +39,9 @@ from trip_duration.trips.services import (
 Source = Literal["request_log", "batch", "month"]
 
 ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
+Days = npt.NDArray[np.int64]
+
+_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,9 @@ class WindowTrips:
         Prediction ids, or the rows of the month's clean trips as text; shape (trips,).
     actual
         Minutes that the trips took, shape (trips,); NaN where that is not known yet.
+    asked
+        Days since 1970 on which they were asked for, in UTC, shape (trips,); None where trips have
+        times of their own.
     """
 
     window: Window
@@ -123,6 +129,7 @@ class WindowTrips:
     versions: npt.NDArray[np.int64]
     ids: npt.NDArray[np.object_]
     actual: Minutes
+    asked: Days | None = None
 
     def __len__(self) -> int:
         """Number of trips."""
@@ -137,7 +144,19 @@ class WindowTrips:
             versions=self.versions[wanted],
             ids=self.ids[wanted],
             actual=self.actual[wanted],
+            asked=None if self.asked is None else self.asked[wanted],
         )
+
+    def days(self) -> Days:
+        """Return the day of each trip: of its pick-up, or where that is not known, of the request.
+
+        As days since 1970.
+        """
+        asked = np.full(len(self), _day_of(self.window.start)) if self.asked is None else self.asked
+        if PICKUP_TIME not in self.trips:
+            return asked
+        times = self.trips[PICKUP_TIME].to_numpy().astype("datetime64[D]")
+        return np.where(np.isnat(times), asked, times.astype(np.int64))
 
     def of_version(self, version: int) -> WindowTrips:
         """What one version has predicted."""
@@ -186,6 +205,7 @@ def read_request_log(engine: Engine, window: Window) -> WindowTrips:
         versions=found["version"].to_numpy(dtype=np.int64),
         ids=found["prediction_id"].to_numpy(dtype=object),
         actual=found["actual_minutes"].to_numpy(dtype=np.float64),
+        asked=(found["at"].to_numpy(dtype=np.float64) // _DAY_SECONDS).astype(np.int64),
     )
 
 
@@ -256,3 +276,7 @@ def of_scored(scored: pd.DataFrame, window: Window, columns: Sequence[str]) -> W
         ids=rows[IDENTIFIER].astype(str).to_numpy(dtype=object),
         actual=np.full(len(rows), np.nan),
     )
+
+
+def _day_of(moment: dt.datetime) -> int:
+    return int(moment.timestamp() // _DAY_SECONDS)

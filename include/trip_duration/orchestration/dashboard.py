@@ -32,6 +32,7 @@ def make_dashboard(
     from trip_duration.monitoring.health.prepared import Prepared
     from trip_duration.monitoring.levels import thresholds_of
     from trip_duration.serving.ab_report import ab_report
+    from trip_duration.trips.judged import Judged
 
     name = service.service
     always = math.inf
@@ -42,7 +43,11 @@ def make_dashboard(
         months=Prepared(questions.months, _RUNS_SECONDS, always),
         registry=Prepared(lambda: questions.registry(name), _REGISTRY_SECONDS, always),
         windows=Prepared(lambda: questions.windows(name), _RUNS_SECONDS, always),
-        live=Prepared(lambda: ab_report(service.log.engine, name), _AIRFLOW_SECONDS, always),
+        live=Prepared(
+            lambda: ab_report(service.log.engine, name, judged=Judged.of(settings)),
+            _AIRFLOW_SECONDS,
+            always,
+        ),
         dags=Prepared(dag_runs, _AIRFLOW_SECONDS, always),
         health=Prepared(health.look, _AIRFLOW_SECONDS, always),
         thresholds=thresholds_of(settings),

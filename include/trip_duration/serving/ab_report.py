@@ -1,23 +1,28 @@
-"""Which version is nearer to the truth: errors on predictions whose actual duration is known."""
+"""Compare versions by their errors on predictions whose actual duration is known."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 
 from trip_duration.models.intervals import (
     CONFIDENCE,
+    WEEK,
+    DaySums,
     ErrorSums,
     MeasuredErrors,
     around,
     measured_errors,
+    quantile,
 )
+from trip_duration.serving.ab_sums import Pairs, answered_by_day, shadowed_by_day
 from trip_duration.serving.log_tables import feedback, predictions
+from trip_duration.trips.judged import Judged
 
 POWER = 0.8
 #: Share of the error of the version with the most predictions that is worth finding.
@@ -42,21 +47,29 @@ class VersionErrors(MeasuredErrors):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions.
+    """Compare two versions.
 
     Parameters
     ----------
     version, against
-        Which versions; the second has the most predictions.
+        Which versions; the second has the most predictions, or has answered where the first one is
+        its shadow.
     difference, interval
-        Mean absolute error of the first less that of the second, and its interval (Welch).
+        Mean absolute error of the first less that of the second, and its interval: of the same
+        trips where they are paired, of two samples otherwise (Welch).
     decided
-        Whether the interval leaves out 0.
+        Whether there are enough trips, and the interval leaves out 0.
     trips_needed
         Trips of each version that it takes to find a difference of *worthwhile* minutes, with the
         confidence and a power of 0.8.
     worthwhile
         Minutes; a share of the second's error.
+    verdict
+        What it comes to, in words; before there are enough trips, that it is too early.
+    trips
+        Trips of the version that has fewer.
+    paired
+        Whether both have predicted the same trips.
     """
 
     version: int
@@ -66,24 +79,47 @@ class Comparison:
     decided: bool
     trips_needed: int
     worthwhile: float
+    verdict: str
+    trips: int
+    paired: bool = False
 
 
 @dataclass(frozen=True)
 class AbReport:
-    """Errors by version, and how the others compare with the one that answered most."""
+    """Errors by version, and how the others compare with the one that answered most.
+
+    Parameters
+    ----------
+    versions
+        Errors of the versions that have answered, the one with the most trips first.
+    comparisons
+        Of versions that have answered, each against the first.
+    confidence, power
+        Of intervals and of sample sizes.
+    shadows
+        Errors of versions that have predicted unseen, on trips that another one has answered.
+    paired
+        Each shadow against the version that has answered the same trips.
+    """
 
     versions: tuple[VersionErrors, ...]
     comparisons: tuple[Comparison, ...]
     confidence: float = CONFIDENCE
     power: float = POWER
+    shadows: tuple[VersionErrors, ...] = ()
+    paired: tuple[Comparison, ...] = ()
 
 
 def ab_report(
-    engine: Engine, service: str, since: float = 0.0, worthwhile: float = WORTHWHILE
+    engine: Engine,
+    service: str,
+    since: float = 0.0,
+    worthwhile: float = WORTHWHILE,
+    judged: Judged | None = None,
 ) -> AbReport:
     """Compare versions on the predictions of the log whose actual duration is known.
 
-    The database adds up; no row leaves it. Trips count as independent.
+    The same predictions count as for monitoring. The database adds up; no row leaves it.
 
     Parameters
     ----------
@@ -91,44 +127,153 @@ def ab_report(
         Seconds since 1970; earlier predictions do not count.
     worthwhile
         Share of the error that a difference has to come to, to be worth finding.
+    judged
+        Durations that count.
     """
-    error = predictions.c.minutes - feedback.c.actual_minutes
-    sums = [func.sum(power) for power in (error, func.abs(error), error * error)]
-    fourth = func.sum(error * error * error * error)
-    query = (
-        select(predictions.c.version, func.count(), *sums, fourth)
-        .join(feedback, feedback.c.prediction_id == predictions.c.prediction_id)
-        .where(predictions.c.service == service, predictions.c.at >= since)
-        .group_by(predictions.c.version)
-        .order_by(func.count().desc(), predictions.c.version)
+    wanted = (
+        predictions.c.service == service,
+        predictions.c.at >= since,
+        (judged or Judged()).of_actual(feedback.c.actual_minutes),
     )
-    with engine.connect() as connection:
-        found = tuple(_errors(row) for row in connection.execute(query))
-    usable = [one for one in found if one.trips > 1]
-    others = usable[1:]
-    return AbReport(found, tuple(_compare(one, usable[0], worthwhile) for one in others))
+    answered = answered_by_day(engine, wanted)
+    usable = {version: sums for version, sums in answered.items() if _trips(sums) > 1}
+    first, *others = usable or {0: {}}
+    shadowed = shadowed_by_day(engine, wanted)
+    by_shadow: dict[int, dict[int, ErrorSums]] = defaultdict(dict)
+    for (shadow, _), days in shadowed.items():
+        for day, pair in days.items():
+            by_shadow[shadow][day] = by_shadow[shadow].get(day, ErrorSums()) + pair.shadow
+    return AbReport(
+        _errors(answered),
+        tuple(_compare(one, usable[one], first, usable[first], worthwhile) for one in others),
+        shadows=_errors(by_shadow),
+        paired=tuple(
+            _pair(*versions, days, worthwhile)
+            for versions, days in shadowed.items()
+            if sum(pair.shadow.trips for pair in days.values()) > 1
+        ),
+    )
 
 
-def _errors(row: Sequence[Any]) -> VersionErrors:
-    version, *sums = row
-    measured = measured_errors(ErrorSums(*sums), CONFIDENCE)
-    return VersionErrors(version=version, **asdict(measured))
+def _errors(found: Mapping[int, DaySums]) -> tuple[VersionErrors, ...]:
+    return tuple(
+        VersionErrors(version=version, **asdict(measured_errors(sums)))
+        for version, sums in found.items()
+    )
 
 
-def _compare(one: VersionErrors, other: VersionErrors, share: float) -> Comparison:
-    difference = one.mae - other.mae
-    variances = one.deviation**2 / one.trips + other.deviation**2 / other.trips
-    low, high = around(difference, _Z * math.sqrt(variances))
-    worthwhile = share * other.mae
+def _trips(sums: DaySums) -> int:
+    return sum(one.trips for one in sums.values())
+
+
+def _compare(version: int, one: DaySums, against: int, other: DaySums, share: float) -> Comparison:
+    left, right = _Sample.of(one), _Sample.of(other)
+    independent = left.variance / left.trips + right.variance / right.trips
+    # What a day does to both versions is no difference between them.
+    residuals = [
+        left.residual(day) / left.trips - right.residual(day) / right.trips
+        for day in {*one, *other}
+    ]
+    error, reach, effect = _error(independent, residuals)
+    worthwhile = share * right.mean
     # Two samples of equal size, two-sided (Cohen, 1988).
-    spread = one.deviation**2 + other.deviation**2
-    needed = (_Z + _Z_POWER) ** 2 * spread / worthwhile**2 if worthwhile else 0.0
+    spread = (left.variance + right.variance) * effect
+    return _comparison(
+        (version, against),
+        left.mean - right.mean,
+        reach * error,
+        _needed(spread, worthwhile),
+        worthwhile,
+        trips=min(left.trips, right.trips),
+    )
+
+
+def _pair(shadow: int, version: int, days: Mapping[int, Pairs], share: float) -> Comparison:
+    trips = sum(one.shadow.trips for one in days.values())
+    difference = sum(one.difference for one in days.values()) / trips
+    squares = sum(one.squared for one in days.values())
+    variance = max(squares - trips * difference**2, 0.0) / (trips - 1)
+    residuals = [(one.difference - difference * one.shadow.trips) / trips for one in days.values()]
+    error, reach, effect = _error(variance / trips, residuals)
+    worthwhile = share * sum(one.answered for one in days.values()) / trips
+    needed = _needed(variance * effect, worthwhile)
+    return _comparison(
+        (shadow, version),
+        difference,
+        reach * error,
+        needed,
+        worthwhile,
+        trips=trips,
+        paired=True,
+    )
+
+
+def _error(independent: float, residuals: list[float]) -> tuple[float, float, float]:
+    """Return a standard error, its reach in an interval, and by what days raise the variance.
+
+    Parameters
+    ----------
+    independent
+        Variance of the difference, were trips independent.
+    residuals
+        What each day adds to the difference beyond its share. Of less than a week days say nothing,
+        and trips count as independent: both versions have had the same days.
+    """
+    count = len(residuals)
+    if count < WEEK or not independent:
+        return math.sqrt(independent), _Z, 1.0
+    by_day = count / (count - 1) * sum(one * one for one in residuals)
+    variance = max(by_day, independent)
+    return math.sqrt(variance), quantile(CONFIDENCE, count - 1), variance / independent
+
+
+def _needed(spread: float, worthwhile: float) -> int:
+    return math.ceil((_Z + _Z_POWER) ** 2 * spread / worthwhile**2) if worthwhile else 0
+
+
+def _comparison(
+    versions: tuple[int, int],
+    difference: float,
+    half: float,
+    needed: int,
+    worthwhile: float,
+    *,
+    trips: int,
+    paired: bool = False,
+) -> Comparison:
+    low, high = around(difference, half)
+    verdict = "no difference is shown" if low <= 0 <= high else "differs"
+    if trips < needed:
+        verdict = f"too early: {trips:,} of {needed:,} trips"
     return Comparison(
-        version=one.version,
-        against=other.version,
+        *versions,
         difference=difference,
         interval=(low, high),
-        decided=not low <= 0 <= high,
-        trips_needed=math.ceil(needed),
+        decided=verdict == "differs",
+        trips_needed=needed,
         worthwhile=worthwhile,
+        verdict=verdict,
+        trips=trips,
+        paired=paired,
     )
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Absolute errors of a version."""
+
+    days: DaySums
+    trips: int
+    mean: float
+    variance: float
+
+    @classmethod
+    def of(cls, days: DaySums) -> _Sample:
+        total = sum(days.values(), ErrorSums())
+        left = max(total.squared - total.absolute**2 / total.trips, 0.0)
+        return cls(days, total.trips, total.absolute / total.trips, left / (total.trips - 1))
+
+    def residual(self, day: int) -> float:
+        """Return by how much the sum of a day is off, had it been like all days."""
+        one = self.days.get(day, ErrorSums())
+        return one.absolute - self.mean * one.trips

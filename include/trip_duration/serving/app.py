@@ -34,6 +34,8 @@ from trip_duration.serving.requests import (
     read_trips,
 )
 from trip_duration.serving.service import Answer, PredictionService
+from trip_duration.settings import get_settings
+from trip_duration.trips.judged import Judged
 
 #: Bodies up to so many bytes are answered on the event loop: a thread would take longer.
 _INLINE_BYTES = 16_384
@@ -197,7 +199,9 @@ class Routes:
     async def ab_report(self, _call: Call) -> Reply:
         """Errors by version."""
         log = self._service.log
-        report = await asyncio.to_thread(ab_report, log.engine, self._service.service)
+        report = await asyncio.to_thread(
+            ab_report, log.engine, self._service.service, judged=Judged.of(get_settings())
+        )
         return json_reply(asdict(report))
 
     async def healthz(self, _call: Call) -> Reply:

@@ -255,8 +255,9 @@ OPERATIONS = (
         "ab_report",
         "/ab_report",
         "GET",
-        "Compare versions on predictions whose actual duration is known. With intervals, "
-        "and how many trips a comparison needs.",
+        "Compare versions on predictions whose actual duration is known. With intervals; "
+        "decided once, when each has the trips that the comparison needs. A shadow is compared on "
+        "the trips that another version has answered.",
         _json(_OBJECT),
         refuses=(503,),
     ),

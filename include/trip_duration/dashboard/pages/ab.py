@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trip_duration.dashboard import figures
 from trip_duration.dashboard.page import Chart, Empty, Table
-from trip_duration.serving.ab_report import AbReport
+from trip_duration.serving.ab_report import AbReport, Comparison
 
 _NO_FEEDBACK = Empty(
     "No predicted trip has feedback: send actual durations to /trip-duration/feedback."
@@ -13,7 +15,7 @@ _NO_FEEDBACK = Empty(
 
 def ab_charts(live: AbReport) -> list[Chart]:
     """How far off each version is, and which is nearer to the truth."""
-    return [_errors(live), _comparison(live)]
+    return [_errors(live), _comparison(live), *([_shadows(live)] if live.paired else [])]
 
 
 def _errors(live: AbReport) -> Chart:
@@ -67,25 +69,42 @@ def _errors(live: AbReport) -> Chart:
 
 
 def _comparison(live: AbReport) -> Chart:
+    return Chart(
+        "ab_comparison",
+        "Which version is nearer to the truth",
+        "",
+        "Difference of the mean absolute errors (Welch). It is decided once, when both versions "
+        "have the trips that are needed.",
+        _table(live.comparisons),
+        Empty(
+            "One version answers: start a canary on the page Models to compare two.", "promotion"
+        ),
+    )
+
+
+def _shadows(live: AbReport) -> Chart:
+    return Chart(
+        "ab_shadow",
+        "The shadow on the same trips",
+        "",
+        "Mean absolute error of the shadow less that of the version that answered, on the trips "
+        "that both have predicted. It is decided once, when there are the trips that are needed.",
+        _table(live.paired),
+        _NO_FEEDBACK,
+    )
+
+
+def _table(pairs: Sequence[Comparison]) -> Table:
     rows = [
         (
             f"{one.version} against {one.against}",
             round(one.difference, 3),
             f"{one.interval[0]:.3f} to {one.interval[1]:.3f}",
-            "yes" if one.decided else "no",
+            one.verdict,
+            one.trips,
             one.trips_needed,
         )
-        for one in live.comparisons
+        for one in pairs
     ]
-    return Chart(
-        "ab_comparison",
-        "Which version is nearer to the truth",
-        "",
-        "Difference of the mean absolute errors (Welch); decided where the interval leaves out 0.",
-        Table(
-            ("versions", "difference (min)", "95 % interval (min)", "decided", "trips needed"), rows
-        ),
-        Empty(
-            "One version answers: start a canary on the page Models to compare two.", "promotion"
-        ),
-    )
+    heads = ("versions", "difference (min)", "95 % interval (min)", "verdict", "trips")
+    return Table((*heads, "trips needed"), rows)

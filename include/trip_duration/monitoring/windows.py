@@ -20,7 +20,7 @@ from sqlalchemy import Engine, select
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.scoring.batch.job import IDENTIFIER, MINUTES, VERSION
-from trip_duration.scoring.columns import TIME_ZONE, check_rows
+from trip_duration.scoring.columns import check_rows
 from trip_duration.scoring.predictor import Predictor
 from trip_duration.serving.log_tables import feedback, predictions
 from trip_duration.serving.rows import COLUMNS, NAMES
@@ -35,6 +35,7 @@ from trip_duration.trips.services import (
     PICKUP_ZONE,
     get_service,
 )
+from trip_duration.trips.values import TIME_ZONE
 
 Source = Literal["request_log", "batch", "month"]
 

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 from upath import UPath
 
 from trip_duration.monitoring.health.types import Champion, Product
-from trip_duration.scoring.columns import TIME_ZONE
 from trip_duration.tracking.history import History
 from trip_duration.tracking.standing import first_standing
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.trips.contract.checked import CheckedMonthStore
 from trip_duration.trips.months import Month, parse_months
+from trip_duration.trips.values import TIME_ZONE
 
 #: Tags of a training run; see `tracking.runs.training_set_tags`.
 _LEARNED_TAGS = ("TRAIN_DATA", "VAL_DATA")

@@ -12,6 +12,7 @@ import xgboost as xgb
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, RegressorMixin
 
+from trip_duration.objects.trees import require_sound_booster
 from trip_duration.training_set.types import Matrix, Minutes
 
 _VALIDATION = "validation"
@@ -138,11 +139,13 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the trees from UBJSON."""
+        """Restore the trees from UBJSON, unless they cannot be walked."""
         super().__setstate__(state)
         if "booster_" in state:
+            stored = memoryview(state["booster_"]).tobytes()
+            require_sound_booster(stored)
             self.booster_ = xgb.Booster({"nthread": self.threads})
-            self.booster_.load_model(bytearray(state["booster_"]))
+            self.booster_.load_model(bytearray(stored))
 
 
 def binned(

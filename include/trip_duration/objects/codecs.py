@@ -190,6 +190,9 @@ def _encode_booster(booster: Any) -> bytes:  # noqa: ANN401 - imported inside
 def _decode_booster(data: bytes) -> Any:  # noqa: ANN401 - imported inside
     import xgboost
 
+    from trip_duration.objects.trees import require_sound_booster
+
+    require_sound_booster(data)
     booster = xgboost.Booster()
     booster.load_model(bytearray(data))
     return booster

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from trip_duration.errors import StoredObjectError
+from trip_duration.objects.trees import require_sound_trees
 
 with warnings.catch_warnings():
     # skops looks for its functions in every module that is loaded, Airflow's deprecated ones too.
@@ -93,9 +94,11 @@ def load_estimator(stored: bytes) -> Any:  # noqa: ANN401 - any scikit-learn est
     Raises
     ------
     StoredObjectError
-        If it holds a class outside the policy.
+        If it holds a class outside the policy, or a tree that cannot be walked.
     """
-    return skops.io.loads(stored, trusted=trusted_types(stored))
+    estimator = skops.io.loads(stored, trusted=trusted_types(stored))
+    require_sound_trees(estimator)
+    return estimator
 
 
 def _schema(stored: bytes) -> Any:  # noqa: ANN401 - any JSON

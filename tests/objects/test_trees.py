@@ -1,0 +1,223 @@
+"""Trees of stored models that cannot be walked are refused before anything walks them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+import xgboost as xgb
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.tree import DecisionTreeRegressor
+from tests.objects.crafted import file_of, node, plain, sequence
+from upath import UPath
+
+from trip_duration.errors import StoredObjectError
+from trip_duration.models.boosting import BoosterRegressor
+from trip_duration.objects import read_object, write_object
+from trip_duration.objects.trust import dump_estimator, load_estimator
+
+RANDOM = np.random.default_rng(0)
+ROWS = RANDOM.uniform(0, 1, (200, 3))
+MINUTES = ROWS @ [1.0, 2.0, 3.0] + RANDOM.normal(0, 0.1, 200)
+
+Change = Callable[[Any], None]
+
+
+def _set(field: str, place: int, value: int) -> Change:
+    def change(nodes: Any) -> None:
+        nodes[field][place] = value
+
+    return change
+
+
+#: Fields of scikit-learn's nodes: of its trees, and of its histogram trees.
+TREE = {"left": "left_child", "right": "right_child", "feature": "feature"}
+HISTOGRAM = {"left": "left", "right": "right", "feature": "feature_idx"}
+DAMAGE = {
+    "beyond the nodes": ("left", 0, 1_000_000),
+    "its own child": ("left", 0, 0),
+    "a parent again": ("right", 1, 0),
+    "one child twice": ("right", 0, 1),
+    "beyond the columns": ("feature", 0, 3),
+}
+MODELS: dict[str, tuple[Any, dict[str, str]]] = {
+    "tree": (DecisionTreeRegressor(max_depth=3), TREE),
+    "forest": (RandomForestRegressor(2, max_depth=3), TREE),
+    "extra trees": (ExtraTreesRegressor(2, max_depth=3), TREE),
+    "boosted": (GradientBoostingRegressor(n_estimators=2), TREE),
+    "adaptive": (AdaBoostRegressor(n_estimators=2), TREE),
+    "histograms": (HistGradientBoostingRegressor(max_iter=2), HISTOGRAM),
+}
+
+
+def damaged(model: BaseEstimator, field: str, change: Change) -> bytes:
+    """A model's file whose first array of records with a field was changed."""
+    stored = skops.io.dumps(model)
+    with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for name, member in members.items():
+        if name.endswith(".npy"):
+            array = np.load(io.BytesIO(member)).copy()
+            if field in (array.dtype.names or ()):
+                change(array)
+                buffer = io.BytesIO()
+                np.save(buffer, array)
+                members[name] = buffer.getvalue()
+                break
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_trees_of_scikit_learn(kind: str, damage: str) -> None:
+    """Children in range and after their parent, columns in range, no node twice."""
+    made, names = MODELS[kind]
+    model = made.fit(ROWS, MINUTES)
+    np.testing.assert_array_equal(
+        load_estimator(dump_estimator(model)).predict(ROWS), model.predict(ROWS)
+    )
+    field, place, value = DAMAGE[damage]
+    stored = damaged(model, names[field], _set(names[field], place, value))
+    with pytest.raises(StoredObjectError, match="is not loaded"):
+        load_estimator(stored)
+
+
+@pytest.mark.parametrize("columns", [2, 4])
+def test_an_ensemble_that_says_another_number_of_columns(columns: int) -> None:
+    """What a forest checks its rows by has to be what its trees were learned from."""
+    for made in (DecisionTreeRegressor(), GradientBoostingRegressor(n_estimators=2)):
+        model = made.fit(ROWS, MINUTES)
+        model.n_features_in_ = columns
+        with pytest.raises(StoredObjectError, match="a column out of range"):
+            load_estimator(dump_estimator(model))
+
+
+def test_a_tree_in_another_place() -> None:
+    """A tree that no estimator checks the rows of is refused, wherever it hides."""
+    model = DecisionTreeRegressor().fit(ROWS, MINUTES)
+    carrier = KNeighborsRegressor().fit(ROWS, MINUTES)
+    carrier.hidden_ = np.array([[model.tree_, None]], dtype=object)
+    with pytest.raises(StoredObjectError, match="belongs to no estimator"):
+        load_estimator(dump_estimator(carrier))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("idx_start", -1), ("idx_end", 10_000), ("is_leaf", 0)]
+)
+def test_search_trees(field: str, value: int) -> None:
+    """The tree of a nearest-neighbour search stays within its rows."""
+    model = KNeighborsRegressor(algorithm="kd_tree").fit(ROWS, MINUTES)
+    again = load_estimator(dump_estimator(model))
+    np.testing.assert_array_equal(again.predict(ROWS), model.predict(ROWS))
+    last = len(model._tree.__getstate__()[2]) - 1
+    with pytest.raises(StoredObjectError, match="a search tree out of range"):
+        load_estimator(damaged(model, field, _set(field, last, value)))
+
+
+#: Of XGBoost's trees: array, place and value.
+BOOSTER_DAMAGE = {
+    "beyond the nodes": ("left_children", 0, 1_000_000),
+    "its own child": ("left_children", 0, 0),
+    "a parent again": ("right_children", 1, 0),
+    "one child twice": ("right_children", 0, 1),
+    "a wrong parent": ("parents", 2, 1_000_000),
+    "beyond the columns": ("split_indices", 0, 3),
+    "a negative column": ("split_indices", 0, -7),
+}
+
+
+def patched(raw: bytes, name: str, place: int, value: int) -> bytes:
+    """A booster's UBJSON with one number of one array changed."""
+    begin = raw.index(f"{name}[$l#L".encode()) + len(name) + len("[$l#L") + 8 + 4 * place
+    return raw[:begin] + value.to_bytes(4, "big", signed=True) + raw[begin + 4 :]
+
+
+@pytest.fixture(name="booster", scope="module")
+def small_booster() -> bytes:
+    """A booster of a few trees, as XGBoost stores it."""
+    model = BoosterRegressor({"max_depth": 3}, rounds=3, threads=1).fit(ROWS, MINUTES)
+    return bytes(model.booster_.save_raw("ubj"))
+
+
+@pytest.mark.parametrize("damage", BOOSTER_DAMAGE)
+def test_trees_of_xgboost(booster: bytes, damage: str, tmp_path: Path) -> None:
+    """The same of XGBoost's, as an estimator's file and as an object of a task."""
+    crafted = patched(booster, *BOOSTER_DAMAGE[damage])
+    model = BoosterRegressor({"max_depth": 3}, rounds=3, threads=1).fit(ROWS, MINUTES)
+    stored = skops.io.dumps(model)
+    assert stored.count(booster) == 1
+    again = load_estimator(stored)
+    np.testing.assert_array_equal(again.predict(ROWS), model.predict(ROWS))
+    with pytest.raises(StoredObjectError):
+        load_estimator(_with(stored, booster, crafted))
+
+    reference = write_object(model.booster_, UPath(tmp_path.as_uri()), "value")
+    assert read_object(reference).num_boosted_rounds() == 3
+    file = Path(UPath(reference.uri).path)
+    file.write_bytes(patched(file.read_bytes(), *BOOSTER_DAMAGE[damage]))
+    with pytest.raises(StoredObjectError, match="is not loaded"):
+        read_object(_redigested(reference, file))
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.5, 0.99])
+def test_a_booster_that_ends_early(booster: bytes, cut: float, tmp_path: Path) -> None:
+    """A file that is cut off, goes on, or is JSON in text, is not given to XGBoost at all."""
+    reference = write_object(_booster(booster), UPath(tmp_path.as_uri()), "value")
+    file = Path(UPath(reference.uri).path)
+    whole = file.read_bytes()
+    text = bytes(_booster(booster).save_raw("json"))
+    for crafted in (whole[: int(cut * len(whole))], whole + b"}", text):
+        file.write_bytes(crafted)
+        with pytest.raises(StoredObjectError, match="not as XGBoost writes it"):
+            read_object(_redigested(reference, file))
+
+
+def test_a_booster_that_is_no_bytes() -> None:
+    """A number in place of the trees is refused, and no memory is set aside for it."""
+    keys = sequence("list", node("TypeNode", "builtins.str"))
+    content = node("DictNode", "builtins.dict", content={"booster_": plain(10**12)}, key_types=keys)
+    name = "trip_duration.models.boosting.BoosterRegressor"
+    with pytest.raises((StoredObjectError, TypeError)):
+        load_estimator(file_of(node("ObjectNode", name, content=content)))
+
+
+def _booster(raw: bytes) -> xgb.Booster:
+    made = xgb.Booster()
+    made.load_model(bytearray(raw))
+    return made
+
+
+def _with(stored: bytes, old: bytes, new: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, member in members.items():
+            archive.writestr(name, new if member == old else member)
+    return buffer.getvalue()
+
+
+def _redigested(reference: Any, file: Path) -> Any:
+    data = file.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return dataclasses.replace(reference, digest=digest, size=len(data))

@@ -27,7 +27,7 @@ from trip_duration.dashboard.types import (
 )
 from trip_duration.tracking.history import History
 from trip_duration.tracking.runs import IDENTITY_TAG
-from trip_duration.tracking.standing import RETIRED_TAG
+from trip_duration.tracking.standing import RETIRED_TAG, declared_moment
 from trip_duration.tracking.versions import ModelVersions
 
 #: The newest of each kind that the pages show.
@@ -165,6 +165,10 @@ def _family(run: Run) -> FamilyRun:
         started=run.info.start_time / 1_000,
         metrics=_metrics(run),
         settings=dict(run.data.params),
+        moment=declared_moment(tags) or "",
+        test_months=tags.get("TEST_DATA", ""),
+        # Runs of earlier versions of this package name their training set alone.
+        rows=tags.get("test_rows") or tags.get("training_set", ""),
     )
 
 

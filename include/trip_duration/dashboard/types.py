@@ -29,6 +29,12 @@ class FamilyRun:
         By name.
     settings
         Of the best trial.
+    moment
+        The moment at which its model is asked.
+    test_months
+        The months that its test errors are of.
+    rows
+        Names the rows that its test errors are of.
     """
 
     run_id: str
@@ -42,6 +48,9 @@ class FamilyRun:
     started: float
     metrics: Mapping[str, float]
     settings: Mapping[str, str]
+    moment: str = ""
+    test_months: str = ""
+    rows: str = ""
 
 
 @dataclass(frozen=True)

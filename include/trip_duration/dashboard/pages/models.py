@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trip_duration.dashboard import figures
+from trip_duration.dashboard.comparable import judged_on, model_input, same_rows, source_of
 from trip_duration.dashboard.known import Known, Sources
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Figure, Page, Section, Table
 from trip_duration.dashboard.pages.explanations import UNTOLD, explanation_charts
@@ -102,7 +103,9 @@ def _cards(chosen: FamilyRun | None, known: Known) -> list[Card]:
     ]
     return [
         Card(
-            "Model", short(chosen.family), f"{chosen.recipe} · {chosen.source} · {chosen.pipeline}"
+            "Model",
+            short(chosen.family),
+            f"{model_input(chosen)} · {source_of(chosen)} · {chosen.pipeline}",
         ),
         Card(
             "Version",
@@ -130,12 +133,14 @@ def _cards(chosen: FamilyRun | None, known: Known) -> list[Card]:
 
 def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
     numbers = {version.run_id: version.number for version in known.registry.versions}
-    compared = sorted(runs[:_COMPARED], key=lambda run: run.metrics.get("test_rmse", float("inf")))
+    compared = _ranked(runs[:_COMPARED])
     rows = [
         (
             short(run.family),
             numbers.get(run.run_id),
-            run.recipe,
+            model_input(run),
+            source_of(run),
+            run.test_months,
             *(
                 _rounded(run.metrics.get(name))
                 for name in ("validation_rmse", "test_rmse", "test_mae", "test_r2")
@@ -150,12 +155,16 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
         "comparison",
         "Comparison of the newest models",
         "",
-        f"The newest {len(rows)} runs, the best on the test months first; errors in minutes.",
+        f"The newest {len(rows)} runs; errors in minutes, of trips of 1 to 60 minutes unless a "
+        "form said otherwise. Ranked among those of the same test rows and source, the newest rows "
+        "first; those of other rows cannot be compared.",
         Table(
             (
                 "family",
                 "version",
                 "recipe",
+                "source",
+                "test months",
                 "validation RMSE",
                 "test RMSE",
                 "test MAE",
@@ -169,6 +178,17 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
         _NO_RUNS,
         wide=True,
     )
+
+
+def _ranked(runs: Sequence[FamilyRun]) -> list[FamilyRun]:
+    """Sort runs by their test error within each group of the same rows, the newest group first."""
+    ranked: list[FamilyRun] = []
+    left = list(runs)
+    while left:
+        group = same_rows(left)
+        ranked += sorted(group, key=lambda run: run.metrics.get("test_rmse", float("inf")))
+        left = [run for run in left if run not in group]
+    return ranked
 
 
 def _rounded(value: float | None, digits: int = 3) -> float | None:
@@ -277,6 +297,8 @@ def _versions(known: Known) -> list[dict[str, Any]]:
                 "family": short(version.family) or "from elsewhere",
                 "registered": date_of(version.registered),
                 "rmse": run.metrics.get("test_rmse") if run else None,
+                "recipe": model_input(run) if run else "not known",
+                "judged_on": judged_on(run) if run else "not known",
                 "run_id": version.run_id,
                 "aliases": aliases,
                 "retired": version.retired,
@@ -297,6 +319,7 @@ def _history(known: Known) -> Chart:
             else None,
             entry.who,
             entry.why,
+            entry.remarks,
         )
         for entry in known.registry.history
     ]
@@ -305,7 +328,10 @@ def _history(known: Known) -> Chart:
         "What was done",
         "",
         "Every move of a version, the latest first; Airflow's audit log has the same runs.",
-        Table(("at (UTC)", "action", "version", "champion", "challenger", "who", "why"), rows),
+        Table(
+            ("at (UTC)", "action", "version", "champion", "challenger", "who", "why", "remarks"),
+            rows,
+        ),
         _NO_VERSIONS if not known.registry.versions else _NO_HISTORY,
         wide=True,
     )

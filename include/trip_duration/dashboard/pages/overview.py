@@ -6,6 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from trip_duration.dashboard import figures
+from trip_duration.dashboard.comparable import (
+    judged_on,
+    left_out,
+    model_input,
+    same_kind,
+    same_rows,
+    source_of,
+)
 from trip_duration.dashboard.known import Known, Sources
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
 from trip_duration.dashboard.types import DagDay, FamilyRun, WindowRun
@@ -88,7 +96,10 @@ def _champion_card(known: Known) -> Card:
         if moved
         else ""
     )
-    told = " · ".join(part for part in (family, since, why) if part)
+    run = _run_of(known, standing.champion)
+    trained = f"{model_input(run)}, {source_of(run)}" if run else ""
+    remarks = moved.remarks if moved else ""
+    told = " · ".join(part for part in (family, trained, since, why, remarks) if part)
     level = "" if standing.enabled else "act"
     if not standing.enabled:
         told = f"switched off · {told}"
@@ -97,8 +108,7 @@ def _champion_card(known: Known) -> Card:
 
 def _error_cards(known: Known) -> list[Card]:
     champion = known.registry.standing.champion
-    version = known.registry.version(champion)
-    run = next((one for one in known.families if version and one.run_id == version.run_id), None)
+    run = _run_of(known, champion)
     test = run.metrics.get("test_rmse") if run else None
     naive = run.metrics.get("naive_test_rmse") if run else None
     live = next((one for one in known.live.versions if one.version == champion), None)
@@ -109,7 +119,14 @@ def _error_cards(known: Known) -> list[Card]:
         interval = live.rmse_interval
         within = f"95 %: {interval[0]:.2f} to {interval[1]:.2f} · " if interval else ""
         now = Card("RMSE live", minutes(live.rmse), f"{within}{live.trips:,} trips with feedback")
-    return [Card("RMSE on the test months", minutes(test), beside), now]
+    of = f"{model_input(run)}; {judged_on(run)}; trips of 1 to 60 minutes · " if run else ""
+    return [Card("RMSE on the test months", minutes(test), f"{of}{beside}"), now]
+
+
+def _run_of(known: Known, number: int | None) -> FamilyRun | None:
+    """Find the run that made a version."""
+    version = known.registry.version(number)
+    return next((one for one in known.families if version and one.run_id == version.run_id), None)
 
 
 def _retraining_card(known: Known) -> Card:
@@ -192,7 +209,8 @@ def by_family(runs: Iterable[FamilyRun], metric: str) -> dict[str, list[float]]:
     return dict(sorted(found.items(), key=lambda item: min(item[1])))
 
 
-def _rmse_by_model(runs: Sequence[FamilyRun]) -> Chart:
+def _rmse_by_model(all_runs: Sequence[FamilyRun]) -> Chart:
+    runs = same_rows(all_runs)
     found = by_family(runs, "test_rmse") or by_family(runs, "validation_rmse")
     rows = [
         (name, len(values), min(values), sorted(values)[len(values) // 2], values[0])
@@ -203,7 +221,8 @@ def _rmse_by_model(runs: Sequence[FamilyRun]) -> Chart:
         "rmse_by_model",
         "RMSE by model",
         "minutes",
-        f"The best run of each family; lower is better. Best: {rows[0][0]}, {best[0]:.2f} minutes."
+        f"The best run of each family on {judged_on(runs[0])}; lower is better. "
+        f"Best: {rows[0][0]}, {best[0]:.2f} minutes.{left_out(all_runs, runs)}"
         if rows
         else "",
         Table(
@@ -220,9 +239,10 @@ def _rmse_by_model(runs: Sequence[FamilyRun]) -> Chart:
     )
 
 
-def _mse_over_time(runs: Sequence[FamilyRun]) -> Chart:
+def _mse_over_time(all_runs: Sequence[FamilyRun]) -> Chart:
+    runs = same_kind(all_runs)
     rows = [
-        (date_of(run.started), short(run.family), run.recipe, mse, mse**0.5)
+        (date_of(run.started), short(run.family), model_input(run), mse, mse**0.5, judged_on(run))
         for run in sorted(runs, key=lambda run: run.started)
         if (mse := run.metrics.get("test_mse", run.metrics.get("validation_mse"))) is not None
     ]
@@ -232,9 +252,10 @@ def _mse_over_time(runs: Sequence[FamilyRun]) -> Chart:
         "mse_over_time",
         "MSE by model over time",
         "minutes²",
-        "The mean squared error on the test months of every run, when it was trained (UTC). Errors "
-        "of different months cannot be compared exactly.",
-        Table(("trained (UTC)", "family", "recipe", "MSE (min²)", "RMSE (min)"), rows),
+        "The mean squared error on the test months of every run, when it was trained (UTC): how "
+        "errors go on as months come, which ranks nothing, for those of different months cannot be "
+        f"compared.{left_out(all_runs, runs)}",
+        Table(("trained (UTC)", "family", "recipe", "MSE (min²)", "RMSE (min)", "judged on"), rows),
         _NO_RUNS,
         figures.lines(series, title="MSE (minutes²)", dates=True, mode="markers"),
         height=340,
@@ -280,7 +301,8 @@ def _runs_by_model(runs: Sequence[FamilyRun]) -> Chart:
     )
 
 
-def _distribution(runs: Sequence[FamilyRun], metric: str) -> Chart:
+def _distribution(all_runs: Sequence[FamilyRun], metric: str) -> Chart:
+    runs = all_runs if metric.endswith("_seconds") else same_rows(all_runs)
     found = by_family(runs, metric)
     rows = [(name, value) for name, values in found.items() for value in values]
     values = sorted(value for _, value in rows)
@@ -290,7 +312,10 @@ def _distribution(runs: Sequence[FamilyRun], metric: str) -> Chart:
         "metric_distribution",
         f"Distribution: {METRICS[metric]}",
         unit,
-        f"All runs of each family; half of all are below {middle}." if rows else "",
+        f"All runs of each family that can be compared; half of all are below {middle}."
+        f"{left_out(all_runs, runs)}"
+        if rows
+        else "",
         Table(("family", f"{metric}{' (min)' if unit else ''}"), rows),
         _NO_RUNS,
         figures.strip(found, title=METRICS[metric] + (f" ({unit})" if unit else "")),

@@ -23,7 +23,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs mail install test test-faults test-production test-production-faults secrets audit lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs mail install test test-faults test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,11 @@ test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after a
 
 test-production: $(VENV)/.installed-dev ## Run the services of docker-compose.yaml as processes
 	@$(BIN)/python -m pytest -m production
+
+# OVERRIDE=<compose file> and MINUTES=30 are its options.
+test-containers: $(VENV)/.installed-dev ## Build the image and run the whole loop in containers (needs Docker)
+	@$(BIN)/python -m tests.production.containers $(if $(OVERRIDE),--override $(OVERRIDE)) \
+		$(if $(MINUTES),--minutes $(MINUTES))
 
 # FAULTS=64 MINUTES=35 SEED=… are its bounds; as root it can also fill disks.
 test-production-faults: $(VENV)/.installed-dev ## Break one part of them after another; write docs/faults.md

@@ -74,8 +74,11 @@ class Loop:
         return left
 
     def build(self) -> None:
-        """Build the image; its entry points run without rights on a read-only root."""
+        """Build the image."""
         self._engine.build(self.left)
+
+    def enter(self) -> None:
+        """The image's programs run without rights on a read-only root."""
         for command in ENTRY_POINTS:
             self._engine.run_once(command.split(), self.left)
 
@@ -198,6 +201,7 @@ def _duration(prediction: dict[str, Any]) -> None:
 
 PARTS: tuple[Callable[[Loop], None], ...] = (
     Loop.build,
+    Loop.enter,
     Loop.refuse_without_secrets,
     Loop.start,
     Loop.start_again,

@@ -86,6 +86,22 @@ def test_a_slow_start_is_waited_for(name: str) -> None:
         assert int(minutes[1]) * 60 >= START_SECONDS
 
 
+def test_workers_that_start_slowly_are_not_killed(tmp_path: Path) -> None:
+    """The servers with several processes wait as long for each of them."""
+    command = SERVICES["airflow-api-server"]["command"]
+    assert int(command[command.index("--worker-timeout") + 1]) >= START_SECONDS
+    given = tmp_path / "given"
+    program = tmp_path / "mlflow"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {given}\n')
+    program.chmod(0o755)
+    told = {name: f"sqlite:///{tmp_path}/{name}" for name in SERVICES["mlflow"]["environment"]}
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    run(sys.executable, "-m", "trip_duration.production", "mlflow", env=told | path)
+    options = given.read_text().splitlines()
+    words = options[options.index("--uvicorn-opts") + 1].split()
+    assert int(words[words.index("--timeout-worker-healthcheck") + 1]) >= START_SECONDS
+
+
 def test_a_token_is_asked_for_when_it_can_be_given() -> None:
     """Who logs in at the api-server begins when that one answers, however long it starts."""
     asking = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trip_duration.settings import ENVIRONMENT_PREFIX, Settings
+from trip_duration.settings.servers import PATIENT_WORKERS
 from trip_duration.trips.source.allowed import ANY
 
 HOST = "127.0.0.1"
@@ -130,6 +131,7 @@ class LocalStack:
                 *("--port", str(settings.mlflow_port)),
                 *("--backend-store-uri", f"sqlite:///{self.state / 'mlflow' / 'mlflow.db'}"),
                 *("--artifacts-destination", str(self.state / "mlflow" / "artifacts")),
+                *("--uvicorn-opts", PATIENT_WORKERS),
             ],
             "mail": [
                 *(python, "-m", "aiosmtpd", "-n", "-l", f"{HOST}:{settings.mail_port}"),

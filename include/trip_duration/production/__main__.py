@@ -20,6 +20,7 @@ from trip_duration.production.databases import Database, make_databases, migrate
 from trip_duration.production.environment import example, fresh_environment
 from trip_duration.production.scraping import PROMETHEUS, airflow_token, serving_token
 from trip_duration.settings import get_settings
+from trip_duration.settings.servers import PATIENT_WORKERS
 
 BAD_INPUT = 2
 FAILED = 1
@@ -112,6 +113,7 @@ def run_mlflow(*, host: str = "0.0.0.0", port: int = 5000) -> None:  # noqa: S10
     command += ["--backend-store-uri", _needed("MLFLOW_DATABASE_URL")]
     command += ["--artifacts-destination", _needed("MLFLOW_ARTIFACTS")]
     command += ["--allowed-hosts", _needed("MLFLOW_HOSTS")]
+    command += ["--uvicorn-opts", PATIENT_WORKERS]
     os.execvp(command[0], command)  # noqa: S606 - our own words
 
 

@@ -4,12 +4,15 @@ Every error in README, docs, dashboard and mails is of trips of 1 to 60 minutes.
 recipe is tuned and fitted on green 2024-01 and 2024-02 as `trip-duration train` does. Its RMSE on
 2024-03 is printed for the trips of 1 to 60 minutes, and for all trips that keep the contract.
 
-    python benchmarks/population.py [folder of published months]
+    python -m benchmarks.population [recipe …]
+
+Months come from TRIP_DURATION_TLC_FOLDER, or from TLC's own site.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import tempfile
 
@@ -20,7 +23,7 @@ from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.judged_months import read_test_months
-from trip_duration.training_set.recipes import RECIPES
+from trip_duration.training_set.recipes import RECIPES, get_recipe
 from trip_duration.training_set.types import TrainingSetRequest
 from trip_duration.trips.cleaning import CleaningRules
 from trip_duration.trips.months import MonthSplit
@@ -31,9 +34,9 @@ SEARCH = SearchRequest(max_evaluations=20, threads=2)
 
 def main() -> None:
     """Print a line for each recipe."""
-    source = sys.argv[1] if len(sys.argv) > 1 else "tlc"
+    source = os.environ.get("TRIP_DURATION_TLC_FOLDER", "tlc")
     split = MonthSplit.parse("2024-01", "2024-02", "2024-03")
-    for recipe in RECIPES.values():
+    for recipe in map(get_recipe, sys.argv[1:] or RECIPES):
         with tempfile.TemporaryDirectory() as root:
             request = TrainingSetRequest(source, "green", split, recipe.name)
             built = build_training_set(request, storage_root=root)
@@ -49,7 +52,8 @@ def main() -> None:
         print(
             f"{recipe.name} ({recipe.asked}): RMSE {np.sqrt(squared[usual].mean()):.3f} on trips "
             f"of 1 to 60 minutes, {np.sqrt(squared.mean()):.1f} on all {len(trips):,}; "
-            f"{1 - usual.mean():.1%} are shorter or longer"
+            f"{1 - usual.mean():.1%} are shorter or longer",
+            flush=True,
         )
 
 

@@ -23,7 +23,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs mail install test test-faults test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs airflow mail install test test-faults test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ status: install ## Show how each process is
 
 logs: install ## Follow the logs of all processes
 	@$(LOCAL) logs
+
+# By the shell: a line break inside quotes would end the line for make.
+airflow: export ARGS := $(ARGS)
+airflow: install ## Run a command of Airflow in it: make airflow ARGS="dags list"
+	@eval "$(LOCAL) airflow $$ARGS"
 
 mail: install ## List the mails that were sent, show the newest, or number N
 	@$(LOCAL) mail $(N)

@@ -199,6 +199,19 @@ def demo(options: DemoOptions = _DEMO) -> None:
     _print_addresses(stack)
 
 
+# What follows is Airflow's, help and version among it.
+@app.command(help_flags=(), version_flags=())
+def airflow(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Run a command of Airflow's command line in the local stack."""
+    stack = _stack()
+    if not stack.database.exists():
+        raise LocalStackError(
+            f"Airflow under {stack.state}", "was never started", "Start it with `make up`."
+        )
+    command = [str(Path(sys.executable).parent / "airflow"), *arguments]
+    return subprocess.run(command, env=stack.environment(), check=False).returncode  # noqa: S603 - the user's own command
+
+
 @app.command
 def clean() -> None:
     """Stop everything and remove the state folder."""

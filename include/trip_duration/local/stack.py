@@ -139,8 +139,8 @@ class LocalStack:
             ],
             # Two servers: a request of the UI that waits for the database lets its server wait with
             # it, also for the answer to a task whose transaction holds the lock of SQLite.
-            "airflow-api-server": self._api_server("core", settings.airflow_port),
-            "airflow-execution-api": self._api_server("execution", settings.execution_port),
+            "airflow-api-server": self.api_server("core", settings.airflow_port),
+            "airflow-execution-api": self.api_server("execution", settings.execution_port),
             SCHEDULER: [
                 *(python, "-m", "trip_duration.local.scheduler"),
                 "--skip-serve-logs",
@@ -150,9 +150,15 @@ class LocalStack:
         }
         return {name: shlex.join(command) for name, command in commands.items()}
 
-    def _api_server(self, apps: str, port: int) -> list[str]:
+    def api_server(self, apps: str, port: int) -> list[str]:
+        """Return the command line of one of Airflow's servers."""
         command = [sys.executable, "-m", "airflow", "api-server", "--apps", apps, "--workers", "1"]
         return [*command, "--host", HOST, "--port", str(port)]
+
+    @property
+    def database(self) -> Path:
+        """Airflow's database, once it was started."""
+        return self.state / "airflow" / "airflow.db"
 
     def environment(self) -> dict[str, str]:
         """Environment of every process: the caller's, and what the stack adds."""

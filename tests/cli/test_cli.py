@@ -240,6 +240,9 @@ def test_products_are_listed_shown_and_pruned(tmp_path: Path) -> None:
     )
     assert [month["use"] for month in shown["months"]] == ["train", "validation"]
     assert all(month["url"].startswith("sample:") for month in shown["months"])
+    # The tag `training_set` of models and runs is the digest.
+    by_tag = run("products", "show", product["digest"], "--json", folder=tmp_path).stdout
+    assert json.loads(by_tag)["key"] == product["key"]
     text = run("products", "show", product["key"][:10], folder=tmp_path).stdout
     assert shown["months"][0]["digest"][:12] in text
     everything = ("products", "prune", "--versions", "0", "--days", "0")

@@ -69,8 +69,23 @@ def test_a_version_leads_back(tracker: Tracker, sample_training_set: TrainingSet
 
 def test_no_such_version(tracker: Tracker) -> None:
     """A version that does not exist is named."""
-    with pytest.raises(InvalidInputError, match="Version 7 of nothing is not on the tracking"):
+    with pytest.raises(InvalidInputError, match="Version 7 of nothing is not in the model reg"):
         find_lineage(tracker, "nothing", 7)
+
+
+def test_a_version_from_elsewhere_is_told_in_plain_words(tracker: Tracker) -> None:
+    """What is not known, what cannot be done therefore, and what can; no name of a file."""
+    run_id = tracker.open_run("a foreign run", "foreign", {})
+    tracker.client.create_registered_model("foreign")
+    for number, run in ((1, run_id), (2, None)):
+        tracker.client.create_model_version("foreign", "file:///none", run_id=run)
+        with pytest.raises(InvalidInputError) as refused:
+            find_lineage(tracker, "foreign", number)
+        said = str(refused.value)
+        assert said.startswith(f"Version {number} of foreign was not trained by this project")
+        assert "no test months to judge it by" in said
+        assert "the field `model` of the DAG promotion" in said
+        assert "lineage.json" not in said
 
 
 @pytest.mark.parametrize("family", [XGBOOST, "ensemble.RandomForestRegressor", "svm.LinearSVR"])

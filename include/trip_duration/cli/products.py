@@ -84,7 +84,8 @@ def show(key: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> N
     Parameters
     ----------
     key
-        Key of the training set, or its beginning.
+        Key of the training set, or its digest, which is the tag `training_set` of models and runs;
+        the beginning is enough.
     storage
         Where it is kept.
     as_json

@@ -149,7 +149,11 @@ class Demo:
     ) -> None:
         if state == "success":
             return
-        failed = [task for task in tasks if task.state == "failed"]
+        # The one that ends the tracked run fails because of another.
+        failed = sorted(
+            (task for task in tasks if task.state == "failed"),
+            key=lambda task: task.task_id == "close_run",
+        )
         lines = self.api.log(dag_id, run_id, failed[0])[-_LOG_LINES:] if failed else []
         raise LocalStackError(
             f"{dag_id} ({run_id})",

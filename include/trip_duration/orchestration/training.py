@@ -111,9 +111,11 @@ def tune_family(
         journal = TrialJournal(task_state_store, family, training_set.digest, request)
         known = model_family(family, params)
         tuned = tune(known, training_set, request, progress.then(log_trial), journal)
+    rounds = {} if tuned.best.rounds is None else {"rounds": tuned.best.rounds}
     tracker.log(
         run_id,
-        params=tuned.best.settings,
+        # With these anybody can fit the same model: what was searched, what is fixed, how long.
+        params={**known.fixed, **tuned.best.settings, **rounds},
         metrics={**tuned.validation.named("validation"), "tuning_seconds": tuned.seconds},
     )
     return tuned
@@ -246,8 +248,26 @@ def collect_results(
 
 
 def close_run(parent_run_id: str, results: Mapping[str, Any] | None) -> None:
-    """End the DAG run's run on the tracking server; without results it has failed."""
-    _tracker().close_run(parent_run_id, "FINISHED" if results else "FAILED")
+    """End the DAG run's run on the tracking server, and what its families have left.
+
+    Raises
+    ------
+    ReportedError
+        If there are no results. The run of the DAG has to fail then: of one that a person has
+        marked as failed, this is the only task that still runs, and its success would make the run
+        one.
+    """
+    from trip_duration.errors import ReportedError
+
+    tracker = _tracker()
+    tracker.close_families(parent_run_id)
+    tracker.close_run(parent_run_id, "FINISHED" if results else "FAILED")
+    if not results:
+        raise ReportedError(
+            "The run",
+            "has no results",
+            "See which task has failed; if none has, the run was marked as failed.",
+        )
 
 
 def _tracker() -> Tracker:

@@ -16,8 +16,13 @@ _TUNED_FAMILY = "{{ task.op_kwargs['tuned'].family }}"
 _TRAINED_FAMILY = "{{ task.op_kwargs['trained'].tuned.family }}"
 
 
-def tracked_training_set() -> tuple[Any, Any]:
+def tracked_training_set(after: XComArg | None = None) -> tuple[Any, Any]:
     """What all models of a run have in common.
+
+    Parameters
+    ----------
+    after
+        The output of a task that comes before.
 
     Returns
     -------
@@ -35,6 +40,8 @@ def tracked_training_set() -> tuple[Any, Any]:
     data_preparation = run_dag("data_preparation", missing)
     product = step(training.get_training_set, trigger_rule=TriggerRule.NONE_FAILED)()
     run = step(training.open_run, trigger_rule=TriggerRule.NONE_FAILED)()
+    if after is not None:
+        chain(after, missing)
     chain(missing, data_preparation, [product, run])
     return product, run
 
@@ -70,5 +77,5 @@ def results(families: Any, product: XComArg, run: XComArg) -> Any:  # noqa: ANN4
         families=families, product=product, parent_run_id=run
     )
     closed = step(training.close_run)(parent_run_id=run, results=collected)
-    closed.as_teardown(setups=run)
+    closed.as_teardown(setups=run, on_failure_fail_dagrun=True)
     return collected

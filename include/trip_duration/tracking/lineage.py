@@ -23,7 +23,7 @@ from trip_duration.models.evaluation import measure
 from trip_duration.models.search import Metrics, SearchRequest, Trial, TuningResult
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.objects.tree import flatten, rebuild
-from trip_duration.tracking.lines import installed_boosters
+from trip_duration.tracking.downloads import ABSENT
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
@@ -129,24 +129,48 @@ def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
     InvalidInputError
         If there is no such version, or it has no lineage.
     """
+    run_id = _run_of(tracker, name, version)
     try:
-        run_id = tracker.client.get_model_version(name, str(version)).run_id
-        with tempfile.TemporaryDirectory() as folder:
-            path = download_artifacts(
-                run_id=run_id,
-                artifact_path=LINEAGE,
-                dst_path=folder,
-                tracking_uri=tracker.tracking_uri,
-            )
-            content = json.loads(Path(path).read_bytes())
+        known = {one.path for one in tracker.client.list_artifacts(run_id)} if run_id else set()
     except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        known = set()
+    if LINEAGE not in known:
         raise InvalidInputError(
             f"Version {version} of {name}",
-            f"is not on the tracking server, or has no {LINEAGE} ({error})",
-            "Look up the version on the page of the registered model.",
-        ) from error
+            "was not trained by this project, or its run was deleted: nothing says of which months "
+            "and with which settings it was made, so it cannot be made again, and there are no "
+            "test months to judge it by",
+            "Name a version that sklearn_training or xgboost_training has registered; the champion "
+            "can be judged on its test months. A model from elsewhere is brought in with the field "
+            "`model` of the DAG promotion, which judges it on the champion's.",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = download_artifacts(
+            run_id=run_id,
+            artifact_path=LINEAGE,
+            dst_path=folder,
+            tracking_uri=tracker.tracking_uri,
+        )
+        content = json.loads(Path(path).read_bytes())
     found: Lineage = rebuild(content, {})
     return found
+
+
+def _run_of(tracker: Tracker, name: str, version: int) -> str | None:
+    """Return the run that has made a version; None where it was registered without one."""
+    try:
+        run_id: str | None = tracker.client.get_model_version(name, str(version)).run_id
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        raise InvalidInputError(
+            f"Version {version} of {name}",
+            "is not in the model registry",
+            f"See the versions that there are: {tracker.tracking_uri}/#/models/{name}.",
+        ) from error
+    return run_id
 
 
 def reproduce(
@@ -215,7 +239,8 @@ def _changed(lineage: Lineage) -> tuple[tuple[str, str, str], ...]:
 
 def _packages() -> dict[str, str]:
     installed = {found.name: found.version for found in importlib.metadata.distributions()}
-    versions = {name: installed[name] for name in (*_PACKAGES, *installed_boosters())}
+    boosters = [name for name in ("xgboost-cpu", "xgboost") if name in installed][:1]
+    versions = {name: installed[name] for name in (*_PACKAGES, *boosters)}
     return {"python": platform.python_version(), **versions}
 
 

@@ -139,6 +139,28 @@ class Tracker:
         """End a run."""
         self.client.set_terminated(run_id, status)
 
+    def close_families(self, run_id: str) -> None:
+        """End the families of a run that nobody has ended, as failed.
+
+        A task that fails or is killed ends nothing, and MLflow would show its run as running for
+        ever. A task that is tried again goes on with the same run, and logs its trials again: of a
+        trial that was only begun nothing is lost.
+        """
+        for family in self._children(run_id):
+            for trial in self._children(family.info.run_id):
+                if trial.info.status == "RUNNING":
+                    self.client.delete_run(trial.info.run_id)
+            if family.info.status == "RUNNING":
+                self.close_run(family.info.run_id, "FAILED")
+
+    def _children(self, run_id: str) -> list[Run]:
+        found = self.client.search_runs(
+            [self.experiment_id],
+            filter_string=f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'",
+            max_results=5_000,
+        )
+        return list(found)
+
     def run_url(self, run_id: str) -> str:
         """Where a person sees the run."""
         return f"{self.tracking_uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
@@ -163,6 +185,8 @@ class Tracker:
 
 def training_set_tags(training_set: TrainingSet) -> dict[str, str]:
     """Tags that lead from a run back to its data."""
+    from trip_duration.training_set.products import product_key
+
     request = training_set.request
     return {
         "data_source": training_set.data_source,
@@ -170,7 +194,9 @@ def training_set_tags(training_set: TrainingSet) -> dict[str, str]:
         "recipe": request.recipe,
         MOMENT_TAG: training_set.recipe.moment,
         "encoding": request.encoding,
+        # What was learned from, and the key of `trip-duration products show`.
         "training_set": training_set.digest,
+        "training_set_key": product_key(request, training_set.months),
         **{f"{part}_rows": digest for part, digest in training_set.rows_digests.items()},
         "TRAIN_DATA": ",".join(map(str, request.split.train)),
         "VAL_DATA": ",".join(map(str, request.split.validation)),

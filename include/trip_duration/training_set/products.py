@@ -150,17 +150,25 @@ class TrainingSetStore:
         return sorted(found, key=lambda product: -product.created)
 
     def resolve(self, key: str) -> TrainingSetProduct:
-        """A product by the beginning of its key.
+        """Return a product by the beginning of its key or of its digest.
+
+        The digest is the tag `training_set` of every model and run that was made from it.
 
         Raises
         ------
         InvalidInputError
-            If no product, or more than one, has such a key.
+            If no product, or more than one, has such a key or digest.
         """
-        found = [product for product in self.products() if product.key.startswith(key)]
+        products = self.products()
+        # Products of the same months and another request may hold the very same training set.
+        found = [one for one in products if one.key.startswith(key)] or [
+            one for one in products if one.digest.startswith(key)
+        ]
         if len(found) == 1:
             return found[0]
-        which = "is no product" if not found else f"is the beginning of {len(found)} keys"
+        which = "is no product"
+        if found:
+            which = f"stands for {len(found)}: {', '.join(product.key for product in found)}"
         raise InvalidInputError(
             f"Product {key!r}", which, "List the products: trip-duration products list."
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, chain
+from airflow.sdk import DAG, TriggerRule, chain
 
 from trip_duration.orchestration import batch_scoring
-from trip_duration.orchestration.conventions import Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, answering, default_args, step
 from trip_duration.orchestration.forms import batch_scoring_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 
@@ -19,8 +19,11 @@ predicted go to a file of their own, `….rejected.…`, with the reason.
 
 Nothing is to be seen of the output until all of it is there.
 
-**If it fails:** the mail and the task's log name the file and the rule that it breaks. Clear the
-failed task, or trigger again with the same form: chunks that were scored are not scored again.
+A program reads the result with `GET …/dagRuns/{run_id}/wait?interval=1&result=join`.
+
+**If it fails:** the result of `join` and the task's log name the file and the rule that it breaks.
+What the caller has to change is told to the caller alone; of everything else a mail is sent. Clear
+the failed task, or trigger again with the same form: chunks that were scored are not scored again.
 """
 
 with DAG(
@@ -34,10 +37,10 @@ with DAG(
     **alerts_of_runs(),
     params=batch_scoring_form(),
 ):
-    chunks = step(batch_scoring.plan)()
+    chunks = step(answering(batch_scoring.plan))()
     score_chunk = step(
         batch_scoring.score_chunk, map_index_template="{{ task.op_kwargs['chunk'].title }}"
     )
     scored = score_chunk.expand(chunk=chunks)
-    joined = step(batch_scoring.join)(chunks=chunks)
+    joined = step(answering(batch_scoring.join), trigger_rule=TriggerRule.ALL_DONE)(chunks=chunks)
     chain(scored, joined)

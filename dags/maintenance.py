@@ -40,9 +40,15 @@ with DAG(
     **alerts_of_runs(announces=True),
     params=maintenance_form(),
 ):
-    step(maintenance.remove_old_products)()
-    step(maintenance.remove_orphaned_results)()
-    step(maintenance.remove_leftovers)()
-    step(maintenance.tell_of_unreadable)()
-    step(maintenance.remove_abandoned_scores)()
-    step(maintenance.remove_old_logs)()
+    form = step(maintenance.check_form)()
+    form >> [
+        step(function)()
+        for function in (
+            maintenance.remove_old_products,
+            maintenance.remove_orphaned_results,
+            maintenance.remove_leftovers,
+            maintenance.tell_of_unreadable,
+            maintenance.remove_abandoned_scores,
+            maintenance.remove_old_logs,
+        )
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from trip_duration.orchestration.conventions import Tag, default_args
+from trip_duration.orchestration.conventions import Tag, default_args, require_known_fields
 from trip_duration.orchestration.forms import watch_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 from trip_duration.orchestration.schedules import watch_schedule
@@ -39,7 +39,7 @@ with DAG(
     **alerts_of_runs(),
     params=watch_form(),
 ):
-    NewMonthSensor(task_id="wait_for_month")
+    NewMonthSensor(task_id="wait_for_month", pre_execute=require_known_fields)
 
 with DAG(
     dag_id="watch_months",
@@ -56,4 +56,4 @@ with DAG(
     **alerts_of_runs(),
     params=watch_form(),
 ):
-    NewMonthSensor(task_id="wait_for_month")
+    NewMonthSensor(task_id="wait_for_month", pre_execute=require_known_fields)

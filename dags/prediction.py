@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from trip_duration.orchestration import prediction
-from trip_duration.orchestration.conventions import Tag, default_args, step
+from trip_duration.orchestration.conventions import Tag, answering, default_args, step
 from trip_duration.orchestration.forms import prediction_form
 from trip_duration.orchestration.notifications import alerts_of_runs
 
@@ -19,8 +19,9 @@ minutes in words, with the version of the model that has answered and the id of 
 A program sends a list as `inputs`, and reads the result with
 `GET …/dagRuns/{run_id}/wait?interval=1&result=predict`. Files belong to the DAG `batch_scoring`.
 
-**If it fails:** nothing was predicted; the mail and the task's log say which input is wrong, or
-that there is no champion yet: train, then run the DAG `promotion`.
+**If it fails:** nothing was predicted; the result and the task's log say which input is wrong, or
+that there is no champion yet: train, then run the DAG `promotion`. What the caller has to change is
+told to the caller alone; of everything else a mail is sent.
 """
 
 with DAG(
@@ -34,4 +35,4 @@ with DAG(
     **alerts_of_runs(),
     params=prediction_form(),
 ):
-    step(prediction.predict)()
+    step(answering(prediction.predict))()

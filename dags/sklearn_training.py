@@ -34,6 +34,7 @@ with DAG(
     params=sklearn_form(),
 ) as dag:
     families = step(training.choose_models)()
-    product, run = wiring.tracked_training_set()
+    # A form that names a wrong family fails one task.
+    product, run = wiring.tracked_training_set(after=families)
     models = wiring.model.partial(product=product, parent_run_id=run).expand(family=families)
     wiring.results(models, product, run)

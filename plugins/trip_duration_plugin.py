@@ -6,6 +6,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from trip_duration.orchestration.schedules import DaysOnDemand, MonthsOnDemand
 from trip_duration.orchestration.serving import URL_PREFIX, LazyApp, WarmOnStart
+from trip_duration.orchestration.triggers import CheckedTriggers
 from trip_duration.orchestration.views import VIEWS
 
 _APP = LazyApp()
@@ -19,7 +20,8 @@ class TripDurationPlugin(AirflowPlugin):
         {"app": _APP, "url_prefix": URL_PREFIX, "name": "Trip duration"}
     ]
     fastapi_root_middlewares = [  # noqa: RUF012 - as Airflow declares it
-        {"middleware": WarmOnStart, "kwargs": {"lazy": _APP}, "name": "Trip duration"}
+        {"middleware": WarmOnStart, "kwargs": {"lazy": _APP}, "name": "Trip duration"},
+        {"middleware": CheckedTriggers, "name": "Forms of trip duration"},
     ]
     timetables = [DaysOnDemand, MonthsOnDemand]  # noqa: RUF012 - as Airflow declares it
     external_views = VIEWS

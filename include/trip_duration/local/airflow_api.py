@@ -72,7 +72,7 @@ class AirflowApi:
         Raises
         ------
         InvalidInputError
-            If Airflow refuses the conf.
+            If Airflow refuses the conf, or the DAG is paused.
         """
         # With an id of our own the request may be repeated: it starts one run at most.
         run_id = f"rest__{uuid.uuid4().hex[:12]}"
@@ -88,6 +88,12 @@ class AirflowApi:
                 f"The form of {dag_id}",
                 f"was refused: {_detail(answer)}",
                 "Correct the value that the message names.",
+            )
+        if answer.status_code == requests.codes.conflict and "is paused" in answer.text:
+            raise InvalidInputError(
+                f"The DAG {dag_id}",
+                "is paused, and a run of it would wait without an end",
+                "Unpause it in the Airflow UI.",
             )
         if answer.status_code != requests.codes.conflict:
             answer.raise_for_status()

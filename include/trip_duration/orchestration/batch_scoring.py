@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from trip_duration.errors import InvalidInputError
+from trip_duration.errors import InvalidInputError, ReportedError
 from trip_duration.orchestration.promotion import versions_of
 from trip_duration.orchestration.requests import fetch_named_month, listed_sources
 from trip_duration.settings import get_settings
@@ -69,18 +69,31 @@ def score_chunk(chunk: Chunk) -> int:
     return result.rows
 
 
-def join(chunks: Sequence[Chunk]) -> dict[str, Any]:
+def join(chunks: Sequence[Chunk] | Mapping[str, Any] | None) -> dict[str, Any]:
     """Make the outputs appear, and return what is in them.
 
     Raises
     ------
     InvalidInputError
-        If no row of a file could be predicted: that is no success.
+        If no row of a file could be predicted: that is no success. If `plan` has refused the form
+        or a file, with its reason: a caller waits for this result.
+    ReportedError
+        If an earlier step has failed otherwise, and has told it.
     """
     from trip_duration.scoring.batch.planning import by_job
     from trip_duration.scoring.batch.results import require_predictions
+    from trip_duration.scoring.batch.scoring import is_scored
     from trip_duration.scoring.batch.scoring import join as put_together
 
+    if isinstance(chunks, Mapping):
+        raise InvalidInputError(**chunks["error"])
+    missing = [chunk for chunk in chunks or () if not is_scored(chunk)]
+    if missing or chunks is None:
+        raise ReportedError(
+            "The plan" if chunks is None else f"{len(missing)} of {len(chunks)} chunks",
+            "is not there" if chunks is None else "were not scored",
+            "The log of the task that has failed says why; clear it after mending the cause.",
+        )
     results = []
     for job, parts in by_job(chunks):
         result = put_together(job, parts)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, task
+from airflow.sdk import (
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    get_current_context,
+    task,
+)
 
 from trip_duration.errors import TransientSourceError, TripDurationError
-from trip_duration.orchestration.notifications import TaskFailed
+from trip_duration.orchestration.notifications import ANSWERS, TaskFailed
 from trip_duration.settings import get_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 OWNER = "ml-team"
 
@@ -35,7 +45,44 @@ def step(
     options
         Of the operator: ``task_id``, ``pool``, …
     """
-    return decorator(**options)(function)
+    return decorator(**{"pre_execute": require_known_fields, **options})(function)
+
+
+def require_known_fields(context: Context) -> None:
+    """Refuse fields that the DAG's form does not have, before a task begins.
+
+    Over REST they are refused before there is a run; this is for whatever else starts one.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are any.
+    """
+    from trip_duration.orchestration.form_checks import together, unknown_fields
+
+    conf: Any = context["dag_run"].conf or {}
+    if mistakes := list(unknown_fields(conf, context["dag"].params)):
+        raise together(mistakes)
+
+
+def answering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a task's result say why it has failed, for a caller who waits for the result.
+
+    What `GET …/wait?result=` returns is then ``{"error": {"given", "rule", "remedy"}}``, the same
+    that the prediction server answers with. The task fails all the same.
+    """
+
+    @functools.wraps(function)
+    def answered(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+        try:
+            return function(*args, **kwargs)
+        except TripDurationError as error:
+            ti: Any = get_current_context()["ti"]
+            told = {"given": error.given, "rule": error.rule, "remedy": error.remedy}
+            ti.xcom_push("return_value", {"error": told})
+            raise
+
+    return answered
 
 
 class Tag(StrEnum):
@@ -48,7 +95,7 @@ class Tag(StrEnum):
     XGBOOST = "xgboost"
     REGISTRY = "registry"
     ALERTS = "alerts"
-    PREDICTION = "prediction"
+    PREDICTION = ANSWERS
     MONITORING = "monitoring"
 
 

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def check_form(params: Mapping[str, Any]) -> None:
+    """Say what is kept; a form that is wrong fails here, before anything is removed."""
+    logger.info("%s", ", ".join(f"{name} = {value}" for name, value in params.items()))
+
+
 def remove_old_products(params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove training sets and months that nobody needs; say which."""
     from trip_duration.training_set.retention import Retention, plan_pruning, prune

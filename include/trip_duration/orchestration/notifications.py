@@ -11,7 +11,12 @@ from airflow.sdk import BaseNotifier
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from trip_duration.errors import DeliveryError, ReportedError
+from trip_duration.errors import (
+    DeliveryError,
+    InvalidInputError,
+    NotPublishedError,
+    ReportedError,
+)
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -22,6 +27,9 @@ if TYPE_CHECKING:
     from trip_duration.alerts.types import Alert, AlertKind
 
 logger = logging.getLogger(__name__)
+
+#: Tag of the DAGs whose callers wait for a result, and read there what they have done wrong.
+ANSWERS = "prediction"
 
 #: Task whose result a success is told from.
 RESULTS = "results"
@@ -42,10 +50,19 @@ class TaskFailed(BaseNotifier):
         if not wanted("failure") or isinstance(error, DeliveryError):
             return
         alert = failure_of(context)
-        if isinstance(error, ReportedError):
+        if isinstance(error, ReportedError) or _is_the_callers(error, context):
             post_office().outbox.told_elsewhere(alert)
         else:
             hand_in(alert)
+
+
+def _is_the_callers(error: object, context: Mapping[str, Any]) -> bool:
+    """Whether somebody who waits for a result has asked for what cannot be, and is told so.
+
+    It is in the result of the run: the ones who keep the loop running can do nothing about it.
+    """
+    tags = getattr(context.get("dag"), "tags", ())
+    return ANSWERS in tags and isinstance(error, InvalidInputError | NotPublishedError)
 
 
 class RunEnded(BaseNotifier):

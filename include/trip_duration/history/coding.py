@@ -145,13 +145,19 @@ class Coding:
         """Names of the columns."""
         return frozenset({*self.numbers, *self.categories})
 
-    def codes(self, values: Values) -> dict[str, Codes]:
-        """Code all columns."""
+    def codes(self, values: Values, only: frozenset[str] | None = None) -> dict[str, Codes]:
+        """Code all columns, or only some."""
+        wanted = self.names if only is None else only
         numbers = {
             name: coder.codes(values[name], signed=name in self.signed)
             for name, coder in self.numbers.items()
+            if name in wanted
         }
-        return numbers | {name: it.codes(values[name]) for name, it in self.categories.items()}
+        return numbers | {
+            name: coder.codes(values[name])
+            for name, coder in self.categories.items()
+            if name in wanted
+        }
 
     def size(self, name: str) -> int:
         """Return the number of codes of a column."""

@@ -116,6 +116,20 @@ class Past:
             codes[rest] = self.rests[name].codes(values[rest], signed=True)
         return Coded(values, codes)
 
+    def recode(self, plain: Coded, columns: Values, altered: frozenset[str]) -> Coded:
+        """Code rows again after some of their columns were altered; the others stay as coded."""
+        values = complete(self.table, columns)
+        names = frozenset(name for name in self.coding.names if altered & {*self.sources_of(name)})
+        codes = {**plain.codes, **self.coding.codes(values, names)}
+        if altered == {self.table.time}:
+            # The hour of the day is too weak an input to show in what is left.
+            return Coded(values, codes)
+        for name, model in self.models.items():
+            rest = REST.format(name=name)
+            values[rest] = self._rest(name, model, values, codes)
+            codes[rest] = self.rests[name].codes(values[rest], signed=True)
+        return Coded(values, codes)
+
     def size(self, name: str) -> int:
         """Return the number of codes of a column."""
         rests = {REST.format(name=one): coder.size for one, coder in self.rests.items()}

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from trip_duration.findings import Finding
 from trip_duration.history.comparison import LEAST_ROWS, Comparison, Past
-from trip_duration.history.detectors import columns, copies, coverage, named, relations
+from trip_duration.history.detectors import (
+    columns,
+    copies,
+    coverage,
+    named,
+    plausibility,
+    relations,
+)
 from trip_duration.history.limits import Limits
 from trip_duration.history.sketch import Sketch
 from trip_duration.history.table import Table
@@ -47,9 +54,17 @@ def judge(
         The gravest first.
     """
     limits = limits or Limits()
-    found = [*coverage.coverage(sketch, history, limits), *coverage.size(sketch, history, limits)]
+    found = [
+        *coverage.coverage(sketch, history, limits),
+        *coverage.thin_days(sketch, history, limits),
+        *coverage.size(sketch, history, limits),
+    ]
     usable = [one for one in history if one.sampled >= LEAST_ROWS][-LATEST:]
-    if usable and sketch.sampled >= LEAST_ROWS:
+    if sketch.sampled < LEAST_ROWS:
+        return tuple(_told(found))
+    if not usable:
+        found += plausibility.usual_numbers(table, sketch)
+    else:
         found += copies.copies(sketch, usable, limits)
         comparison = Comparison(Past(table, usable), sketch)
         for detect in _COMPARING:

@@ -25,6 +25,9 @@ class Limits:
         Rows with values that history hardly ever has.
     vanished, vanished_refused
         Rows of history whose values no longer occur.
+    beyond_refused
+        The same two of a number that is computed from several columns, or of what the other
+        columns leave of one: good reasons, such as faster traffic, may move it far.
     atom, atom_refused
         Rows more than in history that share one and the same value.
     grain, grain_refused
@@ -39,6 +42,8 @@ class Limits:
         Rows that a named cause has altered.
     coverage, coverage_refused
         Rows that would belong into hours without any.
+    thin
+        Rows that days with far fewer rows than history has would need.
     copied, copied_refused
         Rows that an earlier partition holds already, at another time.
     fewer, more
@@ -53,9 +58,10 @@ class Limits:
     rare: float = 0.006
     rare_refused: float = 0.25
     vanished: float = 0.02
-    vanished_refused: float = 0.25
+    vanished_refused: float = 0.2
+    beyond_refused: float = 0.5
     atom: float = 0.03
-    atom_refused: float = 0.3
+    atom_refused: float = 0.2
     grain: float = 0.05
     grain_refused: float = 0.4
     missing: float = 0.1
@@ -65,7 +71,8 @@ class Limits:
     explained: float = 0.03
     explained_refused: float = 0.2
     coverage: float = 0.01
-    coverage_refused: float = 0.1
+    coverage_refused: float = 0.05
+    thin: float = 0.04
     copied: float = 0.02
     copied_refused: float = 0.2
     fewer: float = 0.5

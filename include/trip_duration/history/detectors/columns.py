@@ -25,13 +25,13 @@ _LOOK = "Compare the column with the publisher's description and with earlier fi
 
 def shifts(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
     """Find columns whose rows lie elsewhere than in history: the net for what has no name."""
-    past, table = comparison.past, comparison.past.table
+    past = comparison.past
     for name, shift in comparison.shift.items():
         allowed = allowed_shift(comparison, name, limits)
         if shift <= allowed:
             continue
-        raw = name in (column.name for column in table.columns)
-        level: FindingLevel = "refused" if shift >= limits.replaced and raw else "warning"
+        far = shift >= limits.replaced and _is_raw(comparison, name)
+        level: FindingLevel = "refused" if far else "warning"
         if not comparison.is_news(name, level):
             continue
         yield Finding(
@@ -75,7 +75,11 @@ def rare_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         if found <= limits.rare + chance:
             continue
         share = max(excess, worst)
-        level: FindingLevel = "refused" if share >= limits.rare_refused else "warning"
+        # Rows may move to values that were rare for good reasons, but not to unknown ones.
+        unseen = _unseen(comparison, name)
+        grave = share if unseen is None else float(counted.shares[unseen] - before[unseen])
+        far = limits.rare_refused if _is_raw(comparison, name) else limits.beyond_refused
+        level: FindingLevel = "refused" if grave >= far else "warning"
         if not comparison.is_news(name, level):
             continue
         yield Finding(
@@ -99,7 +103,8 @@ def vanished_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]
         share = float(before[gone].sum())
         if share <= limits.vanished + limits.spread * comparison.past.variation[name]:
             continue
-        level: FindingLevel = "refused" if share >= limits.vanished_refused else "warning"
+        far = limits.vanished_refused if _is_raw(comparison, name) else limits.beyond_refused
+        level: FindingLevel = "refused" if share >= far else "warning"
         if not comparison.is_news(name, level):
             continue
         yield Finding(
@@ -185,6 +190,16 @@ def broken_rules(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
             f"{now:.1%} of the rows break the rule {rule} ({earlier:.1%} before).",
             "Look at the rows in quarantine.",
         )
+
+
+def _is_raw(comparison: Comparison, name: str) -> bool:
+    return name in (column.name for column in comparison.past.table.columns)
+
+
+def _unseen(comparison: Comparison, name: str) -> int | None:
+    """Return the code of a category's values that history does not have."""
+    coder = comparison.past.coding.categories.get(name)
+    return coder.unseen if coder else None
 
 
 def _title(comparison: Comparison, name: str) -> str:

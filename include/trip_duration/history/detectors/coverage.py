@@ -18,6 +18,9 @@ _DAYS = 7
 _LEAST_EXPECTED = 12.0
 #: An hour with less than this share of what is expected is empty.
 _EMPTY = 0.02
+#: A day with less than this share of what is expected is thin; holidays are, but they are few.
+_THIN = 0.7
+_LEAST_THIN_DAYS = 4
 #: A day of fewer rows is too small for a look at hours.
 _LEAST_DAILY = 40.0
 
@@ -40,6 +43,28 @@ def coverage(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Itera
         f"Rows are missing for {_described(sketch, empty)}: {share:.1%} of what a whole partition "
         "would hold. The file is probably only a part of it.",
         "Fetch the whole file again, or wait until it has been published completely.",
+    )
+
+
+def thin_days(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
+    """Find weekdays, or other days, that have far fewer rows than history lets expect."""
+    missing = _missing_hours(sketch, history) if history else None
+    if missing is None:
+        return
+    expected = missing[0].reshape(-1, _HOURS).sum(axis=1)
+    daily = sketch.per_day()
+    thin = (daily < _THIN * expected) & (daily > _EMPTY * expected)
+    share = float((expected - daily)[thin].sum() / expected.sum())
+    if np.count_nonzero(thin) < _LEAST_THIN_DAYS or share < limits.thin:
+        return
+    yield Finding(
+        "thin_days",
+        None,
+        sketch.partition,
+        "warning",
+        f"{np.count_nonzero(thin)} days have less than {_THIN:.0%} of the rows that such days "
+        f"have in earlier partitions; {share:.1%} of the rows are missing.",
+        "Compare the number of rows with what the publisher states.",
     )
 
 

@@ -27,8 +27,11 @@ _MOVES = 0.06
 _AGREEMENT = 0.45
 #: A cause explains at least so much of the change, beyond chance, of the columns that show it.
 _EXPLAINS = 0.55
-#: So many times the share that a sound week of history seems to have.
-_SOUND_WEEKS = 2.5
+#: So many times the share that a sound week, or partition, of history seems to have. A partition
+#: of four weeks varies half as much as a week.
+_SOUND_WEEKS, _SOUND_PARTITIONS = 1.25, 1.5
+#: So many times that, and nobody may learn from it.
+_REFUSED = 2.0
 #: A share below this comes about by chance.
 _LEAST_SHIFT = 0.012
 
@@ -46,7 +49,7 @@ class Explanation:
     explains
         Of the change, beyond chance.
     usual
-        The largest share that it seems to have in a sound week of history.
+        The largest share that it may seem to have in a sound partition.
     """
 
     cause: Cause
@@ -57,15 +60,16 @@ class Explanation:
 
 def named_causes(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
     """Find the likely cause of a change, at most one for each set of columns."""
-    found = sorted(_explanations(comparison), key=lambda one: -one.explains * min(one.share, 1.0))
+    found = sorted(_explanations(comparison), key=lambda one: -one.explains)
     told: set[str] = set()
     for one in found:
-        if one.share < max(limits.explained, _SOUND_WEEKS * one.usual):
+        if one.share < max(limits.explained, one.usual):
             continue
         if told.intersection(one.cause.columns):
             continue
         told.update(one.cause.columns)
-        level: FindingLevel = "refused" if one.share >= limits.explained_refused else "warning"
+        far = max(limits.explained_refused, _REFUSED * one.usual)
+        level: FindingLevel = "refused" if one.share >= far else "warning"
         comparison.explain(one.cause.columns, level)
         yield Finding(
             one.cause.code,
@@ -81,7 +85,8 @@ def _explanations(comparison: Comparison) -> Iterator[Explanation]:
     past = comparison.past
     step = max(len(past.partition_of) // _ROWS, 1)
     rows = {name: values[::step] for name, values in past.raw.items()}
-    plain = _counted(past, rows)
+    coded = past.code(rows)
+    plain = count(past, coded.codes)
     sources = {name: past.sources_of(name) for name in plain}
     suspicious = {
         column
@@ -92,7 +97,8 @@ def _explanations(comparison: Comparison) -> Iterator[Explanation]:
     for cause in causes_of(past.table):
         if suspicious.isdisjoint(cause.columns):
             continue
-        after = _counted(past, cause.apply(rows))
+        recoded = past.recode(coded, cause.apply(rows), frozenset(cause.columns))
+        after = count(past, recoded.codes)
         found = _explain(comparison, cause, plain, after)
         if found is not None:
             yield found
@@ -139,15 +145,15 @@ def _explain(
 
 
 def _usual(past: Past, directions: dict[str, Shares], weights: dict[str, Shares]) -> float:
-    """Return the largest share that a cause seems to have in a sound week or partition."""
+    """Return the largest share that a cause may seem to have in a sound partition."""
     found = [0.0]
-    for groups in (past.weeks, past.partitions):
+    for groups, factor in ((past.weeks, _SOUND_WEEKS), (past.partitions, _SOUND_PARTITIONS)):
         number = min(len(groups[name]) for name in directions)
         for place in range(number):
             changes = {
                 name: groups[name][place].shares - past.counted[name].shares for name in directions
             }
-            found.append(_projection(changes, directions, weights))
+            found.append(factor * _projection(changes, directions, weights))
     return max(found)
 
 
@@ -157,7 +163,3 @@ def _projection(
     up = sum(float((weights[name] * changes[name] * directions[name]).sum()) for name in changes)
     down = sum(float((weights[name] * directions[name] ** 2).sum()) for name in changes)
     return up / down if down > 0 else 0.0
-
-
-def _counted(past: Past, columns: dict[str, np.ndarray]) -> dict[str, Counted]:
-    return count(past, past.code(columns).codes)

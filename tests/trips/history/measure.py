@@ -1,0 +1,210 @@
+"""Measure what the comparison of months catches, and write it down as a page of the docs.
+
+python -m tests.trips.history.measure docs/damaged-months.md
+
+Takes a quarter of an hour. The published months come from TRIP_DURATION_TLC_FOLDER.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+from tests.trips.history.kinds import KINDS, damaged, like_april_2020
+from tests.trips.history.months import (
+    TABLE,
+    generated,
+    level_of,
+    parts_of,
+    published,
+    sketch_of,
+    verdict,
+)
+
+from trip_duration.history.judging import judge
+from trip_duration.history.sketch import Sketch
+from trip_duration.trips.months import parse_months
+
+SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
+PUBLISHED = ("2023-01", "2023-02", "2024-01", "2024-02", "2024-03", "2024-04")
+_TRIPS = 20_000
+_CITIES, _LATER = 40, 5
+_SIGNS = {"refused": "**refused**", "warning": "warning", "nothing": "–"}
+Lines = Iterator[str]
+
+_HEAD = """# Damaged months
+
+Written by `python -m tests.trips.history.measure docs/damaged-months.md` with the published months
+in `TRIP_DURATION_TLC_FOLDER`. It takes a quarter of an hour, so no test holds that it is fresh;
+`tests/trips/history` holds the parts that matter.
+
+A month can keep every rule of its [contract](broken-months.md) and still be wrong: distances in
+kilometres, zones swapped, a part of the days. So each month is compared with the sound months
+before it: of the same service and the same place, six at most, those of the same run included. It
+is **refused** where a cause that has a name (another unit, another clock, swapped or shuffled
+columns, a stale copy, a missing part, other codes) has altered a fifth of the rows or more, where
+relations between columns are lost, or where nothing is left of what a column was. What is doubtful
+is a **warning**: the run goes on, a mail says what was found and what it may come from, and the
+page *Data* of the dashboard and the month's run in MLflow (`findings.json`) show it. A month that is right
+as it is can be accepted, by month and code of the finding: `--accept "2024-02 another_unit"`, or
+the field *Accepted findings* of the form. The acceptance is recorded in the lineage of everything
+that is made of the month.
+
+How it works: while a month is checked, a sample of 16,384 rows over the whole file, exact counts by
+the hour and 4,096 keys of rows are kept. The numbers, categories and times of a table, ratios that
+are declared of it (`trips/table.py`), and what a cheap model of each number leaves, are counted in
+bins of history. A named cause is found by a matched filter: what it would make of history is known,
+and so is how much of the change lies in that direction. Limits grow with the variation between the
+weeks and months of history, and with its age.
+"""
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    logging.disable(logging.WARNING)
+    source = Path(os.environ["TRIP_DURATION_TLC_FOLDER"])
+    with tempfile.TemporaryDirectory() as folder:
+        lines = [
+            _HEAD,
+            *_caught("published", _published_months(source), Path(folder)),
+            *_caught("generated", _generated_months(), Path(folder)),
+            *_lockdown(source, Path(folder)),
+            *_generated_alarms(Path(folder)),
+            *_published_alarms(source, Path(folder)),
+        ]
+    Path(sys.argv[1]).write_text("\n".join(lines) + "\n")
+
+
+def _published_months(source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return published(source, "2024-01"), published(source, "2024-02")
+
+
+def _generated_months() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return generated("2024-01", _TRIPS, 3), generated("2024-02", _TRIPS, 3)
+
+
+def _caught(what: str, months: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> Lines:
+    """Yield the tables of one pair of months: the second one damaged, the first its history."""
+    before, month = months
+    history = [sketch_of(before, "2024-01", folder)]
+    yield f"## Damage to a {what} month, with one month of history"
+    for tuned in (True, False):
+        counts: Counter[tuple[float, str]] = Counter()
+        title = "Kinds that limits were set with" if tuned else "Kinds that only judge them"
+        yield f"\n### {title}\n"
+        yield "| What is wrong | " + " | ".join(f"{share:.0%} of rows" for share in SHARES) + " |"
+        yield "| --- |" + " --- |" * len(SHARES)
+        kinds = [kind for kind in KINDS.values() if kind.tuned == tuned]
+        for kind in kinds:
+            cells = []
+            for share in SHARES:
+                trips = damaged(kind, month, before, share, seed=5)
+                level, findings = verdict(trips, "2024-02", history, folder)
+                counts[share, level] += 1
+                cells.append(_SIGNS[level] + (f" `{findings[0].code}`" if findings else ""))
+            yield f"| {kind.title} | " + " | ".join(cells) + " |"
+        for words, levels in (("refused", ["refused"]), ("noticed", ["refused", "warning"])):
+            found = (sum(counts[share, level] for level in levels) for share in SHARES)
+            cells = [f"{number} of {len(kinds)}" for number in found]
+            yield f"| **{words}** | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _lockdown(source: Path, folder: Path) -> Lines:
+    """Yield what becomes of a month like April 2020."""
+    found: Counter[str] = Counter()
+    for before, month in (_published_months(source), _generated_months()):
+        history = [sketch_of(before, "2024-01", folder)]
+        found.update(
+            verdict(like_april_2020(month, seed), "2024-02", history, folder)[0]
+            for seed in range(10)
+        )
+    yield "## A month that is other for good reasons\n"
+    yield (
+        "Imitations of April 2020 (a tenth of the rows, another mix of zones and hours, a quarter "
+        "of the passenger counts missing, longer trips in 28 % less time), of a published and of a "
+        f"generated month: {_counted(found)}."
+    )
+    yield ""
+
+
+def _generated_alarms(folder: Path) -> Lines:
+    """Yield the false alarms of generated months: cities, seasons, growth, lengths of months."""
+    found: Counter[str] = Counter()
+    for city in range(_CITIES):
+        first = parse_months(f"20{21 + city % 4}-{1 + city % 12:02}")[0]
+        history: list[Sketch] = []
+        for later in range(_LATER + 1):
+            trips = round((2_000 + 500 * city) * 1.04**later)
+            month = generated(str(first), trips, 100 + city)
+            sketch = sketch_of(month, str(first), folder)
+            if history:
+                found[level_of(judge(TABLE, sketch, history))] += 1
+            history.append(sketch)
+            first = first.next()
+    yield "## False alarms\n"
+    yield (
+        f"Of {found.total()} sound generated months ({_CITIES} cities, 2,000 to 26,000 trips, all "
+        "seasons and lengths of months, growing by 4 % a month, after one to five months of "
+        f"history): {_counted(found)}. {_bound(found)}"
+    )
+
+
+def _published_alarms(source: Path, folder: Path) -> Lines:
+    """Yield those of the published months, whole and in parts."""
+    months = {month: published(source, month) for month in PUBLISHED}
+    sketches = {month: sketch_of(trips, month, folder) for month, trips in months.items()}
+    found: Counter[str] = Counter()
+    names = list(sketches)
+    for place, month in enumerate(names):
+        for first in range(place):
+            for last in range(first, place):
+                history = [sketches[name] for name in names[first : last + 1]]
+                found[level_of(judge(TABLE, sketches[month], history))] += 1
+        found[level_of(judge(TABLE, sketches[month], []))] += 1
+    yield (
+        f"\nThe six published months, each after every run of earlier ones and after none "
+        f"({found.total()} orders): {_counted(found)}."
+    )
+    for days, words, before in ((7, "weeks", 4), (1, "days", 14)):
+        parts = [list(parts_of(trips, month, days, folder)) for month, trips in months.items()]
+        yield _parts_alarms(parts, words, before)
+
+
+def _parts_alarms(months: Sequence[Sequence[Sketch]], words: str, before: int) -> str:
+    found: Counter[str] = Counter()
+    for parts in months:
+        for place in range(1, len(parts)):
+            history = parts[max(0, place - before) : place]
+            found[level_of(judge(TABLE, parts[place], history))] += 1
+    return (
+        f"\nTheir {words}, each after the {words} of the same month before it: {_counted(found)}. "
+        f"{_bound(found)}"
+    )
+
+
+def _counted(found: Counter[str]) -> str:
+    total = found.total()
+    return (
+        f"{found['refused']} of {total} refused, {found['warning']} with a warning, "
+        f"{found['nothing']} with nothing"
+    )
+
+
+def _bound(found: Counter[str]) -> str:
+    if found["refused"]:
+        return f"That is {found['refused'] / found.total():.1%} refused."
+    return (
+        f"With none of {found.total()} refused, at most {3 / found.total():.1%} are, with 95 % "
+        "confidence (rule of three), as far as they are independent."
+    )
+
+
+if __name__ == "__main__":
+    main()

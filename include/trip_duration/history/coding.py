@@ -192,3 +192,10 @@ def variation_by_chance(shares: Shares, rows: float, others: float) -> float:
     """Return the total variation that two samples of the same shares have by chance."""
     variance = shares * (1 - shares) * (1 / max(rows, 1) + 1 / max(others, 1))
     return float(np.sqrt(2 / np.pi * np.maximum(variance, 0)).sum() / 2)
+
+
+def deviation_by_chance(shares: Shares, rows: float, others: float) -> float:
+    """Return the standard deviation of that, as if bins were independent."""
+    variance = shares * (1 - shares) * (1 / max(rows, 1) + 1 / max(others, 1))
+    # The deviation of the absolute value of a normal variable.
+    return float(np.sqrt((1 - 2 / np.pi) * np.maximum(variance, 0).sum()) / 2)

@@ -16,6 +16,7 @@ from trip_duration.history.coding import (
     NumberCoder,
     Shares,
     complete,
+    deviation_by_chance,
     total_variation,
     variation_by_chance,
 )
@@ -26,8 +27,12 @@ from trip_duration.history.table import Array, Table, Values
 #: Rows of history that are looked at, of all partitions together.
 _MOST_ROWS = 49_152
 _HOURS_PER_WEEK = 24 * 7
-#: Of fewer rows nothing is said.
-LEAST_ROWS = 300
+#: A partition of fewer rows is not compared.
+LEAST_ROWS = 1_000
+#: A week of fewer rows does not tell how much weeks vary.
+_LEAST_WEEKLY = 300
+#: So many standard deviations are chance.
+_CHANCE = 3.5
 #: Name of what is left of a number when the other columns have explained it.
 REST = "{name} given the other columns"
 
@@ -181,7 +186,9 @@ class Past:
             table = np.bincount(groups[used] * size + codes[used], minlength=number * size)
             rows = table.reshape(number, size)
             found[name] = [
-                Counted(one / one.sum(), int(one.sum())) for one in rows if one.sum() >= LEAST_ROWS
+                Counted(one / one.sum(), int(one.sum()))
+                for one in rows
+                if one.sum() >= _LEAST_WEEKLY
             ]
         return found
 
@@ -229,11 +236,13 @@ class Comparison:
 
     @functools.cached_property
     def shift(self) -> dict[str, float]:
-        """Of each column, the total variation from history beyond chance."""
-        return {
-            name: _beyond_chance(counted, self.past.counted[name])
-            for name, counted in self.counted.items()
-        }
+        """Of each column, the total variation from history beyond the most that chance gives."""
+        found = {}
+        for name, counted in self.counted.items():
+            before = self.past.counted[name]
+            spread = _CHANCE * deviation_by_chance(before.shares, counted.rows, before.rows)
+            found[name] = max(0.0, _beyond_chance(counted, before) - spread)
+        return found
 
 
 def count(past: Past, codes: dict[str, Codes]) -> dict[str, Counted]:

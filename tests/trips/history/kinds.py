@@ -87,7 +87,8 @@ def _swapped(one: str, other: str) -> Change:
 
 def _clock(hours: float, *columns: str) -> Change:
     def change(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
-        start = month[PICKUP].median().to_period("M").to_timestamp()
+        start = pd.Timestamp(month[PICKUP].sort_values().iloc[len(month) // 2])
+        start = start.normalize().replace(day=1)
         length = pd.Timedelta(days=start.days_in_month)
         shift = pd.Series(pd.Timedelta(hours=hours), index=rows)
         if PICKUP in columns:
@@ -175,27 +176,32 @@ def _end_missing(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
 
 
 def _nights_missing(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
-    return month.drop(rows[month.loc[rows, PICKUP].dt.hour < 7])
+    kept: pd.DataFrame = month.loc[~month.index.isin(rows) | (month[PICKUP].dt.hour >= 7)]
+    return kept
 
 
 def _weekends_missing(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
-    return month.drop(rows[month.loc[rows, PICKUP].dt.weekday >= 5])
+    kept: pd.DataFrame = month.loc[~month.index.isin(rows) | (month[PICKUP].dt.weekday < 5)]
+    return kept
 
 
 def _long_missing(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
-    return month.drop(rows[_minutes_of(month)[rows] > 15])
+    kept: pd.DataFrame = month.loc[~month.index.isin(rows) | (_minutes_of(month) <= 15)]
+    return kept
 
 
 def _zones_missing(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
     zones = month[ZONES[0]].value_counts().index[::2]
-    return month.drop(rows[month.loc[rows, ZONES[0]].isin(zones)])
+    kept: pd.DataFrame = month.loc[~month.index.isin(rows) | ~month[ZONES[0]].isin(zones)]
+    return kept
 
 
 def _stale(
     month: pd.DataFrame, rows: Rows, before: pd.DataFrame, random: np.random.Generator
 ) -> pd.DataFrame:
     kept = month.drop(rows)
-    days = (month[PICKUP].median() - before[PICKUP].median()).round("D")
+    middles = [one[PICKUP].sort_values().iloc[len(one) // 2] for one in (month, before)]
+    days = pd.Timedelta(days=(middles[0].normalize() - middles[1].normalize()).days)
     copied = before.sample(min(len(rows), len(before)), random_state=int(random.integers(2**31)))
     copied = copied.assign(**{name: copied[name] + days for name in (PICKUP, DROPOFF)})
     return pd.concat([kept, copied], ignore_index=True)

@@ -35,7 +35,7 @@ SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
 PUBLISHED = ("2023-01", "2023-02", "2024-01", "2024-02", "2024-03", "2024-04")
 _TRIPS = 20_000
 _CITIES, _LATER = 40, 5
-_SIGNS = {"refused": "**refused**", "warning": "warning", "nothing": "–"}
+_SIGNS = {"refused": "**refused**", "warning": "warning", "nothing": "nothing"}
 Lines = Iterator[str]
 
 _HEAD = """# Damaged months
@@ -51,10 +51,10 @@ is **refused** where a cause that has a name (another unit, another clock, swapp
 columns, a stale copy, a missing part, other codes) has altered a fifth of the rows or more, where
 relations between columns are lost, or where nothing is left of what a column was. What is doubtful
 is a **warning**: the run goes on, a mail says what was found and what it may come from, and the
-page *Data* of the dashboard and the month's run in MLflow (`findings.json`) show it. A month that is right
-as it is can be accepted, by month and code of the finding: `--accept "2024-02 another_unit"`, or
-the field *Accepted findings* of the form. The acceptance is recorded in the lineage of everything
-that is made of the month.
+page *Data* of the dashboard and the month's run in MLflow (`findings.json`) show it. A month that
+is right as it is can be accepted, by month and code of the finding: `--accept "2024-02
+another_unit"`, or the field *Accepted findings* of the form. The acceptance is recorded in the
+lineage of everything that is made of the month.
 
 How it works: while a month is checked, a sample of 16,384 rows over the whole file, exact counts by
 the hour and 4,096 keys of rows are kept. The numbers, categories and times of a table, ratios that

@@ -32,7 +32,8 @@ _DAY = 86_400_000_000
 def generated(month: str, trips: int, seed: int) -> pd.DataFrame:
     """Generate a sound month."""
     options = SampleOptions(trips=trips, seed=seed)
-    return generate_month(GREEN, Month.parse(month), options).to_pandas()
+    made: pd.DataFrame = generate_month(GREEN, Month.parse(month), options).to_pandas()
+    return made
 
 
 def published(folder: Path, month: str) -> pd.DataFrame:

@@ -33,6 +33,7 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
     measure = measure if measure in MEASURES else "pickups"
     profile = known.numbers(chosen.run_id, "profile.json") if chosen else None
     report = known.numbers(chosen.run_id, "report.json") if chosen else None
+    found = known.numbers(chosen.run_id, "findings.json") if chosen else None
     outlines, unusable = outlines_or_why(sources.zone_file)
     title = chosen.month if chosen else ""
     return Page(
@@ -51,6 +52,7 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
                 "All months",
                 [_trips_by_month(months), _durations_by_month(months), _months(months)],
             ),
+            Section(f"Findings about {title}".strip(), [_findings(found)]),
             Section(f"Trips of {title}".strip(), _trips(profile, title)),
             Section(
                 "Zones", [zones_chart(known, profile, measure, outlines), pairs_chart(profile)]
@@ -154,6 +156,30 @@ def _months(months: Sequence[MonthRun]) -> Chart:
             rows,
         ),
         _NO_MONTHS,
+        wide=True,
+    )
+
+
+def _findings(found: Mapping[str, Any] | None) -> Chart:
+    """Return what the comparison with the months before has found, as a table."""
+    rows = [
+        (one["level"], one["code"], one["column"] or "", one["message"], one["remedy"])
+        for one in (found or {}).get("findings", ())
+    ]
+    empty = (
+        NO_PROFILE
+        if found is None
+        else Empty("Nothing about this month is unusual, compared with the months before it.")
+    )
+    return Chart(
+        "findings",
+        "Compared with the months before",
+        "",
+        f"{len(rows)} findings: what is unusual about the month, and what it may come from."
+        if rows
+        else "",
+        Table(("level", "finding", "column", "what was found", "what to do"), rows),
+        empty,
         wide=True,
     )
 

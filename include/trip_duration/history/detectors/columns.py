@@ -125,7 +125,7 @@ def single_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
     for name in past.table.of_kind("number"):
         now, before = comparison.coded.values[name], past.coded.values[name]
         value, share = _most_gained(now, before)
-        if share <= limits.atom:
+        if share <= limits.atom + _by_chance(share, comparison):
             continue
         yield Finding(
             "single_value",
@@ -145,7 +145,7 @@ def grains(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         shares = [
             _share_of_multiples(one.values[name], step) for one in (comparison.coded, past.coded)
         ]
-        if shares[0] - shares[1] <= limits.grain:
+        if shares[0] - shares[1] <= limits.grain + _by_chance(shares[1], comparison):
             continue
         yield Finding(
             "precision",
@@ -190,6 +190,13 @@ def broken_rules(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
             f"{now:.1%} of the rows break the rule {rule} ({earlier:.1%} before).",
             "Look at the rows in quarantine.",
         )
+
+
+def _by_chance(share: float, comparison: Comparison) -> float:
+    """Return by how much a share of the rows may differ by chance."""
+    rows = max(min(comparison.sketch.sampled, len(comparison.past.partition_of)), 1)
+    likely = min(max(share, 0.01), 0.5)
+    return float(4 * np.sqrt(likely * (1 - likely) / rows))
 
 
 def _is_raw(comparison: Comparison, name: str) -> bool:

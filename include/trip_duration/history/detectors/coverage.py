@@ -15,7 +15,7 @@ from trip_duration.history.table import Array
 _HOURS = 24
 _DAYS = 7
 #: An hour in which fewer rows are expected may well have none by chance.
-_LEAST_EXPECTED = 12.0
+_LEAST_EXPECTED = 16.0
 #: An hour with less than this share of what is expected is empty.
 _EMPTY = 0.02
 #: A day with less than this share of what is expected is thin; holidays are, but they are few.
@@ -53,7 +53,8 @@ def thin_days(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iter
         return
     expected = missing[0].reshape(-1, _HOURS).sum(axis=1)
     daily = sketch.per_day()
-    thin = (daily < _THIN * expected) & (daily > _EMPTY * expected)
+    certain = daily < expected - 4 * np.sqrt(expected)
+    thin = certain & (daily < _THIN * expected) & (daily > _EMPTY * expected)
     share = float((expected - daily)[thin].sum() / expected.sum())
     if np.count_nonzero(thin) < _LEAST_THIN_DAYS or share < limits.thin:
         return

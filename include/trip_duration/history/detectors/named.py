@@ -30,6 +30,8 @@ _EXPLAINS = 0.55
 #: So many times the share that a sound week, or partition, of history seems to have. A partition
 #: of four weeks varies half as much as a week.
 _SOUND_WEEKS, _SOUND_PARTITIONS = 1.25, 1.5
+#: So many standard errors by which a share has to be above what is allowed.
+_CERTAIN = 4.0
 #: So many times that, and nobody may learn from it.
 _REFUSED = 2.0
 #: A share below this comes about by chance.
@@ -50,12 +52,15 @@ class Explanation:
         Of the change, beyond chance.
     usual
         The largest share that it may seem to have in a sound partition.
+    error
+        Standard error of the share, as if the columns that show it were one.
     """
 
     cause: Cause
     share: float
     explains: float
     usual: float
+    error: float
 
 
 def named_causes(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
@@ -63,13 +68,14 @@ def named_causes(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
     found = sorted(_explanations(comparison), key=lambda one: -one.explains)
     told: set[str] = set()
     for one in found:
-        if one.share < max(limits.explained, one.usual):
+        least = one.share - _CERTAIN * one.error
+        if one.share < max(limits.explained, one.usual) or least <= 0:
             continue
         if told.intersection(one.cause.columns):
             continue
         told.update(one.cause.columns)
         far = max(limits.explained_refused, _REFUSED * one.usual)
-        level: FindingLevel = "refused" if one.share >= far else "warning"
+        level: FindingLevel = "refused" if min(one.share - far, least) >= 0 else "warning"
         comparison.explain(one.cause.columns, level)
         yield Finding(
             one.cause.code,
@@ -116,7 +122,8 @@ def _explain(
     if not directions:
         return None
     weights = {
-        name: 1 / (past.counted[name].shares + after[name].shares + 2e-4) for name in directions
+        name: 1 / (past.counted[name].shares + after[name].shares + _least_share(comparison, name))
+        for name in directions
     }
     changes = {
         name: comparison.counted[name].shares - past.counted[name].shares for name in directions
@@ -141,7 +148,34 @@ def _explain(
     explains = 1 - left / total if total > 0 else 0.0
     if explains < _EXPLAINS:
         return None
-    return Explanation(cause, share, explains, _usual(past, directions, weights))
+    usual = _usual(past, directions, weights)
+    return Explanation(cause, share, explains, usual, _error(comparison, directions, weights))
+
+
+def _least_share(comparison: Comparison, name: str) -> float:
+    """Return a share that is as good as none: a bin with two rows says little."""
+    now, before = comparison.counted[name].rows, comparison.past.counted[name].rows
+    return 2e-4 + 2 / max(now, 1) + 2 / max(before, 1)
+
+
+def _error(
+    comparison: Comparison, directions: dict[str, Shares], weights: dict[str, Shares]
+) -> float:
+    """Return the standard error of a projection; the same rows are behind all columns."""
+    deviations = down = 0.0
+    for name, direction in directions.items():
+        now, before = comparison.counted[name], comparison.past.counted[name]
+        # A bin that neither has any row in may still get some.
+        shares = (now.shares * now.rows + before.shares * before.rows + 0.5) / (
+            now.rows + before.rows
+        )
+        pull = weights[name] * direction
+        variance = float((shares * pull**2).sum()) * (
+            1 / max(now.rows, 1) + 1 / max(before.rows, 1)
+        )
+        deviations += np.sqrt(variance)
+        down += float((pull * direction).sum())
+    return deviations / down if down > 0 else float("inf")
 
 
 def _usual(past: Past, directions: dict[str, Shares], weights: dict[str, Shares]) -> float:

@@ -1,0 +1,34 @@
+"""What the comparison of a month with earlier ones has found, on the page of the months."""
+
+from __future__ import annotations
+
+from tests.dashboard.conftest import Documents, MakeSources
+
+from trip_duration.dashboard.page import Chart
+from trip_duration.dashboard.pages import PAGES
+from trip_duration.dashboard.types import MonthRun
+from trip_duration.findings import Finding
+
+MONTH = MonthRun("3" * 32, "green", "2024-03", "sample", 1.7e9, {"trips": 60.0})
+DOUBT = Finding("thin_days", None, "2024-03", "warning", "4 days are thin.", "Look at them.")
+
+
+def shown(make_sources: MakeSources, *findings: Finding) -> Chart:
+    """The table of findings about a month."""
+    content = {"findings": [finding.to_json() for finding in findings]}
+    documents = Documents({f"{MONTH.run_id}/findings.json": content})
+    page = PAGES["data"](make_sources(documents, months=(MONTH,)), {})
+    return next(chart for chart in page.charts if chart.name == "findings")
+
+
+def test_doubts_about_a_month_are_shown(make_sources: MakeSources) -> None:
+    """A finding is a line with its level, code, message and remedy."""
+    (row,) = shown(make_sources, DOUBT).table.rows
+    assert row == ("warning", "thin_days", "", "4 days are thin.", "Look at them.")
+
+
+def test_a_month_without_findings_says_so(make_sources: MakeSources) -> None:
+    """An empty list is told apart from a month that was never compared."""
+    empty = shown(make_sources).empty
+    assert empty is not None
+    assert "Nothing about this month is unusual" in empty.why

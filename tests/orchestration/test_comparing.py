@@ -1,0 +1,106 @@
+"""The steps of the DAGs that compare months with the months before them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.trips.history.test_history import (
+    SIGHTINGS,
+    first_week,
+    published,
+    spoiled,
+)
+
+from trip_duration.alerts.types import Alert
+from trip_duration.errors import TripDurationError
+from trip_duration.findings import RefusedPartitionError
+from trip_duration.orchestration import preparation
+from trip_duration.orchestration.conventions import retry_policy
+from trip_duration.orchestration.forms import preparation_form
+from trip_duration.settings import get_settings
+
+__all__ = ["published"]
+
+RUN = SimpleNamespace(dag_id="data_preparation", run_id="manual")
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Alert]]:
+    """Settings with a storage of their own; what is announced is collected."""
+    alerts: list[Alert] = []
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}/storage")
+    monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", "*")
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", f"sqlite:///{tmp_path}/tracking.db")
+    monkeypatch.setattr(preparation, "announce", alerts.append)
+    get_settings.cache_clear()
+    yield alerts
+    get_settings.cache_clear()
+
+
+def form(source: Path, **changes: Any) -> dict[str, Any]:
+    """The form of `data_preparation`, with a folder as its source."""
+    values = {name: param.resolve() for name, param in preparation_form().items()}
+    return values | {"source": str(source), "test_months": []} | changes
+
+
+class Event:
+    """Stands for the event of an asset, which Airflow keeps."""
+
+    def __init__(self) -> None:
+        self.extra: dict[str, Any] = {}
+        self.keys: list[str] = []
+
+    def add_partitions(self, keys: list[str]) -> None:
+        """Note partitions."""
+        self.keys += keys
+
+
+def compared(params: dict[str, Any]) -> tuple[list[Any], Any]:
+    """The steps from the form to the comparison; also the event of the months."""
+    event = Event()
+    events: Any = defaultdict(lambda: event)
+    months = [
+        preparation.check_month(preparation.fetch_month(month, params))
+        for month in preparation.plan_months(params)
+    ]
+    return preparation.compare_months(months, params, events, RUN), event.keys
+
+
+@pytest.mark.parametrize("name", SIGHTINGS)
+def test_a_refused_month_fails_the_run(
+    published: Path, tmp_path: Path, told: list[Alert], name: str
+) -> None:
+    """The step fails with an error that is not retried, and nothing is announced as usable."""
+    damage, code = SIGHTINGS[name]
+    source = spoiled(published, tmp_path / "months", damage)
+    with pytest.raises(RefusedPartitionError, match=code) as caught:
+        compared(form(source))
+    assert isinstance(caught.value, TripDurationError)
+    assert {rule.exception for rule in retry_policy().rules} >= {TripDurationError}
+    assert told == []
+
+
+def test_a_doubt_is_told_and_recorded(published: Path, tmp_path: Path, told: list[Alert]) -> None:
+    """An accepted month is learned from; somebody is told, and the training set says so."""
+    source = spoiled(published, tmp_path / "months", first_week)
+    params = form(source, accepted_findings=["2024-02 part_of_partition"])
+    verdicts, partitions = compared(params)
+    assert partitions == ["green|2024-01", "green|2024-02"]
+    (alert,) = told
+    assert (alert.kind, "2024-02" in alert.subject) == ("data", True)
+    assert alert.table is not None
+    assert "part_of_partition" in {row[1] for row in alert.table.rows}
+    request = preparation.encode_months(verdicts, params).request
+    assert request.accepted_findings == ("2024-02 part_of_partition",)
+
+
+def test_sound_months_are_compared_silently(published: Path, told: list[Alert]) -> None:
+    """Nobody is told of months that are as usual."""
+    verdicts, _ = compared(form(published))
+    assert [verdict.findings for verdict in verdicts] == [(), ()]
+    assert told == []

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from trip_duration.models import fitting
-from trip_duration.models.catalogue import FAMILIES, XGBOOST, ModelFamily, get_family
-from trip_duration.models.estimators import Regressor, make_sklearn
+from trip_duration.models.catalogue import FAMILIES, XGBOOST, get_family
+from trip_duration.models.estimators import make_sklearn
 from trip_duration.models.fitting import Fit, FitData, prepare
 from trip_duration.models.search import SearchRequest
-from trip_duration.models.spaces import Settings
+from trip_duration.models.spaces import Choice, Settings
 from trip_duration.models.termination import EarlyTermination, Terminator
+from trip_duration.models.tuning import tune
 from trip_duration.training_set.types import TrainingSet
 
 REQUEST = SearchRequest(threads=1)
@@ -56,7 +58,11 @@ def test_pausing_changes_nothing(name: str, sample_training_set: TrainingSet) ->
     family, data = get_family(name), fit_data(name, sample_training_set)
     drawing: dict[str, Settings] = {
         XGBOOST: {"learning_rate": 0.1, "subsample": 0.5, "colsample_bytree": 0.5},
-        "ensemble.GradientBoostingRegressor": {"n_estimators": 30, "subsample": 0.5},
+        "ensemble.GradientBoostingRegressor": {
+            "n_estimators": 30,
+            "learning_rate": 0.1,
+            "subsample": 0.5,
+        },
     }
     settings = drawing.get(name) or GROWING[name]
     alone, paused, other = (Fit(family, settings, data, REQUEST) for _ in range(3))
@@ -104,29 +110,15 @@ def test_a_few_trees_tell_what_a_forest_comes_to(
     assert abs(expected - fit.curve[-1]) < seen - fit.curve[-1]
 
 
-@pytest.mark.parametrize(("iterations", "fits"), [(16_000, 2), (16, 3)])
-def test_a_fit_that_has_settled_ends(
-    iterations: int,
-    fits: int,
-    sample_training_set: TrainingSet,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An eighth of many iterations is enough; of few ones all are used, as scikit-learn would."""
+def test_a_trial_of_liblinear_takes_all_its_iterations(sample_training_set: TrainingSet) -> None:
+    """What is measured in a trial is what the final fit would be made of."""
     family, data = get_family("svm.LinearSVR"), fit_data("svm.LinearSVR", sample_training_set)
-    settings: Settings = {"epsilon": 0.5, "C": 0.1, "max_iter": iterations}
-    begun: list[int] = []
-
-    def noted(family: ModelFamily, settings: Settings, *, random_state: int) -> Regressor:
-        begun.append(int(settings["max_iter"] or 0))
-        return make_sklearn(family, settings, random_state=random_state)
-
-    monkeypatch.setattr(fitting, "make_sklearn", noted)
+    settings: Settings = {"epsilon": 0.5, "C": 0.1, "max_iter": 16_000}
     fit = Fit(family, settings, data, REQUEST)
     fit.advance()
-    assert begun == [iterations // 16, iterations // 8, iterations]
-    alone = make_sklearn(family, {**settings, "max_iter": begun[fits - 1]}, random_state=42)
+    alone = make_sklearn(family, settings, random_state=42)
     alone.fit(data.train, data.train_minutes)
-    assert fit.fitted().predicted == pytest.approx(alone.predict(data.validation))
+    np.testing.assert_array_equal(fit.fitted().predicted, alone.predict(data.validation))
 
 
 def test_every_family_but_two_grows() -> None:
@@ -144,6 +136,23 @@ def test_boosting_is_compared_by_how_far_it_went(
     fit = Fit(get_family(XGBOOST), {"learning_rate": rate}, data, REQUEST)
     fit.advance(pause_at=len(steps))
     assert fit.steps == steps
+
+
+def test_a_slow_learner_is_not_taken_for_a_bad_one(sample_training_set: TrainingSet) -> None:
+    """The rate that comes to the lowest error in the end outlasts one that is ahead at first."""
+    name = "ensemble.GradientBoostingRegressor"
+    family = dataclasses.replace(
+        get_family(name),
+        space={"n_estimators": Choice((60,)), "learning_rate": Choice((0.8, 0.1))},
+        fixed={"max_depth": 5},
+    )
+    ends = tune(family, sample_training_set, REQUEST)
+    early_termination = EarlyTermination("truncation")
+    halving = dataclasses.replace(REQUEST, early_termination=early_termination)
+    halved = tune(family, sample_training_set, halving)
+    for found in (ends, halved):
+        assert found.best.settings["learning_rate"] == 0.1
+    assert [trial.finished for trial in halved.trials].count(True) == 1
 
 
 def test_a_large_step_ends_several_intervals(sample_training_set: TrainingSet) -> None:

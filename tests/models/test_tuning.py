@@ -11,6 +11,7 @@ from trip_duration.models import catalogue
 from trip_duration.models.boosting import BoosterRegressor
 from trip_duration.models.catalogue import FAMILIES, XGBOOST
 from trip_duration.models.evaluation import evaluate, measure
+from trip_duration.models.extras import extra_families
 from trip_duration.models.search import SEARCH_ALGORITHMS, SearchAlgorithm, SearchRequest, Trial
 from trip_duration.models.spaces import Choice
 from trip_duration.models.training import train
@@ -59,6 +60,27 @@ def test_every_algorithm_searches(
     request = dataclasses.replace(QUICK, search_algorithm=algorithm)
     tuned = tune("svm.LinearSVR", sample_training_set, request)
     assert [trial.number for trial in tuned.trials] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("evaluations", "drawn"), [(6, 5), (20, 10), (50, 20)])
+def test_tpe_learns_from_outcomes(
+    evaluations: int, drawn: int, sample_training_set: TrainingSet
+) -> None:
+    """The first trials are those of a random search, the others are not, in short searches too."""
+    name = "tree.DecisionTreeRegressor"
+    space = {"max_depth": {"low": 1, "high": 4}, "min_samples_leaf": {"low": 0.001, "high": 0.4}}
+    family = extra_families({name: space})[name]
+    tpe, random = (
+        tune(
+            family,
+            sample_training_set,
+            SearchRequest(max_evaluations=evaluations, search_algorithm=algorithm),
+        )
+        for algorithm in (SEARCH_ALGORITHMS[0], SEARCH_ALGORITHMS[1])
+    )
+    proposed, at_random = ([trial.settings for trial in one.trials] for one in (tpe, random))
+    assert proposed[:drawn] == at_random[:drawn]
+    assert not any(settings in at_random for settings in proposed[drawn:])
 
 
 def test_best_is_the_lowest(sample_training_set: TrainingSet) -> None:

@@ -24,13 +24,10 @@ class Resource:
         Boosting rounds of XGBoost, boosting stages or forest trees of scikit-learn, or iterations.
     interval
         Steps of one interval of the learning curve. Where steps are scaled, it is the sum of the
-        scale over the steps; where their number is planned, it is a share of them.
+        scale over the steps.
     scaled_by
         The setting that says how far one step goes: boosting with half the learning rate gets
-        about as far in twice the rounds.
-    planned_by
-        The setting that says how many steps there will be. What counts is how far a fit comes by
-        its end, so fits are compared at the same share of their steps.
+        about as far in twice the rounds or stages.
     projected
         Whether a fit tells what it will come to, long before it does; see `fitting.project`.
     """
@@ -38,20 +35,15 @@ class Resource:
     grows: Literal["rounds", "stages", "trees", "iterations"]
     interval: float
     scaled_by: str | None = None
-    planned_by: str | None = None
     projected: bool = False
 
     def __str__(self) -> str:
         """An interval, for people."""
-        if self.planned_by:
-            return f"{self.interval:.1%} of the {self.grows} ({self.planned_by})"
         scaled = f" / {self.scaled_by}" if self.scaled_by else ""
         return f"{self.interval:g}{scaled} {self.grows}"
 
     def steps_in_interval(self, settings: Settings) -> float:
         """Steps of one interval, which need not be whole."""
-        if self.planned_by:
-            return self.interval * float(settings[self.planned_by] or 1)
         scale = settings.get(self.scaled_by) if self.scaled_by else None
         return self.interval / scale if isinstance(scale, int | float) and scale else self.interval
 
@@ -77,9 +69,6 @@ class ModelFamily:
         Whether its result depends on ``random_state``.
     resource
         What a fit spends; None where there is nothing to see before its end.
-    settles_by
-        The setting that bounds the iterations of a fit that cannot be gone on with, but may settle
-        long before; see `fitting.settled`.
     reads_sparse
         Whether it learns from a sparse matrix too, the only one that some encodings make.
     """
@@ -91,7 +80,6 @@ class ModelFamily:
     fixed: Settings = field(default_factory=lambda: MappingProxyType({}))
     seeded: bool = True
     resource: Resource | None = None
-    settles_by: str | None = None
     reads_sparse: bool = True
 
     def require_readable(self, encoding: Encoding) -> None:
@@ -148,7 +136,6 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "C": Real(0.01, 20.0, log=True),
                     "max_iter": Integer(200, 1_000),
                 },
-                settles_by="max_iter",
             ),
             ModelFamily(
                 "ensemble.ExtraTreesRegressor",
@@ -174,7 +161,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "max_features": Real(0.1, 0.3),
                     "subsample": Real(0.3, 0.6),
                 },
-                resource=Resource("stages", 0.025, planned_by="n_estimators"),
+                resource=Resource("stages", 0.25, scaled_by="learning_rate"),
             ),
             ModelFamily(
                 "ensemble.RandomForestRegressor",

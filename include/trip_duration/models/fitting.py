@@ -226,53 +226,6 @@ class _AtOnce:
         return Fitted(self.estimator.predict(self.data.validation))
 
 
-#: Shares of the iterations after which a fit is looked at whether it has settled.
-_LOOKS = (1 / 16, 1 / 8)
-#: Errors that differ by no more than this share are the same.
-_SETTLED = 0.003
-
-
-def settled(errors: Sequence[float]) -> bool:
-    """Whether twice the iterations made no difference to the validation error."""
-    return len(errors) > 1 and abs(errors[-1] - errors[-2]) <= _SETTLED * errors[-2]
-
-
-class _Settling:
-    """A fit that cannot be gone on with: tried with fewer iterations, which may be enough.
-
-    Most settle early or not at all, and a sixteenth and an eighth of the iterations cost a fifth.
-    """
-
-    def __init__(
-        self,
-        family: ModelFamily,
-        settings: Settings,
-        data: FitData,
-        request: SearchRequest,
-        limit: str,
-    ) -> None:
-        self.data, self.error_of = data, _error_of(data.validation_minutes, request)
-        wanted = int(settings[limit] or 1)
-        self.estimators = [
-            make_sklearn(family, {**settings, limit: most}, random_state=request.random_state)
-            for most in [*(max(1, round(share * wanted)) for share in _LOOKS), wanted]
-        ]
-        self.predicted = np.zeros(len(data.validation_minutes))
-
-    def advance(self, halts: Halts) -> bool:  # noqa: ARG002 - the errors of unsettled fits mislead
-        errors: list[float] = []
-        for estimator in self.estimators:
-            estimator.fit(self.data.train, self.data.train_minutes)
-            self.predicted = estimator.predict(self.data.validation)
-            errors.append(self.error_of(self.predicted))
-            if settled(errors):
-                break
-        return True
-
-    def fitted(self) -> Fitted:
-        return Fitted(self.predicted)
-
-
 class _Rounds:
     """XGBoost, round by round."""
 
@@ -385,8 +338,6 @@ def _growth(
 ) -> _Growth:
     if family.name == XGBOOST:
         return _Rounds(family, settings, data, request)
-    if family.settles_by is not None:
-        return _Settling(family, settings, data, request, family.settles_by)
     estimator = make_sklearn(family, settings, random_state=request.random_state)
     error_of = _error_of(data.validation_minutes, request)
     match family.resource.grows if family.resource else None:

@@ -14,7 +14,7 @@ from trip_duration.models.search import Metrics, SearchRequest, Trial
 from trip_duration.objects.documents import UNREADABLE
 
 #: Raised whenever the same settings would be evaluated differently.
-SEARCH_VERSION = 4
+SEARCH_VERSION = 5
 
 #: Fields of a request that end a search but change no trial.
 _ENDS = ("time_budget_seconds", "patience_evaluations", "threads")

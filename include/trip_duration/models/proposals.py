@@ -15,8 +15,18 @@ from trip_duration.models.spaces import Settings, Space, grid, plain, points, to
 #: Takes settings, returns their loss; None where there is none.
 Objective = Callable[[Settings], float | None]
 
-#: tpe draws so many settings at random before it learns from outcomes; hyperopt's own default.
-TPE_STARTUP = 20
+#: tpe draws at least and at most so many settings at random before it learns from outcomes; the
+#: latter is hyperopt's own default.
+_STARTUP = (5, 20)
+
+
+def startup(evaluations: int) -> int:
+    """Return how many settings tpe draws at random: half, within bounds.
+
+    With as many as hyperopt draws, a search of 20 evaluations would be a random search.
+    """
+    least, most = _STARTUP
+    return min(max(evaluations // 2, least), most)
 
 
 def known_in_advance(space: Space, request: SearchRequest) -> list[Settings]:
@@ -32,7 +42,7 @@ def known_in_advance(space: Space, request: SearchRequest) -> list[Settings]:
         case "anneal":
             return []
         case "tpe":
-            most = min(request.max_evaluations, TPE_STARTUP)
+            most = min(request.max_evaluations, startup(request.max_evaluations))
         case "random":
             most = request.max_evaluations
     found: list[Settings] = []
@@ -67,7 +77,9 @@ def propose(
     import hyperopt
 
     suggest = {
-        "tpe": functools.partial(hyperopt.tpe.suggest, n_startup_jobs=TPE_STARTUP),
+        "tpe": functools.partial(
+            hyperopt.tpe.suggest, n_startup_jobs=startup(request.max_evaluations)
+        ),
         "random": hyperopt.rand.suggest,
         "anneal": hyperopt.anneal.suggest,
     }[request.search_algorithm]

@@ -47,7 +47,7 @@ def search_form() -> Form:
         "search_algorithm": choice_field(
             "tpe",
             {
-                "tpe": "tpe: tree-structured Parzen estimators",
+                "tpe": "tpe: tree-structured Parzen estimators, after a random half (5 to 20)",
                 "random": "random search",
                 "anneal": "anneal: simulated annealing",
                 "grid": "grid: the finest that the evaluations allow",
@@ -81,7 +81,7 @@ def search_form() -> Form:
         "time_budget_seconds": number_field(
             0,
             "Time budget (seconds)",
-            "Start no further trial of a family after so long; 0 sets no limit.",
+            "Start no further trial of a family after so long, but at least one; 0 sets no limit.",
         ),
         "patience_evaluations": number_field(
             0,
@@ -192,7 +192,8 @@ def models_form() -> Form:
             title="Further models",
             description="Other regressors of scikit-learn with their search spaces, for example "
             '{"neighbors.KNeighborsRegressor": {"n_neighbors": {"low": 5, "high": 50}, '
-            '"weights": ["uniform", "distance"]}}.',
+            '"weights": ["uniform", "distance"]}}. Fixed settings alone are one trial: '
+            '{"tree.DecisionTreeRegressor": {"max_depth": 3}}.',
             section=Section.MODELS,
         ),
     }

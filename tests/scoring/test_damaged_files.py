@@ -16,9 +16,11 @@ from tests.scoring.test_batch import run
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration import batch_scoring
 from trip_duration.scoring.batch import lines
 from trip_duration.scoring.batch.job import JobResult
 from trip_duration.scoring.batch.planning import plan
+from trip_duration.scoring.batch.scoring import score_chunk
 from trip_duration.scoring.predictor import Predictor
 
 HEADER = "pickup_datetime,PULocationID,DOLocationID,trip_distance,passenger_count,note"
@@ -185,6 +187,23 @@ def test_one_cell_rejects_its_row(predictor: Predictor, tmp_path: Path) -> None:
     assert "begins in the year 9999" in rejected.reason[0]
     assert "passenger_count = 1e39 is no number from 0 to 1,000" in rejected.reason[1]
     assert "is a day without a time of day; read are 2024-01-15 08:30:00" in rejected.reason[2]
+
+
+def test_a_run_without_a_prediction_has_failed(predictor: Predictor, tmp_path: Path) -> None:
+    """The last step of the DAG says so, when the results of all files are there."""
+    chunks = []
+    for name, row in (("good", f"{GOOD},x"), ("bad", "soon,74,75,1.2,1,x")):
+        (tmp_path / f"{name}.csv").write_text(f"{HEADER}\n{row}\n{row}\n")
+        request = request_for(predictor, tmp_path / f"{name}.csv", tmp_path / f"{name}.o.csv")
+        chunks += plan(request, str(tmp_path))
+    for chunk in chunks:
+        score_chunk(chunk, predictor)
+    with pytest.raises(InvalidInputError, match=r"bad.csv holds no row.*soon is no time; read"):
+        batch_scoring.join(list(reversed(chunks)))
+    assert len(read(tmp_path / "good.o.csv")) == 2
+    assert len(read(tmp_path / "bad.o.rejected.csv")) == 2
+    joined = batch_scoring.join(chunks[:1])
+    assert (joined["rows"], joined["predicted_rows"], joined["rejected_rows"]) == (2, 2, 0)
 
 
 def test_the_operators_step_gets_numbers_and_times(

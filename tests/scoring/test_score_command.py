@@ -142,3 +142,35 @@ def test_what_a_person_sees(
     missing = run(tmp_path, tracking_uri, "nothing.csv")
     assert missing.returncode == 2
     assert "nothing.csv is not there" in missing.stderr
+
+
+def test_exit_codes(promoter: Promoter, tracking_uri: str, tmp_path: Path) -> None:
+    """0 with rejected rows, 2 when nothing could be predicted or read; names as they are."""
+    if promoter.standing().champion is None:
+        act(promoter, "promote", 1)
+    header = "pickup_datetime,PULocationID,DOLocationID,trip_distance,[/h]"
+    good, bad = "2024-01-15 08:30:00,74,75,1.2,x", "15.01.2024,74,75,1.2,x"
+    some = tmp_path / "trips [final].CSV"
+    some.write_text(f"{header}\n{good}\n{bad}\n{good}")
+    done = run(tmp_path, tracking_uri, some.name)
+    assert done.returncode == 0, done.stderr
+    assert "trips [final].predictions.CSV: 2 of 3 rows" in done.stdout
+    assert "pickup_datetime = 15.01.2024 is no time; read are 2024-01-15" in done.stdout
+
+    none = tmp_path / "[red]none.csv"
+    none.write_text(f"{header}\n{bad}\n{bad}")
+    for _ in range(2):
+        done = run(tmp_path, tracking_uri, none.name, "--json")
+        assert done.returncode == 2
+        assert json.loads(done.stdout)["files"][0]["rejected_rows"] == 2
+        assert "[red]none.csv holds no row that could be predicted, of 2" in done.stderr
+    assert len((tmp_path / "[red]none.rejected.csv").read_text().splitlines()) == 3
+
+    sound = pd.DataFrame([good.split(",")], columns=header.split(","))
+    sound.to_parquet(tmp_path / "cut.parquet")
+    data = (tmp_path / "cut.parquet").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(data[: len(data) // 2])
+    done = run(tmp_path, tracking_uri, "cut.parquet")
+    assert done.returncode == 2
+    assert "cut.parquet is no readable Parquet file" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -34,7 +34,7 @@ from trip_duration.scoring.places import place
 
 _REJECTED = "-rejected"
 #: What people and programs write for a value that is not there.
-_NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "NaT"]
+_NULLS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "NaT"})
 
 
 def columns_of(path: UPath) -> list[str]:
@@ -107,35 +107,41 @@ def _sample(path: UPath, header: Header) -> pd.DataFrame:
 
 def _parsed(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
     # Where neither stands, every reader sees the same cells; they are read at once.
+    together = b"\n".join(lines)
+    if b'"' not in together and b"\r" not in together:
+        return _parsed_at_once(lines, header, names, together)
     plain = [b'"' not in line and b"\r" not in line for line in lines]
-    if all(plain):
-        return _parsed_at_once(lines, header, names)
     strange = [row for row, is_plain in enumerate(plain) if not is_plain]
-    singly = _parsed_one_by_one([lines[row] for row in strange], header, names)
+    singly = _parsed_with_quotes([lines[row] for row in strange], header, names)
     broken = {strange[row]: reason for row, reason in singly.broken.items()}
     if not any(plain):
         return RawRows(singly.frame, singly.lines, broken)
     others = [row for row, is_plain in enumerate(plain) if is_plain]
-    together = _parsed_at_once([lines[row] for row in others], header, names)
-    broken |= {others[row]: reason for row, reason in together.broken.items()}
+    rest = [lines[row] for row in others]
+    at_once = _parsed_at_once(rest, header, names, b"\n".join(rest))
+    broken |= {others[row]: reason for row, reason in at_once.broken.items()}
     found = list(lines)
-    for rows, part in ((strange, singly), (others, together)):
+    for rows, part in ((strange, singly), (others, at_once)):
         for row, line in zip(rows, part.lines, strict=True):
             found[row] = line
-    frames = [singly.frame.set_axis(strange), together.frame.set_axis(others)]
+    frames = [singly.frame.set_axis(strange), at_once.frame.set_axis(others)]
     return RawRows(pd.concat(frames).sort_index(), found, broken)
 
 
-def _parsed_at_once(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
+def _parsed_at_once(
+    lines: list[bytes], header: Header, names: list[str], together: bytes
+) -> RawRows:
     broken: dict[int, str] = {}
-    lines = _without_surplus(lines, header)
+    if f"{header.delimiter}\n".encode() in together + b"\n":
+        lines = _without_surplus(lines, header)
+        together = b"\n".join(lines)
 
     def note(row: Any) -> str:  # noqa: ANN401 - Arrow's
         # Rows are counted from 1.
         broken[row.number - 1] = _ragged(row.actual_columns, header)
         return "skip"
 
-    data = _as_utf8(b"\n".join(lines) + b"\n")
+    data = _as_utf8(together + b"\n")
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data),
         read_options=pyarrow.csv.ReadOptions(
@@ -150,7 +156,7 @@ def _parsed_at_once(lines: list[bytes], header: Header, names: list[str]) -> Raw
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(header.names, pa.string()),
             include_columns=names,
-            null_values=_NULLS,
+            null_values=sorted(_NULLS),
             strings_can_be_null=True,
         ),
     )
@@ -173,6 +179,24 @@ def _without_surplus(lines: list[bytes], header: Header) -> list[bytes]:
 def _trimmed(line: bytes, between: bytes, most: int) -> bytes:
     surplus = line.count(between) - most
     return line[:-surplus] if surplus > 0 and line.endswith(between * surplus) else line
+
+
+def _parsed_with_quotes(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
+    """Return the same where cells may be quoted."""
+    texts = [line.decode(errors="replace") for line in lines]
+    places = [header.names.index(name) for name in names]
+    try:
+        rows = list(csv.reader(texts, delimiter=header.delimiter, strict=True))
+    except csv.Error:
+        rows = []
+    # A quote that is never closed makes one row of several lines.
+    if len(rows) != len(lines) or any(len(row) != len(header.names) for row in rows):
+        return _parsed_one_by_one(lines, header, names)
+    columns = {
+        name: [None if row[place] in _NULLS else row[place] for row in rows]
+        for name, place in zip(names, places, strict=True)
+    }
+    return RawRows(pd.DataFrame(columns, dtype=object), lines)
 
 
 def _parsed_one_by_one(lines: list[bytes], header: Header, names: list[str]) -> RawRows:

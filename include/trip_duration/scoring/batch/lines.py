@@ -264,6 +264,8 @@ def _open_lines(
     the beginning of a cell, the latter at an end of one, and pairs of quotes within a cell do both.
     """
     quotes = np.flatnonzero(found == _QUOTE)
+    if not len(ends) or _all_closed(found, quotes[quotes < ends[-1]], ends, dialect):
+        return np.empty(0, dtype=np.int64)
     lines = np.searchsorted(ends, quotes, side="right")
     firsts = np.searchsorted(lines, np.arange(len(ends) + 1))
     inside = np.arange(len(quotes)) - firsts[lines]
@@ -276,9 +278,27 @@ def _open_lines(
     return np.union1d(odd, lines[strange])
 
 
+def _all_closed(
+    found: npt.NDArray[np.uint8],
+    quotes: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    dialect: Dialect,
+) -> bool:
+    """Whether no line leaves a cell open, as in most files: found without a look at each line."""
+    opening, closing = quotes[::2], quotes[1::2]
+    before = opening[1:] if len(opening) and not opening[0] else opening
+    return bool(
+        not np.any(np.searchsorted(quotes, ends) % 2)
+        and _is_between(found[before - 1], dialect).all()
+        and _is_between(found[closing[closing < len(found) - 1] + 1], dialect).all()
+    )
+
+
 def _is_between(bytes_: npt.NDArray[np.uint8], dialect: Dialect) -> npt.NDArray[np.bool_]:
     """Return which bytes may stand beside a quote that opens or closes a cell."""
-    return np.isin(bytes_, np.frombuffer(dialect.delimiter.encode() + _ENDS + b'"', np.uint8))
+    known = np.zeros(256, dtype=np.bool_)
+    known[list(dialect.delimiter.encode() + _ENDS + b'"')] = True
+    return known[bytes_]
 
 
 def _joined(

@@ -29,7 +29,7 @@ from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.service import PredictionService
 from trip_duration.serving.tokens import KnownTokens, TokenFile
 from trip_duration.tracking.registry import LoadedModel
-from trip_duration.tracking.standing import Standing
+from trip_duration.tracking.standing import Standing, Standings
 from trip_duration.training_set.types import TrainingSet
 
 TRIP = {
@@ -100,13 +100,14 @@ class MemoryRegistry:
     def __init__(self, predictors: dict[int, Predictor], standing: Standing) -> None:
         self.now = standing
         self.predictors = predictors
+        self.early = Standing()
         self.reachable = True
 
-    def standing(self) -> Standing:
-        """How the versions stand, if the server is up."""
+    def standings(self) -> Standings:
+        """How the versions stand, if the server is up; all of them know the metered distance."""
         if not self.reachable:
             raise RegistryError("the server is down")
-        return self.now
+        return {"booked": self.early, "ended": self.now}
 
     def load(self, version: int) -> Predictor:
         """A version that was made before."""

@@ -24,7 +24,7 @@ def registry(predictors: dict[int, Predictor]) -> MemoryRegistry:
 
 def versions(live: LiveModels) -> tuple[int | None, ...]:
     """What answers."""
-    now = live.now
+    now = live.now.sides["ended"]
     return tuple(one.version if one else None for one in (now.champion, now.challenger, now.shadow))
 
 
@@ -138,7 +138,7 @@ def test_nobody_waits_for_a_look_that_failed(
 ) -> None:
     """After any error, requests are answered by what there is."""
     live = LiveModels(registry, tmp_path, 3_600)
-    monkeypatch.setattr(registry, "standing", lambda: 1 // 0)
+    monkeypatch.setattr(registry, "standings", lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         live.refresh()
     assert live.looked

@@ -29,7 +29,7 @@ GOOD = {
 
 def by_json(trip: dict[str, Any]) -> list[float]:
     """Ask the server."""
-    ((row,), _) = read_trips(json.dumps(trip).encode(), 10)
+    ((row,), *_) = read_trips(json.dumps(trip).encode(), 10)
     return row
 
 

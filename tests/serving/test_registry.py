@@ -27,6 +27,7 @@ from trip_duration.tracking.registry import register_model
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import Standing
 from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.services import MOMENTS
 
 NEIGHBORS = "neighbors.KNeighborsRegressor"
 
@@ -35,6 +36,9 @@ def families() -> tuple[str | ModelFamily, ...]:
     """Of the versions; the last has no compiled form."""
     extra = extra_families({NEIGHBORS: {"n_neighbors": [3]}})[NEIGHBORS]
     return ("xgboost", "linear_model.LinearRegression", extra)
+
+
+NOTHING = {moment: Standing() for moment in MOMENTS}
 
 
 @pytest.fixture(scope="module")
@@ -76,18 +80,18 @@ def test_the_standing_is_what_the_client_of_mlflow_says(
     seen = set()
     for action in actions:
         promoter.act(action, f"registry/{action.kind}")
-        standing = registry.standing()
-        assert standing == promoter.standing()
-        seen.add(standing)
+        standing = registry.standings()
+        assert standing == promoter.versions.standings()
+        seen.add(standing["ended"])
     assert len(seen) == 4
     monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
-    assert registry.standing() == standing
+    assert registry.standings() == standing
 
 
 def test_a_registry_without_the_model(promoter: Promoter, tmp_path: Path) -> None:
     """Nothing answers, and nothing is wrong."""
     url = promoter.tracker.tracking_uri
-    assert MlflowRegistry(url, "another", tmp_path).standing() == Standing()
+    assert MlflowRegistry(url, "another", tmp_path).standings() == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -165,13 +169,13 @@ def test_answers_that_are_none(
     kind, url = odd
     kind.status, kind.body = status, body
     with pytest.raises(RegistryError, match="does not tell"):
-        MlflowRegistry(url, "green", tmp_path).standing()
+        MlflowRegistry(url, "green", tmp_path).standings()
 
 
 def test_a_server_that_is_down(tmp_path: Path) -> None:
     """So does one that nobody listens for."""
     with pytest.raises(RegistryError, match="does not answer"):
-        MlflowRegistry("http://127.0.0.1:9", "green", tmp_path).standing()
+        MlflowRegistry("http://127.0.0.1:9", "green", tmp_path).standings()
 
 
 def test_the_login_is_that_of_mlflow(
@@ -181,12 +185,12 @@ def test_the_login_is_that_of_mlflow(
     kind, url = odd
     kind.body = b'{"registered_model": {"name": "green"}}'
     registry = MlflowRegistry(url, "green", tmp_path)
-    assert registry.standing() == Standing()
+    assert registry.standings() == NOTHING
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
-    registry.standing()
+    registry.standings()
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pass")
-    registry.standing()
+    registry.standings()
     assert kind.asked == [None, "Bearer secret", "Basic bWU6cGFzcw=="]
 
 

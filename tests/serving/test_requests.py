@@ -39,7 +39,7 @@ def same(found: list[list[float]], expected: list[list[float]]) -> bool:
 def test_a_trip_and_trips() -> None:
     """One trip, or several, with or without a key."""
     assert same(read(TRIP), [[*map(float, ROW[:2]), *ROW[2:]]]) or same(read(TRIP), [ROW])
-    rows, key = read_trips(json.dumps({"inputs": [TRIP, TRIP], "key": "k"}).encode(), MOST)
+    rows, key, _ = read_trips(json.dumps({"inputs": [TRIP, TRIP], "key": "k"}).encode(), MOST)
     assert len(rows) == 2
     assert key == "k"
 

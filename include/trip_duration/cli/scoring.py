@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +33,9 @@ class ScoreOptions:
         Number of a version, or models:/trip_duration_green/3; the champion, if left out.
     service
         Whose model: green, yellow or fhvhv.
+    moment
+        Which champion, where no model is named: booked or ended; the earliest whose columns the
+        files have, if left out.
     tracking_uri
         Address of the MLflow server.
     chunk_rows
@@ -45,29 +48,33 @@ class ScoreOptions:
 
     model: str | None = None
     service: str = _settings.service
+    moment: str | None = None
     tracking_uri: Annotated[str, Parameter(show_default=False)] = _settings.tracking_uri
     chunk_rows: int = _settings.scoring_chunk_rows
     overwrite: Annotated[bool, Parameter(negative=())] = False
     storage: Annotated[str, Parameter(show_default=False)] = _settings.storage_root
 
-    def predictor(self) -> Predictor:
-        """The version that is to answer.
+    def predictor(self, given: Collection[str]) -> Predictor:
+        """The version that is to answer trips with these columns.
 
         Raises
         ------
         InvalidInputError
             If there is none.
         """
-        from trip_duration.scoring.predictor import choose_version, load_predictor, parse_model
+        from trip_duration.scoring.predictor import find_predictor, parse_model
         from trip_duration.tracking.runs import Tracker
+        from trip_duration.tracking.standing import check_moment
         from trip_duration.tracking.versions import ModelVersions
 
-        which, number = get_service(self.service).name, None
+        which, number, moment = get_service(self.service).name, None, None
+        if self.moment is not None:
+            moment = check_moment(self.moment)
         if self.model is not None:
             which, number = parse_model(self.model, which)
         tracker = Tracker(self.tracking_uri, f"{_settings.experiment}-promotion")
         versions = ModelVersions(tracker, which)
-        return load_predictor(versions, choose_version(versions, number))
+        return find_predictor(versions, given, number=number, moment=moment)
 
 
 _OPTIONS = ScoreOptions()
@@ -97,13 +104,14 @@ def score(
     as_json
         Print one JSON object, for machines.
     """
-    from trip_duration.scoring.batch.planning import BatchRequest, plan
+    from trip_duration.scoring.batch.planning import BatchRequest, columns_in, plan
     from trip_duration.scoring.batch.results import require_predictions
     from trip_duration.scoring.places import choose_outputs, find_inputs, place
 
     inputs = find_inputs(place(input_))
     outputs = choose_outputs(inputs, None if output is None else place(output))
-    predictor = options.predictor()
+    given = columns_in(inputs, _settings.scoring_preprocessing)
+    predictor = options.predictor(given)
     request = BatchRequest(
         files=list(zip(inputs, outputs, strict=True)),
         version=predictor.version,

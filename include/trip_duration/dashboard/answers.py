@@ -12,11 +12,13 @@ from trip_duration.dashboard.known import Sources
 from trip_duration.dashboard.questions import Questions
 from trip_duration.dashboard.words import short
 from trip_duration.tracking.names import NUMBERS
+from trip_duration.tracking.standing import PARTS, Part, alias_of
+from trip_duration.trips.services import Moment
 
 if TYPE_CHECKING:
     from trip_duration.serving.live import Live
+    from trip_duration.serving.predictor import Predictor
 
-ALIASES = ("champion", "challenger", "shadow")
 CONFIDENCE = 90
 
 
@@ -24,11 +26,13 @@ def answers_of(sources: Sources, live: Live, row: Sequence[float]) -> list[dict[
     """What each version says of a row, with the interval of its residuals."""
     known = sources.look("registry")
     found = []
-    for alias in ALIASES:
-        predictor = getattr(live, alias)
-        if predictor is None:
-            continue
-        answer = {"alias": alias, "version": predictor.version}
+    for alias, (part, moment, predictor) in _ready(live).items():
+        answer = {
+            "alias": alias,
+            "part": part,
+            "moment": moment,
+            "version": predictor.version,
+        }
         if lacking := predictor.lacking([row]):
             found.append({**answer, "why": f"It needs {lacking}."})
             continue
@@ -54,9 +58,9 @@ def reasons_of(
     questions: Questions, live: Live, alias: str, row: Sequence[float]
 ) -> dict[str, Any]:
     """How a version comes to its prediction, with a figure of it."""
-    predictor = getattr(live, alias) if alias in ALIASES else None
-    if predictor is None:
+    if alias not in (there := _ready(live)):
         return {"why": f"There is no {alias}."}
+    predictor = there[alias][-1]
     found = questions.explain(predictor.version, row, predictor.columns)
     if "features" not in found:
         return found
@@ -65,6 +69,16 @@ def reasons_of(
         **found,
         "features": parts,
         "figure": figures.inert(figures.force(found["base"], parts)),
+    }
+
+
+def _ready(live: Live) -> dict[str, tuple[Part, Moment, Predictor]]:
+    """The versions that are ready by their alias, those of the earliest moment first."""
+    return {
+        alias_of(part, moment): (part, moment, predictor)
+        for moment, side in live.sides.items()
+        for part in PARTS
+        if (predictor := getattr(side, part)) is not None
     }
 
 

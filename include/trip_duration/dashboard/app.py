@@ -155,7 +155,7 @@ class Dashboard:
     async def explain(self, request: Request) -> Response:
         """Say what each version predicts for a trip; with ``?why=champion``, how it comes to it."""
         body = await _body(request)
-        (row, *_), _ = read_trips(body, 1)
+        (row, *_) = read_trips(body, 1).rows
         live = self.service.live
         if not live.looked:
             self.service.start()

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trip_duration.tracking.standing import HistoryEntry, Standing, first_standing
+from trip_duration.tracking.standing import (
+    PARTS,
+    HistoryEntry,
+    Part,
+    Standing,
+    first_standing,
+)
 from trip_duration.trips.services import MOMENTS, Moment
 
 
@@ -134,6 +140,15 @@ class Registry:
     def standing(self) -> Standing:
         """How the versions stand at the earliest moment that has a champion."""
         return first_standing(self.standings)
+
+    def parts(self, number: int) -> list[tuple[Part, Moment, float]]:
+        """The parts that a version has, with their moment and the share of a challenger."""
+        return [
+            (part, moment, standing.share)
+            for moment, standing in self.standings.items()
+            for part in PARTS
+            if getattr(standing, part) == number
+        ]
 
     def version(self, number: int | None) -> Version | None:
         """A version by its number."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError, ReportedError
-from trip_duration.orchestration.promotion import versions_of
+from trip_duration.orchestration.promotion import moment_of_form, versions_of
 from trip_duration.orchestration.requests import fetch_named_month, listed_sources
 from trip_duration.settings import get_settings
 
@@ -24,16 +24,19 @@ logger = logging.getLogger(__name__)
 
 def plan(params: Mapping[str, Any]) -> list[Chunk]:
     """Check the form and the files, and cut them into chunks."""
-    from trip_duration.scoring.batch.planning import BatchRequest
+    from trip_duration.scoring.batch.planning import BatchRequest, columns_in
     from trip_duration.scoring.batch.planning import plan as cut
-    from trip_duration.scoring.predictor import choose_version, load_predictor
+    from trip_duration.scoring.predictor import find_predictor
 
     _require_one(params)
-    versions, settings = versions_of(params["service"]), get_settings()
+    versions, settings, chosen = versions_of(params["service"]), get_settings(), _files(params)
+    given = columns_in((source for source, _ in chosen), settings.scoring_preprocessing)
     # Loaded once before the work is shared: a version that cannot be loaded ends the run here.
-    predictor = load_predictor(versions, choose_version(versions, params["version"]))
+    predictor = find_predictor(
+        versions, given, number=params["version"], moment=moment_of_form(params)
+    )
     request = BatchRequest(
-        files=_files(params),
+        files=chosen,
         version=predictor.version,
         columns=predictor.columns,
         chunk_rows=params["chunk_rows"],

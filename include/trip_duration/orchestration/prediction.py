@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration.promotion import versions_of
+from trip_duration.orchestration.promotion import moment_of_form, versions_of
 from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
 from trip_duration.trips.zone_names import zone_labels
@@ -30,11 +30,16 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     questions = _questions(params)
     from dataclasses import asdict
 
-    from trip_duration.scoring.predictor import choose_version, load_predictor
-    from trip_duration.scoring.questions import answer
+    from trip_duration.scoring.predictor import find_predictor
+    from trip_duration.scoring.questions import answer, columns_given
 
     versions = versions_of(params["service"])
-    predictor = load_predictor(versions, choose_version(versions, params["version"]))
+    predictor = find_predictor(
+        versions,
+        columns_given(questions),
+        number=params["version"],
+        moment=moment_of_form(params),
+    )
     started = time.perf_counter()
     answered = answer(predictor, questions)
     latency = 1_000 * (time.perf_counter() - started)
@@ -45,6 +50,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     return {
         "model": predictor.version.name,
         "model_version": predictor.version.number,
+        "moment": versions.moment(predictor.version.number),
         # Of a list, the log has them: the result stays small enough for REST.
         **({"summary": summaries[0]} if params["inputs"] is None else {}),
         "predictions": [asdict(one) for one in answered.answers],

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from trip_duration.errors import InvalidInputError, TripDurationError
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.orchestration.announcements import gate_refused, moved
-from trip_duration.orchestration.notifications import announce
+from trip_duration.orchestration.forms.fields import ANY_MOMENT
+from trip_duration.orchestration.notifications import JUDGE, announce
 from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
-from trip_duration.trips.services import MOMENTS
+from trip_duration.trips.services import MOMENTS, Moment
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -24,22 +27,52 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-JUDGE, ASK, MOVE = "judge", "approval", "move"
+ASK, MOVE, REJECT = "approval", "move", "reject"
+#: What a person may answer.
+ANSWERS = (APPROVED, REJECTED) = ("Approve", "Reject")
+#: Key under which a step tells in a sentence what has become of a promotion.
+SAID = "said"
 
 
-def first_step(params: Mapping[str, Any]) -> str:
+@contextlib.contextmanager
+def saying(ti: Any) -> Iterator[None]:  # noqa: ANN401 - Airflow's
+    """Leave the reason of a refusal where the page that has started the run finds it."""
+    try:
+        yield
+    except TripDurationError as error:
+        say(ti, str(error))
+        raise
+
+
+def say(ti: Any, text: str) -> None:  # noqa: ANN401 - Airflow's
+    """Leave a sentence for those who have started the run; outside of a run there is nobody."""
+    if ti is not None:
+        ti.xcom_push(key=SAID, value=text)
+
+
+def first_step(params: Mapping[str, Any], ti: Any = None) -> str:  # noqa: ANN401 - Airflow's
     """Check the form; a promotion goes through the gate, everything else is done at once."""
-    _rules(params)
-    if params["model"]:
-        _require_gate(params)
-    if params["action"] == "promote" and params["gate"]:
-        return JUDGE
-    _action(params, "", None)
+    with saying(ti):
+        _rules(params)
+        if params["model"]:
+            _require_gate(params)
+        if params["action"] == "promote" and params["gate"]:
+            return JUDGE
+        _action(params, "", None)
     return MOVE
 
 
-def judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
+def judge(
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    ti: Any = None,  # noqa: ANN401 - Airflow's
+) -> Verdict:
     """Let the challenger and the champion predict the same test trips, and compare them."""
+    with saying(ti):
+        return _judge(params, dag_run)
+
+
+def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
     from trip_duration.tracking.challengers import judge_version, latest_challenger
 
     version = params["version"]
@@ -60,8 +93,6 @@ def judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
 
 
 def _require_gate(params: Mapping[str, Any]) -> None:
-    from trip_duration.errors import InvalidInputError
-
     if params["action"] != "promote" or not params["gate"] or params["version"]:
         raise InvalidInputError(
             f"Model {params['model']}",
@@ -92,27 +123,74 @@ def _places() -> dict[str, Any]:
 
 
 def after_the_gate(
-    verdict: Verdict, params: Mapping[str, Any], dag_run: DagRunProtocol
+    verdict: Verdict,
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    ti: Any = None,  # noqa: ANN401 - Airflow's
 ) -> str | None:
     """Ask a person where that is wanted; None ends the run where the gate was not passed."""
     if not verdict.passed:
-        failed = [check.name for check in verdict.checks if not check.passed]
-        logger.warning("Version %d stays out: %s", verdict.challenger, ", ".join(failed))
+        failed = [check for check in verdict.checks if not check.passed]
+        names = ", ".join(check.name for check in failed)
+        logger.warning("Version %d stays out: %s", verdict.challenger, names)
         announce(gate_refused(verdict, params["service"], dag_run.dag_id, dag_run.run_id))
+        lines = (f"{one.name}: {one.found} (wanted: {one.wanted})" for one in failed)
+        say(ti, f"Version {verdict.challenger} did not pass the gate. {'; '.join(lines)}.")
         return None
     return ASK if params["approval"] else MOVE
 
 
+def after_the_answer(answer: Mapping[str, Any]) -> str:
+    """Move the version if a person has approved; otherwise note who has rejected it."""
+    return MOVE if APPROVED in answer["chosen_options"] else REJECT
+
+
+def reject(
+    verdict: Verdict,
+    answer: Mapping[str, Any],
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    ti: Any = None,  # noqa: ANN401 - Airflow's
+) -> dict[str, Any]:
+    """Write into the history that a person did not want what had passed the gate."""
+    from dataclasses import asdict
+
+    approver = approver_of(answer)
+    entry = promoter_of(params, verdict.challenger).reject(
+        verdict,
+        f"{dag_run.dag_id}/{dag_run.run_id}/{REJECT}",
+        who=who_asked(dag_run),
+        why=params["why"] or "",
+        approver=approver,
+    )
+    logger.info("Version %d stays out: rejected by %s", verdict.challenger, approver)
+    say(ti, f"Version {verdict.challenger} passed the gate and was rejected by {approver}.")
+    return asdict(entry)
+
+
+def approver_of(answer: Mapping[str, Any]) -> str:
+    """Return who has answered; without an answer in time, the setting did."""
+    user = answer.get("responded_by_user")
+    return str(user["name"]) if user else "nobody in time (the setting approval_default)"
+
+
 def move(
-    params: Mapping[str, Any], dag_run: DagRunProtocol, verdict: Verdict | None = None
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    verdict: Verdict | None = None,
+    answer: Mapping[str, Any] | None = None,
+    ti: Any = None,  # noqa: ANN401 - Airflow's
 ) -> dict[str, Any]:
     """Do what was asked for, and write it into the history."""
     from dataclasses import asdict
 
-    promoter = promoter_of(params, verdict.challenger if verdict else None)
-    who = params["who"] or who_asked(dag_run)
-    entry = promoter.act(_action(params, who, verdict), f"{dag_run.dag_id}/{dag_run.run_id}/move")
-    logger.info("%s: %s is now %s", entry.kind, params["service"], entry.after)
+    with saying(ti):
+        promoter = promoter_of(params, verdict.challenger if verdict else None)
+        approver = approver_of(answer) if answer else ""
+        action = _action(params, who_asked(dag_run), verdict, approver)
+        entry = promoter.act(action, f"{dag_run.dag_id}/{dag_run.run_id}/{MOVE}")
+    where = entry.moment or "all moments"
+    logger.info("%s: %s (%s) is now %s", entry.kind, params["service"], where, entry.after)
     if entry.kind in {"promote", "rollback"}:
         announce(moved(entry, params["service"], dag_run.dag_id, dag_run.run_id, verdict))
     return asdict(entry)
@@ -128,8 +206,15 @@ def promoter_of(params: Mapping[str, Any], version: int | None = None) -> Promot
     """
     from trip_duration.tracking.choosing import promoter_for
 
-    version, moment = version or params["version"], params.get("moment")
+    version, moment = version or params["version"], moment_of_form(params)
     return promoter_for(_tracker(), params["service"], params["action"], version, moment)
+
+
+def moment_of_form(params: Mapping[str, Any]) -> Moment | None:
+    """Return the moment that a form names; None where it leaves that open."""
+    from trip_duration.tracking.standing import check_moment
+
+    return None if params["moment"] == ANY_MOMENT else check_moment(params["moment"])
 
 
 def versions_of(service: str) -> ModelVersions:
@@ -146,7 +231,9 @@ def _tracker() -> Tracker:
     return Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
 
 
-def _action(params: Mapping[str, Any], who: str, verdict: Verdict | None) -> Action:
+def _action(
+    params: Mapping[str, Any], who: str, verdict: Verdict | None, approver: str = ""
+) -> Action:
     from trip_duration.tracking.actions import SWITCHES, Action
 
     return Action(
@@ -154,13 +241,14 @@ def _action(params: Mapping[str, Any], who: str, verdict: Verdict | None) -> Act
         service=params["service"],
         version=verdict.challenger if verdict else params["version"],
         who=who,
-        why=params["why"],
+        why=params["why"] or "",
         share=params["share"],
         expected=verdict.champion if verdict else None,
         evidence=verdict.table() if verdict else None,
         accept_generated=params["accept_generated_data"],
         remarks=verdict.remarks if verdict else (),
-        everywhere=params["action"] in SWITCHES and params.get("moment") is None,
+        approver=approver,
+        everywhere=params["action"] in SWITCHES and moment_of_form(params) is None,
     )
 
 

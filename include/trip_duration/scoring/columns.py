@@ -70,6 +70,12 @@ def _names() -> Mapping[str, tuple[str, ...]]:
 NAMES = _names()
 
 
+def given_columns(names: Iterable[str]) -> set[str]:
+    """Return the raw columns that are given under any of their names."""
+    named = set(names)
+    return {name for name, others in NAMES.items() if named & set(others)}
+
+
 @dataclass(frozen=True)
 class CheckedRows:
     """Rows, of which some can be predicted.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from trip_duration.tracking.standing import Standings, registered_name
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import Minutes
-from trip_duration.trips.services import MOMENTS, SERVICES, Moment
+from trip_duration.trips.services import ATTRIBUTES, MOMENTS, SERVICES, Moment
 
 _ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@champion)")
 
@@ -137,6 +138,50 @@ def choose_version(
         )
     versions.require_usable(chosen)
     return Version(versions.service, chosen)
+
+
+def find_predictor(
+    versions: ModelVersions,
+    given: Collection[str],
+    *,
+    number: int | None = None,
+    moment: Moment | None = None,
+) -> Predictor:
+    """Load the version that is to answer trips of which some columns are given.
+
+    The version that is named, or the champion of the moment that is named, or else the earliest
+    champion that has all the columns that it needs.
+
+    Raises
+    ------
+    InvalidInputError
+        See `choose_version`; also if no version is named, and every champion needs a column that is
+        not given.
+    """
+    if number is not None:
+        return load_predictor(versions, choose_version(versions, number))
+    standings = versions.standings()
+    asked = [moment] if moment else [one for one in MOMENTS if standings[one].champion is not None]
+    able = [one for one in asked if standings[one].enabled]
+    if not able:
+        # Says what there is not.
+        choose_version(versions, moment=moment)
+    lacking = []
+    for one in able:
+        predictor = load_predictor(versions, choose_version(versions, moment=one))
+        missing = sorted(set(predictor.columns) - {*ATTRIBUTES, *given})
+        if not missing:
+            return predictor
+        lacking.append((one, predictor.version.number, ", ".join(missing)))
+    needs = "; ".join(
+        f"version {version}, the champion at the moment {name}, needs {what}"
+        for name, version, what in lacking
+    )
+    raise InvalidInputError(
+        "A trip",
+        f"lacks {lacking[-1][-1]} ({needs})",
+        "Give it, or train and promote a model that does without it.",
+    )
 
 
 def _first_answering(standings: Standings) -> Moment:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.scoring.columns import NAMES, check_rows
+from trip_duration.scoring.columns import NAMES, check_rows, given_columns
 from trip_duration.scoring.identifiers import new_ids
 from trip_duration.scoring.predictor import Predictor
 from trip_duration.scoring.typical import typical_distance
@@ -109,6 +109,18 @@ def answer(
         for row, *found in zip(rows, identifiers, minutes, strict=True)
     ]
     return Answered(trips, answers)
+
+
+def columns_given(questions: Sequence[Question]) -> set[str]:
+    """Return the raw columns that every question has; the time of a trip is now where it has none.
+
+    What is no question is refused when it is answered.
+    """
+    given = {*NAMES}
+    for one in questions:
+        if isinstance(one, Mapping):
+            given &= given_columns(name for name, value in one.items() if value is not None)
+    return {*given, PICKUP_TIME, *_ZONES}
 
 
 def _row(place: str, question: Question, start: dt.datetime) -> dict[str, Any]:

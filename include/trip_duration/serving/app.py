@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -25,17 +25,21 @@ from trip_duration.serving.http import (
     Reply,
     json_reply,
 )
+from trip_duration.serving.live import LiveModels, Side
 from trip_duration.serving.protocol import read_invocation
 from trip_duration.serving.requests import (
     RequestRefusedError,
     check_key,
     is_id,
     read_feedback,
+    read_moment,
     read_trips,
 )
 from trip_duration.serving.service import Answer, PredictionService
 from trip_duration.settings import get_settings
+from trip_duration.tracking.standing import PARTS
 from trip_duration.trips.judged import Judged
+from trip_duration.trips.services import Moment
 
 #: Bodies up to so many bytes are answered on the event loop: a thread would take longer.
 _INLINE_BYTES = 16_384
@@ -170,27 +174,22 @@ class Routes:
         """The versions that answer."""
         await self._first_look()
         live = self._service.live
-        standing = live.now.standing
-        shares = {"challenger": standing.share, "champion": 1 - standing.share, "shadow": 0.0}
-        ready = {one.version: one for one in live.now.predictors}
+        now, champion = live.now, live.now.champion
         versions = [
-            {
-                "version": version,
-                "alias": alias,
-                "share": shares[alias],
-                "ready": version in ready,
-                "compiled": version in ready and ready[version].compiled,
-                "columns": list(ready[version].columns) if version in ready else [],
-                "why": live.problems.get(version) or getattr(ready.get(version), "plain", ""),
-            }
-            for alias in ("champion", "challenger", "shadow")
-            if (version := getattr(standing, alias)) is not None
+            one for moment, side in now.sides.items() for one in _versions(moment, side, live)
         ]
         return json_reply(
             {
                 "service": self._service.service,
-                "enabled": standing.enabled,
-                "answering": live.now.champion.version if live.now.champion else None,
+                "enabled": any(side.standing.enabled for side in now.sides.values()),
+                "answering": champion.version if champion else None,
+                "moments": {
+                    moment: {
+                        "champion": side.champion.version if side.champion else None,
+                        "enabled": side.standing.enabled,
+                    }
+                    for moment, side in now.sides.items()
+                },
                 "versions": versions,
                 "registry": live.unreachable or "reachable",
             }
@@ -211,12 +210,15 @@ class Routes:
     async def readyz(self, _call: Call) -> Reply:
         """Whether predictions are answered, and whether by what the registry says now."""
         live, log = self._service.live, self._service.log
-        now = live.now
-        ready = now.champion is not None and now.standing.enabled
+        now, answering = live.now, live.now.answering
+        ready = bool(answering)
         told = {
             "ready": ready,
-            "enabled": now.standing.enabled,
+            "enabled": any(side.standing.enabled for side in now.sides.values()),
             "champion": now.champion.version if now.champion else None,
+            "champions": {
+                moment: side.champion.version for moment, side in answering.items() if side.champion
+            },
             "registry_reachable": not live.unreachable,
             "versions_that_cannot_be_loaded": sorted(live.problems),
             "request_log": {"waiting": log.waiting, "dropped": log.counts.dropped},
@@ -233,12 +235,19 @@ class Routes:
         return Reply(self._page().encode(), content_type=b"text/html; charset=utf-8")
 
     def _predicted(self, call: Call, body: bytes) -> Reply:
-        rows, key = read_trips(body, self._max_trips)
-        answer = self._service.predict(rows, key, call.caller, call.started)
-        version = answer.version
+        asked = read_trips(body, self._max_trips)
+        answer = self._service.predict(
+            asked.rows, asked.key, call.caller, call.started, asked.moment
+        )
+        version, moment = answer.version, answer.moment
         return json_reply(
             [
-                {"minutes": minutes, "prediction_id": one, "model_version": version}
+                {
+                    "minutes": minutes,
+                    "prediction_id": one,
+                    "model_version": version,
+                    "moment": moment,
+                }
                 for minutes, one in zip(answer.minutes, answer.ids, strict=True)
             ]
         )
@@ -246,11 +255,13 @@ class Routes:
     def _invoked(self, call: Call, body: bytes) -> Reply:
         rows = read_invocation(body, call.header(b"content-type"), self._max_trips)
         key = check_key(call.header(b"x-request-key"))
-        answer: Answer = self._service.predict(rows, key, call.caller, call.started)
+        moment = read_moment(call.header(b"x-moment"))
+        answer: Answer = self._service.predict(rows, key, call.caller, call.started, moment)
         told: dict[str, Any] = {
             "predictions": answer.minutes,
             "prediction_ids": answer.ids,
             "model_version": answer.version,
+            "moment": answer.moment,
         }
         return Reply(msgspec.json.encode(told))
 
@@ -284,3 +295,24 @@ class Routes:
         if not live.looked:
             self._service.start()
             await asyncio.to_thread(live.wait, _FIRST_LOOK_SECONDS)
+
+
+def _versions(moment: Moment, side: Side, live: LiveModels) -> Iterator[dict[str, Any]]:
+    """Tell of each version that has a part at a moment."""
+    standing = side.standing
+    shares = {"challenger": standing.share, "champion": 1 - standing.share, "shadow": 0.0}
+    ready = {one.version: one for one in live.now.predictors}
+    for part in PARTS:
+        version: int | None = getattr(standing, part)
+        if version is not None:
+            one = ready.get(version)
+            yield {
+                "version": version,
+                "moment": moment,
+                "alias": part,
+                "share": shares[part],
+                "ready": one is not None,
+                "compiled": one is not None and one.compiled,
+                "columns": list(one.columns) if one else [],
+                "why": live.problems.get(version) or (one.plain if one else ""),
+            }

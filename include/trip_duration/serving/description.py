@@ -18,6 +18,7 @@ from fastapi.openapi.utils import get_openapi
 
 from trip_duration.serving.http import OPEN_PATHS
 from trip_duration.serving.requests import Feedback, PredictRequest, Trip
+from trip_duration.trips.services import MOMENTS
 
 _REFERENCE = "#/components/schemas/{name}"
 
@@ -37,7 +38,7 @@ _TLC_TRIP = {
     "lpep_pickup_datetime": "2024-03-01T08:00:00",
 }
 _ID = "018e0000000000000000000000000000"
-_ANSWER = [{"minutes": 11.9, "prediction_id": _ID, "model_version": 3}]
+_ANSWER = [{"minutes": 11.9, "prediction_id": _ID, "model_version": 3, "moment": "booked"}]
 _COLUMNS = list(_TLC_TRIP)
 
 _NUMBER, _TEXT = {"type": "number"}, {"type": "string"}
@@ -60,8 +61,9 @@ _ANSWERS = {
             "minutes": _NUMBER,
             "prediction_id": _TEXT,
             "model_version": {"type": "integer"},
+            "moment": {"type": "string", "enum": list(MOMENTS)},
         },
-        "required": ["minutes", "prediction_id", "model_version"],
+        "required": ["minutes", "prediction_id", "model_version", "moment"],
     },
 }
 _MEANINGS = {
@@ -80,8 +82,11 @@ _RULES = """\
 Zones are TLC's, 1 to 265 (264 is unknown, 265 is outside of the city); one that the model has not
 learned from counts as the average. Times without an offset are those of New York's clocks, with
 one they are converted. Distances are in miles, 0 or more. `passenger_count`, `vendor_id` and
-`trip_type` may be left out. Each value may come under TLC's own name instead of ours. What else TLC
-publishes of a trip, such as `fare_amount`, is not read; an unknown name is refused.
+`trip_type` may be left out. There is one champion for rides that are `booked`, which does without
+the metered distance, and one for trips that have `ended`; a request names the `moment`, or is
+answered by the earliest champion that has all the values it needs. Each value may come under TLC's
+own name instead of ours. What else TLC publishes of a trip, such as `fare_amount`, is not read; an
+unknown name is refused.
 """
 
 
@@ -206,9 +211,17 @@ OPERATIONS = (
         "/invocations",
         "POST",
         "Predict by MLflow's protocol. Takes `dataframe_split`, `dataframe_records`, `instances`, "
-        "`inputs` or CSV, with the names and rules of `/predict`; the header `X-Request-Key` is "
-        "its key.",
-        _json(_OBJECT, answer={"predictions": [11.9], "prediction_ids": [_ID], "model_version": 3}),
+        "`inputs` or CSV, with the names and rules of `/predict`; the headers `X-Request-Key` and "
+        "`X-Moment` are its key and its moment.",
+        _json(
+            _OBJECT,
+            answer={
+                "predictions": [11.9],
+                "prediction_ids": [_ID],
+                "model_version": 3,
+                "moment": "booked",
+            },
+        ),
         {
             **_json(
                 _INVOCATION,
@@ -248,7 +261,8 @@ OPERATIONS = (
         "models",
         "/models",
         "GET",
-        "Show the versions that answer. With aliases and shares, and whether each is compiled.",
+        "Show the versions that answer. With moments, aliases and shares, and whether each is "
+        "compiled.",
         _json(_OBJECT),
     ),
     Operation(

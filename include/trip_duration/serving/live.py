@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,8 @@ from upath import UPath
 from trip_duration.errors import TripDurationError
 from trip_duration.objects.files import whole_file
 from trip_duration.serving.predictor import Predictor
-from trip_duration.tracking.standing import Standing
+from trip_duration.tracking.standing import Standing, Standings
+from trip_duration.trips.services import MOMENTS, Moment, moment_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ _LAST_KNOWN = "standing.json"
 
 
 @dataclass(frozen=True)
-class Live:
-    """What answers, as a whole.
+class Side:
+    """What answers at one moment.
 
     Parameters
     ----------
@@ -55,6 +56,47 @@ class Live:
         return tuple(one for one in found if one is not None)
 
 
+def _no_sides() -> dict[Moment, Side]:
+    return {moment: Side() for moment in MOMENTS}
+
+
+@dataclass(frozen=True)
+class Live:
+    """What answers, as a whole.
+
+    Parameters
+    ----------
+    sides
+        What answers at each moment.
+    """
+
+    sides: Mapping[Moment, Side] = field(default_factory=_no_sides)
+
+    @property
+    def predictors(self) -> tuple[Predictor, ...]:
+        """All that are ready."""
+        return tuple(one for side in self.sides.values() for one in side.predictors)
+
+    @property
+    def answering(self) -> Mapping[Moment, Side]:
+        """The moments at which something answers, the earliest first."""
+        return {
+            moment: side
+            for moment, side in self.sides.items()
+            if side.champion is not None and side.standing.enabled
+        }
+
+    @property
+    def champion(self) -> Predictor | None:
+        """The champion of the earliest moment that has one."""
+        return next((side.champion for side in self.sides.values() if side.champion), None)
+
+    @property
+    def shadow(self) -> Predictor | None:
+        """The version that is asked unseen; where several moments have one, the earliest's."""
+        return next((side.shadow for side in self.sides.values() if side.shadow), None)
+
+
 class RegistryError(Exception):
     """The registry does not answer, or not what was asked for."""
 
@@ -62,8 +104,8 @@ class RegistryError(Exception):
 class Registry(Protocol):
     """Where versions come from."""
 
-    def standing(self) -> Standing:
-        """How the versions stand now.
+    def standings(self) -> Standings:
+        """How the versions stand now, at each moment.
 
         Raises
         ------
@@ -144,7 +186,7 @@ class LiveModels:
         """Look at the registry once, and swap to what it says."""
         self._asked_at = time.monotonic()
         try:
-            standing = self._registry.standing()
+            standings = self._registry.standings()
             self._asked_at = None
         except RegistryError as error:
             self._asked_at = None
@@ -153,8 +195,8 @@ class LiveModels:
                 self._swap(self._remembered())
         else:
             self._unreachable = ""
-            if self._swap(standing):
-                self._remember(standing)
+            if self._swap(standings):
+                self._remember(standings)
         finally:
             # Also after an error: requests are answered with what there is, and do not wait for it.
             self._looked.set()
@@ -168,30 +210,29 @@ class LiveModels:
                 logger.exception("The versions could not be refreshed")
             self._stop.wait(self._refresh_seconds)
 
-    def _swap(self, standing: Standing) -> bool:
-        """Make this standing what answers; whether its champion does."""
+    def _swap(self, standings: Standings) -> bool:
+        """Make this what answers; whether every champion is the one that it names."""
         before = self.now
-        named = (standing.champion, standing.challenger, standing.shadow)
-        wanted = {version for version in named if version is not None}
-        if standing == before.standing and wanted <= {*self._loaded}:
+        wanted = {version for standing in standings.values() for version in standing.versions}
+        known = {moment: side.standing for moment, side in before.sides.items()}
+        if standings == known and wanted <= {*self._loaded}:
             return True
         ready = {version: self._ready(version) for version in wanted}
-        champion = ready.get(standing.champion) if standing.champion is not None else None
-        if standing.champion is not None and champion is None:
-            # A champion that cannot be loaded leaves the one before in its place.
-            champion = before.champion
         after = Live(
-            standing=standing,
-            champion=champion,
-            challenger=ready.get(standing.challenger or -1),
-            shadow=ready.get(standing.shadow or -1),
+            {
+                moment: _side(standings[moment], ready, before.sides[moment])
+                for moment in before.sides
+            }
         )
         if after != before:
             self.now = after
             self._forget({*wanted, *(one.version for one in before.predictors)})
-            logger.info("Live: %s", standing)
+            logger.info("Live: %s", standings)
             self._on_swap(after)
-        return champion is None or champion.version == standing.champion
+        return all(
+            side.champion is None or side.champion.version == side.standing.champion
+            for side in after.sides.values()
+        )
 
     def _ready(self, version: int) -> Predictor | None:
         if version in self._loaded:
@@ -212,18 +253,41 @@ class LiveModels:
         self._loaded = {number: one for number, one in self._loaded.items() if number in kept}
         self.problems = {number: why for number, why in self.problems.items() if number in kept}
 
-    def _remember(self, standing: Standing) -> None:
-        content = json.dumps(dataclasses.asdict(standing)).encode()
+    def _remember(self, standings: Standings) -> None:
+        told = {moment: dataclasses.asdict(standing) for moment, standing in standings.items()}
+        content = json.dumps(told).encode()
         if self._last_known.exists() and self._last_known.read_bytes() == content:
             return
         with whole_file(UPath(self._last_known)) as file:
             file.write_bytes(content)
 
-    def _remembered(self) -> Standing:
+    def _remembered(self) -> Standings:
+        nothing = {moment: Standing() for moment in MOMENTS}
         try:
-            return Standing(**json.loads(self._last_known.read_text()))
+            told = json.loads(self._last_known.read_text())
+            if "champion" in told:
+                return {**nothing, **self._of_its_moment(Standing(**told))}
+            return {moment: Standing(**told.get(moment, {})) for moment in MOMENTS}
         except FileNotFoundError:
-            return Standing()
-        except (OSError, ValueError, TypeError) as error:
+            return nothing
+        except (AttributeError, OSError, ValueError, TypeError) as error:
             logger.warning("What was live last is not known: %s: %s", self._last_known, error)
-            return Standing()
+            return nothing
+
+    def _of_its_moment(self, standing: Standing) -> Standings:
+        """Place what an older server has kept, which knew one champion for all moments."""
+        champion = None if standing.champion is None else self._ready(standing.champion)
+        return {moment_of(champion.columns): standing} if champion else {}
+
+
+def _side(standing: Standing, ready: Mapping[int, Predictor | None], before: Side) -> Side:
+    champion = ready.get(standing.champion or -1)
+    if standing.champion is not None and champion is None:
+        # A champion that cannot be loaded leaves the one before in its place.
+        champion = before.champion
+    return Side(
+        standing=standing,
+        champion=champion,
+        challenger=ready.get(standing.challenger or -1),
+        shadow=ready.get(standing.shadow or -1),
+    )

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from trip_duration.serving.live import LiveModels
 from trip_duration.serving.request_log import RequestLog
+from trip_duration.tracking.standing import PARTS
 
 _PREFIX = "trip_duration"
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
@@ -107,11 +108,15 @@ class _State(Collector):
         )
         now = self._live.now
         ready = GaugeMetricFamily(
-            f"{_PREFIX}_model_live", "Versions that answer.", labels=("part", "version", "compiled")
+            f"{_PREFIX}_model_live",
+            "Versions that answer.",
+            labels=("moment", "part", "version", "compiled"),
         )
-        for part in ("champion", "challenger", "shadow"):
-            if (one := getattr(now, part)) is not None:
-                ready.add_metric((part, str(one.version), str(one.compiled).lower()), 1)
+        for moment, side in now.sides.items():
+            for part in PARTS:
+                if (one := getattr(side, part)) is not None:
+                    compiled = str(one.compiled).lower()
+                    ready.add_metric((moment, part, str(one.version), compiled), 1)
         yield ready
 
 

@@ -22,10 +22,8 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.serving.live import RegistryError
 from trip_duration.serving.predictor import Predictor, places_of
 from trip_duration.tracking.standing import (
-    Standing,
     Standings,
     declared_moment,
-    first_standing,
     standings_of,
 )
 from trip_duration.trips.services import Moment
@@ -132,20 +130,17 @@ class MlflowRegistry:
         #: The moment of a version never changes.
         self._moments: dict[int, Moment] = {}
 
-    def standing(self) -> Standing:
-        """How the versions stand now.
+    def standings(self) -> Standings:
+        """How the versions stand now, at each moment.
 
         Raises
         ------
         RegistryError
             If the tracking server does not tell.
         """
-        found = first_standing(self._standings())
-        self._needed = found.versions
+        found = self._ask() if _is_plain(self._tracking_uri) else self._ask_client()
+        self._needed = frozenset().union(*(standing.versions for standing in found.values()))
         return found
-
-    def _standings(self) -> Standings:
-        return self._ask() if _is_plain(self._tracking_uri) else self._ask_client()
 
     def load(self, version: int) -> Predictor:
         """A version, ready to answer.

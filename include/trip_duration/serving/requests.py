@@ -11,7 +11,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -19,7 +19,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from trip_duration.errors import TripDurationError
 from trip_duration.serving.tolerance import tolerant
-from trip_duration.trips.services import LAST_ZONE
+from trip_duration.trips.services import LAST_ZONE, MOMENTS, Moment
 from trip_duration.trips.values import (
     FIRST_YEAR,
     LARGEST_NUMBER,
@@ -81,10 +81,23 @@ class Trip(Struct, forbid_unknown_fields=True):
 
 
 class PredictRequest(Trip, forbid_unknown_fields=True):
-    """One trip, or several as `inputs`; the same `key` is always answered by the same version."""
+    """One trip, or several as `inputs`; the same `key` is always answered by the same version.
+
+    `moment` names the champion that is asked: of rides that are booked, or of trips that have
+    ended. Left out, the earliest one answers that has all the values it needs.
+    """
 
     inputs: list[Trip] | UnsetType = UNSET
     key: Annotated[str, Meta(max_length=KEY_LENGTH)] | None = None
+    moment: Moment | None = None
+
+
+class Asked(NamedTuple):
+    """What a request asks: rows of trips, its key, and the moment that it names."""
+
+    rows: list[list[float]]
+    key: str | None
+    moment: Moment | None
 
 
 class Feedback(Struct, forbid_unknown_fields=True):
@@ -98,8 +111,8 @@ _trips = msgspec.json.Decoder(PredictRequest)
 _feedback = msgspec.json.Decoder(Feedback | list[Feedback])
 
 
-def read_trips(body: bytes, most: int) -> tuple[list[list[float]], str | None]:
-    """Rows and key of a request to predict.
+def read_trips(body: bytes, most: int) -> Asked:
+    """Read a request to predict.
 
     Raises
     ------
@@ -111,13 +124,13 @@ def read_trips(body: bytes, most: int) -> tuple[list[list[float]], str | None]:
     if request.key is not None:
         check_key(request.key)
     if request.inputs is UNSET:
-        return [row_of(request)], request.key
+        return Asked([row_of(request)], request.key, request.moment)
     alone = any(getattr(request, name) is not UNSET for name in Trip.__struct_fields__)
     if alone:
         raise RequestRefusedError(
             422, "The request", "holds a trip beside `inputs`", "Put all trips into `inputs`."
         )
-    return rows_of(request.inputs, most), request.key
+    return Asked(rows_of(request.inputs, most), request.key, request.moment)
 
 
 def read_feedback(body: bytes, most: int) -> dict[str, float]:
@@ -175,6 +188,24 @@ def check_key(key: str) -> str | None:
             422, "The key", "is too long, or holds a NUL", f"Give up to {KEY_LENGTH} characters."
         )
     return key or None
+
+
+def read_moment(text: str) -> Moment | None:
+    """The moment that a header names; None where it is empty.
+
+    Raises
+    ------
+    RequestRefusedError
+        If there is no such moment (422).
+    """
+    for moment in MOMENTS:
+        if text == moment:
+            return moment
+    if not text:
+        return None
+    raise RequestRefusedError(
+        422, f"Moment {text[:20]!r}", "is unknown", f"Give one of: {', '.join(MOMENTS)}."
+    )
 
 
 def refuse_too_many(body: bytes, most: int) -> None:

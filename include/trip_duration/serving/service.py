@@ -14,6 +14,7 @@ from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.metrics import Metrics
 from trip_duration.serving.request_log import RequestLog
 from trip_duration.serving.traffic import choose
+from trip_duration.trips.services import Moment
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,14 @@ class Answer:
 
     Parameters
     ----------
-    version
-        Which version answered.
+    version, moment
+        Which version answered, and at which moment it can be asked.
     minutes, ids
         One of each for every trip.
     """
 
     version: int
+    moment: Moment
     minutes: Sequence[float]
     ids: Sequence[str]
 
@@ -65,12 +67,19 @@ class PredictionService:
         self.log.stop()
 
     def predict(
-        self, rows: Sequence[Sequence[float]], key: str | None, caller: str, started: float
+        self,
+        rows: Sequence[Sequence[float]],
+        key: str | None,
+        caller: str,
+        started: float,
+        moment: Moment | None = None,
     ) -> Answer:
         """Predict rows, and log each of them.
 
         Parameters
         ----------
+        moment
+            The moment that the request names.
         started
             When the request came, by `time.perf_counter`.
 
@@ -79,7 +88,8 @@ class PredictionService:
         RequestRefusedError
             See `choose`.
         """
-        predictor, part = choose(self.live.now, rows, key)
+        chosen = choose(self.live.now, rows, key, moment)
+        predictor, part = chosen.predictor, chosen.part
         minutes = predictor.predict(np.array(rows, dtype=np.float64)).tolist()
         at = time.time()
         latency = (time.perf_counter() - started) * 1_000
@@ -88,7 +98,7 @@ class PredictionService:
         for one, row, took in zip(ids, rows, minutes, strict=True):
             log.record(Entry(one, at, service, version, part, caller, key, took, latency, row))
         self.metrics.predicted(version, part, len(ids))
-        return Answer(version, minutes, ids)
+        return Answer(version, chosen.moment, minutes, ids)
 
 
 def new_id(at: float) -> str:

@@ -50,6 +50,9 @@ def _lines(health: ServiceHealth) -> Iterator[tuple[str, str]]:
     if champion is not None and champion.version is not None:
         enabled = "" if champion.enabled else ", disabled"
         yield "champion", f"version {champion.version}{enabled}"
+        if len(champion.by_moment) > 1:
+            for moment, number in champion.by_moment.items():
+                yield f"champion when {moment}", f"version {number}"
         yield "champion since", _age(champion.promoted, health.at)
         yield "champion trained", _age(champion.registered, health.at)
         yield "it has learned until", champion.newest_month or UNKNOWN

@@ -58,7 +58,14 @@ def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
             Section("Registry", [_history(known)]),
         ],
         notes=known.problems,
-        extra={"versions": _versions(known), "standing": known.registry.standing},
+        extra={
+            "versions": _versions(known),
+            "led": [
+                moment
+                for moment, standing in known.registry.standings.items()
+                if standing.champion is not None
+            ],
+        },
         waiting=known.waiting,
     )
 
@@ -94,13 +101,10 @@ def _offered(
 def _cards(chosen: FamilyRun | None, known: Known) -> list[Card]:
     if chosen is None:
         return [Card("Models", "none", "Run sklearn_training or xgboost_training.", "warn")]
-    metrics, standing = chosen.metrics, known.registry.standing
+    metrics = chosen.metrics
     version = next((one for one in known.registry.versions if one.run_id == chosen.run_id), None)
-    aliases = [
-        alias
-        for alias in ("champion", "challenger", "shadow")
-        if version and getattr(standing, alias) == version.number
-    ]
+    parts = known.registry.parts(version.number) if version else []
+    aliases = [f"{part} ({moment})" for part, moment, _ in parts]
     return [
         Card(
             "Model",
@@ -281,16 +285,10 @@ def _slice(name: str, found: Sequence[Mapping[str, Any]]) -> Chart:
 
 
 def _versions(known: Known) -> list[dict[str, Any]]:
-    standing = known.registry.standing
     runs = {run.run_id: run for run in known.families}
     found = []
     for version in known.registry.versions[:_LISTED]:
         run = runs.get(version.run_id)
-        aliases = [
-            alias
-            for alias in ("champion", "challenger", "shadow")
-            if getattr(standing, alias) == version.number
-        ]
         found.append(
             {
                 "number": version.number,
@@ -300,7 +298,7 @@ def _versions(known: Known) -> list[dict[str, Any]]:
                 "recipe": model_input(run) if run else "not known",
                 "judged_on": judged_on(run) if run else "not known",
                 "run_id": version.run_id,
-                "aliases": aliases,
+                "parts": known.registry.parts(version.number),
                 "retired": version.retired,
             }
         )
@@ -312,12 +310,14 @@ def _history(known: Known) -> Chart:
         (
             date_of(entry.at),
             entry.kind,
+            entry.moment or "all",
             entry.version,
             entry.after.champion,
             f"{entry.after.challenger} ({entry.after.share:.0%})"
             if entry.after.challenger
             else None,
             entry.who,
+            entry.approver or None,
             entry.why,
             entry.remarks,
         )
@@ -329,7 +329,18 @@ def _history(known: Known) -> Chart:
         "",
         "Every move of a version, the latest first; Airflow's audit log has the same runs.",
         Table(
-            ("at (UTC)", "action", "version", "champion", "challenger", "who", "why", "remarks"),
+            (
+                "at (UTC)",
+                "action",
+                "moment",
+                "version",
+                "champion",
+                "challenger",
+                "who",
+                "approver",
+                "why",
+                "remarks",
+            ),
             rows,
         ),
         _NO_VERSIONS if not known.registry.versions else _NO_HISTORY,

@@ -18,6 +18,8 @@ from trip_duration.dashboard.known import Known, Sources
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
 from trip_duration.dashboard.types import DagDay, FamilyRun, WindowRun
 from trip_duration.dashboard.words import UNKNOWN, age_of, date_of, minutes, percent, plain, short
+from trip_duration.tracking.standing import Standing
+from trip_duration.trips.services import Moment
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 TRAININGS = ("sklearn_training", "xgboost_training")
@@ -68,7 +70,7 @@ def overview_page(sources: Sources, query: Mapping[str, str]) -> Page:
 
 def _cards(known: Known) -> list[Card]:
     return [
-        _champion_card(known),
+        *_champion_cards(known),
         *_error_cards(known),
         _retraining_card(known),
         _alarms_card(known),
@@ -76,10 +78,18 @@ def _cards(known: Known) -> list[Card]:
     ]
 
 
-def _champion_card(known: Known) -> Card:
-    standing = known.registry.standing
-    if standing.champion is None:
-        return Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")
+def _champion_cards(known: Known) -> list[Card]:
+    led = {
+        moment: standing
+        for moment, standing in known.registry.standings.items()
+        if standing.champion is not None
+    }
+    if not led:
+        return [Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")]
+    return [_champion_card(known, moment, standing) for moment, standing in led.items()]
+
+
+def _champion_card(known: Known, moment: Moment, standing: Standing) -> Card:
     version = known.registry.version(standing.champion)
     moved = next(
         (
@@ -103,7 +113,7 @@ def _champion_card(known: Known) -> Card:
     level = "" if standing.enabled else "act"
     if not standing.enabled:
         told = f"switched off · {told}"
-    return Card("Champion", f"version {standing.champion}", told, level)
+    return Card(f"Champion ({moment})", f"version {standing.champion}", told, level)
 
 
 def _error_cards(known: Known) -> list[Card]:

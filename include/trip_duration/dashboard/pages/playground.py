@@ -19,7 +19,7 @@ _BIG = 9
 def playground_page(sources: Sources, _query: Mapping[str, str]) -> Page:
     """The page of the playground."""
     known = sources.look("registry")
-    standing = known.registry.standing
+    standings = known.registry.standings.values()
     labels, found = zone_labels(), places()
     outlines, problems = outlines_or_why(sources.zone_file)
     figure = figures.city(
@@ -50,8 +50,8 @@ def playground_page(sources: Sources, _query: Mapping[str, str]) -> Page:
             "dropoff": _TO,
             "at": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT08:30"),
             "map": {**figure, "data": [*figure["data"][:-1], circles]},
-            "standing": standing,
-            "ready": standing.champion is not None and standing.enabled,
+            "champion": any(one.champion is not None for one in standings),
+            "ready": any(one.champion is not None and one.enabled for one in standings),
         },
         waiting=known.waiting,
     )

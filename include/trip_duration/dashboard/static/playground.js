@@ -105,9 +105,9 @@
   }
 
   function card(one) {
-    const box = make("div", undefined, `answer ${one.alias}`);
+    const box = make("div", undefined, `answer ${one.part}`);
     const head = make("p", undefined, "label");
-    head.append(make("span", one.alias, `badge ${one.alias}`), ` version ${one.version}${one.family ? `, ${one.family}` : ""}`);
+    head.append(make("span", one.part, `badge ${one.part}`), ` version ${one.version}${one.family ? `, ${one.family}` : ""}, asked when ${one.moment}`);
     box.append(head);
     if (one.minutes === undefined) {
       box.append(make("p", one.why));
@@ -178,7 +178,7 @@
     answers.replaceChildren();
     try {
       const [[served], compared] = await Promise.all([post("../predict", body), post("explain", body)]);
-      said.textContent = `Version ${served.model_version} answers: ${served.minutes.toFixed(1)} minutes.`;
+      said.textContent = `Version ${served.model_version} answers (asked when ${served.moment}): ${served.minutes.toFixed(1)} minutes.`;
       answers.replaceChildren(...compared.answers.map(card));
       const boxes = compared.answers.map((one) => {
         const box = make("p", `Explaining the ${one.alias}: the first time takes a few seconds …`, "empty");

@@ -114,6 +114,12 @@ class _Health(Collector):
             ("service", "version", "newest_month"),
             [(told, 1)] if version is not None else [],
         )
+        yield _gauge(
+            "champion_version",
+            "The version that answers at a moment.",
+            ("service", "moment"),
+            [((*service, moment), number) for moment, number in champion.by_moment.items()],
+        )
         for name, about, at in (
             ("champion", "the champion's training", champion.registered),
             ("champion_promotion", "the champion's promotion", champion.promoted),

@@ -31,7 +31,8 @@ def champion_of(versions: ModelVersions) -> Champion:
     mlflow.exceptions.MlflowException
         If the server does not answer.
     """
-    standing = first_standing(versions.standings())
+    standings = versions.standings()
+    standing = first_standing(standings)
     if standing.champion is None:
         return Champion(None, standing.enabled)
     found = versions.find(standing.champion)
@@ -50,6 +51,9 @@ def champion_of(versions: ModelVersions) -> Champion:
         ),
         newest_month=None if month is None else str(month),
         learned_until=None if month is None else end_of(month),
+        by_moment={
+            moment: one.champion for moment, one in standings.items() if one.champion is not None
+        },
     )
 
 

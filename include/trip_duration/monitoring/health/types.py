@@ -49,7 +49,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that answers.
+    """The version that answers; of several moments, the champion of the earliest.
 
     Parameters
     ----------
@@ -65,6 +65,8 @@ class Champion:
         The newest month that it has learned from; None where that is not known.
     learned_until
         The end of that month.
+    by_moment
+        The champion of each moment that has one.
     """
 
     version: int | None
@@ -73,6 +75,7 @@ class Champion:
     promoted: float | None = None
     newest_month: str | None = None
     learned_until: float | None = None
+    by_moment: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

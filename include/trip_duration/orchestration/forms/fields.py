@@ -13,6 +13,9 @@ from trip_duration.trips.services import SERVICES
 
 Form = dict[str, Param]
 
+#: A field `moment` that is left open.
+ANY_MOMENT = "any"
+
 
 class Section(StrEnum):
     """Headings of a form."""

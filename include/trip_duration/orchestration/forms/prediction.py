@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from trip_duration.orchestration.forms.fields import Form, Section, service_field, version_field
+from trip_duration.orchestration.forms.fields import (
+    ANY_MOMENT,
+    Form,
+    Section,
+    choice_field,
+    service_field,
+    version_field,
+)
+from trip_duration.trips.services import MOMENTS
 from trip_duration.trips.zone_names import zone_labels
 
 #: The first of the course project's two default inputs.
@@ -21,7 +29,8 @@ def prediction_form() -> Form:
             type=["null", "number"],
             minimum=0,
             title="Distance (miles)",
-            description="Left empty, the typical distance between the two zones.",
+            description="Metered miles. Left empty, a champion answers that does without; a "
+            "version that is named takes the typical distance between the two zones.",
             section=Section.TRIP,
         ),
         "pickup_at": Param(
@@ -61,6 +70,14 @@ def version_form() -> Form:
     return {
         "service": service_field(Section.MODEL),
         "version": version_field(Section.MODEL, "the champion"),
+        "moment": choice_field(
+            ANY_MOMENT,
+            {ANY_MOMENT: "the earliest that has what it needs", **{one: one for one in MOMENTS}},
+            "Moment",
+            "Which champion answers: the one for rides that are booked, or the one for trips that "
+            "have ended, which knows the metered distance. A version that is named goes first.",
+            section=Section.MODEL,
+        ),
     }
 
 

@@ -6,6 +6,7 @@ from airflow.sdk import Param
 
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.orchestration.forms.fields import (
+    ANY_MOMENT,
     Form,
     Section,
     choice_field,
@@ -14,6 +15,7 @@ from trip_duration.orchestration.forms.fields import (
     version_field,
 )
 from trip_duration.settings import get_settings
+from trip_duration.trips.services import MOMENTS
 
 
 def promotion_form() -> Form:
@@ -24,7 +26,9 @@ def promotion_form() -> Form:
             {
                 "promote": "promote: become champion",
                 "canary": "canary: answer a share of the requests",
+                "end_canary": "end_canary: the champion answers all requests again",
                 "shadow": "shadow: answer unseen",
+                "end_shadow": "end_shadow: nothing answers unseen any longer",
                 "rollback": "rollback: to the champion before, or to a version",
                 "disable": "disable: nothing answers",
                 "enable": "enable: the champion answers again",
@@ -38,6 +42,15 @@ def promotion_form() -> Form:
         "version": version_field(
             Section.ACTION,
             "promote takes the best of the newest training set, and rollback the champion before",
+        ),
+        "moment": choice_field(
+            ANY_MOMENT,
+            {ANY_MOMENT: "by the version", **{moment: moment for moment in MOMENTS}},
+            "Moment",
+            "There is one champion for each moment at which a trip is asked about. By the version: "
+            "the version says it; without one, promote means the newest training, rollback the "
+            "champion that has changed last, disable and enable all moments.",
+            section=Section.ACTION,
         ),
         "model": Param(
             None,
@@ -58,17 +71,10 @@ def promotion_form() -> Form:
             section=Section.ACTION,
         ),
         "why": Param(
-            "",
-            type="string",
+            None,
+            type=["null", "string"],
             title="Why",
-            description="For the history.",
-            section=Section.ACTION,
-        ),
-        "who": Param(
-            "",
-            type="string",
-            title="Who",
-            description="For the history; left empty, the user who triggers.",
+            description="For the history, which also holds who has triggered the run.",
             section=Section.ACTION,
         ),
         "gate": Param(

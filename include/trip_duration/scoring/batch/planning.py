@@ -12,7 +12,7 @@ from trip_duration.errors import InvalidInputError, require_within
 from trip_duration.scoring.batch.formats import FORMATS
 from trip_duration.scoring.batch.job import ADDED, Chunk, Job, format_of, identity_of, job_key
 from trip_duration.scoring.batch.results import require_free
-from trip_duration.scoring.columns import find_columns
+from trip_duration.scoring.columns import NAMES, find_columns, given_columns
 from trip_duration.scoring.predictor import Version
 from trip_duration.scoring.preprocessing import find_preprocessing
 
@@ -60,6 +60,20 @@ class BatchRequest:
         """Check the bounds."""
         require_within("chunk_rows", self.chunk_rows, least=LEAST_ROWS)
         require_within("Number of files", len(self.files), least=1, most=MOST_CHUNKS)
+
+
+def columns_in(sources: Iterable[UPath], preprocessing: str) -> set[str]:
+    """Return the raw columns that all files have; of an own preprocessing step, any may come.
+
+    Raises
+    ------
+    InvalidInputError
+        If a file cannot be read.
+    """
+    if preprocessing:
+        return {*NAMES}
+    found = (given_columns(FORMATS[format_of(one)].columns_of(one)) for one in sources)
+    return set.intersection(*found)
 
 
 def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:

@@ -1,0 +1,107 @@
+"""Files and forms are answered by the earliest champion whose columns they have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.conftest import sample_request
+from tests.serving.conftest import fit
+
+from trip_duration.cli.scoring import ScoreOptions, score
+from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration import batch_scoring, prediction
+from trip_duration.orchestration.forms import batch_scoring_form, prediction_form
+from trip_duration.settings import get_settings
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.registry import register_model
+from trip_duration.tracking.runs import Tracker, training_set_tags
+from trip_duration.training_set.build import build_training_set
+from trip_duration.trips.services import MOMENTS, Moment
+
+TRIP = {"pickup_zone": 74, "dropoff_zone": 166, "pickup_at": "2024-03-01T08:30:00"}
+WITH_DISTANCE = {**TRIP, "trip_distance": 1.9}
+#: The version that was trained with each recipe, in this order.
+VERSIONS: dict[Moment, int] = {"booked": 1, "ended": 2}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, sample_root: Path) -> str:
+    """A registry with a version of each moment, none of which is champion."""
+    folder = tmp_path_factory.mktemp("moments")
+    tracker = Tracker(f"sqlite:///{folder / 'mlflow.db'}", f"{get_settings().experiment}-promotion")
+    for recipe in ("booking", "rich"):
+        training_set = build_training_set(sample_request(recipe), storage_root=str(sample_root))
+        register_model(
+            tracker,
+            tracker.open_run(recipe, recipe, {}),
+            fit("linear_model.LinearRegression", training_set),
+            name="trip_duration_green",
+            example=training_set.example_trips,
+            tags=training_set_tags(training_set),
+        )
+    return tracker.tracking_uri
+
+
+@pytest.fixture
+def champions(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    """The same, with its settings; a test makes champions of its own."""
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", store)
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", str(tmp_path))
+    monkeypatch.setenv("TRIP_DURATION_SERVING_FOLDER", str(tmp_path / "serving"))
+    get_settings.cache_clear()
+    tracker = Tracker(store, f"{get_settings().experiment}-promotion")
+    for alias in tracker.client.get_registered_model("trip_duration_green").aliases:
+        tracker.client.delete_registered_model_alias("trip_duration_green", alias)
+    return tracker
+
+
+def promote(tracker: Tracker, moment: Moment, identity: str) -> None:
+    """Make the version of a moment its champion."""
+    action = Action("promote", "green", VERSIONS[moment])
+    Promoter(tracker, "green", moment).act(action, identity)
+
+
+def predict(trip: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """What the DAG `prediction` answers."""
+    params = {name: one.value for name, one in prediction_form().items()}
+    run: Any = SimpleNamespace(
+        dag_id="prediction",
+        run_id="one",
+        triggering_user_name="Ada",
+        run_type=SimpleNamespace(value="manual"),
+    )
+    return prediction.predict({**params, "service": "green", "inputs": [trip], **fields}, run)
+
+
+def test_the_answer_is_the_same_everywhere(
+    champions: Tracker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Form, batch and command choose the champion by what a trip has, and say its moment."""
+    promote(champions, "ended", "everywhere/ended")
+    with pytest.raises(InvalidInputError, match=r"lacks trip_distance \(version 2, the champion"):
+        predict(TRIP)
+    assert predict(WITH_DISTANCE)["model_version"] == 2
+    promote(champions, "booked", "everywhere/booked")
+    for trip in (TRIP, WITH_DISTANCE):
+        answered = predict(trip)
+        assert (answered["model_version"], answered["moment"]) == (1, "booked")
+    for moment in MOMENTS:
+        answered = predict(WITH_DISTANCE, moment=moment)
+        assert (answered["model_version"], answered["moment"]) == (VERSIONS[moment], moment)
+    assert predict(TRIP, version=2)["predictions"][0]["typical_distance"]
+
+    source = tmp_path / "trips.csv"
+    source.write_text(
+        "PULocationID,DOLocationID,lpep_pickup_datetime\n74,166,2024-03-01 08:30:00\n"
+    )
+    params = {name: one.value for name, one in batch_scoring_form().items()}
+    params |= {"service": "green", "input": str(source)}
+    assert {chunk.job.version.number for chunk in batch_scoring.plan(params)} == {1}
+    with pytest.raises(InvalidInputError, match="lacks trip_distance"):
+        batch_scoring.plan({**params, "moment": "ended"})
+    score(str(source), options=ScoreOptions(tracking_uri=champions.tracking_uri), as_json=True)
+    assert '"model_version": 1' in capsys.readouterr().out

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, TriggerRule, chain, task
 
 from trip_duration.orchestration import promotion
 from trip_duration.orchestration.conventions import Tag, default_args, step
 from trip_duration.orchestration.forms import promotion_form
-from trip_duration.orchestration.notifications import alerts_of_runs
+from trip_duration.orchestration.notifications import JUDGE, ApprovalWaits, alerts_of_runs
 from trip_duration.settings import get_settings
 
 DOC = """
@@ -18,11 +18,15 @@ DOC = """
 
 *promote* lets the challenger and the champion predict the same test months, which neither has
 learned from. The gate is a list of checks; if all are passed (and, where that is wanted, a person
-approves within the time), the alias `champion` moves. Everything else is done at once: *canary*
-(the version answers a share of the requests), *shadow* (it answers unseen), *rollback* (to the
-champion before, or to a version), *disable* and *enable*, *retire*.
+approves within the time), the version becomes champion of its moment: there is one champion for
+trips that are asked about when they are *booked*, and one for those that have *ended*. Everything
+else is done at once, also while an approval waits: *canary* (the version answers a share of the
+requests), *shadow* (it answers unseen), *end_canary*, *end_shadow*, *rollback* (to the champion
+before, or to a version), *disable* and *enable*, *retire*. `{"action": "rollback"}` alone is enough
+in an emergency; done again, it goes further back.
 
-Every move is in the history: who, when, why, from what to what, and the checks.
+Every move is in the history: who, when, why, from what to what, the checks, and who has approved;
+a rejection, too.
 
 **If the gate is not passed** the run succeeds, nothing moves, and `judge` says in its log and in
 its result what was missing.
@@ -37,27 +41,34 @@ with DAG(
     doc_md=DOC,
     schedule=None,
     is_paused_upon_creation=False,
-    # One move at a time: the next one sees what the last one did.
-    max_active_runs=1,
+    # Runs that wait for an approval hold up no other: an emergency never queues behind them.
+    max_active_runs=100,
     tags=[Tag.TRIP_DURATION, Tag.REGISTRY],
     default_args=default_args(),
     **alerts_of_runs(announces=True),
     params=promotion_form(),
 ):
     first = step(promotion.first_step, task.branch)()
-    verdict = step(promotion.judge)()
+    verdict = step(promotion.judge, task_id=JUDGE, max_active_tis_per_dag=1)()
     then = step(promotion.after_the_gate, task.branch)(verdict=verdict)
-    approval = ApprovalOperator(
+    approval = HITLOperator(
         task_id=promotion.ASK,
         subject="Shall version {{ ti.xcom_pull(task_ids='judge').challenger }} of "
         "{{ params.service }} become champion?",
         body="{{ ti.xcom_pull(task_ids='judge').markdown }}",
+        options=list(promotion.ANSWERS),
         defaults=get_settings().approval_default,
+        notifiers=ApprovalWaits(),
         response_timeout=dt.timedelta(hours=get_settings().approval_hours),
     )
-    move = step(promotion.move, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)(
-        verdict=verdict
-    )
+    answered = step(promotion.after_the_answer, task.branch)(answer=approval.output)
+    move = step(
+        promotion.move,
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        # One move at a time: the next one sees what the last one did.
+        max_active_tis_per_dag=1,
+    )(verdict=verdict, answer=approval.output)
+    rejected = step(promotion.reject)(verdict=verdict, answer=approval.output)
     chain(first, verdict)
-    chain(then, approval, move)
+    chain(then, approval, answered, [move, rejected])
     chain([first, then], move)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from tests.conftest import sample_request
 from tests.serving.conftest import fit
 
@@ -32,7 +33,10 @@ VERSIONS: dict[Moment, int] = {"booked": 1, "ended": 2}
 def store(tmp_path_factory: pytest.TempPathFactory, sample_root: Path) -> str:
     """A registry with a version of each moment, none of which is champion."""
     folder = tmp_path_factory.mktemp("moments")
-    tracker = Tracker(f"sqlite:///{folder / 'mlflow.db'}", f"{get_settings().experiment}-promotion")
+    uri, name = f"sqlite:///{folder / 'mlflow.db'}", f"{get_settings().experiment}-promotion"
+    # Without one, MLflow writes into the folder that the tests run in.
+    MlflowClient(uri).create_experiment(name, artifact_location=folder.as_uri())
+    tracker = Tracker(uri, name)
     for recipe in ("booking", "rich"):
         training_set = build_training_set(sample_request(recipe), storage_root=str(sample_root))
         register_model(

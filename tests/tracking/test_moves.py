@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from mlflow import MlflowClient
 from tests.tracking.old_moves import OldPromoter
 
 from trip_duration.errors import InvalidInputError
@@ -278,11 +280,13 @@ class Moves(RuleBasedStateMachine):
     def _do(self, kind: str, *, refused: bool = False, **fields: Any) -> None:
         """Fill in the form, and let the steps of the DAG do it."""
         params = {name: one.value for name, one in promotion_form().items()}
+        fields["moment"] = fields.get("moment") or "any"
         params |= {"action": kind, "service": self.service, **fields}
         run: Any = SimpleNamespace(
             dag_id="promotion",
             run_id=f"{self.service}/{next(self.clock)}",
             triggering_user_name="Ada",
+            run_type=SimpleNamespace(value="manual"),
         )
         assert promotion.first_step(params) == promotion.MOVE
         if refused:
@@ -308,7 +312,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     monkeypatch.setenv("TRIP_DURATION_ALERT_PROMOTION", "false")
     monkeypatch.setenv("TRIP_DURATION_ALERT_ROLLBACK", "false")
     get_settings.cache_clear()
-    return Tracker(uri, f"{get_settings().experiment}-promotion")
+    # Without one, MLflow writes into the folder that the tests run in.
+    name = f"{get_settings().experiment}-promotion"
+    MlflowClient(uri).create_experiment(name, artifact_location=tmp_path.as_uri())
+    return Tracker(uri, name)
 
 
 def test_any_order_of_moves(store: Tracker) -> None:
@@ -317,7 +324,7 @@ def test_any_order_of_moves(store: Tracker) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=10,
+            max_examples=int(os.environ.get("TEST_MOVES", "10")),
             stateful_step_count=12,
             deadline=None,
             derandomize=True,

@@ -12,6 +12,7 @@ AlertKind = Literal[
     "deadline",
     "data",
     "gate_refused",
+    "approval",
     "drift",
     "promotion",
     "rollback",

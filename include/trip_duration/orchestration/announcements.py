@@ -131,6 +131,29 @@ def doubtful(findings: Iterable[Finding], service: str, dag_id: str, run_id: str
     )
 
 
+def approval_waits(
+    verdict: Verdict, service: str, hours: float, default: str | None, dag_id: str, run_id: str
+) -> Alert:
+    """A challenger has passed the gate, and a person has to decide."""
+    about = f"{dag_id}/{run_id}"
+    tracking, notes = tracking_link(f"{about}/gate")
+    otherwise = f"Without an answer within {hours:g} hours, "
+    otherwise += f"it counts as {default!r}." if default else "the run fails."
+    return Alert(
+        kind="approval",
+        key=f"approval/{about}/{verdict.challenger}",
+        about=about,
+        subject=f"version {verdict.challenger} of {service} waits for an approval",
+        headline=f"Shall version {verdict.challenger} become champion of {service}?",
+        summary=f"It has passed the gate against {_version(verdict.champion)}. {otherwise}",
+        table=_checks(verdict),
+        facts=(("Service", service), ("Run", run_id)),
+        advice=("Approve or reject it under Required Actions of the run.",),
+        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
+        notes=notes,
+    )
+
+
 def moved(
     entry: HistoryEntry, service: str, dag_id: str, run_id: str, verdict: Verdict | None
 ) -> Alert:
@@ -155,7 +178,9 @@ def moved(
         facts=(
             ("From", _standing(entry.before)),
             ("To", _standing(entry.after)),
+            ("Moment", entry.moment or "all"),
             ("Who", entry.who or "nobody was named"),
+            *((("Approved by", entry.approver),) if entry.approver else ()),
             ("Why", entry.why or "no reason was given"),
             *((("Remarks", entry.remarks),) if entry.remarks else ()),
             *(_judged(verdict, remarks=False) if verdict else ()),

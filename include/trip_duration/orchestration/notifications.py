@@ -33,6 +33,8 @@ ANSWERS = "prediction"
 
 #: Task whose result a success is told from.
 RESULTS = "results"
+#: Task whose verdict an approval is asked for.
+JUDGE = "judge"
 
 #: The scheduled delivery waits for another sender as long as one may take.
 _DELIVERY_PATIENCE_SECONDS = 150.0
@@ -63,6 +65,27 @@ def _is_the_callers(error: object, context: Mapping[str, Any]) -> bool:
     """
     tags = getattr(context.get("dag"), "tags", ())
     return ANSWERS in tags and isinstance(error, InvalidInputError | NotPublishedError)
+
+
+class ApprovalWaits(BaseNotifier):
+    """Tells at once that a promotion waits for a person."""
+
+    def notify(self, context: Context) -> None:
+        """Build the alert, keep it, and deliver it as far as that is possible now."""
+        from trip_duration.orchestration.announcements import approval_waits
+
+        if not wanted("approval"):
+            return
+        run, settings = context["dag_run"], get_settings()
+        verdict = context["ti"].xcom_pull(task_ids=JUDGE)
+        hours, default = settings.approval_hours, settings.approval_default
+        service = context["params"]["service"]
+        alert = approval_waits(verdict, service, hours, default, run.dag_id, run.run_id)
+        try:
+            hand_in(alert)
+        # The approval can be given without a mail, too.
+        except Exception:
+            logger.exception("Not told: %s", alert.subject)
 
 
 class RunEnded(BaseNotifier):

@@ -37,8 +37,13 @@ DATA_FIELDS = (
 
 
 def who_asked(dag_run: DagRunProtocol) -> str:
-    """Who or what has started a run: a user's name, or a kind such as ``scheduled``."""
-    return dag_run.triggering_user_name or dag_run.run_type.value
+    """Who or what has started a run: a user's name, a DAG, or a kind such as ``scheduled``."""
+    kind = str(dag_run.run_type.value)
+    if dag_run.triggering_user_name:
+        return dag_run.triggering_user_name
+    # `run_dag` names a run by the DAG that has asked for it.
+    asking, dot, _ = dag_run.run_id.partition(".")
+    return asking if kind == "operator_triggered" and dot else kind
 
 
 def source_of(params: Mapping[str, Any]) -> str:

@@ -162,7 +162,6 @@ def choose_challenger(
         "service": plan["service"],
         "version": version,
         "why": plan["why"],
-        "who": dag_run.dag_id,
         **{name: params[name] for name in _GATE},
     }
 

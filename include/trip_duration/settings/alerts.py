@@ -37,6 +37,9 @@ class AlertSettings(Part):
     alert_gate_refused: bool = Field(
         default=True, title="Alert: gate", description="A challenger did not pass the gate."
     )
+    alert_approval: bool = Field(
+        default=True, title="Alert: approval", description="A promotion waits for a person."
+    )
     alert_drift: bool = Field(
         default=True, title="Alert: drift", description="The trips, or the errors, have changed."
     )

@@ -6,11 +6,15 @@
   const TITLES = {
     promote: (version) => `Promote version ${version}?`,
     canary: (version) => `Canary: let version ${version} answer a share?`,
+    end_canary: (version) => `End the canary of version ${version}?`,
+    end_shadow: (version) => `End the shadow of version ${version}?`,
     rollback: () => "Roll back to the champion before?",
   };
   const ABOUT = {
     promote: "The gate compares it with the champion on the same trips; it becomes champion only if it passes.",
-    canary: "It answers a share of the requests as challenger, until it is promoted or retired.",
+    canary: "It answers a share of the requests as challenger, until the canary is ended or it is promoted.",
+    end_canary: "The champion answers all requests again, at once.",
+    end_shadow: "It is no longer asked, at once.",
     rollback: "The version that was champion before answers again, at once and without the gate.",
   };
 
@@ -23,7 +27,11 @@
   function ask(event) {
     const button = event.target.closest("button[data-action]");
     if (!button) return;
-    asked = { action: button.dataset.action, version: Number(button.dataset.version) || null };
+    asked = {
+      action: button.dataset.action,
+      version: Number(button.dataset.version) || null,
+      moment: button.dataset.moment,
+    };
     document.getElementById("confirm-title").textContent = TITLES[asked.action](asked.version);
     document.getElementById("confirm-about").textContent = ABOUT[asked.action];
     document.getElementById("confirm-share-label").hidden = asked.action !== "canary";
@@ -42,6 +50,7 @@
       why: document.getElementById("confirm-why").value || "from the dashboard",
     };
     if (asked.version) conf.version = asked.version;
+    if (asked.moment) conf.moment = asked.moment;
     if (asked.action === "canary") conf.share = Number(share.value) / 100;
     try {
       const answer = await fetch(API, {
@@ -62,6 +71,20 @@
     }
   }
 
+  // What a step has left for those who asked: why the gate, a person or the registry has refused.
+  async function saidBy(address) {
+    for (const task of ["first_step", "judge", "after_the_gate", "reject", "move"]) {
+      const answer = await fetch(`${address}/taskInstances/${task}/xcomEntries/said`);
+      if (answer.ok) return (await answer.json()).value;
+    }
+    return null;
+  }
+
+  async function waits(address) {
+    const answer = await fetch(`${address}/taskInstances/approval`);
+    return answer.ok && ["awaiting_input", "deferred"].includes((await answer.json()).state);
+  }
+
   async function follow(run) {
     said.textContent = `Started: ${run}`;
     const address = `${API}/${encodeURIComponent(run)}`;
@@ -70,11 +93,16 @@
       if (!answer.ok) throw new Error(`Airflow does not tell how ${run} is (${answer.status}).`);
       const { state } = await answer.json();
       said.textContent = `${run}: ${state}`;
-      if (state === "success") {
+      if (state === "success" || state === "failed") {
+        const reason = await saidBy(address);
+        if (reason) throw new Error(reason);
+        if (state === "failed") throw new Error(`${run} has failed: its tasks say why.`);
         window.location.reload();
         return;
       }
-      if (state === "failed") throw new Error(`${run} has failed: its tasks say why.`);
+      if (await waits(address)) {
+        said.textContent = `${run} has passed the gate and waits for an approval.`;
+      }
       await new Promise((resolve) => window.setTimeout(resolve, 1_000));
     }
   }

@@ -1,0 +1,175 @@
+"""The form and the steps of the DAG that moves versions."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from mlflow import MlflowClient
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.models.gate import Check, Verdict
+from trip_duration.orchestration import promotion
+from trip_duration.orchestration.forms import promotion_form
+from trip_duration.orchestration.notifications import ApprovalWaits, post_office
+from trip_duration.settings import get_settings
+from trip_duration.tracking.runs import Tracker
+
+DAGS = Path(__file__).parents[2] / "dags"
+NUMBERS = itertools.count()
+VERDICT = Verdict(2, 1, (Check("RMSE", passed=True, found="4.0", wanted="below 4.1"),))
+APPROVED = {"chosen_options": ["Approve"], "responded_by_user": {"id": "7", "name": "Grace"}}
+REJECTED = {**APPROVED, "chosen_options": ["Reject"]}
+
+
+@pytest.fixture(scope="module")
+def dag() -> DAG:
+    """The DAG as Airflow reads it."""
+    sys.path.insert(0, str(DAGS))
+    return DagBag(dag_folder=str(DAGS / "promotion.py"), bundle_path=DAGS, bundle_name="one").dags[
+        "promotion"
+    ]
+
+
+@pytest.fixture
+def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    """A registry with three versions that are asked when a ride is booked; the first is in use."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", uri)
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", str(tmp_path))
+    get_settings.cache_clear()
+    name = f"{get_settings().experiment}-promotion"
+    # Without one, MLflow writes into the folder that the tests run in.
+    MlflowClient(uri).create_experiment(name, artifact_location=tmp_path.as_uri())
+    tracker = Tracker(uri, name)
+    tracker.client.create_registered_model("trip_duration_green")
+    for _ in range(3):
+        tracker.client.create_model_version(
+            "trip_duration_green", "runs:/none/model", tags={"recipe": "booking"}
+        )
+    do("promote", version=1, gate=False)
+    return tracker
+
+
+def form(action: str, **fields: Any) -> dict[str, Any]:
+    """The form with its defaults, but for some fields."""
+    params = {name: one.value for name, one in promotion_form().items()}
+    return params | {"action": action, "service": "green", **fields}
+
+
+def run(number: str = "run") -> Any:
+    """A run that Ada has triggered."""
+    kind = SimpleNamespace(value="manual")
+    return SimpleNamespace(
+        dag_id="promotion", run_id=number, triggering_user_name="Ada", run_type=kind
+    )
+
+
+def do(action: str, **fields: Any) -> dict[str, Any]:
+    """Do what a form asks for, as the DAG does it."""
+    params = form(action, **fields)
+    assert promotion.first_step(params) == promotion.MOVE
+    return promotion.move(params, run(f"{action}-{next(NUMBERS)}"))
+
+
+@pytest.mark.parametrize("conf", [{}, {"action": "rollback"}])
+def test_the_form_can_be_sent_with_its_defaults(dag: DAG, conf: dict[str, Any]) -> None:
+    """In the UI a field without a value is null, which every field that starts empty takes."""
+    assert "who" not in dag.params
+    params = copy.deepcopy(dag.params)
+    params.update(conf)
+    params.validate()
+    for name in dag.params:
+        one = dag.params.get_param(name)
+        if one.value in {None, ""}:
+            assert "null" in one.schema["type"], name
+
+
+def test_a_run_that_waits_holds_up_no_other(dag: DAG) -> None:
+    """Approvals may wait for hours beside each other; moves alone take turns."""
+    assert dag.max_active_runs > 50
+    alone = {task.task_id for task in dag.tasks if task.max_active_tis_per_dag == 1}
+    assert alone == {"judge", "move"}
+    emergency = dag.get_task("move").upstream_task_ids
+    assert "first_step" in emergency
+
+
+@pytest.mark.usefixtures("versions")
+def test_the_history_names_who_has_triggered_and_who_has_approved() -> None:
+    """Nobody writes a name into a form: it is that of whoever is logged in."""
+    params = form("promote", who="Mallory", why="better")
+    assert promotion.after_the_answer(APPROVED) == promotion.MOVE
+    done = promotion.move(params, run(), VERDICT, APPROVED)
+    assert (done["who"], done["approver"], done["why"]) == ("Ada", "Grace", "better")
+    (latest, *_) = promotion.promoter_of(form("rollback")).history()
+    assert (latest.who, latest.approver) == ("Ada", "Grace")
+
+
+@pytest.mark.usefixtures("versions")
+def test_the_history_holds_a_rejection() -> None:
+    """Nothing moves, the history says who did not want it, and a rollback does not mind."""
+    do("promote", version=3, gate=False)
+    assert promotion.after_the_answer(REJECTED) == promotion.REJECT
+    pushed: dict[str, str] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    promotion.reject(VERDICT, REJECTED, form("promote"), run(), ti)
+    promoter = promotion.promoter_of(form("rollback"))
+    (latest, *_) = promoter.history()
+    assert (latest.kind, latest.version, latest.approver) == ("reject", 2, "Grace")
+    assert latest.before == latest.after == promoter.standing()
+    assert "rejected by Grace" in pushed["said"]
+    assert do("rollback")["version"] == 1
+
+
+def test_an_approval_that_nobody_gave_says_so() -> None:
+    """After the time is over the setting answers, not a person."""
+    answer = {"chosen_options": ["Reject"], "responded_by_user": None}
+    assert promotion.approver_of(answer).startswith("nobody in time")
+
+
+@pytest.mark.usefixtures("versions")
+def test_an_approval_that_waits_is_mailed() -> None:
+    """At once, since the run ends only after it was given."""
+    context: Any = {
+        "dag_run": run(),
+        "params": {"service": "green"},
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: VERDICT if task_ids == "judge" else None),
+    }
+    ApprovalWaits().notify(context)
+    waiting = (one.alert for one in post_office().outbox.waiting())
+    (alert,) = (one for one in waiting if one.kind == "approval")
+    assert alert.subject == "version 2 of green waits for an approval"
+    assert "within" in alert.summary
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_canary_and_a_shadow_can_be_ended() -> None:
+    """The champion answers everything again, and the form needs nothing but the action."""
+    do("canary", version=2, share=0.3)
+    do("shadow", version=3)
+    assert do("end_canary")["version"] == 2
+    assert do("end_shadow")["version"] == 3
+    standing = promotion.promoter_of(form("rollback")).standing()
+    assert (standing.champion, standing.challenger, standing.shadow) == (1, None, None)
+    with pytest.raises(InvalidInputError, match=r"has no canary\. There is nothing to end"):
+        do("end_canary")
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_refusal_is_left_for_the_page_that_asked() -> None:
+    """The dashboard shows it; the log of a task is far away."""
+    pushed: dict[str, str] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    with pytest.raises(InvalidInputError):
+        promotion.move(form("canary", version=9), run(), ti=ti)
+    assert "Version 9 of trip_duration_green is not in the registry" in pushed["said"]
+    refused = Verdict(2, 1, (Check("RMSE", passed=False, found="4.2", wanted="below 4.1"),))
+    assert promotion.after_the_gate(refused, form("promote"), run(), ti) is None
+    assert pushed["said"] == "Version 2 did not pass the gate. RMSE: 4.2 (wanted: below 4.1)."

@@ -16,8 +16,17 @@ from trip_duration.tracking.standing import Standings, registered_name
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import Minutes
-from trip_duration.trips.services import ATTRIBUTES, MOMENTS, SERVICES, Moment
+from trip_duration.trips.services import (
+    MOMENTS,
+    PASSENGERS,
+    SERVICES,
+    TRIP_TYPE,
+    VENDOR,
+    Moment,
+)
 
+#: What a trip may lack: models know what to make of it.
+_OPTIONAL = frozenset({PASSENGERS, VENDOR, TRIP_TYPE})
 _ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@champion)")
 
 
@@ -169,7 +178,7 @@ def find_predictor(
     lacking = []
     for one in able:
         predictor = load_predictor(versions, choose_version(versions, moment=one))
-        missing = sorted(set(predictor.columns) - {*ATTRIBUTES, *given})
+        missing = sorted(set(predictor.columns) - _OPTIONAL - {*given})
         if not missing:
             return predictor
         lacking.append((one, predictor.version.number, ", ".join(missing)))

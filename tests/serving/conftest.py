@@ -49,6 +49,15 @@ _SMALL: dict[str, Any] = {
 }
 
 
+def require(folder: Path, library: str, becomes: str) -> None:
+    """Let a stored model require another version of a library."""
+    requirements = folder / "requirements.txt"
+    lines = requirements.read_text().splitlines()
+    others = [line for line in lines if not line.startswith(library)]
+    assert len(others) == len(lines) - 1
+    requirements.write_text("\n".join([*others, becomes]))
+
+
 def fit(family: str | ModelFamily, training_set: TrainingSet, *, keep: int = 0) -> Pipeline:
     """A small model of a family, made of what the training DAGs make theirs of.
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.servers import mlflow_server
-from tests.serving.conftest import fit
+from tests.serving.conftest import fit, require
+from upath import UPath
 
+from trip_duration.alerts.outbox import Outbox
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.catalogue import ModelFamily
 from trip_duration.models.extras import extra_families
@@ -202,3 +204,34 @@ def test_a_server_needs_none_of_the_large_libraries() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert found.strip() == "set()"
+
+
+def test_an_upgrade_of_a_library_stops_no_prediction(
+    promoter: Promoter, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The compiled form of a version that another line has made answers, and a mail says so.
+
+    Without a compiled form that says what the model said, it is refused with the remedy.
+    """
+    outbox = Outbox(UPath(tmp_path / "alerts"))
+    registry = MlflowRegistry(promoter.tracker.tracking_uri, promoter.name, tmp_path, outbox=outbox)
+    rows = odd_rows(50)
+    before = registry.load(1).predict(rows)
+    assert not outbox.waiting()
+    (files,) = (tmp_path / promoter.name).glob("1-*")
+    require(files, "xgboost", "xgboost==9.4.1")
+    for _ in range(2):
+        upgraded = registry.load(1)
+        np.testing.assert_array_equal(upgraded.predict(rows), before)
+        assert upgraded.compiled
+    assert "goes on answering" in caplog.text
+    (waiting,) = outbox.waiting()
+    assert "xgboost 9.4.1" in waiting.alert.summary
+    assert "DAG retraining" in waiting.alert.advice[0]
+    (form,) = files.glob("compiled*")
+    form.write_bytes(form.read_bytes()[:-100])
+    with pytest.raises(InvalidInputError, match=r"xgboost 9\.4\.1.*DAG retraining"):
+        registry.load(1)
+    form.unlink()
+    with pytest.raises(InvalidInputError, match=r"xgboost 9\.4\.1"):
+        registry.load(1)

@@ -15,6 +15,7 @@ from trip_duration.models.evaluation import measure
 from trip_duration.models.search import Metrics, SearchRequest, Trial
 from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
+from trip_duration.tracking.lines import installed_versions
 from trip_duration.tracking.models import ChampionErrors, champion_errors
 from trip_duration.tracking.registry import register_model, save_model
 from trip_duration.tracking.runs import Tracker, training_set_tags
@@ -180,7 +181,9 @@ def test_registered_model_takes_raw_trips(
     )
     version = tracker.client.get_model_version(registered.name, str(registered.version))
     assert version.run_id == run_id
-    assert version.tags == {"MODEL": "x"}
+    assert version.tags["MODEL"] == "x"
+    made_by = {name: version.tags[f"{name}_version"] for name in ("xgboost", "scikit-learn")}
+    assert made_by == installed_versions()
 
 
 def test_a_retry_registers_no_second_version(

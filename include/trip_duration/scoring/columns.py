@@ -14,15 +14,13 @@ import pandas as pd
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.trips.services import (
+    ATTRIBUTES,
     DISTANCE,
     DROPOFF_ZONE,
     LAST_ZONE,
-    PASSENGERS,
     PICKUP_TIME,
     PICKUP_ZONE,
     SERVICES,
-    TRIP_TYPE,
-    VENDOR,
 )
 from trip_duration.trips.values import (
     FIRST_YEAR,
@@ -37,7 +35,6 @@ from trip_duration.trips.values import (
 from trip_duration.trips.zone_names import known_zone
 
 _ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
-_ATTRIBUTES = (PASSENGERS, VENDOR, TRIP_TYPE)
 _FRIENDLY = {PICKUP_TIME: "pickup_at", PICKUP_ZONE: "pickup_zone", DROPOFF_ZONE: "dropoff_zone"}
 
 #: Characters of a value that a reason shows.
@@ -49,7 +46,7 @@ _WITH_OFFSET = rf"({PLAIN})(?:Z|([+-]\d{{2}}:?\d{{2}}))"
 
 
 def _names() -> Mapping[str, tuple[str, ...]]:
-    ours = (PICKUP_TIME, *_ZONES, DISTANCE, *_ATTRIBUTES)
+    ours = (PICKUP_TIME, *_ZONES, DISTANCE, *ATTRIBUTES)
     return MappingProxyType(
         {
             name: tuple(
@@ -109,7 +106,7 @@ def find_columns(given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
             )
         if names:
             found[name] = names[0]
-        elif name not in _ATTRIBUTES:
+        elif name not in ATTRIBUTES:
             missing.append(name)
     if missing:
         called = "; ".join(" or ".join(NAMES.get(name, (name,))) for name in missing)

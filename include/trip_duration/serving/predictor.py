@@ -10,15 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from trip_duration.serving.rows import NAMES, PLACES, Rows
-from trip_duration.trips.services import PASSENGERS, TRIP_TYPE, VENDOR
+from trip_duration.trips.services import ATTRIBUTES
 
 if TYPE_CHECKING:
     from trip_duration.serving.forms import Form
 
 Predict = Callable[[Rows], npt.NDArray[np.float64]]
-
-#: What a trip may lack: models know what to make of it.
-_OPTIONAL = frozenset({PASSENGERS, VENDOR, TRIP_TYPE})
 
 
 @dataclass(frozen=True)
@@ -64,4 +61,4 @@ class Predictor:
 
 def places_of(columns: Sequence[str]) -> tuple[int, ...]:
     """Places in a row of those columns that may not be unknown."""
-    return tuple(PLACES[name] for name in columns if name not in _OPTIONAL)
+    return tuple(PLACES[name] for name in columns if name not in ATTRIBUTES)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import msgspec
 import requests
 
+from trip_duration.alerts.outbox import Outbox
+from trip_duration.alerts.types import Alert
 from trip_duration.errors import InvalidInputError
 from trip_duration.serving.live import RegistryError
 from trip_duration.serving.predictor import Predictor, places_of
@@ -88,12 +90,15 @@ class Outcome(msgspec.Struct):
         Where its files are.
     refused
         What was given, the rule that it breaks, and the remedy, where it cannot be served.
+    other_line
+        The same where only its compiled form can be: a library was upgraded.
     """
 
     columns: tuple[str, ...] = ()
     plain: str = ""
     files: str = ""
     refused: tuple[str, str, str] | None = None
+    other_line: tuple[str, str, str] | None = None
 
 
 def write_outcome(file: BinaryIO, outcome: Outcome, form: Form | None) -> None:
@@ -116,15 +121,24 @@ class MlflowRegistry:
         Where files of models are kept.
     machine_code
         Whether compiled forms run as machine code; see `Form.prove`.
+    outbox
+        Where alerts are left; None to leave none.
     """
 
     def __init__(
-        self, tracking_uri: str, name: str, folder: Path, *, machine_code: bool = True
+        self,
+        tracking_uri: str,
+        name: str,
+        folder: Path,
+        *,
+        machine_code: bool = True,
+        outbox: Outbox | None = None,
     ) -> None:
         self._tracking_uri = tracking_uri
         self._name = name
         self._folder = folder
         self._machine_code = machine_code
+        self._outbox = outbox
         self._session = requests.Session()
         self._needed: frozenset[int] = frozenset()
         #: The moment of a version never changes.
@@ -182,6 +196,8 @@ class MlflowRegistry:
             try:
                 form = Form.read(file)
                 predict = form.prove(machine_code=self._machine_code)
+                if outcome.other_line is not None:
+                    self._tell(version, *outcome.other_line)
                 return Predictor(version, columns, places, predict, form=form)
             except NotCompiledError as error:
                 plain = str(error)
@@ -192,6 +208,27 @@ class MlflowRegistry:
 
         loaded = read_model(Path(outcome.files), f"Version {version} of {self._name}")
         return Predictor(version, columns, places, predict_by(loaded, columns), plain)
+
+    def _tell(self, version: int, given: str, rule: str, remedy: str) -> None:
+        """Ask for a retraining of a version that only its compiled form answers for."""
+        logger.warning("%s %s. Its compiled form goes on answering. %s", given, rule, remedy)
+        if self._outbox is None:
+            return
+        about = f"other-line/{self._name}/{version}"
+        alert = Alert(
+            kind="failure",
+            key=f"{about}/{rule}",
+            about=about,
+            subject=f"Train {self._name} again: a library was upgraded",
+            headline="A model was made by another line of a library",
+            summary=f"{given} {rule}. Its compiled form, which says what the model said then, "
+            "goes on answering.",
+            advice=(remedy,),
+        )
+        try:
+            self._outbox.put(alert)
+        except OSError as error:
+            logger.warning("No mail could be left: %s", error)
 
     def _ask(self) -> Standings:
         """By MLflow's REST interface."""

@@ -52,9 +52,9 @@ def from_frame(trips: pd.DataFrame, columns: Sequence[str]) -> Rows:
         If a column is missing.
     """
     # Requests come as rows, and servers are spared what only frames need.
-    from trip_duration.training_set.encoders.columns import require_columns
+    from trip_duration.training_set.encoders.columns import as_trained
 
-    require_columns(trips, columns)
+    trips = as_trained(trips, columns)
     rows = np.full((len(trips), len(COLUMNS)), np.nan)
     for name in columns:
         values = trips[name].to_numpy()

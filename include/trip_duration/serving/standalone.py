@@ -9,6 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from upath import UPath
+
+from trip_duration.alerts.outbox import Outbox
 from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
 from trip_duration.serving.http import Guard
@@ -64,6 +67,7 @@ def make_service(settings: Settings, *, small: bool = False) -> PredictionServic
         registered_name(settings.service),
         folder / "models",
         machine_code=not small,
+        outbox=Outbox(UPath(settings.storage_root) / "alerts"),
     )
     live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle)
     log = make_log(settings, lambda: live.now.shadow, apart=not small)

@@ -24,6 +24,7 @@ from trip_duration.models.search import Metrics, SearchRequest, Trial, TuningRes
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.objects.tree import flatten, rebuild
 from trip_duration.tracking.downloads import ABSENT
+from trip_duration.tracking.lines import installed_boosters
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
@@ -239,8 +240,7 @@ def _changed(lineage: Lineage) -> tuple[tuple[str, str, str], ...]:
 
 def _packages() -> dict[str, str]:
     installed = {found.name: found.version for found in importlib.metadata.distributions()}
-    boosters = [name for name in ("xgboost-cpu", "xgboost") if name in installed][:1]
-    versions = {name: installed[name] for name in (*_PACKAGES, *boosters)}
+    versions = {name: installed[name] for name in (*_PACKAGES, *installed_boosters())}
     return {"python": platform.python_version(), **versions}
 
 

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-import warnings
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mlflow
 import mlflow.sklearn
+import numpy as np
 import pandas as pd
-from mlflow.models import Model, infer_signature
+from mlflow.models import Model, ModelSignature, infer_signature
+from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.objects.trust import dump_estimator, load_estimator, trusted_types
 from trip_duration.tracking.downloads import registered_address
+from trip_duration.tracking.lines import (
+    SKLEARN,
+    XGBOOST,
+    installed_boosters,
+    installed_versions,
+    require_same_line,
+    stored_versions,
+)
 from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.shipped import FURTHER_REQUIREMENTS, ship_code
+from trip_duration.trips.services import ATTRIBUTES
 
-_REQUIREMENTS = ("trip-duration", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+#: The class of ours that holds a model of XGBoost's.
+_BOOSTER = "trip_duration.models.boosting.BoosterRegressor"
 
 
 @dataclass(frozen=True)
@@ -67,9 +83,10 @@ def register_model(
     existing = _one_version(tracker, name, run_id)
     if existing is None:
         mlflow.set_tracking_uri(tracker.tracking_uri)
-        with mlflow.start_run(run_id=run_id):
-            logged = mlflow.sklearn.log_model(model, name="model", **_description(model, example))
-            registered = mlflow.register_model(logged.model_uri, name, tags=tags)
+        made_by = {f"{library}_version": found for library, found in installed_versions().items()}
+        with mlflow.start_run(run_id=run_id), _description(model, example) as described:
+            logged = mlflow.sklearn.log_model(model, name="model", **described)
+            registered = mlflow.register_model(logged.model_uri, name, tags={**tags, **made_by})
         existing = _one_version(tracker, name, run_id) or int(registered.version)
     return RegisteredModel(name, existing, run_id)
 
@@ -142,6 +159,8 @@ def read_model(folder: Path, what: str) -> LoadedModel:
         If it was not stored by skops.
     StoredObjectError
         If it holds a class outside the policy.
+    OtherLineError
+        If it was made by another line of scikit-learn or XGBoost than is installed.
     """
     described = Model.load(str(folder))
     flavor = described.flavors.get("sklearn", {})
@@ -153,6 +172,10 @@ def read_model(folder: Path, what: str) -> LoadedModel:
         )
     # The name of a file beside, not a path to elsewhere.
     stored = (folder / PurePosixPath(flavor["pickled_model"]).name).read_bytes()
+    made_by = stored_versions(folder)
+    require_same_line(what, made_by, SKLEARN)
+    if _BOOSTER in trusted_types(stored):
+        require_same_line(what, made_by, XGBOOST)
     signature = described.signature
     names = signature.inputs.input_names() if signature else []
     example: Any = (
@@ -164,26 +187,38 @@ def read_model(folder: Path, what: str) -> LoadedModel:
 
 def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:
     """Save a model that takes raw trips as an MLflow model in a new folder."""
-    mlflow.sklearn.save_model(model, str(folder), **_description(model, example))
+    with _description(model, example) as described:
+        mlflow.sklearn.save_model(model, str(folder), **described)
 
 
-def _description(model: Pipeline, example: pd.DataFrame) -> dict[str, Any]:
+@contextlib.contextmanager
+def _description(model: Pipeline, example: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """What is kept beside a model."""
-    with warnings.catch_warnings():
-        # Whole numbers cannot be missing in a signature, and zone ids never are.
-        warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
-        signature = infer_signature(example, model.predict(example))
-    return {
-        "signature": signature,
-        "input_example": example,
-        # Inferring them would import and run the model in a fresh process for ten seconds.
-        "pip_requirements": _requirements(),
-        "skops_trusted_types": trusted_types(dump_estimator(model)),
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        yield {
+            "signature": _signature(model, example),
+            "input_example": example,
+            # Inferring them would import and run the model in a fresh process for ten seconds.
+            "pip_requirements": _requirements(),
+            "code_paths": [str(ship_code(Path(folder)))],
+            "skops_trusted_types": trusted_types(dump_estimator(model)),
+        }
+
+
+def _signature(model: Pipeline, example: pd.DataFrame) -> ModelSignature:
+    """Say by name which columns a model takes, and which of them it can do without.
+
+    Their types are left open: MLflow would refuse whole miles, zones of 64 bits and nulls of
+    pandas' own, all of which the encoder reads. So both flavours take the same.
+    """
+    anything = AnyType()  # type: ignore[no-untyped-call]  # MLflow types it in part
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(anything, str(name), required=name not in ATTRIBUTES) for name in example.columns
+    ]
+    minutes = infer_signature(None, np.asarray(model.predict(example))).outputs
+    return ModelSignature(inputs=Schema(inputs), outputs=minutes)
 
 
 def _requirements() -> list[str]:
-    # The same module comes as one of two packages; see pyproject.toml.
-    installed = {distribution.name for distribution in importlib.metadata.distributions()}
-    boosters = [name for name in ("xgboost-cpu", "xgboost") if name in installed][:1]
-    return [f"{name}=={importlib.metadata.version(name)}" for name in (*_REQUIREMENTS, *boosters)]
+    names = (*_REQUIREMENTS, *FURTHER_REQUIREMENTS, *installed_boosters())
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.trips.services import (
+    ATTRIBUTES,
     DISTANCE,
     DROPOFF_ZONE,
     PASSENGERS,
@@ -70,7 +71,7 @@ class Recipe:
     @property
     def attributes(self) -> tuple[str, ...]:
         """The further small whole numbers that are known at the start."""
-        return tuple(c for c in (PASSENGERS, VENDOR, TRIP_TYPE) if c in self.columns)
+        return tuple(c for c in ATTRIBUTES if c in self.columns)
 
 
 #: The recipe where nobody names another: a caller can fill it at the moment of asking.

@@ -28,6 +28,10 @@ DURATION = "duration"
 #: TLC numbers its zones from 1; 264 is "unknown" and 265 is "outside of the city".
 LAST_ZONE = 265
 
+#: Small whole numbers that are known at the start, where they are: models know what to make of a
+#: trip without them.
+ATTRIBUTES = (PASSENGERS, VENDOR, TRIP_TYPE)
+
 #: Columns without which a row is no trip.
 REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE)
 #: When a prediction can be asked for, in the order of time: when a ride is ordered, and when the

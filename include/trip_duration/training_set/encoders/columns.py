@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from trip_duration.errors import ContractError
-from trip_duration.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
+from trip_duration.trips.services import (
+    ATTRIBUTES,
+    DISTANCE,
+    DROPOFF_ZONE,
+    PICKUP_TIME,
+    PICKUP_ZONE,
+)
+from trip_duration.trips.values import TIME_FORMS, TIME_ZONE, read_time
 
 HOURS_PER_DAY = 24
 DAYS_PER_WEEK = 7
@@ -26,21 +35,53 @@ Trips = pd.DataFrame | Mapping[str, pd.api.extensions.ExtensionArray]
 ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
 
 
-def require_columns(trips: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Refuse trips that lack a column.
+def as_trained(trips: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return trips with the columns of a recipe in the types of prepared months.
+
+    People's frames hold nullable whole numbers, times as text, or no passenger count. A frame that
+    has the types already is returned as it is.
 
     Raises
     ------
     ContractError
-        If a column is missing.
+        If a column is missing that a trip cannot do without, or a time cannot be read.
     """
-    missing = [column for column in columns if column not in trips.columns]
+    missing = [name for name in columns if name not in trips.columns and name not in ATTRIBUTES]
     if missing:
         raise ContractError(
             f"Trips with the columns {list(trips.columns)}",
             f"lack {', '.join(missing)}",
             f"Give every raw column of the recipe: {', '.join(columns)}.",
         )
+    changed: dict[str, Any] = {}
+    for name in columns:
+        if name not in trips.columns:
+            changed[name] = math.nan
+        elif name == PICKUP_TIME:
+            if trips[name].dtype.kind != "M" or isinstance(trips[name].dtype, pd.DatetimeTZDtype):
+                changed[name] = _as_times(trips[name])
+        elif not isinstance(trips[name].dtype, np.dtype) or trips[name].dtype.kind not in "iuf":
+            changed[name] = trips[name].to_numpy(dtype=np.float64, na_value=math.nan)
+    return trips.assign(**changed) if changed else trips
+
+
+def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Read ISO times; those with a distance from Greenwich become New York's."""
+    try:
+        read = [
+            pd.Timestamp(read_time(value) if isinstance(value, str) else value) for value in values
+        ]
+    except (ValueError, TypeError) as error:
+        raise ContractError(
+            f"The column {values.name}",
+            f"holds a time that cannot be read ({error})",
+            f"Give times as {TIME_FORMS}.",
+        ) from error
+    local = [
+        time if time.tzinfo is None else time.tz_convert(TIME_ZONE).tz_localize(None)
+        for time in read
+    ]
+    return pd.Series(local, index=values.index, dtype="datetime64[us]")
 
 
 def zones(trips: Trips) -> tuple[IntArray, IntArray]:

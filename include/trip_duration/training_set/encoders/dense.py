@@ -73,7 +73,7 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
 
     def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
         """Learn from trips; *X* has shape (trips, raw columns), *y* minutes."""
-        recipe = self._checked(X)
+        X, recipe = self._checked(X)
         categories, minutes = _categories(X, recipe), np.asarray(y, dtype=np.float64)
         self.durations_ = self._target_encoder().fit(categories, minutes)
         self.paces_ = None
@@ -83,7 +83,7 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
 
     def fit_transform(self, X: pd.DataFrame, y: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Learn from trips and encode the same trips by cross fitting."""
-        recipe = self._checked(X)
+        X, recipe = self._checked(X)
         categories, minutes = _categories(X, recipe), np.asarray(y, dtype=np.float64)
         self.durations_, self.paces_ = self._target_encoder(), None
         durations, paces = self.durations_.fit_transform(categories, minutes), None
@@ -95,7 +95,8 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
     def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float32]:
         """Encode trips as a matrix of shape (trips, columns); unseen zones get the overall mean."""
         check_is_fitted(self)
-        categories = _categories(X, self._checked(X))
+        X, recipe = self._checked(X)
+        categories = _categories(X, recipe)
         paces = None if self.paces_ is None else self.paces_.transform(categories)
         return self._stack(X, self.durations_.transform(categories), paces)
 
@@ -117,10 +118,9 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         names = [f"{what}_{category}" for what in learned for category in _category_names(recipe)]
         return np.asarray([*known, *names], dtype=object)
 
-    def _checked(self, trips: pd.DataFrame) -> Recipe:
+    def _checked(self, trips: pd.DataFrame) -> tuple[pd.DataFrame, Recipe]:
         recipe = get_recipe(self.recipe)
-        read.require_columns(trips, recipe.columns)
-        return recipe
+        return read.as_trained(trips, recipe.columns), recipe
 
     def _target_encoder(self) -> TargetEncoder:
         folds = KFold(FOLDS, shuffle=True, random_state=self.random_state)

@@ -68,7 +68,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
 
     def pairs_of(self, trips: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Which pairs of zones there are among trips, for `fit_pairs`."""
-        read.require_columns(trips, get_recipe(self.recipe).columns)
+        trips = read.as_trained(trips, get_recipe(self.recipe).columns)
         seen = np.zeros(_TABLE_SIZE * _TABLE_SIZE, dtype=bool)
 
         def look(chunk: read.Trips) -> None:
@@ -105,8 +105,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         """
         check_is_fitted(self)
         recipe = get_recipe(self.recipe)
-        for trips in parts:
-            read.require_columns(trips, recipe.columns)
+        parts = [read.as_trained(trips, recipe.columns) for trips in parts]
         matrix = _Matrix(sum(map(len, parts)), entries=self._entries(recipe), width=self.width_)
 
         def number(rows: slice, trips: read.Trips) -> None:

@@ -1,0 +1,194 @@
+"""Stored models as other programs load them: MLflow's flavours, other machines, other libraries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import Pipeline
+from tests.serving.conftest import fit, require
+
+from trip_duration.tracking.lines import OtherLineError, installed_versions, line_of
+from trip_duration.tracking.registry import read_model, save_model
+from trip_duration.training_set.types import TrainingSet
+
+#: What the requirements of a model do not bring, so that it may be missing where it is loaded.
+ABSENT = ("airflow", "evidently", "hyperopt", "pydantic_settings", "shap")
+
+LOADER = """
+import importlib.abc, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+sys.path[:] = [path for path in sys.path if not path.endswith("include")]
+try:
+    import trip_duration
+except ModuleNotFoundError:
+    pass
+else:
+    raise SystemExit("the package is still there")
+import json, mlflow, pandas as pd
+trips = pd.read_json(sys.argv[2], orient="records")
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print(json.dumps(model.predict(trips).tolist()))
+"""
+
+
+@pytest.fixture(scope="module")
+def model(sample_training_set: TrainingSet) -> Pipeline:
+    """A model of XGBoost's."""
+    return fit("xgboost", sample_training_set)
+
+
+@pytest.fixture(scope="module")
+def stored(
+    model: Pipeline, sample_training_set: TrainingSet, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder that it is saved in."""
+    folder = tmp_path_factory.mktemp("stored") / "model"
+    save_model(model, folder, sample_training_set.example_trips)
+    return folder
+
+
+@pytest.fixture
+def trips(sample_training_set: TrainingSet) -> pd.DataFrame:
+    """Raw trips in the types of prepared months, with whole miles."""
+    found = sample_training_set.test_trips.drop(columns="duration").head(20)
+    return found.assign(trip_distance=found.trip_distance.round()).reset_index(drop=True)
+
+
+FRAMES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "zones of 64 bits": lambda trips: trips.astype({"PULocationID": "int64"}),
+    "nullable zones": lambda trips: trips.astype({"DOLocationID": "Int64"}),
+    "whole miles": lambda trips: trips.astype({"trip_distance": "int64"}),
+    "nullable miles": lambda trips: trips.astype({"trip_distance": "Int64"}),
+    "nullable passengers": lambda trips: trips.assign(
+        passenger_count=trips.passenger_count.astype("Int64")
+    ),
+    "times as text": lambda trips: trips.assign(
+        pickup_datetime=trips.pickup_datetime.dt.strftime("%Y-%m-%dT%H:%M:%S")
+    ),
+    "times of New York": lambda trips: trips.assign(
+        pickup_datetime=trips.pickup_datetime.dt.tz_localize("America/New_York")
+    ),
+    "types of pandas' own": lambda trips: trips.convert_dtypes(),
+    "one column more": lambda trips: trips.assign(note="to the airport"),
+}
+
+
+@pytest.mark.parametrize("change", FRAMES.values(), ids=FRAMES)
+def test_plain_frames_are_read_by_both_flavours(
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    model: Pipeline,
+    stored: Path,
+    trips: pd.DataFrame,
+) -> None:
+    """Whatever types people's frames have, both flavours say the same minutes, as plain numbers."""
+    expected = model.predict(trips)
+    found = mlflow.pyfunc.load_model(str(stored)).predict(change(trips))
+    assert isinstance(found, np.ndarray)
+    assert (found.dtype, found.shape) == (np.float64, (len(trips),))
+    np.testing.assert_array_equal(found, expected)
+    flavour = mlflow.sklearn.load_model(str(stored))
+    np.testing.assert_array_equal(flavour.predict(change(trips)), expected)
+
+
+def test_optional_columns_may_be_absent(model: Pipeline, stored: Path, trips: pd.DataFrame) -> None:
+    """Without passengers, vendor and trip type a trip is predicted as if they were not known."""
+    optional = ["passenger_count", "VendorID", "trip_type"]
+    optional = [name for name in optional if name in trips.columns]
+    expected = model.predict(trips.assign(**dict.fromkeys(optional, np.nan)))
+    fewer = trips.drop(columns=optional)
+    loaded = mlflow.pyfunc.load_model(str(stored))
+    np.testing.assert_array_equal(loaded.predict(fewer), expected)
+    np.testing.assert_array_equal(model.predict(fewer), expected)
+    assert loaded.metadata.signature is not None
+    assert loaded.metadata.signature.inputs.optional_input_names() == optional
+    with pytest.raises(mlflow.MlflowException, match="PULocationID"):
+        loaded.predict(trips.drop(columns="PULocationID"))
+
+
+def test_it_loads_where_this_package_is_not_installed(
+    model: Pipeline, stored: Path, trips: pd.DataFrame, tmp_path: Path
+) -> None:
+    """MLflow and what the requirements name are enough; the package comes with the model."""
+    (tmp_path / "load.py").write_text(textwrap.dedent(LOADER.format(absent=ABSENT)))
+    trips.to_json(tmp_path / "trips.json", orient="records", date_format="iso", date_unit="s")
+    found = subprocess.run(
+        [sys.executable, "load.py", str(stored), "trips.json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout) == pytest.approx(model.predict(trips).tolist())
+    requirements = (stored / "requirements.txt").read_text()
+    assert "trip-duration" not in requirements
+    assert "universal-pathlib" in requirements
+
+
+def test_the_same_model_is_shipped_with_the_same_code(
+    model: Pipeline, stored: Path, sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """The archive of modules holds no times."""
+    save_model(model, tmp_path / "again", sample_training_set.example_trips)
+    first, second = (
+        (folder / "code" / "trip_duration" / "modules.zip").read_bytes()
+        for folder in (stored, tmp_path / "again")
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("library", "becomes", "message"),
+    [
+        ("xgboost", "xgboost-cpu==9.4.1", r"xgboost 9\.4\.1, and \d.*DAG retraining"),
+        ("xgboost", "xgboost==9.4.1", r"install xgboost 9\.4"),
+        ("scikit-learn", "scikit-learn==0.8.2", r"scikit-learn 0\.8\.2, and \d"),
+    ],
+)
+def test_a_model_of_another_line_is_refused(
+    library: str, becomes: str, message: str, stored: Path, tmp_path: Path
+) -> None:
+    """What another line of a library has made is not read, and the error says what to do."""
+    folder = changed(stored, tmp_path, library, becomes)
+    with pytest.raises(OtherLineError, match=message):
+        read_model(folder, "Version 3")
+
+
+def test_a_model_of_the_same_line_is_read(
+    stored: Path, sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """A repair of a library makes no other model, nor does a library that it does not use."""
+    repaired = f"xgboost=={line_of(installed_versions()['xgboost'])}.99"
+    folder = changed(stored, tmp_path / "same", "xgboost", repaired)
+    assert read_model(folder, "Version 3").inputs
+    linear = fit("linear_model.LinearRegression", sample_training_set)
+    save_model(linear, tmp_path / "linear", sample_training_set.example_trips)
+    folder = changed(tmp_path / "linear", tmp_path, "xgboost", "xgboost-cpu==9.4.1")
+    assert read_model(folder, "Version 4").inputs
+
+
+def changed(stored: Path, where: Path, library: str, becomes: str) -> Path:
+    """A copy of a stored model with another requirement for a library."""
+    folder = where / "changed"
+    folder.mkdir(parents=True)
+    for path in stored.iterdir():
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
+    require(folder, library, becomes)
+    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,16 @@ from typing import Any
 import pytest
 from airflow.api_fastapi.app import create_app, purge_cached_app
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.jobs.job import Job
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
 from airflow.sdk import DAG
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 from tests.servers import free_port
 
 from trip_duration.orchestration.notifications import post_office
@@ -224,3 +230,47 @@ def test_a_form_that_is_wrong_is_one_failure(
     assert ended.state == "failed"
     assert len(failed) == 1
     assert alarms() == [f"{dag_id} failed in {failed[0]}"]
+
+
+def scheduled(dag_id: str) -> DagRun:
+    """The run that the scheduler makes of the events that wait for a DAG."""
+    runner = SchedulerJobRunner(job=Job())
+    with create_session() as session:
+        runner._create_dag_runs_asset_triggered(
+            dag_models=[session.get_one(DagModel, dag_id)], session=session
+        )
+        asked = select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_type == "asset_triggered")
+        (made,) = session.scalars(asked)
+        made.state = "running"
+        return made
+
+
+def test_an_event_over_rest_is_answered_with_what_it_says(
+    airflow: TestClient, bag: DagBag, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the run that the scheduler makes of it; not by the defaults of the form."""
+    monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", str(storage))
+    monkeypatch.setenv("TRIP_DURATION_RETRAINING_TRAIN_MONTHS", "1")
+    get_settings.cache_clear()
+    for month in ("2024-01", "2024-02", "2024-03", "2024-04"):
+        (storage / f"green_tripdata_{month}.parquet").write_bytes(b"never read")
+    (asset,) = airflow.get("/api/v2/assets?name_pattern=published_months").json()["assets"]
+    extra = {"source": str(storage), "service": "green", "months": ["2024-03"]}
+    event = {"asset_id": asset["id"], "extra": extra}
+    assert airflow.post("/api/v2/assets/events", json=event).status_code == 200
+    made = scheduled("retraining")
+
+    def this_run(*, dag: Any, **_: Any) -> DagRun:
+        made.dag = dag
+        return made
+
+    monkeypatch.setattr("airflow.models.dagrun.get_or_create_dagrun", this_run)
+    # What the other DAGs do is not the matter here.
+    others = r"(?!plan$|other_occasions$|answer_others$).*"
+    bag.dags["retraining"].test(mark_success_pattern=re.compile(others), logical_date=None)
+    plan = waited(airflow, made, "plan")["results"]["plan"]
+    assert (plan["source"], plan["service"]) == (str(storage), "green")
+    assert plan["why"] == "published: 2024-03"
+    for form in plan["forms"].values():
+        assert (form["source"], form["service"]) == (str(storage), "green")
+        assert form["test_months"] == ["2024-03"]

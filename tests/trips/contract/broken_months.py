@@ -834,7 +834,7 @@ only. Two thresholds decide when single rows are too many. A month is refused wh
 `TRIP_DURATION_QUARANTINE_SHARE` ({quarantine:g}) of its rows are in quarantine, or when more than
 `TRIP_DURATION_MISSING_SHARE` ({missing:g}) of a column that a trip can do without, such as the
 passenger count, is missing. What no rule can see, such as pick-up and drop-off zones that are
-exchanged, is not in the table.
+exchanged, is found by comparing it with [earlier months](damaged-months.md).
 """
 
 

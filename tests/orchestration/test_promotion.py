@@ -150,6 +150,16 @@ def test_an_approval_that_waits_is_mailed() -> None:
 
 
 @pytest.mark.usefixtures("versions")
+def test_each_rollback_goes_further_back() -> None:
+    """1, 2 and 3 were promoted: back to 2, back to 1, and then a refusal that says what to do."""
+    do("promote", version=2, gate=False)
+    do("promote", version=3, gate=False)
+    assert [do("rollback")["version"] for _ in range(2)] == [2, 1]
+    with pytest.raises(InvalidInputError, match=r"neither rolled back from nor retired.*Name the"):
+        do("rollback")
+
+
+@pytest.mark.usefixtures("versions")
 def test_a_canary_and_a_shadow_can_be_ended() -> None:
     """The champion answers everything again, and the form needs nothing but the action."""
     do("canary", version=2, share=0.3)

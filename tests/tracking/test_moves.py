@@ -162,6 +162,14 @@ class Moves(RuleBasedStateMachine):
         if not bad:
             side.crown(version, next(self.clock))
 
+    @rule(moment=MOMENT)
+    def go_back_step_by_step(self, moment: Moment) -> None:
+        """After several promotions, each rollback goes further back, until nothing is left."""
+        for version in (version for version, its in MOMENT_OF.items() if its == moment):
+            self.promote(version)
+        for _ in RECIPES:
+            self.rollback(moment)
+
     @rule(version=VERSIONS, moment=MOMENT)
     def promote_at(self, version: int, moment: Moment) -> None:
         """No version becomes champion of a moment that is not its own."""

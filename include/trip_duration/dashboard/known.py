@@ -6,10 +6,11 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from trip_duration.dashboard.page import Card, Chart, Empty
 from trip_duration.dashboard.types import (
     DagRuns,
     FamilyRun,
@@ -18,6 +19,7 @@ from trip_duration.dashboard.types import (
     TrialRun,
     WindowRun,
 )
+from trip_duration.dashboard.words import UNKNOWN
 from trip_duration.monitoring.health.prepared import Prepared
 from trip_duration.monitoring.health.types import ServiceHealth
 from trip_duration.monitoring.levels import Thresholds
@@ -96,6 +98,7 @@ class Sources:
             part.begin()
         started = time.monotonic()
         values, problems, waiting = {}, [], False
+        missing: dict[str, str] = {}
         for name, part in parts.items():
             news = _MOVES_SECONDS if name == "registry" else _NEWS_SECONDS
             patience = news if part.known else _PATIENCE_SECONDS
@@ -105,9 +108,11 @@ class Sources:
                 waiting |= part.looking and time.monotonic() - known.at > _OLD_SECONDS
             elif part.looking:
                 waiting = True
+                missing[name] = "is being looked up"
             else:
                 problems.append(f"{_CALLED[name]}: {known.problem}")
-        return Known(self, values, problems, waiting)
+                missing[name] = "cannot be had now"
+        return Known(self, values, problems, waiting, missing)
 
     @functools.cached_property
     def numbers(self) -> Kept[Mapping[str, Any] | None]:
@@ -162,12 +167,30 @@ class Known:
         What cannot be had, and why.
     waiting
         Whether something is being looked up for the first time, or the first time for long.
+    missing
+        Parts that are not known, and why: nothing must be said of them, least of all "none".
     """
 
     sources: Sources
     values: Mapping[str, Any]
     problems: list[str] = field(default_factory=list)
     waiting: bool = False
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def card(self, label: str, parts: Iterable[str], make: Callable[[Known], Card]) -> Card:
+        """Make a card; where a part is not known that it needs, one that says so."""
+        for part in parts:
+            if part in self.missing:
+                return Card(label, UNKNOWN, _untold(part, self.missing))
+        return make(self)
+
+    def charts(self, parts: Iterable[str], charts: Iterable[Chart]) -> list[Chart]:
+        """Let charts that are empty say so where a part is not known that they need."""
+        lacking = [part for part in parts if part in self.missing]
+        if not lacking:
+            return list(charts)
+        empty = Empty(_untold(lacking[0], self.missing))
+        return [one if one.table.rows else replace(one, empty=empty) for one in charts]
 
     def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
         """A document of a run; None if it has none, or it cannot be had now."""
@@ -223,6 +246,10 @@ class Known:
     def health(self) -> ServiceHealth | None:
         """How the service is; None while that is not known."""
         return self.values.get("health")
+
+
+def _untold(part: str, missing: Mapping[str, str]) -> str:
+    return f"{_CALLED[part]}: {missing[part]}."
 
 
 _CALLED = {

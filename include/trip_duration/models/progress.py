@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 from trip_duration.models.search import Trial
 
 logger = logging.getLogger(__name__)
+
+
+#: A step that takes longer says so.
+_STILL_SECONDS = 30.0
+
+
+@contextlib.contextmanager
+def step(what: str, every_seconds: float = _STILL_SECONDS) -> Iterator[None]:
+    """Log a step: when it begins, that it goes on while it takes long, and how long it took."""
+    done, started = threading.Event(), time.monotonic()
+
+    def remind() -> None:
+        while not done.wait(every_seconds):
+            logger.info("%s: still at it, %.0f s so far", what, time.monotonic() - started)
+
+    logger.info("%s", what)
+    reminder = threading.Thread(target=remind, name="progress", daemon=True)
+    reminder.start()
+    try:
+        yield
+    finally:
+        done.set()
+        reminder.join()
+    logger.info("%s: done after %.1f s", what, time.monotonic() - started)
 
 
 class TrialProgress:

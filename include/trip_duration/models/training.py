@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from trip_duration.models.catalogue import XGBOOST, ModelFamily, get_family
 from trip_duration.models.estimators import Regressor, make_booster, make_sklearn
 from trip_duration.models.evaluation import Evaluation, evaluate
 from trip_duration.models.explanation import Explanation, explain
+from trip_duration.models.progress import step
 from trip_duration.models.search import MAXIMUM_ROUNDS, Metrics, SearchRequest, TuningResult
 from trip_duration.models.selection import selector
 from trip_duration.training_set.types import TrainingSet
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,20 @@ def train(
         matrix = keep.transform(matrix)
         steps.append(("select", keep))
     estimator = _estimator(family, tuned, request)
-    with warnings.catch_warnings():
+    rows, columns = matrix.shape
+    fitting = f"{family.name}: fitting on {rows:,} trips, {columns:,} columns"
+    with step(fitting), warnings.catch_warnings():
         # As in tuning: the number of iterations was chosen for what it is worth.
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(matrix, training_set.train_validation_minutes)
     seconds = time.monotonic() - started
     model = Pipeline([*steps, ("estimate", estimator)])
-    evaluation = evaluate(model, training_set.test_trips, training_set.train_validation_minutes)
+    with step(f"{family.name}: judging on {len(training_set.test_trips):,} test trips"):
+        evaluation = evaluate(model, training_set.test_trips, training_set.train_validation_minutes)
+    if evaluation:
+        logger.info("%s: test RMSE %.3f minutes", family.name, evaluation.metrics.rmse)
     explanation = None
-    with optional("The explanation"):
+    with optional("The explanation"), step(f"{family.name}: explaining some test trips"):
         explanation = explain(model, training_set.test_trips, random_state=request.random_state)
     return TrainedModel(tuned, model, seconds, evaluation, explanation)
 

@@ -163,12 +163,18 @@ async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | Non
         allowed = security.requires_access_dag(method, DagAccessEntity.RUN, dag_id)
         await run_in_threadpool(allowed, request, user)
     except HTTPException as error:
-        status = _UNAUTHORIZED if error.status_code == _UNAUTHORIZED else _FORBIDDEN
+        needed = f"{'trigger' if method == 'POST' else 'see'} the DAG {dag_id}"
+        if error.status_code == _UNAUTHORIZED:
+            status = _UNAUTHORIZED
+            remedy = (
+                "Log in, or send `Authorization: Bearer …` with a token from /auth/token, as a "
+                f"user who may {needed}."
+            )
+        else:
+            # Whoever is logged in and may not is helped by no token of their own.
+            status = _FORBIDDEN
+            remedy = f"Your role may not {needed}: ask an administrator for one that may."
         raise RequestRefusedError(
-            status,
-            "The request",
-            f"is refused by Airflow ({error.detail})",
-            "Log in, or send `Authorization: Bearer …` with a token from /auth/token, as a user "
-            f"who may {'trigger' if method == 'POST' else 'see'} the DAG {dag_id}.",
+            status, "The request", f"is refused by Airflow ({error.detail})", remedy
         ) from error
     return str(user.get_name())[:CALLER_LENGTH]

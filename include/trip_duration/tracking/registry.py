@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
+import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +38,8 @@ from trip_duration.trips.services import ATTRIBUTES
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: The class of ours that holds a model of XGBoost's.
 _BOOSTER = "trip_duration.models.boosting.BoosterRegressor"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,10 @@ def register_model(
         made_by = {f"{library}_version": found for library, found in installed_versions().items()}
         with mlflow.start_run(run_id=run_id), _description(model, example) as described:
             logged = mlflow.sklearn.log_model(model, name="model", **described)
-            registered = mlflow.register_model(logged.model_uri, name, tags={**tags, **made_by})
+            # MLflow tells of each version on the error stream, which a task's log takes for errors.
+            with contextlib.redirect_stderr(io.StringIO()) as told:
+                registered = mlflow.register_model(logged.model_uri, name, tags={**tags, **made_by})
+            logger.info("%s", told.getvalue().strip())
         existing = _one_version(tracker, name, run_id) or int(registered.version)
     return RegisteredModel(name, existing, run_id)
 

@@ -6,6 +6,7 @@ A run is found again by its identity, so that a retried task continues the run t
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 IDENTITY_TAG = "trip_duration.identity"
 
 RunStatus = Literal["FINISHED", "FAILED"]
+
+# Progress bars go to the error stream, which the log of a task takes for errors.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 class Tracker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,12 +84,14 @@ def stacked(
             "marker": {"color": color},
             **({"width": 0.45} if len(names) < _FEW else {}),
         }
-        for (part, values), color in zip(parts.items(), colors, strict=False)
+        for (part, values), color in zip(parts.items(), itertools.cycle(colors), strict=False)
     ]
     values_axis: dict[str, Any] = {"title": {"text": title}, "rangemode": "tozero"}
     if max((sum(counts) for counts in zip(*parts.values(), strict=True)), default=0) <= _FEW:
         # Counts have no fractions.
         values_axis["dtick"] = 1
+    # On an axis of dates, few bars would stand between ticks of parts of a day.
+    spaced = spaced and len(set(names)) >= _FEW
     names_axis: dict[str, Any] = {} if spaced and not horizontal else {"type": "category"}
     names_axis["automargin"] = True
     # Of many names that stand side by side, some tell the others.
@@ -100,7 +103,11 @@ def stacked(
 
 
 def share(names: Sequence[str], values: Sequence[float]) -> Figure:
-    """Shares of a whole, as a ring."""
+    """Shares of a whole, as a ring; beyond the colours that there are, the rest is one part."""
+    if len(names) > len(COLORS):
+        kept = len(COLORS) - 1
+        names = [*names[:kept], f"{len(names) - kept} others"]
+        values = [*values[:kept], sum(values[kept:])]
     trace = {
         "type": "pie",
         "labels": list(names),

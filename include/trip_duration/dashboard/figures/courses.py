@@ -16,6 +16,10 @@ from trip_duration.dashboard.figures.frame import (
 )
 from trip_duration.dashboard.page import Figure
 
+_DASHES = ("solid", "dash", "dot")
+#: Shapes of Plotly's markers that are told apart.
+_SYMBOLS = 9
+
 
 def lines(
     series: Series,
@@ -44,10 +48,15 @@ def lines(
             "name": name,
             "x": [x for x, _ in points],
             "y": [y for _, y in points],
-            "line": {"color": COLORS[number % len(COLORS)], "width": 2},
+            "line": {
+                "color": COLORS[number % len(COLORS)],
+                "width": 2,
+                # With the colours begun again, lines are told apart by their strokes.
+                "dash": _DASHES[number // len(COLORS) % len(_DASHES)],
+            },
             "marker": {
                 "size": 6,
-                "symbol": number % 7,
+                "symbol": number % _SYMBOLS,
                 "opacity": 0.85,
                 "color": COLORS[number % len(COLORS)],
             },

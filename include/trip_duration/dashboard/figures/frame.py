@@ -9,10 +9,12 @@ from typing import Any, Literal
 from trip_duration.dashboard.page import Figure
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (f"@{number}" for number in range(1, 8))
+#: Told apart less surely: only where there are more than seven.
+FURTHER = tuple(f"@{number}" for number in range(8, 13))
 GREY = "@grey"
 #: Light to dark on light ground; see https://doi.org/10.1371/journal.pone.0199239 (cividis).
 SCALE = "Cividis"
-COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW)
+COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, *FURTHER)
 
 Series = Mapping[str, Sequence[tuple[Any, Any]]]
 """Points by the name of their line."""

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from trip_duration.dashboard import figures
 from trip_duration.dashboard.page import Chart, Empty, Table
+from trip_duration.dashboard.words import percent
 from trip_duration.serving.ab_report import AbReport, Comparison
+from trip_duration.tracking.standing import Standing
 
 _NO_FEEDBACK = Empty(
     "No predicted trip has feedback: send actual durations to /trip-duration/feedback."
 )
 
 
-def ab_charts(live: AbReport) -> list[Chart]:
+def ab_charts(live: AbReport, standing: Standing) -> list[Chart]:
     """How far off each version is, and which is nearer to the truth."""
-    return [_errors(live), _comparison(live), *([_shadows(live)] if live.paired else [])]
+    return [_errors(live), _comparison(live, standing), *([_shadows(live)] if live.paired else [])]
 
 
 def _errors(live: AbReport) -> Chart:
@@ -68,7 +70,7 @@ def _errors(live: AbReport) -> Chart:
     )
 
 
-def _comparison(live: AbReport) -> Chart:
+def _comparison(live: AbReport, standing: Standing) -> Chart:
     return Chart(
         "ab_comparison",
         "Which version is nearer to the truth",
@@ -76,9 +78,19 @@ def _comparison(live: AbReport) -> Chart:
         "Difference of the mean absolute errors (Welch). It is decided once, when both versions "
         "have the trips that are needed.",
         _table(live.comparisons),
-        Empty(
+        _nothing_to_compare(standing),
+    )
+
+
+def _nothing_to_compare(standing: Standing) -> Empty:
+    if standing.challenger is None:
+        return Empty(
             "One version answers: start a canary on the page Models to compare two.", "promotion"
-        ),
+        )
+    return Empty(
+        f"Version {standing.champion} and version {standing.challenger} (canary, "
+        f"{percent(standing.share)} of the requests) answer; feedback on trips of both is needed: "
+        "send actual durations to /trip-duration/feedback."
     )
 
 

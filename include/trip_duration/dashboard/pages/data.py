@@ -15,6 +15,7 @@ from trip_duration.dashboard.types import MonthRun
 from trip_duration.dashboard.words import date_of, percent, plain
 from trip_duration.trips.contract.breaches import BROKEN_WHEN
 
+_NO_CARD = Card("Months", "0", "Run the DAG data_preparation.", "warn")
 _NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -41,7 +42,9 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
         title="Data",
         lead="The months that the models learn from: how many trips, what they are like, what was "
         "set aside.",
-        cards=_cards(chosen, months),
+        cards=_cards(chosen, months)
+        if chosen
+        else [known.card("Months", ["months"], lambda _: _NO_CARD)],
         choices=[
             Choice("service", "Service", service, [(one, one) for one in services]),
             Choice("month", "Month", title, [(one, one) for one in reversed(names)]),
@@ -50,24 +53,31 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
         sections=[
             Section(
                 "All months",
-                [_trips_by_month(months), _durations_by_month(months), _months(months)],
+                known.charts(
+                    ["months"],
+                    [_trips_by_month(months), _durations_by_month(months), _months(months)],
+                ),
             ),
-            Section(f"Findings about {title}".strip(), [_findings(found)]),
-            Section(f"Trips of {title}".strip(), _trips(profile, title)),
             Section(
-                "Zones", [zones_chart(known, profile, measure, outlines), pairs_chart(profile)]
+                f"Findings about {title}".strip(), known.charts(["months"], [_findings(found)])
             ),
-            Section("Columns", column_charts(profile)),
-            Section("Quarantine", [_quarantine(report, chosen)]),
+            Section(f"Trips of {title}".strip(), known.charts(["months"], _trips(profile, title))),
+            Section(
+                "Zones",
+                known.charts(
+                    ["months"],
+                    [zones_chart(known, profile, measure, outlines), pairs_chart(profile)],
+                ),
+            ),
+            Section("Columns", known.charts(["months"], column_charts(profile))),
+            Section("Quarantine", known.charts(["months"], [_quarantine(report, chosen)])),
         ],
         notes=[*known.problems, *unusable],
         waiting=known.waiting,
     )
 
 
-def _cards(chosen: MonthRun | None, months: Sequence[MonthRun]) -> list[Card]:
-    if chosen is None:
-        return [Card("Months", "0", "Run the DAG data_preparation.", "warn")]
+def _cards(chosen: MonthRun, months: Sequence[MonthRun]) -> list[Card]:
     metrics = chosen.metrics
     share = metrics.get("quarantine_share", 0.0)
     return [

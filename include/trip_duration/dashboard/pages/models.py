@@ -16,6 +16,7 @@ from trip_duration.dashboard.words import UNKNOWN, date_of, minutes, plain, shor
 from trip_duration.tracking.names import NUMBERS
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
+_NO_MODELS = Card("Models", "none", "Run sklearn_training or xgboost_training.", "warn")
 _NO_VERSIONS = Empty("Nothing is registered yet.", "sklearn_training")
 _NO_HISTORY = Empty("No version was promoted yet.", "promotion")
 
@@ -37,12 +38,14 @@ def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
         title="Models",
         lead="What was trained, how it was found, how far off it is and where, and which version "
         "answers.",
-        cards=_cards(chosen, known),
+        cards=_cards(chosen, known)
+        if chosen
+        else [known.card("Models", ["families"], lambda _: _NO_MODELS)],
         choices=[
             Choice("run", "Model", chosen.run_id if chosen else "", _offered(runs, known, chosen))
         ],
         sections=[
-            Section("Comparison", [_comparison(runs, known)]),
+            Section("Comparison", known.charts(["families"], [_comparison(runs, known)])),
             Section(
                 f"How {name} was found" if name else "How it was found",
                 [trials_chart(trials), curves_chart(numbers), trials_table(trials)],
@@ -55,7 +58,7 @@ def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
                 "What it needs to know",
                 explanation_charts(numbers),
             ),
-            Section("Registry", [_history(known)]),
+            Section("Registry", known.charts(["registry"], [_history(known)])),
         ],
         notes=known.problems,
         extra={
@@ -98,9 +101,7 @@ def _offered(
     return [(run.run_id, f"{_called(run, known)}, {date_of(run.started)}") for run in offered]
 
 
-def _cards(chosen: FamilyRun | None, known: Known) -> list[Card]:
-    if chosen is None:
-        return [Card("Models", "none", "Run sklearn_training or xgboost_training.", "warn")]
+def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
     metrics = chosen.metrics
     version = next((one for one in known.registry.versions if one.run_id == chosen.run_id), None)
     parts = known.registry.parts(version.number) if version else []

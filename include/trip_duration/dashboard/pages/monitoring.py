@@ -65,6 +65,7 @@ _ERRORS = (
     ("bias", "Bias against the MAE of the test months", "share"),
     ("slice_rmse", "RMSE of the worst slice", "added share"),
 )
+_NO_WINDOW = Card("Monitoring", UNKNOWN, "Run the DAG monitoring.", "warn")
 _ACTING = {"ok": 0, "unknown": 1, "warn": 2, "act": 3}
 _LISTED = 60
 
@@ -86,7 +87,9 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
         title="Monitoring",
         lead="Whether the trips are still those that the model has learned from, and how far off "
         "it is now.",
-        cards=_cards(window, known),
+        cards=_cards(window, known)
+        if window
+        else [known.card("Monitoring", ["windows"], lambda _: _NO_WINDOW)],
         choices=[
             Choice(
                 "line",
@@ -105,31 +108,40 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
             ),
         ],
         sections=[
-            Section("Windows", [_levels(windows)]),
+            Section("Windows", known.charts(["windows"], [_levels(windows)])),
             Section(
                 "Drift",
-                [
-                    _over_time(windows, metric, title, unit, about, known)
-                    for metric, title, unit, about in _OVER_TIME
-                ],
+                known.charts(
+                    ["windows"],
+                    [
+                        _over_time(windows, metric, title, unit, about, known)
+                        for metric, title, unit, about in _OVER_TIME
+                    ],
+                ),
             ),
             Section(
                 "Live error",
-                [
-                    _over_time(
-                        windows,
-                        metric,
-                        title,
-                        unit,
-                        "As a share of the error on the test months; 0 is as good as then.",
-                        known,
-                        _NO_LABELS,
-                    )
-                    for metric, title, unit in _ERRORS
-                ],
+                known.charts(
+                    ["windows"],
+                    [
+                        _over_time(
+                            windows,
+                            metric,
+                            title,
+                            unit,
+                            "As a share of the error on the test months; 0 is as good as then.",
+                            known,
+                            _NO_LABELS,
+                        )
+                        for metric, title, unit in _ERRORS
+                    ],
+                ),
             ),
-            Section("Versions side by side (A/B)", ab_charts(known.live)),
-            Section("Service health", health_charts(known.health)),
+            Section(
+                "Versions side by side (A/B)",
+                known.charts(["live", "registry"], ab_charts(known.live, known.registry.standing)),
+            ),
+            Section("Service health", known.charts(["health"], health_charts(known.health))),
         ],
         notes=known.problems,
         extra={
@@ -141,9 +153,7 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
     )
 
 
-def _cards(window: WindowRun | None, known: Known) -> list[Card]:
-    if window is None:
-        return [Card("Monitoring", UNKNOWN, "Run the DAG monitoring.", "warn")]
+def _cards(window: WindowRun, known: Known) -> list[Card]:
     level = window.level if window.level in {"ok", "warn", "act"} else ""
     live = next((one for one in known.live.versions if one.version == window.version), None)
     return [

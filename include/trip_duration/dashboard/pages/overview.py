@@ -22,6 +22,7 @@ from trip_duration.tracking.standing import Standing
 from trip_duration.trips.services import Moment
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
+_NO_CHAMPION = Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")
 TRAININGS = ("sklearn_training", "xgboost_training")
 
 #: Metrics of a training run that can be compared, by what they are called.
@@ -50,18 +51,24 @@ def overview_page(sources: Sources, query: Mapping[str, str]) -> Page:
         cards=_cards(known),
         choices=[Choice("metric", "Metric of the distribution", metric, list(METRICS.items()))],
         sections=[
-            Section("Alarms", [_alarms(known)]),
+            Section("Alarms", known.charts(("dags", "windows", "registry"), [_alarms(known)])),
             Section(
                 "Models",
-                [
-                    _rmse_by_model(runs),
-                    _mse_over_time(runs),
-                    _share_by_model(runs),
-                    _runs_by_model(runs),
-                    _distribution(runs, metric),
-                ],
+                known.charts(
+                    ["families"],
+                    [
+                        _rmse_by_model(runs),
+                        _mse_over_time(runs),
+                        _share_by_model(runs),
+                        _runs_by_model(runs),
+                        _distribution(runs, metric),
+                    ],
+                ),
             ),
-            Section("Runs of the DAGs", [_days(known.dags.days, dag_id) for dag_id in TRAININGS]),
+            Section(
+                "Runs of the DAGs",
+                known.charts(["dags"], [_days(known.dags.days, dag_id) for dag_id in TRAININGS]),
+            ),
         ],
         notes=known.problems,
         waiting=known.waiting,
@@ -71,10 +78,11 @@ def overview_page(sources: Sources, query: Mapping[str, str]) -> Page:
 def _cards(known: Known) -> list[Card]:
     return [
         *_champion_cards(known),
-        *_error_cards(known),
-        _retraining_card(known),
-        _alarms_card(known),
-        _age_card(known),
+        known.card("RMSE on the test months", ["registry", "families"], _test_card),
+        known.card("RMSE live", ["registry", "live"], _live_card),
+        known.card("Last retraining", ["dags", "families"], _retraining_card),
+        known.card("Open alarms", ["dags", "windows", "registry"], _alarms_card),
+        known.card("Data until", ["months"], _age_card),
     ]
 
 
@@ -85,7 +93,7 @@ def _champion_cards(known: Known) -> list[Card]:
         if standing.champion is not None
     }
     if not led:
-        return [Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")]
+        return [known.card("Champion", ["registry"], lambda _: _NO_CHAMPION)]
     return [_champion_card(known, moment, standing) for moment, standing in led.items()]
 
 
@@ -109,28 +117,42 @@ def _champion_card(known: Known, moment: Moment, standing: Standing) -> Card:
     run = _run_of(known, standing.champion)
     trained = f"{model_input(run)}, {source_of(run)}" if run else ""
     remarks = moved.remarks if moved else ""
-    told = " · ".join(part for part in (family, trained, since, why, remarks) if part)
+    told = " · ".join(
+        part for part in (*_others(standing), family, trained, since, why, remarks) if part
+    )
     level = "" if standing.enabled else "act"
     if not standing.enabled:
         told = f"switched off · {told}"
     return Card(f"Champion ({moment})", f"version {standing.champion}", told, level)
 
 
-def _error_cards(known: Known) -> list[Card]:
-    champion = known.registry.standing.champion
-    run = _run_of(known, champion)
+def _others(standing: Standing) -> list[str]:
+    """What answers beside the champion, which is the first thing to know of it."""
+    found = []
+    if standing.challenger is not None:
+        found.append(f"canary: version {standing.challenger} answers {percent(standing.share)}")
+    if standing.shadow is not None:
+        found.append(f"shadow: version {standing.shadow}")
+    return found
+
+
+def _test_card(known: Known) -> Card:
+    run = _run_of(known, known.registry.standing.champion)
     test = run.metrics.get("test_rmse") if run else None
     naive = run.metrics.get("naive_test_rmse") if run else None
-    live = next((one for one in known.live.versions if one.version == champion), None)
     beside = f"the median alone: {minutes(naive)}" if naive is not None else "not tested"
-    if live is None:
-        now = Card("RMSE live", UNKNOWN, "No actual duration is known yet: send feedback.")
-    else:
-        interval = live.rmse_interval
-        within = f"95 %: {interval[0]:.2f} to {interval[1]:.2f} · " if interval else ""
-        now = Card("RMSE live", minutes(live.rmse), f"{within}{live.trips:,} trips with feedback")
     of = f"{model_input(run)}; {judged_on(run)}; trips of 1 to 60 minutes · " if run else ""
-    return [Card("RMSE on the test months", minutes(test), f"{of}{beside}"), now]
+    return Card("RMSE on the test months", minutes(test), f"{of}{beside}")
+
+
+def _live_card(known: Known) -> Card:
+    champion = known.registry.standing.champion
+    live = next((one for one in known.live.versions if one.version == champion), None)
+    if live is None:
+        return Card("RMSE live", UNKNOWN, "No actual duration is known yet: send feedback.")
+    interval = live.rmse_interval
+    within = f"95 %: {interval[0]:.2f} to {interval[1]:.2f} · " if interval else ""
+    return Card("RMSE live", minutes(live.rmse), f"{within}{live.trips:,} trips with feedback")
 
 
 def _run_of(known: Known, number: int | None) -> FamilyRun | None:
@@ -156,6 +178,12 @@ def _alarms_card(known: Known) -> Card:
     windows = open_alarms(known.windows, known.registry.standing.champion)
     failing = known.dags.failing
     count = len(windows) + len(failing)
+    champion = known.registry.standing.champion
+    looked = [one for one in known.windows if one.version == champion]
+    if not count and not any(one.level == "ok" for one in looked):
+        # Nobody has looked, or could not tell: that is no good news.
+        why = "could not tell whether" if looked else "has not looked yet whether"
+        return Card("Open alarms", "none", f"No DAG fails. Monitoring {why} trips have drifted.")
     if not count:
         return Card("Open alarms", "none", "No drift, and no DAG fails.", "ok")
     grave = bool(failing) or any(window.level == "act" for window in windows)

@@ -52,6 +52,7 @@ def playground_page(sources: Sources, _query: Mapping[str, str]) -> Page:
             "map": {**figure, "data": [*figure["data"][:-1], circles]},
             "champion": any(one.champion is not None for one in standings),
             "ready": any(one.champion is not None and one.enabled for one in standings),
+            "looked": "registry" not in known.missing,
         },
         waiting=known.waiting,
     )

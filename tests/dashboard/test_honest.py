@@ -1,0 +1,160 @@
+"""What the pages say of what is not known, not comparable, or not good news."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
+
+from trip_duration.dashboard import figures
+from trip_duration.dashboard.page import Page
+from trip_duration.dashboard.pages import PAGES
+from trip_duration.dashboard.rendering import render
+from trip_duration.dashboard.types import DagRuns, LastRun, Registry, WindowRun
+from trip_duration.monitoring.health.prepared import Prepared
+from trip_duration.tracking.standing import HistoryEntry, Standing
+
+WINDOW = WindowRun("2" * 32, 3, "request_log", "2024-02-01", 1.7e9, "ok", "", "", {})
+#: What is said of something that was looked for and is not there.
+NOTHING = (
+    "none yet",
+    "was trained yet",
+    "is registered yet",
+    "was promoted yet",
+    "was prepared yet",
+    "has not looked at a window",
+    "has not run yet",
+    "No alarm is open",
+    "One version answers",
+    "Train a model",
+)
+
+
+def html_of(page: Page) -> str:
+    """Render a page."""
+    return render(page, query={}, may_promote=False, service="green")
+
+
+def card(page: Page, label: str) -> Any:
+    """Find a card."""
+    return next(one for one in page.cards if one.label == label)
+
+
+@pytest.fixture
+def hanging() -> Any:
+    """Look something up that does not come while the test lasts."""
+    go_on = threading.Event()
+    yield lambda: go_on.wait(20)
+    go_on.set()
+
+
+@pytest.mark.parametrize("name", ["overview", "models", "monitoring", "data"])
+@pytest.mark.parametrize("fails", [True, False], ids=["fails", "hangs"])
+def test_what_is_not_known_is_not_said_to_be_nothing(
+    make_sources: MakeSources,
+    monkeypatch: pytest.MonkeyPatch,
+    hanging: Callable[[], Any],
+    name: str,
+    *,
+    fails: bool,
+) -> None:
+    """While it is looked up, and when that failed, the page says so and never "none"."""
+    monkeypatch.setattr("trip_duration.dashboard.known._PATIENCE_SECONDS", 0.05)
+
+    def fail() -> None:
+        message = "no answer"
+        raise OSError(message)
+
+    look: Any = fail if fails else hanging
+    names = ("families", "months", "registry", "windows", "live", "dags", "health")
+    parts: dict[str, Any] = {part: Prepared(look, keep_seconds=1e6) for part in names}
+    sources = dataclasses.replace(make_sources(), **parts)
+    sources.begin()
+    page = PAGES[name](sources, {})
+    html = html_of(page)
+    assert [words for words in NOTHING if words in html] == []
+    assert {one.value for one in page.cards} & {"none", "never", "0"} == set()
+    assert ("cannot be had now" if fails else "is being looked up") in html
+    assert page.waiting is not fails
+
+
+@pytest.mark.parametrize(
+    ("windows", "level", "said"),
+    [
+        ((), "", "has not looked yet"),
+        ((dataclasses.replace(WINDOW, level="unknown"),), "", "could not tell"),
+        ((dataclasses.replace(WINDOW, version=2),), "", "has not looked yet"),
+        ((WINDOW,), "ok", "No drift"),
+    ],
+)
+def test_nobody_has_looked_is_no_good_news(
+    make_sources: MakeSources, windows: tuple[WindowRun, ...], level: str, said: str
+) -> None:
+    """Green is what monitoring has found to be well, of the champion."""
+    dags = DagRuns(last=(LastRun("retraining", "a", "success", 1.7e9),))
+    page = PAGES["overview"](make_sources(windows=windows, registry=REGISTRY, dags=dags), {})
+    found = card(page, "Open alarms")
+    assert (found.level, said in found.detail) == (level, True)
+
+
+def test_a_canary_is_shown_where_people_look_first(make_sources: MakeSources) -> None:
+    """Its share stands beside the champion, and A/B does not say that one version answers."""
+    standing = Standing(champion=3, challenger=4, shadow=5, share=0.3)
+    registry = Registry({"booked": standing, "ended": Standing()}, REGISTRY.versions)
+    sources = make_sources(families=(RUN,), registry=registry)
+    told = card(PAGES["overview"](sources, {}), "Champion (booked)").detail
+    assert "canary: version 4 answers 30.0 %" in told
+    assert "shadow: version 5" in told
+    html = html_of(PAGES["monitoring"](sources, {}))
+    assert "One version answers" not in html
+    assert "version 4 (canary, 30.0 % of the requests)" in html
+
+
+def test_a_reason_that_reads_ok_is_text(make_sources: MakeSources) -> None:
+    """Only a level is drawn as one."""
+    entry = HistoryEntry(
+        kind="promote",
+        version=3,
+        who="warn",
+        why="ok",
+        before=Standing(),
+        after=Standing(champion=3),
+        at=1.7e9,
+        run_id="a",
+    )
+    registry = Registry(REGISTRY.standings, REGISTRY.versions, (entry,))
+    html = html_of(PAGES["models"](make_sources(families=(RUN,), registry=registry), {}))
+    assert "badge ok" not in html
+    assert "badge warn" not in html
+    windows = (dataclasses.replace(WINDOW, level="warn"),)
+    html = html_of(PAGES["monitoring"](make_sources(windows=windows, registry=REGISTRY), {}))
+    assert '<span class="badge warn">warn</span>' in html
+
+
+def test_more_than_seven_of_a_kind_are_told_apart() -> None:
+    """No colour stands for two parts of a ring, and no line looks like another."""
+    names = [f"family {number}" for number in range(20)]
+    ring = figures.share(names, range(1, 21))
+    (trace,) = ring["data"]
+    assert len(set(trace["marker"]["colors"])) == len(trace["labels"]) == len(figures.COLORS)
+    assert sum(trace["values"]) == sum(range(1, 21))
+    assert trace["labels"][-1] == "9 others"
+    drawn = figures.lines({name: [(0, 1)] for name in names}, title="")["data"]
+    assert len({(one["line"]["color"], one["line"]["dash"]) for one in drawn}) == 20
+    parts = figures.stacked(["a"], {name: [1.0] for name in names}, title="")["data"]
+    assert len(parts) == 20
+
+
+def test_one_day_is_no_axis_of_milliseconds() -> None:
+    """The bars of a few days stand at names of days."""
+    days = ["2024-03-01", "2024-03-02"]
+    few = figures.stacked(days, {"completed": [1, 2]}, title="runs")["layout"]["xaxis"]
+    many = figures.stacked(
+        [f"2024-03-{day:02d}" for day in range(1, 20)], {"completed": [1] * 19}, title="runs"
+    )["layout"]["xaxis"]
+    assert few["type"] == "category"
+    assert "type" not in many

@@ -13,6 +13,7 @@ from tests.orchestration.test_retraining import Store
 
 from trip_duration.orchestration import maintenance, monitoring
 from trip_duration.orchestration.drift_memory import DriftMemory
+from trip_duration.orchestration.forms import monitoring_form
 from trip_duration.orchestration.notifications import post_office
 from trip_duration.orchestration.watermarks import Watermarks
 from trip_duration.settings import get_settings
@@ -30,6 +31,9 @@ DAMAGED = [
     [{"at": "2026-01-01T00:00:00+00:00"}],
     [{"month": "2024-01", "at": "2026-01-01T00:00:00"}],
 ]
+
+
+PLAN = {"service": "green", "source": "sample", "version": 4, "windows": []}
 
 
 @pytest.fixture(autouse=True)
@@ -111,10 +115,10 @@ def test_a_version_without_a_profile_is_told(
     monkeypatch.setattr(monitoring, "versions_of", lambda _service: versions)
     monkeypatch.setattr(monitoring, "_predictor", lambda _plan: SimpleNamespace(version=version))
     monkeypatch.setattr(monitoring, "records_of_windows", lambda: None)
-    form = {"thresholds": {}, "least_trips": 1, "report": False}
+    form = {name: param.resolve() for name, param in monitoring_form().items()}
     run = SimpleNamespace(dag_id="monitoring", run_id="a")
     for acts in (False, True, True):
-        plan = {"service": "green", "version": 4, "windows": [], "acts": acts}
+        plan = {**PLAN, "acts": acts}
         monitoring.drift(plan, form, run)
     (envelope,) = post_office().outbox.waiting()
     assert envelope.alert.subject == "drift of green cannot be seen: version 4"

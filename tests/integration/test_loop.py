@@ -239,7 +239,8 @@ def test_training_checks_its_form_first(running: RunningStack) -> None:
 @pytest.mark.real_months
 def test_real_months(running: RunningStack, tlc_folder: str) -> None:
     """On green 2024-01 to 2024-03, XGBoost reaches the error that the months allow."""
-    conf = {"source": str(Path(tlc_folder).resolve()), "max_evaluations": 2}
+    source = str(Path(tlc_folder).resolve())
+    conf = {"source": source, "recipe": "rich", "max_evaluations": 2}
     run_id, state = finish(running, "xgboost_training", conf)
     assert state == "success"
     result = running.api.result("xgboost_training", run_id, "results")

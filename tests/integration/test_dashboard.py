@@ -105,7 +105,7 @@ def loop(running: RunningStack, results: list[dict[str, Any]]) -> Loop:
     """Champion and challenger, a month that was monitored, and predictions with feedback."""
     assert results
     tracker = Tracker(running.stack.mlflow_url, "trip-duration-promotion")
-    promoter = Promoter(tracker, "green", "booked")
+    promoter = Promoter(tracker, "green", "ended")
     versions = {
         family["family"]: int(family["model_uri"].rpartition("/")[2])
         for result in results

@@ -23,7 +23,7 @@ READING_SECONDS = 7
 
 def promoter_of(running: RunningStack) -> Promoter:
     """The service's versions, as another process sees them."""
-    return Promoter(Tracker(running.stack.mlflow_url, "trip-duration-promotion"), "green", "booked")
+    return Promoter(Tracker(running.stack.mlflow_url, "trip-duration-promotion"), "green", "ended")
 
 
 def state_of(running: RunningStack, run_id: str, waiting_for: str | None = None) -> str:

@@ -51,7 +51,7 @@ def champion(running: RunningStack, results: list[dict[str, Any]]) -> int:
 
 def promoter_of(running: RunningStack) -> Promoter:
     """The service's versions."""
-    return Promoter(Tracker(running.stack.mlflow_url, "trip-duration-promotion"), "green", "booked")
+    return Promoter(Tracker(running.stack.mlflow_url, "trip-duration-promotion"), "green", "ended")
 
 
 def run(running: RunningStack, dag_id: str, **conf: Any) -> str:

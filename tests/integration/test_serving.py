@@ -32,7 +32,7 @@ def url(running: RunningStack, results: list[dict[str, Any]]) -> str:
     promoter = Promoter(
         Tracker(running.stack.mlflow_url, "trip-duration-promotion"),
         running.stack.settings.service,
-        "booked",
+        "ended",
     )
     if promoter.standing().champion is None:
         versions = [int(result["version"]) for result in results if "version" in result]

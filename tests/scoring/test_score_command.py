@@ -120,7 +120,7 @@ def test_a_killed_command_goes_on(
     scored = pd.read_parquet(tmp_path / "trips.predictions.parquet")
     assert result["predicted_rows"] == len(scored) == len(rows) - 3 * COPIES
     mlflow.set_tracking_uri(tracking_uri)
-    model = mlflow.pyfunc.load_model("models:/trip_duration_green@champion")
+    model = mlflow.pyfunc.load_model("models:/trip_duration_green@champion_ended")
     raw = scored.rename(columns={"lpep_pickup_datetime": "pickup_datetime"}).head(1_000)
     raw = raw.astype(dict.fromkeys(("passenger_count", "VendorID", "trip_type"), float))
     raw = raw.astype(dict.fromkeys(("PULocationID", "DOLocationID"), "int32"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from airflow.sdk import DAG
 
 from trip_duration.orchestration.conventions import Tag, default_args, require_known_fields
@@ -46,6 +48,9 @@ with DAG(
     description="Waits for the next month of the settings' source, again and again.",
     doc_md=DOC,
     schedule=watch_schedule(),
+    # Without one, Airflow gives the second continuous run the logical date of the first, finds that
+    # such a run exists, and never makes another.
+    start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     # Airflow lets no run of another kind pass one that is continuous, so the forms' runs have a DAG
     # of their own.
     max_active_runs=1,

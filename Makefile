@@ -23,7 +23,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs airflow mail install test test-faults test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs airflow mail install test test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test: $(VENV)/.installed-dev ## Run all tests
 
 test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after another
 	@$(BIN)/python -m pytest -m faults
+
+test-loop: $(VENV)/.installed-dev ## Run the whole loop over REST on published months
+	@$(BIN)/python -m pytest -m whole_loop
 
 test-production: $(VENV)/.installed-dev ## Run the services of docker-compose.yaml as processes
 	@$(BIN)/python -m pytest -m production

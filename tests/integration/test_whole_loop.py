@@ -173,6 +173,6 @@ def _score(loop: Loop, folder: Path) -> None:
         file.writelines(",".join(row) + "\n" for row in BAD_ROWS)
     run_id = loop.run("batch_scoring", {"input": str(path), "output": str(folder / "scored.csv")})
     told = loop.running.api.result("batch_scoring", run_id, "join")
-    assert (told["predicted"], told["rejected"]) == (GOOD_ROWS, len(BAD_ROWS))
+    assert (told["predicted_rows"], told["rejected_rows"]) == (GOOD_ROWS, len(BAD_ROWS))
     with (folder / "scored.csv").open() as file:
         assert len(list(csv.reader(file))) == GOOD_ROWS + 1

@@ -78,7 +78,7 @@ def test_a_version_from_elsewhere_is_told_in_plain_words(tracker: Tracker) -> No
     run_id = tracker.open_run("a foreign run", "foreign", {})
     tracker.client.create_registered_model("foreign")
     for number, run in ((1, run_id), (2, None)):
-        tracker.client.create_model_version("foreign", "file:///none", run_id=run)
+        tracker.client.create_model_version("foreign", "s3://elsewhere/model", run_id=run)
         with pytest.raises(InvalidInputError) as refused:
             find_lineage(tracker, "foreign", number)
         said = str(refused.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from tests.trips.conftest import GREEN, JANUARY
@@ -124,7 +124,7 @@ def require_accepted(outcome: Quarantined | Passes, month: CheckedMonth, storage
     if isinstance(outcome, Passes):
         assert set(outcome.further) <= set(month.report.further_columns)
     assert len(reasons) == month.report.quarantined
-    assert files(storage) == entry_and_quarantine(month)
+    assert files(storage) == kept_files(month)
     used = clean_month(month, get_service(month.raw.service), EVERYTHING)
     assert len(used) == month.report.rows - len(reasons)
 
@@ -144,12 +144,16 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path) for path in found if path.parts[0] == "products")
 
 
-def entry_and_quarantine(month: CheckedMonth) -> list[str]:
-    """The two files of a month that was accepted."""
-    quarantine = Path(month.quarantine.uri.removeprefix("file://"))
-    entry = quarantine.name.split("-quarantine")[0] + ".json"
+def kept_files(month: CheckedMonth) -> list[str]:
+    """Give the files of a month that was accepted: its entry, its quarantine and its sketch."""
+    assert month.sketch is not None
+    parts = [
+        PurePosixPath(part.uri.removeprefix("file://")).name
+        for part in (month.quarantine, month.sketch)
+    ]
+    entry = parts[0].split("-quarantine")[0] + ".json"
     folder = f"products/months/{month.raw.service}/{month.raw.month}"
-    return sorted([f"{folder}/{entry}", f"{folder}/{quarantine.name}"])
+    return sorted(f"{folder}/{name}" for name in [entry, *parts])
 
 
 def test_quarantine_holds_the_values_of_its_rows(tmp_path: Path) -> None:

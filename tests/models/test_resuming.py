@@ -94,7 +94,11 @@ def test_ten_kills_change_nothing(
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     for folder in (undisturbed, disturbed):
         folder.mkdir()
+    began = time.monotonic()
     expected = search(family, sample_training_set, undisturbed)
+    # Of a step, on average: longer waits would let the search end before it was killed ten times.
+    seconds = (time.monotonic() - began) / len(steps_of(undisturbed))
+    assert len(steps_of(undisturbed)) > 2 * KILLS
     moments = random.Random(0)  # noqa: S311 - not a secret
     # XGBoost's threads do not survive a fork of a process that has used them; the server has not.
     server = multiprocessing.get_context("forkserver")
@@ -109,8 +113,9 @@ def test_ten_kills_change_nothing(
         deadline = time.monotonic() + 60
         wanted = before + 1
         while len(steps_of(disturbed)) < wanted and time.monotonic() < deadline:
+            assert process.is_alive()
             time.sleep(0.002)
-        time.sleep(moments.uniform(0.0, expected.best.seconds))
+        time.sleep(moments.uniform(0.0, seconds))
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()

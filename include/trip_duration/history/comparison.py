@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from trip_duration.findings import FindingLevel
+from trip_duration.history.calendar import Calendar
 from trip_duration.history.coding import (
     HOUR,
     Codes,
@@ -83,13 +85,18 @@ class Past:
         What is compared.
     sketches
         The partitions, the oldest first; at least one of them has rows.
+    calendar
+        The days of the week that count.
     """
 
-    def __init__(self, table: Table, sketches: Sequence[Sketch]) -> None:
+    def __init__(self, table: Table, sketches: Sequence[Sketch], calendar: Calendar) -> None:
         self.table = table
+        self.calendar = calendar
         self.sketches = [sketch for sketch in sketches if sketch.sampled]
         each = max(_MOST_ROWS // len(self.sketches), 1)
-        chosen = [_chosen(sketch.sampled, each) for sketch in self.sketches]
+        chosen = [
+            _chosen(calendar.chosen(sketch.sample[table.time]), each) for sketch in self.sketches
+        ]
         parts = list(zip(self.sketches, chosen, strict=True))
         raw = {
             name: np.concatenate([sketch.sample[name][rows] for sketch, rows in parts])
@@ -255,7 +262,8 @@ def _beyond_chance(one: Counted, other: Counted) -> float:
     return max(0.0, found - variation_by_chance(other.shares, one.rows, other.rows))
 
 
-def _chosen(sampled: int, most: int) -> Codes:
-    if sampled <= most:
-        return np.arange(sampled)
-    return np.asarray(np.arange(most) * (sampled / most), dtype=np.int64)
+def _chosen(wanted: npt.NDArray[np.bool_], most: int) -> Codes:
+    rows = np.flatnonzero(wanted)
+    if len(rows) <= most:
+        return rows
+    return rows[np.asarray(np.arange(most) * (len(rows) / most), dtype=np.int64)]

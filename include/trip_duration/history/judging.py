@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from trip_duration.findings import Finding
+from trip_duration.history.calendar import Calendar, latest
 from trip_duration.history.comparison import LEAST_ROWS, Comparison, Past
 from trip_duration.history.detectors import (
     columns,
@@ -17,9 +18,6 @@ from trip_duration.history.detectors import (
 from trip_duration.history.limits import Limits
 from trip_duration.history.sketch import Sketch
 from trip_duration.history.table import Table
-
-#: The latest partitions, and further ones of the same season, serve as history.
-LATEST = 6
 
 _COMPARING = (
     named.named_causes,
@@ -59,14 +57,15 @@ def judge(
         *coverage.thin_days(sketch, history, limits),
         *coverage.size(sketch, history, limits),
     ]
-    usable = [one for one in history if one.sampled >= LEAST_ROWS][-LATEST:]
+    usable = latest([one for one in history if one.sampled >= LEAST_ROWS])
     if sketch.sampled < LEAST_ROWS:
         return tuple(_told(found))
     if not usable:
         found += plausibility.usual_numbers(table, sketch)
     else:
         found += copies.copies(sketch, usable, limits)
-        comparison = Comparison(Past(table, usable), sketch)
+        calendar = Calendar.of(sketch, usable)
+        comparison = Comparison(Past(table, usable, calendar), sketch)
         for detect in _COMPARING:
             found += detect(comparison, limits)
     return tuple(_told(found))

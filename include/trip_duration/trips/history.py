@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from trip_duration.errors import StoredObjectError
 from trip_duration.findings import Acceptance, Finding, settle
-from trip_duration.history.judging import LATEST, judge
+from trip_duration.history.calendar import LATEST
+from trip_duration.history.judging import judge
 from trip_duration.history.sketch import Sketch
 from trip_duration.objects.documents import read_document, record_of
 from trip_duration.objects.store import write_bytes

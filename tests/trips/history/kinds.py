@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ PICKUP, DROPOFF = "lpep_pickup_datetime", "lpep_dropoff_datetime"
 DISTANCE, AMOUNT = "trip_distance", "total_amount"
 ZONES = ("PULocationID", "DOLocationID")
 Rows = pd.Index
+Group = Literal["tuned", "judging", "fresh"]
 Change = Callable[[pd.DataFrame, Rows, pd.DataFrame, np.random.Generator], pd.DataFrame]
 """From a month, the rows to damage, the month before, and a generator to the damaged month."""
 
@@ -27,13 +29,14 @@ class Kind:
         What is wrong, as in the table.
     change
         Does it.
-    tuned
-        Whether the limits were set with it; the others only judge them.
+    group
+        ``tuned``: the limits were set with it. ``judging``: it only judged them, until some were
+        lowered. ``fresh``: nobody had seen it when limits were set.
     """
 
     title: str
     change: Change
-    tuned: bool
+    group: Group
 
 
 def damaged(
@@ -110,36 +113,38 @@ def _half_day(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
     return month
 
 
-def _minutes_of(month: pd.DataFrame) -> pd.Series:
+def minutes_of(month: pd.DataFrame) -> pd.Series:
+    """Return the durations."""
     return (month[DROPOFF] - month[PICKUP]).dt.total_seconds() / 60
 
 
-def _with_minutes(month: pd.DataFrame, rows: Rows, minutes: pd.Series) -> pd.DataFrame:
+def with_minutes(month: pd.DataFrame, rows: Rows, minutes: pd.Series) -> pd.DataFrame:
+    """Set the durations of some rows."""
     seconds = pd.to_timedelta((minutes * 60).round(), unit="s")
     month.loc[rows, DROPOFF] = month.loc[rows, PICKUP] + seconds
     return month
 
 
 def _half_durations(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
-    return _with_minutes(month, rows, _minutes_of(month)[rows] / 2)
+    return with_minutes(month, rows, minutes_of(month)[rows] / 2)
 
 
 def _noisy_durations(
     month: pd.DataFrame, rows: Rows, _: pd.DataFrame, random: np.random.Generator
 ) -> pd.DataFrame:
     noise = np.exp(random.normal(0, 0.7, len(rows)))
-    return _with_minutes(month, rows, _minutes_of(month)[rows] * noise)
+    return with_minutes(month, rows, minutes_of(month)[rows] * noise)
 
 
 def _shuffled_durations(
     month: pd.DataFrame, rows: Rows, _: pd.DataFrame, random: np.random.Generator
 ) -> pd.DataFrame:
-    minutes = _minutes_of(month)[rows]
-    return _with_minutes(month, rows, pd.Series(random.permutation(minutes.to_numpy()), rows))
+    minutes = minutes_of(month)[rows]
+    return with_minutes(month, rows, pd.Series(random.permutation(minutes.to_numpy()), rows))
 
 
 def _constant_durations(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
-    return _with_minutes(month, rows, pd.Series(10.0, rows))
+    return with_minutes(month, rows, pd.Series(10.0, rows))
 
 
 def _whole_distances(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
@@ -186,7 +191,7 @@ def _weekends_missing(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFra
 
 
 def _long_missing(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
-    kept: pd.DataFrame = month.loc[~month.index.isin(rows) | (_minutes_of(month) <= 15)]
+    kept: pd.DataFrame = month.loc[~month.index.isin(rows) | (minutes_of(month) <= 15)]
     return kept
 
 
@@ -221,37 +226,37 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.title: kind
         for kind in (
-            Kind("distances in kilometres", _times(DISTANCE, 1.609344), tuned=True),
-            Kind("drop-off zones shuffled among trips", _shuffled(ZONES[1]), tuned=True),
-            Kind("zones of pick-up and drop-off swapped", _swapped(*ZONES), tuned=True),
-            Kind("the end of the month missing", _end_missing, tuned=True),
-            Kind("times in UTC (5 hours later)", _clock(5, PICKUP, DROPOFF), tuned=True),
-            Kind("rows of the month before at new times", _stale, tuned=True),
-            Kind("distances filled with 0", _filled(DISTANCE, 0.0), tuned=True),
-            Kind("distances rounded up to whole miles", _whole_distances, tuned=True),
-            Kind("zones numbered one higher", _one_zone_higher, tuned=True),
-            Kind("distances capped at 3 miles", _capped, tuned=True),
-            Kind("passenger counts missing", _filled("passenger_count", None), tuned=True),
-            Kind("durations shuffled among trips", _shuffled_durations, tuned=True),
-            Kind("trips at night missing", _nights_missing, tuned=True),
-            Kind("distances in metres, contract permitting", _times(DISTANCE, 3.0), tuned=True),
-            Kind("distances in nautical miles", _times(DISTANCE, 0.868976), tuned=False),
-            Kind("distances a hundredfold", _times(DISTANCE, 100.0), tuned=False),
-            Kind("distances shuffled among trips", _shuffled(DISTANCE), tuned=False),
-            Kind("pick-up zones shuffled among trips", _shuffled(ZONES[0]), tuned=False),
-            Kind("distance and amount swapped", _swapped(DISTANCE, AMOUNT), tuned=False),
-            Kind("drop-offs an hour late", _clock(1, DROPOFF), tuned=False),
-            Kind("AM and PM lost", _half_day, tuned=False),
-            Kind("durations halved", _half_durations, tuned=False),
-            Kind("durations with noise", _noisy_durations, tuned=False),
-            Kind("durations of 10 minutes", _constant_durations, tuned=False),
-            Kind("times in whole minutes", _whole_minutes, tuned=False),
-            Kind("codes of the vendors exchanged", _other_vendors, tuned=False),
-            Kind("weekends missing", _weekends_missing, tuned=False),
-            Kind("trips of more than 15 minutes missing", _long_missing, tuned=False),
-            Kind("half of the zones missing", _zones_missing, tuned=False),
-            Kind("rows copied within the month", _copied_within, tuned=False),
-            Kind("amounts in cents", _times(AMOUNT, 100.0), tuned=False),
+            Kind("distances in kilometres", _times(DISTANCE, 1.609344), "tuned"),
+            Kind("drop-off zones shuffled among trips", _shuffled(ZONES[1]), "tuned"),
+            Kind("zones of pick-up and drop-off swapped", _swapped(*ZONES), "tuned"),
+            Kind("the end of the month missing", _end_missing, "tuned"),
+            Kind("times in UTC (5 hours later)", _clock(5, PICKUP, DROPOFF), "tuned"),
+            Kind("rows of the month before at new times", _stale, "tuned"),
+            Kind("distances filled with 0", _filled(DISTANCE, 0.0), "tuned"),
+            Kind("distances rounded up to whole miles", _whole_distances, "tuned"),
+            Kind("zones numbered one higher", _one_zone_higher, "tuned"),
+            Kind("distances capped at 3 miles", _capped, "tuned"),
+            Kind("passenger counts missing", _filled("passenger_count", None), "tuned"),
+            Kind("durations shuffled among trips", _shuffled_durations, "tuned"),
+            Kind("trips at night missing", _nights_missing, "tuned"),
+            Kind("distances in metres, contract permitting", _times(DISTANCE, 3.0), "tuned"),
+            Kind("distances in nautical miles", _times(DISTANCE, 0.868976), "judging"),
+            Kind("distances a hundredfold", _times(DISTANCE, 100.0), "judging"),
+            Kind("distances shuffled among trips", _shuffled(DISTANCE), "judging"),
+            Kind("pick-up zones shuffled among trips", _shuffled(ZONES[0]), "judging"),
+            Kind("distance and amount swapped", _swapped(DISTANCE, AMOUNT), "judging"),
+            Kind("drop-offs an hour late", _clock(1, DROPOFF), "judging"),
+            Kind("AM and PM lost", _half_day, "judging"),
+            Kind("durations halved", _half_durations, "judging"),
+            Kind("durations with noise", _noisy_durations, "judging"),
+            Kind("durations of 10 minutes", _constant_durations, "judging"),
+            Kind("times in whole minutes", _whole_minutes, "judging"),
+            Kind("codes of the vendors exchanged", _other_vendors, "judging"),
+            Kind("weekends missing", _weekends_missing, "judging"),
+            Kind("trips of more than 15 minutes missing", _long_missing, "judging"),
+            Kind("half of the zones missing", _zones_missing, "judging"),
+            Kind("rows copied within the month", _copied_within, "judging"),
+            Kind("amounts in cents", _times(AMOUNT, 100.0), "judging"),
         )
     }
 )
@@ -272,7 +277,7 @@ def like_april_2020(month: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     # Without replacement, by the largest of weighted draws (Efraimidis and Spirakis, 2006).
     draws = np.log(random.random(len(month))) / np.asarray(weight)
     chosen = month.iloc[np.sort(np.argsort(-draws)[: len(month) // 10])].copy()
-    chosen = _with_minutes(chosen, chosen.index, _minutes_of(chosen) * 0.72)
+    chosen = with_minutes(chosen, chosen.index, minutes_of(chosen) * 0.72)
     lacking = chosen.index[random.random(len(chosen)) < 0.25]
     chosen["passenger_count"] = chosen["passenger_count"].astype(float)
     chosen.loc[lacking, ["passenger_count", "trip_type"]] = np.nan

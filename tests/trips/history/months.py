@@ -29,10 +29,12 @@ TABLE = trip_table("green")
 _DAY = 86_400_000_000
 
 
-def generated(month: str, trips: int, seed: int) -> pd.DataFrame:
+def generated(month: str, trips: int, seed: int, service: str = "green") -> pd.DataFrame:
     """Generate a sound month."""
     options = SampleOptions(trips=trips, seed=seed)
-    made: pd.DataFrame = generate_month(GREEN, Month.parse(month), options).to_pandas()
+    made: pd.DataFrame = generate_month(
+        get_service(service), Month.parse(month), options
+    ).to_pandas()
     return made
 
 

@@ -53,9 +53,9 @@ def allowed_shift(comparison: Comparison, name: str, limits: Limits) -> float:
         "time" if name == HOUR else kinds.get(name, "number"), limits.number_shift
     )
     # What lies a year back may differ more than what lies a month back.
-    return (
-        floor * (1 + comparison.months_apart / 12) + limits.spread * comparison.past.variation[name]
-    )
+    apart = 1 + comparison.months_apart / 12
+    widening = comparison.past.calendar.widening
+    return floor * apart * widening + limits.spread * comparison.past.variation[name]
 
 
 def rare_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def rare_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         variation = comparison.past.variation[name]
         found = max(worst, excess - usual - limits.spread * variation)
         chance = 4 * np.sqrt(max(usual, 1e-4) / max(counted.rows, 1))
-        if found <= limits.rare + chance:
+        if found <= limits.rare * comparison.past.calendar.widening + chance:
             continue
         share = max(excess, worst)
         # Rows may move to values that were rare for good reasons, but not to unknown ones.
@@ -101,7 +101,8 @@ def vanished_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]
         gone = certain & (counted.shares < _LOST * before)
         gone[MISSING] = False
         share = float(before[gone].sum())
-        if share <= limits.vanished + limits.spread * comparison.past.variation[name]:
+        allowed = limits.vanished * comparison.past.calendar.widening
+        if share <= allowed + limits.spread * comparison.past.variation[name]:
             continue
         far = limits.vanished_refused if _is_raw(comparison, name) else limits.beyond_refused
         level: FindingLevel = "refused" if share >= far else "warning"

@@ -12,15 +12,17 @@ from trip_duration.history.sketch import KEYS, Sketch
 from trip_duration.history.table import Array
 
 _LEAST_KEYS = 200
+#: So many standard errors are chance.
+_CERTAIN = 4.0
 
 
 def copies(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
     """Find a stale copy of an earlier partition, and rows that were copied within this one."""
-    earlier = [_repeated(one.keys) for one in history]
-    by_chance = max(earlier, default=0.0)
     for one in history:
+        # A row that is drawn anew is found among the others as often as one of their own rows is.
+        by_chance = _with_equals(one.keys)
         share = _shared(sketch.keys, one.keys) - by_chance
-        if share > limits.copied:
+        if share > limits.copied + _by_chance(by_chance, sketch, one):
             yield _finding(
                 sketch,
                 share,
@@ -28,8 +30,13 @@ def copies(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterato
                 "copy of it.",
                 limits,
             )
+    if not history:
+        return
+    # Of more rows, more are equal by chance.
+    largest = max(history, key=lambda one: _repeated(one.keys))
+    by_chance = _repeated(largest.keys) * max(sketch.sound / max(largest.sound, 1), 1.0)
     share = _repeated(sketch.keys) - by_chance
-    if share > limits.copied and history:
+    if share > limits.copied + _by_chance(by_chance, sketch, largest):
         yield _finding(
             sketch,
             share,
@@ -62,6 +69,21 @@ def _shared(keys: Array, others: Array) -> float:
 
 def _complete_up_to(keys: Array) -> np.uint64:
     return np.uint64(keys[-1]) if len(keys) >= KEYS else np.uint64(np.iinfo(np.uint64).max)
+
+
+def _with_equals(keys: Array) -> float:
+    """Return the share of rows that are equal to another one of the same partition."""
+    if len(keys) < _LEAST_KEYS:
+        return 0.0
+    equal = keys[1:] == keys[:-1]
+    pairs = np.concatenate([[False], equal, [False]])
+    return float(np.mean(pairs[1:] | pairs[:-1]))
+
+
+def _by_chance(share: float, one: Sketch, other: Sketch) -> float:
+    """Return by how much a share may be higher by chance; equal rows come in pairs."""
+    known = max(min(len(one.keys), len(other.keys)), 1)
+    return float(_CERTAIN * np.sqrt(2 * min(share, 0.5) / known))
 
 
 def _repeated(keys: Array) -> float:

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from trip_duration.findings import Finding
+from trip_duration.history.calendar import DAYS_OF_WEEK, first_weekday
 from trip_duration.history.limits import Limits
-from trip_duration.history.sketch import MICROSECONDS_PER_HOUR, Sketch
+from trip_duration.history.sketch import Sketch
 from trip_duration.history.table import Array
 
 _HOURS = 24
-_DAYS = 7
 #: An hour in which fewer rows are expected may well have none by chance.
 _LEAST_EXPECTED = 16.0
 #: An hour with less than this share of what is expected is empty.
@@ -106,23 +106,26 @@ def _missing_hours(sketch: Sketch, history: Sequence[Sketch]) -> tuple[Array, Ar
         return None
     profile = _profile(history or [sketch])
     hours = np.arange(len(counts))
-    place = ((_weekday(sketch) + hours // _HOURS) % _DAYS) * _HOURS + hours % _HOURS
+    place = ((first_weekday(sketch) + hours // _HOURS) % DAYS_OF_WEEK) * _HOURS + hours % _HOURS
     expected = level * profile.ravel()[place]
     whole_days = np.repeat(daily < _EMPTY * level, _HOURS)
     sparse = (expected >= _LEAST_EXPECTED) & (counts < _EMPTY * expected)
+    if np.count_nonzero(sparse) == 1:
+        # An hour is skipped when summer time begins.
+        sparse[:] = False
     return expected, whole_days | sparse
 
 
 def _profile(sketches: Sequence[Sketch]) -> Array:
     """Return the rows of each hour of the week as a share of a usual day, shape (7, 24)."""
-    total, days = np.zeros((_DAYS, _HOURS)), np.zeros(_DAYS)
+    total, days = np.zeros((DAYS_OF_WEEK, _HOURS)), np.zeros(DAYS_OF_WEEK)
     for sketch in sketches:
         counts = sketch.per_hour.reshape(-1, _HOURS)
         daily = counts.sum(axis=1)
         level = float(np.median(daily[daily > 0])) if daily.any() else 1.0
         for number, day in enumerate(counts):
             if daily[number]:
-                weekday = (_weekday(sketch) + number) % _DAYS
+                weekday = (first_weekday(sketch) + number) % DAYS_OF_WEEK
                 total[weekday] += day / level
                 days[weekday] += 1
     overall = total.sum(axis=0) / max(days.sum(), 1)
@@ -130,11 +133,6 @@ def _profile(sketches: Sequence[Sketch]) -> Array:
     total[known] /= days[known, None]
     total[~known] = overall
     return total
-
-
-def _weekday(sketch: Sketch) -> int:
-    """Return the weekday of the first day, Monday as 0."""
-    return int((sketch.start // (MICROSECONDS_PER_HOUR * _HOURS) + 3) % _DAYS)
 
 
 def _described(sketch: Sketch, empty: Array) -> str:

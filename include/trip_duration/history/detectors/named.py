@@ -34,6 +34,8 @@ _SOUND_WEEKS, _SOUND_PARTITIONS = 1.25, 1.5
 _CERTAIN = 4.0
 #: So many times that, and nobody may learn from it.
 _REFUSED = 2.0
+#: A cause that has altered so many rows refuses whatever is usual in a short partition.
+_MOST_REFUSED = 0.6
 #: A share below this comes about by chance.
 _LEAST_SHIFT = 0.012
 
@@ -65,16 +67,19 @@ class Explanation:
 
 def named_causes(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
     """Find the likely cause of a change, at most one for each set of columns."""
+    calendar = comparison.past.calendar
+    # History that is not alike does not tell what is usual.
+    widening = 1.0 if calendar.alike else calendar.widening
     found = sorted(_explanations(comparison), key=lambda one: -one.explains)
     told: set[str] = set()
     for one in found:
         least = one.share - _CERTAIN * one.error
-        if one.share < max(limits.explained, one.usual) or least <= 0:
+        if one.share < max(limits.explained * widening, one.usual) or least <= 0:
             continue
         if told.intersection(one.cause.columns):
             continue
         told.update(one.cause.columns)
-        far = max(limits.explained_refused, _REFUSED * one.usual)
+        far = max(min(limits.explained_refused * widening, _MOST_REFUSED), _REFUSED * one.usual)
         level: FindingLevel = "refused" if min(one.share - far, least) >= 0 else "warning"
         comparison.explain(one.cause.columns, level)
         yield Finding(
@@ -101,6 +106,9 @@ def _explanations(comparison: Comparison) -> Iterator[Explanation]:
         for column in sources[name]
     }
     for cause in causes_of(past.table):
+        # Another day of the week has other hours.
+        if past.table.time in cause.columns and not past.calendar.alike:
+            continue
         if suspicious.isdisjoint(cause.columns):
             continue
         recoded = past.recode(coded, cause.apply(rows), frozenset(cause.columns))

@@ -16,6 +16,8 @@ from trip_duration.history.table import Array
 #: Weaker relations change from one partition to the next.
 _STRONG = 0.4
 _LEAST_ROWS = 300
+#: So many standard errors are chance.
+_CERTAIN = 4.0
 
 
 def weaker_relations(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
@@ -23,10 +25,13 @@ def weaker_relations(comparison: Comparison, limits: Limits) -> Iterator[Finding
     past = comparison.past
     losses: dict[str, list[tuple[float, str]]] = defaultdict(list)
     before, now = correlations(past, past.coded), correlations(past, comparison.coded)
-    for pair, strength in before.items():
+    for pair, (strength, earlier) in before.items():
         if abs(strength) < _STRONG or pair not in now:
             continue
-        loss = 1 - now[pair] / strength
+        found, rows = now[pair]
+        # The standard error of a correlation, several times and relative to it.
+        error = np.sqrt((1 - strength**2) * (1 / rows + 1 / earlier)) / abs(strength)
+        loss = float(1 - found / strength - _CERTAIN * error)
         for one, other in itertools.permutations(pair):
             losses[one].append((loss, other))
     if not losses:
@@ -34,8 +39,7 @@ def weaker_relations(comparison: Comparison, limits: Limits) -> Iterator[Finding
     worst = {name: float(np.mean([loss for loss, _ in found])) for name, found in losses.items()}
     name = max(worst, key=lambda one: (worst[one], len(losses[one])))
     loss, other = max(losses[name])
-    chance = 4 / np.sqrt(max(comparison.sketch.sampled, 1))
-    if loss <= limits.weaker + chance:
+    if loss <= limits.weaker:
         return
     sources = past.sources_of(name)
     level: FindingLevel = "refused" if loss >= limits.weaker_refused else "warning"
@@ -52,8 +56,11 @@ def weaker_relations(comparison: Comparison, limits: Limits) -> Iterator[Finding
     )
 
 
-def correlations(past: Past, coded: Coded) -> dict[tuple[str, str], float]:
-    """Return the rank correlation of each two numbers, and of each with its prediction."""
+def correlations(past: Past, coded: Coded) -> dict[tuple[str, str], tuple[float, int]]:
+    """Compute rank correlations of each two numbers, and of each with its prediction.
+
+    The number of rows that have both stands beside each.
+    """
     table = past.table
     numbers = [*table.of_kind("number"), *(one.name for one in table.derived if one.input)]
     scores = {name: past.scores(name)[coded.codes[name]] for name in numbers}
@@ -64,7 +71,7 @@ def correlations(past: Past, coded: Coded) -> dict[tuple[str, str], float]:
     for name, model in past.models.items():
         expected = model.predict(coded.codes)
         found[name, PREDICTION.format(name=name)] = _correlation(expected, scores[name])
-    return {pair: value for pair, value in found.items() if not np.isnan(value)}
+    return {pair: value for pair, value in found.items() if not np.isnan(value[0])}
 
 
 PREDICTION = "what the other columns say of {name}"
@@ -75,11 +82,12 @@ def _words(past: Past, name: str) -> str:
     return f"The column {name}" if name in known else past.table.title_of(name)
 
 
-def _correlation(one: Array, other: Array) -> float:
+def _correlation(one: Array, other: Array) -> tuple[float, int]:
     both = np.isfinite(one) & np.isfinite(other)
-    if np.count_nonzero(both) < _LEAST_ROWS:
-        return float("nan")
+    rows = int(np.count_nonzero(both))
+    if rows < _LEAST_ROWS:
+        return float("nan"), rows
     left, right = one[both] - one[both].mean(), other[both] - other[both].mean()
     # Not np.dot, whose threads wait for each other on a busy machine.
     size = np.sqrt((left * left).sum() * (right * right).sum())
-    return float((left * right).sum() / size) if size > 0 else float("nan")
+    return float((left * right).sum() / size) if size > 0 else float("nan"), rows

@@ -51,7 +51,7 @@ def random_trips() -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_equals_dict_vectorizer(random_trips: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """For `pair_distance`, names, order, values and stored entries are DictVectorizer's."""
     learned, further = random_trips
-    plain, ours = DictVectorizer(), OneHotTripEncoder()
+    plain, ours = DictVectorizer(), OneHotTripEncoder("pair_distance")
     for trips, expected, encoded in (
         (learned, plain.fit_transform(as_dicts(learned)), ours.fit_transform(learned)),
         (further, plain.transform(as_dicts(further)), ours.transform(further)),
@@ -66,7 +66,7 @@ def test_every_pair_is_sorted_as_text() -> None:
     """Whatever numbers zones have, columns come in the order of their names."""
     zones = [1, 2, 9, 10, 11, 19, 20, 99, 100, 101, 110, 199, 200, 265, 511]
     pairs = [(pickup, dropoff) for pickup in zones for dropoff in zones]
-    encoder = OneHotTripEncoder().fit(make_trips(pairs, [1.0] * len(pairs)))
+    encoder = OneHotTripEncoder("pair_distance").fit(make_trips(pairs, [1.0] * len(pairs)))
     names = [name for name in encoder.get_feature_names_out() if name.startswith("PU_DO=")]
     assert names == sorted(names)
     assert len(names) == len(pairs)
@@ -99,7 +99,7 @@ def test_indices_are_int32(random_trips: tuple[pd.DataFrame, pd.DataFrame]) -> N
 
 def test_unseen_pair_keeps_its_distance() -> None:
     """A pair that was not learned has no one-hot entry, its distance stays."""
-    encoder = OneHotTripEncoder().fit(make_trips([(1, 2)], [1.0]))
+    encoder = OneHotTripEncoder("pair_distance").fit(make_trips([(1, 2)], [1.0]))
     encoded = encoder.transform(make_trips([(2, 1), (1, 2)], [4.0, 5.0]))
     assert encoded.toarray().tolist() == [[0.0, 4.0], [1.0, 5.0]]
 
@@ -107,15 +107,18 @@ def test_unseen_pair_keeps_its_distance() -> None:
 @pytest.mark.parametrize("zone", [0, -5, 512, 10**9])
 def test_impossible_zone_is_an_unseen_pair(zone: int) -> None:
     """A zone id that cannot exist is treated as unseen, not as somebody else's column."""
-    encoder = OneHotTripEncoder().fit(make_trips([(1, 2), (3, 4)], [1.0, 1.0]))
+    encoder = OneHotTripEncoder("pair_distance").fit(make_trips([(1, 2), (3, 4)], [1.0, 1.0]))
     assert encoder.transform(make_trips([(zone, 2)], [2.0])).toarray().tolist() == [[0, 0, 2.0]]
 
 
 def test_clips_long_distances() -> None:
     """Distances are clipped where that is asked for, and only there."""
     trips = make_trips([(1, 2), (1, 2)], [201_421.0, 2.0])
-    assert OneHotTripEncoder().fit_transform(trips).toarray()[:, 1].tolist() == [201_421.0, 2.0]
-    clipped = OneHotTripEncoder(clip_distance=30.0).fit_transform(trips)
+    assert OneHotTripEncoder("pair_distance").fit_transform(trips).toarray()[:, 1].tolist() == [
+        201_421.0,
+        2.0,
+    ]
+    clipped = OneHotTripEncoder("pair_distance", clip_distance=30.0).fit_transform(trips)
     assert clipped.toarray()[:, 1].tolist() == [30.0, 2.0]
 
 
@@ -146,4 +149,4 @@ def test_missing_column_is_named() -> None:
     """Trips without a column of the recipe are refused by the column's name."""
     trips = make_trips([(1, 2)], [3.5]).drop(columns="DOLocationID")
     with pytest.raises(ContractError, match="lack DOLocationID"):
-        OneHotTripEncoder().fit(trips)
+        OneHotTripEncoder("pair_distance").fit(trips)

@@ -286,7 +286,9 @@ def serve(url: str, folder: Path, port: int) -> None:
         months=Prepared(questions.months, 45, always),
         registry=Prepared(lambda: questions.registry("green"), 1, always),
         windows=Prepared(lambda: questions.windows("green"), 45, always),
-        live=Prepared(lambda: ab_report(service.log.engine, "green"), 10, always),
+        live=Prepared(
+            lambda: ab_report(service.log.engine, "green", service.live.moment_of), 10, always
+        ),
         dags=Prepared(dag_runs, 10, always),
         health=Prepared(lambda: ServiceHealth("green", time.time()), 10, always),
         thresholds=thresholds_of(settings),

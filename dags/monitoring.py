@@ -15,13 +15,14 @@ from trip_duration.orchestration.schedules import monitoring_schedule
 DOC = """
 ### Whether what answers still fits what it is asked
 
-Compares what was asked in a window with what the champion has learned from (PSI, unseen zones,
+Compares what was asked in a window with what each champion has learned from (PSI, unseen zones,
 missing values, SHAP values, predictions), and what it said with how long the trips took, as far as
-that is known. With the setting `TRIP_DURATION_MONITORING_SCHEDULE` it looks at the last week of the
+that is known. There is one champion for each moment; each is watched by itself, by what was asked
+at its moment. With the setting `TRIP_DURATION_MONITORING_SCHEDULE` it looks at the last week of the
 request log, as often as that says; when a month is published, at that month of that source and
 service. Everything stands in MLflow, experiment `trip-duration-monitoring`.
 
-*Warn* sends a mail; *act* also emits the asset `drift`, which starts `retraining` for that service,
+*Warn* sends a mail; *act* also emits the asset `drift`, which starts `retraining` for that moment,
 once in a cooldown. Of a window with few trips it says nothing. **Earlier windows:** name months or
 days in the form, or backfill; a backfill writes down and does not act.
 
@@ -48,8 +49,12 @@ with DAG(
     plan = step(monitoring.plan, task.short_circuit)()
     drift = step(monitoring.drift)(plan=plan)
     performance = step(monitoring.performance)(plan=plan)
-    evidence = step(monitoring.judge, task.short_circuit, inlets=[DRIFT])(
+    evidence = step(monitoring.judge, inlets=[DRIFT])(
         plan=plan, drift=drift, performance=performance
     )
-    retrain = step(monitoring.retrain, outlets=[DRIFT])(evidence=evidence)
+    retrain = step(
+        monitoring.retrain,
+        outlets=[DRIFT],
+        map_index_template="{{ task.op_kwargs['evidence']['moment'] }}",
+    ).expand(evidence=evidence)
     chain(others, plan, [drift, performance], evidence, retrain)

@@ -126,7 +126,7 @@ def test_drift_leads_to_a_better_champion(watched: tuple[RunningStack, Path]) ->
     ask(loop, strange)
 
     run = finish(loop, "monitoring", {})
-    evidence = loop.api.result("monitoring", run, "judge")
+    (evidence,) = loop.api.result("monitoring", run, "judge")
     assert "PSI(trip_distance)" in evidence["why"]
     assert evidence["version"] == 1
     # The month that holds the trips is published, and tells how long they took.

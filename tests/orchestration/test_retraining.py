@@ -98,7 +98,7 @@ def test_what_was_trained_on_is_not_trained_on_again(source: str) -> None:
     planned = plan(form, store)
     assert planned is not None
     marks = retraining._watermarks({PUBLISHED_MONTHS: store}, form)
-    marks.train(Publications.from_json(planned["published"]))
+    marks.train(Publications.from_json(planned["published"]), "booked")
     assert plan(form, store) is None
     assert plan({**form, "again": True}, store) is not None
     assert plan({**form, "train_months_count": 2}, store) is not None
@@ -149,7 +149,7 @@ def test_an_earlier_month_that_is_published_anew_does_not_turn_time_back(source:
     planned = plan(form, store)
     assert planned is not None
     marks = retraining._watermarks({PUBLISHED_MONTHS: store}, form)
-    marks.train(Publications.from_json(planned["published"]))
+    marks.train(Publications.from_json(planned["published"]), "booked")
     (Path(source) / "green_tripdata_2024-03.parquet").write_bytes(b"published anew")
     events = {PUBLISHED_MONTHS: [event(source, months=["2024-03"])]}
     again = plan(form, store, BY_ASSET, events)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.orchestration.test_retraining import Store
 
-from trip_duration.orchestration import maintenance, monitoring
+from trip_duration.orchestration import maintenance, monitoring, watched
 from trip_duration.orchestration.drift_memory import DriftMemory
 from trip_duration.orchestration.forms import monitoring_form
 from trip_duration.orchestration.notifications import post_office
@@ -33,7 +33,13 @@ DAMAGED = [
 ]
 
 
-PLAN = {"service": "green", "source": "sample", "version": 4, "windows": []}
+PLAN = {
+    "service": "green",
+    "source": "sample",
+    "versions": [{"version": 4, "moment": "booked"}],
+    "named": False,
+    "windows": [],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -110,10 +116,12 @@ def test_a_version_without_a_profile_is_told(
         "trip_duration.monitoring.profile._download",
         lambda *_: path if content is not None else None,
     )
-    versions = SimpleNamespace(tracker=None, service="green")
+    versions = SimpleNamespace(tracker=None, service="green", known_moment=lambda _: "booked")
     version = SimpleNamespace(name="trip_duration_green", number=4)
-    monkeypatch.setattr(monitoring, "versions_of", lambda _service: versions)
-    monkeypatch.setattr(monitoring, "_predictor", lambda _plan: SimpleNamespace(version=version))
+    for module in (monitoring, watched):
+        monkeypatch.setattr(module, "versions_of", lambda _service: versions)
+    found = SimpleNamespace(version=version)
+    monkeypatch.setattr(monitoring, "_predictor", lambda _plan, _version: found)
     monkeypatch.setattr(monitoring, "records_of_windows", lambda: None)
     form = {name: param.resolve() for name, param in monitoring_form().items()}
     run = SimpleNamespace(dag_id="monitoring", run_id="a")

@@ -136,7 +136,7 @@ def test_the_watermark_moves_only_when_told() -> None:
     assert marks.trained() == Publications({})
     impatient = Watermarks(Store(), "green", "https://months.example", -DAY)
     assert impatient.known() == Publications({})
-    impatient.train(january())
+    impatient.train(january(), "booked")
     assert impatient.known() == impatient.trained() == january()
     # What was republished and announced since is what is known.
     marks.announce(january("b"))

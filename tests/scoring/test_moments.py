@@ -109,3 +109,27 @@ def test_the_answer_is_the_same_everywhere(
         batch_scoring.plan({**params, "moment": "ended"})
     score(str(source), options=ScoreOptions(tracking_uri=champions.tracking_uri), as_json=True)
     assert '"model_version": 1' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("alias", "version"), [("champion", 1), ("champion_ended", 2), ("challenger_ended", None)]
+)
+def test_a_model_is_named_by_the_alias_of_its_moment(
+    alias: str, version: int | None, champions: Tracker, tmp_path: Path, capsys: Any
+) -> None:
+    """As in MLflow: the version that has the alias answers, or there is none."""
+    for moment in MOMENTS:
+        promote(champions, moment, f"{alias}/{moment}")
+    source = tmp_path / "trips.csv"
+    source.write_text(
+        "PULocationID,DOLocationID,lpep_pickup_datetime,trip_distance\n"
+        "74,166,2024-03-01 08:30:00,1.9\n"
+    )
+    named = f"models:/trip_duration_green@{alias}"
+    options = ScoreOptions(model=named, tracking_uri=champions.tracking_uri)
+    if version is None:
+        with pytest.raises(InvalidInputError, match="nothing has this alias now"):
+            score(str(source), options=options)
+        return
+    score(str(source), options=options, as_json=True)
+    assert f'"model_version": {version}' in capsys.readouterr().out

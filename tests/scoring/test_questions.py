@@ -15,7 +15,7 @@ from sklearn.dummy import DummyRegressor
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.scoring.identifiers import new_ids
-from trip_duration.scoring.predictor import Predictor, parse_model
+from trip_duration.scoring.predictor import Named, Predictor, parse_model
 from trip_duration.scoring.questions import answer
 from trip_duration.scoring.typical import typical_distance, typical_miles
 from trip_duration.trips.zones import mapped_zones
@@ -122,12 +122,13 @@ def test_ids_are_uuids_that_sort_by_time() -> None:
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("3", ("green", 3)),
-        ("models:/trip_duration_yellow/12", ("yellow", 12)),
-        ("models:/trip_duration_green@champion", ("green", None)),
+        ("3", Named("green", 3)),
+        ("models:/trip_duration_yellow/12", Named("yellow", 12)),
+        ("models:/trip_duration_green@champion", Named("green", alias="champion")),
+        ("models:/trip_duration_green@shadow_ended", Named("green", alias="shadow_ended")),
     ],
 )
-def test_addresses_of_models(text: str, meant: tuple[str, int | None]) -> None:
+def test_addresses_of_models(text: str, meant: Named) -> None:
     """A number, or an address of MLflow's."""
     assert parse_model(text, "green") == meant
 
@@ -137,3 +138,10 @@ def test_what_is_no_address(text: str) -> None:
     """Nothing but our registered models is loaded."""
     with pytest.raises(InvalidInputError, match="is no version of a registered model"):
         parse_model(text, "green")
+
+
+@pytest.mark.parametrize("alias", ["champion_", "champion_later", "Champion", "champion/3"])
+def test_only_aliases_that_are_set_here_are_known(alias: str) -> None:
+    """The refusal lists them all, those of each moment."""
+    with pytest.raises(InvalidInputError, match=r"is unknown\. Choose one of: champion, .*_ended"):
+        parse_model(f"models:/trip_duration_green@{alias}", "green")

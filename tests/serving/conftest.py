@@ -31,6 +31,7 @@ from trip_duration.serving.tokens import KnownTokens, TokenFile
 from trip_duration.tracking.registry import LoadedModel
 from trip_duration.tracking.standing import Standing, Standings
 from trip_duration.training_set.types import TrainingSet
+from trip_duration.trips.services import Moment
 
 TRIP = {
     "pickup_zone": 74,
@@ -117,6 +118,10 @@ class MemoryRegistry:
         if not self.reachable:
             raise RegistryError("the server is down")
         return {"booked": self.early, "ended": self.now}
+
+    def moment(self, _version: int) -> Moment:
+        """Not known of versions that do not stand."""
+        raise RegistryError("the server is down")
 
     def load(self, version: int) -> Predictor:
         """A version that was made before."""

@@ -22,10 +22,16 @@ from trip_duration.serving.log_tables import insert_predictions, open_log
 from trip_duration.serving.request_log import RequestLog
 from trip_duration.trips.cleaning import CleaningRules
 from trip_duration.trips.judged import Judged
+from trip_duration.trips.services import Moment
 
 SIZES = {1: 8_000, 2: 4_000}
 SPREADS = {1: 4.0, 2: 3.0}
 DAY = 86_400.0
+
+
+def ended(_version: int) -> Moment:
+    """Say that every version is asked at the same moment."""
+    return "ended"
 
 
 def errors_of(version: int) -> np.ndarray:
@@ -68,7 +74,7 @@ def engine(tmp_path: Path) -> Engine:
 
 def test_errors_by_version(engine: Engine) -> None:
     """Means and intervals are those of the errors, by day."""
-    report = ab_report(engine, "green")
+    report = ab_report(engine, "green", ended)
     assert [one.version for one in report.versions] == [1, 2]
     for one in report.versions:
         errors = errors_of(one.version)
@@ -84,7 +90,7 @@ def test_errors_by_version(engine: Engine) -> None:
 
 def test_comparison(engine: Engine) -> None:
     """The difference has Welch's interval or a wider one, and the sample size the said power."""
-    (pair,) = ab_report(engine, "green").comparisons
+    (pair,) = ab_report(engine, "green", ended).comparisons
     first, second = (np.abs(errors_of(version)) for version in (2, 1))
     assert (pair.version, pair.against, pair.trips) == (2, 1, SIZES[2])
     assert pair.difference == pytest.approx(first.mean() - second.mean())
@@ -102,18 +108,18 @@ def test_comparison(engine: Engine) -> None:
 
 def test_what_monitoring_leaves_out_counts_for_no_version(engine: Engine, tmp_path: Path) -> None:
     """A meter that ran all night is no error of a version: one rule for both."""
-    before = ab_report(engine, "green")
+    before = ab_report(engine, "green", ended)
     nights = [(entry(90_000 + one, DAY, 2, 20.0), 700.0) for one in range(40)]
     moments = [(entry(91_000 + one, DAY, 1, 20.0), 0.5) for one in range(40)]
     fill(tmp_path, [*nights, *moments])
-    assert ab_report(engine, "green") == before
+    assert ab_report(engine, "green", ended) == before
     window = Window.of_days("green", dt.datetime.fromtimestamp(0, dt.UTC), dt.datetime.now(dt.UTC))
     watched = labelled(read_request_log(engine, window), CleaningRules())
     for one in before.versions:
         ours = watched.of_version(one.version)
         assert one.trips == len(ours)
         assert one.mae == pytest.approx(np.abs(ours.predicted - ours.actual).mean())
-    wide = ab_report(engine, "green", judged=Judged(0, 1_440))
+    wide = ab_report(engine, "green", ended, judged=Judged(0, 1_440))
     assert wide.versions[1].mae > 2 * before.versions[1].mae
 
 
@@ -136,7 +142,7 @@ def test_shadow_is_compared_on_the_same_trips(tmp_path: Path) -> None:
         insert_predictions(connection, rows)
     told = {f"{n:032x}": 900.0 if n % 3 == 1 and n < 90 else 20.0 for n in range(count)}
     assert not RequestLog(engine).add_feedback(told, "tests")
-    report = ab_report(engine, "green")
+    report = ab_report(engine, "green", ended)
     (pair,) = report.paired
     both = (numbers % 3 > 0) & ((numbers >= 90) | (numbers % 3 != 1))
     difference = (np.abs(shadow) - np.abs(hard))[both]
@@ -157,14 +163,33 @@ def test_it_is_too_early_to_decide(tmp_path: Path) -> None:
     told = (
         (entry(n, DAY, n % 2 + 1, 20 + random.normal(0, 4) * (1 + n % 2)), 20.0) for n in range(100)
     )
-    (pair,) = ab_report(fill(tmp_path, told).engine, "green").comparisons
+    (pair,) = ab_report(fill(tmp_path, told).engine, "green", ended).comparisons
     assert not pair.interval[0] <= 0 <= pair.interval[1]
     assert not pair.decided
     assert pair.verdict == f"too early: 50 of {pair.trips_needed:,} trips"
 
 
+def test_versions_of_two_moments_are_never_compared(tmp_path: Path) -> None:
+    """They are asked different questions, also where one is the shadow of the other's trips."""
+    random = np.random.default_rng(1)
+    moments: dict[int, Moment] = {1: "booked", 2: "ended", 3: "ended"}
+    told = [(entry(n, DAY, n % 4 + 1, 20 + random.normal(0, 4)), 20.0) for n in range(400)]
+    log = fill(tmp_path, told)
+    with log.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE predictions SET shadow_version = 3, shadow_minutes = 21.0 WHERE version < 3"
+        )
+    report = ab_report(log.engine, "green", moments.get)
+    assert {one.version: one.moment for one in report.versions} == {**moments, 4: None}
+    assert [{one.version, one.against} for one in report.comparisons] == [{2, 3}]
+    assert [(one.version, one.against) for one in report.paired] == [(3, 2)]
+    assert [one.trips for one in report.shadows] == [100]
+
+
 def test_nothing_is_known(engine: Engine, tmp_path: Path) -> None:
     """Without feedback there is no figure, and none of another service or of before."""
-    assert ab_report(open_log("", tmp_path / "new"), "green").versions == ()
-    assert ab_report(engine, "yellow").versions == ()
-    assert [one.version for one in ab_report(engine, "green", since=9.7 * DAY).versions] == [2]
+    assert ab_report(open_log("", tmp_path / "new"), "green", ended).versions == ()
+    assert ab_report(engine, "yellow", ended).versions == ()
+    assert [one.version for one in ab_report(engine, "green", ended, since=9.7 * DAY).versions] == [
+        2
+    ]

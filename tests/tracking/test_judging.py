@@ -189,8 +189,23 @@ def test_another_recipe_of_the_same_moment_is_judged(tracker: Tracker, published
     plain = training_set(published, *months, recipe="pair_distance")
     verdict = judged(registered(tracker, plain))
     assert " against " in check(verdict, "RMSE against version 1").found
-    assert check(verdict, "same inputs").passed
+    assert check(verdict, "inputs beside").found == "the same or fewer"
     assert (verdict.recipe, verdict.moment) == ("pair_distance", "ended")
+
+
+def test_a_recipe_that_asks_for_more_is_judged_by_the_same_rows(
+    tracker: Tracker, published: Path
+) -> None:
+    """What callers have to give beyond the champion's is no bar, and the history repeats it."""
+    months = ("2024-01", "2024-02", "2024-03")
+    crown(registered(tracker, training_set(published, *months, recipe="pair_distance")))
+    verdict = judged(registered(tracker, training_set(published, *months)))
+    assert verdict.passed, verdict.markdown
+    rmse = check(verdict, "RMSE against version 1")
+    assert " against " in rmse.found
+    told = "callers have to give pickup_datetime, which the champion does without"
+    assert check(verdict, "inputs beside").found == told
+    assert told in verdict.remarks
 
 
 def test_what_a_model_from_elsewhere_has_learned_from_is_not_known(

@@ -38,7 +38,7 @@ class VersionOptions:
     service
         Whose model: green, yellow or fhvhv.
     version
-        Its number; the champion, if left out.
+        Its number; if left out, every champion: there is one for each moment.
     """
 
     service: str = _settings.service
@@ -52,18 +52,21 @@ class VersionOptions:
         tracker = Tracker(_settings.tracking_uri, f"{_settings.experiment}-promotion")
         return ModelVersions(tracker, get_service(self.service).name)
 
-    def predictor(self) -> Predictor:
-        """The version, loaded.
+    def predictors(self) -> list[Predictor]:
+        """The versions, loaded.
 
         Raises
         ------
         InvalidInputError
             If there is none.
         """
-        from trip_duration.scoring.predictor import choose_version, load_predictor
+        from trip_duration.scoring.predictor import choose_version, choose_versions, load_predictor
 
         versions = self.versions()
-        return load_predictor(versions, choose_version(versions, self.version))
+        # Says what there is not.
+        first = choose_version(versions, self.version)
+        found = [first] if self.version else choose_versions(versions)
+        return [load_predictor(versions, one) for one in found]
 
 
 _VERSION = VersionOptions()
@@ -77,7 +80,7 @@ def monitor(
     source: str = _settings.source,
     as_json: AsJson = False,
 ) -> None:
-    """Compare what was asked with what a version has learned from; nothing is kept or started.
+    """Compare what was asked with what versions have learned from; nothing is kept or started.
 
     Ends with exit code 1 if a finding says that a new model is needed.
 
@@ -95,42 +98,56 @@ def monitor(
     from trip_duration.monitoring.levels import Level, as_row, thresholds_of, worst
     from trip_duration.monitoring.looking import DriftRules, look_for_drift
 
-    predictor = options.predictor()
-    trips = _month(month, source, predictor) if month else _logged(days, predictor)
-    settings = get_settings()
+    versions, settings = options.versions(), get_settings()
     rules = DriftRules(thresholds_of(settings), settings.monitoring_trips)
-    findings = look_for_drift(options.versions(), predictor, trips, rules)
+    every: list[Finding] = []
+    told: list[dict[str, object]] = []
+    for predictor in options.predictors():
+        number, trips = predictor.version.number, _trips(predictor, versions, month, days, source)
+        moment, label = versions.moment(number), trips.window.label
+        findings = look_for_drift(versions, predictor, trips, rules)
+        level, count = worst(findings), len(trips)
+        every += findings
+        told.append(
+            {
+                "version": number,
+                "moment": moment,
+                "window": label,
+                "trips": count,
+                "level": level.value,
+                "findings": [as_row(finding) for finding in findings],
+            }
+        )
+        if not as_json:
+            _print(findings, f"Version {number} ({moment}): {count:,} trips, {label}: {level}")
     if as_json:
-        content = {
-            "version": predictor.version.number,
-            "window": trips.window.label,
-            "trips": len(trips),
-            "level": worst(findings).value,
-            "findings": [as_row(finding) for finding in findings],
-        }
+        content = {"level": worst(every).value, "versions": told}
         print(json.dumps(content))  # noqa: T201 - the command's answer
-    else:
-        _print(findings, f"{len(trips):,} trips, {trips.window.label}: {worst(findings)}")
-    if worst(findings) is Level.ACT:
+    if worst(every) is Level.ACT:
         sys.exit(ExitCode.NEGATIVE)
 
 
 def profile_version(*, options: VersionOptions = _VERSION) -> None:
-    """Profile a version that has no profile, or an old one, and keep the profile beside it."""
+    """Profile versions that have no profile, or an old one, and keep the profile beside each."""
     from trip_duration.monitoring.looking import profile_version as make
 
     settings = get_settings()
-    predictor = options.predictor()
-    reference = make(
-        options.versions(),
-        predictor,
-        storage_root=settings.storage_root,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    names = ", ".join(feature.bins.name for feature in reference.profile.features)
-    console().print(
-        f"Version {predictor.version.number} of {predictor.version.name} has a profile of {names}."
-    )
+    for predictor in options.predictors():
+        reference = make(
+            options.versions(),
+            predictor,
+            storage_root=settings.storage_root,
+            timeout_seconds=settings.request_timeout_seconds,
+        )
+        names = ", ".join(feature.bins.name for feature in reference.profile.features)
+        version = predictor.version
+        console().print(f"Version {version.number} of {version.name} has a profile of {names}.")
+
+
+def _trips(
+    predictor: Predictor, versions: ModelVersions, month: str | None, days: float, source: str
+) -> WindowTrips:
+    return _month(month, source, predictor) if month else _logged(days, predictor, versions)
 
 
 def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
@@ -156,13 +173,15 @@ def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
     return of_month(checked, predictor.columns, rules, predictor)
 
 
-def _logged(days: float, predictor: Predictor) -> WindowTrips:
+def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> WindowTrips:
     from trip_duration.monitoring.windows import Window, read_request_log
     from trip_duration.serving.log_tables import open_log
 
     settings, now = get_settings(), dt.datetime.now(tz=dt.UTC)
     window = Window.of_days(predictor.version.service, now - dt.timedelta(days=days), now)
-    return read_request_log(open_log(settings.request_log_url, settings.serving_folder), window)
+    found = read_request_log(open_log(settings.request_log_url, settings.serving_folder), window)
+    moment = versions.moment(predictor.version.number)
+    return found.asked_at(moment, versions.known_moment)
 
 
 def _print(findings: list[Finding], title: str) -> None:

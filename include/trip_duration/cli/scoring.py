@@ -30,7 +30,8 @@ class ScoreOptions:
     Parameters
     ----------
     model
-        Number of a version, or models:/trip_duration_green/3; the champion, if left out.
+        Number of a version, or models:/trip_duration_green/3, or by alias, as
+        models:/trip_duration_green@champion_ended; the champion, if left out.
     service
         Whose model: green, yellow or fhvhv.
     moment
@@ -67,13 +68,12 @@ class ScoreOptions:
         from trip_duration.tracking.standing import check_moment
         from trip_duration.tracking.versions import ModelVersions
 
-        which, number, moment = get_service(self.service).name, None, None
-        if self.moment is not None:
-            moment = check_moment(self.moment)
-        if self.model is not None:
-            which, number = parse_model(self.model, which)
+        service = get_service(self.service).name
+        moment = None if self.moment is None else check_moment(self.moment)
+        named = None if self.model is None else parse_model(self.model, service)
         tracker = Tracker(self.tracking_uri, f"{_settings.experiment}-promotion")
-        versions = ModelVersions(tracker, which)
+        versions = ModelVersions(tracker, named.service if named else service)
+        number = named.number(versions) if named else None
         return find_predictor(versions, given, number=number, moment=moment)
 
 

@@ -185,7 +185,7 @@ def traffic(
 def ab_report(
     *, service: str = _settings.service, days: float = 30.0, as_json: AsJson = False
 ) -> None:
-    """Compare versions on predictions whose actual duration is known.
+    """Compare versions of a moment on predictions whose actual duration is known.
 
     Decide once, when both have the trips that are named: who looks again and again until an
     interval leaves out 0 finds differences that are none.
@@ -203,22 +203,28 @@ def ab_report(
 
     from trip_duration.serving.ab_report import ab_report as compare
     from trip_duration.serving.log_tables import open_log
+    from trip_duration.tracking.runs import Tracker
+    from trip_duration.tracking.versions import ModelVersions
     from trip_duration.trips.judged import Judged
 
     settings = get_settings()
     engine = open_log(settings.request_log_url, settings.serving_folder)
     since = time.time() - days * 86_400
-    report = compare(engine, service, since, judged=Judged.of(settings))
+    tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
+    moment_of = ModelVersions(tracker, service).known_moment
+    report = compare(engine, service, moment_of, since, judged=Judged.of(settings))
     if as_json:
         print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer
         return
-    table = Table("version", "trips", "MAE", "95 % interval", "RMSE", "bias", box=box.SIMPLE_HEAD)
+    table = Table(
+        "version", "moment", "trips", "MAE", "95 % interval", "RMSE", "bias", box=box.SIMPLE_HEAD
+    )
     shown = [(str(one.version), one) for one in report.versions]
     shown += [(f"{one.version} (shadow)", one) for one in report.shadows]
     for name, one in shown:
         between = "" if one.mae_interval is None else "{:.3f} to {:.3f}".format(*one.mae_interval)
         figures = (f"{one.mae:.3f}", between, f"{one.rmse:.3f}", f"{one.bias:+.3f}")
-        table.add_row(name, f"{one.trips:,}", *figures)
+        table.add_row(name, one.moment or "not known", f"{one.trips:,}", *figures)
     out = console()
     out.print(table)
     for pair in (*report.comparisons, *report.paired):

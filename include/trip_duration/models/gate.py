@@ -14,7 +14,7 @@ from trip_duration.models.evaluation import errors_by_slice, measure
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.training_set.data_tests import Outcome
 from trip_duration.training_set.types import Minutes
-from trip_duration.trips.services import DURATION, MOMENTS, WHEN, Moment, known_too_late
+from trip_duration.trips.services import ATTRIBUTES, DURATION, MOMENTS, WHEN, Moment, known_too_late
 
 #: Resamplings of the bootstrap.
 RESAMPLINGS = 999
@@ -245,12 +245,11 @@ def _is_fit_to_serve(
     inputs = set(challenger.inputs)
     yield Check("signature", bool(inputs), ", ".join(sorted(inputs)) or "none", "there is one")
     if champion is not None:
-        further = sorted(inputs - set(champion.inputs))
         yield Check(
-            "same inputs",
-            not further,
-            f"asks also for {', '.join(further)}" if further else "the same or fewer",
-            "nothing that callers of the champion do not give",
+            "inputs beside the champion's",
+            passed=True,
+            found=asked_further(challenger, champion) or "the same or fewer",
+            wanted=f"any that can be filled {WHEN[moment]}: both have predicted the same trips",
         )
     leaks = known_too_late(inputs, moment)
     yield Check(
@@ -271,6 +270,15 @@ def _is_fit_to_serve(
         f"{challenger.megabytes:.1f} MB",
         f"at most {rules.size_megabytes:g} MB",
     )
+
+
+def asked_further(challenger: Contender, champion: Contender) -> str:
+    """Say what callers have to give, or may give, beyond what the champion takes; else nothing."""
+    further = sorted(set(challenger.inputs) - set(champion.inputs))
+    needed = [name for name in further if name not in ATTRIBUTES]
+    if needed:
+        return f"callers have to give {', '.join(needed)}, which the champion does without"
+    return f"callers may give {', '.join(further)} as well" if further else ""
 
 
 def data_checks(outcomes: Sequence[Outcome]) -> Iterator[Check]:

@@ -39,11 +39,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Watched:
-    """A version that is watched in a window, by the trips of one source."""
+    """A version that is watched in a window, by the trips of one source.
+
+    Parameters
+    ----------
+    window, version, source
+        When, which version of the window's service, and by which trips.
+    moment
+        At which the version is asked; empty where that is not told.
+    """
 
     window: Window
     version: int
     source: Source
+    moment: str = ""
 
     @property
     def line(self) -> str:
@@ -58,7 +67,26 @@ class Watched:
     @property
     def title(self) -> str:
         """For people."""
-        return f"{self.window.service} version {self.version}, {self.window.label}"
+        return f"{self._version}, {self.window.label}"
+
+    @property
+    def series(self) -> str:
+        """Of all of its windows, for people."""
+        return f"{self._version}, {self.source}, all windows"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Of each of its runs."""
+        return {
+            "service": self.window.service,
+            "version": str(self.version),
+            **({"moment": self.moment} if self.moment else {}),
+        }
+
+    @property
+    def _version(self) -> str:
+        asked = f" ({self.moment})" if self.moment else ""
+        return f"{self.window.service} version {self.version}{asked}"
 
 
 class Records:
@@ -76,8 +104,7 @@ class Records:
     def open(self, watched: Watched) -> str:
         """Begin the run of a window, or go on with it; return its id."""
         tags = {
-            "service": watched.window.service,
-            "version": str(watched.version),
+            **watched.tags,
             "source": watched.source,
             "line": watched.line,
             "window": watched.window.label,
@@ -173,9 +200,8 @@ class Records:
     def _append(
         self, watched: Watched, points: Iterable[tuple[dt.datetime, dict[str, float]]]
     ) -> None:
-        tags = {"service": watched.window.service, "version": str(watched.version)}
-        name = f"{watched.window.service} version {watched.version}, {watched.source}, all windows"
-        run_id = self.tracker.open_run(f"{_SERIES}/{watched.line}", name, tags)
+        identity = f"{_SERIES}/{watched.line}"
+        run_id = self.tracker.open_run(identity, watched.series, watched.tags)
         metrics = [
             Metric(key, value, int(end.timestamp() * 1_000), int(end.timestamp() // _DAY_SECONDS))
             for end, values in points

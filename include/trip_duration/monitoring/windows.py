@@ -8,7 +8,7 @@ of a month begins at midnight in New York.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -33,6 +33,7 @@ from trip_duration.trips.services import (
     DURATION,
     PICKUP_TIME,
     PICKUP_ZONE,
+    Moment,
     get_service,
 )
 from trip_duration.trips.values import TIME_ZONE
@@ -163,6 +164,20 @@ class WindowTrips:
         """What one version has predicted."""
         return self.where(self.versions == version)
 
+    def asked_at(self, moment: Moment, moment_of: Callable[[int], Moment | None]) -> WindowTrips:
+        """Return what versions of one moment have predicted.
+
+        Whoever asks at a moment gives what is known by then: what others have asked for says
+        nothing about it.
+
+        Parameters
+        ----------
+        moment_of
+            Moment of a version; None where it is not known.
+        """
+        own = [one for one in set(self.versions.tolist()) if moment_of(one) == moment]
+        return self.where(np.isin(self.versions, own))
+
     def inputs(self, columns: Sequence[str]) -> pd.DataFrame:
         """Trips that a model which takes these columns can predict, in the types that it learned.
 
@@ -245,7 +260,12 @@ def of_month(
     )
 
 
-def of_scored(scored: pd.DataFrame, window: Window, columns: Sequence[str]) -> WindowTrips:
+def of_scored(
+    scored: pd.DataFrame,
+    window: Window,
+    columns: Sequence[str],
+    wanted: Callable[[int], bool] = lambda _: True,
+) -> WindowTrips:
     """The trips of an output of batch scoring.
 
     Parameters
@@ -254,6 +274,8 @@ def of_scored(scored: pd.DataFrame, window: Window, columns: Sequence[str]) -> W
         Columns as they were given, with what scoring has added.
     columns
         Raw columns that are wanted.
+    wanted
+        Says of a version whether the trips that it has predicted count.
 
     Raises
     ------
@@ -266,6 +288,9 @@ def of_scored(scored: pd.DataFrame, window: Window, columns: Sequence[str]) -> W
             "was not made by batch scoring",
             "Give an output of the DAG batch_scoring.",
         )
+    scored = scored[scored[VERSION].map(wanted).astype(bool)]
+    if scored.empty:
+        scored = scored.reindex(columns=[*columns, MINUTES, VERSION, IDENTIFIER])
     checked = check_rows(scored, columns)
     rows: Any = scored.iloc[checked.trips.index]
     return WindowTrips(

@@ -44,7 +44,9 @@ def make_dashboard(
         registry=Prepared(lambda: questions.registry(name), _REGISTRY_SECONDS, always),
         windows=Prepared(lambda: questions.windows(name), _RUNS_SECONDS, always),
         live=Prepared(
-            lambda: ab_report(service.log.engine, name, judged=Judged.of(settings)),
+            lambda: ab_report(
+                service.log.engine, name, service.live.moment_of, judged=Judged.of(settings)
+            ),
             _AIRFLOW_SECONDS,
             always,
         ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trip_duration.orchestration.watermarks import StateStore, read_state
+from trip_duration.trips.services import MOMENTS, Moment
 
 #: After what a drift of each level is no news.
 _COVERED_BY = {"warn": ("warn", "act"), "act": ("act",)}
@@ -14,7 +15,7 @@ _COVERED_BY = {"warn": ("warn", "act"), "act": ("act",)}
 
 @dataclass(frozen=True)
 class DriftMemory:
-    """The state of one service.
+    """The state of one service and moment, whose champions drift by themselves.
 
     Parameters
     ----------
@@ -24,11 +25,14 @@ class DriftMemory:
         Whose drift.
     cooldown
         For so long after a mail, or a retraining, the same is not done again.
+    moment
+        At which the version that has drifted is asked.
     """
 
     store: StateStore
     service: str
     cooldown: dt.timedelta
+    moment: Moment = MOMENTS[0]
 
     def is_due(self, action: str, run_id: str) -> bool:
         """Whether an action may be taken; what a retried run has begun, it may end.
@@ -76,7 +80,9 @@ class DriftMemory:
 
     @property
     def _key(self) -> str:
-        return f"drift:{self.service}"
+        # Older states are of the one champion that a service had, under the plain key.
+        plain = f"drift:{self.service}"
+        return plain if self.moment == MOMENTS[0] else f"{plain}:{self.moment}"
 
 
 def _check(state: dict[str, Any]) -> None:

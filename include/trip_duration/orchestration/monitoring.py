@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from trip_duration.monitoring.levels import Finding, Thresholds
+    from trip_duration.monitoring.looking import DriftRules
     from trip_duration.monitoring.records import Records, Watched
     from trip_duration.orchestration.watermarks import StateStore
     from trip_duration.scoring.predictor import Predictor
@@ -39,6 +40,8 @@ _NAMED = 3
 
 #: Findings of a step as plain values, by the identity of what was watched.
 Found = dict[str, list[dict[str, Any]]]
+#: A finding that calls for something, with what was watched, and its window as plain values.
+Grave = tuple["Finding", "Watched", Mapping[str, Any]]
 
 
 def other_occasions(triggering_asset_events: Events) -> list[dict[str, Any]]:
@@ -60,30 +63,29 @@ def other_occasions(triggering_asset_events: Events) -> list[dict[str, Any]]:
 def plan(
     params: Mapping[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Events
 ) -> dict[str, Any] | None:
-    """Which windows of which version are looked at; None if there is nothing to look at."""
+    """Which windows of which versions are looked at; None if there is nothing to look at."""
     from trip_duration.monitoring.levels import thresholds_of
-    from trip_duration.scoring.predictor import choose_version
 
     thresholds_of(get_settings(), params["thresholds"])
     params = form_of(params, triggering_asset_events)
-    versions = versions_of(params["service"])
-    standings = versions.standings().values()
-    if not params["version"] and not any(one.champion and one.enabled for one in standings):
+    versions = _versions(params)
+    if not versions:
         logger.warning("Nothing answers for %s: there is nothing to watch.", params["service"])
         return None
-    version = choose_version(versions, params["version"])
     windows = list(windows_of(params, dag_run, published_months(triggering_asset_events)))
     if not windows:
         logger.info("No month ended before this run: there is nothing to look at.")
         return None
     for window in windows:
-        logger.info("%s, version %d: %s", window["source"], version.number, window["label"])
+        numbers = ", ".join(f"{one['version']} ({one['moment']})" for one in versions)
+        logger.info("%s, version %s: %s", window["source"], numbers, window["label"])
     # What was long ago is written down, and no more.
     acts = params["act"] and dag_run.run_type.value != "backfill"
     planned = {
         "source": params["source"],
         "service": params["service"],
-        "version": version.number,
+        "versions": versions,
+        "named": bool(params["version"]),
         "windows": windows,
         "acts": bool(acts),
     }
@@ -94,25 +96,43 @@ def plan(
     return planned
 
 
-def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunProtocol) -> Found:
-    """Compare what was asked with what the version has learned from."""
-    from trip_duration.monitoring.levels import as_row
-    from trip_duration.monitoring.looking import DriftRules, known_profile, look_for_drift
+def _versions(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the version that a form names, or every champion that answers, with their moments."""
+    from trip_duration.scoring.predictor import choose_version, choose_versions
 
-    predictor, records = _predictor(plan), records_of_windows()
-    profile = known_profile(versions_of(plan["service"]), predictor.version)
-    if isinstance(profile, str) and plan["acts"]:
-        about = (plan["service"], plan["version"], profile)
-        announce(drift_not_known(*about, dag_run.dag_id, dag_run.run_id))
+    versions, named = versions_of(params["service"]), params["version"]
+    found = [choose_version(versions, named)] if named else choose_versions(versions)
+    return [{"version": one.number, "moment": versions.moment(one.number)} for one in found]
+
+
+def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunProtocol) -> Found:
+    """Compare what was asked with what each version has learned from."""
+    from trip_duration.monitoring.looking import DriftRules, known_profile
+
     params = form_of_plan(params, plan)
     rules = DriftRules(_thresholds(params), params["least_trips"], params["report"])
     found: Found = {}
+    for one in plan["versions"]:
+        predictor = _predictor(plan, one["version"])
+        profile = known_profile(versions_of(plan["service"]), predictor.version)
+        if isinstance(profile, str) and plan["acts"]:
+            about = (plan["service"], one["version"], profile)
+            announce(drift_not_known(*about, dag_run.dag_id, dag_run.run_id))
+        found |= _drift_of(predictor, plan, params, rules)
+    return found
+
+
+def _drift_of(
+    predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any], rules: DriftRules
+) -> Found:
+    from trip_duration.monitoring.levels import as_row
+    from trip_duration.monitoring.looking import look_for_drift
+
+    records, versions, found = records_of_windows(), versions_of(plan["service"]), Found()
     for watched, trips in gather(plan, params, predictor):
         run_id = records.open(watched)
         with tempfile.TemporaryDirectory() as folder:
-            findings = look_for_drift(
-                versions_of(plan["service"]), predictor, trips, rules, Path(folder)
-            )
+            findings = look_for_drift(versions, predictor, trips, rules, Path(folder))
             records.write(run_id, "drift", findings, Path(folder))
         _tell(watched, findings)
         found[watched.identity] = [as_row(finding) for finding in findings]
@@ -121,6 +141,15 @@ def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunPro
 
 def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
     """Compare predictions with how long the trips took, as far as that is known."""
+    params, found = form_of_plan(params, plan), Found()
+    for one in plan["versions"]:
+        found |= _performance_of(_predictor(plan, one["version"]), plan, params)
+    return found
+
+
+def _performance_of(
+    predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any]
+) -> Found:
     from trip_duration.monitoring.labels import labelled
     from trip_duration.monitoring.levels import ALL, as_row
     from trip_duration.monitoring.performance import (
@@ -131,17 +160,16 @@ def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
     )
     from trip_duration.trips.cleaning import CleaningRules
 
-    settings, records, predictor = get_settings(), records_of_windows(), _predictor(plan)
-    params = form_of_plan(params, plan)
+    settings, records, version = get_settings(), records_of_windows(), predictor.version.number
     versions = versions_of(plan["service"])
-    reference = find_reference(versions.tracker, versions.name, plan["version"])
+    reference = find_reference(versions.tracker, versions.name, version)
     cleaning = CleaningRules(settings.minimum_duration, settings.maximum_duration)
     rules = PerformanceRules.of(settings)
     found: Found = {}
     for watched, trips in gather(plan, params, predictor):
         known = with_labels(trips, params) if trips.source == "request_log" else trips
         findings = judge_performance(
-            labelled(known.of_version(plan["version"]), cleaning),
+            labelled(known.of_version(version), cleaning),
             reference,
             records.history(watched, "performance", rules.windows - 1, known=f"{RMSE}.{ALL}"),
             _thresholds(params),
@@ -160,22 +188,43 @@ def judge(
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
     asset_state_store: Mapping[Any, StateStore],
-) -> dict[str, Any] | None:
-    """Write down how grave it is; warn where that is due; None unless a model has to be made."""
-    from trip_duration.monitoring.levels import Level, from_rows, gravest_first
+) -> list[dict[str, Any]]:
+    """Write down how grave it is; warn where that is due; return why models have to be made.
 
-    records, grave = records_of_windows(), []
+    Each version has its own alert, cooldown and retraining: the champion of one moment may drift
+    while that of the other does not.
+    """
+    from trip_duration.monitoring.levels import Level, from_rows
+
+    records = records_of_windows()
+    grave: dict[int, list[Grave]] = {}
     last = max(window["end"] for window in plan["windows"])
     for watched, window in watched_of(plan):
         findings = from_rows([*drift[watched.identity], *performance[watched.identity]])
         level = records.close(watched, findings)
         logger.info("%s: %s", watched.title, level)
         if window["end"] == last:
-            grave += [
+            grave.setdefault(watched.version, []).extend(
                 (one, watched, window) for one in findings if one.level in {Level.WARN, Level.ACT}
-            ]
-    if not grave or not plan["acts"]:
-        return None
+            )
+    if not plan["acts"]:
+        return []
+    found = [_judge(one, plan, params, dag_run, asset_state_store) for one in grave.values() if one]
+    return [evidence for evidence in found if evidence is not None]
+
+
+def _judge(
+    grave: Sequence[Grave],
+    plan: Mapping[str, Any],
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    asset_state_store: Mapping[Any, StateStore],
+) -> dict[str, Any] | None:
+    """Warn of one version where that is due; None unless a model has to be made."""
+    from trip_duration.monitoring.levels import Level, gravest_first
+    from trip_duration.tracking.standing import check_moment
+
+    records = records_of_windows()
     findings = gravest_first(one for one, _, _ in grave)
     watched, window = next((it, its) for one, it, its in grave if one is findings[0])
     evidence = {
@@ -185,9 +234,8 @@ def judge(
         "source": plan["source"],
         "months": [window["month"]] if "month" in window else [],
     }
-    memory = DriftMemory(
-        asset_state_store[DRIFT], plan["service"], dt.timedelta(hours=params["cooldown_hours"])
-    )
+    cooldown, moment = dt.timedelta(hours=params["cooldown_hours"]), check_moment(watched.moment)
+    memory = DriftMemory(asset_state_store[DRIFT], plan["service"], cooldown, moment)
     level = findings[0].level
     if not memory.is_due(level.value, dag_run.run_id):
         logger.warning("%s; the cooldown of the last time lasts.", evidence["why"])
@@ -217,6 +265,7 @@ def _evidence(records: Records, watched: Watched, findings: Sequence[Finding]) -
         "why": ", ".join(named),
         "service": watched.window.service,
         "version": watched.version,
+        "moment": watched.moment,
         "window": watched.window.label,
         "run_id": run.info.run_id,
         "run_url": records.tracker.run_url(run.info.run_id),
@@ -234,10 +283,10 @@ def retrain(evidence: Mapping[str, Any], outlet_events: Mapping[Any, Any]) -> di
     return dict(evidence)
 
 
-def _predictor(plan: Mapping[str, Any]) -> Predictor:
+def _predictor(plan: Mapping[str, Any], version: int) -> Predictor:
     from trip_duration.scoring.predictor import Version, load_predictor
 
-    return load_predictor(versions_of(plan["service"]), Version(plan["service"], plan["version"]))
+    return load_predictor(versions_of(plan["service"]), Version(plan["service"], version))
 
 
 def records_of_windows() -> Records:

@@ -1,7 +1,8 @@
 """From events of assets to what they ask for: a source, a service, and its months.
 
-Several events may start one run. Those of one source and service are answered by it together; for
-those of every other one a run of its own is triggered.
+Several events may start one run. Those of one source, service and moment are answered by it
+together; for those of every other one a run of its own is triggered. Months that are published are
+of no moment, and go with whatever else is about their source and service.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any, Self
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from trip_duration.training_set.recipes import RECIPES
 from trip_duration.trips.months import Month
-from trip_duration.trips.services import get_service
+from trip_duration.trips.services import MOMENTS, Moment, get_service
 
 #: Events of assets, as Airflow gives them to the tasks of a run that they have started.
 Events = Mapping[Any, Sequence[Any]]
@@ -32,12 +34,18 @@ class Occasion:
         The months that the events name, in their order; none where they name none.
     reasons
         What the events say, for people.
+    recipe
+        Of the version that has drifted; empty where the events name none of ours.
+    moment
+        At which that version is asked; None where they do not tell.
     """
 
     source: str
     service: str
     months: tuple[Month, ...]
     reasons: tuple[str, ...]
+    recipe: str = ""
+    moment: Moment | None = None
 
     @property
     def why(self) -> str:
@@ -78,13 +86,29 @@ class Occasion:
                 "names no month",
                 'Send it with extra that has months, such as ["2024-01"].',
             )
-        return cls(extra["source"], service, months, (reason,))
+        recipe = RECIPES.get(str(extra.get("recipe")))
+        told = next((one for one in MOMENTS if one == extra.get("moment")), None)
+        return cls(
+            extra["source"],
+            service,
+            months,
+            (reason,),
+            recipe.name if recipe else "",
+            recipe.moment if recipe else told,
+        )
+
+    def is_about(self, other: Self) -> bool:
+        """Return whether one run answers both."""
+        same = (self.source, self.service) == (other.source, other.service)
+        return same and (self.moment == other.moment or None in {self.moment, other.moment})
 
     def joined(self, other: Self) -> Self:
         """Return both as one; what is said twice is said once."""
         return dataclasses.replace(
             self,
             months=tuple(sorted({*self.months, *other.months})),
+            recipe=self.recipe or other.recipe,
+            moment=self.moment or other.moment,
             reasons=tuple(dict.fromkeys([*self.reasons, *other.reasons])),
         )
 
@@ -97,12 +121,15 @@ def read_occasions(events: Events) -> list[Occasion]:
     InvalidInputError
         See `Occasion.read`.
     """
-    found: dict[tuple[str, str], Occasion] = {}
+    found: list[Occasion] = []
     for asset in (PUBLISHED_MONTHS, DRIFT):
         for one in (Occasion.read(asset.name, event.extra) for event in events.get(asset, ())):
-            key = (one.source, one.service)
-            found[key] = found[key].joined(one) if key in found else one
-    return list(found.values())
+            place = next((at for at, other in enumerate(found) if other.is_about(one)), None)
+            if place is None:
+                found.append(one)
+            else:
+                found[place] = found[place].joined(one)
+    return found
 
 
 def form_of(params: Mapping[str, Any], events: Events) -> dict[str, Any]:

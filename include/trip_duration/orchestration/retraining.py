@@ -12,6 +12,8 @@ from trip_duration.orchestration.drift_memory import DriftMemory
 from trip_duration.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
 from trip_duration.orchestration.requests import source_of, who_asked
 from trip_duration.settings import get_settings
+from trip_duration.training_set.recipes import RECIPES, get_recipe
+from trip_duration.trips.services import MOMENTS, Moment
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -46,7 +48,7 @@ def other_occasions(
 ) -> list[dict[str, Any]]:
     """Return the forms of the runs that answer what this one does not.
 
-    A run is about one source and service; its events may be about several.
+    A run is about one source, service and moment; its events may be about several.
     """
     return [
         {
@@ -55,8 +57,10 @@ def other_occasions(
             "service": one.service,
             "newest_month": None if one.newest is None else str(one.newest),
             "why": one.why,
+            **({"recipe": recipe} if recipe != params["recipe"] else {}),
         }
         for one in read_occasions(triggering_asset_events)[1:]
+        for recipe in (_recipe(params, one, None),)
     ]
 
 
@@ -80,13 +84,16 @@ def plan(
     marks = _watermarks(asset_state_store, form)
     newest, found = _newest(form, marks, occasion)
     split = MonthSplit.ending_at(newest, form["train_months_count"])
-    pending = _memory(asset_state_store, form["service"]).pending()
-    form["recipe"] = _recipe(form, dag_run, pending)
+    pending = _pending(form, dag_run, occasion, asset_state_store)
+    if dag_run.run_type.value != "manual":
+        form["recipe"] = _recipe(form, occasion, pending)
+    moment = get_recipe(form["recipe"]).moment
     why = _why(form, dag_run, occasion, pending)
     published = _look_up_all(found, split.all, form)
-    if not form["again"] and _was_trained(marks.trained(), published, split.all):
+    if not form["again"] and _was_trained(marks.trained(moment), published, split.all):
         # The drift waits: what the next month leads to is its answer.
-        logger.warning("%s; but the months up to %s were trained on before.", why, newest)
+        told = "%s; but the months up to %s were trained on before, for the moment %s."
+        logger.warning(told, why, newest, moment)
         return None
     logger.info("%s: retraining on %s", why, ", ".join(map(str, split.all)))
     return {
@@ -100,16 +107,58 @@ def plan(
     }
 
 
-def _recipe(
-    form: Mapping[str, Any], dag_run: DagRunProtocol, drift: Mapping[str, Any] | None
-) -> str:
-    """Return the recipe to train: that of the version that has drifted, unless a person chose.
+def _pending(
+    form: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    occasion: Occasion | None,
+    store: Mapping[Any, StateStore],
+) -> dict[str, Any] | None:
+    """Return the drift that the run answers; None if there is none.
 
-    Another recipe may be asked at another moment, and could not replace the version.
+    That of the moment that the run is about: what a person has chosen, or an event has named.
+    Otherwise any that waits goes with the run, the earliest moment's first.
     """
-    drifted = (drift or {}).get("recipe")
-    by_hand = dag_run.run_type.value == "manual"
-    return str(drifted if drifted and not by_hand else form["recipe"])
+    own = get_recipe(form["recipe"]).moment
+    if dag_run.run_type.value == "manual":
+        asked: Sequence[Moment] = (own,)
+    else:
+        named = occasion.moment if occasion else None
+        asked = (named,) if named else MOMENTS
+    found = _waiting(store, form["service"])
+    return next((found[moment].pending() for moment in asked if moment in found), None)
+
+
+def _waiting(store: Mapping[Any, StateStore], service: str) -> dict[Moment, DriftMemory]:
+    """Return what holds a drift that waits, by the moment of the version that has drifted.
+
+    What an older version of this package has kept names the recipe alone, which tells the moment.
+    """
+    found: dict[Moment, DriftMemory] = {}
+    for kept in MOMENTS:
+        memory = DriftMemory(store[DRIFT], service, dt.timedelta(0), kept)
+        if (drift := memory.pending()) is not None:
+            recipe = RECIPES.get(str(drift.get("recipe")))
+            found.setdefault(recipe.moment if recipe else kept, memory)
+    return found
+
+
+def _recipe(
+    form: Mapping[str, Any], occasion: Occasion | None, drift: Mapping[str, Any] | None
+) -> str:
+    """Return the recipe to train: that of the version that has drifted, or else the form's.
+
+    Another recipe may be asked at another moment, and could not replace the version. Of one that
+    came from elsewhere, with no recipe of ours, the moment alone is kept.
+    """
+    named = (drift or {}).get("recipe") or (occasion.recipe if occasion else "")
+    if named in RECIPES:
+        return str(named)
+    moment = (drift or {}).get("moment") or (occasion.moment if occasion else None)
+    own = RECIPES.get(form["recipe"])
+    if moment is None or (own and own.moment == moment):
+        return str(form["recipe"])
+    # The last one of a moment knows the most of what is known then.
+    return [one.name for one in RECIPES.values() if one.moment == moment][-1]
 
 
 def _newest(
@@ -176,18 +225,17 @@ def finish(
 ) -> dict[str, Any]:
     """Move the watermark; tell what became of it, and whoever has seen the drift."""
     from trip_duration.orchestration.promotion import versions_of
-    from trip_duration.training_set.recipes import get_recipe
     from trip_duration.trips.publications import Publications
 
     marks = _watermarks(asset_state_store, form_of_plan(params, plan))
-    marks.train(Publications.from_json(plan["published"]))
     moment = get_recipe(plan.get("recipe") or params["recipe"]).moment
+    marks.train(Publications.from_json(plan["published"]), moment)
     champion = versions_of(plan["service"]).standings()[moment].champion
     version = challenger["version"] if challenger else None
     promoted = version is not None and champion == version
     logger.info("%s: champion is version %s", plan["why"], champion)
-    memory = _memory(asset_state_store, plan["service"])
-    if (drift := memory.pending()) is not None:
+    memory = _waiting(asset_state_store, plan["service"]).get(moment)
+    if memory is not None and (drift := memory.pending()) is not None:
         outcome = _outcome(drift, _families(ti, dag_run), version, promoted=promoted)
         _answer(drift, outcome, dag_run)
         memory.answer()
@@ -249,10 +297,6 @@ def _answer(drift: Mapping[str, Any], outcome: str, dag_run: DagRunProtocol) -> 
     records_of_windows().note(drift["run_id"], outcome)
     announce(drift_answered(outcome, drift, dag_run.dag_id, dag_run.run_id))
     logger.info("%s", outcome)
-
-
-def _memory(store: Mapping[Any, StateStore], service: str) -> DriftMemory:
-    return DriftMemory(store[DRIFT], service, dt.timedelta(0))
 
 
 def _why(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.occasions import Events, read_occasions
+from trip_duration.orchestration.promotion import versions_of
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from trip_duration.monitoring.records import Watched
     from trip_duration.monitoring.windows import Window, WindowTrips
     from trip_duration.scoring.predictor import Predictor
+    from trip_duration.trips.services import Moment
 
 logger = logging.getLogger(__name__)
 
@@ -99,22 +101,30 @@ def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[Watched, Mapping[str, 
     for window in plan["windows"]:
         start, end = (dt.datetime.fromisoformat(window[name]) for name in ("start", "end"))
         found = Window(plan["service"], start, end, window["label"])
-        yield Watched(found, plan["version"], window["source"]), window
+        for one in plan["versions"]:
+            yield Watched(found, one["version"], window["source"], one["moment"]), window
 
 
 def gather(
     plan: Mapping[str, Any], params: Mapping[str, Any], predictor: Predictor
 ) -> Iterator[tuple[Watched, WindowTrips]]:
-    """What was predicted in each window."""
+    """What was predicted in each window, as far as it was asked at the moment of the version."""
     from trip_duration.monitoring import windows
+    from trip_duration.tracking.standing import check_moment
 
+    moment_of = versions_of(plan["service"]).known_moment
     for watched, window in watched_of(plan):
+        if watched.version != predictor.version.number:
+            continue
         if watched.source == "month":
             yield watched, _month(window["month"], params, predictor)
         elif watched.source == "batch":
-            yield watched, _scored(watched, window, predictor)
+            # Of a version that a person has named, every trip is looked at.
+            asked = None if plan["named"] else moment_of
+            yield watched, _scored(watched, window, predictor, asked)
         else:
-            yield watched, windows.read_request_log(_request_log(), watched.window)
+            found = windows.read_request_log(_request_log(), watched.window)
+            yield watched, found.asked_at(check_moment(watched.moment), moment_of)
 
 
 def _month(month: str, params: Mapping[str, Any], predictor: Predictor) -> WindowTrips:
@@ -137,7 +147,12 @@ def _checked(month: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a 
     return store.check(raw, get_service(params["service"]), contract_limits())
 
 
-def _scored(watched: Watched, window: Mapping[str, Any], predictor: Predictor) -> WindowTrips:
+def _scored(
+    watched: Watched,
+    window: Mapping[str, Any],
+    predictor: Predictor,
+    moment_of: Callable[[int], Moment | None] | None,
+) -> WindowTrips:
     import pandas as pd
 
     from trip_duration.monitoring.windows import of_scored
@@ -151,7 +166,12 @@ def _scored(watched: Watched, window: Mapping[str, Any], predictor: Predictor) -
         with path.open("rb") as file:
             read = pd.read_parquet if format_of(path) == "parquet" else pd.read_csv
             parts.append(read(file))
-    return of_scored(pd.concat(parts, ignore_index=True), watched.window, predictor.columns)
+    return of_scored(
+        pd.concat(parts, ignore_index=True),
+        watched.window,
+        predictor.columns,
+        lambda version: moment_of is None or moment_of(version) == watched.moment,
+    )
 
 
 def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:

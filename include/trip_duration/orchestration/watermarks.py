@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trip_duration.objects.documents import UNREADABLE
+from trip_duration.trips.services import MOMENTS, Moment
 
 if TYPE_CHECKING:
     from trip_duration.trips.publications import Publications
 
 
 logger = logging.getLogger(__name__)
+
+#: Field of a month that was trained on: the moments of the models that have learned from it.
+_BY = "moments"
 
 
 class StateStore(Protocol):
@@ -51,9 +55,18 @@ class Watermarks:
     source: str
     again_after: dt.timedelta
 
-    def trained(self) -> Publications:
-        """What was trained on, month by month."""
-        return _publications(self._read("trained"))
+    def trained(self, moment: Moment | None = None) -> Publications:
+        """What was trained on, month by month.
+
+        Parameters
+        ----------
+        moment
+            Only by models that are asked at this moment. What an older version of this package
+            has kept does not tell, and counts for every moment.
+        """
+        entries = self._read("trained")
+        wanted = [one for one in entries if moment is None or moment in one.get(_BY, MOMENTS)]
+        return _publications(wanted)
 
     def known(self) -> Publications:
         """What need not be announced: it was trained on, or announced a short while ago."""
@@ -70,10 +83,16 @@ class Watermarks:
         entries |= {entry["month"]: {**entry, "at": now} for entry in publications.to_json()}
         self._write("announced", entries)
 
-    def train(self, publications: Publications) -> None:
-        """Move the watermark."""
-        entries = {entry["month"]: entry for entry in self._read("trained")}
-        entries |= {entry["month"]: entry for entry in publications.to_json()}
+    def train(self, publications: Publications, moment: Moment) -> None:
+        """Move the watermark of the models that are asked at a moment."""
+        before = self._read("trained")
+        entries = {entry["month"]: entry for entry in before}
+        # Of a month that is published anew, the models of the other moments have not learned.
+        others = _publications(before)
+        for month, one in publications.known.items():
+            same = month in others.known and others.known[month].version.is_same(one.version)
+            by = entries[str(month)].get(_BY, MOMENTS) if same else ()
+            entries[str(month)] = {**one.to_json(), _BY: sorted({*by, moment})}
         self._write("trained", entries)
 
     def _read(self, name: str) -> list[dict[str, Any]]:

@@ -12,7 +12,12 @@ from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.registry import load_registered
-from trip_duration.tracking.standing import Standings, registered_name
+from trip_duration.tracking.standing import (
+    Standings,
+    parts_of_aliases,
+    registered_name,
+    version_of_alias,
+)
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import Minutes
@@ -27,7 +32,7 @@ from trip_duration.trips.services import (
 
 #: What a trip may lack: models know what to make of it.
 _OPTIONAL = frozenset({PASSENGERS, VENDOR, TRIP_TYPE})
-_ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@champion)")
+_ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>.+))")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,42 @@ class Version:
     def name(self) -> str:
         """Name of the registered model."""
         return registered_name(self.service)
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the address of a model names: a version, or one that has an alias.
+
+    Parameters
+    ----------
+    service
+        Whose model.
+    version
+        Its number; None where an alias is named.
+    alias
+        One of `standing.parts_of_aliases`; empty where a version is named.
+    """
+
+    service: str
+    version: int | None = None
+    alias: str = ""
+
+    def number(self, versions: ModelVersions) -> int:
+        """Return the number of the version that is named.
+
+        Raises
+        ------
+        InvalidInputError
+            If no version has the alias.
+        """
+        found = self.version or version_of_alias(self.alias, versions.standings())
+        if found is None:
+            raise InvalidInputError(
+                f"Model models:/{versions.name}@{self.alias}",
+                "names no version: nothing has this alias now",
+                "Look up the aliases on the page of the registered model, or name a version.",
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -76,26 +117,21 @@ class Predictor:
         return np.asarray(self.model.predict(trips[list(self.columns)]), dtype=np.float64)
 
 
-def parse_model(text: str, service: str) -> tuple[str, int | None]:
-    """Service and version of ``3``, ``models:/trip_duration_green/3`` or ``…@champion``.
+def parse_model(text: str, service: str) -> Named:
+    """Read ``3``, ``models:/trip_duration_green/3`` or ``models:/trip_duration_green@champion``.
 
     Parameters
     ----------
     service
         Whose model it is, where the text does not say.
 
-    Returns
-    -------
-    tuple
-        The service; the version, or None for the champion.
-
     Raises
     ------
     InvalidInputError
-        If the text is neither, or the model is not one of ours.
+        If the text is none of these, or the model is not one of ours, or the alias is none of ours.
     """
     if text.isdecimal():
-        return service, int(text)
+        return Named(service, int(text))
     services = {registered_name(name): name for name in SERVICES}
     address = _ADDRESS.fullmatch(text)
     if address is None or address["name"] not in services:
@@ -104,7 +140,16 @@ def parse_model(text: str, service: str) -> tuple[str, int | None]:
             "is no version of a registered model",
             f"Give a number, or models:/{registered_name(service)}/3.",
         )
-    return services[address["name"]], int(address["version"]) if address["version"] else None
+    named, alias = services[address["name"]], address["alias"]
+    if alias is None:
+        return Named(named, int(address["version"]))
+    if alias not in (aliases := parts_of_aliases()):
+        raise InvalidInputError(
+            f"Model {text!r}",
+            f"has the alias {alias!r}, which is unknown",
+            f"Choose one of: {', '.join(aliases)}.",
+        )
+    return Named(named, alias=alias)
 
 
 def choose_version(
@@ -147,6 +192,15 @@ def choose_version(
         )
     versions.require_usable(chosen)
     return Version(versions.service, chosen)
+
+
+def choose_versions(versions: ModelVersions) -> list[Version]:
+    """Return every champion that answers, that of the earliest moment first."""
+    return [
+        Version(versions.service, standing.champion)
+        for standing in versions.standings().values()
+        if standing.champion is not None and standing.enabled
+    ]
 
 
 def find_predictor(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
@@ -23,6 +23,10 @@ from trip_duration.models.intervals import (
 from trip_duration.serving.ab_sums import Pairs, answered_by_day, shadowed_by_day
 from trip_duration.serving.log_tables import feedback, predictions
 from trip_duration.trips.judged import Judged
+from trip_duration.trips.services import MOMENTS, Moment
+
+#: Moment of a version; None where it is not known.
+MomentOf = Callable[[int], Moment | None]
 
 POWER = 0.8
 #: Share of the error of the version with the most predictions that is worth finding.
@@ -40,9 +44,12 @@ class VersionErrors(MeasuredErrors):
     ----------
     version
         Number in the registry.
+    moment
+        At which it is asked; None where that is not known.
     """
 
     version: int
+    moment: Moment | None = None
 
 
 @dataclass(frozen=True)
@@ -88,12 +95,15 @@ class Comparison:
 class AbReport:
     """Errors by version, and how the others compare with the one that answered most.
 
+    Versions of two moments are asked different questions, so that none is compared with one of
+    another moment, nor where the moment is not known.
+
     Parameters
     ----------
     versions
         Errors of the versions that have answered, the one with the most trips first.
     comparisons
-        Of versions that have answered, each against the first.
+        Of versions that have answered, each against the first of its moment.
     confidence, power
         Of intervals and of sample sizes.
     shadows
@@ -113,6 +123,7 @@ class AbReport:
 def ab_report(
     engine: Engine,
     service: str,
+    moment_of: MomentOf,
     since: float = 0.0,
     worthwhile: float = WORTHWHILE,
     judged: Judged | None = None,
@@ -123,6 +134,8 @@ def ab_report(
 
     Parameters
     ----------
+    moment_of
+        Moment of a version; None where it is not known.
     since
         Seconds since 1970; earlier predictions do not count.
     worthwhile
@@ -137,16 +150,23 @@ def ab_report(
     )
     answered = answered_by_day(engine, wanted)
     usable = {version: sums for version, sums in answered.items() if _trips(sums) > 1}
-    first, *others = usable or {0: {}}
-    shadowed = shadowed_by_day(engine, wanted)
+    shadowed = {
+        (shadow, version): days
+        for (shadow, version), days in shadowed_by_day(engine, wanted).items()
+        if moment_of(shadow) is not None and moment_of(shadow) == moment_of(version)
+    }
     by_shadow: dict[int, dict[int, ErrorSums]] = defaultdict(dict)
     for (shadow, _), days in shadowed.items():
         for day, pair in days.items():
             by_shadow[shadow][day] = by_shadow[shadow].get(day, ErrorSums()) + pair.shadow
     return AbReport(
-        _errors(answered),
-        tuple(_compare(one, usable[one], first, usable[first], worthwhile) for one in others),
-        shadows=_errors(by_shadow),
+        _errors(answered, moment_of),
+        tuple(
+            _compare(one, usable[one], first, usable[first], worthwhile)
+            for first, *others in _by_moment(usable, moment_of)
+            for one in others
+        ),
+        shadows=_errors(by_shadow, moment_of),
         paired=tuple(
             _pair(*versions, days, worthwhile)
             for versions, days in shadowed.items()
@@ -155,9 +175,17 @@ def ab_report(
     )
 
 
-def _errors(found: Mapping[int, DaySums]) -> tuple[VersionErrors, ...]:
+def _by_moment(versions: Iterable[int], moment_of: MomentOf) -> Iterator[list[int]]:
+    """Yield the versions of each moment that has any, in their order."""
+    known = {version: moment_of(version) for version in versions}
+    for moment in MOMENTS:
+        if found := [version for version in known if known[version] == moment]:
+            yield found
+
+
+def _errors(found: Mapping[int, DaySums], moment_of: MomentOf) -> tuple[VersionErrors, ...]:
     return tuple(
-        VersionErrors(version=version, **asdict(measured_errors(sums)))
+        VersionErrors(version=version, moment=moment_of(version), **asdict(measured_errors(sums)))
         for version, sums in found.items()
     )
 

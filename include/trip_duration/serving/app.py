@@ -199,7 +199,11 @@ class Routes:
         """Errors by version."""
         log = self._service.log
         report = await asyncio.to_thread(
-            ab_report, log.engine, self._service.service, judged=Judged.of(get_settings())
+            ab_report,
+            log.engine,
+            self._service.service,
+            self._service.live.moment_of,
+            judged=Judged.of(get_settings()),
         )
         return json_reply(asdict(report))
 

@@ -269,8 +269,8 @@ OPERATIONS = (
         "ab_report",
         "/ab_report",
         "GET",
-        "Compare versions on predictions whose actual duration is known. With intervals; "
-        "decided once, when each has the trips that the comparison needs. A shadow is compared on "
+        "Compare versions of a moment on predictions whose actual duration is known. With "
+        "intervals; decided once, when each has the trips that it takes. A shadow is compared on "
         "the trips that another version has answered.",
         _json(_OBJECT),
         refuses=(503,),

@@ -116,6 +116,15 @@ class Registry(Protocol):
     def load(self, version: int) -> Predictor:
         """A version, ready to answer."""
 
+    def moment(self, version: int) -> Moment:
+        """Return the moment at which a version is asked.
+
+        Raises
+        ------
+        RegistryError
+            If the registry does not tell.
+        """
+
 
 class LiveModels:
     """Keeps the versions that answer up to date, on a thread of its own.
@@ -163,6 +172,17 @@ class LiveModels:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
+
+    def moment_of(self, version: int) -> Moment | None:
+        """Return the moment at which a version is asked; None where the registry does not tell."""
+        for moment, side in self.now.sides.items():
+            if any(one.version == version for one in side.predictors):
+                return moment
+        try:
+            return self._registry.moment(version)
+        except RegistryError as error:
+            logger.warning("The moment of version %d is not known: %s", version, error)
+            return None
 
     @property
     def looked(self) -> bool:

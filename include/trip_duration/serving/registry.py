@@ -237,10 +237,19 @@ class MlflowRegistry:
         return standings_of(
             {one.alias: one.version for one in model.aliases},
             {one.key: one.value for one in model.tags},
-            self._moment,
+            self.moment,
         )
 
-    def _moment(self, version: int) -> Moment:
+    def moment(self, version: int) -> Moment:
+        """Return the moment at which a version is asked, by its tags.
+
+        Raises
+        ------
+        RegistryError
+            If the tracking server does not tell, or has no such version.
+        """
+        if version not in self._moments and not _is_plain(self._tracking_uri):
+            self._moments[version] = self._ask_client_moment(version)
         if version not in self._moments:
             asked = {"name": self._name, "version": str(version)}
             answer = self._get(_VERSION, asked, _VersionAnswer)

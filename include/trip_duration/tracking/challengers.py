@@ -18,6 +18,7 @@ from trip_duration.models.gate import (
     Contender,
     Standard,
     Verdict,
+    asked_further,
     data_checks,
     judge,
 )
@@ -125,12 +126,14 @@ def judge_version(
         timeout_seconds=timeout_seconds,
     )
     tests = [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
-    checks = [sources.check, unseen_check(rows, training_set)]
+    checks, remarks = [sources.check, unseen_check(rows, training_set)], rows.remarks
     if rows.trips.empty:
         checks += data_checks(tests)
     else:
         judged = [_contender(number, model, rows.trips) for number, model in models.items()]
         checks += _compare(judged, promoter.moment, training_set, rows.trips, rules, tests)
+        further = asked_further(*judged) if len(judged) > 1 else ""
+        remarks += (further,) if further else ()
     return Verdict(
         version,
         champion,
@@ -138,7 +141,7 @@ def judge_version(
         data_source=ours.data_source,
         recipe=promoter.versions.find(version).tags.get("recipe", ""),
         moment=promoter.moment,
-        remarks=(*sources.remarks, *rows.remarks),
+        remarks=(*sources.remarks, *remarks),
     )
 
 

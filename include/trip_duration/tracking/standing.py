@@ -52,6 +52,24 @@ def disabled_tag(moment: Moment) -> str:
     return f"{DISABLED_TAG}_{moment}"
 
 
+def parts_of_aliases() -> dict[str, tuple[Part, Moment]]:
+    """Return every alias that this package sets, with the part and the moment that it names."""
+    return {alias_of(part, moment): (part, moment) for moment in MOMENTS for part in PARTS}
+
+
+def version_of_alias(alias: str, standings: Standings) -> int | None:
+    """Return the version that an alias names; None if it names none.
+
+    The plain ones name the earliest moment that has the part, as in older registries.
+    """
+    part, moment = parts_of_aliases()[alias]
+    if moment != MOMENTS[0]:
+        found: int | None = getattr(standings[moment], part)
+        return found
+    named = (getattr(standing, part) for standing in standings.values())
+    return next((version for version in named if version is not None), None)
+
+
 def _at(name: str, moment: Moment) -> str:
     return name if moment == MOMENTS[0] else f"{name}_{moment}"
 

@@ -107,6 +107,13 @@ class ModelVersions:
             self._moments[version] = find_moment(self.tracker.client, self.name, version)
         return self._moments[version]
 
+    def known_moment(self, version: int) -> Moment | None:
+        """Return the same; None of a version that is in the registry no longer."""
+        try:
+            return self.moment(version)
+        except InvalidInputError:
+            return None
+
     def find(self, version: int) -> ModelVersion:
         """Return what the registry holds of a version.
 

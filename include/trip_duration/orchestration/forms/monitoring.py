@@ -26,7 +26,7 @@ def monitoring_form() -> Form:
 def _window_form() -> Form:
     return {
         "service": service_field(Section.WATCHED),
-        "version": version_field(Section.WATCHED, "the champion"),
+        "version": version_field(Section.WATCHED, "every champion, one for each moment"),
         "window_source": choice_field(
             "request_log",
             {

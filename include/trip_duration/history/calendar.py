@@ -12,8 +12,8 @@ import numpy.typing as npt
 from trip_duration.history.sketch import MICROSECONDS_PER_HOUR, Sketch
 from trip_duration.history.table import Array
 
-MICROSECONDS_PER_DAY = 24 * MICROSECONDS_PER_HOUR
-DAYS_OF_WEEK = 7
+DAYS_OF_WEEK, HOURS_OF_DAY = 7, 24
+MICROSECONDS_PER_DAY = HOURS_OF_DAY * MICROSECONDS_PER_HOUR
 #: Limits are those of a month; a shorter partition varies more.
 _DAYS_OF_MONTH = 28
 _WORKING_DAYS = frozenset(range(5))
@@ -81,12 +81,31 @@ def first_weekday(sketch: Sketch) -> int:
     return int(_weekday_of(np.array([sketch.start]))[0])
 
 
+def weekly_profile(sketches: Sequence[Sketch]) -> Array:
+    """Return the rows of each hour of the week as a share of a usual day, shape (7, 24)."""
+    total, days = np.zeros((DAYS_OF_WEEK, HOURS_OF_DAY)), np.zeros(DAYS_OF_WEEK)
+    for sketch in sketches:
+        counts = sketch.per_hour.reshape(-1, HOURS_OF_DAY)
+        daily = counts.sum(axis=1)
+        level = float(np.median(daily[daily > 0])) if daily.any() else 1.0
+        for number, day in enumerate(counts):
+            if daily[number]:
+                weekday = (first_weekday(sketch) + number) % DAYS_OF_WEEK
+                total[weekday] += day / level
+                days[weekday] += 1
+    overall = total.sum(axis=0) / max(days.sum(), 1)
+    known = days > 0
+    total[known] /= days[known, None]
+    total[~known] = overall
+    return total
+
+
 def _weekday_of(times: Array) -> Array:
     return (times // MICROSECONDS_PER_DAY + 3) % DAYS_OF_WEEK
 
 
 def _days(sketch: Sketch) -> int:
-    return max(len(sketch.per_hour) // 24, 1)
+    return max(len(sketch.per_hour) // HOURS_OF_DAY, 1)
 
 
 def _weekdays(sketch: Sketch) -> frozenset[int]:

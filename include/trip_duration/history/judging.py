@@ -11,9 +11,11 @@ from trip_duration.history.detectors import (
     columns,
     copies,
     coverage,
+    effects,
     named,
     plausibility,
     relations,
+    weekdays,
 )
 from trip_duration.history.limits import Limits
 from trip_duration.history.sketch import Sketch
@@ -22,6 +24,8 @@ from trip_duration.history.table import Table
 _COMPARING = (
     named.named_causes,
     relations.weaker_relations,
+    effects.lost_effects,
+    plausibility.moved_ratios,
     columns.single_values,
     columns.grains,
     columns.vanished_values,
@@ -64,6 +68,7 @@ def judge(
         found += plausibility.usual_numbers(table, sketch)
     else:
         found += copies.copies(sketch, usable, limits)
+        found += weekdays.late_days(table.time, sketch, usable, limits)
         calendar = Calendar.of(sketch, usable)
         comparison = Comparison(Past(table, usable, calendar), sketch)
         for detect in _COMPARING:

@@ -38,12 +38,18 @@ class Limits:
         Rows more than in history that break a rule of the contract.
     weaker, weaker_refused
         By how much of itself the correlation between two columns is lower.
+    effect, effect_refused
+        By how much of itself the effect of one column on another is weaker.
     explained, explained_refused
         Rows that a named cause has altered.
     coverage, coverage_refused
         Rows that would belong into hours without any.
     thin
         Rows that days with far fewer rows than history has would need.
+    late_days, late_days_refused
+        Rows whose hour of the week is that of another day.
+    moved, moved_refused
+        By how much of itself the median of a ratio moves that nothing should move.
     copied, copied_refused
         Rows that an earlier partition holds already, at another time.
     fewer, more
@@ -68,11 +74,17 @@ class Limits:
     broken: float = 0.005
     weaker: float = 0.08
     weaker_refused: float = 0.3
+    effect: float = 0.3
+    effect_refused: float = 0.7
     explained: float = 0.03
     explained_refused: float = 0.2
     coverage: float = 0.01
     coverage_refused: float = 0.05
     thin: float = 0.04
+    late_days: float = 0.33
+    late_days_refused: float = 0.6
+    moved: float = 0.04
+    moved_refused: float = 0.12
     copied: float = 0.02
     copied_refused: float = 0.2
     fewer: float = 0.5

@@ -79,6 +79,8 @@ class Derived:
         From these to the numbers; NaN where there is none.
     input
         Whether the target and other numbers may be predicted from it.
+    fixed
+        Whether nothing but an error moves the median of this logarithm of a ratio.
     usual
         Between which bounds its median lies in any sound partition; None if nobody can say.
     """
@@ -88,6 +90,7 @@ class Derived:
     columns: tuple[str, ...]
     compute: Callable[[Values], Array]
     input: bool = False
+    fixed: bool = False
     usual: tuple[float, float] | None = None
 
 

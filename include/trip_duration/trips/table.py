@@ -103,6 +103,7 @@ _TRIPS = Table(
             "the metered distance against that on the map",
             (DISTANCE, _MAP_DISTANCE),
             _detour,
+            fixed=True,
             usual=ratio_bounds(1.0, 1.7),
         ),
         Derived("speed", "the speed", (DISTANCE, DURATION), _speed, usual=ratio_bounds(4, 35)),

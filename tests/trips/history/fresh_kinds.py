@@ -110,10 +110,9 @@ def _week_twice(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:
     place = (month[PICKUP] - start) // week
     kept = month[(place != 1) | ~month.index.isin(rows)]
     first = month[(place == 0) & month.index.isin(rows)]
-    return pd.concat(
-        [kept, first.assign(**{name: first[name] + week for name in (PICKUP, DROPOFF)})],
-        ignore_index=True,
-    )
+    moved = first.assign(**{name: first[name] + week for name in (PICKUP, DROPOFF)})
+    twice: pd.DataFrame = pd.concat([kept, moved], ignore_index=True)
+    return twice
 
 
 def _other_service(month: pd.DataFrame, rows: Rows, *_: object) -> pd.DataFrame:

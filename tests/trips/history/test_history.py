@@ -50,11 +50,31 @@ def first_week(trips: pd.DataFrame) -> pd.DataFrame:
     return trips[trips.lpep_pickup_datetime < "2024-02-08"]
 
 
+def other_times(trips: pd.DataFrame) -> pd.DataFrame:
+    """Let each trip begin when another one did, and last as long as before."""
+    lasted = trips.lpep_dropoff_datetime - trips.lpep_pickup_datetime
+    first = np.random.default_rng(0).permutation(trips.lpep_pickup_datetime.to_numpy())
+    return trips.assign(lpep_pickup_datetime=first, lpep_dropoff_datetime=first + lasted)
+
+
+def longer(trips: pd.DataFrame) -> pd.DataFrame:
+    """Let each trip end five minutes later."""
+    return trips.assign(lpep_dropoff_datetime=trips.lpep_dropoff_datetime + pd.Timedelta("5min"))
+
+
+def farther(trips: pd.DataFrame) -> pd.DataFrame:
+    """Give distances that are a fifth longer, by a factor of no known unit."""
+    return trips.assign(trip_distance=trips.trip_distance * 1.2)
+
+
 SIGHTINGS: dict[str, tuple[Damage, str]] = {
     "kilometres": (kilometres, "another_unit"),
     "drop-offs shuffled": (shuffled, "shuffled_column"),
     "zones swapped": (swapped, "swapped_columns"),
     "7 of 29 days": (first_week, "part_of_partition"),
+    "times of other trips": (other_times, "weaker_relation"),
+    "durations with a constant": (longer, "weaker_relation"),
+    "distances a fifth longer": (farther, "moved_ratio"),
 }
 
 

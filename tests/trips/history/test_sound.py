@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from trip_duration.trips.sample import SampleOptions, write_month
 
 MONTHS = ("2024-01", "2024-02", "2024-03")
 _DAY = pd.Timedelta("1D")
-TLC_FOLDER = os.environ.get("TRIP_DURATION_TLC_FOLDER")
 
 
 def test_equal_trips_are_no_copies(tmp_path: Path) -> None:
@@ -44,10 +42,9 @@ def verdicts(parts: Sequence[Sketch]) -> list[tuple[Finding, ...]]:
     return [judge(TABLE, part, parts[:place]) for place, part in enumerate(parts) if place]
 
 
-@pytest.mark.skipif(TLC_FOLDER is None, reason="needs the published months")
-def test_days_of_a_published_month_are_not_refused(tmp_path: Path) -> None:
+def test_days_of_a_published_month_are_not_refused(tlc_folder: str, tmp_path: Path) -> None:
     """Another day of the week has other hours: that is no other clock."""
-    days = list(parts_of(published(Path(str(TLC_FOLDER)), "2024-02"), "2024-02", 1, tmp_path))
+    days = list(parts_of(published(Path(tlc_folder), "2024-02"), "2024-02", 1, tmp_path))
     assert [one for found in verdicts(days) for one in found if one.level == "refused"] == []
 
 

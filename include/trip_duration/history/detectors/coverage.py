@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from trip_duration.findings import Finding
-from trip_duration.history.calendar import DAYS_OF_WEEK, first_weekday
+from trip_duration.history.calendar import DAYS_OF_WEEK, HOURS_OF_DAY, first_weekday, weekly_profile
 from trip_duration.history.limits import Limits
 from trip_duration.history.sketch import Sketch
 from trip_duration.history.table import Array
 
-_HOURS = 24
 #: An hour in which fewer rows are expected may well have none by chance.
 _LEAST_EXPECTED = 16.0
 #: An hour with less than this share of what is expected is empty.
@@ -51,7 +50,7 @@ def thin_days(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iter
     missing = _missing_hours(sketch, history) if history else None
     if missing is None:
         return
-    expected = missing[0].reshape(-1, _HOURS).sum(axis=1)
+    expected = missing[0].reshape(-1, HOURS_OF_DAY).sum(axis=1)
     daily = sketch.per_day()
     certain = daily < expected - 4 * np.sqrt(expected)
     thin = certain & (daily < _THIN * expected) & (daily > _EMPTY * expected)
@@ -89,13 +88,13 @@ def size(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[
 
 
 def _daily(sketch: Sketch) -> float:
-    return sketch.sound / max(len(sketch.per_hour) / _HOURS, 1)
+    return sketch.sound / max(len(sketch.per_hour) / HOURS_OF_DAY, 1)
 
 
 def _missing_hours(sketch: Sketch, history: Sequence[Sketch]) -> tuple[Array, Array] | None:
     """Return the rows that are expected in each hour, and the hours that have none."""
     counts = sketch.per_hour.astype(np.float64)
-    days = counts.reshape(-1, _HOURS)
+    days = counts.reshape(-1, HOURS_OF_DAY)
     daily = days.sum(axis=1)
     present = daily[daily > 0]
     if not len(present):
@@ -104,11 +103,13 @@ def _missing_hours(sketch: Sketch, history: Sequence[Sketch]) -> tuple[Array, Ar
     level = float(np.median(present))
     if level < _LEAST_DAILY:
         return None
-    profile = _profile(history or [sketch])
+    profile = weekly_profile(history or [sketch])
     hours = np.arange(len(counts))
-    place = ((first_weekday(sketch) + hours // _HOURS) % DAYS_OF_WEEK) * _HOURS + hours % _HOURS
+    place = (
+        (first_weekday(sketch) + hours // HOURS_OF_DAY) % DAYS_OF_WEEK
+    ) * HOURS_OF_DAY + hours % HOURS_OF_DAY
     expected = level * profile.ravel()[place]
-    whole_days = np.repeat(daily < _EMPTY * level, _HOURS)
+    whole_days = np.repeat(daily < _EMPTY * level, HOURS_OF_DAY)
     sparse = (expected >= _LEAST_EXPECTED) & (counts < _EMPTY * expected)
     if np.count_nonzero(sparse) == 1:
         # An hour is skipped when summer time begins.
@@ -116,28 +117,9 @@ def _missing_hours(sketch: Sketch, history: Sequence[Sketch]) -> tuple[Array, Ar
     return expected, whole_days | sparse
 
 
-def _profile(sketches: Sequence[Sketch]) -> Array:
-    """Return the rows of each hour of the week as a share of a usual day, shape (7, 24)."""
-    total, days = np.zeros((DAYS_OF_WEEK, _HOURS)), np.zeros(DAYS_OF_WEEK)
-    for sketch in sketches:
-        counts = sketch.per_hour.reshape(-1, _HOURS)
-        daily = counts.sum(axis=1)
-        level = float(np.median(daily[daily > 0])) if daily.any() else 1.0
-        for number, day in enumerate(counts):
-            if daily[number]:
-                weekday = (first_weekday(sketch) + number) % DAYS_OF_WEEK
-                total[weekday] += day / level
-                days[weekday] += 1
-    overall = total.sum(axis=0) / max(days.sum(), 1)
-    known = days > 0
-    total[known] /= days[known, None]
-    total[~known] = overall
-    return total
-
-
 def _described(sketch: Sketch, empty: Array) -> str:
     """Name the hours that have no rows, shortly."""
-    days = empty.reshape(-1, _HOURS)
+    days = empty.reshape(-1, HOURS_OF_DAY)
     gone = np.flatnonzero(days.all(axis=1))
     start = dt.datetime.fromtimestamp(sketch.start / 1e6, tz=dt.UTC)
 

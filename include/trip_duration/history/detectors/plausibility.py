@@ -1,4 +1,4 @@
-"""What is known of a table without any history: between which bounds some numbers lie."""
+"""What is known of ratios: the bounds of their medians, and what moves none of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trip_duration.findings import Finding
+from trip_duration.findings import Finding, FindingLevel
 from trip_duration.history.coding import complete
+from trip_duration.history.comparison import Comparison
+from trip_duration.history.limits import Limits
 from trip_duration.history.sketch import Sketch
-from trip_duration.history.table import Derived, Table, Values
+from trip_duration.history.table import Array, Derived, Table, Values
 
 _LEAST_KNOWN = 100
+#: So many standard errors are chance.
+_CERTAIN = 4.0
 
 
 def usual_numbers(table: Table, sketch: Sketch) -> Iterator[Finding]:
@@ -29,6 +33,41 @@ def usual_numbers(table: Table, sketch: Sketch) -> Iterator[Finding]:
             + (f": {name} seems to be in another unit ({words})." if words else "."),
             "Check the units of its columns, and fetch the file again.",
         )
+
+
+def moved_ratios(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+    """Find a ratio whose median has moved although neither demand nor traffic moves it."""
+    past = comparison.past
+    for one in past.table.derived:
+        if not one.fixed:
+            continue
+        (now, error), (before, other) = (
+            _median(coded.values[one.name]) for coded in (comparison.coded, past.coded)
+        )
+        moved = float(np.expm1(abs(now - before)))
+        chance = _CERTAIN * float(np.hypot(error, other)) * past.calendar.widening
+        level: FindingLevel = "refused" if moved >= limits.moved_refused + chance else "warning"
+        if not moved > limits.moved + chance or not comparison.is_news(one.name, level):
+            continue
+        yield Finding(
+            "moved_ratio",
+            ", ".join(past.table.sources_of(one.name)),
+            comparison.sketch.partition,
+            level,
+            f"The median of {one.title} is {moved:.0%} {'higher' if now > before else 'lower'} "
+            "than before: one of its columns may have been multiplied, or is in another unit.",
+            "Check the units of its columns, and fetch the file again.",
+        )
+
+
+def _median(values: Array) -> tuple[float, float]:
+    """Return the median of what is known, and its standard error."""
+    known = values[np.isfinite(values)]
+    if len(known) < _LEAST_KNOWN:
+        return float("nan"), 0.0
+    low, middle, high = np.quantile(known, (0.25, 0.5, 0.75))
+    # As of a normal distribution with these quartiles.
+    return float(middle), float(high - low) / 1.35 * 1.25 / np.sqrt(len(known))
 
 
 def _likely_unit(table: Table, one: Derived, sample: Values) -> tuple[str | None, str]:

@@ -64,9 +64,9 @@ def loop(
         yield running
 
 
-def eventually(check: Callable[[], Any], what: str) -> Any:
-    """Wait until a check finds something."""
-    deadline = time.monotonic() + WAIT_SECONDS
+def eventually(check: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
+    """Wait until a check finds something, so many seconds at most."""
+    deadline = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < deadline, f"no {what}"
         time.sleep(0.3)

@@ -54,13 +54,13 @@ class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist pu
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes comes first: begun last, one process would work on it alone."""
+    """Put first what takes minutes: begun last, one process would work on it alone."""
     items.sort(key=_place)
 
 
 def _place(item: pytest.Item) -> int:
     if item.path.parent.name != "integration":
-        return 3
+        return 3 if item.path.parent.name == "tracking" else 4
     if item.path.name in STACKS_OF_THEIR_OWN:
         return 2
     return 1 if item.path.name in LAST else 0

@@ -12,6 +12,7 @@ LIBRARY = Path(__file__).parents[1] / "include" / "trip_duration"
 
 #: Rooms in the order in which data flows through them; each may import those above it.
 FLOW = (
+    "masking",
     "errors",
     "findings",
     "settings",

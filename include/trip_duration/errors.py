@@ -10,6 +10,8 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
+from trip_duration.masking import mask_logins
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,10 +29,9 @@ class TripDurationError(Exception):
     """
 
     def __init__(self, given: str, rule: str, remedy: str) -> None:
-        super().__init__(given, rule, remedy)
-        self.given = given
-        self.rule = rule
-        self.remedy = remedy
+        # Errors quote addresses, and go into logs, mails, answers and tags.
+        self.given, self.rule, self.remedy = map(mask_logins, (given, rule, remedy))
+        super().__init__(self.given, self.rule, self.remedy)
 
     def __str__(self) -> str:
         return f"{self.given} {self.rule}. {self.remedy}"

@@ -11,7 +11,7 @@ import pytest
 from tests.alerts.conftest import failure
 
 from trip_duration.alerts.mail import addresses, as_mail
-from trip_duration.alerts.rendering import IN_FULL, render, without_logins
+from trip_duration.alerts.rendering import IN_FULL, render
 from trip_duration.alerts.types import ALERT_KINDS, AlertKind, Envelope, Link, Table
 
 HOSTILE = "<script>alert('x')</script>\r\nBcc: everybody@example.com"
@@ -124,10 +124,3 @@ def test_what_comes_late_says_why() -> None:
         assert "This mail comes late" in part
         assert "The mail server was down." in part
     assert "This mail comes late" not in render([Envelope(FULL)]).text
-
-
-def test_addresses_lose_their_logins() -> None:
-    """A user's name and password in an address are not mailed."""
-    assert without_logins("postgresql://ann:secret@db/x and https://h/x") == (
-        "postgresql://***@db/x and https://h/x"
-    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trip_duration.alerts.types import Alert, AlertKind, Envelope, Message
+from trip_duration.masking import mask_logins
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,13 +47,6 @@ _PLURALS: dict[AlertKind, str] = {
     "test": "tests",
 }
 
-_LOGIN = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*(?=@)")
-
-
-def without_logins(text: str) -> str:
-    """A text in which addresses no longer carry a user's name and password."""
-    return _LOGIN.sub("***", text)
-
 
 def render(envelopes: Sequence[Envelope]) -> Message:
     """Write a message that tells all alerts, at least one."""
@@ -71,9 +64,9 @@ def render(envelopes: Sequence[Envelope]) -> Message:
         "headline": _headline(alerts),
     }
     return Message(
-        subject=subject,
-        html=_environment().get_template("alert.html").render(values),
-        text=_environment().get_template("alert.txt").render(values),
+        subject=mask_logins(subject),
+        html=mask_logins(_environment().get_template("alert.html").render(values)),
+        text=mask_logins(_environment().get_template("alert.txt").render(values)),
         kind=kind,
         identity=hashlib.sha256("\n".join(alert.key for alert in alerts).encode()).hexdigest()[:32],
     )

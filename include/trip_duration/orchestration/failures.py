@@ -14,9 +14,9 @@ from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not in its _
 
 from trip_duration.alerts.advice import KILLED, advice_on
 from trip_duration.alerts.logs import error_in, log_tail
-from trip_duration.alerts.rendering import without_logins
 from trip_duration.alerts.types import Alert, Link
 from trip_duration.errors import TripDurationError
+from trip_duration.masking import mask_logins
 from trip_duration.orchestration.failed_tasks import (
     FailedTask,
     attempt_of,
@@ -236,7 +236,7 @@ def _words_of_one(error: BaseException) -> str:
 
 def _clean(text: str) -> str:
     """A text without secrets, of a length that can be read."""
-    shown = without_logins(str(redact(text)))
+    shown = mask_logins(str(redact(text)))
     return shown if len(shown) <= _MOST_CHARACTERS else f"{shown[:_MOST_CHARACTERS]} …"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 
+from trip_duration.masking import mask_logins
 from trip_duration.settings.part import Part, default_state
 
 
@@ -14,6 +15,14 @@ def _default_storage_root() -> str:
 
 class DataSettings(Part):
     """Where months come from, and where everything is kept."""
+
+    @field_validator("source", "allowed_sources")
+    @classmethod
+    def _without_login(cls, value: str) -> str:
+        if mask_logins(value) != value:
+            # The forms show it, and every run keeps it.
+            raise ValueError("carries a login, which belongs into ~/.netrc or the environment")
+        return value
 
     storage_root: str = Field(
         default_factory=_default_storage_root,
@@ -35,7 +44,8 @@ class DataSettings(Part):
         default="sample",
         title="Source of the months",
         description="sample (generated trips, always labelled so), tlc (TLC's own site), "
-        "a folder, or the s3:// or https:// address of a folder.",
+        "a folder, or the s3:// or https:// address of a folder. Without a login: that belongs "
+        "into ~/.netrc or the environment.",
     )
     allowed_sources: str = Field(
         default="",

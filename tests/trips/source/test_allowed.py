@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.masking import mask_logins
 from trip_duration.trips.source import require_allowed_source
 
 SITE = "https://months.example.com/trips"
@@ -62,4 +63,5 @@ def test_what_is_not_listed_may_not(source: str, tmp_path: Path) -> None:
     (listed / "link").symlink_to("/etc")
     with pytest.raises(InvalidInputError, match="TRIP_DURATION_ALLOWED_SOURCES") as refused:
         require_allowed_source(source.format(listed), [SITE, BUCKET, str(listed)])
-    assert str(refused.value).startswith(f"Source {source.format(listed)!r} is none that runs may")
+    named = mask_logins(f"Source {source.format(listed)!r}")
+    assert str(refused.value).startswith(f"{named} is none that runs may")

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.masking import mask_logins
 
 #: Stands for every source.
 ANY = "*"
@@ -34,16 +35,34 @@ def require_allowed_source(source: str, allowed: Iterable[str]) -> str:
     Raises
     ------
     InvalidInputError
-        If it is none of them.
+        If it is none of them, or carries a login.
     """
     listed = [one for one in (entry.strip() for entry in allowed) if one]
     if source in ALWAYS or ANY in listed or any(_covers(one, source) for one in listed):
+        require_no_login(source)
         return source
     raise InvalidInputError(
         f"Source {source!r}",
         f"is none that runs may name ({', '.join(dict.fromkeys((*ALWAYS, *listed)))})",
         "Choose one of these, or let the operator add it to TRIP_DURATION_ALLOWED_SOURCES.",
     )
+
+
+def require_no_login(source: str) -> None:
+    """Refuse an address with a login: sources stand in lineages, tags, logs and forms.
+
+    Raises
+    ------
+    InvalidInputError
+        If it holds a name, a password, a token or a signature.
+    """
+    if mask_logins(source) != source:
+        raise InvalidInputError(
+            f"Source {source!r}",
+            "carries a login, which everybody would read who sees a run",
+            "Put it into ~/.netrc, which is read for https:// addresses, or into the environment "
+            "that the client of s3:// reads.",
+        )
 
 
 def _covers(entry: str, source: str) -> bool:

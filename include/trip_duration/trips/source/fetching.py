@@ -24,6 +24,7 @@ from trip_duration.objects.files import LOCAL_PROTOCOLS, whole_file
 from trip_duration.trips.months import Month
 from trip_duration.trips.sample import SampleOptions, is_sample, write_month
 from trip_duration.trips.services import Service
+from trip_duration.trips.source.allowed import require_no_login
 from trip_duration.trips.source.download import download, published
 from trip_duration.trips.source.kept import FOLDER, KeptFile, Version, find_kept, keep
 from trip_duration.trips.source.naming import with_digest
@@ -128,6 +129,7 @@ class _Source(ABC):
 
 
 def _open(source: str, timeout_seconds: float, sample: SampleOptions | None = None) -> _Source:
+    require_no_login(source)
     if source == "sample":
         return _Sample(sample or SampleOptions())
     if source == "tlc":

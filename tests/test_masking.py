@@ -1,0 +1,138 @@
+"""No login leaves in a mail, an error or the source of a run, however an address is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.alerts.test_rendering import FULL
+
+from trip_duration.alerts.rendering import render
+from trip_duration.alerts.types import Envelope
+from trip_duration.errors import InvalidInputError
+from trip_duration.masking import mask_logins
+from trip_duration.settings import Settings
+from trip_duration.trips.source import require_allowed_source
+
+COMMAND = str(Path(sys.executable).parent / "trip-duration")
+
+SECRET = "s3cr3t"  # noqa: S105 - what must not be seen
+#: What passwords hold that has a meaning in addresses.
+AWKWARD = st.text(alphabet="aZ9/@:!$~+-_.=", max_size=6)
+NAMES = st.sampled_from(["", "ann", "ann%40example.com", "a.b-c"])
+HOSTS = st.sampled_from(["host", "months.example.com:8443", "[::1]:5432", "10.0.0.1"])
+PARAMETERS = st.sampled_from(
+    [
+        "token",
+        "access_token",
+        "X-Amz-Signature",
+        "X-Amz-Security-Token",
+        "X-Goog-Credential",
+        "AWSAccessKeyId",
+        "sig",
+        "api_key",
+        "password",
+    ]
+)
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> str:
+    """Give an address that carries a login somewhere."""
+    scheme = draw(st.sampled_from(["https", "http", "s3", "postgresql+psycopg", "redis", "smtp"]))
+    before, after = draw(AWKWARD), draw(AWKWARD)
+    kind = draw(st.sampled_from(["password", "token", "parameter"]))
+    host, path = draw(HOSTS), draw(st.sampled_from(["", "/x", "/x/y.parquet"]))
+    if kind == "password":
+        return f"{scheme}://{draw(NAMES)}:{before}{SECRET}{after}@{host}{path}"
+    if kind == "token":
+        return f"{scheme}://{SECRET}{quote(after, safe='')}@{host}{path}"
+    first = draw(st.sampled_from(["?", "?x=1&"]))
+    return f"{scheme}://{host}{path}{first}{draw(PARAMETERS)}={before}{SECRET}&y=2"
+
+
+@settings(deadline=None)
+@given(addresses())
+@example(f"https://ann:p/{SECRET}@x@host/x")
+@example(f"https://{SECRET}@host/x")
+def test_generated_addresses_are_masked(address: str) -> None:
+    """In any text, twice as well as once, and in all parts of an error."""
+    for text in (address, f"GET {address} answered 403", f'"{address}"', f"({address})"):
+        masked = mask_logins(text)
+        assert SECRET not in masked
+        assert mask_logins(masked) == masked
+    error = InvalidInputError(address, f"is not {address}", f"Take no {address}.")
+    shown = [str(error), repr(error), error.given, error.rule, error.remedy, *error.args]
+    assert not any(SECRET in text for text in shown)
+
+
+@settings(deadline=None)
+@given(addresses())
+def test_a_mail_names_no_login(address: str) -> None:
+    """Neither subject nor page nor text, wherever the alert has it."""
+    alert = dataclasses.replace(
+        FULL,
+        subject=address,
+        error=f"OSError: {address}",
+        log=(f"12:00:01 ERROR {address}",),
+        facts=(("Source", address),),
+        notes=(address,),
+    )
+    message = render([Envelope(alert, dt.datetime.now(tz=dt.UTC))])
+    assert not any(SECRET in part for part in (message.subject, message.html, message.text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://months.example.com/trips/green_tripdata_2024-01.parquet",
+        "s3://months/trips@2024/x",
+        "http://127.0.0.1:8080/dags/promotion/runs/rest__1?try_number=2&map_index=-1",
+        "Ask ann@example.com, or see https://example.com/a:b",
+        "models:/trip_duration_green@champion",
+        "token = 3",
+    ],
+)
+def test_what_is_no_login_stays(text: str) -> None:
+    """Links of mails, addresses of people and of models can be read."""
+    assert mask_logins(text) == text
+
+
+@settings(deadline=None)
+@given(addresses())
+def test_no_source_carries_a_login(address: str) -> None:
+    """A source stands in lineages, tags, XComs and forms: none may hold a login, listed or not."""
+    with pytest.raises(InvalidInputError, match="carries a login") as refused:
+        require_allowed_source(address, [address, "*"])
+    assert SECRET not in str(refused.value)
+    with pytest.raises(ValueError, match="carries a login"):
+        Settings(source=address)
+
+
+def test_the_command_refuses_it_and_prints_none(tmp_path: Path) -> None:
+    """As an option and as a setting; the remedy is named."""
+    address = f"https://ann:{SECRET}@host.invalid/x"
+    for options, variables in (
+        (["--source", address], {}),
+        ([], {"TRIP_DURATION_SOURCE": address}),
+    ):
+        done = subprocess.run(
+            [COMMAND, "prepare", *options],
+            env={**os.environ, "TRIP_DURATION_STATE": str(tmp_path), **variables},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "carries a login" in done.stderr
+        assert "~/.netrc" in done.stderr
+        assert SECRET not in done.stdout + done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
 from trip_duration.serving.compiling import make_predictor
 from trip_duration.serving.http import Guard
-from trip_duration.serving.live import LiveModels, RegistryError
+from trip_duration.serving.live import LiveModels
+from trip_duration.serving.loading import RegistryError
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.metrics import Metrics
 from trip_duration.serving.predictor import Predictor
@@ -112,6 +114,10 @@ class MemoryRegistry:
         self.predictors = predictors
         self.early = Standing()
         self.reachable = True
+        #: Versions whose files take for ever to come.
+        self.stuck: set[int] = set()
+        #: Versions that were asked for, one after the other.
+        self.tries: list[int] = []
 
     def standings(self) -> Standings:
         """How the versions stand, if the server is up; all of them know the metered distance."""
@@ -123,8 +129,12 @@ class MemoryRegistry:
         """Not known of versions that do not stand."""
         raise RegistryError("the server is down")
 
-    def load(self, version: int) -> Predictor:
+    def load(self, version: int, given_up: threading.Event) -> Predictor:
         """A version that was made before."""
+        self.tries.append(version)
+        if version in self.stuck:
+            given_up.wait()
+            raise RegistryError("it was given up")
         if version not in self.predictors:
             raise RegistryError("no such version")
         return self.predictors[version]
@@ -133,9 +143,15 @@ class MemoryRegistry:
 class Server:
     """The application with everything behind it, in this process."""
 
-    def __init__(self, folder: Path, registry: MemoryRegistry, rules: LogRules) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        registry: MemoryRegistry,
+        rules: LogRules,
+        refresh_seconds: float = 3_600,
+    ) -> None:
         self.registry = registry
-        self.live = LiveModels(registry, folder, refresh_seconds=3_600)
+        self.live = LiveModels(registry, folder, refresh_seconds)
         self.log = RequestLog(open_log("", folder), rules, lambda: self.live.now.shadow)
         self.service = PredictionService("green", self.live, self.log, Metrics(self.live, self.log))
         self.tokens = TokenFile(folder / "tokens.json")
@@ -143,7 +159,7 @@ class Server:
         bearer = BearerTokens(KnownTokens(self.tokens, rate=1_000), refresh_seconds=0)
         self.app: Guard = create_app(self.service, bearer, max_bytes=MAX_BYTES, max_trips=MAX_TRIPS)
         self.service.start()
-        self.live.wait(10)
+        self.live.refresh()
 
     def ask(
         self, method: str, path: str, *, secret: str | None = None, **more: Any
@@ -175,11 +191,14 @@ def make_server(
     made: list[Server] = []
 
     def make(
-        standing: Standing | None = None, rules: LogRules | None = None, folder: Path = tmp_path
+        standing: Standing | None = None,
+        rules: LogRules | None = None,
+        folder: Path = tmp_path,
+        refresh_seconds: float = 3_600,
     ) -> Server:
         registry = MemoryRegistry(predictors, standing or Standing(champion=1))
         quick = rules or LogRules(flush_seconds=0.02)
-        made.append(Server(folder / f"server-{len(made)}", registry, quick))
+        made.append(Server(folder / f"server-{len(made)}", registry, quick, refresh_seconds))
         return made[-1]
 
     yield make

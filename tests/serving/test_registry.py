@@ -20,7 +20,7 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.models.catalogue import ModelFamily
 from trip_duration.models.extras import extra_families
 from trip_duration.serving.compiling import odd_rows
-from trip_duration.serving.live import RegistryError
+from trip_duration.serving.loading import RegistryError
 from trip_duration.serving.registry import MlflowRegistry
 from trip_duration.serving.rows import to_frame
 from trip_duration.tracking.actions import Action

@@ -18,8 +18,8 @@ from typing import Protocol
 
 from upath import UPath
 
-from trip_duration.errors import TripDurationError
 from trip_duration.objects.files import whole_file
+from trip_duration.serving.loading import Loader, RegistryError
 from trip_duration.serving.predictor import Predictor
 from trip_duration.tracking.standing import Standing, Standings
 from trip_duration.trips.services import MOMENTS, Moment, moment_of
@@ -97,10 +97,6 @@ class Live:
         return next((side.shadow for side in self.sides.values() if side.shadow), None)
 
 
-class RegistryError(Exception):
-    """The registry does not answer, or not what was asked for."""
-
-
 class Registry(Protocol):
     """Where versions come from."""
 
@@ -113,8 +109,8 @@ class Registry(Protocol):
             If the registry does not tell.
         """
 
-    def load(self, version: int) -> Predictor:
-        """A version, ready to answer."""
+    def load(self, version: int, given_up: threading.Event) -> Predictor:
+        """A version, ready to answer; an error if it is given up before it is."""
 
     def moment(self, version: int) -> Moment:
         """Return the moment at which a version is asked.
@@ -127,7 +123,7 @@ class Registry(Protocol):
 
 
 class LiveModels:
-    """Keeps the versions that answer up to date, on a thread of its own.
+    """Keeps the versions that answer up to date, on threads of its own.
 
     Parameters
     ----------
@@ -138,7 +134,7 @@ class LiveModels:
     refresh_seconds
         Time between two looks at the registry.
     on_swap
-        Called after each swap, on the thread that refreshes.
+        Called after each swap, on the thread that has made it.
     """
 
     def __init__(
@@ -149,12 +145,16 @@ class LiveModels:
         on_swap: Callable[[Live], None] = lambda _: None,
     ) -> None:
         self.now = Live()
-        self.problems: dict[int, str] = {}
         self._registry = registry
         self._last_known = folder / _LAST_KNOWN
         self._refresh_seconds = refresh_seconds
         self._on_swap = on_swap
-        self._loaded: dict[int, Predictor] = {}
+        self._loader = Loader(registry.load, self._swap_loaded)
+        self._wanted: Standings | None = None
+        self._told = False
+        #: The champion before the present one, at each moment.
+        self._former: dict[Moment, int] = {}
+        self._swapping = threading.Lock()
         self._asked_at: float | None = None
         self._unreachable = "not asked yet"
         self._looked = threading.Event()
@@ -168,8 +168,9 @@ class LiveModels:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the watch."""
+        """End the watch, and give up what is being loaded."""
         self._stop.set()
+        self._loader.want((), ())
         if self._thread is not None:
             self._thread.join(timeout=10)
 
@@ -185,12 +186,17 @@ class LiveModels:
             return None
 
     @property
+    def problems(self) -> dict[int, str]:
+        """Why versions cannot be loaded."""
+        return self._loader.problems
+
+    @property
     def looked(self) -> bool:
-        """Whether the registry was looked at once."""
+        """Whether the registry was looked at once, and the champions that it named were loaded."""
         return self._looked.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the registry was looked at once; whether it was."""
+        """Wait until that was done, or has failed; whether it was."""
         return self._looked.wait(seconds)
 
     @property
@@ -203,7 +209,13 @@ class LiveModels:
         return self._unreachable
 
     def refresh(self) -> None:
-        """Look at the registry once, and swap to what it says."""
+        """Look at the registry now, and wait for what it names, also for what failed before."""
+        self._loader.retry()
+        self.look()
+        self._loader.wait()
+
+    def look(self) -> None:
+        """Look at the registry once, and apply what it says: at once whatever needs no loading."""
         self._asked_at = time.monotonic()
         try:
             standings = self._registry.standings()
@@ -215,63 +227,76 @@ class LiveModels:
                 self._swap(self._remembered())
         else:
             self._unreachable = ""
-            if self._swap(standings):
-                self._remember(standings)
+            self._swap(standings, told=True)
         finally:
             # Also after an error: requests are answered with what there is, and do not wait for it.
-            self._looked.set()
+            self._settle()
 
     def _watch(self) -> None:
         while not self._stop.is_set():
             try:
-                self.refresh()
+                self.look()
             except Exception:
                 # Whatever goes wrong here, what is loaded goes on answering.
                 logger.exception("The versions could not be refreshed")
             self._stop.wait(self._refresh_seconds)
 
-    def _swap(self, standings: Standings) -> bool:
-        """Make this what answers; whether every champion is the one that it names."""
+    def _settle(self) -> None:
+        """Let requests wait no longer, unless a champion is still being loaded."""
+        standings = self._wanted or {}
+        champions = {one.champion for one in standings.values() if one.champion is not None}
+        if not self._loader.is_loading(champions):
+            self._looked.set()
+
+    def _swap(self, standings: Standings, *, told: bool = False) -> None:
+        """Make this what answers, as far as it is loaded, and load what is missing.
+
+        Parameters
+        ----------
+        told
+            Whether the registry says so now.
+        """
+        with self._swapping:
+            self._wanted, self._told = standings, told
+            self._apply(standings)
+
+    def _swap_loaded(self) -> None:
+        """Make what was loaded answer, if it is still wanted."""
+        with self._swapping:
+            if self._wanted is not None and not self._stop.is_set():
+                self._apply(self._wanted)
+        self._settle()
+
+    def _apply(self, standings: Standings) -> None:
         before = self.now
+        champions = {one.champion for one in standings.values() if one.champion is not None}
         wanted = {version for standing in standings.values() for version in standing.versions}
-        known = {moment: side.standing for moment, side in before.sides.items()}
-        if standings == known and wanted <= {*self._loaded}:
-            return True
-        ready = {version: self._ready(version) for version in wanted}
+        self._loader.want(champions, wanted - champions)
+        loaded = self._loader.loaded
         after = Live(
             {
-                moment: _side(standings[moment], ready, before.sides[moment])
+                moment: _side(standings[moment], loaded, before.sides[moment])
                 for moment in before.sides
             }
         )
         if after != before:
             self.now = after
-            self._forget({*wanted, *(one.version for one in before.predictors)})
+            self._forget(wanted, before, after)
             logger.info("Live: %s", standings)
             self._on_swap(after)
-        return all(
+        if self._told and all(
             side.champion is None or side.champion.version == side.standing.champion
             for side in after.sides.values()
-        )
+        ):
+            self._remember(standings)
 
-    def _ready(self, version: int) -> Predictor | None:
-        if version in self._loaded:
-            return self._loaded[version]
-        try:
-            self._loaded[version] = self._registry.load(version)
-        except Exception as error:
-            # Whatever is wrong with one version, the others are swapped.
-            self.problems[version] = (str(error) or repr(error)).partition("\n")[0][:300]
-            known = isinstance(error, TripDurationError | RegistryError | OSError)
-            logger.warning("Version %d cannot be loaded: %s", version, error, exc_info=not known)
-            return None
-        self.problems.pop(version, None)
-        return self._loaded[version]
-
-    def _forget(self, kept: set[int]) -> None:
+    def _forget(self, wanted: set[int], before: Live, after: Live) -> None:
         """Keep what answers and what answered before, for a quick way back."""
-        self._loaded = {number: one for number, one in self._loaded.items() if number in kept}
-        self.problems = {number: why for number, why in self.problems.items() if number in kept}
+        for moment, side in before.sides.items():
+            if side.champion is not None and side.champion is not after.sides[moment].champion:
+                self._former[moment] = side.champion.version
+        answering = (one.version for live in (before, after) for one in live.predictors)
+        self._loader.keep({*wanted, *answering, *self._former.values()})
 
     def _remember(self, standings: Standings) -> None:
         told = {moment: dataclasses.asdict(standing) for moment, standing in standings.items()}
@@ -296,11 +321,15 @@ class LiveModels:
 
     def _of_its_moment(self, standing: Standing) -> Standings:
         """Place what an older server has kept, which knew one champion for all moments."""
-        champion = None if standing.champion is None else self._ready(standing.champion)
+        if standing.champion is None:
+            return {}
+        self._loader.want({standing.champion}, ())
+        self._loader.wait()
+        champion = self._loader.loaded.get(standing.champion)
         return {moment_of(champion.columns): standing} if champion else {}
 
 
-def _side(standing: Standing, ready: Mapping[int, Predictor | None], before: Side) -> Side:
+def _side(standing: Standing, ready: Mapping[int, Predictor], before: Side) -> Side:
     champion = ready.get(standing.champion or -1)
     if standing.champion is not None and champion is None:
         # A champion that cannot be loaded leaves the one before in its place.

@@ -6,11 +6,14 @@ standing by one request to the tracking server, a version from a process that co
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
@@ -21,7 +24,7 @@ import requests
 from trip_duration.alerts.outbox import Outbox
 from trip_duration.alerts.types import Alert
 from trip_duration.errors import InvalidInputError
-from trip_duration.serving.live import RegistryError
+from trip_duration.serving.loading import RegistryError
 from trip_duration.serving.predictor import Predictor, places_of
 from trip_duration.tracking.standing import (
     Standings,
@@ -50,6 +53,8 @@ _FURTHER_SETTINGS = (
 _TIMEOUT_SECONDS = 20.0
 #: Reading and compiling a model takes seconds; downloading it may take longer.
 _COMPILING_SECONDS = 600.0
+#: Time between two looks at the process that does it.
+_LOOK_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -156,13 +161,20 @@ class MlflowRegistry:
         self._needed = frozenset().union(*(standing.versions for standing in found.values()))
         return found
 
-    def load(self, version: int) -> Predictor:
+    def load(self, version: int, given_up: threading.Event | None = None) -> Predictor:
         """A version, ready to answer.
+
+        Parameters
+        ----------
+        given_up
+            Set by somebody who no longer wants it: the compiling process is ended.
 
         Raises
         ------
         InvalidInputError
             If it cannot be served.
+        RegistryError
+            If it takes too long, is given up, or the compiling process fails.
         """
         order = Order(
             self._tracking_uri,
@@ -174,13 +186,7 @@ class MlflowRegistry:
         )
         # Without a name, so that nothing of it is left whatever happens to us.
         with tempfile.TemporaryFile() as file:
-            subprocess.run(
-                [sys.executable, "-m", "trip_duration.serving.compiling"],
-                input=msgspec.json.encode(order),
-                stdout=file,
-                timeout=_COMPILING_SECONDS,
-                check=True,
-            )
+            _compile(order, file, given_up or threading.Event())
             file.seek(0)
             outcome = msgspec.json.decode(file.readline(), type=Outcome)
             if outcome.refused is not None:
@@ -309,6 +315,30 @@ class MlflowRegistry:
             return find_moment(MlflowClient(self._tracking_uri), self._name, version)
         except MlflowException as error:
             raise RegistryError(str(error).partition("\n")[0]) from error
+
+
+def _compile(order: Order, file: BinaryIO, given_up: threading.Event) -> None:
+    """Let another process carry out an order, and end it when it takes too long or is given up."""
+    deadline = time.monotonic() + _COMPILING_SECONDS
+    with subprocess.Popen(
+        [sys.executable, "-m", "trip_duration.serving.compiling"],
+        stdin=subprocess.PIPE,
+        stdout=file,
+    ) as process:
+        try:
+            assert process.stdin is not None
+            # If it has ended already, its status says so.
+            with contextlib.suppress(BrokenPipeError), process.stdin as order_file:
+                order_file.write(msgspec.json.encode(order))
+            while process.poll() is None:
+                if given_up.wait(_LOOK_SECONDS):
+                    raise RegistryError("loading it was given up, it is not wanted any more")
+                if time.monotonic() > deadline:
+                    raise RegistryError(f"loading it took more than {_COMPILING_SECONDS:.0f} s")
+        finally:
+            process.kill()
+    if process.returncode:
+        raise RegistryError(f"the process that compiles it ended with {process.returncode}")
 
 
 class _Alias(msgspec.Struct):

@@ -48,6 +48,10 @@ class Finding:
         return f"{self.partition}: {self.level} {self.code}: {self.message}"
 
 
+class DoubtfulDataWarning(UserWarning):
+    """A partition has a finding that a person should look at; work goes on."""
+
+
 class RefusedPartitionError(ContractError):
     """A partition cannot be learned from, and the findings say why.
 

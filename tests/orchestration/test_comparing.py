@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
+from tests.dashboard.conftest import Documents, MakeSources, make_sources
 from tests.trips.history.test_history import (
     SIGHTINGS,
     first_week,
@@ -17,14 +19,18 @@ from tests.trips.history.test_history import (
 )
 
 from trip_duration.alerts.types import Alert
+from trip_duration.dashboard.page import Page
+from trip_duration.dashboard.pages import PAGES
+from trip_duration.dashboard.runs import Runs
 from trip_duration.errors import TripDurationError
 from trip_duration.findings import RefusedPartitionError
 from trip_duration.orchestration import preparation
 from trip_duration.orchestration.conventions import retry_policy
 from trip_duration.orchestration.forms import preparation_form
 from trip_duration.settings import get_settings
+from trip_duration.tracking.runs import Tracker
 
-__all__ = ["published"]
+__all__ = ["make_sources", "published"]
 
 RUN = SimpleNamespace(dag_id="data_preparation", run_id="manual")
 
@@ -71,18 +77,79 @@ def compared(params: dict[str, Any]) -> tuple[list[Any], Any]:
     return preparation.compare_months(months, params, events, RUN), event.keys
 
 
-@pytest.mark.parametrize("name", SIGHTINGS)
-def test_a_refused_month_fails_the_run(
-    published: Path, tmp_path: Path, told: list[Alert], name: str
-) -> None:
+def test_a_refused_month_fails_the_run(published: Path, tmp_path: Path, told: list[Alert]) -> None:
     """The step fails with an error that is not retried, and nothing is announced as usable."""
-    damage, code = SIGHTINGS[name]
+    damage, code = SIGHTINGS["zones swapped"]
     source = spoiled(published, tmp_path / "months", damage)
     with pytest.raises(RefusedPartitionError, match=code) as caught:
         compared(form(source))
     assert isinstance(caught.value, TripDurationError)
     assert {rule.exception for rule in retry_policy().rules} >= {TripDurationError}
     assert told == []
+
+
+def seen_on_page(make_sources: MakeSources, month: str) -> Page:
+    """Return the page *Data* of a month, from what the tracking server holds."""
+    settings = get_settings()
+    runs = Runs(Tracker(settings.tracking_uri, settings.experiment).client, settings.experiment)
+    months = runs.months()
+    documents = {
+        f"{one.run_id}/{one.findings}": runs.numbers(one.run_id, one.findings) for one in months
+    }
+    sources = make_sources(Documents(documents), months=months)
+    return PAGES["data"](sources, {"month": month})
+
+
+def rows_of(page: Page, name: str) -> list[Sequence[Any]]:
+    """Return the rows of one of its tables."""
+    return list(next(chart for chart in page.charts if chart.name == name).table.rows)
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["by comparison", "by contract"])
+def test_a_refused_month_is_seen_on_the_dashboard(
+    published: Path, tmp_path: Path, told: list[Alert], make_sources: MakeSources, *, broken: bool
+) -> None:
+    """The page *Data* says that a month is refused, why, and what to do."""
+    damage, code = SIGHTINGS["kilometres"]
+    if broken:
+        code = "contract"
+
+        def damage(trips: pd.DataFrame) -> pd.DataFrame:
+            return trips.drop(columns="trip_distance")
+
+    source = spoiled(published, tmp_path / "months", damage)
+    with pytest.raises(RefusedPartitionError, match=r"cannot be learned from|lacks the column"):
+        compared(form(source))
+    page = seen_on_page(make_sources, "2024-02")
+    found = {row[1]: row for row in rows_of(page, "findings")}
+    level, _, _, message, remedy = found[code]
+    assert level == "refused"
+    assert ("lacks the column trip_distance" if broken else "another unit") in message
+    assert remedy
+    (line,) = [row for row in rows_of(page, "months") if row[0] == "2024-02"]
+    assert line[-1] == "refused"
+    assert [row[0] for row in rows_of(page, "trips_by_month")] == []
+    assert ("Refused", "1", "2024-02") in {
+        (card.label, card.value, card.detail) for card in page.cards
+    }
+    assert told == []
+
+
+def test_a_month_that_was_accepted_is_refused_no_longer(
+    published: Path, tmp_path: Path, told: list[Alert], make_sources: MakeSources
+) -> None:
+    """The same file, accepted later, is shown as such, with the findings of then."""
+    source = spoiled(published, tmp_path / "months", first_week)
+    with pytest.raises(RefusedPartitionError, match="part_of_partition"):
+        compared(form(source))
+    verdicts, _ = compared(form(source, accepted_findings=["2024-02 part_of_partition"]))
+    for verdict in verdicts:
+        preparation.log_month(verdict)
+    page = seen_on_page(make_sources, "2024-02")
+    levels = {row[1]: row[0] for row in rows_of(page, "findings")}
+    assert levels["part_of_partition"] == "warning"
+    assert {row[-1] for row in rows_of(page, "months")} == {""}
+    assert len(told) == 1
 
 
 def test_a_doubt_is_told_and_recorded(published: Path, tmp_path: Path, told: list[Alert]) -> None:

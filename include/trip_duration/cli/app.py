@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ from trip_duration.cli.serving import (
     traffic,
 )
 from trip_duration.errors import InvalidInputError
-from trip_duration.findings import Finding, RefusedPartitionError
+from trip_duration.findings import DoubtfulDataWarning, RefusedPartitionError
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import get_service
@@ -81,12 +82,12 @@ def prepare(
     as_json
         Print one JSON object, for machines.
     """
-    training_set, findings = _build(data, as_json=as_json)
+    training_set = _build(data, as_json=as_json)
     if keep:
         from trip_duration.training_set.products import TrainingSetStore
 
         TrainingSetStore(data.storage).publish(training_set)
-    print_training_set(training_set, findings, as_json=as_json)
+    print_training_set(training_set, as_json=as_json)
 
 
 @app.command
@@ -224,11 +225,10 @@ def sample(
     print_written([str(path) for path in paths.values()], as_json=as_json)
 
 
-def _build(data: DataOptions, *, as_json: bool) -> tuple[TrainingSet, tuple[Finding, ...]]:
+def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
     # Wrong options are refused before the heavy imports begin.
     split = data.split
     from trip_duration.training_set.build import build_training_set
-    from trip_duration.training_set.history import compare_prepared
     from trip_duration.training_set.recipes import check_encoding
     from trip_duration.training_set.types import TrainingSetRequest
     from trip_duration.trips.cleaning import CleaningRules
@@ -246,20 +246,19 @@ def _build(data: DataOptions, *, as_json: bool) -> tuple[TrainingSet, tuple[Find
         sample=SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed),
         accepted_findings=data.accept,
     )
-    try:
-        training_set = build_training_set(
-            request,
-            storage_root=data.storage,
-            timeout_seconds=settings.request_timeout_seconds,
-            limits=Limits(settings.quarantine_share, settings.missing_share),
-        )
-        findings = compare_prepared(
-            training_set.months, storage_root=data.storage, accepted=request.accepted_findings
-        )
-    except RefusedPartitionError as error:
-        print_refusal(error, as_json=as_json)
-        raise
-    return training_set, findings
+    with warnings.catch_warnings():
+        # They are printed with the training set.
+        warnings.simplefilter("ignore", DoubtfulDataWarning)
+        try:
+            return build_training_set(
+                request,
+                storage_root=data.storage,
+                timeout_seconds=settings.request_timeout_seconds,
+                limits=Limits(settings.quarantine_share, settings.missing_share),
+            )
+        except RefusedPartitionError as error:
+            print_refusal(error, as_json=as_json)
+            raise
 
 
 def _tune(
@@ -269,7 +268,7 @@ def _tune(
     from trip_duration.models.progress import TrialProgress
     from trip_duration.models.tuning import tune as search_family
 
-    training_set, _ = _build(data, as_json=as_json)
+    training_set = _build(data, as_json=as_json)
     results = [
         search_family(
             family,

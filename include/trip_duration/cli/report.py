@@ -21,15 +21,13 @@ if TYPE_CHECKING:
     from trip_duration.training_set.types import TrainingSet
 
 
-def print_training_set(
-    training_set: TrainingSet, findings: Sequence[Finding], *, as_json: bool
-) -> None:
+def print_training_set(training_set: TrainingSet, *, as_json: bool) -> None:
     """Print what is in a training set, and what is doubtful about its months."""
     from trip_duration.training_set.summary import summarize
 
     summary = summarize(training_set)
     if as_json:
-        _print_json({**summary, "findings": [finding.to_json() for finding in findings]})
+        _print_json({**summary, "findings": _as_json(training_set.findings)})
         return
     columns = summary["columns"]
     table = Table("part")
@@ -43,16 +41,19 @@ def print_training_set(
         f"{columns['all']:,} columns on all, {columns['train']:,} on train; "
         f"digest {summary['digest'][:16]}"
     )
-    _print_findings(findings)
+    _print_findings(training_set.findings)
 
 
 def print_refusal(error: RefusedPartitionError, *, as_json: bool) -> None:
     """Print the findings that refuse a month, and the others; the error itself goes elsewhere."""
     if as_json:
-        findings = [finding.to_json() for finding in error.findings]
-        _print_json({"error": str(error), "findings": findings})
+        _print_json({"error": str(error), "findings": _as_json(error.findings)})
     else:
         _print_findings(error.findings)
+
+
+def _as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [finding.to_json() for finding in findings]
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
@@ -84,6 +85,7 @@ def print_outcomes(
                 "rows": training_set.rows,
                 "digest": training_set.digest,
                 "families": rows,
+                "findings": _as_json(training_set.findings),
             }
         )
         return
@@ -101,6 +103,7 @@ def print_outcomes(
     out = console()
     out.print(f"Errors in minutes on {_origin(training_set)}")
     out.print(table)
+    _print_findings(training_set.findings)
 
 
 def print_reproduction(reproduction: Reproduction, lineage: Lineage, *, as_json: bool) -> None:

@@ -26,7 +26,13 @@ from trip_duration.dashboard.types import (
     WindowRun,
 )
 from trip_duration.tracking.history import History
-from trip_duration.tracking.runs import IDENTITY_TAG
+from trip_duration.tracking.runs import (
+    FINDINGS,
+    FINDINGS_TAG,
+    IDENTITY_TAG,
+    JUDGED_TAG,
+    REFUSED_TAG,
+)
 from trip_duration.tracking.standing import RETIRED_TAG, declared_moment
 from trip_duration.tracking.versions import ModelVersions
 
@@ -62,12 +68,15 @@ class Runs:
         return tuple(map(_family, self._search(self._experiment, wanted, MOST_FAMILIES)))
 
     def months(self) -> tuple[MonthRun, ...]:
-        """The latest run of each month, in the order of the months."""
+        """Return the run of each month that was compared last, in the order of the months."""
         found: dict[tuple[str, str], MonthRun] = {}
         for run in self._search(self._experiment, "tags.pipeline = 'months'", MOST_MONTHS):
             month = _month(run)
-            if run.info.status == "FINISHED":
-                found.setdefault((month.service, month.month), month)
+            key = (month.service, month.month)
+            if run.info.status == "FINISHED" and (
+                key not in found or found[key].logged < month.logged
+            ):
+                found[key] = month
         return tuple(found[key] for key in sorted(found))
 
     def windows(self, service: str) -> tuple[WindowRun, ...]:
@@ -179,8 +188,11 @@ def _month(run: Run) -> MonthRun:
         service=tags["service"],
         month=tags["month"],
         source=tags.get("data_source", ""),
-        logged=(run.info.end_time or run.info.start_time) / 1_000,
+        # The same file may have been compared again since.
+        logged=float(tags.get(JUDGED_TAG, (run.info.end_time or run.info.start_time) / 1_000)),
         metrics=_metrics(run),
+        refused=tags.get(REFUSED_TAG) == "True",
+        findings=tags.get(FINDINGS_TAG, FINDINGS),
     )
 
 

@@ -72,7 +72,11 @@ class MonthRun:
     logged
         When.
     metrics
-        By name; see `tracking.months`.
+        By name; see `tracking.months`. None of a month that breaks its contract.
+    refused
+        Whether nobody may learn from it.
+    findings
+        The artifact that says what was found.
     """
 
     run_id: str
@@ -81,6 +85,8 @@ class MonthRun:
     source: str
     logged: float
     metrics: Mapping[str, float]
+    refused: bool = False
+    findings: str = "findings.json"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ frequent first, and one for what history has never seen.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,10 @@ _PROBABILITIES = np.array(
     [0.001, 0.005, 0.02, *np.linspace(0.05, 0.95, 19), 0.98, 0.995, 0.999], dtype=np.float64
 )
 MISSING, NEGATIVE, ZERO, _FIRST = 0, 1, 2, 3
-#: Categories beyond so many share a code.
-_MOST_CATEGORIES = 500
+#: Categories beyond so many share a code, and so do values from here on.
+_MOST_CATEGORIES, _MOST_VALUES = 500, 4_096
+#: Of more negative values, the sign is an ordinary one.
+_MOST_NEGATIVE = 0.01
 #: Name of the hour of the day, which every table with a time has.
 HOUR = "hour of the day"
 
@@ -48,12 +51,14 @@ class NumberCoder:
     @classmethod
     def learn(cls, values: Array, *, signed: bool) -> NumberCoder:
         """Learn from history; a *signed* number has no codes of its own for zero and below."""
-        known = values[np.isfinite(values)]
-        positive = known if signed else known[known > 0]
-        edges = np.unique(np.quantile(positive, _PROBABILITIES)) if len(positive) else np.empty(0)
-        coder = cls(edges, np.empty(0))
-        codes = coder.codes(values, signed=signed)
-        shares = np.bincount(codes, minlength=coder.size)[1:] / max(len(known), 1)
+        known = np.sort(values[np.isfinite(values)])
+        positive = known if signed else known[np.searchsorted(known, 0.0, side="right") :]
+        edges = np.unique(_quantiles(positive, _PROBABILITIES))
+        below = len(known) - len(positive)
+        negative = int(np.searchsorted(known, 0.0)) if below else 0
+        ends = np.searchsorted(positive, edges, side="right")
+        counts = np.diff(ends, prepend=0, append=len(positive))
+        shares = np.array([negative, below - negative, *counts]) / max(len(known), 1)
         middle = np.cumsum(shares) - shares / 2
         return cls(edges, np.concatenate([[np.nan], middle]))
 
@@ -76,6 +81,8 @@ class NumberCoder:
 class CategoryCoder:
     """Codes of a category: 0 missing, then history's values, then everything else.
 
+    Values are whole numbers from 0.
+
     Parameters
     ----------
     known
@@ -87,10 +94,12 @@ class CategoryCoder:
     @classmethod
     def learn(cls, values: Array) -> CategoryCoder:
         """Learn from history."""
-        known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+        within = values[(values >= 0) & (values < _MOST_VALUES)].astype(np.int64)
+        counts = np.bincount(within)
+        known = np.flatnonzero(counts)
         if len(known) > _MOST_CATEGORIES:
-            known = np.sort(known[np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]])
-        return cls(known)
+            known = known[np.argsort(-counts[known], kind="stable")[:_MOST_CATEGORIES]]
+        return cls(np.sort(known).astype(np.float64))
 
     @property
     def size(self) -> int:
@@ -104,11 +113,17 @@ class CategoryCoder:
 
     def codes(self, values: Array) -> Codes:
         """Code values."""
-        if not len(self.known):
-            return np.where(np.isnan(values), MISSING, self.unseen).astype(np.int64)
-        found = np.minimum(np.searchsorted(self.known, values), len(self.known) - 1)
-        codes: Codes = np.where(self.known[found] == values, found + 1, self.unseen)
+        # One further place for all that is no whole number, or too large.
+        places = np.where((values >= 0) & (values < _MOST_VALUES), values, _MOST_VALUES)
+        whole = places.astype(np.int64)
+        codes: Codes = self._codes_of_values[np.where(whole == places, whole, _MOST_VALUES)]
         codes[np.isnan(values)] = MISSING
+        return codes
+
+    @functools.cached_property
+    def _codes_of_values(self) -> Codes:
+        codes = np.full(_MOST_VALUES + 1, self.unseen)
+        codes[self.known.astype(np.int64)] = np.arange(len(self.known)) + 1
         return codes
 
 
@@ -128,8 +143,7 @@ class Coding:
         signed = frozenset(
             name
             for name in numbers
-            # Where one row in a hundred is negative, the sign is an ordinary one.
-            if name in derived or np.mean(values[name] < 0) > 0.01  # noqa: PLR2004
+            if name in derived or np.mean(values[name] < 0) > _MOST_NEGATIVE
         )
         return cls(
             {name: NumberCoder.learn(values[name], signed=name in signed) for name in numbers},
@@ -169,6 +183,17 @@ class Coding:
             return values
         with np.errstate(all="ignore"):
             return np.where(values > 0, np.log(values), np.nan)
+
+
+def _quantiles(ordered: Array, probabilities: Shares) -> Array:
+    """Return quantiles of numbers in order, as np.quantile, without another partition."""
+    if not len(ordered):
+        return np.empty(0)
+    places = probabilities * (len(ordered) - 1)
+    lower = places.astype(np.int64)
+    upper = np.minimum(lower + 1, len(ordered) - 1)
+    found: Array = ordered[lower] + (places - lower) * (ordered[upper] - ordered[lower])
+    return found
 
 
 def complete(table: Table, columns: Values) -> dict[str, Array]:

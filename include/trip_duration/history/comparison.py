@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ from trip_duration.history.table import Array, Table, Values
 #: Rows of history that are looked at, of all partitions together.
 _MOST_ROWS = 49_152
 _HOURS_PER_WEEK = 24 * 7
+#: The days of a month after so many weeks are too few to tell.
+_WEEKS = 4
 #: A partition of fewer rows is not compared.
 LEAST_ROWS = 1_000
 #: A week of fewer rows does not tell how much weeks vary.
@@ -77,7 +79,7 @@ class Coded:
 
 
 class Past:
-    """What the partitions before were like.
+    """History: the partitions before, coded and counted.
 
     Parameters
     ----------
@@ -105,28 +107,22 @@ class Past:
         self.partition_of = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
         starts = np.array([sketch.start for sketch in self.sketches])[self.partition_of]
         weeks = (raw[table.time] - starts) // (MICROSECONDS_PER_HOUR * _HOURS_PER_WEEK)
-        # The days after the fourth week are too few to tell.
-        self.week_of = np.where(weeks < 4, self.partition_of * 4 + weeks, -1)  # noqa: PLR2004
+        self.week_of = np.where(weeks < _WEEKS, self.partition_of * _WEEKS + weeks, -1)
         self.raw = raw
         values = complete(table, raw)
         self.coding = Coding.learn(table, values)
         codes = self.coding.codes(values)
         self.models = fit_all(table, self.coding, codes, values)
-        self.rests = {
-            name: NumberCoder.learn(self._rest(name, model, values, codes), signed=True)
-            for name, model in self.models.items()
+        rests = {
+            name: self._rest(name, model, values, codes) for name, model in self.models.items()
         }
-        self.coded = self.code(raw)
+        self.rests = {name: NumberCoder.learn(rest, signed=True) for name, rest in rests.items()}
+        self.coded = self._with_rests(values, codes, rests)
 
     def code(self, columns: Values) -> Coded:
         """Code rows as history is coded."""
         values = complete(self.table, columns)
-        codes = self.coding.codes(values)
-        for name, model in self.models.items():
-            rest = REST.format(name=name)
-            values[rest] = self._rest(name, model, values, codes)
-            codes[rest] = self.rests[name].codes(values[rest], signed=True)
-        return Coded(values, codes)
+        return self._all_coded(values, self.coding.codes(values))
 
     def recode(self, plain: Coded, columns: Values, altered: frozenset[str]) -> Coded:
         """Code rows again after some of their columns were altered; the others stay as coded."""
@@ -136,11 +132,23 @@ class Past:
         if altered == {self.table.time}:
             # The hour of the day is too weak an input to show in what is left.
             return Coded(values, codes)
-        for name, model in self.models.items():
-            rest = REST.format(name=name)
-            values[rest] = self._rest(name, model, values, codes)
-            codes[rest] = self.rests[name].codes(values[rest], signed=True)
-        return Coded(values, codes)
+        return self._all_coded(values, codes)
+
+    def _all_coded(self, values: dict[str, Array], codes: dict[str, Codes]) -> Coded:
+        rests = {
+            name: self._rest(name, model, values, codes) for name, model in self.models.items()
+        }
+        return self._with_rests(values, codes, rests)
+
+    def _with_rests(
+        self, values: Values, codes: dict[str, Codes], rests: Mapping[str, Array]
+    ) -> Coded:
+        titled = {REST.format(name=name): rest for name, rest in rests.items()}
+        coded = {
+            REST.format(name=name): self.rests[name].codes(rest, signed=True)
+            for name, rest in rests.items()
+        }
+        return Coded({**values, **titled}, {**codes, **coded})
 
     def size(self, name: str) -> int:
         """Return the number of codes of a column."""
@@ -165,11 +173,11 @@ class Past:
     @functools.cached_property
     def weeks(self) -> dict[str, list[Counted]]:
         """Each week that has enough rows."""
-        return self._by(self.week_of, 4 * len(self.sketches))
+        return self._by(self.week_of, _WEEKS * len(self.sketches))
 
     @functools.cached_property
     def variation(self) -> dict[str, float]:
-        """How much each column varies between weeks and between partitions, beyond chance."""
+        """Variation of each column between weeks and between partitions, beyond chance."""
         found = {}
         for name, counted in self.counted.items():
             weekly = [_beyond_chance(week, counted) for week in self.weeks[name]]
@@ -224,7 +232,7 @@ class Comparison:
 
     @property
     def months_apart(self) -> float:
-        """How long after the latest partition of history this one begins, in months."""
+        """Months from the beginning of the latest partition of history to that of this one."""
         latest = max(sketch.start for sketch in self.past.sketches)
         return max(self.sketch.start - latest, 0) / (MICROSECONDS_PER_HOUR * 24 * 30.4)
 

@@ -1,4 +1,4 @@
-"""How far a partition may be from its history before a person looks, and before it is refused."""
+"""Limits of the distance from history: a person looks beyond one, and another one refuses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Limits:
     """Bounds that hold whatever history has learned; what varies more in history may vary more.
 
-    Each is a share from 0 to 1 unless it says otherwise. They were set on one half of the kinds of
-    damage in docs/damaged-months.md, and judged by the other half.
+    Each is a share from 0 to 1 unless it says otherwise. They were set with some of the kinds of
+    damage in docs/damaged-months.md, and judged by the others.
 
     Parameters
     ----------

@@ -14,6 +14,8 @@ from trip_duration.history.coding import HOUR, Codes, Coding
 from trip_duration.history.table import Array, Table, Values
 
 _SWEEPS = 3
+#: Rows that an effect is learned from; more make it hardly surer.
+_MOST_ROWS = 16_384
 #: An effect that is known from few rows counts as if so many further rows had none.
 _PRIOR_ROWS = 10.0
 #: Values beyond this share at each end do not pull on the effects.
@@ -44,6 +46,7 @@ class ReferenceModel:
     ) -> ReferenceModel:
         """Fit to rows whose target is known."""
         known = np.flatnonzero(np.isfinite(target))
+        known = known[:: max(len(known) // _MOST_ROWS, 1)]
         wanted = target[known]
         low, high = np.quantile(wanted, (_CLIPPED, 1 - _CLIPPED)) if len(known) else (0.0, 0.0)
         wanted = np.clip(wanted, low, high)

@@ -1,4 +1,4 @@
-"""What is kept of a partition to compare later ones with it: a bounded sample and exact counts.
+"""Sketches of partitions, which later ones are compared with: a bounded sample and exact counts.
 
 The sample is drawn while the rows go by, one row of every stratum of successive rows, so that it
 reaches over the whole file whatever its order. Counts by the hour, missing values and broken rules
@@ -174,7 +174,7 @@ def _keys_of(columns: list[Array]) -> npt.NDArray[np.uint64]:
     """Hash rows: a sum of products, whose low bits are mixed in so that the order is random."""
     mixed = np.zeros(len(columns[0]), dtype=np.uint64)
     for values, factor in zip(columns, _FACTORS, strict=False):
-        bits = values.view(np.uint32) if values.itemsize == 4 else values.view(np.uint64)  # noqa: PLR2004 - bytes
+        bits = values.view(f"u{values.itemsize}")
         mixed += bits * np.uint64(factor)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(_FACTORS[2])

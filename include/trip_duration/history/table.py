@@ -1,7 +1,8 @@
-"""What has to be declared of a table so that its partitions can be compared with each other."""
+"""Declaration of a table whose partitions are compared with each other."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -136,6 +137,13 @@ class Table:
             derived=tuple(
                 one for one in self.derived if names.issuperset(self.sources_of(one.name))
             ),
+        )
+
+    def bounded(self) -> Table:
+        """Return the table with only those derived numbers whose usual bounds need them."""
+        needed = {part for one in self.derived if one.usual for part in (one.name, *one.columns)}
+        return dataclasses.replace(
+            self, derived=tuple(one for one in self.derived if one.name in needed)
         )
 
     def sources_of(self, name: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trip_duration.errors import optional
 from trip_duration.orchestration.assets import MONTHS
 from trip_duration.orchestration.notifications import announce
 from trip_duration.orchestration.requests import (
@@ -22,6 +23,7 @@ from trip_duration.settings import get_settings
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol
 
+    from trip_duration.findings import Finding
     from trip_duration.training_set.products import TrainingSetProduct, TrainingSetStore
     from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
     from trip_duration.trips.contract.checked import CheckedMonth
@@ -89,10 +91,19 @@ def fetch_partition(service: str, params: Mapping[str, Any], dag_run: DagRunProt
 
 
 def check_month(raw: RawMonth) -> CheckedMonth:
-    """Check one month against its contract; what was found is in the log, as a table."""
+    """Check one month against its contract; what was found is in the log, as a table.
+
+    A month that breaks it is shown on the dashboard.
+    """
+    from trip_duration.findings import RefusedPartitionError
     from trip_duration.training_set.build import check
 
-    month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
+    try:
+        month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
+    except RefusedPartitionError as error:
+        with optional(f"The entry of {raw.month} on the tracking server"):
+            _log_refused(raw, error.findings)
+        raise
     logger.info("%s", month.report)
     return month
 
@@ -105,7 +116,7 @@ def compare_months(
 ) -> list[Verdict]:
     """Compare months with the months before them; a refused month fails the run.
 
-    Somebody is told of what is doubtful, and the run goes on.
+    It is shown on the dashboard. Somebody is told of what is doubtful, and the run goes on.
     """
     from trip_duration.orchestration.announcements import doubtful
     from trip_duration.training_set.history import compare, require_sound
@@ -115,6 +126,12 @@ def compare_months(
         storage_root=get_settings().storage_root,
         accepted=params.get("accepted_findings") or (),
     )
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            logger.warning("%s", finding)
+        if verdict.refused:
+            with optional(f"The entry of {verdict.month.raw.month} on the tracking server"):
+                log_month(verdict)
     if findings := require_sound(verdicts):
         announce(doubtful(findings, verdicts[0].month.raw.service, dag_run.dag_id, dag_run.run_id))
     checked = [verdict.month for verdict in verdicts]
@@ -153,11 +170,24 @@ def log_month(verdict: Verdict) -> str:
     return tracker.run_url(run_id)
 
 
+def _log_refused(raw: RawMonth, findings: Sequence[Finding]) -> None:
+    from trip_duration.tracking.months import log_refused
+    from trip_duration.tracking.runs import Tracker
+
+    settings = get_settings()
+    tracker = Tracker(settings.tracking_uri, settings.experiment)
+    logger.info("Logged at %s", tracker.run_url(log_refused(tracker, raw, findings)))
+
+
 def encode_months(verdicts: Sequence[Verdict], params: Mapping[str, Any]) -> TrainingSet:
     """Clean, split by time, encode, and put together the training set."""
     from trip_duration.training_set.build import encode
 
-    return encode(training_set_request(params), [verdict.month for verdict in verdicts])
+    return encode(
+        training_set_request(params),
+        [verdict.month for verdict in verdicts],
+        [finding for verdict in verdicts for finding in verdict.findings],
+    )
 
 
 def run_data_test(name: str, training_set: TrainingSet) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +14,17 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 from trip_duration.charts.months import FIGURES
 from trip_duration.errors import optional
 from trip_duration.findings import Finding
-from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.runs import (
+    FINDINGS,
+    FINDINGS_TAG,
+    JUDGED_TAG,
+    REFUSED_TAG,
+    Tracker,
+)
 from trip_duration.trips.contract.checked import CheckedMonth
 from trip_duration.trips.profile import MonthProfile
 from trip_duration.trips.services import DURATION
-
-#: Name of the artifact that holds what the comparison with earlier months has found.
-FINDINGS = "findings.json"
+from trip_duration.trips.source import RawMonth
 
 
 def log_month(
@@ -38,22 +43,13 @@ def log_month(
         The run's id.
     """
     raw = month.raw
-    identity = f"months/{raw.service}/{raw.month}/{raw.digest[:16]}"
+    identity = _identity(raw)
     run = tracker.find_run(identity)
     if run is not None and run.info.status == "FINISHED":
         known: str = run.info.run_id
         _log_findings(tracker, known, findings)
         return known
-    tags = {
-        "pipeline": "months",
-        "partition": month.partition,
-        "service": raw.service,
-        "month": raw.month,
-        "data_source": raw.data_source,
-        "source_url": raw.url,
-        "etag": raw.etag or "",
-    }
-    run_id = tracker.open_run(identity, f"month {raw.service} {raw.month}", tags)
+    run_id = tracker.open_run(identity, f"month {raw.service} {raw.month}", _tags(raw))
     tracker.client.log_inputs(run_id, datasets=[_dataset_input(month)])
     tracker.log(run_id, metrics=_metrics(month, profile))
     _log_findings(tracker, run_id, findings)
@@ -64,9 +60,47 @@ def log_month(
     return run_id
 
 
+def log_refused(tracker: Tracker, raw: RawMonth, findings: Sequence[Finding]) -> str:
+    """Log a month that breaks its contract: the findings alone, as there is no profile of it.
+
+    Returns
+    -------
+    str
+        The run's id.
+    """
+    name = f"month {raw.service} {raw.month} (refused)"
+    run_id = tracker.open_run(f"{_identity(raw)}/refused", name, _tags(raw))
+    _log_findings(tracker, run_id, findings)
+    tracker.close_run(run_id)
+    return run_id
+
+
+def _identity(raw: RawMonth) -> str:
+    return f"months/{raw.service}/{raw.month}/{raw.digest[:16]}"
+
+
+def _tags(raw: RawMonth) -> dict[str, str]:
+    return {
+        "pipeline": "months",
+        "partition": f"{raw.service}|{raw.month}",
+        "service": raw.service,
+        "month": raw.month,
+        "data_source": raw.data_source,
+        "source_url": raw.url,
+        "etag": raw.etag or "",
+    }
+
+
 def _log_findings(tracker: Tracker, run_id: str, findings: Sequence[Finding]) -> None:
+    """Log findings under a new name each time: readers keep the documents that they have read."""
+    now = time.time()
     content = {"findings": [finding.to_json() for finding in findings]}
-    tracker.client.log_dict(run_id, content, FINDINGS)
+    path = f"findings/{now:.3f}.json"
+    for name in (FINDINGS, path):
+        tracker.client.log_dict(run_id, content, name)
+    refused = any(finding.level == "refused" for finding in findings)
+    tags = {REFUSED_TAG: str(refused), JUDGED_TAG: f"{now:.3f}", FINDINGS_TAG: path}
+    tracker.log(run_id, tags=tags)
 
 
 def write_month(folder: Path, month: CheckedMonth, profile: MonthProfile) -> None:

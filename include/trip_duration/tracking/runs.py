@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 #: Tag that names what a run is about, for good: ``<dag>/<dag run>/<family>``.
 IDENTITY_TAG = "trip_duration.identity"
+#: Of a month: the artifact that holds what the comparison with earlier months has found.
+FINDINGS = "findings.json"
+#: Of a month: whether it was refused, when that was found, and the artifact that says why.
+REFUSED_TAG, JUDGED_TAG, FINDINGS_TAG = "refused", "judged_at", "findings"
 
 RunStatus = Literal["FINISHED", "FAILED"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
@@ -11,7 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from trip_duration.findings import DoubtfulDataWarning, Finding
 from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
+from trip_duration.training_set.history import compare, require_sound
 from trip_duration.training_set.products import TrainingSetProduct
 from trip_duration.training_set.recipes import Layout, get_recipe
 from trip_duration.training_set.types import (
@@ -101,8 +105,15 @@ def check(raw: RawMonth, *, storage_root: str, limits: Limits) -> CheckedMonth:
     return CheckedMonthStore(storage_root).check(raw, get_service(raw.service), limits)
 
 
-def encode(request: TrainingSetRequest, months: Sequence[CheckedMonth]) -> TrainingSet:
+def encode(
+    request: TrainingSetRequest, months: Sequence[CheckedMonth], findings: Iterable[Finding] = ()
+) -> TrainingSet:
     """Clean checked months, split them by time, and encode them.
+
+    Parameters
+    ----------
+    findings
+        What the comparison with earlier months has found; the training set holds them.
 
     Raises
     ------
@@ -117,7 +128,7 @@ def encode(request: TrainingSetRequest, months: Sequence[CheckedMonth]) -> Train
         reports.append(take_month(month, service, selection, collector))
         logger.info("%s", reports[-1])
     raw = [month.raw for month in months]
-    return _training_set(request, lambda: raw, reports, collector.finish())
+    return _training_set(request, raw, reports, collector.finish(), findings)
 
 
 def build_training_set(
@@ -126,14 +137,30 @@ def build_training_set(
     storage_root: str,
     timeout_seconds: float = 60.0,
     limits: Limits | None = None,
+    accept: Iterable[str] = (),
 ) -> TrainingSet:
     """Do all of it in one process, reading each month once.
+
+    Parameters
+    ----------
+    accept
+        Findings that refuse nothing, besides those of the request: ``2024-02 another_unit``.
+
+    Returns
+    -------
+    TrainingSet
+        Its `findings` are what is doubtful about the months. Each is a `DoubtfulDataWarning` too.
 
     Raises
     ------
     SourceError, ContractError
         See `check_request`, `fetch`, `check` and `encode`.
+    RefusedPartitionError
+        If a month is far from those before it. Nothing has been encoded then.
     """
+    request = dataclasses.replace(
+        request, accepted_findings=tuple(dict.fromkeys((*request.accepted_findings, *accept)))
+    )
     check_request(request, timeout_seconds=timeout_seconds)
     service = get_service(request.service)
     files = [
@@ -159,9 +186,14 @@ def build_training_set(
             kept.append(beside.submit(taken.keep))
             reports.append(taken.report)
             logger.info("%s", reports[-1])
-        return _training_set(
-            request, lambda: [month.result().raw for month in kept], reports, collector.finish()
-        )
+        # Before anything is encoded, although digests may still be on their way.
+        checked = [month.result() for month in kept]
+    accepted = request.accepted_findings
+    findings = require_sound(compare(checked, storage_root=storage_root, accepted=accepted))
+    for finding in findings:
+        warnings.warn(str(finding), DoubtfulDataWarning, stacklevel=2)
+    raw = [month.raw for month in checked]
+    return _training_set(request, raw, reports, collector.finish(), findings)
 
 
 def _collector(request: TrainingSetRequest, months: Sequence[MonthFile]) -> SplitCollector:
@@ -172,9 +204,10 @@ def _collector(request: TrainingSetRequest, months: Sequence[MonthFile]) -> Spli
 
 def _training_set(
     request: TrainingSetRequest,
-    months: Callable[[], Sequence[RawMonth]],
+    months: Sequence[RawMonth],
     reports: Sequence[CleaningReport],
     split: SplitTrips,
+    findings: Iterable[Finding],
 ) -> TrainingSet:
     columns = list(get_recipe(request.recipe).columns)
     # Before the raw columns are given up.
@@ -184,8 +217,7 @@ def _training_set(
     layouts = {layout: _encode(split, request, layout) for layout in _layouts(request)}
     return TrainingSet(
         request=request,
-        # Not before they are needed: their digests may still be on their way.
-        months=tuple(months()),
+        months=tuple(months),
         cleaning=tuple(reports),
         layouts=MappingProxyType(layouts),
         train_minutes=minutes["train"],
@@ -195,6 +227,7 @@ def _training_set(
         periods=MappingProxyType(dict(split.periods)),
         strays=split.strays,
         reference_trips=reference,
+        findings=tuple(findings),
     )
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 
 from trip_duration.findings import Acceptance, Finding, require_none_refused
-from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.checked import CheckedMonth
 from trip_duration.trips.history import MonthHistory, Verdict
-from trip_duration.trips.source import RawMonth
-
-logger = logging.getLogger(__name__)
 
 
 def compare(
@@ -28,11 +24,7 @@ def compare(
     InvalidInputError
         If one of the accepted findings cannot be read.
     """
-    verdicts = MonthHistory(storage_root).compare(months, [*map(Acceptance.parse, accepted)])
-    for verdict in verdicts:
-        for finding in verdict.findings:
-            logger.warning("%s", finding)
-    return verdicts
+    return MonthHistory(storage_root).compare(months, [*map(Acceptance.parse, accepted)])
 
 
 def require_sound(verdicts: Iterable[Verdict]) -> tuple[Finding, ...]:
@@ -50,18 +42,3 @@ def require_sound(verdicts: Iterable[Verdict]) -> tuple[Finding, ...]:
     words = "Month" if len(refused) == 1 else "Months"
     require_none_refused(f"{words} {', '.join(refused)} of {service}", findings)
     return findings
-
-
-def compare_prepared(
-    months: Iterable[RawMonth], *, storage_root: str, accepted: Iterable[str] = ()
-) -> tuple[Finding, ...]:
-    """Compare the months that a training set was just made of; return what is doubtful.
-
-    Raises
-    ------
-    RefusedPartitionError
-        If nobody may learn from one of them.
-    """
-    store = CheckedMonthStore(storage_root)
-    checked = [month for raw in months if (month := store.find(raw)) is not None]
-    return require_sound(compare(checked, storage_root=storage_root, accepted=accepted))

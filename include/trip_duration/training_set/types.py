@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from trip_duration.findings import Acceptance
+from trip_duration.findings import Acceptance, Finding
 from trip_duration.training_set.recipes import (
     DEFAULT_RECIPE,
     Encoding,
@@ -180,6 +180,8 @@ class TrainingSet:
     reference_trips
         A sample of the train and validation trips as raw columns: what later trips are compared
         with. None in training sets of earlier versions of this package.
+    findings
+        What is doubtful about the months, compared with those before them.
     """
 
     request: TrainingSetRequest
@@ -193,6 +195,7 @@ class TrainingSet:
     periods: Mapping[str, Period]
     strays: int = 0
     reference_trips: pd.DataFrame | None = None
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the comparison of a month with those before it came to.
+    """Outcome of the comparison of a month with those before it.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Verdict:
 
     @property
     def refused(self) -> bool:
-        """Whether nobody may learn from the month."""
+        """True if nobody may learn from the month."""
         return any(finding.level == "refused" for finding in self.findings)
 
 

@@ -1,10 +1,11 @@
-"""What is declared of trips so that a month can be compared with the months before it."""
+"""Declaration of trips, by which a month is compared with the months before it."""
 
 from __future__ import annotations
 
 import functools
 
 import numpy as np
+import numpy.typing as npt
 
 from trip_duration.history.table import (
     DECIMALS,
@@ -23,6 +24,7 @@ from trip_duration.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
     DURATION,
+    LAST_ZONE,
     PASSENGERS,
     PICKUP_TIME,
     PICKUP_ZONE,
@@ -47,10 +49,23 @@ def trip_table(service: str) -> Table:
 
 
 def _miles_on_map(values: Values) -> Array:
-    pickup, dropoff = (
-        np.nan_to_num(values[name]).astype(np.int64) for name in (PICKUP_ZONE, DROPOFF_ZONE)
-    )
-    miles = centroid_miles(pickup, dropoff)
+    pickup, dropoff = (_zone_numbers(values[name]) for name in (PICKUP_ZONE, DROPOFF_ZONE))
+    miles: Array = _miles_between()[pickup, dropoff]
+    return miles
+
+
+def _zone_numbers(zones: Array) -> npt.NDArray[np.int64]:
+    """Return whole numbers of zones, 0 where there is no such zone."""
+    known = (zones >= 1) & (zones <= LAST_ZONE)
+    return np.where(known, zones, 0).astype(np.int64)
+
+
+@functools.cache
+def _miles_between() -> Array:
+    """Return the miles between each two zones: pairs of zones are fewer than trips."""
+    numbers = np.arange(LAST_ZONE + 1)
+    pickup, dropoff = np.meshgrid(numbers, numbers, indexing="ij")
+    miles = centroid_miles(pickup.ravel(), dropoff.ravel()).reshape(pickup.shape)
     # Within a zone, and to and from zones without a place, the map says nothing.
     return np.where(miles > 0, miles, np.nan)
 

@@ -62,8 +62,9 @@ _FIRST_RESULTS = Path(__file__).with_name("first_results.json")
 
 _HEAD = """# Damaged months
 
-Written by `python -m tests.trips.history.measure docs/damaged-months.md` with the published months
-in `TRIP_DURATION_TLC_FOLDER`. It takes a quarter of an hour, so no test holds that it is fresh;
+Written as a whole, by one state of the code, by `python -m tests.trips.history.measure
+docs/damaged-months.md` with the published months in `TRIP_DURATION_TLC_FOLDER`; one pair of months
+and one seed for each cell. It takes a quarter of an hour, so no test holds that it is fresh;
 `tests/trips/history` holds the parts that matter.
 
 A month can keep every rule of its [contract](broken-months.md) and still be wrong: distances in
@@ -82,8 +83,11 @@ How it works: while a month is checked, a sample of 16,384 rows over the whole f
 the hour and 4,096 keys of rows are kept. The numbers, categories and times of a table, ratios that
 are declared of it (`trips/table.py`), and what a cheap model of each number leaves, are counted in
 bins of history. A named cause is found by a matched filter: what it would make of history is known,
-and so is how much of the change lies in that direction. Limits grow with the variation between the
-weeks and months of history, and with its age.
+and so is how much of the change lies in that direction. The effect of each column on each number,
+with the others known, is regressed on what it was; the hours of the week are compared with those of
+other days; a ratio that neither demand nor traffic moves has to stay. Limits grow with the
+variation between the weeks and months of history, with its age, and for a partition that is shorter
+than a month. A part of a week is compared with the same days of the week.
 """
 
 
@@ -155,7 +159,7 @@ def _signed(cell: str) -> str:
 
 
 def _lockdown(source: Path, folder: Path) -> Lines:
-    """Yield what becomes of a month like April 2020."""
+    """Yield the verdicts on months like April 2020."""
     found: Counter[str] = Counter()
     for before, month in (_published_months(source), _generated_months()):
         history = [sketch_of(before, "2024-01", folder)]

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.findings import Finding, RefusedPartitionError
+from trip_duration.findings import DoubtfulDataWarning, Finding, RefusedPartitionError
 from trip_duration.training_set import build
 from trip_duration.training_set.history import compare, require_sound
+from trip_duration.training_set.types import TrainingSetRequest
 from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import parse_months
+from trip_duration.trips.months import MonthSplit, parse_months
 from trip_duration.trips.sample import SampleOptions, write_month
 from trip_duration.trips.services import get_service
 from trip_duration.trips.source import fetch_month
@@ -139,7 +141,7 @@ def test_prepare_finds_nothing_in_sound_months(published: Path, tmp_path: Path) 
 
 
 def test_an_accepted_finding_refuses_nothing(published: Path, tmp_path: Path) -> None:
-    """What an operator accepts by month and code is a warning; the training set records it."""
+    """An accepted finding is a warning, and the training set records it."""
     source = spoiled(published, tmp_path / "months", first_week)
     done = prepare(source, tmp_path / "storage", "--accept", "2024-02 part_of_partition")
     assert done.returncode == 0, done.stderr
@@ -210,11 +212,48 @@ def test_a_part_is_found_without_any_history(published: Path, tmp_path: Path) ->
         findings_of(source, tmp_path / "storage", "2024-02")
 
 
+def request_of(source: Path) -> TrainingSetRequest:
+    """Ask for a training set of the three months."""
+    return TrainingSetRequest(str(source), "green", MonthSplit.parse(*MONTHS))
+
+
+def test_a_notebook_refuses_before_anything_is_encoded(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`build_training_set` compares as the command and the DAG do, and wastes nothing."""
+    source = spoiled(published, tmp_path / "months", kilometres)
+
+    def encode(*_: object) -> NoReturn:
+        pytest.fail("a month that is refused was encoded")
+
+    monkeypatch.setattr(build, "_encode", encode)
+    with pytest.raises(RefusedPartitionError, match="another unit") as refused:
+        build.build_training_set(request_of(source), storage_root=str(tmp_path / "storage"))
+    assert {finding.partition for finding in refused.value.findings} >= {"2024-02"}
+
+
+def test_a_notebook_is_warned(published: Path, tmp_path: Path) -> None:
+    """A doubt, or what was accepted, is a warning of Python's and stays with the set."""
+    source = spoiled(published, tmp_path / "months", first_week)
+    request, root = request_of(source), str(tmp_path / "storage")
+    accepted = "2024-02 part_of_partition"
+    with pytest.warns(DoubtfulDataWarning, match="2024-02: warning part_of_partition"):
+        made = build.build_training_set(request, storage_root=root, accept=[accepted])
+    (found,) = [one for one in made.findings if one.code == "part_of_partition"]
+    assert (found.partition, found.level) == ("2024-02", "warning")
+    assert made.request.accepted_findings == (accepted,)
+
+
+def test_sound_months_warn_no_notebook(published: Path, tmp_path: Path) -> None:
+    """Nothing is found in sound months."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DoubtfulDataWarning)
+        made = build.build_training_set(request_of(published), storage_root=str(tmp_path))
+    assert made.findings == ()
+
+
 def test_acceptances_are_checked_beforehand() -> None:
     """A training set cannot be asked for with an acceptance that cannot be read."""
-    from trip_duration.training_set.types import TrainingSetRequest
-    from trip_duration.trips.months import MonthSplit
-
     split = MonthSplit.parse("2024-01", "2024-02")
     plain = TrainingSetRequest("sample", "green", split)
     accepting = TrainingSetRequest("sample", "green", split, accepted_findings=("2024-02 gap",))

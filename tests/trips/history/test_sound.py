@@ -28,7 +28,7 @@ _DAY = pd.Timedelta("1D")
 
 
 def test_equal_trips_are_no_copies(tmp_path: Path) -> None:
-    """Where most trips are within one zone, many are equal by chance: that is no stale copy."""
+    """Many trips within one zone are equal by chance: that is no stale copy."""
     for month in parse_months(MONTHS):
         path = tmp_path / f"green_tripdata_{month}.parquet"
         write_month(path, GREEN, month, SampleOptions(trips=12_000, seed=120))

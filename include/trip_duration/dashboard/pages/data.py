@@ -27,14 +27,14 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
     service = query.get("service", "")
     service = service if service in services else sources.service
     months = [month for month in known.months if month.service == service]
-    names = [month.month for month in months]
+    names, sound = [month.month for month in months], [one for one in months if not one.refused]
     wanted = query.get("month", "")
     chosen = months[names.index(wanted)] if wanted in names else (months[-1] if months else None)
     measure = query.get("map", "")
     measure = measure if measure in MEASURES else "pickups"
     profile = known.numbers(chosen.run_id, "profile.json") if chosen else None
     report = known.numbers(chosen.run_id, "report.json") if chosen else None
-    found = known.numbers(chosen.run_id, "findings.json") if chosen else None
+    found = known.numbers(chosen.run_id, chosen.findings) if chosen else None
     outlines, unusable = outlines_or_why(sources.zone_file)
     title = chosen.month if chosen else ""
     return Page(
@@ -55,7 +55,7 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
                 "All months",
                 known.charts(
                     ["months"],
-                    [_trips_by_month(months), _durations_by_month(months), _months(months)],
+                    [_trips_by_month(sound), _durations_by_month(sound), _months(months)],
                 ),
             ),
             Section(
@@ -79,12 +79,22 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
 
 def _cards(chosen: MonthRun, months: Sequence[MonthRun]) -> list[Card]:
     metrics = chosen.metrics
-    share = metrics.get("quarantine_share", 0.0)
+    sound = [month for month in months if not month.refused]
+    refused = [month.month for month in months if month.refused]
+    cards = [Card("Months", str(len(sound)), f"{months[0].month} to {months[-1].month}")]
+    if refused:
+        cards.append(Card("Refused", str(len(refused)), ", ".join(refused), "act"))
+    if not metrics:
+        return cards
     return [
-        Card("Months", str(len(months)), f"{months[0].month} to {months[-1].month}"),
+        *cards,
         Card("Rows", plain(metrics.get("rows")), f"{chosen.month}, from {chosen.source}"),
         Card("Sound trips", plain(metrics.get("trips")), "any duration up to a day"),
-        Card("Quarantine", percent(share), f"{metrics.get('rows_quarantined', 0):,.0f} rows"),
+        Card(
+            "Quarantine",
+            percent(metrics.get("quarantine_share", 0.0)),
+            f"{metrics.get('rows_quarantined', 0):,.0f} rows",
+        ),
         Card(
             "Duration",
             f"{metrics.get('median_duration', 0):.1f} min",
@@ -148,11 +158,10 @@ def _months(months: Sequence[MonthRun]) -> Chart:
         (
             month.month,
             month.source,
-            int(month.metrics.get("rows", 0)),
-            int(month.metrics.get("trips", 0)),
-            percent(month.metrics.get("quarantine_share", 0.0)),
-            round(month.metrics.get("median_duration", 0.0), 2),
+            # Of a month that breaks its contract, nothing was counted.
+            *(_counted(month.metrics) if month.metrics else ("", "", "", "")),
             date_of(month.logged),
+            "refused" if month.refused else "",
         )
         for month in reversed(months)
     ]
@@ -160,13 +169,25 @@ def _months(months: Sequence[MonthRun]) -> Chart:
         "months",
         "The months we have",
         "",
-        "A line for each month, the newest first.",
+        "A line for each month, the newest first. Nobody learns from one that is refused.",
         Table(
-            ("month", "source", "rows", "trips", "quarantine", "median (min)", "profiled (UTC)"),
+            (
+                *("month", "source", "rows", "trips", "quarantine", "median (min)"),
+                *("compared (UTC)", "state"),
+            ),
             rows,
         ),
         _NO_MONTHS,
         wide=True,
+    )
+
+
+def _counted(metrics: Mapping[str, float]) -> tuple[int, int, str, float]:
+    return (
+        int(metrics.get("rows", 0)),
+        int(metrics.get("trips", 0)),
+        percent(metrics.get("quarantine_share", 0.0)),
+        round(metrics.get("median_duration", 0.0), 2),
     )
 
 

@@ -193,7 +193,8 @@ def _alarms_card(known: Known) -> Card:
 
 
 def _age_card(known: Known) -> Card:
-    months = [month for month in known.months if month.service == known.sources.service]
+    service = known.sources.service
+    months = [one for one in known.months if one.service == service and not one.refused]
     if not months:
         return Card("Data until", UNKNOWN, "No month was prepared yet.", "warn")
     newest = months[-1]

@@ -25,23 +25,17 @@ _LOOK = "Compare the column with the publisher's description and with earlier fi
 
 def shifts(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
     """Find columns whose rows lie elsewhere than in history: the net for what has no name."""
-    past = comparison.past
     for name, shift in comparison.shift.items():
         allowed = allowed_shift(comparison, name, limits)
         if shift <= allowed:
             continue
-        far = shift >= limits.replaced and _is_raw(comparison, name)
-        level: FindingLevel = "refused" if far else "warning"
-        if not comparison.is_news(name, level):
-            continue
-        yield Finding(
+        yield from _news(
+            comparison,
+            name,
             "distribution",
-            past.sources_of(name)[0],
-            comparison.sketch.partition,
-            level,
             f"{_title(comparison, name)} is distributed otherwise than before: {shift:.0%} of the "
             f"rows would have to change ({allowed:.0%} are usual).",
-            _LOOK,
+            refused=shift >= limits.replaced and _is_raw(comparison, name),
         )
 
 
@@ -79,17 +73,13 @@ def rare_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         unseen = _unseen(comparison, name)
         grave = share if unseen is None else float(counted.shares[unseen] - before[unseen])
         far = limits.rare_refused if _is_raw(comparison, name) else limits.beyond_refused
-        level: FindingLevel = "refused" if grave >= far else "warning"
-        if not comparison.is_news(name, level):
-            continue
-        yield Finding(
+        yield from _news(
+            comparison,
+            name,
             "rare_values",
-            comparison.past.sources_of(name)[0],
-            comparison.sketch.partition,
-            level,
             f"{share:.1%} more of the rows than before have values of {_title(comparison, name)} "
             "that hardly ever occurred: outliers, another unit, or other codes.",
-            _LOOK,
+            refused=grave >= far,
         )
 
 
@@ -105,18 +95,14 @@ def vanished_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]
         if share <= allowed + limits.spread * comparison.past.variation[name]:
             continue
         far = limits.vanished_refused if _is_raw(comparison, name) else limits.beyond_refused
-        level: FindingLevel = "refused" if share >= far else "warning"
-        if not comparison.is_news(name, level):
-            continue
-        yield Finding(
+        yield from _news(
+            comparison,
+            name,
             "vanished_values",
-            comparison.past.sources_of(name)[0],
-            comparison.sketch.partition,
-            level,
             f"Values of {_title(comparison, name)} that {share:.1%} of the rows had no longer "
             "occur: a part of the rows was cut off or capped, a constant was filled in, or codes "
             "are others.",
-            _LOOK,
+            refused=share >= far,
         )
 
 
@@ -191,6 +177,16 @@ def broken_rules(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
             f"{now:.1%} of the rows break the rule {rule} ({earlier:.1%} before).",
             "Look at the rows in quarantine.",
         )
+
+
+def _news(
+    comparison: Comparison, name: str, code: str, message: str, *, refused: bool
+) -> Iterator[Finding]:
+    """Yield a finding about a counted column, unless a cause that is known explains it."""
+    level: FindingLevel = "refused" if refused else "warning"
+    if comparison.is_news(name, level):
+        column = comparison.past.sources_of(name)[0]
+        yield Finding(code, column, comparison.sketch.partition, level, message, _LOOK)
 
 
 def _by_chance(share: float, comparison: Comparison) -> float:

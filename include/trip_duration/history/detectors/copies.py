@@ -22,39 +22,29 @@ def copies(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterato
         # A row that is drawn anew is found among the others as often as one of their own rows is.
         by_chance = _with_equals(one.keys)
         share = _shared(sketch.keys, one.keys) - by_chance
-        if share > limits.copied + _by_chance(by_chance, sketch, one):
-            yield _finding(
-                sketch,
-                share,
-                f"{share:.1%} of the rows are those of {one.partition} at another time: a stale "
-                "copy of it.",
-                limits,
-            )
-    if not history:
-        return
-    # Of more rows, more are equal by chance.
-    largest = max(history, key=lambda one: _repeated(one.keys))
-    by_chance = _repeated(largest.keys) * max(sketch.sound / max(largest.sound, 1), 1.0)
-    share = _repeated(sketch.keys) - by_chance
-    if share > limits.copied + _by_chance(by_chance, sketch, largest):
-        yield _finding(
-            sketch,
-            share,
-            f"{share:.1%} of the rows repeat others at another time: a part was copied to fill "
-            "up the rest.",
-            limits,
+        words = f"are those of {one.partition} at another time: a stale copy of it"
+        yield from _copied(sketch, share, _by_chance(by_chance, sketch, one), words, limits)
+    if history:
+        # Of more rows, more are equal by chance.
+        most = max(history, key=lambda one: _repeated(one.keys))
+        by_chance = _repeated(most.keys) * max(sketch.sound / max(most.sound, 1), 1.0)
+        share = _repeated(sketch.keys) - by_chance
+        words = "repeat others at another time: a part was copied to fill up the rest"
+        yield from _copied(sketch, share, _by_chance(by_chance, sketch, most), words, limits)
+
+
+def _copied(
+    sketch: Sketch, share: float, chance: float, words: str, limits: Limits
+) -> Iterator[Finding]:
+    if share > limits.copied + chance:
+        yield Finding(
+            "stale_copy",
+            None,
+            sketch.partition,
+            "refused" if share >= limits.copied_refused else "warning",
+            f"{share:.1%} of the rows {words}.",
+            "Fetch the file of this partition from the publisher.",
         )
-
-
-def _finding(sketch: Sketch, share: float, message: str, limits: Limits) -> Finding:
-    return Finding(
-        "stale_copy",
-        None,
-        sketch.partition,
-        "refused" if share >= limits.copied_refused else "warning",
-        message,
-        "Fetch the file of this partition from the publisher.",
-    )
 
 
 def _shared(keys: Array, others: Array) -> float:

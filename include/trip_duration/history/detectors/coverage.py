@@ -22,6 +22,8 @@ _THIN = 0.7
 _LEAST_THIN_DAYS = 4
 #: A day of fewer rows is too small for a look at hours.
 _LEAST_DAILY = 40.0
+#: A message names so many days or hours.
+_MOST_LISTED = 5
 
 
 def coverage(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
@@ -128,9 +130,11 @@ def _described(sketch: Sketch, empty: Array) -> str:
 
     if len(gone) == 0:
         hours = np.flatnonzero(days.any(axis=0))
-        named = ", ".join(f"{hour}:00" for hour in hours[:6]) + (", …" if len(hours) > 6 else "")  # noqa: PLR2004
-        return f"{int(empty.sum())} hours ({named})"
+        return f"{int(empty.sum())} hours ({_listed([f'{hour}:00' for hour in hours])})"
     if len(gone) == gone[-1] - gone[0] + 1 and len(gone) > 1:
         return f"{len(gone)} of {len(days)} days, {day(gone[0])} to {day(gone[-1])}"
-    named = ", ".join(day(number) for number in gone[:4]) + (", …" if len(gone) > 4 else "")  # noqa: PLR2004
-    return f"{len(gone)} of {len(days)} days ({named})"
+    return f"{len(gone)} of {len(days)} days ({_listed([day(int(number)) for number in gone])})"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:_MOST_LISTED]) + (", …" if len(words) > _MOST_LISTED else "")

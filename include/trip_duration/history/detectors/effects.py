@@ -30,7 +30,7 @@ _CLIPPED = 0.01
 
 @dataclass(frozen=True)
 class Loss:
-    """How much weaker an effect has become.
+    """An effect that has become weaker.
 
     Parameters
     ----------

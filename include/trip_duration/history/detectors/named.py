@@ -42,7 +42,7 @@ _LEAST_SHIFT = 0.012
 
 @dataclass(frozen=True)
 class Explanation:
-    """How well a cause explains a change.
+    """A cause, and the part of a change that it explains.
 
     Parameters
     ----------
@@ -94,28 +94,36 @@ def named_causes(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
 
 def _explanations(comparison: Comparison) -> Iterator[Explanation]:
     past = comparison.past
+    causes = list(_possible(comparison))
+    if not causes:
+        return
     step = max(len(past.partition_of) // _ROWS, 1)
     rows = {name: values[::step] for name, values in past.raw.items()}
     coded = past.code(rows)
     plain = count(past, coded.codes)
-    sources = {name: past.sources_of(name) for name in plain}
-    suspicious = {
-        column
-        for name, shift in comparison.shift.items()
-        if shift > _LEAST_SHIFT + past.variation[name]
-        for column in sources[name]
-    }
-    for cause in causes_of(past.table):
-        # Another day of the week has other hours.
-        if past.table.time in cause.columns and not past.calendar.alike:
-            continue
-        if suspicious.isdisjoint(cause.columns):
-            continue
+    for cause in causes:
         recoded = past.recode(coded, cause.apply(rows), frozenset(cause.columns))
         after = count(past, recoded.codes)
         found = _explain(comparison, cause, plain, after)
         if found is not None:
             yield found
+
+
+def _possible(comparison: Comparison) -> Iterator[Cause]:
+    """Yield the causes that alter a column in which something has changed."""
+    past = comparison.past
+    changed = {
+        column
+        for name, shift in comparison.shift.items()
+        if shift > _LEAST_SHIFT + past.variation[name]
+        for column in past.sources_of(name)
+    }
+    for cause in causes_of(past.table):
+        # Another day of the week has other hours.
+        if past.table.time in cause.columns and not past.calendar.alike:
+            continue
+        if not changed.isdisjoint(cause.columns):
+            yield cause
 
 
 def _explain(

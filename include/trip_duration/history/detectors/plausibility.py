@@ -1,4 +1,4 @@
-"""What is known of ratios: the bounds of their medians, and what moves none of them."""
+"""Ratios whose medians have bounds, or that neither demand nor traffic moves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from trip_duration.findings import Finding, FindingLevel
 from trip_duration.history.coding import complete
-from trip_duration.history.comparison import Comparison
+from trip_duration.history.comparison import Comparison, Past
 from trip_duration.history.limits import Limits
 from trip_duration.history.sketch import Sketch
 from trip_duration.history.table import Array, Derived, Table, Values
@@ -20,9 +20,8 @@ _CERTAIN = 4.0
 
 def usual_numbers(table: Table, sketch: Sketch) -> Iterator[Finding]:
     """Find derived numbers whose median is not where that of any sound partition is."""
-    for one in table.derived:
-        if one.usual is None or _is_usual(table, one, sketch.sample):
-            continue
+    table = table.bounded()
+    for one in _unusual(table, sketch.sample):
         name, words = _likely_unit(table, one, sketch.sample)
         yield Finding(
             "another_unit" if words else "implausible_relation",
@@ -41,9 +40,9 @@ def moved_ratios(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
     for one in past.table.derived:
         if not one.fixed:
             continue
-        (now, error), (before, other) = (
-            _median(coded.values[one.name]) for coded in (comparison.coded, past.coded)
-        )
+        now, error = _median(comparison.coded.values[one.name])
+        # The nearest partition: somebody may have accepted one with another unit.
+        before, other = min(_medians(past, one.name), key=lambda known: abs(known[0] - now))
         moved = float(np.expm1(abs(now - before)))
         chance = _CERTAIN * float(np.hypot(error, other)) * past.calendar.widening
         level: FindingLevel = "refused" if moved >= limits.moved_refused + chance else "warning"
@@ -60,6 +59,12 @@ def moved_ratios(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         )
 
 
+def _medians(past: Past, name: str) -> list[tuple[float, float]]:
+    values = past.coded.values[name]
+    parts = (values[past.partition_of == place] for place in range(len(past.sketches)))
+    return [known for part in parts if not np.isnan((known := _median(part))[0])] or [(np.nan, 0.0)]
+
+
 def _median(values: Array) -> tuple[float, float]:
     """Return the median of what is known, and its standard error."""
     known = values[np.isfinite(values)]
@@ -74,16 +79,19 @@ def _likely_unit(table: Table, one: Derived, sample: Values) -> tuple[str | None
     """Return the column, and the unit, by which everything would be usual again."""
     for name in table.sources_of(one.name):
         for words, factor in (table.column(name).units or {}).items():
-            changed = {**sample, name: sample[name] / factor}
-            if all(_is_usual(table, other, changed) for other in table.derived):
+            if not _unusual(table, {**sample, name: sample[name] / factor}):
                 return name, words
     return None, ""
 
 
-def _is_usual(table: Table, one: Derived, sample: Values) -> bool:
-    if one.usual is None:
-        return True
-    known = complete(table, sample)[one.name]
-    known = known[np.isfinite(known)]
-    low, high = one.usual
-    return len(known) < _LEAST_KNOWN or low <= float(np.median(known)) <= high
+def _unusual(table: Table, sample: Values) -> list[Derived]:
+    """Return the derived numbers whose median is out of its bounds."""
+    values = complete(table, sample)
+    found = []
+    for one in table.derived:
+        known = values[one.name][np.isfinite(values[one.name])]
+        if one.usual and len(known) >= _LEAST_KNOWN:
+            low, high = one.usual
+            if not low <= float(np.median(known)) <= high:
+                found.append(one)
+    return found

@@ -63,15 +63,38 @@ def correlations(past: Past, coded: Coded) -> dict[tuple[str, str], tuple[float,
     """
     table = past.table
     numbers = [*table.of_kind("number"), *(one.name for one in table.derived if one.input)]
-    scores = {name: past.scores(name)[coded.codes[name]] for name in numbers}
     found = {
-        (one, other): _correlation(scores[one], scores[other])
+        (one, other): _correlation_of_codes(past, coded, one, other)
         for one, other in itertools.combinations(numbers, 2)
     }
     for name, model in past.models.items():
         expected = model.predict(coded.codes)
-        found[name, PREDICTION.format(name=name)] = _correlation(expected, scores[name])
+        scores = past.scores(name)[coded.codes[name]]
+        found[name, PREDICTION.format(name=name)] = _correlation(expected, scores)
     return {pair: value for pair, value in found.items() if not np.isnan(value[0])}
+
+
+def _correlation_of_codes(past: Past, coded: Coded, one: str, other: str) -> tuple[float, int]:
+    """Compute a rank correlation from the rows that each pair of codes has."""
+    left, right = past.scores(one), past.scores(other)
+    pairs = coded.codes[one] * len(right) + coded.codes[other]
+    counts = np.bincount(pairs, minlength=len(left) * len(right)).reshape(len(left), len(right))
+    known = np.isfinite(left)[:, None] & np.isfinite(right)
+    counts = np.where(known, counts, 0)
+    rows = int(counts.sum())
+    if rows < _LEAST_ROWS:
+        return float("nan"), rows
+    sides = []
+    for scores, marginal in ((left, counts.sum(axis=1)), (right, counts.sum(axis=0))):
+        plain = np.nan_to_num(scores)
+        sides.append(plain - float((plain * marginal).sum()) / rows)
+    squares = [
+        float((side**2 * counts.sum(axis=1 - axis)).sum()) for axis, side in enumerate(sides)
+    ]
+    size = np.sqrt(squares[0] * squares[1])
+    # Not a matrix product, whose threads wait for each other on a busy machine.
+    product = float((counts * np.outer(*sides)).sum())
+    return product / size if size > 0 else float("nan"), rows
 
 
 PREDICTION = "what the other columns say of {name}"

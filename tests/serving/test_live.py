@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.serving.conftest import MemoryRegistry
+from upath import UPath
 
+from trip_duration.alerts.outbox import Outbox
 from trip_duration.serving.live import Live, LiveModels
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.store import ModelStore
@@ -134,6 +136,25 @@ def test_a_last_standing_that_cannot_be_read(
     registry.reachable = True
     live.refresh()
     assert versions(live) == (1, None, None)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"format": 2, "now": {}}', '{"ended": {"champion": "x"}}', "{"]
+)
+def test_a_standing_of_another_version_is_told_and_the_last_good_one_answers(
+    registry: MemoryRegistry, tmp_path: Path, content: str
+) -> None:
+    """It must not pass for a service of which nothing stands; it is kept aside."""
+    LiveModels(registry, tmp_path, 3_600).refresh()
+    (tmp_path / "standing.json").write_text(content)
+    registry.reachable = False
+    outbox = Outbox(UPath(tmp_path / "alerts"))
+    restarted = LiveModels(registry, tmp_path, 3_600, outbox=outbox)
+    restarted.refresh()
+    assert versions(restarted) == (1, None, None)
+    (waiting,) = outbox.waiting()
+    assert waiting.alert.subject == "standing.json of a prediction server cannot be read"
+    assert [path.read_text() for path in tmp_path.glob("standing.json.unreadable-*")] == [content]
 
 
 def test_nobody_waits_for_a_look_that_failed(

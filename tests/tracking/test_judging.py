@@ -11,20 +11,22 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from mlflow.exceptions import MlflowException
+from tests.orchestration.test_retraining import Store
 
-from trip_duration.errors import InvalidInputError
+from trip_duration.errors import InvalidInputError, StoredObjectError
 from trip_duration.models.gate import Check, Verdict
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.models.tuning import tune
-from trip_duration.orchestration import announcements, promotion
-from trip_duration.orchestration.forms import promotion_form
+from trip_duration.orchestration import announcements, promotion, retraining
+from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from trip_duration.orchestration.forms import promotion_form, retraining_form
 from trip_duration.settings import get_settings
 from trip_duration.tracking.challengers import latest_challenger
-from trip_duration.tracking.lineage import lineage_of, log_lineage
+from trip_duration.tracking.lineage import find_lineage, lineage_of, log_lineage
 from trip_duration.tracking.models import champion_errors
 from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import register_model
+from trip_duration.tracking.registry import load_registered, register_model, save_model
 from trip_duration.tracking.runs import Tracker, training_set_tags
 from trip_duration.tracking.standing import registered_name
 from trip_duration.training_set.build import build_training_set
@@ -86,9 +88,11 @@ def training_set(
     return build_training_set(request, storage_root=get_settings().storage_root)
 
 
-def registered(tracker: Tracker, built: TrainingSet, *, lineage: bool = True) -> int:
+def registered(
+    tracker: Tracker, built: TrainingSet, *, lineage: bool = True, family: str = LINEAR
+) -> int:
     """Train a model and register it, as the training DAGs do; return its version."""
-    trained: TrainedModel = train(tune(LINEAR, built, SEARCH), built, SEARCH)
+    trained: TrainedModel = train(tune(family, built, SEARCH), built, SEARCH)
     run_id = tracker.open_run(f"judging/{np.random.default_rng().integers(2**60)}", "model", {})
     if lineage:
         log_lineage(tracker, run_id, lineage_of(trained, built, SEARCH))
@@ -123,7 +127,7 @@ def crown(version: int, **values: Any) -> dict[str, Any]:
     return promotion.move(form(version=version, gate=False, **values), dag_run("crown"))
 
 
-def judged(version: int, **values: Any) -> Verdict:
+def judged(version: int | None, **values: Any) -> Verdict:
     """Let the gate judge a version, through the step of the DAG."""
     return promotion.judge(form(version=version, **values), dag_run("judge"))
 
@@ -208,6 +212,55 @@ def test_a_recipe_that_asks_for_more_is_judged_by_the_same_rows(
     assert told in verdict.remarks
 
 
+def test_a_model_from_elsewhere_may_ask_for_what_the_champion_does_without(
+    tracker: Tracker, published: Path, tmp_path: Path
+) -> None:
+    """Its own columns give its example and its moment; another moment's champion bars nothing."""
+    months = ("2024-01", "2024-02", "2024-03")
+    crown(registered(tracker, training_set(published, *months, recipe="booking")))
+    rich = training_set(published, *months)
+    theirs = train(tune(LINEAR, rich, SEARCH), rich, SEARCH).model
+    save_model(theirs, tmp_path / "storage" / "incoming" / "theirs", rich.example_trips)
+    verdict = judged(None, model="theirs")
+    assert (verdict.moment, verdict.champion) == ("ended", None)
+    loaded = load_registered(tracker, NAME, verdict.challenger)
+    assert loaded.example is not None
+    assert loaded.example.trip_distance.gt(0).all()
+    assert check(verdict, "RMSE against the ").found
+
+
+@pytest.mark.parametrize("action", ["canary", "shadow"])
+def test_generated_data_answer_beside_published_only_by_the_same_word(
+    tracker: Tracker, published: Path, action: str
+) -> None:
+    """A share of the requests, or all of them unseen: the history repeats that it was accepted."""
+    months = ("2024-01", "2024-02", "2024-03")
+    crown(registered(tracker, training_set(published, *months)))
+    values = {"action": action, "version": registered(tracker, training_set("sample", *months))}
+    with pytest.raises(InvalidInputError, match="set accept_generated_data in the form"):
+        promotion.move(form(**values), dag_run("refused"))
+    promotion.move(form(**values, accept_generated_data=True), dag_run("accepted"))
+    assert promoter().history()[0].remarks == ACCEPTED
+
+
+def test_a_retraining_that_could_lead_to_nothing_is_refused_at_once(
+    tracker: Tracker, published: Path
+) -> None:
+    """Generated trips do not replace a real champion: the plan says so, and what to do."""
+    crown(registered(tracker, training_set(published, "2024-01", "2024-02", "2024-03", "booking")))
+    filled = {name: param.resolve() for name, param in retraining_form().items()}
+    filled |= {"service": "green", "source": "sample", "newest_month": "2024-04"}
+
+    def plan(**values: Any) -> Any:
+        stores = dict.fromkeys((PUBLISHED_MONTHS, DRIFT), Store())
+        return retraining.plan({**filled, **values}, dag_run("plan"), {}, stores)
+
+    with pytest.raises(InvalidInputError, match=r"the gate would refuse it.*Name the source"):
+        plan()
+    for accepted in ({"accept_generated_data": True}, {"promote": False}, {"recipe": "rich"}):
+        assert plan(**accepted) is not None, accepted
+
+
 def test_what_a_model_from_elsewhere_has_learned_from_is_not_known(
     tracker: Tracker, published: Path
 ) -> None:
@@ -220,6 +273,22 @@ def test_what_a_model_from_elsewhere_has_learned_from_is_not_known(
     assert words in check(verdict, "unseen test trips").found
     assert words in verdict.remarks
     assert " against " in check(verdict, "RMSE against version 1").found
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"of": "another version"}'])
+def test_a_lineage_that_cannot_be_read_is_not_known(
+    tracker: Tracker, published: Path, content: str
+) -> None:
+    """The gate goes on, and says that it does not know what the champion has learned from."""
+    built = training_set(published, "2024-01", "2024-02", "2024-03")
+    crown(registered(tracker, built))
+    challenger = registered(tracker, built)
+    run_id = tracker.client.get_model_version(NAME, "1").run_id
+    tracker.client.log_text(str(run_id), content, "lineage.json")
+    verdict = judged(challenger)
+    assert "not known whether version 1 has learned from the test trips" in verdict.remarks
+    with pytest.raises(StoredObjectError, match=r"lineage.json of version 1 .* cannot be read"):
+        find_lineage(tracker, NAME, 1)
 
 
 def test_a_model_of_published_months_replaces_one_of_generated_trips_freely(

@@ -137,6 +137,7 @@ def traffic(
     share: float = 0.1,
     why: str = "",
     moment: str | None = None,
+    accept_generated_data: Annotated[bool, Parameter(negative=())] = False,
     service: str = _settings.service,
 ) -> None:
     """Decide which version answers, in one action that is written into the history.
@@ -155,6 +156,9 @@ def traffic(
     moment
         At which moment versions are moved: booked or ended. Left out, the moment of the version;
         disable and enable mean all of them.
+    accept_generated_data
+        Let a model of SAMPLE data take the place of a champion of published trips, or answer beside
+        it; the history repeats it.
     service
         Whose model: green, yellow or fhvhv.
     """
@@ -171,6 +175,7 @@ def traffic(
         who=getpass.getuser(),
         why=why,
         share=share,
+        accept_generated=accept_generated_data,
         everywhere=action in SWITCHES and moment is None,
     )
     settings = get_settings()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trip_duration.errors import StoredObjectError
+from trip_duration.errors import InvalidInputError, StoredObjectError
 from trip_duration.monitoring.drift import Inputs, drift_findings, no_findings, shap_of_window
 from trip_duration.monitoring.levels import Finding, Thresholds
 from trip_duration.monitoring.profile import (
@@ -81,8 +81,8 @@ def look_for_drift(
     own = trips.of_version(version.number).predicted
     predicted = own[np.isfinite(own)]
     shap = (
-        shap_of_window(predictor.model, asked, random_state=0)
-        if profile.shap is not None and len(asked) >= rules.least_trips
+        shap_of_window(predictor.pipeline, asked, random_state=0)
+        if predictor.pipeline and profile.shap is not None and len(asked) >= rules.least_trips
         else None
     )
     findings = drift_findings(
@@ -117,7 +117,13 @@ def profile_version(
     InvalidInputError, SourceError, ContractError
         If there is no such training set, and it can no longer be built.
     """
-    number = predictor.version.number
+    number, model = predictor.version.number, predictor.pipeline
+    if model is None:
+        raise InvalidInputError(
+            f"Version {number}",
+            "cannot be read by the libraries that are installed, so that it cannot be profiled",
+            "Run the DAG retraining.",
+        )
     training_set = judged_by(
         versions, number, storage_root=storage_root, timeout_seconds=timeout_seconds
     )
@@ -125,7 +131,7 @@ def profile_version(
         training_set = build_training_set(
             training_set.request, storage_root=storage_root, timeout_seconds=timeout_seconds
         )
-    reference = make_reference(predictor.model, training_set)
+    reference = make_reference(model, training_set)
     run_id = versions.tracker.client.get_model_version(versions.name, str(number)).run_id
     log_reference(versions.tracker, str(run_id), reference)
     return reference

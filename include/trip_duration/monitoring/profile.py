@@ -22,10 +22,10 @@ from sklearn.pipeline import Pipeline
 from trip_duration.errors import ContractError, StoredObjectError
 from trip_duration.models.explanation import shap_by_feature, shap_rows
 from trip_duration.models.intervals import DaySpread, sums_by_day
-from trip_duration.monitoring.artifacts import find_artifact
 from trip_duration.monitoring.features import Bins, Counts, Floats, bins_of, features
 from trip_duration.objects.documents import UNREADABLE, record_of
 from trip_duration.objects.tree import flatten
+from trip_duration.tracking.artifacts import find_artifact
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.recipes import get_recipe
 from trip_duration.training_set.types import TrainingSet
@@ -327,4 +327,4 @@ def _download(tracker: Tracker, name: str, version: int, file: str, folder: str)
     run_id = tracker.client.get_model_version(name, str(version)).run_id
     if not run_id:
         return None
-    return find_artifact(tracker, run_id, f"{FOLDER}/{file}", folder)
+    return find_artifact(tracker.client, run_id, f"{FOLDER}/{file}", folder)

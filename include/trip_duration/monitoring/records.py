@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from mlflow.entities import Metric, Run
 
-from trip_duration.monitoring.artifacts import find_artifact
 from trip_duration.monitoring.levels import Finding, Level, from_json, gravest_first, to_json, worst
 from trip_duration.monitoring.windows import Source, Window
 from trip_duration.objects.documents import UNREADABLE
+from trip_duration.tracking.artifacts import find_artifact
 from trip_duration.tracking.runs import Tracker
 
 FINDINGS = "findings.json"
@@ -174,7 +174,7 @@ class Records:
     def read(self, run_id: str, part: str) -> list[Finding]:
         """Return what one step has found; nothing if it has not run, or that cannot be read."""
         with tempfile.TemporaryDirectory() as folder:
-            path = find_artifact(self.tracker, run_id, f"{part}/{FINDINGS}", folder)
+            path = find_artifact(self.tracker.client, run_id, f"{part}/{FINDINGS}", folder)
             try:
                 return [] if path is None else from_json(path.read_bytes())
             except UNREADABLE as error:

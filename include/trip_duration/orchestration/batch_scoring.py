@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError, ReportedError
+from trip_duration.orchestration.loading import load
 from trip_duration.orchestration.promotion import moment_of_form, versions_of
 from trip_duration.orchestration.requests import fetch_named_month, listed_sources
 from trip_duration.settings import get_settings
@@ -33,7 +34,7 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
     given = columns_in((source for source, _ in chosen), settings.scoring_preprocessing)
     # Loaded once before the work is shared: a version that cannot be loaded ends the run here.
     predictor = find_predictor(
-        versions, given, number=params["version"], moment=moment_of_form(params)
+        versions, given, number=params["version"], moment=moment_of_form(params), load=load
     )
     request = BatchRequest(
         files=chosen,
@@ -59,7 +60,7 @@ def score_chunk(chunk: Chunk) -> int:
     if is_scored(chunk):
         logger.info("%s was scored before", chunk.title)
         return chunk.rows
-    predictor = load_predictor(versions_of(chunk.job.version.service), chunk.job.version)
+    predictor = load_predictor(versions_of(chunk.job.version.service), chunk.job.version, load)
     done = 0
 
     def report(rows: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trip_duration.orchestration.announcements import drift_not_known, drifted
 from trip_duration.orchestration.assets import DRIFT
 from trip_duration.orchestration.drift_memory import DriftMemory
+from trip_duration.orchestration.loading import load
 from trip_duration.orchestration.notifications import announce
 from trip_duration.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
 from trip_duration.orchestration.promotion import versions_of
@@ -286,7 +287,7 @@ def retrain(evidence: Mapping[str, Any], outlet_events: Mapping[Any, Any]) -> di
 def _predictor(plan: Mapping[str, Any], version: int) -> Predictor:
     from trip_duration.scoring.predictor import Version, load_predictor
 
-    return load_predictor(versions_of(plan["service"]), Version(plan["service"], version))
+    return load_predictor(versions_of(plan["service"]), Version(plan["service"], version), load)
 
 
 def records_of_windows() -> Records:

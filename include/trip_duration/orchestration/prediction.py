@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration.loading import load
 from trip_duration.orchestration.promotion import moment_of_form, versions_of
 from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
@@ -39,6 +40,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
         columns_given(questions),
         number=params["version"],
         moment=moment_of_form(params),
+        load=load,
     )
     started = time.perf_counter()
     answered = answer(predictor, questions)

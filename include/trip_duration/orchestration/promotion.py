@@ -11,10 +11,11 @@ from trip_duration.errors import InvalidInputError, TripDurationError
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.orchestration.announcements import gate_refused, moved
 from trip_duration.orchestration.forms.fields import ANY_MOMENT
+from trip_duration.orchestration.loading import load
 from trip_duration.orchestration.notifications import JUDGE, announce
 from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
-from trip_duration.trips.services import MOMENTS, Moment
+from trip_duration.trips.services import Moment
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -83,7 +84,7 @@ def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
     version = version or latest_challenger(promoter)
     accepted = params["accept_generated_data"]
     verdict = judge_version(
-        promoter, version, _rules(params), **_places(), accept_generated=accepted
+        promoter, version, _rules(params), **_places(), accept_generated=accepted, load=load
     )
     promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
     for check in verdict.checks:
@@ -102,13 +103,15 @@ def _require_gate(params: Mapping[str, Any]) -> None:
 
 
 def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
-    from trip_duration.tracking.challengers import judged_by, standard_version
+    from trip_duration.tracking.challengers import example_trips
     from trip_duration.tracking.foreign import bring_in
 
-    standard = standard_version(versions, MOMENTS[-1])
-    example = judged_by(versions, standard, **_places()).example_trips
     registered = bring_in(
-        versions, model, example, identity=identity, storage_root=get_settings().storage_root
+        versions,
+        model,
+        lambda columns: example_trips(versions, columns, **_places()),
+        identity=identity,
+        storage_root=get_settings().storage_root,
     )
     logger.info("%s is version %d of %s", model, registered.version, registered.name)
     return registered.version

@@ -7,12 +7,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from trip_duration.orchestration.drift_memory import DriftMemory
 from trip_duration.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
 from trip_duration.orchestration.requests import source_of, who_asked
 from trip_duration.settings import get_settings
 from trip_duration.training_set.recipes import RECIPES, get_recipe
+from trip_duration.trips.origin import is_generated, source_label
 from trip_duration.trips.services import MOMENTS, Moment
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def plan(
     form = form_of(params, triggering_asset_events)
     # A source that may not be named is refused before anything is asked of it.
     source_of(form)
+    _require_use(form)
     marks = _watermarks(asset_state_store, form)
     newest, found = _newest(form, marks, occasion)
     split = MonthSplit.ending_at(newest, form["train_months_count"])
@@ -105,6 +108,36 @@ def plan(
         "published": published.to_json(),
         "forms": _forms(form, split),
     }
+
+
+def _require_use(form: Mapping[str, Any]) -> None:
+    """Refuse generated trips where the gate would keep whatever they lead to out.
+
+    Raises
+    ------
+    InvalidInputError
+        If the champion of the moment has learned from published trips, and the form does not
+        accept generated ones.
+    """
+    unasked = form["accept_generated_data"] or not form["promote"]
+    if unasked or not is_generated(form["source"]):
+        return
+    from trip_duration.orchestration.promotion import versions_of
+    from trip_duration.tracking.learned import learned_by
+
+    versions, moment = versions_of(form["service"]), get_recipe(form["recipe"]).moment
+    champion = versions.standings()[moment].champion
+    if champion is None:
+        return
+    learned = learned_by(versions.tracker, versions.name, champion)
+    if not learned.generated:
+        raise InvalidInputError(
+            f"A retraining on {source_label(form['source'])}",
+            f"could not take the place of champion version {champion}, which has learned from "
+            f"{learned.label}: the gate would refuse it after all the work",
+            "Name the source of published months in the form; or set accept_generated_data, or "
+            "switch promote off to register models only.",
+        )
 
 
 def _pending(

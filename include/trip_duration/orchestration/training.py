@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError, optional
 from trip_duration.models.catalogue import FAMILIES
+from trip_duration.orchestration.loading import load
 from trip_duration.orchestration.preparation import require_product
 from trip_duration.orchestration.requests import (
     model_family,
@@ -138,11 +139,12 @@ def register_family(
     dag_run: DagRunProtocol,
 ) -> dict[str, Any]:
     """Log the model with its signature, register it, and end the family's run."""
-    from trip_duration.errors import StoredObjectError
+    from trip_duration.errors import StoredObjectError, optional
     from trip_duration.monitoring.profile import log_reference, make_reference
+    from trip_duration.serving.compiling import log_form
     from trip_duration.tracking.lineage import lineage_of, log_lineage
     from trip_duration.tracking.models import log_model_report
-    from trip_duration.tracking.registry import register_model
+    from trip_duration.tracking.registry import LoadedModel, register_model
     from trip_duration.tracking.runs import training_set_tags
     from trip_duration.tracking.standing import registered_name
 
@@ -177,6 +179,11 @@ def register_family(
         example=training_set.example_trips,
         tags=tags,
     )
+    with optional("The compiled form"):
+        columns = training_set.recipe.columns
+        log_form(
+            tracker, run_id, LoadedModel(trained.model, columns, 0.0, training_set.example_trips)
+        )
     tracker.close_run(run_id)
     return {
         "family": tuned.family,
@@ -226,7 +233,7 @@ def collect_results(
     training_set, champion = product.load(), ChampionErrors()
     rule = baseline_errors(training_set) if errors else {}
     with optional("The comparison with the champion"):
-        champion = champion_errors(tracker, training_set)
+        champion = champion_errors(tracker, training_set, load)
     others = {**naive, **rule, **champion.errors}
     log_comparison(tracker, parent_run_id, ranked, others, champion.notes)
     for name, note in champion.notes.items():

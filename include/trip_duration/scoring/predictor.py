@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.tracking.registry import load_registered
+from trip_duration.tracking.registry import Load, LoadedModel, Predicts, load_registered
 from trip_duration.tracking.standing import (
     Standings,
     parts_of_aliases,
@@ -101,14 +101,19 @@ class Predictor:
     version
         Which one.
     model
-        Encoder and estimator together.
+        Encoder and estimator together, or what answers for them after an upgrade.
     columns
         The raw columns that it takes.
     """
 
     version: Version
-    model: Pipeline
+    model: Predicts
     columns: tuple[str, ...]
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """Return encoder and estimator; None where the model itself cannot be read."""
+        return self.model if isinstance(self.model, Pipeline) else None
 
     def minutes(self, trips: pd.DataFrame) -> Minutes:
         """Minutes of trips, shape (trips,), from the raw columns."""
@@ -209,6 +214,7 @@ def find_predictor(
     *,
     number: int | None = None,
     moment: Moment | None = None,
+    load: Load = load_registered,
 ) -> Predictor:
     """Load the version that is to answer trips of which some columns are given.
 
@@ -222,7 +228,7 @@ def find_predictor(
         not given.
     """
     if number is not None:
-        return load_predictor(versions, choose_version(versions, number))
+        return load_predictor(versions, choose_version(versions, number), load)
     standings = versions.standings()
     asked = [moment] if moment else [one for one in MOMENTS if standings[one].champion is not None]
     able = [one for one in asked if standings[one].enabled]
@@ -231,7 +237,7 @@ def find_predictor(
         choose_version(versions, moment=moment)
     lacking = []
     for one in able:
-        predictor = load_predictor(versions, choose_version(versions, moment=one))
+        predictor = load_predictor(versions, choose_version(versions, moment=one), load)
         missing = sorted(set(predictor.columns) - _OPTIONAL - {*given})
         if not missing:
             return predictor
@@ -252,7 +258,9 @@ def _first_answering(standings: Standings) -> Moment:
     return next((moment for moment in led if standings[moment].enabled), (*led, MOMENTS[0])[0])
 
 
-def load_predictor(versions: ModelVersions, version: Version) -> Predictor:
+def load_predictor(
+    versions: ModelVersions, version: Version, load: Load = load_registered
+) -> Predictor:
     """Load a version, under the policy of `objects.trust`.
 
     Raises
@@ -260,6 +268,8 @@ def load_predictor(versions: ModelVersions, version: Version) -> Predictor:
     InvalidInputError, StoredObjectError
         If it cannot be loaded safely.
     """
-    loaded = load_registered(versions.tracker, version.name, version.number)
-    columns = loaded.inputs or get_recipe(loaded.model.named_steps["encode"].recipe).columns
+    loaded = load(versions.tracker, version.name, version.number)
+    columns = loaded.inputs
+    if not columns and isinstance(loaded, LoadedModel):
+        columns = get_recipe(loaded.model.named_steps["encode"].recipe).columns
     return Predictor(version, loaded.model, tuple(columns))

@@ -10,15 +10,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import zipfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pandas as pd
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError, TripDurationError
@@ -29,9 +29,11 @@ from trip_duration.serving.predictor import Predict, Predictor, places_of
 from trip_duration.serving.registry import Order, Outcome, write_outcome
 from trip_duration.serving.rows import COLUMNS, PLACES, Rows, from_frame, to_frame
 from trip_duration.serving.store import ModelStore
+from trip_duration.serving.stored_forms import KEPT_FORM, LOGGED_FORM, columns_of, proven_form
 from trip_duration.serving.tables import dense_tables, sparse_tables
 from trip_duration.tracking.lines import OtherLineError
 from trip_duration.tracking.registry import LoadedModel, read_model
+from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.encoders.dense import DenseTripEncoder
 from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.training_set.recipes import get_recipe
@@ -55,10 +57,6 @@ _ODD_ZONES = (0, 1, 263, 264, 265, 266, 511, 512, 10**9)
 _ODD_DISTANCES = (0.0, 0.01, 0.3, 30.0, 30.01, 100.0, 201_421.0)
 #: 2024-07-04, a holiday, and the last second of a leap day.
 _ODD_TIMES = (1_720_051_200, 1_709_251_199)
-
-#: The compiled form beside the files of a version: it goes on answering when an upgrade has brought
-#: another line of a library that the version cannot be read by.
-_KEPT_FORM = "compiled.npz"
 
 #: Requests go before: a new version may come a second later.
 _NICENESS = 5
@@ -130,6 +128,26 @@ def make_predictor(version: int, loaded: LoadedModel) -> Predictor:
             plain = str(error)
     logger.warning("Version %d is served as it is: %s", version, plain)
     return Predictor(version, columns, places_of(columns), predict_by(loaded, columns), plain)
+
+
+def log_form(tracker: Tracker, run_id: str, loaded: LoadedModel) -> None:
+    """Log the compiled form of a model beside it, for the time after an upgrade; if it has one."""
+    compiled = compile_model(0, loaded)
+    plain = compiled.plain
+    if compiled.form is not None:
+        try:
+            compiled.form.prove(machine_code=False)
+        except NotCompiledError as error:
+            plain = str(error)
+    if compiled.form is None or plain:
+        logger.info("No compiled form is stored: %s", plain)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        place, name = LOGGED_FORM.split("/")
+        path = Path(folder) / name
+        with path.open("wb") as file:
+            compiled.form.write(file)
+        tracker.client.log_artifact(run_id, str(path), place)
 
 
 def predict_by(loaded: LoadedModel, columns: tuple[str, ...]) -> Predict:
@@ -212,7 +230,16 @@ def carry_out(order: Order) -> tuple[Outcome, Form | None]:
     try:
         loaded = read_model(files, f"Version {order.version} of {order.name}")
     except OtherLineError as error:
-        return _by_kept_form(order, files, error)
+        told = (error.given, error.rule, error.remedy)
+        stored = proven_form(
+            MlflowClient(order.tracking_uri),
+            order.name,
+            order.version,
+            error,
+            machine_code=order.machine_code,
+            kept=files / KEPT_FORM,
+        )
+        return Outcome(columns_of(files), files=str(files), other_line=told), stored
     compiled = compile_model(order.version, loaded)
     plain = compiled.plain
     if compiled.form is not None:
@@ -224,35 +251,9 @@ def carry_out(order: Order) -> tuple[Outcome, Form | None]:
             plain = str(error)
     form = None if plain else compiled.form
     if form is not None:
-        with whole_file(UPath(files / _KEPT_FORM)) as kept, kept.open("wb") as file:
+        with whole_file(UPath(files / KEPT_FORM)) as kept, kept.open("wb") as file:
             form.write(file)
     return Outcome(compiled.columns, plain, str(files)), form
-
-
-def _by_kept_form(order: Order, files: Path, error: OtherLineError) -> tuple[Outcome, Form]:
-    """Answer by the compiled form that was kept when the version could still be read.
-
-    It needs no library, and still has to say of its sample what the registered model said then.
-
-    Raises
-    ------
-    OtherLineError
-        If there is none, or it says something else.
-    """
-    kept = files / _KEPT_FORM
-    if not kept.exists():
-        raise error
-    try:
-        with kept.open("rb") as file:
-            form = Form.read(file)
-        form.prove(machine_code=order.machine_code)
-    except (NotCompiledError, ValueError, LookupError, OSError, zipfile.BadZipFile):
-        logger.exception("The compiled form of version %d is of no use", order.version)
-        raise error from None
-    signature = Model.load(str(files)).signature
-    columns = tuple(signature.inputs.input_names())
-    told = (error.given, error.rule, error.remedy)
-    return Outcome(columns, files=str(files), other_line=told), form
 
 
 def main() -> None:

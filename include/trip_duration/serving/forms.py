@@ -16,6 +16,9 @@ from trip_duration.serving.rows import Rows
 #: Minutes by which the compiled form may differ from the registered model.
 TOLERANCE = 1e-5
 
+#: Name and number of the format of a stored form.
+FORMAT, NUMBER = "trip_duration.compiled", 1
+
 Minutes = npt.NDArray[np.float64]
 
 _CODE: dict[tuple[type, type], str] = {
@@ -86,7 +89,8 @@ class Form:
 
     def write(self, file: BinaryIO) -> None:
         """Write it where a file is."""
-        parts: dict[str, Any] = {"sample": self.sample, "minutes": self.minutes}
+        parts: dict[str, Any] = {"format": FORMAT, "number": NUMBER}
+        parts |= {"sample": self.sample, "minutes": self.minutes}
         for name, part in (("tables", self.tables), ("flat", self.flat)):
             parts[name] = type(part).__name__
             parts |= {f"{name}.{key}": value for key, value in part._asdict().items()}
@@ -94,8 +98,18 @@ class Form:
 
     @classmethod
     def read(cls, file: BinaryIO) -> Form:
-        """Read it from where a file is."""
+        """Read it from where a file is.
+
+        Raises
+        ------
+        NotCompiledError
+            If it was written in another format.
+        """
         with np.load(file, allow_pickle=False) as parts:
+            # Forms of earlier versions of this package do not name the first format.
+            found = (str(parts["format"]), int(parts["number"])) if "format" in parts else None
+            if found not in {None, (FORMAT, NUMBER)}:
+                raise NotCompiledError(f"it is stored in the format {found}")
             return cls(
                 tables=_part(parts, "tables", _TABLES),
                 flat=_part(parts, "flat", _FLAT),

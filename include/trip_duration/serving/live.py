@@ -16,8 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from upath import UPath
 
+from trip_duration.alerts.outbox import Outbox
+from trip_duration.alerts.types import Alert
+from trip_duration.objects.documents import read_document
 from trip_duration.objects.files import whole_file
 from trip_duration.serving.loading import Loader, RegistryError
 from trip_duration.serving.predictor import Predictor
@@ -30,6 +34,8 @@ logger = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 5.0
 
 _LAST_KNOWN = "standing.json"
+#: The same once more, for when another version of this package has written the first.
+_KEPT = "standing.kept.json"
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,8 @@ class LiveModels:
         Time between two looks at the registry.
     on_swap
         Called after each swap, on the thread that has made it.
+    outbox
+        Where it is told that the last known standing cannot be read; None to log it alone.
     """
 
     def __init__(
@@ -143,10 +151,12 @@ class LiveModels:
         folder: Path,
         refresh_seconds: float,
         on_swap: Callable[[Live], None] = lambda _: None,
+        outbox: Outbox | None = None,
     ) -> None:
         self.now = Live()
         self._registry = registry
-        self._last_known = folder / _LAST_KNOWN
+        self._last_known = tuple(UPath(folder / name) for name in (_LAST_KNOWN, _KEPT))
+        self._outbox = outbox
         self._refresh_seconds = refresh_seconds
         self._on_swap = on_swap
         self._loader = Loader(registry.load, self._swap_loaded)
@@ -301,23 +311,49 @@ class LiveModels:
     def _remember(self, standings: Standings) -> None:
         told = {moment: dataclasses.asdict(standing) for moment, standing in standings.items()}
         content = json.dumps(told).encode()
-        if self._last_known.exists() and self._last_known.read_bytes() == content:
-            return
-        with whole_file(UPath(self._last_known)) as file:
-            file.write_bytes(content)
+        for path in self._last_known:
+            if not path.exists() or path.read_bytes() != content:
+                with whole_file(path) as file:
+                    file.write_bytes(content)
 
     def _remembered(self) -> Standings:
+        for path in self._last_known:
+            there = path.exists()
+            found = read_document(path, self._read)
+            if found is not None:
+                return found
+            if there:
+                self._tell(path)
+        return {moment: Standing() for moment in MOMENTS}
+
+    def _read(self, told: dict[str, object]) -> Standings:
         nothing = {moment: Standing() for moment in MOMENTS}
         try:
-            told = json.loads(self._last_known.read_text())
             if "champion" in told:
-                return {**nothing, **self._of_its_moment(Standing(**told))}
-            return {moment: Standing(**told.get(moment, {})) for moment in MOMENTS}
-        except FileNotFoundError:
-            return nothing
-        except (AttributeError, OSError, ValueError, TypeError) as error:
-            logger.warning("What was live last is not known: %s: %s", self._last_known, error)
-            return nothing
+                one = msgspec.convert(told, Standing)
+                return {**nothing, **self._of_its_moment(one)}
+            return nothing | msgspec.convert(told, dict[Moment, Standing])
+        except msgspec.ValidationError as error:
+            # What another version has written must not pass for a service of which nothing stands.
+            raise ValueError(error) from error
+
+    def _tell(self, path: UPath) -> None:
+        if self._outbox is None:
+            return
+        alert = Alert(
+            kind="failure",
+            key=f"unreadable/{path}/{time.time():.0f}",
+            about="serving/standing",
+            subject=f"{path.name} of a prediction server cannot be read",
+            headline="What answered last cannot be read",
+            summary=f"The registry does not answer, and {path} was damaged, or written by another "
+            "version. It was moved aside; the last one that could be read is used, if there is "
+            "one.",
+        )
+        try:
+            self._outbox.put(alert)
+        except OSError as error:
+            logger.warning("No mail could be left: %s", error)
 
     def _of_its_moment(self, standing: Standing) -> Standings:
         """Place what an older server has kept, which knew one champion for all moments."""

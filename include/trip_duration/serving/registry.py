@@ -113,6 +113,21 @@ def write_outcome(file: BinaryIO, outcome: Outcome, form: Form | None) -> None:
         form.write(file)
 
 
+def upgrade_alert(name: str, version: int, given: str, rule: str, remedy: str) -> Alert:
+    """Ask for a retraining of a version that only its compiled form answers for."""
+    about = f"other-line/{name}/{version}"
+    return Alert(
+        kind="failure",
+        key=f"{about}/{rule}",
+        about=about,
+        subject=f"Train {name} again: a library was upgraded",
+        headline="A model was made by another line of a library",
+        summary=f"{given} {rule}. Its compiled form, which says what the model said then, goes on "
+        "answering.",
+        advice=(remedy,),
+    )
+
+
 class MlflowRegistry:
     """The registered model of one service, with its files kept on disk.
 
@@ -220,19 +235,8 @@ class MlflowRegistry:
         logger.warning("%s %s. Its compiled form goes on answering. %s", given, rule, remedy)
         if self._outbox is None:
             return
-        about = f"other-line/{self._name}/{version}"
-        alert = Alert(
-            kind="failure",
-            key=f"{about}/{rule}",
-            about=about,
-            subject=f"Train {self._name} again: a library was upgraded",
-            headline="A model was made by another line of a library",
-            summary=f"{given} {rule}. Its compiled form, which says what the model said then, "
-            "goes on answering.",
-            advice=(remedy,),
-        )
         try:
-            self._outbox.put(alert)
+            self._outbox.put(upgrade_alert(self._name, version, given, rule, remedy))
         except OSError as error:
             logger.warning("No mail could be left: %s", error)
 

@@ -62,14 +62,15 @@ def make_service(settings: Settings, *, small: bool = False) -> PredictionServic
         If the request log has no usable address.
     """
     folder = settings.serving_folder
+    outbox = Outbox(UPath(settings.storage_root) / "alerts")
     registry = MlflowRegistry(
         settings.tracking_uri,
         registered_name(settings.service),
         folder / "models",
         machine_code=not small,
-        outbox=Outbox(UPath(settings.storage_root) / "alerts"),
+        outbox=outbox,
     )
-    live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle)
+    live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle, outbox)
     log = make_log(settings, lambda: live.now.shadow, apart=not small)
     log.spool = _spool(folder / "spool")
     return PredictionService(settings.service, live, log, Metrics(live, log))

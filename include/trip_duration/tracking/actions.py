@@ -60,7 +60,8 @@ class Action:
     approver
         Who has approved it, for the history; empty where nobody was asked.
     accept_generated
-        promote, rollback: let a model of generated trips replace one of published trips.
+        promote, rollback, canary, shadow: let a model of generated trips replace one of published
+        trips, or answer beside it.
     remarks
         What else the history is to say.
     everywhere

@@ -26,15 +26,20 @@ from trip_duration.models.gate_rules import GateRules
 from trip_duration.tracking.judging import columns_of, judged_rows, unseen_check
 from trip_duration.tracking.learned import Learned, compare_sources, learned_by
 from trip_duration.tracking.lineage import Lineage, find_lineage
+from trip_duration.tracking.lines import OtherLineError
 from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import LoadedModel, load_registered
+from trip_duration.tracking.registry import Answering, Load, load_registered
 from trip_duration.tracking.standing import BROUGHT_IN
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.data_tests import DATA_TESTS, Outcome
+from trip_duration.training_set.judged_months import read_test_months
 from trip_duration.training_set.products import TrainingSetStore
 from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.services import DURATION, Moment
+from trip_duration.trips.services import DURATION, Moment, moment_of
+
+#: What verdict, mail and history say of a champion that cannot be read after an upgrade.
+NOT_KNOWN = "not known how version {version} predicts these trips"
 
 _TIMED_PREDICTIONS = 20
 
@@ -86,6 +91,7 @@ def judge_version(
     storage_root: str,
     timeout_seconds: float,
     accept_generated: bool = False,
+    load: Load = load_registered,
 ) -> Verdict:
     """Compare a version with the champion on those test trips that neither has learned from.
 
@@ -97,6 +103,9 @@ def judge_version(
     ----------
     accept_generated
         Let a model of generated trips take the place of one of published trips.
+    load
+        Loads a version. A champion that cannot be read, since another line of a library has made
+        it, is not compared, and the verdict says so: nothing would ever replace it otherwise.
 
     Raises
     ------
@@ -116,17 +125,26 @@ def judge_version(
     ours = learned_by(promoter.tracker, promoter.name, version)
     theirs = _learned(promoter, champion)
     sources = compare_sources(ours, theirs, accept_generated=accept_generated)
-    contenders = (ours, theirs) if sources.comparable else (ours,)
-    models = {one.version: _load(promoter, one.version) for one in contenders if one}
+    models = {version: load(promoter.tracker, promoter.name, version)}
+    contenders, unread = [ours], ""
+    if theirs is not None and sources.comparable:
+        try:
+            models[theirs.version] = load(promoter.tracker, promoter.name, theirs.version)
+            contenders.append(theirs)
+        except OtherLineError as error:
+            unread = f"{NOT_KNOWN.format(version=theirs.version)}: {error.given} {error.rule}"
     rows = judged_rows(
         training_set,
         columns_of(training_set, models.values()),
-        [one for one in contenders if one],
+        contenders,
         storage_root=storage_root,
         timeout_seconds=timeout_seconds,
     )
     tests = [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
     checks, remarks = [sources.check, unseen_check(rows, training_set)], rows.remarks
+    if unread:
+        checks.append(Check("champion", passed=True, found=unread, wanted="to be compared"))
+        remarks = (unread, *remarks)
     if rows.trips.empty:
         checks += data_checks(tests)
     else:
@@ -186,6 +204,28 @@ def judged_by(
     return _training_set(lineage, storage_root, timeout_seconds)
 
 
+def example_trips(
+    versions: ModelVersions, columns: Sequence[str], *, storage_root: str, timeout_seconds: float
+) -> pd.DataFrame:
+    """Return a few raw trips that have some columns, as the models of their moment are judged by.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, ContractError
+        As `judge_version`.
+    """
+    standard = standard_version(versions, moment_of(columns))
+    places = {"storage_root": storage_root, "timeout_seconds": timeout_seconds}
+    training_set = judged_by(versions, standard, **places)  # type: ignore[arg-type]  # by name
+    example = training_set.example_trips
+    if set(columns) <= set(example.columns) or not training_set.request.split.test:
+        return example
+    # The version that is the standard may be asked earlier, and do without some of them.
+    months = read_test_months(training_set, columns, **places)  # type: ignore[arg-type]  # by name
+    trips = pd.concat(months.values(), ignore_index=True)
+    return trips[list(columns)].head(len(example))
+
+
 def standard_version(versions: ModelVersions, moment: Moment) -> int:
     """The champion of a moment, or the latest version that was trained here.
 
@@ -227,11 +267,7 @@ def _learned(promoter: Promoter, version: int | None) -> Learned | None:
     return None if version is None else learned_by(promoter.tracker, promoter.name, version)
 
 
-def _load(promoter: Promoter, version: int) -> LoadedModel:
-    return load_registered(promoter.tracker, promoter.name, version)
-
-
-def _contender(version: int, loaded: LoadedModel, trips: pd.DataFrame) -> Contender:
+def _contender(version: int, loaded: Answering, trips: pd.DataFrame) -> Contender:
     columns = trips.drop(columns=DURATION)[list(loaded.inputs) or slice(None)]
     predicted = np.asarray(loaded.model.predict(columns), dtype=np.float64)
     one, seconds = columns.head(1), []

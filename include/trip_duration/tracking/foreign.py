@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from trip_duration.tracking.registry import RegisteredModel, read_model, registe
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import BROUGHT_IN, MOMENT_TAG
 from trip_duration.tracking.versions import ModelVersions
-from trip_duration.trips.services import moment_of
+from trip_duration.trips.services import KNOWN_FROM, moment_of
 
 #: Folder below the storage root where models are laid that are to be brought in.
 INCOMING = "incoming"
@@ -27,7 +27,12 @@ _FOLDER = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
 def bring_in(
-    versions: ModelVersions, model: str, example: pd.DataFrame, *, identity: str, storage_root: str
+    versions: ModelVersions,
+    model: str,
+    example_of: Callable[[Sequence[str]], pd.DataFrame],
+    *,
+    identity: str,
+    storage_root: str,
 ) -> RegisteredModel:
     """Register a model that was trained elsewhere.
 
@@ -41,8 +46,8 @@ def bring_in(
     model
         ``runs:/<run>/<path>``, ``models:/<name>/<version>``, or the name of an MLflow model's
         folder in ``incoming`` below the storage root.
-    example
-        A few raw trips.
+    example_of
+        Gives a few raw trips that have some columns: those that the model's signature names.
     identity
         Names the act for good: a second try finds what the first has registered.
 
@@ -62,12 +67,12 @@ def bring_in(
             "has no signature, so that nobody knows what it takes",
             "Log it with an input example or a signature.",
         )
-    unknown = sorted(set(loaded.inputs) - set(example.columns))
+    unknown = sorted(set(loaded.inputs) - set(KNOWN_FROM))
     if unknown:
         raise InvalidInputError(
             f"Model {model}",
             f"asks for {', '.join(unknown)}, which no trip has",
-            f"Train it on columns among: {', '.join(map(str, example.columns))}.",
+            f"Train it on columns among: {', '.join(KNOWN_FROM)}.",
         )
     tracker = versions.tracker
     run_id = tracker.open_run(identity, f"brought in: {model}", {BROUGHT_IN: model})
@@ -76,7 +81,7 @@ def bring_in(
         run_id,
         loaded.model,
         name=versions.name,
-        example=example[list(loaded.inputs)],
+        example=example_of(loaded.inputs)[list(loaded.inputs)],
         tags={BROUGHT_IN: model, MOMENT_TAG: moment_of(loaded.inputs)},
     )
     tracker.close_run(run_id)

@@ -11,7 +11,7 @@ import pandas as pd
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.gate import Check
 from trip_duration.tracking.learned import Learned
-from trip_duration.tracking.registry import LoadedModel
+from trip_duration.tracking.registry import Answering
 from trip_duration.training_set.judged_months import read_test_months
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.contract.rules import month_bounds
@@ -52,7 +52,7 @@ class JudgedRows:
         return tuple(parts)
 
 
-def columns_of(training_set: TrainingSet, models: Iterable[LoadedModel]) -> list[str]:
+def columns_of(training_set: TrainingSet, models: Iterable[Answering]) -> list[str]:
     """List the raw columns that a comparison needs: of the recipe, and of every model."""
     asked = (name for model in models for name in model.inputs)
     return list(dict.fromkeys((*training_set.recipe.columns, *asked)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from mlflow.exceptions import MlflowException
 
+from trip_duration.errors import StoredObjectError
 from trip_duration.models.gate import Check
 from trip_duration.tracking.downloads import ABSENT
 from trip_duration.tracking.lineage import LINEAGE, find_lineage
@@ -13,6 +15,8 @@ from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.sources import ACCEPT_GENERATED, label_of, source_of
 from trip_duration.trips.months import Month
 from trip_duration.trips.origin import data_source_of, is_generated
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,12 @@ def learned_by(tracker: Tracker, name: str, version: int) -> Learned:
     found = tracker.client.get_model_version(name, str(version))
     if not found.run_id or not _has_lineage(tracker, found.run_id):
         return Learned(version, data_source=source_of(found.tags))
-    lineage = find_lineage(tracker, name, version)
+    try:
+        lineage = find_lineage(tracker, name, version)
+    except StoredObjectError as error:
+        # As of a model from elsewhere: the verdict and the history say "not known".
+        logger.warning("%s", error)
+        return Learned(version, data_source=source_of(found.tags))
     split = lineage.data.split
     months = frozenset((*split.train, *split.validation))
     digests = {raw.digest for raw in lineage.months if Month.parse(raw.month) in months}

@@ -16,13 +16,14 @@ from pathlib import Path
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
-from trip_duration.errors import ContractError, InvalidInputError
+from trip_duration.errors import ContractError, InvalidInputError, StoredObjectError
 from trip_duration.models import fitting
 from trip_duration.models.catalogue import ModelFamily, get_family
 from trip_duration.models.evaluation import measure
 from trip_duration.models.search import Metrics, SearchRequest, Trial, TuningResult
 from trip_duration.models.training import TrainedModel, train
-from trip_duration.objects.tree import flatten, rebuild
+from trip_duration.objects.documents import UNREADABLE, record_of
+from trip_duration.objects.tree import flatten
 from trip_duration.tracking.downloads import ABSENT
 from trip_duration.tracking.lines import installed_boosters
 from trip_duration.tracking.runs import Tracker
@@ -129,6 +130,8 @@ def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
     ------
     InvalidInputError
         If there is no such version, or it has no lineage.
+    StoredObjectError
+        If its lineage is damaged, or was written by another version of this package.
     """
     run_id = _run_of(tracker, name, version)
     try:
@@ -154,9 +157,15 @@ def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
             dst_path=folder,
             tracking_uri=tracker.tracking_uri,
         )
-        content = json.loads(Path(path).read_bytes())
-    found: Lineage = rebuild(content, {})
-    return found
+        content = Path(path).read_bytes()
+    try:
+        return record_of(Lineage, json.loads(content))
+    except UNREADABLE as error:
+        raise StoredObjectError(
+            f"{LINEAGE} of version {version} of {name}",
+            f"cannot be read ({error}): nothing says what the version has learned from",
+            "Train a new version, or load this one with the version of this package that made it.",
+        ) from error
 
 
 def _run_of(tracker: Tracker, name: str, version: int) -> str | None:

@@ -20,8 +20,9 @@ from trip_duration.models.explanation import Explanation
 from trip_duration.models.search import Metrics
 from trip_duration.models.training import TrainedModel
 from trip_duration.tracking.learned import Learned, learned_by
+from trip_duration.tracking.lines import OtherLineError
 from trip_duration.tracking.names import NUMBERS
-from trip_duration.tracking.registry import load_registered
+from trip_duration.tracking.registry import Load, load_registered
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.training_set.types import TrainingSet
@@ -119,7 +120,9 @@ class ChampionErrors:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-def champion_errors(tracker: Tracker, training_set: TrainingSet) -> ChampionErrors:
+def champion_errors(
+    tracker: Tracker, training_set: TrainingSet, load: Load = load_registered
+) -> ChampionErrors:
     """Measure the champion of the recipe's moment on the test trips that judge the families.
 
     It is left out, with the reason, where it has learned from trips of another kind or from one of
@@ -135,7 +138,10 @@ def champion_errors(tracker: Tracker, training_set: TrainingSet) -> ChampionErro
     title, learned = f"champion (version {version})", learned_by(tracker, name, version)
     if why := _why_not_compared(learned, training_set):
         return ChampionErrors(notes={title: f"not compared: {why}"})
-    champion = load_registered(tracker, name, version)
+    try:
+        champion = load(tracker, name, version)
+    except OtherLineError as error:
+        return ChampionErrors(notes={title: f"not known: {error.given} {error.rule}"})
     lacking = sorted(set(champion.inputs) - set(trips.columns))
     if lacking:
         why = f"it asks for {', '.join(lacking)}, which this training set does not hold"

@@ -206,7 +206,7 @@ class Promoter:
     def _source_remarks(
         self, action: Action, version: int | None, before: Standing
     ) -> tuple[str, ...]:
-        if action.kind not in CROWNING or version is None:
+        if action.kind not in {*CROWNING, "canary", "shadow"} or version is None:
             return ()
         return replacement_remarks(
             self.versions, version, before.champion, accept_generated=action.accept_generated

@@ -7,10 +7,10 @@ import importlib.metadata
 import io
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 import mlflow
 import mlflow.sklearn
@@ -116,26 +116,50 @@ def _one_version(tracker: Tracker, name: str, run_id: str) -> int | None:
     return found[0] if found else None
 
 
+class Predicts(Protocol):
+    """What predicts raw trips: a model, or what answers for it."""
+
+    def predict(self, trips: Any, /) -> Any:  # noqa: ANN401 - as scikit-learn's
+        """Return minutes of a frame of raw trips, shape (trips,)."""
+
+
 @dataclass(frozen=True)
-class LoadedModel:
+class Answering:
+    """What answers for a registered version.
+
+    Parameters
+    ----------
+    model
+        Predicts raw trips.
+    inputs
+        Names of the columns that its signature asks for; empty if it has none.
+    megabytes
+        Size as stored.
+    """
+
+    model: Predicts
+    inputs: tuple[str, ...]
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class LoadedModel(Answering):
     """A registered version, ready to predict.
 
     Parameters
     ----------
     model
         Encoder and estimator together.
-    inputs
-        Names of the columns that its signature asks for; empty if it has none.
-    megabytes
-        Size as stored.
     example
         The raw trips that were stored as its example; None if there are none.
     """
 
     model: Pipeline
-    inputs: tuple[str, ...]
-    megabytes: float
     example: pd.DataFrame | None = None
+
+
+#: Loads a version of a registered model.
+Load = Callable[[Tracker, str, int], Answering]
 
 
 def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:

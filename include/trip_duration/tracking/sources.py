@@ -27,7 +27,9 @@ def label_of(data_source: str) -> str:
 def replacement_remarks(
     versions: ModelVersions, version: int, champion: int | None, *, accept_generated: bool
 ) -> tuple[str, ...]:
-    """Return what is to be said of a version that becomes champion; nothing for published data.
+    """Return what is to be said of a version that is to answer; nothing for published data.
+
+    It becomes champion, or answers beside the champion as canary or shadow.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def replacement_remarks(
             f"Version {version}",
             f"has learned from {label_of(ours)}, and champion version {champion} from "
             f"{label_of(theirs)}",
-            f"If generated trips are meant to take over, set {ACCEPT_GENERATED} in the form; "
-            "otherwise name a version of published trips, or disable the service.",
+            f"If generated trips are meant to take its place or to answer beside it, set "
+            f"{ACCEPT_GENERATED} in the form; otherwise name a version of published trips.",
         )
     return (f"{label_of(ours)} accepted by {ACCEPT_GENERATED} in place of {label_of(theirs)}",)

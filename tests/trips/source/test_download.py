@@ -273,14 +273,26 @@ def test_more_has_arrived_than_there_is(website: Website, folder: Path, storage:
     assert Path(raw.path).read_bytes() == published(folder)
 
 
-def test_a_note_that_was_cut_short(website: Website, folder: Path, storage: Path) -> None:
-    """Without it, nothing says what has arrived: the file is fetched from its beginning."""
+@pytest.mark.parametrize("damage", ["cut short", "of other types", "of another version"])
+def test_a_note_that_cannot_be_read(
+    website: Website, folder: Path, storage: Path, damage: str
+) -> None:
+    """Without it, nothing says what has arrived: it is moved aside, and all is fetched again."""
     website.cut_off = ATTEMPTS
     with pytest.raises(TransientSourceError):
         fetch(website.url, storage)
     (part,) = storage.rglob(".*.part")
-    part.with_suffix(".json").write_text('{"url": "htt')
+    begun = part.with_suffix(".json")
+    known = json.loads(begun.read_text())
+    written = {
+        "cut short": '{"url": "htt',
+        "of other types": json.dumps({**known, "size": "1 MB"}),
+        "of another version": json.dumps([known]),
+    }
+    begun.write_text(written[damage])
     assert Path(fetch(website.url, storage).path).read_bytes() == published(folder)
+    (aside,) = storage.rglob(".*.unreadable-*")
+    assert aside.read_text() == written[damage]
 
 
 @pytest.mark.parametrize("status", [403, 405, 501])

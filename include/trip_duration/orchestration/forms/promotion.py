@@ -104,7 +104,7 @@ def gate_form() -> Form:
             type="boolean",
             title="Accept generated data",
             description="Let a model of SAMPLE data take the place of a champion of published "
-            "trips. History, mail and dashboard repeat it.",
+            "trips, or answer beside it. History, mail and dashboard repeat it.",
             section=Section.GATE,
         ),
         "margin_share": share_field(

@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import requests
+from upath import UPath
 
 from trip_duration.errors import NotPublishedError, SourceError, TransientSourceError
+from trip_duration.objects.documents import read_document
 
 _FORBIDDEN, _NOT_FOUND, _TOO_MANY_REQUESTS = 403, 404, 429
 #: Forms in which a file may be packed though nobody asked for it, and which are unpacked.
@@ -47,12 +49,20 @@ class Begun:
 
     @classmethod
     def read(cls, path: Path, url: str) -> Self | None:
-        """Return what was noted; None if nothing was, or nothing by which to go on."""
-        try:
-            known = cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
-            return None
-        return known if known.url == url and known.validator else None
+        """Return what was noted; None if nothing was, or nothing by which to go on.
+
+        A note that cannot be read is moved aside, and the download begins again.
+        """
+        known = read_document(UPath(path), cls._parse)
+        return known if known is not None and known.url == url and known.validator else None
+
+    @classmethod
+    def _parse(cls, told: dict[str, Any]) -> Self:
+        known = cls(**told)
+        texts, size = (known.url, known.validator), known.size
+        if not all(isinstance(text, str) for text in texts) or type(size) not in {int, type(None)}:
+            raise ValueError("its values are of other types")
+        return known
 
     def write(self, path: Path) -> None:
         """Note it."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
-from trip_duration.tracking.runs import Tracker
 
-
-def find_artifact(tracker: Tracker, run_id: str, path: str, folder: str) -> Path | None:
+def find_artifact(client: MlflowClient, run_id: str, path: str, folder: str) -> Path | None:
     """Download a file of a run into a folder; None if the run has no such file.
 
     A file that is not there is told from a server that fails by asking for its neighbours first:
@@ -22,7 +21,7 @@ def find_artifact(tracker: Tracker, run_id: str, path: str, folder: str) -> Path
         If the server fails.
     """
     try:
-        known = tracker.client.list_artifacts(run_id, path.rpartition("/")[0])
+        known = client.list_artifacts(run_id, path.rpartition("/")[0])
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
@@ -31,6 +30,6 @@ def find_artifact(tracker: Tracker, run_id: str, path: str, folder: str) -> Path
         return None
     return Path(
         download_artifacts(
-            run_id=run_id, artifact_path=path, dst_path=folder, tracking_uri=tracker.tracking_uri
+            run_id=run_id, artifact_path=path, dst_path=folder, tracking_uri=client.tracking_uri
         )
     )

@@ -8,14 +8,25 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
+from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
 from trip_duration.dashboard import figures
 from trip_duration.dashboard.page import Page
 from trip_duration.dashboard.pages import PAGES
-from trip_duration.dashboard.rendering import render
-from trip_duration.dashboard.types import DagRuns, LastRun, Registry, WindowRun
+from trip_duration.dashboard.rendering import asset, render
+from trip_duration.dashboard.types import (
+    DagRuns,
+    LastRun,
+    MonthRun,
+    Registry,
+    Version,
+    WindowRun,
+)
+from trip_duration.models.intervals import ErrorSums, measured_errors
 from trip_duration.monitoring.health.prepared import Prepared
+from trip_duration.serving.ab_report import AbReport, VersionErrors
+from trip_duration.tracking.names import NUMBERS
+from trip_duration.tracking.sources import ACCEPT_GENERATED
 from trip_duration.tracking.standing import HistoryEntry, Standing
 
 WINDOW = WindowRun("2" * 32, 3, "request_log", "2024-02-01", 1.7e9, "ok", "", "", {})
@@ -158,3 +169,73 @@ def test_one_day_is_no_axis_of_milliseconds() -> None:
     )["layout"]["xaxis"]
     assert few["type"] == "category"
     assert "type" not in many
+
+
+def test_every_champion_has_its_figures_and_its_alarms(make_sources: MakeSources) -> None:
+    """One for each moment: with recipe and moment, its errors, its alarms, its zones."""
+    ended = dataclasses.replace(
+        RUN, run_id="5" * 32, recipe="rich native", metrics={"test_rmse": 3.25}, moment="ended"
+    )
+    booked = dataclasses.replace(RUN, recipe="booking native", moment="booked")
+    versions = (Version(5, ended.run_id, "xgboost", 1.7e9), *REGISTRY.versions)
+    registry = Registry({"booked": Standing(champion=3), "ended": Standing(champion=5)}, versions)
+    sums = {0: ErrorSums(900, 0.0, 900.0, 900 * 4.75**2, 1.0)}
+    one = VersionErrors(version=3, moment="booked", **dataclasses.asdict(measured_errors(sums)))
+    live = AbReport((one, dataclasses.replace(one, version=5, moment="ended", rmse=3.5)), ())
+    drifted = dataclasses.replace(WINDOW, version=5, level="act", found="PSI(trip_distance) = 0.5")
+    zones = {"test": {"zones": [{"zone": 74, "trips": 50, "mae": 2.5}]}}
+    month = MonthRun("7" * 32, "green", "2024-03", "sample", 1.7e9, {})
+    documents = Documents(
+        {
+            f"{ended.run_id}/{NUMBERS}": zones,
+            f"{month.run_id}/profile.json": {
+                "zones": [{"zone": 74, "trips": 50, "mean_duration": 9.0}]
+            },
+        }
+    )
+    sources = make_sources(
+        documents=documents,
+        families=(ended, booked),
+        registry=registry,
+        live=live,
+        windows=(WINDOW, drifted),
+        months=(month,),
+        dags=DagRuns(last=(LastRun("retraining", "a", "success", 1.7e9),)),
+    )
+    page = PAGES["overview"](sources, {})
+    for moment, recipe, test, now in (
+        ("booked", "booking native, asked when a ride is booked", "4.50", "4.75"),
+        ("ended", "rich native, asked when the trip has ended", "3.25", "3.50"),
+    ):
+        judged = card(page, f"RMSE on the test months ({moment})")
+        assert judged.value.startswith(test)
+        assert recipe in judged.detail
+        assert card(page, f"RMSE live ({moment})").value.startswith(now)
+        assert recipe in card(page, f"Champion ({moment})").detail
+    assert card(page, "Open alarms").level == "act"
+    (alarms,) = (one for one in page.charts if one.name == "alarms")
+    assert [row[1] for row in alarms.table.rows] == ["version 5 (ended), 2024-02-01"]
+    only_booked = make_sources(registry=registry, windows=(WINDOW,))
+    told = card(PAGES["overview"](only_booked, {}), "Open alarms")
+    assert (told.level, "of the champion (ended)" in told.detail) == ("", True)
+    (drawn,) = (
+        one for one in PAGES["data"](sources, {"map": "error_ended"}).charts if one.name == "zones"
+    )
+    assert [row[3] for row in drawn.table.rows] == [2.5]
+    assert "champion (ended)" in drawn.title
+    (nothing,) = (
+        one for one in PAGES["data"](sources, {"map": "error_booked"}).charts if one.name == "zones"
+    )
+    assert not nothing.table.rows
+
+
+def test_the_word_for_generated_data_can_be_given_on_the_page(make_sources: MakeSources) -> None:
+    """It is offered when a refusal names the field, and not before."""
+    page = PAGES["models"](make_sources(families=(RUN,), registry=REGISTRY), {})
+    html = render(page, query={}, may_promote=True, service="green")
+    assert '<label id="confirm-accept-label" hidden>' in html
+    assert '<input id="confirm-accept" type="checkbox">' in html
+    path = asset("promotion.js")
+    assert path is not None
+    assert f'const ACCEPT = "{ACCEPT_GENERATED}";' in path.read_text()
+    assert "confirm-accept" not in html_of(page)

@@ -147,6 +147,11 @@ class Registry:
         """How the versions stand at the earliest moment that has a champion."""
         return first_standing(self.standings)
 
+    @property
+    def led(self) -> Mapping[Moment, Standing]:
+        """Return how the versions stand at the moments that have a champion, the earliest first."""
+        return {at: one for at, one in self.standings.items() if one.champion is not None}
+
     def parts(self, number: int) -> list[tuple[Part, Moment, float]]:
         """The parts that a version has, with their moment and the share of a challenger."""
         return [

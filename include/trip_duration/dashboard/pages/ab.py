@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from trip_duration.dashboard import figures
 from trip_duration.dashboard.page import Chart, Empty, Table
+from trip_duration.dashboard.types import Registry
 from trip_duration.dashboard.words import percent
 from trip_duration.serving.ab_report import AbReport, Comparison
-from trip_duration.tracking.standing import Standing
 
 _NO_FEEDBACK = Empty(
     "No predicted trip has feedback: send actual durations to /trip-duration/feedback."
 )
 
 
-def ab_charts(live: AbReport, standing: Standing) -> list[Chart]:
-    """How far off each version is, and which is nearer to the truth."""
-    return [_errors(live), _comparison(live, standing), *([_shadows(live)] if live.paired else [])]
+def ab_charts(live: AbReport, registry: Registry) -> list[Chart]:
+    """How far off each version is, and which of a moment is nearer to the truth."""
+    return [_errors(live), _comparison(live, registry), *([_shadows(live)] if live.paired else [])]
 
 
 def _errors(live: AbReport) -> Chart:
@@ -25,6 +25,7 @@ def _errors(live: AbReport) -> Chart:
     rows = [
         (
             one.version,
+            one.moment or "not known",
             one.trips,
             one.mae,
             *(one.mae_interval or (None, None)),
@@ -54,6 +55,7 @@ def _errors(live: AbReport) -> Chart:
         Table(
             (
                 "version",
+                "moment",
                 "trips",
                 "MAE (min)",
                 "from",
@@ -70,20 +72,28 @@ def _errors(live: AbReport) -> Chart:
     )
 
 
-def _comparison(live: AbReport, standing: Standing) -> Chart:
+def _comparison(live: AbReport, registry: Registry) -> Chart:
     return Chart(
         "ab_comparison",
         "Which version is nearer to the truth",
         "",
-        "Difference of the mean absolute errors (Welch). It is decided once, when both versions "
-        "have the trips that are needed.",
+        "Difference of the mean absolute errors (Welch) of versions of a moment. It is decided "
+        "once, when both versions have the trips that are needed.",
         _table(live.comparisons),
-        _nothing_to_compare(standing),
+        _nothing_to_compare(registry),
     )
 
 
-def _nothing_to_compare(standing: Standing) -> Empty:
-    if standing.challenger is None:
+def _nothing_to_compare(registry: Registry) -> Empty:
+    canaries = (one for one in registry.led.values() if one.challenger is not None)
+    standing = next(canaries, None)
+    if standing is None:
+        if len(registry.led) > 1:
+            return Empty(
+                "One version answers at each moment, and those of two moments are not compared: "
+                "start a canary on the page Models.",
+                "promotion",
+            )
         return Empty(
             "One version answers: start a canary on the page Models to compare two.", "promotion"
         )

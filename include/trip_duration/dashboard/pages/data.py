@@ -10,7 +10,7 @@ from trip_duration.dashboard.known import Sources
 from trip_duration.dashboard.outlines import outlines_or_why
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
 from trip_duration.dashboard.pages.columns import NO_PROFILE, column_charts
-from trip_duration.dashboard.pages.zones import MEASURES, pairs_chart, zones_chart
+from trip_duration.dashboard.pages.zones import measures_of, pairs_chart, zones_chart
 from trip_duration.dashboard.types import MonthRun
 from trip_duration.dashboard.words import date_of, percent, plain
 from trip_duration.trips.contract.breaches import BROKEN_WHEN
@@ -30,8 +30,8 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
     names, sound = [month.month for month in months], [one for one in months if not one.refused]
     wanted = query.get("month", "")
     chosen = months[names.index(wanted)] if wanted in names else (months[-1] if months else None)
-    measure = query.get("map", "")
-    measure = measure if measure in MEASURES else "pickups"
+    measures, measure = measures_of(known), query.get("map", "")
+    measure = measure if measure in measures else "pickups"
     profile = known.numbers(chosen.run_id, "profile.json") if chosen else None
     report = known.numbers(chosen.run_id, "report.json") if chosen else None
     found = known.numbers(chosen.run_id, chosen.findings) if chosen else None
@@ -48,7 +48,7 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
         choices=[
             Choice("service", "Service", service, [(one, one) for one in services]),
             Choice("month", "Month", title, [(one, one) for one in reversed(names)]),
-            Choice("map", "Map shows", measure, list(MEASURES.items())),
+            Choice("map", "Map shows", measure, list(measures.items())),
         ],
         sections=[
             Section(

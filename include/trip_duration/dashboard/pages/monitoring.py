@@ -9,6 +9,7 @@ from trip_duration.dashboard.known import Known, Sources
 from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
 from trip_duration.dashboard.pages.ab import ab_charts
 from trip_duration.dashboard.pages.health import health_charts
+from trip_duration.dashboard.pages.overview import asked_at
 from trip_duration.dashboard.types import WindowRun
 from trip_duration.dashboard.words import UNKNOWN, date_of, plain
 from trip_duration.monitoring.levels import ALL
@@ -96,7 +97,7 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
                 "Version and trips",
                 line,
                 [
-                    (name, f"version {version}, {source.replace('_', ' ')}")
+                    (name, f"{asked_at(known, version)}, {source.replace('_', ' ')}")
                     for name, (version, source) in named.items()
                 ],
             ),
@@ -139,7 +140,7 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
             ),
             Section(
                 "Versions side by side (A/B)",
-                known.charts(["live", "registry"], ab_charts(known.live, known.registry.standing)),
+                known.charts(["live", "registry"], ab_charts(known.live, known.registry)),
             ),
             Section("Service health", known.charts(["health"], health_charts(known.health))),
         ],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from trip_duration.dashboard import figures
 from trip_duration.dashboard.comparable import (
@@ -19,7 +20,6 @@ from trip_duration.dashboard.page import Card, Chart, Choice, Empty, Page, Secti
 from trip_duration.dashboard.types import DagDay, FamilyRun, WindowRun
 from trip_duration.dashboard.words import UNKNOWN, age_of, date_of, minutes, percent, plain, short
 from trip_duration.tracking.standing import Standing
-from trip_duration.trips.services import Moment
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 _NO_CHAMPION = Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")
@@ -77,27 +77,33 @@ def overview_page(sources: Sources, query: Mapping[str, str]) -> Page:
 
 def _cards(known: Known) -> list[Card]:
     return [
-        *_champion_cards(known),
-        known.card("RMSE on the test months", ["registry", "families"], _test_card),
-        known.card("RMSE live", ["registry", "live"], _live_card),
+        *_by_moment(known, "Champion", ["registry"], _champion_card),
+        *_by_moment(known, "RMSE on the test months", ["registry", "families"], _test_card),
+        *_by_moment(known, "RMSE live", ["registry", "live"], _live_card),
         known.card("Last retraining", ["dags", "families"], _retraining_card),
         known.card("Open alarms", ["dags", "windows", "registry"], _alarms_card),
         known.card("Data until", ["months"], _age_card),
     ]
 
 
-def _champion_cards(known: Known) -> list[Card]:
-    led = {
-        moment: standing
-        for moment, standing in known.registry.standings.items()
-        if standing.champion is not None
-    }
+def _by_moment(
+    known: Known,
+    label: str,
+    parts: Iterable[str],
+    make: Callable[[str, Standing, Known], Card],
+) -> Iterator[Card]:
+    """Yield a card for the champion of each moment; where there is none, one that says so."""
+    led = known.registry.led
     if not led:
-        return [known.card("Champion", ["registry"], lambda _: _NO_CHAMPION)]
-    return [_champion_card(known, moment, standing) for moment, standing in led.items()]
+        none = _NO_CHAMPION if label == _NO_CHAMPION.label else Card(label, UNKNOWN, "no champion")
+        yield known.card(label, parts, lambda _: none)
+    for moment, standing in led.items():
+        named = f"{label} ({moment})"
+        # Of the very moment of this turn.
+        yield known.card(named, parts, functools.partial(make, named, standing))
 
 
-def _champion_card(known: Known, moment: Moment, standing: Standing) -> Card:
+def _champion_card(label: str, standing: Standing, known: Known) -> Card:
     version = known.registry.version(standing.champion)
     moved = next(
         (
@@ -123,7 +129,7 @@ def _champion_card(known: Known, moment: Moment, standing: Standing) -> Card:
     level = "" if standing.enabled else "act"
     if not standing.enabled:
         told = f"switched off · {told}"
-    return Card(f"Champion ({moment})", f"version {standing.champion}", told, level)
+    return Card(label, f"version {standing.champion}", told, level)
 
 
 def _others(standing: Standing) -> list[str]:
@@ -136,23 +142,24 @@ def _others(standing: Standing) -> list[str]:
     return found
 
 
-def _test_card(known: Known) -> Card:
-    run = _run_of(known, known.registry.standing.champion)
+def _test_card(label: str, standing: Standing, known: Known) -> Card:
+    run = _run_of(known, standing.champion)
     test = run.metrics.get("test_rmse") if run else None
     naive = run.metrics.get("naive_test_rmse") if run else None
     beside = f"the median alone: {minutes(naive)}" if naive is not None else "not tested"
     of = f"{model_input(run)}; {judged_on(run)}; trips of 1 to 60 minutes · " if run else ""
-    return Card("RMSE on the test months", minutes(test), f"{of}{beside}")
+    return Card(label, minutes(test), f"{of}{beside}")
 
 
-def _live_card(known: Known) -> Card:
-    champion = known.registry.standing.champion
-    live = next((one for one in known.live.versions if one.version == champion), None)
+def _live_card(label: str, standing: Standing, known: Known) -> Card:
+    live = next((one for one in known.live.versions if one.version == standing.champion), None)
     if live is None:
-        return Card("RMSE live", UNKNOWN, "No actual duration is known yet: send feedback.")
+        return Card(label, UNKNOWN, "No actual duration is known yet: send feedback.")
     interval = live.rmse_interval
     within = f"95 %: {interval[0]:.2f} to {interval[1]:.2f} · " if interval else ""
-    return Card("RMSE live", minutes(live.rmse), f"{within}{live.trips:,} trips with feedback")
+    run = _run_of(known, standing.champion)
+    of = f"{model_input(run)} · " if run else ""
+    return Card(label, minutes(live.rmse), f"{of}{within}{live.trips:,} trips with feedback")
 
 
 def _run_of(known: Known, number: int | None) -> FamilyRun | None:
@@ -175,14 +182,10 @@ def _retraining_card(known: Known) -> Card:
 
 
 def _alarms_card(known: Known) -> Card:
-    windows = open_alarms(known.windows, known.registry.standing.champion)
+    windows = open_alarms(known)
     failing = known.dags.failing
     count = len(windows) + len(failing)
-    champion = known.registry.standing.champion
-    looked = [one for one in known.windows if one.version == champion]
-    if not count and not any(one.level == "ok" for one in looked):
-        # Nobody has looked, or could not tell: that is no good news.
-        why = "could not tell whether" if looked else "has not looked yet whether"
+    if not count and (why := _not_seen(known)):
         return Card("Open alarms", "none", f"No DAG fails. Monitoring {why} trips have drifted.")
     if not count:
         return Card("Open alarms", "none", "No drift, and no DAG fails.", "ok")
@@ -206,9 +209,22 @@ def _age_card(known: Known) -> Card:
     )
 
 
-def open_alarms(windows: Sequence[WindowRun], champion: int | None) -> list[WindowRun]:
-    """The latest window of each source of the champion, where something was found in it."""
-    latest = {window.source: window for window in windows if window.version == champion}
+def _not_seen(known: Known) -> str:
+    """Say of which champion nobody has looked, or could tell: that is no good news."""
+    led = known.registry.led
+    for moment, standing in led.items():
+        looked = [one for one in known.windows if one.version == standing.champion]
+        if not any(one.level == "ok" for one in looked):
+            of = f", of the champion ({moment})," if len(led) > 1 else ""
+            return f"could not tell{of} whether" if looked else f"has not looked{of} yet whether"
+    return "" if led else "has not looked yet whether"
+
+
+def open_alarms(known: Known) -> list[WindowRun]:
+    """List the latest window of each source of each champion, where something was found in it."""
+    champions = {standing.champion for standing in known.registry.led.values()}
+    own = (window for window in known.windows if window.version in champions)
+    latest = {(window.version, window.source): window for window in own}
     return [window for window in latest.values() if window.level in {"warn", "act"}]
 
 
@@ -220,23 +236,29 @@ def _alarms(known: Known) -> Chart:
     rows += [
         (
             "drift",
-            f"version {window.version}, {window.label}",
+            f"{asked_at(known, window.version)}, {window.label}",
             window.level,
             window.outcome or window.found,
         )
-        for window in open_alarms(known.windows, known.registry.standing.champion)
+        for window in open_alarms(known)
     ]
     return Chart(
         "alarms",
         "Open alarms",
         "",
-        "DAGs whose latest run has failed, and the latest window of the champion's trips in which "
+        "DAGs whose latest run has failed, and the latest window of each champion's trips in which "
         "something was found.",
         Table(("kind", "of", "level", "what"), rows),
         Empty("No alarm is open.", "monitoring"),
         wide=True,
         links={dag_id: f"dags/{dag_id}" for dag_id in known.dags.failing},
     )
+
+
+def asked_at(known: Known, version: int) -> str:
+    """Name a version, with the moment at which it stands."""
+    moments = dict.fromkeys(moment for _, moment, _ in known.registry.parts(version))
+    return f"version {version}" + (f" ({', '.join(moments)})" if moments else "")
 
 
 def by_family(runs: Iterable[FamilyRun], metric: str) -> dict[str, list[float]]:

@@ -17,11 +17,17 @@ from trip_duration.trips.zone_names import zone_labels
 #: Zones of fewer trips tell nothing of a mean.
 _LEAST_TRIPS = 5
 
-MEASURES = {
-    "pickups": "pick-ups",
-    "duration": "mean duration (min)",
-    "error": "mean absolute error of the champion (min)",
-}
+_ERROR = "error"
+
+
+def measures_of(known: Known) -> dict[str, str]:
+    """Return what the map can show, by its name in the address: also each champion's error."""
+    of = {f"{_ERROR}_{moment}": f" ({moment})" for moment in known.registry.led} or {_ERROR: ""}
+    return {
+        "pickups": "pick-ups",
+        "duration": "mean duration (min)",
+        **{name: f"mean absolute error of the champion{which} (min)" for name, which in of.items()},
+    }
 
 
 def zones_chart(
@@ -32,14 +38,14 @@ def zones_chart(
     Parameters
     ----------
     measure
-        One of `MEASURES`.
+        One of `measures_of`.
     outlines
         Of the zones; those that have one are filled.
     """
-    rows = _rows(known, profile, measure)
+    rows, title = _rows(known, profile, measure), measures_of(known)[measure]
     empty = (
         Empty("The champion was not judged by zone: train a model.", "xgboost_training")
-        if measure == "error" and (profile or {}).get("zones")
+        if measure.startswith(_ERROR) and (profile or {}).get("zones")
         else NO_PROFILE
     )
     how = "the area of a circle is the number of trips"
@@ -47,10 +53,10 @@ def zones_chart(
         how = "a zone without an outline is a circle"
     return Chart(
         "zones",
-        f"Zones: {MEASURES[measure]}",
+        f"Zones: {title}",
         "",
         f"Where trips begin; {how}. Highest: {rows[0][1]}." if rows else "",
-        Table(("zone", "name", "trips", MEASURES[measure]), rows),
+        Table(("zone", "name", "trips", title), rows),
         empty,
         figures.city(
             [
@@ -60,7 +66,7 @@ def zones_chart(
                 for zone, name, trips, value in rows
                 if (place := place_of(zone)) is not None
             ],
-            bar=MEASURES[measure],
+            bar=title,
             outlines=outlines.rings,
         ),
         height=520,
@@ -71,22 +77,20 @@ def _rows(
     known: Known, profile: Mapping[str, Any] | None, measure: str
 ) -> list[tuple[int, str, int, float]]:
     """Number, name, trips and value of each zone, the highest first."""
-    errors = _errors_by_zone(known) if measure == "error" else {}
+    errors = _errors_by_zone(known, measure) if measure.startswith(_ERROR) else {}
     rows = []
     for zone in (profile or {}).get("zones", ()):
-        value = {
-            "pickups": zone["trips"],
-            "duration": zone["mean_duration"],
-            "error": errors.get(zone["zone"]),
-        }[measure]
+        of_month = {"pickups": zone["trips"], "duration": zone["mean_duration"]}
+        value = of_month.get(measure, errors.get(zone["zone"]))
         if value is not None and (measure == "pickups" or zone["trips"] >= _LEAST_TRIPS):
             label = zone_labels().get(zone["zone"], str(zone["zone"]))
             rows.append((zone["zone"], label, zone["trips"], round(value, 3)))
     return sorted(rows, key=lambda row: -row[3])
 
 
-def _errors_by_zone(known: Known) -> dict[int, float]:
-    champion = known.registry.version(known.registry.standing.champion)
+def _errors_by_zone(known: Known, measure: str) -> dict[int, float]:
+    led = {f"{_ERROR}_{moment}": one.champion for moment, one in known.registry.led.items()}
+    champion = known.registry.version(led.get(measure))
     numbers = known.numbers(champion.run_id, NUMBERS) if champion else None
     test = (numbers or {}).get("test") or {}
     return {

@@ -22,6 +22,10 @@
   const said = document.getElementById("confirm-said");
   const yes = document.getElementById("confirm-yes");
   const share = document.getElementById("confirm-share");
+  const accept = document.getElementById("confirm-accept");
+  const acceptLabel = document.getElementById("confirm-accept-label");
+  // The field of the form, which a refusal for that reason names.
+  const ACCEPT = "accept_generated_data";
   let asked = null;
 
   function ask(event) {
@@ -35,6 +39,8 @@
     document.getElementById("confirm-title").textContent = TITLES[asked.action](asked.version);
     document.getElementById("confirm-about").textContent = ABOUT[asked.action];
     document.getElementById("confirm-share-label").hidden = asked.action !== "canary";
+    acceptLabel.hidden = true;
+    accept.checked = false;
     said.textContent = "";
     said.className = "";
     yes.disabled = false;
@@ -51,6 +57,7 @@
     };
     if (asked.version) conf.version = asked.version;
     if (asked.moment) conf.moment = asked.moment;
+    if (accept.checked) conf[ACCEPT] = true;
     if (asked.action === "canary") conf.share = Number(share.value) / 100;
     try {
       const answer = await fetch(API, {
@@ -67,6 +74,7 @@
     } catch (error) {
       said.className = "failed";
       said.textContent = error.message;
+      if (error.message.includes(ACCEPT)) acceptLabel.hidden = false;
       yes.disabled = false;
     }
   }

@@ -206,21 +206,3 @@ def complete(table: Table, columns: Values) -> dict[str, Array]:
             found = one.compute(values)
             values[one.name] = np.where(np.isfinite(found), found, np.nan)
     return values
-
-
-def total_variation(one: Shares, other: Shares) -> float:
-    """Return the share of rows that would have to change to make one of the other."""
-    return float(np.abs(one - other).sum() / 2)
-
-
-def variation_by_chance(shares: Shares, rows: float, others: float) -> float:
-    """Return the total variation that two samples of the same shares have by chance."""
-    variance = shares * (1 - shares) * (1 / max(rows, 1) + 1 / max(others, 1))
-    return float(np.sqrt(2 / np.pi * np.maximum(variance, 0)).sum() / 2)
-
-
-def deviation_by_chance(shares: Shares, rows: float, others: float) -> float:
-    """Return the standard deviation of that, as if bins were independent."""
-    variance = shares * (1 - shares) * (1 / max(rows, 1) + 1 / max(others, 1))
-    # The deviation of the absolute value of a normal variable.
-    return float(np.sqrt((1 - 2 / np.pi) * np.maximum(variance, 0).sum()) / 2)

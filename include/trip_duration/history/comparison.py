@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +16,9 @@ from trip_duration.history.coding import (
     Codes,
     Coding,
     NumberCoder,
-    Shares,
     complete,
-    deviation_by_chance,
-    total_variation,
-    variation_by_chance,
 )
+from trip_duration.history.counting import Counted, beyond_chance, deviation_by_chance
 from trip_duration.history.reference import ReferenceModel, fit_all
 from trip_duration.history.sketch import MICROSECONDS_PER_HOUR, Sketch
 from trip_duration.history.table import Array, Table, Values
@@ -33,33 +30,14 @@ _HOURS_PER_WEEK = 24 * 7
 _WEEKS = 4
 #: A partition of fewer rows is not compared.
 LEAST_ROWS = 1_000
+#: Rows of history that a cause is tried on.
+_TRIED_ROWS = 6_000
 #: A week of fewer rows does not tell how much weeks vary.
 _LEAST_WEEKLY = 300
 #: So many standard deviations are chance.
 _CHANCE = 3.5
 #: Name of what is left of a number when the other columns have explained it.
 REST = "{name} given the other columns"
-
-
-@dataclass(frozen=True)
-class Counted:
-    """Rows in the bins of one column.
-
-    Parameters
-    ----------
-    shares
-        Share of the rows in each bin.
-    rows
-        Number of rows.
-    """
-
-    shares: Shares
-    rows: int
-
-    @classmethod
-    def of(cls, codes: Codes, size: int) -> Counted:
-        """Count codes."""
-        return cls(np.bincount(codes, minlength=size) / max(len(codes), 1), len(codes))
 
 
 @dataclass(frozen=True)
@@ -124,15 +102,29 @@ class Past:
         values = complete(self.table, columns)
         return self._all_coded(values, self.coding.codes(values))
 
-    def recode(self, plain: Coded, columns: Values, altered: frozenset[str]) -> Coded:
-        """Code rows again after some of their columns were altered; the others stay as coded."""
-        values = complete(self.table, columns)
+    @functools.cached_property
+    def tried(self) -> tuple[dict[str, Counted], dict[str, dict[str, Counted]]]:
+        """Counts of the rows that causes are tried on, and of these after each cause."""
+        return count(self, self._rows_to_try[1].codes), {}
+
+    def after(
+        self, change: Callable[[Values], Values], altered: frozenset[str]
+    ) -> dict[str, Counted]:
+        """Count the rows that causes are tried on after some of their columns were altered."""
+        rows, plain = self._rows_to_try
+        values = complete(self.table, change(rows))
         names = frozenset(name for name in self.coding.names if altered & {*self.sources_of(name)})
         codes = {**plain.codes, **self.coding.codes(values, names)}
         if altered == {self.table.time}:
             # The hour of the day is too weak an input to show in what is left.
-            return Coded(values, codes)
-        return self._all_coded(values, codes)
+            return count(self, codes)
+        return count(self, self._all_coded(values, codes).codes)
+
+    @functools.cached_property
+    def _rows_to_try(self) -> tuple[Values, Coded]:
+        step = max(len(self.partition_of) // _TRIED_ROWS, 1)
+        rows = {name: values[::step] for name, values in self.raw.items()}
+        return rows, self.code(rows)
 
     def _all_coded(self, values: dict[str, Array], codes: dict[str, Codes]) -> Coded:
         rests = {
@@ -180,8 +172,8 @@ class Past:
         """Variation of each column between weeks and between partitions, beyond chance."""
         found = {}
         for name, counted in self.counted.items():
-            weekly = [_beyond_chance(week, counted) for week in self.weeks[name]]
-            monthly = [_beyond_chance(one, counted) for one in self.partitions[name]]
+            weekly = [beyond_chance(week, counted) for week in self.weeks[name]]
+            monthly = [beyond_chance(one, counted) for one in self.partitions[name]]
             of_months = max(monthly) if len(monthly) > 1 else 0.0
             found[name] = max(float(np.mean(weekly)) if weekly else 0.0, of_months)
         return found
@@ -256,18 +248,13 @@ class Comparison:
         for name, counted in self.counted.items():
             before = self.past.counted[name]
             spread = _CHANCE * deviation_by_chance(before.shares, counted.rows, before.rows)
-            found[name] = max(0.0, _beyond_chance(counted, before) - spread)
+            found[name] = max(0.0, beyond_chance(counted, before) - spread)
         return found
 
 
 def count(past: Past, codes: dict[str, Codes]) -> dict[str, Counted]:
     """Count coded rows."""
     return {name: Counted.of(found, past.size(name)) for name, found in codes.items()}
-
-
-def _beyond_chance(one: Counted, other: Counted) -> float:
-    found = total_variation(one.shares, other.shares)
-    return max(0.0, found - variation_by_chance(other.shares, one.rows, other.rows))
 
 
 def _chosen(wanted: npt.NDArray[np.bool_], most: int) -> Codes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from trip_duration.findings import Finding
 from trip_duration.history.calendar import Calendar, latest
@@ -37,7 +37,11 @@ _COMPARING = (
 
 
 def judge(
-    table: Table, sketch: Sketch, history: Sequence[Sketch], limits: Limits | None = None
+    table: Table,
+    sketch: Sketch,
+    history: Sequence[Sketch],
+    limits: Limits | None = None,
+    prepare: Callable[[Table, Sequence[Sketch], Calendar], Past] = Past,
 ) -> tuple[Finding, ...]:
     """Compare a partition with those before it.
 
@@ -49,6 +53,8 @@ def judge(
         The partition.
     history
         Sound partitions before it, in the order of time; may be empty.
+    prepare
+        Codes and counts history; one that remembers is for many partitions with the same history.
 
     Returns
     -------
@@ -69,8 +75,7 @@ def judge(
     else:
         found += copies.copies(sketch, usable, limits)
         found += weekdays.late_days(table.time, sketch, usable, limits)
-        calendar = Calendar.of(sketch, usable)
-        comparison = Comparison(Past(table, usable, calendar), sketch)
+        comparison = Comparison(prepare(table, usable, Calendar.of(sketch, usable)), sketch)
         for detect in _COMPARING:
             found += detect(comparison, limits)
     return tuple(_told(found))

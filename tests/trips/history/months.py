@@ -11,9 +11,11 @@ import pandas as pd
 
 from trip_duration.errors import ContractError
 from trip_duration.findings import Finding
+from trip_duration.history.calendar import Calendar
+from trip_duration.history.comparison import Past
 from trip_duration.history.judging import judge
 from trip_duration.history.sketch import Sketch, SketchBuilder
-from trip_duration.history.table import Array
+from trip_duration.history.table import Array, Table
 from trip_duration.trips.batches import TripBatch
 from trip_duration.trips.contract.checking import MonthReading
 from trip_duration.trips.contract.quarantine import Bits, usable
@@ -63,8 +65,21 @@ def verdict(
     except ContractError as error:
         found = Finding("contract", None, month, "refused", str(error), error.remedy)
         return "refused", (found,)
-    findings = judge(TABLE, sketch, history)
+    findings = judge(TABLE, sketch, history, prepare=_remembered)
     return level_of(findings), findings
+
+
+def _remembered(table: Table, sketches: Sequence[Sketch], calendar: Calendar) -> Past:
+    """Prepare a history once for all months that are compared with it."""
+    key = (*map(id, sketches), calendar)
+    if key not in _PREPARED:
+        # The sketches stay in it, so that no other ones get their ids.
+        _PREPARED.clear()
+        _PREPARED[key] = Past(table, sketches, calendar)
+    return _PREPARED[key]
+
+
+_PREPARED: dict[tuple[object, ...], Past] = {}
 
 
 def level_of(findings: Sequence[Finding]) -> str:

@@ -16,11 +16,10 @@ import numpy as np
 from trip_duration.findings import Finding, FindingLevel
 from trip_duration.history.causes import Cause, causes_of
 from trip_duration.history.coding import Shares
-from trip_duration.history.comparison import Comparison, Counted, Past, count
+from trip_duration.history.comparison import Comparison, Past
+from trip_duration.history.counting import Counted
 from trip_duration.history.limits import Limits
 
-#: Rows of history that a cause is tried on.
-_ROWS = 6_000
 #: A cause that moves fewer rows of a column does not show in it.
 _MOVES = 0.06
 #: The columns that show a cause have to agree on the share within this factor.
@@ -97,14 +96,12 @@ def _explanations(comparison: Comparison) -> Iterator[Explanation]:
     causes = list(_possible(comparison))
     if not causes:
         return
-    step = max(len(past.partition_of) // _ROWS, 1)
-    rows = {name: values[::step] for name, values in past.raw.items()}
-    coded = past.code(rows)
-    plain = count(past, coded.codes)
+    plain, tries = past.tried
     for cause in causes:
-        recoded = past.recode(coded, cause.apply(rows), frozenset(cause.columns))
-        after = count(past, recoded.codes)
-        found = _explain(comparison, cause, plain, after)
+        # The same for every partition that is compared with this history.
+        if cause.message not in tries:
+            tries[cause.message] = past.after(cause.apply, frozenset(cause.columns))
+        found = _explain(comparison, cause, plain, tries[cause.message])
         if found is not None:
             yield found
 

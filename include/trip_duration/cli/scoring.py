@@ -106,10 +106,12 @@ def score(
     """
     from trip_duration.scoring.batch.planning import BatchRequest, columns_in, plan
     from trip_duration.scoring.batch.results import require_predictions
+    from trip_duration.scoring.opening import without_links
     from trip_duration.scoring.places import choose_outputs, find_inputs, place
 
-    inputs = find_inputs(place(input_))
-    outputs = choose_outputs(inputs, None if output is None else place(output))
+    named = find_inputs(place(input_))
+    outputs = choose_outputs(named, None if output is None else place(output))
+    inputs = [without_links(one) for one in named]
     given = columns_in(inputs, _settings.scoring_preprocessing)
     predictor = options.predictor(given)
     request = BatchRequest(

@@ -153,10 +153,12 @@ def readable_roots() -> list[str]:
 
 def _month(month: str, params: Mapping[str, Any]) -> UPath:
     """The file of a published month."""
-    from trip_duration.scoring.places import place
-    from trip_duration.trips.source.allowed import ANY, require_allowed_source
+    from trip_duration.scoring.places import place, require_allowed
+    from trip_duration.trips.source.allowed import ALWAYS, ANY, require_allowed_source
 
     # The rows are handed out: even where any source may be named, only from listed places.
-    listed = [one for one in listed_sources() if one != ANY]
-    require_allowed_source(params["source"], [*listed, *readable_roots()])
-    return place(fetch_named_month(params["service"], month, params).path)
+    listed = [one for one in listed_sources() if one not in {ANY, *ALWAYS}]
+    roots = [*listed, *readable_roots()]
+    require_allowed_source(params["source"], roots)
+    # A file of a folder may be a link that leads elsewhere.
+    return require_allowed(place(fetch_named_month(params["service"], month, params).path), roots)

@@ -11,6 +11,7 @@ from upath import UPath
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.objects.files import LOCAL_PROTOCOLS
+from trip_duration.scoring.opening import without_links
 
 #: What stands before the suffix of a file of predictions, and of the rows that could not be.
 PREDICTIONS = ".predictions"
@@ -25,16 +26,16 @@ def place(address: str | os.PathLike[str]) -> UPath:
 
 
 def require_allowed(path: UPath, roots: Iterable[str]) -> UPath:
-    """The same path, if it lies under one of the roots; links and ``..`` lead nowhere else.
+    """Return where a path really leads, if that lies under one of the roots.
 
     Raises
     ------
     InvalidInputError
         If it does not.
     """
-    allowed = [root for root in roots if root]
-    if any(_is_below(path, place(root)) for root in allowed):
-        return path
+    allowed, real = [root for root in roots if root], without_links(path)
+    if any(_is_below(real, without_links(place(root))) for root in allowed):
+        return real
     raise InvalidInputError(
         f"Path {path}",
         f"lies outside of the folders that may be scored ({', '.join(allowed)})",
@@ -44,9 +45,7 @@ def require_allowed(path: UPath, roots: Iterable[str]) -> UPath:
 
 def _is_below(path: UPath, root: UPath) -> bool:
     if path.protocol in LOCAL_PROTOCOLS:
-        return root.protocol in LOCAL_PROTOCOLS and Path(path.path).resolve().is_relative_to(
-            Path(root.path).resolve()
-        )
+        return root.protocol in LOCAL_PROTOCOLS and Path(path.path).is_relative_to(Path(root.path))
     # A ".." that is left would be taken for a name by one storage, and for a step up by another.
     return (
         path.protocol == root.protocol

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.scoring.opening import open_input
 
 #: Bytes that are searched for rows at once.
 BLOCK = 2**22
@@ -125,7 +126,7 @@ def header_of(path: UPath) -> Header:
     InvalidInputError
         If it is empty, no text, names a column twice, or has a quote that is never closed.
     """
-    with path.open("rb") as file:
+    with open_input(path) as file:
         # The header, and the blank lines behind it.
         start = file.read(2 * _LONGEST_HEADER)
     mark = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
@@ -204,7 +205,7 @@ def _one_end(found: bytes) -> bytes:
 
 def rows_end(path: UPath) -> int:
     """Return where the last row of a file ends: blank lines at its end hold nothing."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         size = file.seek(0, 2)
         first = max(0, size - _LONGEST_HEADER)
         file.seek(first)
@@ -216,7 +217,7 @@ def rows_end(path: UPath) -> int:
 
 def blocks(path: UPath, dialect: Dialect, first: int, last: int) -> Iterator[Block]:
     """Yield the whole rows between two places of a file, block by block."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         file.seek(first)
         left, rest = last - first, b""
         while read := file.read(min(BLOCK, left)):

@@ -28,6 +28,7 @@ from trip_duration.scoring.batch.job import (
 )
 from trip_duration.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from trip_duration.scoring.columns import find_columns
+from trip_duration.scoring.opening import open_input
 from trip_duration.scoring.places import place
 
 _PART = pa.schema([(MINUTES, pa.float64()), (IDENTIFIER, pa.string()), (REASON, pa.string())])
@@ -265,9 +266,13 @@ def _opened(path: UPath) -> Iterator[pq.ParquetFile]:
     InvalidInputError
         If it cannot be read, now or at any row.
     """
-    # Arrow reads its own files without waiting for the interpreter.
     local = path.protocol in LOCAL_PROTOCOLS
-    with pa.OSFile(path.path) if local else path.open("rb") as file, _readable(path):
+    with (
+        open_input(path) as opened,
+        _readable(path),
+        # Arrow reads a file of its own without waiting for the interpreter.
+        pa.OSFile(f"/dev/fd/{opened.fileno()}") if local else opened as file,
+    ):
         yield pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
 
 

@@ -1,0 +1,93 @@
+"""Open the files that callers name, without following a link on the way.
+
+Between the check of a path and its opening, anybody who may write into a folder can put a link in
+the place of a file or of a folder. A path that was resolved when it was checked holds no link; so
+each part of it is opened beneath the one before, and one that has become a link is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from upath import UPath
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.objects.files import LOCAL_PROTOCOLS
+
+# Linux opens a folder that may be entered and not be listed by O_PATH alone.
+_FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+# A pipe would wait for its other end.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def without_links(path: UPath) -> UPath:
+    """Return where a path really leads; an address in a store has no links.
+
+    Raises
+    ------
+    InvalidInputError
+        If a link on the way is exchanged meanwhile.
+    """
+    if path.protocol not in LOCAL_PROTOCOLS:
+        return path
+    try:
+        return UPath(Path(path.path).resolve())
+    except OSError as error:
+        raise _refused(path) from error
+
+
+@contextlib.contextmanager
+def open_input(path: UPath) -> Iterator[BinaryIO]:
+    """Open a file to be read.
+
+    Parameters
+    ----------
+    path
+        Without links, as `without_links` gives it.
+
+    Raises
+    ------
+    InvalidInputError
+        If a part of the path is a link, or it is no regular file. Nothing of it was read.
+    """
+    if path.protocol not in LOCAL_PROTOCOLS:
+        with path.open("rb") as file:
+            yield file
+        return
+    with os.fdopen(_descriptor(path), "rb") as file:
+        yield file
+
+
+def _descriptor(path: UPath) -> int:
+    anchor, *folders, name = Path(path.path).parts
+    here = os.open(anchor, _FOLDER)
+    try:
+        for part in folders:
+            inner = os.open(part, _FOLDER, dir_fd=here)
+            os.close(here)
+            here = inner
+        found = os.open(name, _FILE, dir_fd=here)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+            raise _refused(path) from None
+        raise
+    finally:
+        os.close(here)
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        os.close(found)
+        raise _refused(path)
+    return found
+
+
+def _refused(path: UPath) -> InvalidInputError:
+    return InvalidInputError(
+        f"Input {path}",
+        "is no regular file, or was exchanged for a link after it was checked",
+        "Put the file itself there, and start again.",
+    )

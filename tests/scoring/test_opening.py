@@ -1,0 +1,114 @@
+"""A link that takes the place of a file between check and opening gives nothing away."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from upath import UPath
+
+from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration import batch_scoring
+from trip_duration.orchestration.forms import batch_scoring_form
+from trip_duration.scoring.batch.planning import columns_in
+from trip_duration.scoring.opening import open_input, without_links
+from trip_duration.settings import get_settings
+
+SECRET = "the-token-of-somebody"  # noqa: S105 - what must not be seen
+TRIES = 300
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that forms may name, beside one with a secret, which they may not."""
+    for name in ("in", "elsewhere"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+    (tmp_path / "in" / "inner" / "trips.csv").write_text("pickup_datetime\n2024-01-15 08:30:00\n")
+    (tmp_path / "elsewhere" / "inner" / "trips.csv").write_text(f"{SECRET}\n1\n")
+    for name, column in (("in", "pickup_datetime"), ("elsewhere", SECRET)):
+        table = pd.DataFrame({column: ["2024-01-15 08:30:00"]})
+        table.to_parquet(tmp_path / name / "inner" / "trips.parquet")
+    monkeypatch.setenv("TRIP_DURATION_SCORING_FOLDERS", str(tmp_path / "in"))
+    get_settings.cache_clear()
+    yield tmp_path
+    get_settings.cache_clear()
+
+
+def exchange_a_file(folder: Path, suffix: str) -> None:
+    """Put a link in the place of the file, and the file back."""
+    path, beside = folder / "in" / "inner" / f"trips{suffix}", folder / "in" / f"next{suffix}"
+    whole = path.read_bytes()
+    beside.symlink_to(folder / "elsewhere" / "inner" / f"trips{suffix}")
+    beside.replace(path)
+    beside.write_bytes(whole)
+    beside.replace(path)
+
+
+def exchange_a_folder(folder: Path, suffix: str) -> None:  # noqa: ARG001 - as above
+    """Put a link in the place of the folder, and the folder back."""
+    path, away = folder / "in" / "inner", folder / "in" / "away"
+    path.rename(away)
+    path.symlink_to(folder / "elsewhere" / "inner")
+    path.unlink()
+    away.rename(path)
+
+
+@pytest.mark.parametrize("exchange", [exchange_a_file, exchange_a_folder])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_form_reads_nothing_through_an_exchanged_link(
+    folder: Path, suffix: str, exchange: Callable[[Path, str], None]
+) -> None:
+    """Each try reads the file itself or is refused, and no error quotes what lies elsewhere."""
+    given = {name: param.value for name, param in batch_scoring_form().items()}
+    given |= {"input": str(folder / "in" / "inner" / f"trips{suffix}")}
+    over, read, said = threading.Event(), 0, list[str]()
+
+    def attack() -> None:
+        while not over.is_set():
+            exchange(folder, suffix)
+            over.wait(0.0005)
+
+    attacker = threading.Thread(target=attack)
+    attacker.start()
+    try:
+        for _ in range(TRIES):
+            try:
+                (chosen,) = batch_scoring._files(given)
+                names = columns_in([chosen[0]], "")
+            except (InvalidInputError, FileNotFoundError) as error:
+                said.append(str(error))
+            else:
+                assert set(names) == {"pickup_datetime"}
+                read += 1
+    finally:
+        over.set()
+        attacker.join()
+    assert not any(SECRET in text for text in said)
+    assert read, said[-1]
+
+
+def test_a_link_is_refused_when_it_is_opened(folder: Path) -> None:
+    """As the last part of the path and before it; the message names the file and the remedy."""
+    (folder / "in" / "link.csv").symlink_to(folder / "elsewhere" / "inner" / "trips.csv")
+    (folder / "in" / "door").symlink_to(folder / "elsewhere")
+    for path in (folder / "in" / "link.csv", folder / "in" / "door" / "inner" / "trips.csv"):
+        with (
+            pytest.raises(InvalidInputError, match=f"{path.name} is no regular file.*Put the file"),
+            open_input(UPath(path)),
+        ):
+            pass
+    assert without_links(UPath(folder / "in" / "door")) == UPath(folder / "elsewhere")
+
+
+def test_a_pipe_holds_nobody_up(folder: Path) -> None:
+    """What is no regular file is refused at once."""
+    os.mkfifo(folder / "in" / "pipe.csv")
+    with (
+        pytest.raises(InvalidInputError, match="is no regular file"),
+        open_input(UPath(folder / "in" / "pipe.csv")),
+    ):
+        pass

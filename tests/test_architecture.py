@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,20 @@ FLOW = (
     "monitoring",
     "dashboard",
 )
+#: Modules that import neither data nor servers: forms and DAG files have them anyway.
+LIGHT = {
+    f"trip_duration.{name}"
+    for name in (
+        "errors",
+        "findings",
+        "settings",
+        "tracking.standing",
+        "training_set.recipes",
+        "trips.months",
+        "trips.origin",
+        "trips.services",
+    )
+}
 #: Rooms at the end of the flow, and which other end they may import.
 ENDS = {"orchestration": (), "cli": (), "local": (), "production": ()}
 
@@ -67,6 +82,29 @@ def test_only_orchestration_knows_airflow(file: Path) -> None:
     knows = any(module.split(".")[0] == "airflow" for module in imports(file))
     name = str(file.relative_to(LIBRARY))
     assert not knows or name.startswith("orchestration/") or name == "local/scheduler.py"
+
+
+def inner_imports(file: Path) -> Iterator[str]:
+    """Every module that a function of a file imports."""
+    for function in ast.walk(ast.parse(file.read_text())):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    yield from (name.name for name in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    yield node.module
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in files() if file.relative_to(LIBRARY).parts[0] == "orchestration"],
+    ids=lambda file: file.name,
+)
+def test_what_is_light_is_imported_at_the_top(file: Path) -> None:
+    """Only what would slow the reading of a DAG down is imported inside a function."""
+    inner = {*inner_imports(file)}
+    standard = {module for module in inner if module.split(".")[0] in sys.stdlib_module_names}
+    assert standard | (inner & LIGHT) == set()
 
 
 def test_every_room_has_its_place() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.settings import get_settings
@@ -69,8 +71,6 @@ def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def tell_of_unreadable(params: Mapping[str, Any]) -> dict[str, Any]:
     """Tell which files could not be read and were moved aside; remove what was so long ago."""
-    import datetime as dt
-
     from upath import UPath
 
     from trip_duration.objects.documents import moved_aside
@@ -104,8 +104,6 @@ def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def remove_old_logs(params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove logs that are older than they are kept; say how many."""
-    from pathlib import Path
-
     from airflow.sdk.configuration import conf
 
     from trip_duration.orchestration.old_logs import old_logs, remove_log

@@ -24,6 +24,7 @@ from trip_duration.orchestration.watched import (
     with_labels,
 )
 from trip_duration.settings import get_settings
+from trip_duration.tracking.standing import check_moment
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -223,7 +224,6 @@ def _judge(
 ) -> dict[str, Any] | None:
     """Warn of one version where that is due; None unless a model has to be made."""
     from trip_duration.monitoring.levels import Level, gravest_first
-    from trip_duration.tracking.standing import check_moment
 
     records = records_of_windows()
     findings = gravest_first(one for one, _, _ in grave)

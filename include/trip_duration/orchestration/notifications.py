@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 from collections.abc import Mapping
@@ -153,8 +154,6 @@ def alerts_of_runs(
 
 async def tell_of_deadline(hours: float, context: Mapping[str, Any]) -> None:
     """Tell that a run is late; runs on the triggerer."""
-    import asyncio
-
     from trip_duration.orchestration.announcements import deadline_missed
 
     if not wanted("deadline"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any]:
     """Predict the trips of the list, or the one of the form."""
     questions = _questions(params)
-    from dataclasses import asdict
 
     from trip_duration.scoring.predictor import find_predictor
     from trip_duration.scoring.questions import answer, columns_given

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trip_duration.errors import optional
+from trip_duration.errors import StoredObjectError, optional
+from trip_duration.findings import RefusedPartitionError
 from trip_duration.orchestration.assets import MONTHS
 from trip_duration.orchestration.notifications import announce
 from trip_duration.orchestration.requests import (
@@ -19,6 +20,7 @@ from trip_duration.orchestration.requests import (
     training_set_request,
 )
 from trip_duration.settings import get_settings
+from trip_duration.trips.months import Month
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol
@@ -74,7 +76,6 @@ def _is_there(request: TrainingSetRequest) -> bool:
 def fetch_month(month: str, params: Mapping[str, Any]) -> RawMonth:
     """Fetch one month."""
     from trip_duration.training_set.build import fetch
-    from trip_duration.trips.months import Month
 
     settings = get_settings()
     return fetch(
@@ -95,7 +96,6 @@ def check_month(raw: RawMonth) -> CheckedMonth:
 
     A month that breaks it is shown on the dashboard.
     """
-    from trip_duration.findings import RefusedPartitionError
     from trip_duration.training_set.build import check
 
     try:
@@ -227,8 +227,6 @@ def require_product(request: TrainingSetRequest) -> TrainingSetProduct:
     StoredObjectError
         If there is none.
     """
-    from trip_duration.errors import StoredObjectError
-
     product = _store().find_fresh(request, max_age_seconds=float("inf"))
     if product is None:
         raise StoredObjectError(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from trip_duration.errors import InvalidInputError, TripDurationError
+from trip_duration.errors import InvalidInputError, TripDurationError, optional
 from trip_duration.models.gate_rules import GateRules
 from trip_duration.orchestration.announcements import gate_refused, moved
 from trip_duration.orchestration.forms.fields import ANY_MOMENT
@@ -15,6 +16,7 @@ from trip_duration.orchestration.loading import load
 from trip_duration.orchestration.notifications import JUDGE, announce
 from trip_duration.orchestration.requests import who_asked
 from trip_duration.settings import get_settings
+from trip_duration.tracking.standing import check_moment
 from trip_duration.trips.services import Moment
 
 if TYPE_CHECKING:
@@ -103,8 +105,10 @@ def _require_gate(params: Mapping[str, Any]) -> None:
 
 
 def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
+    from trip_duration.serving.compiling import log_form
     from trip_duration.tracking.challengers import example_trips
     from trip_duration.tracking.foreign import bring_in
+    from trip_duration.tracking.registry import load_registered
 
     registered = bring_in(
         versions,
@@ -113,6 +117,9 @@ def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
         identity=identity,
         storage_root=get_settings().storage_root,
     )
+    with optional("The compiled form"):
+        loaded = load_registered(versions.tracker, registered.name, registered.version)
+        log_form(versions.tracker, registered.run_id, loaded)
     logger.info("%s is version %d of %s", model, registered.version, registered.name)
     return registered.version
 
@@ -156,8 +163,6 @@ def reject(
     ti: Any = None,  # noqa: ANN401 - Airflow's
 ) -> dict[str, Any]:
     """Write into the history that a person did not want what had passed the gate."""
-    from dataclasses import asdict
-
     approver = approver_of(answer)
     entry = promoter_of(params, verdict.challenger).reject(
         verdict,
@@ -185,8 +190,6 @@ def move(
     ti: Any = None,  # noqa: ANN401 - Airflow's
 ) -> dict[str, Any]:
     """Do what was asked for, and write it into the history."""
-    from dataclasses import asdict
-
     with saying(ti):
         promoter = promoter_of(params, verdict.challenger if verdict else None)
         approver = approver_of(answer) if answer else ""
@@ -215,8 +218,6 @@ def promoter_of(params: Mapping[str, Any], version: int | None = None) -> Promot
 
 def moment_of_form(params: Mapping[str, Any]) -> Moment | None:
     """Return the moment that a form names; None where it leaves that open."""
-    from trip_duration.tracking.standing import check_moment
-
     return None if params["moment"] == ANY_MOMENT else check_moment(params["moment"])
 
 

@@ -14,8 +14,9 @@ from trip_duration.orchestration.occasions import Events, form_of, form_of_plan,
 from trip_duration.orchestration.requests import source_of, who_asked
 from trip_duration.settings import get_settings
 from trip_duration.training_set.recipes import RECIPES, get_recipe
+from trip_duration.trips.months import Month, MonthSplit
 from trip_duration.trips.origin import is_generated, source_label
-from trip_duration.trips.services import MOMENTS, Moment
+from trip_duration.trips.services import MOMENTS, Moment, get_service
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -77,8 +78,6 @@ def plan(
     The newest month judges, the one before is tuned on. An event names it; without one, and where
     the form names none, it is the newest that the source has published.
     """
-    from trip_duration.trips.months import MonthSplit
-
     occasion = next(iter(read_occasions(triggering_asset_events)), None)
     form = form_of(params, triggering_asset_events)
     # A source that may not be named is refused before anything is asked of it.
@@ -199,9 +198,7 @@ def _newest(
 ) -> tuple[Month, Publications]:
     """The month that judges, and what is known of what the source has."""
     from trip_duration.orchestration.watching import newest_configured
-    from trip_duration.trips.months import Month
     from trip_duration.trips.publications import Publications, look_at_source
-    from trip_duration.trips.services import get_service
 
     if form["newest_month"]:
         return Month.parse(form["newest_month"]), Publications({})
@@ -351,7 +348,6 @@ def _look_up_all(
 ) -> Publications:
     """What the source has of some months; those that it lacks are missed by `data_preparation`."""
     from trip_duration.trips.publications import Publications, look_up_publication
-    from trip_duration.trips.services import get_service
 
     settings = get_settings()
     known = dict(found.of(tuple(months)).known)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from trip_duration.errors import InvalidInputError, optional
+from trip_duration.errors import InvalidInputError, ReportedError, StoredObjectError, optional
 from trip_duration.models.catalogue import FAMILIES
 from trip_duration.orchestration.loading import load
 from trip_duration.orchestration.preparation import require_product
@@ -18,6 +18,7 @@ from trip_duration.orchestration.requests import (
     training_set_request,
 )
 from trip_duration.settings import get_settings
+from trip_duration.tracking.standing import registered_name
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -139,14 +140,12 @@ def register_family(
     dag_run: DagRunProtocol,
 ) -> dict[str, Any]:
     """Log the model with its signature, register it, and end the family's run."""
-    from trip_duration.errors import StoredObjectError, optional
     from trip_duration.monitoring.profile import log_reference, make_reference
     from trip_duration.serving.compiling import log_form
     from trip_duration.tracking.lineage import lineage_of, log_lineage
     from trip_duration.tracking.models import log_model_report
     from trip_duration.tracking.registry import LoadedModel, register_model
     from trip_duration.tracking.runs import training_set_tags
-    from trip_duration.tracking.standing import registered_name
 
     training_set, tracker, tuned = product.load(), _tracker(), trained.tuned
     run = tracker.find_run(_identity(dag_run, tuned.family))
@@ -264,8 +263,6 @@ def close_run(parent_run_id: str, results: Mapping[str, Any] | None) -> None:
         marked as failed, this is the only task that still runs, and its success would make the run
         one.
     """
-    from trip_duration.errors import ReportedError
-
     tracker = _tracker()
     tracker.close_families(parent_run_id)
     tracker.close_run(parent_run_id, "FINISHED" if results else "FAILED")

@@ -11,6 +11,9 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.occasions import Events, read_occasions
 from trip_duration.orchestration.promotion import versions_of
 from trip_duration.settings import get_settings
+from trip_duration.tracking.standing import check_moment
+from trip_duration.trips.months import Month
+from trip_duration.trips.services import PICKUP_TIME, get_service
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +41,6 @@ def windows_of(
         If a month is none, or days are in the wrong order or lack the first one.
     """
     from trip_duration.monitoring.windows import Window
-    from trip_duration.trips.months import Month
 
     service, source = params["service"], params["window_source"]
     moment = dag_run.data_interval_end or dag_run.run_after
@@ -110,7 +112,6 @@ def gather(
 ) -> Iterator[tuple[Watched, WindowTrips]]:
     """What was predicted in each window, as far as it was asked at the moment of the version."""
     from trip_duration.monitoring import windows
-    from trip_duration.tracking.standing import check_moment
 
     moment_of = versions_of(plan["service"]).known_moment
     for watched, window in watched_of(plan):
@@ -140,7 +141,6 @@ def _checked(month: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a 
     """A published month that keeps its contract."""
     from trip_duration.orchestration.requests import contract_limits, fetch_named_month
     from trip_duration.trips.contract.checked import CheckedMonthStore
-    from trip_duration.trips.services import get_service
 
     store = CheckedMonthStore(get_settings().storage_root)
     raw = fetch_named_month(params["service"], month, params)
@@ -178,9 +178,7 @@ def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:
     """What the months that are published meanwhile say of the predicted trips."""
     from trip_duration.monitoring.labels import match_month
     from trip_duration.orchestration.requests import source_of
-    from trip_duration.trips.months import Month
     from trip_duration.trips.publications import look_up_publication
-    from trip_duration.trips.services import PICKUP_TIME, get_service
 
     for text in months_asked(trips.trips[PICKUP_TIME]):
         published = look_up_publication(

@@ -37,6 +37,7 @@ DAG_IDS = {
     "new_months",
     "prediction",
     "promotion",
+    "promotion_override",
     "retraining",
     "sklearn_training",
     "watch_months",

@@ -17,9 +17,10 @@ from mlflow import MlflowClient
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.gate import Check, Verdict
 from trip_duration.orchestration import promotion
-from trip_duration.orchestration.forms import promotion_form
+from trip_duration.orchestration.forms import override_form, promotion_form
 from trip_duration.orchestration.notifications import ApprovalWaits, post_office
 from trip_duration.settings import get_settings
+from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 
 DAGS = Path(__file__).parents[2] / "dags"
@@ -183,3 +184,96 @@ def test_a_refusal_is_left_for_the_page_that_asked() -> None:
     refused = Verdict(2, 1, (Check("RMSE", passed=False, found="4.2", wanted="below 4.1"),))
     assert promotion.after_the_gate(refused, form("promote"), run(), ti) is None
     assert pushed["said"] == "Version 2 did not pass the gate. RMSE: 4.2 (wanted: below 4.1)."
+
+
+@pytest.fixture
+def approvals_wanted(versions: Tracker, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    """The operator wants promotions to be approved, and names one user for emergencies."""
+    monkeypatch.setenv("TRIP_DURATION_APPROVAL", "true")
+    monkeypatch.setenv("TRIP_DURATION_OVERRIDE_USERS", "Grace, Ada")
+    get_settings.cache_clear()
+    return versions
+
+
+@pytest.mark.usefixtures("approvals_wanted")
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"action": "promote", "version": 2, "gate": False, "approval": False},
+        {"action": "canary", "version": 2, "share": 1.0},
+        {"action": "canary", "version": 2, "share": 0.01},
+        {"action": "rollback", "version": 2},
+    ],
+    ids=str,
+)
+def test_no_form_lowers_the_operators_setting(conf: dict[str, Any]) -> None:
+    """No version answers that nobody has approved; the refusal names what can be done instead."""
+    said: list[str] = []
+    ti = SimpleNamespace(xcom_push=lambda key, value: said.append(value))  # noqa: ARG005
+    with pytest.raises(InvalidInputError, match=r"asks a person.*DAG promotion_override"):
+        promotion.first_step(form(**conf), ti)
+    assert "TRIP_DURATION_OVERRIDE_USERS" in said[0]
+
+
+@pytest.mark.usefixtures("approvals_wanted")
+def test_what_passes_the_gate_waits_whatever_the_form_says() -> None:
+    """The form may ask for an approval, and not do without one."""
+    params = form("promote", version=2, approval=False)
+    assert promotion.first_step(params) == "judge"
+    assert promotion.after_the_gate(VERDICT, params, run()) == promotion.ASK
+
+
+@pytest.mark.usefixtures("approvals_wanted")
+def test_an_emergency_needs_no_approval() -> None:
+    """Going back to what was champion, ending, disabling: at once, also where approvals are on."""
+    do_override("promote", version=2)
+    for action, fields in (
+        ("rollback", {}),
+        ("rollback", {"version": 2}),
+        ("shadow", {"version": 3}),
+        ("end_shadow", {}),
+        ("disable", {}),
+        ("enable", {}),
+        ("retire", {"version": 3}),
+    ):
+        do(action, **fields)
+
+
+def do_override(action: str, user: str | None = "Ada", **fields: Any) -> dict[str, Any]:
+    """Do what the form of `promotion_override` asks for."""
+    params = {name: one.value for name, one in override_form().items()}
+    params |= {"action": action, "service": "green", **fields}
+    kind = SimpleNamespace(value="manual")
+    found = SimpleNamespace(
+        dag_id="promotion_override",
+        run_id=f"run-{next(NUMBERS)}",
+        triggering_user_name=user,
+        run_type=kind,
+    )
+    return promotion.override(params, found)
+
+
+def test_an_override_is_in_the_history(approvals_wanted: Tracker) -> None:
+    """It moves at once; the history names the user and says how."""
+    entry = do_override("promote", version=2, why="the street is closed")
+    assert (entry["who"], entry["why"]) == ("Ada", "the street is closed")
+    assert "past gate and approval" in entry["remarks"]
+    (latest, *_) = Promoter(approvals_wanted, "green", "booked").history()
+    assert latest.after.champion == 2
+    assert "by promotion_override" in latest.remarks
+
+
+@pytest.mark.usefixtures("approvals_wanted")
+@pytest.mark.parametrize("user", ["Eve", "ada", "Ada ", "Grace, Ada", "", None])
+def test_only_listed_users_override(user: str | None) -> None:
+    """Whole names, exactly; a run that no user has triggered is nobody's."""
+    with pytest.raises(InvalidInputError, match="TRIP_DURATION_OVERRIDE_USERS"):
+        do_override("promote", user, version=2)
+
+
+@pytest.mark.parametrize("user", ["Ada", "", None])
+def test_nobody_overrides_where_nobody_is_listed(versions: Tracker, user: str | None) -> None:
+    """The setting is empty at first."""
+    with pytest.raises(InvalidInputError, match="TRIP_DURATION_OVERRIDE_USERS"):
+        do_override("promote", user, version=2)
+    assert Promoter(versions, "green", "booked").standing().champion == 1

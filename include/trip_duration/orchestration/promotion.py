@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ASK, MOVE, REJECT = "approval", "move", "reject"
+#: The DAG that moves versions past gate and approval, and what the history says of its moves.
+OVERRIDE, OVERRIDDEN = "promotion_override", "past gate and approval, by promotion_override"
 #: What a person may answer.
 ANSWERS = (APPROVED, REJECTED) = ("Approve", "Reject")
 #: Key under which a step tells in a sentence what has become of a promotion.
@@ -62,7 +64,57 @@ def first_step(params: Mapping[str, Any], ti: Any = None) -> str:  # noqa: ANN40
         if params["action"] == "promote" and params["gate"]:
             return JUDGE
         _action(params, "", None)
+        if get_settings().approval:
+            _require_approved(params)
     return MOVE
+
+
+def _require_approved(params: Mapping[str, Any]) -> None:
+    """Refuse a move that would let a version answer that nobody has approved.
+
+    Going back to what was champion is none, nor is ending something: emergencies never wait.
+    """
+    action, version = params["action"], params["version"]
+    if action == "rollback" and version:
+        known = promoter_of(params).history()
+        if any(version in {one.before.champion, one.after.champion} for one in known):
+            return
+    elif action not in {"promote", "canary"}:
+        return
+    raise InvalidInputError(
+        f"{action} of version {version} without an approval",
+        "lets a version answer that nobody has approved, and the setting TRIP_DURATION_APPROVAL "
+        "asks a person",
+        "Promote it through the gate, or let one of the users of the setting "
+        "TRIP_DURATION_OVERRIDE_USERS trigger the DAG promotion_override.",
+    )
+
+
+def override(
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    ti: Any = None,  # noqa: ANN401 - Airflow's
+) -> dict[str, Any]:
+    """Move past gate and approval, if the operator has listed the user; the history says so.
+
+    A task knows the name of the user who has triggered its run, and no roles.
+
+    Raises
+    ------
+    InvalidInputError
+        If the user is not listed.
+    """
+    listed = [one.strip() for one in get_settings().override_users.split(",") if one.strip()]
+    user = dag_run.triggering_user_name
+    if user is None or user not in listed:
+        with saying(ti):
+            raise InvalidInputError(
+                f"User {user or who_asked(dag_run)}",
+                "may not move versions past gate and approval",
+                "Use the DAG promotion, or let the operator add the user to "
+                "TRIP_DURATION_OVERRIDE_USERS.",
+            )
+    return move(params, dag_run, ti=ti)
 
 
 def judge(
@@ -147,7 +199,8 @@ def after_the_gate(
         lines = (f"{one.name}: {one.found} (wanted: {one.wanted})" for one in failed)
         say(ti, f"Version {verdict.challenger} did not pass the gate. {'; '.join(lines)}.")
         return None
-    return ASK if params["approval"] else MOVE
+    # The setting is a floor: the form may ask for an approval, and not do without one.
+    return ASK if params["approval"] or get_settings().approval else MOVE
 
 
 def after_the_answer(answer: Mapping[str, Any]) -> str:
@@ -193,7 +246,8 @@ def move(
     with saying(ti):
         promoter = promoter_of(params, verdict.challenger if verdict else None)
         approver = approver_of(answer) if answer else ""
-        action = _action(params, who_asked(dag_run), verdict, approver)
+        remarks = (OVERRIDDEN,) if dag_run.dag_id == OVERRIDE else ()
+        action = _action(params, who_asked(dag_run), verdict, approver, remarks)
         entry = promoter.act(action, f"{dag_run.dag_id}/{dag_run.run_id}/{MOVE}")
     where = entry.moment or "all moments"
     logger.info("%s: %s (%s) is now %s", entry.kind, params["service"], where, entry.after)
@@ -236,7 +290,11 @@ def _tracker() -> Tracker:
 
 
 def _action(
-    params: Mapping[str, Any], who: str, verdict: Verdict | None, approver: str = ""
+    params: Mapping[str, Any],
+    who: str,
+    verdict: Verdict | None,
+    approver: str = "",
+    remarks: tuple[str, ...] = (),
 ) -> Action:
     from trip_duration.tracking.actions import SWITCHES, Action
 
@@ -250,7 +308,7 @@ def _action(
         expected=verdict.champion if verdict else None,
         evidence=verdict.table() if verdict else None,
         accept_generated=params["accept_generated_data"],
-        remarks=verdict.remarks if verdict else (),
+        remarks=verdict.remarks if verdict else remarks,
         approver=approver,
         everywhere=params["action"] in SWITCHES and moment_of_form(params) is None,
     )

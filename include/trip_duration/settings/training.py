@@ -85,7 +85,14 @@ class TrainingSettings(Part):
     approval: bool = Field(
         default=False,
         title="Approval",
-        description="Whether a person has to approve a promotion that passed the gate.",
+        description="Whether a person has to approve a promotion that passed the gate. No form "
+        "lowers it: what would move without being approved is left to promotion_override.",
+    )
+    override_users: str = Field(
+        default="",
+        title="Users of promotion_override",
+        description="Names of the Airflow users, separated by commas, who may trigger the DAG "
+        "that moves versions past gate and approval; nobody, if empty.",
     )
     approval_hours: float = Field(
         default=24.0,

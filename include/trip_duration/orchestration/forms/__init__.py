@@ -13,7 +13,7 @@ from trip_duration.orchestration.forms.fields import Form
 from trip_duration.orchestration.forms.maintenance import maintenance_form
 from trip_duration.orchestration.forms.monitoring import monitoring_form
 from trip_duration.orchestration.forms.prediction import prediction_form
-from trip_duration.orchestration.forms.promotion import promotion_form
+from trip_duration.orchestration.forms.promotion import override_form, promotion_form
 from trip_duration.orchestration.forms.retraining import retraining_form
 from trip_duration.orchestration.forms.training import search_form, sklearn_form, training_form
 
@@ -25,6 +25,7 @@ __all__ = [
     "data_form",
     "maintenance_form",
     "monitoring_form",
+    "override_form",
     "prediction_form",
     "preparation_form",
     "promotion_form",

@@ -88,6 +88,13 @@ def promotion_form() -> Form:
     }
 
 
+def override_form() -> Form:
+    """Fields of the DAG that moves versions past gate and approval: those of the move alone."""
+    form = promotion_form()
+    left_out = {"model", "gate", *gate_form()} - {"accept_generated_data"}
+    return {name: param for name, param in form.items() if name not in left_out}
+
+
 def gate_form() -> Form:
     """Fields that say what a challenger has to pass."""
     rules, settings = GateRules(), get_settings()
@@ -96,7 +103,8 @@ def gate_form() -> Form:
             settings.approval,
             type="boolean",
             title="Ask a person",
-            description="What passes the gate waits for an approval in the Airflow UI.",
+            description="What passes the gate waits for an approval in the Airflow UI. Where the "
+            "operator's setting asks for one, it does so whatever is said here.",
             section=Section.GATE,
         ),
         "accept_generated_data": Param(

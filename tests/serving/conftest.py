@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,6 +31,7 @@ from trip_duration.serving.metrics import Metrics
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.service import PredictionService
+from trip_duration.serving.store import DIGESTS
 from trip_duration.serving.tokens import KnownTokens, TokenFile
 from trip_duration.tracking.registry import LoadedModel
 from trip_duration.tracking.standing import Standing, Standings
@@ -59,6 +62,10 @@ def require(folder: Path, library: str, becomes: str) -> None:
     others = [line for line in lines if not line.startswith(library)]
     assert len(others) == len(lines) - 1
     requirements.write_text("\n".join([*others, becomes]))
+    if (digests := folder / DIGESTS).exists():
+        known = json.loads(digests.read_text())
+        known[requirements.name] = hashlib.sha256(requirements.read_bytes()).hexdigest()
+        digests.write_text(json.dumps(known))
 
 
 def fit(family: str | ModelFamily, training_set: TrainingSet, *, keep: int = 0) -> Pipeline:
@@ -108,6 +115,9 @@ def predictors(sample_training_set: TrainingSet) -> dict[int, Predictor]:
 
 class MemoryRegistry:
     """A registry that a test moves versions in."""
+
+    unreadable: tuple[str, ...] = ()
+    before: Standings | None = None
 
     def __init__(self, predictors: dict[int, Predictor], standing: Standing) -> None:
         self.now = standing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import subprocess
 import sys
 import threading
@@ -20,9 +21,12 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.models.catalogue import ModelFamily
 from trip_duration.models.extras import extra_families
 from trip_duration.serving.compiling import odd_rows
+from trip_duration.serving.live import LiveModels
 from trip_duration.serving.loading import RegistryError
+from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.registry import MlflowRegistry
 from trip_duration.serving.rows import to_frame
+from trip_duration.serving.store import ModelStore
 from trip_duration.tracking.actions import Action
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import register_model
@@ -235,3 +239,101 @@ def test_an_upgrade_of_a_library_stops_no_prediction(
     form.unlink()
     with pytest.raises(InvalidInputError, match=r"xgboost 9\.4\.1"):
         registry.load(1)
+
+
+def damage(path: Path) -> None:
+    """Alter one byte in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_file_is_fetched_again(
+    promoter: Promoter, registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has happened to the kept files, the version answers; without the server, none does.
+
+    A damaged file would not always be refused: another leaf says other minutes.
+    """
+    url, rows = promoter.tracker.tracking_uri, odd_rows(50)
+    before = registry.load(2).predict(rows)
+    store = ModelStore(url, promoter.name, tmp_path)
+    files = store.files(2)
+    names = [path.relative_to(files) for path in files.rglob("*") if path.is_file()]
+    assert len(names) > 4
+    for name in names:
+        if name.name.startswith(("compiled", "input_example")):
+            continue
+        damage(files / name)
+        assert store.files(2) == files
+    (files / "MLmodel").unlink()
+    np.testing.assert_array_equal(registry.load(2).predict(rows), before)
+    (model,) = files.glob("model.*")
+    content = model.read_bytes()
+    damage(model)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    alone = MlflowRegistry("http://127.0.0.1:9", promoter.name, tmp_path)
+    with pytest.raises(InvalidInputError, match="cannot be had from the tracking server"):
+        alone.load(2)
+    model.write_bytes(content)
+    np.testing.assert_array_equal(alone.load(2).predict(rows), before)
+
+
+@pytest.mark.parametrize("share", ["10%", "", "nan", "7", "-1", "0,1"])
+def test_a_tag_that_cannot_be_read_freezes_nothing(
+    odd: tuple[type[Odd], str], tmp_path: Path, share: str
+) -> None:
+    """The last good share stays, a new challenger has none, and all else is applied."""
+    kind, url = odd
+    registry = MlflowRegistry(url, "green", tmp_path)
+    aliases = {"champion": 1, "challenger": 2}
+
+    def told(share: str, **tags: str) -> bytes:
+        named = [{"alias": name, "version": str(one)} for name, one in aliases.items()]
+        given = {"challenger_share": share, **tags}
+        listed = [{"key": name, "value": value} for name, value in given.items()]
+        return json.dumps({"registered_model": {"aliases": named, "tags": listed}}).encode()
+
+    registry._moments = {1: "booked", 2: "booked", 3: "booked"}
+    kind.body = told("0.25")
+    assert registry.standings()["booked"] == Standing(1, 2, share=0.25)
+    assert not registry.unreadable
+    kind.body = told(share, disabled="yes")
+    assert registry.standings()["booked"] == Standing(1, 2, share=0.25, enabled=False)
+    assert "challenger_share" in registry.unreadable[0]
+    aliases["challenger"] = 3
+    kind.body = told(share)
+    assert registry.standings()["booked"] == Standing(1, 3, share=0.0)
+
+
+def test_a_moment_that_cannot_be_read_freezes_nothing(
+    odd: tuple[type[Odd], str],
+    tmp_path: Path,
+    predictors: dict[int, Predictor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a version's tag names no moment, what stood last stays, also after a restart."""
+    kind, url = odd
+
+    def look(champion: int, *tags: str) -> LiveModels:
+        aliases = [{"alias": "champion", "version": str(champion)}]
+        listed = [{"key": name, "value": "yes"} for name in tags]
+        moment = "booked" if champion == 1 else "later"
+        told = {
+            "registered_model": {"aliases": aliases, "tags": listed},
+            "model_version": {"tags": [{"key": "moment", "value": moment}]},
+        }
+        kind.body = json.dumps(told).encode()
+        registry = MlflowRegistry(url, "green", tmp_path)
+        monkeypatch.setattr(registry, "load", lambda version, _: predictors[version])
+        live = LiveModels(registry, tmp_path, 3_600)
+        live.refresh()
+        return live
+
+    assert not look(1).unreadable
+    for tags in ((), ("disabled",)):
+        live = look(2, *tags)
+        side = live.now.sides["booked"]
+        assert side.champion is not None
+        assert (side.champion.version, side.standing.enabled) == (1, not tags)
+        assert "'later'" in live.unreadable[0]

@@ -210,3 +210,26 @@ def test_what_cannot_be_done(promoter: Promoter, changes: dict[str, object], mes
     with pytest.raises(InvalidInputError, match=message):
         promoter.act(dataclasses.replace(good, **changes), f"{promoter.service}/wrong")  # type: ignore[arg-type]  # by name
     assert promoter.standing() == Standing(champion=1)
+
+
+def test_a_run_that_is_no_entry_breaks_nothing(promoter: Promoter) -> None:
+    """Somebody's own run beside the history is passed over: it can be read, and gone back."""
+    promote(promoter, 1)
+    promote(promoter, 2)
+    others: tuple[dict[str, str], ...] = (
+        {},
+        {"who": "me", "why": "", "after_share": "10%"},
+        {"moment": "later"},
+    )
+    for number, tags in enumerate(others):
+        stray = {"service": promoter.service, "action": "promote", **tags}
+        run_id = promoter.tracker.open_run(f"{promoter.service}/{number}", "mine", stray)
+        promoter.tracker.close_run(run_id)
+    assert [entry.version for entry in promoter.history()] == [2, 1]
+    action = Action("rollback", promoter.service, who="somebody", why="it is worse")
+    assert promoter.act(action, f"{promoter.service}/back").version == 1
+    assert promoter.standing().champion == 1
+    promoter.tracker.client.set_registered_model_tag(promoter.name, "challenger_share", "10%")
+    promoter.tracker.client.set_registered_model_alias(promoter.name, "challenger", "3")
+    action = Action("disable", promoter.service, who="somebody", why="it is wrong")
+    assert not promoter.act(action, f"{promoter.service}/off").after.enabled

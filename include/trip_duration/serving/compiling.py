@@ -274,7 +274,17 @@ def main() -> None:
                 refused=(
                     f"Version {order.version} of {order.name}",
                     f"cannot be had from the tracking server ({said})",
-                    "It is tried again at the next look.",
+                    "It is tried again.",
+                )
+            )
+        except Exception as error:
+            # Whatever is wrong with its files, whoever asks is told which version it is.
+            logger.exception("Version %d cannot be read", order.version)
+            outcome = Outcome(
+                refused=(
+                    f"Version {order.version} of {order.name}",
+                    f"cannot be read ({error!r:.200})",
+                    "Promote another version, or register it again.",
                 )
             )
         write_outcome(answer, outcome, form)

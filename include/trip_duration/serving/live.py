@@ -21,6 +21,7 @@ from upath import UPath
 
 from trip_duration.alerts.outbox import Outbox
 from trip_duration.alerts.types import Alert
+from trip_duration.errors import TripDurationError
 from trip_duration.objects.documents import read_document
 from trip_duration.objects.files import whole_file
 from trip_duration.serving.loading import Loader, RegistryError
@@ -104,7 +105,18 @@ class Live:
 
 
 class Registry(Protocol):
-    """Where versions come from."""
+    """Where versions come from.
+
+    Attributes
+    ----------
+    unreadable
+        What could not be read at the last look.
+    before
+        How versions stood before, in place of what cannot be read.
+    """
+
+    unreadable: tuple[str, ...]
+    before: Standings | None
 
     def standings(self) -> Standings:
         """How the versions stand now, at each moment.
@@ -191,7 +203,7 @@ class LiveModels:
                 return moment
         try:
             return self._registry.moment(version)
-        except RegistryError as error:
+        except (RegistryError, TripDurationError) as error:
             logger.warning("The moment of version %d is not known: %s", version, error)
             return None
 
@@ -208,6 +220,11 @@ class LiveModels:
     def wait(self, seconds: float) -> bool:
         """Wait until that was done, or has failed; whether it was."""
         return self._looked.wait(seconds)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """What the registry says that cannot be read; the rest of it counts."""
+        return self._registry.unreadable
 
     @property
     def unreachable(self) -> str:
@@ -229,6 +246,10 @@ class LiveModels:
         self._asked_at = time.monotonic()
         try:
             standings = self._registry.standings()
+            if self._registry.unreadable and self._wanted is None:
+                # This server has just been started: what answered before is in its folder.
+                self._registry.before = self._remembered()
+                standings = self._registry.standings()
             self._asked_at = None
         except RegistryError as error:
             self._asked_at = None

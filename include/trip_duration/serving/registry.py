@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
@@ -29,6 +29,7 @@ from trip_duration.serving.predictor import Predictor, places_of
 from trip_duration.tracking.standing import (
     Standings,
     declared_moment,
+    log_once,
     standings_of,
 )
 from trip_duration.trips.services import Moment
@@ -163,6 +164,10 @@ class MlflowRegistry:
         self._needed: frozenset[int] = frozenset()
         #: The moment of a version never changes.
         self._moments: dict[int, Moment] = {}
+        #: How versions stood at the last look, in place of what cannot be read at the next.
+        self.before: Standings | None = None
+        #: What of it could not be read at the last look.
+        self.unreadable: tuple[str, ...] = ()
 
     def standings(self) -> Standings:
         """How the versions stand now, at each moment.
@@ -172,7 +177,12 @@ class MlflowRegistry:
         RegistryError
             If the tracking server does not tell.
         """
-        found = self._ask() if _is_plain(self._tracking_uri) else self._ask_client()
+        unreadable: list[str] = []
+        plain = _is_plain(self._tracking_uri)
+        found = self._ask(unreadable.append) if plain else self._ask_client(unreadable.append)
+        for problem in unreadable:
+            log_once(problem)
+        self.before, self.unreadable = found, tuple(unreadable)
         self._needed = frozenset().union(*(standing.versions for standing in found.values()))
         return found
 
@@ -240,7 +250,7 @@ class MlflowRegistry:
         except OSError as error:
             logger.warning("No mail could be left: %s", error)
 
-    def _ask(self) -> Standings:
+    def _ask(self, tell: Callable[[str], None]) -> Standings:
         """By MLflow's REST interface."""
         answer = self._get(_MODEL, {"name": self._name}, _ModelAnswer)
         model = answer.registered_model if answer else _Model()
@@ -248,6 +258,8 @@ class MlflowRegistry:
             {one.alias: one.version for one in model.aliases},
             {one.key: one.value for one in model.tags},
             self.moment,
+            self.before,
+            tell,
         )
 
     def moment(self, version: int) -> Moment:
@@ -289,7 +301,7 @@ class MlflowRegistry:
             told = f"The tracking server does not tell (status {answer.status_code})"
             raise RegistryError(told) from error
 
-    def _ask_client(self) -> Standings:
+    def _ask_client(self, tell: Callable[[str], None]) -> Standings:
         """By MLflow's own client, which knows every other kind of address and of login."""
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
@@ -304,7 +316,7 @@ class MlflowRegistry:
             return self._moments[version]
 
         try:
-            return find_standings(client, name, moment_of)
+            return find_standings(client, name, moment_of, self.before, tell)
         except MlflowException as error:
             raise RegistryError(str(error).partition("\n")[0]) from error
 

@@ -113,6 +113,14 @@ def _refusal(
         return RequestRefusedError(
             _UNAVAILABLE, "The model", "is disabled", "Enable it with the DAG promotion."
         )
+    waited = [side.standing.champion for side in asked.values() if side.standing.champion]
+    if waited and not there:
+        return RequestRefusedError(
+            _UNAVAILABLE,
+            f"Version {waited[0]}",
+            "is the champion and is not ready: it is loading, or cannot be loaded",
+            "Try again; /models says why it cannot be loaded.",
+        )
     return RequestRefusedError(
         _UNAVAILABLE,
         "The registry",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from mlflow.entities import Run
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.tracking.standing import HistoryEntry, Standing, check_moment
+from trip_duration.tracking.standing import HistoryEntry, Standing, check_moment, log_once
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.trips.services import Moment
 
@@ -46,7 +46,7 @@ class History:
         most
             Return no more than so many.
         """
-        ended = map(self.entry, self.runs(" and attributes.status = 'FINISHED'"))
+        ended = (entry for _, entry in self.ended())
         wanted = (one for one in ended if moment is None or one.moment in {None, moment})
         return list(itertools.islice(wanted, most))
 
@@ -65,6 +65,19 @@ class History:
             token = found.token
             if not token:
                 return
+
+    def ended(self) -> Iterator[tuple[Run, HistoryEntry]]:
+        """Yield the runs of the actions that were ended, each with its entry.
+
+        Somebody else's run in the same experiment, which is no entry, is passed over.
+        """
+        for run in self.runs(" and attributes.status = 'FINISHED'"):
+            try:
+                entry = self.entry(run)
+            except (KeyError, ValueError, InvalidInputError) as error:
+                log_once(f"Run {run.info.run_id} is no entry of the history: {error!r}")
+            else:
+                yield run, entry
 
     def entry(self, run: Run) -> HistoryEntry:
         """Read the entry that a run holds."""

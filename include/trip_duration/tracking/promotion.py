@@ -247,10 +247,9 @@ class Promoter:
     def _require_last(self, run: Run) -> None:
         """Refuse to go on with an action that was interrupted, if that would undo a later one."""
         begun = self._history.entry(run)
-        for other in self._history.runs(" and attributes.status = 'FINISHED'"):
+        for other, later in self._history.ended():
             if other.info.start_time <= run.info.start_time:
                 return
-            later = self._history.entry(other)
             same = later.moment == begun.moment or None in {later.moment, begun.moment}
             alike = (later.kind in SWITCHES) == (begun.kind in SWITCHES)
             if same and alike and later.kind != REJECT:

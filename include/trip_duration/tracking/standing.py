@@ -10,6 +10,9 @@ Reading these needs no MLflow client, which takes 100 MB of memory.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -17,6 +20,8 @@ from typing import Literal, get_args
 from trip_duration.errors import InvalidInputError
 from trip_duration.training_set.recipes import RECIPES
 from trip_duration.trips.services import MOMENTS, Moment
+
+logger = logging.getLogger(__name__)
 
 #: The version that is in use, the one that answers a share, the one that answers unseen.
 Part = Literal["champion", "challenger", "shadow"]
@@ -168,10 +173,22 @@ class HistoryEntry:
     remarks: str = ""
 
 
+@functools.lru_cache(maxsize=1_000)
+def log_once(problem: str) -> None:
+    """Log what is wrong with the registry, however often it is looked at."""
+    logger.warning("%s", problem)
+
+
 def standings_of(
-    aliases: Mapping[str, str], tags: Mapping[str, str], moment_of: Callable[[int], Moment]
+    aliases: Mapping[str, str],
+    tags: Mapping[str, str],
+    moment_of: Callable[[int], Moment],
+    before: Standings | None = None,
+    tell: Callable[[str], None] = log_once,
 ) -> dict[Moment, Standing]:
     """Return how the versions of a registered model stand at each moment.
+
+    People and other programs write tags too. One that cannot be read holds up nothing else.
 
     Parameters
     ----------
@@ -179,8 +196,21 @@ def standings_of(
         Of the registered model.
     moment_of
         Moment of a version.
+    before
+        How they stood when that was read last, in place of what cannot be read.
+    tell
+        Told what cannot be read.
     """
-    return {moment: _standing(moment, aliases, tags, moment_of) for moment in MOMENTS}
+    known = before or {}
+    found = {}
+    for moment in MOMENTS:
+        last = known.get(moment, Standing())
+        try:
+            found[moment] = _standing(moment, aliases, tags, moment_of, last, tell)
+        except (InvalidInputError, ValueError) as error:
+            tell(f"How versions stand at the moment {moment} stays as it was: {error}")
+            found[moment] = dataclasses.replace(last, enabled=_is_enabled(moment, tags))
+    return found
 
 
 def first_standing(standings: Standings) -> Standing:
@@ -208,15 +238,38 @@ def _standing(
     aliases: Mapping[str, str],
     tags: Mapping[str, str],
     moment_of: Callable[[int], Moment],
+    before: Standing,
+    tell: Callable[[str], None],
 ) -> Standing:
     used = {part: alias_in_use(part, moment, aliases, moment_of) for part in PARTS}
     version = {part: int(aliases[alias]) for part, alias in used.items() if alias is not None}
     own_share = used["challenger"] == alias_of("challenger", moment)
-    share = tags.get(share_tag(moment if own_share else MOMENTS[0]), 0.0)
+    challenger, tag = version.get("challenger"), share_tag(moment if own_share else MOMENTS[0])
+    share = _share(tags.get(tag, "0")) if challenger is not None else 0.0
+    if share is None:
+        share = before.share if challenger == before.challenger else 0.0
+        tell(
+            f"The tag {tag} of the registered model is {tags[tag]!r}, not a number from 0 to 1; "
+            f"version {challenger} answers {share:g} of the requests"
+        )
     return Standing(
         champion=version.get("champion"),
-        challenger=version.get("challenger"),
+        challenger=challenger,
         shadow=version.get("shadow"),
-        share=float(share) if "challenger" in version else 0.0,
-        enabled=DISABLED_TAG not in tags and disabled_tag(moment) not in tags,
+        share=share,
+        enabled=_is_enabled(moment, tags),
     )
+
+
+def _share(told: str) -> float | None:
+    """Return the share that a tag tells; None if it tells none."""
+    try:
+        share = float(told)
+    except ValueError:
+        return None
+    # Of no comparison with NaN comes a yes.
+    return share if 0.0 <= share <= 1.0 else None
+
+
+def _is_enabled(moment: Moment, tags: Mapping[str, str]) -> bool:
+    return DISABLED_TAG not in tags and disabled_tag(moment) not in tags

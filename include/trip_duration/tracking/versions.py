@@ -15,6 +15,7 @@ from trip_duration.tracking.standing import (
     RETIRED_TAG,
     Standings,
     declared_moment,
+    log_once,
     registered_name,
     standings_of,
 )
@@ -24,14 +25,18 @@ _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 
 
 def find_standings(
-    client: MlflowClient, name: str, moment_of: Callable[[int], Moment]
+    client: MlflowClient,
+    name: str,
+    moment_of: Callable[[int], Moment],
+    before: Standings | None = None,
+    tell: Callable[[str], None] = log_once,
 ) -> Standings:
     """Return how the versions of a registered model stand now; nothing answers if there is none.
 
     Parameters
     ----------
-    moment_of
-        Moment of a version.
+    moment_of, before, tell
+        See `standings_of`.
     """
     try:
         model = client.get_registered_model(name)
@@ -39,7 +44,7 @@ def find_standings(
         if error.error_code == _UNKNOWN:
             return standings_of({}, {}, moment_of)
         raise
-    return standings_of(model.aliases, model.tags, moment_of)
+    return standings_of(model.aliases, model.tags, moment_of, before, tell)
 
 
 def find_moment(client: MlflowClient, name: str, version: int) -> Moment:

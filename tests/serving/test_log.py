@@ -250,7 +250,7 @@ def test_retention(engine: Engine) -> None:
     log.record_many([entry(1, time.time() - 2 * 86_400), entry(2)])
     log._write_all()
     assert log.add_feedback({f"{1:032x}": 5.0, f"{2:032x}": 6.0}, "tests") == []
-    log._retain()
+    log._retention.run()
     assert rows(engine) == 1
     assert log.add_feedback({f"{1:032x}": 5.0}, "tests") == [f"{1:032x}"]
     assert remove_older(engine, 0.0) == 0
@@ -265,10 +265,10 @@ def test_old_predictions_go_part_by_part(engine: Engine, monkeypatch: pytest.Mon
     assert remove_older(engine, 100.0, most=2) == 2
     assert log.add_feedback({f"{2:032x}": 5.0}, "tests") == []
     assert log.find(f"{1:032x}") is None
-    monkeypatch.setattr("trip_duration.serving.request_log.REMOVED", 2)
-    log._retain()
+    monkeypatch.setattr("trip_duration.serving.retention.REMOVED", 2)
+    log._retention.run()
     assert rows(engine) == 1
-    log._retain()
+    log._retention.run()
     assert rows(engine) == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from trip_duration.serving.http import (
     json_reply,
 )
 from trip_duration.serving.live import LiveModels, Side
+from trip_duration.serving.pools import Pool
 from trip_duration.serving.protocol import read_invocation
 from trip_duration.serving.requests import (
     RequestRefusedError,
@@ -45,7 +47,12 @@ from trip_duration.trips.services import Moment
 _INLINE_BYTES = 16_384
 #: Seconds that a request waits for the first look at the registry.
 _FIRST_LOOK_SECONDS = 60.0
+_LOOK_SECONDS = 0.02
 _LOG_SECONDS = 2.0
+#: Threads, and requests that may wait for one: of large predictions, and of the request log, each
+#: of which may take seconds when its database is stuck.
+_LARGE = (4, 60)
+_LOG = (4, 28)
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,8 @@ class Routes:
         self._service = service
         self._max_trips = max_trips
         self._page = page
+        self._large = Pool("Predictions", *_LARGE)
+        self._log = Pool("The request log", *_LOG)
 
     async def predict(self, call: Call) -> Reply:
         """Minutes of one or many trips."""
@@ -150,7 +159,7 @@ class Routes:
         await self._first_look()
         if len(body) <= _INLINE_BYTES:
             return self._predicted(call, body)
-        return await asyncio.to_thread(self._predicted, call, body)
+        return await self._large.run(self._predicted, call, body)
 
     async def invocations(self, call: Call) -> Reply:
         """The same by MLflow's protocol."""
@@ -158,17 +167,17 @@ class Routes:
         await self._first_look()
         if len(body) <= _INLINE_BYTES:
             return self._invoked(call, body)
-        return await asyncio.to_thread(self._invoked, call, body)
+        return await self._large.run(self._invoked, call, body)
 
     async def feedback(self, call: Call) -> Reply:
         """Note how long trips took."""
         actual = read_feedback(await call.body(), self._max_trips)
-        return await asyncio.to_thread(self._noted, actual, call.caller)
+        return await self._log.run(self._noted, actual, call.caller)
 
     async def prediction(self, call: Call) -> Reply:
         """What the log knows of a prediction."""
         prediction_id = call.scope["path_params"]["prediction_id"]
-        return await asyncio.to_thread(self._logged, prediction_id)
+        return await self._log.run(self._logged, prediction_id)
 
     async def models(self, _call: Call) -> Reply:
         """The versions that answer."""
@@ -192,13 +201,14 @@ class Routes:
                 },
                 "versions": versions,
                 "registry": live.unreachable or "reachable",
+                "unreadable": live.unreadable,
             }
         )
 
     async def ab_report(self, _call: Call) -> Reply:
         """Errors by version."""
         log = self._service.log
-        report = await asyncio.to_thread(
+        report = await self._log.run(
             ab_report,
             log.engine,
             self._service.service,
@@ -271,8 +281,10 @@ class Routes:
 
     def _noted(self, actual: dict[str, float], caller: str) -> Reply:
         log = self._service.log
-        log.flush(_LOG_SECONDS)
+        written = log.flush(_LOG_SECONDS)
         if unknown := log.add_feedback(actual, caller):
+            if not written:
+                raise _behind()
             raise RequestRefusedError(
                 404,
                 f"Prediction {', '.join(unknown[:3])}{'…' if len(unknown) > 3 else ''}",  # noqa: PLR2004 - a few names
@@ -282,12 +294,14 @@ class Routes:
         return json_reply({"noted": len(actual)})
 
     def _logged(self, prediction_id: str) -> Reply:
-        found = None
+        found, written = None, True
         # Whatever is no id is in no log, and no database has to say so.
         if is_id(prediction_id):
             log = self._service.log
-            log.flush(_LOG_SECONDS)
+            written = log.flush(_LOG_SECONDS)
             found = log.find(prediction_id)
+        if found is None and not written:
+            raise _behind()
         if found is None:
             raise RequestRefusedError(
                 404, "This prediction", "is not in the log", "Check its id and its age."
@@ -298,7 +312,20 @@ class Routes:
         live = self._service.live
         if not live.looked:
             self._service.start()
-            await asyncio.to_thread(live.wait, _FIRST_LOOK_SECONDS)
+            # Without a thread: all who wait would hold one, for as long as a version takes to load.
+            deadline = time.monotonic() + _FIRST_LOOK_SECONDS
+            while not live.wait(0) and time.monotonic() < deadline:  # noqa: ASYNC110 - set by a thread
+                await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _behind() -> RequestRefusedError:
+    """Say that nobody knows yet what is in the log: predictions wait to be written into it."""
+    return RequestRefusedError(
+        503,
+        "The request log",
+        "has predictions waiting that its database does not take",
+        "Try again: only when they are written is it known what is not in the log.",
+    )
 
 
 def _versions(moment: Moment, side: Side, live: LiveModels) -> Iterator[dict[str, Any]]:

@@ -18,25 +18,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from trip_duration.serving.log_entries import Batch, Entry, Writer
-from trip_duration.serving.log_queries import (
-    REMOVED,
-    count_lost,
-    find_prediction,
-    note_feedback,
-    remove_older,
-)
+from trip_duration.serving.log_queries import count_lost, find_prediction, note_feedback
 from trip_duration.serving.log_writer import LogWriter
 from trip_duration.serving.predictor import Predictor
+from trip_duration.serving.retention import Retention
 from trip_duration.serving.spool import Spool
 
 #: Predictions that are written in one transaction, at most.
 _BATCH = 5_000
 _RETRY_SECONDS = 1.0
-_RETENTION_SECONDS = 600.0
-_DAY_SECONDS = 86_400
+#: Time between two tries to make a spool.
+_SPOOL_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +84,8 @@ class RequestLog:
         alone.
     writer
         What writes it; by default, the thread itself.
+    make_spool
+        Tries to make a spool when there is none, as soon as the disk has room.
     """
 
     engine: Engine
@@ -97,6 +93,7 @@ class RequestLog:
     shadow: Callable[[], Predictor | None] = lambda: None
     spool: Spool[Entry] | None = None
     writer: Writer | None = None
+    make_spool: Callable[[], Spool[Entry] | None] | None = None
 
     def __post_init__(self) -> None:
         """Prepare what the threads share."""
@@ -113,15 +110,15 @@ class RequestLog:
         self._turns = threading.Condition()
         self._begun = self._done = 0
         self._thread: threading.Thread | None = None
-        self._next_retention = 0.0
+        self._retention = Retention(self.engine, self.rules.days)
+        self._next_spool = 0.0
+        self._inherited = False
 
     def start(self) -> None:
         """Begin to write; a second call changes nothing."""
         if self._thread is None:
             self._writer.start()
-            if self.spool is not None and (left := self.spool.inherit()):
-                logger.info("%d predictions of a server that was killed are logged", len(left))
-                self._waiting.extendleft(reversed(left))
+            self._take_over()
             self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
             self._thread.start()
 
@@ -134,7 +131,7 @@ class RequestLog:
         self._writer.close()
         # A thread that still answers must not meet a spool that is closed.
         with self._recording:
-            spool, self.spool = self.spool, None
+            spool, self.spool, self.make_spool = self.spool, None, None
         if spool is not None:
             spool.close()
 
@@ -206,17 +203,38 @@ class RequestLog:
             self.counts.dropped += count
             self._dropped_unwritten += count
 
+    def _take_over(self) -> None:
+        """Log what a server that was killed has left; make a spool where there was no room."""
+        if self.spool is None:
+            now = time.monotonic()
+            if self.make_spool is None or now < self._next_spool:
+                return
+            self._next_spool = now + _SPOOL_SECONDS
+            spool = self.make_spool()
+            if spool is None:
+                return
+            with self._recording:
+                self.spool = spool
+        elif self._inherited:
+            return
+        self._inherited = True
+        if left := self.spool.inherit():
+            logger.info("%d predictions of a server that was killed are logged", len(left))
+            self._waiting.extendleft(reversed(left))
+
     def _run(self) -> None:
         while True:
             self._hurry.wait(self.rules.flush_seconds)
             ending = self._stop.is_set()
             self._hurry.clear()
+            self._retention.begin()
             written = self._write_all()
             if ending:
                 # A last try has been made; what a dead database does not take is lost.
                 break
+            self._take_over()
             if written:
-                self._retain()
+                self._retention.run()
             else:
                 self._stop.wait(_RETRY_SECONDS)
 
@@ -261,19 +279,3 @@ class RequestLog:
             with self._dropping:
                 self._dropped_unwritten -= lost
         return written.problem
-
-    def _retain(self) -> None:
-        """Remove what is older than it may become."""
-        now = time.time()
-        if not self.rules.days or now < self._next_retention:
-            return
-        self._next_retention = now + _RETENTION_SECONDS
-        try:
-            than = now - self.rules.days * _DAY_SECONDS
-            removed = remove_older(self.engine, than, REMOVED)
-        except SQLAlchemyError as error:
-            logger.warning("Old predictions cannot be removed: %s", error)
-            return
-        if removed == REMOVED:
-            # There are more of them, but what was predicted meanwhile comes first.
-            self._next_retention = now

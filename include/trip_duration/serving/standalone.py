@@ -72,16 +72,25 @@ def make_service(settings: Settings, *, small: bool = False) -> PredictionServic
     )
     live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle, outbox)
     log = make_log(settings, lambda: live.now.shadow, apart=not small)
-    log.spool = _spool(folder / "spool")
+    log.make_spool = _Spools(folder / "spool")
     return PredictionService(settings.service, live, log, Metrics(live, log))
 
 
-def _spool(folder: Path) -> Spool[Entry] | None:
-    try:
-        return Spool(folder, Entry)
-    except OSError as error:
-        logger.warning("Predictions wait in memory alone, a kill loses them: %s", error)
-        return None
+class _Spools:
+    """Makes a spool when the disk has room for it, and says once that it has none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._said = False
+
+    def __call__(self) -> Spool[Entry] | None:
+        try:
+            return Spool(self._folder, Entry)
+        except OSError as error:
+            if not self._said:
+                logger.warning("Predictions wait in memory alone, a kill loses them: %s", error)
+            self._said = True
+            return None
 
 
 def make_log(
@@ -154,6 +163,8 @@ def serve(app: Guard, settings: Settings) -> None:
     """Serve an application until the process is told to stop."""
     import uvicorn
 
+    from trip_duration.serving.bounded import BoundedHttp
+
     wait_less()
     sys.setswitchinterval(_SWITCH_SECONDS)
     uvicorn.run(
@@ -161,6 +172,7 @@ def serve(app: Guard, settings: Settings) -> None:
         host=settings.serving_host,
         port=settings.serving_port,
         access_log=False,
+        http=BoundedHttp,
         server_header=False,
         # No route speaks it, and the guard is one for HTTP.
         ws="none",

@@ -136,18 +136,35 @@ class TokenFile:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let one command at a time change the file, or one would undo what another has revoked."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        """Let one command at a time change the file, or one would undo what another has revoked.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise InvalidInputError(
+                f"The file {self.path}",
+                f"cannot be written ({error.strerror}); no token has changed",
+                "Make room on its disk, or let the user who runs the command write its folder.",
+            ) from error
 
     def _write(self, tokens: list[Token]) -> None:
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         content = json.dumps({"tokens": [asdict(token) for token in tokens]}, indent=1)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            out.write(content)
-        partial.rename(self.path)
+        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(opened, "w") as out:
+                out.write(content)
+            partial.rename(self.path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def digest(secret: str) -> str:

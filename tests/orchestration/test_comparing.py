@@ -41,6 +41,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Alert
     alerts: list[Alert] = []
     monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}/storage")
     monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", "*")
+    # MLflow puts the artifacts of a new experiment into the folder that one is in.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", f"sqlite:///{tmp_path}/tracking.db")
     monkeypatch.setattr(preparation, "announce", alerts.append)
     get_settings.cache_clear()

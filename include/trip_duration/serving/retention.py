@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, extract, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from trip_duration.serving.log_queries import REMOVED, remove_older
@@ -78,7 +78,7 @@ class Retention:
         if self._engine.dialect.name == "sqlite":
             return time.time()
         with self._engine.connect() as connection:
-            told = connection.scalar(select(func.extract("epoch", func.clock_timestamp())))
+            told = connection.scalar(select(extract("epoch", func.clock_timestamp())))
         return float(told or 0.0)
 
     def _believes(self, now: float, elapsed: float) -> bool:

@@ -23,6 +23,7 @@ from trip_duration.serving.log_export import read_day
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.log_writer import LogWriter
 from trip_duration.serving.request_log import LogRules, RequestLog
+from trip_duration.serving.retention import Retention
 
 pytestmark = pytest.mark.integration
 
@@ -86,3 +87,19 @@ def test_the_log_in_postgres(url: str, tmp_path: Path) -> None:
     assert exported["actual_minutes"].notna().sum() == 2
     engine.dispose()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_retention_goes_by_the_clock_of_the_database(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However wrong the server's own clock is, what is too old goes and the rest stays."""
+    engine = open_log(url, tmp_path)
+    now = time.time()
+    log = RequestLog(engine, LogRules(days=90))
+    log.record_many([entry(9_001, now - 91 * 86_400), entry(9_002, now)])
+    log._write_all()
+    monkeypatch.setattr(time, "time", lambda: now + 365 * 86_400)
+    Retention(engine, days=90).run()
+    assert log.find(f"{9_001:032x}") is None
+    assert log.find(f"{9_002:032x}") is not None
+    engine.dispose()

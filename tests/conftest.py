@@ -15,6 +15,9 @@ from xdist.scheduler import LoadScopeScheduling
 # Airflow reads these when it is first imported, which the imports below may do.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="trip-duration-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+# Threads of XGBoost that wait for each other give their core away: two processes of tests, or of
+# tasks beside them, took ten times as long where they kept it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(Path(__file__).parents[1] / "plugins")
 for name in [name for name in os.environ if name.startswith("TRIP_DURATION_")]:
     if name != "TRIP_DURATION_TLC_FOLDER":

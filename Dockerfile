@@ -50,6 +50,8 @@ ENV PATH=/opt/venv/bin:${PATH} \
     AIRFLOW__CORE__XCOM_BACKEND=trip_duration.orchestration.xcom.TripDurationXComBackend \
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL=300 \
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False \
+    # Threads of a fit that wait for each other let others run; see trip_duration.local.stack.
+    OMP_WAIT_POLICY=PASSIVE \
     MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
     MLFLOW_DISABLE_TELEMETRY=true \
     DO_NOT_TRACK=true \

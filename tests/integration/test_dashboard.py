@@ -371,7 +371,12 @@ def test_a_viewer_cannot_promote_and_an_operator_can(loop: Loop, browser: Browse
         int(button.get_attribute("data-version") or 0)
         for button in made.page.locator("button[data-action=canary]").all()
     ]
-    wanted = next(one for one in versions if one not in {before.champion, before.challenger})
+    wanted = next(
+        one
+        for one in versions
+        if one not in {before.champion, before.challenger}
+        and loop.promoter.versions.moment(one) == loop.promoter.moment
+    )
     made.page.click(f"button[data-action=canary][data-version='{wanted}']")
     made.page.fill("#confirm-share", "25")
     made.page.fill("#confirm-why", "seen on the dashboard")

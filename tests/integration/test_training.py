@@ -18,6 +18,7 @@ import pytest
 from tests.integration.conftest import PROJECT, RunningStack
 
 from trip_duration.local.airflow_api import FINISHED, TaskState
+from trip_duration.tracking.standing import alias_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
@@ -163,9 +164,14 @@ def test_further_regressors_on_selected_columns(
     running: RunningStack, results: list[dict[str, Any]]
 ) -> None:
     """A regressor from the conf, on half of the columns, beside the champion of the registry."""
-    client, champion = running.tracking, results[-1]["families"][0]["model_uri"].split("/")
-    client.set_registered_model_alias(champion[1], "champion", champion[2])
+    client, other = running.tracking, results[-1]
+    _, name, version = other["families"][0]["model_uri"].split("/")
+    alias = alias_of("champion", other["moment"])
+    before = client.get_registered_model(name).aliases.get(alias)
+    client.set_registered_model_alias(name, alias, version)
     conf = {
+        # Champions are of one moment, and so is what is compared with them.
+        "recipe": other["recipe"],
         "models": [],
         "extra_models": {"linear_model.Ridge": {"alpha": {"low": 0.01, "high": 10.0, "log": True}}},
         "feature_selection": "correlation",
@@ -173,14 +179,18 @@ def test_further_regressors_on_selected_columns(
         "max_evaluations": 3,
     }
     run_id = finished_run(running, conf)
-    client.delete_registered_model_alias(champion[1], "champion")
+    if before is None:
+        client.delete_registered_model_alias(name, alias)
+    else:
+        client.set_registered_model_alias(name, alias, str(before))
     result = running.api.result("sklearn_training", run_id, "results")
     (family,) = result["families"]
     assert family["family"] == "linear_model.Ridge"
     assert family["loss"] == family["validation_mae"]
-    assert list(result["compared_with"]) == ["naive median", f"champion (version {champion[2]})"]
-    expected = results[-1]["families"][0]["test_rmse"]
-    assert list(result["compared_with"].values())[1]["test_rmse"] == pytest.approx(expected)
+    compared = result["compared_with"]
+    first, *_, last = compared
+    assert (first, last) == ("naive median", f"champion (version {version})")
+    assert compared[last]["test_rmse"] == pytest.approx(other["families"][0]["test_rmse"])
     names = {item.path for item in client.list_artifacts(family["run_id"])}
     assert "feature_selection.csv" in names
     assert reproduced(running, family["model_uri"])["agrees"]

@@ -65,7 +65,7 @@ def other_occasions(triggering_asset_events: Events) -> list[dict[str, Any]]:
 def plan(
     params: Mapping[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Events
 ) -> dict[str, Any] | None:
-    """Which windows of which versions are looked at; None if there is nothing to look at."""
+    """Return the windows and versions to look at; None if there are none."""
     from trip_duration.monitoring.levels import thresholds_of
 
     thresholds_of(get_settings(), params["thresholds"])

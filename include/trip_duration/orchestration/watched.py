@@ -110,7 +110,7 @@ def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[Watched, Mapping[str, 
 def gather(
     plan: Mapping[str, Any], params: Mapping[str, Any], predictor: Predictor
 ) -> Iterator[tuple[Watched, WindowTrips]]:
-    """What was predicted in each window, as far as it was asked at the moment of the version."""
+    """Yield the predictions of each window that were asked at the moment of the version."""
     from trip_duration.monitoring import windows
 
     moment_of = versions_of(plan["service"]).known_moment

@@ -56,7 +56,7 @@ class Watermarks:
     again_after: dt.timedelta
 
     def trained(self, moment: Moment | None = None) -> Publications:
-        """What was trained on, month by month.
+        """Return the months that were trained on, one by one.
 
         Parameters
         ----------

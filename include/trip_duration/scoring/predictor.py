@@ -58,7 +58,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Named:
-    """What the address of a model names: a version, or one that has an alias.
+    """The version that the address of a model names, by its number or by an alias.
 
     Parameters
     ----------

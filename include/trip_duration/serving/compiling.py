@@ -278,7 +278,7 @@ def main() -> None:
                 )
             )
         except Exception as error:
-            # Whatever is wrong with its files, whoever asks is told which version it is.
+            # A damaged file may raise anything; the caller is told the version.
             logger.exception("Version %d cannot be read", order.version)
             outcome = Outcome(
                 refused=(

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 5.0
 
 _LAST_KNOWN = "standing.json"
-#: The same once more, for when another version of this package has written the first.
+#: A second copy, for when another version of this package has written the first.
 _KEPT = "standing.kept.json"
 
 
@@ -105,7 +105,7 @@ class Live:
 
 
 class Registry(Protocol):
-    """Where versions come from.
+    """The source of versions.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ class LiveModels:
     Parameters
     ----------
     registry
-        Where versions come from.
+        The source of versions.
     folder
         Where the last known standing is kept, for a start without the registry.
     refresh_seconds
@@ -214,7 +214,7 @@ class LiveModels:
 
     @property
     def looked(self) -> bool:
-        """Whether the registry was looked at once, and the champions that it named were loaded."""
+        """Return whether the registry was looked at, and its champions were loaded."""
         return self._looked.is_set()
 
     def wait(self, seconds: float) -> bool:
@@ -223,7 +223,7 @@ class LiveModels:
 
     @property
     def unreadable(self) -> tuple[str, ...]:
-        """What the registry says that cannot be read; the rest of it counts."""
+        """Return what cannot be read of the registry; the rest of it counts."""
         return self._registry.unreadable
 
     @property

@@ -16,7 +16,7 @@ _NO_FEEDBACK = Empty(
 
 
 def ab_charts(live: AbReport, registry: Registry) -> list[Chart]:
-    """How far off each version is, and which of a moment is nearer to the truth."""
+    """Show the errors of each version, and the better one of each moment."""
     return [_errors(live), _comparison(live, registry), *([_shadows(live)] if live.paired else [])]
 
 

@@ -75,15 +75,13 @@ def steps_of(folder: Path) -> list[Path]:
     return [*folder.glob("paused-*"), *folder.glob("trial-*")]
 
 
-def same(first: TuningResult, second: TuningResult) -> bool:
-    """Whether two searches found the same, however long they took."""
+def found_by(result: TuningResult) -> tuple[list[Trial], Trial]:
+    """What a search has found, however long it took: its trials, and the best of them."""
 
     def timeless(trial: Trial) -> Trial:
         return dataclasses.replace(trial, started=0.0, seconds=0.0)
 
-    return list(map(timeless, first.trials)) == list(map(timeless, second.trials)) and timeless(
-        first.best
-    ) == timeless(second.best)
+    return [timeless(trial) for trial in result.trials], timeless(result.best)
 
 
 @pytest.mark.parametrize("family", [XGBOOST, "ensemble.RandomForestRegressor"])
@@ -102,7 +100,7 @@ def test_ten_kills_change_nothing(
     moments = random.Random(0)  # noqa: S311 - not a secret
     # XGBoost's threads do not survive a fork of a process that has used them; the server has not.
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([tune.__module__])
+    server.set_forkserver_preload([tune.__module__, __name__])
     stored = write_object(sample_training_set, UPath(tmp_path), "training_set")
     killed = 0
     while killed < KILLS:
@@ -122,7 +120,7 @@ def test_ten_kills_change_nothing(
         assert process.exitcode == -signal.SIGKILL
         killed += 1
     resumed = search(family, sample_training_set, disturbed)
-    assert same(resumed, expected)
+    assert found_by(resumed) == found_by(expected)
     assert len(list(disturbed.glob("trial-*"))) == len(expected.trials)
 
 
@@ -135,7 +133,7 @@ def test_a_finished_search_evaluates_nothing(
     monkeypatch.setattr(fitting, "Fit", None)
     seen: list[Trial] = []
     again = search("linear_model.Lasso", sample_training_set, tmp_path, on_trial=seen.append)
-    assert same(first, again)
+    assert found_by(again) == found_by(first)
     assert seen == ended
 
 
@@ -187,7 +185,7 @@ def test_a_trial_that_cannot_be_read_is_evaluated_again(
     first = _search_in(store, sample_training_set)
     for key in [key for key in store.values if key.startswith("trial")][:4]:
         store.values[key] = damage
-    assert same(_search_in(store, sample_training_set), first)
+    assert found_by(_search_in(store, sample_training_set)) == found_by(first)
 
 
 class MemoryStore:
@@ -205,7 +203,40 @@ class MemoryStore:
         self.values[key] = value
 
 
-def _search_in(store: MemoryStore, training_set: TrainingSet) -> TuningResult:
-    family = "linear_model.Lasso"
+class DyingStore(MemoryStore):
+    """Values in memory; takes its process with it before more steps are kept than allowed."""
+
+    allowed = 0
+
+    def set(self, key: str, value: dict[str, Any]) -> None:
+        """Keep a value, or die: the step is lost, as if the kill had come during it."""
+        if key.startswith(("paused", "trial")):
+            if not self.allowed:
+                raise KeyboardInterrupt
+            self.allowed -= 1
+        super().set(key, value)
+
+
+def test_a_kill_after_every_step_changes_nothing(sample_training_set: TrainingSet) -> None:
+    """A process that keeps a single step blames no trial that another one was not fitting."""
+    family = "ensemble.RandomForestRegressor"
+    expected = _search_in(MemoryStore(), sample_training_set, family)
+    store, kills = DyingStore(), 0
+    while True:
+        store.allowed = 1
+        try:
+            resumed = _search_in(store, sample_training_set, family)
+        except KeyboardInterrupt:
+            kills += 1
+        else:
+            break
+    assert found_by(resumed) == found_by(expected)
+    assert any(trial.stopped for trial in resumed.trials)
+    assert kills == sum(key.startswith(("paused", "trial")) for key in store.values) - 1
+
+
+def _search_in(
+    store: MemoryStore, training_set: TrainingSet, family: str = "linear_model.Lasso"
+) -> TuningResult:
     journal = TrialJournal(store, family, training_set.digest, REQUEST)
     return tune(family, training_set, REQUEST, journal=journal)

@@ -100,7 +100,11 @@ class TrialJournal:
         self._set(self._key(f"out-of-time-{budget:g}"), {"number": number})
 
     def resumed(self, trial: Trial) -> int:
-        """Count how often a search was begun again at this point; once in a process at most."""
+        """Count how often a search was killed at this point; once in a process at most.
+
+        Only the first thing that a process does is what the one before was killed at: after a
+        value was kept, nothing that follows had been begun.
+        """
         if not self.begun or self._asked:
             return 0
         self._asked = True
@@ -136,6 +140,7 @@ class TrialJournal:
             self.store.set(self._key("begun"), {"version": SEARCH_VERSION})
             self._marked = True
         self.store.set(key, value)
+        self._asked = True
 
     def _key(self, what: str, number: int | None = None) -> str:
         return f"{what}-{self._search}" + ("" if number is None else f"-{number:04d}")

@@ -31,6 +31,7 @@ from trip_duration.monitoring.health.types import (
 from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
 from trip_duration.serving.log_entries import Entry
+from trip_duration.serving.log_queries import note_losses
 from trip_duration.serving.log_tables import dropped, open_log
 from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.tokens import KnownTokens
@@ -119,11 +120,13 @@ def test_traffic_comes_from_the_log(tmp_path: Path) -> None:
     log._write_all()
     with engine.begin() as connection:
         connection.execute(insert(dropped), [{"at": NOW, "predictions": 5}] * 2)
+    note_losses(engine, {"one": 3, "another": 4})
+    note_losses(engine, {"one": 3})
     found = traffic_of(engine, "green", NOW)
     assert found.predictions == 101
     assert found.latency[0.5] == pytest.approx(0.051)
     assert found.latency[0.95] == pytest.approx(0.096)
-    assert (found.latest, found.lost) == (NOW - 101, 10)
+    assert (found.latest, found.lost) == (NOW - 101, 17)
 
 
 def test_products_come_from_the_stores(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import create_engine
 from tests.serving.test_log import entry, rows
@@ -16,6 +17,9 @@ from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.spool import Spool
+
+#: Bytes before the first record of a file: the format, and how many could not be kept.
+HEAD = 16
 
 #: Answers a hundred trips, and is killed before its log has begun to write.
 SERVER = """
@@ -83,9 +87,9 @@ def test_servers_on_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
     living = Spool(tmp_path, Entry)
     living.keep(entry(1))
     other = Spool(tmp_path, Entry)
-    assert other.inherit() == []
+    assert other.inherit() == ([], {})
     living.close()
-    assert [one.prediction_id for one in other.inherit()] == [entry(1).prediction_id]
+    assert [one.prediction_id for one in other.inherit().records] == [entry(1).prediction_id]
 
 
 def test_what_is_written_is_kept_no_longer(tmp_path: Path) -> None:
@@ -96,7 +100,7 @@ def test_what_is_written_is_kept_no_longer(tmp_path: Path) -> None:
     spool.keep(entry(2))
     spool.written()
     spool.close()
-    left = Spool(tmp_path, Entry).inherit()
+    left = Spool(tmp_path, Entry).inherit().records
     assert [one.prediction_id for one in left] == [entry(2).prediction_id]
 
 
@@ -104,30 +108,42 @@ def test_half_a_record_is_passed_over(tmp_path: Path) -> None:
     """A process that was killed while it wrote has not answered yet."""
     spool = Spool(tmp_path, Entry)
     spool.keep(entry(1))
-    (file,) = (path for path in tmp_path.iterdir() if any(path.read_bytes()))
-    behind = 4 + int.from_bytes(file.read_bytes()[:4])
+    (file,) = (path for path in tmp_path.iterdir() if any(path.read_bytes()[HEAD:]))
+    behind = HEAD + 4 + int.from_bytes(file.read_bytes()[HEAD : HEAD + 4])
     spool.keep(entry(2))
     spool.close()
     with file.open("r+b") as half:
         # All of the second one is there but its length, which is written last.
         half.seek(behind)
         half.write(bytes(4))
-    left = Spool(tmp_path, Entry).inherit()
+    left = Spool(tmp_path, Entry).inherit().records
     assert [one.prediction_id for one in left] == [entry(1).prediction_id]
 
 
-def test_a_full_spool_is_in_nobodys_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What it does not take is in memory alone, as the log says once; nothing is half there."""
+def test_a_full_spool_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What it does not take is told to the caller, and once in the log; nothing is half there."""
     spool = Spool(tmp_path, Entry, room=400)
-    for number in range(10):
-        spool.keep(entry(number))
-    assert caplog.text.count("in memory alone") == 1
+    kept = [spool.keep(entry(number)) for number in range(10)]
+    assert caplog.text.count("lost and counted") == 1
+    assert kept == sorted(kept, reverse=True)
+    assert 0 < sum(kept) < 10
     spool.begin()
-    spool.keep(entry(10))
+    assert spool.keep(entry(10))
     spool.close()
-    left = [one.prediction_id for one in Spool(tmp_path, Entry).inherit()]
-    assert 0 < len(left) < 10
-    assert set(left) == {entry(number).prediction_id for number in (*range(len(left) - 1), 10)}
+    left = [one.prediction_id for one in Spool(tmp_path, Entry).inherit().records]
+    assert set(left) == {entry(number).prediction_id for number in (*range(sum(kept)), 10)}
+    assert len(left) == sum(kept) + 1
+
+
+def test_files_of_before_are_read(tmp_path: Path) -> None:
+    """A spool that a server of version 0.1 has left begins with its first record."""
+    encoded = msgspec.msgpack.encode(entry(1))
+    old = len(encoded).to_bytes(4) + encoded + bytes(400)
+    (tmp_path / "left-0.spool").write_bytes(old)
+    (tmp_path / "left-1.spool").write_bytes(bytes(400))
+    found = Spool(tmp_path, Entry).inherit()
+    assert [one.prediction_id for one in found.records] == [entry(1).prediction_id]
+    assert found.lost == {}
 
 
 def test_a_full_disk_is_told_at_once(tmp_path: Path) -> None:
@@ -151,11 +167,11 @@ def test_a_damaged_spool_is_kept_for_inspection(
     """Records that cannot be read stay on disk, under a name that no server takes over again."""
     (tmp_path / "left.spool").write_bytes(content)
     spool = Spool(tmp_path, Entry)
-    assert spool.inherit() == []
+    assert spool.inherit() == ([], {})
     spool.written()
     spool.close()
     (aside,) = tmp_path.iterdir()
     assert aside.name.startswith("left.spool.unreadable-")
     assert aside.read_bytes() == content
     assert str(aside) in caplog.text
-    assert Spool(tmp_path, Entry).inherit() == []
+    assert Spool(tmp_path, Entry).inherit() == ([], {})

@@ -174,7 +174,7 @@ def test_a_writer_that_hangs_does_not_hold_up_the_end(engine: Engine, tmp_path: 
     log.start()
     log.stop()
     assert rows(engine) == 0
-    left = Spool(tmp_path / "spool", Entry).inherit()
+    left = Spool(tmp_path / "spool", Entry).inherit().records
     assert [one.prediction_id for one in left] == [entry(1).prediction_id]
 
 
@@ -183,7 +183,7 @@ def test_nothing_is_written_after_the_end(engine: Engine, tmp_path: Path) -> Non
     writer = ProcessWriter("", tmp_path)
     assert writer.write(Batch([entry(1)])).left == []
     writer.close()
-    late = writer.write(Batch([entry(2)], lost=3))
+    late = writer.write(Batch([entry(2)], lost={"here": 3}))
     assert (late.left, late.noted) == ([0], False)
     assert late.problem
     assert rows(engine) == 1

@@ -55,13 +55,13 @@ class Batch(msgspec.Struct, tag=True):
     entries
         Predictions.
     lost
-        Predictions that were dropped since that was last written down.
+        Predictions that were dropped, in all, by the name of the spool that has counted them.
     shadow
         Version and minutes of a shadow that was asked already, by the place of the entry.
     """
 
     entries: list[Entry]
-    lost: int = 0
+    lost: dict[str, int] = {}
     shadow: dict[int, tuple[int, float]] = {}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
-from trip_duration.serving.log_tables import dropped, feedback, predictions
+from trip_duration.serving.log_tables import dropped, feedback, losses, predictions
 
 #: Old predictions that are removed in one transaction, at most: others wait for the database.
 REMOVED = 10_000
@@ -54,10 +54,22 @@ def note_feedback(engine: Engine, actual: dict[str, float], caller: str) -> list
     return []
 
 
-def count_lost(engine: Engine) -> int:
+def note_losses(engine: Engine, lost: dict[str, int]) -> None:
+    """Note losses in all by the spool that has counted them: noting them again changes nothing."""
+    now = time.time()
+    with engine.begin() as connection:
+        connection.execute(delete(losses).where(losses.c.spool.in_(lost)))
+        connection.execute(
+            insert(losses),
+            [{"spool": name, "at": now, "predictions": count} for name, count in lost.items()],
+        )
+
+
+def count_lost(connection: Connection) -> int:
     """Predictions that were answered and are not in the log, as far as the log knows."""
-    with engine.connect() as connection:
-        return connection.scalar(select(func.sum(dropped.c.predictions))) or 0
+    return sum(
+        connection.scalar(select(func.sum(table.c.predictions))) or 0 for table in (dropped, losses)
+    )
 
 
 def remove_older(engine: Engine, than: float, most: int = REMOVED) -> int:
@@ -78,7 +90,8 @@ def remove_older(engine: Engine, than: float, most: int = REMOVED) -> int:
     with engine.begin() as connection:
         connection.execute(delete(feedback).where(feedback.c.prediction_id.in_(old)))
         removed = connection.execute(delete(predictions).where(one.in_(old))).rowcount
-        connection.execute(delete(dropped).where(dropped.c.at < than))
+        for table in (dropped, losses):
+            connection.execute(delete(table).where(table.c.at < than))
     return removed
 
 

@@ -73,7 +73,17 @@ feedback = Table(
     Column("caller", String(CALLER_LENGTH), nullable=False),
 )
 
-#: Predictions that were answered and not logged.
+#: Predictions that were answered and not logged, in all, by the spool that has counted them.
+losses = Table(
+    "losses",
+    metadata,
+    Column("spool", String(40), primary_key=True),
+    Column("at", Float(53), nullable=False),
+    Column("predictions", Integer, nullable=False),
+)
+
+#: The same as versions before 0.2 have written it, a row for each time; it is read, and no longer
+#: written.
 dropped = Table(
     "dropped",
     metadata,

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from trip_duration.serving.log_entries import PART, PAUSE_SECONDS, Batch, Entry, Written
-from trip_duration.serving.log_queries import find_known
-from trip_duration.serving.log_tables import dropped, insert_predictions, metadata
+from trip_duration.serving.log_queries import find_known, note_losses
+from trip_duration.serving.log_tables import insert_predictions, metadata
 
 if TYPE_CHECKING:
     from trip_duration.serving.predictor import Predictor
@@ -70,9 +70,7 @@ class LogWriter:
                 self._unsure = False
             self._write(batch, written.left, written)
             if batch.lost:
-                with self._engine.begin() as connection:
-                    lost = {"at": time.time(), "predictions": batch.lost}
-                    connection.execute(insert(dropped), lost)
+                note_losses(self._engine, batch.lost)
                 written.noted = True
         except SQLAlchemyError as error:
             self._unsure = True

@@ -4,7 +4,9 @@ An answer appends to a bounded buffer and goes on. A thread gives what has gathe
 which asks the shadow model what it says, and commits it in one transaction. What is committed
 survives `kill -9` and, in SQLite, a power cut. What is still in the buffer survives `kill -9` where
 there is a spool beside it: the next server on the same folder commits it. When the database does
-not answer, the buffer fills; what comes beyond its bound is dropped and counted.
+not answer, the buffer fills; what comes beyond its bound, or the spool's, is dropped and counted,
+and so is the count kept: whatever ends a server, the answers that it has given are those in the
+database, those in the spool and those that are told as lost.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import collections
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,8 +106,11 @@ class RequestLog:
         #: Held while the buffer and the spool have to say the same.
         self._recording = threading.Lock()
         self._taken: list[Entry] = []
-        self._dropped_unwritten = 0
-        self._dropping = threading.Lock()
+        #: Losses in all, and those that the database knows, by the spool that counts them; without
+        #: a spool, by a name of this log's own.
+        self._lost: dict[str, int] = {}
+        self._told: dict[str, int] = {}
+        self._name = uuid.uuid4().hex
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._turns = threading.Condition()
@@ -133,7 +139,9 @@ class RequestLog:
         with self._recording:
             spool, self.spool, self.make_spool = self.spool, None, None
         if spool is not None:
-            spool.close()
+            spool.close(told=self._told.get(spool.name, 0))
+        elif missing := self.waiting + sum(self._untold().values()):
+            logger.error("%d predictions are in no log: there was no room to keep them", missing)
 
     @property
     def waiting(self) -> int:
@@ -142,13 +150,12 @@ class RequestLog:
 
     def record(self, entry: Entry) -> None:
         """Log one prediction; it never waits and never fails."""
-        if len(self._waiting) >= self.rules.buffer:
-            self._drop(1)
-            return
         with self._recording:
-            if self.spool is not None:
-                self.spool.keep(entry)
-            self._waiting.append(entry)
+            full = len(self._waiting) >= self.rules.buffer
+            if full or (self.spool is not None and not self.spool.keep(entry)):
+                self._count_lost(1)
+            else:
+                self._waiting.append(entry)
 
     def record_many(self, entries: Iterable[Entry]) -> None:
         """Log several predictions; what the buffer cannot hold is dropped."""
@@ -195,13 +202,23 @@ class RequestLog:
 
     def lost(self) -> int:
         """Predictions that were answered and are not in the log, as far as the log knows."""
-        return count_lost(self.engine)
+        with self.engine.connect() as connection:
+            return count_lost(connection)
 
-    def _drop(self, count: int) -> None:
-        # Large requests are answered on several threads, and adding takes two steps.
-        with self._dropping:
-            self.counts.dropped += count
-            self._dropped_unwritten += count
+    def _count_lost(self, count: int) -> None:
+        """Count predictions that are not logged, where a kill does not reach the count."""
+        self.counts.dropped += count
+        if self.spool is not None:
+            self._lost[self.spool.name] = self.spool.count_lost(count)
+        else:
+            self._lost[self._name] = self._lost.get(self._name, 0) + count
+
+    def _untold(self) -> dict[str, int]:
+        """Losses in all, of those that have lost more than the database knows."""
+        with self._recording:
+            return {
+                name: lost for name, lost in self._lost.items() if lost > self._told.get(name, 0)
+            }
 
     def _take_over(self) -> None:
         """Log what a server that was killed has left; make a spool where there was no room."""
@@ -218,9 +235,13 @@ class RequestLog:
         elif self._inherited:
             return
         self._inherited = True
-        if left := self.spool.inherit():
-            logger.info("%d predictions of a server that was killed are logged", len(left))
-            self._waiting.extendleft(reversed(left))
+        left = self.spool.inherit()
+        with self._recording:
+            self._lost.update(left.lost)
+        if left.records or left.lost:
+            kept, lost = len(left.records), sum(left.lost.values())
+            logger.info("A server that ended has left %d predictions, and lost %d", kept, lost)
+        self._waiting.extendleft(reversed(left.records))
 
     def _run(self) -> None:
         while True:
@@ -249,7 +270,7 @@ class RequestLog:
             due = len(self._waiting)
             if self.spool is not None:
                 self.spool.begin()
-        while due or self._taken or self._dropped_unwritten:
+        while due or self._taken or self._untold():
             if not self._taken:
                 count = min(due, _BATCH)
                 due -= count
@@ -266,16 +287,16 @@ class RequestLog:
 
     def _write_taken(self) -> str:
         """Write what was taken; why something of it is left, if something is."""
-        taken, lost, counts = self._taken, self._dropped_unwritten, self.counts
+        taken, lost, counts = self._taken, self._untold(), self.counts
         self._writer.follow(self.shadow())
         written = self._writer.write(Batch(taken, lost=lost))
         self._taken = [taken[place] for place in written.left]
         if written.unfit:
-            self._drop(len(written.unfit))
+            with self._recording:
+                self._count_lost(len(written.unfit))
         counts.written += len(taken) - len(written.left) - len(written.unfit)
         counts.shadowed += written.shadowed
         counts.shadow_difference += written.shadow_difference
-        if lost and written.noted:
-            with self._dropping:
-                self._dropped_unwritten -= lost
+        if written.noted:
+            self._told.update(lost)
         return written.problem

@@ -23,7 +23,7 @@ from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.registry import MlflowRegistry
 from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.service import PredictionService
-from trip_duration.serving.spool import Spool
+from trip_duration.serving.spool import RECORD_BYTES, Spool
 from trip_duration.serving.tokens import KnownTokens, TokenFile
 from trip_duration.serving.writing import ProcessWriter
 from trip_duration.settings import Settings
@@ -72,20 +72,20 @@ def make_service(settings: Settings, *, small: bool = False) -> PredictionServic
     )
     live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle, outbox)
     log = make_log(settings, lambda: live.now.shadow, apart=not small)
-    log.make_spool = _Spools(folder / "spool")
+    log.make_spool = _Spools(folder / "spool", log.rules.buffer * RECORD_BYTES)
     return PredictionService(settings.service, live, log, Metrics(live, log))
 
 
 class _Spools:
     """Makes a spool when the disk has room for it, and says once that it has none."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, room: int) -> None:
+        self._folder, self._room = folder, room
         self._said = False
 
     def __call__(self) -> Spool[Entry] | None:
         try:
-            return Spool(self._folder, Entry)
+            return Spool(self._folder, Entry, self._room)
         except OSError as error:
             if not self._said:
                 logger.warning("Predictions wait in memory alone, a kill loses them: %s", error)

@@ -123,7 +123,7 @@ class ServingSettings(Part):
         ge=1,
         title="Buffer of the request log",
         description="Predictions that may wait to be written; what comes beyond is dropped and "
-        "counted.",
+        "counted. A server keeps 512 bytes of disk free for each.",
     )
     request_log_flush_seconds: float = Field(
         default=0.1,

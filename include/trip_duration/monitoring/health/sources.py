@@ -8,7 +8,8 @@ import numpy as np
 from sqlalchemy import Engine, func, select
 
 from trip_duration.monitoring.health.types import RECENT_SECONDS, Answers, Traffic
-from trip_duration.serving.log_tables import dropped, predictions
+from trip_duration.serving.log_queries import count_lost
+from trip_duration.serving.log_tables import predictions
 
 if TYPE_CHECKING:
     from trip_duration.serving.service import PredictionService
@@ -39,7 +40,7 @@ def traffic_of(engine: Engine, service: str, now: float) -> Traffic:
             latest=connection.scalar(
                 select(log.at).where(log.service == service).order_by(log.at.desc()).limit(1)
             ),
-            lost=connection.scalar(select(func.sum(dropped.c.predictions))) or 0,
+            lost=count_lost(connection),
         )
 
 

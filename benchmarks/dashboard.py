@@ -45,6 +45,7 @@ from trip_duration.monitoring.records import Records, Watched
 from trip_duration.monitoring.windows import Window
 from trip_duration.serving.ab_report import ab_report
 from trip_duration.serving.app import create_app
+from trip_duration.serving.http import Caller
 from trip_duration.serving.standalone import make_service
 from trip_duration.settings import Settings
 from trip_duration.tracking.actions import Action
@@ -299,8 +300,8 @@ def serve(url: str, folder: Path, port: int) -> None:
     # As the plugin does when the api-server has started.
     sources.begin()
 
-    async def anybody(_: object) -> str:
-        return "benchmark"
+    async def anybody(_: object) -> Caller:
+        return Caller("benchmark")
 
     async def yes(_: object) -> bool:
         return True

@@ -101,6 +101,42 @@ def test_sample_is_a_source_afterwards(tmp_path: Path) -> None:
     assert "exists" in again.stderr
 
 
+def test_tokens_have_rights_and_an_end(tmp_path: Path) -> None:
+    """What a token is good for is said when it is made, listed, and refused where it is nothing."""
+    serving = {"TRIP_DURATION_SERVING_FOLDER": str(tmp_path)}
+    options = ("--scopes", "predict", "feedback", "--datasets", "green", "--days", "90")
+    made = run("tokens", "add", "app", *options, "--json", folder=tmp_path, **serving)
+    assert made.returncode == 0, made.stderr
+    secret = json.loads(made.stdout)["token"]
+    listed = run("tokens", "list", "--json", folder=tmp_path, **serving)
+    (token,) = json.loads(listed.stdout)["tokens"]
+    assert (token["name"], token["scopes"], token["datasets"]) == (
+        "app",
+        ["predict", "feedback"],
+        ["green"],
+    )
+    assert token["expires"] - token["made"] == 90 * 86_400
+    table = run("tokens", "list", folder=tmp_path, **serving).stdout
+    assert "predict, feedback" in table
+    assert secret not in listed.stdout + table
+    for wrong, named in (
+        (("--scopes", "predicts"), "Did you mean"),
+        (("--datasets", "gren"), "green, yellow, fhvhv"),
+        (("--days", "0"), "days"),
+    ):
+        refused = run("tokens", "add", "other", *wrong, folder=tmp_path, **serving)
+        assert refused.returncode == 2
+        assert named in refused.stderr
+
+
+@pytest.mark.parametrize("value", ["*", "https://a.b/", "https://*.b", "a.b", "https://A.B, x"])
+def test_origins_are_whole(tmp_path: Path, value: str) -> None:
+    """A setting that would let in more pages than one each is refused, by every command."""
+    refused = run("tokens", "list", folder=tmp_path, TRIP_DURATION_SERVING_CORS_ORIGINS=value)
+    assert refused.returncode == 2
+    assert "is no origin" in refused.stderr
+
+
 def without_distance(file: Path) -> None:
     """Take a column out of a month."""
     pq.write_table(pq.read_table(file).drop_columns(["trip_distance"]), file)

@@ -247,7 +247,7 @@ def test_what_was_known_bridges_a_slow_look(hanging: threading.Event) -> None:
 def test_routes_are_guarded_and_described(tmp_path: Path) -> None:
     """As those of the prediction server; both tell the same health."""
     server = Server(tmp_path, MemoryRegistry({}, Standing()), LogRules(flush_seconds=0.02))
-    bearer = BearerTokens(KnownTokens(server.tokens, rate=1_000), refresh_seconds=0)
+    bearer = BearerTokens(KnownTokens(server.tokens, 1_000, "green"), refresh_seconds=0)
     routes = health_routes(parts(answers=lambda: answers_of(server.service)))
     server.app = create_app(
         server.service, bearer, max_bytes=MAX_BYTES, max_trips=MAX_TRIPS, extensions=routes

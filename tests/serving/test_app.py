@@ -16,6 +16,8 @@ from trip_duration.serving.http import OPEN_PATHS
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.request_log import LogRules
 from trip_duration.serving.requests import read_trips
+from trip_duration.serving.standalone import let_pages_ask
+from trip_duration.serving.tokens import RIGHTS
 from trip_duration.tracking.standing import Standing
 
 Make = Callable[..., Server]
@@ -44,6 +46,50 @@ def test_every_route_needs_a_token(server: Server) -> None:
             else:
                 assert response.status_code == 401, (method, path)
                 assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_token_reaches_what_its_scope_names(server: Server) -> None:
+    """Each scope opens its routes and no other, as the description says; `admin` opens all."""
+    needed: dict[tuple[str, str], str] = {}
+    for path, methods in server.ask("GET", "/openapi.json").json()["paths"].items():
+        for method, told in methods.items():
+            if path not in OPEN_PATHS:
+                needed[method.upper(), path.replace("{prediction_id}", "0")] = told["x-scope"]
+    assert {*needed.values()} == {*RIGHTS} - {"admin"}
+    for right in RIGHTS:
+        secret = server.tokens.add(right, 0, scopes=[right])
+        for (method, path), needs in needed.items():
+            response = server.ask(method, path, secret=secret)
+            if right in (needs, "admin"):
+                assert response.status_code not in (401, 403), (right, method, path)
+            else:
+                assert response.status_code == 403, (right, method, path)
+                assert needs in response.json()["error"]["remedy"]
+
+
+def test_listed_pages_may_ask(server: Server) -> None:
+    """A browser is told so for the origins of the setting alone, and a page needs a token."""
+    guarded, page = server.app, "https://rides.example.com"
+    asked = {
+        "Origin": page,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    allowed = "access-control-allow-origin"
+    assert allowed not in server.ask("POST", "/predict", json=TRIP, headers=asked).headers
+    server.app = let_pages_ask(guarded, [page])  # type: ignore[assignment]  # asked in the same way
+    before = server.ask("OPTIONS", "/predict", secret="", headers=asked)
+    assert (before.status_code, before.headers[allowed]) == (200, page)
+    answer = server.ask("POST", "/predict", json=TRIP, headers=asked)
+    assert (answer.status_code, answer.headers[allowed]) == (200, page)
+    assert "access-control-allow-credentials" not in answer.headers
+    assert server.ask("POST", "/predict", secret="", json=TRIP, headers=asked).status_code == 401
+    for other in ("https://rides.example.com.evil.org", "http://rides.example.com", "null"):
+        theirs = {**asked, "Origin": other}
+        before = server.ask("OPTIONS", "/predict", secret="", headers=theirs)
+        assert before.status_code == 400
+        assert allowed not in before.headers
+        assert allowed not in server.ask("POST", "/predict", json=TRIP, headers=theirs).headers
 
 
 def test_unknown_routes_and_methods(server: Server) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.serving.bearer import BearerTokens
+from trip_duration.serving.http import Caller
 from trip_duration.serving.requests import RequestRefusedError
-from trip_duration.serving.tokens import Bucket, KnownTokens, TokenFile
+from trip_duration.serving.tokens import RIGHTS, Bucket, KnownTokens, TokenFile, digest
 
 
 @pytest.fixture
@@ -31,7 +35,7 @@ def test_secrets_are_not_kept(file: TokenFile) -> None:
 
 def test_a_secret_is_found_by_its_hash(file: TokenFile) -> None:
     """Each secret leads to its name, and nothing else does."""
-    known = KnownTokens(file, rate=5)
+    known = KnownTokens(file, rate=5, service="green")
     secret = file.add("one")
     other = file.add("two", rate=7)
     assert known.find(secret.encode()) is None
@@ -39,7 +43,8 @@ def test_a_secret_is_found_by_its_hash(file: TokenFile) -> None:
     found, second = known.find(secret.encode()), known.find(other.encode())
     assert found is not None
     assert second is not None
-    assert (found[0], found[1].rate, second[0], second[1].rate) == ("one", 5, "two", 7)
+    assert (found.name, found.bucket.rate) == ("one", 5)
+    assert (second.name, second.bucket.rate) == ("two", 7)
     assert known.find(b"") is None
     assert known.find(file.read()[0].sha256.encode()) is None
     file.revoke("one")
@@ -47,10 +52,129 @@ def test_a_secret_is_found_by_its_hash(file: TokenFile) -> None:
     assert known.find(secret.encode()) is None
     again = known.find(other.encode())
     assert again is not None
-    assert again[1] is second[1]
+    assert again.bucket is second.bucket
     file.path.unlink()
     known.refresh()
     assert known.find(other.encode()) is None
+
+
+def asking(file: TokenFile, service: str = "green") -> Callable[[str], Caller]:
+    """A server's way to name callers, by their secrets."""
+    bearer = BearerTokens(KnownTokens(file, rate=0, service=service), refresh_seconds=0)
+
+    def ask(secret: str) -> Caller:
+        headers = [(b"authorization", f"Bearer {secret}".encode())]
+        return asyncio.run(bearer({"type": "http", "headers": headers}))
+
+    return ask
+
+
+def refused(ask: Callable[[str], Caller], secret: str) -> tuple[int, str]:
+    """Status and rule of a refusal."""
+    with pytest.raises(RequestRefusedError) as caught:
+        ask(secret)
+    return caught.value.status, caught.value.rule
+
+
+def test_the_file_says_its_format(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is the record token/1, with all that a token is held to."""
+    monkeypatch.setattr("time.time", lambda: 1_000.0)
+    secret = file.add("one", 5, scopes=["predict"], datasets=["green"], days=1)
+    assert json.loads(file.path.read_text()) == {
+        "format": "token/1",
+        "tokens": [
+            {
+                "name": "one",
+                "sha256": digest(secret),
+                "scopes": ["predict"],
+                "datasets": ["green"],
+                "expires": 87_400.0,
+                "limits": {"rate": 5},
+                "made": 1_000.0,
+            }
+        ],
+    }
+
+
+def test_a_file_of_before_is_read(file: TokenFile) -> None:
+    """Tokens of version 0.1 are good for what there was then, and stay so in a file of today."""
+    file.path.parent.mkdir()
+    old = {"name": "old", "sha256": digest("secret"), "rate": 7.0, "made": 12.5}
+    file.path.write_text(json.dumps({"tokens": [old]}))
+    for _ in range(2):
+        found = asking(file)("secret")
+        assert found == Caller("old", frozenset({"predict", "feedback", "read"}))
+        token = file.read()[0]
+        assert (token.expires, token.datasets, token.limits.rate, token.made) == (
+            None,
+            None,
+            7.0,
+            12.5,
+        )
+        file.add(f"new {len(file.read())}")
+    assert "token/1" in file.path.read_text()
+
+
+def test_a_token_ends(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second that it names; the answer says when that was."""
+    now = [0.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    secret, for_ever = file.add("one", days=2), file.add("two")
+    ask = asking(file)
+    now[0] = 2 * 86_400 - 0.001
+    assert ask(secret).name == "one"
+    now[0] += 0.001
+    status, rule = refused(ask, secret)
+    assert status == 401
+    assert "1970-01-03 00:00 UTC" in rule
+    assert ask(for_ever).name == "two"
+
+
+def test_a_token_is_for_its_datasets(file: TokenFile) -> None:
+    """A server of another service refuses it; a name that begins alike is another one."""
+    secret, any_of_them = file.add("one", datasets=["green"]), file.add("two")
+    assert asking(file, "green")(secret).name == "one"
+    for other in ("yellow", "gree", "greener"):
+        assert refused(asking(file, other), secret)[0] == 403
+        assert asking(file, other)(any_of_them).name == "two"
+
+
+def test_admin_is_good_for_everything(file: TokenFile) -> None:
+    """So that a scope that comes later is in it, too."""
+    assert asking(file)(file.add("one", scopes=["admin"])).scopes == frozenset(RIGHTS)
+
+
+def test_what_no_token_can_be(file: TokenFile) -> None:
+    """Nothing is made that is good for nothing."""
+    wrong: tuple[dict[str, Any], ...] = (
+        {"scopes": []},
+        {"scopes": ["predic"]},
+        {"datasets": []},
+        {"days": 0},
+    )
+    for one in wrong:
+        with pytest.raises(InvalidInputError):
+            file.add("one", **one)
+    assert file.read() == []
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
+def test_a_file_that_others_can_write_is_refused(file: TokenFile, mode: int) -> None:
+    """By commands and by a server that starts; one that runs keeps what it knows, and says so."""
+    secret = file.add("one")
+    ask = asking(file)
+    ask(secret)
+    file.path.chmod(mode)
+    with pytest.raises(InvalidInputError, match=f"mode 0{mode:o}"):
+        file.read()
+    with pytest.raises(InvalidInputError, match="written by others"):
+        asking(file)
+    forged = digest("forged")
+    file.path.write_text(file.path.read_text().replace(digest(secret), forged))
+    assert refused(ask, "forged")[0] == 401
+    assert ask(secret).name == "one"
+    file.path.chmod(0o644)
+    assert ask("forged").name == "one"
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "taken"])
@@ -79,6 +203,15 @@ _BROKEN = (
     '{"tokens": [{"name": "x", "sha256": "td_a_secret_that_was_not_hashed"}]}',
     '{"tokens": [{"name": "x", "sha256": "' + 64 * "0" + '", "rate": "ten"}]}',
     '{"tokens": [{"name": "x", "sha256": "' + 64 * "0" + '", "rate": -1}]}',
+    '{"format": "token/2", "tokens": []}',
+    # A limit or a right that this version does not know is none that it can hold anybody to.
+    '{"format": "token/1", "tokens": [{"name": "x", "sha256": "' + 64 * "0" + '", "hours": [9]}]}',
+    '{"format": "token/1", "tokens": [{"name": "x", "sha256": "'
+    + 64 * "0"
+    + '", "limits": {"trips": 5}}]}',
+    '{"format": "token/1", "tokens": [{"name": "x", "sha256": "'
+    + 64 * "0"
+    + '", "scopes": ["predic"]}]}',
     "\udcff",
 )
 
@@ -96,19 +229,15 @@ def test_a_file_that_is_none(file: TokenFile, text: str) -> None:
 def test_a_file_that_breaks_while_the_server_runs(file: TokenFile, how: str) -> None:
     """Whoever was known stays known, nobody else gets in, and the next good file counts."""
     secret = file.add("one")
-    bearer = BearerTokens(KnownTokens(file, rate=0), refresh_seconds=0)
-
-    def ask(secret: str) -> str:
-        headers = [(b"authorization", f"Bearer {secret}".encode())]
-        return asyncio.run(bearer({"type": "http", "headers": headers}))
+    ask = asking(file)
 
     good = file.path.read_bytes()
     file.path.unlink()
     if how == "broken":
-        file.path.write_text(_BROKEN[-2])
+        file.path.write_text(_BROKEN[0])
     else:
         file.path.mkdir()
-    assert ask(secret) == "one"
+    assert ask(secret).name == "one"
     with pytest.raises(RequestRefusedError) as caught:
         ask("td_wrong")
     assert caught.value.status == 401

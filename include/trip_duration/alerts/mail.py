@@ -7,6 +7,7 @@ from email.policy import default
 from email.utils import formatdate, make_msgid
 
 from trip_duration.alerts.types import Message
+from trip_duration.settings import split_list
 
 #: SMTP takes up to 998.
 _LINE_CHARACTERS = 400
@@ -14,7 +15,7 @@ _LINE_CHARACTERS = 400
 
 def addresses(text: str) -> list[str]:
     """Addresses that are separated by commas or semicolons."""
-    return [word.strip() for word in text.replace(";", ",").split(",") if word.strip()]
+    return split_list(text.replace(";", ","))
 
 
 def as_mail(message: Message, *, to: list[str], sender: str) -> EmailMessage:

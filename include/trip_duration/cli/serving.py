@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import json
+import time
 import uuid
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from trip_duration.cli.console import console
+from trip_duration.serving.tokens import USUAL_RIGHTS, Right
 from trip_duration.settings import get_settings
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 tokens = App(name="tokens", help="Bearer tokens of the prediction server: add, list, revoke.")
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+
+#: Values that follow their option, as many as there are.
+_Several = Parameter(consume_multiple=True, negative=())
 
 _settings = get_settings()
 
@@ -63,19 +68,37 @@ def serve(
 
 
 @tokens.command
-def add(name: str, *, rate: float | None = None, as_json: AsJson = False) -> None:
+def add(
+    name: str,
+    *,
+    scopes: Annotated[tuple[Right, ...], _Several] = USUAL_RIGHTS,
+    datasets: Annotated[list[str] | None, _Several] = None,
+    days: float | None = None,
+    rate: float | None = None,
+    as_json: AsJson = False,
+) -> None:
     """Make a token and print it, once.
 
     Parameters
     ----------
     name
         Of the application or person; it stands in the request log.
+    scopes
+        What it is good for: predict, feedback, read (the log, models, metrics, reports), or admin
+        for everything.
+    datasets
+        Services that it may ask: green, yellow, fhvhv; without it, all.
+    days
+        How long it is good; without it, until it is revoked.
     rate
         Requests per second; 0 sets no limit, and without it the setting counts.
     as_json
         Print one JSON object, for machines.
     """
-    secret = _file().add(name, rate)
+    from trip_duration.trips.services import get_service
+
+    asked = None if datasets is None else [get_service(one).name for one in datasets]
+    secret = _file().add(name, rate, scopes=scopes, datasets=asked, days=days)
     print(json.dumps({"name": name, "token": secret}) if as_json else secret)  # noqa: T201 - the command's answer
 
 
@@ -90,15 +113,39 @@ def list_tokens(*, as_json: AsJson = False) -> None:
     """
     known = _file().read()
     if as_json:
-        rows = [{"name": one.name, "rate": one.rate, "made": one.made} for one in known]
+        rows = [
+            {
+                "name": one.name,
+                "scopes": one.scopes,
+                "datasets": one.datasets,
+                "expires": one.expires,
+                "rate": one.limits.rate,
+                "made": one.made,
+            }
+            for one in known
+        ]
         print(json.dumps({"tokens": rows}))  # noqa: T201 - the command's answer
         return
-    table = Table("name", "requests per second", box=box.SIMPLE_HEAD)
+    table = Table(
+        "name", "scopes", "datasets", "expires (UTC)", "requests per second", box=box.SIMPLE_HEAD
+    )
     for one in known:
+        rate = one.limits.rate
         table.add_row(
-            one.name, "setting" if one.rate is None else f"{one.rate:g}" if one.rate else "no limit"
+            one.name,
+            ", ".join(one.scopes),
+            "all" if one.datasets is None else ", ".join(one.datasets),
+            _end(one.expires),
+            "setting" if rate is None else f"{rate:g}" if rate else "no limit",
         )
     console().print(table)
+
+
+def _end(expires: float | None) -> str:
+    if expires is None:
+        return "never"
+    ended = " (expired)" if time.time() >= expires else ""
+    return f"{dt.datetime.fromtimestamp(expires, dt.UTC):%Y-%m-%d %H:%M}{ended}"
 
 
 @tokens.command

@@ -23,7 +23,7 @@ from trip_duration.local.preflight import LocalStackError
 from trip_duration.local.stack import ADMIN, LocalStack
 from trip_duration.local.start import api_of, ensure_up
 from trip_duration.local.supervision import Supervision
-from trip_duration.settings import get_settings
+from trip_duration.settings import get_settings, split_list
 
 BAD_INPUT = 2
 FAILED = 1
@@ -239,7 +239,7 @@ def _print_addresses(stack: LocalStack) -> None:
 
 
 def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+    return None if text is None else split_list(text)
 
 
 def _fail(error: Exception | str, code: int) -> None:

@@ -11,7 +11,7 @@ from trip_duration.errors import InvalidInputError, ReportedError
 from trip_duration.orchestration.loading import load
 from trip_duration.orchestration.promotion import moment_of_form, versions_of
 from trip_duration.orchestration.requests import fetch_named_month, listed_sources
-from trip_duration.settings import get_settings
+from trip_duration.settings import get_settings, split_list
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -148,7 +148,7 @@ def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
 def readable_roots() -> list[str]:
     """Under which files may be read and written for a caller."""
     settings = get_settings()
-    return [settings.storage_root, *(one.strip() for one in settings.scoring_folders.split(","))]
+    return [settings.storage_root, *split_list(settings.scoring_folders)]
 
 
 def _month(month: str, params: Mapping[str, Any]) -> UPath:

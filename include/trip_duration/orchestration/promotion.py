@@ -15,7 +15,7 @@ from trip_duration.orchestration.forms.fields import ANY_MOMENT
 from trip_duration.orchestration.loading import load
 from trip_duration.orchestration.notifications import JUDGE, announce
 from trip_duration.orchestration.requests import who_asked
-from trip_duration.settings import get_settings
+from trip_duration.settings import get_settings, split_list
 from trip_duration.tracking.standing import check_moment
 from trip_duration.trips.services import Moment
 
@@ -104,7 +104,7 @@ def override(
     InvalidInputError
         If the user is not listed.
     """
-    listed = [one.strip() for one in get_settings().override_users.split(",") if one.strip()]
+    listed = split_list(get_settings().override_users)
     user = dag_run.triggering_user_name
     if user is None or user not in listed:
         with saying(ti):

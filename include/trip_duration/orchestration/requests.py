@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.settings import get_settings
+from trip_duration.settings import get_settings, split_list
 from trip_duration.trips.months import Month, MonthSplit
 from trip_duration.trips.services import Service, get_service
 
@@ -62,8 +62,7 @@ def source_of(params: Mapping[str, Any]) -> str:
 def listed_sources() -> list[str]:
     """What the settings allow forms to name as source."""
     settings = get_settings()
-    listed = (one.strip() for one in settings.allowed_sources.split(","))
-    return [settings.source, settings.storage_root, *listed]
+    return [settings.source, settings.storage_root, *split_list(settings.allowed_sources)]
 
 
 def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:

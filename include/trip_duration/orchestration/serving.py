@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from trip_duration.serving.http import Guard
+    from trip_duration.serving.http import Caller, Guard
 
 logger = logging.getLogger(__name__)
 
@@ -123,12 +123,19 @@ def make_airflow_app() -> Guard:
     atexit.register(service.stop)
     return create_app(
         service,
-        authenticate,
+        _identify,
         max_bytes=settings.serving_max_bytes,
         max_trips=settings.serving_max_trips,
         extensions=health_routes(health),
         mounts={"/dashboard": make_dashboard(service, settings, health, questions)},
     )
+
+
+async def _identify(scope: Scope) -> Caller:
+    # Rights are Airflow's: there are no scopes.
+    from trip_duration.serving.http import Caller
+
+    return Caller(await authenticate(scope))
 
 
 async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | None = None) -> str:

@@ -96,6 +96,7 @@ VARIABLES = (
     Variable("SOURCE", "Where months come from: sample, tlc, an address.", default="sample"),
     Variable("ALLOWED_SOURCES", "Further folders and addresses that forms may name as source."),
     Variable("APPROVAL", "Whether a person has to approve a promotion.", default="false"),
+    Variable("CORS_ORIGINS", "Web pages that may ask the prediction server, by origin."),
     Variable("OVERRIDE_USERS", "Airflow users who may trigger promotion_override."),
     Variable("SERVICE", "Whose trips: green, yellow or fhvhv.", default="green"),
     Variable("WORKER_CONCURRENCY", "Tasks of one worker at the same time.", default="2"),

@@ -32,7 +32,7 @@ def serving_token(tokens: TokenFile, target: Path) -> bool:
     if known:
         # Nothing can show its secret again.
         tokens.revoke(PROMETHEUS)
-    _write(target, tokens.add(PROMETHEUS, rate=0))
+    _write(target, tokens.add(PROMETHEUS, rate=0, scopes=("read",)))
     return True
 
 

@@ -115,7 +115,7 @@ def create_app(
     straight: dict[tuple[str, str], ASGIApp] = {}
     for extension in (*ours, *extensions):
         operation, handler = extension.operation, extension.handler
-        endpoint = Endpoint(operation.path, handler, service.metrics, max_bytes)
+        endpoint = Endpoint(operation.path, handler, service.metrics, max_bytes, operation.scope)
         api.add_api_route(operation.path, handler, **operation.route())
         _answer_by(api, endpoint)
         if "{" not in operation.path:

@@ -1,14 +1,15 @@
-"""Who asks, by bearer token."""
+"""Names of callers, by bearer token."""
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
 
 from starlette.types import Scope
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.serving.http import find_header
+from trip_duration.serving.http import Caller, find_header
 from trip_duration.serving.requests import RequestRefusedError
 from trip_duration.serving.tokens import KnownTokens
 
@@ -33,13 +34,14 @@ class BearerTokens:
         self._refresh_seconds = refresh_seconds
         self._look_at = 0.0
 
-    async def __call__(self, scope: Scope) -> str:
-        """The name of the token of a request.
+    async def __call__(self, scope: Scope) -> Caller:
+        """Name the token of a request.
 
         Raises
         ------
         RequestRefusedError
-            If there is no token, or one that is unknown (401), or it comes too often (429).
+            If there is no token, or one that is unknown or has expired (401), or one for other
+            services (403), or it comes too often (429).
         """
         self._refresh()
         given = find_header(scope, b"authorization")
@@ -53,15 +55,29 @@ class BearerTokens:
                 "bears no known token",
                 "Send `Authorization: Bearer …`; make a token with `trip-duration tokens add`.",
             )
-        name, bucket = found
-        if wait := bucket.take():
+        if time.time() >= found.expires:
+            ended = dt.datetime.fromtimestamp(found.expires, dt.UTC)
+            raise RequestRefusedError(
+                401,
+                f"Token {found.name!r}",
+                f"has expired ({ended:%Y-%m-%d %H:%M} UTC)",
+                "Revoke it and make another one with `trip-duration tokens add`.",
+            )
+        if not found.here:
+            raise RequestRefusedError(
+                403,
+                f"Token {found.name!r}",
+                "is for other datasets than the one that is served here",
+                "Use one that was made with `trip-duration tokens add NAME --datasets …`.",
+            )
+        if wait := found.bucket.take():
             raise RequestRefusedError(
                 429,
-                f"Token {name!r}",
-                f"may ask {bucket.rate:g} times per second",
+                f"Token {found.name!r}",
+                f"may ask {found.bucket.rate:g} times per second",
                 f"Wait {wait:.3f} seconds, or send several trips in one request.",
             )
-        return name
+        return Caller(found.name, found.scopes)
 
     def _refresh(self) -> None:
         now = time.monotonic()

@@ -18,6 +18,7 @@ from fastapi.openapi.utils import get_openapi
 
 from trip_duration.serving.http import OPEN_PATHS
 from trip_duration.serving.requests import Feedback, PredictRequest, Trip
+from trip_duration.serving.tokens import Right
 from trip_duration.trips.services import MOMENTS
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -69,7 +70,7 @@ _ANSWERS = {
 _MEANINGS = {
     400: "The body cannot be read.",
     401: "No known credentials.",
-    403: "The role does not allow it.",
+    403: "The role, or the scopes of the token, do not allow it.",
     404: "It is not in the log.",
     413: "Too many bytes or trips.",
     415: "The content type is not known.",
@@ -108,6 +109,8 @@ class Operation:
         Schema and example of the answer, and its content type.
     refuses
         Statuses of refusals.
+    scope
+        Needed by a token, unless the route is open.
     """
 
     name: str
@@ -117,6 +120,7 @@ class Operation:
     gives: Mapping[str, Any]
     takes: Mapping[str, Any] = field(default_factory=dict)
     refuses: tuple[int, ...] = ()
+    scope: Right = "read"
 
     def route(self) -> dict[str, Any]:
         """Arguments of FastAPI's `add_api_route`."""
@@ -142,6 +146,8 @@ class Operation:
             ]
         if self.path in OPEN_PATHS:
             extra["security"] = []
+        else:
+            extra["x-scope"] = self.scope
         if self.path == "/readyz":
             extra["responses"]["503"] = {
                 "description": "Nothing answers.",
@@ -205,6 +211,7 @@ OPERATIONS = (
             many={"inputs": [dict(TRIP), _TLC_TRIP], "key": "customer-17"},
         ),
         (400, 413, 422, 503),
+        "predict",
     ),
     Operation(
         "invocations",
@@ -235,6 +242,7 @@ OPERATIONS = (
             },
         },
         (400, 413, 415, 422, 503),
+        "predict",
     ),
     Operation(
         "feedback",
@@ -248,6 +256,7 @@ OPERATIONS = (
             one={"prediction_id": _ID, "actual_minutes": 12.5},
         ),
         (400, 404, 413, 422, 503),
+        "feedback",
     ),
     Operation(
         "prediction",
@@ -334,6 +343,8 @@ def docs_page(document: Mapping[str, Any]) -> str:
         for method, operation in methods.items():
             parts.append(f"<h2>{method.upper()} {html.escape(path)}</h2>")
             parts.append(f"<p>{html.escape(operation['description'])}</p>")
+            if scope := operation.get("x-scope"):
+                parts.append(f"<p>scope of the token: <code>{scope}</code></p>")
             parts += _examples("takes", operation.get("requestBody", {}).get("content", {}))
             parts += _examples("gives", operation["responses"]["200"]["content"])
             refusals = [

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,12 +26,30 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 JSON = b"application/json"
 _CALLER = "trip_duration.caller"
+_FORBIDDEN = 403
 #: What the metrics call the route of those who may not pass, whatever they asked for.
 _REFUSED = "refused"
 
 Headers = tuple[tuple[bytes, bytes], ...]
-Authenticate = Callable[[Scope], Awaitable[str]]
-"""Gives the name of whoever asks; raises `RequestRefusedError` (401, 403, 429)."""
+
+
+class Caller(NamedTuple):
+    """The sender of a request, as far as it is known.
+
+    Parameters
+    ----------
+    name
+        Of the token or user.
+    scopes
+        What a token is good for; None where something else decides.
+    """
+
+    name: str
+    scopes: frozenset[str] | None = None
+
+
+Authenticate = Callable[[Scope], Awaitable[Caller]]
+"""Names the caller of a request; raises `RequestRefusedError` (401, 403, 429)."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +86,8 @@ class Call:
     @property
     def caller(self) -> str:
         """Name of the token or user."""
-        name: str = self.scope.get(_CALLER, "")
-        return name
+        known: Caller | None = self.scope.get(_CALLER)
+        return known.name if known else ""
 
     def header(self, name: bytes) -> str:
         """A header, empty if there is none; *name* in lower case."""
@@ -136,17 +154,21 @@ class Endpoint:
         Where requests are counted.
     most
         Bytes that a body may have.
+    needs
+        Scope without which a token is refused.
     """
 
     route: str
     handler: Handler
     metrics: Metrics
     most: int
+    needs: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         call = Call(scope, receive, self.most)
         try:
+            self._check_scope(scope.get(_CALLER))
             reply = await self.handler(call)
         except TripDurationError as error:
             reply = refusal(error)
@@ -164,6 +186,16 @@ class Endpoint:
             )
         await send_reply(send, reply)
         self.metrics.answered(self.route, reply.status, time.perf_counter() - call.started)
+
+    def _check_scope(self, caller: Caller | None) -> None:
+        if caller is None or caller.scopes is None or self.needs in caller.scopes:
+            return
+        raise RequestRefusedError(
+            _FORBIDDEN,
+            f"Token {caller.name!r}",
+            f"lacks the scope {self.needs!r} (it has {', '.join(sorted(caller.scopes))})",
+            f"Use one that was made with `trip-duration tokens add NAME --scopes {self.needs}`.",
+        )
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 from upath import UPath
 
 from trip_duration.alerts.outbox import Outbox
 from trip_duration.serving.app import create_app
 from trip_duration.serving.bearer import BearerTokens
-from trip_duration.serving.http import Guard
 from trip_duration.serving.live import Live, LiveModels
 from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
@@ -26,7 +27,7 @@ from trip_duration.serving.service import PredictionService
 from trip_duration.serving.spool import RECORD_BYTES, Spool
 from trip_duration.serving.tokens import KnownTokens, TokenFile
 from trip_duration.serving.writing import ProcessWriter
-from trip_duration.settings import Settings
+from trip_duration.settings import Settings, split_list
 from trip_duration.tracking.standing import registered_name
 
 logger = logging.getLogger(__name__)
@@ -131,14 +132,30 @@ def make_log(
     )
 
 
-def make_app(settings: Settings) -> Guard:
-    """The application behind the tokens of the serving folder."""
-    tokens = KnownTokens(token_file(settings), settings.serving_rate)
-    return create_app(
+def make_app(settings: Settings) -> ASGIApp:
+    """Make the application behind the tokens of the serving folder."""
+    tokens = KnownTokens(token_file(settings), settings.serving_rate, settings.service)
+    app = create_app(
         make_service(settings),
         BearerTokens(tokens, settings.serving_refresh_seconds),
         max_bytes=settings.serving_max_bytes,
         max_trips=settings.serving_max_trips,
+    )
+    return let_pages_ask(app, split_list(settings.serving_cors_origins))
+
+
+def let_pages_ask(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let pages of these origins ask from a browser, with a token and without cookies (CORS).
+
+    A browser asks without a token first whether it may ask, so this stands before the guard.
+    """
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=("Authorization", "Content-Type", "X-Request-Key", "X-Moment"),
     )
 
 
@@ -159,7 +176,7 @@ def wait_less() -> None:
         os.environ.setdefault(name, value)
 
 
-def serve(app: Guard, settings: Settings) -> None:
+def serve(app: ASGIApp, settings: Settings) -> None:
     """Serve an application until the process is told to stop."""
     import uvicorn
 

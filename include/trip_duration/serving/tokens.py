@@ -1,4 +1,4 @@
-"""Bearer tokens: named, revocable, kept as hashes, each with a rate.
+"""Bearer tokens: named, revocable, kept as hashes, each with its rights, its end and its limits.
 
 A token is 32 random bytes, so that its plain SHA-256 tells nothing about it: slow hashes are for
 passwords that people choose.
@@ -10,27 +10,51 @@ import contextlib
 import fcntl
 import hashlib
 import hmac
-import json
 import os
 import secrets
+import stat
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
 
 from trip_duration.errors import InvalidInputError, require_within
 
+#: What a token may be good for: predictions, actual durations, looking (log, models, metrics,
+#: reports, description), and everything.
+Right = Literal["predict", "feedback", "read", "admin"]
+RIGHTS: tuple[Right, ...] = get_args(Right)
+#: Of a token for which nothing else is said.
+USUAL_RIGHTS: tuple[Right, ...] = ("predict", "feedback", "read")
+
+_FORMAT = "token/1"
 _NAME_LENGTH = 100
 _PREFIX = "td_"
+_DAY_SECONDS = 86_400
+#: Others may read hashes, but whoever writes them makes tokens.
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+Positive = Annotated[float, Meta(ge=0)]
 
 
-@dataclass(frozen=True)
-class Token:
-    """Who may ask.
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much a token may ask.
+
+    Parameters
+    ----------
+    rate
+        Requests per second, of which as many may come at once; 0 sets no limit, None takes that of
+        the settings.
+    """
+
+    rate: Positive | None = None
+
+
+class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A caller's right to ask.
 
     Parameters
     ----------
@@ -38,20 +62,47 @@ class Token:
         Of the application or person; it stands in the request log.
     sha256
         Digest of the secret, hex.
-    rate
-        Requests per second, of which as many may come at once; 0 sets no limit, None takes that of
-        the settings.
+    scopes
+        What it is good for.
+    datasets
+        Names of the services that it may ask; None for all.
+    expires
+        Seconds since 1970 from which it is good for nothing; None for no end.
+    limits
+        How much it may ask.
     made
         Seconds since 1970.
     """
 
     name: str
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    rate: Annotated[float, Meta(ge=0)] | None = None
-    made: float = field(default_factory=time.time)
+    scopes: tuple[Right, ...] = USUAL_RIGHTS
+    datasets: tuple[str, ...] | None = None
+    expires: Positive | None = None
+    limits: Limits = Limits()
+    made: float = msgspec.field(default_factory=time.time)
 
 
-_read = msgspec.json.Decoder(dict[str, list[Token]]).decode
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    tokens: list[Token]
+    format: Literal["token/1"] = _FORMAT  # type: ignore[assignment]  # a literal, said once
+
+
+class _OldToken(msgspec.Struct):
+    """A token as version 0.1 has written it, without a format."""
+
+    name: str
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    rate: Positive | None = None
+    made: float = 0.0
+
+    def today(self) -> Token:
+        """Read it as of today: it was good for all that there was."""
+        return Token(self.name, self.sha256, limits=Limits(self.rate), made=self.made)
+
+
+class _OldFile(msgspec.Struct, forbid_unknown_fields=True):
+    tokens: list[_OldToken]
 
 
 class TokenFile:
@@ -75,7 +126,9 @@ class TokenFile:
             If the file is no file of tokens, or may not be read.
         """
         try:
-            return _read(self.path.read_bytes())["tokens"]
+            with self.path.open("rb") as file:
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+                content = file.read()
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -84,20 +137,45 @@ class TokenFile:
                 f"cannot be read ({error.strerror})",
                 "Let the user of the server own it.",
             ) from error
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError) as error:
+        if mode & _WRITABLE_BY_OTHERS:
+            raise InvalidInputError(
+                f"The file {self.path}",
+                f"can be written by others (mode {mode:04o}), who could make tokens with it",
+                "Look at `trip-duration tokens list` after `chmod 600`, and revoke what you do not "
+                "know.",
+            )
+        try:
+            return _read(content)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise InvalidInputError(
                 f"The file {self.path}",
                 f"is no file of tokens ({error})",
                 "Remove it, and make tokens with `trip-duration tokens add`.",
             ) from error
 
-    def add(self, name: str, rate: float | None = None) -> str:
+    def add(
+        self,
+        name: str,
+        rate: float | None = None,
+        *,
+        scopes: Sequence[Right] = USUAL_RIGHTS,
+        datasets: Sequence[str] | None = None,
+        days: float | None = None,
+    ) -> str:
         """Make a token and return its secret, which nothing can show again.
+
+        Parameters
+        ----------
+        rate, scopes, datasets
+            See `Token`.
+        days
+            How long it is good; None for no end.
 
         Raises
         ------
         InvalidInputError
-            If the name is taken or none, or the rate is negative.
+            If the name is taken or none, the rate is negative, the time is up at once, or the token
+            would be good for nothing.
         """
         if not name.strip() or len(name) > _NAME_LENGTH or not name.isprintable():
             raise InvalidInputError(
@@ -105,14 +183,32 @@ class TokenFile:
             )
         if rate is not None:
             require_within("rate", rate, least=0)
-        secret = _PREFIX + secrets.token_urlsafe(32)
+        if days is not None:
+            require_within("days", days, least=1 / 24)
+        nothing = not scopes or (datasets is not None and not datasets)
+        if nothing or not {*scopes} <= {*RIGHTS}:
+            raise InvalidInputError(
+                f"Token {name!r}",
+                f"needs scopes among {', '.join(RIGHTS)}, and a dataset if any is named",
+                "Give at least one, such as --scopes predict.",
+            )
+        secret, now = _PREFIX + secrets.token_urlsafe(32), time.time()
+        made = Token(
+            name,
+            digest(secret),
+            tuple(dict.fromkeys(scopes)),
+            None if datasets is None else tuple(dict.fromkeys(datasets)),
+            None if days is None else now + days * _DAY_SECONDS,
+            Limits(rate),
+            now,
+        )
         with self._alone():
             known = self.read()
             if name in {token.name for token in known}:
                 raise InvalidInputError(
                     f"Token {name!r}", "exists", "Revoke it first, or choose another name."
                 )
-            self._write([*known, Token(name, digest(secret), rate)])
+            self._write([*known, made])
         return secret
 
     def revoke(self, name: str) -> None:
@@ -157,14 +253,27 @@ class TokenFile:
 
     def _write(self, tokens: list[Token]) -> None:
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        content = json.dumps({"tokens": [asdict(token) for token in tokens]}, indent=1)
+        content = msgspec.json.format(msgspec.json.encode(_File(tokens)), indent=1)
         opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            with os.fdopen(opened, "w") as out:
+            with os.fdopen(opened, "wb") as out:
                 out.write(content)
             partial.rename(self.path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _read(content: bytes) -> list[Token]:
+    """Read a file of tokens, of today or without a format.
+
+    Raises
+    ------
+    msgspec.MsgspecError, UnicodeDecodeError
+        If it is none.
+    """
+    if b'"format"' in content:
+        return msgspec.json.decode(content, type=_File).tokens
+    return [one.today() for one in msgspec.json.decode(content, type=_OldFile).tokens]
 
 
 def digest(secret: str) -> str:
@@ -200,6 +309,30 @@ class Bucket:
         return (1.0 - self._left) / self.rate
 
 
+class Grant(NamedTuple):
+    """A known token, as requests are held to it.
+
+    Parameters
+    ----------
+    name
+        Of the token.
+    scopes
+        All that it is good for.
+    expires
+        Seconds since 1970; infinity for no end.
+    bucket
+        Holds it to its rate.
+    here
+        Whether it may ask this server's service.
+    """
+
+    name: str
+    scopes: frozenset[str]
+    expires: float
+    bucket: Bucket
+    here: bool
+
+
 class KnownTokens:
     """Tokens in memory, looked up for every request.
 
@@ -209,41 +342,53 @@ class KnownTokens:
         Where they are kept.
     rate
         Requests per second of tokens without a rate of their own.
+    service
+        Which tokens have to be good for.
     """
 
-    def __init__(self, file: TokenFile, rate: float) -> None:
+    def __init__(self, file: TokenFile, rate: float, service: str) -> None:
         self._file = file
         self._rate = rate
-        self._read_at: tuple[int, int] | None = None
-        self._known: tuple[tuple[bytes, str, Bucket], ...] = ()
+        self._service = service
+        self._read_at: tuple[int, int, int] | None = None
+        self._known: tuple[tuple[bytes, Grant], ...] = ()
         self.refresh()
 
     def refresh(self) -> None:
         """Read the file again if it has changed; buckets of tokens that stay keep their level."""
         try:
             found = self._file.path.stat()
-            state = (found.st_mtime_ns, found.st_ino)
+            state = (found.st_mtime_ns, found.st_ino, found.st_mode)
         except FileNotFoundError:
             state = None
         if state == self._read_at and state is not None:
             return
-        before = {name: bucket for _, name, bucket in self._known}
+        before = {grant.name: grant.bucket for _, grant in self._known}
         known = []
         for token in self._file.read():
-            rate = self._rate if token.rate is None else token.rate
+            rate = self._rate if token.limits.rate is None else token.limits.rate
             kept = before.get(token.name)
             bucket = kept if kept and kept.rate == rate else Bucket(rate)
-            known.append((token.sha256.encode(), token.name, bucket))
+            known.append((token.sha256.encode(), self._grant(token, bucket)))
         self._known, self._read_at = tuple(known), state
 
-    def find(self, secret: bytes) -> tuple[str, Bucket] | None:
-        """Name and bucket of a secret; None if it is nobody's.
+    def _grant(self, token: Token, bucket: Bucket) -> Grant:
+        return Grant(
+            token.name,
+            frozenset(RIGHTS if "admin" in token.scopes else token.scopes),
+            float("inf") if token.expires is None else token.expires,
+            bucket,
+            token.datasets is None or self._service in token.datasets,
+        )
+
+    def find(self, secret: bytes) -> Grant | None:
+        """Find the token of a secret; None if it is nobody's.
 
         Every token is compared, each in constant time.
         """
         asked = hashlib.sha256(secret).hexdigest().encode()
         found = None
-        for known, name, bucket in self._known:
+        for known, grant in self._known:
             if hmac.compare_digest(known, asked):
-                found = (name, bucket)
+                found = grant
         return found

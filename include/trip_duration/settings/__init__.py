@@ -15,11 +15,11 @@ from trip_duration.settings.alerts import AlertSettings
 from trip_duration.settings.data import DataSettings
 from trip_duration.settings.local import LocalSettings
 from trip_duration.settings.monitoring import MonitoringSettings
-from trip_duration.settings.part import ENVIRONMENT_PREFIX
+from trip_duration.settings.part import ENVIRONMENT_PREFIX, split_list
 from trip_duration.settings.serving import ServingSettings
 from trip_duration.settings.training import TrainingSettings
 
-__all__ = ["ENVIRONMENT_PREFIX", "Settings", "get_settings"]
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "get_settings", "split_list"]
 
 
 # The last one's fields come first.

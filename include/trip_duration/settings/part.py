@@ -14,6 +14,11 @@ def default_state() -> Path:
     return Path.cwd() / ".state"
 
 
+def split_list(text: str) -> list[str]:
+    """Split words that are separated by commas; blanks around them and empty ones go."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 class Part(BaseSettings):
     """Some settings, each read from an environment variable."""
 

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from trip_duration.settings.part import Part, default_state
+from trip_duration.settings.part import Part, default_state, split_list
 
 
 def _default_serving_folder(known: dict[str, Any]) -> Path:
     return Path(known["state"]).resolve() / "serving"
 
 
+#: A scheme, a host and perhaps a port; no path, and nothing that stands for several.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+
+
 class ServingSettings(Part):
     """How questions are answered, and what is kept of them."""
+
+    @field_validator("serving_cors_origins")
+    @classmethod
+    def _whole_origins(cls, value: str) -> str:
+        for origin in split_list(value):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: give each as https://host or https://host:port, in "
+                    "lower case and without a path; there is no * for all"
+                )
+        return value
 
     prediction_inputs: int = Field(
         default=50,
@@ -76,6 +92,13 @@ class ServingSettings(Part):
         le=65_535,
         title="Serving port",
         description="Port of `trip-duration serve`.",
+    )
+    serving_cors_origins: str = Field(
+        default="",
+        title="Web pages that may ask",
+        description="Origins such as https://rides.example.com, separated by commas, whose pages "
+        "may ask the prediction server from a browser (CORS); each page needs a token all the "
+        "same. Empty for none.",
     )
     serving_refresh_seconds: float = Field(
         default=2.0,

@@ -1,0 +1,89 @@
+"""What each role may do is what the security page says, for every DAG and every route."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_REFUSED = {401, 403}
+
+
+def table() -> dict[str, dict[str, str]]:
+    """The table of the security page: answers by action and role."""
+    text = (ROOT / "docs" / "security.md").read_text()
+    lines = text[text.index("| May |") :].partition("\n\n")[0].splitlines()
+    (_, *roles), _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines
+    ]
+    return {action: dict(zip(roles, answers, strict=True)) for action, *answers in rows}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dict[str, int]]]:
+    """Statuses by action, role and request, of an api-server with the roles of production."""
+    home = tmp_path_factory.mktemp("roles")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.orchestration.roles"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
+            "AIRFLOW__CORE__AUTH_MANAGER": (
+                "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+            ),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "TRIP_DURATION_STATE": str(home / "state"),
+            "TRIP_DURATION_STORAGE_ROOT": (home / "storage").as_uri(),
+            "TRIP_DURATION_TRACKING_URI": f"sqlite:///{home}/mlflow.db",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    found: dict[str, dict[str, dict[str, int]]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_every_role_may_what_the_page_says(
+    answers: dict[str, dict[str, dict[str, int]]],
+) -> None:
+    """Whatever is refused is refused by the role, and what is not is answered or not there."""
+    assert table().keys() == answers.keys()
+    for action, told in table().items():
+        for role, may in told.items():
+            assert may in ("yes", "no")
+            for request, status in answers[action][role].items():
+                assert (status not in _REFUSED) == (may == "yes"), (action, role, request, status)
+                assert status < 500, (role, request)
+
+
+def test_without_a_login_nothing_answers(
+    answers: dict[str, dict[str, dict[str, int]]],
+) -> None:
+    """Not even with an error that tells what is there."""
+    for action, by_role in answers.items():
+        assert {*by_role["nobody"].values()} == {401}, action
+
+
+def test_everything_is_asked(answers: dict[str, dict[str, dict[str, int]]]) -> None:
+    """Every DAG, and every route of this package."""
+    dags = {path.rsplit("/", 2)[-2] for path in answers["start runs of every DAG"]["Admin"]}
+    assert {"promotion", "promotion_override", "green_months", "batch_scoring"} <= dags
+    reading = answers["read pages, models, metrics, health and log"]["Viewer"]
+    for path in ("models", "health/metrics", "ab_report", "openapi.json", "dashboard/none"):
+        assert f"GET /trip-duration/{path}" in reading
+    asking = answers["predict, explain and give feedback"]["Viewer"]
+    assert {path.rpartition("/")[2] for path in asking} == {
+        *("predict", "invocations", "feedback", "explain")
+    }

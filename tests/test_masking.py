@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.alerts.test_rendering import FULL
+from upath import UPath
 
+from trip_duration.alerts.outbox import Outbox
 from trip_duration.alerts.rendering import render
 from trip_duration.alerts.types import Envelope
 from trip_duration.errors import InvalidInputError
@@ -88,6 +91,25 @@ def test_a_mail_names_no_login(address: str) -> None:
     )
     message = render([Envelope(alert, dt.datetime.now(tz=dt.UTC))])
     assert not any(SECRET in part for part in (message.subject, message.html, message.text))
+
+
+@settings(deadline=None, max_examples=20)
+@given(addresses())
+def test_an_alert_that_waits_on_disk_names_no_login(address: str) -> None:
+    """A folder of alerts is read by backups and by others who see the store."""
+    alert = dataclasses.replace(
+        FULL, subject=address, error=address, log=(address,), facts=(("Source", address),)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        outbox = Outbox(UPath(folder))
+        assert outbox.put(alert)
+        written = [path.read_text() for path in Path(folder).rglob("*.json")]
+        assert written
+        assert not any(SECRET in text for text in written)
+        # It is found again, and not told a second time.
+        assert not outbox.put(alert)
+        outbox.delivered(outbox.waiting(), "mail", {"mail"})
+        assert outbox.waiting() == []
 
 
 @pytest.mark.parametrize(

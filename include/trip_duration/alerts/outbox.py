@@ -13,6 +13,7 @@ from upath import UPath
 
 from trip_duration.alerts.types import ALERT_KINDS, Alert, Envelope
 from trip_duration.errors import StoredObjectError
+from trip_duration.masking import mask_logins
 from trip_duration.objects import write_bytes
 from trip_duration.objects.documents import UNREADABLE, move_aside, record_of
 from trip_duration.objects.files import files_in
@@ -20,6 +21,9 @@ from trip_duration.objects.tree import flatten
 
 #: What alerts of every version have.
 _LASTING = ("key", "about", "subject", "headline")
+
+#: What the name of a file is made of; none of them is told.
+_NAMES = ("key", "about")
 
 #: After so many days an alert with the same key may be told again.
 _REMEMBERED = dt.timedelta(days=30)
@@ -123,8 +127,19 @@ class Outbox:
         return envelope
 
     def _write(self, envelope: Envelope) -> None:
-        data = json.dumps(flatten(envelope)[0]).encode()
+        data = json.dumps(_masked(flatten(envelope)[0])).encode()
         write_bytes(self.waiting_folder / _name(envelope.alert), data)
+
+
+def _masked(tree: Any) -> Any:  # noqa: ANN401 - JSON
+    """Mask the logins in a tree of texts, but not in what names a file."""
+    if isinstance(tree, str):
+        return mask_logins(tree)
+    if isinstance(tree, list):
+        return [_masked(one) for one in tree]
+    if isinstance(tree, dict):
+        return {name: one if name in _NAMES else _masked(one) for name, one in tree.items()}
+    return tree
 
 
 def _envelope(path: UPath, content: bytes) -> Envelope | None:

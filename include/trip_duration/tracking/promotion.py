@@ -126,8 +126,8 @@ class Promoter:
         self.tracker.close_run(run_id)
         return self._history.entry(self.tracker.client.get_run(run_id))
 
-    def history(self, most: int = 100) -> list[HistoryEntry]:
-        """Return what was done at this moment or at all of them, the latest first."""
+    def history(self, most: int | None = 100) -> list[HistoryEntry]:
+        """Return what was done at this moment or at all of them, the latest first; None for all."""
         return self._history.entries(self.moment, most)
 
     def _check(self, action: Action, now: Standing) -> int | None:

@@ -202,8 +202,12 @@ def test_a_caller_reads_what_was_wrong_and_nobody_is_alarmed(
 
 
 @pytest.mark.usefixtures("storage")
-def test_what_is_not_the_callers_mistake_is_told(airflow: TestClient, bag: DagBag) -> None:
+def test_what_is_not_the_callers_mistake_is_told(
+    airflow: TestClient, bag: DagBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A tracking server that is down is no caller's doing: somebody has to look after it."""
+    # MLflow asks it again for a minute.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     assert (
         waited(airflow, run(bag.dags["prediction"], {"inputs": None}), "predict")["state"]
         == "failed"

@@ -5,6 +5,9 @@ another trip. What is compared: requests per second at full speed, also of route
 then latencies at half of that, with and without a shadow model. MLflow's registry, which stands on
 a machine of its own where it matters, gives way to the rest. Months come from
 TRIP_DURATION_TLC_FOLDER (green 2024-01 and 2024-02), or are generated in their size.
+
+`python -m benchmarks.serving against /path/of/another/checkout` measures two versions of this
+package instead, in 40 pairs in turn: what a change costs.
 """
 
 from __future__ import annotations
@@ -22,11 +25,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import requests
 from benchmarks.load import Load, Outcome
 from benchmarks.preparation import months_folder
+from scipy.stats import sem, t
 from sklearn.pipeline import Pipeline
 from tests.servers import free_port, mlflow_server, wait_for
 
@@ -44,6 +49,7 @@ from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.months import MonthSplit
 
 PAIRS = 3
+VERSION_PAIRS = 40
 LATENCY_PAIRS = 7
 SECONDS = 3.0
 TRIPS = 500
@@ -173,7 +179,47 @@ def main() -> None:
                 tags={},
             )
         move(promoter, "promote", 1)
-        measure(Path(place), tracking, promoter, bodies(trips))
+        if sys.argv[1:2] == ["against"]:
+            compare(Path(place), tracking, Path(sys.argv[2]), bodies(trips)[0])
+        else:
+            measure(Path(place), tracking, promoter, bodies(trips))
+
+
+def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) -> None:
+    """Measure this checkout and another one in turn, each by its own server; print the ratio."""
+    with contextlib.ExitStack() as running:
+        loads = []
+        for number, program in enumerate((Path(sys.executable).parent, other / ".venv" / "bin")):
+            command, port = str(program / "trip-duration"), free_port()
+            settings = {
+                "TRIP_DURATION_STATE": str(folder / str(number)),
+                "TRIP_DURATION_TRACKING_URI": tracking,
+                "TRIP_DURATION_SERVING_PORT": str(port),
+            }
+            token = subprocess.run(  # noqa: S603 - our own words
+                [command, "tokens", "add", "benchmark", "--rate", "0"],
+                env={**os.environ, **settings},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip()
+            url = f"http://127.0.0.1:{port}"
+            running.enter_context(process([command, "serve"], f"{url}/readyz", folder, **settings))
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            loads.append(Load(f"{url}/predict", headers=headers, bodies=asked, seconds=SECONDS))
+        outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
+        for number in range(VERSION_PAIRS):
+            # Each goes first in half of the pairs.
+            for place in (0, 1) if number % 2 else (1, 0):
+                outcomes[place].append(put(loads[place]))
+    for name, found in zip(("this checkout", "the other one"), outcomes, strict=True):
+        describe(name, found)
+    ratios = np.log([one.per_second / two.per_second for one, two in zip(*outcomes, strict=True)])
+    low, high = np.exp(t.interval(0.95, len(ratios) - 1, ratios.mean(), sem(ratios)))
+    print(
+        f"this one over the other: {np.exp(ratios.mean()):.3f} "
+        f"(95 % interval {low:.3f} to {high:.3f}, {len(ratios)} pairs)"
+    )
 
 
 def measure(

@@ -1,8 +1,9 @@
-"""Headers without an end, from somebody without a token, cost a server nothing."""
+"""Headers without an end, and requests that come slowly, cost a server nothing."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import subprocess
@@ -15,21 +16,32 @@ import pytest
 import requests
 from tests.servers import free_port, wait_for
 
+from trip_duration.serving.tokens import TokenFile
+
 #: Beyond what the kernel takes for a server that reads no more.
 MUCH = 60_000_000
 #: A server that copies what it has of a header with each further piece is silent for longer.
 SECONDS = 2.0
+#: In which a request has to be whole.
+READ_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the server."""
+    return tmp_path_factory.mktemp("bounded")
+
+
+@pytest.fixture(scope="module")
+def port(state: Path) -> Iterator[int]:
     """A server as a user starts it, without a registry."""
-    folder, port = tmp_path_factory.mktemp("bounded"), free_port()
+    folder, port = state, free_port()
     environment = {
         **os.environ,
         "TRIP_DURATION_STATE": str(folder),
         "TRIP_DURATION_TRACKING_URI": "http://127.0.0.1:9",
         "TRIP_DURATION_SERVING_PORT": str(port),
+        "TRIP_DURATION_SERVING_READ_SECONDS": str(READ_SECONDS),
     }
     program, log = Path(sys.executable).parent / "trip-duration", folder / "serve.log"
     with log.open("w") as out:
@@ -81,3 +93,67 @@ def test_large_headers_are_refused_in_words(port: int) -> None:
         assert answer.split()[1] == status
         if status == b"431":
             assert b"have more than 65,536 bytes" in answer
+
+
+LENGTH = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 9999\r\n"
+WHOLE = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def bearer(state: Path) -> bytes:
+    """The header of somebody who may predict: whoever may not is refused before the body."""
+    tokens = TokenFile(state / "serving" / "tokens.json")
+    return f"authorization: Bearer {tokens.add('tests')}\r\n".encode()
+
+
+#: What begins a request, the pieces that follow it, and whether 408 says why it was ended.
+SLOW = {
+    "nothing": (b"", b"", b""),
+    "empty lines": (b"\r\n", b"\r\n", b""),
+    "a path": (b"GET /", b"a", b"408"),
+    "a header": (b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: ", b"a", b"408"),
+    "a body": (LENGTH + b"BEARER\r\n", b" ", b"408"),
+    "no body": (LENGTH + b"BEARER\r\n", b"", b"408"),
+    "chunks": (CHUNKED.replace(b"a\r\n", b"a\r\nBEARER", 1), b"1\r\n \r\n", b"408"),
+    "a body without a token": (LENGTH + b"\r\n", b" ", b"401"),
+    "a header behind a whole request": (WHOLE + b"GET /", b"a", b"200"),
+    "empty lines behind a whole request": (WHOLE, b"\r\n", b"200"),
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_what_comes_slowly_is_ended(port: int, bearer: bytes, kind: str) -> None:
+    """A request has a time in which it has to be whole, however steadily it comes."""
+    begin, piece, status = SLOW[kind]
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(begin.replace(b"BEARER", bearer))
+        client.settimeout(0.1)
+        began = time.monotonic()
+        while time.monotonic() - began < 4 * READ_SECONDS:
+            with contextlib.suppress(TimeoutError):
+                try:
+                    client.sendall(piece)
+                    told = client.recv(1_000)
+                except ConnectionError:
+                    break
+                if not told:
+                    break
+                answer += told
+    assert READ_SECONDS * 0.8 < time.monotonic() - began < 3 * READ_SECONDS
+    assert answer.split()[1:2] == ([status] if status else [])
+    if status == b"408":
+        assert b"had not arrived whole after 1.5 seconds" in answer
+
+
+def test_one_connection_asks_for_longer(port: int) -> None:
+    """The time is that of a request, not that of a connection."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    client.connect()
+    own = client.sock.getsockname()
+    for _ in range(6):
+        client.request("GET", "/healthz")
+        assert client.getresponse().read()
+        time.sleep(READ_SECONDS / 3)
+        assert client.sock.getsockname() == own
+    client.close()

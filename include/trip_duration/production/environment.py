@@ -80,6 +80,12 @@ VARIABLES = (
         default="localhost:*,127.0.0.1:*",
     ),
     Variable("SERVING_ADDRESS", "Site of the predictions.", default="http://:8090"),
+    Variable(
+        "BODY_TIMEOUT",
+        "Time in which the body of a request has to reach the proxy whole; more for who logs large "
+        "models from outside over a slow line.",
+        default="60s",
+    ),
     Variable("S3_BUCKET", "Bucket for months, results and models.", default="trip-duration"),
     Variable("S3_REGION", "Region of the object store.", default="us-east-1"),
     Variable(

@@ -180,7 +180,7 @@ def serve(app: ASGIApp, settings: Settings) -> None:
     """Serve an application until the process is told to stop."""
     import uvicorn
 
-    from trip_duration.serving.bounded import BoundedHttp
+    from trip_duration.serving.bounded import bounded
 
     wait_less()
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -189,7 +189,7 @@ def serve(app: ASGIApp, settings: Settings) -> None:
         host=settings.serving_host,
         port=settings.serving_port,
         access_log=False,
-        http=BoundedHttp,
+        http=bounded(settings.serving_read_seconds),
         server_header=False,
         # No route speaks it, and the guard is one for HTTP.
         ws="none",

@@ -112,6 +112,13 @@ class ServingSettings(Part):
         title="Largest request",
         description="Bytes; larger bodies are refused.",
     )
+    serving_read_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        title="Time for a request",
+        description="Seconds in which a request has to arrive whole, headers and body; what is "
+        "slower is answered by 408.",
+    )
     serving_max_trips: int = Field(
         default=10_000,
         ge=1,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import shlex
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -82,6 +85,33 @@ def test_whose_machine_it_is_may_name_any_source(stack: LocalStack) -> None:
     assert stack.environment()["TRIP_DURATION_ALLOWED_SOURCES"] == "*"
     told = Settings(state=stack.state, allowed_sources="")
     assert not LocalStack(PROJECT, told).environment()["TRIP_DURATION_ALLOWED_SOURCES"]
+
+
+def test_no_password_stands_in_a_log(stack: LocalStack) -> None:
+    """Airflow prints those that it makes: it finds them made, also for a login that came later."""
+    begin = (
+        "from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import *;"
+        "SimpleAuthManager().init()"
+    )
+    known = dict[str, str]()
+    database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{stack.state}/airflow.db"}
+    for users in ("admin:admin", "admin:admin, viewer:viewer"):
+        later = LocalStack(PROJECT, stack.settings.model_copy(update={"airflow_users": users}))
+        done = subprocess.run(
+            [sys.executable, "-c", begin],
+            env={**later.environment(), **database},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        made = json.loads((stack.state / "passwords.json").read_text())
+        assert {*made} == {one.partition(":")[0].strip() for one in users.split(",")}
+        assert known.items() <= made.items()
+        assert not [one for one in made.values() if one in done.stdout + done.stderr]
+        known = made
+    assert stat.S_IMODE((stack.state / "passwords.json").stat().st_mode) == 0o600
+    assert stack.password == known["admin"]
 
 
 def test_keys_are_secret_and_lasting(stack: LocalStack) -> None:

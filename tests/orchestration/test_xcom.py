@@ -214,6 +214,33 @@ def test_purge_leaves_what_lies_elsewhere(
     assert kept["uri"].startswith(str(folder_root))
 
 
+@pytest.mark.parametrize("link", ["the object", "its folder"])
+def test_no_link_leads_elsewhere(folder_root: UPath, tmp_path: Path, link: str) -> None:
+    """Nothing outside is read or removed, though its address lies below the configured path."""
+    kept = store(FRAME)
+    path, outside = Path(UPath(kept["uri"]).path), tmp_path / "outside"
+    target = path if link == "the object" else path.parent
+    target.rename(outside)
+    target.symlink_to(outside)
+    with pytest.raises(StoredObjectError, match="does not lie under"):
+        load(kept)
+    TripDurationXComBackend.purge(SimpleNamespace(value=kept))
+    assert path.exists()
+    assert str(folder_root) in kept["uri"]
+
+
+def test_the_configured_path_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator may keep results on another disk."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "disk")
+    place = (tmp_path / "results").as_uri()
+    monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH", place)
+    kept = store(FRAME)
+    pd.testing.assert_frame_equal(load(kept), FRAME)
+    TripDurationXComBackend.purge(SimpleNamespace(value=kept))
+    assert not list((tmp_path / "disk").rglob("*.parquet"))
+
+
 @pytest.mark.parametrize("value", [None, "text", {"__classname__": "foreign.Class"}])
 def test_purge_needs_no_foreign_class(folder_root: UPath, value: object) -> None:
     """Deleting a result that is no object of ours imports nothing and removes nothing."""

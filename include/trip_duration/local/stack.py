@@ -109,16 +109,28 @@ class LocalStack:
 
     @property
     def password(self) -> str | None:
-        """Password of the Airflow login, once Airflow has made one."""
+        """Password of the Airflow login, once the stack was started."""
         return self.password_of(ADMIN)
 
     def password_of(self, user: str) -> str | None:
-        """Password of a login, once Airflow has made one."""
+        """Password of a login, once the stack was started."""
         file = self._passwords
         if not file.exists():
             return None
         password: str | None = json.loads(file.read_text()).get(user)
         return password
+
+    def _make_passwords(self) -> None:
+        """Make the passwords that are missing: those that Airflow makes stand in its log."""
+        names = [one.partition(":")[0].strip() for one in self.settings.airflow_users.split(",")]
+        known = json.loads(self._passwords.read_text()) if self._passwords.exists() else {}
+        made = {name: secrets.token_urlsafe(12) for name in names if name and name not in known}
+        if made:
+            self.make_state()
+            whole = self._passwords.with_name(f".passwords-{secrets.token_hex(4)}")
+            with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+                json.dump({**known, **made}, out)
+            whole.replace(self._passwords)
 
     def programs(self) -> dict[str, str]:
         """Command line of each process."""
@@ -166,6 +178,7 @@ class LocalStack:
 
     def _own_environment(self) -> dict[str, str]:
         keys = self._keys()
+        self._make_passwords()
         mail_sink = {
             "conn_type": "smtp",
             "host": HOST,

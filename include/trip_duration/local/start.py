@@ -49,11 +49,11 @@ def api_of(stack: LocalStack) -> AirflowApi:
     Raises
     ------
     LocalStackError
-        If Airflow has not made the login yet.
+        If the stack was never started.
     """
     if stack.password is None:
         raise LocalStackError(
-            "The Airflow login", "has no password yet", "Wait a moment and try again."
+            "The Airflow login", "has no password yet", "Start the stack with `make up`."
         )
     return AirflowApi(stack.airflow_url, ADMIN, stack.password)
 

@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -147,13 +148,19 @@ def _checked(value: dict[str, Any]) -> ObjectReference:
     """The reference, if it points below the configured path."""
     reference, root = ObjectReference.from_json(value), results_root()
     path = UPath(reference.uri)
-    if ".." in path.parts or path.protocol != root.protocol or not path.is_relative_to(root):
+    below = ".." not in path.parts and path.protocol == root.protocol and path.is_relative_to(root)
+    if not (below and _really(path).is_relative_to(_really(root))):
         raise StoredObjectError(
             f"The stored {reference.kind} {reference.uri}",
             f"does not lie under {root}",
             "Set [common.io] xcom_objectstorage_path to where results were written.",
         )
     return reference
+
+
+def _really(path: UPath) -> UPath:
+    """Follow the links of a folder; other stores have none."""
+    return UPath(Path(path.path).resolve()) if path.protocol == "file" else path
 
 
 def _is_large_json(value: object) -> bool:

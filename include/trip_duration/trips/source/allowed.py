@@ -16,8 +16,9 @@ ANY = "*"
 ALWAYS = ("sample", "tlc")
 
 _FILE = "file://"
-# Programs differ in what they make of these in an address: a login, a step up, a query.
-_AMBIGUOUS = re.compile(r"[@\\?#%\s]|/\.{1,2}(/|$)")
+# Programs differ in what they make of these in an address: a login, a step up, a query, a parameter
+# of a part of the path.
+_AMBIGUOUS = re.compile(r"[@\\?#%;\s]|/\.{1,2}(/|$)")
 
 
 def require_allowed_source(source: str, allowed: Iterable[str]) -> str:

@@ -112,7 +112,7 @@ def loop(tlc_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             yield found
 
 
-def test_the_whole_loop(loop: Loop, tmp_path: Path) -> None:
+def test_the_whole_loop(loop: Loop) -> None:
     """Sample and real champion, an event, two rollbacks, a canary that ends, a batch."""
     api = loop.running.api
 
@@ -157,7 +157,7 @@ def test_the_whole_loop(loop: Loop, tmp_path: Path) -> None:
     loop.promote(action="end_canary")
     assert loop.promoter.standing().challenger is None
 
-    _score(loop, tmp_path)
+    _score(loop)
     assert not [mail["subject"] for mail in mails(loop.running) if "failed" in mail["subject"]]
 
 
@@ -166,8 +166,10 @@ def _first_ended(loop: Loop) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _score(loop: Loop, folder: Path) -> None:
+def _score(loop: Loop) -> None:
     """Score a file with bad rows: every row is predicted or rejected, none is lost."""
+    folder = Path(loop.running.stack.storage_root.removeprefix("file://")) / "incoming"
+    folder.mkdir()
     path = folder / "trips.csv"
     with path.open("w", newline="") as file:
         file.write("pickup_datetime,PULocationID,DOLocationID\n")

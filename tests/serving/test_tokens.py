@@ -99,11 +99,11 @@ def test_the_file_says_its_format(file: TokenFile, monkeypatch: pytest.MonkeyPat
 def test_a_file_of_before_is_read(file: TokenFile) -> None:
     """Tokens of version 0.1 are good for what there was then, and stay so in a file of today."""
     file.path.parent.mkdir()
-    old = {"name": "old", "sha256": digest("secret"), "rate": 7.0, "made": 12.5}
+    old = {"name": "format", "sha256": digest("secret"), "rate": 7.0, "made": 12.5}
     file.path.write_text(json.dumps({"tokens": [old]}))
     for _ in range(2):
         found = asking(file)("secret")
-        assert found == Caller("old", frozenset({"predict", "feedback", "read"}))
+        assert found == Caller("format", frozenset({"predict", "feedback", "read"}))
         token = file.read()[0]
         assert (token.expires, token.datasets, token.limits.rate, token.made) == (
             None,

@@ -30,7 +30,6 @@ RIGHTS: tuple[Right, ...] = get_args(Right)
 #: Of a token for which nothing else is said.
 USUAL_RIGHTS: tuple[Right, ...] = ("predict", "feedback", "read")
 
-_FORMAT = "token/1"
 _NAME_LENGTH = 100
 _PREFIX = "td_"
 _DAY_SECONDS = 86_400
@@ -83,9 +82,13 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     made: float = msgspec.field(default_factory=time.time)
 
 
+class _Format(msgspec.Struct):
+    format: str | None = None
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
+    format: Literal["token/1"]
     tokens: list[Token]
-    format: Literal["token/1"] = _FORMAT  # type: ignore[assignment]  # a literal, said once
 
 
 class _OldToken(msgspec.Struct):
@@ -253,7 +256,7 @@ class TokenFile:
 
     def _write(self, tokens: list[Token]) -> None:
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        content = msgspec.json.format(msgspec.json.encode(_File(tokens)), indent=1)
+        content = msgspec.json.format(msgspec.json.encode(_File("token/1", tokens)), indent=1)
         opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with os.fdopen(opened, "wb") as out:
@@ -271,9 +274,9 @@ def _read(content: bytes) -> list[Token]:
     msgspec.MsgspecError, UnicodeDecodeError
         If it is none.
     """
-    if b'"format"' in content:
-        return msgspec.json.decode(content, type=_File).tokens
-    return [one.today() for one in msgspec.json.decode(content, type=_OldFile).tokens]
+    if msgspec.json.decode(content, type=_Format).format is None:
+        return [one.today() for one in msgspec.json.decode(content, type=_OldFile).tokens]
+    return msgspec.json.decode(content, type=_File).tokens
 
 
 def digest(secret: str) -> str:

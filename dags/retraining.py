@@ -21,8 +21,10 @@ the schedule of the setting `TRIP_DURATION_RETRAINING_SCHEDULE`. The newest mont
 before is tuned on, those before are learned from.
 
 An event names source, service and months, and is answered with exactly these; where events of
-several sources or services come together, each is answered by a run of its own. A run by hand or by
-schedule takes source and service from its form.
+several sources or services come together, each is answered by a run of its own. A month, and the
+hour of the schedule, are about the champion of every moment: one that is asked at another moment
+than the form's recipe gets a run of its own, too. A run by hand or by schedule takes source and
+service from its form.
 
 It waits for each DAG without taking a worker. One run works at a time; what happens meanwhile
 starts the next one. Months that were trained on before are not trained on again, unless *Once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.utils.types import DagRunType
+from mlflow import MlflowClient
 
 from trip_duration.errors import InvalidInputError, SourceError
 from trip_duration.orchestration import retraining
@@ -17,11 +19,21 @@ from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from trip_duration.orchestration.drift_memory import DriftMemory
 from trip_duration.orchestration.forms import retraining_form
 from trip_duration.settings import get_settings
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.runs import Tracker
 from trip_duration.trips.publications import Publications
+from trip_duration.trips.services import Moment
 
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
 BY_HAND = SimpleNamespace(triggering_user_name="ada", run_type=DagRunType.MANUAL)
 BY_ASSET = SimpleNamespace(triggering_user_name=None, run_type=DagRunType.ASSET_TRIGGERED)
+BY_CLOCK = SimpleNamespace(
+    triggering_user_name=None, run_id="scheduled__1", run_type=DagRunType.SCHEDULED
+)
+BY_RUN = SimpleNamespace(
+    triggering_user_name=None, run_id="retraining.1", run_type=DagRunType.OPERATOR_TRIGGERED
+)
 
 
 class Store:
@@ -52,6 +64,7 @@ def source(tmp_path: Path) -> str:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Settings as they are by default; the folder may be named as source."""
     monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", str(tmp_path))
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
@@ -68,6 +81,11 @@ def plan(
 ) -> dict[str, Any] | None:
     """Plan a retraining."""
     return retraining.plan(form, run, events or {}, {PUBLISHED_MONTHS: store, DRIFT: store})
+
+
+def others(form: dict[str, Any], events: Any, run: Any = BY_ASSET) -> list[dict[str, Any]]:
+    """Forms of the other runs that a run asks for."""
+    return retraining.other_occasions(form, run, events)
 
 
 def test_the_newest_month_judges(source: str) -> None:
@@ -166,7 +184,7 @@ def test_events_of_several_sources_are_answered_by_a_run_each(source: str) -> No
     planned = plan(params("sample"), Store(), BY_ASSET, events)
     assert planned is not None
     assert (planned["source"], planned["newest"]) == (source, "2024-03")
-    first, second = retraining.other_occasions(params("sample", promote=False), events)
+    first, second = others(params("sample", promote=False), events)
     assert first == {
         "promote": False,
         "approval": False,
@@ -206,7 +224,60 @@ def test_an_event_that_does_not_say_what_it_is_about_is_refused(
     """Nothing is guessed: a default would train on months that nobody has named."""
     events = {asset: [SimpleNamespace(extra=extra)]}
     with pytest.raises(InvalidInputError, match=missing):
-        retraining.other_occasions(params("sample"), events)
+        others(params("sample"), events)
+
+
+def champion_of(recipe: str, moment: Moment, service: str = "green") -> None:
+    """Register a version of a recipe and let it answer."""
+    settings, folder = get_settings(), tempfile.mkdtemp()
+    name = f"{settings.experiment}-promotion"
+    client = MlflowClient(settings.tracking_uri)
+    if client.get_experiment_by_name(name) is None:
+        # Without a place, MLflow writes into the folder that the tests run in.
+        client.create_experiment(name, artifact_location=Path(folder).as_uri())
+        client.create_registered_model(f"trip_duration_{service}")
+    tracker = Tracker(settings.tracking_uri, name)
+    made = client.create_model_version(
+        f"trip_duration_{service}", "runs:/none/model", tags={"recipe": recipe}
+    )
+    promoter = Promoter(tracker, service, moment)
+    promoter.act(Action("promote", service, int(made.version)), f"first/{recipe}")
+
+
+def test_a_month_retrains_the_champion_of_every_moment(source: str) -> None:
+    """By a run of its own, which trains its recipe and answers its drift, whatever else waits."""
+    events = {PUBLISHED_MONTHS: [event(source, months=["2024-04"])]}
+    champion_of("booking", "booked")
+    assert others(params("sample"), events) == []
+    champion_of("pair_distance", "ended")
+    (form,) = others(params("sample"), events)
+    assert (form["recipe"], form["source"], form["service"]) == ("pair_distance", source, "green")
+    assert (form["newest_month"], form["why"]) == ("2024-04", "published: 2024-04")
+    store = Store()
+    memory = DriftMemory(store, "green", dt.timedelta(hours=1), "ended")
+    evidence = {"why": "PSI(hour) = 0.4", "version": 2, "window": "w", "run_id": "r"}
+    memory.await_retraining({**evidence, "recipe": "pair_distance", "run_url": "http://localhost"})
+    own, other = (
+        plan(params("sample"), store, BY_ASSET, events),
+        plan(params(**form), store, BY_RUN),
+    )
+    assert own is not None
+    assert other is not None
+    assert (own["recipe"], own["why"]) == ("booking", "published: 2024-04")
+    assert (other["recipe"], other["newest"]) == ("pair_distance", "2024-04")
+    assert other["why"] == "published: 2024-04; drift: PSI(hour) = 0.4"
+    # A person who has asked for one recipe gets that one, and a drift is about one version.
+    assert others(params("sample"), {}, BY_HAND) == []
+    drift = {DRIFT: [event(source, why="PSI", recipe="booking")]}
+    assert others(params("sample"), drift) == []
+
+
+def test_the_hour_of_the_schedule_is_for_every_champion(source: str) -> None:
+    """Of the form's source and service, since no event names another one."""
+    champion_of("rich", "ended")
+    (form,) = others(params(source), {}, BY_CLOCK)
+    assert (form["recipe"], form["source"], form["newest_month"]) == ("rich", source, None)
+    assert form["why"] == "by scheduled"
 
 
 def test_a_month_can_be_named(source: str) -> None:

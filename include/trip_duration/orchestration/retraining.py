@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from trip_duration.orchestration.drift_memory import DriftMemory
-from trip_duration.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
+from trip_duration.orchestration.occasions import (
+    Events,
+    Occasion,
+    form_of,
+    form_of_plan,
+    read_occasions,
+)
 from trip_duration.orchestration.requests import source_of, who_asked
 from trip_duration.settings import get_settings
 from trip_duration.training_set.recipes import RECIPES, get_recipe
@@ -21,7 +27,6 @@ from trip_duration.trips.services import MOMENTS, Moment, get_service
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
-    from trip_duration.orchestration.occasions import Occasion
     from trip_duration.orchestration.watermarks import StateStore, Watermarks
     from trip_duration.trips.months import Month
     from trip_duration.trips.publications import Publications
@@ -46,13 +51,30 @@ _SKLEARN_ONLY = frozenset({"models", "extra_models"})
 _DATA = frozenset({"source", "service", "recipe", "encoding"})
 
 
+#: Runs whose form says which recipe is trained; those that nobody has filled a form for are told it
+#: by their events and by what answers.
+_CHOSEN = frozenset({"manual", "operator_triggered"})
+
+
 def other_occasions(
-    params: Mapping[str, Any], triggering_asset_events: Events
+    params: Mapping[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Events
 ) -> list[dict[str, Any]]:
     """Return the forms of the runs that answer what this one does not.
 
-    A run is about one source, service and moment; its events may be about several.
+    A run is about one source, service and moment. Its events may be about several; and what is
+    about no moment, a month or the hour of the schedule, is about the champion of each.
     """
+    occasions = read_occasions(triggering_asset_events)
+    asked = [(one, _recipe(params, one, None)) for one in occasions[1:]]
+    if not occasions and dag_run.run_type.value not in _CHOSEN:
+        why = f"by {who_asked(dag_run)}"
+        occasions = [Occasion(params["source"], params["service"], (), (why,))]
+    asked += [
+        (one, recipe)
+        for one in occasions
+        if one.moment is None
+        for recipe in _recipes_of_others(params, one)
+    ]
     return [
         {
             **{name: params[name] for name in ("promote", "approval")},
@@ -62,9 +84,21 @@ def other_occasions(
             "why": one.why,
             **({"recipe": recipe} if recipe != params["recipe"] else {}),
         }
-        for one in read_occasions(triggering_asset_events)[1:]
-        for recipe in (_recipe(params, one, None),)
+        for one, recipe in asked
     ]
+
+
+def _recipes_of_others(form: Mapping[str, Any], occasion: Occasion) -> list[str]:
+    """Return what to train for the champions of the moments at which the form's is not asked."""
+    from trip_duration.orchestration.promotion import versions_of
+
+    versions, own = versions_of(occasion.service), get_recipe(form["recipe"]).moment
+    found = []
+    for moment, standing in versions.standings().items():
+        if moment != own and standing.champion is not None:
+            recipe = versions.find(standing.champion).tags.get("recipe")
+            found.append(_recipe(form, None, {"recipe": recipe, "moment": moment}))
+    return found
 
 
 def plan(
@@ -86,8 +120,8 @@ def plan(
     marks = _watermarks(asset_state_store, form)
     newest, found = _newest(form, marks, occasion)
     split = MonthSplit.ending_at(newest, form["train_months_count"])
-    pending = _pending(form, dag_run, occasion, asset_state_store)
-    if dag_run.run_type.value != "manual":
+    pending = _pending(form, occasion, asset_state_store)
+    if dag_run.run_type.value not in _CHOSEN:
         form["recipe"] = _recipe(form, occasion, pending)
     moment = get_recipe(form["recipe"]).moment
     why = _why(form, dag_run, occasion, pending)
@@ -140,22 +174,16 @@ def _require_use(form: Mapping[str, Any]) -> None:
 
 
 def _pending(
-    form: Mapping[str, Any],
-    dag_run: DagRunProtocol,
-    occasion: Occasion | None,
-    store: Mapping[Any, StateStore],
+    form: Mapping[str, Any], occasion: Occasion | None, store: Mapping[Any, StateStore]
 ) -> dict[str, Any] | None:
     """Return the drift that the run answers; None if there is none.
 
-    That of the moment that the run is about: what a person has chosen, or an event has named.
-    Otherwise any that waits goes with the run, the earliest moment's first.
+    That of the moment that the run is about: of the form, or that an event of drift names. Where
+    such an event names none, any that waits goes with the run, the earliest moment's first.
     """
-    own = get_recipe(form["recipe"]).moment
-    if dag_run.run_type.value == "manual":
-        asked: Sequence[Moment] = (own,)
-    else:
-        named = occasion.moment if occasion else None
-        asked = (named,) if named else MOMENTS
+    asked: Sequence[Moment] = (get_recipe(form["recipe"]).moment,)
+    if occasion is not None and (occasion.moment or not occasion.months):
+        asked = (occasion.moment,) if occasion.moment else MOMENTS
     found = _waiting(store, form["service"])
     return next((found[moment].pending() for moment in asked if moment in found), None)
 

@@ -26,7 +26,8 @@ from trip_duration.serving.http import OPEN_PATHS
 DAGS = Path(__file__).parents[2] / "dags"
 #: Nobody is a caller without a login.
 ROLES = ("nobody", "Viewer", "User", "Op", "Admin")
-
+#: A caller whose token Airflow has not made.
+STRANGER = "stranger"
 
 #: What no store holds: whoever may ask for it is answered 404.
 _NONE = "none"
@@ -52,9 +53,11 @@ def main() -> None:
     app = create_app(apps="core")
     asked = {**of_airflow(sorted(bag.dags)), **of_this_package()}
     answers: dict[str, dict[str, dict[str, int]]] = {}
-    for role in ROLES:
+    for role in (*ROLES, STRANGER):
         client = TestClient(app, base_url="http://localhost")
-        if role != "nobody":
+        if role == STRANGER:
+            client.headers["Authorization"] = "Bearer nonsense"
+        elif role != "nobody":
             login = {"username": role, "password": role}
             token = client.post("/auth/token", json=login).json()["access_token"]
             client.headers["Authorization"] = f"Bearer {token}"

@@ -76,6 +76,15 @@ def test_without_a_login_nothing_answers(
         assert {*by_role["nobody"].values()} == {401}, action
 
 
+def test_a_wrong_token_is_no_login(answers: dict[str, dict[str, dict[str, int]]]) -> None:
+    """Routes of this package ask for a login, and do not say that a role may not."""
+    for action in (
+        "read pages, models, metrics, health and log",
+        "predict, explain and give feedback",
+    ):
+        assert {*answers[action]["stranger"].values()} == {401}, action
+
+
 def test_everything_is_asked(answers: dict[str, dict[str, dict[str, int]]]) -> None:
     """Every DAG, and every route of this package."""
     dags = {path.rsplit("/", 2)[-2] for path in answers["start runs of every DAG"]["Admin"]}

@@ -48,6 +48,23 @@ def test_every_route_needs_a_token(server: Server) -> None:
                 assert response.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/ping", 404), ("GET", "/", 404), ("GET", "/predict", 405), ("GET", "/predict/", 404)],
+)
+def test_what_is_not_there_is_refused_in_the_same_words(
+    server: Server, method: str, path: str, status: int
+) -> None:
+    """Programs read one form of refusal, also of paths and methods that do not exist."""
+    response = server.ask(method, path)
+    assert response.status_code == status
+    told = response.json()["error"]
+    assert told["given"] == f"{method} {path}"
+    assert (
+        ("POST" in told["remedy"]) == (response.headers.get("allow") == "POST") == (status == 405)
+    )
+
+
 def test_a_token_reaches_what_its_scope_names(server: Server) -> None:
     """Each scope opens its routes and no other, as the description says; `admin` opens all."""
     needed: dict[tuple[str, str], str] = {}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +89,28 @@ def test_what_cannot_be_loaded_is_tried_less_and_less(server: Server) -> None:
     time.sleep(1.0)
     assert server.registry.tries == [99]
     assert server.ask("GET", "/readyz").json()["versions_that_cannot_be_loaded"] == [99]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_disk_holds_up_no_decision(
+    make_server: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What answers now cannot be noted for a later start: that is said, and decisions count."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "tmpfs", str(disk)]
+    subprocess.run(mount, check=True)
+    try:
+        server = make_server(Standing(champion=2), refresh_seconds=0.1, folder=disk)
+        with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as file:
+            while file.write(bytes(65_536)):
+                pass
+        for champion in (1, 2, 3):
+            server.registry.now = Standing(champion=champion)
+            wait_for(server, (200, champion))
+        time.sleep(0.5)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    said = [one for one in caplog.records if "No space left" in one.getMessage()]
+    assert {one.levelname for one in said} == {"WARNING"}
+    assert not [one for one in caplog.records if one.exc_info]

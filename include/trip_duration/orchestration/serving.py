@@ -29,7 +29,6 @@ URL_PREFIX = "/trip-duration"
 _DAG_ID = "prediction"
 Method = Literal["GET", "POST"]
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
 class LazyApp:
@@ -164,24 +163,24 @@ async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | Non
 
     request = Request(scope)
     method = method or ("GET" if request.method in _READING else "POST")
+    needed = f"{'trigger' if method == 'POST' else 'see'} the DAG {dag_id}"
+    refused = "is refused by Airflow"
     try:
         credentials = await security.bearer_scheme(request)
         user = await security.get_user(request, None, credentials)
+    except HTTPException as error:
+        # To Airflow, a token that it has not made is forbidden: nobody has logged in with it.
+        remedy = "Log in, or send `Authorization: Bearer …` with a token from /auth/token, as a "
+        raise RequestRefusedError(
+            401, "The request", f"{refused} ({error.detail})", f"{remedy}user who may {needed}."
+        ) from error
+    try:
         allowed = security.requires_access_dag(method, DagAccessEntity.RUN, dag_id)
         await run_in_threadpool(allowed, request, user)
     except HTTPException as error:
-        needed = f"{'trigger' if method == 'POST' else 'see'} the DAG {dag_id}"
-        if error.status_code == _UNAUTHORIZED:
-            status = _UNAUTHORIZED
-            remedy = (
-                "Log in, or send `Authorization: Bearer …` with a token from /auth/token, as a "
-                f"user who may {needed}."
-            )
-        else:
-            # Whoever is logged in and may not is helped by no token of their own.
-            status = _FORBIDDEN
-            remedy = f"Your role may not {needed}: ask an administrator for one that may."
+        # Whoever is logged in and may not is helped by no token of their own.
+        remedy = f"Your role may not {needed}: ask an administrator for one that may."
         raise RequestRefusedError(
-            status, "The request", f"is refused by Airflow ({error.detail})", remedy
+            403, "The request", f"{refused} ({error.detail})", remedy
         ) from error
     return str(user.get_name())[:CALLER_LENGTH]

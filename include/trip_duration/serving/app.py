@@ -13,6 +13,10 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette._utils import get_route_path
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from trip_duration.serving.ab_report import ab_report
@@ -25,6 +29,7 @@ from trip_duration.serving.http import (
     Handler,
     Reply,
     json_reply,
+    refusal,
 )
 from trip_duration.serving.live import LiveModels, Side
 from trip_duration.serving.pools import Pool
@@ -110,6 +115,7 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,
     )
+    api.add_exception_handler(HTTPException, _refused)
     routes = Routes(service, max_trips, lambda: docs_page(api.openapi()))
     ours = (Extension(operation, getattr(routes, operation.name)) for operation in OPERATIONS)
     straight: dict[tuple[str, str], ASGIApp] = {}
@@ -124,6 +130,17 @@ def create_app(
         api.mount(path, app)
     describe(api)
     return Guard(api, authenticate, service.metrics, straight)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Say as every other refusal does that there is no such path, or no such method of one."""
+    assert isinstance(error, HTTPException)
+    allowed = dict(error.headers or {})
+    given = f"{request.method} {get_route_path(request.scope)}"
+    rule = "is no request that this server answers"
+    remedy = f"Send {allowed['Allow']}." if "Allow" in allowed else "GET /docs lists them."
+    reply = refusal(RequestRefusedError(error.status_code, given, rule, remedy))
+    return Response(reply.body, reply.status, allowed, reply.content_type.decode())
 
 
 def _answer_by(api: FastAPI, endpoint: ASGIApp) -> None:
@@ -156,7 +173,10 @@ class Routes:
     async def predict(self, call: Call) -> Reply:
         """Minutes of one or many trips."""
         body = await call.body()
-        await self._first_look()
+        if not self._service.live.looked:
+            # What is refused anyway loads no version.
+            await self._large.run(read_trips, body, self._max_trips)
+            await self._first_look()
         if len(body) <= _INLINE_BYTES:
             return self._predicted(call, body)
         return await self._large.run(self._predicted, call, body)
@@ -164,7 +184,10 @@ class Routes:
     async def invocations(self, call: Call) -> Reply:
         """The same by MLflow's protocol."""
         body = await call.body()
-        await self._first_look()
+        if not self._service.live.looked:
+            kind = call.header(b"content-type")
+            await self._large.run(read_invocation, body, kind, self._max_trips)
+            await self._first_look()
         if len(body) <= _INLINE_BYTES:
             return self._invoked(call, body)
         return await self._large.run(self._invoked, call, body)

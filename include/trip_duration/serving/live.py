@@ -26,7 +26,7 @@ from trip_duration.objects.documents import read_document
 from trip_duration.objects.files import whole_file
 from trip_duration.serving.loading import Loader, RegistryError
 from trip_duration.serving.predictor import Predictor
-from trip_duration.tracking.standing import Standing, Standings
+from trip_duration.tracking.standing import Standing, Standings, log_once
 from trip_duration.trips.services import MOMENTS, Moment, moment_of
 
 logger = logging.getLogger(__name__)
@@ -333,9 +333,12 @@ class LiveModels:
         told = {moment: dataclasses.asdict(standing) for moment, standing in standings.items()}
         content = json.dumps(told).encode()
         for path in self._last_known:
-            if not path.exists() or path.read_bytes() != content:
-                with whole_file(path) as file:
-                    file.write_bytes(content)
+            try:
+                if not path.exists() or path.read_bytes() != content:
+                    with whole_file(path) as file:
+                        file.write_bytes(content)
+            except OSError as error:
+                log_once(f"A start without the registry will not know what answers now: {error}")
 
     def _remembered(self) -> Standings:
         for path in self._last_known:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
+import io
 import json
 import math
 import os
@@ -387,3 +389,28 @@ def test_shared_parts_stay_shared(folder: UPath) -> None:
     transformer = FunctionTransformer(kw_args={"first": shared, "second": shared})
     _, loaded = there_and_back(transformer, folder)
     assert loaded.kw_args["first"] is loaded.kw_args["second"]
+
+
+def test_a_matrix_names_columns_that_there_are(tmp_path: Path) -> None:
+    """Whatever multiplies it reads foreign memory otherwise."""
+    for change in ("indices", "indptr"):
+        matrix = csr_matrix(np.eye(5))
+        getattr(matrix, change)[1:-1] = 2**30
+        reference = write_object(matrix, UPath(tmp_path), change)
+        with pytest.raises(StoredObjectError, match="A stored matrix is not as it says"):
+            read_object(reference)
+
+
+@pytest.mark.parametrize("rows", [4, 6, 10**12])
+def test_an_array_is_as_long_as_it_says(tmp_path: Path, rows: int) -> None:
+    """A short file makes no room for terabytes."""
+    reference = write_object(np.arange(5.0), UPath(tmp_path), "array")
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "<f8", "fortran_order": False, "shape": (rows,)}
+    )
+    content = file.getvalue() + np.arange(5.0).tobytes()
+    UPath(reference.uri).write_bytes(content)
+    altered = dataclasses.replace(reference, digest=hashlib.sha256(content).hexdigest())
+    with pytest.raises(StoredObjectError, match="A stored array is not as it says"):
+        read_object(altered)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 import xgboost as xgb
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import (
     AdaBoostRegressor,
     ExtraTreesRegressor,
@@ -23,6 +24,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.svm import SVR, NuSVR
 from sklearn.tree import DecisionTreeRegressor
 from tests.objects.crafted import file_of, node, plain, sequence
 from upath import UPath
@@ -31,6 +33,8 @@ from trip_duration.errors import StoredObjectError
 from trip_duration.models.boosting import BoosterRegressor
 from trip_duration.objects import read_object, write_object
 from trip_duration.objects.trust import dump_estimator, load_estimator
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
+from trip_duration.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.uniform(0, 1, (200, 3))
@@ -221,3 +225,46 @@ def _redigested(reference: Any, file: Path) -> Any:
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     return dataclasses.replace(reference, digest=digest, size=len(data))
+
+
+VECTORS: dict[str, Change] = {
+    "rows that were never learned from": lambda made: setattr(
+        made, "support_", np.full(10**6, 2**30, dtype=np.int32)
+    ),
+    "a row beyond the last": lambda made: made.support_.__setitem__(0, 200),
+    "fewer weights": lambda made: setattr(made, "_dual_coef_", made._dual_coef_[:, :1].copy()),
+    "fewer columns": lambda made: setattr(
+        made, "support_vectors_", made.support_vectors_[:, :1].copy()
+    ),
+    "no intercept": lambda made: setattr(made, "_intercept_", np.zeros(0)),
+    "another count": lambda made: made._n_support.__setitem__(0, 10**6),
+    "rows of another kind": lambda made: setattr(made, "kernel", "precomputed"),
+    "classes": lambda made: setattr(made, "_impl", "c_svc"),
+}
+
+
+@pytest.mark.parametrize("change", VECTORS)
+@pytest.mark.parametrize("made", [SVR(), NuSVR(), SVR(kernel="linear"), SVR(epsilon=100)])
+def test_support_vectors_go_together(made: Any, change: str) -> None:
+    """libsvm, which looks at none of these, reads foreign memory otherwise."""
+    model = clone(made).fit(ROWS, MINUTES)
+    np.testing.assert_array_equal(
+        load_estimator(dump_estimator(model)).predict(ROWS), model.predict(ROWS)
+    )
+    if not len(model.support_):
+        return
+    VECTORS[change](model)
+    with pytest.raises(StoredObjectError, match="is not loaded"):
+        load_estimator(dump_estimator(model))
+
+
+@pytest.mark.parametrize("column", [2**30, -(2**30), 10_000])
+def test_a_table_of_pairs_names_columns_that_there_are(column: int) -> None:
+    """The matrix that an encoder makes is multiplied without another look."""
+    trips = pd.DataFrame({PICKUP_ZONE: [1, 2, 3], DROPOFF_ZONE: [4, 5, 6], DISTANCE: 1.0})
+    encoder = OneHotTripEncoder(recipe="pair_distance").fit(trips)
+    loaded = load_estimator(dump_estimator(encoder))
+    assert (loaded.transform(trips) != encoder.transform(trips)).nnz == 0
+    encoder.table_[1, 4] = column
+    with pytest.raises(StoredObjectError, match="columns out of range"):
+        load_estimator(dump_estimator(encoder))

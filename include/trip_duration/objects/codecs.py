@@ -7,6 +7,7 @@ every process, and most never see a matrix.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -166,6 +167,12 @@ def _encode_array(array: Any) -> bytes:  # noqa: ANN401 - imported inside
 def _decode_array(data: bytes) -> Any:  # noqa: ANN401 - imported inside
     import numpy as np
 
+    # Room is made for as much as the header says, before anything behind it is read.
+    header = io.BytesIO(data)
+    version = np.lib.format.read_magic(header)
+    first, later = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+    shape, _, dtype = (first if version == (1, 0) else later)(header)
+    _require(math.prod(shape) * dtype.itemsize == len(data) - header.tell(), "array")
     return np.load(io.BytesIO(data), allow_pickle=False)
 
 
@@ -180,7 +187,22 @@ def _encode_sparse(matrix: Any) -> bytes:  # noqa: ANN401 - imported inside
 def _decode_sparse(data: bytes) -> Any:  # noqa: ANN401 - imported inside
     from scipy import sparse
 
-    return sparse.load_npz(io.BytesIO(data))
+    try:
+        matrix = sparse.load_npz(io.BytesIO(data))
+        # What multiplies it follows its numbers of rows and columns without looking at them.
+        matrix.check_format(full_check=True)
+        sound = matrix.format == "csr"
+    except (ValueError, AttributeError):
+        sound = False
+    _require(sound, "matrix")
+    return matrix
+
+
+def _require(holds: bool, what: str) -> None:  # noqa: FBT001 - what has to hold
+    if not holds:
+        raise StoredObjectError(
+            f"A stored {what}", "is not as it says, and is not loaded", "Store it anew."
+        )
 
 
 def _encode_booster(booster: Any) -> bytes:  # noqa: ANN401 - imported inside

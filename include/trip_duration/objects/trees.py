@@ -1,7 +1,8 @@
-"""Whether the trees of a stored model can be walked.
+"""Whether the trees of a stored model can be walked, and its other arrays go together.
 
 Libraries follow the numbers of nodes and columns that a file names without looking at them: a
 number out of range reads foreign memory, and a node that is its own ancestor is walked for ever.
+Our own estimators say so by a method `require_sound`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sklearn.ensemble._gb import BaseGradientBoosting
 from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.neighbors import BallTree, KDTree
+from sklearn.svm._base import BaseLibSVM
 from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
 
@@ -42,6 +44,8 @@ _BOOSTED = (
     "loss_changes",
     "sum_hessian",
 )
+#: Of libsvm: what has one number for each row, and kernels that look at columns alone.
+_REGRESSIONS, _KERNELS = ("epsilon_svr", "nu_svr"), ("linear", "poly", "rbf", "sigmoid")
 _NO_OBJECTS = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 
 
@@ -77,6 +81,10 @@ def _require_sound(parts: Sequence[object]) -> None:
                 known.add(id(tree))
         elif isinstance(one, KDTree | BallTree):
             _require_neighbours(one)
+        elif isinstance(one, BaseLibSVM) and hasattr(one, "support_vectors_"):
+            _require_vectors(one)
+        elif (own := getattr(type(one), "require_sound", None)) is not None:
+            own(one)
     strays = [
         one for one in parts if isinstance(one, Tree | TreePredictor) and id(one) not in known
     ]
@@ -189,6 +197,24 @@ def _require_neighbours(tree: Any) -> None:  # noqa: ANN401 - scikit-learn has n
         and (2 * np.flatnonzero(inner) + 2 < count).all()
     )
     _require(bool(sound), "a search tree out of range")
+
+
+def _require_vectors(machine: Any) -> None:  # noqa: ANN401 - scikit-learn has no types
+    vectors, features = machine.support_vectors_, machine.n_features_in_
+    count, rows = len(vectors), machine.shape_fit_[0]
+    support, sizes = machine.support_, machine._n_support  # noqa: SLF001 - what libsvm is given
+    sound = (
+        machine._impl in _REGRESSIONS  # noqa: SLF001 - as above
+        and machine.kernel in _KERNELS
+        and vectors.shape == (count, features)
+        and machine.shape_fit_[1] == features
+        and support.shape == (count,)
+        and ((support >= 0) & (support < rows)).all()
+        and sizes.tolist() == [count, count]
+        and machine._dual_coef_.shape == machine.dual_coef_.shape == (1, count)
+        and machine._intercept_.shape == machine.intercept_.shape == (1,)
+    )
+    _require(bool(sound), "support vectors that do not go together")
 
 
 def _parts(value: object) -> Iterator[object]:

@@ -176,6 +176,22 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             names.append("trip_distance")
         return np.asarray(names, dtype=object)
 
+    def require_sound(self) -> None:
+        """Refuse a stored table whose columns are not those of the pairs.
+
+        Raises
+        ------
+        ValueError
+            If it is so: whatever multiplies the matrix would read foreign memory.
+        """
+        if not hasattr(self, "pairs_"):
+            return
+        table, count = self.table_, len(self.pairs_)
+        whole = table.shape == (_TABLE_SIZE, _TABLE_SIZE) and table.dtype.kind == "i"
+        if not (whole and table.min() >= _UNKNOWN and table.max() < count):
+            message = "a table of zone pairs with columns out of range"
+            raise ValueError(message)
+
     def _learn(self, codes: read.IntArray) -> None:
         pickup, dropoff = np.divmod(codes, _TABLE_SIZE)
         order = np.argsort(_text_ranks("_")[pickup] * _TABLE_SIZE + _text_ranks("")[dropoff])

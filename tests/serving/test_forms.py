@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.serving.conftest import fit, loaded
 
 from trip_duration.serving.compiling import compile_model, odd_rows
-from trip_duration.serving.flat import Linear, Trees
+from trip_duration.serving.flat import DenseTables, Linear, SparseTables, Trees
 from trip_duration.serving.forms import Form, NotCompiledError
 from trip_duration.training_set.types import TrainingSet
 
@@ -74,4 +77,72 @@ def test_pickles_are_not_read(sample_training_set: TrainingSet) -> None:
     Form(form.tables, form.flat, strange, form.minutes).write(file)
     file.seek(0)
     with pytest.raises(ValueError, match="allow_pickle"):
+        Form.read(file)
+
+
+def _nodes(form: Form, field: str, place: int, value: float) -> Form:
+    assert isinstance(form.flat, Trees)
+    nodes = form.flat.nodes.copy()
+    nodes[field][place] = value
+    return dataclasses.replace(form, flat=form.flat._replace(nodes=nodes))
+
+
+def _flat(form: Form, **values: Any) -> Form:
+    return dataclasses.replace(form, flat=form.flat._replace(**values))
+
+
+def _tables(form: Form, **values: Any) -> Form:
+    return dataclasses.replace(form, tables=form.tables._replace(**values))
+
+
+DAMAGE: dict[str, Callable[[Form], Form]] = {
+    "a child beyond the nodes": lambda form: _nodes(form, "left", 0, 2**30),
+    "a child before its parent": lambda form: _nodes(form, "left", 1, 0),
+    "a last node with children": lambda form: _nodes(form, "threshold", -1, 0.0),
+    "a column beyond the last": lambda form: _nodes(form, "feature", 0, 2**30),
+    "a column beyond the last, missing to the left": lambda form: _nodes(
+        form, "feature", 0, -(2**30)
+    ),
+    "a root beyond the nodes": lambda form: _flat(form, roots=np.array([2**30], dtype=np.int32)),
+    "fewer values": lambda form: _flat(form, values=np.zeros(1)),
+    "no end of levels": lambda form: _flat(form, depths=np.array([2**30], dtype=np.int32)),
+    "fewer facts": lambda form: _tables(form, sides=np.zeros((1, 5))),
+    "fewer means": lambda form: _tables(form, learned=np.zeros((1, 3))),
+    "fewer columns": lambda form: _tables(form, width=1),
+    "more attributes": lambda form: _tables(form, attributes=1_000),
+    "fewer minutes": lambda form: dataclasses.replace(form, minutes=np.zeros(1)),
+    "other rows": lambda form: dataclasses.replace(form, sample=form.sample[:, :2]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_leads_nowhere_is_not_run(sample_training_set: TrainingSet, damage: str) -> None:
+    """Machine code looks at no number that it follows, so a file is looked at before."""
+    form = form_of("xgboost", sample_training_set)
+    assert isinstance(form.tables, DenseTables)
+    _refused(DAMAGE[damage](form))
+
+
+@pytest.mark.parametrize("damage", ["pairs", "first", "weights"])
+def test_a_linear_form_that_leads_nowhere_is_not_run(
+    sample_training_set: TrainingSet, damage: str
+) -> None:
+    """The same of one-hot columns."""
+    form = form_of("linear_model.LinearRegression", sample_training_set)
+    assert isinstance(form.tables, SparseTables)
+    pairs = np.full_like(form.tables.pairs, 2**30)
+    _refused(
+        {
+            "pairs": _tables(form, pairs=pairs),
+            "first": _tables(form, first=2**40),
+            "weights": _flat(form, weights=np.zeros(1)),
+        }[damage]
+    )
+
+
+def _refused(form: Form) -> None:
+    file = io.BytesIO()
+    form.write(file)
+    file.seek(0)
+    with pytest.raises(NotCompiledError, match="does not go together"):
         Form.read(file)

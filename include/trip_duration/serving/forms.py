@@ -12,6 +12,7 @@ import numpy.typing as npt
 from trip_duration.serving.flat import DenseTables, Linear, SparseTables, Trees
 from trip_duration.serving.predictor import Predict
 from trip_duration.serving.rows import Rows
+from trip_duration.serving.soundness import is_sample, is_sound
 
 #: Minutes by which the compiled form may differ from the registered model.
 TOLERANCE = 1e-5
@@ -103,19 +104,18 @@ class Form:
         Raises
         ------
         NotCompiledError
-            If it was written in another format.
+            If it was written in another format, or would read foreign memory when it runs.
         """
         with np.load(file, allow_pickle=False) as parts:
             # Forms of earlier versions of this package do not name the first format.
             found = (str(parts["format"]), int(parts["number"])) if "format" in parts else None
             if found not in {None, (FORMAT, NUMBER)}:
                 raise NotCompiledError(f"it is stored in the format {found}")
-            return cls(
-                tables=_part(parts, "tables", _TABLES),
-                flat=_part(parts, "flat", _FLAT),
-                sample=parts["sample"],
-                minutes=parts["minutes"],
-            )
+            tables, flat = _part(parts, "tables", _TABLES), _part(parts, "flat", _FLAT)
+            sample, minutes = parts["sample"], parts["minutes"]
+        if not (is_sound(tables, flat) and is_sample(sample, minutes)):
+            raise NotCompiledError("what is stored of it does not go together")
+        return cls(tables, flat, sample, minutes)
 
 
 def _part(parts: Any, name: str, kinds: dict[str, Any]) -> Any:  # noqa: ANN401 - one of our named tuples

@@ -12,6 +12,8 @@ import psycopg
 import requests
 from tests.production.processes import HOST, Topology, postgres_program
 
+from trip_duration.serving.tokens import TokenFile
+
 TRIP = {
     "pickup_zone": 239,
     "dropoff_zone": 236,
@@ -32,9 +34,11 @@ def ask(running: Topology, url: str) -> dict[str, Any]:
 
 
 def bearer(running: Topology) -> dict[str, str]:
-    """The token that Prometheus shows to the prediction servers."""
-    token = (running.folder / "scrape" / "serving.token").read_text()
-    return {"Authorization": f"Bearer {token}"}
+    """A token that may predict, made once; that of Prometheus may only read."""
+    secret = running.folder / "tests.token"
+    if not secret.exists():
+        secret.write_text(TokenFile(running.folder / "tokens" / "tokens.json").add("tests"))
+    return {"Authorization": f"Bearer {secret.read_text()}"}
 
 
 def written(running: Topology, address: str, port: int) -> float:

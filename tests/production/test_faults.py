@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.production.faults.__main__ import impossible, say, secrets
 from tests.production.faults.campaign import Campaign
-from tests.production.faults.cluster import SCHEDULER, cluster
+from tests.production.faults.cluster import LITTLE, SCHEDULER, cluster
 from tests.production.faults.kinds import CLOCK_JUMP, DISK_FULL, Fault
 from tests.production.processes import postgres_program
 
@@ -25,6 +25,9 @@ FAULTS = (
     Fault(DISK_FULL, "serving-2", 4.0),
     Fault("killed", SCHEDULER),
     Fault(CLOCK_JUMP, "worker-2", 4.0, 3_600),
+    Fault("chunks that are none", "proxy", 4.0),
+    Fault("a tag that cannot be read", "mlflow"),
+    Fault("log locked and killed", LITTLE),
 )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 from tests.production.faults.campaign import Campaign
 from tests.production.faults.cluster import Cluster, cluster
-from tests.production.faults.kinds import CLOCK_JUMP, DISK_FULL, KINDS, plan
+from tests.production.faults.kinds import CLOCK_JUMP, DISK_FULL, FULL_START, KINDS, plan
 from tests.production.faults.table import write
 
 from trip_duration.production.environment import fresh_environment
@@ -27,7 +27,9 @@ def secrets() -> dict[str, str]:
 
 def impossible(made: Cluster) -> list[str]:
     """The kinds that this machine cannot do."""
-    return [] + ([] if made.clock else [CLOCK_JUMP]) + ([] if made.disks else [DISK_FULL])
+    return (
+        [] + ([] if made.clock else [CLOCK_JUMP]) + ([] if made.disks else [DISK_FULL, FULL_START])
+    )
 
 
 def main() -> None:

@@ -137,12 +137,13 @@ class Campaign:
         with contextlib.suppress(*_AWAY):
             row.runs = [(run["dag_id"], run["dag_run_id"]) for run in self.loop.going_on()]
         refused = self.loop.refused_in_all()
-        if not inflict(self.cluster, fault):
+        met = inflict(self.cluster, fault)
+        if met is None:
             return None
         ended = time.time()
         row.recovery_seconds = self.health.recovered(fault.part, ended, ended + _RECOVERY_SECONDS)
         row.answer_seconds = self.health.answered(ended, time.time() + _RECOVERY_SECONDS)
-        row.violations = self._checked()
+        row.violations = [*met, *self._checked()]
         if row.recovery_seconds is None:
             row.violations.append(f"{fault.part} was not well after {_RECOVERY_SECONDS:.0f} s")
         if row.answer_seconds is None:

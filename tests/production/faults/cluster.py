@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from tests.production.faults.door import proxy
 from tests.production.faults.relay import Network
 from tests.production.processes import HOST, Topology
 from tests.servers import free_port
@@ -23,6 +24,8 @@ from tests.servers import free_port
 SCHEDULER, PROCESSOR = "airflow-scheduler", "airflow-dag-processor"
 TRIGGERER, API = "airflow-triggerer", "airflow-api-server"
 WORKERS, SERVERS = ("worker-1", "worker-2"), ("serving-1", "serving-2")
+#: A server that is attacked alone, and the predictions that may wait for its log.
+LITTLE, BUFFER = "serving-3", 2_000
 #: What is reached through a relay.
 RELAYED = ("postgres", "redis", "s3", "mlflow", API, "mail")
 #: Folders with a small disk of their own, and its size; it can be filled.
@@ -33,6 +36,8 @@ CLOCKS = ("worker-2", SCHEDULER, "serving-1")
 #: Docker waits for a tenth of a second, then for twice as long each time.
 _RESTART_SECONDS = 0.5
 _STOP_SECONDS = 1.0
+#: As in the compose file: what has not ended by then is killed.
+_TERMINATE_SECONDS = 90.0
 
 #: Airflow's own times, so that what was killed is found in seconds. docs/faults.md says what the
 #: defaults are and what they mean.
@@ -81,7 +86,7 @@ class Cluster(Topology):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ports |= {name: free_port() for name in SERVERS}
+        self.ports |= {name: free_port() for name in (*SERVERS, LITTLE)}
         self.doors = {name: free_port() for name in RELAYED}
         for name in RELAYED:
             self.network.lead(name, self.doors[name], self.ports[name])
@@ -113,14 +118,16 @@ class Cluster(Topology):
         for name in WORKERS:
             own = {"TMPDIR": str(self._small(name)), **self._clock(name)}
             self.start("worker", name, "--celery-hostname", f"{name}@{HOST}", **own)
-        for name in SERVERS:
+        for name in (*SERVERS, LITTLE):
             port = str(self.ports[name])
             folder = str(self._small(name))
             told = {"TRIP_DURATION_SERVING_PORT": port, "TRIP_DURATION_SERVING_FOLDER": folder}
+            if name == LITTLE:
+                told["TRIP_DURATION_REQUEST_LOG_BUFFER"] = str(BUFFER)
             self.start("serving", name, **told, **self._clock(name))
         self.wait(f"{self.url('mlflow')}/health")
         self.wait(f"{self.url(API)}/api/v2/version")
-        for name in SERVERS:
+        for name in (*SERVERS, LITTLE):
             self.wait(f"{self.url(name)}/healthz")
         threading.Thread(target=self._keep_up, name="restarts", daemon=True).start()
 
@@ -136,6 +143,16 @@ class Cluster(Topology):
                     killed += 1
         ended.wait(timeout=10)
         return killed
+
+    def terminate(self, name: str) -> None:
+        """SIGTERM to a part, as when its container is stopped, and wait until it has ended."""
+        ended = self._running[name]
+        ended.terminate()
+        ended.wait(timeout=_TERMINATE_SECONDS)
+
+    def serving(self, name: str) -> Path:
+        """The folder of a prediction server."""
+        return self.disk(name)
 
     def tasks(self, worker: str) -> list[psutil.Process]:
         """The processes of a worker that do the work of a task."""
@@ -247,7 +264,8 @@ def cluster(
     made = Cluster(folder, secrets)
     try:
         made.start_all()
-        yield made
+        with proxy(made, SERVERS):
+            yield made
     finally:
         made.stop()
         if keep is not None:

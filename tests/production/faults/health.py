@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from tests.production.faults.cluster import (
     API,
+    LITTLE,
     PROCESSOR,
     SCHEDULER,
     SERVERS,
@@ -27,7 +28,7 @@ from tests.production.processes import HOST, postgres_program
 
 _LOOK_SECONDS = 0.2
 _PATHS = {"mlflow": "/health", API: "/api/v2/version", "s3": "/moto-api/"}
-_PATHS |= dict.fromkeys(SERVERS, "/healthz")
+_PATHS |= dict.fromkeys((*SERVERS, LITTLE, "proxy"), "/healthz")
 #: As Airflow calls them where it tells of its health.
 _JOBS = {SCHEDULER: "scheduler", PROCESSOR: "dag_processor", TRIGGERER: "triggerer"}
 

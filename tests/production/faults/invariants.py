@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from tests.production.asking import bearer
 from tests.production.faults.cluster import SERVERS
 from tests.production.faults.loop import DAGS, TRIP, Loop
 from tests.production.faults.stores import Stores
@@ -188,8 +189,7 @@ class Invariants:
 
     def _one_champion(self) -> Iterator[str]:
         """All servers answer by the version that has the alias."""
-        token = (self.loop.cluster.folder / "scrape" / "serving.token").read_text()
-        headers, champion = {"Authorization": f"Bearer {token}"}, self.stores.champion()
+        headers, champion = bearer(self.loop.cluster), self.stores.champion()
         trip = {**TRIP, "trip_distance": 1.5}
         for server in SERVERS:
             deadline, said = time.monotonic() + _AGREE_SECONDS, None

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psutil
+from tests.production.faults import attacks
+from tests.production.faults.attacks import Violations
 from tests.production.faults.cluster import (
     API,
     CLOCKS,
     DISKS,
+    LITTLE,
     PROCESSOR,
     SCHEDULER,
     SERVERS,
@@ -78,14 +81,17 @@ class Kind:
         Whether somebody has felt it by now.
     lasts
         Whether it has to be undone.
+    attack
+        What is done instead of all this, and what did not hold of what is expected of it.
     """
 
     name: str
     parts: Sequence[str]
-    apply: Callable[[Cluster, Fault], bool]
+    apply: Callable[[Cluster, Fault], bool] = lambda *_: True
     undo: Callable[[Cluster, Fault], object] = lambda *_: None
     has_met: Callable[[Cluster, Fault], bool] = lambda *_: True
     lasts: bool = True
+    attack: Callable[[Cluster, Fault], Violations] | None = None
 
     def one(self, chance: random.Random, part: str) -> Fault:
         """A fault of this kind."""
@@ -95,6 +101,7 @@ class Kind:
 
 
 CLOCK_JUMP, DISK_FULL = "clock jumps", "disk full"
+FULL_START = "started on a full disk"
 
 
 def _weather(name: str, weather: Weather, parts: Sequence[str]) -> Kind:
@@ -109,6 +116,12 @@ def _weather(name: str, weather: Weather, parts: Sequence[str]) -> Kind:
         undo=lambda cluster, fault: cluster.network.change(fault.part, Weather.FINE),
         has_met=lambda cluster, fault: cluster.network.met(fault.part),
     )
+
+
+def _attack(
+    name: str, parts: Sequence[str], attack: Callable[[Cluster, Fault], Violations]
+) -> Kind:
+    return Kind(name, parts, lasts=False, attack=attack)
 
 
 def _kill_task(cluster: Cluster, fault: Fault) -> bool:
@@ -154,22 +167,42 @@ KINDS = (
         apply=lambda cluster, fault: cluster.set_clock(fault.part, fault.amount),
         undo=lambda cluster, fault: cluster.set_clock(fault.part, 0),
     ),
+    Kind("chunks that are none", ("proxy",), attack=attacks.send_broken_chunks),
+    _attack("a header without an end", SERVERS, attacks.send_endless_header),
+    _attack("a tag that cannot be read", ("mlflow",), attacks.write_odd_tag),
+    _attack("disabled while a version loads", ("s3",), attacks.decide_while_loading),
+    _attack("kept models damaged", SERVERS, attacks.damage_kept_models),
+    _attack(FULL_START, ("serving-2",), attacks.start_on_full_disk),
+    _attack("log locked and killed", (LITTLE,), attacks.lock_log_and_kill),
+    _attack("log locked and stopped", (LITTLE,), attacks.lock_log_and_stop),
 )
 
 _BY_NAME = {kind.name: kind for kind in KINDS}
 
 
-def inflict(cluster: Cluster, fault: Fault) -> bool:
-    """Do a fault, let it last, and undo it; whether it was done and somebody has met it."""
+def inflict(cluster: Cluster, fault: Fault) -> Violations:
+    """Do a fault, let it last, and undo it.
+
+    Returns
+    -------
+    list of str, or None
+        What did not hold meanwhile of what an attack expects; None if it was not done, or nobody
+        has met it.
+    """
     kind = _BY_NAME[fault.kind]
+    if kind.attack is not None:
+        try:
+            return kind.attack(cluster, fault)
+        except Exception as error:  # noqa: BLE001 - one that nobody expects ends no campaign
+            return [f"the attack met what nobody expected: {error!r}"]
     deadline = time.monotonic() + max(_MEET_SECONDS, fault.seconds)
     try:
         if not kind.apply(cluster, fault):
-            return False
+            return None
         time.sleep(fault.seconds)
         while not (met := kind.has_met(cluster, fault)) and time.monotonic() < deadline:
             time.sleep(0.1)
-        return met
+        return [] if met else None
     finally:
         kind.undo(cluster, fault)
 

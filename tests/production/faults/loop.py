@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from tests.production.asking import bearer
 from tests.production.faults.cluster import API, SERVERS, Cluster
 from tests.production.faults.stores import Stores
 
@@ -180,9 +181,8 @@ class Loop:
                 return
 
     def _ask(self) -> None:
-        token = (self.cluster.folder / "scrape" / "serving.token").read_text()
         session = requests.Session()
-        session.headers["Authorization"] = f"Bearer {token}"
+        session.headers.update(bearer(self.cluster))
         for number in itertools.count():
             server = SERVERS[number % len(SERVERS)]
             trip = {**TRIP, "trip_distance": round(0.5 + number % 97 / 10, 2)}

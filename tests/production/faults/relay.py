@@ -60,6 +60,8 @@ class Relay:
     slow_seconds: float = 0.2
     torn_bytes: int = 20_000
     lose: bytes = b""
+    #: Address of the door.
+    host: str = HOST
     #: How many connections were broken.
     broken: int = 0
     #: What this weather has met: pieces held, slowed or torn, connections broken or refused.
@@ -70,7 +72,7 @@ class Relay:
     async def open(self) -> None:
         """Begin to take connections."""
         self._audible.set()
-        await asyncio.start_server(self._link, HOST, self.door, backlog=512)
+        await asyncio.start_server(self._link, self.host, self.door, backlog=512)
 
     async def change(self, weather: Weather) -> None:
         """Let the weather change; a cut breaks what is connected."""
@@ -154,9 +156,9 @@ class Network:
         self._thread.start()
         self.relays: dict[str, Relay] = {}
 
-    def lead(self, service: str, door: int, port: int) -> Relay:
+    def lead(self, service: str, door: int, port: int, host: str = HOST) -> Relay:
         """Open a relay to a service."""
-        relay = self.relays[service] = Relay(door, port)
+        relay = self.relays[service] = Relay(door, port, host=host)
         self._run(relay.open())
         return relay
 

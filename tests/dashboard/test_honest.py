@@ -171,6 +171,30 @@ def test_one_day_is_no_axis_of_milliseconds() -> None:
     assert "type" not in many
 
 
+def test_one_window_is_no_axis_of_milliseconds(make_sources: MakeSources) -> None:
+    """Bars of windows stand at their names, however few there are."""
+    page = PAGES["monitoring"](make_sources(windows=(WINDOW,)), {})
+    (levels,) = (
+        chart for section in page.sections for chart in section.charts if chart.name == "levels"
+    )
+    assert levels.figure is not None
+    assert levels.figure["layout"]["xaxis"]["type"] == "category"
+    assert levels.figure["data"][0]["x"] == [WINDOW.label]
+
+
+def test_what_a_card_says_it_says_once(make_sources: MakeSources) -> None:
+    """That the champion has learned from generated trips stands in its history, too."""
+    before, after = Standing(), Standing(champion=3)
+    moved = HistoryEntry("promote", 3, "me", "", before, after, 1.7e9, "", "booked")
+    moved = dataclasses.replace(moved, remarks="SAMPLE data; gate passed over")
+    run = dataclasses.replace(RUN, source="sample")
+    registry = dataclasses.replace(REGISTRY, history=(moved,))
+    page = PAGES["overview"](make_sources(families=(run,), registry=registry), {})
+    told = next(one.detail for one in page.cards if one.label.startswith("Champion"))
+    assert told.count("SAMPLE data") == 1
+    assert "gate passed over" in told
+
+
 def test_every_champion_has_its_figures_and_its_alarms(make_sources: MakeSources) -> None:
     """One for each moment: with recipe and moment, its errors, its alarms, its zones."""
     ended = dataclasses.replace(

@@ -69,6 +69,8 @@ _ERRORS = (
 _NO_WINDOW = Card("Monitoring", UNKNOWN, "Run the DAG monitoring.", "warn")
 _ACTING = {"ok": 0, "unknown": 1, "warn": 2, "act": 3}
 _LISTED = 60
+#: Of so few windows, the bars would be as wide as the page.
+_FEW = 6
 
 
 def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
@@ -192,11 +194,12 @@ def _levels(windows: Sequence[WindowRun]) -> Chart:
     colors = {"ok": figures.GREEN, "warn": figures.ORANGE, "act": figures.RED}
     trace = {
         "type": "bar",
-        "x": [date_of(one.end) for one in windows],
+        "x": [one.label for one in windows],
         "y": [_ACTING.get(one.level, 1) + 0.15 for one in windows],
         "marker": {"color": [colors.get(one.level, figures.GREY) for one in windows]},
         "text": [one.level for one in windows],
         "textposition": "none",
+        **({"width": 0.3} if len(windows) < _FEW else {}),
         "hovertemplate": "%{x}: %{text}<extra></extra>",
     }
     return Chart(
@@ -210,7 +213,8 @@ def _levels(windows: Sequence[WindowRun]) -> Chart:
             "data": [trace],
             "layout": {
                 "showlegend": False,
-                "xaxis": {"type": "date"},
+                # On an axis of dates, the bar of a single window is a millisecond wide.
+                "xaxis": {"type": "category", "automargin": True},
                 "yaxis": {
                     "tickvals": [0.15, 1.15, 2.15, 3.15],
                     "ticktext": ["ok", "unknown", "warn", "act"],

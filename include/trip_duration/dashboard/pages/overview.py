@@ -122,7 +122,8 @@ def _champion_card(label: str, standing: Standing, known: Known) -> Card:
     )
     run = _run_of(known, standing.champion)
     trained = f"{model_input(run)}, {source_of(run)}" if run else ""
-    remarks = moved.remarks if moved else ""
+    said = moved.remarks.split("; ") if moved else []
+    remarks = "; ".join(one for one in said if one not in trained)
     told = " · ".join(
         part for part in (*_others(standing), family, trained, since, why, remarks) if part
     )

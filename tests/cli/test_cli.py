@@ -102,7 +102,7 @@ def test_sample_is_a_source_afterwards(tmp_path: Path) -> None:
 
 
 def test_tokens_have_rights_and_an_end(tmp_path: Path) -> None:
-    """What a token is good for is said when it is made, listed, and refused where it is nothing."""
+    """Rights and end of a token are said when it is made and listed, and refused where wrong."""
     serving = {"TRIP_DURATION_SERVING_FOLDER": str(tmp_path)}
     options = ("--scopes", "predict", "feedback", "--datasets", "green", "--days", "90")
     made = run("tokens", "add", "app", *options, "--json", folder=tmp_path, **serving)

@@ -76,7 +76,7 @@ def steps_of(folder: Path) -> list[Path]:
 
 
 def found_by(result: TuningResult) -> tuple[list[Trial], Trial]:
-    """What a search has found, however long it took: its trials, and the best of them."""
+    """Return the trials of a search and the best of them, however long they took."""
 
     def timeless(trial: Trial) -> Trial:
         return dataclasses.replace(trial, started=0.0, seconds=0.0)

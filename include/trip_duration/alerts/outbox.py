@@ -22,7 +22,7 @@ from trip_duration.objects.tree import flatten
 #: What alerts of every version have.
 _LASTING = ("key", "about", "subject", "headline")
 
-#: What the name of a file is made of; none of them is told.
+#: Parts of the name of a file; none of them is told.
 _NAMES = ("key", "about")
 
 #: After so many days an alert with the same key may be told again.

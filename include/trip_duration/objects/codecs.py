@@ -189,7 +189,7 @@ def _decode_sparse(data: bytes) -> Any:  # noqa: ANN401 - imported inside
 
     try:
         matrix = sparse.load_npz(io.BytesIO(data))
-        # What multiplies it follows its numbers of rows and columns without looking at them.
+        # A product follows its numbers of rows and columns without looking at them.
         matrix.check_format(full_check=True)
         sound = matrix.format == "csr"
     except (ValueError, AttributeError):

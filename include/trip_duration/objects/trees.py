@@ -1,4 +1,4 @@
-"""Whether the trees of a stored model can be walked, and its other arrays go together.
+"""Check that the trees of a stored model can be walked, and that its other arrays go together.
 
 Libraries follow the numbers of nodes and columns that a file names without looking at them: a
 number out of range reads foreign memory, and a node that is its own ancestor is walked for ever.

@@ -178,7 +178,7 @@ async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | Non
         allowed = security.requires_access_dag(method, DagAccessEntity.RUN, dag_id)
         await run_in_threadpool(allowed, request, user)
     except HTTPException as error:
-        # Whoever is logged in and may not is helped by no token of their own.
+        # A user who is logged in and may not is helped by no token of their own.
         remedy = f"Your role may not {needed}: ask an administrator for one that may."
         raise RequestRefusedError(
             403, "The request", f"{refused} ({error.detail})", remedy

@@ -174,7 +174,7 @@ class Routes:
         """Minutes of one or many trips."""
         body = await call.body()
         if not self._service.live.looked:
-            # What is refused anyway loads no version.
+            # A request that is refused anyway loads no version.
             await self._large.run(read_trips, body, self._max_trips)
             await self._first_look()
         if len(body) <= _INLINE_BYTES:

@@ -45,7 +45,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     _moves = 0
     _still = 0
-    #: Whether what has come ends with the end of a request.
+    #: True if the bytes so far end with the end of a request.
     _whole = False
     _in_headers = False
     #: Set while a request is awaited or has come in part: those that come in one piece need none.

@@ -82,7 +82,7 @@ losses = Table(
     Column("predictions", Integer, nullable=False),
 )
 
-#: The same as versions before 0.2 have written it, a row for each time; it is read, and no longer
+#: Losses as versions before 0.2 have written them, a row for each time; read, and no longer
 #: written.
 dropped = Table(
     "dropped",

@@ -1,4 +1,4 @@
-"""Whether a compiled form that was stored can be run: machine code looks at no number itself."""
+"""Check that a compiled form that was stored can be run: machine code looks at no number itself."""
 
 from __future__ import annotations
 

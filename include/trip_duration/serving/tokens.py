@@ -23,7 +23,7 @@ from msgspec import Meta
 
 from trip_duration.errors import InvalidInputError, require_within
 
-#: What a token may be good for: predictions, actual durations, looking (log, models, metrics,
+#: Rights of a token: predictions, actual durations, looking (log, models, metrics,
 #: reports, description), and everything.
 Right = Literal["predict", "feedback", "read", "admin"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
@@ -40,7 +40,7 @@ Positive = Annotated[float, Meta(ge=0)]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much a token may ask.
+    """Limits of a token.
 
     Parameters
     ----------

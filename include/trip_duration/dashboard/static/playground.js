@@ -121,10 +121,13 @@
     return box;
   }
 
-  function reason(alias, found) {
+  /** The part and the version of an answer, as people call them. */
+  const named = (one) => `${one.part}, version ${one.version} (${one.moment}),`;
+
+  function reason(one, found) {
     const figure = make("figure", undefined, "chart");
     const title = make("div", undefined, "title");
-    title.append(make("h3", `How the ${alias} comes to it`), make("p", "minutes", "unit"));
+    title.append(make("h3", `How the ${named(one)} comes to it`), make("p", "minutes", "unit"));
     figure.append(title);
     if (!found.figure) {
       figure.append(make("p", found.why, "empty"));
@@ -134,12 +137,12 @@
     plot.style.height = `${90 + 32 * found.features.length}px`;
     plot.setAttribute("role", "img");
     const strongest = found.features.slice(0, 3).map(([name, value]) => `${name} ${value.toFixed(1)}`);
-    plot.setAttribute("aria-label", `How the ${alias} comes to its prediction; strongest: ${strongest.join(", ")} minutes.`);
+    plot.setAttribute("aria-label", `How the ${named(one)} comes to its prediction; strongest: ${strongest.join(", ")} minutes.`);
     plot.figure = found.figure;
     const details = make("details");
     details.append(make("summary", "Table"));
     const table = make("table");
-    table.append(make("caption", `What each feature adds, by the ${alias} (minutes)`));
+    table.append(make("caption", `What each feature adds, by the ${named(one)} in minutes`));
     const body = make("tbody");
     for (const [name, value] of [["average or intercept", found.base], ...found.features]) {
       const row = make("tr");
@@ -151,18 +154,18 @@
     table.append(body);
     details.append(table);
     const csv = make("a", "CSV", "csv");
-    const lines = ["feature,minutes", `base,${found.base}`, ...found.features.map((one) => one.join(","))];
+    const lines = ["feature,minutes", `base,${found.base}`, ...found.features.map((feature) => feature.join(","))];
     csv.href = `data:text/csv;charset=utf-8,${encodeURIComponent(lines.join("\n"))}`;
-    csv.download = `why_${alias}.csv`;
+    csv.download = `why_${one.alias}.csv`;
     title.append(csv);
     figure.append(plot, make("figcaption", `By ${found.method}.`), details);
     return figure;
   }
 
-  async function explain(alias, body, box) {
+  async function explain(one, body, box) {
     try {
-      const found = await post(`explain?why=${alias}`, body);
-      const made = reason(alias, found);
+      const found = await post(`explain?why=${one.alias}`, body);
+      const made = reason(one, found);
       box.replaceWith(made);
       if (found.figure) window.dashboard.draw(made.querySelector(".plot"));
     } catch (error) {
@@ -181,11 +184,11 @@
       said.textContent = `Version ${served.model_version} answers (asked when ${served.moment}): ${served.minutes.toFixed(1)} minutes.`;
       answers.replaceChildren(...compared.answers.map(card));
       const boxes = compared.answers.map((one) => {
-        const box = make("p", `Explaining the ${one.alias}: the first time takes a few seconds …`, "empty");
-        return [one.alias, box];
+        const box = make("p", `Explaining the ${named(one)} takes a few seconds the first time …`, "empty");
+        return [one, box];
       });
       reasons.replaceChildren(...boxes.map(([, box]) => box));
-      for (const [alias, box] of boxes) await explain(alias, body, box);
+      for (const [one, box] of boxes) await explain(one, body, box);
     } catch (error) {
       said.className = "failed";
       said.textContent = error.message;

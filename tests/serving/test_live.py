@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from trip_duration.serving.live import Live, LiveModels
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.store import ModelStore
 from trip_duration.serving.traffic import place_of
-from trip_duration.tracking.standing import Standing
+from trip_duration.tracking.standing import Standing, Standings
 
 
 @pytest.fixture
@@ -201,6 +202,28 @@ def test_the_watch_goes_on_after_an_error(
     assert refreshed.wait(10)
     live.stop()
     assert versions(live) == (1, None, None)
+
+
+def test_what_was_loaded_answers_before_requests_wait_no_longer(
+    registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A champion that is loaded while a look ends is not passed over by the first requests."""
+    live, swapped = LiveModels(registry, tmp_path, 3_600), threading.Event()
+    # Its own thread comes late to let it answer.
+    monkeypatch.setattr(live._loader, "on_end", lambda: swapped.wait(10))
+    swap = live._swap
+
+    def swap_and_load(standings: Standings, *, told: bool = False) -> None:
+        swap(standings, told=told)
+        while live._loader.is_loading({1}):
+            time.sleep(0.001)
+
+    monkeypatch.setattr(live, "_swap", swap_and_load)
+    live.look()
+    assert live.looked
+    assert versions(live) == (1, None, None)
+    swapped.set()
+    live.stop()
 
 
 def test_keys_are_spread_evenly() -> None:

@@ -276,7 +276,14 @@ class LiveModels:
         """Let requests wait no longer, unless a champion is still being loaded."""
         standings = self._wanted or {}
         champions = {one.champion for one in standings.values() if one.champion is not None}
-        if not self._loader.is_loading(champions):
+        if self._looked.is_set() or self._loader.is_loading(champions):
+            return
+        try:
+            # A champion may have been loaded since all was applied: it answers from here on, too.
+            with self._swapping:
+                if self._wanted is not None and not self._stop.is_set():
+                    self._apply(self._wanted)
+        finally:
             self._looked.set()
 
     def _swap(self, standings: Standings, *, told: bool = False) -> None:

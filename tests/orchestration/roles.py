@@ -29,7 +29,7 @@ ROLES = ("nobody", "Viewer", "User", "Op", "Admin")
 #: A caller whose token Airflow has not made.
 STRANGER = "stranger"
 
-#: What no store holds: whoever may ask for it is answered 404.
+#: Name that no store holds: a caller who may ask for it is answered 404.
 _NONE = "none"
 _RUN = f"/api/v2/dags/prediction/dagRuns/{_NONE}"
 _TASK = f"{_RUN}/taskInstances/{_NONE}"
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def of_airflow(dags: Sequence[str]) -> dict[str, list[Request]]:
-    """What Airflow's own interface lets a role do, with every DAG where there is one."""
+    """List requests of Airflow's own interface by action, with every DAG where there is one."""
 
     def each(method: str, path: str, body: object = None) -> list[Request]:
         return [(method, f"/api/v2/dags/{dag}{path}", body) for dag in dags]
@@ -115,7 +115,7 @@ def of_airflow(dags: Sequence[str]) -> dict[str, list[Request]]:
 
 
 def of_this_package() -> dict[str, list[Request]]:
-    """What the routes below `/trip-duration` let a role do, with every one of them."""
+    """List requests of the routes below `/trip-duration` by action, with every one of them."""
     from trip_duration.orchestration.serving import URL_PREFIX, make_airflow_app
 
     guard = make_airflow_app()

@@ -1,4 +1,4 @@
-"""What each role may do is what the security page says, for every DAG and every route."""
+"""Roles may do what the security page says, for every DAG and every route."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dic
 def test_every_role_may_what_the_page_says(
     answers: dict[str, dict[str, dict[str, int]]],
 ) -> None:
-    """Whatever is refused is refused by the role, and what is not is answered or not there."""
+    """Refusals are those of the role; all else is answered, or is not there."""
     assert table().keys() == answers.keys()
     for action, told in table().items():
         for role, may in told.items():

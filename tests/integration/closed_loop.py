@@ -55,6 +55,7 @@ def loop(
         "retraining_train_months": 1,
         "watch_months": True,
         "max_evaluations": 1,
+        "sklearn_models": "linear_model.LinearRegression,linear_model.Lasso",
         # Ten seconds.
         "approval_hours": 10 / 3_600,
     }

@@ -56,6 +56,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningS
             "retraining_schedule": "",
             "monitoring_schedule": "",
             "max_evaluations": 1,
+            "sklearn_models": "linear_model.LinearRegression,linear_model.Lasso",
         }
         stack = replace(stack, settings=stack.settings.model_copy(update=settings))
         with running_stack(stack) as running:

@@ -100,3 +100,21 @@ def test_the_list_is_the_operators(settings: Path) -> None:
     kept = f"{settings}/storage/months/green/tlc"
     for source in ("sample", "tlc", str(settings), "s3://months/2024", kept):
         assert source_of({"source": source}) == source
+
+
+def test_the_settings_name_the_usual_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a form does not name, the settings do: a run that an event starts has no other form."""
+    monkeypatch.setenv(
+        "TRIP_DURATION_SKLEARN_MODELS", "svm.LinearSVR, linear_model.LinearRegression"
+    )
+    get_settings.cache_clear()
+    for form in (sklearn_form(), retraining_form()):
+        assert form["models"].resolve() == ["svm.LinearSVR", "linear_model.LinearRegression"]
+
+
+def test_a_family_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip of the pen in the settings trains nothing else."""
+    monkeypatch.setenv("TRIP_DURATION_SKLEARN_MODELS", "svm.LinearSVR, linear_model.Ridge")
+    get_settings.cache_clear()
+    with pytest.raises(InvalidInputError, match=r"no family of scikit-learn here: linear_model\.R"):
+        sklearn_form()

@@ -18,6 +18,12 @@ class TrainingSettings(Part):
         title="Evaluations",
         description="Trials per model family.",
     )
+    sklearn_models: str = Field(
+        default="",
+        title="Families of scikit-learn",
+        description="Families that are trained where a form names none, as in a retraining on new "
+        "months, separated by commas; all six, if empty.",
+    )
     training_queue: str = Field(
         default="default",
         min_length=1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
+from trip_duration.errors import InvalidInputError
 from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES
 from trip_duration.models.search import FeatureSelection
 from trip_duration.models.termination import EarlyTermination
@@ -16,6 +17,7 @@ from trip_duration.orchestration.forms.fields import (
     share_field,
 )
 from trip_duration.settings import get_settings
+from trip_duration.settings.part import split_list
 
 
 def training_form() -> Form:
@@ -175,7 +177,7 @@ def models_form() -> Form:
     """Fields that say which scikit-learn families are trained."""
     return {
         "models": Param(
-            list(SKLEARN_FAMILIES),
+            _usual_models(),
             type="array",
             items={"type": "string", "enum": list(SKLEARN_FAMILIES)},
             examples=list(SKLEARN_FAMILIES),
@@ -197,3 +199,22 @@ def models_form() -> Form:
             section=Section.MODELS,
         ),
     }
+
+
+def _usual_models() -> list[str]:
+    """Return the families that the settings name, or all.
+
+    Raises
+    ------
+    InvalidInputError
+        If the settings name a family that is not there.
+    """
+    listed = split_list(get_settings().sklearn_models)
+    unknown = [name for name in listed if name not in SKLEARN_FAMILIES]
+    if unknown:
+        raise InvalidInputError(
+            f"TRIP_DURATION_SKLEARN_MODELS={get_settings().sklearn_models}",
+            f"names what is no family of scikit-learn here: {', '.join(unknown)}",
+            f"Use {', '.join(SKLEARN_FAMILIES)}, separated by commas.",
+        )
+    return list(dict.fromkeys(listed)) or list(SKLEARN_FAMILIES)

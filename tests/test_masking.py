@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.alerts.test_rendering import FULL
+from tests.commands import run_command
 from upath import UPath
 
 from trip_duration.alerts.outbox import Outbox
@@ -24,8 +23,6 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.masking import mask_logins
 from trip_duration.settings import Settings
 from trip_duration.trips.source import require_allowed_source
-
-COMMAND = str(Path(sys.executable).parent / "trip-duration")
 
 SECRET = "s3cr3t"  # noqa: S105 - what must not be seen
 #: What passwords hold that has a meaning in addresses.
@@ -146,14 +143,8 @@ def test_the_command_refuses_it_and_prints_none(tmp_path: Path) -> None:
         (["--source", address], {}),
         ([], {"TRIP_DURATION_SOURCE": address}),
     ):
-        done = subprocess.run(
-            [COMMAND, "prepare", *options],
-            env={**os.environ, "TRIP_DURATION_STATE": str(tmp_path), **variables},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment = {**os.environ, "TRIP_DURATION_STATE": str(tmp_path), **variables}
+        done = run_command("prepare", *options, folder=tmp_path, environment=environment)
         assert done.returncode == 2
         assert "carries a login" in done.stderr
         assert "~/.netrc" in done.stderr

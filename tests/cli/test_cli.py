@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
 import pyarrow.parquet as pq
 import pytest
+from tests.commands import COMMAND, run_command
 
 from trip_duration import cli
 from trip_duration.cli.console import print_error
@@ -20,18 +20,23 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.scoring.batch.job import JobResult
 from trip_duration.trips.sample import is_sample
 
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "TRIP_DURATION_SAMPLE_TRIPS_PER_MONTH": "800"}
+
 
 def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``trip-duration`` in a folder."""
-    command = [str(Path(sys.executable).parent / "trip-duration"), *arguments]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "TRIP_DURATION_SAMPLE_TRIPS_PER_MONTH": "800", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
+    return run_command(*arguments, folder=folder, environment={**ENVIRONMENT, **environment})
+
+
+def test_the_command_that_is_installed(tmp_path: Path) -> None:
+    """The console script does what the other tests fork."""
+    command = [COMMAND, "prepare", "--recipe", "pair_distance", "--json"]
+    own = subprocess.run(
+        command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
+    forked = run(*command[1:], folder=tmp_path)
+    assert json.loads(own.stdout) == json.loads(forked.stdout)
+    assert own.returncode == forked.returncode == 0
 
 
 def test_prepare_as_json(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from upath import UPath
 from trip_duration.errors import StoredObjectError
 from trip_duration.models.catalogue import FAMILIES
 from trip_duration.models.search import Metrics, SearchRequest, Trial
-from trip_duration.models.training import train
+from trip_duration.models.training import TrainedModel, train
 from trip_duration.models.tuning import tune
 from trip_duration.objects import ObjectReference, read_object, remove_object, write_object
 from trip_duration.training_set.types import TrainingSet
@@ -121,14 +121,17 @@ def test_booster(folder: UPath) -> None:
 
 
 @pytest.mark.parametrize("name", list(FAMILIES))
-def test_trained_models(name: str, sample_training_set: TrainingSet, folder: UPath) -> None:
+def test_trained_models(
+    name: str,
+    trained: dict[str, TrainedModel],
+    sample_training_set: TrainingSet,
+    folder: UPath,
+) -> None:
     """Every family's trained model predicts the same afterwards, with all that tuning found."""
-    request = SearchRequest(max_evaluations=1, threads=1)
-    trained = train(tune(name, sample_training_set, request), sample_training_set, request)
-    _, back = there_and_back(trained, folder)
+    _, back = there_and_back(trained[name], folder)
     trips = sample_training_set.test_trips
-    np.testing.assert_array_equal(back.model.predict(trips), trained.model.predict(trips))
-    assert back.tuned == trained.tuned
+    np.testing.assert_array_equal(back.model.predict(trips), trained[name].model.predict(trips))
+    assert back.tuned == trained[name].tuned
 
 
 def test_training_set(sample_training_set: TrainingSet, folder: UPath) -> None:
@@ -354,33 +357,45 @@ def test_estimator_alone(folder: UPath) -> None:
 
 
 _STORE_AGAIN = """
+import json
 import sys
 from upath import UPath
 from trip_duration.objects import ObjectReference, read_object, write_object
-reference = ObjectReference.from_json(__import__("json").loads(sys.argv[1]))
-print(write_object(read_object(reference), UPath(sys.argv[2]), "value").digest)
+for name, told in json.loads(sys.argv[1]).items():
+    model = read_object(ObjectReference.from_json(told))
+    print(name, write_object(model, UPath(sys.argv[2]), "value").digest)
 """
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES))
+@pytest.fixture(scope="module")
+def trained(sample_training_set: TrainingSet) -> dict[str, TrainedModel]:
+    """A model of each family, after one trial."""
+    request = SearchRequest(max_evaluations=1, threads=1)
+    return {
+        name: train(tune(name, sample_training_set, request), sample_training_set, request)
+        for name in FAMILIES
+    }
+
+
 def test_estimators_have_one_form(
-    name: str, sample_training_set: TrainingSet, folder: UPath, tmp_path: Path
+    trained: dict[str, TrainedModel], folder: UPath, tmp_path: Path
 ) -> None:
     """The same model is the same bytes: again, after reading, and in another process."""
-    request = SearchRequest(max_evaluations=1, threads=1)
-    tuned = tune(name, sample_training_set, request)
-    model = train(tuned, sample_training_set, request).model
-    first, loaded = there_and_back(model, folder)
-    assert write_object(model, folder, "value") == first
-    assert write_object(loaded, folder, "value") == first
+    stored = {}
+    for name, found in trained.items():
+        stored[name], loaded = there_and_back(found.model, folder)
+        assert write_object(found.model, folder, "value") == stored[name]
+        assert write_object(loaded, folder, "value") == stored[name]
+    told = json.dumps({name: reference.to_json() for name, reference in stored.items()})
     done = subprocess.run(
-        [sys.executable, "-c", _STORE_AGAIN, json.dumps(first.to_json()), str(tmp_path)],
+        [sys.executable, "-c", _STORE_AGAIN, told, str(tmp_path)],
         env={**os.environ, "PYTHONHASHSEED": "5"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == first.digest
+    digests = dict(line.split() for line in done.stdout.splitlines())
+    assert digests == {name: reference.digest for name, reference in stored.items()}
 
 
 def test_shared_parts_stay_shared(folder: UPath) -> None:

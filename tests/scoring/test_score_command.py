@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from tests.commands import COMMAND, run_command
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.scoring.predictor import Predictor, choose_version, load_predictor
@@ -24,8 +24,6 @@ from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
-
-COMMAND = str(Path(sys.executable).parent / "trip-duration")
 COPIES = 40
 
 
@@ -59,9 +57,8 @@ def start(folder: Path, tracking_uri: str, *arguments: str) -> subprocess.Popen[
 
 def run(folder: Path, tracking_uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    process = start(folder, tracking_uri, *arguments)
-    output, errors = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+    environment = {**os.environ, "TRIP_DURATION_TRACKING_URI": tracking_uri}
+    return run_command("score", *arguments, folder=folder, environment=environment)
 
 
 def act(promoter: Promoter, kind: str, version: int | None = None) -> None:

@@ -23,6 +23,7 @@ import pytest
 import requests
 from benchmarks.load import Load, Outcome, run
 from sqlalchemy import func, select
+from tests.commands import run_command
 from tests.servers import free_port, mlflow_server, wait_for
 from tests.serving.conftest import TRIP, fit
 
@@ -63,13 +64,9 @@ class Running:
 
     def command(self, *arguments: str) -> str:
         """What a command of ours prints."""
-        return subprocess.run(
-            [str(Path(sys.executable).parent / "trip-duration"), *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        done = run_command(*arguments, folder=self.folder, environment=self.environment)
+        done.check_returncode()
+        return done.stdout
 
     def start(self) -> None:
         """Start the server and wait until it answers."""

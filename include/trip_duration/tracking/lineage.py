@@ -248,8 +248,8 @@ def _changed(lineage: Lineage) -> tuple[tuple[str, str, str], ...]:
 
 
 def _packages() -> dict[str, str]:
-    installed = {found.name: found.version for found in importlib.metadata.distributions()}
-    versions = {name: installed[name] for name in (*_PACKAGES, *installed_boosters())}
+    names = (*_PACKAGES, *installed_boosters())
+    versions = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version(), **versions}
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 import pytest
+from tests.commands import run_command
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.findings import DoubtfulDataWarning, Finding, RefusedPartitionError
@@ -101,20 +102,12 @@ def spoiled(published: Path, folder: Path, damage: Damage, month: str = "2024-02
 
 def prepare(source: Path, storage: Path, *further: str) -> subprocess.CompletedProcess[str]:
     """Run `trip-duration prepare` on three months."""
-    return subprocess.run(
-        [
-            *(
-                str(Path(sys.executable).parent / "trip-duration"),
-                "prepare",
-                "--source",
-                str(source),
-            ),
-            *("--train", MONTHS[0], "--validation", MONTHS[1], "--test", MONTHS[2]),
-            *("--storage", str(storage), "--json", *further),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    return run_command(
+        "prepare",
+        *("--source", str(source), "--storage", str(storage), "--json", *further),
+        *("--train", MONTHS[0], "--validation", MONTHS[1], "--test", MONTHS[2]),
+        folder=storage.parent,
+        environment=os.environ,
     )
 
 

@@ -23,6 +23,7 @@ PRELOADED = (
     "hyperopt",
     "xgboost",
     "mlflow.sklearn",
+    "mlflow.pyfunc",
     "matplotlib.pyplot",
     "shap",
     "trip_duration.models.tuning",
@@ -39,6 +40,10 @@ def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     from airflow import __main__ as airflow
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    # MLflow reads which package holds which module, for a second, and keeps it.
+    warn_dependency_requirement_mismatches(["mlflow"])
 
     sys.argv = ["airflow", "scheduler", *sys.argv[1:]]
     airflow.main()  # type: ignore[no-untyped-call]  # Airflow does not annotate it

@@ -122,9 +122,11 @@ def weekday(trips: Trips) -> IntArray:
 def is_holiday(trips: Trips) -> FloatArray:
     """Whether the pick-up is on a federal holiday of the United States (1 or 0)."""
     days = trips[PICKUP_TIME].to_numpy().astype("datetime64[D]")
-    years = np.unique(days.astype("datetime64[Y]")).astype(np.int64) + _EPOCH_YEAR
-    known = [holidays_between(int(year), int(year)) for year in years]
-    return np.isin(days, np.concatenate(known)).astype(np.float64)
+    if not len(days):
+        return np.empty(0)
+    years = days.astype("datetime64[Y]").astype(np.int64) + _EPOCH_YEAR
+    known = holidays_between(int(years.min()), int(years.max()))
+    return np.isin(days, known).astype(np.float64)
 
 
 @functools.cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -234,17 +233,3 @@ def test_training_checks_its_form_first(running: RunningStack) -> None:
     assert state == "failed"
     assert states["missing_training_set"] == "failed"
     assert states["open_run"] in {"upstream_failed", None}
-
-
-@pytest.mark.real_months
-def test_real_months(running: RunningStack, tlc_folder: str) -> None:
-    """On green 2024-01 to 2024-03, XGBoost reaches the error that the months allow."""
-    source = str(Path(tlc_folder).resolve())
-    conf = {"source": source, "recipe": "rich", "max_evaluations": 2}
-    run_id, state = finish(running, "xgboost_training", conf)
-    assert state == "success"
-    result = running.api.result("xgboost_training", run_id, "results")
-    assert result["data_source"] == "folder"
-    # Of 54,378 trips of the course's bounds, seven have a wrong clock.
-    assert result["rows"]["train"] == 54_371
-    assert result["families"][0]["validation_rmse"] <= 4.02

@@ -30,7 +30,8 @@ from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.months import MonthSplit
 from trip_duration.trips.sample import SampleOptions
 
-#: Environment variable with the folder of published TLC files; without it their tests are skipped.
+#: Environment variable with the folder of whole published months; without it, tests of their
+#: figures are skipped.
 TLC_FOLDER = "TRIP_DURATION_TLC_FOLDER"
 
 SMALL_SAMPLE = SampleOptions(trips=1_500, seed=7)
@@ -75,11 +76,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 @pytest.fixture(scope="session")
-def tlc_folder() -> str:
-    """The folder of published TLC files."""
+def published_months() -> str:
+    """The folder of published months that were cut to 3,000 rows each."""
+    return str(Path(__file__).parent / "published")
+
+
+@pytest.fixture(scope="session")
+def whole_months() -> str:
+    """The folder of whole published months, for tests of their figures."""
     folder = os.environ.get(TLC_FOLDER)
     if not folder:
-        pytest.skip(f"needs published TLC files: set {TLC_FOLDER}")
+        pytest.skip(f"needs whole published months: set {TLC_FOLDER}")
     return folder
 
 

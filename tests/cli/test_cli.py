@@ -76,12 +76,12 @@ def test_tune_shows_progress_and_results(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.real_months
-def test_real_months(tlc_folder: str, tmp_path: Path) -> None:
+@pytest.mark.whole_months
+def test_real_months(whole_months: str, tmp_path: Path) -> None:
     """On green 2024-01 to 2024-03, XGBoost reaches the error that the months allow."""
     months = ("--train", "2024-01", "--validation", "2024-02", "--test", "2024-03")
     search = ("--recipe", "rich", "--model", "xgboost", "--max-evaluations", "2")
-    done = run("train", "--source", tlc_folder, *months, *search, "--json", folder=tmp_path)
+    done = run("train", "--source", whole_months, *months, *search, "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["data_source"] == "folder"

@@ -24,7 +24,7 @@ from trip_duration.tracking.runs import Tracker
 
 pytestmark = [
     pytest.mark.whole_loop,
-    pytest.mark.real_months,
+    pytest.mark.whole_months,
     pytest.mark.timeout(3_600),
 ]
 
@@ -91,7 +91,7 @@ class Loop:
 
 
 @pytest.fixture(scope="module")
-def loop(tlc_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+def loop(whole_months: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     """A stack that watches a website which has published up to March."""
     folder = tmp_path_factory.mktemp("published")
     with website_over(folder) as site:
@@ -105,7 +105,7 @@ def loop(tlc_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         }
         stack = replace(stack, settings=stack.settings.model_copy(update=settings))
         with running_stack(stack) as running:
-            found = Loop(running, site, folder, Path(tlc_folder))
+            found = Loop(running, site, folder, Path(whole_months))
             for month in MONTHS:
                 found.publish(month)
             running.api.wait_for_dags({"watch_months", "retraining", "promotion", "prediction"})

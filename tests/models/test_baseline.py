@@ -68,10 +68,10 @@ def test_the_metered_distance_is_used_only_where_it_is_known(sample_root: str) -
     assert rule.predict(training_set.test_trips).shape == (training_set.rows["test"],)
 
 
-def test_on_published_months(tlc_folder: str, tmp_path: str) -> None:
+def test_on_published_months(whole_months: str, tmp_path: str) -> None:
     """Always saying the median is far off; the table of pairs is the real bar."""
     split = MonthSplit.parse("2024-01", "2024-02", "2024-03")
-    request = TrainingSetRequest(tlc_folder, "green", split, "booking")
+    request = TrainingSetRequest(whole_months, "green", split, "booking")
     training_set = build_training_set(request, storage_root=str(tmp_path))
     trips = training_set.test_trips
     actual = trips.duration.to_numpy()

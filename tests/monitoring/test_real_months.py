@@ -33,7 +33,7 @@ from trip_duration.trips.sample import SampleOptions
 from trip_duration.trips.services import get_service
 from trip_duration.trips.source import fetch_month
 
-pytestmark = pytest.mark.real_months
+pytestmark = pytest.mark.whole_months
 
 GREEN = get_service("green")
 RICH = get_recipe("rich").columns
@@ -65,18 +65,18 @@ def reference_of(window: WindowTrips) -> Reference:
      ("2023-01", "2023-02", "2024-01", ["2024-02", "2024-03", "2024-04"])],
 )  # fmt: skip
 def test_no_alarm_on_the_months_that_follow(
-    tlc_folder: str, tmp_path: Path, train: str, validation: str, test: str, months: list[str]
+    whole_months: str, tmp_path: Path, train: str, validation: str, test: str, months: list[str]
 ) -> None:
     """Neither of errors nor of drift, on the next month and on those after it."""
     split = MonthSplit.parse(train, validation, test)
-    request = TrainingSetRequest(tlc_folder, "green", split)
+    request = TrainingSetRequest(whole_months, "green", split)
     training_set = build_training_set(request, storage_root=str(tmp_path))
     model = fit("xgboost", training_set)
     profile = make_reference(model, training_set).profile
     predictor = Predictor(Version("green", 1), model, RICH)
 
     def backtest(month: str) -> WindowTrips:
-        found = of_month(month_of(tlc_folder, month, tmp_path), RICH, CleaningRules(), predictor)
+        found = of_month(month_of(whole_months, month, tmp_path), RICH, CleaningRules(), predictor)
         return labelled(found, CleaningRules())
 
     reference = reference_of(backtest(test))
@@ -92,9 +92,9 @@ def test_no_alarm_on_the_months_that_follow(
         assert worst(drift) is Level.OK, [str(one) for one in gravest_first(drift)[:3]]
 
 
-def test_most_predictions_of_a_month_meet_their_trips(tlc_folder: str, tmp_path: Path) -> None:
+def test_most_predictions_of_a_month_meet_their_trips(whole_months: str, tmp_path: Path) -> None:
     """What is left out is what cannot be told apart."""
-    month = month_of(tlc_folder, "2024-04", tmp_path / "storage")
+    month = month_of(whole_months, "2024-04", tmp_path / "storage")
     trips = of_month(month, RICH, CleaningRules())
     log = RequestLog(open_log("", tmp_path), LogRules(days=0))
     at = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)

@@ -138,11 +138,11 @@ def test_unknown_names(change: dict[str, str], message: str) -> None:
         dataclasses.replace(sample_request(), **change)  # type: ignore[arg-type]  # wrong on purpose
 
 
-@pytest.mark.real_months
-def test_real_months(tlc_folder: str, tmp_path: Path) -> None:
+@pytest.mark.whole_months
+def test_real_months(whole_months: str, tmp_path: Path) -> None:
     """Green 2024-01 and 2024-02: 105,870 = 54,378 + 51,492 trips, 7,027 and 5,094 columns."""
     split = MonthSplit.parse("2024-01", "2024-02")
-    request = TrainingSetRequest(tlc_folder, "green", split, "pair_distance", "one_hot")
+    request = TrainingSetRequest(whole_months, "green", split, "pair_distance", "one_hot")
     summary = summarize(build_training_set(request, storage_root=str(tmp_path)))
     assert summary["rows"] == {"all": 105_870, "train": 54_378, "validation": 51_492, "test": 0}
     assert summary["columns"] == {"all": 7_027, "train": 5_094}

@@ -301,13 +301,31 @@ def test_every_service_is_cleaned(name: str, tmp_path: Path) -> None:
     assert trips.passenger_count.isna().all() == (name == "fhvhv")
 
 
-@pytest.mark.real_months
-def test_real_months(tlc_folder: str, tmp_path: Path) -> None:
+def test_published_rows_are_counted_twice(published_months: str, tmp_path: Path) -> None:
+    """What is kept of published months is what pandas counts in their files."""
+    for month in (JANUARY, JANUARY.next()):
+        raw = fetch_month(
+            published_months, GREEN, month, str(tmp_path), sample=SampleOptions(), timeout_seconds=1
+        )
+        checked_month = CheckedMonthStore(str(tmp_path)).check(raw, GREEN, Limits())
+        trips = pd.read_parquet(Path(published_months) / f"green_tripdata_{month}.parquet")
+        began, ended = trips.lpep_pickup_datetime, trips.lpep_dropoff_datetime
+        within = (ended - began).between(pd.Timedelta(minutes=1), pd.Timedelta(minutes=60))
+        in_month = began.dt.to_period("M") == pd.Period(str(month))
+        assert 0 < (~in_month).sum() < 20
+        for keep_set_aside, wanted in ((True, within), (False, within & in_month)):
+            selection = Selection(RICH, CleaningRules(), keep_set_aside=keep_set_aside)
+            kept = clean_month(checked_month, GREEN, selection)
+            assert len(kept) == wanted.sum()
+
+
+@pytest.mark.whole_months
+def test_real_months(whole_months: str, tmp_path: Path) -> None:
     """The published green months 2024-01 and 2024-02 keep 105,870 trips."""
     kept = 0
     for month in (JANUARY, JANUARY.next()):
         raw = fetch_month(
-            tlc_folder, GREEN, month, str(tmp_path), sample=SampleOptions(), timeout_seconds=1
+            whole_months, GREEN, month, str(tmp_path), sample=SampleOptions(), timeout_seconds=1
         )
         checked_month = CheckedMonthStore(str(tmp_path)).check(raw, GREEN, Limits())
         selection = Selection(RICH, CleaningRules(), keep_set_aside=True)

@@ -32,10 +32,10 @@ def test_callers_cannot_change_the_zones() -> None:
     assert zones().loc[1, "zone"] == "Newark Airport"
 
 
-@pytest.mark.real_months
-def test_names_are_the_published_ones(tlc_folder: str) -> None:
+@pytest.mark.whole_months
+def test_names_are_the_published_ones(whole_months: str) -> None:
     """Boroughs and names are those of TLC's look-up table."""
-    with (Path(tlc_folder) / "taxi_zone_lookup.csv").open() as file:
+    with (Path(whole_months) / "taxi_zone_lookup.csv").open() as file:
         published = {int(row["LocationID"]): row for row in csv.DictReader(file)}
     ours = zones()
     assert set(ours.index) == set(published)

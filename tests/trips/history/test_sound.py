@@ -42,9 +42,9 @@ def verdicts(parts: Sequence[Sketch]) -> list[tuple[Finding, ...]]:
     return [judge(TABLE, part, parts[:place]) for place, part in enumerate(parts) if place]
 
 
-def test_days_of_a_published_month_are_not_refused(tlc_folder: str, tmp_path: Path) -> None:
+def test_days_of_a_published_month_are_not_refused(whole_months: str, tmp_path: Path) -> None:
     """Another day of the week has other hours: that is no other clock."""
-    days = list(parts_of(published(Path(tlc_folder), "2024-02"), "2024-02", 1, tmp_path))
+    days = list(parts_of(published(Path(whole_months), "2024-02"), "2024-02", 1, tmp_path))
     assert [one for found in verdicts(days) for one in found if one.level == "refused"] == []
 
 

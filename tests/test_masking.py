@@ -74,6 +74,49 @@ def test_generated_addresses_are_masked(address: str) -> None:
     assert not any(SECRET in text for text in shown)
 
 
+#: Spellings of other programs, each with the word that must not be seen.
+SPELLINGS = [
+    text.replace("{}", SECRET)
+    for text in (
+        "password = {}", "password='a b {}'", 'password="{}"', "(token={})", "[token={}]",
+        '"password={}"', "'password={}'", "passphrase={}", "aws_secret_access_key = {}",
+        '{"password": "{}"}', '{"password":"{}","x":1}', "{'password': '{}'}", "{'token': '{}'}",
+        '{"access_token": "a \\" {}"}', "&#34;password&#34;: &#34;{}&#34;",
+        "Authorization: token {}", "Authorization: Basic {}AAAA==", "authorization: {}",
+        "X-Api-Key: {}", "Cookie: a=b; session={}", "Set-Cookie: session={}", "Bearer {}AAAA",
+        "Basic *{}AAAA", "?token=*{}", "https://h/x#access_token={}", "https://h/x?token%3D{}",
+        "https://h/x?a=1&amp;token={}", "https%3A%2F%2Fann%3A{}%40host%2Fx",
+        "https://ann%3A{}%40host/x", "https:\\/\\/ann:{}@host\\/x", "//ann:{}@host/x",
+        "https://ann:pa ss{}@host/x", 'https://ann:pa"{}@host/x', "https://ann:a<{}@host/x",
+        "smtp://ann@example.com:{}@host", "https://[::1]:80@{}@host", "redis://:{}@host",
+        "jdbc:oracle:thin:ann/{}@host:1521/x", "jdbc:sqlserver://host;user=sa;password={};x",
+        "ann:{}@host:5432/db", "--password {}", "curl -u ann:{} https://x", "PGPASSWORD={} psql",
+        "https://hooks.slack.com/services/T0/B0/{}", "https://api.telegram.org/bot1:{}/x",
+        "AccountKey={}==;EndpointSuffix=x", "td_{}AAAAAAAAAAAAAAAA",
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_spellings_of_other_programs_are_masked(text: str) -> None:
+    """Alone and within a sentence, twice as well as once."""
+    for shown in (text, f"GET {text} answered 403", f"1\n{text}\n2"):
+        masked = mask_logins(shown)
+        assert SECRET not in masked
+        assert mask_logins(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "piece", ["://a:", "://", "//a:", "token", "token=", '"token":', "%3A%2F%2F", "-u a:", "a:b@"]
+)
+@pytest.mark.timeout(60)
+def test_a_text_that_repeats_the_beginning_of_a_login_holds_up_nobody(piece: str) -> None:
+    """Errors quote what a request holds; patterns that look ahead without bound took minutes."""
+    mask_logins((piece * 200_000)[:200_000])
+    error = InvalidInputError(piece * 1_000_000, "is long", "Ask for less.")
+    assert len(str(error)) < 5_000
+
+
 @settings(deadline=None)
 @given(addresses())
 def test_a_mail_names_no_login(address: str) -> None:
@@ -118,6 +161,10 @@ def test_an_alert_that_waits_on_disk_names_no_login(address: str) -> None:
         "Ask ann@example.com, or see https://example.com/a:b",
         "models:/trip_duration_green@champion",
         "token = 3",
+        "A token that is unknown, or a key: none was given.",
+        '{"key": "return_value", "author": "Ann", "code": "another_unit"}',
+        "http://HOST:PORT/predict, http://[::1]:8080/x and mailto:ann@example.com",
+        "Password: it is in passwords.json",
     ],
 )
 def test_what_is_no_login_stays(text: str) -> None:

@@ -15,6 +15,19 @@ from trip_duration.masking import mask_logins
 logger = logging.getLogger(__name__)
 
 
+#: Characters of a part of an error; a request may hold megabytes.
+_LONGEST_PART = 4_000
+
+
+def _shown(part: str) -> str:
+    """Return a part of an error as it may be seen: without logins, and not longer than a page."""
+    # Twice as much is masked, so that no login is cut in two where the text ends.
+    masked = mask_logins(part[: 2 * _LONGEST_PART])
+    if len(masked) <= _LONGEST_PART:
+        return masked
+    return f"{masked[:_LONGEST_PART]}… ({len(part)} characters in all)"
+
+
 class TripDurationError(Exception):
     """Something was wrong with what the user asked for or handed over.
 
@@ -30,7 +43,7 @@ class TripDurationError(Exception):
 
     def __init__(self, given: str, rule: str, remedy: str) -> None:
         # Errors quote addresses, and go into logs, mails, answers and tags.
-        self.given, self.rule, self.remedy = map(mask_logins, (given, rule, remedy))
+        self.given, self.rule, self.remedy = map(_shown, (given, rule, remedy))
         super().__init__(self.given, self.rule, self.remedy)
 
     def __str__(self) -> str:

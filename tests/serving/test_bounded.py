@@ -95,6 +95,41 @@ def test_large_headers_are_refused_in_words(port: int) -> None:
             assert b"have more than 65,536 bytes" in answer
 
 
+def rest_of(client: socket.socket) -> bytes:
+    """Read what a server sends until it closes the connection."""
+    told = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := client.recv(65_536):
+            told += piece
+    return told
+
+
+def test_requests_behind_one_another_are_answered(port: int) -> None:
+    """As many as a program sends that does not wait for each answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(WHOLE * 99 + WHOLE.replace(b"host: a", b"host: a\r\nconnection: close"))
+        assert rest_of(client).count(b"HTTP/1.1 200") == 100
+
+
+def test_thousands_of_requests_at_once_hold_up_nobody(port: int) -> None:
+    """A connection that sends more than may wait is closed, before they cost anything."""
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            for _ in range(20)
+        ]
+        for client in clients:
+            client.settimeout(0)
+            with contextlib.suppress(ConnectionError):
+                client.send(WHOLE * 7_000)
+        began = time.monotonic()
+        assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=30).ok
+        assert time.monotonic() - began < SECONDS
+        for client in clients:
+            client.settimeout(20)
+            assert rest_of(client).count(b"HTTP/1.1 200") <= 101
+
+
 LENGTH = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 9999\r\n"
 WHOLE = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
 

@@ -17,6 +17,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 #: behind the parts of a body. The piece in which it began comes in addition.
 HEADER_BYTES = 65_536
 
+#: Requests of one connection that may wait for the one before them. A piece from the network holds
+#: thousands, each of which takes more memory and time than its bytes.
+PIPELINED_REQUESTS = 100
+
 
 def _refusal(status: bytes, given: str, rule: str, remedy: str) -> bytes:
     """Return a whole reply that ends its connection."""
@@ -35,6 +39,10 @@ _TOO_LARGE = _refusal(
     f"have more than {HEADER_BYTES:,} bytes",
     "Send what is long in the body.",
 )
+
+
+class _TooManyPipelinedError(Exception):
+    """More requests than may wait have come behind one another."""
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -80,7 +88,15 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
-        """Note that another request has begun."""
+        """Note that another request has begun.
+
+        Raises
+        ------
+        _TooManyPipelinedError
+            If too many wait already; the parser reads no further.
+        """
+        if len(self.pipeline) >= PIPELINED_REQUESTS:
+            raise _TooManyPipelinedError
         self._whole, self._in_headers = False, True
         super().on_message_begin()
 
@@ -99,6 +115,13 @@ class BoundedHttp(HttpToolsProtocol):
         """Note that the request is whole."""
         self._whole = True
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or only close where answers to earlier ones are still due."""
+        if self.pipeline or (self._moves and not self.cycle.response_complete):
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
 
     def _set_deadline(self) -> None:
         self._deadline = self.loop.call_later(self.read_seconds, self._end_late)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from trip_duration.findings import Finding
 from trip_duration.history.calendar import Calendar, latest
@@ -20,6 +21,9 @@ from trip_duration.history.detectors import (
 from trip_duration.history.limits import Limits
 from trip_duration.history.sketch import Sketch
 from trip_duration.history.table import Table
+
+#: A message names so many partitions of history.
+_MOST_NAMED = 6
 
 _COMPARING = (
     named.named_causes,
@@ -62,23 +66,37 @@ def judge(
         The gravest first.
     """
     limits = limits or Limits()
-    found = [
-        *coverage.coverage(sketch, history, limits),
-        *coverage.thin_days(sketch, history, limits),
-        *coverage.size(sketch, history, limits),
-    ]
+    found = [*coverage.coverage(sketch, history, limits)]
+    found += _beside(coverage.thin_days(sketch, history, limits), history)
+    found += _beside(coverage.size(sketch, history, limits), history)
     usable = latest([one for one in history if one.sampled >= LEAST_ROWS])
     if sketch.sampled < LEAST_ROWS:
         return tuple(_told(found))
     if not usable:
         found += plausibility.usual_numbers(table, sketch)
+        found += plausibility.usual_relations(table, sketch)
     else:
-        found += copies.copies(sketch, usable, limits)
-        found += weekdays.late_days(table.time, sketch, usable, limits)
+        found += _beside(copies.copies(sketch, usable, limits), usable)
+        found += _beside(weekdays.late_days(table.time, sketch, usable, limits), usable)
         comparison = Comparison(prepare(table, usable, Calendar.of(sketch, usable)), sketch)
         for detect in _COMPARING:
-            found += detect(comparison, limits)
+            found += _beside(detect(comparison, limits), usable)
     return tuple(_told(found))
+
+
+def _beside(findings: Iterable[Finding], history: Sequence[Sketch]) -> Iterator[Finding]:
+    """Say what a partition was compared with: a difference does not tell which side is wrong."""
+    names = [one.partition for one in history]
+    told = ", ".join(names[-_MOST_NAMED:])
+    if len(names) > _MOST_NAMED:
+        told = f"{len(names)} partitions, the latest {told}"
+    for one in findings:
+        yield dataclasses.replace(
+            one,
+            message=f"{one.message} Compared with {told}: either side may be the wrong one.",
+            remedy=f"Look at both sides, {one.partition} and {told}, first. If {one.partition} is "
+            f"wrong: {one.remedy[0].lower()}{one.remedy[1:]}",
+        )
 
 
 def _told(findings: Iterable[Finding]) -> list[Finding]:

@@ -53,7 +53,9 @@ class Limits:
     copied, copied_refused
         Rows that an earlier partition holds already, at another time.
     fewer, more
-        Rows as a multiple of those of history.
+        Rows a day as a multiple of those of history.
+    fewer_on_days
+        The same of a partition of less than a week: one day may well have half of the rows.
     """
 
     number_shift: float = 0.04
@@ -87,5 +89,6 @@ class Limits:
     moved_refused: float = 0.12
     copied: float = 0.02
     copied_refused: float = 0.2
-    fewer: float = 0.5
+    fewer: float = 0.65
+    fewer_on_days: float = 0.5
     more: float = 2.0

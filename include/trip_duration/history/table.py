@@ -96,6 +96,26 @@ class Derived:
 
 
 @dataclass(frozen=True)
+class Relation:
+    """Two numbers of which the larger one goes with the larger other in any sound partition.
+
+    Parameters
+    ----------
+    one, other
+        Names of columns or derived numbers.
+    least
+        Their rank correlation in a sound partition is at least so high; a lower one is a warning.
+    refused
+        As good as no relation: nobody may learn from the partition.
+    """
+
+    one: str
+    other: str
+    least: float
+    refused: float
+
+
+@dataclass(frozen=True)
 class Table:
     """The columns that are compared, and what follows from them.
 
@@ -111,6 +131,8 @@ class Table:
         Columns that tell one row from another when its time is left out.
     derived
         Numbers that are computed from the columns.
+    related
+        Relations that hold in any sound partition, for one that has no history.
     """
 
     columns: tuple[Column, ...]
@@ -118,6 +140,7 @@ class Table:
     target: str
     identity: tuple[str, ...]
     derived: tuple[Derived, ...] = ()
+    related: tuple[Relation, ...] = ()
 
     def of_kind(self, kind: ColumnKind) -> tuple[str, ...]:
         """Return the names of the columns of a kind."""
@@ -137,11 +160,17 @@ class Table:
             derived=tuple(
                 one for one in self.derived if names.issuperset(self.sources_of(one.name))
             ),
+            related=tuple(
+                it
+                for it in self.related
+                if names.issuperset((*self.sources_of(it.one), *self.sources_of(it.other)))
+            ),
         )
 
     def bounded(self) -> Table:
-        """Return the table with only those derived numbers whose usual bounds need them."""
+        """Return the table with only those derived numbers that have bounds or a relation."""
         needed = {part for one in self.derived if one.usual for part in (one.name, *one.columns)}
+        needed |= {name for it in self.related for name in (it.one, it.other)}
         return dataclasses.replace(
             self, derived=tuple(one for one in self.derived if one.name in needed)
         )

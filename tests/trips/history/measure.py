@@ -89,6 +89,11 @@ with the others known, is regressed on what it was; the hours of the week are co
 other days; a ratio that neither demand nor traffic moves has to stay. Limits grow with the
 variation between the weeks and months of history, with its age, and for a partition that is shorter
 than a month. A part of a week is compared with the same days of the week.
+
+The first month of a place has no history. Medians of ratios, and rank correlations that the table
+declares (`related`), have to be those of any sound month. What changes no relation, such as swapped
+zones or another clock, is found when the next month is compared with it: the message says that
+either side may be wrong.
 """
 
 
@@ -101,6 +106,7 @@ def main() -> None:
             _HEAD,
             *_caught("published", _published_months(source), Path(folder)),
             *_caught("generated", _generated_months(), Path(folder)),
+            *_first(_published_months(source), Path(folder)),
             *_lockdown(source, Path(folder)),
             *_generated_alarms(Path(folder)),
             *_published_alarms(source, Path(folder)),
@@ -129,6 +135,22 @@ def _caught(what: str, months: tuple[pd.DataFrame, pd.DataFrame], folder: Path) 
         yield from _table(title, rows)
     first = json.loads(_FIRST_RESULTS.read_text())[what]
     yield from _table("Kinds never seen when limits were set: the first run", first)
+    yield ""
+
+
+def _first(months: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> Lines:
+    """Yield the table of a published month that has no history."""
+    before, month = months
+    yield "## Damage to a published month without any history"
+    yield from _table(
+        "All kinds",
+        {
+            kind.title: [
+                _cell(damaged(kind, month, before, share, seed=5), [], folder) for share in SHARES
+            ]
+            for kind in (*KINDS.values(), *FRESH_KINDS.values())
+        },
+    )
     yield ""
 
 
@@ -186,6 +208,7 @@ def _generated_alarms(folder: Path) -> Lines:
 
 def _alarms_of_cities(seed: int, words: str, folder: Path) -> str:
     found: Counter[str] = Counter()
+    first_months: Counter[str] = Counter()
     for city in range(_CITIES):
         first = parse_months(f"20{21 + city % 4}-{1 + city % 12:02}")[0]
         history: list[Sketch] = []
@@ -195,12 +218,14 @@ def _alarms_of_cities(seed: int, words: str, folder: Path) -> str:
             sketch = sketch_of(month, str(first), folder)
             if history:
                 found[level_of(judge(TABLE, sketch, history))] += 1
+            first_months[level_of(judge(TABLE, sketch, []))] += 1
             history.append(sketch)
             first = first.next()
     return (
         f"\n{words.format(number=found.total())} ({_CITIES} cities, 2,000 to 26,000 trips, all "
         "seasons and lengths of months, growing by 4 % a month, after one to five months of "
-        f"history): {_counted(found)}. {_bound(found)}"
+        f"history): {_counted(found)}. {_bound(found)} The same without any history: "
+        f"{_counted(first_months)}."
     )
 
 

@@ -205,6 +205,85 @@ def test_a_part_is_found_without_any_history(published: Path, tmp_path: Path) ->
         findings_of(source, tmp_path / "storage", "2024-02")
 
 
+def shuffled_durations(trips: pd.DataFrame, share: float = 1.0) -> pd.DataFrame:
+    """Let a share of the trips last as long as others of them."""
+    random = np.random.default_rng(0)
+    rows = np.flatnonzero(random.random(len(trips)) < share)
+    lasted = (trips.lpep_dropoff_datetime - trips.lpep_pickup_datetime).to_numpy().copy()
+    lasted[rows] = lasted[random.permutation(rows)]
+    return trips.assign(lpep_dropoff_datetime=trips.lpep_pickup_datetime + lasted)
+
+
+def shuffled_distances(trips: pd.DataFrame) -> pd.DataFrame:
+    """Give each trip the distance of another one."""
+    distances = np.random.default_rng(0).permutation(trips.trip_distance.to_numpy())
+    return trips.assign(trip_distance=distances)
+
+
+@pytest.mark.parametrize(
+    ("damage", "column"),
+    [
+        (shuffled_durations, "duration"),
+        (shuffled_distances, "trip_distance"),
+        (shuffled, "PULocationID, DOLocationID"),
+    ],
+)
+def test_shuffled_values_are_found_without_any_history(
+    published: Path, tmp_path: Path, damage: Damage, column: str
+) -> None:
+    """Where all months are shuffled alike, nothing differs from history; relations tell it."""
+    source = tmp_path / "months"
+    source.mkdir()
+    for file in published.iterdir():
+        damage(pd.read_parquet(file)).to_parquet(source / file.name)
+    done = prepare(source, tmp_path / "storage")
+    assert done.returncode == 2, done.stdout
+    findings = json.loads(done.stdout)["findings"]
+    refused = [one for one in findings if one["level"] == "refused"]
+    # None serves as history for the next one.
+    assert {one["code"] for one in refused} == {"implausible_relation"}
+    assert {one["partition"] for one in refused if one["column"] == column} == {*MONTHS}
+
+
+def test_a_part_of_the_durations_shuffled_is_a_warning(published: Path, tmp_path: Path) -> None:
+    """What is doubtful without history goes on with a warning."""
+
+    def damage(trips: pd.DataFrame) -> pd.DataFrame:
+        return shuffled_durations(trips, 0.6)
+
+    source = spoiled(published, tmp_path / "months", damage, MONTHS[0])
+    (found,) = findings_of(source, tmp_path / "storage", MONTHS[0])
+    assert (found.code, found.column, found.level) == (
+        "implausible_relation",
+        "duration",
+        "warning",
+    )
+
+
+def test_a_difference_does_not_say_which_month_is_wrong(published: Path, tmp_path: Path) -> None:
+    """With a damaged first month, the sound one after it is told apart from it, not blamed."""
+    source = spoiled(published, tmp_path / "months", swapped, MONTHS[0])
+    done = prepare(source, tmp_path / "storage")
+    assert done.returncode == 2, done.stdout
+    findings = json.loads(done.stdout)["findings"]
+    found = next(one for one in findings if one["code"] == "swapped_columns")
+    assert found["partition"] == MONTHS[1]
+    assert f"Compared with {MONTHS[0]}: either side may be the wrong one." in found["message"]
+    assert found["remedy"].startswith(f"Look at both sides, {MONTHS[1]} and {MONTHS[0]}, first.")
+
+
+def test_half_of_the_rows_is_a_warning(published: Path, tmp_path: Path) -> None:
+    """A sample of a month goes on, and a person is told."""
+
+    def half(trips: pd.DataFrame) -> pd.DataFrame:
+        return trips.sample(frac=0.5, random_state=1).sort_index()
+
+    done = prepare(spoiled(published, tmp_path / "months", half), tmp_path / "storage")
+    assert done.returncode == 0, done.stderr
+    found = [one for one in json.loads(done.stdout)["findings"] if one["partition"] == MONTHS[1]]
+    assert [(one["code"], one["level"]) for one in found] == [("number_of_rows", "warning")]
+
+
 def request_of(source: Path) -> TrainingSetRequest:
     """Ask for a training set of the three months."""
     return TrainingSetRequest(str(source), "green", MonthSplit.parse(*MONTHS))

@@ -76,7 +76,9 @@ def size(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[
         return
     usual = float(np.median([_daily(one) for one in history]))
     now = _daily(sketch)
-    if usual < 1 or limits.fewer <= now / usual <= limits.more:
+    whole_weeks = len(sketch.per_hour) >= DAYS_OF_WEEK * HOURS_OF_DAY
+    fewer = limits.fewer if whole_weeks else limits.fewer_on_days
+    if usual < 1 or fewer <= now / usual <= limits.more:
         return
     yield Finding(
         "number_of_rows",

@@ -1,7 +1,8 @@
-"""Ratios whose medians have bounds, or that neither demand nor traffic moves."""
+"""What holds in any sound partition: bounds of ratios, relations, and ratios that nothing moves."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -32,6 +33,55 @@ def usual_numbers(table: Table, sketch: Sketch) -> Iterator[Finding]:
             + (f": {name} seems to be in another unit ({words})." if words else "."),
             "Check the units of its columns, and fetch the file again.",
         )
+
+
+def usual_relations(table: Table, sketch: Sketch) -> Iterator[Finding]:
+    """Find numbers that do not go together as they do in any sound partition.
+
+    The one that the weak relations have in common is named.
+    """
+    values = complete(table.bounded(), sketch.sample)
+    found: dict[str, list[tuple[float, FindingLevel, str]]] = defaultdict(list)
+    weak = False
+    for it in table.related:
+        strength, error = _rank_correlation(values[it.one], values[it.other])
+        if np.isnan(strength):
+            continue
+        surely = strength + _CERTAIN * error
+        weak = weak or surely < it.least
+        level: FindingLevel = "refused" if surely < it.refused else "warning"
+        for name, other in ((it.one, it.other), (it.other, it.one)):
+            found[name].append((strength, level, other))
+    if not weak:
+        return
+    name = min(found, key=lambda one: (np.mean([it[0] for it in found[one]]), -len(found[one])))
+    strength, level, other = min(found[name])
+    yield Finding(
+        "implausible_relation",
+        ", ".join(table.sources_of(name)),
+        sketch.partition,
+        level,
+        f"The values of {table.title_of(name)} hardly go with those of {table.title_of(other)} "
+        f"(rank correlation {strength:.2f}): they may have been shuffled among the rows, or "
+        "columns swapped.",
+        "Check that the values of each row belong together, and fetch the file again.",
+    )
+
+
+def _rank_correlation(one: Array, other: Array) -> tuple[float, float]:
+    """Return Spearman's rank correlation of the rows that have both, and its standard error."""
+    from scipy.stats import rankdata
+
+    both = np.isfinite(one) & np.isfinite(other)
+    rows = int(np.count_nonzero(both))
+    if rows < _LEAST_KNOWN:
+        return float("nan"), 0.0
+    left, right = (rankdata(side[both]) for side in (one, other))
+    left, right = left - left.mean(), right - right.mean()
+    # Not np.dot, whose threads wait for each other on a busy machine.
+    size = float(np.sqrt((left * left).sum() * (right * right).sum()))
+    strength = float((left * right).sum()) / size if size > 0 else 0.0
+    return strength, (1 - strength**2) / np.sqrt(rows)
 
 
 def moved_ratios(comparison: Comparison, limits: Limits) -> Iterator[Finding]:

@@ -258,7 +258,11 @@ class Routes:
             },
             "registry_reachable": not live.unreachable,
             "versions_that_cannot_be_loaded": sorted(live.problems),
-            "request_log": {"waiting": log.waiting, "dropped": log.counts.dropped},
+            "request_log": {
+                "working": log.working,
+                "waiting": log.waiting,
+                "dropped": log.counts.dropped,
+            },
         }
         return json_reply(told, 200 if ready else 503)
 

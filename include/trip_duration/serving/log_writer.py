@@ -70,7 +70,7 @@ class LogWriter:
                 self._unsure = False
             self._write(batch, written.left, written)
             if batch.lost:
-                note_losses(self._engine, batch.lost)
+                self._note(batch.lost)
                 written.noted = True
         except SQLAlchemyError as error:
             self._unsure = True
@@ -93,6 +93,17 @@ class LogWriter:
                 written.shadowed += 1
                 minutes = batch.shadow[place][1]
                 written.shadow_difference += abs(minutes - batch.entries[place].minutes)
+
+    def _note(self, lost: dict[str, int]) -> None:
+        """Note losses; those that no database takes would stand in the way of all that follows."""
+        try:
+            note_losses(self._engine, lost)
+        except (*_UNFIT, OverflowError):
+            if len(lost) > 1:
+                for name, count in lost.items():
+                    self._note({name: count})
+            else:
+                logger.exception("Lost predictions cannot be noted: %s", lost)
 
     def _insert(self, batch: Batch, places: Sequence[int]) -> None:
         with self._engine.begin() as connection:

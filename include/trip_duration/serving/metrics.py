@@ -103,6 +103,7 @@ class _State(Collector):
             counts.shadow_difference,
         )
         yield _gauge("request_log_waiting", "Predictions not written yet.", self._log.waiting)
+        yield _gauge("request_log_working", "Whether the log takes all.", self._log.working)
         yield _gauge(
             "registry_reachable", "Whether the registry answers.", not self._live.unreachable
         )

@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
@@ -31,11 +31,14 @@ from trip_duration.serving.spool import Spool
 
 #: Predictions that are written in one transaction, at most.
 _BATCH = 5_000
-_RETRY_SECONDS = 1.0
+#: Time until it is tried again to write, after the first failure of an unknown kind and at most.
+_RETRY_SECONDS, _MOST_SECONDS = 1.0, 60.0
 #: Time between two tries to make a spool.
 _SPOOL_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -119,12 +122,15 @@ class RequestLog:
         self._retention = Retention(self.engine, self.rules.days)
         self._next_spool = 0.0
         self._inherited = False
+        #: The last error of each step of a turn that fails for a reason that nobody has foreseen.
+        self._errors: dict[str, str] = {}
+        self._written = True
 
     def start(self) -> None:
         """Begin to write; a second call changes nothing."""
         if self._thread is None:
-            self._writer.start()
-            self._take_over()
+            self._safely("start", self._writer.start)
+            self._safely("take over", self._take_over)
             self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
             self._thread.start()
 
@@ -147,6 +153,12 @@ class RequestLog:
     def waiting(self) -> int:
         """Predictions that are not written yet."""
         return len(self._waiting) + len(self._taken)
+
+    @property
+    def working(self) -> bool:
+        """Return whether the last turn has written all that was due, and no step of it failed."""
+        alive = self._thread is None or self._thread.is_alive()
+        return alive and self._written and not self._errors
 
     def record(self, entry: Entry) -> None:
         """Log one prediction; it never waits and never fails."""
@@ -224,7 +236,7 @@ class RequestLog:
         """Log what a server that was killed has left; make a spool where there was no room."""
         if self.spool is None:
             now = time.monotonic()
-            if self.make_spool is None or now < self._next_spool:
+            if self.make_spool is None or self._stop.is_set() or now < self._next_spool:
                 return
             self._next_spool = now + _SPOOL_SECONDS
             spool = self.make_spool()
@@ -234,8 +246,8 @@ class RequestLog:
                 self.spool = spool
         elif self._inherited:
             return
-        self._inherited = True
         left = self.spool.inherit()
+        self._inherited = True
         with self._recording:
             self._lost.update(left.lost)
         if left.records or left.lost:
@@ -244,20 +256,35 @@ class RequestLog:
         self._waiting.extendleft(reversed(left.records))
 
     def _run(self) -> None:
+        pause = _RETRY_SECONDS
         while True:
             self._hurry.wait(self.rules.flush_seconds)
             ending = self._stop.is_set()
             self._hurry.clear()
-            self._retention.begin()
-            written = self._write_all()
+            self._safely("begin retention", self._retention.begin)
+            self._safely("take over", self._take_over)
+            self._written = bool(self._safely("write", self._write_all))
             if ending:
                 # A last try has been made; what a dead database does not take is lost.
                 break
-            self._take_over()
-            if written:
-                self._retention.run()
+            if self._written:
+                self._safely("remove", self._retention.run)
             else:
-                self._stop.wait(_RETRY_SECONDS)
+                self._stop.wait(pause)
+            failed = "write" in self._errors
+            pause = min(2 * pause, _MOST_SECONDS) if failed else _RETRY_SECONDS
+
+    def _safely(self, name: str, step: Callable[[], Result]) -> Result | None:
+        """Take one step of a turn; whatever is wrong with it, the others are taken."""
+        try:
+            result = step()
+        except Exception as error:
+            if self._errors.get(name) != repr(error):
+                logger.exception("The request log cannot %s; it will try again", name)
+            self._errors[name] = repr(error)
+            return None
+        self._errors.pop(name, None)
+        return result
 
     def _write_all(self) -> bool:
         """Write what waits; whether the database took it.

@@ -20,9 +20,11 @@ def ask_shadow(shadow: Predictor, entries: Sequence[Entry]) -> dict[int, tuple[i
     for first in range(0, len(entries), PART):
         if first:
             time.sleep(PAUSE_SECONDS)
-        rows = np.array([entry.row for entry in entries[first : first + PART]], dtype=np.float64)
-        able = np.flatnonzero(~np.isnan(rows[:, shadow.places]).any(axis=1))
+        given = [entry.row for entry in entries[first : first + PART]]
         try:
+            # Of what a damaged spool has left, a row may be of any length.
+            rows = np.array(given, dtype=np.float64)
+            able = np.flatnonzero(~np.isnan(rows[:, shadow.places]).any(axis=1))
             minutes = shadow.predict(rows[able])
         except Exception:
             # The shadow is on trial; the log is not.

@@ -12,6 +12,7 @@ import fcntl
 import logging
 import mmap
 import os
+import stat
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -36,6 +37,10 @@ _HEAD = len(_FORMAT) + _LOST
 #: Bytes of the number that says how long a record is; zero stands behind the last one.
 _LENGTH = 4
 _END = bytes(_LENGTH)
+#: A larger number of losses is damage: the database takes none.
+_MOST_LOST = 2**31 - 1
+#: Characters of the name of a spool that the database takes.
+_NAME = 40
 
 logger = logging.getLogger(__name__)
 
@@ -151,9 +156,13 @@ class Spool(Generic[Record]):
             self._full = False
         while self._inherited:
             path, file = self._inherited.pop()
-            if path in self._damaged:
-                move_aside(UPath(path), ValueError("some of its predictions are lost"))
-            path.unlink(missing_ok=True)
+            try:
+                if path in self._damaged:
+                    move_aside(UPath(path), ValueError("some of it is lost"))
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                # The next server takes it over again.
+                logger.warning("%s cannot be removed: %s", path, error)
             os.close(file)
 
     def inherit(self) -> Inherited[Record]:
@@ -161,11 +170,16 @@ class Spool(Generic[Record]):
         found: Inherited[Record] = Inherited([], {})
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             if path not in self._own and (file := _lock_abandoned(path)) is not None:
-                data, first = path.read_bytes(), 0
+                with os.fdopen(os.dup(file), "rb") as whole:
+                    data, first = whole.read(), 0
                 if data.startswith(_FORMAT):
                     first = _HEAD
-                    if lost := int.from_bytes(data[len(_FORMAT) : _HEAD]):
-                        found.lost[path.stem] = lost
+                    lost = int.from_bytes(data[len(_FORMAT) : _HEAD])
+                    if lost > _MOST_LOST:
+                        logger.warning("The number of losses in %s cannot be read", path)
+                        self._damaged.add(path)
+                    elif lost:
+                        found.lost[path.stem[:_NAME]] = lost
                 found.records.extend(self._records(path, data[first:]))
                 self._inherited.append((path, file))
         return found
@@ -194,7 +208,8 @@ class Spool(Generic[Record]):
         while length := int.from_bytes(data[begin - _LENGTH : begin]):
             try:
                 yield self._decode(data[begin : begin + length])
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, ValueError) as error:
+                # Of bytes that are no text, msgspec tells as Python does.
                 logger.warning("A record of %s cannot be read: %s", path, error)
                 self._damaged.add(path)
             begin += length + _LENGTH
@@ -219,20 +234,23 @@ def _lock(path: Path) -> int:
 
 
 def _lock_abandoned(path: Path) -> int | None:
-    """The file, locked; None if its process lives, or another one has taken it over."""
+    """The file, locked; None if its process lives, another one has taken it over, or it is none."""
     try:
-        file = os.open(path, os.O_WRONLY)
+        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
+    except OSError as error:
+        logger.warning("%s cannot be opened: %s", path, error)
         return None
-    if not path.exists():
-        os.close(file)
-        return None
-    return file
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists():
+                return file
+        except BlockingIOError:
+            pass
+    os.close(file)
+    return None
 
 
 def _plain(number: Any) -> Any:  # noqa: ANN401 - NumPy's numbers give their plain value

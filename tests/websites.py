@@ -40,7 +40,12 @@ class Website:
         How it packs what it sends, whatever was asked for.
     part
         How it answers a request for the rest of a file: as it should (None), with all of it
-        ("whole"), with another part ("other"), or with more bytes than it says ("long").
+        ("whole"), with another part ("other"), with more bytes than it says ("long"), or without
+        a word about the version that it is of ("unsaid").
+    length
+        What it says of the length of a body, which stands for ``{}``.
+    whole_status
+        Its status for a whole file; 206 names the part that it is.
     """
 
     url: str
@@ -55,6 +60,8 @@ class Website:
     head_status: int | None = None
     packing: str | None = None
     part: str | None = None
+    length: str = "{}"
+    whole_status: int = 200
     requests: list[str] = field(default_factory=list)
     bytes_sent: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -113,16 +120,20 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             return
         if site.packing is not None:
             content, start = gzip.compress(content), 0
-        self.send_response(206 if start else 200)
+        self.send_response(206 if start else site.whole_status)
+        unsaid = start > 0 and site.part == "unsaid"
+        if not start and site.whole_status == 206:
+            self.send_header("Content-Range", f"bytes 0-{len(content) - 1}/{len(content)}")
         if start:
             said = 0 if site.part == "whole" else 100 if site.part == "other" else start
             self.send_header("Content-Range", f"bytes {said}-{len(content) - 1}/{len(content)}")
             start = 0 if site.part == "long" else said
         if site.packing is not None:
             self.send_header("Content-Encoding", site.packing)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.send_header("Last-Modified", modified)
-        if self.website.etag is not None:
+        self.send_header("Content-Length", site.length.replace("{}", str(len(content) - start)))
+        if not unsaid:
+            self.send_header("Last-Modified", modified)
+        if self.website.etag is not None and not unsaid:
             self.send_header("ETag", self.website.etag)
         self.end_headers()
         if body:

@@ -16,8 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trip_duration.errors import ContractError
-from trip_duration.trips.decoding import decode, described, read_footer, reading
+from trip_duration.trips.decoding import damaged, decode, read_footer, reading
 from trip_duration.trips.services import (
     DROPOFF_TIME,
     DROPOFF_ZONE,
@@ -137,8 +136,8 @@ def _side_by_side(names: Sequence[str], published: Mapping[str, str]) -> list[li
 def _require_rows(raw: MonthFile, rows: int, *, at_least: int) -> None:
     # Whoever reads a month makes room for as many rows as the footer promises.
     if rows < at_least:
-        raise ContractError(
-            described(raw),
+        raise damaged(
+            raw,
             "has a footer that counts other rows than there are",
             "The file is damaged: fetch it again.",
         )

@@ -18,6 +18,7 @@ from trip_duration.errors import ContractError
 from trip_duration.objects.files import LOCAL_PROTOCOLS
 from trip_duration.trips.side_by_side import side_by_side
 from trip_duration.trips.source import MonthFile
+from trip_duration.trips.source.kept import forget_kept
 
 #: Bytes that are read of a column at once; a whole row group would be read otherwise.
 _BUFFER = 2**20
@@ -120,11 +121,20 @@ def reading(raw: MonthFile) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError | MemoryError) and not _is_of_the_file(error):
             raise
-        raise ContractError(
-            described(raw),
-            f"is no readable Parquet file ({error})",
+        raise damaged(
+            raw,
+            f"is no readable Parquet file ({' '.join(str(error).split())})",
             "It may be truncated, or a web page in place of the file: fetch it again.",
         ) from error
+
+
+def damaged(raw: MonthFile, rule: str, remedy: str) -> ContractError:
+    """Return the error of a damaged file; one that was fetched is moved out of the way."""
+    error = ContractError(described(raw), rule, remedy)
+    if not forget_kept(UPath(raw.path), raw.url, error):
+        return error
+    again = "What was fetched has been moved aside: run the same again, and it is fetched anew."
+    return ContractError(error.given, error.rule, again)
 
 
 def described(raw: MonthFile) -> str:
@@ -134,8 +144,8 @@ def described(raw: MonthFile) -> str:
 
 def _is_of_the_file(error: OSError | MemoryError) -> bool:
     # Arrow reports damaged pages as plain OSErrors without a number.
-    damaged = type(error) is OSError and error.errno is None
-    return damaged or isinstance(error, FileNotFoundError)
+    of_pages = type(error) is OSError and error.errno is None
+    return of_pages or isinstance(error, FileNotFoundError)
 
 
 def _open(raw: MonthFile) -> Any:  # noqa: ANN401 - a file of Arrow's or of fsspec's

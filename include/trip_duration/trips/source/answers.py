@@ -14,6 +14,7 @@ from upath import UPath
 
 from trip_duration.errors import NotPublishedError, SourceError, TransientSourceError
 from trip_duration.objects.documents import read_document
+from trip_duration.trips.source.kept import content_length
 
 _FORBIDDEN, _NOT_FOUND, _TOO_MANY_REQUESTS = 403, 404, 429
 #: Forms in which a file may be packed though nobody asked for it, and which are unpacked.
@@ -44,8 +45,7 @@ class Begun:
     @classmethod
     def of(cls, url: str, headers: Mapping[str, str]) -> Self:
         """Return what a server says of a file that it begins to send."""
-        size = headers.get("Content-Length")
-        return cls(url, validator_of(headers) or "", int(size) if size else None)
+        return cls(url, validator_of(headers) or "", content_length(headers))
 
     @classmethod
     def read(cls, path: Path, url: str) -> Self | None:
@@ -92,15 +92,16 @@ def require_the_rest(headers: Mapping[str, str], url: str, first: int, known: Be
     """
     given = headers.get("Content-Range", "")
     found = _RANGE.fullmatch(given.strip())
-    length = headers.get("Content-Length")
+    length = content_length(headers)
     if (
         found is None
         or known is None
         or int(found["first"]) != first
         or found["size"] not in {str(int(found["last"]) + 1), "*"}
-        or length not in {None, str(int(found["last"]) + 1 - first)}
+        or length not in {None, int(found["last"]) + 1 - first}
         or known.size not in {None, int(found["last"]) + 1}
-        or validator_of(headers) not in {None, known.validator}
+        # Nothing tells that a part without a validator is of the same file.
+        or validator_of(headers) != known.validator
         or headers.get("Content-Encoding", "identity") != "identity"
     ):
         raise TransientSourceError(
@@ -110,6 +111,16 @@ def require_the_rest(headers: Mapping[str, str], url: str, first: int, known: Be
             "All of it is fetched again.",
         )
     return int(found["last"]) + 1
+
+
+def is_all_of_it(headers: Mapping[str, str]) -> bool:
+    """Return whether a part, for which nobody asked, is the whole file."""
+    found = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    return (
+        found is not None
+        and int(found["first"]) == 0
+        and found["size"] == str(int(found["last"]) + 1)
+    )
 
 
 def is_packed(response: requests.Response, url: str) -> bool:

@@ -27,12 +27,14 @@ from trip_duration.errors import InvalidInputError, SourceError, TransientSource
 from trip_duration.objects.files import is_at
 from trip_duration.trips.source.answers import (
     Begun,
+    is_all_of_it,
     is_packed,
     may_pass,
     refused,
     require_the_rest,
     validator_of,
 )
+from trip_duration.trips.source.kept import content_length
 
 #: How often a request is made before it has failed.
 ATTEMPTS = 4
@@ -42,8 +44,6 @@ BACKOFF_SECONDS = 0.5
 _CHUNK = 1024 * 1024
 _PROGRESS_SECONDS = 5.0
 _MAY_PASS = (429, 500, 502, 503, 504)
-#: Statuses with which servers that hand out a file refuse to be asked about it.
-_NO_HEAD = (400, 403, 405, 501)
 _MALFORMED = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -73,10 +73,10 @@ def published(url: str, timeout_seconds: float) -> Mapping[str, str]:
     with _ask("HEAD", url, timeout_seconds, {}) as response:
         if response.ok:
             return response.headers
-        limited = response.status_code < requests.codes.server_error and may_pass(response)
-        if response.status_code not in _NO_HEAD or limited:
+        if response.status_code != requests.codes.not_implemented and may_pass(response):
             raise refused(url, response)
-    # An address that was signed for GET answers nothing else; the file itself is not read here.
+    # Signed addresses, and servers that know GET alone, refuse HEAD in many ways: with 403, 404,
+    # 405, 406 or 501. The file itself is not read here.
     with _request("GET", url, timeout_seconds, {}) as response:
         return response.headers
 
@@ -158,7 +158,7 @@ def _continue(url: str, file: IO[bytes], begun: Path, timeout_seconds: float) ->
     if known is not None and size == known.size:
         # It was complete: killed before it got its name. It is taken if it still is the file.
         headers = published(url, timeout_seconds)
-        if validator_of(headers) == known.validator and headers.get("Content-Length") == str(size):
+        if validator_of(headers) == known.validator and content_length(headers) == size:
             return headers
         _forget(file, begun)
         size, known = 0, None
@@ -176,7 +176,8 @@ def _taken(
     response: requests.Response, url: str, file: IO[bytes], begun: Path, size: int
 ) -> Mapping[str, str]:
     """Write what a server has sent, if it is what was asked for."""
-    if response.status_code == requests.codes.partial_content:
+    part = response.status_code == requests.codes.partial_content
+    if part and not (size == 0 and is_all_of_it(response.headers)):
         try:
             whole = require_the_rest(response.headers, url, size, Begun.read(begun, url))
         except TransientSourceError:
@@ -256,9 +257,8 @@ def _session() -> requests.Session:
 def _save(response: requests.Response, url: str, file: IO[bytes]) -> None:
     start = file.seek(0, os.SEEK_END)
     packed = is_packed(response, url)
-    length = response.headers.get("Content-Length")
     # Not every release of the HTTP client notices that the body ended early.
-    sent = None if length is None else int(length)
+    sent = content_length(response.headers)
     # The length of what is packed is not that of the file.
     expected = None if sent is None or packed else start + sent
     shown = time.monotonic()

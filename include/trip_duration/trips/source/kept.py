@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from upath import UPath
 
-from trip_duration.objects.documents import read_document
+from trip_duration.objects.documents import move_aside, read_document
 from trip_duration.objects.store import write_bytes
 
 #: Where fetched months and digests are, under the storage root.
@@ -41,8 +41,7 @@ class Version:
     @classmethod
     def of_headers(cls, headers: Mapping[str, str]) -> Self:
         """What a web server says of a file."""
-        size = headers.get("Content-Length")
-        return cls(headers.get("ETag"), headers.get("Last-Modified"), int(size) if size else None)
+        return cls(headers.get("ETag"), headers.get("Last-Modified"), content_length(headers))
 
     @classmethod
     def of_object(cls, file: UPath) -> Self:
@@ -89,11 +88,38 @@ class KeptFile:
     fetched: str
 
 
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """Return the bytes that a server says it sends; None where it says no number.
+
+    Proxies repeat the number (``5, 5``), which counts as said once (RFC 9110, 8.6).
+
+    Examples
+    --------
+    >>> content_length({"Content-Length": "5, 5"}), content_length({"Content-Length": "5.0"})
+    (5, None)
+    """
+    said = {one.strip() for one in headers.get("Content-Length", "").split(",")}
+    one = said.pop()
+    return int(one) if not said and one.isascii() and one.isdecimal() else None
+
+
 def find_kept(path: UPath, url: str) -> KeptFile | None:
     """The kept file at *path*, if it comes from *url* and is still what was fetched."""
     kept = read_document(_entry(path), _kept_file) if path.exists() else None
     known = kept is not None and kept.url == url and kept.size == path.stat().st_size
     return kept if known else None
+
+
+def forget_kept(path: UPath, url: str, why: Exception) -> bool:
+    """Move a fetched file that cannot be read aside, so that the next run fetches it again.
+
+    Otherwise it would stay for as long as its source names the same version. A file that was not
+    fetched is the user's, and stays where it is.
+    """
+    if find_kept(path, url) is None:
+        return False
+    move_aside(path, why)
+    return True
 
 
 def keep(path: UPath, url: str, version: Version) -> KeptFile:

@@ -26,6 +26,7 @@ from trip_duration.tracking.runs import Tracker
 DAGS = Path(__file__).parents[2] / "dags"
 NUMBERS = itertools.count()
 VERDICT = Verdict(2, 1, (Check("RMSE", passed=True, found="4.0", wanted="below 4.1"),))
+REFUSED = Verdict(2, 1, (Check("RMSE", passed=False, found="4.2", wanted="below 4.1"),))
 APPROVED = {"chosen_options": ["Approve"], "responded_by_user": {"id": "7", "name": "Grace"}}
 REJECTED = {**APPROVED, "chosen_options": ["Reject"]}
 
@@ -221,6 +222,29 @@ def test_what_passes_the_gate_waits_whatever_the_form_says() -> None:
     params = form("promote", version=2, approval=False)
     assert promotion.first_step(params) == "judge"
     assert promotion.after_the_gate(VERDICT, params, run()) == promotion.ASK
+
+
+@pytest.mark.parametrize(
+    ("conf", "verdict", "answer", "missing"),
+    [
+        ({"action": "promote"}, None, None, "passed the gate"),
+        ({"action": "promote"}, REFUSED, APPROVED, "passed the gate"),
+        ({"action": "promote"}, VERDICT, None, "passed an approval"),
+        ({"action": "promote"}, VERDICT, REJECTED, "passed an approval"),
+        ({"action": "promote", "version": 3, "gate": False}, None, APPROVED, "asks a person"),
+        ({"action": "canary", "version": 3, "share": 0.5}, None, None, "asks a person"),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("approvals_wanted")
+def test_a_move_asks_for_the_steps_before_it(
+    conf: dict[str, Any], verdict: Verdict | None, answer: dict[str, Any] | None, missing: str
+) -> None:
+    """Those who may change a run can mark its tasks as done: that is neither gate nor approval."""
+    before = promotion.promoter_of(form("rollback")).standing()
+    with pytest.raises(InvalidInputError, match=missing):
+        promotion.move(form(**conf), run(f"marked-{next(NUMBERS)}"), verdict, answer)
+    assert promotion.promoter_of(form("rollback")).standing() == before
 
 
 @pytest.mark.usefixtures("approvals_wanted")

@@ -159,9 +159,12 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     get_settings.cache_clear()
 
 
-def run(dag: DAG, conf: dict[str, Any]) -> Any:
-    """A run of a DAG in this process, with what Airflow does around each task."""
-    return dag.test(run_conf=conf, logical_date=None)
+def run(dag: DAG, conf: dict[str, Any], marked: str = "$.") -> Any:
+    """A run of a DAG in this process, with what Airflow does around each task.
+
+    Tasks whose names match *marked* are marked as done instead.
+    """
+    return dag.test(run_conf=conf, logical_date=None, mark_success_pattern=marked)
 
 
 def waited(airflow: TestClient, dag_run: Any, task_id: str) -> dict[str, Any]:
@@ -213,6 +216,20 @@ def test_what_is_not_the_callers_mistake_is_told(airflow: TestClient, bag: DagBa
         == "failed"
     )
     assert alarms() == ["prediction failed in predict"]
+
+
+@pytest.mark.parametrize("conf", [{"gate": True}, {"gate": False}], ids=str)
+@pytest.mark.usefixtures("storage")
+def test_tasks_that_are_marked_as_done_promote_nothing(
+    airflow: TestClient, bag: DagBag, monkeypatch: pytest.MonkeyPatch, conf: dict[str, Any]
+) -> None:
+    """What a User may do with the tasks of a run replaces neither gate nor approval."""
+    monkeypatch.setenv("TRIP_DURATION_APPROVAL", "true")
+    get_settings.cache_clear()
+    conf = {"action": "promote", "version": 3, "approval": False, **conf}
+    answer = waited(airflow, run(bag.dags["promotion"], conf, marked="^(?!move$)"), "move")
+    assert answer["state"] == "failed"
+    assert alarms() == ["promotion failed in move"]
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ def override(
                 "Use the DAG promotion, or let the operator add the user to "
                 "TRIP_DURATION_OVERRIDE_USERS.",
             )
-    return move(params, dag_run, ti=ti)
+    with saying(ti):
+        return _move(params, dag_run, remarks=(OVERRIDDEN,))
 
 
 def judge(
@@ -242,13 +243,52 @@ def move(
     answer: Mapping[str, Any] | None = None,
     ti: Any = None,  # noqa: ANN401 - Airflow's
 ) -> dict[str, Any]:
-    """Do what was asked for, and write it into the history."""
+    """Do what was asked for, and write it into the history.
+
+    Raises
+    ------
+    InvalidInputError
+        If gate or approval is missing: those who may change a run can also mark the steps before
+        this one as done.
+    """
     with saying(ti):
-        promoter = promoter_of(params, verdict.challenger if verdict else None)
-        approver = approver_of(answer) if answer else ""
-        remarks = (OVERRIDDEN,) if dag_run.dag_id == OVERRIDE else ()
-        action = _action(params, who_asked(dag_run), verdict, approver, remarks)
-        entry = promoter.act(action, f"{dag_run.dag_id}/{dag_run.run_id}/{MOVE}")
+        _require_steps(params, verdict, answer)
+        return _move(params, dag_run, verdict, answer)
+
+
+def _require_steps(
+    params: Mapping[str, Any], verdict: Verdict | None, answer: Mapping[str, Any] | None
+) -> None:
+    """Refuse what has not come through the steps before it."""
+    approval = get_settings().approval
+    if params["action"] == "promote" and params["gate"]:
+        missing = ""
+        if verdict is None or not verdict.passed:
+            missing = "the gate"
+        elif params["approval"] or approval:
+            given = answer["chosen_options"] if answer else ()
+            missing = "" if APPROVED in given else "an approval"
+        if missing:
+            raise InvalidInputError(
+                "The promotion",
+                f"has not passed {missing}, whatever state its tasks were given by hand",
+                "Trigger promotion anew.",
+            )
+    elif approval:
+        _require_approved(params)
+
+
+def _move(
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    verdict: Verdict | None = None,
+    answer: Mapping[str, Any] | None = None,
+    remarks: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    promoter = promoter_of(params, verdict.challenger if verdict else None)
+    approver = approver_of(answer) if answer else ""
+    action = _action(params, who_asked(dag_run), verdict, approver, remarks)
+    entry = promoter.act(action, f"{dag_run.dag_id}/{dag_run.run_id}/{MOVE}")
     where = entry.moment or "all moments"
     logger.info("%s: %s (%s) is now %s", entry.kind, params["service"], where, entry.after)
     if entry.kind in {"promote", "rollback"}:

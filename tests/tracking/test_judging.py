@@ -28,7 +28,7 @@ from trip_duration.tracking.models import champion_errors
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import load_registered, register_model, save_model
 from trip_duration.tracking.runs import Tracker, training_set_tags
-from trip_duration.tracking.standing import registered_name
+from trip_duration.tracking.standing import BROUGHT_IN, registered_name
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.months import MonthSplit, parse_months
@@ -273,6 +273,27 @@ def test_what_a_model_from_elsewhere_has_learned_from_is_not_known(
     assert words in check(verdict, "unseen test trips").found
     assert words in verdict.remarks
     assert " against " in check(verdict, "RMSE against version 1").found
+
+
+@pytest.mark.parametrize("tag", [None, "Sample", "folder,other"])
+def test_a_source_that_nobody_knows_is_told(
+    tracker: Tracker, published: Path, tag: str | None
+) -> None:
+    """Verdict, history and mail say that it is not known, with the gate and without."""
+    built = training_set(published, "2024-01", "2024-02", "2024-03")
+    crown(registered(tracker, built))
+    version = registered(tracker, built, lineage=False)
+    # As of a model that was brought in: it is judged by the trips of the champion.
+    tracker.client.set_model_version_tag(NAME, str(version), BROUGHT_IN, "theirs")
+    tracker.client.delete_model_version_tag(NAME, str(version), "data_source")
+    if tag is not None:
+        tracker.client.set_model_version_tag(NAME, str(version), "data_source", tag)
+    words = f"not known from which source version {version} has learned"
+    assert words in judged(version).remarks
+    assert crown(version)["remarks"] == words
+    entry = promoter().history()[0]
+    assert entry.remarks == words
+    assert words in dict(announcements.moved(entry, "green", "promotion", "r", None).facts).values()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"of": "another version"}'])

@@ -12,7 +12,7 @@ from trip_duration.models.gate import Check
 from trip_duration.tracking.downloads import ABSENT
 from trip_duration.tracking.lineage import LINEAGE, find_lineage
 from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.sources import ACCEPT_GENERATED, label_of, source_of
+from trip_duration.tracking.sources import ACCEPT_GENERATED, label_of, source_of, unknown_remarks
 from trip_duration.trips.months import Month
 from trip_duration.trips.origin import data_source_of, is_generated
 
@@ -132,6 +132,7 @@ def compare_sources(
         Whether somebody has said that a model of generated trips may replace any other.
     """
     remarks: tuple[str, ...] = (ours.label,) if ours.generated else ()
+    remarks += unknown_remarks({one.version: one.data_source for one in (ours, theirs) if one})
     if theirs is None:
         return Sources(_check(ours.label, "any: there is no champion"), remarks=remarks)
     why = f"version {theirs.version} has learned from {theirs.label} and is not compared"
@@ -139,11 +140,11 @@ def compare_sources(
         wanted = f"the champion's, or {ACCEPT_GENERATED} in the form"
         if accept_generated:
             told = f"{ours.label} accepted by {ACCEPT_GENERATED} in place of {theirs.label}"
-            remarks = (told, why)
+            remarks = (told, why, *remarks[1:])
         check = _check(f"{ours.label}; {why}", wanted, passed=accept_generated)
         return Sources(check, remarks=remarks)
     if theirs.generated and ours.published:
-        return Sources(_check(f"{ours.label}; {why}", "published trips"), remarks=(why,))
+        return Sources(_check(f"{ours.label}; {why}", "published trips"), remarks=(why, *remarks))
     return Sources(_check(ours.label, "the champion's"), comparable=True, remarks=remarks)
 
 

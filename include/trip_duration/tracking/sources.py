@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.trips.origin import is_generated, source_label
+from trip_duration.trips.source.types import DATA_SOURCES
 
 #: Field of the forms that lets a model of generated trips replace one of published trips.
 ACCEPT_GENERATED = "accept_generated_data"
@@ -24,10 +25,26 @@ def label_of(data_source: str) -> str:
     return source_label(data_source) if data_source else "data of unknown source"
 
 
+def is_known(data_source: str) -> bool:
+    """Return whether a tag names sources that months have; others may hold anything."""
+    return bool(data_source) and set(data_source.split(",")) <= {*DATA_SOURCES}
+
+
+def unknown_remarks(sources: Mapping[int, str]) -> tuple[str, ...]:
+    """Return what is to be said of versions, by number, whose data source nobody knows."""
+    return tuple(
+        f"not known from which source version {version} has learned"
+        for version, data_source in sources.items()
+        if not is_known(data_source)
+    )
+
+
 def replacement_remarks(
     versions: ModelVersions, version: int, champion: int | None, *, accept_generated: bool
 ) -> tuple[str, ...]:
     """Return what is to be said of a version that is to answer; nothing for published data.
+
+    Of a version whose source nobody knows, such as one from elsewhere, that is said.
 
     It becomes champion, or answers beside the champion as canary or shadow.
 
@@ -38,7 +55,7 @@ def replacement_remarks(
     """
     ours = source_of(versions.find(version).tags)
     if not is_generated(ours):
-        return ()
+        return unknown_remarks({version: ours})
     theirs = ours if champion is None else source_of(versions.find(champion).tags)
     if is_generated(theirs):
         return (label_of(ours),)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 DataSource = Literal["sample", "tlc", "https", "s3", "folder"]
+DATA_SOURCES: tuple[DataSource, ...] = get_args(DataSource)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,22 @@ def test_the_command_that_is_installed(tmp_path: Path) -> None:
     assert own.returncode == forked.returncode == 0
 
 
+def test_a_defect_is_no_negative_outcome(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error that nobody foresaw keeps its traceback, and ends with an exit code of its own."""
+
+    def broken() -> None:
+        message = "nobody foresaw this"
+        raise ZeroDivisionError(message)
+
+    monkeypatch.setattr("trip_duration.cli.app.run", broken)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 70
+    assert "ZeroDivisionError: nobody foresaw this" in capsys.readouterr().err
+
+
 def test_prepare_as_json(tmp_path: Path) -> None:
     """`prepare --json` prints one object with rows, columns and the digest."""
     done = run("prepare", "--recipe", "pair_distance", "--json", folder=tmp_path)

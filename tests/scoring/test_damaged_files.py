@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import random
 from pathlib import Path
 
@@ -101,11 +102,11 @@ def test_cells_over_several_lines_are_one_row(predictor: Predictor, tmp_path: Pa
 
 
 def test_every_valid_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
-    """Random texts with quotes, commas and line ends; in blocks of any size."""
+    """Random texts with quotes, commas and line ends of all kinds; in blocks of any size."""
     choose = random.Random(7)  # noqa: S311 - the same files each time
 
     def text() -> str:
-        return "".join(choose.choice('ab1",\n ') for _ in range(choose.randint(0, 12)))
+        return "".join(choose.choice('ab1",\n\r ') for _ in range(choose.randint(0, 12)))
 
     path = tmp_path / "a.csv"
     for number in range(300):
@@ -114,18 +115,20 @@ def test_every_valid_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
             for _ in range(choose.randint(1, 12))
         ]
         with path.open("w", newline="") as file:
-            plain = csv.writer(file, lineterminator="\n")
-            quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-            (quoted if number % 2 else plain).writerows([[*"vwxyz"], *rows])
+            for row in ([*"vwxyz"], *rows):
+                end = choose.choice(("\n", "\r\n", "\r", "\n\n"))
+                quoting = csv.QUOTE_ALL if number % 2 else csv.QUOTE_MINIMAL
+                written = io.StringIO()
+                # By its own line end, Python's writer finds out which cells have to be quoted.
+                csv.writer(written, lineterminator="\r\n", quoting=quoting).writerow(row)
+                file.write(written.getvalue()[:-2] + end)
         place = UPath(path)
         header = lines.header_of(place)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lines, "BLOCK", choose.choice((8, 40, 10_000)))
             found = [
                 header.dialect.cells(line.decode())
-                for block in lines.blocks(
-                    place, header.dialect, header.bytes, lines.rows_end(place)
-                )
+                for block in lines.blocks(place, header.dialect, header.bytes)
                 for line in block.lines()
             ]
         assert found == rows

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,7 +18,10 @@ import pytest
 from tests.commands import COMMAND, run_command
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.orchestration import batch_scoring
+from trip_duration.orchestration.forms import batch_scoring_form
 from trip_duration.scoring.predictor import Predictor, choose_version, load_predictor
+from trip_duration.settings import get_settings
 from trip_duration.tracking.actions import Action
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.registry import register_model
@@ -163,6 +168,15 @@ def test_exit_codes(promoter: Promoter, tracking_uri: str, tmp_path: Path) -> No
         assert "[red]none.csv holds no row that could be predicted, of 2" in done.stderr
     assert len((tmp_path / "[red]none.rejected.csv").read_text().splitlines()) == 3
 
+    for name, text in (
+        ("mixed.csv", f"{header}\n{good}\n{good}\r{good}\r{bad}\r\n{good}"),
+        ("other.csv", f"{header}\r{good}\n{good}\n{good}\n{good}\n{bad}"),
+    ):
+        (tmp_path / name).write_bytes(text.encode())
+        done = run(tmp_path, tracking_uri, name)
+        assert done.returncode == 0, done.stderr
+        assert f"{name[:5]}.predictions.csv: 4 of 5 rows" in done.stdout
+
     sound = pd.DataFrame([good.split(",")], columns=header.split(","))
     sound.to_parquet(tmp_path / "cut.parquet")
     data = (tmp_path / "cut.parquet").read_bytes()
@@ -171,3 +185,34 @@ def test_exit_codes(promoter: Promoter, tracking_uri: str, tmp_path: Path) -> No
     assert done.returncode == 2
     assert "cut.parquet is no readable Parquet file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def form(
+    promoter: Promoter, tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Path], dict[str, Any]]]:
+    """A function that fills the form of the DAG for a file, with a champion to answer it."""
+    if promoter.standing().champion is None:
+        act(promoter, "promote", 1)
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracking_uri)
+    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", str(tmp_path))
+    get_settings.cache_clear()
+    params = {name: param.value for name, param in batch_scoring_form().items()}
+    yield lambda path: {**params, "input": str(path)}
+    get_settings.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_without_rows(
+    form: Callable[[Path], dict[str, Any]], tracking_uri: str, tmp_path: Path, kind: str
+) -> None:
+    """Nothing was predicted, so it is refused by its name, in the command and in the DAG."""
+    source = tmp_path / f"none.{kind}"
+    rows = pd.DataFrame(columns=["pickup_datetime", "PULocationID", "DOLocationID", "trip_miles"])
+    rows.to_csv(source, index=False) if kind == "csv" else rows.to_parquet(source)
+    done = run(tmp_path, tracking_uri, source.name)
+    assert done.returncode == 2
+    assert f"{source.name} holds no row, only the names of its columns. Give a file" in done.stderr
+    with pytest.raises(InvalidInputError, match=f"none.{kind} holds no row.*Give a file"):
+        batch_scoring.plan(form(source))
+    assert not list(tmp_path.glob("*predictions*"))

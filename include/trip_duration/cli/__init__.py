@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 from cyclopts import CycloptsError
 
@@ -26,3 +27,6 @@ def main() -> None:
         sys.exit(ExitCode.REFUSED)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    except Exception:  # noqa: BLE001 - Python's own exit code says that the outcome is negative
+        traceback.print_exc()
+        sys.exit(ExitCode.DEFECT)

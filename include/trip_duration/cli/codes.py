@@ -14,5 +14,7 @@ class ExitCode(IntEnum):
     NEGATIVE = 1
     #: The input was refused, or nothing of it could be used.
     REFUSED = 2
+    #: An error that nobody foresaw: a defect, of which the traceback says more (EX_SOFTWARE).
+    DEFECT = 70
     #: Somebody stopped it, as shells count that.
     INTERRUPTED = 130

@@ -24,7 +24,6 @@ from trip_duration.scoring.batch.lines import (
     Header,
     blocks,
     header_of,
-    rows_end,
     what_is_wrong,
 )
 from trip_duration.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
@@ -52,29 +51,39 @@ def cut(job: Job, chunk_rows: int) -> list[Chunk]:
     """Return chunks of so many rows each; the file is searched once for where they begin."""
     path = place(job.source)
     header = header_of(path)
-    begin, end = header.bytes, max(header.bytes, rows_end(path))
-    line_end = header.dialect.end
+    begin = header.bytes
     chunks, first_row, first_byte, rows, lines, at = list[Chunk](), 0, begin, 0, 0, begin
-    for block in blocks(path, header.dialect, begin, end):
+    for block in blocks(path, header.dialect, begin):
         ends, data, done = block.ends, block.data, 0
         while len(ends) and rows + len(ends) >= chunk_rows:
             needed = chunk_rows - rows
             stop = int(ends[needed - 1])
-            lines += _lines(data[done:stop], line_end)
+            lines += _lines(data[done:stop])
             chunks.append(Chunk(job, first_row, chunk_rows, first_byte, at + stop, lines))
             first_row, first_byte, done = first_row + chunk_rows, at + stop, stop
             rows, lines, ends = 0, 0, ends[needed:]
         rows += len(ends)
-        lines += _lines(data[done:], line_end)
+        lines += _lines(data[done:])
         at += len(data)
     if rows or not chunks:
         chunks.append(Chunk(job, first_row, rows, first_byte, at, lines))
     return chunks
 
 
-def _lines(data: bytes, end: bytes) -> int:
-    """Return the number of lines, whatever the rows are; the last one needs no end."""
-    return data.count(end) + (not data.endswith(end) and bool(data))
+def _lines(data: bytes) -> int:
+    """Return the number of lines that hold something, whatever the rows are.
+
+    Python's own reading of line ends, beside that of `lines`.
+    """
+    return sum(map(bool, data.splitlines()))
+
+
+def _rows(text: bytes, delimiter: str) -> int:
+    """Return the number of rows of a written text, as Python's own CSV reader sees them."""
+    if b'"' not in text:
+        return _lines(text)
+    shown = io.StringIO(text.decode(errors="replace"), newline="")
+    return sum(map(bool, csv.reader(shown, delimiter=delimiter)))
 
 
 def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
@@ -100,8 +109,9 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
 
 def _sample(path: UPath, header: Header) -> pd.DataFrame:
     """Return the first rows of a file, as text."""
-    for block in blocks(path, header.dialect, header.bytes, max(header.bytes, rows_end(path))):
-        return _parsed(block.lines()[:SAMPLE_ROWS], header, list(header.names)).frame
+    for block in blocks(path, header.dialect, header.bytes):
+        if lines := block.lines():
+            return _parsed(lines[:SAMPLE_ROWS], header, list(header.names)).frame
     return pd.DataFrame(columns=list(header.names), dtype=object)
 
 
@@ -243,12 +253,21 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
         good.open("wb") as output,
         bad.open("wb") as rejected,
     ):
-        first_row = chunk.first_row
+        first_row, version = chunk.first_row, chunk.job.version.number
 
         def write(rows: RawRows, scored: ScoredRows) -> None:
             nonlocal first_row
-            output.write(_predicted(rows.lines, scored, header, chunk.job.version.number))
-            rejected.write(_rejected(rows, scored, header, first_row))
+            plain = [line for line in rows.lines if b'"' not in line]
+            found = _lines(b"\n".join(plain))
+            chunk.job.require_all("rows without quotes", planned=found, written=len(plain))
+            count = int(scored.rejected.sum())
+            for file, expected, text in (
+                (output, len(rows.lines) - count, _predicted(rows.lines, scored, header, version)),
+                (rejected, count, _rejected(rows, scored, header, first_row)),
+            ):
+                file.write(text)
+                found = _rows(text, header.delimiter)
+                chunk.job.require_all("rows", planned=expected, written=found)
             first_row += len(rows.lines)
 
         yield write
@@ -307,15 +326,17 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
             file.write(first + header.line_end)
             for chunk in chunks:
                 with chunk.part(kind).open("rb") as part:
-                    lines += _copied(part, file, header.dialect.end)
+                    lines += _copied(part, file)
     # The planned lines were counted in the file as it is, without a look at cells and quotes.
     job.require_all("lines", planned=sum(chunk.lines for chunk in chunks), written=lines)
 
 
-def _copied(part: BinaryIO, file: BinaryIO, line_end: bytes) -> int:
-    """Copy a part, and return how many lines it has."""
-    lines = 0
+def _copied(part: BinaryIO, file: BinaryIO) -> int:
+    """Copy a part, and return how many lines of it hold something."""
+    lines, rest = 0, b""
     while data := part.read(BLOCK):
         file.write(data)
-        lines += data.count(line_end)
-    return lines
+        # A line may end in the next block, or its line end may.
+        *whole, rest = (rest + data).splitlines(keepends=True)
+        lines += _lines(b"".join(whole))
+    return lines + _lines(rest)

@@ -1,8 +1,10 @@
 """The rows of a CSV file as they stand in it.
 
-A row is a line, unless a quoted cell goes on over several (RFC 4180). A cell is quoted if its first
-character is a quote; anywhere else a quote is text, as in ``6'2" tall``. A quote that is never
-closed, or not within `_LONGEST_ROW` bytes, spoils the line that it stands in and no other one.
+A row is a line, unless a quoted cell goes on over several (RFC 4180). A line ends with LF, CR LF or
+CR, and a file may mix them: programs that only append to one do. A line that holds nothing is no
+row. A cell is quoted if its first character is a quote; anywhere else a quote is text, as in
+``6'2" tall``. A quote that is never closed, or not within `_LONGEST_ROW` bytes, spoils the line
+that it stands in and no other one.
 """
 
 from __future__ import annotations
@@ -21,36 +23,35 @@ from trip_duration.scoring.opening import open_input
 
 #: Bytes that are searched for rows at once.
 BLOCK = 2**22
-#: A row that goes on over several lines is no longer than this; Python's CSV reader agrees.
+#: A row that goes on over several lines is no longer than this.
 _LONGEST_ROW = 2**17
 #: A longer line means that the file is no CSV.
 _LONGEST_LINE = 2**24
 _LONGEST_HEADER = 2**16
 _DELIMITERS = (",", ";", "\t", "|")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_QUOTE = ord('"')
+_QUOTE, _LF, _CR = b'"\n\r'
 _ENDS = b"\r\n"
 _END = re.compile(rb"\r\n|\n|\r")
 #: What Python's CSV reader says of a quoted cell that has no end.
 _OPEN = "unexpected end of data"
+# Python's reader has one limit for all, which long texts pass.
+csv.field_size_limit(2 * _LONGEST_LINE)
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the cells and lines of a file are told apart.
+    """How the cells of a file are told apart.
 
     Parameters
     ----------
     delimiter
         What stands between two cells.
-    end
-        The last byte of a line: a line feed, or a carriage return where there is none.
     columns
         Number of the header's cells.
     """
 
     delimiter: str
-    end: bytes
     columns: int
 
     def cells(self, row: str) -> list[str]:
@@ -75,7 +76,7 @@ class Header:
     dialect
         How the rows are read.
     line_end
-        What stands at the end of a row.
+        What stands at its end, and at the end of each row that is written.
     text
         The row itself, without its end.
     bytes
@@ -103,7 +104,7 @@ class Block:
     data
         Their bytes.
     ends
-        Where each ends in them, shape (rows,).
+        Where each ends in them, shape (rows,); lines that hold nothing may stand between.
     """
 
     data: bytes
@@ -111,10 +112,9 @@ class Block:
 
     def lines(self) -> list[bytes]:
         """Return each row, without its line end."""
-        starts = [0, *self.ends[:-1].tolist()]
+        ends = self.ends.tolist()
         return [
-            self.data[start:end].rstrip(_ENDS)
-            for start, end in zip(starts, self.ends.tolist(), strict=True)
+            self.data[start:end].strip(_ENDS) for start, end in zip([0, *ends], ends, strict=False)
         ]
 
 
@@ -139,10 +139,11 @@ def header_of(path: UPath) -> Header:
             "Give the names of the columns in the first line.",
         )
     after = start[mark + len(text) :]
-    line_end = _one_end(after) or b"\n"
-    blank = len(after) - len(after.lstrip(_ENDS))
-    dialect = Dialect(delimiter, line_end[-1:], len(names))
-    return Header(tuple(names), dialect, line_end, text, mark + len(text) + blank)
+    blank = after[: len(after) - len(after.lstrip(_ENDS))]
+    # CR CR LF is CR LF that was written as text on Windows.
+    line_end = next((end for end in (b"\r\n", b"\n", b"\r") if end in blank), b"\n")
+    dialect = Dialect(delimiter, len(names))
+    return Header(tuple(names), dialect, line_end, text, mark + len(text) + len(blank))
 
 
 def _first_row(path: UPath, start: bytes) -> tuple[bytes, str]:
@@ -192,32 +193,19 @@ def what_is_wrong(error: csv.Error) -> str:
         return "a quoted cell has no end"
     if "expected after" in text:
         return "a quoted cell goes on behind its closing quote"
-    if "new-line" in text:
-        return "a cell without quotes holds a carriage return"
     return text
 
 
-def _one_end(found: bytes) -> bytes:
-    """Return the line end that bytes begin with; nothing if there is none."""
-    ended = _END.match(found)
-    return ended[0] if ended else b""
+def blocks(path: UPath, dialect: Dialect, first: int, last: int | None = None) -> Iterator[Block]:
+    """Yield the whole rows between two places of a file, block by block.
 
-
-def rows_end(path: UPath) -> int:
-    """Return where the last row of a file ends: blank lines at its end hold nothing."""
+    Parameters
+    ----------
+    last
+        Where the last row ends; with the file by default.
+    """
     with open_input(path) as file:
-        size = file.seek(0, 2)
-        first = max(0, size - _LONGEST_HEADER)
-        file.seek(first)
-        tail = file.read()
-    bare = len(tail.rstrip(_ENDS))
-    end = _one_end(tail[bare:])
-    return first + bare + len(end)
-
-
-def blocks(path: UPath, dialect: Dialect, first: int, last: int) -> Iterator[Block]:
-    """Yield the whole rows between two places of a file, block by block."""
-    with open_input(path) as file:
+        last = file.seek(0, 2) if last is None else last
         file.seek(first)
         left, rest = last - first, b""
         while read := file.read(min(BLOCK, left)):
@@ -226,7 +214,7 @@ def blocks(path: UPath, dialect: Dialect, first: int, last: int) -> Iterator[Blo
             ends = _row_ends(data, dialect, whole=left <= 0)
             done = int(ends[-1]) if len(ends) else 0
             if done:
-                yield Block(data[:done], ends)
+                yield Block(data[:done], _without_blanks(data, ends))
             rest = data[done:]
             if len(rest) > _LONGEST_LINE:
                 raise InvalidInputError(
@@ -234,9 +222,6 @@ def blocks(path: UPath, dialect: Dialect, first: int, last: int) -> Iterator[Blo
                     f"has a line of more than {_LONGEST_LINE:,} bytes: {rest[:60]!r}…",
                     "It may be no CSV file: save it again as CSV in UTF-8.",
                 )
-    if rest:
-        # The last row needs no line end.
-        yield Block(rest, np.array([len(rest)]))
 
 
 def _row_ends(data: bytes, dialect: Dialect, *, whole: bool) -> npt.NDArray[np.int64]:
@@ -248,12 +233,29 @@ def _row_ends(data: bytes, dialect: Dialect, *, whole: bool) -> npt.NDArray[np.i
         Whether nothing comes after the data.
     """
     found = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero(found == dialect.end[0]) + 1
+    ends = _line_ends(found, data)
+    if whole and data and (not len(ends) or ends[-1] < len(data)):
+        # The last row needs no line end.
+        ends = np.append(ends, len(data))
     if _QUOTE not in data:
         return ends
-    if whole and (not len(ends) or ends[-1] < len(data)):
-        ends = np.append(ends, len(data))
     return _joined(data, ends, _open_lines(found, ends, dialect), dialect, whole=whole)
+
+
+def _line_ends(found: npt.NDArray[np.uint8], data: bytes) -> npt.NDArray[np.int64]:
+    """Return where lines end: behind each LF, and each CR that surely stands before none."""
+    ends = found == _LF
+    if _CR in data:
+        ends[:-1] |= (found[:-1] == _CR) & ~ends[1:]
+    return np.flatnonzero(ends) + 1
+
+
+def _without_blanks(data: bytes, ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the ends of rows, without those of lines that hold nothing."""
+    starts = np.concatenate([[0], ends[:-1]])
+    short = np.flatnonzero(ends - starts <= len(_ENDS))
+    blank = [row for row in short.tolist() if not data[starts[row] : ends[row]].strip(_ENDS)]
+    return np.delete(ends, blank)
 
 
 def _open_lines(

@@ -87,10 +87,17 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
     Raises
     ------
     InvalidInputError
-        If a file cannot be read or lacks a column, or predictions are there already.
+        If a file cannot be read, lacks a column or holds no row, or predictions are there already.
     """
     jobs = [_job(request, source, output, storage_root) for source, output in request.files]
     cut = [FORMATS[job.format].cut(job, request.chunk_rows) for job in jobs]
+    for job, chunks in zip(jobs, cut, strict=True):
+        if not any(chunk.rows for chunk in chunks):
+            raise InvalidInputError(
+                f"Input {job.source}",
+                "holds no row, only the names of its columns",
+                "Give a file with trips, or take this one out of the folder.",
+            )
     # The room that is left when every file has its first chunk is shared by the others.
     further = sum(len(chunks) - 1 for chunks in cut)
     together = -(-further // max(MOST_CHUNKS - len(jobs), 1)) or 1

@@ -10,6 +10,8 @@ PYTHON := python3
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 LOCAL := $(BIN)/python -m trip_duration.local
+# Those that break or deploy something have commands of their own.
+TESTS := not faults and not production and not whole_loop
 
 # The demo's options: make demo SOURCE=<folder|tlc> TRAIN=2024-01 EVALUATIONS=20 …
 DEMO_OPTIONS = \
@@ -23,7 +25,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs airflow mail install test test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs airflow mail install test test-rest test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,8 +56,12 @@ airflow: install ## Run a command of Airflow in it: make airflow ARGS="dags list
 mail: install ## List the mails that were sent, show the newest, or number N
 	@$(LOCAL) mail $(N)
 
-test: $(VENV)/.installed-dev ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses 2
+# Fewer tests than so many are a failure: a folder that is not collected would go unnoticed.
+test: $(VENV)/.installed-dev ## Run all tests but the longest; each part of the product is in it once
+	@$(BIN)/python -m pytest --numprocesses 2 -m "$(TESTS) and not rest" --at-least 3600
+
+test-rest: $(VENV)/.installed-dev ## Run the tests that `make test` leaves out (tests/selection.py)
+	@$(BIN)/python -m pytest --numprocesses 2 -m "$(TESTS) and rest" --at-least 30
 
 test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after another
 	@$(BIN)/python -m pytest -m faults

@@ -34,6 +34,8 @@ from trip_duration.trips.sample import SampleOptions
 #: figures are skipped.
 TLC_FOLDER = "TRIP_DURATION_TLC_FOLDER"
 
+pytest_plugins = ["tests.selection"]
+
 SMALL_SAMPLE = SampleOptions(trips=1_500, seed=7)
 
 

@@ -1,0 +1,142 @@
+"""Which tests a command runs, and what a run has not tested.
+
+`make test` runs every test that is not listed here, `make test-rest` those that are. Tests that
+break parts, start the production services or run the whole loop have commands of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+_LEFT: pytest.StashKey[Counter[str]] = pytest.StashKey()
+
+#: Files and tests that `make test` leaves to `make test-rest`, and why.
+REST = {
+    "tests/integration/test_alerts.py": "waits for tasks that are killed at each of their tries",
+    "tests/integration/test_maintenance.py": "a run on the stack, for a minute",
+    "tests/integration/test_monitoring.py": "a retraining on drift, on a stack of its own",
+    "tests/integration/test_months.py": "backfills on the stack",
+    "tests/integration/test_promotion.py": "approvals that are waited for",
+    "tests/integration/test_retraining.py": "five retrainings on a stack of its own",
+    "tests/integration/test_scoring.py": "batches on the stack",
+    "tests/integration/test_training.py": "trainings that are killed, on the stack",
+}
+
+#: Markers of tests that have a command of their own, and the command.
+OWN_COMMANDS = {
+    "rest": "make test-rest",
+    "faults": "make test-faults",
+    "production": "make test-production",
+    "whole_loop": "make test-loop",
+}
+
+#: Reasons for which tests may be skipped, and what they need.
+SKIPS = {
+    "needs whole published months": "tests of the figures of whole months need their folder in "
+    "TRIP_DURATION_TLC_FOLDER",
+    "needs the programs of Postgres": "tests of the request log in Postgres need its programs",
+    "Chromium is not installed": "tests of the pages in a browser need Chromium",
+    "mounts a small disk": "a test of a full disk needs root",
+    "needs node": "a test of the client code in JavaScript needs Node.js",
+    "needs curl": "a test of the client code for curl needs curl",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that makes a run of too few tests fail."""
+    parser.addoption(
+        "--at-least",
+        type=int,
+        default=0,
+        help="fail if fewer tests were found, or one was skipped for a reason that is not listed",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is left to `make test-rest`, before markers are selected by."""
+    for item in items:
+        if any(item.nodeid == listed or item.nodeid.startswith(f"{listed}::") for listed in REST):
+            item.add_marker("rest")
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count what is left to other commands."""
+    for item in items:
+        left = [
+            command for marker, command in OWN_COMMANDS.items() if item.get_closest_marker(marker)
+        ]
+        _left(item.config)[left[0] if left else "other runs"] += 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the controlling process what was left; fail where too little was tested."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left"] = dict(_left(session.config))
+    elif session.config.getoption("--at-least") and _too_little(session.config):
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process of xdist has counted; each has seen the same tests."""
+    node.config.stash[_LEFT] = Counter(getattr(node, "workeroutput", {}).get("left", {}))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was not tested, and why."""
+    skipped = [_reason(report) for report in terminalreporter.stats.get("skipped", [])]
+    terminalreporter.section("not tested")
+    terminalreporter.write_line(not_tested(skipped, _left(config)))
+    for line in _too_little(config) if config.getoption("--at-least") else ():
+        terminalreporter.write_line(line, red=True)
+
+
+def not_tested(skipped: Iterable[str], left: Mapping[str, int]) -> str:
+    """Write the paragraph that says what a run has not tested and why.
+
+    Parameters
+    ----------
+    skipped
+        Reasons for which tests were skipped, one for each test.
+    left
+        How many tests were left to each command.
+    """
+    needs = Counter(
+        need for reason in skipped for listed, need in SKIPS.items() if listed in reason
+    )
+    said = [f"{number} left to `{command}`" for command, number in sorted(left.items())]
+    said += [f"{number} skipped: {need}" for need, number in sorted(needs.items())]
+    return f"Not tested: {'; '.join(said)}." if said else "Everything was tested."
+
+
+def _too_little(config: pytest.Config) -> list[str]:
+    """Return what makes a run count for less than it looks like."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    stats = reporter.stats if reporter else {}
+    outcomes = ("passed", "failed", "error", "skipped")
+    run = sum(len(stats.get(outcome, ())) for outcome in outcomes)
+    least: int = config.getoption("--at-least")
+    found = [f"{run} tests were found where at least {least} are known."] if run < least else []
+    reasons = {_reason(report) for report in stats.get("skipped", ())}
+    return found + [
+        f"Skipped for a reason that is not listed: {reason}"
+        for reason in sorted(reasons)
+        if not any(listed in reason for listed in SKIPS)
+    ]
+
+
+def _left(config: pytest.Config) -> Counter[str]:
+    return config.stash.setdefault(_LEFT, Counter())
+
+
+def _reason(report: pytest.TestReport) -> str:
+    return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)

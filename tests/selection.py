@@ -70,7 +70,7 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
         left = [
             command for marker, command in OWN_COMMANDS.items() if item.get_closest_marker(marker)
         ]
-        _left(item.config)[left[0] if left else "other runs"] += 1
+        _left(item.config)[left[0] if left else "make test"] += 1
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -151,6 +151,10 @@ def test_what_no_token_can_be(file: TokenFile) -> None:
         {"scopes": ["predic"]},
         {"datasets": []},
         {"days": 0},
+        {"days": 1e12},
+        {"days": float("inf")},
+        {"days": float("nan")},
+        {"rate": float("inf")},
     )
     for one in wrong:
         with pytest.raises(InvalidInputError):

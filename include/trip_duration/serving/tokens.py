@@ -33,10 +33,15 @@ USUAL_RIGHTS: tuple[Right, ...] = ("predict", "feedback", "read")
 _NAME_LENGTH = 100
 _PREFIX = "td_"
 _DAY_SECONDS = 86_400
+#: A hundred years; calendars end at the year 9999.
+_MOST_DAYS = 36_500
+_LAST_SECOND = 253_402_300_799
+_MOST_PER_SECOND = 1_000_000
 #: Others may read hashes, but whoever writes them makes tokens.
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 Positive = Annotated[float, Meta(ge=0)]
+Timestamp = Annotated[float, Meta(ge=0, le=_LAST_SECOND)]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +82,7 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     scopes: tuple[Right, ...] = USUAL_RIGHTS
     datasets: tuple[str, ...] | None = None
-    expires: Positive | None = None
+    expires: Timestamp | None = None
     limits: Limits = Limits()
     made: float = msgspec.field(default_factory=time.time)
 
@@ -185,9 +190,9 @@ class TokenFile:
                 f"Token name {name!r}", "is no name", f"Give up to {_NAME_LENGTH} characters."
             )
         if rate is not None:
-            require_within("rate", rate, least=0)
+            require_within("rate", rate, least=0, most=_MOST_PER_SECOND)
         if days is not None:
-            require_within("days", days, least=1 / 24)
+            require_within("days", days, least=1 / 24, most=_MOST_DAYS)
         nothing = not scopes or (datasets is not None and not datasets)
         if nothing or not {*scopes} <= {*RIGHTS}:
             raise InvalidInputError(

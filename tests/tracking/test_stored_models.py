@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 from tests.serving.conftest import fit, require
 
+from trip_duration.errors import ContractError
 from trip_duration.tracking.lines import OtherLineError, installed_versions, line_of
 from trip_duration.tracking.registry import read_model, save_model
 from trip_duration.training_set.types import TrainingSet
@@ -103,6 +106,39 @@ def test_plain_frames_are_read_by_both_flavours(
     np.testing.assert_array_equal(found, expected)
     flavour = mlflow.sklearn.load_model(str(stored))
     np.testing.assert_array_equal(flavour.predict(change(trips)), expected)
+
+
+IMPOSSIBLE: dict[str, tuple[str, Any, str]] = {
+    "a part of a zone": (
+        "PULocationID",
+        74.5,
+        "PULocationID holds 74.5 in row 3, which is no zone",
+    ),
+    "zone 0": ("PULocationID", 0, "no zone, a whole number from 1 to 265"),
+    "zone 999": ("DOLocationID", 999, "DOLocationID holds 999"),
+    "zone -1": ("DOLocationID", -1, "DOLocationID holds -1"),
+    "no zone": ("PULocationID", np.nan, "PULocationID holds nan"),
+    "no distance": ("trip_distance", np.nan, "no distance of 0 miles or more"),
+    "an endless distance": ("trip_distance", np.inf, "trip_distance holds inf"),
+    "a negative distance": ("trip_distance", -1.0, "trip_distance holds -1.0"),
+    "a word": ("trip_distance", "far", "trip_distance holds what is no number"),
+    "no time": ("pickup_datetime", pd.NaT, "NaT in row 3, which is no time of the years"),
+    "a far year": ("pickup_datetime", pd.Timestamp("2261-01-01"), "no time of the years"),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_no_trip_has_is_refused_by_both_flavours(
+    name: str, stored: Path, trips: pd.DataFrame
+) -> None:
+    """A wrong number without a word would be the worst; the message names column, row and rule."""
+    column, value, message = IMPOSSIBLE[name]
+    values = trips[column].tolist()
+    values[2] = value
+    frame = trips.assign(**{column: values})
+    for flavour in (mlflow.pyfunc, mlflow.sklearn):
+        with pytest.raises(ContractError, match=re.escape(message)):
+            flavour.load_model(str(stored)).predict(frame)
 
 
 def test_optional_columns_may_be_absent(model: Pipeline, stored: Path, trips: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.training_set.test_one_hot import make_trips
 
 from trip_duration.training_set.encoders.dense import DenseTripEncoder
+from trip_duration.trips.services import LAST_ZONE
 
 
 @pytest.fixture
@@ -21,7 +22,8 @@ def trips() -> pd.DataFrame:
 def test_a_trip_is_not_described_by_its_own_duration(trips: pd.DataFrame) -> None:
     """Target encodings of training trips leave out the trip's own fold: noise stays noise."""
     noise = np.random.default_rng(2).normal(20, 5, len(trips))
-    unique_pairs = trips.assign(PULocationID=np.arange(1, len(trips) + 1, dtype=np.int32))
+    second, first = np.divmod(np.arange(len(trips), dtype=np.int32), LAST_ZONE)
+    unique_pairs = trips.assign(PULocationID=first + 1, DOLocationID=second + 1)
     encoder = DenseTripEncoder("pair_distance")
     learned = encoder.fit_transform(unique_pairs, noise)
     column = list(encoder.get_feature_names_out()).index("mean_duration_pair")

@@ -51,8 +51,8 @@ _GENERATED = 1_000
 _ODD_SHARE = 0.3
 #: 2000-01-01 and 2099-12-31, in seconds since 1970.
 _TIMES = (946_684_800, 4_102_444_799)
-#: Zones that are rare or none: the first and last of TLC's, and numbers beyond.
-_ODD_ZONES = (0, 1, 263, 264, 265, 266, 511, 512, 10**9)
+#: Zones that are rare: the first and last of TLC's. Models refuse what is none, as requests do.
+_ODD_ZONES = (1, 263, 264, 265)
 #: Miles: what the encoders clip or floor, and what meters have reported.
 _ODD_DISTANCES = (0.0, 0.01, 0.3, 30.0, 30.01, 100.0, 201_421.0)
 #: 2024-07-04, a holiday, and the last second of a leap day.

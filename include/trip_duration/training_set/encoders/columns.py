@@ -16,15 +16,18 @@ from trip_duration.trips.services import (
     ATTRIBUTES,
     DISTANCE,
     DROPOFF_ZONE,
+    LAST_ZONE,
     PICKUP_TIME,
     PICKUP_ZONE,
 )
-from trip_duration.trips.values import TIME_FORMS, TIME_ZONE, read_time
+from trip_duration.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS, TIME_ZONE, read_time
 
 HOURS_PER_DAY = 24
 DAYS_PER_WEEK = 7
 
 _EPOCH_YEAR = 1970
+_EARLIEST, _END = np.datetime64(f"{FIRST_YEAR}-01-01"), np.datetime64(f"{LAST_YEAR + 1}-01-01")
+_TIME_RULE = f"no time of the years {FIRST_YEAR} to {LAST_YEAR}"
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -44,7 +47,8 @@ def as_trained(trips: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     ContractError
-        If a column is missing that a trip cannot do without, or a time cannot be read.
+        If a column is missing that a trip cannot do without, or holds what no trip has: an answer
+        to that would be a wrong number without a word.
     """
     missing = [name for name in columns if name not in trips.columns and name not in ATTRIBUTES]
     if missing:
@@ -61,8 +65,47 @@ def as_trained(trips: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
             if trips[name].dtype.kind != "M" or isinstance(trips[name].dtype, pd.DatetimeTZDtype):
                 changed[name] = _as_times(trips[name])
         elif not isinstance(trips[name].dtype, np.dtype) or trips[name].dtype.kind not in "iuf":
-            changed[name] = trips[name].to_numpy(dtype=np.float64, na_value=math.nan)
-    return trips.assign(**changed) if changed else trips
+            changed[name] = _as_numbers(trips[name])
+    found = trips.assign(**changed) if changed else trips
+    for name in columns:
+        _require_possible(name, found[name].to_numpy())
+    return found
+
+
+def _as_numbers(values: pd.Series[Any]) -> FloatArray:
+    try:
+        return values.to_numpy(dtype=np.float64, na_value=math.nan)
+    except (ValueError, TypeError) as error:
+        raise ContractError(
+            f"The column {values.name}", f"holds what is no number ({error})", "Give numbers."
+        ) from error
+
+
+def _require_possible(name: str, values: npt.NDArray[Any]) -> None:
+    """Refuse what the contract drops from months: no model has learned anything of it."""
+    if name == PICKUP_TIME:
+        # NaT is neither.
+        wrong, rule = ~((values >= _EARLIEST) & (values < _END)), _TIME_RULE
+    elif name in ZONES:
+        wrong = ~((values >= 1) & (values <= LAST_ZONE))
+        if values.dtype.kind == "f":
+            wrong |= values != np.floor(values)
+        rule = f"no zone, a whole number from 1 to {LAST_ZONE}"
+    elif name == DISTANCE:
+        wrong, rule = ~((values >= 0) & (values < np.inf)), "no distance of 0 miles or more"
+    elif values.dtype.kind == "f":
+        wrong, rule = np.isinf(values), "infinite"
+    else:
+        return
+    if not wrong.any():
+        return
+    first = int(np.argmax(wrong))
+    raise ContractError(
+        f"The column {name}",
+        f"holds {values[first]} in row {first + 1}, which is {rule}; "
+        f"so {np.count_nonzero(wrong)} of {len(values)} rows cannot be predicted",
+        "Leave them out, or let trip-duration score predict a file: it sets such rows apart.",
+    )
 
 
 def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:

@@ -134,7 +134,7 @@ def test_search_trees(field: str, value: int) -> None:
     again = load_estimator(dump_estimator(model))
     np.testing.assert_array_equal(again.predict(ROWS), model.predict(ROWS))
     last = len(model._tree.__getstate__()[2]) - 1
-    with pytest.raises(StoredObjectError, match="a search tree out of range"):
+    with pytest.raises(StoredObjectError, match="a KDTree whose getstate does not fit"):
         load_estimator(damaged(model, field, _set(field, last, value)))
 
 

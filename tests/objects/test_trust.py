@@ -24,7 +24,8 @@ from trip_duration.models.catalogue import FAMILIES
 from trip_duration.models.search import SearchRequest
 from trip_duration.models.training import train
 from trip_duration.models.tuning import tune
-from trip_duration.objects.trust import TRUSTED, dump_estimator, load_estimator
+from trip_duration.objects.allowed import TRUSTED
+from trip_duration.objects.trust import dump_estimator, load_estimator
 from trip_duration.tracking.registry import read_model
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.recipes import ENCODINGS, RECIPES

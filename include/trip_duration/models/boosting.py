@@ -12,10 +12,13 @@ import xgboost as xgb
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, RegressorMixin
 
+from trip_duration.errors import StoredObjectError
 from trip_duration.objects.trees import require_sound_booster
 from trip_duration.training_set.types import Matrix, Minutes
 
 _VALIDATION = "validation"
+#: Threads that a file may ask for.
+_MOST_THREADS = 256
 
 
 class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -139,9 +142,15 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the trees from UBJSON, unless they cannot be walked."""
+        """Restore the trees from UBJSON, unless they cannot be walked or need too many threads."""
         super().__setstate__(state)
         if "booster_" in state:
+            if self.threads not in range(1, _MOST_THREADS + 1):
+                raise StoredObjectError(
+                    f"A stored booster for {self.threads} threads",
+                    f"is for no number from 1 to {_MOST_THREADS}, and is not loaded",
+                    "Train it anew with fewer.",
+                )
             stored = memoryview(state["booster_"]).tobytes()
             require_sound_booster(stored)
             self.booster_ = xgb.Booster({"nthread": self.threads})

@@ -7,13 +7,13 @@ every process, and most never see a matrix.
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from trip_duration.errors import StoredObjectError
+from trip_duration.objects.limits import bounded_archive, bounded_table, require_array
 
 _SERIES_NAME = b"trip_duration_series_name"
 
@@ -90,6 +90,8 @@ def _to_parquet(frame: Any, metadata: dict[bytes, bytes]) -> bytes:  # noqa: ANN
     pq.write_table(
         table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata}), buffer
     )
+    # What could not be read back is refused by the task that would store it.
+    bounded_table(buffer.getvalue(), "A DataFrame or Series")
     return buffer.getvalue()
 
 
@@ -108,10 +110,7 @@ def _refuse_inexact_types(schema: Any) -> None:  # noqa: ANN401 - imported insid
 
 
 def _from_parquet(data: bytes) -> tuple[Any, dict[bytes, bytes]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(pa.BufferReader(data))
+    table = bounded_table(data, "A stored DataFrame or Series")
     frame = table.to_pandas()
     # pandas 3 reads all text as its own dtype; what was stored as objects stays objects.
     objects = [
@@ -167,12 +166,7 @@ def _encode_array(array: Any) -> bytes:  # noqa: ANN401 - imported inside
 def _decode_array(data: bytes) -> Any:  # noqa: ANN401 - imported inside
     import numpy as np
 
-    # Room is made for as much as the header says, before anything behind it is read.
-    header = io.BytesIO(data)
-    version = np.lib.format.read_magic(header)
-    first, later = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
-    shape, _, dtype = (first if version == (1, 0) else later)(header)
-    _require(math.prod(shape) * dtype.itemsize == len(data) - header.tell(), "array")
+    require_array(data, len(data), "A stored array")
     return np.load(io.BytesIO(data), allow_pickle=False)
 
 
@@ -187,8 +181,9 @@ def _encode_sparse(matrix: Any) -> bytes:  # noqa: ANN401 - imported inside
 def _decode_sparse(data: bytes) -> Any:  # noqa: ANN401 - imported inside
     from scipy import sparse
 
+    plain = bounded_archive(data, "A stored matrix")
     try:
-        matrix = sparse.load_npz(io.BytesIO(data))
+        matrix = sparse.load_npz(io.BytesIO(plain))
         # A product follows its numbers of rows and columns without looking at them.
         matrix.check_format(full_check=True)
         sound = matrix.format == "csr"

@@ -14,6 +14,7 @@ from upath import UPath
 from trip_duration.errors import StoredObjectError
 from trip_duration.objects.codecs import CODECS, codec_of
 from trip_duration.objects.files import LOCAL_PROTOCOLS, whole_file
+from trip_duration.objects.limits import bounded_archive
 from trip_duration.objects.reference import ObjectReference
 from trip_duration.objects.tree import flatten, is_own_dataclass, rebuild
 
@@ -108,7 +109,8 @@ def _decode(uri: str, data: bytes) -> Any:  # noqa: ANN401 - any value that was 
             return codec.decode(data)
     if uri.endswith(_JSON_SUFFIX):
         return rebuild(json.loads(data), {})
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+    plain = bounded_archive(data, f"The stored object {uri}")
+    with zipfile.ZipFile(io.BytesIO(plain)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     return rebuild(json.loads(parts.pop(_MANIFEST)), parts)
 

@@ -18,37 +18,19 @@ from typing import Any
 import numpy as np
 
 from trip_duration.errors import StoredObjectError
-from trip_duration.objects.trees import require_sound_trees
+from trip_duration.objects.allowed import TRUSTED
+from trip_duration.objects.limits import bounded_archive
+from trip_duration.objects.rules import require_sound
+from trip_duration.objects.schema import SCHEMA, WHAT, nodes, require_known, require_none
 
 with warnings.catch_warnings():
     # skops looks for its functions in every module that is loaded, Airflow's deprecated ones too.
     warnings.simplefilter("ignore")
     import skops.io
 
-_SCHEMA = "schema.json"
 _ID = "__id__"
-
-#: Classes that skops does not trust by itself and that estimators are made of: this package's few,
-#: and parts of scikit-learn's regressors. Whole names alone: below the name of a package is also
-#: all that its modules import, such as the functions that start processes.
-TRUSTED = frozenset(
-    {
-        "trip_duration.models.boosting.BoosterRegressor",
-        "trip_duration.models.selection.ColumnSelector",
-        "trip_duration.training_set.encoders.dense.DenseTripEncoder",
-        "trip_duration.training_set.encoders.one_hot.OneHotTripEncoder",
-        "sklearn._loss.loss.HalfTweedieLossIdentity",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.metrics._dist_metrics.EuclideanDistance64",
-        "sklearn.model_selection._split.KFold",
-        "sklearn.neighbors._ball_tree.BallTree",
-        "sklearn.neighbors._kd_tree.KDTree",
-        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "sklearn.tree._tree.Tree",
-    }
-)
-#: Nodes that call functions or methods; no estimator needs them.
-_CALLS = frozenset({"MethodNode", "OperatorFuncNode", "PartialNode"})
+#: Errors of reading what is of another form than is expected.
+_DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError)
 
 
 def trusted_types(stored: bytes) -> list[str]:
@@ -57,22 +39,17 @@ def trusted_types(stored: bytes) -> list[str]:
     Raises
     ------
     StoredObjectError
-        If the estimator holds a class outside the policy.
+        If the estimator holds a class outside the policy, or is not within the bounds of `limits`.
     """
+    return _trusted(bounded_archive(stored, WHAT))
+
+
+def _trusted(plain: bytes) -> list[str]:
     # Their nodes bear a name of the file's choice, which need not be what they call.
-    _require_none({str(node.get("__loader__")) for node in _nodes(_schema(stored))} & _CALLS)
-    needed = [str(name) for name in skops.io.get_untrusted_types(data=stored)]
-    _require_none(set(needed) - TRUSTED)
+    require_known(plain)
+    needed = [str(name) for name in skops.io.get_untrusted_types(data=plain)]
+    require_none(set(needed) - TRUSTED)
     return needed
-
-
-def _require_none(foreign: set[str]) -> None:
-    if foreign:
-        raise StoredObjectError(
-            "A stored estimator",
-            f"holds classes that are not trusted: {', '.join(sorted(foreign))}",
-            "Only scikit-learn's own estimators and this package's can be stored.",
-        )
 
 
 def dump_estimator(estimator: Any) -> bytes:  # noqa: ANN401 - any scikit-learn estimator
@@ -94,26 +71,27 @@ def load_estimator(stored: bytes) -> Any:  # noqa: ANN401 - any scikit-learn est
     Raises
     ------
     StoredObjectError
-        If it holds a class outside the policy, or a tree that cannot be walked.
+        If it holds a class outside the policy, or parts that do not go together.
     """
-    estimator = skops.io.loads(stored, trusted=trusted_types(stored))
-    require_sound_trees(estimator)
+    plain = bounded_archive(stored, WHAT)
+    trusted = _trusted(plain)
+    try:
+        estimator = skops.io.loads(plain, trusted=trusted)
+    except _DAMAGED as error:
+        raise StoredObjectError(
+            WHAT, f"is incomplete ({type(error).__name__}: {error})", "Train or store it anew."
+        ) from error
+    require_sound(estimator)
     return estimator
-
-
-def _schema(stored: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """The tree of a skops file."""
-    with zipfile.ZipFile(io.BytesIO(stored)) as archive:
-        return json.loads(archive.read(_SCHEMA))
 
 
 def _canonical(stored: bytes) -> bytes:
     """The same skops file without addresses in memory and times, which differ in every process."""
     with zipfile.ZipFile(io.BytesIO(stored)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    schema, names = json.loads(members.pop(_SCHEMA)), dict[str, str]()
+    schema, names = json.loads(members.pop(SCHEMA)), dict[str, str]()
     numbers, counter = dict[int, int](), itertools.count(1)
-    for node in _nodes(schema):
+    for node in nodes(schema):
         if _ID in node:
             node[_ID] = _number(node, numbers, counter)
         if node.get("file") in members:
@@ -123,7 +101,7 @@ def _canonical(stored: bytes) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for old, new in names.items():
             archive.writestr(zipfile.ZipInfo(new), _without_padding(members[old]))
-        archive.writestr(zipfile.ZipInfo(_SCHEMA), json.dumps(schema, indent=1))
+        archive.writestr(zipfile.ZipInfo(SCHEMA), json.dumps(schema, indent=1))
     return buffer.getvalue()
 
 
@@ -143,16 +121,6 @@ def _without_padding(member: bytes) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, clean, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _nodes(node: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON
-    """Every JSON object of a schema, in the order of the file."""
-    if isinstance(node, dict):
-        yield node
-    for child in (
-        node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    ):
-        yield from _nodes(child)
 
 
 def _number(node: dict[str, Any], numbers: dict[int, int], counter: Iterator[int]) -> int:

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from trip_duration.errors import StoredObjectError
+from trip_duration.objects.limits import bounded_file
 from trip_duration.serving.flat import DenseTables, Linear, SparseTables, Trees
 from trip_duration.serving.predictor import Predict
 from trip_duration.serving.rows import Rows
@@ -104,9 +106,14 @@ class Form:
         Raises
         ------
         NotCompiledError
-            If it was written in another format, or would read foreign memory when it runs.
+            If it was written in another format, or would read foreign memory when it runs, or take
+            much of it when it is read.
         """
-        with np.load(file, allow_pickle=False) as parts:
+        try:
+            plain = bounded_file(file, "A compiled form")
+        except StoredObjectError as error:
+            raise NotCompiledError(str(error)) from error
+        with np.load(plain, allow_pickle=False) as parts:
             # Forms of earlier versions of this package do not name the first format.
             found = (str(parts["format"]), int(parts["number"])) if "format" in parts else None
             if found not in {None, (FORMAT, NUMBER)}:

@@ -22,6 +22,7 @@ from trip_duration.orchestration.training import choose_models
 from trip_duration.tracking.models import write_model_report
 from trip_duration.training_set.types import TrainingSet
 
+TREE = "tree.DecisionTreeRegressor"
 QUICK = SearchRequest(max_evaluations=2, threads=1)
 NEIGHBOURS = {
     "n_neighbors": {"low": 5, "high": 50},
@@ -117,6 +118,28 @@ def test_whole_numbers_stay_whole(
         assert (min(drawn), max(drawn)) == (5, 50)
 
 
+@pytest.mark.parametrize(
+    ("given", "becomes"),
+    [
+        ({"low": 3, "high": 6.0}, Integer(3, 6)),
+        ({"low": 3.0, "high": 6.0, "log": True}, Integer(3, 6, log=True)),
+        ([2.0, None, 5], Choice((2, None, 5))),
+    ],
+)
+def test_whole_numbers_may_be_written_as_others(given: Any, becomes: object) -> None:
+    """6.0 of JSON is 6 where scikit-learn wants whole numbers."""
+    (family,) = extra_families({TREE: {"max_depth": given}}).values()
+    assert family.space == {"max_depth": becomes}
+    assert extra_families({TREE: {"max_depth": 6.0}})[TREE].fixed == {"max_depth": 6}
+
+
+def test_a_range_of_two_meanings_keeps_one(sample_training_set: TrainingSet) -> None:
+    """0.1 to 1.0 is a share of the features, not one feature."""
+    (family,) = extra_families({TREE: {"max_features": {"low": 0.1, "high": 1.0}}}).values()
+    assert family.space == {"max_features": Real(0.1, 1.0)}
+    assert all(trial.finished for trial in tune(family, sample_training_set, QUICK).trials)
+
+
 def test_a_logarithmic_range_draws_small_numbers_more_often() -> None:
     """Half of the draws from 1 to 100 are below their geometric mean, and 1 is among them."""
     request = SearchRequest(max_evaluations=90, search_algorithm="random")
@@ -179,6 +202,16 @@ def test_an_explanation_that_fails_costs_no_model(
         ({"linear_model.Ridge": {"alpha": {"low": 0, "high": float("inf")}}}, "no search space"),
         ({"linear_model.Ridge": {"alpha": []}}, "no search space"),
         ({"linear_model.Ridge": {"alpha": {"from": 1}}}, "no search space"),
+        ({TREE: {"max_depth": {"low": 1, "high": 10**400}}}, "no search space"),
+        ({TREE: {"max_depth": {"low": 1, "high": 5, "log": "yes"}}}, "no search space"),
+        ({TREE: {"max_depth": -1}}, r"Value -1 of max_depth of tree.*int in the range \[1, inf\)"),
+        ({TREE: {"max_depth": "deep"}}, "Value 'deep' of max_depth"),
+        ({TREE: {"max_depth": [3, 0]}}, "Value 0 of max_depth"),
+        ({TREE: {"max_depth": 2.5}}, "Value 2.5 of max_depth"),
+        ({TREE: {"max_depth": {"low": 0, "high": 5}}}, "Value 0 of max_depth"),
+        ({TREE: {"ccp_alpha": {"low": -1.0, "high": 5.0}}}, "Value -1.0 of ccp_alpha"),
+        ({TREE: {"min_samples_leaf": {"low": 0.5, "high": 3}}}, "has a bound that stands"),
+        ({TREE: {"max_depth": float("nan")}}, "Value nan of max_depth"),
     ],
 )
 def test_wrong_ones_are_refused(spaces: dict[str, Any], message: str) -> None:

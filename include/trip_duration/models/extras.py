@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator
 from sklearn.utils import all_estimators
+from sklearn.utils._param_validation import make_constraint
 
 from trip_duration.errors import InvalidInputError, StoredObjectError
 from trip_duration.models.catalogue import FAMILIES, ModelFamily
@@ -21,6 +21,9 @@ from trip_duration.objects.trust import dump_estimator
 
 #: What may stand in a range beside its bounds.
 _FURTHER = frozenset({"log"})
+
+#: Bounds of ranges: beyond, steps of whole numbers are no numbers that libraries hold.
+_FARTHEST = 2.0**53
 
 #: Modules whose regressors get the sparse matrix where they read it; all others get the dense one.
 _LINEAR = ("linear_model.", "svm.Linear")
@@ -81,14 +84,15 @@ def _family(name: str, space: Mapping[str, Any]) -> ModelFamily:
     _require_storable(name)
     # Whether it learns from a sparse matrix, and can be kept then.
     reads_sparse = _failure(name, sparse=True) is None
-    searched = {key: _dimension(name, key, value) for key, value in space.items()}
+    read = {key: _dimension(name, key, value) for key, value in space.items()}
+    searched = {key: _checked(name, key, found) for key, found in read.items()}
     return ModelFamily(
         name=name,
         title=f"scikit-learn's {name.rpartition('.')[2]}",
         layout="sparse" if name.startswith(_LINEAR) and reads_sparse else "dense",
         reads_sparse=reads_sparse,
-        space={key: found for key, found in searched.items() if found is not None},
-        fixed={key: space[key] for key, found in searched.items() if found is None},
+        space={key: it for key, it in searched.items() if isinstance(it, Dimension)},
+        fixed={key: it for key, it in searched.items() if not isinstance(it, Dimension)},
         seeded="random_state" in known,
     )
 
@@ -128,12 +132,13 @@ def _failure(name: str, *, sparse: bool) -> Exception | None:
     return None
 
 
-def _dimension(model: str, parameter: str, value: Any) -> Dimension | None:  # noqa: ANN401 - JSON
-    """The dimension that a JSON value stands for; None for a fixed value."""
+def _dimension(model: str, parameter: str, value: Any) -> Dimension | Setting:  # noqa: ANN401 - JSON
+    """Return the dimension that a JSON value stands for, or the fixed value that it is."""
     match value:
         case {"low": int() | float() as low, "high": int() | float() as high, **further} if (
-            -math.inf < low <= high < math.inf
+            -_FARTHEST < low <= high < _FARTHEST
             and set(further) <= _FURTHER
+            and isinstance(further.get("log", False), bool)
             and (not further.get("log") or low > 0)
         ):
             log = bool(further.get("log"))
@@ -142,13 +147,81 @@ def _dimension(model: str, parameter: str, value: Any) -> Dimension | None:  # n
             return Real(float(low), float(high), log=log)
         case list(values) if values and all(_is_setting(one) for one in values):
             return Choice(tuple(values))
-        case one if _is_setting(one):
-            return None
+        case float() | int() | str() | None as one:
+            return one
+    shown = repr(value) if not isinstance(value, Mapping) or _is_short(value) else "{…}"
     raise InvalidInputError(
-        f"Space {value!r} of {parameter} of {model}",
+        f"Space {shown} of {parameter} of {model}",
         "is no search space",
         'Give {"low": 5, "high": 50}, a list of values, or one value; "log": true needs low > 0.',
     )
+
+
+def _is_short(value: Mapping[str, Any]) -> bool:
+    # Python refuses to write numbers of thousands of digits.
+    return all(not isinstance(one, int) or abs(one) < _FARTHEST for one in value.values())
+
+
+def _checked(model: str, parameter: str, given: Dimension | Setting) -> Dimension | Setting:
+    """Return a space, or a value, whose ends scikit-learn takes, with whole numbers where it asks.
+
+    Its own constraints say so before the search; otherwise every trial would fail.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does not take one of them.
+    """
+
+    def taken(value: Setting) -> Setting:
+        return _taken(model, parameter, value)
+
+    match given:
+        case Real(low, high, log):
+            ends = taken(low), taken(high)
+            if all(isinstance(one, int) for one in ends):
+                return Integer(int(low), int(high), log=log)
+            if any(isinstance(one, int) for one in ends):
+                # As of a share up to 1 and of a number from 2 on.
+                raise InvalidInputError(
+                    f"The range from {low:g} to {high:g} of {parameter} of {model}",
+                    "has a bound that stands for a whole number, and one that does not",
+                    "Give two whole numbers, or two that are not.",
+                )
+            return given
+        case Integer(low, high, log):
+            ends = taken(low), taken(high)
+            if all(isinstance(one, int) for one in ends):
+                return given
+            return Real(float(low), float(high), log=log)
+        case Choice(values):
+            return Choice(tuple(map(taken, values)))
+        case value:
+            return taken(value)
+
+
+def _taken(model: str, parameter: str, value: Setting) -> Setting:
+    """Return a value as scikit-learn takes it: a whole number for 6.0, a real one for 1."""
+    constraints = getattr(_regressors()[model], "_parameter_constraints", {}).get(parameter)
+    if constraints is None or isinstance(constraints, str):
+        return value
+    rules = [make_constraint(one) for one in constraints]
+    for candidate in _spellings(value):
+        if any(rule.is_satisfied_by(candidate) for rule in rules):
+            return candidate
+    raise InvalidInputError(
+        f"Value {value!r} of {parameter} of {model}",
+        f"is none that scikit-learn takes: {' or '.join(str(it) for it in rules if not it.hidden)}",
+        "Give others; of a range, both bounds.",
+    )
+
+
+def _spellings(value: Setting) -> list[Setting]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return [value]
+    if isinstance(value, float):
+        return [value, int(value)] if value.is_integer() else [value]
+    return [value, float(value)]
 
 
 def _is_setting(value: Setting | object) -> bool:

@@ -117,10 +117,13 @@ def test_every_valid_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
         with path.open("w", newline="") as file:
             for row in ([*"vwxyz"], *rows):
                 end = choose.choice(("\n", "\r\n", "\r", "\n\n"))
-                quoting = csv.QUOTE_ALL if number % 2 else csv.QUOTE_MINIMAL
                 written = io.StringIO()
                 # By its own line end, Python's writer finds out which cells have to be quoted.
-                csv.writer(written, lineterminator="\r\n", quoting=quoting).writerow(row)
+                csv.writer(
+                    written,
+                    lineterminator="\r\n",
+                    quoting=csv.QUOTE_ALL if number % 2 else csv.QUOTE_MINIMAL,
+                ).writerow(row)
                 file.write(written.getvalue()[:-2] + end)
         place = UPath(path)
         header = lines.header_of(place)
@@ -254,6 +257,86 @@ def test_parquet_of_other_programs(predictor: Predictor, tmp_path: Path) -> None
     assert (result.rows, result.rejected_rows) == (rows, 2)
     assert pq.read_table(tmp_path / "out.parquet")["note"].to_pylist() == ["n0", "n3", "n4", "n5"]
     assert pq.read_table(tmp_path / "out.rejected.parquet")["row"].to_pylist() == [1, 2]
+
+
+def trips(rows: int = 4, **columns: pa.Array) -> pa.Table:
+    """A table of sound trips, with some columns more or exchanged."""
+    sound = {
+        "pickup_datetime": pa.array([1_705_307_400_000] * rows, pa.timestamp("ms")),
+        "PULocationID": pa.array([74] * rows),
+        "DOLocationID": pa.array([75] * rows),
+        "trip_distance": pa.array([1.2] * rows),
+    }
+    return pa.table({**sound, **columns})
+
+
+@pytest.mark.parametrize("column", ["PULocationID", "trip_distance", "passenger_count"])
+@pytest.mark.parametrize(
+    ("value", "kind", "shown"),
+    [
+        (True, pa.bool_(), "True"),
+        ([74], pa.list_(pa.int64()), "[74]"),
+        ({"a": "x"}, pa.struct([("a", pa.string())]), "{'a': 'x'}"),
+        (74, pa.duration("s"), "0 days 00:01:14"),
+    ],
+    ids=["truth", "list", "struct", "span"],
+)
+def test_what_is_no_number_is_rejected(
+    predictor: Predictor, tmp_path: Path, column: str, value: object, kind: pa.DataType, shown: str
+) -> None:
+    """Neither a zone nor miles nor passengers are read off a truth, a list or a span of time."""
+    pq.write_table(
+        trips(**{column: pa.array([value, None, value, value], kind)}), tmp_path / "a.parquet"
+    )
+    result = scored(predictor, tmp_path / "a.parquet")
+    missing = column == "passenger_count"
+    assert (result.rows, result.predicted_rows) == (4, int(missing))
+    assert result.reason.startswith(f"{column} = {shown} is no number")
+
+
+def test_texts_as_views_within_structs_and_lists(predictor: Predictor, tmp_path: Path) -> None:
+    """A sound file is passed on beside a rejected row, however deep its views lie."""
+    text = pa.string_view()
+    inner = pa.array(
+        [{"a": ["x"], "b": {"c": "y"}}] * 4,
+        pa.struct([("a", pa.list_(text)), ("b", pa.struct([("c", text)]))]),
+    )
+    pairs = pa.array([[("k", "v")]] * 4, pa.map_(pa.string(), text))
+    zones = pa.array([74, 999, 74, 74])
+    table = trips(
+        PULocationID=zones, inner=inner, texts=pa.array([["t"]] * 4, pa.list_(text)), pairs=pairs
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    result = scored(predictor, tmp_path / "a.parquet")
+    assert (result.predicted_rows, result.rejected_rows) == (3, 1)
+    found = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [(row["inner"], row["texts"], row["pairs"]) for row in found] == [
+        ({"a": ["x"], "b": {"c": "y"}}, ["t"], [("k", "v")])
+    ] * 3
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_that_are_called_row_and_reason(
+    predictor: Predictor, tmp_path: Path, kind: str
+) -> None:
+    """They are passed on, and the number and the reason of a rejected row stand beside them."""
+    table = trips(
+        PULocationID=pa.array([74, 999, 74, 74]),
+        row=pa.array([11, 12, 13, 14]),
+        reason=pa.array(["holiday"] * 4),
+        rejected_reason=pa.array(["none"] * 4),
+    )
+    source = tmp_path / f"a.{kind}"
+    if kind == "csv":
+        table.to_pandas().to_csv(source, index=False)
+    else:
+        pq.write_table(table, source)
+    assert scored(predictor, source).rejected_rows == 1
+    read_as = pd.read_csv if kind == "csv" else pd.read_parquet
+    (rejected,) = read_as(tmp_path / f"out.rejected.{kind}").to_dict("records")
+    assert list(rejected)[:2] == ["rejected_row", "rejected_rejected_reason"]
+    assert (rejected["rejected_row"], rejected["row"], rejected["reason"]) == (1, 12, "holiday")
+    assert "999 is no zone" in rejected["rejected_rejected_reason"]
 
 
 def test_damaged_parquet_is_named(predictor: Predictor, tmp_path: Path) -> None:

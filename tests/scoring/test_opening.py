@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests.commands import run_command
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError
@@ -102,6 +106,34 @@ def test_a_link_is_refused_when_it_is_opened(folder: Path) -> None:
         ):
             pass
     assert without_links(UPath(folder / "in" / "door")) == UPath(folder / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("loop.csv", "loop.csv' names no file"),
+        ("nul\0.csv", r"nul.x00.csv' names no file .embedded null"),
+        (f"{'long' * 100}.csv", r"long.*names no file .File name too long"),
+        ("socket.csv", "socket.csv is no regular file"),
+    ],
+    ids=["loop", "NUL", "long", "socket"],
+)
+def test_what_names_no_file_is_refused(folder: Path, name: str, rule: str) -> None:
+    """The form's answer and the command's message name the path and the remedy."""
+    (folder / "in" / "loop.csv").symlink_to("loop.csv")
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.chdir(folder / "in"):
+        listening.bind("socket.csv")
+    given = {name: param.value for name, param in batch_scoring_form().items()}
+    given |= {"input": str(folder / "in" / name), "version": 1}
+    with pytest.raises(InvalidInputError, match=rule) as refused:
+        columns_in([source for source, _ in batch_scoring._files(given)], "")
+    assert refused.value.remedy.startswith(("Give", "Put"))
+    environment = {"PATH": os.environ["PATH"], "TRIP_DURATION_STORAGE_ROOT": str(folder)}
+    if "\0" not in name:
+        done = run_command("score", f"in/{name}", folder=folder, environment=environment)
+        assert done.returncode == 2
+        assert re.search(rule, " ".join(done.stderr.split()))
+        assert "Traceback" not in done.stderr
 
 
 def test_a_pipe_holds_nobody_up(folder: Path) -> None:

@@ -28,6 +28,14 @@ def test_what_lies_under_a_root_is_allowed(tmp_path: Path) -> None:
         assert require_allowed(path, roots) == path
 
 
+def test_kinds_of_storage_in_capitals(tmp_path: Path) -> None:
+    """FILE:// is file://, and a kind that is unknown is refused by its name."""
+    assert place(f"FILE://{tmp_path}/a.csv") == place(tmp_path / "a.csv")
+    assert place("S3://bucket/a.csv") == UPath("s3://bucket/a.csv")
+    with pytest.raises(InvalidInputError, match=r"nowhere://a.csv' is no address of a storage"):
+        place("nowhere://a.csv")
+
+
 def test_what_lies_elsewhere_is_not(tmp_path: Path) -> None:
     """Neither other folders, nor steps up, nor links that lead out."""
     root = tmp_path / "root"

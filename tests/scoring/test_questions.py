@@ -6,12 +6,14 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyRegressor
+from tests.scoring.test_damaged_files import scored
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.scoring.identifiers import new_ids
@@ -55,6 +57,40 @@ def test_friendly_names_mean_the_same(predictor: Predictor) -> None:
     ]
     first, second = answer(predictor, asked).answers
     assert replace(first, prediction_id="") == replace(second, prediction_id="")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "good"),
+    [
+        ("PULocationID", "7.4e1", True),
+        ("PULocationID", "7400e-2", True),
+        ("PULocationID", "7.45e1", False),
+        ("PULocationID", True, False),
+        ("trip_distance", True, False),
+        ("trip_distance", "1e1", True),
+        ("passenger_count", False, False),
+        ("PULocationID", 10**400, False),
+        ("trip_distance", 10**400, False),
+        ("passenger_count", -(10**400), False),
+        ("trip_distance", [1.0], False),
+    ],
+)
+def test_one_rule_for_numbers(
+    predictor: Predictor, tmp_path: Path, name: str, value: object, *, good: bool
+) -> None:
+    """The library behind the DAG `prediction` and a CSV file take, and refuse, the same."""
+    trip = {**FIRST, "pickup_at": "2024-03-04T12:00:00", name: value}
+    if good:
+        assert len(answer(predictor, [trip]).answers) == 1
+    else:
+        with pytest.raises(InvalidInputError, match=r"inputs\[0\]") as refused:
+            answer(predictor, [trip])
+        assert len(str(refused.value)) < 1_000
+    pd.DataFrame([{name: str(one) for name, one in trip.items()}]).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    result = scored(predictor, tmp_path / "a.csv")
+    assert (result.rows, result.predicted_rows) == (1, int(good))
 
 
 def test_the_typical_distance_stands_in(predictor: Predictor) -> None:

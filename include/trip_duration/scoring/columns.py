@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -37,6 +41,7 @@ from trip_duration.trips.zone_names import known_zone
 _ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
 _FRIENDLY = {PICKUP_TIME: "pickup_at", PICKUP_ZONE: "pickup_zone", DROPOFF_ZONE: "dropoff_zone"}
 
+_LARGEST_FLOAT = sys.float_info.max
 #: Characters of a value that a reason shows.
 _SHOWN = 60
 _EARLIEST = np.datetime64(f"{FIRST_YEAR}-01-01")
@@ -194,22 +199,45 @@ def shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
     if isinstance(value, pd.Timestamp) and not dt.MINYEAR <= value.year <= dt.MAXYEAR:
         # Python writes no such year; NumPy does.
         value = value.asm8
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN:
+        # Python writes none of more than 4,300 digits.
+        return f"a whole number of more than {_SHOWN} digits"
     text = " ".join(str(value).split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def read_numbers(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
     """Return numbers; NaN for what is none."""
+    if isinstance(given.dtype, pd.CategoricalDtype):
+        given = given.astype(object)
+    kinds = pd.api.types
+    if kinds.is_object_dtype(given.dtype):
+        given = given if kinds.infer_dtype(given) == "string" else given.map(_number)
+    elif kinds.is_bool_dtype(given.dtype) or not (
+        kinds.is_numeric_dtype(given.dtype) or kinds.is_string_dtype(given.dtype)
+    ):
+        # Arrow and pandas would count truths, moments and spans of time.
+        return np.full(len(given), np.nan)
     numbers = pd.to_numeric(given, errors="coerce")
     # A copy: names of zones are written into it.
     found: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     return found
 
 
+def _number(value: object) -> object:
+    """Return a number or a text as it is, and None for what is neither: a truth, a list, a time."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_FLOAT:
+        # What no float can hold is out of any bounds all the same.
+        return math.copysign(_LARGEST_FLOAT, value > 0 or -1)
+    numeric = isinstance(value, str | bytes | Real | Decimal)
+    return value if numeric and not isinstance(value, bool | np.bool_) else None
+
+
 def _named(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
     """Return the numbers of zones that are given by name; NaN for names of none, or of several."""
-    known = {name: known_zone(name) for name in given.unique()}
-    return np.array([known[name] or np.nan for name in given], dtype=np.float64)
+    names = [name if isinstance(name, str) else "" for name in given]
+    known = {name: known_zone(name) for name in set(names)}
+    return np.array([known[name] or np.nan for name in names], dtype=np.float64)
 
 
 def read_times(given: pd.Series[Any]) -> pd.Series[Any]:

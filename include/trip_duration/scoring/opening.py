@@ -22,6 +22,9 @@ from trip_duration.objects.files import LOCAL_PROTOCOLS
 
 # Linux opens a folder that may be entered and not be listed by O_PATH alone.
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+_NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP}
+#: Characters of a path that a message shows.
+_SHOWN = 300
 # A pipe would wait for its other end.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -32,14 +35,25 @@ def without_links(path: UPath) -> UPath:
     Raises
     ------
     InvalidInputError
-        If a link on the way is exchanged meanwhile.
+        If a link on the way is exchanged meanwhile, links lead in a circle, or no file can have
+        such a name.
     """
     if path.protocol not in LOCAL_PROTOCOLS:
         return path
     try:
-        return UPath(Path(path.path).resolve())
-    except OSError as error:
-        raise _refused(path) from error
+        found = Path(path.path).resolve()
+        found.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_NAME:
+            raise _refused(path) from error
+        # Python's own classes for a circle of links, and for a name that holds a NUL.
+        said = getattr(error, "strerror", None) or str(error).partition(" from ")[0]
+        raise InvalidInputError(
+            f"Path {_shortened(path)}",
+            f"names no file ({said})",
+            "Give the path of the file itself.",
+        ) from error
+    return UPath(found)
 
 
 @contextlib.contextmanager
@@ -74,7 +88,8 @@ def _descriptor(path: UPath) -> int:
             here = inner
         found = os.open(name, _FILE, dir_fd=here)
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+        # A socket has no bytes to be opened for.
+        if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}:
             raise _refused(path) from None
         raise
     finally:
@@ -83,6 +98,11 @@ def _descriptor(path: UPath) -> int:
         os.close(found)
         raise _refused(path)
     return found
+
+
+def _shortened(path: UPath) -> str:
+    text = repr(str(path))
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _refused(path: UPath) -> InvalidInputError:

@@ -20,8 +20,23 @@ SUFFIXES = (".parquet", ".csv")
 
 
 def place(address: str | os.PathLike[str]) -> UPath:
-    """A path or storage address, absolute."""
-    path = UPath(address)
+    """A path or storage address, absolute.
+
+    Raises
+    ------
+    InvalidInputError
+        If it names a kind of storage that is unknown.
+    """
+    kind, mark, rest = str(address).partition("://")
+    try:
+        # RFC 3986: FILE:// is file://.
+        path = UPath(f"{kind.lower()}{mark}{rest}" if mark else address)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"Path {str(address)!r}",
+            f"is no address of a storage ({error})",
+            "Give a path, or an address such as s3://bucket/trips.csv.",
+        ) from error
     return UPath(Path(path.path).absolute()) if path.protocol in LOCAL_PROTOCOLS else path
 
 
@@ -62,6 +77,8 @@ def find_inputs(path: UPath) -> list[UPath]:
     InvalidInputError
         If there is none, or it is of another kind.
     """
+    # Says what no file can be called, and which links lead nowhere.
+    without_links(path)
     if path.is_dir():
         found = sorted((one for one in path.iterdir() if _is_input(one)), key=str)
         if inner := [one for one in found if one.is_dir()]:

@@ -16,7 +16,7 @@ _DASH = "\N{EN DASH}"
 #: Whatever may stand between a borough and a zone: a comma, a colon, or a dash of any length.
 _BETWEEN = re.compile(r"\s*[,:\-\u2010-\u2015]\s*")
 _NUMBER_AT_END = re.compile(r"\((\d+)\)\s*$")
-_WHOLE = re.compile(r"[0-9]{1,9}(?:\.0*)?")
+_NUMBER = re.compile(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _SUGGESTIONS = 3
 
 
@@ -75,9 +75,9 @@ def _number(given: object) -> int | None:
     if isinstance(given, str):
         labelled = _NUMBER_AT_END.search(given)
         text = labelled[1] if labelled else given.strip()
-        # Programs that know one kind of number write 74.0.
-        return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else None
-    return int(given) if given == given // 1 else None
+        # Programs that know one kind of number write 74.0, or 7.4e1.
+        given = float(text) if _NUMBER.fullmatch(text) else float("nan")
+    return int(given) if isinstance(given, int) or given.is_integer() else None
 
 
 def _plain(name: str) -> str:

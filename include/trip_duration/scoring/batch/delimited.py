@@ -18,7 +18,7 @@ import pyarrow.csv
 from upath import UPath
 
 from trip_duration.objects.files import whole_file
-from trip_duration.scoring.batch.job import ADDED, REASON, ROW, Chunk, Job
+from trip_duration.scoring.batch.job import ADDED, Chunk, Job, rejected_names
 from trip_duration.scoring.batch.lines import (
     BLOCK,
     Header,
@@ -316,7 +316,7 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
     header = header_of(place(job.source))
     between = header.delimiter.encode()
     added = between.join(name.encode() for name in ADDED)
-    before = between.join(name.encode() for name in (ROW, REASON))
+    before = between.join(name.encode() for name in rejected_names(header.names))
     lines = 0
     for target, kind, first in (
         (output, "", header.text + between + added),

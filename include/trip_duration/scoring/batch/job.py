@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -23,6 +24,16 @@ MINUTES, VERSION, IDENTIFIER = "predicted_minutes", "model_version", "prediction
 ADDED = (MINUTES, VERSION, IDENTIFIER)
 #: The columns that a file of rejected rows has before its own.
 ROW, REASON = "row", "reason"
+
+
+def rejected_names(names: Collection[str]) -> tuple[str, str]:
+    """Return what row and reason are called beside these columns, which may have the same names."""
+
+    def free(name: str) -> str:
+        return free(f"rejected_{name}") if name in names else name
+
+    return free(ROW), free(REASON)
+
 
 Format = Literal["parquet", "csv"]
 

@@ -22,9 +22,9 @@ from trip_duration.scoring.batch.job import (
     IDENTIFIER,
     MINUTES,
     REASON,
-    ROW,
     Chunk,
     Job,
+    rejected_names,
 )
 from trip_duration.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from trip_duration.scoring.columns import find_columns
@@ -207,11 +207,33 @@ def _write(
 
 def _plain(rows: pa.Table) -> pa.Table:
     """Return rows whose texts are no views: Arrow can neither filter nor write these everywhere."""
+    fields = [_without_views(field) for field in rows.schema]
+    schema = pa.schema(fields, rows.schema.metadata)
+    return rows if schema.equals(rows.schema) else rows.cast(schema)
+
+
+def _without_views(field: pa.Field) -> pa.Field:
+    """Return a field whose texts are no views, however deep they lie in structs, lists and maps."""
     views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-    if not any(field.type in views for field in rows.schema):
-        return rows
-    fields = [field.with_type(views.get(field.type, field.type)) for field in rows.schema]
-    return rows.cast(pa.schema(fields, rows.schema.metadata))
+    kind = field.type
+    if kind in views:
+        return field.with_type(views[kind])
+    if pa.types.is_struct(kind):
+        return field.with_type(pa.struct([_without_views(inner) for inner in kind.fields]))
+    if pa.types.is_map(kind):
+        key, item = _without_views(kind.key_field), _without_views(kind.item_field)
+        return field.with_type(pa.map_(key, item, keys_sorted=kind.keys_sorted))
+    if pa.types.is_fixed_size_list(kind):
+        return field.with_type(pa.list_(_without_views(kind.value_field), kind.list_size))
+    for is_list, make in (
+        (pa.types.is_list, pa.list_),
+        (pa.types.is_large_list, pa.large_list),
+        (pa.types.is_list_view, pa.list_view),
+        (pa.types.is_large_list_view, pa.large_list_view),
+    ):
+        if is_list(kind):
+            return field.with_type(make(_without_views(kind.value_field)))
+    return field
 
 
 def _predicted(schema: pa.Schema) -> pa.Schema:
@@ -221,7 +243,8 @@ def _predicted(schema: pa.Schema) -> pa.Schema:
 
 
 def _rejected(schema: pa.Schema) -> pa.Schema:
-    return schema.insert(0, pa.field(REASON, pa.string())).insert(0, pa.field(ROW, pa.int64()))
+    row, reason = rejected_names(schema.names)
+    return schema.insert(0, pa.field(reason, pa.string())).insert(0, pa.field(row, pa.int64()))
 
 
 class _Parts:
@@ -285,8 +308,15 @@ def _readable(path: UPath) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             # The disk's or the network's, not the file's.
             raise
+        said = " ".join(str(error).split())
+        if isinstance(error, pa.ArrowNotImplementedError):
+            raise InvalidInputError(
+                f"Input {path}",
+                f"holds what Arrow cannot read, or pass on ({said})",
+                "Save it with other types of columns; if it is damaged, copy it again.",
+            ) from error
         raise InvalidInputError(
             f"Input {path}",
-            f"is no readable Parquet file ({' '.join(str(error).split())})",
+            f"is no readable Parquet file ({said})",
             "It may be damaged or truncated: copy it again.",
         ) from error

@@ -188,7 +188,7 @@ def sparse(name: str) -> bytes:
     def change(schema: Schema, _: Members) -> None:
         for one in nodes(schema):
             if one.get("__loader__") == "SparseMatrixNode":
-                one["__module__"], _, one["__class__"] = name.rpartition(".")
+                one["__module__"], one["__class__"] = name.rsplit(".", 1)
 
     return changed(model, change)
 

@@ -20,7 +20,7 @@ from mlflow.models import Model, ModelSignature, infer_signature
 from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 from sklearn.pipeline import Pipeline
 
-from trip_duration.errors import InvalidInputError
+from trip_duration.errors import InvalidInputError, StoredObjectError
 from trip_duration.objects.trust import dump_estimator, load_estimator, trusted_types
 from trip_duration.tracking.downloads import registered_address
 from trip_duration.tracking.lines import (
@@ -205,7 +205,9 @@ def read_model(folder: Path, what: str) -> LoadedModel:
     stored = (folder / PurePosixPath(flavor["pickled_model"]).name).read_bytes()
     made_by = stored_versions(folder)
     require_same_line(what, made_by, SKLEARN)
-    if _BOOSTER in trusted_types(stored):
+    with _named(what):
+        classes = trusted_types(stored)
+    if _BOOSTER in classes:
         require_same_line(what, made_by, XGBOOST)
     signature = described.signature
     names = signature.inputs.input_names() if signature else []
@@ -213,7 +215,18 @@ def read_model(folder: Path, what: str) -> LoadedModel:
         described.load_input_example(str(folder)) if described.saved_input_example_info else None
     )
     frame = example if isinstance(example, pd.DataFrame) else None
-    return LoadedModel(load_estimator(stored), tuple(names), len(stored) / 1e6, frame)
+    with _named(what):
+        model = load_estimator(stored)
+    return LoadedModel(model, tuple(names), len(stored) / 1e6, frame)
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say in an error which model was refused."""
+    try:
+        yield
+    except StoredObjectError as error:
+        raise StoredObjectError(what, error.rule, error.remedy) from error
 
 
 def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:

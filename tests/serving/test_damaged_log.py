@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.serving.conftest import TRIP, Server
 from tests.serving.test_log import entry, rows
@@ -17,9 +19,12 @@ from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.log_writer import LogWriter
 from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.spool import Spool
+from trip_duration.serving.spool_format import FRONT, HEAD
 
 #: First bytes of a file of before.
 OLD = b"spool/2\n"
+#: Predictions that could not be kept.
+LOST = 7
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -30,13 +35,25 @@ def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.05)
 
 
-def left_by(folder: Path, count: int) -> Path:
-    """Return the file that a server with so many predictions has left."""
+def left_by(folder: Path, count: int) -> list[Path]:
+    """Return the files that a server has left: half of the predictions are in each of them.
+
+    Behind those of the first file stand others, of a turn before, which have been written. Seven
+    could not be kept.
+    """
     spool = Spool(folder / "spool", Entry)
-    for number in range(count):
+    for number in range(500, 500 + count):
         spool.keep(entry(number))
+    spool.begin()
+    spool.written()
+    for number in range(count // 2):
+        spool.keep(entry(number))
+    spool.begin()
+    for number in range(count // 2, count):
+        spool.keep(entry(number))
+    spool.count_lost(LOST)
     spool.close()
-    return max((folder / "spool").iterdir(), key=lambda path: len(path.read_bytes().strip(b"\0")))
+    return sorted((folder / "spool").iterdir())
 
 
 def begin(folder: Path) -> RequestLog:
@@ -51,18 +68,155 @@ def begin(folder: Path) -> RequestLog:
     return log
 
 
-def test_a_damaged_record_stops_no_start(tmp_path: Path) -> None:
-    """A byte that is no text costs its record, and no other one; the file is kept aside."""
-    file = left_by(tmp_path, 10)
-    content = file.read_bytes()
-    text = entry(3).prediction_id.encode()
-    assert content.count(text) == 1
-    file.write_bytes(content.replace(text, b"\xff" + text[1:]))
+def zeroed_length(content: bytearray) -> None:
+    """Zero the length of the eleventh record."""
+    content[nth(content, 10) : nth(content, 10) + 4] = bytes(4)
+
+
+def flipped_length(content: bytearray) -> None:
+    """Flip the last bit of a length."""
+    content[nth(content, 10)] ^= 1
+
+
+def endless_length(content: bytearray) -> None:
+    """Let a length lead out of the file."""
+    content[nth(content, 10) : nth(content, 10) + 4] = b"\xff" * 4
+
+
+def no_text(content: bytearray) -> None:
+    """Make a name no text."""
+    place = content.index(b"green", nth(content, 10))
+    content[place] ^= 0xFF
+
+
+def another_number(content: bytearray) -> None:
+    """Flip a bit of a number, which is one still."""
+    content[nth(content, 11) - 1] ^= 1
+
+
+def zeroed_page(content: bytearray) -> None:
+    """Zero the second page."""
+    content[4_096:8_192] = bytes(4_096)
+
+
+def zeroed_beginning(content: bytearray) -> None:
+    """Zero the first page, with the head."""
+    content[:4_096] = bytes(4_096)
+
+
+def another_format(content: bytearray) -> None:
+    """Let it look like one of another version."""
+    content[6:7] = b"9"
+
+
+def endless_losses(content: bytearray) -> None:
+    """Let the number of losses be one that no database takes."""
+    content[8:16] = b"\xff" * 8
+
+
+def endless_count(content: bytearray) -> None:
+    """Let the numbers of records be too large."""
+    content[16:40] = b"\xff" * 24
+
+
+def cut(size: int) -> Callable[[bytearray], None]:
+    """Leave the first bytes alone."""
+
+    def change(content: bytearray) -> None:
+        del content[size:]
+
+    return change
+
+
+def nth(content: bytearray, number: int) -> int:
+    """Place of a record."""
+    place = HEAD
+    for _ in range(number):
+        place += FRONT.size + FRONT.unpack_from(content, place)[0]
+    return place
+
+
+def noise(seed: int) -> Callable[[bytearray], None]:
+    """Overwrite up to 200 bytes somewhere."""
+
+    def change(content: bytearray) -> None:
+        dice = random.Random(seed)  # noqa: S311 - not a secret
+        size = dice.choice((1, 8, 200))
+        place = dice.randrange(nth(content, 49) if seed % 3 else HEAD)
+        content[place : place + size] = dice.randbytes(size)
+
+    return change
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["first", "second"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        zeroed_length,
+        flipped_length,
+        endless_length,
+        no_text,
+        another_number,
+        zeroed_page,
+        zeroed_beginning,
+        another_format,
+        endless_losses,
+        endless_count,
+        *(pytest.param(cut(size), id=f"cut-{size}") for size in (0, 5, 12, 40, 3_000)),
+        *(pytest.param(noise(seed), id=f"noise-{seed}") for seed in range(12)),
+    ],
+)
+def test_whatever_damage_costs_is_told(
+    tmp_path: Path, place: int, change: Callable[[bytearray], None]
+) -> None:
+    """Acknowledged = committed + told as lost, once; the file is kept aside, and no start fails."""
+    path = left_by(tmp_path, 100)[place]
+    content = bytearray(path.read_bytes())
+    change(content)
+    path.write_bytes(content)
     log = begin(tmp_path)
-    assert rows(log.engine) == 10
-    assert [path.name.partition(".spool")[2][:12] for path in (tmp_path / "spool").iterdir()] == [
-        ".unreadable-"
-    ]
+    written, lost = rows(log.engine), log.lost()
+    assert written + lost == 1 + 100 + LOST
+    assert written > 50
+    (aside,) = (tmp_path / "spool").iterdir()
+    assert aside.name.startswith(f"{path.name}.unreadable-")
+    assert aside.read_bytes() == content
+    again = begin(tmp_path)
+    assert (rows(again.engine), again.lost()) == (written, lost)
+
+
+def test_a_sound_spool_tells_what_it_could_not_keep(tmp_path: Path) -> None:
+    """All that it holds is committed, and nothing of an earlier turn."""
+    left_by(tmp_path, 100)
+    log = begin(tmp_path)
+    assert (rows(log.engine), log.lost()) == (101, LOST)
+    assert not list((tmp_path / "spool").iterdir())
+
+
+def test_a_spool_of_which_nothing_is_known_is_kept_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where both files are damaged, no number can be told: the log says so, and nothing goes."""
+    for path in left_by(tmp_path, 100):
+        path.write_bytes(path.read_bytes()[:12])
+    log = begin(tmp_path)
+    assert (rows(log.engine), log.lost()) == (1, 0)
+    assert len(list((tmp_path / "spool").glob("*.unreadable-*"))) == 2
+    assert caplog.text.count("it is not known how many predictions were in it") >= 2
+
+
+def test_a_damaged_record_of_before_stops_no_start(tmp_path: Path) -> None:
+    """A byte that is no text costs its record, and no other one, in files of version 0.2 too."""
+    records = [msgspec.msgpack.encode(entry(number)) for number in range(10)]
+    framed = [len(one).to_bytes(4) + one for one in records]
+    framed[3] = framed[3].replace(b"green", b"gree\xff")
+    file = tmp_path / "spool" / "left-0.spool"
+    file.parent.mkdir()
+    file.write_bytes(OLD + (5).to_bytes(8) + b"".join(framed) + bytes(100))
+    log = begin(tmp_path)
+    assert (rows(log.engine), log.lost()) == (10, 5)
+    (aside,) = file.parent.iterdir()
+    assert aside.name.startswith("left-0.spool.unreadable-")
 
 
 @pytest.mark.parametrize("name", ["left", "a-name-that-is-longer-than-the-database-can-take"])
@@ -87,11 +241,12 @@ def test_losses_that_no_database_takes_hold_up_nothing(tmp_path: Path) -> None:
     assert (rows(log.engine), log.lost()) == (1, 0)
 
 
+@pytest.mark.parametrize("name", ["odd.spool", "odd-0.spool3"])
 @pytest.mark.parametrize("kind", ["folder", "fifo", "loop"])
-def test_what_is_no_spool_stops_no_start(tmp_path: Path, kind: str) -> None:
+def test_what_is_no_spool_stops_no_start(tmp_path: Path, kind: str, name: str) -> None:
     """Something else under the name of a file is passed over."""
     left_by(tmp_path, 10)
-    odd = tmp_path / "spool" / "odd.spool"
+    odd = tmp_path / "spool" / name
     if kind == "folder":
         odd.mkdir()
     elif kind == "fifo":

@@ -158,6 +158,19 @@ def test_a_standing_of_another_version_is_told_and_the_last_good_one_answers(
     assert [path.read_text() for path in tmp_path.glob("standing.json.unreadable-*")] == [content]
 
 
+def test_a_standing_that_no_file_holds_is_passed_over(
+    registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    """Where something else has taken its place, the second copy answers."""
+    LiveModels(registry, tmp_path, 3_600).refresh()
+    (tmp_path / "standing.json").unlink()
+    (tmp_path / "standing.json").mkdir()
+    registry.reachable = False
+    restarted = LiveModels(registry, tmp_path, 3_600)
+    restarted.refresh()
+    assert versions(restarted) == (1, None, None)
+
+
 def test_nobody_waits_for_a_look_that_failed(
     registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

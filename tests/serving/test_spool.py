@@ -17,9 +17,7 @@ from trip_duration.serving.log_entries import Entry
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.request_log import LogRules, RequestLog
 from trip_duration.serving.spool import Spool
-
-#: Bytes before the first record of a file: the format, and how many could not be kept.
-HEAD = 16
+from trip_duration.serving.spool_format import FRONT, HEAD
 
 #: Answers a hundred trips, and is killed before its log has begun to write.
 SERVER = """
@@ -109,13 +107,15 @@ def test_half_a_record_is_passed_over(tmp_path: Path) -> None:
     spool = Spool(tmp_path, Entry)
     spool.keep(entry(1))
     (file,) = (path for path in tmp_path.iterdir() if any(path.read_bytes()[HEAD:]))
-    behind = HEAD + 4 + int.from_bytes(file.read_bytes()[HEAD : HEAD + 4])
+    before = file.read_bytes()
+    behind = HEAD + FRONT.size + FRONT.unpack_from(before, HEAD)[0]
     spool.keep(entry(2))
     spool.close()
     with file.open("r+b") as half:
-        # All of the second one is there but its length, which is written last.
-        half.seek(behind)
-        half.write(bytes(4))
+        # The second half of the second one is not there, nor is it counted.
+        half.write(before[:HEAD])
+        half.seek(behind + 100)
+        half.write(bytes(100))
     left = Spool(tmp_path, Entry).inherit().records
     assert [one.prediction_id for one in left] == [entry(1).prediction_id]
 

@@ -135,7 +135,7 @@ class Registry(Protocol):
 
         Raises
         ------
-        RegistryError
+        RegistryError, TripDurationError
             If the registry does not tell.
         """
 
@@ -349,8 +349,12 @@ class LiveModels:
 
     def _remembered(self) -> Standings:
         for path in self._last_known:
-            there = path.exists()
-            found = read_document(path, self._read)
+            try:
+                there = path.exists()
+                found = read_document(path, self._read)
+            except OSError as error:
+                log_once(f"What answered last cannot be read: {error}")
+                continue
             if found is not None:
                 return found
             if there:

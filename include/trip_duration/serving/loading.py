@@ -31,8 +31,16 @@ Load = Callable[[int, threading.Event], Predictor]
 
 
 @dataclass
-class _Tries:
-    """The failures of one version, and the time before which it is not tried again."""
+class Tries:
+    """The failures of one version, and the time before which it is not tried again.
+
+    Parameters
+    ----------
+    failures
+        How many there were.
+    not_before
+        By the monotonic clock.
+    """
 
     failures: int = 0
     not_before: float = 0.0
@@ -66,7 +74,7 @@ class Loader:
         self._changed = threading.Condition()
         self._running: dict[int, threading.Event] = {}
         self._ending = 0
-        self._tries: dict[int, _Tries] = {}
+        self._tries: dict[int, Tries] = {}
 
     def want(self, champions: Collection[int], others: Collection[int]) -> None:
         """Begin to load what is missing, and give up what is no longer wanted.
@@ -109,7 +117,7 @@ class Loader:
             self._tries = {n: tries for n, tries in self._tries.items() if n in versions}
 
     def _begin(self, version: int) -> None:
-        tries = self._tries.get(version, _Tries())
+        tries = self._tries.get(version, Tries())
         if version in self.loaded or version in self._running:
             return
         if time.monotonic() < tries.not_before:
@@ -138,7 +146,7 @@ class Loader:
                 self.problems = {n: why for n, why in self.problems.items() if n != version}
             elif not given_up.is_set():
                 self.problems = {**self.problems, version: problem}
-                self._tries.setdefault(version, _Tries()).count()
+                self._tries.setdefault(version, Tries()).count()
         try:
             self.on_end()
         except Exception:

@@ -107,6 +107,8 @@ class _State(Collector):
         yield _gauge(
             "registry_reachable", "Whether the registry answers.", not self._live.unreachable
         )
+        unreadable = len(self._live.unreadable)
+        yield _gauge("registry_unreadable", "What of the registry cannot be read.", unreadable)
         now = self._live.now
         ready = GaugeMetricFamily(
             f"{_PREFIX}_model_live",

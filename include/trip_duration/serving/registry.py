@@ -7,6 +7,7 @@ standing by one request to the tracking server, a version from a process that co
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import subprocess
@@ -25,8 +26,10 @@ from trip_duration.alerts.outbox import Outbox
 from trip_duration.alerts.types import Alert
 from trip_duration.errors import InvalidInputError
 from trip_duration.serving.loading import RegistryError
+from trip_duration.serving.moments import FIRST_SECONDS, MORE_SECONDS, MomentLookUps
 from trip_duration.serving.predictor import Predictor, places_of
 from trip_duration.tracking.standing import (
+    MomentUnknownError,
     Standings,
     declared_moment,
     log_once,
@@ -35,6 +38,8 @@ from trip_duration.tracking.standing import (
 from trip_duration.trips.services import Moment
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from trip_duration.serving.forms import Form
 
 #: Of MLflow's REST interface, version 2.0.
@@ -52,6 +57,7 @@ _FURTHER_SETTINGS = (
 )
 #: Seconds, where MLflow's own setting says nothing.
 _TIMEOUT_SECONDS = 20.0
+_MOST_SECONDS = 86_400.0
 #: Reading and compiling a model takes seconds; downloading it may take longer.
 _COMPILING_SECONDS = 600.0
 #: Time between two looks at the process that does it.
@@ -164,6 +170,7 @@ class MlflowRegistry:
         self._needed: frozenset[int] = frozenset()
         #: The moment of a version never changes.
         self._moments: dict[int, Moment] = {}
+        self._look_ups = MomentLookUps(name, self._ask_model)
         #: How versions stood at the last look, in place of what cannot be read at the next.
         self.before: Standings | None = None
         #: What of it could not be read at the last look.
@@ -178,8 +185,10 @@ class MlflowRegistry:
             If the tracking server does not tell.
         """
         unreadable: list[str] = []
-        plain = _is_plain(self._tracking_uri)
-        found = self._ask(unreadable.append) if plain else self._ask_client(unreadable.append)
+        seconds = FIRST_SECONDS if self.before is None else MORE_SECONDS
+        moment_of = functools.partial(self.moment, deadline=time.monotonic() + seconds)
+        aliases, tags = self._ask()
+        found = standings_of(aliases, tags, moment_of, self.before, unreadable.append)
         for problem in unreadable:
             log_once(problem)
         self.before, self.unreadable = found, tuple(unreadable)
@@ -250,34 +259,50 @@ class MlflowRegistry:
         except OSError as error:
             logger.warning("No mail could be left: %s", error)
 
-    def _ask(self, tell: Callable[[str], None]) -> Standings:
-        """By MLflow's REST interface."""
-        answer = self._get(_MODEL, {"name": self._name}, _ModelAnswer)
-        model = answer.registered_model if answer else _Model()
-        return standings_of(
-            {one.alias: one.version for one in model.aliases},
-            {one.key: one.value for one in model.tags},
-            self.moment,
-            self.before,
-            tell,
-        )
+    def moment(self, version: int, deadline: float | None = None) -> Moment:
+        """Return the moment at which a version is asked, by its tags or else by its model.
 
-    def moment(self, version: int) -> Moment:
-        """Return the moment at which a version is asked, by its tags.
+        Parameters
+        ----------
+        deadline
+            By the monotonic clock: until then, its model is waited for.
 
         Raises
         ------
-        RegistryError
-            If the tracking server does not tell, or has no such version.
+        MomentUnknownError
+            If neither tells.
+        InvalidInputError
+            If its tag names no moment.
         """
-        if version not in self._moments and not _is_plain(self._tracking_uri):
-            self._moments[version] = self._ask_client_moment(version)
         if version not in self._moments:
-            asked = {"name": self._name, "version": str(version)}
-            answer = self._get(_VERSION, asked, _VersionAnswer)
-            tags = {one.key: one.value for one in answer.model_version.tags} if answer else {}
-            self._moments[version] = declared_moment(tags) or self._ask_client_moment(version)
+            try:
+                tags = self._tags(version)
+            except RegistryError as error:
+                raise MomentUnknownError.of(self._name, version, str(error)) from error
+            until = time.monotonic() + FIRST_SECONDS if deadline is None else deadline
+            self._moments[version] = declared_moment(tags) or self._look_ups.moment(version, until)
         return self._moments[version]
+
+    def _ask(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Return aliases and tags of the registered model; nothing where there is none."""
+        if not _is_plain(self._tracking_uri):
+            found = self._ask_client(lambda client: client.get_registered_model(self._name))
+            return (found.aliases, found.tags) if found is not None else ({}, {})
+        answer = self._get(_MODEL, {"name": self._name}, _ModelAnswer)
+        model = answer.registered_model if answer else _Model()
+        return (
+            {one.alias: one.version for one in model.aliases},
+            {one.key: one.value for one in model.tags},
+        )
+
+    def _tags(self, version: int) -> Mapping[str, str]:
+        """Return the tags of a version; none where there is no such version."""
+        number = str(version)
+        if not _is_plain(self._tracking_uri):
+            found = self._ask_client(lambda client: client.get_model_version(self._name, number))
+            return found.tags if found is not None else {}
+        answer = self._get(_VERSION, {"name": self._name, "version": number}, _VersionAnswer)
+        return {one.key: one.value for one in answer.model_version.tags} if answer else {}
 
     def _get(self, path: str, params: Mapping[str, str], kind: type[_AnAnswer]) -> _AnAnswer | None:
         """Ask the server for something; None if it does not have that."""
@@ -287,7 +312,7 @@ class MlflowRegistry:
                 params=params,
                 headers=_authorization(),
                 auth=_login(),
-                timeout=float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", _TIMEOUT_SECONDS)),
+                timeout=_timeout(),
             )
         except requests.RequestException as error:
             raise RegistryError(f"The tracking server does not answer ({error})") from error
@@ -301,36 +326,25 @@ class MlflowRegistry:
             told = f"The tracking server does not tell (status {answer.status_code})"
             raise RegistryError(told) from error
 
-    def _ask_client(self, tell: Callable[[str], None]) -> Standings:
-        """By MLflow's own client, which knows every other kind of address and of login."""
+    def _ask_client(self, ask: Callable[[MlflowClient], Found]) -> Found | None:
+        """Ask MLflow's own client, which knows every other kind of address and of login."""
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
-
-        from trip_duration.tracking.versions import find_moment, find_standings
-
-        client, name = MlflowClient(self._tracking_uri), self._name
-
-        def moment_of(version: int) -> Moment:
-            if version not in self._moments:
-                self._moments[version] = find_moment(client, name, version)
-            return self._moments[version]
 
         try:
-            return find_standings(client, name, moment_of, self.before, tell)
+            return ask(MlflowClient(self._tracking_uri))
         except MlflowException as error:
+            if error.error_code == _ABSENT:
+                return None
             raise RegistryError(str(error).partition("\n")[0]) from error
 
-    def _ask_client_moment(self, version: int) -> Moment:
-        """Of a version whose tags do not tell it: of an older model that was brought in."""
+    def _ask_model(self, version: int) -> Moment:
+        """Ask the model of a version whose tags do not tell: of an older one, or from elsewhere."""
         from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
 
         from trip_duration.tracking.versions import find_moment
 
-        try:
-            return find_moment(MlflowClient(self._tracking_uri), self._name, version)
-        except MlflowException as error:
-            raise RegistryError(str(error).partition("\n")[0]) from error
+        return find_moment(MlflowClient(self._tracking_uri), self._name, version)
 
 
 def _compile(order: Order, file: BinaryIO, given_up: threading.Event) -> None:
@@ -385,6 +399,7 @@ class _VersionAnswer(msgspec.Struct):
 
 
 _AnAnswer = TypeVar("_AnAnswer", _ModelAnswer, _VersionAnswer)
+Found = TypeVar("Found")
 
 
 def _is_plain(tracking_uri: str) -> bool:
@@ -394,6 +409,17 @@ def _is_plain(tracking_uri: str) -> bool:
         and not any(map(os.environ.get, _FURTHER_SETTINGS))
         and not (Path.home() / ".mlflow" / "credentials").exists()
     )
+
+
+def _timeout() -> float:
+    """Return seconds that the server is given, by MLflow's setting where that is a number."""
+    told = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "")
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(told)) <= _MOST_SECONDS:
+            return seconds
+    if told:
+        log_once(f"MLFLOW_HTTP_REQUEST_TIMEOUT is {told!r}, not a number of seconds")
+    return _TIMEOUT_SECONDS
 
 
 def _authorization() -> dict[str, str]:

@@ -15,7 +15,7 @@ import os
 import stat
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -23,22 +23,25 @@ import msgspec
 from upath import UPath
 
 from trip_duration.objects.documents import move_aside
+from trip_duration.serving.spool_format import (
+    END,
+    FRONT,
+    HEAD,
+    MARK,
+    NUMBERS,
+    OLD_SUFFIX,
+    SUFFIX,
+    Contents,
+    framed,
+    packed_numbers,
+    read_contents,
+    read_old_contents,
+)
 
-_SUFFIX = ".spool"
-#: Room for one prediction, which takes about 160 bytes and its caller's key.
+#: Room for one prediction, which takes about 170 bytes and its caller's key.
 RECORD_BYTES = 256
 #: Room of a file, if nothing else is said.
 _BYTES = 2**24
-#: First bytes of a file; what was written before there were any begins with a record.
-_FORMAT = b"spool/2\n"
-#: Bytes of the number of losses, which stands behind them.
-_LOST = 8
-_HEAD = len(_FORMAT) + _LOST
-#: Bytes of the number that says how long a record is; zero stands behind the last one.
-_LENGTH = 4
-_END = bytes(_LENGTH)
-#: A larger number of losses is damage: the database takes none.
-_MOST_LOST = 2**31 - 1
 #: Characters of the name of a spool that the database takes.
 _NAME = 40
 
@@ -55,7 +58,7 @@ class Inherited(NamedTuple, Generic[Record]):
     records
         Kept, and perhaps not written elsewhere.
     lost
-        Number of records that could not be kept, by the name of their spool.
+        Number of records that could not be kept, or cannot be read, by the name of their file.
     """
 
     records: list[Record]
@@ -66,7 +69,8 @@ class Spool(Generic[Record]):
     """Records that are kept until they are written elsewhere.
 
     Two files take turns: one takes what comes while the other is written elsewhere. Both are locked
-    as long as the process lives. The first one counts the records that could not be kept.
+    as long as the process lives. Each of them says how many records both hold, and how many could
+    not be kept; see `spool_format`.
 
     Parameters
     ----------
@@ -92,10 +96,11 @@ class Spool(Generic[Record]):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = uuid.uuid4().hex
         self._folder = folder
-        self._room = _HEAD + room
-        self._own = [folder / f"{name}-{number}{_SUFFIX}" for number in range(2)]
+        self._room = HEAD + room
+        self._own = [folder / f"{name}-{number}{SUFFIX}" for number in range(2)]
         self.name = self._own[0].stem
-        self._lost = 0
+        #: What the head tells: losses, and records and turn of each file.
+        self._numbers = [0, 0, 0, 0, 0]
         self._files = [_lock(path) for path in self._own]
         try:
             self._memory = [_mapped(file, self._room) for file in self._files]
@@ -104,11 +109,10 @@ class Spool(Generic[Record]):
                 path.unlink()
                 os.close(file)
             raise
-        self._sizes = [_HEAD, _HEAD]
+        self._sizes = [HEAD, HEAD]
         self._now = 0
-        self._inherited: list[tuple[Path, int]] = []
-        #: Those of the inherited files that hold records which cannot be read.
-        self._damaged: set[Path] = set()
+        #: Files of ended processes, and what is wrong with them.
+        self._inherited: list[tuple[Path, int, str]] = []
         self._encode: Callable[[Record], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
         self._decode: Callable[[bytes], Record] = msgspec.msgpack.Decoder(kind).decode
         self._turn = threading.Lock()
@@ -118,47 +122,53 @@ class Spool(Generic[Record]):
         """Keep a record; return False where there is no room."""
         payload = self._encode(record)
         with self._turn:
-            memory, size = self._memory[self._now], self._sizes[self._now]
-            begin = size + _LENGTH
-            end = begin + len(payload)
-            if end + _LENGTH > self._room:
+            now, numbers = self._now, self._numbers
+            memory, size = self._memory[now], self._sizes[now]
+            end = size + FRONT.size + len(payload)
+            if end + FRONT.size > self._room:
                 if not self._full:
                     logger.warning("Predictions are lost and counted: %s is full", self._folder)
                 self._full = True
                 return False
-            # The length comes last: without it, there is no record.
-            memory[begin : end + _LENGTH] = payload + _END
-            memory[size:begin] = len(payload).to_bytes(_LENGTH)
-            self._sizes[self._now] = end
+            # The count comes last: a record that is there by half has not been answered.
+            memory[size : end + FRONT.size] = framed(payload, numbers[2 + 2 * now])
+            self._sizes[now] = end
+            numbers[1 + 2 * now] += 1
+            self._write_head()
         return True
 
     def count_lost(self, count: int) -> int:
         """Count records that could not be kept; return how many there are in all."""
         with self._turn:
-            self._lost += count
-            self._memory[0][len(_FORMAT) : _HEAD] = self._lost.to_bytes(_LOST)
-            return self._lost
+            self._numbers[0] += count
+            self._write_head()
+            return self._numbers[0]
 
     def begin(self) -> None:
         """All that was kept until now is about to be written elsewhere."""
         with self._turn:
             other = 1 - self._now
             # While the last turn is not done, its file keeps what it holds.
-            if self._sizes[self._now] > _HEAD and self._sizes[other] == _HEAD:
+            if self._sizes[self._now] > HEAD and self._sizes[other] == HEAD:
                 self._now = other
 
     def written(self) -> None:
         """All that was kept before the turn began is written elsewhere."""
         other = 1 - self._now
-        if self._sizes[other] > _HEAD:
-            self._memory[other][_HEAD : _HEAD + _LENGTH] = _END
-            self._sizes[other] = _HEAD
-            self._full = False
+        with self._turn:
+            if self._sizes[other] > HEAD:
+                # Another turn: what stands behind the head is no record any more.
+                self._numbers[1 + 2 * other] = 0
+                self._numbers[2 + 2 * other] = (self._numbers[2 + 2 * other] + 1) % 2**32
+                self._write_head()
+                self._memory[other][HEAD : HEAD + FRONT.size] = END
+                self._sizes[other] = HEAD
+                self._full = False
         while self._inherited:
-            path, file = self._inherited.pop()
+            path, file, damage = self._inherited.pop()
             try:
-                if path in self._damaged:
-                    move_aside(UPath(path), ValueError("some of it is lost"))
+                if damage:
+                    move_aside(UPath(path), ValueError(damage))
                 path.unlink(missing_ok=True)
             except OSError as error:
                 # The next server takes it over again.
@@ -168,21 +178,31 @@ class Spool(Generic[Record]):
     def inherit(self) -> Inherited[Record]:
         """Take over what ended processes have left."""
         found: Inherited[Record] = Inherited([], {})
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+        paths = [path for path in self._folder.glob("*") if path.suffix in {SUFFIX, OLD_SUFFIX}]
+        for path in sorted(paths):
             if path not in self._own and (file := _lock_abandoned(path)) is not None:
-                with os.fdopen(os.dup(file), "rb") as whole:
-                    data, first = whole.read(), 0
-                if data.startswith(_FORMAT):
-                    first = _HEAD
-                    lost = int.from_bytes(data[len(_FORMAT) : _HEAD])
-                    if lost > _MOST_LOST:
-                        logger.warning("The number of losses in %s cannot be read", path)
-                        self._damaged.add(path)
-                    elif lost:
-                        found.lost[path.stem[:_NAME]] = lost
-                found.records.extend(self._records(path, data[first:]))
-                self._inherited.append((path, file))
+                try:
+                    contents = self._contents(path, file)
+                except OSError as error:
+                    logger.warning("%s cannot be read: %s", path, error)
+                    os.close(file)
+                    continue
+                found.records.extend(contents.records)
+                if contents.lost:
+                    found.lost[path.stem[:_NAME]] = contents.lost
+                if contents.damage:
+                    logger.error("%s was damaged: %s", path, contents.damage)
+                self._inherited.append((path, file, contents.damage))
         return found
+
+    def _contents(self, path: Path, file: int) -> Contents[Record]:
+        with os.fdopen(os.dup(file), "rb") as whole:
+            data = whole.read()
+        if path.suffix == OLD_SUFFIX:
+            return read_old_contents(data, self._decode)
+        place = int(path.stem.endswith("1"))
+        other = path.with_stem(f"{path.stem[:-1]}{1 - place}")
+        return read_contents(data, _head_of(other), place, self._decode)
 
     def close(self, *, told: int = 0) -> None:
         """End; the files go, unless they hold what is written nowhere else.
@@ -192,34 +212,26 @@ class Spool(Generic[Record]):
         told
             Losses that are written elsewhere.
         """
-        for path, file, memory, size in zip(
-            self._own, self._files, self._memory, self._sizes, strict=True
-        ):
-            counts = path is self._own[0] and self._lost > told
-            if size == _HEAD and not counts:
+        # Each file says what is in the other one: they stay together.
+        needed = any(size > HEAD for size in self._sizes) or self._numbers[0] > told
+        for path, file, memory in zip(self._own, self._files, self._memory, strict=True):
+            if not needed:
                 path.unlink(missing_ok=True)
             memory.close()
             os.close(file)
-        for _, file in self._inherited:
+        for _, file, _ in self._inherited:
             os.close(file)
 
-    def _records(self, path: Path, data: bytes) -> Iterator[Record]:
-        begin = _LENGTH
-        while length := int.from_bytes(data[begin - _LENGTH : begin]):
-            try:
-                yield self._decode(data[begin : begin + length])
-            except (msgspec.MsgspecError, ValueError) as error:
-                # Of bytes that are no text, msgspec tells as Python does.
-                logger.warning("A record of %s cannot be read: %s", path, error)
-                self._damaged.add(path)
-            begin += length + _LENGTH
+    def _write_head(self) -> None:
+        first, second = self._memory
+        first[NUMBERS] = second[NUMBERS] = packed_numbers(self._numbers)
 
 
 def _mapped(file: int, room: int) -> mmap.mmap:
     # On a disk that is full, writing to memory that has no place there would end the process. Zeros
     # take the place on every system.
     with os.fdopen(os.dup(file), "wb") as whole:
-        whole.write(_FORMAT + bytes(room - len(_FORMAT)))
+        whole.write(MARK + packed_numbers((0, 0, 0, 0, 0)) + bytes(room - HEAD))
     return mmap.mmap(file, room)
 
 
@@ -235,6 +247,21 @@ def _lock(path: Path) -> int:
 
 def _lock_abandoned(path: Path) -> int | None:
     """The file, locked; None if its process lives, another one has taken it over, or it is none."""
+    file = _opened(path)
+    if file is None:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists():
+            return file
+    except BlockingIOError:
+        pass
+    os.close(file)
+    return None
+
+
+def _opened(path: Path) -> int | None:
+    """A file that is one, opened."""
     try:
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -243,14 +270,18 @@ def _lock_abandoned(path: Path) -> int | None:
         logger.warning("%s cannot be opened: %s", path, error)
         return None
     if stat.S_ISREG(os.fstat(file).st_mode):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists():
-                return file
-        except BlockingIOError:
-            pass
+        return file
     os.close(file)
     return None
+
+
+def _head_of(path: Path) -> bytes:
+    """The beginning of the other file of a spool; nothing if it cannot be read."""
+    file = _opened(path)
+    if file is None:
+        return b""
+    with os.fdopen(file, "rb") as beginning:
+        return beginning.read(HEAD)
 
 
 def _plain(number: Any) -> Any:  # noqa: ANN401 - NumPy's numbers give their plain value

@@ -81,8 +81,9 @@ def _name_by_moment(versions: ModelVersions) -> None:
         plain = alias_of(part, MOMENTS[0])
         if plain not in aliases:
             continue
-        moment = versions.moment(int(aliases[plain]))
-        if moment == MOMENTS[0]:
+        moment = versions.known_moment(int(aliases[plain]))
+        if moment is None or moment == MOMENTS[0]:
+            # What is not ours stays where it is.
             continue
         own = alias_of(part, moment)
         if own not in aliases:

@@ -71,12 +71,16 @@ class Promoter:
             champion already, another version has become champion since the action was decided upon,
             or generated data would replace published ones. Nothing has moved then. Also if the
             action was interrupted and others have been done since, which it would undo.
+        MomentUnknownError
+            If it cannot be told which version is champion, and the action is no switch.
         """
         run = self.tracker.find_run(identity)
         if run is not None and run.info.status == "FINISHED":
             return self._history.entry(run)
         if run is None:
             self.versions.require_any()
+            if action.kind not in SWITCHES:
+                self.versions.require_known_champion(self.moment)
             before = self.standing()
             version = self._check(action, before)
             remarks = (*action.remarks, *self._source_remarks(action, version, before))

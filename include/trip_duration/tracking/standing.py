@@ -10,14 +10,13 @@ Reading these needs no MLflow client, which takes 100 MB of memory.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from trip_duration.errors import InvalidInputError
+from trip_duration.errors import InvalidInputError, TripDurationError
 from trip_duration.training_set.recipes import RECIPES
 from trip_duration.trips.services import MOMENTS, Moment
 
@@ -35,6 +34,31 @@ RETIRED_TAG = "retired"
 MOMENT_TAG = "moment"
 #: Tag of a version that was trained elsewhere: where it comes from.
 BROUGHT_IN = "brought_in_from"
+
+
+#: Characters of a value that somebody else has written, in what is told of it.
+_QUOTED = 60
+
+
+class MomentUnknownError(TripDurationError):
+    """The tags of a version do not tell its moment, and its model cannot be asked."""
+
+    @classmethod
+    def of(cls, name: str, version: int, why: str) -> MomentUnknownError:
+        """Return the error for one version.
+
+        Parameters
+        ----------
+        name
+            Of the registered model.
+        why
+            Why its model cannot be asked.
+        """
+        return cls(
+            f"The moment of version {version} of {name}",
+            f"is not known: it has no tag {MOMENT_TAG}, and its model cannot be asked ({why})",
+            f"Give it the tag {MOMENT_TAG}, or remove its alias.",
+        )
 
 
 def registered_name(service: str) -> str:
@@ -91,7 +115,7 @@ def check_moment(name: str) -> Moment:
         if moment == name:
             return moment
     raise InvalidInputError(
-        f"Moment {name!r}", "is unknown", f"Choose one of: {', '.join(MOMENTS)}."
+        f"Moment {_quoted(name)}", "is unknown", f"Choose one of: {', '.join(MOMENTS)}."
     )
 
 
@@ -205,11 +229,7 @@ def standings_of(
     found = {}
     for moment in MOMENTS:
         last = known.get(moment, Standing())
-        try:
-            found[moment] = _standing(moment, aliases, tags, moment_of, last, tell)
-        except (InvalidInputError, ValueError) as error:
-            tell(f"How versions stand at the moment {moment} stays as it was: {error}")
-            found[moment] = dataclasses.replace(last, enabled=_is_enabled(moment, tags))
+        found[moment] = _standing(moment, aliases, tags, moment_of, last, tell)
     return found
 
 
@@ -241,24 +261,43 @@ def _standing(
     before: Standing,
     tell: Callable[[str], None],
 ) -> Standing:
-    used = {part: alias_in_use(part, moment, aliases, moment_of) for part in PARTS}
-    version = {part: int(aliases[alias]) for part, alias in used.items() if alias is not None}
-    own_share = used["challenger"] == alias_of("challenger", moment)
-    challenger, tag = version.get("challenger"), share_tag(moment if own_share else MOMENTS[0])
-    share = _share(tags.get(tag, "0")) if challenger is not None else 0.0
+    named: dict[Part, int | None] = {}
+    share = None
+    for part in PARTS:
+        try:
+            alias = alias_in_use(part, moment, aliases, moment_of)
+            named[part] = int(aliases[alias]) if alias is not None else None
+        except (TripDurationError, ValueError) as error:
+            stray = aliases[alias_of(part, MOMENTS[0])]
+            tell(f"The {part} at the moment {moment} stays as it was, not version {stray}: {error}")
+            named[part] = getattr(before, part)
+            if part == "challenger":
+                share = before.share
+    if share is None:
+        share = _share_of(named["challenger"], moment, aliases, tags, before, tell)
+    return Standing(**named, share=share, enabled=_is_enabled(moment, tags))
+
+
+def _share_of(
+    challenger: int | None,
+    moment: Moment,
+    aliases: Mapping[str, str],
+    tags: Mapping[str, str],
+    before: Standing,
+    tell: Callable[[str], None],
+) -> float:
+    """Return the share of a challenger, the last one that was read if its tag cannot be."""
+    if challenger is None:
+        return 0.0
+    tag = share_tag(moment if alias_of("challenger", moment) in aliases else MOMENTS[0])
+    share = _share(tags.get(tag, "0"))
     if share is None:
         share = before.share if challenger == before.challenger else 0.0
         tell(
-            f"The tag {tag} of the registered model is {tags[tag]!r}, not a number from 0 to 1; "
-            f"version {challenger} answers {share:g} of the requests"
+            f"The tag {tag} of the registered model is {_quoted(tags[tag])}, not a number from 0 "
+            f"to 1; version {challenger} answers {share:g} of the requests"
         )
-    return Standing(
-        champion=version.get("champion"),
-        challenger=challenger,
-        shadow=version.get("shadow"),
-        share=share,
-        enabled=_is_enabled(moment, tags),
-    )
+    return share
 
 
 def _share(told: str) -> float | None:
@@ -269,6 +308,11 @@ def _share(told: str) -> float | None:
         return None
     # Of no comparison with NaN comes a yes.
     return share if 0.0 <= share <= 1.0 else None
+
+
+def _quoted(value: str) -> str:
+    """Quote a value that somebody else has written, however long it is."""
+    return repr(value if len(value) <= _QUOTED else f"{value[:_QUOTED]}…")
 
 
 def _is_enabled(moment: Moment, tags: Mapping[str, str]) -> bool:

@@ -13,7 +13,9 @@ from trip_duration.tracking.downloads import ABSENT
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import (
     RETIRED_TAG,
+    MomentUnknownError,
     Standings,
+    alias_in_use,
     declared_moment,
     log_once,
     registered_name,
@@ -56,24 +58,31 @@ def find_moment(client: MlflowClient, name: str, version: int) -> Moment:
     Raises
     ------
     mlflow.exceptions.MlflowException
-        If it is not in the registry.
+        If it is not in the registry, or the server does not answer.
+    InvalidInputError
+        If its tag names no moment.
+    MomentUnknownError
+        If it has no tag, and its model cannot be read.
     """
     declared = declared_moment(client.get_model_version(name, str(version)).tags)
-    return declared or _moment_of_signature(client, f"models:/{name}/{version}")
+    return declared or _moment_of_signature(client, name, version)
 
 
-def _moment_of_signature(client: MlflowClient, address: str) -> Moment:
+def _moment_of_signature(client: MlflowClient, name: str, version: int) -> Moment:
     import mlflow
     from mlflow.models import get_model_info
 
     # The registry is looked for at MLflow's global address.
     mlflow.set_tracking_uri(client.tracking_uri)
     try:
-        signature = get_model_info(address).signature
+        signature = get_model_info(f"models:/{name}/{version}").signature
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise
         return MOMENTS[-1]
+    except Exception as error:
+        # Each kind of store raises errors of its own, and anything may lie there.
+        raise MomentUnknownError.of(name, version, str(error).partition("\n")[0][:200]) from error
     return moment_of(signature.inputs.input_names()) if signature else MOMENTS[-1]
 
 
@@ -105,7 +114,9 @@ class ModelVersions:
         Raises
         ------
         InvalidInputError
-            If it is not in the registry.
+            If it is not in the registry, or its tag names no moment.
+        MomentUnknownError
+            If it has no tag, and its model cannot be read.
         """
         if version not in self._moments:
             self.find(version)
@@ -113,11 +124,22 @@ class ModelVersions:
         return self._moments[version]
 
     def known_moment(self, version: int) -> Moment | None:
-        """Return the same; None of a version that is in the registry no longer."""
+        """Return the same; None of a version that is in the registry no longer, or is not ours."""
         try:
             return self.moment(version)
-        except InvalidInputError:
+        except (InvalidInputError, MomentUnknownError):
             return None
+
+    def require_known_champion(self, moment: Moment) -> None:
+        """Refuse to take a champion that cannot be told for one that is not there.
+
+        Raises
+        ------
+        TripDurationError
+            If the alias of the champion names a version whose moment is not known.
+        """
+        aliases = self.tracker.client.get_registered_model(self.name).aliases
+        alias_in_use("champion", moment, aliases, self.moment)
 
     def find(self, version: int) -> ModelVersion:
         """Return what the registry holds of a version.

@@ -1,0 +1,149 @@
+"""Files of a spool: the format, in which damage is seen, and what it has cost is counted.
+
+A file begins with a mark and a head; records follow. The head says how many records each of the two
+files of a spool holds, and how many the spool could not keep. Both files hold the same head, with a
+checksum: if one of them is damaged, wherever it is, the other one still says what was in it. Each
+record has a checksum too, which begins with the turn of its file: what an earlier turn has left
+behind the last record passes for none.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import msgspec
+
+#: Ends of the names of files. Another layout has another one: no damage makes it pass for ours.
+SUFFIX, OLD_SUFFIX = ".spool3", ".spool"
+MARK, _OLD_MARK = b"spool/3\n", b"spool/2\n"
+#: Losses of the spool; records and turn of the first file; the same of the second.
+_NUMBERS = struct.Struct("<QQIQI")
+_CHECK = struct.Struct("<I")
+#: Bytes before the first record.
+HEAD = len(MARK) + _NUMBERS.size + _CHECK.size
+#: Where the numbers stand, with their checksum.
+NUMBERS = slice(len(MARK), HEAD)
+#: Length and checksum, before each record; a length of zero stands behind the last one.
+FRONT = struct.Struct("<II")
+END = bytes(FRONT.size)
+_OLD_LENGTH, _OLD_HEAD = 4, 16
+#: Every answer takes the time of these; looking them up would add to it.
+_PACK, _PACK_FRONT, _PACK_CHECK, _crc = _NUMBERS.pack, FRONT.pack, _CHECK.pack, zlib.crc32
+#: A larger number of losses is damage: the database takes none.
+_MOST_LOST = 2**31 - 1
+
+Record = TypeVar("Record")
+Decode = Callable[[bytes], Record]
+
+
+@dataclass
+class Contents(Generic[Record]):
+    """What was found in a file.
+
+    Parameters
+    ----------
+    records
+        Those that can be read.
+    lost
+        How many could not be kept, or cannot be read.
+    damage
+        What is wrong with the file; empty if nothing is.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    lost: int = 0
+    damage: str = ""
+
+
+def packed_numbers(numbers: Sequence[int]) -> bytes:
+    """Return what stands behind the mark; see `_NUMBERS`."""
+    packed = _PACK(*numbers)
+    return packed + _PACK_CHECK(_crc(packed))
+
+
+def framed(payload: bytes, turn: int) -> bytes:
+    """Return a record as it stands in a file, with the end behind it."""
+    return _PACK_FRONT(len(payload), _crc(payload, turn)) + payload + END
+
+
+def read_contents(
+    data: bytes, other: bytes, place: int, decode: Decode[Record]
+) -> Contents[Record]:
+    """Read a file.
+
+    Parameters
+    ----------
+    data
+        Its content.
+    other
+        Content of the other file of the spool; empty if it is not there.
+    place
+        0 for the first file, 1 for the second.
+    decode
+        Makes a record of its bytes.
+    """
+    own = _numbers(data)
+    numbers = own or _numbers(other)
+    if numbers is None:
+        return Contents(damage="it is not known how many predictions were in it")
+    lost, (kept, turn) = numbers[0], numbers[1 + 2 * place : 3 + 2 * place]
+    found: Contents[Record] = Contents()
+    for payload in _payloads(data, turn):
+        _add(found, payload, decode)
+    missing = max(0, kept - len(found.records))
+    # The first file alone tells what could not be kept: it is told once.
+    found.lost = missing + (lost if place == 0 else 0)
+    if missing:
+        found.damage = f"{missing} of {kept} predictions cannot be read"
+    elif own is None or not data.startswith(MARK):
+        found.damage = "its head is damaged, and nothing was lost"
+    return found
+
+
+def read_old_contents(data: bytes, decode: Decode[Record]) -> Contents[Record]:
+    """Read a file of an earlier layout, in which not all damage can be seen."""
+    found: Contents[Record] = Contents()
+    begin = 0
+    if data.startswith(_OLD_MARK):
+        begin = _OLD_HEAD
+        found.lost = int.from_bytes(data[len(_OLD_MARK) : begin])
+        if found.lost > _MOST_LOST:
+            found.lost, found.damage = 0, "the number of its losses cannot be read"
+    begin += _OLD_LENGTH
+    while length := int.from_bytes(data[begin - _OLD_LENGTH : begin]):
+        _add(found, data[begin : begin + length], decode)
+        begin += length + _OLD_LENGTH
+    return found
+
+
+def _add(found: Contents[Record], payload: bytes, decode: Decode[Record]) -> None:
+    try:
+        found.records.append(decode(payload))
+    except (msgspec.MsgspecError, ValueError) as error:
+        # Of bytes that are no text, msgspec tells as Python does.
+        found.damage = f"a prediction in it cannot be read: {error}"
+
+
+def _payloads(data: bytes, turn: int) -> Iterator[bytes]:
+    """Find the records of a turn whose checksum is theirs."""
+    begin = HEAD
+    while begin + FRONT.size <= len(data):
+        length, check = FRONT.unpack_from(data, begin)
+        begin += FRONT.size
+        if not length:
+            return
+        payload = data[begin : begin + length]
+        if _crc(payload, turn) == check:
+            yield payload
+        begin += length
+
+
+def _numbers(data: bytes) -> tuple[int, ...] | None:
+    """Read the head of a file; None if it is damaged."""
+    told = data[NUMBERS]
+    packed = told[: _NUMBERS.size]
+    return _NUMBERS.unpack(packed) if told[_NUMBERS.size :] == _PACK_CHECK(_crc(packed)) else None

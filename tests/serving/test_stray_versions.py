@@ -1,0 +1,194 @@
+"""Versions that are not ours, under our aliases on a real registry: they hold up no decision."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from tests.servers import mlflow_server
+from tests.serving.conftest import Server
+
+from trip_duration.serving import registry as registry_module
+from trip_duration.serving.live import LiveModels
+from trip_duration.serving.predictor import Predictor
+from trip_duration.serving.registry import MlflowRegistry
+from trip_duration.tracking.actions import Action
+from trip_duration.tracking.promotion import Promoter
+from trip_duration.tracking.runs import Tracker
+from trip_duration.tracking.standing import DISABLED_TAG, MOMENT_TAG, Standing
+from trip_duration.trips.services import Moment
+
+NAME = "trip_duration_green"
+#: A store that nobody here may read.
+AWAY = "s3://nowhere/model"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server."""
+    with mlflow_server(tmp_path_factory.mktemp("stray")) as url:
+        yield url
+
+
+class Stray:
+    """A registered model with three versions of ours, and others."""
+
+    def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        # As a server does.
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        self.url = url
+        self.client = MlflowClient(url)
+        self.client.create_registered_model(NAME)
+        for _ in range(3):
+            self.version({MOMENT_TAG: "ended"})
+        self.alias("champion_ended", 1)
+
+    def version(self, tags: dict[str, str]) -> int:
+        """Register a version."""
+        return int(self.client.create_model_version(NAME, AWAY, tags=tags).version)
+
+    def alias(self, name: str, version: int | None) -> None:
+        """Set an alias, or remove it."""
+        if version is None:
+            self.client.delete_registered_model_alias(NAME, name)
+        else:
+            self.client.set_registered_model_alias(NAME, name, str(version))
+
+
+@pytest.fixture
+def stray(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stray]:
+    """Such a model."""
+    made = Stray(url, monkeypatch)
+    yield made
+    made.client.delete_registered_model(NAME)
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["rest", "client"])
+@pytest.mark.parametrize(
+    ("alias", "tags"),
+    [
+        ("shadow", {}),
+        ("champion", {}),
+        ("challenger", {"recipe": "[]"}),
+        ("shadow", {MOMENT_TAG: "later"}),
+        ("champion", {MOMENT_TAG: "x" * 4_000}),
+        ("challenger", {MOMENT_TAG: ""}),
+    ],
+)
+def test_a_stray_version_freezes_nothing(
+    stray: Stray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    alias: str,
+    tags: dict[str, str],
+    *,
+    plain: bool,
+) -> None:
+    """Whatever is told of other parts, moments and switches is applied."""
+    if not plain:
+        monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+    stray.alias("challenger_ended", 2)
+    stray.alias("shadow_ended", 3)
+    registry = MlflowRegistry(stray.url, NAME, tmp_path)
+    assert registry.standings()["ended"] == Standing(1, 2, 3)
+    assert not registry.unreadable
+    number = stray.version(tags)
+    stray.alias(alias, number)
+    stray.client.set_registered_model_tag(NAME, DISABLED_TAG, "yes")
+    stray.alias("champion_ended", 2)
+    stray.alias("challenger_ended", None)
+    stray.alias("shadow_ended", None)
+    last = {"champion": Standing(2), "challenger": Standing(2, 2), "shadow": Standing(2, None, 3)}
+    fresh = MlflowRegistry(stray.url, NAME, tmp_path)
+    for one, expected in ((registry, last[alias]), (fresh, Standing(2))):
+        found = one.standings()
+        assert found["ended"] == dataclasses.replace(expected, enabled=False)
+        assert found["booked"] == Standing(enabled=False)
+        assert any(f"version {number}" in problem for problem in one.unreadable)
+        assert max(map(len, one.unreadable)) < 500
+    stray.alias(alias, None)
+    assert registry.standings()["ended"] == Standing(2, enabled=False)
+    assert not registry.unreadable
+
+
+def test_a_store_that_does_not_answer_freezes_nothing(
+    stray: Stray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predictors: dict[int, Predictor]
+) -> None:
+    """A version is looked up beside the look at the registry, once, and counts when it is known."""
+    asked, answer = [], threading.Event()
+
+    def wait(_client: MlflowClient, _name: str, version: int) -> Moment:
+        asked.append(version)
+        answer.wait(30)
+        return "ended"
+
+    monkeypatch.setattr("trip_duration.tracking.versions.find_moment", wait)
+    monkeypatch.setattr(registry_module, "FIRST_SECONDS", 0.2)
+    monkeypatch.setattr(registry_module, "MORE_SECONDS", 0.1)
+    number = stray.version({})
+    stray.alias("shadow", number)
+    registry = MlflowRegistry(stray.url, NAME, tmp_path)
+    monkeypatch.setattr(
+        registry, "load", lambda version, _: predictors[1 + version % len(predictors)]
+    )
+    live = LiveModels(registry, tmp_path, 3_600)
+    for champion in (1, 2, 3):
+        stray.alias("champion_ended", champion)
+        began = time.monotonic()
+        live.look()
+        assert time.monotonic() - began < 2.0
+        assert live.now.sides["ended"].standing == Standing(champion)
+        assert "looked up" in live.unreadable[0]
+    answer.set()
+    live.look()
+    assert live.now.sides["ended"].standing == Standing(3, shadow=number)
+    assert asked == [number]
+    assert not live.unreadable
+    live.stop()
+
+
+def test_what_cannot_be_read_is_told(server: Server) -> None:
+    """To whoever asks, and to whatever watches."""
+    assert "trip_duration_registry_unreadable 0.0" in server.ask("GET", "/metrics").text
+    server.registry.unreadable = ("The shadow stays as it was",)
+    assert server.ask("GET", "/models").json()["unreadable"] == ["The shadow stays as it was"]
+    assert "trip_duration_registry_unreadable 1.0" in server.ask("GET", "/metrics").text
+
+
+@pytest.mark.parametrize("tags", [{}, {MOMENT_TAG: "later"}])
+def test_a_stray_version_stops_no_action(stray: Stray, tags: dict[str, str]) -> None:
+    """Whoever disables, promotes or rolls back does so; an unknown champion alone is told first."""
+    promoter = Promoter(Tracker(stray.url, f"stray/{len(tags)}"), "green", "ended")
+    number = stray.version(tags)
+    stray.alias("shadow", number)
+    done = (
+        Action("disable", "green"),
+        Action("enable", "green"),
+        Action("canary", "green", 2, share=0.5),
+        Action("end_canary", "green"),
+    )
+    for action in done:
+        promoter.act(action, f"stray/{len(tags)}/{action.kind}")
+    assert promoter.standing() == Standing(1)
+    stray.alias("champion", number)
+    stray.alias("champion_ended", None)
+    promoter.act(Action("disable", "green"), f"stray/{len(tags)}/again")
+    assert not promoter.standing().enabled
+
+
+@pytest.mark.parametrize("timeout", ["soon", "-1", "inf", ""])
+def test_a_setting_that_is_no_number_is_passed_over(
+    stray: Stray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeout: str
+) -> None:
+    """MLflow's own setting is read at every look."""
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", timeout)
+        assert MlflowRegistry(stray.url, NAME, tmp_path).standings()["ended"] == Standing(1)

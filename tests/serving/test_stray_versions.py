@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from tests.servers import mlflow_server
 from tests.serving.conftest import Server
 
+from trip_duration.errors import InvalidInputError
 from trip_duration.serving import registry as registry_module
 from trip_duration.serving.live import LiveModels
 from trip_duration.serving.predictor import Predictor
@@ -180,6 +181,8 @@ def test_a_stray_version_stops_no_action(stray: Stray, tags: dict[str, str]) -> 
     assert promoter.standing() == Standing(1)
     stray.alias("champion", number)
     stray.alias("champion_ended", None)
+    with pytest.raises(InvalidInputError, match=f"Version {number} of .* alias champion"):
+        promoter.act(Action("promote", "green", 2), f"stray/{len(tags)}/promote")
     promoter.act(Action("disable", "green"), f"stray/{len(tags)}/again")
     assert not promoter.standing().enabled
 

@@ -70,9 +70,8 @@ class Promoter:
             If the version is not in the registry, is asked at another moment, was retired or is
             champion already, another version has become champion since the action was decided upon,
             or generated data would replace published ones. Nothing has moved then. Also if the
-            action was interrupted and others have been done since, which it would undo.
-        MomentUnknownError
-            If it cannot be told which version is champion, and the action is no switch.
+            action was interrupted and others have been done since, which it would undo, or if it
+            cannot be told which version is champion, and the action is no switch.
         """
         run = self.tracker.find_run(identity)
         if run is not None and run.info.status == "FINISHED":

@@ -12,10 +12,12 @@ from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.downloads import ABSENT
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import (
+    MOMENT_TAG,
     RETIRED_TAG,
     MomentUnknownError,
     Standings,
     alias_in_use,
+    alias_of,
     declared_moment,
     log_once,
     registered_name,
@@ -135,11 +137,19 @@ class ModelVersions:
 
         Raises
         ------
-        TripDurationError
+        InvalidInputError
             If the alias of the champion names a version whose moment is not known.
         """
         aliases = self.tracker.client.get_registered_model(self.name).aliases
-        alias_in_use("champion", moment, aliases, self.moment)
+        try:
+            alias_in_use("champion", moment, aliases, self.moment)
+        except (InvalidInputError, MomentUnknownError) as error:
+            alias, why = alias_of("champion", MOMENTS[0]), f"{error.given} {error.rule}"
+            raise InvalidInputError(
+                f"Version {aliases[alias]} of {self.name}",
+                f"has the alias {alias}, and no moment that can be told ({why})",
+                f"Remove the alias, or give the version the tag {MOMENT_TAG}.",
+            ) from error
 
     def find(self, version: int) -> ModelVersion:
         """Return what the registry holds of a version.

@@ -7,10 +7,13 @@ and it refuses a value by quoting the whole schema of its field.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from trip_duration.errors import InvalidInputError
+from trip_duration.findings import Acceptance
+from trip_duration.settings import get_settings
 
 #: Longer lists of choices are counted, and the nearest are named.
 _MOST_NAMED = 12
@@ -31,8 +34,48 @@ def find_mistakes(conf: Mapping[str, Any], form: Any) -> list[InvalidInputError]
         The params of the DAG.
     """
     known = [(name, form.get_param(name), value) for name, value in conf.items() if name in form]
-    refused = (_refused(name, param, value) for name, param, value in known)
-    return [*unknown_fields(conf, form), *(mistake for mistake in refused if mistake is not None)]
+    found = [mistake for one in known if (mistake := _refused(*one)) is not None]
+    if not found:
+        # Whatever the library would refuse later, in a task.
+        found = list(_broken_rules(conf, form))
+    return [*unknown_fields(conf, form), *found]
+
+
+def _broken_rules(conf: Mapping[str, Any], form: Any) -> Iterator[InvalidInputError]:  # noqa: ANN401 - as above
+    """Find values that are of the right types, and yet mean nothing."""
+
+    def value(name: str) -> Any:  # noqa: ANN401 - any JSON
+        return conf[name] if name in conf else form.get_param(name).value
+
+    rules: tuple[tuple[tuple[str, ...], Callable[..., object]], ...] = (
+        (("thresholds",), _thresholds),
+        (("accepted_findings",), _acceptances),
+        (("minimum_duration", "maximum_duration"), _durations),
+    )
+    for names, rule in rules:
+        if not conf.keys() & {*names} or not all(name in form for name in names):
+            continue
+        try:
+            rule(*map(value, names))
+        except InvalidInputError as error:
+            fields = " and ".join(names)
+            yield InvalidInputError(f"Field {fields}: {error.given}", error.rule, error.remedy)
+
+
+def _thresholds(given: Mapping[str, Any] | None) -> object:
+    from trip_duration.monitoring.levels import thresholds_of
+
+    return thresholds_of(get_settings(), given)
+
+
+def _acceptances(given: Iterable[str] | None) -> object:
+    return [*map(Acceptance.parse, given or ())]
+
+
+def _durations(shortest: float, longest: float) -> object:
+    from trip_duration.trips.cleaning import CleaningRules
+
+    return CleaningRules(shortest, longest)
 
 
 def unknown_fields(conf: Iterable[str], form: Iterable[str]) -> Iterator[InvalidInputError]:
@@ -57,6 +100,10 @@ def _refused(name: str, param: Any, value: Any) -> InvalidInputError | None:  # 
     from jsonschema import Draft202012Validator, FormatChecker
     from jsonschema.exceptions import best_match
 
+    if isinstance(value, float) and not math.isfinite(value):
+        # JSON has no such numbers; Python reads them, and no bound of a schema stops NaN.
+        title = param.schema.get("title", name)
+        return InvalidInputError(f"Field {name} ({value})", "is no number", f"Give {title}.")
     validator = Draft202012Validator(param.schema, format_checker=FormatChecker())
     error = best_match(validator.iter_errors(value))
     if error is None:

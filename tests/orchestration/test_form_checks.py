@@ -1,0 +1,53 @@
+"""Fields of a run that are of the right types, and mean nothing: refused when it is triggered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.definitions.param import ParamsDict
+
+from trip_duration.orchestration.form_checks import find_mistakes
+from trip_duration.orchestration.forms import monitoring_form, sklearn_form
+from trip_duration.orchestration.forms.fields import Form
+
+FORMS: dict[str, Form] = {"training": sklearn_form(), "monitoring": monitoring_form()}
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("monitoring", {"thresholds": {"psy": [0.1, 0.2]}}, "'psy' is of no metric.*psi"),
+    ("monitoring", {"thresholds": {"psi": [0.3, 0.1]}}, "out of order"),
+    ("monitoring", {"thresholds": {"psi": [0.1]}}, "no pair of numbers"),
+    ("monitoring", {"thresholds": {"psi": "x"}}, "no pair of numbers"),
+    ("training", {"accepted_findings": ["bad"]}, "names no partition and code"),
+    ("training", {"minimum_duration": 99}, "are no range"),
+    ("training", {"maximum_duration": 0.5}, "are no range"),
+    ("training", {"minimum_duration": float("nan")}, "is no number"),
+    ("training", {"minimum_duration": float("inf")}, "is no number"),
+]
+
+
+@pytest.mark.parametrize(("form", "conf", "message"), WRONG, ids=str)
+def test_what_a_task_would_refuse_is_refused_at_once(
+    form: str, conf: dict[str, Any], message: str
+) -> None:
+    """The one who triggers hears of it, with the field, the rule and the remedy."""
+    (mistake,) = find_mistakes(conf, ParamsDict(dict(FORMS[form])))
+    (field,) = conf
+    assert field in str(mistake)
+    with pytest.raises(type(mistake), match=message):
+        raise mistake
+
+
+@pytest.mark.parametrize(
+    ("form", "conf"),
+    [
+        ("monitoring", {"thresholds": {"psi": [0.1, 0.2]}}),
+        ("monitoring", {"thresholds": None}),
+        ("training", {"accepted_findings": ["2024-02 another_unit"]}),
+        ("training", {"accepted_findings": None}),
+        ("training", {"minimum_duration": 99, "maximum_duration": 120}),
+    ],
+    ids=str,
+)
+def test_what_means_something_is_taken(form: str, conf: dict[str, Any]) -> None:
+    """Both bounds of a range are looked at together, as they were sent."""
+    assert find_mistakes(conf, ParamsDict(dict(FORMS[form]))) == []

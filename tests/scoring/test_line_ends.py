@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
 from tests.scoring.test_damaged_files import GOOD, HEADER, scored
 
 from trip_duration.errors import StoredObjectError
@@ -50,10 +53,10 @@ def test_mixed_line_ends_lose_no_row(
     if not whole:
         monkeypatch.setattr(lines, "BLOCK", 2_011)
     result = scored(predictor, tmp_path / "a.csv")
-    given = python_rows(tmp_path / "a.csv")
-    assert len(given) == ROWS
+    expected = python_rows(tmp_path / "a.csv")
+    assert len(expected) == ROWS
     assert (result.rows, result.predicted_rows, result.rejected_rows) == (ROWS, ROWS, 0)
-    assert [row[:-3] for row in python_rows(tmp_path / "out.csv")] == given
+    assert [row[:-3] for row in python_rows(tmp_path / "out.csv")] == expected
 
 
 def test_rejected_rows_of_mixed_line_ends(predictor: Predictor, tmp_path: Path) -> None:
@@ -78,8 +81,8 @@ def test_line_ends_in_quotes_are_text(
     (tmp_path / "a.csv").write_bytes(end.join(rows).encode())
     result = scored(predictor, tmp_path / "a.csv")
     assert (result.rows, result.predicted_rows) == (ROWS, ROWS)
-    given = python_rows(tmp_path / "a.csv")
-    assert [row[:-3] for row in python_rows(tmp_path / "out.csv")] == given
+    expected = python_rows(tmp_path / "a.csv")
+    assert [row[:-3] for row in python_rows(tmp_path / "out.csv")] == expected
 
 
 def test_the_second_count_is_another_one(
@@ -97,3 +100,36 @@ def test_the_second_count_is_another_one(
     monkeypatch.setattr(delimited, "_predicted", lambda *_: b"")
     with pytest.raises(StoredObjectError, match=r"hold 0 rows, and the file 1,000\."):
         scored(predictor, tmp_path / "a.csv")
+
+
+_ANY_END = st.sampled_from(["\n", "\r\n", "\r", "\r\r\n", "\n\n"])
+_QUOTED = st.text('ab", \r\n', max_size=8).map(lambda text: '"{}"'.format(text.replace('"', '""')))
+_STRAY = st.sampled_from(["6'2\"", '"', 'a"b"c', '"x" y', "a,b", "\x00", "\ufeff", "a\tb", "True"])
+
+
+@seed(22)
+@settings(max_examples=40, deadline=None, database=None)
+@given(
+    notes=st.lists(st.one_of(st.just("n"), _QUOTED), min_size=1, max_size=12),
+    stray=st.dictionaries(st.integers(0, 11), _STRAY, max_size=3),
+    ends=st.lists(_ANY_END, min_size=1, max_size=4),
+    legal=st.booleans(),
+)
+def test_rows_add_up_in_any_file(
+    predictor: Predictor, notes: list[str], stray: dict[int, str], ends: list[str], *, legal: bool
+) -> None:
+    """Python's reader counts a legal file; where quotes are stray, each line is a row."""
+    if not legal:
+        notes = [stray.get(row, "n") for row in range(len(notes))]
+    found = [HEADER, *(f"{GOOD},{note}" for note in notes)]
+    text = "".join(line + ends[row % len(ends)] for row, line in enumerate(found))
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "a.csv"
+        source.write_bytes(text.encode())
+        result = scored(predictor, source)
+        assert result.rows == len(notes) == result.predicted_rows + result.rejected_rows
+        assert len(python_rows(source.with_name("out.csv"))) == result.predicted_rows
+        if legal:
+            assert result.rows == result.predicted_rows == len(python_rows(source))
+        else:
+            assert result.predicted_rows >= sum(note == "n" for note in notes)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
+from tests.conftest import sample_request
 
-from trip_duration.errors import ContractError
+from trip_duration.errors import ContractError, InvalidInputError
 from trip_duration.orchestration import preparation
+from trip_duration.training_set import recipes
+from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.data_tests import DATA_TESTS, require_passed, run_data_tests
-from trip_duration.training_set.recipes import RECIPES
+from trip_duration.training_set.recipes import RECIPES, Recipe
 from trip_duration.training_set.types import EncodedSplits, TrainingSet
 from trip_duration.trips.split import Period
 
@@ -111,6 +115,19 @@ def test_end_of_trip_columns_are_found(
     monkeypatch.setattr(TrainingSet, "recipe", leaking)
     with pytest.raises(ContractError, match=r"every raw column is known when.*too late: amount"):
         require_passed(list(DATA_TESTS["nothing_leaks"](sample_training_set)))
+
+
+@pytest.mark.parametrize("column", ["dropoff_datetime", "duration", "amount", "tip_amount"])
+def test_a_recipe_that_knows_the_outcome_is_refused_before_anything_is_built(
+    column: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By name, whatever its type: the end of a trip is a time that no split could hold."""
+    leaking = Recipe("leaking", "a leak", (*RECIPES["booking"].columns, column))
+    monkeypatch.setattr(recipes, "RECIPES", {**RECIPES, "leaking": leaking})
+    request = sample_request("leaking")
+    with pytest.raises(InvalidInputError, match=rf"'leaking' knows {column}.*a leak"):
+        build_training_set(request, storage_root=str(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_guard_says_the_moment_and_finds_what_is_known_later(

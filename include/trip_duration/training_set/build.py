@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from trip_duration.errors import InvalidInputError
 from trip_duration.findings import DoubtfulDataWarning, Finding
 from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.training_set.history import compare, require_sound
@@ -29,7 +30,7 @@ from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.decoding import read_footer
 from trip_duration.trips.months import Month
-from trip_duration.trips.services import DURATION, get_service
+from trip_duration.trips.services import DURATION, get_service, known_too_late
 from trip_duration.trips.source import (
     MonthFile,
     Naming,
@@ -60,7 +61,16 @@ def check_request(request: TrainingSetRequest, *, timeout_seconds: float) -> Non
     ------
     SourceError
         If a month is not to be had from the source.
+    InvalidInputError
+        If the recipe has a column that holds the outcome.
     """
+    recipe = get_recipe(request.recipe)
+    if late := known_too_late(recipe.columns, recipe.moment):
+        raise InvalidInputError(
+            f"Recipe {recipe.name!r}",
+            f"knows {', '.join(late)}, which is known only with the outcome: a leak",
+            "Take it out of the recipe's columns.",
+        )
     check_months(
         request.source,
         get_service(request.service),

@@ -30,7 +30,8 @@ def place(address: str | os.PathLike[str]) -> UPath:
     kind, mark, rest = str(address).partition("://")
     try:
         # RFC 3986: FILE:// is file://.
-        path = UPath(f"{kind.lower()}{mark}{rest}" if mark else address)
+        written = mark and isinstance(address, str)
+        path = UPath(f"{kind.lower()}{mark}{rest}" if written else address)
     except ValueError as error:
         raise InvalidInputError(
             f"Path {str(address)!r}",

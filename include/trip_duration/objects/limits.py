@@ -8,8 +8,6 @@ import zipfile
 import zlib
 from typing import Any, BinaryIO, NoReturn
 
-import numpy as np
-
 from trip_duration.errors import StoredObjectError
 
 #: Bytes to which compressed members of an archive may unfold together: so many times the archive's,
@@ -99,6 +97,9 @@ def require_array(beginning: bytes, size: int, what: str) -> None:
         If it is so.
     """
     header = io.BytesIO(beginning[:_HEADER])
+    # Airflow imports this module in every process, and most read no array.
+    import numpy as np
+
     first, later = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
     try:
         version = np.lib.format.read_magic(header)

@@ -33,8 +33,9 @@ def errors(tuned: TuningResult) -> list[str]:
             {"eta0": [1e300, 1e-6], "learning_rate": "constant"},
             "float",
         ),
-        ("linear_model.Ridge", {"alpha": [-1.0, 1.0]}, "alpha"),
-        ("tree.DecisionTreeRegressor", {"max_depth": ["deep", 3]}, "max_depth"),
+        # Each value alone is one that scikit-learn takes.
+        ("linear_model.Ridge", {"solver": ["svd", "lbfgs"], "positive": True}, "positive"),
+        ("neighbors.KNeighborsRegressor", {"n_neighbors": [50_000, 5]}, "n_neighbors"),
     ],
 )
 def test_settings_that_cannot_be_fitted(

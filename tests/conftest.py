@@ -18,6 +18,8 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # Threads of XGBoost that wait for each other give their core away: two processes of tests, or of
 # tasks beside them, took ten times as long where they kept it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Nobody here is a machine of a cloud: boto3 would ask its metadata service for ten seconds.
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(Path(__file__).parents[1] / "plugins")
 for name in [name for name in os.environ if name.startswith("TRIP_DURATION_")]:
     if name != "TRIP_DURATION_TLC_FOLDER":

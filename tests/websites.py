@@ -153,10 +153,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             site.cut_off -= 1
             content = content[: len(content) // 2]
             self.close_connection = True
-        for first in range(0, len(content), 10_000):
-            self.wfile.write(content[first : first + 10_000])
-            site.bytes_sent += len(content[first : first + 10_000])
-            site.stopped.wait(site.chunk_pause_seconds)
+        # A client may hang up before the end.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for first in range(0, len(content), 10_000):
+                self.wfile.write(content[first : first + 10_000])
+                site.bytes_sent += len(content[first : first + 10_000])
+                site.stopped.wait(site.chunk_pause_seconds)
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""

@@ -137,13 +137,15 @@ def nth(content: bytearray, number: int) -> int:
 
 
 def noise(seed: int) -> Callable[[bytearray], None]:
-    """Overwrite up to 200 bytes somewhere."""
+    """Change up to 200 bytes somewhere."""
 
     def change(content: bytearray) -> None:
         dice = random.Random(seed)  # noqa: S311 - not a secret
         size = dice.choice((1, 8, 200))
         place = dice.randrange(nth(content, 49) if seed % 3 else HEAD)
-        content[place : place + size] = dice.randbytes(size)
+        # Each byte becomes another one: by chance, one in 256 would stay.
+        for at in range(place, place + size):
+            content[at] ^= dice.randrange(1, 256)
 
     return change
 

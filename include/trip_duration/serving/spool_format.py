@@ -42,7 +42,7 @@ Decode = Callable[[bytes], Record]
 
 @dataclass
 class Contents(Generic[Record]):
-    """What was found in a file.
+    """Records and losses of a file.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What holds in any sound partition: bounds of ratios, relations, and ratios that nothing moves."""
+"""Bounds of ratios, relations, and ratios that nothing moves: they hold in any sound partition."""
 
 from __future__ import annotations
 

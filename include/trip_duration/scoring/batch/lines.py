@@ -41,7 +41,7 @@ csv.field_size_limit(2 * _LONGEST_LINE)
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the cells of a file are told apart.
+    """Delimiter and number of the cells of a file.
 
     Parameters
     ----------

@@ -160,7 +160,9 @@ def main() -> None:
         serve(app, get_settings())
         return
     folder = months_folder()
-    request = TrainingSetRequest(str(folder), "green", MonthSplit.parse("2024-01", "2024-02"))
+    split = MonthSplit.parse("2024-01", "2024-02")
+    # The recipe that knows most, since requests bear every value.
+    request = TrainingSetRequest(str(folder), "green", split, recipe="rich")
     with tempfile.TemporaryDirectory() as storage:
         training_set = build_training_set(request, storage_root=storage)
     trips = training_set.example_trips.sample(TRIPS, replace=True, random_state=0)

@@ -113,6 +113,7 @@ class Store:
             "sample",
             "green",
             MonthSplit.parse("2024-01", "2024-02", "2024-03"),
+            recipe="rich",
             sample=options,
         )
         training_set = build_training_set(request, storage_root=self.folder.as_uri())

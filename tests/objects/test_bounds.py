@@ -113,7 +113,7 @@ def a_stage_of_many_trees() -> bytes:
 
 @crafted
 def a_stage_of_many_trees_by_reference() -> bytes:
-    """The same in a small file."""
+    """Return the same stage in a small file."""
 
     def change(schema: Schema, _: Members) -> None:
         for one in nodes(schema):
@@ -129,7 +129,7 @@ def a_stage_of_many_trees_by_reference() -> bytes:
 
 @crafted
 def a_start_of_fewer_rows() -> bytes:
-    """What starts a boosting gives another number of rows."""
+    """Return a boosting whose start gives another number of rows."""
     model = GradientBoostingRegressor(n_estimators=1).fit(ROWS, MINUTES)
     model.init_ = KNeighborsRegressor().fit(ROWS, MINUTES)
     return stored(model)

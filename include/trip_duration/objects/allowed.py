@@ -105,7 +105,7 @@ TAKES_FUNCTIONS = frozenset(
     }
 )
 
-#: What each kind of node may name; others call functions, or read what was never asked for.
+#: Names that each kind of node may hold; others call functions, or read what nobody asked for.
 LOADERS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "BytesNode": frozenset({"builtins.bytes"}),

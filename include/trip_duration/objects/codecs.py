@@ -90,7 +90,7 @@ def _to_parquet(frame: Any, metadata: dict[bytes, bytes]) -> bytes:  # noqa: ANN
     pq.write_table(
         table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata}), buffer
     )
-    # What could not be read back is refused by the task that would store it.
+    # A table that could not be read back is refused by the task that would store it.
     bounded_table(buffer.getvalue(), "A DataFrame or Series")
     return buffer.getvalue()
 

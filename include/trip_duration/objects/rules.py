@@ -37,7 +37,7 @@ from sklearn.tree._tree import Tree
 from trip_duration.errors import StoredObjectError
 from trip_duration.objects.trees import require, require_predictor, require_tree
 
-#: Whether a value is as it has to be, from it and the object that has it.
+#: Condition of an attribute: takes its value and the object that has it.
 _Condition = Callable[[Any, Any], bool]
 
 _MISSING: Any = types.SimpleNamespace()
@@ -183,7 +183,7 @@ _NEIGHBOURS: Mapping[str, _Condition] = {
     "metric": _is(*_METRICS),
 }
 _FUNCTIONS: Mapping[str, _Condition] = {"func": _elementwise, "inverse_func": _elementwise}
-#: What the attributes of each class have to be.
+#: Conditions of the attributes of each class.
 _RULES: Mapping[type, Mapping[str, _Condition]] = MappingProxyType(
     {
         DecisionTreeRegressor: {"tree_": _walked, "n_outputs_": _is(1)},
@@ -310,7 +310,7 @@ def _parts(value: object) -> Iterator[object]:
         seen.add(id(one))
         yield one
         if isinstance(one, np.ndarray):
-            # What it holds is unknown to Python's own list of references.
+            # Its contents are unknown to Python's own list of references.
             waiting += list(one.ravel()) if one.dtype.hasobject else []
         else:
             waiting += gc.get_referents(one)

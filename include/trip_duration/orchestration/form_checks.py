@@ -36,7 +36,7 @@ def find_mistakes(conf: Mapping[str, Any], form: Any) -> list[InvalidInputError]
     known = [(name, form.get_param(name), value) for name, value in conf.items() if name in form]
     found = [mistake for one in known if (mistake := _refused(*one)) is not None]
     if not found:
-        # Whatever the library would refuse later, in a task.
+        # Values that the library would refuse later, in a task.
         found = list(_broken_rules(conf, form))
     return [*unknown_fields(conf, form), *found]
 

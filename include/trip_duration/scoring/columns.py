@@ -227,7 +227,7 @@ def read_numbers(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
 def _number(value: object) -> object:
     """Return a number or a text as it is, and None for what is neither: a truth, a list, a time."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_FLOAT:
-        # What no float can hold is out of any bounds all the same.
+        # A number that no float can hold is out of any bounds all the same.
         return math.copysign(_LARGEST_FLOAT, value > 0 or -1)
     numeric = isinstance(value, str | bytes | Real | Decimal)
     return value if numeric and not isinstance(value, bool | np.bool_) else None

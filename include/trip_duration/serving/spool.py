@@ -99,7 +99,7 @@ class Spool(Generic[Record]):
         self._room = HEAD + room
         self._own = [folder / f"{name}-{number}{SUFFIX}" for number in range(2)]
         self.name = self._own[0].stem
-        #: What the head tells: losses, and records and turn of each file.
+        #: Numbers of the head: losses, and records and turn of each file.
         self._numbers = [0, 0, 0, 0, 0]
         self._files = [_lock(path) for path in self._own]
         try:

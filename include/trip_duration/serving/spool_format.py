@@ -25,7 +25,7 @@ _NUMBERS = struct.Struct("<QQIQI")
 _CHECK = struct.Struct("<I")
 #: Bytes before the first record.
 HEAD = len(MARK) + _NUMBERS.size + _CHECK.size
-#: Where the numbers stand, with their checksum.
+#: Place of the numbers, with their checksum.
 NUMBERS = slice(len(MARK), HEAD)
 #: Length and checksum, before each record; a length of zero stands behind the last one.
 FRONT = struct.Struct("<II")

@@ -83,7 +83,7 @@ def _name_by_moment(versions: ModelVersions) -> None:
             continue
         moment = versions.known_moment(int(aliases[plain]))
         if moment is None or moment == MOMENTS[0]:
-            # What is not ours stays where it is.
+            # Versions of others stay where they are.
             continue
         own = alias_of(part, moment)
         if own not in aliases:

@@ -17,7 +17,7 @@ from trip_duration.scoring.places import place
 from trip_duration.scoring.predictor import Version
 
 #: Raised whenever the same rows would be scored into other files.
-SCORING_VERSION = 2
+SCORING_VERSION = 3
 
 #: The columns that a scored file has besides its own.
 MINUTES, VERSION, IDENTIFIER = "predicted_minutes", "model_version", "prediction_id"

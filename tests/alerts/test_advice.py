@@ -77,6 +77,14 @@ def test_the_end_of_the_log_is_readable(tmp_path: Path) -> None:
     assert error_in(log) == "ValueError: first\nsecond"
 
 
+def test_a_line_that_is_nested_without_end_is_a_line(tmp_path: Path) -> None:
+    """It is shown as it is, and hides no error."""
+    log = tmp_path / "attempt=1.log"
+    log.write_text("\n".join(["[" * 50_000, *map(json.dumps, LINES)]))
+    assert log_tail(log)[0] == "[" * 400
+    assert error_in(log) == "ValueError: first\nsecond"
+
+
 def test_a_long_log_is_cut(tmp_path: Path) -> None:
     """Of a long log only the end is read, and long lines are cut."""
     log = tmp_path / "attempt=1.log"

@@ -30,7 +30,14 @@ from trip_duration.models.catalogue import FAMILIES
 from trip_duration.models.search import Metrics, SearchRequest, Trial
 from trip_duration.models.training import TrainedModel, train
 from trip_duration.models.tuning import tune
-from trip_duration.objects import ObjectReference, read_object, remove_object, write_object
+from trip_duration.objects import (
+    ObjectReference,
+    read_object,
+    remove_object,
+    write_bytes,
+    write_object,
+)
+from trip_duration.objects.documents import moved_aside, read_document, record_of
 from trip_duration.training_set.types import TrainingSet
 from trip_duration.trips.months import MonthSplit
 
@@ -250,10 +257,43 @@ def test_part_of_another_version(folder: UPath) -> None:
         read_object(forged({"$part": "0.xyz", "kind": "tensor"}, folder))
 
 
+@pytest.mark.parametrize("frame", ["[%s]", '{"$tuple": [%s]}', '{"$dict": {"a": %s}}'])
+@pytest.mark.parametrize("depth", [101, 300, 990, 100_000])
+def test_a_value_that_is_nested_without_end_is_refused(
+    folder: UPath, frame: str, depth: int
+) -> None:
+    """At any depth that Python may or may not reach, in the usual words."""
+    before, after = frame.split("%s")
+    text = before * depth + "1" + after * depth
+    with pytest.raises(StoredObjectError, match="nested"):
+        read_object(forged_bytes(text.encode(), folder))
+
+
+def test_what_could_not_be_read_back_is_not_written(folder: UPath) -> None:
+    """A value within itself has no end."""
+    endless: list[Any] = [Metrics(1.0, 1.0, 1.0, 0.5, 0.5, 0.5)]
+    endless.append(endless)
+    with pytest.raises(StoredObjectError, match="nested"):
+        write_object(endless, folder, "value")
+
+
+@pytest.mark.parametrize("depth", [101, 990, 100_000])
+def test_a_file_that_is_nested_without_end_is_moved_aside(folder: UPath, depth: int) -> None:
+    """It stops nobody who comes after."""
+    path = folder / "kept.json"
+    write_bytes(path, b"[" * depth + b"]" * depth)
+    assert read_document(path, lambda found: record_of(Metrics, found)) is None
+    assert len(moved_aside(folder)) == 1
+
+
 def forged(stored: object, folder: UPath) -> ObjectReference:
     """Write what another version might have stored, with the digest that belongs to it."""
+    return forged_bytes(json.dumps(stored).encode(), folder)
+
+
+def forged_bytes(data: bytes, folder: UPath) -> ObjectReference:
+    """Write the same as bytes."""
     reference = write_object({"a": 1}, folder, "value")
-    data = json.dumps(stored).encode()
     stored_file(reference).write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     return ObjectReference("Month", None, len(data), digest, reference.uri)

@@ -24,6 +24,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import Pipeline
 from sklearn.svm import SVR, NuSVR
 from sklearn.tree import DecisionTreeRegressor
 from tests.objects.crafted import file_of, node, plain, sequence
@@ -33,6 +34,7 @@ from trip_duration.errors import StoredObjectError
 from trip_duration.models.boosting import BoosterRegressor
 from trip_duration.objects import read_object, write_object
 from trip_duration.objects.trust import dump_estimator, load_estimator
+from trip_duration.tracking.registry import save_model
 from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
 
@@ -256,6 +258,28 @@ def test_support_vectors_go_together(made: Any, change: str) -> None:
     VECTORS[change](model)
     with pytest.raises(StoredObjectError, match="is not loaded"):
         load_estimator(dump_estimator(model))
+
+
+@pytest.mark.parametrize("change", ["columns", "vectors", "stray"])
+def test_what_could_not_be_loaded_is_not_written(change: str, tmp_path: Path) -> None:
+    """The rules of reading hold for writing: for results of tasks, and for versions of models."""
+    if change == "columns":
+        model = RandomForestRegressor(2).fit(ROWS, MINUTES)
+        model.n_features_in_ = 4
+    elif change == "vectors":
+        model = SVR().fit(ROWS, MINUTES)
+        VECTORS["another count"](model)
+    else:
+        model = KNeighborsRegressor().fit(ROWS, MINUTES)
+        model.hidden_ = DecisionTreeRegressor().fit(ROWS, MINUTES).tree_
+    with pytest.raises(StoredObjectError, match="is not loaded"):
+        write_object(model, UPath(tmp_path.as_uri()), "value")
+    assert not list(tmp_path.iterdir())
+    if change == "stray":
+        trips = pd.DataFrame(ROWS, columns=[*"abc"])
+        with pytest.raises(StoredObjectError, match="is not loaded"):
+            save_model(Pipeline([("estimate", model)]), tmp_path / "model", trips)
+        assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("column", [2**30, -(2**30), 10_000])

@@ -112,6 +112,26 @@ def test_a_form_that_is_wrong_is_refused_in_a_few_words(
     assert runs(airflow, dag_id) == before
 
 
+@pytest.mark.parametrize("depth", [50, 200, 400, 600, 900, 990, 100_000])
+@pytest.mark.parametrize("field", ["nonsense", "max_evaluations", "months", "thresholds"])
+def test_a_form_that_is_nested_without_end_is_refused(
+    airflow: TestClient, field: str, depth: int
+) -> None:
+    """It is no error of the server's, and begins no run."""
+    conf = f'{{"{field}": {"[" * depth}1{"]" * depth}}}'
+    body = f'{{"dag_run_id": "{uuid.uuid4().hex}", "logical_date": null, "conf": {conf}}}'
+    for dag_id in ("xgboost_training", "monitoring"):
+        before = runs(airflow, dag_id)
+        answer = airflow.post(
+            f"/api/v2/dags/{dag_id}/dagRuns",
+            content=body,
+            headers={"Content-Type": "application/json"},
+        )
+        assert 400 <= answer.status_code < 500, answer.text
+        assert len(answer.text) < 5_000
+        assert runs(airflow, dag_id) == before
+
+
 def test_every_dag_refuses_what_its_form_does_not_have(airflow: TestClient) -> None:
     """By the name of the field, whichever DAG it is sent to."""
     listed = airflow.get("/api/v2/dags?limit=100").json()["dags"]

@@ -217,6 +217,7 @@ _BROKEN = (
     + 64 * "0"
     + '", "scopes": ["predic"]}]}',
     "\udcff",
+    '{"unknown": ' + "[" * 100_000,
 )
 
 

@@ -51,7 +51,7 @@ def _readable(line: str) -> Iterator[str]:
     """What a line says; nothing if it does not matter."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         entry = None
     if not isinstance(entry, dict):
         if line.strip():
@@ -91,7 +91,7 @@ def error_in(path: Path) -> str:
     for line in path.read_text(errors="replace").splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(entry, dict):
             continue

@@ -23,7 +23,11 @@ ASIDE = ".unreadable-"
 _TIME = "%Y%m%dT%H%M%S%fZ"
 
 #: Errors of reading content of another form than is expected. Whoever parses does nothing else.
-UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, StoredObjectError)
+#: JSON that is nested without end is a `RecursionError`.
+UNREADABLE = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(RecursionError, StoredObjectError),
+)
 
 logger = logging.getLogger(__name__)
 

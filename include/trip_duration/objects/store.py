@@ -108,11 +108,24 @@ def _decode(uri: str, data: bytes) -> Any:  # noqa: ANN401 - any value that was 
         if uri.endswith(codec.suffix):
             return codec.decode(data)
     if uri.endswith(_JSON_SUFFIX):
-        return rebuild(json.loads(data), {})
+        return rebuild(_parse(uri, data), {})
     plain = bounded_archive(data, f"The stored object {uri}")
     with zipfile.ZipFile(io.BytesIO(plain)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    return rebuild(json.loads(parts.pop(_MANIFEST)), parts)
+    return rebuild(_parse(uri, parts.pop(_MANIFEST, b"")), parts)
+
+
+def _parse(uri: str, manifest: bytes) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(manifest)
+    except (ValueError, RecursionError) as error:
+        # Python's own words for the second are "maximum recursion depth exceeded".
+        deep = isinstance(error, RecursionError)
+        raise StoredObjectError(
+            f"The stored object {uri}",
+            "is nested too deep" if deep else f"is not JSON ({error})",
+            "Clear the task that made it, so that it is made again.",
+        ) from error
 
 
 def _pack(files: dict[str, bytes]) -> bytes:

@@ -23,6 +23,8 @@ TRUSTED_MODULES = ("trip_duration.",)
 
 _DATACLASS = "$dataclass"
 _PART = "$part"
+#: Values within values; a trained model has a dozen.
+_DEPTH = 100
 
 #: Types of fields, as they are annotated, that are checked when a dataclass is read.
 _PLAIN: Mapping[str, tuple[type, ...]] = MappingProxyType(
@@ -43,17 +45,20 @@ def is_own_dataclass(value: object) -> bool:
     return dataclasses.is_dataclass(value) and type(value).__module__.startswith(TRUSTED_MODULES)
 
 
-def needs_tree(value: object) -> bool:
+def needs_tree(value: object, depth: int = 0) -> bool:
     """Whether a value is, or holds, something that plain JSON cannot.
 
-    A user's own dict that looks like a reference needs a tree too: it must not be read as one.
+    A user's own dict that looks like a reference needs a tree too: it must not be read as one. So
+    does what is nested too deep, which `flatten` refuses.
     """
     if isinstance(value, MappingProxyType) or ObjectReference.is_reference(value):
         return True
+    if depth > _DEPTH:
+        return True
     if isinstance(value, list | tuple):
-        return any(needs_tree(item) for item in value)
+        return any(needs_tree(item, depth + 1) for item in value)
     if isinstance(value, Mapping):
-        return any(needs_tree(item) for item in value.values())
+        return any(needs_tree(item, depth + 1) for item in value.values())
     return is_own_dataclass(value) or codec_of(value) is not None
 
 
@@ -69,8 +74,23 @@ def flatten(value: object) -> tuple[Any, Parts]:
     return _flatten(value, parts), parts
 
 
-def _flatten(value: Any, parts: Parts) -> Any:  # noqa: ANN401, PLR0911 - one line for each kind
-    descend = functools.partial(_flatten, parts=parts)
+def _require_flat(depth: int) -> None:
+    """Refuse values that are nested without end: Python's stack ends somewhere.
+
+    Raises
+    ------
+    StoredObjectError
+        If they are.
+    """
+    if depth > _DEPTH:
+        raise StoredObjectError(
+            "A value", f"is nested more than {_DEPTH} levels deep", "Store it as a flat list."
+        )
+
+
+def _flatten(value: Any, parts: Parts, depth: int = 0) -> Any:  # noqa: ANN401, PLR0911 - one line for each kind
+    _require_flat(depth)
+    descend = functools.partial(_flatten, parts=parts, depth=depth + 1)
     match value:
         case None | bool() | int() | str():
             return value
@@ -113,7 +133,7 @@ def _text(key: object) -> str:
     return key
 
 
-def rebuild(node: Any, parts: Mapping[str, bytes]) -> Any:  # noqa: ANN401, PLR0911 - any kind
+def rebuild(node: Any, parts: Mapping[str, bytes], depth: int = 0) -> Any:  # noqa: ANN401, PLR0911 - any kind
     """Turn JSON and parts back into the value.
 
     A dataclass that has gained a field with a default since, or lost a field, is still read.
@@ -122,9 +142,11 @@ def rebuild(node: Any, parts: Mapping[str, bytes]) -> Any:  # noqa: ANN401, PLR0
     ------
     StoredObjectError
         If a class outside the trusted modules is named, one that is gone, or one that needs a
-        field that was not stored; or if a part is missing or of a kind that is not known.
+        field that was not stored; if a part is missing or of a kind that is not known; or if it is
+        nested too deep.
     """
-    descend = functools.partial(rebuild, parts=parts)
+    _require_flat(depth)
+    descend = functools.partial(rebuild, parts=parts, depth=depth + 1)
     match node:
         case list():
             return [descend(item) for item in node]

@@ -58,10 +58,12 @@ def dump_estimator(estimator: Any) -> bytes:  # noqa: ANN401 - any scikit-learn 
     Raises
     ------
     StoredObjectError
-        If it holds a class outside the policy.
+        If it could not be loaded again: it holds a class outside the policy, or parts that do not
+        go together.
     """
     stored = _canonical(skops.io.dumps(estimator))
-    trusted_types(stored)
+    # What reading would refuse is refused where it can still be mended.
+    load_estimator(stored)
     return stored
 
 

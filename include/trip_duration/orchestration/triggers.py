@@ -82,7 +82,7 @@ async def _refusal(scope: Scope, dag_id: str, body: bytes) -> tuple[int, str] | 
 
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(asked, dict):
         return None

@@ -116,7 +116,7 @@ def _is_intact(folder: Path) -> bool | None:
             return None
         logger.warning("A file of a version is missing: %s", error)
         return False
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         logger.warning("The files of a version cannot be read: %s: %s", folder, error)
         return False
     if altered:

@@ -154,7 +154,7 @@ class TokenFile:
             )
         try:
             return _read(content)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidInputError(
                 f"The file {self.path}",
                 f"is no file of tokens ({error})",

@@ -56,7 +56,7 @@ TRIPS = 500
 #: Of the size that tuning finds on these months.
 ROUNDS, SETTINGS = 600, {"max_depth": 10, "learning_rate": 0.03}
 SHADOW_ROUNDS = 200
-_READY_SECONDS, _SETTLE_SECONDS = 60.0, 3.0
+_READY_SECONDS, _SETTLE_SECONDS, _LOG_SECONDS = 60.0, 3.0, 1.5
 
 
 async def nothing() -> dict[str, str]:
@@ -74,7 +74,9 @@ def fit(training_set: TrainingSet, rounds: int) -> Pipeline:
 
 
 @contextlib.contextmanager
-def process(command: list[str], url: str, folder: Path, **environment: str) -> Iterator[None]:
+def process(
+    command: list[str], url: str, folder: Path, **environment: str
+) -> Iterator[psutil.Process]:
     """A server in a process of its own."""
     log = folder / f"{uuid.uuid4().hex}.log"
     with log.open("w") as out:
@@ -88,7 +90,7 @@ def process(command: list[str], url: str, folder: Path, **environment: str) -> I
         )
         try:
             wait_for(url, started, log)
-            yield
+            yield psutil.Process(started.pid)
         finally:
             if started.poll() is None:
                 os.killpg(started.pid, 15)
@@ -188,9 +190,13 @@ def main() -> None:
 
 
 def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) -> None:
-    """Measure this checkout and another one in turn, each by its own server; print the ratio."""
+    """Measure this checkout and another one in turn, each by its own server; print the ratios.
+
+    Of requests per second, which other processes of the machine change as well, and of the time
+    of a processor that an answer takes, which they hardly do.
+    """
     with contextlib.ExitStack() as running:
-        loads = []
+        loads, servers = [], []
         for number, program in enumerate((Path(sys.executable).parent, other / ".venv" / "bin")):
             command, port = str(program / "trip-duration"), free_port()
             settings = {
@@ -206,21 +212,45 @@ def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) ->
                 check=True,
             ).stdout.strip()
             url = f"http://127.0.0.1:{port}"
-            running.enter_context(process([command, "serve"], f"{url}/readyz", folder, **settings))
+            started = process([command, "serve"], f"{url}/readyz", folder, **settings)
+            servers.append(running.enter_context(started))
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
             loads.append(Load(f"{url}/predict", headers=headers, bodies=asked, seconds=SECONDS))
         outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
+        seconds: tuple[list[float], list[float]] = ([], [])
         for number in range(VERSION_PAIRS):
             # Each goes first in half of the pairs.
             for place in (0, 1) if number % 2 else (1, 0):
+                before = processor_seconds(servers[place])
                 outcomes[place].append(put(loads[place]))
-    for name, found in zip(("this checkout", "the other one"), outcomes, strict=True):
+                # The log is written a moment later.
+                time.sleep(_LOG_SECONDS)
+                used = processor_seconds(servers[place]) - before
+                seconds[place].append(used / outcomes[place][-1].requests)
+    for name, found, each in zip(("this checkout", "other one"), outcomes, seconds, strict=True):
         describe(name, found)
-    ratios = np.log([one.per_second / two.per_second for one, two in zip(*outcomes, strict=True)])
-    low, high = np.exp(t.interval(0.95, len(ratios) - 1, ratios.mean(), sem(ratios)))
+        print(f"{'':<37} {1e6 * statistics.median(each):.1f} µs of a processor for each answer")
+    ratio(
+        "requests a second",
+        [one.per_second for one in outcomes[0]],
+        [one.per_second for one in outcomes[1]],
+    )
+    ratio("processor time of an answer", *seconds)
+
+
+def processor_seconds(server: psutil.Process) -> float:
+    """Return what a server and its processes have used, in seconds of a processor."""
+    tree = [server, *server.children(recursive=True)]
+    return sum(sum(one.cpu_times()[:2]) for one in tree)
+
+
+def ratio(what: str, ours: list[float], theirs: list[float]) -> None:
+    """Print the geometric mean of the ratios of pairs, with its interval."""
+    logs = np.log(np.array(ours) / np.array(theirs))
+    low, high = np.exp(t.interval(0.95, len(logs) - 1, logs.mean(), sem(logs)))
     print(
-        f"this one over the other: {np.exp(ratios.mean()):.3f} "
-        f"(95 % interval {low:.3f} to {high:.3f}, {len(ratios)} pairs)"
+        f"{what}, this one over the other: {np.exp(logs.mean()):.3f} "
+        f"(95 % interval {low:.3f} to {high:.3f}, {len(logs)} pairs)"
     )
 
 

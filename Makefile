@@ -56,12 +56,13 @@ airflow: install ## Run a command of Airflow in it: make airflow ARGS="dags list
 mail: install ## List the mails that were sent, show the newest, or number N
 	@$(LOCAL) mail $(N)
 
-# Fewer tests than so many are a failure: a folder that is not collected would go unnoticed.
+# Three processes on two cores: one waits for Airflow. Fewer tests than so many are a failure: a
+# folder that is not collected would go unnoticed.
 test: $(VENV)/.installed-dev ## Run all tests but the longest; each part of the product is in it once
-	@$(BIN)/python -m pytest --numprocesses 2 -m "$(TESTS) and not rest" --at-least 3700
+	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and not rest" --at-least 3900
 
 test-rest: $(VENV)/.installed-dev ## Run the tests that `make test` leaves out (tests/selection.py)
-	@$(BIN)/python -m pytest --numprocesses 2 -m "$(TESTS) and rest" --at-least 29
+	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and rest" --at-least 91
 
 test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after another
 	@$(BIN)/python -m pytest -m faults

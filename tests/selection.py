@@ -16,22 +16,40 @@ _LEFT: pytest.StashKey[Counter[str]] = pytest.StashKey()
 
 #: Files and tests that `make test` leaves to `make test-rest`, and why.
 REST = {
-    "tests/integration/test_alerts.py": "waits for tasks that are killed at each of their tries",
+    "tests/docs/test_commands.py": "every command of the pages, as a reader runs it",
+    "tests/docs/test_examples.py": "trainings of the README and of the notebook",
+    "tests/integration/test_alerts.py": "failures and mails on the stack",
+    "tests/integration/test_dashboard.py::test_a_viewer_cannot_promote_and_an_operator_can": (
+        "promotions on the stack"
+    ),
+    "tests/integration/test_dashboard.py::test_it_is_usable_on_a_phone": "all pages once more",
+    "tests/integration/test_dashboard.py::test_the_api_server_stays_small": "a second api-server",
     "tests/integration/test_maintenance.py": "a run on the stack, for a minute",
     "tests/integration/test_monitoring.py": "a retraining on drift, on a stack of its own",
     "tests/integration/test_months.py": "backfills on the stack",
     "tests/integration/test_promotion.py": "approvals that are waited for",
     "tests/integration/test_retraining.py": "five retrainings on a stack of its own",
     "tests/integration/test_scoring.py": "batches on the stack",
-    "tests/integration/test_training.py": "trainings that are killed, on the stack",
+    "tests/integration/test_training.py": "trainings on the stack",
+    "tests/models/test_resuming.py": "searches that are killed ten times",
+    "tests/orchestration/test_roles.py": "every role asks for every DAG and route",
+    "tests/serving/test_losses.py": "servers that are killed at many moments",
+    "tests/serving/test_registry.py::test_a_damaged_file_is_fetched_again": "loads many times",
+    "tests/serving/test_registry.py::test_an_upgrade_of_a_library_stops_no_prediction": (
+        "loads many times"
+    ),
+    "tests/serving/test_server.py": "servers under load, killed and cut off",
+    "tests/tracking/test_moves.py::test_any_order_of_moves": "hundreds of moves on MLflow",
+    "tests/tracking/test_two_champions.py": "drift of two champions, each monitored",
+    "tests/tracking/test_upgrades.py": "versions of other libraries are loaded and judged",
 }
 
 #: Markers of tests that have a command of their own, and the command.
 OWN_COMMANDS = {
-    "rest": "make test-rest",
     "faults": "make test-faults",
     "production": "make test-production",
     "whole_loop": "make test-loop",
+    "rest": "make test-rest",
 }
 
 #: Reasons for which tests may be skipped, and what they need.
@@ -60,7 +78,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is left to `make test-rest`, before markers are selected by."""
     for item in items:
-        if any(item.nodeid == listed or item.nodeid.startswith(f"{listed}::") for listed in REST):
+        listed = any(
+            item.nodeid == name or item.nodeid.startswith((f"{name}::", f"{name}["))
+            for name in REST
+        )
+        # Whole months take whole minutes; few have them at hand.
+        if listed or item.get_closest_marker("whole_months"):
             item.add_marker("rest")
 
 

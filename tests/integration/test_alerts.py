@@ -93,6 +93,7 @@ def test_a_mapped_task_that_fails_says_which(running: RunningStack, tmp_path: Pa
     assert f"{running.stack.airflow_url}/dags/data_preparation/runs/{run_id}/tasks/" in html
 
 
+@pytest.mark.faults
 def test_a_killed_task_is_told_after_its_last_try(running: RunningStack) -> None:
     """A process that is killed is tried again without a mail; the last time, its family is told."""
     conf: dict[str, Any] = {"models": [LASSO], "max_evaluations": 1_000, "recipe": "pair_distance"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from email.message import EmailMessage
 from typing import Any
 
 import mlflow
@@ -29,9 +30,35 @@ def families(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from result["families"]
 
 
-def finish(running: RunningStack, dag_id: str, conf: dict[str, Any]) -> tuple[str, str]:
-    """Run a DAG to its end; its run id and state."""
-    run_id = running.api.trigger(dag_id, conf)
+#: Runs that the tests below look at: begun together, they wait for each other's processors and not
+#: for each other's ends.
+ASKED: dict[str, tuple[str, dict[str, Any]]] = {
+    "waited for": ("xgboost_training", {"max_evaluations": 1}),
+    "again": ("xgboost_training", SMALL.conf("xgboost_training")),
+    "without data": (
+        "sklearn_training",
+        {"max_evaluations": 1, "max_age_seconds": 0, "models": ["linear_model.LinearRegression"]},
+    ),
+    "months out of order": ("data_preparation", {"train_months": ["2024-05"]}),
+    "a month to come": ("data_preparation", {"test_months": ["2099-01"]}),
+    "no such source": ("data_preparation", {"source": "/nonexistent"}),
+    "training out of order": (
+        "xgboost_training",
+        {"train_months": ["2024-06"], "max_evaluations": 1},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def asked(running: RunningStack, results: list[dict[str, Any]]) -> dict[str, str]:
+    """Begin all runs of `ASKED` after the main job; return their ids."""
+    assert results
+    return {name: running.api.trigger(dag_id, conf) for name, (dag_id, conf) in ASKED.items()}
+
+
+def ended(running: RunningStack, asked: dict[str, str], name: str) -> tuple[str, str]:
+    """Wait for the end of a run of `ASKED`; return its id and state."""
+    (dag_id, _), run_id = ASKED[name], asked[name]
     deadline = time.monotonic() + WAIT_SECONDS
     while (state := running.api.run_state(dag_id, run_id)) not in FINISHED:
         assert time.monotonic() < deadline, f"{dag_id} did not end"
@@ -116,12 +143,10 @@ def test_rest_shows_small_references(running: RunningStack, results: list[dict[s
     assert results
 
 
-def test_rest_waits_for_the_result(running: RunningStack) -> None:
+def test_rest_waits_for_the_result(running: RunningStack, asked: dict[str, str]) -> None:
     """One request waits for a run and ends with its results, as the how-to page says."""
-    run_id = running.api.trigger("xgboost_training", {"max_evaluations": 1})
-    answer = running.api.send(
-        "GET", f"/dags/xgboost_training/dagRuns/{run_id}/wait?interval=1&result=results"
-    )
+    waiting = f"/dags/xgboost_training/dagRuns/{asked['waited for']}/wait"
+    answer = running.api.send("GET", f"{waiting}?interval=1&result=results")
     last = json.loads(answer.text.strip().splitlines()[-1])
     assert last["state"] == "success"
     assert last["results"]["results"]["families"][0]["family"] == "xgboost"
@@ -135,11 +160,6 @@ def _first(running: RunningStack, dag_id: str) -> str:
     return first
 
 
-def _latest(running: RunningStack, dag_id: str) -> str:
-    latest: str = _runs(running, dag_id)[-1]["dag_run_id"]
-    return latest
-
-
 def _runs(running: RunningStack, dag_id: str) -> list[dict[str, Any]]:
     """All runs of a DAG, in the order in which they were asked for."""
     found: list[dict[str, Any]] = running.api.get(f"/dags/{dag_id}/dagRuns?order_by=id&limit=100")[
@@ -148,10 +168,12 @@ def _runs(running: RunningStack, dag_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_same_seed_same_result(running: RunningStack, results: list[dict[str, Any]]) -> None:
+def test_same_seed_same_result(
+    running: RunningStack, results: list[dict[str, Any]], asked: dict[str, str]
+) -> None:
     """The same months and seed give the same settings and the same errors again."""
     first = next(family for family in families(results) if family["family"] == "xgboost")
-    run_id, state = finish(running, "xgboost_training", SMALL.conf("xgboost_training"))
+    run_id, state = ended(running, asked, "again")
     assert state == "success"
     (again,) = running.api.result("xgboost_training", run_id, "results")["families"]
     for name in ("settings", "rounds", "validation_rmse", "test_rmse"):
@@ -159,15 +181,13 @@ def test_same_seed_same_result(running: RunningStack, results: list[dict[str, An
     assert again["model_uri"] != first["model_uri"]
 
 
-def test_training_has_its_data_prepared(running: RunningStack) -> None:
+def test_training_has_its_data_prepared(running: RunningStack, asked: dict[str, str]) -> None:
     """Where no training set is fresh enough, training has data_preparation run and waits for it."""
-    before = _latest(running, "data_preparation")
-    conf = {"max_evaluations": 1, "max_age_seconds": 0, "models": ["linear_model.LinearRegression"]}
-    run_id, state = finish(running, "sklearn_training", conf)
+    run_id, state = ended(running, asked, "without data")
     tasks = {task.task: task.state for task in running.api.tasks("sklearn_training", run_id)}
     assert state == "success", tasks
     assert tasks["data_preparation"] == "success"
-    assert _latest(running, "data_preparation") != before
+    assert running.api.run_state("data_preparation", f"sklearn_training.{run_id}") == "success"
 
 
 @pytest.mark.parametrize(
@@ -189,34 +209,41 @@ def test_rest_refuses_bad_forms(
 
 
 @pytest.mark.parametrize(
-    ("conf", "message"),
+    ("name", "message"),
     [
-        ({"train_months": ["2024-05"]}, "validation month 2024-02 is not after"),
-        ({"test_months": ["2099-01"]}, "Month 2099-01 has not ended"),
-        ({"source": "/nonexistent"}, "Source folder /nonexistent does not exist"),
+        ("months out of order", "validation month 2024-02 is not after"),
+        ("a month to come", "Month 2099-01 has not ended"),
+        ("no such source", "Source folder /nonexistent does not exist"),
     ],
 )
 def test_bad_input_fails_at_once_and_mails(
-    running: RunningStack, conf: dict[str, Any], message: str
+    running: RunningStack, asked: dict[str, str], name: str, message: str
 ) -> None:
-    """What a form cannot check fails in the first task, once, in the log and in a mail."""
-    before = len(mails(running))
-    run_id, state = finish(running, "data_preparation", conf)
+    """What a form cannot check fails in the first task, once, in the log and in one mail."""
+    run_id, state = ended(running, asked, name)
     assert state == "failed"
     tasks = {task.task: task for task in running.api.tasks("data_preparation", run_id)}
     first = tasks["plan_months"]
     assert (first.state, first.try_number) == ("failed", 1)
     assert message in "\n".join(running.api.log("data_preparation", run_id, first))
     deadline = time.monotonic() + 120
-    while len(mails(running)) == before and time.monotonic() < deadline:
+    while not (about := _mails_about(running, run_id)) and time.monotonic() < deadline:
         time.sleep(0.2)
-    new = mails(running)[before:]
-    assert len(new) == 1
-    assert new[0]["subject"] == "[trip duration] data_preparation failed in plan_months"
-    assert new[0]["to"] == "ml-team@example.com"
-    body = new[0].get_body(("html",))
+    (mail,) = about
+    assert mail["subject"] == "[trip duration] data_preparation failed in plan_months"
+    assert mail["to"] == "ml-team@example.com"
+    assert message in _text(mail)
+
+
+def _mails_about(running: RunningStack, run_id: str) -> list[EmailMessage]:
+    return [mail for mail in mails(running) if run_id in _text(mail)]
+
+
+def _text(mail: EmailMessage) -> str:
+    body = mail.get_body(("html",))
     assert body is not None
-    assert message in body.get_content()
+    content: str = body.get_content()
+    return content
 
 
 def test_demo_says_what_failed(running: RunningStack) -> None:
@@ -225,10 +252,9 @@ def test_demo_says_what_failed(running: RunningStack) -> None:
         running.demo(DemoRequest(source="/nonexistent"))
 
 
-def test_training_checks_its_form_first(running: RunningStack) -> None:
+def test_training_checks_its_form_first(running: RunningStack, asked: dict[str, str]) -> None:
     """A training run with months out of order fails before anything is prepared or tracked."""
-    conf = {"train_months": ["2024-06"], "max_evaluations": 1}
-    run_id, state = finish(running, "xgboost_training", conf)
+    run_id, state = ended(running, asked, "training out of order")
     states = {task.task: task.state for task in running.api.tasks("xgboost_training", run_id)}
     assert state == "failed"
     assert states["missing_training_set"] == "failed"

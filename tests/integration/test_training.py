@@ -89,6 +89,7 @@ def test_every_family_has_its_report(
         assert "of the pair of zones" in listed[len(families) + 1]
 
 
+@pytest.mark.faults
 def test_a_killed_search_goes_on(running: RunningStack, results: list[dict[str, Any]]) -> None:
     """SIGKILL in the middle of a search: the retry evaluates what is left, and nothing twice."""
     conf = {"models": [FAMILY], "max_evaluations": EVALUATIONS, "early_termination": "none"}

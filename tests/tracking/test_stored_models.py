@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import subprocess
@@ -124,6 +125,12 @@ IMPOSSIBLE: dict[str, tuple[str, Any, str]] = {
     "a word": ("trip_distance", "far", "trip_distance holds what is no number"),
     "no time": ("pickup_datetime", pd.NaT, "NaT in row 3, which is no time of the years"),
     "a far year": ("pickup_datetime", pd.Timestamp("2261-01-01"), "no time of the years"),
+    "a day": ("pickup_datetime", dt.date(2024, 1, 15), "time that cannot be read (2024-01-15 is"),
+    "nanoseconds": ("pickup_datetime", 1_705_307_400 * 10**9, "holds a time that cannot be read"),
+    "a truth": ("trip_distance", True, "trip_distance holds what is no number (true or false)"),
+    "a crowd": ("passenger_count", 1e9, "in row 3, which is no number from 0 to 1,000"),
+    "fewer than none": ("passenger_count", -1, "passenger_count holds -1.0 in row 3"),
+    "endless passengers": ("passenger_count", np.inf, "passenger_count holds inf in row 3"),
 }
 
 
@@ -139,6 +146,13 @@ def test_what_no_trip_has_is_refused_by_both_flavours(
     for flavour in (mlflow.pyfunc, mlflow.sklearn):
         with pytest.raises(ContractError, match=re.escape(message)):
             flavour.load_model(str(stored)).predict(frame)
+
+
+def test_a_column_that_is_there_twice_is_refused(stored: Path, trips: pd.DataFrame) -> None:
+    """Nothing says which one counts."""
+    twice = pd.concat([trips, trips[["PULocationID"]]], axis=1)
+    with pytest.raises(ContractError, match="The column PULocationID is there more than once"):
+        mlflow.sklearn.load_model(str(stored)).predict(twice)
 
 
 def test_optional_columns_may_be_absent(model: Pipeline, stored: Path, trips: pd.DataFrame) -> None:

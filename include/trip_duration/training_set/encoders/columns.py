@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,14 @@ from trip_duration.trips.services import (
     PICKUP_TIME,
     PICKUP_ZONE,
 )
-from trip_duration.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS, TIME_ZONE, read_time
+from trip_duration.trips.values import (
+    FIRST_YEAR,
+    LARGEST_NUMBER,
+    LAST_YEAR,
+    TIME_FORMS,
+    TIME_ZONE,
+    read_time,
+)
 
 HOURS_PER_DAY = 24
 DAYS_PER_WEEK = 7
@@ -57,6 +65,10 @@ def as_trained(trips: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
             f"lack {', '.join(missing)}",
             f"Give every raw column of the recipe: {', '.join(columns)}.",
         )
+    if twice := [name for name in columns if list(trips.columns).count(name) > 1]:
+        raise ContractError(
+            f"The column {twice[0]}", "is there more than once", "Give each column once."
+        )
     changed: dict[str, Any] = {}
     for name in columns:
         if name not in trips.columns:
@@ -73,6 +85,14 @@ def as_trained(trips: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _as_numbers(values: pd.Series[Any]) -> FloatArray:
+    truths = pd.api.types.is_bool_dtype(values.dtype) or (
+        values.dtype == object and any(isinstance(value, bool | np.bool_) for value in values)
+    )
+    if truths:
+        # NumPy would count them.
+        raise ContractError(
+            f"The column {values.name}", "holds what is no number (true or false)", "Give numbers."
+        )
     try:
         return values.to_numpy(dtype=np.float64, na_value=math.nan)
     except (ValueError, TypeError) as error:
@@ -93,10 +113,10 @@ def _require_possible(name: str, values: npt.NDArray[Any]) -> None:
         rule = f"no zone, a whole number from 1 to {LAST_ZONE}"
     elif name == DISTANCE:
         wrong, rule = ~((values >= 0) & (values < np.inf)), "no distance of 0 miles or more"
-    elif values.dtype.kind == "f":
-        wrong, rule = np.isinf(values), "infinite"
     else:
-        return
+        # NaN, for what is not known, is neither.
+        wrong = (values < 0) | (values > LARGEST_NUMBER)
+        rule = f"no number from 0 to {LARGEST_NUMBER:,.0f}"
     if not wrong.any():
         return
     first = int(np.argmax(wrong))
@@ -111,9 +131,7 @@ def _require_possible(name: str, values: npt.NDArray[Any]) -> None:
 def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:
     """Read ISO times; those with a distance from Greenwich become New York's."""
     try:
-        read = [
-            pd.Timestamp(read_time(value) if isinstance(value, str) else value) for value in values
-        ]
+        read = [pd.Timestamp(_as_time(value)) for value in values]
     except (ValueError, TypeError) as error:
         raise ContractError(
             f"The column {values.name}",
@@ -125,6 +143,16 @@ def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:
         for time in read
     ]
     return pd.Series(local, index=values.index, dtype="datetime64[us]")
+
+
+def _as_time(value: Any) -> Any:  # noqa: ANN401 - a cell of any kind
+    """Return a moment; days and numbers, which pandas would take for one, are none."""
+    if isinstance(value, str):
+        return read_time(value)
+    if isinstance(value, dt.datetime | np.datetime64) or pd.isna(value):
+        return value
+    message = f"{value} is no time"
+    raise ValueError(message)
 
 
 def zones(trips: Trips) -> tuple[IntArray, IntArray]:

@@ -52,7 +52,7 @@ class Limits:
         By how much of itself the median of a ratio moves that nothing should move.
     copied, copied_refused
         Rows that an earlier partition holds already, at another time.
-    fewer, more
+    fewer, fewer_refused, more
         Rows a day as a multiple of those of history.
     fewer_on_days
         The same of a partition of less than a week: one day may well have half of the rows.
@@ -90,5 +90,6 @@ class Limits:
     copied: float = 0.02
     copied_refused: float = 0.2
     fewer: float = 0.65
+    fewer_refused: float = 0.02
     fewer_on_days: float = 0.5
     more: float = 2.0

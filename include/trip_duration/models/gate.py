@@ -161,6 +161,12 @@ def judge(
     if champion is not None:
         standard = Standard(f"version {champion.version}", champion.predicted)
     checks = [
+        Check(
+            "test trips",
+            len(trips) >= rules.slice_trips,
+            f"{len(trips):,}",
+            f"{rules.slice_trips} or more: fewer say nothing",
+        ),
         _is_better(challenger.predicted, standard, actual, rules, random_state),
         *(_no_slice_is_worse(challenger, champion, trips, actual, rules) if champion else ()),
         *_is_fit_to_serve(challenger, champion, rules, moment),

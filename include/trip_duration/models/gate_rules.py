@@ -20,7 +20,7 @@ class GateRules:
     slice_share
         In no slice is its RMSE higher than the champion's by more than this share.
     slice_trips
-        Slices of fewer trips say nothing.
+        Slices, and test months, of fewer trips say nothing.
     latency_milliseconds
         Longest time for one trip (median).
     size_megabytes

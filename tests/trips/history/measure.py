@@ -73,7 +73,8 @@ kilometres, zones swapped, a part of the days. So each month is compared with th
 before it: of the same service and the same place, six at most, those of the same run included. It
 is **refused** where a cause that has a name (another unit, another clock, swapped or shuffled
 columns, a stale copy, a missing part, other codes) has altered a fifth of the rows or more, where
-relations between columns are lost, or where nothing is left of what a column was. What is doubtful
+relations between columns are lost, where nothing is left of what a column was, or where a month has
+fewer than a fiftieth of the rows that are usual. What is doubtful
 is a **warning**: the run goes on, a mail says what was found and what it may come from, and the
 page *Data* of the dashboard and the month's run in MLflow (`findings.json`) show it. A month that
 is right as it is can be accepted, by month and code of the finding: `--accept "2024-02

@@ -284,6 +284,19 @@ def test_half_of_the_rows_is_a_warning(published: Path, tmp_path: Path) -> None:
     assert [(one["code"], one["level"]) for one in found] == [("number_of_rows", "warning")]
 
 
+@pytest.mark.parametrize("rows", [1, 10, 100])
+def test_a_month_of_hardly_any_rows_is_refused(published: Path, tmp_path: Path, rows: int) -> None:
+    """Nothing else can be compared of so few, and a search would tune on them."""
+
+    def few(trips: pd.DataFrame) -> pd.DataFrame:
+        return trips.sample(rows, random_state=1).sort_index()
+
+    done = prepare(spoiled(published, tmp_path / "months", few), tmp_path / "storage")
+    assert done.returncode == 2, done.stderr
+    found = [one for one in json.loads(done.stdout)["findings"] if one["level"] == "refused"]
+    assert [(one["code"], one["partition"]) for one in found] == [("number_of_rows", MONTHS[1])]
+
+
 def request_of(source: Path) -> TrainingSetRequest:
     """Ask for a training set of the three months."""
     return TrainingSetRequest(str(source), "green", MonthSplit.parse(*MONTHS))

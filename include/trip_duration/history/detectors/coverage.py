@@ -71,7 +71,10 @@ def thin_days(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iter
 
 
 def size(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
-    """Find a partition with many more or fewer rows than those before."""
+    """Find a partition with many more or fewer rows than those before.
+
+    Of hardly any rows nothing else can be compared, and no catastrophe has left so few.
+    """
     if not history:
         return
     usual = float(np.median([_daily(one) for one in history]))
@@ -80,13 +83,15 @@ def size(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[
     fewer = limits.fewer if whole_weeks else limits.fewer_on_days
     if usual < 1 or fewer <= now / usual <= limits.more:
         return
+    gone = whole_weeks and now / usual < limits.fewer_refused
     yield Finding(
         "number_of_rows",
         None,
         sketch.partition,
-        "warning",
-        f"There are {now:,.0f} rows a day where earlier partitions have {usual:,.0f}: the file may "
-        "be a sample or a part, hold rows twice, or demand has changed.",
+        "refused" if gone else "warning",
+        f"There are {now:,.{0 if now >= 1 else 2}f} rows a day where earlier partitions "
+        f"have {usual:,.0f}: the file may be a sample or a part, hold rows twice, or demand has "
+        "changed.",
         "Compare the number of rows with what the publisher states.",
     )
 

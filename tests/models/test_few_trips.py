@@ -1,0 +1,22 @@
+"""Test months of so few trips that chance decides."""
+
+from __future__ import annotations
+
+import pytest
+from tests.models.test_gate import ACTUAL, DATA, ERRORS, contender, failed
+
+from trip_duration.models.gate import judge
+from trip_duration.models.gate_rules import GateRules
+
+
+@pytest.mark.parametrize("trips", [1, 2, 50])
+def test_a_few_trips_say_nothing(trips: int) -> None:
+    """Of two trips every resampled month may be better, by chance alone."""
+    few = slice(trips)
+    challenger, champion = (
+        contender(version, error, predicted=ACTUAL[few] + error * ERRORS[few])
+        for version, error in ((2, 1.0), (1, 5.0))
+    )
+    verdict = judge(challenger, champion, DATA[few], GateRules())
+    assert "test trips" in failed(verdict)
+    assert verdict.table().set_index("name").loc["test trips", "wanted"].startswith("200 or more")

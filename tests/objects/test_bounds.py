@@ -224,6 +224,50 @@ def a_search_without_a_distance() -> bytes:
     return changed(KNeighborsRegressor(algorithm="kd_tree").fit(ROWS, MINUTES), change)
 
 
+def searched(name: str, change: Callable[[Schema], object]) -> bytes:
+    """Return a search whose nodes of a class were changed."""
+
+    def change_all(schema: Schema, _: Members) -> None:
+        for one in list(nodes(schema)):
+            if one.get("__class__") == name:
+                change(one)
+
+    kind = {"KDTree": "kd_tree"}.get(name, "ball_tree")
+    return changed(KNeighborsRegressor(algorithm=kind).fit(ROWS, MINUTES), change_all)
+
+
+@crafted
+def a_search_without_an_end() -> bytes:
+    """Its state is shorter than the machine code that reads it takes for granted."""
+    return searched("KDTree", lambda one: one["content"]["content"].pop())
+
+
+@crafted
+def a_search_without_a_state() -> bytes:
+    """Nothing was ever made of it."""
+    return searched("BallTree", lambda one: one.update(content=None))
+
+
+@crafted
+def a_search_without_rows() -> bytes:
+    """Nothing stands in the place of an array."""
+    return searched("BallTree", lambda one: one["content"]["content"].__setitem__(0, plain(None)))
+
+
+@crafted
+def a_distance_without_numbers() -> bytes:
+    """The same of the distance."""
+    return searched(
+        "EuclideanDistance64", lambda one: one["content"]["content"].__setitem__(1, plain(None))
+    )
+
+
+@crafted
+def a_distance_without_an_end() -> bytes:
+    """The same as of the search."""
+    return searched("EuclideanDistance64", lambda one: one["content"]["content"].pop())
+
+
 @crafted
 def a_search_with_half_the_bounds() -> bytes:
     """Its tree has lower ones alone."""

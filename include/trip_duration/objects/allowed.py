@@ -105,6 +105,20 @@ TAKES_FUNCTIONS = frozenset(
     }
 )
 
+_SEARCH_TREE = (*("NdArrayNode",) * 4, *("JsonNode",) * 7, "ObjectNode", "NdArrayNode | JsonNode")
+#: Kinds of the nodes of a state that machine code takes apart without a look, while it is read.
+STATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "sklearn.metrics._dist_metrics.EuclideanDistance64": (
+            "JsonNode",
+            "NdArrayNode",
+            "NdArrayNode",
+        ),
+        "sklearn.neighbors._ball_tree.BallTree": _SEARCH_TREE,
+        "sklearn.neighbors._kd_tree.KDTree": _SEARCH_TREE,
+    }
+)
+
 #: Names that each kind of node may hold; others call functions, or read what nobody asked for.
 LOADERS: Mapping[str, frozenset[str]] = MappingProxyType(
     {

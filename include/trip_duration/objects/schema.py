@@ -15,6 +15,7 @@ from trip_duration.objects.allowed import (
     FUNCTION_ATTRIBUTES,
     FUNCTIONS,
     LOADERS,
+    STATES,
     TAKES_FUNCTIONS,
 )
 
@@ -154,11 +155,23 @@ class _Walk:
             _refuse("a list or a mapping in place of a plain value")
         elif loader == "RandomGeneratorNode" and _random(node) != _RANDOM:
             _refuse("another generator of random numbers than scikit-learn's")
+        elif name in STATES and not _has_state(node["content"], STATES[name]):
+            _refuse(f"a {node['__class__']} in another state than scikit-learn's")
         number = node.get("__id__")
         if (file := node.get("file")) is not None and (
             not number or self._readers.setdefault(file, number) != number
         ):
             _refuse("a member that is read more than once")
+
+
+def _has_state(content: Any, kinds: tuple[str, ...]) -> bool:  # noqa: ANN401 - any JSON
+    """Return whether a state is a tuple of such nodes."""
+    if content is None or content["__loader__"] != "TupleNode":
+        return False
+    found = [one["__loader__"] for one in content["content"]]
+    return len(found) == len(kinds) and all(
+        one in kind.split(" | ") for one, kind in zip(found, kinds, strict=True)
+    )
 
 
 def _random(node: dict[str, Any]) -> tuple[str, str]:

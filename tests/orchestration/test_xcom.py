@@ -202,6 +202,36 @@ def test_reads_nothing_outside_the_configured_path(folder_root: UPath, uri: str)
         load(reference)
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *(None, 5, [], "", "s3://[", "foo://x", "http://[::1", "\0", "FILE://{root}/x"),
+        *("{root}", "{root}/\0", "{root}/\ud800", "{root}/folder", "{root}/loop/x"),
+        pytest.param("{root}/" + "a" * 5_000, id="long"),
+    ],
+)
+def test_a_reference_to_anything_is_refused_and_holds_up_no_task(
+    folder_root: UPath, uri: object
+) -> None:
+    """Whoever may write results may write such a one; the task can be cleared still."""
+    folder = Path(folder_root.path)
+    (folder / "folder").mkdir(parents=True)
+    (folder / "loop").symlink_to("loop")
+    forged = {
+        "stored_object": 1,
+        "kind": "json",
+        "shape": None,
+        "size": 1,
+        "digest": "0" * 64,
+        "uri": uri.format(root=folder_root) if isinstance(uri, str) else uri,
+    }
+    result = SimpleNamespace(value=forged)
+    TripDurationXComBackend.purge(result)
+    assert (folder / "folder").exists()
+    with pytest.raises((StoredObjectError, OSError)):
+        TripDurationXComBackend.deserialize_value(result)
+
+
 def test_purge_leaves_what_lies_elsewhere(
     folder_root: UPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,8 @@ from trip_duration.errors import StoredObjectError
 
 _MARKER = "stored_object"
 _VERSION = 1
+#: What a reference has to say.
+_KINDS = {"kind": str, "size": int, "digest": str, "uri": str}
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,18 @@ class ObjectReference:
         Raises
         ------
         StoredObjectError
-            If something that a reference says is missing.
+            If something that a reference says is missing, or is of another type.
         """
-        missing = sorted(cls.__dataclass_fields__.keys() - value.keys())
+        missing = sorted(
+            name for name, kind in _KINDS.items() if not isinstance(value.get(name), kind)
+        )
         if missing:
             raise StoredObjectError(
                 "A reference to a stored object",
                 f"does not say its {', '.join(missing)}",
                 "Clear the task that made it, so that it is made again.",
             )
-        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
+        return cls(shape=value.get("shape"), **{name: value[name] for name in _KINDS})
 
     @staticmethod
     def is_reference(value: object) -> bool:

@@ -101,7 +101,8 @@ class TripDurationXComBackend(XComObjectStorageBackend):
 
         try:
             remove_object(_checked(xcom.value))
-        except StoredObjectError as error:
+        except (StoredObjectError, OSError, ValueError) as error:
+            # Whoever may write results may refer to anything, such as a folder.
             log.warning("A former result is not removed. %s", error)
 
 
@@ -147,15 +148,23 @@ def _hexadecimal(character: str) -> str:
 def _checked(value: dict[str, Any]) -> ObjectReference:
     """The reference, if it points below the configured path."""
     reference, root = ObjectReference.from_json(value), results_root()
-    path = UPath(reference.uri)
-    below = ".." not in path.parts and path.protocol == root.protocol and path.is_relative_to(root)
-    if not (below and _really(path).is_relative_to(_really(root))):
+    try:
+        below = _is_below(UPath(reference.uri), root)
+    except (OSError, RuntimeError, ValueError):
+        # An unknown kind of storage, links in a circle, a name that no file can have.
+        below = False
+    if not below:
         raise StoredObjectError(
             f"The stored {reference.kind} {reference.uri}",
             f"does not lie under {root}",
             "Set [common.io] xcom_objectstorage_path to where results were written.",
         )
     return reference
+
+
+def _is_below(path: UPath, root: UPath) -> bool:
+    named = ".." not in path.parts and path.protocol == root.protocol and path.is_relative_to(root)
+    return named and _really(path).is_relative_to(_really(root))
 
 
 def _really(path: UPath) -> UPath:

@@ -130,6 +130,15 @@ def test_thousands_of_requests_at_once_hold_up_nobody(port: int) -> None:
             assert rest_of(client).count(b"HTTP/1.1 200") <= 101
 
 
+@pytest.mark.parametrize("asked", [b"CONNECT a:80", b"CONNECT a", b"GET http://[::1", b"GET //["])
+def test_an_address_that_is_none_is_refused(port: int, state: Path, asked: bytes) -> None:
+    """As every other request that is none, and without a trace in the log."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(asked + b" HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        assert rest_of(client).startswith(b"HTTP/1.1 4")
+    assert "Traceback" not in (state / "serve.log").read_text()
+
+
 LENGTH = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 9999\r\n"
 WHOLE = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
 

@@ -101,10 +101,10 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Note that the request has got further."""
+        """Note that the request has got further, unless its address is none."""
+        super().on_headers_complete()
         self._moves += 1
         self._in_headers = False
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Note that the request has got further."""

@@ -195,14 +195,48 @@ def test_a_sound_spool_tells_what_it_could_not_keep(tmp_path: Path) -> None:
     assert not list((tmp_path / "spool").iterdir())
 
 
-def test_a_spool_of_which_nothing_is_known_is_kept_aside(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def no_head(content: bytearray) -> None:
+    """Damage the numbers of the head alone."""
+    content[8:HEAD] = bytes(one ^ 0xFF for one in content[8:HEAD])
+
+
+def no_head_and_a_record(content: bytearray) -> None:
+    """Damage a record, too."""
+    no_head(content)
+    another_number(content)
+
+
+def no_head_and_an_end(content: bytearray) -> None:
+    """End within a record, too."""
+    no_head(content)
+    del content[3_000:]
+
+
+@pytest.mark.parametrize(
+    ("change", "read", "lost"),
+    [
+        (no_head, 100, 0),
+        (no_head_and_a_record, 98, 2),
+        (zeroed_beginning, 0, 2),
+        (cut(0), 0, 2),
+        (cut(12), 0, 2),
+        (no_head_and_an_end, 36, 2),
+    ],
+)
+def test_a_spool_of_which_nothing_is_known_is_read_as_far_as_it_goes(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[bytearray], None],
+    read: int,
+    lost: int,
 ) -> None:
-    """Where both files are damaged, no number can be told: the log says so, and nothing goes."""
+    """Where both heads are damaged, sound records count; a loss is told, and nothing goes."""
     for path in left_by(tmp_path, 100):
-        path.write_bytes(path.read_bytes()[:12])
+        content = bytearray(path.read_bytes())
+        change(content)
+        path.write_bytes(content)
     log = begin(tmp_path)
-    assert (rows(log.engine), log.lost()) == (1, 0)
+    assert (rows(log.engine), log.lost()) == (1 + read, lost)
     assert len(list((tmp_path / "spool").glob("*.unreadable-*"))) == 2
     assert caplog.text.count("it is not known how many predictions were in it") >= 2
 

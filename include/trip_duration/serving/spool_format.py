@@ -4,13 +4,15 @@ A file begins with a mark and a head; records follow. The head says how many rec
 files of a spool holds, and how many the spool could not keep. Both files hold the same head, with a
 checksum: if one of them is damaged, wherever it is, the other one still says what was in it. Each
 record has a checksum too, which begins with the turn of its file: what an earlier turn has left
-behind the last record passes for none.
+behind the last record passes for none. If both heads are damaged, records that are in order are
+read still, and those that are not are told as lost.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -33,6 +35,10 @@ END = bytes(FRONT.size)
 _OLD_LENGTH, _OLD_HEAD = 4, 16
 #: Every answer takes the time of these; looking them up would add to it.
 _PACK, _PACK_FRONT, _PACK_CHECK, _crc = _NUMBERS.pack, FRONT.pack, _CHECK.pack, zlib.crc32
+#: Of CRC-32: what each byte changes, and the byte that changes the highest one so.
+_ALL = 2**32 - 1
+_TABLE = [zlib.crc32(bytes([byte]), _ALL) ^ _ALL for byte in range(256)]
+_PLACES = {value >> 24: place for place, value in enumerate(_TABLE)}
 #: A larger number of losses is damage: the database takes none.
 _MOST_LOST = 2**31 - 1
 
@@ -89,7 +95,7 @@ def read_contents(
     own = _numbers(data)
     numbers = own or _numbers(other)
     if numbers is None:
-        return Contents(damage="it is not known how many predictions were in it")
+        return _without_numbers(data, decode)
     lost, (kept, turn) = numbers[0], numbers[1 + 2 * place : 3 + 2 * place]
     found: Contents[Record] = Contents()
     for payload in _payloads(data, turn):
@@ -102,6 +108,37 @@ def read_contents(
     elif own is None or not data.startswith(MARK):
         found.damage = "its head is damaged, and nothing was lost"
     return found
+
+
+def _without_numbers(data: bytes, decode: Decode[Record]) -> Contents[Record]:
+    """Read a file of which no head says what is in it.
+
+    Its turn is the one that most checksums begin with; of damaged ones, it is a large number by
+    chance. What was not kept, nobody knows any more. Where nothing at all can be read, one loss is
+    told, so that whoever watches the number of losses sees it.
+    """
+    framed = list(_frames(data))
+    turns = Counter(turn_of(payload, check) for payload, check in framed)
+    turn = max(turns, key=lambda one: (turns[one], -one), default=0)
+    found: Contents[Record] = Contents()
+    for payload, check in framed:
+        if _crc(payload, turn) == check:
+            _add(found, payload, decode)
+    found.lost = len(framed) - len(found.records) or int(not framed)
+    found.damage = (
+        f"it is not known how many predictions were in it: {len(found.records)} can be read, and "
+        f"{found.lost} or more cannot"
+    )
+    return found
+
+
+def turn_of(payload: bytes, check: int) -> int:
+    """Return the turn with which a checksum has begun: CRC-32, a byte at a time, backwards."""
+    state = check ^ _ALL
+    for byte in reversed(payload):
+        place = _PLACES[state >> 24]
+        state = ((state ^ _TABLE[place]) << 8 & _ALL) | place ^ byte
+    return state ^ _ALL
 
 
 def read_old_contents(data: bytes, decode: Decode[Record]) -> Contents[Record]:
@@ -130,15 +167,18 @@ def _add(found: Contents[Record], payload: bytes, decode: Decode[Record]) -> Non
 
 def _payloads(data: bytes, turn: int) -> Iterator[bytes]:
     """Find the records of a turn whose checksum is theirs."""
+    return (payload for payload, check in _frames(data) if _crc(payload, turn) == check)
+
+
+def _frames(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Find what stands where records stand, each with its checksum."""
     begin = HEAD
     while begin + FRONT.size <= len(data):
         length, check = FRONT.unpack_from(data, begin)
         begin += FRONT.size
         if not length:
             return
-        payload = data[begin : begin + length]
-        if _crc(payload, turn) == check:
-            yield payload
+        yield data[begin : begin + length], check
         begin += length
 
 

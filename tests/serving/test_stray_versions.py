@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from trip_duration.serving import registry as registry_module
 from trip_duration.serving.live import LiveModels
 from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.registry import MlflowRegistry
-from trip_duration.tracking.actions import Action
+from trip_duration.tracking.actions import SWITCHES, Action, ActionKind
+from trip_duration.tracking.choosing import promoter_for
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import DISABLED_TAG, MOMENT_TAG, Standing
@@ -27,6 +29,9 @@ from trip_duration.trips.services import Moment
 NAME = "trip_duration_green"
 #: A store that nobody here may read.
 AWAY = "s3://nowhere/model"
+#: Of an action: by far more than it takes beside readable versions, by far less than one look at
+#: a store that does not answer.
+SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +190,47 @@ def test_a_stray_version_stops_no_action(stray: Stray, tags: dict[str, str]) -> 
         promoter.act(Action("promote", "green", 2), f"stray/{len(tags)}/promote")
     promoter.act(Action("disable", "green"), f"stray/{len(tags)}/again")
     assert not promoter.standing().enabled
+
+
+@pytest.fixture
+def _silent(stray: Stray, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A store that takes every request and answers none."""
+    assert stray.url
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", address)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+        yield
+
+
+@pytest.mark.usefixtures("_silent")
+def test_an_emergency_waits_for_no_store(stray: Stray) -> None:
+    """Whoever disables or goes back does so within seconds, beside versions that nobody can read.
+
+    One of them was champion, and is passed over.
+    """
+    tracker = Tracker(stray.url, "stray/emergency")
+
+    def act(kind: ActionKind, version: int | None = None) -> Standing:
+        began = time.monotonic()
+        promoter = promoter_for(tracker, "green", kind, version)
+        everywhere = kind in SWITCHES
+        promoter.act(
+            Action(kind, "green", version, everywhere=everywhere), f"stray/{kind}/{version}"
+        )
+        assert time.monotonic() - began < SECONDS
+        found = promoter.versions.standings()["ended"]
+        return dataclasses.replace(found, challenger=None, shadow=None)
+
+    assert act("promote", 2) == Standing(2)
+    stray.alias("champion_ended", stray.version({}))
+    assert act("promote", 3) == Standing(3)
+    for alias in ("challenger", "shadow"):
+        stray.alias(alias, stray.version({}))
+    assert act("disable") == Standing(3, enabled=False)
+    assert act("enable") == Standing(3)
+    assert act("rollback") == Standing(2)
 
 
 @pytest.mark.parametrize("timeout", ["soon", "-1", "inf", ""])

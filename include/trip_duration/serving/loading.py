@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 
 from trip_duration.errors import TripDurationError
 from trip_duration.serving.predictor import Predictor
+from trip_duration.tracking.moments import Tries
 
 logger = logging.getLogger(__name__)
-
-#: Seconds until a version is tried again that could not be loaded, at first and at most.
-_FIRST_SECONDS, _MOST_SECONDS = 5.0, 300.0
 
 
 class RegistryError(Exception):
@@ -28,28 +26,6 @@ class RegistryError(Exception):
 
 Load = Callable[[int, threading.Event], Predictor]
 """Loads a version, unless it is given up meanwhile."""
-
-
-@dataclass
-class Tries:
-    """The failures of one version, and the time before which it is not tried again.
-
-    Parameters
-    ----------
-    failures
-        How many there were.
-    not_before
-        By the monotonic clock.
-    """
-
-    failures: int = 0
-    not_before: float = 0.0
-
-    def count(self) -> None:
-        """Count a failure."""
-        seconds = min(_FIRST_SECONDS * 2**self.failures, _MOST_SECONDS)
-        self.failures += 1
-        self.not_before = time.monotonic() + seconds
 
 
 @dataclass

@@ -26,8 +26,8 @@ from trip_duration.alerts.outbox import Outbox
 from trip_duration.alerts.types import Alert
 from trip_duration.errors import InvalidInputError
 from trip_duration.serving.loading import RegistryError
-from trip_duration.serving.moments import FIRST_SECONDS, MORE_SECONDS, MomentLookUps
 from trip_duration.serving.predictor import Predictor, places_of
+from trip_duration.tracking.moments import MomentLookUps
 from trip_duration.tracking.standing import (
     MomentUnknownError,
     Standings,
@@ -58,6 +58,9 @@ _FURTHER_SETTINGS = (
 #: Seconds, where MLflow's own setting says nothing.
 _TIMEOUT_SECONDS = 20.0
 _MOST_SECONDS = 86_400.0
+#: Seconds for which a look at the registry waits for moments that only a store tells: the first,
+#: which may have to import MLflow's client, and before which nothing answers; and each later one.
+FIRST_SECONDS, MORE_SECONDS = 10.0, 1.0
 #: Reading and compiling a model takes seconds; downloading it may take longer.
 _COMPILING_SECONDS = 600.0
 #: Time between two looks at the process that does it.

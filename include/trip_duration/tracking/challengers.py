@@ -61,7 +61,7 @@ def latest_challenger(promoter: Promoter) -> int:
         for found in versions
         if int(found.version) != champion
         and BROUGHT_IN not in found.tags
-        and promoter.versions.moment(int(found.version)) == promoter.moment
+        and promoter.versions.known_moment(int(found.version)) == promoter.moment
     ]
     if not others:
         raise InvalidInputError(

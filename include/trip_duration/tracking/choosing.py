@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.tracking.actions import ActionKind
+from trip_duration.tracking.actions import SWITCHES, ActionKind
 from trip_duration.tracking.history import CROWNING, History
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import BROUGHT_IN, Part
 from trip_duration.tracking.versions import ModelVersions
 from trip_duration.trips.services import MOMENTS, Moment
+
+#: Kinds that are done when something is wrong: other versions' stores are hardly waited for.
+_URGENT = SWITCHES | {"rollback", "end_canary", "end_shadow"}
+_URGENT_SECONDS = 3.0
 
 
 def promoter_for(
@@ -30,10 +34,11 @@ def promoter_for(
     InvalidInputError
         If a version is not in the registry, or both moments have a canary (a shadow) to end.
     """
+    patience = {"patience": _URGENT_SECONDS} if kind in _URGENT else {}
+    versions = ModelVersions(tracker, service, **patience)
     if moment is None:
-        versions = ModelVersions(tracker, service)
         moment = versions.moment(version) if version else _moment(versions, kind)
-    return Promoter(tracker, service, moment)
+    return Promoter(tracker, service, moment, versions)
 
 
 def _moment(versions: ModelVersions, kind: ActionKind) -> Moment:
@@ -50,8 +55,9 @@ def _of_newest(versions: ModelVersions) -> Moment:
     champions = {standing.champion for standing in versions.standings().values()}
     found = versions.tracker.client.search_model_versions(f"name = '{versions.name}'")
     own = [int(one.version) for one in found if BROUGHT_IN not in one.tags]
-    others = [number for number in own if number not in champions]
-    return versions.moment(max(others)) if others else MOMENTS[0]
+    others = sorted((number for number in own if number not in champions), reverse=True)
+    moments = map(versions.known_moment, others)
+    return next((moment for moment in moments if moment is not None), MOMENTS[0])
 
 
 def _changed_last(versions: ModelVersions) -> Moment:

@@ -116,11 +116,8 @@ class History:
             return None if told == EVERYWHERE else check_moment(told)
         if version is None:
             return None
-        try:
-            return self._versions.moment(version)
-        except InvalidInputError:
-            # It was deleted since: which moment it was of is no longer known.
-            return None
+        # Of one that was deleted since, or cannot be read, it is not known.
+        return self._versions.known_moment(version)
 
     def _is_of(self, version: int, moment: Moment) -> bool:
         return self._moment(None, version) in {None, moment}

@@ -26,10 +26,12 @@ from trip_duration.trips.services import MOMENTS, Moment
 
 def move(versions: ModelVersions, entry: HistoryEntry) -> None:
     """Make the registry what an entry says; doing it again changes nothing."""
-    _name_by_moment(versions)
-    if entry.kind in {"disable", "enable"}:
+    switch = entry.kind in {"disable", "enable"}
+    if switch:
+        # Before any version is looked at: it moves none.
         _switch(versions, entry)
-    elif entry.moment is not None:
+    _name_by_moment(versions)
+    if not switch and entry.moment is not None:
         _set_parts(versions, entry, entry.moment)
     if entry.kind == "retire":
         versions.tracker.client.set_model_version_tag(

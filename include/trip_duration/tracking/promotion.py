@@ -41,13 +41,21 @@ class Promoter:
         Where the history is kept; its server also holds the registry.
     service, moment
         Whose model, and when it is asked.
+    versions
+        Looks up the versions of that model; None for the usual way.
     """
 
-    def __init__(self, tracker: Tracker, service: str, moment: Moment) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        service: str,
+        moment: Moment,
+        versions: ModelVersions | None = None,
+    ) -> None:
         self.tracker = tracker
         self.service = service
         self.moment = moment
-        self.versions = ModelVersions(tracker, service)
+        self.versions = versions or ModelVersions(tracker, service)
         self.name = self.versions.name
         self._history = History(self.versions)
 
@@ -196,10 +204,12 @@ class Promoter:
                 self.versions.require_usable(version)
             except InvalidInputError:
                 continue
-            return version
+            if self.versions.known_moment(version) == self.moment:
+                return version
         raise InvalidInputError(
             f"{self._what()}, champion {champion}",
-            "has no champion before it that was neither rolled back from nor retired",
+            "has no champion before it that can be read and was neither rolled back from nor "
+            "retired",
             "Name the version to go back to, or disable the service until there is one.",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from mlflow import MlflowClient
@@ -10,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.tracking.downloads import ABSENT
+from trip_duration.tracking.moments import MomentLookUps
 from trip_duration.tracking.runs import Tracker
 from trip_duration.tracking.standing import (
     MOMENT_TAG,
@@ -26,6 +28,8 @@ from trip_duration.tracking.standing import (
 from trip_duration.trips.services import MOMENTS, Moment, moment_of
 
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
+#: Seconds for the store of a version that is asked for, and for those of others in all.
+_SECONDS = 20.0
 
 
 def find_standings(
@@ -97,18 +101,25 @@ class ModelVersions:
         Its server holds the registry.
     service
         Whose model.
+    patience
+        Seconds that stores which do not answer are waited for in all, where others than the version
+        that is asked for are looked at.
     """
 
-    def __init__(self, tracker: Tracker, service: str) -> None:
+    def __init__(self, tracker: Tracker, service: str, patience: float = _SECONDS) -> None:
         self.tracker = tracker
         self.service = service
         self.name = registered_name(service)
         #: The moment of a version never changes.
         self._moments: dict[int, Moment] = {}
+        self._patience = patience
+        self._look_ups = MomentLookUps(
+            self.name, lambda version: find_moment(tracker.client, self.name, version)
+        )
 
     def standings(self) -> Standings:
         """How the versions stand now, at each moment; nothing answers if there is no version."""
-        return find_standings(self.tracker.client, self.name, self.moment)
+        return find_standings(self.tracker.client, self.name, self._moment_of_other)
 
     def moment(self, version: int) -> Moment:
         """Return the moment at which a version can be asked; see `find_moment`.
@@ -120,17 +131,30 @@ class ModelVersions:
         MomentUnknownError
             If it has no tag, and its model cannot be read.
         """
-        if version not in self._moments:
-            self.find(version)
-            self._moments[version] = find_moment(self.tracker.client, self.name, version)
-        return self._moments[version]
+        return self._look_up(version, _SECONDS)
 
     def known_moment(self, version: int) -> Moment | None:
         """Return the same; None of a version that is in the registry no longer, or is not ours."""
         try:
-            return self.moment(version)
+            return self._moment_of_other(version)
         except (InvalidInputError, MomentUnknownError):
             return None
+
+    def _moment_of_other(self, version: int) -> Moment:
+        """Return the same, but do not wait for one store after the other."""
+        began = time.monotonic()
+        try:
+            return self._look_up(version, self._patience)
+        except MomentUnknownError:
+            self._patience -= time.monotonic() - began
+            raise
+
+    def _look_up(self, version: int, seconds: float) -> Moment:
+        if version not in self._moments:
+            declared = declared_moment(self.find(version).tags)
+            until = time.monotonic() + seconds
+            self._moments[version] = declared or self._look_ups.moment(version, until)
+        return self._moments[version]
 
     def require_known_champion(self, moment: Moment) -> None:
         """Refuse to take a champion that cannot be told for one that is not there.

@@ -2,7 +2,8 @@
 
 The store may be away, take minutes to say so, or hold what is no model of ours. So each look-up has
 a thread of its own, is waited for but briefly, and is tried again after a while that doubles with
-each failure. Meanwhile, everything else that the registry says is applied.
+each failure. Meanwhile, everything else that the registry says is applied. Servers and decisions
+look them up in the same way.
 """
 
 from __future__ import annotations
@@ -10,14 +11,36 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from trip_duration.serving.loading import Tries
 from trip_duration.tracking.standing import MomentUnknownError
 from trip_duration.trips.services import Moment
 
-#: Seconds for which a look at the registry waits for them: the first, which may have to import
-#: MLflow's client, and before which nothing answers; and each later one.
-FIRST_SECONDS, MORE_SECONDS = 10.0, 1.0
+#: Seconds until a version is tried again that could not be loaded or looked up, at first and at
+#: most.
+_FIRST_SECONDS, _MOST_SECONDS = 5.0, 300.0
+
+
+@dataclass
+class Tries:
+    """The failures of one version, and the time before which it is not tried again.
+
+    Parameters
+    ----------
+    failures
+        How many there were.
+    not_before
+        By the monotonic clock.
+    """
+
+    failures: int = 0
+    not_before: float = 0.0
+
+    def count(self) -> None:
+        """Count a failure."""
+        seconds = min(_FIRST_SECONDS * 2**self.failures, _MOST_SECONDS)
+        self.failures += 1
+        self.not_before = time.monotonic() + seconds
 
 
 class MomentLookUps:

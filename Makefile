@@ -25,7 +25,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs airflow mail install test test-rest test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs airflow mail install test test-rest test-mutants test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test: $(VENV)/.installed-dev ## Run all tests but the longest; each part of the 
 
 test-rest: $(VENV)/.installed-dev ## Run the tests that `make test` leaves out (tests/selection.py)
 	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and rest" --at-least 91
+
+test-mutants: $(VENV)/.installed-dev ## Put small faults into the code, one after another: tests have to fail
+	@$(BIN)/python -m tests.mutants
 
 test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after another
 	@$(BIN)/python -m pytest -m faults

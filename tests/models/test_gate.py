@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,47 @@ def test_chance_does_not_pass() -> None:
     lucky = contender(2, 0.0, predicted=ACTUAL + noise * 4.99 / noise.std())
     champion = contender(1, 0.0, predicted=ACTUAL + 5.0 * ERRORS / ERRORS.std())
     assert failed(judge(lucky, champion, DATA, GateRules())) == ["RMSE against version 1"]
+
+
+def test_models_are_compared_trip_by_trip() -> None:
+    """A small gain at nearly every trip is certain, though errors as such vary by more."""
+    better = contender(2, 4.9)
+    verdict = judge(better, CHAMPION, DATA, GateRules(margin_share=0.01, confidence=0.99))
+    assert verdict.passed, verdict.markdown
+
+
+def test_the_same_models_get_the_same_verdict() -> None:
+    """What is drawn at random depends on the seed alone; ten seeds draw ten times."""
+    trips, few = DATA.head(60), slice(60)
+    errors = np.random.default_rng(3).normal(0, 9, (2, 60))
+    close, champion = (
+        contender(version, 0.0, predicted=ACTUAL[few] + one)
+        for version, one in zip((2, 1), errors, strict=True)
+    )
+    first, again = (
+        {str(judge(close, champion, trips, GateRules(), random_state=seed)) for seed in range(10)}
+        for _ in range(2)
+    )
+    assert first == again
+    assert len(first) > 5
+
+
+def test_confidence_is_that_of_one_side() -> None:
+    """At 80 percent the bound lies 0.84 standard errors below the gain; with two sides, 1.28."""
+    errors = np.random.default_rng(8).normal(0, 5, (2, TRIPS))
+    ours, theirs = np.square(errors)
+    gain = np.sqrt(theirs.mean()) - np.sqrt(ours.mean())
+    # By the delta method, of pairs.
+    slopes = theirs / (2 * np.sqrt(theirs.mean())) - ours / (2 * np.sqrt(ours.mean()))
+    standard_error = slopes.std() / np.sqrt(TRIPS)
+    challenger, champion = (
+        contender(version, 0.0, predicted=ACTUAL + one)
+        for version, one in zip((2, 1), errors, strict=True)
+    )
+    verdict = judge(challenger, champion, DATA, GateRules(confidence=0.8))
+    told = re.search(r"by more than (-?[\d.]+)", verdict.markdown)
+    assert told is not None
+    assert (gain - float(told[1])) / standard_error == pytest.approx(0.84, abs=0.15)
 
 
 def test_the_margin_is_a_share_of_the_champions_error() -> None:

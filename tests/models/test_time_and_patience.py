@@ -16,7 +16,7 @@ from trip_duration.models.fitting import Fit
 from trip_duration.models.journal import TrialJournal
 from trip_duration.models.search import SearchAlgorithm, SearchRequest, Trial, TuningResult
 from trip_duration.models.spaces import Choice, Integer, Real
-from trip_duration.models.termination import EarlyTermination
+from trip_duration.models.termination import Curve, EarlyTermination, Terminator
 from trip_duration.models.tuning import tune
 from trip_duration.training_set.types import TrainingSet
 
@@ -39,6 +39,36 @@ HALVING = SearchRequest(
     threads=1,
     early_termination=EarlyTermination("truncation", delay_evaluations=1),
 )
+
+
+def test_a_trial_that_was_given_up_never_wins(
+    sample_training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However low its error was when it was given up: it is no error of a whole fit."""
+    compare = Terminator.compare
+
+    def give_up_the_best(self: Terminator, number: int, curve: Curve) -> str | None:
+        others = [self.score(known) for key, known in self._curves.items() if key != number]
+        if others and self.score(curve) <= min(others):
+            return "the best is given up"
+        return compare(self, number, curve)
+
+    monkeypatch.setattr(Terminator, "compare", give_up_the_best)
+    tuned = tune(SOUND, sample_training_set, HALVING)
+    given_up = [trial for trial in tuned.trials if trial.stopped and trial.metrics]
+    assert tuned.best.finished
+    assert min(trial.metrics.rmse for trial in given_up if trial.metrics) < tuned.validation.rmse
+
+
+def test_a_cohort_is_halved(sample_training_set: TrainingSet) -> None:
+    """Of fits that have the same length, half go on at each look, and one comes to its end."""
+    same = {**SOUND.space, "n_estimators": Choice((12,)), "learning_rate": Real(0.1, 1.0, log=True)}
+    family = dataclasses.replace(SOUND, space=same)
+    request = dataclasses.replace(HALVING, search_algorithm="random", max_evaluations=8)
+    tuned = tune(family, sample_training_set, request)
+    lengths = sorted(len(trial.curve) for trial in tuned.trials)
+    assert [trial.finished for trial in tuned.trials].count(True) < len(tuned.trials) / 2
+    assert lengths[len(lengths) // 2] < lengths[-1] / 2
 
 
 class FalseClock:

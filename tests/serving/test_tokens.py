@@ -58,6 +58,22 @@ def test_a_secret_is_found_by_its_hash(file: TokenFile) -> None:
     assert known.find(other.encode()) is None
 
 
+def test_every_part_of_a_hash_counts(file: TokenFile) -> None:
+    """A hash that differs in one of its 64 digits is that of another secret."""
+    secret = file.add("one")
+    (token,) = file.read()
+    text = file.path.read_text()
+    for place, digit in enumerate(token.sha256):
+        other = f"{token.sha256[:place]}{'0' if digit != '0' else '1'}{token.sha256[place + 1 :]}"
+        file.path.write_text(text.replace(token.sha256, other))
+        known = KnownTokens(file, rate=5, service="green")
+        known.refresh()
+        assert known.find(secret.encode()) is None, place
+    file.path.write_text(text)
+    known.refresh()
+    assert known.find(secret.encode()) is not None
+
+
 def asking(file: TokenFile, service: str = "green") -> Callable[[str], Caller]:
     """A server's way to name callers, by their secrets."""
     bearer = BearerTokens(KnownTokens(file, rate=0, service=service), refresh_seconds=0)

@@ -1,0 +1,218 @@
+"""Small faults in the code that the tests have to notice: `make test-mutants`.
+
+Each stands for a mistake that would let a wrong result through without a word. It is put into a
+copy of the package, and the tests that are named have to fail there. Names of faults after the
+command choose some of them: ``python -m tests.mutants "a token compared in part"``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "trip_duration"
+#: What pytest ends with where a test has failed.
+_FAILED = 1
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault.
+
+    Parameters
+    ----------
+    name
+        What is wrong with it.
+    file
+        Below the package.
+    old, new
+        Code that stands there once, and what stands there instead.
+    tests
+        Files or tests of which at least one has to fail.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def apply(self, package: Path) -> None:
+        """Put the fault into a copy of the package."""
+        path = package / self.file
+        code = path.read_text(encoding="utf-8")
+        assert code.count(self.old) == 1, f"{self.name}: {self.file} holds that not once"
+        path.write_text(code.replace(self.old, self.new), encoding="utf-8")
+
+
+_CANARIES = ("tests/training_set/test_leak_canaries.py",)
+_GATE = ("tests/models/test_gate.py",)
+_SEARCH = ("tests/models/test_time_and_patience.py", "tests/models/test_tuning.py")
+
+MUTANTS = (
+    Mutant(
+        "validation encoded with knowledge of its own outcomes",
+        "training_set/build.py",
+        "validation=train_encoder.transform(split.validation),\n"
+        "        train_validation=encoder.fit_transform(both",
+        "validation=train_encoder.fit(both, _minutes(both)).transform(split.validation),\n"
+        "        train_validation=encoder.fit_transform(both",
+        _CANARIES,
+    ),
+    Mutant(
+        "a feature that holds the outcome of its own row",
+        "training_set/encoders/dense.py",
+        "self.durations_.fit_transform(categories, minutes), None",
+        "self.durations_.fit(categories, minutes).transform(categories), None",
+        _CANARIES,
+    ),
+    Mutant(
+        "an encoder that has learned from the test month",
+        "training_set/build.py",
+        "both = pd.concat([split.train, split.validation], ignore_index=True)",
+        "both = pd.concat([split.train, split.validation, split.test], ignore_index=True)",
+        _CANARIES,
+    ),
+    Mutant(
+        "a leak guard that looks at nothing",
+        "trips/services.py",
+        "        for name in columns\n        if name in OUTCOME_COLUMNS or",
+        "        for name in ()\n        if name in OUTCOME_COLUMNS or",
+        ("tests/training_set/test_data_tests.py",),
+    ),
+    Mutant(
+        "a gate that lets leaks pass",
+        "models/gate.py",
+        '        "no leak",\n        not leaks,',
+        '        "no leak",\n        True,',
+        _GATE,
+    ),
+    Mutant(
+        "a pruned trial that wins",
+        "models/tuning.py",
+        "if trial.metrics and trial.finished\n",
+        "if trial.metrics\n",
+        _SEARCH,
+    ),
+    Mutant(
+        "a cohort that is never halved",
+        "models/tuning.py",
+        "reason = self._terminator.compare(one.trial.number, one.trial.outlook[:rung])",
+        "reason = None",
+        _SEARCH,
+    ),
+    Mutant(
+        "tpe that is random",
+        "models/proposals.py",
+        "hyperopt.tpe.suggest, n_startup_jobs=startup(request.max_evaluations)",
+        "hyperopt.tpe.suggest, n_startup_jobs=request.max_evaluations",
+        _SEARCH,
+    ),
+    Mutant(
+        "a bootstrap that is not paired", "models/gate.py", "paired=True", "paired=False", _GATE
+    ),
+    Mutant(
+        "a bootstrap that is not seeded",
+        "models/gate.py",
+        "rng=np.random.default_rng(random_state)",
+        "rng=np.random.default_rng()",
+        _GATE,
+    ),
+    Mutant(
+        "a gate that does not look at slices",
+        "models/gate.py",
+        "bool(worse.max() <= rules.slice_share)",
+        "True",
+        _GATE,
+    ),
+    Mutant(
+        "an interval of the gate with two sides",
+        "models/gate.py",
+        'alternative="greater"',
+        'alternative="two-sided"',
+        _GATE,
+    ),
+    Mutant(
+        "PSI from which chance is not subtracted",
+        "monitoring/psi.py",
+        "psi(expected, actual) - psi_by_chance(expected, actual)",
+        "psi(expected, actual)",
+        ("tests/monitoring/test_drift.py",),
+    ),
+    Mutant(
+        "a token compared in part",
+        "serving/tokens.py",
+        "hmac.compare_digest(known, asked)",
+        "hmac.compare_digest(known[:-1], asked[:-1])",
+        ("tests/serving/test_tokens.py",),
+    ),
+    Mutant(
+        "a token that does not end",
+        "serving/tokens.py",
+        'float("inf") if token.expires is None else token.expires',
+        'float("inf")',
+        ("tests/serving/test_tokens.py",),
+    ),
+    Mutant(
+        "names below the package's own are trusted",
+        "objects/schema.py",
+        "if name not in allowed:",
+        'if name not in allowed and not name.startswith("trip_duration."):',
+        ("tests/objects/test_trust.py",),
+    ),
+)
+
+
+def main(names: Sequence[str]) -> int:
+    """Try the faults; return how many no test has noticed."""
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    tests = sorted({test for mutant in chosen for test in mutant.tests})
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / PACKAGE
+        _copy(package)
+        if _run(folder, tests):
+            sys.stdout.write("Without a fault, a test fails already.\n")
+            return len(chosen)
+        survivors = 0
+        for mutant in chosen:
+            _copy(package)
+            mutant.apply(package)
+            started = time.monotonic()
+            noticed = _run(folder, mutant.tests) == _FAILED
+            survivors += not noticed
+            state = "noticed" if noticed else "SURVIVED"
+            sys.stdout.write(f"{state:8} {time.monotonic() - started:5.0f} s  {mutant.name}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(chosen) - survivors} of {len(chosen)} faults were noticed.\n")
+    return survivors
+
+
+def _copy(package: Path) -> None:
+    shutil.rmtree(package, ignore_errors=True)
+    # Without what was compiled: a fault in it would not count.
+    skipped = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "include" / PACKAGE, package, ignore=skipped)
+
+
+def _run(folder: str, tests: Sequence[str]) -> int:
+    """Run tests with the package of a folder; return what pytest ends with."""
+    environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+    where = [sys.executable, "-c", f"import {PACKAGE}; print({PACKAGE}.__file__)"]
+    found = subprocess.run(where, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(folder), found.stdout
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=False
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(sys.argv[1:]) else 0)

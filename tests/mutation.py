@@ -1,0 +1,100 @@
+"""Mutation testing of the rooms in `tests/mutation.toml`: `make test-mutation ROOM=gate`.
+
+mutmut changes one thing of a function at a time (a sign, a bound, a word) and runs the tests that
+call it; what no test notices has survived. It works on a copy, in the layout that it knows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "trip_duration"
+ROOMS: Mapping[str, Mapping[str, Any]] = tomllib.loads(
+    (ROOT / "tests" / "mutation.toml").read_text(encoding="utf-8")
+)
+#: What the tests read beside the package.
+_BESIDE = ("tests", "dags", "plugins", "docs", "Makefile", "README.md")
+
+
+def make_copy(folder: Path, room: Mapping[str, Any]) -> None:
+    """Copy the project, with the settings of mutmut for a room."""
+    shutil.rmtree(folder, ignore_errors=True)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "include" / PACKAGE, folder / "src" / PACKAGE, ignore=ignored)
+    for name in _BESIDE:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    pytest = project[project.index("[tool.pytest.ini_options]") : project.index("[tool.mypy]")]
+    settings = {
+        "source_paths": [f"src/{PACKAGE}"],
+        "only_mutate": [f"src/{PACKAGE}/{module}" for module in room["modules"]],
+        "also_copy": [name for name in _BESIDE if name != "tests"],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider"],
+        "pytest_add_cli_args_test_selection": list(room["tests"]),
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    text = "\n".join([pytest, "[tool.mutmut]", *lines, "use_git_change_detection = false", ""])
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+
+
+def mutmut(folder: Path, *arguments: str, shown: bool = False) -> str:
+    """Run a command of mutmut in the copy; return what it prints where that is not shown."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mutmut", *arguments],
+        cwd=folder,
+        # Machine code would run instead of what was changed.
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        stdout=None if shown else subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout or ""
+
+
+def measure(name: str, folder: Path, processes: int) -> bool:
+    """Mutate a room, print its score and what has survived; return whether it is enough."""
+    room = ROOMS[name]
+    make_copy(folder, room)
+    mutmut(folder, "run", "--max-children", str(processes), shown=True)
+    mutmut(folder, "export-cicd-stats")
+    counts = json.loads((folder / "mutants" / "mutmut-cicd-stats.json").read_text())
+    noticed = counts["killed"] + counts["timeout"]
+    score = 100 * noticed / max(counts["total"] - counts["skipped"], 1)
+    for line in mutmut(folder, "results").splitlines():
+        if line.strip().endswith((": survived", ": no tests")):
+            sys.stdout.write(f"{line}\n")
+    sys.stdout.write(
+        f"{name}: {noticed} of {counts['total']} noticed ({score:.1f} %), {counts['survived']} "
+        f"survived, {counts['no_tests']} without a test\n"
+    )
+    return bool(score >= room["least"])
+
+
+def main() -> int:
+    """Measure rooms; return 1 if fewer changes are noticed than a room has to notice."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rooms", nargs="*", help=f"of {', '.join(ROOMS)}; all by default")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mutation")
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args()
+    if unknown := set(given.rooms) - set(ROOMS):
+        parser.error(f"no such room: {', '.join(sorted(unknown))}; there are {', '.join(ROOMS)}")
+    enough = [measure(name, given.folder / name, given.processes) for name in given.rooms or ROOMS]
+    return 0 if all(enough) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -177,6 +177,57 @@ def without_distance(file: Path) -> None:
     pq.write_table(pq.read_table(file).drop_columns(["trip_distance"]), file)
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>", b"PAR1"], ids=["empty", "page", "cut"])
+def test_a_file_that_cannot_be_opened_is_a_finding(content: bytes, tmp_path: Path) -> None:
+    """A program reads what refuses a month from one place, whatever it is."""
+    run("sample", "months", "--months", "2024-01..2024-02", "--trips", "300", folder=tmp_path)
+    (tmp_path / "months" / "green_tripdata_2024-02.parquet").write_bytes(content)
+    done = run("prepare", "--source", "months", "--json", folder=tmp_path)
+    assert done.returncode == 2
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (finding["partition"], finding["level"]) == ("2024-02", "refused")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("monitor --days nan", "days = nan is out of bounds"),
+        ("monitor --days 1e300", "days = 1e+300 is out of bounds"),
+        ("monitor --days 0", "days = 0.0 is out of bounds"),
+        ("ab-report --days nan", "days = nan is out of bounds"),
+        ("ab-report --days -1", "days = -1.0 is out of bounds"),
+        ("sample months --months=", "The list of months is empty"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(
+    arguments: str, message: str, tmp_path: Path
+) -> None:
+    """Neither a traceback nor an empty report, which would look like one of no difference."""
+    done = run(*arguments.split(), folder=tmp_path, TRIP_DURATION_TRACKING_URI="http://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting"),
+    [
+        ("traffic rollback", {"TRIP_DURATION_TRACKING_URI": "http://127.0.0.1:1"}),
+        ("export-requests days", {"TRIP_DURATION_REQUEST_LOG_URL": "sqlite:////proc/no/log.db"}),
+        ("score s3://nowhere/trips.csv", {}),
+    ],
+    ids=["tracking", "request log", "storage"],
+)
+def test_a_server_that_does_not_answer_is_no_defect(
+    arguments: str, setting: dict[str, str], tmp_path: Path
+) -> None:
+    """Somebody who has not started it, or given no login, gets a sentence and no traceback."""
+    at_once = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "AWS_EC2_METADATA_DISABLED": "true"}
+    done = run(*arguments.split(), folder=tmp_path, **setting, **at_once)
+    assert done.returncode == 2, done.stderr
+    assert "A server that the command needs did not answer, or refused it (" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

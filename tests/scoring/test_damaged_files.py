@@ -366,3 +366,12 @@ def test_damaged_parquet_is_named(predictor: Predictor, tmp_path: Path) -> None:
             refused.append(str(error))
     assert len(refused) > 20
     assert [one for one in refused if "spoilt.parquet" not in one] == []
+
+
+def test_times_of_an_unknown_zone_are_refused(predictor: Predictor, tmp_path: Path) -> None:
+    """The file is named, and what to do."""
+    time = pa.array([1_705_307_400_000_000], pa.timestamp("us", "Mars/Base"))
+    trip = {"PULocationID": [74], "DOLocationID": [75], "trip_distance": [1.2]}
+    pq.write_table(pa.table({"pickup_datetime": time, **trip}), tmp_path / "a.parquet")
+    with pytest.raises(InvalidInputError, match=r"a zone that is unknown .*Mars/Base"):
+        scored(predictor, tmp_path / "a.parquet")

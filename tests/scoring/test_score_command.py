@@ -216,3 +216,51 @@ def test_a_file_without_rows(
     with pytest.raises(InvalidInputError, match=f"none.{kind} holds no row.*Give a file"):
         batch_scoring.plan(form(source))
     assert not list(tmp_path.glob("*predictions*"))
+
+
+@pytest.mark.parametrize("number", ["0", "9" * 30, "9" * 5_000])
+def test_numbers_of_no_version(
+    promoter: Promoter, tracking_uri: str, tmp_path: Path, number: str
+) -> None:
+    """A number that no registry keeps is refused at once, and asks no server again and again."""
+    promoter.versions.require_usable(1)
+    (tmp_path / "a.csv").write_text("pickup_datetime,PULocationID,DOLocationID,trip_distance\n")
+    for model in (number, f"models:/{promoter.name}/{number}"):
+        done = run(tmp_path, tracking_uri, "a.csv", "--model", model)
+        assert done.returncode == 2, done.stderr
+        assert "is not in the registry" in done.stderr or "is no version of a" in done.stderr
+    with pytest.raises(InvalidInputError, match="is not in the registry"):
+        promoter.versions.find(10**30)
+
+
+def test_mended_rows_are_not_replaced(
+    promoter: Promoter, tracking_uri: str, tmp_path: Path
+) -> None:
+    """Rejected rows that somebody has mended stay when they are scored into the first output."""
+    promoter.versions.require_usable(1)
+    header = "pickup_datetime,PULocationID,DOLocationID,trip_distance"
+    rows = "2024-01-15 08:30:00,74,75,1.2\n2024-01-15 08:30:00,999,75,1.2\n"
+    (tmp_path / "a.csv").write_text(f"{header}\n{rows}")
+    assert run(tmp_path, tracking_uri, "a.csv", "--model", "1", "--output", "b.csv").returncode == 0
+    mended = (tmp_path / "b.rejected.csv").read_text().replace("999", "74")
+    (tmp_path / "b.rejected.csv").write_text(mended)
+    scored = (tmp_path / "b.csv").read_bytes()
+    over = ["--model", "1", "--output", "b.csv", "--overwrite"]
+    done = run(tmp_path, tracking_uri, "b.rejected.csv", *over)
+    assert done.returncode == 2
+    assert "would replace the input itself" in done.stderr
+    assert (tmp_path / "b.rejected.csv").read_text() == mended
+    assert (tmp_path / "b.csv").read_bytes() == scored
+
+
+def test_of_a_folder_the_file_that_lacks_a_column_is_named(
+    promoter: Promoter, tracking_uri: str, tmp_path: Path
+) -> None:
+    """Of a hundred files nobody finds it otherwise."""
+    promoter.versions.require_usable(1)
+    header = "pickup_datetime,PULocationID,DOLocationID,trip_distance"
+    (tmp_path / "a.csv").write_text(f"{header}\n2024-01-15 08:30:00,74,75,1.2\n")
+    (tmp_path / "b.csv").write_text(f"{header[:-14]}\n2024-01-15 08:30:00,74,75\n")
+    done = run(tmp_path, tracking_uri, ".", "--model", "1")
+    assert done.returncode == 2
+    assert "b.csv: The input with the columns" in done.stderr

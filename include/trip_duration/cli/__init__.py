@@ -9,9 +9,16 @@ from cyclopts import CycloptsError
 
 from trip_duration.cli.codes import ExitCode
 from trip_duration.cli.console import print_error
-from trip_duration.errors import TripDurationError
+from trip_duration.errors import InvalidInputError, TripDurationError
 
 __all__ = ["main"]
+
+#: What libraries raise where a server does not answer, or refuses, by module.
+_FROM_OUTSIDE = {
+    "mlflow.exceptions": "MlflowException",
+    "botocore.exceptions": "BotoCoreError",
+    "sqlalchemy.exc": "OperationalError",
+}
 
 
 def main() -> None:
@@ -27,6 +34,23 @@ def main() -> None:
         sys.exit(ExitCode.REFUSED)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-    except Exception:  # noqa: BLE001 - Python's own exit code says that the outcome is negative
+    except Exception as error:  # noqa: BLE001 - Python's own exit code says that the outcome is negative
+        if _is_from_outside(error):
+            print_error(
+                InvalidInputError(
+                    "A server that the command needs",
+                    f"did not answer, or refused it ({' '.join(str(error).split())})",
+                    "Check that it runs, and its address and login in the settings.",
+                )
+            )
+            sys.exit(ExitCode.REFUSED)
         traceback.print_exc()
         sys.exit(ExitCode.DEFECT)
+
+
+def _is_from_outside(error: Exception) -> bool:
+    return any(
+        isinstance(error, getattr(sys.modules[module], name))
+        for module, name in _FROM_OUTSIDE.items()
+        if module in sys.modules
+    )

@@ -216,6 +216,10 @@ def sample(
     from trip_duration.trips.sample import SampleOptions, write_month
 
     options, which = SampleOptions(trips=trips, seed=seed), get_service(service)
+    if not months.strip():
+        raise InvalidInputError(
+            "The list of months", "is empty", "Name at least one month, as YYYY-MM."
+        )
     paths = {
         month: folder / f"{service}_tripdata_{month}.parquet" for month in parse_months(months)
     }

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from trip_duration.cli.codes import ExitCode
 from trip_duration.cli.console import console
+from trip_duration.errors import require_within
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import get_service
@@ -70,6 +71,8 @@ class VersionOptions:
 
 
 _VERSION = VersionOptions()
+#: A hundred years.
+_MOST_DAYS = 36_500.0
 
 
 def monitor(
@@ -95,6 +98,7 @@ def monitor(
     as_json
         Print one JSON object, for machines.
     """
+    require_within("days", days, above=0.0, most=_MOST_DAYS)
     from trip_duration.monitoring.levels import Level, as_row, thresholds_of, worst
     from trip_duration.monitoring.looking import DriftRules, look_for_drift
 

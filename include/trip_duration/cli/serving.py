@@ -16,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from trip_duration.cli.console import console
+from trip_duration.errors import require_within
 from trip_duration.serving.tokens import USUAL_RIGHTS, Right
 from trip_duration.settings import get_settings
 
@@ -251,8 +252,7 @@ def ab_report(
     as_json
         Print one JSON object, for machines.
     """
-    import time
-
+    require_within("days", days, above=0.0)
     from trip_duration.serving.ab_report import ab_report as compare
     from trip_duration.serving.log_tables import open_log
     from trip_duration.tracking.runs import Tracker

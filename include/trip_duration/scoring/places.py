@@ -137,10 +137,12 @@ def choose_outputs(inputs: Sequence[UPath], output: UPath | None) -> list[UPath]
     if output is None or output.suffix.lower() not in SUFFIXES:
         return [output_of(one, output) for one in inputs]
     same_kind = output.suffix.lower() == inputs[0].suffix.lower()
-    if len(inputs) == 1 and same_kind and output != inputs[0]:
+    # Rejected rows that were mended may be scored, and must not be replaced by those of this run.
+    written = map(without_links, (output, rejected_of(output)))
+    if len(inputs) == 1 and same_kind and without_links(inputs[0]) not in written:
         return [output]
     raise InvalidInputError(
         f"Output {output}",
-        "is one file for several inputs, of another kind, or the input itself",
+        "is one file for several inputs, of another kind, or would replace the input itself",
         f"Give a folder, or another file that ends with {inputs[0].suffix}.",
     )

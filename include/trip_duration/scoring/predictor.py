@@ -32,7 +32,9 @@ from trip_duration.trips.services import (
 
 #: What a trip may lack: models know what to make of it.
 _OPTIONAL = frozenset({PASSENGERS, VENDOR, TRIP_TYPE})
-_ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>.+))")
+#: A version's number; longer ones are numbers that no registry keeps.
+_NUMBER = re.compile(r"\d{1,9}")
+_ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d{1,9})|@(?P<alias>.+))")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ class Named:
         InvalidInputError
             If no version has the alias.
         """
-        found = self.version or version_of_alias(self.alias, versions.standings())
+        if self.version is not None:
+            return self.version
+        found = version_of_alias(self.alias, versions.standings())
         if found is None:
             raise InvalidInputError(
                 f"Model models:/{versions.name}@{self.alias}",
@@ -135,7 +139,7 @@ def parse_model(text: str, service: str) -> Named:
     InvalidInputError
         If the text is none of these, or the model is not one of ours, or the alias is none of ours.
     """
-    if text.isdecimal():
+    if _NUMBER.fullmatch(text):
         return Named(service, int(text))
     services = {registered_name(name): name for name in SERVICES}
     address = _ADDRESS.fullmatch(text)

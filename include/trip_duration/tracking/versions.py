@@ -30,6 +30,8 @@ from trip_duration.trips.services import MOMENTS, Moment, moment_of
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 #: Seconds for the store of a version that is asked for, and for those of others in all.
 _SECONDS = 20.0
+#: Databases keep no larger number; asked for one, the server fails, and its client tries for long.
+_LARGEST = 2**31 - 1
 
 
 def find_standings(
@@ -183,16 +185,19 @@ class ModelVersions:
         InvalidInputError
             If it is not in the registry.
         """
+        absent = InvalidInputError(
+            f"Version {version} of {self.name}",
+            "is not in the registry",
+            "Look up the version on the page of the registered model.",
+        )
+        if abs(version) > _LARGEST:
+            raise absent
         try:
             return self.tracker.client.get_model_version(self.name, str(version))
         except MlflowException as error:
             if error.error_code != _UNKNOWN:
                 raise
-            raise InvalidInputError(
-                f"Version {version} of {self.name}",
-                "is not in the registry",
-                "Look up the version on the page of the registered model.",
-            ) from error
+            raise absent from error
 
     def require_any(self) -> None:
         """Refuse a service of which nothing is registered.

@@ -26,7 +26,11 @@ from trip_duration.training_set.types import (
     TrainingSetRequest,
 )
 from trip_duration.trips.cleaning import CleaningReport, Selection, check_and_take_month, take_month
-from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.trips.contract.checked import (
+    CheckedMonth,
+    CheckedMonthStore,
+    told_as_finding,
+)
 from trip_duration.trips.contract.rules import Limits
 from trip_duration.trips.decoding import read_footer
 from trip_duration.trips.months import Month
@@ -207,9 +211,14 @@ def build_training_set(
 
 
 def _collector(request: TrainingSetRequest, months: Sequence[MonthFile]) -> SplitCollector:
-    rows = sum(read_footer(raw).rows for raw in months)
+    rows = sum(map(_rows, months))
     columns = get_recipe(request.recipe).columns
     return SplitCollector(request.split, get_service(request.service), columns, rows)
+
+
+def _rows(month: MonthFile) -> int:
+    with told_as_finding(month):
+        return read_footer(month).rows
 
 
 def _training_set(

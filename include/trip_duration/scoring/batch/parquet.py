@@ -94,7 +94,16 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
         if wanted is not None:
             names = list(find_columns(file.schema_arrow.names, wanted).values())
         for batch in _rows(file, chunk.first_row, chunk.rows, names):
-            yield RawRows(batch.to_pandas(ignore_metadata=True))
+            try:
+                frame = batch.to_pandas(ignore_metadata=True)
+            except KeyError as error:
+                # Both libraries of time zones raise it.
+                raise InvalidInputError(
+                    f"Input {chunk.job.source}",
+                    f"holds times of a zone that is unknown ({error})",
+                    "Save them in UTC, or in a zone such as America/New_York.",
+                ) from error
+            yield RawRows(frame)
 
 
 def _rows(

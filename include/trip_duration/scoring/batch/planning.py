@@ -114,7 +114,12 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
             "Score the file that these predictions were made of, or drop the column.",
         )
     if step is None:
-        find_columns(names, request.columns)
+        try:
+            find_columns(names, request.columns)
+        except InvalidInputError as error:
+            # A folder has several.
+            given = f"Input {source}: {error.given}"
+            raise InvalidInputError(given, error.rule, error.remedy) from error
     identity = identity_of(source)
     digest = f"{step.name} {step.digest}" if step else ""
     key = job_key(source, identity, request.version, digest, output)

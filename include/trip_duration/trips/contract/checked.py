@@ -125,7 +125,7 @@ class CheckedMonthStore:
         ContractError
             If the month breaks its contract; nothing is kept of it then.
         """
-        with _told_as_finding(raw):
+        with told_as_finding(raw):
             known = self._known(raw, limits)
             return known or self._keep(raw, check_month(raw, service, limits))
 
@@ -148,7 +148,7 @@ class CheckedMonthStore:
             As `check`.
         """
         file = naming.file
-        with _told_as_finding(file):
+        with told_as_finding(file):
             known = self._known(naming.result(), limits) if self._folder(file).exists() else None
             if known is not None:
                 return JudgedMonth(known.report, lambda: known)
@@ -194,7 +194,7 @@ class CheckedMonthStore:
 
 
 @contextlib.contextmanager
-def _told_as_finding(file: MonthFile) -> Iterator[None]:
+def told_as_finding(file: MonthFile) -> Iterator[None]:
     """Give a breach of the contract the form that findings have everywhere."""
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -190,12 +191,60 @@ def test_one_trip_is_no_evidence() -> None:
     assert "RMSE against version 1" in failed(judge(better, champion, one, GateRules()))
 
 
-def test_bounds() -> None:
-    """Rules are refused by name."""
-    with pytest.raises(InvalidInputError, match="confidence"):
-        GateRules(confidence=1.0)
-    with pytest.raises(InvalidInputError, match="margin_share"):
-        GateRules(margin_share=-0.1)
+def test_a_verdict_in_words() -> None:
+    """All that a person reads; what just keeps to a limit passes, what is above it does not."""
+    text = (Path(__file__).parent / "verdicts.md").read_text(encoding="utf-8")
+    _, promoted, refused = text.strip().split("\n\n")
+    better = contender(
+        2, 4.0, inputs=(*INPUTS, "passenger_count"), milliseconds=100.0, megabytes=200.0
+    )
+    sound = [Outcome("a", passed=True, found="x"), Outcome("b", passed=True, found="y")]
+    assert judge(better, CHAMPION, DATA, GateRules(), sound).markdown == promoted
+    late = ("dropoff_datetime", "VendorID", "pickup_datetime")
+    worse = contender(2, 6.0, inputs=(*INPUTS, *late), milliseconds=100.06, megabytes=200.06)
+    broken = [dataclasses.replace(one, passed=False) for one in sound]
+    verdict = judge(worse, CHAMPION, DATA, GateRules(), broken, moment="booked")
+    assert verdict.markdown == refused
+
+
+def test_a_model_without_a_signature_is_told() -> None:
+    """It says neither what it asks for nor, so, that it asks for anything known too late."""
+    table = judge(contender(2, 4.0, inputs=()), CHAMPION, DATA, GateRules()).table()
+    found = table.set_index("name").found
+    assert (found["signature"], found["inputs beside the champion's"]) == (
+        "none",
+        "the same or fewer",
+    )
+
+
+def test_slices_of_enough_trips_count() -> None:
+    """Of exactly as many as are asked for, a slice that is worse is a refusal."""
+    first = np.arange(TRIPS) < 200
+    trips = DATA.assign(PULocationID=np.where(first, 132, 74))
+    worse = np.where(first, 2.0, 0.5) * 5.0 * ERRORS
+    challenger = contender(2, 0.0, predicted=ACTUAL + worse)
+    assert failed(judge(challenger, CHAMPION, trips, GateRules(slice_trips=200))) == ["worst slice"]
+    assert not failed(judge(challenger, CHAMPION, trips, GateRules(slice_trips=201)))
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused", "remedy"),
+    [
+        ("margin_share", 0.0, -0.001, "Give 0.0 or more"),
+        ("margin_share", 1.0, 1.001, "Give 1.0 or less"),
+        ("confidence", 0.5, 0.499, "Give 0.5 or more"),
+        ("confidence", 0.999, 0.9991, "Give 0.999 or less"),
+        ("slice_share", 0.0, -0.001, "Give 0.0 or more"),
+        ("slice_trips", 1, 0, "Give 1 or more"),
+        ("latency_milliseconds", 0.001, 0.0, "Give more than 0.0"),
+        ("size_megabytes", 0.001, 0.0, "Give more than 0.0"),
+    ],
+)
+def test_bounds(name: str, allowed: float, refused: float, remedy: str) -> None:
+    """The last value that is allowed, and the first that is not: refused by name, with the rule."""
+    assert getattr(GateRules(**{name: allowed}), name) == allowed  # type: ignore[arg-type]  # by name
+    with pytest.raises(InvalidInputError, match=rf"^{name} = .* out of bounds.*{remedy}"):
+        GateRules(**{name: refused})  # type: ignore[arg-type]  # by name
 
 
 def test_a_failed_data_test_is_named() -> None:

@@ -224,6 +224,18 @@ def a_search_without_a_distance() -> bytes:
     return changed(KNeighborsRegressor(algorithm="kd_tree").fit(ROWS, MINUTES), change)
 
 
+@crafted
+def a_tree_of_billions_of_numbers() -> bytes:
+    """It makes room for the kinds of each."""
+
+    def change(schema: Schema, _: Members) -> None:
+        for one in nodes(schema):
+            if one.get("__loader__") == "TreeNode":
+                one["__reduce__"]["args"]["content"][2] = plain(2**33)
+
+    return changed(DecisionTreeRegressor(max_depth=2).fit(ROWS, MINUTES), change)
+
+
 def searched(name: str, change: Callable[[Schema], object]) -> bytes:
     """Return a search whose nodes of a class were changed."""
 

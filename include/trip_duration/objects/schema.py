@@ -155,6 +155,8 @@ class _Walk:
             _refuse("a list or a mapping in place of a plain value")
         elif loader == "RandomGeneratorNode" and _random(node) != _RANDOM:
             _refuse("another generator of random numbers than scikit-learn's")
+        elif loader == "TreeNode" and not _has_one_output(node["__reduce__"]["args"]):
+            _refuse("a tree of more than one number")
         elif name in STATES and not _has_state(node["content"], STATES[name]):
             _refuse(f"a {node['__class__']} in another state than scikit-learn's")
         number = node.get("__id__")
@@ -171,6 +173,14 @@ def _has_state(content: Any, kinds: tuple[str, ...]) -> bool:  # noqa: ANN401 - 
     found = [one["__loader__"] for one in content["content"]]
     return len(found) == len(kinds) and all(
         one in kind.split(" | ") for one, kind in zip(found, kinds, strict=True)
+    )
+
+
+def _has_one_output(arguments: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Return whether a tree is made with one output: it makes room for each."""
+    return (
+        _has_state(arguments, ("JsonNode", "NdArrayNode", "JsonNode"))
+        and arguments["content"][2]["content"] == "1"
     )
 
 

@@ -375,3 +375,15 @@ def test_times_of_an_unknown_zone_are_refused(predictor: Predictor, tmp_path: Pa
     pq.write_table(pa.table({"pickup_datetime": time, **trip}), tmp_path / "a.parquet")
     with pytest.raises(InvalidInputError, match=r"a zone that is unknown .*Mars/Base"):
         scored(predictor, tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("said", ["[" * 50_000, "{", '{"index_columns": ["gone"], "columns": []}'])
+def test_what_a_file_says_to_pandas_is_not_asked(
+    predictor: Predictor, tmp_path: Path, said: str
+) -> None:
+    """Whatever other programs have written beside the columns, the rows are scored."""
+    frame = pd.read_csv(io.StringIO(table({}, 20)), parse_dates=["pickup_datetime"])
+    found = pa.Table.from_pandas(frame).replace_schema_metadata({"pandas": said})
+    pq.write_table(found, tmp_path / "trips.parquet")
+    result = scored(predictor, tmp_path / "trips.parquet")
+    assert (result.rows, result.rejected_rows) == (20, 0)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.commands import run_command
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import batch_scoring
+from trip_duration.orchestration import batch_scoring, watched
 from trip_duration.orchestration.forms import batch_scoring_form
+from trip_duration.orchestration.forms.monitoring import monitoring_form
 from trip_duration.scoring.batch.planning import columns_in
 from trip_duration.scoring.opening import open_input, without_links
 from trip_duration.settings import get_settings
@@ -144,3 +150,46 @@ def test_a_pipe_holds_nobody_up(folder: Path) -> None:
         open_input(UPath(folder / "in" / "pipe.csv")),
     ):
         pass
+
+
+def odd_metadata(path: Path) -> None:
+    """Write a sound table with a description that pandas cannot follow."""
+    table = pa.table({"minutes": [1.0]})
+    pq.write_table(table.replace_schema_metadata({"pandas": "[" * 50_000}), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "rule"),
+    [
+        ("pipe.csv", os.mkfifo, "is no regular file"),
+        ("pipe.parquet", os.mkfifo, "is no regular file"),
+        ("cut.parquet", lambda path: path.write_bytes(b"PAR1"), "cannot be read"),
+        ("bytes.csv", lambda path: path.write_bytes(b"\xff\xfe\0" * 100), "cannot be read"),
+        ("odd.parquet", odd_metadata, "was not made by batch scoring"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_monitoring_reads_outputs_as_carefully(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    make: Callable[[Path], object],
+    rule: str,
+) -> None:
+    """A pipe would hold the task up for ever; what is damaged is named."""
+    # No version is looked up: a person has named it.
+    monkeypatch.setattr(watched, "versions_of", lambda _: SimpleNamespace(known_moment=None))
+    path = folder / "in" / name
+    make(path)
+    form = {one: param.value for one, param in monitoring_form().items()}
+    form |= {"outputs": [str(path)]}
+    run: Any = SimpleNamespace(data_interval_end=dt.datetime.now(dt.UTC), run_after=None)
+    plan = {
+        "service": "green",
+        "windows": [*watched.windows_of(form, run, ())],
+        "versions": [{"version": 1, "moment": "ended"}],
+        "named": True,
+    }
+    predictor: Any = SimpleNamespace(version=SimpleNamespace(number=1), columns=())
+    with pytest.raises(InvalidInputError, match=rule):
+        next(watched.gather(plan, form, predictor))

@@ -317,7 +317,7 @@ def find_sample(tracker: Tracker, name: str, version: int) -> pd.DataFrame | Non
         path = _download(tracker, name, version, SAMPLE, folder)
         try:
             return None if path is None else pd.read_parquet(path)
-        except (ValueError, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             # It is of use for a report alone.
             logger.warning("The sample of trips of version %d cannot be read: %s", version, error)
             return None

@@ -156,22 +156,41 @@ def _scored(
     import pandas as pd
 
     from trip_duration.monitoring.windows import of_scored
-    from trip_duration.orchestration.batch_scoring import readable_roots
-    from trip_duration.scoring.batch.job import format_of
-    from trip_duration.scoring.places import place, require_allowed
 
-    parts = []
-    for output in window["outputs"]:
-        path = require_allowed(place(output), readable_roots())
-        with path.open("rb") as file:
-            read = pd.read_parquet if format_of(path) == "parquet" else pd.read_csv
-            parts.append(read(file))
     return of_scored(
-        pd.concat(parts, ignore_index=True),
+        pd.concat(map(_output, window["outputs"]), ignore_index=True),
         watched.window,
         predictor.columns,
         lambda version: moment_of is None or moment_of(version) == watched.moment,
     )
+
+
+def _output(output: str) -> pd.DataFrame:
+    """Read an output of batch scoring that a form has named."""
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    from trip_duration.orchestration.batch_scoring import readable_roots
+    from trip_duration.scoring.batch.job import format_of
+    from trip_duration.scoring.opening import open_input
+    from trip_duration.scoring.places import place, require_allowed
+
+    path = require_allowed(place(output), readable_roots())
+    with open_input(path) as file:
+        try:
+            if format_of(path) == "parquet":
+                # What a file says of itself to pandas may be anything, and is parsed in any case.
+                frame: pd.DataFrame = pq.read_table(file).replace_schema_metadata().to_pandas()
+            else:
+                frame = pd.read_csv(file)
+        except (ValueError, OSError) as error:
+            # Its own words may quote what is in the file.
+            raise InvalidInputError(
+                f"Output {path}",
+                f"cannot be read ({type(error).__name__})",
+                "Give an output of the DAG batch_scoring, as it was written.",
+            ) from error
+    return frame
 
 
 def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:

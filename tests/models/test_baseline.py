@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+from tests.training_set.test_leak_canaries import build
 
-from trip_duration.models.baseline import FEWEST_TRIPS, best_baseline
+from trip_duration.models.baseline import (
+    FEWEST_TRIPS,
+    Baseline,
+    baseline_errors,
+    best_baseline,
+)
 from trip_duration.models.evaluation import measure
 from trip_duration.training_set.build import build_training_set
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.cleaning import Selection, clean_month
 from trip_duration.trips.contract.checked import CheckedMonthStore
 from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import MonthSplit
+from trip_duration.trips.months import Month, MonthSplit
+from trip_duration.trips.sample import SampleOptions, write_month
 from trip_duration.trips.services import get_service
+
+GREEN = get_service("green")
 
 
 def learned_trips(training_set: TrainingSet, root: str) -> pd.DataFrame:
@@ -55,6 +69,84 @@ def test_it_is_the_best_of_them(sample_training_set: TrainingSet) -> None:
     assert (
         measure(actual, best_baseline(sample_training_set).predict(trips)).rmse < 0.9 * naive.rmse
     )
+
+
+Minutes = Callable[[np.ndarray], np.ndarray]
+
+
+def published(folder: Path, train: Minutes, validation: Minutes, *, miles: int = 1) -> Path:
+    """Publish months whose minutes are given by the numbers of the trips.
+
+    Metered distances repeat 1, 2, … *miles*.
+    """
+    for month, minutes in (("2024-01", train), ("2024-02", validation), ("2024-03", validation)):
+        path = folder / f"green_tripdata_{month}.parquet"
+        write_month(path, GREEN, Month.parse(month), SampleOptions(trips=600, seed=3))
+        trips = pq.read_table(path).replace_schema_metadata(None).to_pandas()
+        number = np.arange(len(trips))
+        trips["trip_distance"] = 1.0 + number % miles
+        lasting = pd.to_timedelta(minutes(number), unit="min")
+        trips["lpep_dropoff_datetime"] = trips["lpep_pickup_datetime"] + lasting
+        trips.to_parquet(path, index=False)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::trip_duration.findings.DoubtfulDataWarning")
+def test_a_rule_is_chosen_by_trips_that_it_has_not_learned_from(tmp_path: Path) -> None:
+    """Of all trips the mean is the best by far; of train it is not, and validation decides."""
+    source = published(
+        tmp_path,
+        lambda number: np.where(number % 5 == 0, 8.0, 10.0),
+        lambda number: np.where(number % 5 == 0, 55.0, 10.0),
+    )
+    training_set = build(source, "native", tmp_path / "root")
+    assert best_baseline(training_set).statistic == "median"
+
+
+@pytest.mark.filterwarnings("ignore::trip_duration.findings.DoubtfulDataWarning")
+def test_a_rule_is_not_chosen_by_trips_that_it_has_learned_from(tmp_path: Path) -> None:
+    """Of the train trips themselves the mean is the best, and says nothing of those that follow."""
+    source = published(
+        tmp_path,
+        lambda number: np.where(number % 5 == 0, 55.0, 10.0),
+        lambda number: 10.0 + number % 2,
+    )
+    training_set = build(source, "native", tmp_path / "root")
+    assert best_baseline(training_set).statistic == "median"
+
+
+@pytest.mark.filterwarnings("ignore::trip_duration.findings.DoubtfulDataWarning")
+def test_a_pace_is_minutes_for_each_mile(tmp_path: Path) -> None:
+    """Where trips take four minutes a mile, the rule says so."""
+
+    def four_a_mile(number: np.ndarray) -> np.ndarray:
+        return 4.0 * (1.0 + number % 7)
+
+    source = published(tmp_path, four_a_mile, four_a_mile, miles=7)
+    training_set = build(source, "native", tmp_path / "root")
+    rule = best_baseline(training_set)
+    assert rule.title == "median pace of the pair of zones times the metered distance"
+    assert rule.table[74, 75] == pytest.approx(4.0)
+    trips = training_set.test_trips
+    np.testing.assert_allclose(rule.predict(trips), trips.duration, rtol=1e-6)
+    assert baseline_errors(training_set)[rule.title].rmse == pytest.approx(0.0, abs=1e-4)
+
+
+def test_a_rule_stays_within_its_bounds() -> None:
+    """Odd distances are clipped, odd zones are the nearest there are, minutes are those learned."""
+    table = np.full((512, 512), 4.0)
+    table[0, 1], table[511, 510] = 3.0, 5.0
+    rule = Baseline("median pace", table, shortest=1.0, longest=60.0)
+    trips = pd.DataFrame(
+        {
+            "PULocationID": [74, 74, 74, 74, -5, 600],
+            "DOLocationID": [75, 75, 75, 75, 1, 510],
+            "trip_distance": [5.0, 0.01, 14.0, 100.0, 2.0, 2.0],
+        }
+    )
+    assert rule.predict(trips).tolist() == [20.0, 1.0, 56.0, 60.0, 6.0, 10.0]
+    free = dataclasses.replace(rule, shortest=0.0, longest=1e9)
+    assert free.predict(trips)[[1, 3]].tolist() == pytest.approx([0.4, 120.0])
 
 
 def test_the_metered_distance_is_used_only_where_it_is_known(sample_root: str) -> None:

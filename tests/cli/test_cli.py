@@ -267,6 +267,7 @@ def test_bad_files(spoil: Callable[[Path], object], message: str, tmp_path: Path
         (("tune", "--max-evaluations", "0"), "max_evaluations = 0 is out of bounds"),
         (("train", "--max-evaluations", "-3"), "max_evaluations = -3 is out of bounds"),
         (("tune", "--search-algorithm", "guess"), "guess"),
+        (("tune", "--random-state", "4294967296"), "random_state = 4294967296 is out of bounds"),
         (("sample", "months", "--trips", "0"), "trips = 0 is out of bounds"),
         (("prepare", "--nonsense"), "Unknown option"),
         (

@@ -22,6 +22,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("training", {"maximum_duration": 0.5}, "are no range"),
     ("training", {"minimum_duration": float("nan")}, "is no number"),
     ("training", {"minimum_duration": float("inf")}, "is no number"),
+    ("training", {"random_state": 2**32}, "is refused: 4294967296 is greater than the maximum"),
 ]
 
 

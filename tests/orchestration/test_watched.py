@@ -36,7 +36,7 @@ def test_windows_follow_the_form() -> None:
     assert labels(at, first_day="2024-02-28") == ["request_log 2024-02-28 to 2024-02-29"]
     days = labels(at, first_day="2023-12-31", last_day="2024-01-01")
     assert days == ["request_log 2023-12-31 to 2024-01-02"]
-    months = labels(at, months=["2024-02", "2023-12"], window_source="month")
+    months = labels(at, months=["2024-02", "2023-12", "2024-02"], window_source="month")
     assert months == ["month 2023-12", "month 2024-02"]
     assert labels(at, outputs=["s3://bucket/a.parquet"]) == ["batch a.parquet"]
     assert labels(at, ("2024-01",)) == ["month 2024-01", "request_log 2024-01"]

@@ -7,8 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from trip_duration.errors import require_within
 from trip_duration.models.catalogue import FAMILIES, get_family
 from trip_duration.models.search import (
+    LARGEST_SEED,
     FeatureSelection,
     PrimaryMetric,
     SearchAlgorithm,
@@ -143,6 +145,7 @@ class SearchOptions:
         InvalidInputError
             If a value is out of bounds.
         """
+        require_within("random_state", self.random_state, least=0, most=LARGEST_SEED)
         return SearchRequest(
             max_evaluations=self.max_evaluations,
             random_state=self.random_state,

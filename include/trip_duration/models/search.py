@@ -59,6 +59,10 @@ class FeatureSelection:
         require_within("selected_share", self.share, least=0.0, most=1.0)
 
 
+#: Fits of scikit-learn take none beyond; who asks for a search is told before the data are read.
+LARGEST_SEED = 2**32 - 1
+
+
 @dataclass(frozen=True)
 class SearchRequest:
     """How long and how to search.

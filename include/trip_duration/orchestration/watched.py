@@ -55,7 +55,8 @@ def windows_of(
         window = Window(service, moment - dt.timedelta(days=1), moment, label)
         yield _window(window, "batch", outputs=params["outputs"])
     elif params["months"]:
-        for month in sorted(Month.parse(text) for text in params["months"]):
+        # Each once, however often it is named.
+        for month in sorted({Month.parse(text) for text in params["months"]}):
             yield _window(Window.of_month(service, month), source, month=str(month))
     elif params["first_day"] or params["last_day"]:
         if not params["first_day"]:

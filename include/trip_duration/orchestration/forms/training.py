@@ -6,7 +6,7 @@ from airflow.sdk import Param
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES
-from trip_duration.models.search import FeatureSelection
+from trip_duration.models.search import LARGEST_SEED, FeatureSelection
 from trip_duration.models.termination import EarlyTermination
 from trip_duration.orchestration.forms.data import data_form
 from trip_duration.orchestration.forms.fields import (
@@ -71,7 +71,10 @@ def search_form() -> Form:
             "What decides which trial is the best.",
         ),
         "random_state": number_field(
-            42, "Random state", "Seed of the search and of every fit: same seed, same result."
+            42,
+            "Random state",
+            "Seed of the search and of every fit: same seed, same result.",
+            maximum=LARGEST_SEED,
         ),
         "early_stopping_rounds": number_field(
             50,

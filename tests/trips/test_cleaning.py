@@ -217,6 +217,25 @@ def test_the_digest_waits_until_the_month_was_read(folder: Path) -> None:
     assert Observer.begun == [0]
 
 
+def test_what_no_trip_can_have_is_missing(tmp_path: Path) -> None:
+    """A passenger count that no request may have costs neither its trip nor its month."""
+    path = tmp_path / f"green_tripdata_{JANUARY}.parquet"
+    write_month(path, GREEN, JANUARY, SampleOptions(trips=300, seed=3))
+    trips = pq.read_table(path).to_pandas()
+    trips["passenger_count"] = trips["passenger_count"].astype(float)
+    trips.loc[:3, "passenger_count"] = (5_000.0, -1.0, np.inf, 1_000.0)
+    trips.to_parquet(path, index=False)
+    checked = CheckedMonthStore(str(tmp_path)).check(
+        fetch(str(tmp_path), tmp_path), GREEN, Limits()
+    )
+    columns = ("trip_distance", "passenger_count")
+    kept = clean_month(checked, GREEN, Selection(columns, CleaningRules(0.0, 1_440.0)))
+    assert len(kept) == len(trips)
+    found = kept.passenger_count.to_numpy()
+    np.testing.assert_array_equal(found[:4], [np.nan, np.nan, np.nan, 1_000.0])
+    np.testing.assert_array_equal(found[4:], trips.passenger_count.to_numpy()[4:])
+
+
 def test_long_distances_stay(tmp_path: Path) -> None:
     """Absurd distances are neither clipped nor dropped: encoders decide about them."""
     options = SampleOptions(trips=500, seed=3, dirt=Dirt(absurd_distance_share=0.1))

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from trip_duration.trips.decoding import damaged, decode, read_footer, reading
 from trip_duration.trips.services import (
+    ATTRIBUTES,
     DROPOFF_TIME,
     DROPOFF_ZONE,
     DURATION,
@@ -28,6 +29,7 @@ from trip_duration.trips.services import (
     Service,
 )
 from trip_duration.trips.source import MonthFile
+from trip_duration.trips.values import LARGEST_NUMBER
 
 #: Rows of a batch: a column and what is computed from it fit into a core's own cache.
 BATCH_ROWS = 2**16
@@ -58,6 +60,7 @@ class TripBatch:
     columns
         Arrays of shape (rows,): times as int64 microseconds, zones as int32, anything else as
         float64, and ``duration`` in minutes. A missing number is NaN, a missing time or zone 0.
+        An attribute that no request may have, such as -1 or 5,000 passengers, is missing.
     missing
         Which rows lack a time, a zone or the distance.
     nulls
@@ -175,7 +178,12 @@ def _array(name: str, values: pa.Array) -> Array:
         return _microseconds(values)
     if name in ZONES:
         return _zone_ids(values)
-    return _filled(_as(values, pa.float64()), float("nan"))
+    numbers = _filled(_as(values, pa.float64()), float("nan"))
+    if name in ATTRIBUTES:
+        impossible = (numbers < 0) | (numbers > LARGEST_NUMBER)
+        if impossible.any():
+            return np.where(impossible, np.nan, numbers)
+    return numbers
 
 
 def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:

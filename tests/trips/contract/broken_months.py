@@ -833,8 +833,9 @@ their clock is wrong, are still used by recipes that know no time; rows that are
 only. Two thresholds decide when single rows are too many. A month is refused when more than
 `TRIP_DURATION_QUARANTINE_SHARE` ({quarantine:g}) of its rows are in quarantine, or when more than
 `TRIP_DURATION_MISSING_SHARE` ({missing:g}) of a column that a trip can do without, such as the
-passenger count, is missing. What no rule can see, such as pick-up and drop-off zones that are
-exchanged, is found by comparing it with [earlier months](damaged-months.md).
+passenger count, is missing. Such a value that no request may have, such as -1 or 5,000 passengers,
+reads as missing. What no rule can see, such as pick-up and drop-off zones that are exchanged, is
+found by comparing it with [earlier months](damaged-months.md).
 """
 
 

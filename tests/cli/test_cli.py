@@ -194,6 +194,7 @@ def test_a_file_that_cannot_be_opened_is_a_finding(content: bytes, tmp_path: Pat
         ("monitor --days nan", "days = nan is out of bounds"),
         ("monitor --days 1e300", "days = 1e+300 is out of bounds"),
         ("monitor --days 0", "days = 0.0 is out of bounds"),
+        ("monitor --month 2024-04 --days 7", "--days 7 is not asked of the month 2024-04"),
         ("ab-report --days nan", "days = nan is out of bounds"),
         ("ab-report --days -1", "days = -1.0 is out of bounds"),
         ("sample months --months=", "The list of months is empty"),

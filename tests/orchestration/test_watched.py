@@ -58,6 +58,8 @@ def test_a_backfill_looks_at_each_month_once() -> None:
         {"last_day": "2024-03-01"},
         {"first_day": "2024-03-02", "last_day": "2024-03-01"},
         {"months": ["2024-13"]},
+        {"first_day": "2024-03-01", "last_day": "9999-12-31"},
+        {"first_day": "0001-01-01"},
     ],
     ids=str,
 )

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from trip_duration.cli.codes import ExitCode
 from trip_duration.cli.console import console
-from trip_duration.errors import require_within
+from trip_duration.errors import InvalidInputError, require_within
 from trip_duration.settings import get_settings
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import get_service
@@ -79,7 +79,7 @@ def monitor(
     *,
     options: VersionOptions = _VERSION,
     month: str | None = None,
-    days: float = _settings.monitoring_days,
+    days: float | None = None,
     source: str = _settings.source,
     as_json: AsJson = False,
 ) -> None:
@@ -92,12 +92,17 @@ def monitor(
     month
         Look at all trips of a month, as YYYY-MM; otherwise at the request log.
     days
-        How far to look back in the request log.
+        How far to look back in the request log; as monitoring does where it is left out.
     source
         Where the month comes from: sample, tlc, a folder, or an https:// address.
     as_json
         Print one JSON object, for machines.
     """
+    if month and days is not None:
+        raise InvalidInputError(
+            f"--days {days:g}", f"is not asked of the month {month}", "Give one of the two."
+        )
+    days = _settings.monitoring_days if days is None else days
     require_within("days", days, above=0.0, most=_MOST_DAYS)
     from trip_duration.monitoring.levels import Level, as_row, thresholds_of, worst
     from trip_duration.monitoring.looking import DriftRules, look_for_drift

@@ -136,7 +136,8 @@ def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
     roots = readable_roots()
     output = None if params["output"] is None else require_allowed(place(params["output"]), roots)
     if params["months"]:
-        inputs = [_month(month, params) for month in params["months"]]
+        # Each once, however often it is named.
+        inputs = [_month(month, params) for month in dict.fromkeys(params["months"])]
         output = output or place(get_settings().storage_root) / _PREDICTIONS
     else:
         found = find_inputs(require_allowed(place(params["input"]), roots))

@@ -14,6 +14,7 @@ from trip_duration.settings import get_settings
 from trip_duration.tracking.standing import check_moment
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import PICKUP_TIME, get_service
+from trip_duration.trips.values import FIRST_YEAR, LAST_YEAR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +89,14 @@ def _window(window: Window, source: str, **details: Any) -> dict[str, Any]:  # n
 
 
 def _day(text: str) -> dt.datetime:
-    return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
+    day = dt.date.fromisoformat(text)
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise InvalidInputError(
+            f"Day {text}",
+            f"is none of {FIRST_YEAR} to {LAST_YEAR}",
+            "Give a day on which trips may begin.",
+        )
+    return dt.datetime.combine(day, dt.time(), dt.UTC)
 
 
 def published_months(events: Events) -> list[str]:

@@ -196,3 +196,9 @@ def test_the_command_refuses_it_and_prints_none(tmp_path: Path) -> None:
         assert "carries a login" in done.stderr
         assert "~/.netrc" in done.stderr
         assert SECRET not in done.stdout + done.stderr
+
+
+def test_an_error_can_be_written_down() -> None:
+    """A name that is no text, as of a file or in a result, is told in escapes."""
+    told = str(InvalidInputError("The file a\udcffb\ud800", "is odd", "Rename it."))
+    assert told.encode("utf-8") == rb"The file a\udcffb\ud800 is odd. Rename it."

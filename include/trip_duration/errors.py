@@ -21,6 +21,8 @@ _LONGEST_PART = 4_000
 
 def _shown(part: str) -> str:
     """Return a part of an error as it may be seen: without logins, and not longer than a page."""
+    # Half of a pair of surrogates, as in names of files, is a character that no log takes.
+    part = part.encode("utf-8", "backslashreplace").decode("utf-8")
     # Twice as much is masked, so that no login is cut in two where the text ends.
     masked = mask_logins(part[: 2 * _LONGEST_PART])
     if len(masked) <= _LONGEST_PART:

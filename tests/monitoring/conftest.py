@@ -64,7 +64,8 @@ def look(
         columns = reference.profile.columns
         asked = clean_month(checked, green, Selection(columns, CleaningRules()))[list(columns)]
         predicted = np.asarray(trained.model.predict(asked), dtype=np.float64)
-        shap = shap_of_window(trained.model, asked, 0)
+        # As many as the profile has: of more, each look would take three seconds longer.
+        shap = shap_of_window(trained.model, asked, 0, most=500)
         thresholds = thresholds_of(Settings())
         return drift_findings(reference.profile, Inputs(asked, predicted, shap), thresholds, LEAST)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from tests.dashboard.conftest import Documents, MakeSources, make_sources
+from tests.servers import tracking_database
 from tests.trips.history.test_history import (
     SIGHTINGS,
     first_week,
@@ -43,7 +44,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Alert
     monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", "*")
     # MLflow puts the artifacts of a new experiment into the folder that one is in.
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", f"sqlite:///{tmp_path}/tracking.db")
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracking_database(tmp_path / "tracking.db"))
     monkeypatch.setattr(preparation, "announce", alerts.append)
     get_settings.cache_clear()
     yield alerts

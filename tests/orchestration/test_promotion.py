@@ -13,6 +13,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from mlflow import MlflowClient
+from tests.servers import tracking_database
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.models.gate import Check, Verdict
@@ -43,7 +44,7 @@ def dag() -> DAG:
 @pytest.fixture
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """A registry with three versions that are asked when a ride is booked; the first is in use."""
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = tracking_database(tmp_path / "mlflow.db")
     monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", uri)
     monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", str(tmp_path))
     get_settings.cache_clear()

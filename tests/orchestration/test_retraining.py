@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.utils.types import DagRunType
 from mlflow import MlflowClient
+from tests.servers import tracking_database
 
 from trip_duration.errors import InvalidInputError, SourceError
 from trip_duration.orchestration import retraining
@@ -64,7 +65,7 @@ def source(tmp_path: Path) -> str:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Settings as they are by default; the folder may be named as source."""
     monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", str(tmp_path))
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracking_database(tmp_path / "mlflow.db"))
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()

@@ -22,7 +22,7 @@ from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from sqlalchemy import select
-from tests.servers import free_port
+from tests.servers import free_port, tracking_database
 
 from trip_duration.orchestration.notifications import post_office
 from trip_duration.settings import get_settings
@@ -293,7 +293,7 @@ def test_an_event_over_rest_is_answered_with_what_it_says(
     """By the run that the scheduler makes of it; not by the defaults of the form."""
     monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", str(storage))
     monkeypatch.setenv("TRIP_DURATION_RETRAINING_TRAIN_MONTHS", "1")
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", f"sqlite:///{storage}/mlflow.db")
+    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracking_database(Path(storage, "mlflow.db")))
     get_settings.cache_clear()
     for month in ("2024-01", "2024-02", "2024-03", "2024-04"):
         (storage / f"green_tripdata_{month}.parquet").write_bytes(b"never read")

@@ -88,11 +88,18 @@ def training_set(
     return build_training_set(request, storage_root=get_settings().storage_root)
 
 
+#: What was trained, by training set and family: the same fit would be made up to nine times.
+_TRAINED: dict[tuple[str, str], TrainedModel] = {}
+
+
 def registered(
     tracker: Tracker, built: TrainingSet, *, lineage: bool = True, family: str = LINEAR
 ) -> int:
     """Train a model and register it, as the training DAGs do; return its version."""
-    trained: TrainedModel = train(tune(family, built, SEARCH), built, SEARCH)
+    key = (built.digest, family)
+    if key not in _TRAINED:
+        _TRAINED[key] = train(tune(family, built, SEARCH), built, SEARCH)
+    trained = _TRAINED[key]
     run_id = tracker.open_run(f"judging/{np.random.default_rng().integers(2**60)}", "model", {})
     if lineage:
         log_lineage(tracker, run_id, lineage_of(trained, built, SEARCH))

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from mlflow import MlflowClient
+from tests.servers import tracking_database
 from tests.tracking.old_moves import OldPromoter
 
 from trip_duration.errors import InvalidInputError
@@ -314,7 +315,7 @@ class Moves(RuleBasedStateMachine):
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """A tracker on a database of its own, without a server."""
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = tracking_database(tmp_path / "mlflow.db")
     monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", uri)
     monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", str(tmp_path))
     monkeypatch.setenv("TRIP_DURATION_ALERT_PROMOTION", "false")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "trip_duration"
-#: What pytest ends with where a test has failed.
+#: Exit code of pytest where a test has failed.
 _FAILED = 1
 
 

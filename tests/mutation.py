@@ -22,7 +22,7 @@ PACKAGE = "trip_duration"
 ROOMS: Mapping[str, Mapping[str, Any]] = tomllib.loads(
     (ROOT / "tests" / "mutation.toml").read_text(encoding="utf-8")
 )
-#: What the tests read beside the package.
+#: Files that the tests read beside the package.
 _BESIDE = ("tests", "dags", "plugins", "docs", "Makefile", "README.md")
 
 

@@ -219,7 +219,7 @@ def test_rest_refuses_bad_forms(
 def test_bad_input_fails_at_once_and_mails(
     running: RunningStack, asked: dict[str, str], name: str, message: str
 ) -> None:
-    """What a form cannot check fails in the first task, once, in the log and in one mail."""
+    """Values that no form can check fail in the first task, once, in the log and in one mail."""
     run_id, state = ended(running, asked, name)
     assert state == "failed"
     tasks = {task.task: task for task in running.api.tasks("data_preparation", run_id)}

@@ -117,7 +117,7 @@ def test_a_rule_is_not_chosen_by_trips_that_it_has_learned_from(tmp_path: Path) 
 
 @pytest.mark.filterwarnings("ignore::trip_duration.findings.DoubtfulDataWarning")
 def test_a_pace_is_minutes_for_each_mile(tmp_path: Path) -> None:
-    """Where trips take four minutes a mile, the rule says so."""
+    """Trips of four minutes a mile make a rule of four minutes a mile."""
 
     def four_a_mile(number: np.ndarray) -> np.ndarray:
         return 4.0 * (1.0 + number % 7)

@@ -77,7 +77,7 @@ def test_models_are_compared_trip_by_trip() -> None:
 
 
 def test_the_same_models_get_the_same_verdict() -> None:
-    """What is drawn at random depends on the seed alone; ten seeds draw ten times."""
+    """Resamplings depend on the seed alone; ten seeds draw ten times."""
     trips, few = DATA.head(60), slice(60)
     errors = np.random.default_rng(3).normal(0, 9, (2, 60))
     close, champion = (

@@ -213,7 +213,7 @@ def test_reads_nothing_outside_the_configured_path(folder_root: UPath, uri: str)
 def test_a_reference_to_anything_is_refused_and_holds_up_no_task(
     folder_root: UPath, uri: object
 ) -> None:
-    """Whoever may write results may write such a one; the task can be cleared still."""
+    """Refuse a result that somebody wrote by hand; its task can be cleared still."""
     folder = Path(folder_root.path)
     (folder / "folder").mkdir(parents=True)
     (folder / "loop").symlink_to("loop")

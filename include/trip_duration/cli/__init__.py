@@ -13,7 +13,7 @@ from trip_duration.errors import InvalidInputError, TripDurationError
 
 __all__ = ["main"]
 
-#: What libraries raise where a server does not answer, or refuses, by module.
+#: Errors that libraries raise where a server does not answer, or refuses, by module.
 _FROM_OUTSIDE = {
     "mlflow.exceptions": "MlflowException",
     "botocore.exceptions": "BotoCoreError",

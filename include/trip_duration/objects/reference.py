@@ -9,7 +9,7 @@ from trip_duration.errors import StoredObjectError
 
 _MARKER = "stored_object"
 _VERSION = 1
-#: What a reference has to say.
+#: Fields that every reference has.
 _KINDS = {"kind": str, "size": int, "digest": str, "uri": str}
 
 

@@ -62,7 +62,7 @@ def dump_estimator(estimator: Any) -> bytes:  # noqa: ANN401 - any scikit-learn 
         go together.
     """
     stored = _canonical(skops.io.dumps(estimator))
-    # What reading would refuse is refused where it can still be mended.
+    # Refused here, where it can still be mended, and not when it is read.
     load_estimator(stored)
     return stored
 

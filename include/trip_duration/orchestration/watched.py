@@ -188,7 +188,7 @@ def _output(output: str) -> pd.DataFrame:
     with open_input(path) as file:
         try:
             if format_of(path) == "parquet":
-                # What a file says of itself to pandas may be anything, and is parsed in any case.
+                # A description for pandas may hold anything, and would be parsed in any case.
                 frame: pd.DataFrame = pq.read_table(file).replace_schema_metadata().to_pandas()
             else:
                 frame = pd.read_csv(file)

@@ -102,7 +102,7 @@ class TripDurationXComBackend(XComObjectStorageBackend):
         try:
             remove_object(_checked(xcom.value))
         except (StoredObjectError, OSError, ValueError) as error:
-            # Whoever may write results may refer to anything, such as a folder.
+            # A result that somebody wrote may refer to anything, such as a folder.
             log.warning("A former result is not removed. %s", error)
 
 

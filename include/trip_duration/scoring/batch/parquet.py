@@ -95,7 +95,7 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
             names = list(find_columns(file.schema_arrow.names, wanted).values())
         for batch in _rows(file, chunk.first_row, chunk.rows, names):
             try:
-                # What a file says of itself to pandas may be anything, and is parsed in any case.
+                # A description for pandas may hold anything, and would be parsed in any case.
                 frame = batch.replace_schema_metadata().to_pandas()
             except KeyError as error:
                 # Both libraries of time zones raise it.

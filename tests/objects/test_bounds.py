@@ -268,7 +268,7 @@ def a_search_without_rows() -> bytes:
 
 @crafted
 def a_distance_without_numbers() -> bytes:
-    """The same of the distance."""
+    """Replace an array in the state of the distance."""
     return searched(
         "EuclideanDistance64", lambda one: one["content"]["content"].__setitem__(1, plain(None))
     )
@@ -276,7 +276,7 @@ def a_distance_without_numbers() -> bytes:
 
 @crafted
 def a_distance_without_an_end() -> bytes:
-    """The same as of the search."""
+    """Leave out the last part of the state of the distance."""
     return searched("EuclideanDistance64", lambda one: one["content"]["content"].pop())
 
 

@@ -381,7 +381,7 @@ def test_times_of_an_unknown_zone_are_refused(predictor: Predictor, tmp_path: Pa
 def test_what_a_file_says_to_pandas_is_not_asked(
     predictor: Predictor, tmp_path: Path, said: str
 ) -> None:
-    """Whatever other programs have written beside the columns, the rows are scored."""
+    """Rows are scored, whatever other programs have written beside the columns."""
     frame = pd.read_csv(io.StringIO(table({}, 20)), parse_dates=["pickup_datetime"])
     found = pa.Table.from_pandas(frame).replace_schema_metadata({"pandas": said})
     pq.write_table(found, tmp_path / "trips.parquet")

@@ -230,7 +230,7 @@ def test_a_spool_of_which_nothing_is_known_is_read_as_far_as_it_goes(
     read: int,
     lost: int,
 ) -> None:
-    """Where both heads are damaged, sound records count; a loss is told, and nothing goes."""
+    """Sound records count though both heads are damaged; a loss is told, and nothing goes."""
     for path in left_by(tmp_path, 100):
         content = bytearray(path.read_bytes())
         change(content)

@@ -206,7 +206,7 @@ def _silent(stray: Stray, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_silent")
 def test_an_emergency_waits_for_no_store(stray: Stray) -> None:
-    """Whoever disables or goes back does so within seconds, beside versions that nobody can read.
+    """An emergency is over within seconds, beside versions that nobody can read.
 
     One of them was champion, and is passed over.
     """

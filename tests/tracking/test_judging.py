@@ -88,7 +88,7 @@ def training_set(
     return build_training_set(request, storage_root=get_settings().storage_root)
 
 
-#: What was trained, by training set and family: the same fit would be made up to nine times.
+#: Models by training set and family: the same fit would be made up to nine times.
 _TRAINED: dict[tuple[str, str], TrainedModel] = {}
 
 

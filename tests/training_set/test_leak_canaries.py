@@ -46,7 +46,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def seconds_of(trips: pa.Table) -> Seconds:
-    """How long trips last."""
+    """Return how long trips last."""
     pickup, dropoff = (trips[name].cast(pa.timestamp("us")) for name in (PICKUP, DROPOFF))
     seconds: Seconds = pc.seconds_between(pickup, dropoff).to_numpy()
     return seconds
@@ -104,7 +104,7 @@ def test_outcomes_of_validation_change_no_matrix(
 def test_outcomes_of_the_test_month_change_nothing_that_is_learned(
     published: Path, tmp_path: Path
 ) -> None:
-    """What a model is fitted on holds nothing of what it is judged by at the end."""
+    """Matrices to fit on hold nothing of the trips that judge at the end."""
     changed = with_outcomes(published, tmp_path / "changed", "2024-03", permuted)
     was, now = (build(source, "native", tmp_path) for source in (published, changed))
     assert (was.test_trips[DURATION] != now.test_trips[DURATION]).mean() > 0.9

@@ -236,6 +236,18 @@ def test_what_no_trip_can_have_is_missing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[4:], trips.passenger_count.to_numpy()[4:])
 
 
+@pytest.mark.parametrize("impossible", [5_000, -1, np.inf])
+def test_a_column_of_what_no_trip_can_have_is_refused(tmp_path: Path, impossible: float) -> None:
+    """Such values count as missing, so that a whole column of them is no column."""
+    path = tmp_path / f"green_tripdata_{JANUARY}.parquet"
+    write_month(path, GREEN, JANUARY, SampleOptions(trips=300, seed=3))
+    trips = pq.read_table(path).to_pandas().assign(passenger_count=impossible)
+    trips.to_parquet(path, index=False)
+    raw = fetch(str(tmp_path), tmp_path)
+    with pytest.raises(ContractError, match=r"no value in 100\.0% of the column passenger_count"):
+        CheckedMonthStore(str(tmp_path)).check(raw, GREEN, Limits())
+
+
 def test_long_distances_stay(tmp_path: Path) -> None:
     """Absurd distances are neither clipped nor dropped: encoders decide about them."""
     options = SampleOptions(trips=500, seed=3, dirt=Dirt(absurd_distance_share=0.1))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from mlflow.exceptions import MlflowException
 
+from trip_duration.tracking.actions import SWITCHES
 from trip_duration.tracking.standing import (
     DISABLED_TAG,
     PARTS,
@@ -26,7 +27,7 @@ from trip_duration.trips.services import MOMENTS, Moment
 
 def move(versions: ModelVersions, entry: HistoryEntry) -> None:
     """Make the registry what an entry says; doing it again changes nothing."""
-    switch = entry.kind in {"disable", "enable"}
+    switch = entry.kind in SWITCHES
     if switch:
         # Before any version is looked at: it moves none.
         _switch(versions, entry)

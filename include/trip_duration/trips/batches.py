@@ -161,7 +161,10 @@ def _trip_batch(
             missing |= absent
     columns[DURATION] = _minutes(columns)
     counted = {name: batch.column(theirs) for name, theirs in countable.items()}
-    nulls = {name: _count_absent(values) for name, values in counted.items()}
+    nulls = {
+        name: _count_absent(values) + (name in ATTRIBUTES and _count_impossible(values))
+        for name, values in counted.items()
+    }
     return TripBatch(first_row, columns, missing, nulls, counted)
 
 
@@ -179,11 +182,14 @@ def _array(name: str, values: pa.Array) -> Array:
     if name in ZONES:
         return _zone_ids(values)
     numbers = _filled(_as(values, pa.float64()), float("nan"))
-    if name in ATTRIBUTES:
-        impossible = (numbers < 0) | (numbers > LARGEST_NUMBER)
-        if impossible.any():
-            return np.where(impossible, np.nan, numbers)
+    if name in ATTRIBUTES and (impossible := _impossible(numbers)).any():
+        return np.where(impossible, np.nan, numbers)
     return numbers
+
+
+def _impossible(numbers: Array) -> Array:
+    """Find the values of an attribute that no request may have; NaN is none of them."""
+    return np.asarray((numbers < 0) | (numbers > LARGEST_NUMBER))
 
 
 def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -200,6 +206,16 @@ def _count_absent(values: pa.Array) -> int:
         return int(values.null_count)
     # What is null reads as NaN.
     return int(np.count_nonzero(np.isnan(values.to_numpy(zero_copy_only=False))))
+
+
+def _count_impossible(values: pa.Array) -> int:
+    """Count values that no request may have; one look at the extremes is enough where none is."""
+    extremes = pc.min_max(values).as_py()
+    least, most = extremes["min"], extremes["max"]
+    if least is None or (least >= 0 and most <= LARGEST_NUMBER):
+        return 0
+    numbers = _filled(_as(values, pa.float64()), float("nan"))
+    return int(np.count_nonzero(_impossible(numbers)))
 
 
 def _microseconds(values: pa.Array) -> Array:

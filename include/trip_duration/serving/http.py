@@ -54,8 +54,7 @@ Authenticate = Callable[[Scope], Awaitable[Caller]]
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What is sent back."""
 
     body: bytes
@@ -64,7 +63,7 @@ class Reply:
     headers: Headers = ()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call:
     """A request.
 

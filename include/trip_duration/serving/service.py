@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from trip_duration.serving.traffic import choose
 from trip_duration.trips.services import Moment
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What was predicted.
 
     Parameters

@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 #: hold up an answer for 5 milliseconds.
 _SWITCH_SECONDS = 0.0005
 
+#: Objects that may come before the garbage collector looks at the young ones, and rounds before it
+#: looks at older ones. By default it looks after every few requests, and finds nothing.
+_GARBAGE = (20_000, 20, 20)
+
 #: Seconds that requests may take to their end when the server is told to stop. Without a bound, one
 #: client that never ends its body keeps the log from being closed until the process is killed.
 _ENDING_SECONDS = 5
@@ -184,6 +188,7 @@ def serve(app: ASGIApp, settings: Settings) -> None:
 
     wait_less()
     sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.set_threshold(*_GARBAGE)
     uvicorn.run(
         app,
         host=settings.serving_host,
@@ -191,6 +196,8 @@ def serve(app: ASGIApp, settings: Settings) -> None:
         access_log=False,
         http=bounded(settings.serving_read_seconds),
         server_header=False,
+        # No route asks for an address, or for what a proxy says of it.
+        proxy_headers=False,
         # No route speaks it, and the guard is one for HTTP.
         ws="none",
         timeout_graceful_shutdown=_ENDING_SECONDS,

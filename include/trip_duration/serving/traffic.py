@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trip_duration.serving.live import Live, Side
 from trip_duration.serving.predictor import Predictor
@@ -18,8 +18,7 @@ _UNPROCESSABLE = 422
 _WHOLE = 2**64
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """The version that answers a request, as what, and at which moment."""
 
     predictor: Predictor

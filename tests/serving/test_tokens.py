@@ -13,9 +13,8 @@ import pytest
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.serving.bearer import BearerTokens
-from trip_duration.serving.http import Caller
 from trip_duration.serving.requests import RequestRefusedError
-from trip_duration.serving.tokens import RIGHTS, Bucket, KnownTokens, TokenFile, digest
+from trip_duration.serving.tokens import RIGHTS, Bucket, Caller, KnownTokens, TokenFile, digest
 
 
 @pytest.fixture
@@ -43,8 +42,8 @@ def test_a_secret_is_found_by_its_hash(file: TokenFile) -> None:
     found, second = known.find(secret.encode()), known.find(other.encode())
     assert found is not None
     assert second is not None
-    assert (found.name, found.bucket.rate) == ("one", 5)
-    assert (second.name, second.bucket.rate) == ("two", 7)
+    assert (found.caller.name, found.bucket.rate) == ("one", 5)
+    assert (second.caller.name, second.bucket.rate) == ("two", 7)
     assert known.find(b"") is None
     assert known.find(file.read()[0].sha256.encode()) is None
     file.revoke("one")

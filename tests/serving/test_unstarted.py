@@ -13,7 +13,6 @@ from starlette.types import Scope
 from tests.serving.conftest import TRIP, MemoryRegistry
 
 from trip_duration.serving.app import create_app
-from trip_duration.serving.http import Caller
 from trip_duration.serving.live import LiveModels
 from trip_duration.serving.log_tables import open_log
 from trip_duration.serving.metrics import Metrics
@@ -21,6 +20,7 @@ from trip_duration.serving.predictor import Predictor
 from trip_duration.serving.request_log import RequestLog
 from trip_duration.serving.requests import RequestRefusedError
 from trip_duration.serving.service import PredictionService
+from trip_duration.serving.tokens import Caller
 from trip_duration.tracking.standing import Standing
 
 REFUSED = 200

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from trip_duration.serving.http import Caller, Guard
+    from trip_duration.serving.http import Guard
+    from trip_duration.serving.tokens import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def make_airflow_app() -> Guard:
 
 async def _identify(scope: Scope) -> Caller:
     # Rights are Airflow's: there are no scopes.
-    from trip_duration.serving.http import Caller
+    from trip_duration.serving.tokens import Caller
 
     return Caller(await authenticate(scope))
 

@@ -9,9 +9,9 @@ import time
 from starlette.types import Scope
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.serving.http import Caller, find_header
+from trip_duration.serving.http import find_header
 from trip_duration.serving.requests import RequestRefusedError
-from trip_duration.serving.tokens import KnownTokens
+from trip_duration.serving.tokens import Caller, KnownTokens
 
 _SCHEME = b"bearer "
 
@@ -43,7 +43,8 @@ class BearerTokens:
             If there is no token, or one that is unknown or has expired (401), or one for other
             services (403), or it comes too often (429).
         """
-        self._refresh()
+        if time.monotonic() >= self._look_at:
+            self._refresh()
         given = find_header(scope, b"authorization")
         found = None
         if given[: len(_SCHEME)].lower() == _SCHEME:
@@ -59,31 +60,28 @@ class BearerTokens:
             ended = dt.datetime.fromtimestamp(found.expires, dt.UTC)
             raise RequestRefusedError(
                 401,
-                f"Token {found.name!r}",
+                f"Token {found.caller.name!r}",
                 f"has expired ({ended:%Y-%m-%d %H:%M} UTC)",
                 "Revoke it and make another one with `trip-duration tokens add`.",
             )
         if not found.here:
             raise RequestRefusedError(
                 403,
-                f"Token {found.name!r}",
+                f"Token {found.caller.name!r}",
                 "is for other datasets than the one that is served here",
                 "Use one that was made with `trip-duration tokens add NAME --datasets …`.",
             )
         if wait := found.bucket.take():
             raise RequestRefusedError(
                 429,
-                f"Token {found.name!r}",
+                f"Token {found.caller.name!r}",
                 f"may ask {found.bucket.rate:g} times per second",
                 f"Wait {wait:.3f} seconds, or send several trips in one request.",
             )
-        return Caller(found.name, found.scopes)
+        return found.caller
 
     def _refresh(self) -> None:
-        now = time.monotonic()
-        if now < self._look_at:
-            return
-        self._look_at = now + self._refresh_seconds
+        self._look_at = time.monotonic() + self._refresh_seconds
         try:
             self._known.refresh()
         except (InvalidInputError, OSError):

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from trip_duration.errors import TripDurationError
 from trip_duration.serving.metrics import Metrics
 from trip_duration.serving.requests import RequestRefusedError
+from trip_duration.serving.tokens import Caller
 
 #: Routes that answer whoever asks.
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -31,21 +32,6 @@ _FORBIDDEN = 403
 _REFUSED = "refused"
 
 Headers = tuple[tuple[bytes, bytes], ...]
-
-
-class Caller(NamedTuple):
-    """The sender of a request, as far as it is known.
-
-    Parameters
-    ----------
-    name
-        Of the token or user.
-    scopes
-        What a token is good for; None where something else decides.
-    """
-
-    name: str
-    scopes: frozenset[str] | None = None
 
 
 Authenticate = Callable[[Scope], Awaitable[Caller]]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: Entries that are worked on without a break. After each such part comes a moment without work:
 #: answers wait for the interpreter's lock, or on a small machine for the core.
-PART = 50
+PART = 100
 PAUSE_SECONDS = 0.0005
 
 

@@ -36,6 +36,7 @@ _SMALL_BYTES = 65_536
 _FURTHER = 1_000
 
 _NEW_YORK = ZoneInfo(TIME_ZONE)
+_SECONDS_PER_DAY = 86_400
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the city's clocks
 _ID = re.compile(r"\A[0-9a-f]{32}\Z")
 
@@ -353,7 +354,8 @@ def _seconds(at: dt.datetime, number: int | None) -> float:
             outside(local.year),
             f"Give a time from {FIRST_YEAR} to {LAST_YEAR}.",
         )
-    return float((local - _EPOCH) // dt.timedelta(seconds=1))
+    since = local - _EPOCH
+    return float(since.days * _SECONDS_PER_DAY + since.seconds)
 
 
 def _name(number: int | None) -> str:

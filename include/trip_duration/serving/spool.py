@@ -130,10 +130,11 @@ class Spool(Generic[Record]):
                     logger.warning("Predictions are lost and counted: %s is full", self._folder)
                 self._full = True
                 return False
+            place = 1 + 2 * now
             # The count comes last: a record that is there by half has not been answered.
-            memory[size : end + FRONT.size] = framed(payload, numbers[2 + 2 * now])
+            memory[size : end + FRONT.size] = framed(payload, numbers[place + 1])
             self._sizes[now] = end
-            numbers[1 + 2 * now] += 1
+            numbers[place] += 1
             self._write_head()
         return True
 

@@ -317,15 +317,28 @@ class Bucket:
         return (1.0 - self._left) / self.rate
 
 
+class Caller(NamedTuple):
+    """The sender of a request, as far as it is known.
+
+    Parameters
+    ----------
+    name
+        Of the token or user.
+    scopes
+        What a token is good for; None where something else decides.
+    """
+
+    name: str
+    scopes: frozenset[str] | None = None
+
+
 class Grant(NamedTuple):
     """A known token, as requests are held to it.
 
     Parameters
     ----------
-    name
-        Of the token.
-    scopes
-        All that it is good for.
+    caller
+        Name of the token, and all that it is good for.
     expires
         Seconds since 1970; infinity for no end.
     bucket
@@ -334,8 +347,7 @@ class Grant(NamedTuple):
         Whether it may ask this server's service.
     """
 
-    name: str
-    scopes: frozenset[str]
+    caller: Caller
     expires: float
     bucket: Bucket
     here: bool
@@ -371,19 +383,19 @@ class KnownTokens:
             state = None
         if state == self._read_at and state is not None:
             return
-        before = {grant.name: grant.bucket for _, grant in self._known}
+        before = {grant.caller.name: grant.bucket for _, grant in self._known}
         known = []
         for token in self._file.read():
             rate = self._rate if token.limits.rate is None else token.limits.rate
             kept = before.get(token.name)
             bucket = kept if kept and kept.rate == rate else Bucket(rate)
-            known.append((token.sha256.encode(), self._grant(token, bucket)))
+            known.append((bytes.fromhex(token.sha256), self._grant(token, bucket)))
         self._known, self._read_at = tuple(known), state
 
     def _grant(self, token: Token, bucket: Bucket) -> Grant:
+        scopes = frozenset(RIGHTS if "admin" in token.scopes else token.scopes)
         return Grant(
-            token.name,
-            frozenset(RIGHTS if "admin" in token.scopes else token.scopes),
+            Caller(token.name, scopes),
             float("inf") if token.expires is None else token.expires,
             bucket,
             token.datasets is None or self._service in token.datasets,
@@ -394,7 +406,7 @@ class KnownTokens:
 
         Every token is compared, each in constant time.
         """
-        asked = hashlib.sha256(secret).hexdigest().encode()
+        asked = hashlib.sha256(secret).digest()
         found = None
         for known, grant in self._known:
             if hmac.compare_digest(known, asked):

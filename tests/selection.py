@@ -57,6 +57,7 @@ SKIPS = {
     "needs whole published months": "tests of the figures of whole months need their folder in "
     "TRIP_DURATION_TLC_FOLDER",
     "needs the programs of Postgres": "tests of the request log in Postgres need its programs",
+    "Helm is not installed": "tests of the chart need Helm, which is made for Linux on x86-64",
     "Chromium is not installed": "tests of the pages in a browser need Chromium",
     "mounts a small disk": "a test of a full disk needs root",
     "needs node": "a test of the client code in JavaScript needs Node.js",

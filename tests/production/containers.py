@@ -1,4 +1,4 @@
-"""The whole loop in containers: build, start, prepare, train, promote, predict.
+"""The whole loop in containers: from the image to a backup that is restored into nothing.
 
 `make test-containers`; it needs Docker with Compose, and the ports of docker-compose.yaml. All that
 it starts has a project name of its own, and is gone at the end.
@@ -7,16 +7,20 @@ it starts has a project name of its own, and is gone at the end.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import requests
-from tests.production.compose import services
+from tests.production.chart import containers
+from tests.production.compose import ROOT, services
 from tests.production.engine import Engine, EngineError
+from tests.production.kubelet import secrets_of, start
 
 from trip_duration.errors import TripDurationError
 from trip_duration.local.airflow_api import FINISHED, AirflowApi
@@ -30,10 +34,33 @@ DATA: dict[str, Any] = {"source": "sample", "service": "green", "recipe": RECIPE
 SEARCH: dict[str, Any] = {"max_evaluations": 2}
 TRIP = {"pickup_zone": 239, "dropoff_zone": 236, "pickup_at": "2024-03-01T08:00:00"}
 ENTRY_POINTS = ("airflow version", "trip-duration --help", "mlflow --version", "celery --version")
+#: The image's own, and one that a cluster gives out, such as OpenShift's.
+USERS = ("10001:0", "1000740000:0")
+#: Neither trained on nor judged by.
+MONTH = "2024-07"
+RUNBOOK = ROOT / "docs" / "runbook.md"
 
 
 class LoopError(Exception):
     """A part of the loop did not do what it is for."""
+
+
+class Known(NamedTuple):
+    """What has to be there after a restart, and after a restore.
+
+    Parameters
+    ----------
+    answer
+        To the trip.
+    predictions
+        Ids in the request log.
+    runs
+        Of Airflow's DAGs, each with its state.
+    """
+
+    answer: Mapping[str, Any] = MappingProxyType({})
+    predictions: frozenset[str] = frozenset()
+    runs: frozenset[str] = frozenset()
 
 
 class Loop:
@@ -51,6 +78,10 @@ class Loop:
         self._engine = engine
         self._end = time.monotonic() + 60 * minutes
         self._api: AirflowApi | None = None
+        self._bearer = ""
+        #: Version of the first champion.
+        self._first = 0
+        self._known = Known()
 
     @property
     def api(self) -> AirflowApi:
@@ -76,11 +107,13 @@ class Loop:
     def build(self) -> None:
         """Build the image."""
         self._engine.build(self.left)
+        print(f"  {self._engine.megabytes():,.0f} MB")  # noqa: T201 - a command
 
     def enter(self) -> None:
-        """The image's programs run without rights on a read-only root."""
-        for command in ENTRY_POINTS:
-            self._engine.run_once(command.split(), self.left)
+        """The image's programs run without rights on a read-only root, as whatever user."""
+        for user in USERS:
+            for command in ENTRY_POINTS:
+                self._engine.run_once(command.split(), user, self.left)
 
     def refuse_without_secrets(self) -> None:
         """Without a secret, nothing starts."""
@@ -115,11 +148,18 @@ class Loop:
         self._trained("xgboost_training", {**DATA, **SEARCH})
 
     def promote(self) -> None:
+        """A first version becomes champion, with a word for its gate."""
+        self._move(action="promote", gate=False, why="the first champion of a test")
+
+    def promote_the_better(self) -> None:
         """The better one passes the gate and becomes champion."""
-        run_id = self._finish("promotion", {"action": "promote", "service": "green"})
-        states = {task.task_id: task.state for task in self.api.tasks("promotion", run_id)}
-        if states["move"] != "success":
-            raise LoopError(f"nothing moved: {states}")
+        self._move(action="promote")
+        before = self._first
+        self._wait(
+            lambda: self._answer()["model_version"] != before,
+            60,
+            f"version {before} still answers after a promotion",
+        )
 
     def predict_in_a_run(self) -> None:
         """The DAG `prediction` answers over REST."""
@@ -130,13 +170,72 @@ class Loop:
     def predict_on_the_server(self) -> None:
         """The prediction servers answer behind the proxy, with a token that was just made."""
         token = self._engine.execute("serving", "trip-duration", "tokens", "add", "loop")
-        secret = token.split()[-1]
-        self._predict(f"{SERVING}/predict", f"Bearer {secret}")
+        self._bearer = f"Bearer {token.split()[-1]}"
+        self._first = self._first or self._answer()["model_version"]
 
     def predict_inside_airflow(self) -> None:
         """The api-server answers too, behind Airflow's login."""
         login = str(self.api._session.headers["Authorization"])
         self._predict(f"{AIRFLOW}/trip-duration/predict", login)
+
+    def score(self) -> None:
+        """A month is scored: every row is predicted or rejected."""
+        run_id = self._finish("batch_scoring", {"service": "green", "months": [MONTH]})
+        told = self.api.result("batch_scoring", run_id, "join")
+        if told["rows"] != told["predicted_rows"] + told["rejected_rows"] or not told["rows"]:
+            raise LoopError(f"rows do not add up: {told}")
+
+    def monitor(self) -> None:
+        """A month is looked at, and nothing is retrained."""
+        conf = {"service": "green", "window_source": "month", "months": [MONTH], "act": False}
+        run_id = self._finish("monitoring", conf)
+        states = {task.state for task in self.api.tasks("monitoring", run_id)}
+        if not states <= {"success", "skipped"}:
+            raise LoopError(f"monitoring did not go through: {states}")
+
+    def start_for_kubernetes(self) -> None:
+        """Every container of the chart and of the manifests starts as a kubelet starts it."""
+        secrets = secrets_of(self._engine.secrets)
+        for container in containers():
+            with tempfile.TemporaryDirectory() as folder:
+                # Files of a config map can be read by everybody.
+                Path(folder).chmod(0o755)
+                told = start(self._engine, container, secrets, Path(folder))
+            print(f"    {container.name}: {told}", flush=True)  # noqa: T201 - a command
+
+    def roll_back(self) -> None:
+        """The champion before answers again."""
+        self._finish("promotion", {"action": "rollback", "service": "green"})
+        first = self._first
+        self._wait(
+            lambda: self._answer()["model_version"] == first,
+            60,
+            f"version {first} does not answer after a rollback",
+        )
+
+    def restart(self) -> None:
+        """All services are started anew: they answer as before, and nothing is lost."""
+        self._remember()
+        self._engine.compose("restart", seconds=self.left)
+        self.start()
+        self._compare()
+
+    def back_up(self) -> None:
+        """The runbook's commands make a backup."""
+        self._remember()
+        self._engine.script(_commands("Back up"), self.left)
+
+    def lose_everything(self) -> None:
+        """All containers and volumes are removed."""
+        self._engine.remove()
+
+    def restore(self) -> None:
+        """The runbook's commands restore it into nothing: it answers as before."""
+        self._engine.script(_commands("Restore"), self.left)
+        self.api.wait_for_dags({"data_preparation", "promotion", "prediction"}, self.left)
+        # Tokens are not in the backup.
+        self.predict_on_the_server()
+        self._compare()
 
     def measure(self) -> None:
         """Prometheus reads all that it is told to."""
@@ -149,9 +248,58 @@ class Loop:
         self._wait(up, 120, "Prometheus does not reach all its targets")
 
     def hold(self) -> None:
-        """Every service is healthy at the end, and none was started twice."""
+        """Every service is healthy, and none was started twice."""
         if ill := self._engine.ill():
             raise LoopError(f"not well at the end: {ill}")
+
+    def _move(self, **conf: Any) -> None:
+        run_id = self._finish("promotion", {"service": "green", **conf})
+        states = {task.task_id: task.state for task in self.api.tasks("promotion", run_id)}
+        if states["move"] != "success":
+            raise LoopError(f"nothing moved: {states}")
+
+    def _answer(self) -> dict[str, Any]:
+        """Return what the prediction servers say of the trip."""
+        return self._predict(f"{SERVING}/predict", self._bearer)
+
+    def _remember(self) -> None:
+        """Note what has to be there afterwards."""
+        answer = self._answer()
+        # It is written a moment later.
+        self._wait(
+            lambda: answer["prediction_id"] in self._logged(), 60, "a prediction is not logged"
+        )
+        self._known = Known(answer, self._logged(), self._runs())
+
+    def _compare(self) -> None:
+        """Hold what is there against what was noted.
+
+        Raises
+        ------
+        LoopError
+            If something is missing, or answers differently.
+        """
+        answer, known = self._answer(), self._known
+        if {**answer, "prediction_id": ""} != {**known.answer, "prediction_id": ""}:
+            raise LoopError(f"it answers {answer}, and {known.answer} before")
+        if missing := known.predictions - self._logged():
+            raise LoopError(f"{len(missing)} predictions are not in the log any more")
+        if missing := known.runs - self._runs():
+            raise LoopError(f"Airflow does not know these runs any more: {sorted(missing)}")
+        self.predict_in_a_run()
+
+    def _logged(self) -> frozenset[str]:
+        """Return the ids of all predictions in the log."""
+        query = "SELECT prediction_id FROM predictions"
+        told = self._engine.execute(
+            *("postgres", "psql", "-U", "postgres", "-d", "requests", "-At", "-c", query)
+        )
+        return frozenset(told.split())
+
+    def _runs(self) -> frozenset[str]:
+        """Return all runs and their states."""
+        found = self.api.get("/dags/~/dagRuns?limit=100")["dag_runs"]
+        return frozenset(f"{one['dag_id']} {one['dag_run_id']} {one['state']}" for one in found)
 
     def _trained(self, dag_id: str, conf: dict[str, Any]) -> None:
         run_id = self._finish(dag_id, conf)
@@ -172,7 +320,8 @@ class Loop:
             raise LoopError("\n".join([f"{dag_id} is {state}", *lines]))
         return run_id
 
-    def _predict(self, url: str, login: str) -> None:
+    def _predict(self, url: str, login: str) -> dict[str, Any]:
+        """Return the answer to the trip, as soon as there is one."""
         found: list[requests.Response] = []
 
         def answered() -> bool:
@@ -182,7 +331,9 @@ class Loop:
 
         # A server looks for a new champion every two seconds, and loads it first.
         self._wait(answered, 60, lambda: f"{url}: {found[0].status_code} {found[0].text}")
-        _duration(found[0].json()[0])
+        (answer,) = found[0].json()
+        _duration(answer)
+        return dict(answer)
 
     def _wait(
         self, there: Callable[[], bool], seconds: float, otherwise: str | Callable[[], str]
@@ -192,6 +343,24 @@ class Loop:
             if time.monotonic() > deadline:
                 raise LoopError(otherwise if isinstance(otherwise, str) else otherwise())
             time.sleep(1)
+
+
+def _commands(section: str) -> str:
+    """Return the commands of a section of the runbook.
+
+    Raises
+    ------
+    LoopError
+        If there is not one block of them.
+    """
+    found = re.findall(
+        rf"^## {section}\n(?:(?!^## ).)*?^```sh\n(.*?)^```",
+        RUNBOOK.read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
+    )
+    if len(found) != 1:
+        raise LoopError(f"the runbook has no block of commands below {section!r}")
+    return str(found[0])
 
 
 def _duration(prediction: dict[str, Any]) -> None:
@@ -207,12 +376,22 @@ PARTS: tuple[Callable[[Loop], None], ...] = (
     Loop.start_again,
     Loop.prepare,
     Loop.train_sklearn,
-    Loop.train_xgboost,
     Loop.promote,
     Loop.predict_on_the_server,
+    Loop.train_xgboost,
+    Loop.promote_the_better,
     Loop.predict_in_a_run,
     Loop.predict_inside_airflow,
+    Loop.score,
+    Loop.monitor,
+    Loop.roll_back,
     Loop.measure,
+    Loop.hold,
+    Loop.start_for_kubernetes,
+    Loop.restart,
+    Loop.back_up,
+    Loop.lose_everything,
+    Loop.restore,
     Loop.hold,
 )
 
@@ -258,7 +437,7 @@ def _arguments() -> argparse.Namespace:
         default=[],
         help="a compose file on top: what this machine's images or processors lack",
     )
-    parser.add_argument("--minutes", type=float, default=30, help="for all parts together")
+    parser.add_argument("--minutes", type=float, default=60, help="for all parts together")
     parser.add_argument("--no-build", action="store_true", help="take the image that is there")
     parser.add_argument("--keep", action="store_true", help="leave the containers running")
     return parser.parse_args()

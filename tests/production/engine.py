@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 
 from dotenv import dotenv_values
 from tests.production.compose import COMPOSE, ROOT
@@ -48,7 +49,8 @@ class Engine:
         for command in (["info"], ["compose", "version"]):
             _docker(command, seconds=60)
         self._files = [str(file) for file in (COMPOSE, *overrides)]
-        self._env = folder / "env"
+        self._folder = folder
+        self._env = folder / ".env"
         self._env.write_text(f"{fresh_environment()}\nTRIP_DURATION_IMAGE={IMAGE}\n")
         found = dotenv_values(stream=StringIO(self._env.read_text()))
         #: The variables of the compose file.
@@ -58,12 +60,15 @@ class Engine:
         """Build the project's image."""
         _docker(["build", "--tag", IMAGE, str(ROOT)], seconds)
 
-    def run_once(self, command: Sequence[str], seconds: float) -> None:
+    def megabytes(self) -> float:
+        """Return the size of the image."""
+        return int(_docker(["image", "inspect", "--format", "{{.Size}}", IMAGE], 60)) / 1e6
+
+    def run_once(self, command: Sequence[str], user: str, seconds: float) -> None:
         """Run a command of the image as its services run: without rights, on a read-only root."""
         writable = ["--tmpfs", "/tmp", "--tmpfs", "/var/lib/trip-duration/airflow"]  # noqa: S108
-        _docker(
-            ["run", "--rm", "--read-only", *writable, "--cap-drop=ALL", IMAGE, *command], seconds
-        )
+        rights = ["--read-only", *writable, "--cap-drop=ALL", "--user", user]
+        _docker(["run", "--rm", *rights, IMAGE, *command], seconds)
 
     def compose(
         self, *words: str, seconds: float = _SECONDS, secrets: bool = True, check: bool = True
@@ -80,6 +85,68 @@ class Engine:
         # Beside the file, whatever folder the overrides are in.
         where = ["--project-directory", str(ROOT), "--project-name", _PROJECT, "--env-file", env]
         return _docker(["compose", *files, *where, *words], seconds, check=check)
+
+    def start(self, name: str, options: Sequence[str], command: Sequence[str]) -> None:
+        """Start a container of the image beside the services.
+
+        Raises
+        ------
+        EngineError
+            If it cannot be started.
+        """
+        where = [f"--name={_PROJECT}-{name}", f"--network={_PROJECT}_inside"]
+        _docker(["run", "--detach", *where, *options, IMAGE, *command], _SECONDS)
+
+    def wait(self, name: str, seconds: float) -> None:
+        """Wait for the end of a container.
+
+        Raises
+        ------
+        EngineError
+            If it does not end in time, or badly.
+        """
+        code = _docker(["wait", f"{_PROJECT}-{name}"], seconds).strip()
+        if code != "0":
+            raise EngineError(f"{name} ended with {code}:\n{self._said(name)}")
+
+    def well(self, name: str, command: Sequence[str]) -> bool:
+        """Return whether a command succeeds inside a container.
+
+        Raises
+        ------
+        EngineError
+            If the container has ended.
+        """
+        state = _docker(["inspect", "--format={{.State.Status}}", f"{_PROJECT}-{name}"], 60)
+        if state.strip() != "running":
+            raise EngineError(f"{name} is {state.strip()}:\n{self._said(name)}")
+        try:
+            _docker(["exec", f"{_PROJECT}-{name}", *command], _SECONDS)
+        except EngineError:
+            return False
+        return True
+
+    def discard(self, name: str) -> None:
+        """Remove a container."""
+        _docker(["rm", "--force", "--volumes", f"{_PROJECT}-{name}"], _SECONDS, check=False)
+
+    def _said(self, name: str) -> str:
+        return _docker(["logs", "--tail", _LINES, f"{_PROJECT}-{name}"], 60, check=False)
+
+    def script(self, commands: str, seconds: float) -> None:
+        """Run commands as a person types them: in a folder with .env, of this project.
+
+        Raises
+        ------
+        EngineError
+            If one of them fails, or they take too long.
+        """
+        own = {
+            "COMPOSE_FILE": os.pathsep.join(self._files),
+            "COMPOSE_PROJECT_NAME": _PROJECT,
+            "COMPOSE_ENV_FILES": str(self._env),
+        }
+        _run(["bash", "-euo", "pipefail", "-c", commands], seconds, own, self._folder)
 
     def execute(self, service: str, *command: str) -> str:
         """Return what a command prints inside a service."""
@@ -115,22 +182,33 @@ class Engine:
 
 
 def _docker(words: Sequence[str], seconds: float, *, check: bool = True) -> str:
+    return _run(["docker", *words], seconds, check=check)
+
+
+def _run(
+    command: Sequence[str],
+    seconds: float,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    folder: Path | None = None,
+    *,
+    check: bool = True,
+) -> str:
     # A person's own .env and variables are another deployment's.
     own = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
+    words = " ".join(command)
     try:
         done = subprocess.run(
-            ["docker", *words],
-            env=own,
+            command,
+            env={**own, **environment},
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"docker {' '.join(words)} took longer than {seconds:.0f} s") from error
+        raise EngineError(f"{words} took longer than {seconds:.0f} s") from error
     said = done.stdout + done.stderr
     if check and done.returncode:
-        raise EngineError(
-            f"docker {' '.join(words)} ended with {done.returncode}:\n{said[-4_000:]}"
-        )
+        raise EngineError(f"{words} ended with {done.returncode}:\n{said[-4_000:]}")
     return said if not check else done.stdout

@@ -229,7 +229,7 @@ def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) ->
             # The log is written a moment later.
             time.sleep(_LOG_SECONDS)
             for place, server in enumerate(servers):
-                outcomes[place] += taken[place]
+                outcomes[place].extend(taken[place])
                 answers = sum(one.requests for one in taken[place])
                 took = sum(one.requests / one.per_second for one in taken[place])
                 rates[place].append(answers / took)

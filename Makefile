@@ -141,7 +141,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 constraints: | $(VENV)/bin/uv ## Pin the newest versions that work together
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --group mutation \
 		--upgrade --no-header --no-annotate pyproject.toml -o $(CONSTRAINTS)
 
 clean: install ## Stop everything and remove its state

@@ -22,6 +22,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -192,8 +193,9 @@ def main() -> None:
 def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) -> None:
     """Measure this checkout and another one in turn, each by its own server; print the ratios.
 
-    Of requests per second, which other processes of the machine change as well, and of the time
-    of a processor that an answer takes, which they hardly do.
+    Of requests per second and of the time of a processor that an answer takes, one after the other;
+    and of that time once more while both answer at once, when whatever else the machine does
+    changes both alike.
     """
     with contextlib.ExitStack() as running:
         loads, servers = [], []
@@ -215,30 +217,30 @@ def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) ->
             started = process([command, "serve"], f"{url}/readyz", folder, **settings)
             servers.append(running.enter_context(started))
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-            load = Load(f"{url}/predict", headers=headers, bodies=asked, seconds=SECONDS / 2)
-            loads.append(load)
+            loads.append(Load(f"{url}/predict", headers=headers, bodies=asked, seconds=SECONDS))
         outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
-        rates: tuple[list[float], list[float]] = ([], [])
-        seconds: tuple[list[float], list[float]] = ([], [])
+        alone: tuple[list[float], list[float]] = ([], [])
+        together: tuple[list[float], list[float]] = ([], [])
         for number in range(VERSION_PAIRS):
-            before = [processor_seconds(server) for server in servers]
-            taken: tuple[list[Outcome], list[Outcome]] = ([], [])
-            # Twice each, so that what changes with time changes both alike.
-            for place in (0, 1, 1, 0) if number % 2 else (1, 0, 0, 1):
-                taken[place].append(put(loads[place]))
-            # The log is written a moment later.
-            time.sleep(_LOG_SECONDS)
-            for place, server in enumerate(servers):
-                outcomes[place].extend(taken[place])
-                answers = sum(one.requests for one in taken[place])
-                took = sum(one.requests / one.per_second for one in taken[place])
-                rates[place].append(answers / took)
-                seconds[place].append((processor_seconds(server) - before[place]) / answers)
-    for name, found, each in zip(("this checkout", "other one"), outcomes, seconds, strict=True):
+            # Each goes first in half of the pairs.
+            first, second = (number % 2, 1 - number % 2)
+            for places, seconds in (([first], alone), ([second], alone), ([0, 1], together)):
+                before = [processor_seconds(server) for server in servers]
+                with ThreadPoolExecutor() as pool:
+                    answered = [*pool.map(put, [loads[place] for place in places])]
+                # The log is written a moment later.
+                time.sleep(_LOG_SECONDS)
+                for place, outcome in zip(places, answered, strict=True):
+                    used = processor_seconds(servers[place]) - before[place]
+                    seconds[place].append(used / outcome.requests)
+                    if seconds is alone:
+                        outcomes[place].append(outcome)
+    for name, found, each in zip(("this checkout", "other one"), outcomes, alone, strict=True):
         describe(name, found)
         print(f"{'':<37} {1e6 * statistics.median(each):.1f} µs of a processor for each answer")
-    ratio("requests a second", *rates)
-    ratio("processor time of an answer", *seconds)
+    ratio("requests a second", *([one.per_second for one in found] for found in outcomes))
+    ratio("processor time of an answer", *alone)
+    ratio("the same, both at once", *together)
 
 
 def processor_seconds(server: psutil.Process) -> float:

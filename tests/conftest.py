@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 # Airflow reads these when it is first imported, which the imports below may do.
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="trip-duration-airflow-")
+_AIRFLOW_HOME = tempfile.mkdtemp(prefix="trip-duration-airflow-")
+os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # Threads of XGBoost that wait for each other give their core away: two processes of tests, or of
 # tasks beside them, took ten times as long where they kept it.
@@ -31,6 +34,10 @@ from trip_duration.training_set.recipes import Encoding
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.months import MonthSplit
 from trip_duration.trips.sample import SampleOptions
+
+# How long an example takes is another test's matter, and the machine's.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 #: Environment variable with the folder of whole published months; without it, tests of their
 #: figures are skipped.
@@ -60,6 +67,11 @@ class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist pu
             # Of two that ran at once each would wait for the other's processors.
             return "stacks of their own" if file.endswith(STACKS_OF_THEIR_OWN) else "the stack"
         return "the tracking server" if "tests/tracking/" in file else file
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,7 +24,7 @@ from trip_duration.tracking.actions import Action
 from trip_duration.tracking.promotion import Promoter
 from trip_duration.tracking.runs import Tracker
 from trip_duration.trips.publications import Publications
-from trip_duration.trips.services import Moment
+from trip_duration.trips.services import MOMENTS, Moment
 
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
 BY_HAND = SimpleNamespace(triggering_user_name="ada", run_type=DagRunType.MANUAL)
@@ -325,6 +325,80 @@ def test_a_drift_waits_for_the_next_month(source: str) -> None:
     planned = plan(params(source), store, BY_HAND)
     assert planned
     assert planned["why"] == "by ada"
+
+
+def written_before(why: str = "PSI(hour) = 0.4", **more: Any) -> dict[str, Any]:
+    """Evidence of a drift of version 1 as it was written before moments had champions."""
+    place = {"window": "w", "run_id": "r", "run_url": "http://localhost/r"}
+    return {"why": why, "service": "green", "version": 1, **place, **more}
+
+
+def test_a_drift_of_an_older_version_is_answered_by_the_recipe_of_then(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its evidence names no source and no recipe: the settings and the version tell them."""
+    monkeypatch.setenv("TRIP_DURATION_SOURCE", source)
+    get_settings.cache_clear()
+    champion_of("rich", "ended")
+    store = Store()
+    store.set("drift:green", {"pending": written_before()})
+    events = {DRIFT: [SimpleNamespace(extra=written_before())]}
+    planned = plan(params("sample"), store, BY_ASSET, events)
+    assert planned is not None
+    assert (planned["source"], planned["recipe"]) == (source, "rich")
+    assert planned["why"] == "drift: PSI(hour) = 0.4"
+    assert others(params("sample"), events) == []
+    # Models that are asked at another moment do not answer it.
+    booked = plan(params(source), store)
+    assert booked is not None
+    assert booked["why"] == "by ada"
+
+
+def test_a_run_that_an_older_version_has_planned_is_gone_on_with(source: str) -> None:
+    """Its plan names neither source nor service nor recipe: they are those of its form."""
+    champion_of("rich", "ended")
+    form = params(source, recipe="rich")
+    planned = plan(form, Store())
+    assert planned is not None
+    older = {name: planned[name] for name in ("why", "newest", "published", "forms")}
+    family = {"family": "xgboost", "loss": 4.6, "validation_rmse": 4.6, "test_rmse": 4.7}
+    results = {
+        "families": [{**family, "model_uri": "models:/trip_duration_green/2"}],
+        "compared_with": {},
+    }
+    run = SimpleNamespace(dag_id="retraining", run_id="manual__1")
+    ti = SimpleNamespace(xcom_pull=lambda **_: results)
+    challenger = retraining.choose_challenger(older, form, run, ti)
+    assert challenger is not None
+    assert (challenger["service"], challenger["version"]) == ("green", 2)
+    store = Store()
+    states = {PUBLISHED_MONTHS: store, DRIFT: store}
+    told = retraining.finish(older, form, run, ti, states, challenger)
+    assert (told["champion"], told["promoted"]) == (1, False)
+    marks = retraining._watermarks(states, form)
+    assert [str(month) for month in marks.trained("ended").known] == [*MONTHS[1:]]
+
+
+def test_a_drift_of_a_version_that_is_gone_is_answered_still(source: str) -> None:
+    """Nothing tells its recipe: what the form asks for is trained."""
+    store = Store()
+    store.set("drift:green", {"pending": written_before(version=99)})
+    planned = plan(params(source), store)
+    assert planned is not None
+    assert planned["why"] == "drift: PSI(hour) = 0.4"
+
+
+def test_a_drift_that_an_older_version_has_told_is_not_told_again() -> None:
+    """It counts for every moment, as it does not tell of which version it was."""
+    store = Store()
+    now = dt.datetime.now(tz=dt.UTC).isoformat()
+    store.set("drift:green", {"act": {"run_id": "a", "at": now}})
+    hour = dt.timedelta(hours=1)
+    for moment in MOMENTS:
+        assert not DriftMemory(store, "green", hour, moment).is_due("act", "b")
+    booked, ended = (DriftMemory(Store(), "green", hour, moment) for moment in MOMENTS)
+    booked.remember("act", "a")
+    assert DriftMemory(booked.store, "green", hour, ended.moment).is_due("act", "b")
 
 
 def test_one_drift_acts_once() -> None:

@@ -13,6 +13,10 @@ from trip_duration.trips.services import MOMENTS, Moment
 _COVERED_BY = {"warn": ("warn", "act"), "act": ("act",)}
 
 
+#: Field of an action that was taken: the moment of the version that has drifted.
+_MOMENT = "moment"
+
+
 @dataclass(frozen=True)
 class DriftMemory:
     """The state of one service and moment, whose champions drift by themselves.
@@ -44,7 +48,7 @@ class DriftMemory:
         run_id
             Of the run that asks.
         """
-        taken = [self._read().get(one) for one in _COVERED_BY[action]]
+        taken = [self._taken(one) for one in _COVERED_BY[action]]
         limit = dt.datetime.now(tz=dt.UTC) - self.cooldown
         return all(
             last is None
@@ -56,7 +60,8 @@ class DriftMemory:
     def remember(self, action: str, run_id: str) -> None:
         """Note that an action is taken now."""
         now = dt.datetime.now(tz=dt.UTC).isoformat()
-        self._write({**self._read(), action: {"run_id": run_id, "at": now}})
+        taken = {"run_id": run_id, "at": now, _MOMENT: self.moment}
+        self._write({**self._read(), action: taken})
 
     def await_retraining(self, evidence: dict[str, Any]) -> None:
         """Note a drift that a retraining has to answer."""
@@ -71,18 +76,38 @@ class DriftMemory:
         """Note that a retraining has answered it."""
         self._write({name: it for name, it in self._read().items() if name != "pending"})
 
-    def _read(self) -> dict[str, Any]:
-        found: dict[str, Any] = read_state(self.store, self._key, {}, _check)
+    def _taken(self, action: str) -> dict[str, Any] | None:
+        """Return when an action was taken last; None if it never was.
+
+        An older version of this package did not note of which moment's champion the drift was:
+        what it has kept counts for every moment.
+        """
+        found = self._read().get(action)
+        if found is None and self.moment != MOMENTS[0]:
+            plain = _stored(self.store, self._plain_key).get(action)
+            found = None if plain is None or _MOMENT in plain else plain
         return found
+
+    def _read(self) -> dict[str, Any]:
+        return _stored(self.store, self._key)
 
     def _write(self, state: dict[str, Any]) -> None:
         self.store.set(self._key, state)
 
     @property
     def _key(self) -> str:
-        # Older states are of the one champion that a service had, under the plain key.
-        plain = f"drift:{self.service}"
+        plain = self._plain_key
         return plain if self.moment == MOMENTS[0] else f"{plain}:{self.moment}"
+
+    @property
+    def _plain_key(self) -> str:
+        # Older states are of the one champion that a service had, under the plain key.
+        return f"drift:{self.service}"
+
+
+def _stored(store: StateStore, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = read_state(store, key, {}, _check)
+    return found
 
 
 def _check(state: dict[str, Any]) -> None:

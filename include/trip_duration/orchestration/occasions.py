@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from trip_duration.orchestration.drifts import completed
 from trip_duration.training_set.recipes import RECIPES
 from trip_duration.trips.months import Month
 from trip_duration.trips.services import MOMENTS, Moment, get_service
@@ -66,6 +67,8 @@ class Occasion:
         InvalidInputError
             If the event names no source or no service, or a month that is none.
         """
+        if asset == DRIFT.name and isinstance(extra.get("service"), str):
+            extra = completed(extra, extra["service"])
         for name in ("source", "service"):
             if not isinstance(extra.get(name), str) or not extra[name]:
                 raise InvalidInputError(
@@ -140,5 +143,8 @@ def form_of(params: Mapping[str, Any], events: Events) -> dict[str, Any]:
 
 
 def form_of_plan(params: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the form of a run, with source and service as its plan says."""
-    return {**params, "source": plan["source"], "service": plan["service"]}
+    """Return the form of a run, with source and service as its plan says.
+
+    A plan that an older version of this package has made names none: they were those of the form.
+    """
+    return {**params, **{name: plan[name] for name in ("source", "service") if name in plan}}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from trip_duration.orchestration.drift_memory import DriftMemory
+from trip_duration.orchestration.drifts import drift_of, waiting_drifts
 from trip_duration.orchestration.occasions import (
     Events,
     Occasion,
@@ -184,22 +184,8 @@ def _pending(
     asked: Sequence[Moment] = (get_recipe(form["recipe"]).moment,)
     if occasion is not None and (occasion.moment or not occasion.months):
         asked = (occasion.moment,) if occasion.moment else MOMENTS
-    found = _waiting(store, form["service"])
-    return next((found[moment].pending() for moment in asked if moment in found), None)
-
-
-def _waiting(store: Mapping[Any, StateStore], service: str) -> dict[Moment, DriftMemory]:
-    """Return what holds a drift that waits, by the moment of the version that has drifted.
-
-    What an older version of this package has kept names the recipe alone, which tells the moment.
-    """
-    found: dict[Moment, DriftMemory] = {}
-    for kept in MOMENTS:
-        memory = DriftMemory(store[DRIFT], service, dt.timedelta(0), kept)
-        if (drift := memory.pending()) is not None:
-            recipe = RECIPES.get(str(drift.get("recipe")))
-            found.setdefault(recipe.moment if recipe else kept, memory)
-    return found
+    found = waiting_drifts(store[DRIFT], form["service"])
+    return next((drift_of(found[moment]) for moment in asked if moment in found), None)
 
 
 def _recipe(
@@ -266,7 +252,7 @@ def choose_challenger(
         return None
     return {
         "action": "promote",
-        "service": plan["service"],
+        "service": form_of_plan(params, plan)["service"],
         "version": version,
         "why": plan["why"],
         **{name: params[name] for name in _GATE},
@@ -285,15 +271,16 @@ def finish(
     from trip_duration.orchestration.promotion import versions_of
     from trip_duration.trips.publications import Publications
 
-    marks = _watermarks(asset_state_store, form_of_plan(params, plan))
+    form = form_of_plan(params, plan)
+    marks = _watermarks(asset_state_store, form)
     moment = get_recipe(plan.get("recipe") or params["recipe"]).moment
     marks.train(Publications.from_json(plan["published"]), moment)
-    champion = versions_of(plan["service"]).standings()[moment].champion
+    champion = versions_of(form["service"]).standings()[moment].champion
     version = challenger["version"] if challenger else None
     promoted = version is not None and champion == version
     logger.info("%s: champion is version %s", plan["why"], champion)
-    memory = _waiting(asset_state_store, plan["service"]).get(moment)
-    if memory is not None and (drift := memory.pending()) is not None:
+    memory = waiting_drifts(asset_state_store[DRIFT], form["service"]).get(moment)
+    if memory is not None and (drift := drift_of(memory)) is not None:
         outcome = _outcome(drift, _families(ti, dag_run), version, promoted=promoted)
         _answer(drift, outcome, dag_run)
         memory.answer()

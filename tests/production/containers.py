@@ -141,7 +141,7 @@ class Loop:
     def train_sklearn(self) -> None:
         """One family is tuned, trained and registered."""
         models = ["linear_model.LinearRegression"]
-        self._trained("sklearn_training", {**DATA, **SEARCH, "models": models})
+        self._first = self._trained("sklearn_training", {**DATA, **SEARCH, "models": models})
 
     def train_xgboost(self) -> None:
         """XGBoost is tuned, trained and registered."""
@@ -149,7 +149,8 @@ class Loop:
 
     def promote(self) -> None:
         """A first version becomes champion, with a word for its gate."""
-        self._move(action="promote", gate=False, why="the first champion of a test")
+        why = "the first champion of a test"
+        self._move(action="promote", version=self._first, gate=False, why=why)
 
     def promote_the_better(self) -> None:
         """The better one passes the gate and becomes champion."""
@@ -171,7 +172,7 @@ class Loop:
         """The prediction servers answer behind the proxy, with a token that was just made."""
         token = self._engine.execute("serving", "trip-duration", "tokens", "add", "loop")
         self._bearer = f"Bearer {token.split()[-1]}"
-        self._first = self._first or self._answer()["model_version"]
+        self._answer()
 
     def predict_inside_airflow(self) -> None:
         """The api-server answers too, behind Airflow's login."""
@@ -301,11 +302,13 @@ class Loop:
         found = self.api.get("/dags/~/dagRuns?limit=100")["dag_runs"]
         return frozenset(f"{one['dag_id']} {one['dag_run_id']} {one['state']}" for one in found)
 
-    def _trained(self, dag_id: str, conf: dict[str, Any]) -> None:
+    def _trained(self, dag_id: str, conf: dict[str, Any]) -> int:
+        """Train one family; return the version that it is registered as."""
         run_id = self._finish(dag_id, conf)
         families = self.api.result(dag_id, run_id, "results")["families"]
         if not families or not all(one["test_rmse"] > 0 for one in families):
             raise LoopError(f"{dag_id} made no model: {families}")
+        return int(families[0]["model_uri"].rpartition("/")[2])
 
     def _finish(self, dag_id: str, conf: dict[str, Any]) -> str:
         run_id = self.api.trigger(dag_id, conf)

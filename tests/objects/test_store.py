@@ -218,10 +218,10 @@ def test_refuses_frames_that_parquet_would_change(folder: UPath, value: object) 
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("trip_duration.gone:Gone", {}, "there is no such class"),
-        ("trip_duration.trips.months:Gone", {}, "there is no such class"),
+        ("trip_duration.gone:Gone", {}, "no version of this package has stored such"),
+        ("trip_duration.trips.months:Gone", {}, "no version of this package has stored such"),
         # Imported there, and defined elsewhere.
-        ("trip_duration.training_set.types:MonthSplit", {}, "is no dataclass"),
+        ("trip_duration.training_set.types:MonthSplit", {}, "no version of this package has"),
         ("trip_duration.trips.months:Month", {"year": 1}, "without number"),
         ("trip_duration.trips.months:Month", {}, "without year, number"),
     ],
@@ -384,7 +384,7 @@ def test_does_not_import_what_a_file_names(folder: UPath) -> None:
     forged = ObjectReference(
         "Popen", None, len(data), hashlib.sha256(data).hexdigest(), reference.uri
     )
-    with pytest.raises(StoredObjectError, match="subprocess:Popen is not of this package"):
+    with pytest.raises(StoredObjectError, match="subprocess:Popen cannot be read: no version"):
         read_object(forged)
 
 

@@ -66,13 +66,8 @@ def age(store: TrainingSetStore, *, seconds: float) -> None:
     """Let time pass for all products and requests of a store."""
     for path in store.folder.rglob("*.json"):
         content = json.loads(path.read_text())
-        if "verified" in content:
-            path.write_text(json.dumps(content | {"verified": content["verified"] - seconds}))
-        else:
-            fields = content["fields"]
-            path.write_text(
-                json.dumps(content | {"fields": fields | {"created": fields["created"] - seconds}})
-            )
+        moment = "verified" if "verified" in content else "created"
+        path.write_text(json.dumps(content | {moment: content[moment] - seconds}))
 
 
 def test_same_months_from_elsewhere_are_the_same_product(

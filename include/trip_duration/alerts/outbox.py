@@ -150,12 +150,18 @@ def _envelope(path: UPath, content: bytes) -> Envelope | None:
             return _checked(record_of(Envelope, stored), path)
         except UNREADABLE as error:
             # What another version has kept is told as far as it is understood.
-            told = stored["fields"]["alert"]["fields"]
+            told = _fields(_fields(stored)["alert"])
             lasting: dict[str, Any] = {name: str(told[name]) for name in _LASTING}
             rescued = Alert("failure", **lasting, summary=str(error))
         return _checked(Envelope(rescued, _modified(path)), path)
     except UNREADABLE:
         return None
+
+
+def _fields(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a stored record, in whichever way they are written."""
+    fields: dict[str, Any] = stored.get("fields", stored)
+    return fields
 
 
 def _checked(envelope: Envelope, path: UPath) -> Envelope:

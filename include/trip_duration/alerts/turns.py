@@ -11,16 +11,14 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import functools
-import json
 import time
 from dataclasses import dataclass
 
 from upath import UPath
 
 from trip_duration.objects import write_bytes
-from trip_duration.objects.documents import read_document, record_of
+from trip_duration.objects.documents import read_document, record_of, text_of
 from trip_duration.objects.files import create_file, files_in
-from trip_duration.objects.tree import flatten
 
 #: The first pause.
 FIRST_PAUSE_SECONDS = 5.0
@@ -164,7 +162,7 @@ def _turn(stored: object, name: str) -> Turn:
 
 
 def _json(turn: Turn) -> bytes:
-    return json.dumps(flatten(turn)[0]).encode()
+    return text_of(turn).encode()
 
 
 def _now() -> dt.datetime:

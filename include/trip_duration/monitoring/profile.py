@@ -23,8 +23,7 @@ from trip_duration.errors import ContractError, StoredObjectError
 from trip_duration.models.explanation import shap_by_feature, shap_rows
 from trip_duration.models.intervals import DaySpread, sums_by_day
 from trip_duration.monitoring.features import Bins, Counts, Floats, bins_of, features
-from trip_duration.objects.documents import UNREADABLE, record_of
-from trip_duration.objects.tree import flatten
+from trip_duration.objects.documents import UNREADABLE, record_of, text_of
 from trip_duration.tracking.artifacts import find_artifact
 from trip_duration.tracking.runs import Tracker
 from trip_duration.training_set.recipes import get_recipe
@@ -281,8 +280,7 @@ def _some(trips: pd.DataFrame, most: int, random_state: int) -> pd.DataFrame:
 def log_reference(tracker: Tracker, run_id: str, reference: Reference) -> None:
     """Keep a profile beside its version; one that is there is replaced."""
     with tempfile.TemporaryDirectory() as folder:
-        content = json.dumps(flatten(reference.profile)[0], indent=1)
-        (Path(folder) / PROFILE).write_text(content)
+        (Path(folder) / PROFILE).write_text(text_of(reference.profile))
         reference.sample.to_parquet(Path(folder) / SAMPLE, index=False)
         tracker.client.log_artifacts(run_id, folder, FOLDER)
 

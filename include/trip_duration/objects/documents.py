@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from upath import UPath
 
 from trip_duration.errors import StoredObjectError
-from trip_duration.objects.tree import rebuild
+from trip_duration.objects.formats import format_of
+from trip_duration.objects.tree import flatten, rebuild
 
 #: Part of the name of a file that was moved aside; the time follows.
 ASIDE = ".unreadable-"
@@ -53,14 +54,23 @@ def read_document(path: UPath, parse: Callable[[Any], Document]) -> Document | N
         return None
 
 
+def text_of(record: object) -> str:
+    """Serialize a dataclass that has a format; see `formats`."""
+    return json.dumps(flatten(record)[0], indent=1)
+
+
 def record_of(kind: type[Document], stored: object) -> Document:
     """Rebuild a dataclass that was stored as JSON.
+
+    Fields that bear no format are of a version before 0.2, which has written some records so.
 
     Raises
     ------
     StoredObjectError
         If something else was stored.
     """
+    if isinstance(stored, dict) and not {"format", "$dataclass"} & stored.keys():
+        stored = {"format": format_of(kind), **stored}
     found = rebuild(stored, {})
     if not isinstance(found, kind):
         raise StoredObjectError(

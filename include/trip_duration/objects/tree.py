@@ -1,6 +1,8 @@
 """Values made of values: dataclasses, lists, tuples and mappings, with matrices as their leaves.
 
-The tree becomes JSON; a leaf that JSON cannot hold becomes a part in its own format.
+The tree becomes JSON; a leaf that JSON cannot hold becomes a part in its own format. A dataclass is
+its format (see `formats`) and its fields, ``{"format": "month_report/1", "rows": 3, …}``; mappings
+of the user stand below a key of their own, so that they are not taken for one.
 """
 
 from __future__ import annotations
@@ -8,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import functools
-import importlib
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -16,12 +17,10 @@ from typing import Any
 
 from trip_duration.errors import StoredObjectError
 from trip_duration.objects.codecs import CODECS, codec_of
+from trip_duration.objects.formats import class_of, format_of, former_format
 from trip_duration.objects.reference import ObjectReference
 
-#: Dataclasses of these modules may be stored, and are imported when they are read.
-TRUSTED_MODULES = ("trip_duration.",)
-
-_DATACLASS = "$dataclass"
+_PACKAGE = __name__.partition(".")[0]
 _PART = "$part"
 #: Values within values; a trained model has a dozen.
 _DEPTH = 100
@@ -41,8 +40,9 @@ Parts = dict[str, bytes]
 
 
 def is_own_dataclass(value: object) -> bool:
-    """Whether a value is an instance of a dataclass that may be stored."""
-    return dataclasses.is_dataclass(value) and type(value).__module__.startswith(TRUSTED_MODULES)
+    """Return whether a value is an instance of a dataclass of this package."""
+    package = type(value).__module__.partition(".")[0]
+    return dataclasses.is_dataclass(value) and package == _PACKAGE
 
 
 def needs_tree(value: object, depth: int = 0) -> bool:
@@ -112,9 +112,7 @@ def _flatten(value: Any, parts: Parts, depth: int = 0) -> Any:  # noqa: ANN401, 
                 field.name: descend(getattr(value, field.name))
                 for field in dataclasses.fields(value)
             }
-            name = f"{type(value).__module__}:{type(value).__qualname__}"
-            _dataclass(name)
-            return {_DATACLASS: name, "fields": fields}
+            return {"format": format_of(type(value)), **fields}
     codec = codec_of(value)
     if codec is None:
         raise StoredObjectError(
@@ -136,14 +134,14 @@ def _text(key: object) -> str:
 def rebuild(node: Any, parts: Mapping[str, bytes], depth: int = 0) -> Any:  # noqa: ANN401, PLR0911 - any kind
     """Turn JSON and parts back into the value.
 
-    A dataclass that has gained a field with a default since, or lost a field, is still read.
+    A dataclass that has gained a field with a default since, or lost a field, is still read, and so
+    is one that names its class, as versions before 0.2 have written it.
 
     Raises
     ------
     StoredObjectError
-        If a class outside the trusted modules is named, one that is gone, or one that needs a
-        field that was not stored; if a part is missing or of a kind that is not known; or if it is
-        nested too deep.
+        If a format is named that is not known, or one that needs a field that was not stored; if a
+        part is missing or of a kind that is not known; or if it is nested too deep.
     """
     _require_flat(depth)
     descend = functools.partial(rebuild, parts=parts, depth=depth + 1)
@@ -158,8 +156,8 @@ def rebuild(node: Any, parts: Mapping[str, bytes], depth: int = 0) -> Any:  # no
                     "It was written by a newer version, or is incomplete: make it again.",
                 )
             return CODECS[kind].decode(parts[name])
-        case {"$dataclass": str(name), "fields": dict(fields)}:
-            return _build(name, fields, descend)
+        case {"format": str()} | {"$dataclass": str(), "fields": dict()}:
+            return _build(node, descend)
         case {"$tuple": items}:
             return tuple(descend(item) for item in items)
         case {"$dict": items}:
@@ -173,33 +171,12 @@ def rebuild(node: Any, parts: Mapping[str, bytes], depth: int = 0) -> Any:  # no
     return node
 
 
-def _dataclass(name: str) -> type[Any]:
-    module, _, qualified_name = name.partition(":")
-    if not f"{module}.".startswith(TRUSTED_MODULES):
-        raise StoredObjectError(
-            f"A stored object of class {name}",
-            "is not of this package",
-            "Objects that were stored by other programs are not read.",
-        )
-    try:
-        cls = functools.reduce(getattr, qualified_name.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
-        raise StoredObjectError(
-            f"A stored object of class {name}",
-            "cannot be read: there is no such class",
-            "Define the class at the top of a module; if it was renamed, clear the task.",
-        ) from error
-    # By its own name alone: below the name of a module is also all that it imports.
-    own = isinstance(cls, type) and (cls.__module__, cls.__qualname__) == (module, qualified_name)
-    if not (own and isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise StoredObjectError(
-            f"A stored object of class {name}", "is no dataclass", "Clear the task that made it."
-        )
-    return cls
-
-
-def _build(name: str, stored: dict[str, Any], descend: Callable[[Any], Any]) -> object:
-    cls = _dataclass(name)
+def _build(node: dict[str, Any], descend: Callable[[Any], Any]) -> object:
+    if "format" in node:
+        name, stored = node["format"], node
+    else:
+        name, stored = former_format(node["$dataclass"]), node["fields"]
+    cls, stored = class_of(name, stored)
     fields = [field for field in dataclasses.fields(cls) if field.init]
     missing = [
         field.name
@@ -210,7 +187,7 @@ def _build(name: str, stored: dict[str, Any], descend: Callable[[Any], Any]) -> 
     ]
     if missing:
         raise StoredObjectError(
-            f"A stored object of class {name}",
+            f"A stored object of the format {name!r}",
             f"was written by another version, without {', '.join(missing)}",
             "Clear the task that made it, so that it is made again.",
         )
@@ -220,7 +197,7 @@ def _build(name: str, stored: dict[str, Any], descend: Callable[[Any], Any]) -> 
         kind = _PLAIN.get(str(field.type))
         if kind and field.name in values and not isinstance(values[field.name], kind):
             raise StoredObjectError(
-                f"A stored object of class {name}",
+                f"A stored object of the format {name!r}",
                 f"holds {values[field.name]!r} as {field.name}, which is no {field.type}",
                 "It was damaged, or written by another version: make it again.",
             )

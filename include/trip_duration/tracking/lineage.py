@@ -22,8 +22,7 @@ from trip_duration.models.catalogue import ModelFamily, get_family
 from trip_duration.models.evaluation import measure
 from trip_duration.models.search import Metrics, SearchRequest, Trial, TuningResult
 from trip_duration.models.training import TrainedModel, train
-from trip_duration.objects.documents import UNREADABLE, record_of
-from trip_duration.objects.tree import flatten
+from trip_duration.objects.documents import UNREADABLE, record_of, text_of
 from trip_duration.tracking.downloads import ABSENT
 from trip_duration.tracking.lines import installed_boosters
 from trip_duration.tracking.runs import Tracker
@@ -119,7 +118,7 @@ def log_lineage(tracker: Tracker, run_id: str, lineage: Lineage) -> None:
     """Log a lineage beside its model."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / LINEAGE
-        path.write_text(json.dumps(flatten(lineage)[0], indent=1))
+        path.write_text(text_of(lineage))
         tracker.client.log_artifact(run_id, str(path))
 
 

@@ -18,9 +18,8 @@ from upath import UPath
 
 from trip_duration.errors import InvalidInputError
 from trip_duration.objects import ObjectReference, read_object, write_object
-from trip_duration.objects.documents import read_document, record_of
+from trip_duration.objects.documents import read_document, record_of, text_of
 from trip_duration.objects.store import remove_object, write_bytes
-from trip_duration.objects.tree import flatten
 from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.contract.rules import CONTRACT_VERSION
 from trip_duration.trips.origin import data_source_of
@@ -109,7 +108,7 @@ class TrainingSetStore:
             reference=write_object(training_set, self.folder, key[:16]),
         )
         # The object is there before the entry that names it: a killed task leaves no half product.
-        _write_json(self._entry(key), flatten(product)[0])
+        write_bytes(self._entry(key), text_of(product).encode())
         self.renew(product, request)
         return product
 

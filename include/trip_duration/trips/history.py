@@ -7,7 +7,6 @@ trips is no history of a published one.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,8 @@ from trip_duration.findings import Acceptance, Finding, settle
 from trip_duration.history.calendar import LATEST
 from trip_duration.history.judging import judge
 from trip_duration.history.sketch import Sketch
-from trip_duration.objects.documents import read_document, record_of
+from trip_duration.objects.documents import read_document, record_of, text_of
 from trip_duration.objects.store import write_bytes
-from trip_duration.objects.tree import flatten
 from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.trips.source import RawMonth
 from trip_duration.trips.table import trip_table
@@ -121,7 +119,7 @@ class MonthHistory:
     def _keep(self, verdict: Verdict) -> None:
         entry = self._store.entry(verdict.month.raw)
         path = entry.parent / f"{entry.stem}{_SUFFIX}"
-        write_bytes(path, json.dumps(flatten(verdict)[0], indent=1).encode())
+        write_bytes(path, text_of(verdict).encode())
 
 
 def place_of(raw: RawMonth) -> str:

@@ -75,8 +75,7 @@ class Stores:
     def products(self) -> Iterator[tuple[str, str | None]]:
         """Every entry of a training set, with what is wrong about its object."""
         for path in self.bucket.glob(f"{_PRODUCTS}/*.json"):
-            entry = json.loads(self.bucket.cat_file(path))
-            reference = entry["fields"]["reference"]["fields"]
+            reference = json.loads(self.bucket.cat_file(path))["reference"]
             try:
                 content = self.bucket.cat_file(reference["uri"])
             except FileNotFoundError:

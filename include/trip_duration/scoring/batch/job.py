@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError, StoredObjectError
-from trip_duration.objects.documents import read_document
+from trip_duration.objects.documents import read_document, record_of, text_of
 from trip_duration.objects.store import write_bytes
 from trip_duration.scoring.places import place
 from trip_duration.scoring.predictor import Version
@@ -144,11 +144,11 @@ class Chunk:
 
     def finished(self) -> ChunkResult | None:
         """What the chunk came to, if it was scored before."""
-        return read_document(self._marker, lambda stored: ChunkResult(**stored))
+        return read_document(self._marker, lambda stored: record_of(ChunkResult, stored))
 
     def finish(self, result: ChunkResult) -> None:
         """Say that every file of the chunk is there."""
-        write_bytes(self._marker, json.dumps(asdict(result)).encode())
+        write_bytes(self._marker, text_of(result).encode())
 
     def remove(self) -> None:
         """Remove every file of the chunk, and first what says that they are there."""

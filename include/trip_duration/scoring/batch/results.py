@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from upath import UPath
 
 from trip_duration.errors import InvalidInputError
-from trip_duration.objects.documents import read_document
+from trip_duration.objects.documents import read_document, record_of
 from trip_duration.objects.store import write_bytes
+from trip_duration.objects.tree import flatten
 from trip_duration.scoring.batch.formats import FORMATS
 from trip_duration.scoring.batch.job import IDENTIFIER, REASON, Job, JobResult, identity_of
 from trip_duration.scoring.places import place, rejected_of
@@ -21,13 +21,13 @@ def find_result(job: Job) -> JobResult | None:
     output = place(job.output)
     if not output.exists():
         return None
-    kept = read_document(_entry(job), lambda it: (JobResult(**it["result"]), it["output"]))
+    kept = read_document(_entry(job), lambda it: (record_of(JobResult, it["result"]), it["output"]))
     return kept[0] if kept is not None and kept[1] == identity_of(output) else None
 
 
 def keep_result(job: Job, result: JobResult, written: UPath) -> None:
     """Remember what a job came to, and the output as it was written."""
-    content = {"result": asdict(result), "output": identity_of(written)}
+    content = {"result": flatten(result)[0], "output": identity_of(written)}
     write_bytes(_entry(job), json.dumps(content, indent=1).encode())
 
 

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,9 +16,8 @@ from trip_duration.errors import ContractError
 from trip_duration.findings import Finding, RefusedPartitionError
 from trip_duration.history.sketch import Sketch
 from trip_duration.objects import ObjectReference, read_object, write_object
-from trip_duration.objects.documents import read_document, record_of
+from trip_duration.objects.documents import read_document, record_of, text_of
 from trip_duration.objects.store import write_bytes
-from trip_duration.objects.tree import flatten
 from trip_duration.trips.contract.checking import (
     MonthFindings,
     MonthReading,
@@ -178,7 +176,7 @@ class CheckedMonthStore:
         quarantine = write_object(findings.quarantine, folder, f"{self._key(raw)}-quarantine")
         sketch = write_object(findings.sketch, folder, f"{self._key(raw)}-sketch")
         checked = CheckedMonth(raw, findings.report, quarantine, sketch)
-        write_bytes(self.entry(raw), json.dumps(flatten(checked)[0], indent=1).encode())
+        write_bytes(self.entry(raw), text_of(checked).encode())
         return checked
 
     def _folder(self, raw: MonthFile) -> UPath:

@@ -1,0 +1,179 @@
+"""What is stored lasts: formats with names and numbers, and the paths of classes before them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from trip_duration.errors import StoredObjectError
+from trip_duration.models.search import Trial
+from trip_duration.objects import formats
+from trip_duration.objects.documents import record_of, text_of
+from trip_duration.objects.formats import FORMATS, class_of, format_of
+from trip_duration.objects.tree import flatten, rebuild
+from trip_duration.scoring.batch.job import ChunkResult
+from trip_duration.trips.months import Month
+
+#: Paths of classes that stores of versions before 0.2 hold. Whoever moves a class leaves them here.
+FORMER_PATHS = [
+    "alerts.turns:Turn",
+    "alerts.types:Alert",
+    "alerts.types:Envelope",
+    "alerts.types:Link",
+    "alerts.types:Table",
+    "findings:Finding",
+    "history.sketch:Sketch",
+    "models.catalogue:ModelFamily",
+    "models.catalogue:Resource",
+    "models.evaluation:Evaluation",
+    "models.explanation:Explanation",
+    "models.explanation:ShapValues",
+    "models.gate:Check",
+    "models.gate:Verdict",
+    "models.intervals:DaySpread",
+    "models.intervals:Spread",
+    "models.search:FeatureSelection",
+    "models.search:Metrics",
+    "models.search:SearchRequest",
+    "models.search:Trial",
+    "models.search:TuningResult",
+    "models.spaces:Choice",
+    "models.spaces:Integer",
+    "models.spaces:Real",
+    "models.termination:EarlyTermination",
+    "models.training:TrainedModel",
+    "monitoring.features:Bins",
+    "monitoring.levels:Finding",
+    "monitoring.levels:Thresholds",
+    "monitoring.profile:FeatureProfile",
+    "monitoring.profile:ShapProfile",
+    "monitoring.profile:VersionProfile",
+    "objects.reference:ObjectReference",
+    "scoring.batch.job:Chunk",
+    "scoring.batch.job:Job",
+    "scoring.predictor:Version",
+    "tracking.lineage:Lineage",
+    "training_set.products:TrainingSetProduct",
+    "training_set.types:EncodedSplits",
+    "training_set.types:TrainingSet",
+    "training_set.types:TrainingSetRequest",
+    "trips.cleaning:CleaningReport",
+    "trips.cleaning:CleaningRules",
+    "trips.contract.checked:CheckedMonth",
+    "trips.contract.report:MonthReport",
+    "trips.contract.report:RuleCount",
+    "trips.history:Verdict",
+    "trips.months:Month",
+    "trips.months:MonthSplit",
+    "trips.sample.options:Dirt",
+    "trips.sample.options:Drift",
+    "trips.sample.options:SampleOptions",
+    "trips.source.types:RawMonth",
+    "trips.split:Period",
+]
+
+TRIAL = Trial(3, {"alpha": 0.1}, None, 1.0, 2.0)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_is_a_class_that_can_be_stored(name: str) -> None:
+    """It is there, is a dataclass, leaves the key `format` free, and finds its own name."""
+    kind, _ = class_of(name, {})
+    assert dataclasses.is_dataclass(kind)
+    assert "format" not in {field.name for field in dataclasses.fields(kind)}
+    assert format_of(kind) == name
+    title, _, number = name.partition("/")
+    assert title.replace("_", "").isalpha()
+    assert number.isdecimal()
+
+
+def test_no_class_has_two_formats() -> None:
+    """Otherwise one of them would be written by chance."""
+    assert len(set(FORMATS.values())) == len(FORMATS)
+
+
+@pytest.mark.parametrize("path", FORMER_PATHS)
+def test_paths_of_former_versions_are_read(path: str) -> None:
+    """A class that was stored by its path is found, wherever it is now."""
+    kind, _ = class_of(formats.former_format(f"trip_duration.{path}"), {})
+    assert dataclasses.is_dataclass(kind)
+
+
+def test_no_path_is_written() -> None:
+    """A stored value names formats alone."""
+    text = text_of(TRIAL)
+    assert json.loads(text)["format"] == "trial/1"
+    assert "trip_duration" not in text
+    assert "$dataclass" not in text
+    assert record_of(Trial, json.loads(text)) == TRIAL
+
+
+def test_fields_are_read_as_far_as_they_are_known() -> None:
+    """Unknown ones are passed over, new ones have their defaults, and what is missing is named."""
+    stored = flatten(TRIAL)[0]
+    newer = {**stored, "further": {"format": "of_tomorrow/1"}}
+    assert rebuild(newer, {}) == TRIAL
+    without = {name: value for name, value in stored.items() if name != "seconds"}
+    with pytest.raises(StoredObjectError, match=r"'trial/1'.* without seconds"):
+        rebuild(without, {})
+
+
+@pytest.mark.parametrize("name", ["trial/2", "os.system/1", "Trial", "", "trial"])
+def test_a_format_that_nobody_knows_is_refused(name: str) -> None:
+    """By its name, and nothing is imported."""
+    with pytest.raises(StoredObjectError, match="knows no such format"):
+        rebuild({"format": name, "number": 1}, {})
+
+
+def test_an_older_format_becomes_the_one_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fields of a former number are renewed, in as many steps as it takes."""
+
+    def seconds(fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "seconds": 60 * fields["minutes"]}
+
+    def numbered(fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "number": int(fields["name"].removeprefix("trial "))}
+
+    today = {**FORMATS, "trial/3": FORMATS["trial/1"]}
+    del today["trial/1"]
+    monkeypatch.setattr(formats, "FORMATS", MappingProxyType(today))
+    former = {"trial/1": ("trial/2", seconds), "trial/2": ("trial/3", numbered)}
+    monkeypatch.setattr(formats, "FORMER", MappingProxyType(former))
+    formats._by_path.cache_clear()
+    try:
+        stored: dict[str, Any] = {
+            "name": "trial 3",
+            "settings": {"$dict": {"alpha": 0.1}},
+            "metrics": None,
+        }
+        stored |= {"started": 1.0, "minutes": 0.5}
+        expected = dataclasses.replace(TRIAL, seconds=30.0)
+        assert rebuild({"format": "trial/1", **stored}, {}) == expected
+        assert flatten(expected)[0]["format"] == "trial/3"
+    finally:
+        formats._by_path.cache_clear()
+
+
+def test_records_without_a_format_are_of_their_reader() -> None:
+    """Versions before 0.2 have written some records as plain fields."""
+    assert record_of(ChunkResult, {"rows": 5, "rejected": 1, "reason": "no zone"}) == ChunkResult(
+        5, 1, "no zone"
+    )
+    with pytest.raises(StoredObjectError, match="is a Month"):
+        record_of(ChunkResult, flatten(Month(2024, 1))[0])
+
+
+def test_a_class_without_a_format_is_not_stored() -> None:
+    """It would be read by nobody; the message says what to do."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Fresh:
+        number: int
+
+    Fresh.__module__ = "trip_duration.models.search"
+    with pytest.raises(StoredObjectError, match=r"it has no format.*objects/formats\.py"):
+        flatten(Fresh(1))

@@ -18,6 +18,7 @@ from trip_duration.orchestration.occasions import Events, form_of, form_of_plan,
 from trip_duration.orchestration.promotion import versions_of
 from trip_duration.orchestration.watched import (
     gather,
+    plan_of_today,
     published_months,
     watched_of,
     windows_of,
@@ -111,6 +112,7 @@ def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunPro
     """Compare what was asked with what each version has learned from."""
     from trip_duration.monitoring.looking import DriftRules, known_profile
 
+    plan = plan_of_today(plan, params)
     params = form_of_plan(params, plan)
     rules = DriftRules(_thresholds(params), params["least_trips"], params["report"])
     found: Found = {}
@@ -143,6 +145,7 @@ def _drift_of(
 
 def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
     """Compare predictions with how long the trips took, as far as that is known."""
+    plan = plan_of_today(plan, params)
     params, found = form_of_plan(params, plan), Found()
     for one in plan["versions"]:
         found |= _performance_of(_predictor(plan, one["version"]), plan, params)
@@ -198,7 +201,7 @@ def judge(
     """
     from trip_duration.monitoring.levels import Level, from_rows
 
-    records = records_of_windows()
+    plan, records = plan_of_today(plan, params), records_of_windows()
     grave: dict[int, list[Grave]] = {}
     last = max(window["end"] for window in plan["windows"])
     for watched, window in watched_of(plan):

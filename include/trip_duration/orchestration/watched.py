@@ -104,6 +104,18 @@ def published_months(events: Events) -> list[str]:
     return [str(month) for one in read_occasions(events)[:1] for month in one.months]
 
 
+def plan_of_today(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a plan; one that an older version of this package has made is completed.
+
+    It was about one version, and about the source of the form.
+    """
+    if "versions" in plan:
+        return plan
+    number = plan["version"]
+    version = {"version": number, "moment": versions_of(plan["service"]).moment(number)}
+    return {**plan, "source": params["source"], "versions": [version], "named": True}
+
+
 def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[Watched, Mapping[str, Any]]]:
     """What a plan names, with the plain values of each window."""
     from trip_duration.monitoring.records import Watched

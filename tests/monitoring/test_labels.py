@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
 
@@ -111,8 +112,37 @@ def test_what_feedback_has_told_stays(
     log = ask(tmp_path, from_frame(trips.iloc[10:13], COLUMNS))
     log.add_feedback({f"{1:032d}": 33.0}, "me")
     found, report = match_month(read(log), month)
-    assert (report.told, report.matched) == (1, 2)
+    assert (report.told, report.matched, report.elsewhere) == (1, 2, 0)
     assert found.actual[1] == 33.0
+
+
+def test_twins_that_nobody_learns_from_count(tmp_path: Path, trips: pd.DataFrame) -> None:
+    """Of trips that are too short or too long to learn from, one must not pass for the only one.
+
+    Rows that are damaged are no trips.
+    """
+    path = tmp_path / f"green_tripdata_{MARCH}.parquet"
+    write_month(path, GREEN, MARCH, SampleOptions(trips=3_000, seed=7))
+    published = pd.read_parquet(path)
+    chosen = trips.iloc[20:23]
+    twins = []
+    for number, minutes in enumerate((95.0, 0.5, -5.0)):
+        same = published["lpep_pickup_datetime"] == chosen[PICKUP_TIME].iloc[number]
+        twin = published[same].head(1).copy()
+        lasting = pd.Timedelta(minutes=minutes)
+        twin["lpep_dropoff_datetime"] = twin["lpep_pickup_datetime"] + lasting
+        twins.append(twin)
+    pd.concat([published, *twins]).to_parquet(path, index=False)
+    storage = str(tmp_path / "storage")
+    raw = fetch_month(
+        str(tmp_path), GREEN, MARCH, storage, sample=SampleOptions(), timeout_seconds=1
+    )
+    checked = CheckedMonthStore(storage).check(raw, GREEN, Limits())
+    found, report = match_month(read(ask(tmp_path, from_frame(chosen, COLUMNS))), checked)
+    assert (report.ambiguous, report.matched) == (2, 1)
+    np.testing.assert_allclose(found.actual[2], chosen[DURATION].iloc[2])
+    assert str(report).endswith("0 without place and time in this month")
+    assert "1 matched with trips of the month (33.3% of those it could hold)" in str(report)
 
 
 def test_without_inputs_nothing_is_matched(
@@ -135,3 +165,7 @@ def test_only_durations_that_were_learned_count(tmp_path: Path, trips: pd.DataFr
     )
     found = labelled(read(log), CleaningRules())
     assert found.actual.tolist() == [5.0, 60.0]
+    assert labelled(read(log), CleaningRules(1.0, 30.0)).actual.tolist() == [5.0]
+    window = read(log)
+    silent = dataclasses.replace(window, predicted=np.full(len(window), np.nan))
+    assert len(labelled(silent, CleaningRules())) == 0

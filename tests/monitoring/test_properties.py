@@ -99,6 +99,17 @@ def frame(rows: list[dict[str, float]]) -> pd.DataFrame:
     return found
 
 
+def test_trips_are_matched_to_the_second() -> None:
+    """A request that tells fractions of a second meets its trip, and the next second does not."""
+    trip = {PICKUP_ZONE: 1, DROPOFF_ZONE: 2, PICKUP_TIME: 0, DISTANCE: 1.0, PASSENGERS: 1.0}
+    trip |= {VENDOR: 1.0, TRIP_TYPE: 1.0}
+    published = frame([trip]).assign(**{DURATION: 7.0})
+    asked_for = frame([trip, trip])
+    asked_for[PICKUP_TIME] += pd.to_timedelta([0.9, 1.0], unit="s")
+    _, agreeing = _meet(asked_for, _keys(asked_for), published)
+    assert agreeing.tolist() == [1, 0]
+
+
 @given(st.lists(asked, max_size=8), st.lists(trips, max_size=12))
 def test_labels_are_matched_as_by_hand(
     predictions: list[dict[str, float]], published: list[dict[str, float]]

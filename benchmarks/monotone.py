@@ -1,0 +1,56 @@
+"""Trips that are predicted shorter when they are a mile longer, and the cost of preventing it.
+
+XGBoost on the dense features, with and without the constraint that a prediction never falls where
+the distance grows. Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 to 2024-03: train,
+validation, test), or are generated.
+"""
+
+from __future__ import annotations
+
+import tempfile
+
+import numpy as np
+from benchmarks.preparation import months_folder
+
+from trip_duration.models.boosting import BoosterRegressor
+from trip_duration.models.catalogue import XGBOOST, get_family
+from trip_duration.training_set.build import build_training_set
+from trip_duration.training_set.types import TrainingSetRequest
+from trip_duration.trips.months import MonthSplit
+from trip_duration.trips.services import DISTANCE, DURATION
+
+SETTINGS = {"max_depth": 8, "learning_rate": 0.08, "device": "cpu"}
+ROUNDS = 250
+#: Columns that grow with the distance.
+GROWING = ("trip_distance", "detour", "minutes_at_pace")
+MINUTES = 0.5
+
+
+def main() -> None:
+    """Fit both and print how they differ on the test month."""
+    family = get_family(XGBOOST)
+    split = MonthSplit.parse("2024-01", "2024-02", "2024-03")
+    with tempfile.TemporaryDirectory() as storage:
+        request = TrainingSetRequest(str(months_folder()), "green", split, "rich", "native")
+        found = build_training_set(request, storage_root=storage)
+    splits = found.layout_for(family.layout)
+    names = splits.train_encoder.get_feature_names_out()
+    constraint = str(tuple(int(str(name).startswith(GROWING)) for name in names))
+    minutes = found.test_trips[DURATION].to_numpy()
+    usual = found.test_trips.drop(columns=DURATION)
+    longer = usual.assign(**{DISTANCE: usual[DISTANCE] + 1.0})
+    print("| | test RMSE | a mile longer, and predicted shorter by over half a minute |")
+    print("| --- | --- | --- |")
+    for title, further in (("free", {}), ("monotone", {"monotone_constraints": constraint})):
+        booster = BoosterRegressor({**family.fixed, **SETTINGS, **further}, ROUNDS)
+        validation = (splits.validation, found.validation_minutes)
+        booster.fit(splits.train, found.train_minutes, validation)
+        before, after = (
+            booster.predict(splits.train_encoder.transform(trips)) for trips in (usual, longer)
+        )
+        rmse = np.sqrt(np.mean((before - minutes) ** 2))
+        print(f"| {title} | {rmse:.3f} | {np.mean(after < before - MINUTES):.1%} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,6 +31,7 @@ REST = {
     "tests/integration/test_retraining.py": "five retrainings on a stack of its own",
     "tests/integration/test_scoring.py": "batches on the stack",
     "tests/integration/test_training.py": "trainings on the stack",
+    "tests/integration/test_upgrade.py": "a stack that goes on where an older version has stopped",
     "tests/models/test_resuming.py": "searches that are killed ten times",
     "tests/orchestration/test_roles.py": "every role asks for every DAG and route",
     "tests/serving/test_losses.py": "servers that are killed at many moments",

@@ -43,6 +43,7 @@ REST = {
     "tests/tracking/test_moves.py::test_any_order_of_moves": "hundreds of moves on MLflow",
     "tests/tracking/test_two_champions.py": "drift of two champions, each monitored",
     "tests/tracking/test_upgrades.py": "versions of other libraries are loaded and judged",
+    "tests/upgrade/test_serving.py": "servers that start over the files of an older version",
 }
 
 #: Markers of tests that have a command of their own, and the command.

@@ -45,8 +45,8 @@ from trip_duration.monitoring.records import Records, Watched
 from trip_duration.monitoring.windows import Window
 from trip_duration.serving.ab_report import ab_report
 from trip_duration.serving.app import create_app
-from trip_duration.serving.http import Caller
 from trip_duration.serving.standalone import make_service
+from trip_duration.serving.tokens import Caller
 from trip_duration.settings import Settings
 from trip_duration.tracking.actions import Action
 from trip_duration.tracking.models import log_model_report

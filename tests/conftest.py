@@ -35,7 +35,7 @@ from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
 from trip_duration.trips.months import MonthSplit
 from trip_duration.trips.sample import SampleOptions
 
-# How long an example takes is another test's matter, and the machine's.
+# Set no bound on the seconds of an example: they are the machine's matter.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 

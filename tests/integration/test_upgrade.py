@@ -88,7 +88,7 @@ def test_runs_and_results_of_then_are_shown(upgraded: tuple[RunningStack, OldSto
 
 
 def test_the_champion_of_then_answers(upgraded: tuple[RunningStack, OldStores]) -> None:
-    """The same minutes of the same trips: by the DAG, and inside Airflow."""
+    """Trips are answered with the same minutes by the DAG and inside Airflow."""
     running, old = upgraded
     (then,) = (
         run["results"]["predict[-1]"]
@@ -178,7 +178,7 @@ READERS = {
     "monitoring": "judge",
     "retraining": "choose_challenger",
 }
-#: What does not change with the address of a server, the champion, or what is told besides.
+#: Parts of an answer that no address of a server and no champion changes.
 LASTING = ("training_set", "rows", "families", "predicted_rows", "rejected_rows", "model_version")
 
 

@@ -56,7 +56,7 @@ def test_psi_is_a_symmetric_distance(pair: tuple[Counts, Counts], random: object
 
 @given(counts)
 def test_chance_explains_no_more_than_there_is(pair: tuple[Counts, Counts]) -> None:
-    """What is left lies between 0 and all of it, and more trips leave more of it."""
+    """Between 0 and all of it is left, and of more trips more."""
     expected, actual = pair
     left = psi_beyond_chance(expected, actual)
     if np.isnan(left):
@@ -78,7 +78,7 @@ trips = st.fixed_dictionaries(
     }
 )
 asked = trips.flatmap(
-    # What was not asked is not compared.
+    # NaN stands for a value that was not asked, which is not compared.
     lambda trip: st.fixed_dictionaries(
         {
             name: st.sampled_from([value, float("nan")])

@@ -1,4 +1,4 @@
-"""What is stored lasts: formats with names and numbers, and the paths of classes before them."""
+"""Formats with names and numbers, and the paths of classes that came before them."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Container(NamedTuple):
 
 @functools.cache
 def values() -> Object:
-    """What the chart is told."""
+    """Return the values of the chart."""
     found: Object = yaml.safe_load(VALUES.read_text())
     return found
 

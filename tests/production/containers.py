@@ -46,7 +46,7 @@ class LoopError(Exception):
 
 
 class Known(NamedTuple):
-    """What has to be there after a restart, and after a restore.
+    """Facts that a restart and a restore leave as they are.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What Kubernetes runs, as Helm renders it, against the image and docker-compose.yaml."""
+"""Containers of Kubernetes, as Helm renders them, against the image and docker-compose.yaml."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_mounts_hide_nothing_of_the_image(container: Container) -> None:
 
 
 def test_commands_are_those_of_the_compose_file() -> None:
-    """The same program, and every option that compose gives it."""
+    """Programs are the same, with every option that compose gives them."""
     for name, service in SAME.items():
         ours = words(CONTAINERS[name].command)
         theirs = services()[service]["command"]
@@ -187,7 +187,7 @@ def test_probes_ask_what_compose_asks() -> None:
 
 
 def test_environments_are_those_of_the_compose_file() -> None:
-    """What compose and the image tell Airflow, the chart tells it too."""
+    """Settings that compose and the image give Airflow are given by the chart, too."""
     told = {one["name"]: one.get("value") for one in values()["env"]} | {
         f"AIRFLOW__{section.upper().replace('.', '_')}__{option.upper()}": str(value)
         for section, options in values()["config"].items()
@@ -211,7 +211,7 @@ def test_environments_are_those_of_the_compose_file() -> None:
 
 
 def test_secrets_are_those_of_the_page(container: Container) -> None:
-    """What a container asks for, the page tells an administrator to make."""
+    """Secrets that a container asks for are those that the page tells an administrator to make."""
     page = (ROOT / "docs" / "how-to" / "production.md").read_text()
     for name, keys in secrets_of(container).items():
         (row,) = re.findall(rf"^\| .*`{name}`.* \|$", page, re.MULTILINE)

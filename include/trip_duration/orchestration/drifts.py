@@ -28,11 +28,12 @@ def completed(evidence: Mapping[str, Any], service: str) -> dict[str, Any]:
     Source and recipe are those of the settings and of the version that has drifted; a version that
     is gone tells nothing.
     """
-    if _RUN not in evidence or "moment" in evidence or "recipe" in evidence:
+    known = str(evidence.get("version", ""))
+    if not (_RUN in evidence and known.isdecimal()) or {"moment", "recipe"} & evidence.keys():
         return dict(evidence)
     from trip_duration.orchestration.promotion import versions_of
 
-    versions, number = versions_of(service), int(evidence["version"])
+    versions, number = versions_of(service), int(known)
     found: dict[str, Any] = {"source": get_settings().source}
     with contextlib.suppress(InvalidInputError):
         found["recipe"] = versions.find(number).tags.get("recipe")

@@ -105,7 +105,7 @@ def test_a_range_holds_every_month_between_its_ends(first: Month, last: Month) -
 def test_a_split_is_strictly_in_order(
     train: list[Month], validation: list[Month], test: list[Month]
 ) -> None:
-    """Whatever is no order of time is refused."""
+    """Lists that are in no order of time are refused."""
     today = dt.datetime.now(tz=dt.UTC)
     past = all(month < Month(today.year, today.month) for month in (*train, *validation, *test))
     order = max(train) < min(validation) and (not test or max(validation) < min(test))

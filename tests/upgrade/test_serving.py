@@ -67,7 +67,7 @@ def test_secrets_of_then_pass(old: Served, address: str) -> None:
 
 
 def test_nothing_that_was_acknowledged_is_lost(old: Served, address: str) -> None:
-    """What stood in the log, what a killed server has left, and losses of then are all there."""
+    """Predictions of the log, those that a killed server has left, and losses are all there."""
     for which, one in old.expected["killed"].items():
         found = ask(old, address, "GET", f"/predictions/{which}", "tests")
         assert found.status_code == 200, found.text
@@ -97,7 +97,7 @@ def test_the_log_of_then_is_reported_and_exported(old: Served, address: str) -> 
 
 
 def test_it_starts_without_a_tracking_server(old: Served) -> None:
-    """What answered last of the old server answers, from the files that it has kept."""
+    """The version that answered last answers, from the files that the old server has kept."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     with server(old, TRIP_DURATION_TRACKING_URI=nowhere) as address:
         answer = ask(

@@ -1,4 +1,4 @@
-"""Whatever version aa3853a has stored is read by today's code; see README.md."""
+"""Stores of version aa3853a, read by the code of today; see README.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# One image for all that runs this package: Airflow's components, `trip-duration serve`, MLflow.
+# One image for all that runs this package: Airflow's components, `model-loop serve`, MLflow.
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -23,43 +23,43 @@ FROM ${PYTHON_IMAGE}
 RUN apt-get update \
     && apt-get install -y --no-install-recommends git \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 10001 --gid 0 --home-dir /var/lib/trip-duration --no-create-home app \
+    && useradd --uid 10001 --gid 0 --home-dir /var/lib/model-loop --no-create-home app \
     && install -d -o 10001 -g 0 -m 0770 \
-        /var/lib/trip-duration \
-        /var/lib/trip-duration/airflow \
-        /var/lib/trip-duration/logs \
-        /var/lib/trip-duration/scrape \
-        /var/lib/trip-duration/serving \
-        /var/lib/trip-duration/tokens
+        /var/lib/model-loop \
+        /var/lib/model-loop/airflow \
+        /var/lib/model-loop/logs \
+        /var/lib/model-loop/scrape \
+        /var/lib/model-loop/serving \
+        /var/lib/model-loop/tokens
 COPY --from=build /opt/venv /opt/venv
-COPY dags /opt/trip-duration/dags
-COPY plugins /opt/trip-duration/plugins
+COPY dags /opt/model-loop/dags
+COPY plugins /opt/model-loop/plugins
 ENV PATH=/opt/venv/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
-    HOME=/var/lib/trip-duration \
+    HOME=/var/lib/model-loop \
     # What may be written by a container whose image may not.
     MPLCONFIGDIR=/tmp/matplotlib \
     NUMBA_CACHE_DIR=/tmp/numba \
-    AIRFLOW_HOME=/var/lib/trip-duration/airflow \
-    AIRFLOW__CORE__DAGS_FOLDER=/opt/trip-duration/dags \
-    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/trip-duration/plugins \
-    AIRFLOW__LOGGING__BASE_LOG_FOLDER=/var/lib/trip-duration/logs \
-    # The same as everywhere: trip_duration.local.stack.EVERYWHERE.
+    AIRFLOW_HOME=/var/lib/model-loop/airflow \
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/model-loop/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/model-loop/plugins \
+    AIRFLOW__LOGGING__BASE_LOG_FOLDER=/var/lib/model-loop/logs \
+    # The same as everywhere: model_loop.local.stack.EVERYWHERE.
     AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION=False \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
-    AIRFLOW__CORE__XCOM_BACKEND=trip_duration.orchestration.xcom.TripDurationXComBackend \
+    AIRFLOW__CORE__XCOM_BACKEND=model_loop.orchestration.xcom.ModelLoopXComBackend \
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL=300 \
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False \
-    # Threads of a fit that wait for each other let others run; see trip_duration.local.stack.
+    # Threads of a fit that wait for each other let others run; see model_loop.local.stack.
     OMP_WAIT_POLICY=PASSIVE \
     MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
     MLFLOW_DISABLE_TELEMETRY=true \
     DO_NOT_TRACK=true \
     GIT_PYTHON_REFRESH=quiet \
-    TRIP_DURATION_SERVING_FOLDER=/var/lib/trip-duration/serving \
-    TRIP_DURATION_SERVING_HOST=0.0.0.0
-WORKDIR /opt/trip-duration
+    MODEL_LOOP_SERVING_FOLDER=/var/lib/model-loop/serving \
+    MODEL_LOOP_SERVING_HOST=0.0.0.0
+WORKDIR /opt/model-loop
 USER 10001:0
 # Each service of docker-compose.yaml has its own command and asks its own address whether it is well.
 HEALTHCHECK NONE
-CMD ["trip-duration", "--help"]
+CMD ["model-loop", "--help"]

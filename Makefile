@@ -9,7 +9,7 @@ CONSTRAINTS := requirements/constraints.txt
 PYTHON := python3
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-LOCAL := $(BIN)/python -m trip_duration.local
+LOCAL := $(BIN)/python -m model_loop.local
 # Those that break or deploy something have commands of their own.
 TESTS := not faults and not production and not whole_loop
 
@@ -93,7 +93,7 @@ test-production-faults: $(VENV)/.installed-dev ## Break one part of them after a
 
 secrets: install ## Write .env with fresh secrets for docker-compose.yaml
 	@test ! -e .env || { echo "Error: .env exists. Move it away, or add what is missing by hand." >&2; exit 2; }
-	@umask 077 && $(BIN)/python -m trip_duration.production env > .env.new && mv .env.new .env
+	@umask 077 && $(BIN)/python -m model_loop.production env > .env.new && mv .env.new .env
 	@echo "Wrote .env. Keep it: what is encrypted by it cannot be read without it."
 
 lint: $(VENV)/.installed-dev ## Check style and types
@@ -114,10 +114,10 @@ bench: $(VENV)/.installed-dev ## Measure speed against the plain way
 		name=$$(basename "$$script" .py); echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; done
 
 docs: $(VENV)/.installed-dev ## Make the generated pages of docs/ and .env.example again
-	@$(BIN)/python -m trip_duration.orchestration.reference docs/reference.md
+	@$(BIN)/python -m model_loop.orchestration.reference docs/reference.md
 	@$(BIN)/python -m tests.trips.contract.broken_months docs/broken-months.md
 	@$(LOCAL) env-example > .env.example
-	@$(BIN)/python -m trip_duration.production env-example > deploy/production.env.example
+	@$(BIN)/python -m model_loop.production env-example > deploy/production.env.example
 
 install: $(VENV)/.installed ## Install what the commands need into .venv
 

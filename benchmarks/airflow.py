@@ -5,7 +5,7 @@ the same MLflow server, and have two cores: Airflow by a pool of two slots, of w
 both; the plain way by a pool of two processes, then one fit on both cores. Seconds are those from
 the request to the last result; Airflow and its server are up before.
 
-Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 to 2024-03), or are generated.
+Months come from MODEL_LOOP_TLC_FOLDER (green 2024-01 to 2024-03), or are generated.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from benchmarks.stacks import local_stack, run_all
 from benchmarks.tuning import warm_up
 from upath import UPath
 
-from trip_duration.local.start import api_of
-from trip_duration.models.catalogue import SKLEARN_FAMILIES, XGBOOST
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.termination import EarlyTermination
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.objects.reference import ObjectReference
-from trip_duration.objects.store import read_object, write_object
-from trip_duration.tracking.lineage import lineage_of, log_lineage
-from trip_duration.tracking.models import log_model_report
-from trip_duration.tracking.registry import register_model
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.trials import TrialLogger
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.local.start import api_of
+from model_loop.models.catalogue import SKLEARN_FAMILIES, XGBOOST
+from model_loop.models.search import SearchRequest
+from model_loop.models.termination import EarlyTermination
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.objects.reference import ObjectReference
+from model_loop.objects.store import read_object, write_object
+from model_loop.tracking.lineage import lineage_of, log_lineage
+from model_loop.tracking.models import log_model_report
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.trials import TrialLogger
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
 EVALUATIONS = 20
 RECIPE = "rich"

@@ -6,7 +6,7 @@ and ids; each runs in a process of its own, and its memory is the highest reside
 process, with and without what the imports take. The same is done with a tenth of the rows, and with
 a CSV file of a tenth, which has no other way.
 
-Months come from TRIP_DURATION_TLC_FOLDER, or are generated in their size where that is not set.
+Months come from MODEL_LOOP_TLC_FOLDER, or are generated in their size where that is not set.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ def described(figures: Figures, rows: int) -> str:
 
 def make_model(folder: Path) -> None:
     """Train and save a model."""
-    from trip_duration.models.search import SearchRequest
-    from trip_duration.models.training import train
-    from trip_duration.models.tuning import tune
-    from trip_duration.tracking.registry import save_model
-    from trip_duration.training_set.build import build_training_set
-    from trip_duration.training_set.types import TrainingSetRequest
-    from trip_duration.trips.months import MonthSplit
+    from model_loop.models.search import SearchRequest
+    from model_loop.models.training import train
+    from model_loop.models.tuning import tune
+    from model_loop.tracking.registry import save_model
+    from model_loop.training_set.build import build_training_set
+    from model_loop.training_set.types import TrainingSetRequest
+    from model_loop.trips.months import MonthSplit
 
     split = MonthSplit.parse("2024-01", "2024-02")
     request = TrainingSetRequest(str(months_folder()), "green", split, recipe="pair_distance")
@@ -130,7 +130,7 @@ def whole_frame(folder: Path, source: Path, *, warm_up: bool = False) -> None:
     import numpy as np
     import pandas as pd
 
-    from trip_duration.scoring.identifiers import new_ids
+    from model_loop.scoring.identifiers import new_ids
 
     model = mlflow.pyfunc.load_model(str(folder / "model"))
     columns = model.metadata.signature.inputs.input_names()
@@ -151,10 +151,10 @@ def in_chunks(folder: Path, source: Path, *, warm_up: bool = False) -> None:
     """The same in bounded memory, interrupted and gone on with at will."""
     from upath import UPath
 
-    from trip_duration.objects.trust import load_estimator
-    from trip_duration.scoring.batch.planning import BatchRequest, by_job, plan
-    from trip_duration.scoring.batch.scoring import join, score_chunk
-    from trip_duration.scoring.predictor import Predictor, Version
+    from model_loop.objects.trust import load_estimator
+    from model_loop.scoring.batch.planning import BatchRequest, by_job, plan
+    from model_loop.scoring.batch.scoring import join, score_chunk
+    from model_loop.scoring.predictor import Predictor, Version
 
     model = load_estimator((folder / "model" / "model.skops").read_bytes())
     predictor = Predictor(

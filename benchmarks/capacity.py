@@ -12,13 +12,13 @@ import resource
 import sys
 import tempfile
 
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
-from trip_duration.trips.sample import SampleOptions
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSetRequest
+from model_loop.trips.months import MonthSplit
+from model_loop.trips.sample import SampleOptions
 
 TRIPS = 200_000
 EVALUATIONS = 3

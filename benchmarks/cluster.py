@@ -7,7 +7,7 @@ Postgres, Redis, an S3 store, MLflow behind logins. A worker runs one task at a 
 one thread, so that two workers have twice the cores of one, as far as the machine has them. Every
 topology starts with nothing: no month was fetched, no model was made.
 
-Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 to 2024-04), or are generated. Without the
+Months come from MODEL_LOOP_TLC_FOLDER (green 2024-01 to 2024-04), or are generated. Without the
 programs of Postgres and Redis there is nothing to measure. An argument names one topology.
 """
 
@@ -27,12 +27,12 @@ from benchmarks.stacks import local_stack, run_all
 from dotenv import dotenv_values
 from tests.production.clusters import can_run, cluster
 
-from trip_duration.local.airflow_api import AirflowApi
-from trip_duration.local.start import api_of
-from trip_duration.production.environment import fresh_environment
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.services import get_service
+from model_loop.local.airflow_api import AirflowApi
+from model_loop.local.start import api_of
+from model_loop.production.environment import fresh_environment
+from model_loop.trips.months import Month
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.services import get_service
 
 EVALUATIONS = 2
 MONTHS = ("2024-01", "2024-02", "2024-03")
@@ -98,7 +98,7 @@ def main() -> None:
 
 def months_folder(place: Path) -> Path:
     """Where four successive months are."""
-    if given := os.environ.get("TRIP_DURATION_TLC_FOLDER"):
+    if given := os.environ.get("MODEL_LOOP_TLC_FOLDER"):
         return Path(given)
     for month in (*MONTHS, NEXT_MONTH):
         file = place / f"green_tripdata_{month}.parquet"
@@ -122,7 +122,7 @@ def production(folder: Path, workers: int) -> Iterator[AirflowApi]:
     made = dotenv_values(stream=StringIO(fresh_environment()))
     secrets = {name: value or "" for name, value in made.items()}
     secrets |= {"SOURCE": str(folder), "WORKER_CONCURRENCY": "1", "TRAINING_SLOTS": "2"}
-    told = {f"TRIP_DURATION_{name.upper()}": str(value) for name, value in SETTINGS.items()}
+    told = {f"MODEL_LOOP_{name.upper()}": str(value) for name, value in SETTINGS.items()}
     told["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] = "True"
     names = tuple(f"worker-{number}" for number in range(1, workers + 1))
     with cluster(secrets, names, **told) as running:

@@ -30,41 +30,41 @@ import uvicorn
 from playwright.sync_api import Page, sync_playwright
 from tests.servers import free_port, mlflow_server, wait_for
 
-from trip_duration.dashboard.app import Dashboard
-from trip_duration.dashboard.known import Sources
-from trip_duration.dashboard.questions import Questions
-from trip_duration.dashboard.types import DagDay, DagRuns, LastRun
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.termination import EarlyTermination
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.monitoring.health.prepared import Prepared
-from trip_duration.monitoring.health.types import ServiceHealth
-from trip_duration.monitoring.levels import judge, thresholds_of
-from trip_duration.monitoring.records import Records, Watched
-from trip_duration.monitoring.windows import Window
-from trip_duration.serving.ab_report import ab_report
-from trip_duration.serving.app import create_app
-from trip_duration.serving.standalone import make_service
-from trip_duration.serving.tokens import Caller
-from trip_duration.settings import Settings
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.models import log_model_report
-from trip_duration.tracking.months import log_month
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import register_model
-from trip_duration.tracking.runs import Tracker, training_set_tags
-from trip_duration.tracking.standing import registered_name
-from trip_duration.tracking.trials import TrialLogger
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSetRequest
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month, MonthSplit
-from trip_duration.trips.profile import profile_month
-from trip_duration.trips.sample import SampleOptions
-from trip_duration.trips.services import get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.dashboard.app import Dashboard
+from model_loop.dashboard.known import Sources
+from model_loop.dashboard.questions import Questions
+from model_loop.dashboard.types import DagDay, DagRuns, LastRun
+from model_loop.models.search import SearchRequest
+from model_loop.models.termination import EarlyTermination
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.monitoring.health.prepared import Prepared
+from model_loop.monitoring.health.types import ServiceHealth
+from model_loop.monitoring.levels import judge, thresholds_of
+from model_loop.monitoring.records import Records, Watched
+from model_loop.monitoring.windows import Window
+from model_loop.serving.ab_report import ab_report
+from model_loop.serving.app import create_app
+from model_loop.serving.standalone import make_service
+from model_loop.serving.tokens import Caller
+from model_loop.settings import Settings
+from model_loop.tracking.actions import Action
+from model_loop.tracking.models import log_model_report
+from model_loop.tracking.months import log_month
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import Tracker, training_set_tags
+from model_loop.tracking.standing import registered_name
+from model_loop.tracking.trials import TrialLogger
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSetRequest
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.profile import profile_month
+from model_loop.trips.sample import SampleOptions
+from model_loop.trips.services import get_service
+from model_loop.trips.source import fetch_month
 
 RUNS, MONTHS, WINDOWS, ROUNDS = 5_000, 36, 120, 5
 FAMILIES = {"xgboost": "xgboost_training", "ensemble.ExtraTreesRegressor": "sklearn_training"}
@@ -276,7 +276,7 @@ def serve(url: str, folder: Path, port: int) -> None:
     """Serve the pages without a login, on this machine alone; never returns."""
     settings = Settings(
         tracking_uri=url, serving_folder=folder / "serving", storage_root=folder.as_uri(),
-        dashboard_zone_file=os.environ.get("TRIP_DURATION_DASHBOARD_ZONE_FILE", ""),
+        dashboard_zone_file=os.environ.get("MODEL_LOOP_DASHBOARD_ZONE_FILE", ""),
     )  # fmt: skip
     service = make_service(settings, small=True)
     questions = Questions()
@@ -324,8 +324,8 @@ def pages(url: str, folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     here = f"http://127.0.0.1:{port}"
     environment = {
         **os.environ,
-        "TRIP_DURATION_TRACKING_URI": url,
-        "TRIP_DURATION_SERVING_FOLDER": str(folder / "serving"),
+        "MODEL_LOOP_TRACKING_URI": url,
+        "MODEL_LOOP_SERVING_FOLDER": str(folder / "serving"),
     }
     command = [sys.executable, "-m", "benchmarks.dashboard", "serve", url, str(folder), str(port)]
     with (folder / "pages.log").open("w") as log:

@@ -7,7 +7,7 @@ Direct Loss Estimation ("How it works: performance estimation", 2022), made agai
 itself pins versions that do not go with ours. What it says is compared with what the errors were,
 and with the trivial estimate: as on the test month.
 
-Months come from TRIP_DURATION_TLC_FOLDER. The last table is of generated months, one of which has
+Months come from MODEL_LOOP_TLC_FOLDER. The last table is of generated months, one of which has
 the same inputs and a speed that is a quarter lower.
 """
 
@@ -24,19 +24,19 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
-from trip_duration.models.catalogue import XGBOOST, get_family
-from trip_duration.models.estimators import make_booster
-from trip_duration.models.search import SearchRequest
-from trip_duration.training_set.build import CLIP_DISTANCE, build_training_set
-from trip_duration.training_set.recipes import RECIPES
-from trip_duration.training_set.types import Minutes, TrainingSet, TrainingSetRequest
-from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month, MonthSplit
-from trip_duration.trips.sample import Drift, SampleOptions
-from trip_duration.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.models.catalogue import XGBOOST, get_family
+from model_loop.models.estimators import make_booster
+from model_loop.models.search import SearchRequest
+from model_loop.training_set.build import CLIP_DISTANCE, build_training_set
+from model_loop.training_set.recipes import RECIPES
+from model_loop.training_set.types import Minutes, TrainingSet, TrainingSetRequest
+from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
+from model_loop.trips.source import fetch_month
 
 SERVICE = get_service("green")
 SETTINGS = {"max_depth": 8, "learning_rate": 0.1, "min_child_weight": 5.0, "subsample": 0.8}
@@ -89,7 +89,7 @@ class Watched:
 def main() -> None:
     """Print a table of months, one of days, and one of generated months."""
     with tempfile.TemporaryDirectory() as storage:
-        if folder := os.environ.get("TRIP_DURATION_TLC_FOLDER"):
+        if folder := os.environ.get("MODEL_LOOP_TLC_FOLDER"):
             real_months(folder, storage)
         generated_months(storage)
 

@@ -8,7 +8,7 @@ Time is taken in one process, both ways in turn. Memory is the highest resident 
 that does one preparation and nothing else, with and without what the imports take. Last, a
 generated month of 20 million for-hire trips is prepared.
 
-Months come from TRIP_DURATION_TLC_FOLDER, or are generated in their size where that is not set.
+Months come from MODEL_LOOP_TLC_FOLDER, or are generated in their size where that is not set.
 """
 
 from __future__ import annotations
@@ -133,9 +133,9 @@ def repeat(month: Path, folder: Path, times: int) -> int:
 
 def for_hire(folder: Path) -> None:
     """Prepare a large generated month."""
-    from trip_duration.trips.months import Month
-    from trip_duration.trips.sample import SampleOptions, write_month
-    from trip_duration.trips.services import get_service
+    from model_loop.trips.months import Month
+    from model_loop.trips.sample import SampleOptions, write_month
+    from model_loop.trips.services import get_service
 
     path = folder / "fhvhv_tripdata_2024-01.parquet"
     write_month(path, get_service("fhvhv"), Month(2024, 1), SampleOptions(trips=FOR_HIRE_TRIPS))
@@ -182,13 +182,13 @@ def prepare(what: str, folder: Path) -> Figures:
 
 def prepare_month(folder: Path) -> None:
     """Check a month, set aside what is wrong with it, and profile its trips."""
-    from trip_duration.trips.contract.checked import CheckedMonthStore
-    from trip_duration.trips.contract.rules import Limits
-    from trip_duration.trips.months import Month
-    from trip_duration.trips.profile import profile_month
-    from trip_duration.trips.sample import SampleOptions
-    from trip_duration.trips.services import get_service
-    from trip_duration.trips.source import fetch_month
+    from model_loop.trips.contract.checked import CheckedMonthStore
+    from model_loop.trips.contract.rules import Limits
+    from model_loop.trips.months import Month
+    from model_loop.trips.profile import profile_month
+    from model_loop.trips.sample import SampleOptions
+    from model_loop.trips.services import get_service
+    from model_loop.trips.source import fetch_month
 
     service = get_service("fhvhv")
     raw = fetch_month(

@@ -6,7 +6,7 @@ default early termination) decide on them, with fits that read their errors from
 each cohort has a known best, and what halving costs can be counted: how often it keeps the best,
 how much worse the one is that it finds, and which share of the steps it saves.
 
-Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 and 2024-02), or are generated. Names of
+Months come from MODEL_LOOP_TLC_FOLDER (green 2024-01 and 2024-02), or are generated. Names of
 families as arguments restrict it to those.
 """
 
@@ -24,16 +24,16 @@ import numpy as np
 from benchmarks.preparation import months_folder
 from scipy.stats import spearmanr
 
-from trip_duration.models import fitting
-from trip_duration.models.catalogue import XGBOOST, ModelFamily, Resource, get_family
-from trip_duration.models.fitting import Fit, FitData, Fitted, Halts
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.spaces import Choice, Settings
-from trip_duration.models.termination import EarlyTermination
-from trip_duration.models.tuning import COHORT, tune
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.models import fitting
+from model_loop.models.catalogue import XGBOOST, ModelFamily, Resource, get_family
+from model_loop.models.fitting import Fit, FitData, Fitted, Halts
+from model_loop.models.search import SearchRequest
+from model_loop.models.spaces import Choice, Settings
+from model_loop.models.termination import EarlyTermination
+from model_loop.models.tuning import COHORT, tune
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
 CURVES = 60
 COHORTS = 400

@@ -4,7 +4,7 @@ Thirty windows of each kind, of 3,000 trips each, from one made-up city; where n
 alarm is false. Then a window of 100,000 predictions
 goes through the steps of the DAG, in a process of its own.
 
-With TRIP_DURATION_TLC_FOLDER, real months are compared with each other besides, and the false
+With MODEL_LOOP_TLC_FOLDER, real months are compared with each other besides, and the false
 alarms of errors are counted on them by day and by week. A name on the command line restricts it:
 windows, cost, months, alarms.
 """
@@ -27,33 +27,33 @@ from pathlib import Path
 import numpy as np
 from upath import UPath
 
-from trip_duration.models.catalogue import get_family
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import TrainedModel, train
-from trip_duration.models.tuning import tune
-from trip_duration.monitoring.drift import Inputs, drift_findings, shap_of_window
-from trip_duration.monitoring.labels import labelled
-from trip_duration.monitoring.levels import Finding, Level, gravest_first, thresholds_of
-from trip_duration.monitoring.performance import PerformanceRules, judge_performance
-from trip_duration.monitoring.performance import Reference as Errors
-from trip_duration.monitoring.profile import Reference, Trips, make_reference, reference_of
-from trip_duration.monitoring.report import write_report
-from trip_duration.monitoring.windows import Window, WindowTrips, of_month, read_request_log
-from trip_duration.objects import ObjectReference, read_object, write_object
-from trip_duration.scoring.identifiers import new_ids
-from trip_duration.scoring.predictor import Predictor, Version
-from trip_duration.serving.log_tables import insert_predictions, open_log
-from trip_duration.serving.rows import COLUMNS, from_frame
-from trip_duration.settings import Settings
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSetRequest
-from trip_duration.trips.cleaning import CleaningRules
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month, MonthSplit, parse_months
-from trip_duration.trips.sample import Drift, SampleOptions
-from trip_duration.trips.services import get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.models.catalogue import get_family
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import TrainedModel, train
+from model_loop.models.tuning import tune
+from model_loop.monitoring.drift import Inputs, drift_findings, shap_of_window
+from model_loop.monitoring.labels import labelled
+from model_loop.monitoring.levels import Finding, Level, gravest_first, thresholds_of
+from model_loop.monitoring.performance import PerformanceRules, judge_performance
+from model_loop.monitoring.performance import Reference as Errors
+from model_loop.monitoring.profile import Reference, Trips, make_reference, reference_of
+from model_loop.monitoring.report import write_report
+from model_loop.monitoring.windows import Window, WindowTrips, of_month, read_request_log
+from model_loop.objects import ObjectReference, read_object, write_object
+from model_loop.scoring.identifiers import new_ids
+from model_loop.scoring.predictor import Predictor, Version
+from model_loop.serving.log_tables import insert_predictions, open_log
+from model_loop.serving.rows import COLUMNS, from_frame
+from model_loop.settings import Settings
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSetRequest
+from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month, MonthSplit, parse_months
+from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.services import get_service
+from model_loop.trips.source import fetch_month
 
 GREEN = get_service("green")
 SEED = 42
@@ -122,7 +122,7 @@ def main() -> None:
             windows(root, subject)
         if "cost" in wanted:
             cost(root, subject)
-        folder = os.environ.get("TRIP_DURATION_TLC_FOLDER")
+        folder = os.environ.get("MODEL_LOOP_TLC_FOLDER")
         if "months" in wanted and folder:
             months(root, folder)
         if "alarms" in wanted and folder:

@@ -1,7 +1,7 @@
 """Trips that are predicted shorter when they are a mile longer, and the cost of preventing it.
 
 XGBoost on the dense features, with and without the constraint that a prediction never falls where
-the distance grows. Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 to 2024-03: train,
+the distance grows. Months come from MODEL_LOOP_TLC_FOLDER (green 2024-01 to 2024-03: train,
 validation, test), or are generated.
 """
 
@@ -12,12 +12,12 @@ import tempfile
 import numpy as np
 from benchmarks.preparation import months_folder
 
-from trip_duration.models.boosting import BoosterRegressor
-from trip_duration.models.catalogue import XGBOOST, get_family
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
-from trip_duration.trips.services import DISTANCE, DURATION
+from model_loop.models.boosting import BoosterRegressor
+from model_loop.models.catalogue import XGBOOST, get_family
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSetRequest
+from model_loop.trips.months import MonthSplit
+from model_loop.trips.services import DISTANCE, DURATION
 
 SETTINGS = {"max_depth": 8, "learning_rate": 0.08, "device": "cpu"}
 ROUNDS = 250

@@ -17,22 +17,22 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from benchmarks.estimate import fit
 
-from trip_duration.monitoring.labels import labelled, match_month
-from trip_duration.monitoring.levels import Finding, Level, thresholds_of, worst
-from trip_duration.monitoring.performance import PerformanceRules, Reference, judge_performance
-from trip_duration.monitoring.slices import measure_errors
-from trip_duration.monitoring.windows import WindowTrips, of_month
-from trip_duration.scoring.predictor import Predictor, Version
-from trip_duration.settings import get_settings
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSetRequest
-from trip_duration.trips.cleaning import CleaningRules
-from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month, MonthSplit
-from trip_duration.trips.sample import Drift, SampleOptions
-from trip_duration.trips.services import PICKUP_TIME, get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.monitoring.labels import labelled, match_month
+from model_loop.monitoring.levels import Finding, Level, thresholds_of, worst
+from model_loop.monitoring.performance import PerformanceRules, Reference, judge_performance
+from model_loop.monitoring.slices import measure_errors
+from model_loop.monitoring.windows import WindowTrips, of_month
+from model_loop.scoring.predictor import Predictor, Version
+from model_loop.settings import get_settings
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSetRequest
+from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.services import PICKUP_TIME, get_service
+from model_loop.trips.source import fetch_month
 
 SERVICE, RULES = get_service("green"), CleaningRules()
 MONTH = Month(2024, 4)

@@ -1,12 +1,12 @@
 """Measure what the figures leave out: trips that are shorter or longer than a model learns from.
 
 Every error in README, docs, dashboard and mails is of trips of 1 to 60 minutes. A model of each
-recipe is tuned and fitted on green 2024-01 and 2024-02 as `trip-duration train` does. Its RMSE on
+recipe is tuned and fitted on green 2024-01 and 2024-02 as `model-loop train` does. Its RMSE on
 2024-03 is printed for the trips of 1 to 60 minutes, and for all trips that keep the contract.
 
     python -m benchmarks.population [recipe …]
 
-Months come from TRIP_DURATION_TLC_FOLDER, or from TLC's own site.
+Months come from MODEL_LOOP_TLC_FOLDER, or from TLC's own site.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import tempfile
 
 import numpy as np
 
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.judged_months import read_test_months
-from trip_duration.training_set.recipes import RECIPES, get_recipe
-from trip_duration.training_set.types import TrainingSetRequest
-from trip_duration.trips.cleaning import CleaningRules
-from trip_duration.trips.months import MonthSplit
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.judged_months import read_test_months
+from model_loop.training_set.recipes import RECIPES, get_recipe
+from model_loop.training_set.types import TrainingSetRequest
+from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.months import MonthSplit
 
 EVERYTHING = CleaningRules(0.0, 1e9)
 SEARCH = SearchRequest(max_evaluations=20, threads=2)
@@ -34,7 +34,7 @@ SEARCH = SearchRequest(max_evaluations=20, threads=2)
 
 def main() -> None:
     """Print a line for each recipe."""
-    source = os.environ.get("TRIP_DURATION_TLC_FOLDER", "tlc")
+    source = os.environ.get("MODEL_LOOP_TLC_FOLDER", "tlc")
     split = MonthSplit.parse("2024-01", "2024-02", "2024-03")
     for recipe in map(get_recipe, sys.argv[1:] or RECIPES):
         with tempfile.TemporaryDirectory() as root:

@@ -2,7 +2,7 @@
 
 The plain way is that of the course project: read every column, compute durations with pandas,
 make a dict of each trip, and let a DictVectorizer encode them, once learned on all trips and once
-on the train trips. Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 and 2024-02), or are
+on the train trips. Months come from MODEL_LOOP_TLC_FOLDER (green 2024-01 and 2024-02), or are
 generated in their size where that is not set.
 """
 
@@ -20,11 +20,11 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction import DictVectorizer
 
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import Month, MonthSplit
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.services import get_service
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.services import get_service
 
 PAIRS = 7
 _TRIPS = 55_000
@@ -34,7 +34,7 @@ _Matrices = tuple[csr_matrix, csr_matrix, csr_matrix]
 
 def months_folder() -> Path:
     """The folder of the months 2024-01 to 2024-03."""
-    given = os.environ.get("TRIP_DURATION_TLC_FOLDER")
+    given = os.environ.get("MODEL_LOOP_TLC_FOLDER")
     if given:
         return Path(given)
     folder = Path(tempfile.mkdtemp())

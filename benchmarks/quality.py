@@ -4,7 +4,7 @@ The others are FLAML (Wang et al., 2021), with all the learners that it has, and
 scikit-learn's `StackingRegressor` over forests and histogram boosting. All see the dense features
 of the train month and choose by the validation month; each gets the seconds that ours took.
 
-Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 and 2024-02), or are generated. Names of
+Months come from MODEL_LOOP_TLC_FOLDER (green 2024-01 and 2024-02), or are generated. Names of
 recipes on the command line restrict it to those.
 """
 
@@ -26,15 +26,15 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import RidgeCV
 
-from trip_duration.models.catalogue import XGBOOST, get_family
-from trip_duration.models.fitting import FitData
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.termination import EarlyTermination
-from trip_duration.models.tuning import tune
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.recipes import RECIPES
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.models.catalogue import XGBOOST, get_family
+from model_loop.models.fitting import FitData
+from model_loop.models.search import SearchRequest
+from model_loop.models.termination import EarlyTermination
+from model_loop.models.tuning import tune
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.recipes import RECIPES
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
 EVALUATIONS = 20
 SEED = 42

@@ -4,7 +4,7 @@ Each server has one worker. The request log is on in all of it, and every reques
 another trip. What is compared: requests per second at full speed, also of routes that do nothing;
 then latencies at half of that, with and without a shadow model. MLflow's registry, which stands on
 a machine of its own where it matters, gives way to the rest. Months come from
-TRIP_DURATION_TLC_FOLDER (green 2024-01 and 2024-02), or are generated in their size.
+MODEL_LOOP_TLC_FOLDER (green 2024-01 and 2024-02), or are generated in their size.
 
 `python -m benchmarks.serving against /path/of/another/checkout` measures two versions of this
 package instead, in 40 pairs in turn: what a change costs.
@@ -36,18 +36,18 @@ from scipy.stats import sem, t
 from sklearn.pipeline import Pipeline
 from tests.servers import free_port, mlflow_server, wait_for
 
-from trip_duration.models.catalogue import get_family
-from trip_duration.models.estimators import make_booster
-from trip_duration.models.search import SearchRequest
-from trip_duration.serving.standalone import make_app, serve, token_file
-from trip_duration.settings import get_settings
-from trip_duration.tracking.actions import Action, ActionKind
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import register_model
-from trip_duration.tracking.runs import Tracker
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.models.catalogue import get_family
+from model_loop.models.estimators import make_booster
+from model_loop.models.search import SearchRequest
+from model_loop.serving.standalone import make_app, serve, token_file
+from model_loop.settings import get_settings
+from model_loop.tracking.actions import Action, ActionKind
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
 PAIRS = 3
 VERSION_PAIRS = 40
@@ -200,11 +200,11 @@ def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) ->
     with contextlib.ExitStack() as running:
         loads, servers = [], []
         for number, program in enumerate((Path(sys.executable).parent, other / ".venv" / "bin")):
-            command, port = str(program / "trip-duration"), free_port()
+            command, port = str(program / "model-loop"), free_port()
             settings = {
-                "TRIP_DURATION_STATE": str(folder / str(number)),
-                "TRIP_DURATION_TRACKING_URI": tracking,
-                "TRIP_DURATION_SERVING_PORT": str(port),
+                "MODEL_LOOP_STATE": str(folder / str(number)),
+                "MODEL_LOOP_TRACKING_URI": tracking,
+                "MODEL_LOOP_SERVING_PORT": str(port),
             }
             token = subprocess.run(  # noqa: S603 - our own words
                 [command, "tokens", "add", "benchmark", "--rate", "0"],
@@ -265,9 +265,9 @@ def measure(
     """Measure both servers in turn."""
     port, their_port = free_port(), free_port()
     settings = {
-        "TRIP_DURATION_STATE": str(folder),
-        "TRIP_DURATION_TRACKING_URI": tracking,
-        "TRIP_DURATION_SERVING_PORT": str(port),
+        "MODEL_LOOP_STATE": str(folder),
+        "MODEL_LOOP_TRACKING_URI": tracking,
+        "MODEL_LOOP_SERVING_PORT": str(port),
         "MLFLOW_TRACKING_URI": tracking,
         # MLflow starts uvicorn by name.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),

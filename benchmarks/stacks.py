@@ -11,11 +11,11 @@ from typing import Any
 from rich.console import Console
 from tests.servers import free_port
 
-from trip_duration.local.airflow_api import FINISHED, AirflowApi
-from trip_duration.local.stack import LocalStack
-from trip_duration.local.start import ensure_up
-from trip_duration.local.supervision import Supervision
-from trip_duration.settings import Settings
+from model_loop.local.airflow_api import FINISHED, AirflowApi
+from model_loop.local.stack import LocalStack
+from model_loop.local.start import ensure_up
+from model_loop.local.supervision import Supervision
+from model_loop.settings import Settings
 
 _PROJECT = Path(__file__).resolve().parents[1]
 _POLL_SECONDS = 0.5

@@ -2,7 +2,7 @@
 
 A real MLflow server on SQLite takes the trials over HTTP. The share is the time added to the whole
 search, the wait for the last trial included, of the time that the search takes without it. Months
-come from TRIP_DURATION_TLC_FOLDER (green 2024-01 and 2024-02), or are generated in their size.
+come from MODEL_LOOP_TLC_FOLDER (green 2024-01 and 2024-02), or are generated in their size.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 from benchmarks.preparation import months_folder
 from tests.servers import mlflow_server
 
-from trip_duration.models.catalogue import FAMILIES
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.tuning import tune
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.trials import TrialLogger
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.models.catalogue import FAMILIES
+from model_loop.models.search import SearchRequest
+from model_loop.models.tuning import tune
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.trials import TrialLogger
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
 PAIRS = 3
 EVALUATIONS = 4

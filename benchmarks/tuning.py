@@ -7,7 +7,7 @@ Ours, twice: on the same matrix with the same spaces (``one_hot``), and on our o
 spaces (``native``, recipe `pair_distance`: the same three columns of a trip). scikit-learn's
 families are searched by two processes, as two slots of Airflow's pool do; XGBoost takes both cores.
 
-Months come from TRIP_DURATION_TLC_FOLDER (green 2024-01 and 2024-02), or are generated.
+Months come from MODEL_LOOP_TLC_FOLDER (green 2024-01 and 2024-02), or are generated.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ import xgboost as xgb
 from benchmarks.preparation import months_folder, plain
 from upath import UPath
 
-from trip_duration.models.catalogue import FAMILIES, XGBOOST, ModelFamily, get_family
-from trip_duration.models.estimators import make_sklearn
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.spaces import Choice, Integer, Real, Space, to_hyperopt
-from trip_duration.models.spaces import plain as plain_values
-from trip_duration.models.termination import EarlyTermination
-from trip_duration.models.tuning import tune
-from trip_duration.objects.reference import ObjectReference
-from trip_duration.objects.store import read_object, write_object
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.recipes import ENCODINGS, Encoding
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.models.catalogue import FAMILIES, XGBOOST, ModelFamily, get_family
+from model_loop.models.estimators import make_sklearn
+from model_loop.models.search import SearchRequest
+from model_loop.models.spaces import Choice, Integer, Real, Space, to_hyperopt
+from model_loop.models.spaces import plain as plain_values
+from model_loop.models.termination import EarlyTermination
+from model_loop.models.tuning import tune
+from model_loop.objects.reference import ObjectReference
+from model_loop.objects.store import read_object, write_object
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.recipes import ENCODINGS, Encoding
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
 EVALUATIONS = 20
 SEED = 42

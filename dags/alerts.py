@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from trip_duration.orchestration import notifications
-from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import alerts_form
+from model_loop.orchestration import notifications
+from model_loop.orchestration.conventions import Tag, default_args, step
+from model_loop.orchestration.forms import alerts_form
 
 DOC = """
 ### Delivers what waits to be told
@@ -30,7 +30,7 @@ with DAG(
     catchup=False,
     is_paused_upon_creation=False,
     max_active_runs=1,
-    tags=[Tag.TRIP_DURATION, Tag.ALERTS],
+    tags=[Tag.MODEL_LOOP, Tag.ALERTS],
     default_args=default_args(),
     params=alerts_form(),
 ):

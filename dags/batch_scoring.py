@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule, chain
 
-from trip_duration.orchestration import batch_scoring
-from trip_duration.orchestration.conventions import Tag, answering, default_args, step
-from trip_duration.orchestration.forms import batch_scoring_form
-from trip_duration.orchestration.notifications import alerts_of_runs
+from model_loop.orchestration import batch_scoring
+from model_loop.orchestration.conventions import Tag, answering, default_args, step
+from model_loop.orchestration.forms import batch_scoring_form
+from model_loop.orchestration.notifications import alerts_of_runs
 
 DOC = """
 ### Whole files
@@ -32,7 +32,7 @@ with DAG(
     doc_md=DOC,
     schedule=None,
     is_paused_upon_creation=False,
-    tags=[Tag.TRIP_DURATION, Tag.PREDICTION],
+    tags=[Tag.MODEL_LOOP, Tag.PREDICTION],
     default_args=default_args(),
     **alerts_of_runs(),
     params=batch_scoring_form(),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TaskGroup, TriggerRule, task
 
-from trip_duration.orchestration import preparation
-from trip_duration.orchestration.assets import MONTHS, TRAINING_SET
-from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import preparation_form
-from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.settings import get_settings
+from model_loop.orchestration import preparation
+from model_loop.orchestration.assets import MONTHS, TRAINING_SET
+from model_loop.orchestration.conventions import Tag, default_args, step
+from model_loop.orchestration.forms import preparation_form
+from model_loop.orchestration.notifications import alerts_of_runs
+from model_loop.settings import get_settings
 
 DOC = """
 ### From published months to a training set
@@ -33,7 +33,7 @@ with DAG(
     is_paused_upon_creation=False,
     # Whoever comes second finds what the first has built.
     max_active_runs=1,
-    tags=[Tag.TRIP_DURATION, Tag.DATA],
+    tags=[Tag.MODEL_LOOP, Tag.DATA],
     default_args=default_args(),
     **alerts_of_runs(hours=get_settings().preparation_deadline_hours),
     params=preparation_form(),

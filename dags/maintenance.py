@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from trip_duration.orchestration import maintenance
-from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import maintenance_form
-from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.orchestration.schedules import cron
+from model_loop.orchestration import maintenance
+from model_loop.orchestration.conventions import Tag, default_args, step
+from model_loop.orchestration.forms import maintenance_form
+from model_loop.orchestration.notifications import alerts_of_runs
+from model_loop.orchestration.schedules import cron
 
 DOC = """
 ### Removes what nobody needs any more
@@ -35,7 +35,7 @@ with DAG(
     catchup=False,
     is_paused_upon_creation=False,
     max_active_runs=1,
-    tags=[Tag.TRIP_DURATION, Tag.DATA],
+    tags=[Tag.MODEL_LOOP, Tag.DATA],
     default_args=default_args(),
     **alerts_of_runs(announces=True),
     params=maintenance_form(),

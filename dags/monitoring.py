@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, chain, task
 
-from trip_duration.orchestration import monitoring
-from trip_duration.orchestration.assets import DRIFT
-from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import monitoring_form
-from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.orchestration.operators import run_each
-from trip_duration.orchestration.schedules import monitoring_schedule
+from model_loop.orchestration import monitoring
+from model_loop.orchestration.assets import DRIFT
+from model_loop.orchestration.conventions import Tag, default_args, step
+from model_loop.orchestration.forms import monitoring_form
+from model_loop.orchestration.notifications import alerts_of_runs
+from model_loop.orchestration.operators import run_each
+from model_loop.orchestration.schedules import monitoring_schedule
 
 DOC = """
 ### Whether what answers still fits what it is asked
@@ -18,7 +18,7 @@ DOC = """
 Compares what was asked in a window with what each champion has learned from (PSI, unseen zones,
 missing values, SHAP values, predictions), and what it said with how long the trips took, as far as
 that is known. There is one champion for each moment; each is watched by itself, by what was asked
-at its moment. With the setting `TRIP_DURATION_MONITORING_SCHEDULE` it looks at the last week of the
+at its moment. With the setting `MODEL_LOOP_MONITORING_SCHEDULE` it looks at the last week of the
 request log, as often as that says; when a month is published, at that month of that source and
 service. Everything stands in MLflow, experiment `trip-duration-monitoring`.
 
@@ -39,7 +39,7 @@ with DAG(
     catchup=False,
     is_paused_upon_creation=False,
     max_active_runs=1,
-    tags=[Tag.TRIP_DURATION, Tag.MONITORING],
+    tags=[Tag.MODEL_LOOP, Tag.MONITORING],
     default_args=default_args(),
     **alerts_of_runs(announces=True),
     params=monitoring_form(),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from trip_duration.orchestration import preparation
-from trip_duration.orchestration.assets import MONTHS
-from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import acceptance_form, source_form
-from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.orchestration.schedules import months_schedule
-from trip_duration.trips.services import SERVICES
+from model_loop.orchestration import preparation
+from model_loop.orchestration.assets import MONTHS
+from model_loop.orchestration.conventions import Tag, default_args, step
+from model_loop.orchestration.forms import acceptance_form, source_form
+from model_loop.orchestration.notifications import alerts_of_runs
+from model_loop.orchestration.schedules import months_schedule
+from model_loop.trips.services import SERVICES
 
 DOC = """
 ### One month of one service in each run
@@ -21,7 +21,7 @@ profiles it, and logs it to MLflow. It is then a partition of the asset `months`
 
 **One month:** trigger with its partition key. **Several months:** backfill over their dates
 (*Trigger*, *Backfill*); they are prepared side by side, and those that are there already are left
-alone. With the setting `TRIP_DURATION_MONTHS_SCHEDULE` the one that TLC published last is prepared
+alone. With the setting `MODEL_LOOP_MONTHS_SCHEDULE` the one that TLC published last is prepared
 by itself.
 
 **If it fails:** the mail and the task's log name the month and the rule that it breaks. Clear the
@@ -37,7 +37,7 @@ for service in SERVICES.values():
         catchup=False,
         is_paused_upon_creation=False,
         max_active_runs=4,
-        tags=[Tag.TRIP_DURATION, Tag.DATA],
+        tags=[Tag.MODEL_LOOP, Tag.DATA],
         default_args=default_args(),
         **alerts_of_runs(),
         params={**source_form(), **acceptance_form()},

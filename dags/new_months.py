@@ -6,11 +6,11 @@ import datetime as dt
 
 from airflow.sdk import DAG
 
-from trip_duration.orchestration.conventions import Tag, default_args, require_known_fields
-from trip_duration.orchestration.forms import watch_form
-from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.orchestration.schedules import watch_schedule
-from trip_duration.orchestration.watching import NewMonthSensor
+from model_loop.orchestration.conventions import Tag, default_args, require_known_fields
+from model_loop.orchestration.forms import watch_form
+from model_loop.orchestration.notifications import alerts_of_runs
+from model_loop.orchestration.schedules import watch_schedule
+from model_loop.orchestration.watching import NewMonthSensor
 
 DOC = """
 ### Waits for months that are published
@@ -23,7 +23,7 @@ What is announced has been the same in two looks. One failed look is no event. W
 and not trained on within a day is announced again.
 
 `new_months` waits once, for the source and service of its form, beside whatever else waits.
-`watch_months` is for the source and service of the settings: where `TRIP_DURATION_WATCH_MONTHS` is
+`watch_months` is for the source and service of the settings: where `MODEL_LOOP_WATCH_MONTHS` is
 set, the next run waits for the next month, without end.
 
 **If it fails:** the source has not answered for many looks in a row; the mail says what it said.
@@ -36,7 +36,7 @@ with DAG(
     doc_md=DOC,
     schedule=None,
     is_paused_upon_creation=False,
-    tags=[Tag.TRIP_DURATION, Tag.DATA],
+    tags=[Tag.MODEL_LOOP, Tag.DATA],
     default_args=default_args(),
     **alerts_of_runs(),
     params=watch_form(),
@@ -56,7 +56,7 @@ with DAG(
     max_active_runs=1,
     catchup=False,
     is_paused_upon_creation=False,
-    tags=[Tag.TRIP_DURATION, Tag.DATA],
+    tags=[Tag.MODEL_LOOP, Tag.DATA],
     default_args=default_args(),
     **alerts_of_runs(),
     params=watch_form(),

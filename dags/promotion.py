@@ -7,11 +7,11 @@ import datetime as dt
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, TriggerRule, chain, task
 
-from trip_duration.orchestration import promotion
-from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import promotion_form
-from trip_duration.orchestration.notifications import JUDGE, ApprovalWaits, alerts_of_runs
-from trip_duration.settings import get_settings
+from model_loop.orchestration import promotion
+from model_loop.orchestration.conventions import Tag, default_args, step
+from model_loop.orchestration.forms import promotion_form
+from model_loop.orchestration.notifications import JUDGE, ApprovalWaits, alerts_of_runs
+from model_loop.settings import get_settings
 
 DOC = """
 ### Which version answers
@@ -43,7 +43,7 @@ with DAG(
     is_paused_upon_creation=False,
     # Runs that wait for an approval hold up no other: an emergency never queues behind them.
     max_active_runs=100,
-    tags=[Tag.TRIP_DURATION, Tag.REGISTRY],
+    tags=[Tag.MODEL_LOOP, Tag.REGISTRY],
     default_args=default_args(),
     **alerts_of_runs(announces=True),
     params=promotion_form(),

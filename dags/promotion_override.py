@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from trip_duration.orchestration import promotion
-from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import override_form
-from trip_duration.orchestration.notifications import alerts_of_runs
+from model_loop.orchestration import promotion
+from model_loop.orchestration.conventions import Tag, default_args, step
+from model_loop.orchestration.forms import override_form
+from model_loop.orchestration.notifications import alerts_of_runs
 
 DOC = """
 ### Moves past gate and approval
 
 Where the operator's setting wants promotions to be approved, the DAG *promotion* lets no version
 answer that nobody has approved. This one does, at once, for the users whom the setting
-`TRIP_DURATION_OVERRIDE_USERS` names; nobody, if it is empty. The history says that a move came this
+`MODEL_LOOP_OVERRIDE_USERS` names; nobody, if it is empty. The history says that a move came this
 way, and who made it.
 
 **If it fails:** nothing has moved; the task's log says why.
@@ -27,7 +27,7 @@ with DAG(
     schedule=None,
     is_paused_upon_creation=False,
     max_active_runs=100,
-    tags=[Tag.TRIP_DURATION, Tag.REGISTRY],
+    tags=[Tag.MODEL_LOOP, Tag.REGISTRY],
     default_args=default_args(),
     **alerts_of_runs(announces=True),
     params=override_form(),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule, chain, task
 
-from trip_duration.orchestration import retraining
-from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import retraining_form
-from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.orchestration.operators import run_dag, run_each
-from trip_duration.orchestration.schedules import retraining_schedule
+from model_loop.orchestration import retraining
+from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.conventions import Tag, default_args, step
+from model_loop.orchestration.forms import retraining_form
+from model_loop.orchestration.notifications import alerts_of_runs
+from model_loop.orchestration.operators import run_dag, run_each
+from model_loop.orchestration.schedules import retraining_schedule
 
 DOC = """
 ### New months or drift lead to a better champion
 
 Prepares the newest months, tunes and trains all families on them, and lets the best one try the
 gate of `promotion`. Started by new months (`new_months`), by drift (`monitoring`), by hand, or by
-the schedule of the setting `TRIP_DURATION_RETRAINING_SCHEDULE`. The newest month judges, the one
+the schedule of the setting `MODEL_LOOP_RETRAINING_SCHEDULE`. The newest month judges, the one
 before is tuned on, those before are learned from.
 
 An event names source, service and months, and is answered with exactly these; where events of
@@ -42,7 +42,7 @@ with DAG(
     catchup=False,
     is_paused_upon_creation=False,
     max_active_runs=1,
-    tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.REGISTRY],
+    tags=[Tag.MODEL_LOOP, Tag.TRAINING, Tag.REGISTRY],
     default_args=default_args(),
     **alerts_of_runs(announces=True),
     params=retraining_form(),

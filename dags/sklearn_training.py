@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from trip_duration.orchestration import training, wiring
-from trip_duration.orchestration.conventions import Tag, default_args, step
-from trip_duration.orchestration.forms import sklearn_form
-from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.settings import get_settings
+from model_loop.orchestration import training, wiring
+from model_loop.orchestration.conventions import Tag, default_args, step
+from model_loop.orchestration.forms import sklearn_form
+from model_loop.orchestration.notifications import alerts_of_runs
+from model_loop.settings import get_settings
 
 DOC = """
 ### Six scikit-learn families, side by side
@@ -28,7 +28,7 @@ with DAG(
     schedule=None,
     is_paused_upon_creation=False,
     max_active_runs=4,
-    tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.SKLEARN],
+    tags=[Tag.MODEL_LOOP, Tag.TRAINING, Tag.SKLEARN],
     default_args=default_args(),
     **alerts_of_runs(digest=True, hours=get_settings().training_deadline_hours),
     params=sklearn_form(),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from trip_duration.models.catalogue import XGBOOST
-from trip_duration.orchestration import wiring
-from trip_duration.orchestration.conventions import Tag, default_args
-from trip_duration.orchestration.forms import training_form
-from trip_duration.orchestration.notifications import alerts_of_runs
-from trip_duration.settings import get_settings
+from model_loop.models.catalogue import XGBOOST
+from model_loop.orchestration import wiring
+from model_loop.orchestration.conventions import Tag, default_args
+from model_loop.orchestration.forms import training_form
+from model_loop.orchestration.notifications import alerts_of_runs
+from model_loop.settings import get_settings
 
 DOC = """
 ### XGBoost, tuned with early stopping
@@ -29,7 +29,7 @@ with DAG(
     schedule=None,
     is_paused_upon_creation=False,
     max_active_runs=4,
-    tags=[Tag.TRIP_DURATION, Tag.TRAINING, Tag.XGBOOST],
+    tags=[Tag.MODEL_LOOP, Tag.TRAINING, Tag.XGBOOST],
     default_args=default_args(),
     **alerts_of_runs(digest=True, hours=get_settings().training_deadline_hours),
     params=training_form(),

@@ -1,4 +1,4 @@
-"""The command ``trip-duration`` in processes that begin with its libraries imported.
+"""The command ``model-loop`` in processes that begin with its libraries imported.
 
 Importing them takes five seconds, and hundreds of tests run a command. A server that has imported
 them once is forked for each; what a command does from its first line on is its own.
@@ -14,10 +14,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from trip_duration.local.scheduler import PRELOADED
+from model_loop.local.scheduler import PRELOADED
 
 #: The command itself, for tests of what happens before its first line.
-COMMAND = str(Path(sys.executable).parent / "trip-duration")
+COMMAND = str(Path(sys.executable).parent / "model-loop")
 LONGEST_SECONDS = 300
 
 _forks = multiprocessing.get_context("forkserver")
@@ -27,7 +27,7 @@ _forks.set_forkserver_preload(list(PRELOADED))
 def run_command(
     *arguments: str, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``trip-duration`` to its end.
+    """Run ``model-loop`` to its end.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def run_command(
         process.join(LONGEST_SECONDS)
         if process.is_alive():
             process.kill()
-            message = f"trip-duration {' '.join(arguments)} did not end: {errors.read_text()}"
+            message = f"model-loop {' '.join(arguments)} did not end: {errors.read_text()}"
             raise TimeoutError(message)
         assert process.exitcode is not None
         return subprocess.CompletedProcess(
@@ -73,6 +73,6 @@ def _become(
         with path.open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())
     sys.argv = [COMMAND, *arguments]
-    from trip_duration.cli import main
+    from model_loop.cli import main
 
     main()

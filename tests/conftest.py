@@ -15,7 +15,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 # Airflow reads these when it is first imported, which the imports below may do.
-_AIRFLOW_HOME = tempfile.mkdtemp(prefix="trip-duration-airflow-")
+_AIRFLOW_HOME = tempfile.mkdtemp(prefix="model-loop-airflow-")
 os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # Threads of XGBoost that wait for each other give their core away: two processes of tests, or of
@@ -24,16 +24,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Nobody here is a machine of a cloud: boto3 would ask its metadata service for ten seconds.
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(Path(__file__).parents[1] / "plugins")
-for name in [name for name in os.environ if name.startswith("TRIP_DURATION_")]:
-    if name != "TRIP_DURATION_TLC_FOLDER":
+for name in [name for name in os.environ if name.startswith("MODEL_LOOP_")]:
+    if name != "MODEL_LOOP_TLC_FOLDER":
         del os.environ[name]
 
-from trip_duration.settings import get_settings
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.recipes import Encoding
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
-from trip_duration.trips.sample import SampleOptions
+from model_loop.settings import get_settings
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.recipes import Encoding
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
+from model_loop.trips.sample import SampleOptions
 
 # Set no bound on the seconds of an example: they are the machine's matter.
 hypothesis.settings.register_profile("tests", deadline=None)
@@ -41,7 +41,7 @@ hypothesis.settings.load_profile("tests")
 
 #: Environment variable with the folder of whole published months; without it, tests of their
 #: figures are skipped.
-TLC_FOLDER = "TRIP_DURATION_TLC_FOLDER"
+TLC_FOLDER = "MODEL_LOOP_TLC_FOLDER"
 
 pytest_plugins = ["tests.selection"]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = "trip_duration"
+PACKAGE = "model_loop"
 #: Exit code of pytest where a test has failed.
 _FAILED = 1
 
@@ -165,7 +165,7 @@ MUTANTS = (
         "names below the package's own are trusted",
         "objects/schema.py",
         "if name not in allowed:",
-        'if name not in allowed and not name.startswith("trip_duration."):',
+        'if name not in allowed and not name.startswith("model_loop."):',
         ("tests/objects/test_trust.py",),
     ),
 )

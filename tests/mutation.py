@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = "trip_duration"
+PACKAGE = "model_loop"
 ROOMS: Mapping[str, Mapping[str, Any]] = tomllib.loads(
     (ROOT / "tests" / "mutation.toml").read_text(encoding="utf-8")
 )

@@ -57,7 +57,7 @@ OWN_COMMANDS = {
 #: Reasons for which tests may be skipped, and what they need.
 SKIPS = {
     "needs whole published months": "tests of the figures of whole months need their folder in "
-    "TRIP_DURATION_TLC_FOLDER",
+    "MODEL_LOOP_TLC_FOLDER",
     "needs the programs of Postgres": "tests of the request log in Postgres need its programs",
     "Helm is not installed": "tests of the chart need Helm, which is made for Linux on x86-64",
     "Chromium is not installed": "tests of the pages in a browser need Chromium",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-LIBRARY = Path(__file__).parents[1] / "include" / "trip_duration"
+LIBRARY = Path(__file__).parents[1] / "include" / "model_loop"
 
 #: Rooms in the order in which data flows through them; each may import those above it.
 FLOW = (
@@ -32,7 +32,7 @@ FLOW = (
 )
 #: Modules that import neither data nor servers: forms and DAG files have them anyway.
 LIGHT = {
-    f"trip_duration.{name}"
+    f"model_loop.{name}"
     for name in (
         "errors",
         "findings",
@@ -72,7 +72,7 @@ def test_imports_follow_the_data(file: Path) -> None:
     """A room imports only rooms that data passes before it."""
     here = file.relative_to(LIBRARY).parts[0].removesuffix(".py")
     allowed = {*FLOW[: FLOW.index(here) + 1]} if here in FLOW else {*FLOW, here, *ENDS[here]}
-    ours = {room(module) for module in imports(file) if module.startswith("trip_duration.")}
+    ours = {room(module) for module in imports(file) if module.startswith("model_loop.")}
     assert ours <= allowed
 
 

@@ -16,13 +16,13 @@ from tests.alerts.test_rendering import FULL
 from tests.commands import run_command
 from upath import UPath
 
-from trip_duration.alerts.outbox import Outbox
-from trip_duration.alerts.rendering import render
-from trip_duration.alerts.types import Envelope
-from trip_duration.errors import InvalidInputError
-from trip_duration.masking import mask_logins
-from trip_duration.settings import Settings
-from trip_duration.trips.source import require_allowed_source
+from model_loop.alerts.outbox import Outbox
+from model_loop.alerts.rendering import render
+from model_loop.alerts.types import Envelope
+from model_loop.errors import InvalidInputError
+from model_loop.masking import mask_logins
+from model_loop.settings import Settings
+from model_loop.trips.source import require_allowed_source
 
 SECRET = "s3cr3t"  # noqa: S105 - what must not be seen
 #: What passwords hold that has a meaning in addresses.
@@ -188,9 +188,9 @@ def test_the_command_refuses_it_and_prints_none(tmp_path: Path) -> None:
     address = f"https://ann:{SECRET}@host.invalid/x"
     for options, variables in (
         (["--source", address], {}),
-        ([], {"TRIP_DURATION_SOURCE": address}),
+        ([], {"MODEL_LOOP_SOURCE": address}),
     ):
-        environment = {**os.environ, "TRIP_DURATION_STATE": str(tmp_path), **variables}
+        environment = {**os.environ, "MODEL_LOOP_STATE": str(tmp_path), **variables}
         done = run_command("prepare", *options, folder=tmp_path, environment=environment)
         assert done.returncode == 2
         assert "carries a login" in done.stderr

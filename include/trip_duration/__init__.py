@@ -1,5 +1,5 @@
-"""The whole loop of a machine-learning product on NYC taxi trips, as a plain Python library.
+"""Import paths of versions before 0.2 that are stored: in models, and in Airflow's database.
 
-Data flows one way, and so do imports: `trips` → `training_set` → `models` → `tracking`.
-Only `orchestration` knows Airflow.
+The package is `model_loop` now (docs/renamed.md). Here are the classes and functions that stored
+models, waiting tasks and DAGs of old runs name, and nothing else.
 """

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from trip_duration.alerts.office import PostOffice
-from trip_duration.alerts.types import Alert, Message
-from trip_duration.errors import DeliveryError
+from model_loop.alerts.office import PostOffice
+from model_loop.alerts.types import Alert, Message
+from model_loop.errors import DeliveryError
 
 
 def failure(number: int = 0, **values: object) -> Alert:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from trip_duration.alerts.advice import KILLED, advice_on
-from trip_duration.alerts.logs import error_in, log_tail
-from trip_duration.errors import ContractError
+from model_loop.alerts.advice import KILLED, advice_on
+from model_loop.alerts.logs import error_in, log_tail
+from model_loop.errors import ContractError
 
 
 @pytest.mark.parametrize(

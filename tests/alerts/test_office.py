@@ -16,12 +16,12 @@ from moto.server import ThreadedMotoServer
 from tests.alerts.conftest import Recorder, failure
 from upath import UPath
 
-from trip_duration.alerts import turns
-from trip_duration.alerts.office import PostOffice
-from trip_duration.alerts.turns import Turns
-from trip_duration.alerts.types import Message
-from trip_duration.errors import DeliveryError
-from trip_duration.objects import write_bytes
+from model_loop.alerts import turns
+from model_loop.alerts.office import PostOffice
+from model_loop.alerts.turns import Turns
+from model_loop.alerts.types import Message
+from model_loop.errors import DeliveryError
+from model_loop.objects import write_bytes
 
 
 def tell(office: PostOffice, number: int) -> None:
@@ -34,7 +34,7 @@ def test_a_first_alert_goes_at_once(office: PostOffice, recorder: Recorder) -> N
     """One failure is one message, and then nothing waits."""
     tell(office, 1)
     assert [message.subject for message in recorder.messages] == [
-        "[trip duration] sklearn_training failed in model.tune (family 1)"
+        "[model loop] sklearn_training failed in model.tune (family 1)"
     ]
     assert office.outbox.waiting() == []
 
@@ -58,7 +58,7 @@ def test_what_cannot_be_delivered_waits(office: PostOffice, recorder: Recorder) 
     recorder.down = False
     tell(office, 3)
     (message,) = recorder.messages
-    assert message.subject == "[trip duration] 4 failures: sklearn_training (4)"
+    assert message.subject == "[model loop] 4 failures: sklearn_training (4)"
     assert "This mail comes late" in message.text
     assert "The mail server does not answer" in message.text
     assert office.outbox.waiting() == []
@@ -73,7 +73,7 @@ def test_channels_fail_for_themselves(tmp_path: Path) -> None:
     chat.down = False
     office.deliver()
     assert [len(mail.messages), len(chat.messages)] == [2, 1]
-    assert chat.messages[0].subject.startswith("[trip duration] 2 failures")
+    assert chat.messages[0].subject.startswith("[model loop] 2 failures")
     assert office.outbox.waiting() == []
 
 

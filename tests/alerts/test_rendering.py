@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 import pytest
 from tests.alerts.conftest import failure
 
-from trip_duration.alerts.mail import addresses, as_mail
-from trip_duration.alerts.rendering import IN_FULL, render
-from trip_duration.alerts.types import ALERT_KINDS, AlertKind, Envelope, Link, Table
+from model_loop.alerts.mail import addresses, as_mail
+from model_loop.alerts.rendering import IN_FULL, render
+from model_loop.alerts.types import ALERT_KINDS, AlertKind, Envelope, Link, Table
 
 HOSTILE = "<script>alert('x')</script>\r\nBcc: everybody@example.com"
 
@@ -86,7 +86,7 @@ def test_hostile_text_stays_text() -> None:
     mail = as_mail(render([Envelope(alert)]), to=["a@example.com"], sender="b@example.com")
     parsed = email.message_from_bytes(bytes(mail), policy=email.policy.default)
     assert parsed["bcc"] is None
-    assert parsed["subject"].startswith("[trip duration] <script>")
+    assert parsed["subject"].startswith("[model loop] <script>")
 
 
 def test_a_mail_has_two_parts_and_a_lasting_identity() -> None:
@@ -108,7 +108,7 @@ def test_a_bundle_lists_all_and_tells_some() -> None:
     envelopes = [Envelope(failure(number, error=f"error {number}")) for number in range(25)]
     envelopes.append(Envelope(failure(99, kind="promotion", subject="version 3 is champion")))
     message = render(envelopes)
-    assert message.subject == "[trip duration] 25 failures, 1 promotion: sklearn_training (26)"
+    assert message.subject == "[model loop] 25 failures, 1 promotion: sklearn_training (26)"
     assert message.kind == "failure"
     assert all(f"(family {number})" in message.text for number in range(25))
     assert "version 3 is champion" in message.text

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from trip_duration.charts import models
-from trip_duration.models.evaluation import Evaluation, errors_by_slice, measure
-from trip_duration.models.explanation import OTHERS, ShapValues
-from trip_duration.models.search import Trial, TuningResult
+from model_loop.charts import models
+from model_loop.models.evaluation import Evaluation, errors_by_slice, measure
+from model_loop.models.explanation import OTHERS, ShapValues
+from model_loop.models.search import Trial, TuningResult
 
 RANDOM = np.random.default_rng(0)
 ACTUAL = RANDOM.uniform(1, 60, 500)

@@ -10,11 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 from tests.trips.conftest import GREEN, JANUARY, fetch
 
-from trip_duration.charts import months
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.profile import MonthProfile, ProfileBuilder, profile_month
-from trip_duration.trips.sample import SampleOptions
+from model_loop.charts import months
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.profile import MonthProfile, ProfileBuilder, profile_month
+from model_loop.trips.sample import SampleOptions
 
 Draw = Callable[[MonthProfile], Figure]
 

@@ -12,19 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 from tests.commands import COMMAND, run_command
 
-from trip_duration import cli
-from trip_duration.cli.console import print_error
-from trip_duration.cli.report import print_written
-from trip_duration.cli.scoring import print_results
-from trip_duration.errors import InvalidInputError
-from trip_duration.scoring.batch.job import JobResult
-from trip_duration.trips.sample import is_sample
+from model_loop import cli
+from model_loop.cli.console import print_error
+from model_loop.cli.report import print_written
+from model_loop.cli.scoring import print_results
+from model_loop.errors import InvalidInputError
+from model_loop.scoring.batch.job import JobResult
+from model_loop.trips.sample import is_sample
 
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "TRIP_DURATION_SAMPLE_TRIPS_PER_MONTH": "800"}
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "MODEL_LOOP_SAMPLE_TRIPS_PER_MONTH": "800"}
 
 
 def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``trip-duration`` in a folder."""
+    """Run ``model-loop`` in a folder."""
     return run_command(*arguments, folder=folder, environment={**ENVIRONMENT, **environment})
 
 
@@ -48,7 +48,7 @@ def test_a_defect_is_no_negative_outcome(
         message = "nobody foresaw this"
         raise ZeroDivisionError(message)
 
-    monkeypatch.setattr("trip_duration.cli.app.run", broken)
+    monkeypatch.setattr("model_loop.cli.app.run", broken)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 70
@@ -138,7 +138,7 @@ def test_sample_is_a_source_afterwards(tmp_path: Path) -> None:
 
 def test_tokens_have_rights_and_an_end(tmp_path: Path) -> None:
     """Rights and end of a token are said when it is made and listed, and refused where wrong."""
-    serving = {"TRIP_DURATION_SERVING_FOLDER": str(tmp_path)}
+    serving = {"MODEL_LOOP_SERVING_FOLDER": str(tmp_path)}
     options = ("--scopes", "predict", "feedback", "--datasets", "green", "--days", "90")
     made = run("tokens", "add", "app", *options, "--json", folder=tmp_path, **serving)
     assert made.returncode == 0, made.stderr
@@ -167,7 +167,7 @@ def test_tokens_have_rights_and_an_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["*", "https://a.b/", "https://*.b", "a.b", "https://A.B, x"])
 def test_origins_are_whole(tmp_path: Path, value: str) -> None:
     """A setting that would let in more pages than one each is refused, by every command."""
-    refused = run("tokens", "list", folder=tmp_path, TRIP_DURATION_SERVING_CORS_ORIGINS=value)
+    refused = run("tokens", "list", folder=tmp_path, MODEL_LOOP_SERVING_CORS_ORIGINS=value)
     assert refused.returncode == 2
     assert "is no origin" in refused.stderr
 
@@ -204,7 +204,7 @@ def test_numbers_that_mean_nothing_are_refused(
     arguments: str, message: str, tmp_path: Path
 ) -> None:
     """Neither a traceback nor an empty report, which would look like one of no difference."""
-    done = run(*arguments.split(), folder=tmp_path, TRIP_DURATION_TRACKING_URI="http://127.0.0.1:1")
+    done = run(*arguments.split(), folder=tmp_path, MODEL_LOOP_TRACKING_URI="http://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
 
@@ -212,8 +212,8 @@ def test_numbers_that_mean_nothing_are_refused(
 @pytest.mark.parametrize(
     ("arguments", "setting"),
     [
-        ("traffic rollback", {"TRIP_DURATION_TRACKING_URI": "http://127.0.0.1:1"}),
-        ("export-requests days", {"TRIP_DURATION_REQUEST_LOG_URL": "sqlite:////proc/no/log.db"}),
+        ("traffic rollback", {"MODEL_LOOP_TRACKING_URI": "http://127.0.0.1:1"}),
+        ("export-requests days", {"MODEL_LOOP_REQUEST_LOG_URL": "sqlite:////proc/no/log.db"}),
         ("score s3://nowhere/trips.csv", {}),
     ],
     ids=["tracking", "request log", "storage"],
@@ -325,9 +325,9 @@ def test_commands_print_from_one_place() -> None:
 
 def test_a_setting_that_cannot_be(tmp_path: Path) -> None:
     """The message names the environment variable."""
-    done = run("products", "list", folder=tmp_path, TRIP_DURATION_SAMPLE_SEED="x [/h]")
+    done = run("products", "list", folder=tmp_path, MODEL_LOOP_SAMPLE_SEED="x [/h]")
     assert done.returncode == 2
-    assert "TRIP_DURATION_SAMPLE_SEED = 'x [/h]' is no value of this setting" in done.stderr
+    assert "MODEL_LOOP_SAMPLE_SEED = 'x [/h]' is no value of this setting" in done.stderr
     assert "Traceback" not in done.stderr
 
 

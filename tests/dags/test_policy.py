@@ -19,11 +19,11 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables import trigger
 
-from trip_duration.errors import SourceError, TransientSourceError
-from trip_duration.orchestration.conventions import TRAINING_POOL, Tag, retry_policy
-from trip_duration.orchestration.notifications import RunEnded, TaskFailed
-from trip_duration.orchestration.requests import training_set_request
-from trip_duration.settings import get_settings
+from model_loop.errors import SourceError, TransientSourceError
+from model_loop.orchestration.conventions import TRAINING_POOL, Tag, retry_policy
+from model_loop.orchestration.notifications import RunEnded, TaskFailed
+from model_loop.orchestration.requests import training_set_request
+from model_loop.settings import get_settings
 
 DAGS = Path(__file__).parents[2] / "dags"
 DAG_IDS = {
@@ -146,7 +146,7 @@ def test_describes_itself(dag: DAG) -> None:
     assert dag.doc_md is not None
     assert "If it fails" in dag.doc_md
     assert dag.tags <= set(Tag)
-    assert Tag.TRIP_DURATION in dag.tags
+    assert Tag.MODEL_LOOP in dag.tags
 
 
 def test_every_task_has_an_owner_retries_and_an_alert(dag: DAG) -> None:
@@ -181,10 +181,10 @@ def test_nothing_runs_that_nobody_asked_for(dag: DAG) -> None:
 
 
 SWITCHED_ON = {
-    "TRIP_DURATION_RETRAINING_SCHEDULE": "0 5 1 * *",
-    "TRIP_DURATION_MONITORING_SCHEDULE": "0 6 * * *",
-    "TRIP_DURATION_MONTHS_SCHEDULE": "0 6 1 * *",
-    "TRIP_DURATION_WATCH_MONTHS": "true",
+    "MODEL_LOOP_RETRAINING_SCHEDULE": "0 5 1 * *",
+    "MODEL_LOOP_MONITORING_SCHEDULE": "0 6 * * *",
+    "MODEL_LOOP_MONTHS_SCHEDULE": "0 6 1 * *",
+    "MODEL_LOOP_WATCH_MONTHS": "true",
 }
 
 

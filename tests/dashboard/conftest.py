@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from trip_duration.dashboard.known import PARTS, Sources
-from trip_duration.dashboard.types import DagRuns, FamilyRun, Registry, TrialRun, Version
-from trip_duration.monitoring.health.prepared import Prepared
-from trip_duration.monitoring.health.types import ServiceHealth
-from trip_duration.monitoring.levels import thresholds_of
-from trip_duration.serving.ab_report import AbReport
-from trip_duration.settings import Settings
-from trip_duration.tracking.standing import Standing
+from model_loop.dashboard.known import PARTS, Sources
+from model_loop.dashboard.types import DagRuns, FamilyRun, Registry, TrialRun, Version
+from model_loop.monitoring.health.prepared import Prepared
+from model_loop.monitoring.health.types import ServiceHealth
+from model_loop.monitoring.levels import thresholds_of
+from model_loop.serving.ab_report import AbReport
+from model_loop.settings import Settings
+from model_loop.tracking.standing import Standing
 
 RUN = FamilyRun(
     run_id="1" * 32,

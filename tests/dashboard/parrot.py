@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-from trip_duration.dashboard.answering import serve
+from model_loop.dashboard.answering import serve
 
 _BOTH = threading.Barrier(2)
 _RUNNING = threading.Semaphore(1)

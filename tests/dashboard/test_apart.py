@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from trip_duration.dashboard.apart import Apart
-from trip_duration.monitoring.health.prepared import ElsewhereError
+from model_loop.dashboard.apart import Apart
+from model_loop.monitoring.health.prepared import ElsewhereError
 
 PARROT = "tests.dashboard.parrot"
 
@@ -129,7 +129,7 @@ def test_it_ends_when_nobody_asks() -> None:
 def test_it_ends_with_whoever_asks() -> None:
     """Also when that is killed."""
     program = (
-        f"from trip_duration.dashboard.apart import Apart; apart = Apart({PARROT!r});"
+        f"from model_loop.dashboard.apart import Apart; apart = Apart({PARROT!r});"
         "print(apart.ask('pid').decode(), flush=True); apart.ask('hang')"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as asking:

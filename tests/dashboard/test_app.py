@@ -8,8 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
 
-from trip_duration.dashboard.app import POLICY, Dashboard
-from trip_duration.dashboard.questions import Questions
+from model_loop.dashboard.app import POLICY, Dashboard
+from model_loop.dashboard.questions import Questions
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import dataclasses
 
 from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
 
-from trip_duration.dashboard.page import Chart
-from trip_duration.dashboard.pages import PAGES
-from trip_duration.dashboard.rendering import render
-from trip_duration.tracking.standing import HistoryEntry, Standing
+from model_loop.dashboard.page import Chart
+from model_loop.dashboard.pages import PAGES
+from model_loop.dashboard.rendering import render
+from model_loop.tracking.standing import HistoryEntry, Standing
 
 REAL = dataclasses.replace(
     RUN,

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from tests.dashboard.conftest import Documents, MakeSources
 from tests.dashboard.test_maps import MONTH, PROFILE, square, zone_file
 
-from trip_duration.dashboard.app import Dashboard
-from trip_duration.dashboard.questions import Questions
+from model_loop.dashboard.app import Dashboard
+from model_loop.dashboard.questions import Questions
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

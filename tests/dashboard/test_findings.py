@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.dashboard.conftest import Documents, MakeSources
 
-from trip_duration.dashboard.page import Chart
-from trip_duration.dashboard.pages import PAGES
-from trip_duration.dashboard.types import MonthRun
-from trip_duration.findings import Finding
+from model_loop.dashboard.page import Chart
+from model_loop.dashboard.pages import PAGES
+from model_loop.dashboard.types import MonthRun
+from model_loop.findings import Finding
 
 MONTH = MonthRun("3" * 32, "green", "2024-03", "sample", 1.7e9, {"trips": 60.0})
 DOUBT = Finding("thin_days", None, "2024-03", "warning", "4 days are thin.", "Look at them.")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
-from trip_duration.dashboard import figures
-from trip_duration.dashboard.page import Page
-from trip_duration.dashboard.pages import PAGES
-from trip_duration.dashboard.rendering import asset, render
-from trip_duration.dashboard.types import (
+from model_loop.dashboard import figures
+from model_loop.dashboard.page import Page
+from model_loop.dashboard.pages import PAGES
+from model_loop.dashboard.rendering import asset, render
+from model_loop.dashboard.types import (
     DagRuns,
     LastRun,
     MonthRun,
@@ -22,12 +22,12 @@ from trip_duration.dashboard.types import (
     Version,
     WindowRun,
 )
-from trip_duration.models.intervals import ErrorSums, measured_errors
-from trip_duration.monitoring.health.prepared import Prepared
-from trip_duration.serving.ab_report import AbReport, VersionErrors
-from trip_duration.tracking.names import NUMBERS
-from trip_duration.tracking.sources import ACCEPT_GENERATED
-from trip_duration.tracking.standing import HistoryEntry, Standing
+from model_loop.models.intervals import ErrorSums, measured_errors
+from model_loop.monitoring.health.prepared import Prepared
+from model_loop.serving.ab_report import AbReport, VersionErrors
+from model_loop.tracking.names import NUMBERS
+from model_loop.tracking.sources import ACCEPT_GENERATED
+from model_loop.tracking.standing import HistoryEntry, Standing
 
 WINDOW = WindowRun("2" * 32, 3, "request_log", "2024-02-01", 1.7e9, "ok", "", "", {})
 #: What is said of something that was looked for and is not there.
@@ -74,7 +74,7 @@ def test_what_is_not_known_is_not_said_to_be_nothing(
     fails: bool,
 ) -> None:
     """While it is looked up, and when that failed, the page says so and never "none"."""
-    monkeypatch.setattr("trip_duration.dashboard.known._PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("model_loop.dashboard.known._PATIENCE_SECONDS", 0.05)
 
     def fail() -> None:
         message = "no answer"

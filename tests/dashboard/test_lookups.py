@@ -12,9 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 from tests.dashboard.conftest import MakeSources
 
-from trip_duration.dashboard.app import Dashboard
-from trip_duration.dashboard.questions import Questions
-from trip_duration.monitoring.health.prepared import ElsewhereError, Prepared
+from model_loop.dashboard.app import Dashboard
+from model_loop.dashboard.questions import Questions
+from model_loop.monitoring.health.prepared import ElsewhereError, Prepared
 
 #: Only models that are explained need these.
 NEEDED_LATE = ("sklearn", "skops", "xgboost", "shap")
@@ -23,9 +23,9 @@ NEEDED_LATE = ("sklearn", "skops", "xgboost", "shap")
 @pytest.fixture
 def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Questions]:
     """With a tracking server that is down, and stores that hold nothing."""
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", "http://127.0.0.1:1")
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", tmp_path.as_uri())
-    monkeypatch.setenv("TRIP_DURATION_SERVING_FOLDER", str(tmp_path))
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", tmp_path.as_uri())
+    monkeypatch.setenv("MODEL_LOOP_SERVING_FOLDER", str(tmp_path))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     made = Questions()
     yield made
@@ -61,7 +61,7 @@ def test_a_server_that_is_down_is_named(questions: Questions, make_sources: Make
 def test_what_models_are_made_of_is_imported_late() -> None:
     """A process that only looks up does without."""
     program = (
-        "import sys, trip_duration.dashboard.lookups, trip_duration.monitoring.health.stored;"
+        "import sys, model_loop.dashboard.lookups, model_loop.monitoring.health.stored;"
         f"print({{*{NEEDED_LATE!r}}} & {{*sys.modules}})"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tests.dashboard.conftest import Documents, MakeSources
 
-from trip_duration.dashboard.page import Page
-from trip_duration.dashboard.pages import PAGES
-from trip_duration.dashboard.types import MonthRun
+from model_loop.dashboard.page import Page
+from model_loop.dashboard.pages import PAGES
+from model_loop.dashboard.types import MonthRun
 
 MONTH = MonthRun("3" * 32, "green", "2024-03", "sample", 1.7e9, {"trips": 60.0})
 PROFILE = {
@@ -119,4 +119,4 @@ def test_a_file_that_is_none_is_told(
     page: Page = PAGES[name](make_sources(zone_file=str(file)), {})
     (note,) = page.notes
     assert why in note
-    assert "TRIP_DURATION_DASHBOARD_ZONE_FILE" in note
+    assert "MODEL_LOOP_DASHBOARD_ZONE_FILE" in note

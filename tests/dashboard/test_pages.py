@@ -8,23 +8,23 @@ import threading
 import pytest
 from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
-from trip_duration.charts.numbers import numbers_of
-from trip_duration.dashboard.page import Table
-from trip_duration.dashboard.pages import PAGES
-from trip_duration.dashboard.rendering import render
-from trip_duration.dashboard.types import Registry, TrialRun, WindowRun
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import TrainedModel, train
-from trip_duration.models.tuning import tune
-from trip_duration.monitoring.health.prepared import Prepared
-from trip_duration.monitoring.health.types import (
+from model_loop.charts.numbers import numbers_of
+from model_loop.dashboard.page import Table
+from model_loop.dashboard.pages import PAGES
+from model_loop.dashboard.rendering import render
+from model_loop.dashboard.types import Registry, TrialRun, WindowRun
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import TrainedModel, train
+from model_loop.models.tuning import tune
+from model_loop.monitoring.health.prepared import Prepared
+from model_loop.monitoring.health.types import (
     Answers,
     Champion,
     DagHealth,
     ServiceHealth,
     Traffic,
 )
-from trip_duration.training_set.types import TrainingSet
+from model_loop.training_set.types import TrainingSet
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_page_comes_back_for_news_of_what_is_old(
     make_sources: MakeSources, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     """It shows what it knows meanwhile; of what is new enough, it leaves it at that."""
-    monkeypatch.setattr("trip_duration.dashboard.known._OLD_SECONDS", seconds)
+    monkeypatch.setattr("model_loop.dashboard.known._OLD_SECONDS", seconds)
     looked, go_on = threading.Event(), threading.Event()
 
     def look() -> Registry:

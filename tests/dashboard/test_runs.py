@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mlflow.entities import Metric, Run, RunData, RunInfo, RunTag
 
-from trip_duration.dashboard.runs import _family
-from trip_duration.tracking.runs import IDENTITY_TAG
+from model_loop.dashboard.runs import _family
+from model_loop.tracking.runs import IDENTITY_TAG
 
 
 def test_what_is_no_number_is_no_metric() -> None:

@@ -18,9 +18,9 @@ import pytest
 import requests
 from tests.servers import free_port
 
-from trip_duration.local.airflow_api import AirflowApi
-from trip_duration.local.stack import ADMIN, LocalStack
-from trip_duration.settings import Settings
+from model_loop.local.airflow_api import AirflowApi
+from model_loop.local.stack import ADMIN, LocalStack
+from model_loop.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -72,7 +72,7 @@ def blocks() -> Iterator[Block]:
 BLOCKS = list(blocks())
 #: Those without Airflow are run by `test_examples`.
 RUN = [
-    one for one in BLOCKS if not one.reason and not one.commands.startswith("trip-duration prepare")
+    one for one in BLOCKS if not one.reason and not one.commands.startswith("model-loop prepare")
 ]
 
 
@@ -172,7 +172,7 @@ def test_the_commands_of_a_page_run(page: str, stack: LocalStack, ending: Airflo
         "AIRFLOW": stack.airflow_url,
         "PASSWORD": str(stack.password),
         "TOKEN": str(ending._session.headers["Authorization"]).removeprefix("Bearer "),
-        "TRIP_DURATION_STATE": str(stack.state),
+        "MODEL_LOOP_STATE": str(stack.state),
     }
     done = subprocess.run(
         ["bash", "-c", PRELUDE + script],

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SMALL = {"TRIP_DURATION_SAMPLE_TRIPS_PER_MONTH": "600", "PATH": "/usr/bin:/bin"}
+SMALL = {"MODEL_LOOP_SAMPLE_TRIPS_PER_MONTH": "600", "PATH": "/usr/bin:/bin"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -45,7 +45,7 @@ def test_there_are_python_examples() -> None:
 
 def test_command_line_of_the_readme(tmp_path: Path) -> None:
     """The commands that the README shows for use without Airflow run, one after another."""
-    (block,) = (text for text in blocks(PAGES[0], "sh") if "trip-duration prepare" in text)
+    (block,) = (text for text in blocks(PAGES[0], "sh") if "model-loop prepare" in text)
     commands = sorted(block.strip().splitlines(), key=lambda line: "sample" not in line)
     assert len(commands) == 5
     for command in commands:

@@ -13,13 +13,13 @@ import pytest
 from tests.integration.conftest import RunningStack, make_stack, running_stack
 from tests.websites import Website, website_over
 
-from trip_duration.local.airflow_api import FINISHED
-from trip_duration.local.supervision import Supervision
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import Drift, SampleOptions, write_month
-from trip_duration.trips.services import Moment, get_service
+from model_loop.local.airflow_api import FINISHED
+from model_loop.local.supervision import Supervision
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
+from model_loop.trips.months import Month
+from model_loop.trips.sample import Drift, SampleOptions, write_month
+from model_loop.trips.services import Moment, get_service
 
 WAIT_SECONDS = 600
 SMALL = {"max_evaluations": 1, "models": ["linear_model.LinearRegression"]}

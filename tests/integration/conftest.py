@@ -16,12 +16,12 @@ from mlflow import MlflowClient
 from rich.console import Console
 from tests.servers import free_port
 
-from trip_duration.local.airflow_api import AirflowApi
-from trip_duration.local.demo import Demo, DemoRequest
-from trip_duration.local.stack import LocalStack
-from trip_duration.local.start import api_of, ensure_up
-from trip_duration.local.supervision import Supervision
-from trip_duration.settings import Settings
+from model_loop.local.airflow_api import AirflowApi
+from model_loop.local.demo import Demo, DemoRequest
+from model_loop.local.stack import LocalStack
+from model_loop.local.start import api_of, ensure_up
+from model_loop.local.supervision import Supervision
+from model_loop.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
 #: These tests fill in the metered distance: their models are asked when the trip has ended.

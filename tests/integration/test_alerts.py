@@ -18,11 +18,11 @@ from tests.conftest import SMALL_SAMPLE
 from tests.integration.conftest import RunningStack
 from upath import UPath
 
-from trip_duration.local.airflow_api import FINISHED
-from trip_duration.local.supervision import Supervision
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import write_month
-from trip_duration.trips.services import get_service
+from model_loop.local.airflow_api import FINISHED
+from model_loop.local.supervision import Supervision
+from model_loop.trips.months import Month
+from model_loop.trips.sample import write_month
+from model_loop.trips.services import get_service
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
@@ -104,7 +104,7 @@ def test_a_killed_task_is_told_after_its_last_try(running: RunningStack) -> None
         os.kill(pid, signal.SIGKILL)
     message = until(lambda: mail(running, "sklearn_training failed in", about=run_id))
     assert until(lambda: finished(running, "sklearn_training", run_id)) == "failed"
-    assert message["subject"] == f"[trip duration] sklearn_training failed in model.tune ({LASSO})"
+    assert message["subject"] == f"[model loop] sklearn_training failed in model.tune ({LASSO})"
     text = part(message, "plain")
     assert "at try 3 of 3" in text
     assert "SIGKILL" in text

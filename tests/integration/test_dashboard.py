@@ -26,11 +26,11 @@ from tests.integration.conftest import RunningStack
 from tests.integration.test_serving import TRIP
 from tests.servers import free_port, wait_for
 
-from trip_duration.local.airflow_api import FINISHED
-from trip_duration.orchestration.serving import URL_PREFIX
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
+from model_loop.local.airflow_api import FINISHED
+from model_loop.orchestration.serving import URL_PREFIX
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -220,7 +220,7 @@ def visit(
     made.page.fill("input[name=username]", user)
     made.page.fill("input[name=password]", loop.running.stack.password_of(user) or "")
     made.page.click("button[type=submit]")
-    made.page.wait_for_selector("a[href='/plugin/trip-duration']")
+    made.page.wait_for_selector("a[href='/plugin/model-loop']")
     made.page.evaluate("theme => localStorage.setItem('theme', theme)", theme)
     made.watch(loop.running.stack.airflow_url)
     return made
@@ -312,7 +312,7 @@ def test_it_lies_in_the_navigation_and_follows_the_theme(
     """Airflow frames it, its theme is Airflow's, also while that changes, and links lead out."""
     page = visits["dark"].page
     page.goto(loop.running.stack.airflow_url)
-    page.get_by_role("link", name=re.compile("Trip duration")).first.click()
+    page.get_by_role("link", name=re.compile("Model loop")).first.click()
     frame = framed(page)
     expect(frame.locator("h1")).to_have_text("Overview")
     assert frame.get_attribute("html", "data-theme") == "dark"
@@ -322,7 +322,7 @@ def test_it_lies_in_the_navigation_and_follows_the_theme(
     expect(frame.locator("h1")).to_have_text("Models")
     frame.locator("a[data-airflow]").first.click()
     page.wait_for_url("**/dags/promotion*")
-    page.goto(f"{loop.running.stack.airflow_url}/dags/monitoring/plugin/trip-duration-dag")
+    page.goto(f"{loop.running.stack.airflow_url}/dags/monitoring/plugin/model-loop-dag")
     expect(framed(page).locator("h1")).to_have_text("Monitoring")
 
 

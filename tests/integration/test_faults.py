@@ -27,7 +27,7 @@ from tests.integration.closed_loop import (
 from tests.integration.conftest import RunningStack, mails
 from tests.websites import Website
 
-from trip_duration.local.supervision import Supervision
+from model_loop.local.supervision import Supervision
 
 __all__ = ["loop", "website"]
 

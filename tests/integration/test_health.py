@@ -11,10 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.conftest import RunningStack
 from tests.integration.test_serving import TRIP, sign_in
 
-from trip_duration.orchestration.serving import URL_PREFIX
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
+from model_loop.orchestration.serving import URL_PREFIX
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
 
 pytestmark = pytest.mark.integration
 
@@ -65,11 +65,11 @@ def test_the_health_of_a_running_loop(running: RunningStack, url: str) -> None:
     assert {product["name"] for product in health["products"]} == {"training_set", "months"}
     text = requests.get(f"{url}/health/metrics", headers=bearer, timeout=90).text
     families = {one.name: one.samples for one in text_string_to_metric_families(text)}
-    up = {one.labels["part"]: one.value for one in families["trip_duration_health_up"]}
+    up = {one.labels["part"]: one.value for one in families["model_loop_health_up"]}
     assert set(up.values()) == {1.0}
     ages = {
         one.labels["dag_id"]: one.value
-        for one in families["trip_duration_dag_last_success_age_seconds"]
+        for one in families["model_loop_dag_last_success_age_seconds"]
     }
     assert all(0 < ages[dag_id] < 7_200 for dag_id in RAN)
-    assert families["trip_duration_champion_age_seconds"][0].value < 7_200
+    assert families["model_loop_champion_age_seconds"][0].value < 7_200

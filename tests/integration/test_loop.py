@@ -13,11 +13,11 @@ import pytest
 from tests.integration.conftest import SMALL, RunningStack, mails
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.local.airflow_api import FINISHED
-from trip_duration.local.demo import DemoRequest
-from trip_duration.local.preflight import LocalStackError
-from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES
+from model_loop.errors import InvalidInputError
+from model_loop.local.airflow_api import FINISHED
+from model_loop.local.demo import DemoRequest
+from model_loop.local.preflight import LocalStackError
+from model_loop.models.catalogue import FAMILIES, SKLEARN_FAMILIES
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

@@ -16,23 +16,23 @@ from tests.integration.closed_loop import champion, ended, eventually, promoter,
 from tests.integration.conftest import RunningStack, mails, make_stack, running_stack
 from tests.websites import website_over
 
-from trip_duration.local.airflow_api import FINISHED
-from trip_duration.monitoring.levels import Level, from_json
-from trip_duration.monitoring.windows import WindowTrips, of_month
-from trip_duration.scoring.identifiers import new_ids
-from trip_duration.scoring.predictor import Version, load_predictor
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import RequestLog
-from trip_duration.serving.rows import COLUMNS, from_frame
-from trip_duration.tracking.actions import Action
-from trip_duration.trips.cleaning import CleaningRules
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import Drift, SampleOptions
-from trip_duration.trips.services import get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.local.airflow_api import FINISHED
+from model_loop.monitoring.levels import Level, from_json
+from model_loop.monitoring.windows import WindowTrips, of_month
+from model_loop.scoring.identifiers import new_ids
+from model_loop.scoring.predictor import Version, load_predictor
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import RequestLog
+from model_loop.serving.rows import COLUMNS, from_frame
+from model_loop.tracking.actions import Action
+from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month
+from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.services import get_service
+from model_loop.trips.source import fetch_month
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

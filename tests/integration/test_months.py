@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.integration.conftest import RunningStack
 
-from trip_duration.local.airflow_api import FINISHED
+from model_loop.local.airflow_api import FINISHED
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

@@ -9,10 +9,10 @@ import mlflow
 import pytest
 from tests.integration.conftest import RunningStack
 
-from trip_duration.local.airflow_api import FINISHED
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import Standing
+from model_loop.local.airflow_api import FINISHED
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.standing import Standing
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

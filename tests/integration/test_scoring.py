@@ -17,10 +17,10 @@ import pandas as pd
 import pytest
 from tests.integration.conftest import PROJECT, RunningStack
 
-from trip_duration.local.airflow_api import FINISHED
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
+from model_loop.local.airflow_api import FINISHED
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

@@ -8,13 +8,13 @@ import pytest
 import requests
 from tests.integration.conftest import RunningStack
 
-from trip_duration.local.stack import ADMIN
-from trip_duration.orchestration.serving import URL_PREFIX
-from trip_duration.serving.description import OPERATIONS
-from trip_duration.serving.http import OPEN_PATHS
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
+from model_loop.local.stack import ADMIN
+from model_loop.orchestration.serving import URL_PREFIX
+from model_loop.serving.description import OPERATIONS
+from model_loop.serving.http import OPEN_PATHS
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
 
 pytestmark = pytest.mark.integration
 

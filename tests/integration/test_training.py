@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from tests.integration.conftest import PROJECT, RunningStack
 
-from trip_duration.local.airflow_api import FINISHED, TaskState
-from trip_duration.tracking.standing import alias_of
+from model_loop.local.airflow_api import FINISHED, TaskState
+from model_loop.tracking.standing import alias_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
@@ -117,10 +117,10 @@ def test_a_killed_search_goes_on(running: RunningStack, results: list[dict[str, 
 
 
 def reproduced(running: RunningStack, model_uri: str) -> dict[str, Any]:
-    """What `trip-duration reproduce` prints of a version that the DAGs have registered."""
+    """What `model-loop reproduce` prints of a version that the DAGs have registered."""
     version, stack = model_uri.rpartition("/")[2], running.stack
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "trip-duration"), "reproduce", version, "--json"],
+        [str(Path(sys.executable).parent / "model-loop"), "reproduce", version, "--json"],
         check=False,
         capture_output=True,
         text=True,
@@ -128,7 +128,7 @@ def reproduced(running: RunningStack, model_uri: str) -> dict[str, Any]:
         env={
             **os.environ,
             **stack.environment(),
-            "TRIP_DURATION_TRACKING_URI": stack.mlflow_url,
+            "MODEL_LOOP_TRACKING_URI": stack.mlflow_url,
         },
     )
     assert done.returncode == 0, done.stderr
@@ -137,7 +137,7 @@ def reproduced(running: RunningStack, model_uri: str) -> dict[str, Any]:
 
 
 def test_versions_are_trained_again(running: RunningStack, results: list[dict[str, Any]]) -> None:
-    """`trip-duration reproduce` finds the errors of a version that the DAGs have registered."""
+    """`model-loop reproduce` finds the errors of a version that the DAGs have registered."""
     found = reproduced(running, results[-1]["families"][0]["model_uri"])
     assert found["agrees"]
     assert found["training_set"] == results[-1]["training_set"]

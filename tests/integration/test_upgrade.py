@@ -20,8 +20,8 @@ from tests.integration.conftest import RunningStack, mails, make_stack, running_
 from tests.integration.test_serving import sign_in
 from tests.upgrade.stores import OldStores, object_store, unpack
 
-from trip_duration.local.airflow_api import FINISHED
-from trip_duration.orchestration.serving import URL_PREFIX
+from model_loop.local.airflow_api import FINISHED
+from model_loop.orchestration.serving import URL_PREFIX
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

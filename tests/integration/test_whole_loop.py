@@ -18,9 +18,9 @@ from tests.integration.closed_loop import eventually, runs, waiting
 from tests.integration.conftest import RunningStack, mails, make_stack, running_stack
 from tests.websites import Website, website_over
 
-from trip_duration.local.airflow_api import FINISHED
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
+from model_loop.local.airflow_api import FINISHED
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
 
 pytestmark = [
     pytest.mark.whole_loop,

@@ -19,14 +19,14 @@ import psutil
 import pytest
 from tests.servers import free_port
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.local import preflight
-from trip_duration.local.demo import DemoRequest, results_table
-from trip_duration.local.env_example import env_example
-from trip_duration.local.preflight import LocalStackError
-from trip_duration.local.stack import MARKER, SCHEDULER, LocalStack
-from trip_duration.local.supervision import Supervision
-from trip_duration.settings import Settings
+from model_loop.errors import InvalidInputError
+from model_loop.local import preflight
+from model_loop.local.demo import DemoRequest, results_table
+from model_loop.local.env_example import env_example
+from model_loop.local.preflight import LocalStackError
+from model_loop.local.stack import MARKER, SCHEDULER, LocalStack
+from model_loop.local.supervision import Supervision
+from model_loop.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
 
@@ -74,17 +74,17 @@ def test_tasks_are_told_every_setting(stack: LocalStack) -> None:
     """Each setting reaches the processes, and the addresses are those of the stack."""
     environment = stack.environment()
     for name in Settings.model_fields:
-        assert f"TRIP_DURATION_{name.upper()}" in environment
-    assert environment["TRIP_DURATION_TRACKING_URI"] == stack.mlflow_url
-    assert environment["TRIP_DURATION_STORAGE_ROOT"].startswith("file://")
+        assert f"MODEL_LOOP_{name.upper()}" in environment
+    assert environment["MODEL_LOOP_TRACKING_URI"] == stack.mlflow_url
+    assert environment["MODEL_LOOP_STORAGE_ROOT"].startswith("file://")
     assert environment["AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH"].endswith("/xcom")
 
 
 def test_whose_machine_it_is_may_name_any_source(stack: LocalStack) -> None:
     """Unless the settings say less; `make demo SOURCE=/folder` needs no list."""
-    assert stack.environment()["TRIP_DURATION_ALLOWED_SOURCES"] == "*"
+    assert stack.environment()["MODEL_LOOP_ALLOWED_SOURCES"] == "*"
     told = Settings(state=stack.state, allowed_sources="")
-    assert not LocalStack(PROJECT, told).environment()["TRIP_DURATION_ALLOWED_SOURCES"]
+    assert not LocalStack(PROJECT, told).environment()["MODEL_LOOP_ALLOWED_SOURCES"]
 
 
 def test_no_password_stands_in_a_log(stack: LocalStack) -> None:
@@ -135,7 +135,7 @@ def test_taken_port_is_named(stack: LocalStack) -> None:
         other.listen()
         with pytest.raises(
             LocalStackError,
-            match=f"Port {stack.settings.mlflow_port} is in use.*TRIP_DURATION_MLFLOW_PORT",
+            match=f"Port {stack.settings.mlflow_port} is in use.*MODEL_LOOP_MLFLOW_PORT",
         ):
             preflight.check(stack)
 

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 from tests.alerts.conftest import failure
 
-from trip_duration.alerts.mail import as_mail
-from trip_duration.alerts.rendering import render
-from trip_duration.alerts.types import Envelope
-from trip_duration.errors import InvalidInputError
-from trip_duration.local.mails import chosen, kept_mails, list_mails, show_mail
+from model_loop.alerts.mail import as_mail
+from model_loop.alerts.rendering import render
+from model_loop.alerts.types import Envelope
+from model_loop.errors import InvalidInputError
+from model_loop.local.mails import chosen, kept_mails, list_mails, show_mail
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_mails_are_listed_the_newest_first(folder: Path, console: Console) -> No
     mails = kept_mails(folder)
     list_mails(mails, console)
     shown = console.export_text()
-    assert "[trip duration] sklearn_training failed in model.tune (family 2)" in shown
+    assert "[model loop] sklearn_training failed in model.tune (family 2)" in shown
     assert shown.index("(family 2)") < shown.index("(family 0)")
     assert "a@example.com" in shown
 

@@ -12,21 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 from tests.training_set.test_leak_canaries import build
 
-from trip_duration.models.baseline import (
+from model_loop.models.baseline import (
     FEWEST_TRIPS,
     Baseline,
     baseline_errors,
     best_baseline,
 )
-from trip_duration.models.evaluation import measure
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.cleaning import Selection, clean_month
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month, MonthSplit
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.services import get_service
+from model_loop.models.evaluation import measure
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.cleaning import Selection, clean_month
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.services import get_service
 
 GREEN = get_service("green")
 
@@ -91,7 +91,7 @@ def published(folder: Path, train: Minutes, validation: Minutes, *, miles: int =
     return folder
 
 
-@pytest.mark.filterwarnings("ignore::trip_duration.findings.DoubtfulDataWarning")
+@pytest.mark.filterwarnings("ignore::model_loop.findings.DoubtfulDataWarning")
 def test_a_rule_is_chosen_by_trips_that_it_has_not_learned_from(tmp_path: Path) -> None:
     """Of all trips the mean is the best by far; of train it is not, and validation decides."""
     source = published(
@@ -103,7 +103,7 @@ def test_a_rule_is_chosen_by_trips_that_it_has_not_learned_from(tmp_path: Path) 
     assert best_baseline(training_set).statistic == "median"
 
 
-@pytest.mark.filterwarnings("ignore::trip_duration.findings.DoubtfulDataWarning")
+@pytest.mark.filterwarnings("ignore::model_loop.findings.DoubtfulDataWarning")
 def test_a_rule_is_not_chosen_by_trips_that_it_has_learned_from(tmp_path: Path) -> None:
     """Of the train trips themselves the mean is the best, and says nothing of those that follow."""
     source = published(
@@ -115,7 +115,7 @@ def test_a_rule_is_not_chosen_by_trips_that_it_has_learned_from(tmp_path: Path) 
     assert best_baseline(training_set).statistic == "median"
 
 
-@pytest.mark.filterwarnings("ignore::trip_duration.findings.DoubtfulDataWarning")
+@pytest.mark.filterwarnings("ignore::model_loop.findings.DoubtfulDataWarning")
 def test_a_pace_is_minutes_for_each_mile(tmp_path: Path) -> None:
     """Trips of four minutes a mile make a rule of four minutes a mile."""
 

@@ -9,14 +9,14 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from trip_duration.models import explanation
-from trip_duration.models.catalogue import XGBOOST
-from trip_duration.models.evaluation import Evaluation, errors_by_slice, slices_of
-from trip_duration.models.explanation import OTHERS, SHAP_TRIPS, explain, shap_values
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import TrainedModel, train
-from trip_duration.models.tuning import tune
-from trip_duration.training_set.types import TrainingSet
+from model_loop.models import explanation
+from model_loop.models.catalogue import XGBOOST
+from model_loop.models.evaluation import Evaluation, errors_by_slice, slices_of
+from model_loop.models.explanation import OTHERS, SHAP_TRIPS, explain, shap_values
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import TrainedModel, train
+from model_loop.models.tuning import tune
+from model_loop.training_set.types import TrainingSet
 
 QUICK = SearchRequest(max_evaluations=2, threads=1)
 

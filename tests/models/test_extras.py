@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import shap
 
-from trip_duration.charts import models as charts
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.extras import extra_families
-from trip_duration.models.proposals import known_in_advance
-from trip_duration.models.search import SEARCH_ALGORITHMS, SearchAlgorithm, SearchRequest
-from trip_duration.models.spaces import Choice, Integer, Real
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.objects.trust import dump_estimator, load_estimator
-from trip_duration.orchestration.training import choose_models
-from trip_duration.tracking.models import write_model_report
-from trip_duration.training_set.types import TrainingSet
+from model_loop.charts import models as charts
+from model_loop.errors import InvalidInputError
+from model_loop.models.extras import extra_families
+from model_loop.models.proposals import known_in_advance
+from model_loop.models.search import SEARCH_ALGORITHMS, SearchAlgorithm, SearchRequest
+from model_loop.models.spaces import Choice, Integer, Real
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.objects.trust import dump_estimator, load_estimator
+from model_loop.orchestration.training import choose_models
+from model_loop.tracking.models import write_model_report
+from model_loop.training_set.types import TrainingSet
 
 TREE = "tree.DecisionTreeRegressor"
 QUICK = SearchRequest(max_evaluations=2, threads=1)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from trip_duration.models.extras import extra_families
-from trip_duration.models.search import SearchRequest, TuningResult
-from trip_duration.models.tuning import tune
-from trip_duration.objects.reference import ObjectReference
-from trip_duration.objects.store import read_object, write_object
-from trip_duration.training_set.types import TrainingSet
+from model_loop.models.extras import extra_families
+from model_loop.models.search import SearchRequest, TuningResult
+from model_loop.models.tuning import tune
+from model_loop.objects.reference import ObjectReference
+from model_loop.objects.store import read_object, write_object
+from model_loop.training_set.types import TrainingSet
 
 QUICK = SearchRequest(max_evaluations=8, threads=1)
 GIB = 2**30

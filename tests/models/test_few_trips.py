@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.models.test_gate import ACTUAL, DATA, ERRORS, contender, failed
 
-from trip_duration.models.gate import judge
-from trip_duration.models.gate_rules import GateRules
+from model_loop.models.gate import judge
+from model_loop.models.gate_rules import GateRules
 
 
 @pytest.mark.parametrize("trips", [1, 2, 50])

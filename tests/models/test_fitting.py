@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from trip_duration.models.catalogue import FAMILIES, XGBOOST, get_family
-from trip_duration.models.estimators import make_sklearn
-from trip_duration.models.fitting import Fit, FitData, prepare
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.spaces import Choice, Settings
-from trip_duration.models.termination import EarlyTermination, Terminator
-from trip_duration.models.tuning import tune
-from trip_duration.training_set.types import TrainingSet
+from model_loop.models.catalogue import FAMILIES, XGBOOST, get_family
+from model_loop.models.estimators import make_sklearn
+from model_loop.models.fitting import Fit, FitData, prepare
+from model_loop.models.search import SearchRequest
+from model_loop.models.spaces import Choice, Settings
+from model_loop.models.termination import EarlyTermination, Terminator
+from model_loop.models.tuning import tune
+from model_loop.training_set.types import TrainingSet
 
 REQUEST = SearchRequest(threads=1)
 

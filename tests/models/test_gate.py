@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.gate import Contender, Standard, Verdict, judge
-from trip_duration.models.gate_rules import GateRules
-from trip_duration.training_set.data_tests import Outcome
+from model_loop.errors import InvalidInputError
+from model_loop.models.gate import Contender, Standard, Verdict, judge
+from model_loop.models.gate_rules import GateRules
+from model_loop.training_set.data_tests import Outcome
 
 RANDOM = np.random.default_rng(0)
 TRIPS = 2_000

@@ -12,12 +12,12 @@ import pytest
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from trip_duration.models.catalogue import FAMILIES, XGBOOST, get_family
-from trip_duration.models.estimators import make_booster, make_sklearn
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.spaces import Settings
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.services import DURATION
+from model_loop.models.catalogue import FAMILIES, XGBOOST, get_family
+from model_loop.models.estimators import make_booster, make_sklearn
+from model_loop.models.search import SearchRequest
+from model_loop.models.spaces import Settings
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.services import DURATION
 
 Minutes = npt.NDArray[np.float64]
 

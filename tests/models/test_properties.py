@@ -7,7 +7,7 @@ import math
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trip_duration.models.termination import POLICIES, EarlyTermination, Terminator
+from model_loop.models.termination import POLICIES, EarlyTermination, Terminator
 
 errors = st.floats(0.1, 100, allow_nan=False)
 curves = st.lists(st.lists(errors, min_size=1, max_size=8), min_size=1, max_size=8)

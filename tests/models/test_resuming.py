@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from upath import UPath
 
-from trip_duration.models import fitting
-from trip_duration.models.catalogue import XGBOOST
-from trip_duration.models.journal import TrialJournal
-from trip_duration.models.search import SearchRequest, Trial, TuningResult
-from trip_duration.models.termination import EarlyTermination
-from trip_duration.models.tuning import tune
-from trip_duration.objects.reference import ObjectReference
-from trip_duration.objects.store import read_object, write_object
-from trip_duration.training_set.types import TrainingSet
+from model_loop.models import fitting
+from model_loop.models.catalogue import XGBOOST
+from model_loop.models.journal import TrialJournal
+from model_loop.models.search import SearchRequest, Trial, TuningResult
+from model_loop.models.termination import EarlyTermination
+from model_loop.models.tuning import tune
+from model_loop.objects.reference import ObjectReference
+from model_loop.objects.store import read_object, write_object
+from model_loop.training_set.types import TrainingSet
 
 KILLS = 10
 REQUEST = SearchRequest(

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.catalogue import XGBOOST
-from trip_duration.models.search import SELECTION_METHODS, FeatureSelection, SearchRequest
-from trip_duration.models.selection import score_columns, selector
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.objects.trust import dump_estimator, load_estimator
-from trip_duration.training_set.types import TrainingSet
+from model_loop.errors import InvalidInputError
+from model_loop.models.catalogue import XGBOOST
+from model_loop.models.search import SELECTION_METHODS, FeatureSelection, SearchRequest
+from model_loop.models.selection import score_columns, selector
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.objects.trust import dump_estimator, load_estimator
+from model_loop.training_set.types import TrainingSet
 
 METHODS = [method for method in SELECTION_METHODS if method != "none"]
 RANDOM = np.random.default_rng(0)

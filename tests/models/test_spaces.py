@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hyperopt.pyll.stochastic import sample
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.catalogue import FAMILIES, SKLEARN_FAMILIES, get_family
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.spaces import (
+from model_loop.errors import InvalidInputError
+from model_loop.models.catalogue import FAMILIES, SKLEARN_FAMILIES, get_family
+from model_loop.models.search import SearchRequest
+from model_loop.models.spaces import (
     Choice,
     Dimension,
     Integer,

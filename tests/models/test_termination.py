@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.termination import EarlyTermination, Terminator
+from model_loop.errors import InvalidInputError
+from model_loop.models.termination import EarlyTermination, Terminator
 
 
 def terminator(rule: EarlyTermination, *curves: tuple[float, ...]) -> Terminator:

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from trip_duration.models.catalogue import FAMILIES, Resource
-from trip_duration.models.fitting import Fit
-from trip_duration.models.journal import TrialJournal
-from trip_duration.models.search import SearchAlgorithm, SearchRequest, Trial, TuningResult
-from trip_duration.models.spaces import Choice, Integer, Real
-from trip_duration.models.termination import Curve, EarlyTermination, Terminator
-from trip_duration.models.tuning import tune
-from trip_duration.training_set.types import TrainingSet
+from model_loop.models.catalogue import FAMILIES, Resource
+from model_loop.models.fitting import Fit
+from model_loop.models.journal import TrialJournal
+from model_loop.models.search import SearchAlgorithm, SearchRequest, Trial, TuningResult
+from model_loop.models.spaces import Choice, Integer, Real
+from model_loop.models.termination import Curve, EarlyTermination, Terminator
+from model_loop.models.tuning import tune
+from model_loop.training_set.types import TrainingSet
 
 #: A family whose fits take milliseconds, some of them too short for a look on their way.
 SMALL = dataclasses.replace(

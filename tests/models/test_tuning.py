@@ -7,16 +7,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from trip_duration.models import catalogue
-from trip_duration.models.boosting import BoosterRegressor
-from trip_duration.models.catalogue import FAMILIES, XGBOOST
-from trip_duration.models.evaluation import evaluate, measure
-from trip_duration.models.extras import extra_families
-from trip_duration.models.search import SEARCH_ALGORITHMS, SearchAlgorithm, SearchRequest, Trial
-from trip_duration.models.spaces import Choice
-from trip_duration.models.training import train
-from trip_duration.models.tuning import NoTrialSucceededError, tune
-from trip_duration.training_set.types import TrainingSet
+from model_loop.models import catalogue
+from model_loop.models.boosting import BoosterRegressor
+from model_loop.models.catalogue import FAMILIES, XGBOOST
+from model_loop.models.evaluation import evaluate, measure
+from model_loop.models.extras import extra_families
+from model_loop.models.search import SEARCH_ALGORITHMS, SearchAlgorithm, SearchRequest, Trial
+from model_loop.models.spaces import Choice
+from model_loop.models.training import train
+from model_loop.models.tuning import NoTrialSucceededError, tune
+from model_loop.training_set.types import TrainingSet
 
 QUICK = SearchRequest(max_evaluations=3, threads=1)
 

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from tests.conftest import sample_request
 
-from trip_duration.models.catalogue import get_family
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import TrainedModel, train
-from trip_duration.models.tuning import tune
-from trip_duration.monitoring.drift import Inputs, drift_findings, shap_of_window
-from trip_duration.monitoring.levels import Finding, thresholds_of
-from trip_duration.monitoring.profile import Reference, make_reference
-from trip_duration.settings import Settings
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import Drift, SampleOptions
-from trip_duration.trips.services import get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.models.catalogue import get_family
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import TrainedModel, train
+from model_loop.models.tuning import tune
+from model_loop.monitoring.drift import Inputs, drift_findings, shap_of_window
+from model_loop.monitoring.levels import Finding, thresholds_of
+from model_loop.monitoring.profile import Reference, make_reference
+from model_loop.settings import Settings
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month
+from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.services import get_service
+from model_loop.trips.source import fetch_month
 
 LEAST = 500
 

@@ -8,9 +8,9 @@ import pytest
 from sklearn.pipeline import Pipeline
 from tests.serving.conftest import fit
 
-from trip_duration.monitoring.labels import labelled
-from trip_duration.monitoring.levels import Level, thresholds_of
-from trip_duration.monitoring.performance import (
+from model_loop.monitoring.labels import labelled
+from model_loop.monitoring.levels import Level, thresholds_of
+from model_loop.monitoring.performance import (
     BIAS,
     MAE,
     RMSE,
@@ -18,18 +18,18 @@ from trip_duration.monitoring.performance import (
     Reference,
     judge_performance,
 )
-from trip_duration.monitoring.slices import measure_errors
-from trip_duration.monitoring.windows import WindowTrips, of_month
-from trip_duration.scoring.predictor import Predictor, Version
-from trip_duration.settings import Settings
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.cleaning import CleaningRules
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import Drift, SampleOptions
-from trip_duration.trips.services import get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.monitoring.slices import measure_errors
+from model_loop.monitoring.windows import WindowTrips, of_month
+from model_loop.scoring.predictor import Predictor, Version
+from model_loop.settings import Settings
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month
+from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.services import get_service
+from model_loop.trips.source import fetch_month
 
 GREEN = get_service("green")
 

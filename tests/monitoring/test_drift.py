@@ -12,19 +12,19 @@ import pytest
 import xgboost as xgb
 from tests.monitoring.conftest import LEAST, Look
 
-from trip_duration.models.explanation import by_feature, shap_by_feature
-from trip_duration.models.training import TrainedModel
-from trip_duration.monitoring.drift import Inputs, drift_findings
-from trip_duration.monitoring.features import Bins, features
-from trip_duration.monitoring.levels import Finding, Level, gravest_first, thresholds_of, worst
-from trip_duration.monitoring.profile import Reference, VersionProfile
-from trip_duration.monitoring.psi import psi, psi_beyond_chance, psi_by_chance
-from trip_duration.objects.tree import flatten, rebuild
-from trip_duration.settings import Settings
-from trip_duration.training_set.encoders.sources import sources
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.sample import Drift
-from trip_duration.trips.services import (
+from model_loop.models.explanation import by_feature, shap_by_feature
+from model_loop.models.training import TrainedModel
+from model_loop.monitoring.drift import Inputs, drift_findings
+from model_loop.monitoring.features import Bins, features
+from model_loop.monitoring.levels import Finding, Level, gravest_first, thresholds_of, worst
+from model_loop.monitoring.profile import Reference, VersionProfile
+from model_loop.monitoring.psi import psi, psi_beyond_chance, psi_by_chance
+from model_loop.objects.tree import flatten, rebuild
+from model_loop.settings import Settings
+from model_loop.training_set.encoders.sources import sources
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.sample import Drift
+from model_loop.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
     PASSENGERS,

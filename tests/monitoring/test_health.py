@@ -14,13 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, MemoryRegistry, Server
 
-from trip_duration.monitoring.health import prepared
-from trip_duration.monitoring.health.exposition import exposition
-from trip_duration.monitoring.health.prepared import PART_NAMES, HealthParts, Prepared
-from trip_duration.monitoring.health.routes import health_routes
-from trip_duration.monitoring.health.sources import answers_of, traffic_of
-from trip_duration.monitoring.health.stored import end_of, products_of
-from trip_duration.monitoring.health.types import (
+from model_loop.monitoring.health import prepared
+from model_loop.monitoring.health.exposition import exposition
+from model_loop.monitoring.health.prepared import PART_NAMES, HealthParts, Prepared
+from model_loop.monitoring.health.routes import health_routes
+from model_loop.monitoring.health.sources import answers_of, traffic_of
+from model_loop.monitoring.health.stored import end_of, products_of
+from model_loop.monitoring.health.types import (
     Answers,
     Champion,
     DagHealth,
@@ -28,18 +28,18 @@ from trip_duration.monitoring.health.types import (
     ServiceHealth,
     Traffic,
 )
-from trip_duration.serving.app import create_app
-from trip_duration.serving.bearer import BearerTokens
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_queries import note_losses
-from trip_duration.serving.log_tables import dropped, open_log
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.tokens import KnownTokens
-from trip_duration.tracking.standing import Standing
-from trip_duration.training_set.products import TrainingSetStore
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.months import Month
+from model_loop.serving.app import create_app
+from model_loop.serving.bearer import BearerTokens
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_queries import note_losses
+from model_loop.serving.log_tables import dropped, open_log
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.tokens import KnownTokens
+from model_loop.tracking.standing import Standing
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.months import Month
 
 NOW = 1_800_000_000.0
 HEALTH = ServiceHealth(
@@ -88,19 +88,19 @@ def test_prometheus_reads_all_of_it() -> None:
         ("dag_paused", ("retraining",)): 1,
     }
     for (name, labels), value in expected.items():
-        assert found[f"trip_duration_{name}", frozenset(labels)] == value
-    assert all(found["trip_duration_health_up", frozenset({part})] == 1 for part in PART_NAMES)
+        assert found[f"model_loop_{name}", frozenset(labels)] == value
+    assert all(found["model_loop_health_up", frozenset({part})] == 1 for part in PART_NAMES)
 
 
 def test_what_is_not_known_is_left_out() -> None:
     """Nothing is told as 0 that was never measured."""
     found = parsed(exposition(ServiceHealth("green", NOW, problems={"champion": "down"}), NOW))
-    assert found == {("trip_duration_health_up", frozenset({part})): 0 for part in PART_NAMES}
+    assert found == {("model_loop_health_up", frozenset({part})): 0 for part in PART_NAMES}
     found = parsed(exposition(HEALTH, NOW))
-    assert ("trip_duration_dag_last_success_age_seconds", frozenset({"retraining"})) not in found
+    assert ("model_loop_dag_last_success_age_seconds", frozenset({"retraining"})) not in found
     nothing = ServiceHealth("green", NOW, champion=Champion(None, enabled=False))
     names = {name for name, _ in parsed(exposition(nothing, NOW))}
-    assert names == {"trip_duration_health_up", "trip_duration_service_enabled"}
+    assert names == {"model_loop_health_up", "model_loop_service_enabled"}
 
 
 def entry(number: int, at: float, milliseconds: float) -> Entry:
@@ -230,8 +230,8 @@ def test_a_part_that_fails_or_hangs_hides_no_other(hanging: threading.Event) -> 
     assert health.problems["champion"] == "ConnectionError: no route to the tracking server"
     assert "in time" in health.problems["dags"]
     found = parsed(exposition(health))
-    assert found["trip_duration_health_up", frozenset({"champion"})] == 0
-    assert found["trip_duration_health_up", frozenset({"traffic"})] == 1
+    assert found["model_loop_health_up", frozenset({"champion"})] == 0
+    assert found["model_loop_health_up", frozenset({"traffic"})] == 1
 
 
 def test_what_was_known_bridges_a_slow_look(hanging: threading.Event) -> None:
@@ -261,7 +261,7 @@ def test_routes_are_guarded_and_described(tmp_path: Path) -> None:
         answer = server.ask("GET", "/health/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         found = parsed(answer.content)
-        assert found["trip_duration_answers_total", frozenset({"green", "200"})] >= 1
+        assert found["model_loop_answers_total", frozenset({"green", "200"})] >= 1
         assert "/health/metrics" in server.ask("GET", "/openapi.json").json()["paths"]
     finally:
         server.service.stop()

@@ -11,19 +11,19 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from trip_duration.monitoring.labels import labelled, match_month
-from trip_duration.monitoring.windows import Window, WindowTrips, read_request_log
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.rows import COLUMNS, from_frame
-from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
-from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.monitoring.labels import labelled, match_month
+from model_loop.monitoring.windows import Window, WindowTrips, read_request_log
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.rows import COLUMNS, from_frame
+from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
+from model_loop.trips.source import fetch_month
 
 GREEN = get_service("green")
 MARCH = Month(2024, 3)

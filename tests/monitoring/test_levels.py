@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.monitoring.levels import (
+from model_loop.errors import InvalidInputError
+from model_loop.monitoring.levels import (
     Level,
     Thresholds,
     from_json,
@@ -18,7 +18,7 @@ from trip_duration.monitoring.levels import (
     unknown,
     worst,
 )
-from trip_duration.settings import Settings
+from model_loop.settings import Settings
 
 PSI = Thresholds(0.1, 0.25)
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.evaluation import errors_by_slice
-from trip_duration.models.intervals import DaySpread, measured_errors, sums_by_day
-from trip_duration.monitoring.levels import (
+from model_loop.errors import InvalidInputError
+from model_loop.models.evaluation import errors_by_slice
+from model_loop.models.intervals import DaySpread, measured_errors, sums_by_day
+from model_loop.monitoring.levels import (
     Finding,
     Level,
     as_row,
@@ -20,7 +20,7 @@ from trip_duration.monitoring.levels import (
     judge,
     thresholds_of,
 )
-from trip_duration.monitoring.performance import (
+from model_loop.monitoring.performance import (
     BIAS,
     MAE,
     RMSE,
@@ -29,11 +29,11 @@ from trip_duration.monitoring.performance import (
     Reference,
     judge_performance,
 )
-from trip_duration.monitoring.slices import errors_table, measure_errors
-from trip_duration.monitoring.windows import Window, WindowTrips
-from trip_duration.settings import Settings
-from trip_duration.trips.months import Month
-from trip_duration.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
+from model_loop.monitoring.slices import errors_table, measure_errors
+from model_loop.monitoring.windows import Window, WindowTrips
+from model_loop.settings import Settings
+from model_loop.trips.months import Month
+from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
 
 THRESHOLDS = thresholds_of(Settings())
 AT_ONCE = PerformanceRules(windows=1, needed=1)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trip_duration.monitoring.labels import _keys, _meet
-from trip_duration.monitoring.psi import psi, psi_beyond_chance, psi_by_chance
-from trip_duration.trips.services import (
+from model_loop.monitoring.labels import _keys, _meet
+from model_loop.monitoring.psi import psi, psi_beyond_chance, psi_by_chance
+from model_loop.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
     DURATION,

@@ -9,29 +9,29 @@ import numpy as np
 import pytest
 from tests.serving.conftest import fit
 
-from trip_duration.monitoring.drift import Inputs, drift_findings, shap_of_window
-from trip_duration.monitoring.labels import labelled, match_month
-from trip_duration.monitoring.levels import Level, gravest_first, thresholds_of, worst
-from trip_duration.monitoring.performance import PerformanceRules, Reference, judge_performance
-from trip_duration.monitoring.profile import make_reference
-from trip_duration.monitoring.slices import measure_errors
-from trip_duration.monitoring.windows import Window, WindowTrips, of_month, read_request_log
-from trip_duration.scoring.predictor import Predictor, Version
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.rows import COLUMNS, from_frame
-from trip_duration.settings import Settings
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.recipes import get_recipe
-from trip_duration.training_set.types import TrainingSetRequest
-from trip_duration.trips.cleaning import CleaningRules
-from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month, MonthSplit
-from trip_duration.trips.sample import SampleOptions
-from trip_duration.trips.services import get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.monitoring.drift import Inputs, drift_findings, shap_of_window
+from model_loop.monitoring.labels import labelled, match_month
+from model_loop.monitoring.levels import Level, gravest_first, thresholds_of, worst
+from model_loop.monitoring.performance import PerformanceRules, Reference, judge_performance
+from model_loop.monitoring.profile import make_reference
+from model_loop.monitoring.slices import measure_errors
+from model_loop.monitoring.windows import Window, WindowTrips, of_month, read_request_log
+from model_loop.scoring.predictor import Predictor, Version
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.rows import COLUMNS, from_frame
+from model_loop.settings import Settings
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.recipes import get_recipe
+from model_loop.training_set.types import TrainingSetRequest
+from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.sample import SampleOptions
+from model_loop.trips.services import get_service
+from model_loop.trips.source import fetch_month
 
 pytestmark = pytest.mark.whole_months
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from trip_duration.monitoring.levels import Level, thresholds_of
-from trip_duration.monitoring.profile import PREDICTION, Reference
-from trip_duration.monitoring.report import JSON, write_report
-from trip_duration.settings import Settings
-from trip_duration.tracking.names import EVIDENTLY_HTML
-from trip_duration.trips.services import DISTANCE, PASSENGERS
+from model_loop.monitoring.levels import Level, thresholds_of
+from model_loop.monitoring.profile import PREDICTION, Reference
+from model_loop.monitoring.report import JSON, write_report
+from model_loop.settings import Settings
+from model_loop.tracking.names import EVIDENTLY_HTML
+from model_loop.trips.services import DISTANCE, PASSENGERS
 
 
 def test_the_report_names_what_has_changed(reference: Reference, tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_report_names_what_has_changed(reference: Reference, tmp_path: Path)
 def test_evidently_is_imported_by_the_report_alone() -> None:
     """Everything else of monitoring does without its eight seconds."""
     code = (
-        "import sys; import trip_duration.monitoring.looking, trip_duration.monitoring.records; "
+        "import sys; import model_loop.monitoring.looking, model_loop.monitoring.records; "
         "print('evidently' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.monitoring.windows import Window, of_scored, read_request_log
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.training_set.recipes import get_recipe
-from trip_duration.trips.months import Month
-from trip_duration.trips.services import PICKUP_TIME, PICKUP_ZONE
+from model_loop.errors import InvalidInputError
+from model_loop.monitoring.windows import Window, of_scored, read_request_log
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.training_set.recipes import get_recipe
+from model_loop.trips.months import Month
+from model_loop.trips.services import PICKUP_TIME, PICKUP_ZONE
 
 COLUMNS = get_recipe("rich").columns
 NOON = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)

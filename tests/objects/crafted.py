@@ -12,7 +12,7 @@ import skops.io
 from skops.io._protocol import PROTOCOL
 
 #: A class of this package whose instances are processes: its first argument is their command.
-PROCESS = "trip_duration.dashboard.apart._Process"
+PROCESS = "model_loop.dashboard.apart._Process"
 
 
 def node(loader: str, name: str, **more: Any) -> dict[str, Any]:

@@ -33,8 +33,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from sklearn.tree import DecisionTreeRegressor
 from tests.objects.crafted import file_of, node, plain, sequence
 
-from trip_duration.models.boosting import BoosterRegressor
-from trip_duration.objects.trust import dump_estimator, load_estimator
+from model_loop.models.boosting import BoosterRegressor
+from model_loop.objects.trust import dump_estimator, load_estimator
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.uniform(0, 1, (60, 3))
@@ -452,7 +452,7 @@ SUFFIX = ".form"
 def a_compiled_form_of_zeros() -> bytes:
     """The same of what servers keep."""
     content = {
-        "format": np.array("trip_duration.compiled"),
+        "format": np.array("model_loop.compiled"),
         "number": np.array(1),
         "tables": np.array("SparseTables"),
         "tables.pairs": np.frombuffer(ZEROS, dtype=np.int32),
@@ -496,11 +496,11 @@ import os, signal, sys, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
 import numpy as np
-from trip_duration.errors import StoredObjectError
-from trip_duration.objects.codecs import CODECS
-from trip_duration.objects.trust import load_estimator
-from trip_duration.serving.forms import Form, NotCompiledError
-from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
+from model_loop.errors import StoredObjectError
+from model_loop.objects.codecs import CODECS
+from model_loop.objects.trust import load_estimator
+from model_loop.serving.forms import Form, NotCompiledError
+from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 READ = {
     ".skops": load_estimator,
     ".npz": CODECS["csr_matrix"].decode,

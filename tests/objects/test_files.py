@@ -15,10 +15,10 @@ import pytest
 from tests.conftest import sample_request
 from upath import UPath
 
-from trip_duration.errors import ContractError
-from trip_duration.objects.files import create_file, files_in, remove_leftovers, whole_file
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.products import TrainingSetProduct, TrainingSetStore
+from model_loop.errors import ContractError
+from model_loop.objects.files import create_file, files_in, remove_leftovers, whole_file
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
 
 FORK = multiprocessing.get_context("fork")
 

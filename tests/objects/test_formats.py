@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from trip_duration.errors import StoredObjectError
-from trip_duration.models.search import Trial
-from trip_duration.objects import formats
-from trip_duration.objects.documents import record_of, text_of
-from trip_duration.objects.formats import FORMATS, class_of, format_of
-from trip_duration.objects.tree import flatten, rebuild
-from trip_duration.scoring.batch.job import ChunkResult
-from trip_duration.trips.months import Month
+from model_loop.errors import StoredObjectError
+from model_loop.models.search import Trial
+from model_loop.objects import formats
+from model_loop.objects.documents import record_of, text_of
+from model_loop.objects.formats import FORMATS, class_of, format_of
+from model_loop.objects.tree import flatten, rebuild
+from model_loop.scoring.batch.job import ChunkResult
+from model_loop.trips.months import Month
 
 #: Paths of classes that stores of versions before 0.2 hold. Whoever moves a class leaves them here.
 FORMER_PATHS = [
@@ -174,6 +174,6 @@ def test_a_class_without_a_format_is_not_stored() -> None:
     class Fresh:
         number: int
 
-    Fresh.__module__ = "trip_duration.models.search"
+    Fresh.__module__ = "model_loop.models.search"
     with pytest.raises(StoredObjectError, match=r"it has no format.*objects/formats\.py"):
         flatten(Fresh(1))

@@ -25,21 +25,21 @@ from sklearn.linear_model import Lasso
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from upath import UPath
 
-from trip_duration.errors import StoredObjectError
-from trip_duration.models.catalogue import FAMILIES
-from trip_duration.models.search import Metrics, SearchRequest, Trial
-from trip_duration.models.training import TrainedModel, train
-from trip_duration.models.tuning import tune
-from trip_duration.objects import (
+from model_loop.errors import StoredObjectError
+from model_loop.models.catalogue import FAMILIES
+from model_loop.models.search import Metrics, SearchRequest, Trial
+from model_loop.models.training import TrainedModel, train
+from model_loop.models.tuning import tune
+from model_loop.objects import (
     ObjectReference,
     read_object,
     remove_object,
     write_bytes,
     write_object,
 )
-from trip_duration.objects.documents import moved_aside, read_document, record_of
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.months import MonthSplit
+from model_loop.objects.documents import moved_aside, read_document, record_of
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.months import MonthSplit
 
 
 @pytest.fixture
@@ -218,12 +218,12 @@ def test_refuses_frames_that_parquet_would_change(folder: UPath, value: object) 
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("trip_duration.gone:Gone", {}, "no version of this package has stored such"),
-        ("trip_duration.trips.months:Gone", {}, "no version of this package has stored such"),
+        ("model_loop.gone:Gone", {}, "no version of this package has stored such"),
+        ("model_loop.trips.months:Gone", {}, "no version of this package has stored such"),
         # Imported there, and defined elsewhere.
-        ("trip_duration.training_set.types:MonthSplit", {}, "no version of this package has"),
-        ("trip_duration.trips.months:Month", {"year": 1}, "without number"),
-        ("trip_duration.trips.months:Month", {}, "without year, number"),
+        ("model_loop.training_set.types:MonthSplit", {}, "no version of this package has"),
+        ("model_loop.trips.months:Month", {"year": 1}, "without number"),
+        ("model_loop.trips.months:Month", {}, "without year, number"),
     ],
 )
 def test_objects_of_another_version(
@@ -400,7 +400,7 @@ _STORE_AGAIN = """
 import json
 import sys
 from upath import UPath
-from trip_duration.objects import ObjectReference, read_object, write_object
+from model_loop.objects import ObjectReference, read_object, write_object
 for name, told in json.loads(sys.argv[1]).items():
     model = read_object(ObjectReference.from_json(told))
     print(name, write_object(model, UPath(sys.argv[2]), "value").digest)

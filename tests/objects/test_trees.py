@@ -30,13 +30,13 @@ from sklearn.tree import DecisionTreeRegressor
 from tests.objects.crafted import file_of, node, plain, sequence
 from upath import UPath
 
-from trip_duration.errors import StoredObjectError
-from trip_duration.models.boosting import BoosterRegressor
-from trip_duration.objects import read_object, write_object
-from trip_duration.objects.trust import dump_estimator, load_estimator
-from trip_duration.tracking.registry import save_model
-from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
-from trip_duration.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
+from model_loop.errors import StoredObjectError
+from model_loop.models.boosting import BoosterRegressor
+from model_loop.objects import read_object, write_object
+from model_loop.objects.trust import dump_estimator, load_estimator
+from model_loop.tracking.registry import save_model
+from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
+from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.uniform(0, 1, (200, 3))
@@ -202,7 +202,7 @@ def test_a_booster_that_is_no_bytes() -> None:
     """A number in place of the trees is refused, and no memory is set aside for it."""
     keys = sequence("list", node("TypeNode", "builtins.str"))
     content = node("DictNode", "builtins.dict", content={"booster_": plain(10**12)}, key_types=keys)
-    name = "trip_duration.models.boosting.BoosterRegressor"
+    name = "model_loop.models.boosting.BoosterRegressor"
     with pytest.raises((StoredObjectError, TypeError)):
         load_estimator(file_of(node("ObjectNode", name, content=content)))
 

@@ -19,20 +19,20 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from tests.objects.crafted import PROCESS, called, command, file_of, node, plain, sequence
 
-from trip_duration.errors import StoredObjectError
-from trip_duration.models.catalogue import FAMILIES
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.objects.allowed import TRUSTED
-from trip_duration.objects.trust import dump_estimator, load_estimator
-from trip_duration.tracking.registry import read_model
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.recipes import ENCODINGS, RECIPES
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.errors import StoredObjectError
+from model_loop.models.catalogue import FAMILIES
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.objects.allowed import TRUSTED
+from model_loop.objects.trust import dump_estimator, load_estimator
+from model_loop.tracking.registry import read_model
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.recipes import ENCODINGS, RECIPES
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
-PACKAGE = Path(__file__).parents[2] / "include" / "trip_duration"
+PACKAGE = Path(__file__).parents[2] / "include" / "model_loop"
 #: Nodes by which a file names something: made, called, or handed on as it is.
 LOADERS = ("ObjectNode", "FunctionNode", "TypeNode")
 #: Modules whose functions do harm, as attributes of what imports them.
@@ -66,7 +66,7 @@ def test_no_other_name_of_the_package_is_trusted() -> None:
     """A file for each name of each module is refused, whichever way it names it."""
     found = set(names())
     assert len(found) > 5_000
-    assert found >= {PROCESS, "trip_duration.objects.trust.io"}
+    assert found >= {PROCESS, "model_loop.objects.trust.io"}
     for name in found - TRUSTED:
         nodes = [node(loader, name) for loader in LOADERS]
         stored = file_of(sequence("list", *nodes, called(name, "x")))
@@ -81,14 +81,14 @@ def test_what_is_trusted_is_a_class_by_its_own_name() -> None:
         found = getattr(importlib.import_module(module), own)
         assert isinstance(found, type), name
         assert found.__qualname__ == own
-        if name.startswith("trip_duration."):
+        if name.startswith("model_loop."):
             assert (found.__module__, issubclass(found, BaseEstimator)) == (module, True)
 
 
 @pytest.mark.parametrize("loader", ["MethodNode", "PartialNode", "OperatorFuncNode"])
 def test_methods_of_trusted_classes_are_not_called(loader: str) -> None:
     """A trusted class opens no way to its methods, nor to functions with arguments of the file."""
-    trusted = "trip_duration.models.boosting.BoosterRegressor"
+    trusted = "model_loop.models.boosting.BoosterRegressor"
     made = node("ObjectNode", trusted, content=node("DictNode", "builtins.dict", content={}))
     made["content"]["key_types"] = sequence("list")
     none = plain({})

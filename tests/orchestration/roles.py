@@ -21,7 +21,7 @@ from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from starlette.routing import Mount
 
-from trip_duration.serving.http import OPEN_PATHS
+from model_loop.serving.http import OPEN_PATHS
 
 DAGS = Path(__file__).parents[2] / "dags"
 #: Nobody is a caller without a login.
@@ -115,8 +115,8 @@ def of_airflow(dags: Sequence[str]) -> dict[str, list[Request]]:
 
 
 def of_this_package() -> dict[str, list[Request]]:
-    """List requests of the routes below `/trip-duration` by action, with every one of them."""
-    from trip_duration.orchestration.serving import URL_PREFIX, make_airflow_app
+    """List requests of the routes below `/model-loop` by action, with every one of them."""
+    from model_loop.orchestration.serving import URL_PREFIX, make_airflow_app
 
     guard = make_airflow_app()
     reading: list[Request] = []

@@ -19,17 +19,17 @@ from tests.trips.history.test_history import (
     spoiled,
 )
 
-from trip_duration.alerts.types import Alert
-from trip_duration.dashboard.page import Page
-from trip_duration.dashboard.pages import PAGES
-from trip_duration.dashboard.runs import Runs
-from trip_duration.errors import TripDurationError
-from trip_duration.findings import RefusedPartitionError
-from trip_duration.orchestration import preparation
-from trip_duration.orchestration.conventions import retry_policy
-from trip_duration.orchestration.forms import preparation_form
-from trip_duration.settings import get_settings
-from trip_duration.tracking.runs import Tracker
+from model_loop.alerts.types import Alert
+from model_loop.dashboard.page import Page
+from model_loop.dashboard.pages import PAGES
+from model_loop.dashboard.runs import Runs
+from model_loop.errors import ModelLoopError
+from model_loop.findings import RefusedPartitionError
+from model_loop.orchestration import preparation
+from model_loop.orchestration.conventions import retry_policy
+from model_loop.orchestration.forms import preparation_form
+from model_loop.settings import get_settings
+from model_loop.tracking.runs import Tracker
 
 __all__ = ["make_sources", "published"]
 
@@ -40,11 +40,11 @@ RUN = SimpleNamespace(dag_id="data_preparation", run_id="manual")
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Alert]]:
     """Settings with a storage of their own; what is announced is collected."""
     alerts: list[Alert] = []
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}/storage")
-    monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", "*")
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path}/storage")
+    monkeypatch.setenv("MODEL_LOOP_ALLOWED_SOURCES", "*")
     # MLflow puts the artifacts of a new experiment into the folder that one is in.
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracking_database(tmp_path / "tracking.db"))
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracking_database(tmp_path / "tracking.db"))
     monkeypatch.setattr(preparation, "announce", alerts.append)
     get_settings.cache_clear()
     yield alerts
@@ -86,8 +86,8 @@ def test_a_refused_month_fails_the_run(published: Path, tmp_path: Path, told: li
     source = spoiled(published, tmp_path / "months", damage)
     with pytest.raises(RefusedPartitionError, match=code) as caught:
         compared(form(source))
-    assert isinstance(caught.value, TripDurationError)
-    assert {rule.exception for rule in retry_policy().rules} >= {TripDurationError}
+    assert isinstance(caught.value, ModelLoopError)
+    assert {rule.exception for rule in retry_policy().rules} >= {ModelLoopError}
     assert told == []
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from airflow.sdk.definitions.param import ParamsDict
 
-from trip_duration.orchestration.form_checks import find_mistakes
-from trip_duration.orchestration.forms import monitoring_form, sklearn_form
-from trip_duration.orchestration.forms.fields import Form
+from model_loop.orchestration.form_checks import find_mistakes
+from model_loop.orchestration.forms import monitoring_form, sklearn_form
+from model_loop.orchestration.forms.fields import Form
 
 FORMS: dict[str, Form] = {"training": sklearn_form(), "monitoring": monitoring_form()}
 WRONG: list[tuple[str, dict[str, Any], str]] = [

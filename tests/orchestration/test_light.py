@@ -15,8 +15,8 @@ import json, sys
 from airflow.api_fastapi.main import app
 from starlette.testclient import TestClient
 brought = {{*sys.modules}}
-from trip_duration.dashboard.pages import PAGES
-from trip_duration.orchestration.serving import make_airflow_app
+from model_loop.dashboard.pages import PAGES
+from model_loop.orchestration.serving import make_airflow_app
 
 client = TestClient(make_airflow_app().app)
 paths = ("/health", "/health/metrics", *(f"/dashboard/{{name}}" for name in PAGES))
@@ -32,9 +32,9 @@ def test_the_api_server_imports_nothing_heavy(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "TRIP_DURATION_TRACKING_URI": "http://127.0.0.1:1",
-        "TRIP_DURATION_SERVING_FOLDER": str(tmp_path),
-        "TRIP_DURATION_STORAGE_ROOT": tmp_path.as_uri(),
+        "MODEL_LOOP_TRACKING_URI": "http://127.0.0.1:1",
+        "MODEL_LOOP_SERVING_FOLDER": str(tmp_path),
+        "MODEL_LOOP_STORAGE_ROOT": tmp_path.as_uri(),
     }
     found = tmp_path / "found.json"
     subprocess.run([sys.executable, "-c", PROGRAM, str(found)], env=environment, check=True)

@@ -19,13 +19,13 @@ from aiosmtpd.controller import Controller
 from airflow.sdk.log import mask_secret
 from tests.servers import free_port
 
-from trip_duration.alerts.types import Alert
-from trip_duration.errors import DeliveryError, InvalidInputError
-from trip_duration.models.gate import Check, Verdict
-from trip_duration.orchestration import announcements, failed_tasks, notifications
-from trip_duration.orchestration.notifications import RunEnded, TaskFailed
-from trip_duration.settings import get_settings
-from trip_duration.tracking.standing import HistoryEntry, Standing
+from model_loop.alerts.types import Alert
+from model_loop.errors import DeliveryError, InvalidInputError
+from model_loop.models.gate import Check, Verdict
+from model_loop.orchestration import announcements, failed_tasks, notifications
+from model_loop.orchestration.notifications import RunEnded, TaskFailed
+from model_loop.settings import get_settings
+from model_loop.tracking.standing import HistoryEntry, Standing
 
 SECRET = "correct-horse-battery"  # noqa: S105 - no real one
 
@@ -47,9 +47,9 @@ class Sink:
 @pytest.fixture(autouse=True)
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A storage root of its own, no pauses, and a tracking server that does not answer."""
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path / 'storage'}")
-    monkeypatch.setenv("TRIP_DURATION_ALERT_WINDOW_SECONDS", "0")
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path / 'storage'}")
+    monkeypatch.setenv("MODEL_LOOP_ALERT_WINDOW_SECONDS", "0")
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(tmp_path / "logs"))
 
 
@@ -115,7 +115,7 @@ def test_a_failure_is_a_mail(sink: Sink) -> None:
     TaskFailed()(context(InvalidInputError("Month 2024-13", "is none", "Give another.")))
     (message,) = sink.mails
     assert message["subject"] == (
-        "[trip duration] sklearn_training failed in model.tune (linear_model.Lasso)"
+        "[model loop] sklearn_training failed in model.tune (linear_model.Lasso)"
     )
     assert message["to"] == get_settings().mail_to
     text = plain(message)
@@ -180,7 +180,7 @@ def test_a_mail_server_that_is_down_loses_nothing(port: int) -> None:
     finally:
         server.stop()
     (message,) = found.mails
-    assert message["subject"] == "[trip duration] 2 failures: sklearn_training (2)"
+    assert message["subject"] == "[model loop] 2 failures: sklearn_training (2)"
     assert "This mail comes late" in plain(message)
     assert "RuntimeError: one" in plain(message)
 
@@ -190,14 +190,14 @@ def test_storage_that_is_down_is_told_too(
 ) -> None:
     """Where nothing can be kept the mail goes out all the same."""
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path / 'file'}")
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path / 'file'}")
     TaskFailed()(context(RuntimeError("disk")))
     assert "RuntimeError: disk" in plain(sink.mails[0])
 
 
 def test_each_kind_can_be_switched_off(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the settings do not ask for is not mailed."""
-    monkeypatch.setenv("TRIP_DURATION_ALERT_FAILURE", "false")
+    monkeypatch.setenv("MODEL_LOOP_ALERT_FAILURE", "false")
     TaskFailed()(context(RuntimeError("x")))
     assert sink.mails == []
 
@@ -331,7 +331,7 @@ def test_announcements_say_what_matters(
     sink: Sink, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Verdict, moves, results, deadlines and drift arrive with what one has to know."""
-    monkeypatch.setenv("TRIP_DURATION_ALERT_SUCCESS", "true")
+    monkeypatch.setenv("MODEL_LOOP_ALERT_SUCCESS", "true")
     make, said = ANNOUNCEMENTS[name]
     notifications.announce(make())
     assert sink.mails == []
@@ -344,7 +344,7 @@ def test_announcements_say_what_matters(
 def test_an_announcement_fails_no_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong with it, the task whose work is done goes on."""
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path / 'file'}")
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path / 'file'}")
     notifications.announce(announcements.trial("r"))
 
 
@@ -379,7 +379,7 @@ def test_chats_are_told_through_apprise(sink: Sink, monkeypatch: pytest.MonkeyPa
     finally:
         server.shutdown()
     (posted,) = Service.posted
-    assert posted["title"].startswith("[trip duration] sklearn_training failed")
+    assert posted["title"].startswith("[model loop] sklearn_training failed")
     assert "RuntimeError: x" in posted["message"]
     assert posted["type"] == "failure"
     assert len(sink.mails) == 1
@@ -390,7 +390,7 @@ def test_chats_are_told_through_apprise(sink: Sink, monkeypatch: pytest.MonkeyPa
 def test_without_a_connection_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where neither connection is defined, the delivery says which are missing."""
     monkeypatch.delenv("AIRFLOW_CONN_SMTP_DEFAULT", raising=False)
-    monkeypatch.setattr("trip_duration.orchestration.channels._is_defined", lambda _: False)
+    monkeypatch.setattr("model_loop.orchestration.channels._is_defined", lambda _: False)
     run: Any = SimpleNamespace(run_id="r")
     with pytest.raises(DeliveryError, match="Neither the connection smtp_default"):
         notifications.deliver_waiting({"test": True}, run)
@@ -404,7 +404,7 @@ def test_a_link_to_the_run_is_in_the_mail(sink: Sink, monkeypatch: pytest.Monkey
         asked.append(identities)
         return "http://mlflow/#/experiments/1/runs/abc"
 
-    monkeypatch.setattr("trip_duration.tracking.links.find_run_url", find)
+    monkeypatch.setattr("model_loop.tracking.links.find_run_url", find)
     TaskFailed()(context(RuntimeError("x")))
     assert asked == [
         ("sklearn_training/manual__1/linear_model.Lasso", "sklearn_training/manual__1")

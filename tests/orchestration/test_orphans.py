@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from upath import UPath
 
-from trip_duration.orchestration.orphans import (
+from model_loop.orchestration.orphans import (
     Coordinates,
     coordinates_of,
     orphaned_objects,
     remove_empty_folders,
 )
-from trip_duration.orchestration.xcom import TripDurationXComBackend
+from model_loop.orchestration.xcom import ModelLoopXComBackend
 
 RUN = "manual__2026-11-20T23:25:50+00:00"
 
@@ -32,7 +32,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UPath:
 def store(task_id: str, root: UPath, *, days_old: float = 2.0) -> UPath:
     """Store a result; where it is."""
     before = set(root.rglob("*.parquet")) if root.exists() else set()
-    TripDurationXComBackend.serialize_value(
+    ModelLoopXComBackend.serialize_value(
         pd.DataFrame({"task": [task_id]}),
         key="return_value",
         dag_id="sklearn_training",

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import batch_scoring, maintenance, prediction, requests
-from trip_duration.orchestration.forms import batch_scoring_form, prediction_form
-from trip_duration.scoring.questions import Answer
-from trip_duration.settings import get_settings
+from model_loop.errors import InvalidInputError
+from model_loop.orchestration import batch_scoring, maintenance, prediction, requests
+from model_loop.orchestration.forms import batch_scoring_form, prediction_form
+from model_loop.scoring.questions import Answer
+from model_loop.settings import get_settings
 
 LONGEST = Answer(
     prediction_id="01a1febddfd37c8ca24e0876493219a7",
@@ -96,7 +96,7 @@ def test_one_thing_is_scored_at_a_time(changes: dict[str, Any], message: str) ->
 
 def test_links_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that may be named gives no way to a file elsewhere."""
-    monkeypatch.setenv("TRIP_DURATION_SCORING_FOLDERS", str(tmp_path / "in"))
+    monkeypatch.setenv("MODEL_LOOP_SCORING_FOLDERS", str(tmp_path / "in"))
     (tmp_path / "in").mkdir()
     (tmp_path / "secret.csv").touch()
     (tmp_path / "in" / "link.csv").symlink_to(tmp_path / "secret.csv")
@@ -107,8 +107,8 @@ def test_links_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_folders_of_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the operator has allowed may be named, and so may the storage root."""
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path / 'storage'}")
-    monkeypatch.setenv("TRIP_DURATION_SCORING_FOLDERS", f"{tmp_path / 'in'}, s3://bucket/in")
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path / 'storage'}")
+    monkeypatch.setenv("MODEL_LOOP_SCORING_FOLDERS", f"{tmp_path / 'in'}, s3://bucket/in")
     for folder in ("in", "storage"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "trips.csv").touch()
@@ -122,7 +122,7 @@ def test_maintenance_removes_what_nobody_went_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chunks of batches that were given up; looking removes nothing."""
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}")
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path}")
     (tmp_path / "scoring" / "key").mkdir(parents=True)
     (tmp_path / "scoring" / "key" / "rows-1.csv").write_bytes(b"12345")
     looked = maintenance.remove_abandoned_scores({"days": 0, "only_look": True})

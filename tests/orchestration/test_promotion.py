@@ -15,14 +15,14 @@ from airflow.sdk import DAG
 from mlflow import MlflowClient
 from tests.servers import tracking_database
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.gate import Check, Verdict
-from trip_duration.orchestration import promotion
-from trip_duration.orchestration.forms import override_form, promotion_form
-from trip_duration.orchestration.notifications import ApprovalWaits, post_office
-from trip_duration.settings import get_settings
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
+from model_loop.errors import InvalidInputError
+from model_loop.models.gate import Check, Verdict
+from model_loop.orchestration import promotion
+from model_loop.orchestration.forms import override_form, promotion_form
+from model_loop.orchestration.notifications import ApprovalWaits, post_office
+from model_loop.settings import get_settings
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
 
 DAGS = Path(__file__).parents[2] / "dags"
 NUMBERS = itertools.count()
@@ -45,8 +45,8 @@ def dag() -> DAG:
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """A registry with three versions that are asked when a ride is booked; the first is in use."""
     uri = tracking_database(tmp_path / "mlflow.db")
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", uri)
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", str(tmp_path))
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", uri)
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", str(tmp_path))
     get_settings.cache_clear()
     name = f"{get_settings().experiment}-promotion"
     # Without one, MLflow writes into the folder that the tests run in.
@@ -191,8 +191,8 @@ def test_a_refusal_is_left_for_the_page_that_asked() -> None:
 @pytest.fixture
 def approvals_wanted(versions: Tracker, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """The operator wants promotions to be approved, and names one user for emergencies."""
-    monkeypatch.setenv("TRIP_DURATION_APPROVAL", "true")
-    monkeypatch.setenv("TRIP_DURATION_OVERRIDE_USERS", "Grace, Ada")
+    monkeypatch.setenv("MODEL_LOOP_APPROVAL", "true")
+    monkeypatch.setenv("MODEL_LOOP_OVERRIDE_USERS", "Grace, Ada")
     get_settings.cache_clear()
     return versions
 
@@ -214,7 +214,7 @@ def test_no_form_lowers_the_operators_setting(conf: dict[str, Any]) -> None:
     ti = SimpleNamespace(xcom_push=lambda key, value: said.append(value))  # noqa: ARG005
     with pytest.raises(InvalidInputError, match=r"asks a person.*DAG promotion_override"):
         promotion.first_step(form(**conf), ti)
-    assert "TRIP_DURATION_OVERRIDE_USERS" in said[0]
+    assert "MODEL_LOOP_OVERRIDE_USERS" in said[0]
 
 
 @pytest.mark.usefixtures("approvals_wanted")
@@ -292,13 +292,13 @@ def test_an_override_is_in_the_history(approvals_wanted: Tracker) -> None:
 @pytest.mark.parametrize("user", ["Eve", "ada", "Ada ", "Grace, Ada", "", None])
 def test_only_listed_users_override(user: str | None) -> None:
     """Whole names, exactly; a run that no user has triggered is nobody's."""
-    with pytest.raises(InvalidInputError, match="TRIP_DURATION_OVERRIDE_USERS"):
+    with pytest.raises(InvalidInputError, match="MODEL_LOOP_OVERRIDE_USERS"):
         do_override("promote", user, version=2)
 
 
 @pytest.mark.parametrize("user", ["Ada", "", None])
 def test_nobody_overrides_where_nobody_is_listed(versions: Tracker, user: str | None) -> None:
     """The setting is empty at first."""
-    with pytest.raises(InvalidInputError, match="TRIP_DURATION_OVERRIDE_USERS"):
+    with pytest.raises(InvalidInputError, match="MODEL_LOOP_OVERRIDE_USERS"):
         do_override("promote", user, version=2)
     assert Promoter(versions, "green", "booked").standing().champion == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trip_duration.orchestration.reference import reference
+from model_loop.orchestration.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 

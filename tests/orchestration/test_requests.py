@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import (
+from model_loop.errors import InvalidInputError
+from model_loop.orchestration import (
     batch_scoring,
     preparation,
     retraining,
@@ -18,8 +18,8 @@ from trip_duration.orchestration import (
     watched,
     watching,
 )
-from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from trip_duration.orchestration.forms import (
+from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.forms import (
     batch_scoring_form,
     monitoring_form,
     preparation_form,
@@ -27,8 +27,8 @@ from trip_duration.orchestration.forms import (
     sklearn_form,
     watch_form,
 )
-from trip_duration.orchestration.requests import source_of
-from trip_duration.settings import get_settings
+from model_loop.orchestration.requests import source_of
+from model_loop.settings import get_settings
 
 #: Asking it would end the test: nothing listens there, and the answer would be another error.
 ADDRESS = "http://127.0.0.1:9/inside"
@@ -37,8 +37,8 @@ ADDRESS = "http://127.0.0.1:9/inside"
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Settings that allow a bucket and a folder."""
-    monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", f"s3://months, {tmp_path}")
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}/storage")
+    monkeypatch.setenv("MODEL_LOOP_ALLOWED_SOURCES", f"s3://months, {tmp_path}")
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path}/storage")
     get_settings.cache_clear()
     yield tmp_path
     get_settings.cache_clear()
@@ -104,9 +104,7 @@ def test_the_list_is_the_operators(settings: Path) -> None:
 
 def test_the_settings_name_the_usual_families(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a form does not name, the settings do: a run that an event starts has no other form."""
-    monkeypatch.setenv(
-        "TRIP_DURATION_SKLEARN_MODELS", "svm.LinearSVR, linear_model.LinearRegression"
-    )
+    monkeypatch.setenv("MODEL_LOOP_SKLEARN_MODELS", "svm.LinearSVR, linear_model.LinearRegression")
     get_settings.cache_clear()
     for form in (sklearn_form(), retraining_form()):
         assert form["models"].resolve() == ["svm.LinearSVR", "linear_model.LinearRegression"]
@@ -114,7 +112,7 @@ def test_the_settings_name_the_usual_families(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_family_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slip of the pen in the settings trains nothing else."""
-    monkeypatch.setenv("TRIP_DURATION_SKLEARN_MODELS", "svm.LinearSVR, linear_model.Ridge")
+    monkeypatch.setenv("MODEL_LOOP_SKLEARN_MODELS", "svm.LinearSVR, linear_model.Ridge")
     get_settings.cache_clear()
     with pytest.raises(InvalidInputError, match=r"no family of scikit-learn here: linear_model\.R"):
         sklearn_form()

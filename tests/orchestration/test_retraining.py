@@ -14,17 +14,17 @@ from airflow.utils.types import DagRunType
 from mlflow import MlflowClient
 from tests.servers import tracking_database
 
-from trip_duration.errors import InvalidInputError, SourceError
-from trip_duration.orchestration import retraining
-from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from trip_duration.orchestration.drift_memory import DriftMemory
-from trip_duration.orchestration.forms import retraining_form
-from trip_duration.settings import get_settings
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
-from trip_duration.trips.publications import Publications
-from trip_duration.trips.services import MOMENTS, Moment
+from model_loop.errors import InvalidInputError, SourceError
+from model_loop.orchestration import retraining
+from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.drift_memory import DriftMemory
+from model_loop.orchestration.forms import retraining_form
+from model_loop.settings import get_settings
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
+from model_loop.trips.publications import Publications
+from model_loop.trips.services import MOMENTS, Moment
 
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
 BY_HAND = SimpleNamespace(triggering_user_name="ada", run_type=DagRunType.MANUAL)
@@ -64,8 +64,8 @@ def source(tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Settings as they are by default; the folder may be named as source."""
-    monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", str(tmp_path))
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracking_database(tmp_path / "mlflow.db"))
+    monkeypatch.setenv("MODEL_LOOP_ALLOWED_SOURCES", str(tmp_path))
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracking_database(tmp_path / "mlflow.db"))
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
@@ -337,7 +337,7 @@ def test_a_drift_of_an_older_version_is_answered_by_the_recipe_of_then(
     source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its evidence names no source and no recipe: the settings and the version tell them."""
-    monkeypatch.setenv("TRIP_DURATION_SOURCE", source)
+    monkeypatch.setenv("MODEL_LOOP_SOURCE", source)
     get_settings.cache_clear()
     champion_of("rich", "ended")
     store = Store()

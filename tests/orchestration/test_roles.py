@@ -42,9 +42,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dic
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-            "TRIP_DURATION_STATE": str(home / "state"),
-            "TRIP_DURATION_STORAGE_ROOT": (home / "storage").as_uri(),
-            "TRIP_DURATION_TRACKING_URI": f"sqlite:///{home}/mlflow.db",
+            "MODEL_LOOP_STATE": str(home / "state"),
+            "MODEL_LOOP_STORAGE_ROOT": (home / "storage").as_uri(),
+            "MODEL_LOOP_TRACKING_URI": f"sqlite:///{home}/mlflow.db",
         },
         capture_output=True,
         text=True,
@@ -91,7 +91,7 @@ def test_everything_is_asked(answers: dict[str, dict[str, dict[str, int]]]) -> N
     assert {"promotion", "promotion_override", "green_months", "batch_scoring"} <= dags
     reading = answers["read pages, models, metrics, health and log"]["Viewer"]
     for path in ("models", "health/metrics", "ab_report", "openapi.json", "dashboard/none"):
-        assert f"GET /trip-duration/{path}" in reading
+        assert f"GET /model-loop/{path}" in reading
     asking = answers["predict, explain and give feedback"]["Viewer"]
     assert {path.rpartition("/")[2] for path in asking} == {
         *("predict", "invocations", "feedback", "explain")

@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from trip_duration.orchestration.serving import LazyApp, WarmOnStart
+from model_loop.orchestration.serving import LazyApp, WarmOnStart
 
 ANSWER = PlainTextResponse("built")
 
@@ -21,7 +21,7 @@ ANSWER = PlainTextResponse("built")
 def server(lazy: LazyApp) -> Starlette:
     """A server that mounts the application, as Airflow does."""
     return Starlette(
-        routes=[Mount("/trip-duration", lazy)], middleware=[Middleware(WarmOnStart, lazy=lazy)]
+        routes=[Mount("/model-loop", lazy)], middleware=[Middleware(WarmOnStart, lazy=lazy)]
     )
 
 
@@ -40,8 +40,8 @@ def test_it_is_built_once_when_the_server_has_started() -> None:
     with TestClient(app) as client:
         assert begun.wait(10), "the start of the server builds it"
         threading.Timer(0.1, go_on.set).start()
-        assert client.get("/trip-duration/").text == "built"
-    assert built == ["trip-duration-warm"]
+        assert client.get("/model-loop/").text == "built"
+    assert built == ["model-loop-warm"]
 
 
 def test_what_could_not_be_built_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -60,5 +60,5 @@ def test_what_could_not_be_built_is_tried_again(caplog: pytest.LogCaptureFixture
         while "no settings" not in caplog.text:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        assert client.get("/trip-duration/").text == "built"
+        assert client.get("/model-loop/").text == "built"
     assert len(tried) == 2

@@ -24,8 +24,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from tests.servers import free_port, tracking_database
 
-from trip_duration.orchestration.notifications import post_office
-from trip_duration.settings import get_settings
+from model_loop.orchestration.notifications import post_office
+from model_loop.settings import get_settings
 
 DAGS = Path(__file__).parents[2] / "dags"
 
@@ -34,7 +34,7 @@ DAGS = Path(__file__).parents[2] / "dags"
 def bag() -> DagBag:
     """The DAGs as Airflow reads them; a task that failed is tried again at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRIP_DURATION_RETRY_DELAY_SECONDS", "0.1")
+        patch.setenv("MODEL_LOOP_RETRY_DELAY_SECONDS", "0.1")
         get_settings.cache_clear()
         found = DagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="forms")
     get_settings.cache_clear()
@@ -170,10 +170,10 @@ def test_what_is_no_request_is_airflows_to_refuse(airflow: TestClient, body: byt
 @pytest.fixture
 def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A storage root of its own; a tracking server that does not answer, in no time."""
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}")
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path}")
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("TRIP_DURATION_PREDICTION_INPUTS", "1")
+    monkeypatch.setenv("MODEL_LOOP_PREDICTION_INPUTS", "1")
     get_settings.cache_clear()
     yield tmp_path
     get_settings.cache_clear()
@@ -244,7 +244,7 @@ def test_tasks_that_are_marked_as_done_promote_nothing(
     airflow: TestClient, bag: DagBag, monkeypatch: pytest.MonkeyPatch, conf: dict[str, Any]
 ) -> None:
     """What a User may do with the tasks of a run replaces neither gate nor approval."""
-    monkeypatch.setenv("TRIP_DURATION_APPROVAL", "true")
+    monkeypatch.setenv("MODEL_LOOP_APPROVAL", "true")
     get_settings.cache_clear()
     conf = {"action": "promote", "version": 3, "approval": False, **conf}
     answer = waited(airflow, run(bag.dags["promotion"], conf, marked=r"(?!move$).*"), "move")
@@ -291,9 +291,9 @@ def test_an_event_over_rest_is_answered_with_what_it_says(
     airflow: TestClient, bag: DagBag, storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the run that the scheduler makes of it; not by the defaults of the form."""
-    monkeypatch.setenv("TRIP_DURATION_ALLOWED_SOURCES", str(storage))
-    monkeypatch.setenv("TRIP_DURATION_RETRAINING_TRAIN_MONTHS", "1")
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracking_database(Path(storage, "mlflow.db")))
+    monkeypatch.setenv("MODEL_LOOP_ALLOWED_SOURCES", str(storage))
+    monkeypatch.setenv("MODEL_LOOP_RETRAINING_TRAIN_MONTHS", "1")
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracking_database(Path(storage, "mlflow.db")))
     get_settings.cache_clear()
     for month in ("2024-01", "2024-02", "2024-03", "2024-04"):
         (storage / f"green_tripdata_{month}.parquet").write_bytes(b"never read")

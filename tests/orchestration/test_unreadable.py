@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from tests.orchestration.test_retraining import Store
 
-from trip_duration.orchestration import maintenance, monitoring, watched
-from trip_duration.orchestration.drift_memory import DriftMemory
-from trip_duration.orchestration.forms import monitoring_form
-from trip_duration.orchestration.notifications import post_office
-from trip_duration.orchestration.watermarks import Watermarks
-from trip_duration.settings import get_settings
-from trip_duration.trips.publications import Publications
+from model_loop.orchestration import maintenance, monitoring, watched
+from model_loop.orchestration.drift_memory import DriftMemory
+from model_loop.orchestration.forms import monitoring_form
+from model_loop.orchestration.notifications import post_office
+from model_loop.orchestration.watermarks import Watermarks
+from model_loop.settings import get_settings
+from model_loop.trips.publications import Publications
 
 #: States of another form than those of today.
 DAMAGED = [
@@ -45,7 +45,7 @@ PLAN = {
 @pytest.fixture(autouse=True)
 def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A storage root of its own, in which alerts wait."""
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", (tmp_path / "storage").as_uri())
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", (tmp_path / "storage").as_uri())
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
@@ -113,7 +113,7 @@ def test_a_version_without_a_profile_is_told(
     if content is not None:
         path.write_text(content)
     monkeypatch.setattr(
-        "trip_duration.monitoring.profile._download",
+        "model_loop.monitoring.profile._download",
         lambda *_: path if content is not None else None,
     )
     versions = SimpleNamespace(tracker=None, service="green", known_moment=lambda _: "booked")
@@ -131,4 +131,4 @@ def test_a_version_without_a_profile_is_told(
     (envelope,) = post_office().outbox.waiting()
     assert envelope.alert.subject == "drift of green cannot be seen: version 4"
     assert said in envelope.alert.summary
-    assert "trip-duration profile-version --version 4" in envelope.alert.advice[0]
+    assert "model-loop profile-version --version 4" in envelope.alert.advice[0]

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration.watched import months_asked, windows_of
+from model_loop.errors import InvalidInputError
+from model_loop.orchestration.watched import months_asked, windows_of
 
 FORM: dict[str, Any] = {
     "service": "green",

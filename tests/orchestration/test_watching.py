@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from tests.websites import Website, website_over
 
-from trip_duration.orchestration.watching import NewMonthTrigger, Watch
-from trip_duration.orchestration.watermarks import Watermarks
-from trip_duration.trips.months import Month
-from trip_duration.trips.publications import Publication, Publications
-from trip_duration.trips.source import download
-from trip_duration.trips.source.kept import Version
+from model_loop.orchestration.watching import NewMonthTrigger, Watch
+from model_loop.orchestration.watermarks import Watermarks
+from model_loop.trips.months import Month
+from model_loop.trips.publications import Publication, Publications
+from model_loop.trips.source import download
+from model_loop.trips.source.kept import Version
 
 JANUARY = "green_tripdata_2024-01.parquet"
 DAY = dt.timedelta(days=1)

@@ -20,11 +20,11 @@ from sklearn.linear_model import LinearRegression
 from tests.objects.crafted import command
 from upath import UPath
 
-from trip_duration.errors import StoredObjectError
-from trip_duration.orchestration.xcom import TripDurationXComBackend, escaped, unescaped
-from trip_duration.settings import get_settings
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.months import Month
+from model_loop.errors import StoredObjectError
+from model_loop.orchestration.xcom import ModelLoopXComBackend, escaped, unescaped
+from model_loop.settings import get_settings
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.months import Month
 
 COORDINATES = {
     "key": "return_value",
@@ -77,12 +77,12 @@ def folder_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UPath:
 
 def store(value: object) -> Any:
     """What the database keeps of a result, after its way through JSON."""
-    return json.loads(json.dumps(TripDurationXComBackend.serialize_value(value, **COORDINATES)))  # type: ignore[arg-type]  # keywords as Airflow passes them
+    return json.loads(json.dumps(ModelLoopXComBackend.serialize_value(value, **COORDINATES)))  # type: ignore[arg-type]  # keywords as Airflow passes them
 
 
 def load(kept: object) -> Any:
     """The result behind what the database keeps."""
-    return TripDurationXComBackend.deserialize_value(SimpleNamespace(value=kept))
+    return ModelLoopXComBackend.deserialize_value(SimpleNamespace(value=kept))
 
 
 def test_frame_there_and_back(root: UPath) -> None:
@@ -146,7 +146,7 @@ def test_purge_removes_the_object(root: UPath) -> None:
     kept = store(FRAME)
     assert UPath(kept["uri"]).exists()
     for _ in range(2):
-        TripDurationXComBackend.purge(SimpleNamespace(value=kept))
+        ModelLoopXComBackend.purge(SimpleNamespace(value=kept))
     assert not UPath(kept["uri"]).exists()
     assert str(root) in kept["uri"]
 
@@ -163,7 +163,7 @@ def test_small_json_stays_in_the_database(folder_root: UPath, value: object) -> 
 
 def test_large_json_is_an_object(folder_root: UPath, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON beyond the limit becomes an object."""
-    monkeypatch.setenv("TRIP_DURATION_XCOM_INLINE_BYTES", "100")
+    monkeypatch.setenv("MODEL_LOOP_XCOM_INLINE_BYTES", "100")
     get_settings.cache_clear()
     kept = store(list(range(100)))
     assert kept["kind"] == "json"
@@ -226,10 +226,10 @@ def test_a_reference_to_anything_is_refused_and_holds_up_no_task(
         "uri": uri.format(root=folder_root) if isinstance(uri, str) else uri,
     }
     result = SimpleNamespace(value=forged)
-    TripDurationXComBackend.purge(result)
+    ModelLoopXComBackend.purge(result)
     assert (folder / "folder").exists()
     with pytest.raises((StoredObjectError, OSError)):
-        TripDurationXComBackend.deserialize_value(result)
+        ModelLoopXComBackend.deserialize_value(result)
 
 
 def test_purge_leaves_what_lies_elsewhere(
@@ -239,7 +239,7 @@ def test_purge_leaves_what_lies_elsewhere(
     kept = store(FRAME)
     moved = UPath((tmp_path / "moved").as_uri())
     monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH", str(moved))
-    TripDurationXComBackend.purge(SimpleNamespace(value=kept))
+    ModelLoopXComBackend.purge(SimpleNamespace(value=kept))
     assert UPath(kept["uri"]).exists()
     assert kept["uri"].startswith(str(folder_root))
 
@@ -254,7 +254,7 @@ def test_no_link_leads_elsewhere(folder_root: UPath, tmp_path: Path, link: str) 
     target.symlink_to(outside)
     with pytest.raises(StoredObjectError, match="does not lie under"):
         load(kept)
-    TripDurationXComBackend.purge(SimpleNamespace(value=kept))
+    ModelLoopXComBackend.purge(SimpleNamespace(value=kept))
     assert path.exists()
     assert str(folder_root) in kept["uri"]
 
@@ -267,21 +267,21 @@ def test_the_configured_path_may_be_a_link(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH", place)
     kept = store(FRAME)
     pd.testing.assert_frame_equal(load(kept), FRAME)
-    TripDurationXComBackend.purge(SimpleNamespace(value=kept))
+    ModelLoopXComBackend.purge(SimpleNamespace(value=kept))
     assert not list((tmp_path / "disk").rglob("*.parquet"))
 
 
 @pytest.mark.parametrize("value", [None, "text", {"__classname__": "foreign.Class"}])
 def test_purge_needs_no_foreign_class(folder_root: UPath, value: object) -> None:
     """Deleting a result that is no object of ours imports nothing and removes nothing."""
-    TripDurationXComBackend.purge(SimpleNamespace(value=value))
+    ModelLoopXComBackend.purge(SimpleNamespace(value=value))
     assert not folder_root.exists()
 
 
 def test_what_the_scheduler_reads_stays_in_the_database(folder_root: UPath) -> None:
     """The list of skipped tasks, which the scheduler reads past the backend, is never an object."""
     skipped = {"skipped": [f"task_{number}" for number in range(1_000)]}
-    kept: Any = TripDurationXComBackend.serialize_value(
+    kept: Any = ModelLoopXComBackend.serialize_value(
         skipped,
         **{**COORDINATES, "key": "skipmixin_key"},  # type: ignore[arg-type]  # as in store
     )
@@ -300,7 +300,7 @@ def test_bare_folder_with_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("coordinate", [{"dag_id": "..", "run_id": ".."}, {"key": "k" * 300}])
 def test_no_name_leads_elsewhere(folder_root: UPath, coordinate: dict[str, str]) -> None:
     """Names that lead upwards, or are longer than a file's may be, become safe ones."""
-    kept: Any = TripDurationXComBackend.serialize_value(
+    kept: Any = ModelLoopXComBackend.serialize_value(
         FRAME,
         **{**COORDINATES, **coordinate},  # type: ignore[arg-type]  # as in store
     )
@@ -322,7 +322,7 @@ def test_values_that_json_would_confuse(folder_root: UPath, value: object) -> No
 def test_import_is_light() -> None:
     """Airflow imports the backend in every process: no library of the tasks comes with it."""
     code = (
-        "import sys, trip_duration.orchestration.xcom;"
+        "import sys, model_loop.orchestration.xcom;"
         "print([name for name in ('pandas', 'numpy', 'sklearn', 'xgboost', 'mlflow', 'pyarrow')"
         " if name in sys.modules])"
     )
@@ -334,7 +334,7 @@ def test_a_retry_leaves_one_object(root: UPath) -> None:
     """What a former try has stored under the same key is removed; other keys are left alone."""
     others = ("return", "return_value-extra", "another")
     for key in others:
-        TripDurationXComBackend.serialize_value(FRAME, **{**COORDINATES, "key": key})  # type: ignore[arg-type]  # as in store
+        ModelLoopXComBackend.serialize_value(FRAME, **{**COORDINATES, "key": key})  # type: ignore[arg-type]  # as in store
     for minutes in (1.0, 2.0, 3.0):
         kept = store(FRAME.assign(minutes=minutes))
     found = sorted(path.name.rpartition("-")[0] for path in root.rglob("*.parquet"))

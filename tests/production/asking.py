@@ -12,7 +12,7 @@ import psycopg
 import requests
 from tests.production.processes import HOST, Topology, postgres_program
 
-from trip_duration.serving.tokens import TokenFile
+from model_loop.serving.tokens import TokenFile
 
 TRIP = {
     "pickup_zone": 239,
@@ -45,7 +45,7 @@ def written(running: Topology, address: str, port: int) -> float:
     """How many predictions a server has written to the request log since it started."""
     url = f"http://{address}:{port}/metrics"
     text = requests.get(url, headers=bearer(running), timeout=30).text
-    (found,) = re.findall(r"^trip_duration_request_log_written_total (.+)$", text, re.MULTILINE)
+    (found,) = re.findall(r"^model_loop_request_log_written_total (.+)$", text, re.MULTILINE)
     return float(found)
 
 

@@ -16,7 +16,7 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 VALUES = KUBERNETES / "values.yaml"
 MANIFESTS = (KUBERNETES / "mlflow.yaml", KUBERNETES / "serving.yaml")
 #: As in the command of docs/how-to/production.md.
-RELEASE, NAMESPACE = "airflow", "trip-duration"
+RELEASE, NAMESPACE = "airflow", "model-loop"
 
 Object = Mapping[str, Any]
 

@@ -69,7 +69,7 @@ def cluster(
                 made.start(name, **environment)
             for name in workers:
                 made.start("worker", name, "--celery-hostname", f"{name}@{HOST}", **environment)
-            made.start("serving", TRIP_DURATION_SERVING_PORT=str(made.ports["serving"]))
+            made.start("serving", MODEL_LOOP_SERVING_PORT=str(made.ports["serving"]))
             made.wait(f"{made.url('mlflow')}/health")
             made.wait(f"{made.url('airflow-api-server')}/api/v2/version")
             made.wait(f"{made.url('serving')}/healthz")

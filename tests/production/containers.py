@@ -22,8 +22,8 @@ from tests.production.compose import ROOT, services
 from tests.production.engine import Engine, EngineError
 from tests.production.kubelet import secrets_of, start
 
-from trip_duration.errors import TripDurationError
-from trip_duration.local.airflow_api import FINISHED, AirflowApi
+from model_loop.errors import ModelLoopError
+from model_loop.local.airflow_api import FINISHED, AirflowApi
 
 HOST = "http://127.0.0.1"
 AIRFLOW, SERVING, PROMETHEUS = f"{HOST}:8080", f"{HOST}:8090", f"{HOST}:9090"
@@ -33,7 +33,7 @@ RECIPE = "booking"
 DATA: dict[str, Any] = {"source": "sample", "service": "green", "recipe": RECIPE}
 SEARCH: dict[str, Any] = {"max_evaluations": 2}
 TRIP = {"pickup_zone": 239, "dropoff_zone": 236, "pickup_at": "2024-03-01T08:00:00"}
-ENTRY_POINTS = ("airflow version", "trip-duration --help", "mlflow --version", "celery --version")
+ENTRY_POINTS = ("airflow version", "model-loop --help", "mlflow --version", "celery --version")
 #: The image's own, and one that a cluster gives out, such as OpenShift's.
 USERS = ("10001:0", "1000740000:0")
 #: Neither trained on nor judged by.
@@ -170,14 +170,14 @@ class Loop:
 
     def predict_on_the_server(self) -> None:
         """The prediction servers answer behind the proxy, with a token that was just made."""
-        token = self._engine.execute("serving", "trip-duration", "tokens", "add", "loop")
+        token = self._engine.execute("serving", "model-loop", "tokens", "add", "loop")
         self._bearer = f"Bearer {token.split()[-1]}"
         self._answer()
 
     def predict_inside_airflow(self) -> None:
         """The api-server answers too, behind Airflow's login."""
         login = str(self.api._session.headers["Authorization"])
-        self._predict(f"{AIRFLOW}/trip-duration/predict", login)
+        self._predict(f"{AIRFLOW}/model-loop/predict", login)
 
     def score(self) -> None:
         """A month is scored: every row is predicted or rejected."""
@@ -413,7 +413,7 @@ def main() -> int:
             for part in PARTS:
                 if part is not Loop.build or not told.no_build:
                     _run(loop, part)
-        except (EngineError, LoopError, TripDurationError, requests.RequestException) as error:
+        except (EngineError, LoopError, ModelLoopError, requests.RequestException) as error:
             sys.stderr.write(f"✗ {error}\n\n{engine.logs()}\n")
             return 1
         finally:

@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 from tests.production.compose import ROOT
 
 #: Parts of a name by which distributions differ that share a package: `airflow.providers.git`.
+#: Our packages: neither is a distribution of the image of its own name.
+OURS = frozenset({"model_loop", "trip_duration"})
 _DEPTH = 3
 
 #: Refuses what the image lacks, in every Python that has this file's folder on its path.
@@ -67,7 +69,7 @@ def _asked_for(name: str, extra: str) -> Iterator[str]:
 
 def lacking() -> frozenset[str]:
     """Modules and packages of this environment that the image has not."""
-    return _here()[False] - _here()[True] - {"trip_duration"}
+    return _here()[False] - _here()[True] - OURS
 
 
 def without_the_rest(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +91,7 @@ def without_the_rest(folder: Path, environment: Mapping[str, str]) -> dict[str, 
 
 def foreign(names: Iterable[str]) -> set[str]:
     """Names of modules that the image has not: neither Python's, nor installed, nor ours."""
-    known = {*sys.stdlib_module_names, "trip_duration", *_here()[True]}
+    known = {*sys.stdlib_module_names, *OURS, *_here()[True]}
     return {name for name in names if name.split(".")[0] not in known}
 
 

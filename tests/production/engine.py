@@ -14,10 +14,10 @@ from types import MappingProxyType
 from dotenv import dotenv_values
 from tests.production.compose import COMPOSE, ROOT
 
-from trip_duration.production.environment import VARIABLES, fresh_environment
+from model_loop.production.environment import VARIABLES, fresh_environment
 
-IMAGE = "trip-duration:test"
-_PROJECT = "trip-duration-test"
+IMAGE = "model-loop:test"
+_PROJECT = "model-loop-test"
 _SECONDS = 600
 _LINES = "60"
 _VARIABLES = frozenset(one.name for one in VARIABLES)
@@ -51,7 +51,7 @@ class Engine:
         self._files = [str(file) for file in (COMPOSE, *overrides)]
         self._folder = folder
         self._env = folder / ".env"
-        self._env.write_text(f"{fresh_environment()}\nTRIP_DURATION_IMAGE={IMAGE}\n")
+        self._env.write_text(f"{fresh_environment()}\nMODEL_LOOP_IMAGE={IMAGE}\n")
         found = dotenv_values(stream=StringIO(self._env.read_text()))
         #: The variables of the compose file.
         self.secrets = {name: value or "" for name, value in found.items()}
@@ -66,7 +66,7 @@ class Engine:
 
     def run_once(self, command: Sequence[str], user: str, seconds: float) -> None:
         """Run a command of the image as its services run: without rights, on a read-only root."""
-        writable = ["--tmpfs", "/tmp", "--tmpfs", "/var/lib/trip-duration/airflow"]  # noqa: S108
+        writable = ["--tmpfs", "/tmp", "--tmpfs", "/var/lib/model-loop/airflow"]  # noqa: S108
         rights = ["--read-only", *writable, "--cap-drop=ALL", "--user", user]
         _docker(["run", "--rm", *rights, IMAGE, *command], seconds)
 

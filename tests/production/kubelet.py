@@ -44,30 +44,30 @@ def secrets_of(told: Mapping[str, str]) -> Secrets:
         "AWS_ENDPOINT_URL": "http://s3:8333",
     }
     return {
-        "trip-duration-airflow": {
+        "model-loop-airflow": {
             "connection": f"postgresql://{airflow}",
             "fernet-key": told["AIRFLOW_FERNET_KEY"],
             "api-secret-key": told["AIRFLOW_SECRET_KEY"],
             "jwt-secret": told["AIRFLOW_JWT_SECRET"],
         },
-        "trip-duration-result-backend": {"connection": f"db+postgresql+psycopg://{airflow}"},
-        "trip-duration-broker": {"connection": f"redis://:{told['REDIS_PASSWORD']}@redis:6379/0"},
-        "trip-duration-settings": {
+        "model-loop-result-backend": {"connection": f"db+postgresql+psycopg://{airflow}"},
+        "model-loop-broker": {"connection": f"redis://:{told['REDIS_PASSWORD']}@redis:6379/0"},
+        "model-loop-settings": {
             **store,
             "MLFLOW_TRACKING_USERNAME": "admin",
             "MLFLOW_TRACKING_PASSWORD": told["MLFLOW_ADMIN_PASSWORD"],
-            "TRIP_DURATION_REQUEST_LOG_URL": f"postgresql+psycopg://{log}",
+            "MODEL_LOOP_REQUEST_LOG_URL": f"postgresql+psycopg://{log}",
             "AIRFLOW_CONN_SMTP_DEFAULT": '{"conn_type": "smtp", "host": "mail", "port": 1025}',
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+psycopg://{airflow}",
         },
-        "trip-duration-mlflow": {
+        "model-loop-mlflow": {
             **store,
             "MLFLOW_DATABASE_URL": f"{mlflow}/mlflow",
             "MLFLOW_AUTH_DATABASE_URL": f"{mlflow}/mlflow_auth",
             "MLFLOW_AUTH_ADMIN_PASSWORD": told["MLFLOW_ADMIN_PASSWORD"],
             "MLFLOW_FLASK_SERVER_SECRET_KEY": told["MLFLOW_SECRET_KEY"],
         },
-        "trip-duration-tokens": {"tokens.json": '{"tokens": []}'},
+        "model-loop-tokens": {"tokens.json": '{"tokens": []}'},
     }
 
 

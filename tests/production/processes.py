@@ -81,9 +81,9 @@ class Topology:
             **self._image(),
             **ports,
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(free_port()),
-            "TRIP_DURATION_SAMPLE_TRIPS_PER_MONTH": "1500",
-            "TRIP_DURATION_XGBOOST_THREADS": "1",
-            "TRIP_DURATION_SERVING_HOST": HOST,
+            "MODEL_LOOP_SAMPLE_TRIPS_PER_MONTH": "1500",
+            "MODEL_LOOP_XGBOOST_THREADS": "1",
+            "MODEL_LOOP_SERVING_HOST": HOST,
             **found,
         }
         return without_the_rest(self.folder / "image", environment)
@@ -242,7 +242,7 @@ class Topology:
             pattern = rf"(?<![\w-]){name}:{port}\b"
             value = re.sub(pattern, f"{HOST}:{self._door(name)}", value)
         value = value.replace('"host": "mail", "port": 1025', self._mail)
-        return value.replace("/var/lib/trip-duration", str(self.folder))
+        return value.replace("/var/lib/model-loop", str(self.folder))
 
     @property
     def _mail(self) -> str:
@@ -256,7 +256,7 @@ class Topology:
         text = (ROOT / "Dockerfile").read_text()
         found = dict(re.findall(r"\b((?:AIRFLOW|MLFLOW|TRIP|DO_NOT|GIT)\w*)=(\S+)", text))
         found = {name: self._here(value) for name, value in found.items()}
-        return {name: it.replace("/opt/trip-duration", str(ROOT)) for name, it in found.items()}
+        return {name: it.replace("/opt/model-loop", str(ROOT)) for name, it in found.items()}
 
 
 @contextlib.contextmanager

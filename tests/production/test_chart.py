@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.production.chart import Container
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-OUR_IMAGE = "registry.example.com/trip-duration:"
+OUR_IMAGE = "registry.example.com/model-loop:"
 #: What compose says and the chart says by itself, or from a secret that it is given.
 OF_THE_CHART = {
     "AIRFLOW__API__SECRET_KEY",
@@ -72,7 +72,7 @@ def programs() -> frozenset[str]:
     """Return the programs that the image has on its path."""
     scripts = (
         point.name
-        for name in (*installed(), "trip-duration")
+        for name in (*installed(), "model-loop")
         for point in importlib.metadata.distribution(name).entry_points
         if point.group == "console_scripts"
     )
@@ -139,9 +139,7 @@ def test_mounts_hide_nothing_of_the_image(container: Container) -> None:
     assert f"{home[1]}/logs" in writable
     for mount, volume in container.mounts:
         path = mount["mountPath"]
-        hidden = [
-            it for it in ("/opt/venv", "/opt/trip-duration") if f"{it}/".startswith(f"{path}/")
-        ]
+        hidden = [it for it in ("/opt/venv", "/opt/model-loop") if f"{it}/".startswith(f"{path}/")]
         assert hidden == []
         if "configMap" in volume:
             assert PurePosixPath(path).is_relative_to(home[1])
@@ -241,7 +239,7 @@ def test_workers_end_what_they_have_begun() -> None:
     kept = compose["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]
     assert pod["terminationGracePeriodSeconds"] == int(kept)
     told = {one["name"]: one.get("value") for one in values()["env"]}
-    assert large["queue"] == told["TRIP_DURATION_TRAINING_QUEUE"]
+    assert large["queue"] == told["MODEL_LOOP_TRAINING_QUEUE"]
     assert words(CONTAINERS["Deployment/airflow-worker-training/worker"].command)[-2:] == [
         "-q",
         large["queue"],

@@ -20,11 +20,11 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import create_engine, inspect
 from tests.production.compose import ROOT, filled, services
 
-from trip_duration.production.buckets import make_bucket
-from trip_duration.production.databases import migrate_mlflow
-from trip_duration.production.environment import VARIABLES
-from trip_duration.production.scraping import PROMETHEUS, serving_token
-from trip_duration.serving.tokens import TokenFile, digest
+from model_loop.production.buckets import make_bucket
+from model_loop.production.databases import migrate_mlflow
+from model_loop.production.environment import VARIABLES
+from model_loop.production.scraping import PROMETHEUS, serving_token
+from model_loop.serving.tokens import TokenFile, digest
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_an_older_mlflow_database_is_migrated(
 def test_what_is_missing_is_named(command: str) -> None:
     """Without its environment a command says which variable it needs, and what to do."""
     done = subprocess.run(
-        [sys.executable, "-m", "trip_duration.production", command],
+        [sys.executable, "-m", "model_loop.production", command],
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "include")},
         capture_output=True,
         text=True,

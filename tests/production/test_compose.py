@@ -22,9 +22,10 @@ from tests.production.compose import (
 )
 from tests.production.programs import BIN, run
 
-from trip_duration.local.stack import EVERYWHERE
-from trip_duration.production.environment import VARIABLES, example, fresh_environment
-from trip_duration.settings import ENVIRONMENT_PREFIX, Settings
+from model_loop.local.stack import EVERYWHERE
+from model_loop.production.environment import VARIABLES, example, fresh_environment
+from model_loop.settings import ENVIRONMENT_PREFIX, Settings
+from model_loop.settings.renamed import FORMER_PREFIX
 
 EXAMPLE = ROOT / "deploy" / "production.env.example"
 SERVICES = services()
@@ -52,7 +53,7 @@ def test_images_are_pinned(name: str) -> None:
     """Every image that is not built here bears a whole version."""
     image = filled(SERVICES[name]["image"], {})
     if name in OURS:
-        assert image == "trip-duration:local"
+        assert image == "model-loop:local"
     else:
         assert re.search(r":v?\d+\.\d+", image), image
 
@@ -96,7 +97,7 @@ def test_workers_that_start_slowly_are_not_killed(tmp_path: Path) -> None:
     program.chmod(0o755)
     told = {name: f"sqlite:///{tmp_path}/{name}" for name in SERVICES["mlflow"]["environment"]}
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    run(sys.executable, "-m", "trip_duration.production", "mlflow", env=told | path)
+    run(sys.executable, "-m", "model_loop.production", "mlflow", env=told | path)
     options = given.read_text().splitlines()
     words = options[options.index("--uvicorn-opts") + 1].split()
     assert int(words[words.index("--timeout-worker-healthcheck") + 1]) >= START_SECONDS
@@ -124,11 +125,11 @@ def test_two_processors_are_enough() -> None:
 
 def test_what_answers_predictions_may_write_its_folder() -> None:
     """Versions and what is not logged yet are kept on a volume: the image is read-only."""
-    (folder,) = re.findall(r"TRIP_DURATION_SERVING_FOLDER=(\S+)", (ROOT / "Dockerfile").read_text())
+    (folder,) = re.findall(r"MODEL_LOOP_SERVING_FOLDER=(\S+)", (ROOT / "Dockerfile").read_text())
     answering = {
         name
         for name in OURS
-        if SERVICES[name]["command"][:2] in (["airflow", "api-server"], ["trip-duration", "serve"])
+        if SERVICES[name]["command"][:2] in (["airflow", "api-server"], ["model-loop", "serve"])
     }
     assert answering == {"airflow-api-server", "serving"}
     for name in answering:
@@ -151,10 +152,13 @@ def test_only_the_proxy_is_open() -> None:
 def test_variables_are_needed_or_harmless() -> None:
     """A secret has a message and no default, another one a default; the example knows them all."""
     known = {one.name: one for one in VARIABLES}
+    former = f"{FORMER_PREFIX}IMAGE"
     found = {name for name, _, _ in variables()}
-    assert found == set(known)
+    assert found == {*known, former}
     for name, rule, rest in variables():
-        if known[name].make:
+        if name == former:
+            assert (rule, rest) == (":-", ""), "handed on, so that it is refused"
+        elif known[name].make:
             assert rule == ":?", name
             assert "make secrets" in str(rest)
         else:
@@ -255,12 +259,12 @@ def test_commands_exist() -> None:
         SERVICES[name]["command"][1] for name in OURS if SERVICES[name]["command"][0] == "airflow"
     }
     assert airflow == {"api-server", "scheduler", "dag-processor", "triggerer", "celery"}
-    known = run(sys.executable, "-m", "trip_duration.production", "--help")
+    known = run(sys.executable, "-m", "model_loop.production", "--help")
     for name in OURS:
         command: list[Any] = SERVICES[name]["command"]
         if command[0] == "python":
             assert command[3] in known
-        elif command[0] == "trip-duration":
+        elif command[0] == "model-loop":
             assert "Answer predictions" in run(str(BIN / command[0]), *command[1:], "--help")
 
 
@@ -285,8 +289,8 @@ def test_prometheus_reads_what_is_there() -> None:
     (rules,) = yaml.safe_load((folder / "alerts.yml").read_text())["groups"]
     known = (ROOT / "docs" / "how-to" / "health.md").read_text()
     for rule in rules["rules"]:
-        assert set(re.findall(r"trip_duration_\w+", rule["expr"])) <= set(
-            re.findall(r"trip_duration_\w+", known)
+        assert set(re.findall(r"model_loop_\w+", rule["expr"])) <= set(
+            re.findall(r"model_loop_\w+", known)
         )
 
 

@@ -14,12 +14,12 @@ from dotenv import dotenv_values
 from tests.production.compose import ROOT, filled, services
 from tests.production.contents import foreign, without_the_rest
 
-from trip_duration.production.environment import fresh_environment
+from model_loop.production.environment import fresh_environment
 
 SERVICES = services()
 OURS = sorted(name for name, one in SERVICES.items() if "build" in one)
 #: Runs on a developer's machine, with an extra of its own.
-LOCAL = ROOT / "include" / "trip_duration" / "local"
+LOCAL = ROOT / "include" / "model_loop" / "local"
 
 #: Opens what each variable names as the programs do. Nothing listens, so they may fail, but later.
 OPENING = """
@@ -63,7 +63,7 @@ for name, value in sorted(os.environ.items()):
         print("opened", name)
     elif scheme and scheme not in {"http", "https", "file"} and " " not in scheme:
         sys.exit(f"{name}: nothing here opens {scheme}")
-    elif name.startswith("AIRFLOW__") and value.startswith(("airflow.", "trip_duration.")):
+    elif name.startswith("AIRFLOW__") and value.startswith(("airflow.", "model_loop.")):
         from airflow.sdk._shared.module_loading import import_string
         import_string(value)
         print("opened", name)

@@ -38,7 +38,7 @@ BROKEN = (
 SERVER = """
 import sys
 import uvicorn
-from trip_duration.serving.bounded import bounded
+from model_loop.serving.bounded import bounded
 
 awaited = 0
 

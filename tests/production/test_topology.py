@@ -27,8 +27,8 @@ from tests.production.names import name_server
 from tests.production.processes import HOST, Topology
 from tests.servers import free_port
 
-from trip_duration.local.airflow_api import FINISHED, AirflowApi
-from trip_duration.production.environment import fresh_environment
+from model_loop.local.airflow_api import FINISHED, AirflowApi
+from model_loop.production.environment import fresh_environment
 
 pytestmark = [pytest.mark.production, pytest.mark.integration]
 
@@ -110,7 +110,7 @@ def test_the_champion_answers(running: Topology, trained: dict[str, Any]) -> Non
     """What was trained answers at the prediction server, and the answer is in Postgres."""
     assert trained
     environment = running.environment("serving")
-    program = [str(Path(sys.executable).parent / "trip-duration"), "traffic", "promote", "1"]
+    program = [str(Path(sys.executable).parent / "model-loop"), "traffic", "promote", "1"]
     promoted = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert promoted.returncode == 0, promoted.stderr
     url = running.url("serving")
@@ -129,7 +129,7 @@ def test_roles_hold_for_our_routes(
     url = running.url("airflow-api-server")
     viewer = AirflowApi(url, "prometheus", secrets["PROMETHEUS_PASSWORD"])
     bearer = {"Authorization": viewer._session.headers["Authorization"]}
-    ours = f"{url}/trip-duration"
+    ours = f"{url}/model-loop"
     assert requests.get(f"{ours}/health/metrics", headers=bearer, timeout=60).ok
     assert (
         requests.post(f"{ours}/predict", json=TRIP, headers=bearer, timeout=60).status_code == 403
@@ -187,7 +187,7 @@ def test_a_killed_server_is_not_missed(running: Topology, trained: dict[str, Any
 
     def start(name: str) -> None:
         told = {"HOST": SERVERS[name], "PORT": str(port), "FOLDER": str(running.folder / name)}
-        settings = {f"TRIP_DURATION_SERVING_{it}": value for it, value in told.items()}
+        settings = {f"MODEL_LOOP_SERVING_{it}": value for it, value in told.items()}
         running.start("serving", name, **settings)
         running.wait(f"http://{SERVERS[name]}:{port}/readyz")
 
@@ -264,7 +264,7 @@ def test_backup_wipe_and_restore(running: Topology, trained: dict[str, Any]) -> 
     store.put(f"{copy}/", "trip-duration", recursive=True)
     running.start("mlflow")
     running.wait(f"{running.url('mlflow')}/health")
-    running.start("serving", TRIP_DURATION_SERVING_PORT=str(running.ports["serving"]))
+    running.start("serving", MODEL_LOOP_SERVING_PORT=str(running.ports["serving"]))
     running.wait(f"{running.url('serving')}/readyz")
     after = ask(running, running.url("serving"))
     assert (after["minutes"], after["model_version"]) == (

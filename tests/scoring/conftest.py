@@ -10,15 +10,15 @@ import pytest
 from tests.servers import mlflow_server
 from upath import UPath
 
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.scoring.batch.planning import BatchRequest
-from trip_duration.scoring.predictor import Predictor, Version
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.services import get_service
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.scoring.batch.planning import BatchRequest
+from model_loop.scoring.predictor import Predictor, Version
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.months import Month
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.services import get_service
 
 ROWS = 3_000
 

@@ -21,16 +21,16 @@ from s3fs import S3FileSystem
 from tests.scoring.conftest import request_for
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError, StoredObjectError
-from trip_duration.scoring.batch import planning, scoring
-from trip_duration.scoring.batch.abandoned import find_abandoned, remove_abandoned
-from trip_duration.scoring.batch.job import ADDED, Chunk, JobResult
-from trip_duration.scoring.batch.planning import by_job, plan
-from trip_duration.scoring.batch.scoring import is_scored, join, score_chunk
-from trip_duration.scoring.columns import check_rows
-from trip_duration.scoring.places import find_inputs, output_of
-from trip_duration.scoring.predictor import Predictor
-from trip_duration.training_set.types import Minutes
+from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.scoring.batch import planning, scoring
+from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
+from model_loop.scoring.batch.job import ADDED, Chunk, JobResult
+from model_loop.scoring.batch.planning import by_job, plan
+from model_loop.scoring.batch.scoring import is_scored, join, score_chunk
+from model_loop.scoring.columns import check_rows
+from model_loop.scoring.places import find_inputs, output_of
+from model_loop.scoring.predictor import Predictor
+from model_loop.training_set.types import Minutes
 
 REJECTED = {5, 7, 2_999}
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.scoring.columns import check_rows, find_columns
-from trip_duration.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS
+from model_loop.errors import InvalidInputError
+from model_loop.scoring.columns import check_rows, find_columns
+from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS
 
 FORMS = f"read are {TIME_FORMS}"
 YEARS = f"trips begin from {FIRST_YEAR} to {LAST_YEAR}"

@@ -16,13 +16,13 @@ from tests.scoring.conftest import request_for
 from tests.scoring.test_batch import run
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import batch_scoring
-from trip_duration.scoring.batch import lines
-from trip_duration.scoring.batch.job import JobResult
-from trip_duration.scoring.batch.planning import plan
-from trip_duration.scoring.batch.scoring import score_chunk
-from trip_duration.scoring.predictor import Predictor
+from model_loop.errors import InvalidInputError
+from model_loop.orchestration import batch_scoring
+from model_loop.scoring.batch import lines
+from model_loop.scoring.batch.job import JobResult
+from model_loop.scoring.batch.planning import plan
+from model_loop.scoring.batch.scoring import score_chunk
+from model_loop.scoring.predictor import Predictor
 
 HEADER = "pickup_datetime,PULocationID,DOLocationID,trip_distance,passenger_count,note"
 GOOD = "2024-01-15 08:30:00,74,75,1.2,1"

@@ -11,9 +11,9 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from tests.scoring.test_damaged_files import GOOD, HEADER, scored
 
-from trip_duration.errors import StoredObjectError
-from trip_duration.scoring.batch import delimited, lines
-from trip_duration.scoring.predictor import Predictor
+from model_loop.errors import StoredObjectError
+from model_loop.scoring.batch import delimited, lines
+from model_loop.scoring.predictor import Predictor
 
 ROWS = 1_000
 LINES = [HEADER, *(f"{GOOD},n{row}" for row in range(ROWS))]

@@ -11,17 +11,17 @@ from mlflow import MlflowClient
 from tests.conftest import sample_request
 from tests.serving.conftest import fit
 
-from trip_duration.cli.scoring import ScoreOptions, score
-from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import batch_scoring, prediction
-from trip_duration.orchestration.forms import batch_scoring_form, prediction_form
-from trip_duration.settings import get_settings
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import register_model
-from trip_duration.tracking.runs import Tracker, training_set_tags
-from trip_duration.training_set.build import build_training_set
-from trip_duration.trips.services import MOMENTS, Moment
+from model_loop.cli.scoring import ScoreOptions, score
+from model_loop.errors import InvalidInputError
+from model_loop.orchestration import batch_scoring, prediction
+from model_loop.orchestration.forms import batch_scoring_form, prediction_form
+from model_loop.settings import get_settings
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import Tracker, training_set_tags
+from model_loop.training_set.build import build_training_set
+from model_loop.trips.services import MOMENTS, Moment
 
 TRIP = {"pickup_zone": 74, "dropoff_zone": 166, "pickup_at": "2024-03-01T08:30:00"}
 WITH_DISTANCE = {**TRIP, "trip_distance": 1.9}
@@ -53,9 +53,9 @@ def store(tmp_path_factory: pytest.TempPathFactory, sample_root: Path) -> str:
 @pytest.fixture
 def champions(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """The same, with its settings; a test makes champions of its own."""
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", store)
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", str(tmp_path))
-    monkeypatch.setenv("TRIP_DURATION_SERVING_FOLDER", str(tmp_path / "serving"))
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", store)
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", str(tmp_path))
+    monkeypatch.setenv("MODEL_LOOP_SERVING_FOLDER", str(tmp_path / "serving"))
     get_settings.cache_clear()
     tracker = Tracker(store, f"{get_settings().experiment}-promotion")
     for alias in tracker.client.get_registered_model("trip_duration_green").aliases:

@@ -20,13 +20,13 @@ import pytest
 from tests.commands import run_command
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import batch_scoring, watched
-from trip_duration.orchestration.forms import batch_scoring_form
-from trip_duration.orchestration.forms.monitoring import monitoring_form
-from trip_duration.scoring.batch.planning import columns_in
-from trip_duration.scoring.opening import open_input, without_links
-from trip_duration.settings import get_settings
+from model_loop.errors import InvalidInputError
+from model_loop.orchestration import batch_scoring, watched
+from model_loop.orchestration.forms import batch_scoring_form
+from model_loop.orchestration.forms.monitoring import monitoring_form
+from model_loop.scoring.batch.planning import columns_in
+from model_loop.scoring.opening import open_input, without_links
+from model_loop.settings import get_settings
 
 SECRET = "the-token-of-somebody"  # noqa: S105 - what must not be seen
 TRIES = 300
@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, column in (("in", "pickup_datetime"), ("elsewhere", SECRET)):
         table = pd.DataFrame({column: ["2024-01-15 08:30:00"]})
         table.to_parquet(tmp_path / name / "inner" / "trips.parquet")
-    monkeypatch.setenv("TRIP_DURATION_SCORING_FOLDERS", str(tmp_path / "in"))
+    monkeypatch.setenv("MODEL_LOOP_SCORING_FOLDERS", str(tmp_path / "in"))
     get_settings.cache_clear()
     yield tmp_path
     get_settings.cache_clear()
@@ -134,7 +134,7 @@ def test_what_names_no_file_is_refused(folder: Path, name: str, rule: str) -> No
     with pytest.raises(InvalidInputError, match=rule) as refused:
         columns_in([source for source, _ in batch_scoring._files(given)], "")
     assert refused.value.remedy.startswith(("Give", "Put"))
-    environment = {"PATH": os.environ["PATH"], "TRIP_DURATION_STORAGE_ROOT": str(folder)}
+    environment = {"PATH": os.environ["PATH"], "MODEL_LOOP_STORAGE_ROOT": str(folder)}
     if "\0" not in name:
         done = run_command("score", f"in/{name}", folder=folder, environment=environment)
         assert done.returncode == 2

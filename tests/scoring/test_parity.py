@@ -14,21 +14,21 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from tests.scoring.conftest import request_for
 
-from trip_duration.models.boosting import BoosterRegressor
-from trip_duration.models.estimators import Regressor
-from trip_duration.objects.trust import load_estimator
-from trip_duration.scoring.batch.planning import by_job, plan
-from trip_duration.scoring.batch.scoring import join, score_chunk
-from trip_duration.scoring.predictor import Predictor, Version
-from trip_duration.scoring.questions import answer
-from trip_duration.serving.compiling import make_predictor
-from trip_duration.serving.protocol import CSV, JSON, read_invocation
-from trip_duration.serving.requests import read_trips
-from trip_duration.tracking.registry import read_model, save_model
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.recipes import Encoding
-from trip_duration.training_set.types import Minutes, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.models.boosting import BoosterRegressor
+from model_loop.models.estimators import Regressor
+from model_loop.objects.trust import load_estimator
+from model_loop.scoring.batch.planning import by_job, plan
+from model_loop.scoring.batch.scoring import join, score_chunk
+from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.questions import answer
+from model_loop.serving.compiling import make_predictor
+from model_loop.serving.protocol import CSV, JSON, read_invocation
+from model_loop.serving.requests import read_trips
+from model_loop.tracking.registry import read_model, save_model
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.recipes import Encoding
+from model_loop.training_set.types import Minutes, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
 TRIPS = 10_000
 UNSEEN = 1_000

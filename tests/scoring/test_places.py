@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.scoring.places import (
+from model_loop.errors import InvalidInputError
+from model_loop.scoring.places import (
     choose_outputs,
     find_inputs,
     output_of,

@@ -15,12 +15,12 @@ import pytest
 from sklearn.dummy import DummyRegressor
 from tests.scoring.test_damaged_files import scored
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.scoring.identifiers import new_ids
-from trip_duration.scoring.predictor import Named, Predictor, parse_model
-from trip_duration.scoring.questions import answer
-from trip_duration.scoring.typical import typical_distance, typical_miles
-from trip_duration.trips.zones import mapped_zones
+from model_loop.errors import InvalidInputError
+from model_loop.scoring.identifiers import new_ids
+from model_loop.scoring.predictor import Named, Predictor, parse_model
+from model_loop.scoring.questions import answer
+from model_loop.scoring.typical import typical_distance, typical_miles
+from model_loop.trips.zones import mapped_zones
 
 NOON = dt.datetime(2024, 3, 4, 17, 0, tzinfo=dt.UTC)
 FIRST = {"PULocationID": 239, "DOLocationID": 236, "trip_distance": 1.98}

@@ -1,4 +1,4 @@
-"""The command `trip-duration score`, with a real registry."""
+"""The command `model-loop score`, with a real registry."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ import pandas as pd
 import pytest
 from tests.commands import COMMAND, run_command
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import batch_scoring
-from trip_duration.orchestration.forms import batch_scoring_form
-from trip_duration.scoring.predictor import Predictor, choose_version, load_predictor
-from trip_duration.settings import get_settings
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import register_model
-from trip_duration.tracking.runs import Tracker
-from trip_duration.training_set.types import TrainingSet
+from model_loop.errors import InvalidInputError
+from model_loop.orchestration import batch_scoring
+from model_loop.orchestration.forms import batch_scoring_form
+from model_loop.scoring.predictor import Predictor, choose_version, load_predictor
+from model_loop.settings import get_settings
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
 COPIES = 40
@@ -53,7 +53,7 @@ def start(folder: Path, tracking_uri: str, *arguments: str) -> subprocess.Popen[
     return subprocess.Popen(
         [COMMAND, "score", *arguments],
         cwd=folder,
-        env={**os.environ, "TRIP_DURATION_TRACKING_URI": tracking_uri},
+        env={**os.environ, "MODEL_LOOP_TRACKING_URI": tracking_uri},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -62,7 +62,7 @@ def start(folder: Path, tracking_uri: str, *arguments: str) -> subprocess.Popen[
 
 def run(folder: Path, tracking_uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    environment = {**os.environ, "TRIP_DURATION_TRACKING_URI": tracking_uri}
+    environment = {**os.environ, "MODEL_LOOP_TRACKING_URI": tracking_uri}
     return run_command("score", *arguments, folder=folder, environment=environment)
 
 
@@ -194,8 +194,8 @@ def form(
     """A function that fills the form of the DAG for a file, with a champion to answer it."""
     if promoter.standing().champion is None:
         act(promoter, "promote", 1)
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracking_uri)
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", str(tmp_path))
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracking_uri)
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", str(tmp_path))
     get_settings.cache_clear()
     params = {name: param.value for name, param in batch_scoring_form().items()}
     yield lambda path: {**params, "input": str(path)}

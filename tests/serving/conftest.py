@@ -16,27 +16,27 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
-from trip_duration.models.catalogue import XGBOOST, ModelFamily, get_family
-from trip_duration.models.estimators import make_booster, make_sklearn
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.selection import ColumnSelector
-from trip_duration.serving.app import create_app
-from trip_duration.serving.bearer import BearerTokens
-from trip_duration.serving.compiling import make_predictor
-from trip_duration.serving.http import Guard
-from trip_duration.serving.live import LiveModels
-from trip_duration.serving.loading import RegistryError
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.metrics import Metrics
-from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.service import PredictionService
-from trip_duration.serving.store import DIGESTS
-from trip_duration.serving.tokens import KnownTokens, TokenFile
-from trip_duration.tracking.registry import LoadedModel
-from trip_duration.tracking.standing import Standing, Standings
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.services import Moment
+from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
+from model_loop.models.estimators import make_booster, make_sklearn
+from model_loop.models.search import SearchRequest
+from model_loop.models.selection import ColumnSelector
+from model_loop.serving.app import create_app
+from model_loop.serving.bearer import BearerTokens
+from model_loop.serving.compiling import make_predictor
+from model_loop.serving.http import Guard
+from model_loop.serving.live import LiveModels
+from model_loop.serving.loading import RegistryError
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.metrics import Metrics
+from model_loop.serving.predictor import Predictor
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.service import PredictionService
+from model_loop.serving.store import DIGESTS
+from model_loop.serving.tokens import KnownTokens, TokenFile
+from model_loop.tracking.registry import LoadedModel
+from model_loop.tracking.standing import Standing, Standings
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.services import Moment
 
 TRIP = {
     "pickup_zone": 74,

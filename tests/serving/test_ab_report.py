@@ -13,16 +13,16 @@ from scipy import stats
 from sqlalchemy import Engine
 from tests.serving.test_log import entry
 
-from trip_duration.models.intervals import measured_errors, sums_by_day
-from trip_duration.monitoring.labels import labelled
-from trip_duration.monitoring.windows import Window, read_request_log
-from trip_duration.serving.ab_report import ab_report
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_tables import insert_predictions, open_log
-from trip_duration.serving.request_log import RequestLog
-from trip_duration.trips.cleaning import CleaningRules
-from trip_duration.trips.judged import Judged
-from trip_duration.trips.services import Moment
+from model_loop.models.intervals import measured_errors, sums_by_day
+from model_loop.monitoring.labels import labelled
+from model_loop.monitoring.windows import Window, read_request_log
+from model_loop.serving.ab_report import ab_report
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_tables import insert_predictions, open_log
+from model_loop.serving.request_log import RequestLog
+from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.judged import Judged
+from model_loop.trips.services import Moment
 
 SIZES = {1: 8_000, 2: 4_000}
 SPREADS = {1: 4.0, 2: 3.0}

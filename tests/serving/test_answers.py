@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from trip_duration.scoring.predictor import Version
-from trip_duration.scoring.questions import Answer, Answered
-from trip_duration.serving.answers import log_answers
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import RequestLog
+from model_loop.scoring.predictor import Version
+from model_loop.scoring.questions import Answer, Answered
+from model_loop.serving.answers import log_answers
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import RequestLog
 
 ONE = "01a1febddfd37c8ca24e0876493219a7"
 TRIPS = pd.DataFrame({"PULocationID": [239], "DOLocationID": [236], "trip_distance": [1.98]})

@@ -12,13 +12,13 @@ from fastapi.routing import APIRoute
 from starlette.types import Message
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
 
-from trip_duration.serving.http import OPEN_PATHS
-from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.request_log import LogRules
-from trip_duration.serving.requests import read_trips
-from trip_duration.serving.standalone import let_pages_ask
-from trip_duration.serving.tokens import RIGHTS
-from trip_duration.tracking.standing import Standing
+from model_loop.serving.http import OPEN_PATHS
+from model_loop.serving.predictor import Predictor
+from model_loop.serving.request_log import LogRules
+from model_loop.serving.requests import read_trips
+from model_loop.serving.standalone import let_pages_ask
+from model_loop.serving.tokens import RIGHTS
+from model_loop.tracking.standing import Standing
 
 Make = Callable[..., Server]
 
@@ -205,7 +205,7 @@ def test_shadow_is_compared_and_not_returned(make_server: Make) -> None:
     assert logged["minutes"] == one["minutes"]
     assert logged["shadow_minutes"] != one["minutes"]
     assert server.log.counts.shadowed == 1
-    assert "trip_duration_shadow_predictions_total 1.0" in server.ask("GET", "/metrics").text
+    assert "model_loop_shadow_predictions_total 1.0" in server.ask("GET", "/metrics").text
 
 
 def test_disabled_and_without_champion(make_server: Make) -> None:
@@ -252,9 +252,7 @@ def test_a_token_has_a_rate(server: Server) -> None:
     assert statuses[0] == 200
     assert statuses[-1] == 429
     assert server.ask("GET", "/models").status_code == 200
-    counted = (
-        f'trip_duration_requests_total{{route="refused",status="429"}} {statuses.count(429)}.0'
-    )
+    counted = f'model_loop_requests_total{{route="refused",status="429"}} {statuses.count(429)}.0'
     assert counted in server.ask("GET", "/metrics").text
 
 

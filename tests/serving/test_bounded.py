@@ -16,7 +16,7 @@ import pytest
 import requests
 from tests.servers import free_port, wait_for
 
-from trip_duration.serving.tokens import TokenFile
+from model_loop.serving.tokens import TokenFile
 
 #: Beyond what the kernel takes for a server that reads no more.
 MUCH = 60_000_000
@@ -38,12 +38,12 @@ def port(state: Path) -> Iterator[int]:
     folder, port = state, free_port()
     environment = {
         **os.environ,
-        "TRIP_DURATION_STATE": str(folder),
-        "TRIP_DURATION_TRACKING_URI": "http://127.0.0.1:9",
-        "TRIP_DURATION_SERVING_PORT": str(port),
-        "TRIP_DURATION_SERVING_READ_SECONDS": str(READ_SECONDS),
+        "MODEL_LOOP_STATE": str(folder),
+        "MODEL_LOOP_TRACKING_URI": "http://127.0.0.1:9",
+        "MODEL_LOOP_SERVING_PORT": str(port),
+        "MODEL_LOOP_SERVING_READ_SECONDS": str(READ_SECONDS),
     }
-    program, log = Path(sys.executable).parent / "trip-duration", folder / "serve.log"
+    program, log = Path(sys.executable).parent / "model-loop", folder / "serve.log"
     with log.open("w") as out:
         server = subprocess.Popen([program, "serve"], env=environment, stdout=out, stderr=out)
     wait_for(f"http://127.0.0.1:{port}/healthz", server, log)

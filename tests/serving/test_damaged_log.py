@@ -13,13 +13,13 @@ import pytest
 from tests.serving.conftest import TRIP, Server
 from tests.serving.test_log import entry, rows
 
-from trip_duration.serving import request_log
-from trip_duration.serving.log_entries import Batch, Entry, Written
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.log_writer import LogWriter
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.spool import Spool
-from trip_duration.serving.spool_format import FRONT, HEAD
+from model_loop.serving import request_log
+from model_loop.serving.log_entries import Batch, Entry, Written
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.log_writer import LogWriter
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.spool import Spool
+from model_loop.serving.spool_format import FRONT, HEAD
 
 #: First bytes of a file of before.
 OLD = b"spool/2\n"
@@ -309,11 +309,11 @@ def test_the_log_outlives_every_error(server: Server, monkeypatch: pytest.Monkey
     """Its thread does not end: it is told that nothing is written, and tried again."""
     monkeypatch.setattr(request_log, "_RETRY_SECONDS", 0.2)
     assert server.ask("GET", "/readyz").json()["request_log"]["working"]
-    assert "trip_duration_request_log_working 1.0" in server.ask("GET", "/metrics").text
+    assert "model_loop_request_log_working 1.0" in server.ask("GET", "/metrics").text
     server.log._writer = Failing(server.log.engine)
     (one,) = server.predict(TRIP)
     wait_until(lambda: not server.ask("GET", "/readyz").json()["request_log"]["working"])
-    assert "trip_duration_request_log_working 0.0" in server.ask("GET", "/metrics").text
+    assert "model_loop_request_log_working 0.0" in server.ask("GET", "/metrics").text
     wait_until(lambda: server.ask("GET", f"/predictions/{one['prediction_id']}").is_success)
     assert server.ask("GET", "/readyz").json()["request_log"]["working"]
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tests.serving.conftest import fit, loaded
 
-from trip_duration.serving.compiling import compile_model, odd_rows
-from trip_duration.serving.flat import DenseTables, Linear, SparseTables, Trees
-from trip_duration.serving.forms import Form, NotCompiledError
-from trip_duration.training_set.types import TrainingSet
+from model_loop.serving.compiling import compile_model, odd_rows
+from model_loop.serving.flat import DenseTables, Linear, SparseTables, Trees
+from model_loop.serving.forms import Form, NotCompiledError
+from model_loop.training_set.types import TrainingSet
 
 
 def form_of(family: str, training_set: TrainingSet) -> Form:

@@ -11,12 +11,12 @@ import pytest
 from tests.serving.conftest import MemoryRegistry
 from upath import UPath
 
-from trip_duration.alerts.outbox import Outbox
-from trip_duration.serving.live import Live, LiveModels
-from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.store import ModelStore
-from trip_duration.serving.traffic import place_of
-from trip_duration.tracking.standing import Standing, Standings
+from model_loop.alerts.outbox import Outbox
+from model_loop.serving.live import Live, LiveModels
+from model_loop.serving.predictor import Predictor
+from model_loop.serving.store import ModelStore
+from model_loop.serving.traffic import place_of
+from model_loop.tracking.standing import Standing, Standings
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.serving.conftest import TRIP, Server
 
-from trip_duration.tracking.standing import Standing
+from model_loop.tracking.standing import Standing
 
 Make = Callable[..., Server]
 #: Two seconds are promised, and servers of this test look ten times a second.

@@ -14,21 +14,21 @@ from pathlib import Path
 import pytest
 from tests.serving.test_log import entry, rows
 
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.spool import Spool
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.spool import Spool
 
 #: Answers until it is ended: a line for each answer. SIGTERM ends it as a server ends, in peace.
 SERVER = """
 import signal, sys
 from pathlib import Path
 from tests.serving.test_log import entry
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.spool import Spool
-from trip_duration.serving.writing import ProcessWriter
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.spool import Spool
+from model_loop.serving.writing import ProcessWriter
 folder, first, answers, buffer, room, apart = Path(sys.argv[1]), *map(int, sys.argv[2:])
 log = RequestLog(
     open_log("", folder, must_answer=False),

@@ -12,11 +12,11 @@ import pytest
 from tests.conftest import sample_request
 from tests.serving.conftest import MemoryRegistry, Server, fit, loaded
 
-from trip_duration.serving.compiling import make_predictor
-from trip_duration.serving.live import LiveModels
-from trip_duration.serving.predictor import Predictor
-from trip_duration.tracking.standing import Standing
-from trip_duration.training_set.build import build_training_set
+from model_loop.serving.compiling import make_predictor
+from model_loop.serving.live import LiveModels
+from model_loop.serving.predictor import Predictor
+from model_loop.tracking.standing import Standing
+from model_loop.training_set.build import build_training_set
 
 BOOKED = {"pickup_zone": 74, "dropoff_zone": 166, "pickup_at": "2024-03-01T08:30:00"}
 ENDED = {**BOOKED, "trip_distance": 1.9}

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyRegressor
 
-from trip_duration.errors import TripDurationError
-from trip_duration.scoring.columns import check_rows
-from trip_duration.scoring.predictor import Predictor, Version
-from trip_duration.scoring.questions import answer
-from trip_duration.serving.protocol import read_invocation
-from trip_duration.serving.requests import read_trips
-from trip_duration.serving.rows import COLUMNS, from_frame
+from model_loop.errors import ModelLoopError
+from model_loop.scoring.columns import check_rows
+from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.questions import answer
+from model_loop.serving.protocol import read_invocation
+from model_loop.serving.requests import read_trips
+from model_loop.serving.rows import COLUMNS, from_frame
 
 WANTED = ("pickup_datetime", "PULocationID", "DOLocationID", "trip_distance", "passenger_count")
 GOOD = {
@@ -102,7 +102,7 @@ def test_what_is_read(way: Any, changes: dict[str, Any], found: dict[str, float]
 )
 def test_what_is_refused(way: Any, changes: dict[str, Any], message: str) -> None:
     """Every way refuses the same, and says which times are read."""
-    with pytest.raises((TripDurationError, ValueError)) as caught:
+    with pytest.raises((ModelLoopError, ValueError)) as caught:
         way({**GOOD, **changes})
     assert message in str(caught.value)
 
@@ -110,6 +110,6 @@ def test_what_is_refused(way: Any, changes: dict[str, Any], message: str) -> Non
 @pytest.mark.parametrize("way", [by_json, by_records, by_csv, by_dag])
 def test_a_name_that_nobody_knows(way: Any) -> None:
     """It may be a slip of the pen; a file may have any further column."""
-    with pytest.raises(TripDurationError, match="distnace"):
+    with pytest.raises(ModelLoopError, match="distnace"):
         way({**GOOD, "distnace": 1.0})
     assert by_file({**GOOD, "distnace": 1.0})

@@ -21,8 +21,8 @@ from schemathesis.specs.openapi.checks import (
 from tests.servers import free_port
 from tests.serving.conftest import Server
 
-from trip_duration.serving.description import OPERATIONS
-from trip_duration.tracking.standing import Standing
+from model_loop.serving.description import OPERATIONS
+from model_loop.tracking.standing import Standing
 
 CHECKS = [
     not_a_server_error,

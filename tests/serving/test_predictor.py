@@ -11,20 +11,20 @@ import pytest
 from tests.conftest import sample_request
 from tests.serving.conftest import fit, loaded
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.catalogue import FAMILIES
-from trip_duration.models.extras import extra_families
-from trip_duration.serving import forests
-from trip_duration.serving.compiling import compile_model, make_predictor, odd_rows
-from trip_duration.serving.flat import Trees
-from trip_duration.serving.forms import TOLERANCE
-from trip_duration.serving.rows import from_frame, to_frame
-from trip_duration.tracking.registry import read_model, save_model
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.encoders.columns import holidays_between
-from trip_duration.training_set.recipes import ENCODINGS, RECIPES, Encoding
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.errors import InvalidInputError
+from model_loop.models.catalogue import FAMILIES
+from model_loop.models.extras import extra_families
+from model_loop.serving import forests
+from model_loop.serving.compiling import compile_model, make_predictor, odd_rows
+from model_loop.serving.flat import Trees
+from model_loop.serving.forms import TOLERANCE
+from model_loop.serving.rows import from_frame, to_frame
+from model_loop.tracking.registry import read_model, save_model
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.encoders.columns import holidays_between
+from model_loop.training_set.recipes import ENCODINGS, RECIPES, Encoding
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
 REAL_TRIPS = 10_000
 

@@ -16,24 +16,24 @@ from tests.servers import mlflow_server
 from tests.serving.conftest import fit, require
 from upath import UPath
 
-from trip_duration.alerts.outbox import Outbox
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.catalogue import ModelFamily
-from trip_duration.models.extras import extra_families
-from trip_duration.serving.compiling import odd_rows
-from trip_duration.serving.live import LiveModels
-from trip_duration.serving.loading import RegistryError
-from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.registry import MlflowRegistry
-from trip_duration.serving.rows import to_frame
-from trip_duration.serving.store import DIGESTS, ModelStore
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import register_model
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import Standing
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.services import MOMENTS
+from model_loop.alerts.outbox import Outbox
+from model_loop.errors import InvalidInputError
+from model_loop.models.catalogue import ModelFamily
+from model_loop.models.extras import extra_families
+from model_loop.serving.compiling import odd_rows
+from model_loop.serving.live import LiveModels
+from model_loop.serving.loading import RegistryError
+from model_loop.serving.predictor import Predictor
+from model_loop.serving.registry import MlflowRegistry
+from model_loop.serving.rows import to_frame
+from model_loop.serving.store import DIGESTS, ModelStore
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.standing import Standing
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.services import MOMENTS
 
 NEIGHBORS = "neighbors.KNeighborsRegressor"
 
@@ -203,7 +203,7 @@ def test_the_login_is_that_of_mlflow(
 def test_a_server_needs_none_of_the_large_libraries() -> None:
     """What a server imports before it has a version that needs them."""
     large = "{'mlflow', 'pandas', 'pyarrow', 'sklearn', 'scipy', 'skops', 'xgboost', 'numba'}"
-    code = f"import sys, trip_duration.serving.standalone; print({large} & set(sys.modules))"
+    code = f"import sys, model_loop.serving.standalone; print({large} & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tests.serving.conftest import TRIP
 
-from trip_duration.errors import TripDurationError
-from trip_duration.serving.protocol import read_invocation
-from trip_duration.serving.requests import (
+from model_loop.errors import ModelLoopError
+from model_loop.serving.protocol import read_invocation
+from model_loop.serving.requests import (
     KEY_LENGTH,
     RequestRefusedError,
     check_key,
@@ -261,5 +261,5 @@ def test_feedback() -> None:
     assert read_feedback(json.dumps(one).encode(), MOST) == {"a" * 32: 12.5}
     assert read_feedback(json.dumps([one]).encode(), MOST) == {"a" * 32: 12.5}
     for wrong in ({"actual_minutes": 0}, {"actual_minutes": 1_441}, {"prediction_id": "x"}):
-        with pytest.raises(TripDurationError):
+        with pytest.raises(ModelLoopError):
             read_feedback(json.dumps({**one, **wrong}).encode(), MOST)

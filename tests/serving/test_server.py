@@ -27,13 +27,13 @@ from tests.commands import run_command
 from tests.servers import free_port, mlflow_server, wait_for
 from tests.serving.conftest import TRIP, fit
 
-from trip_duration.serving.client_code import LANGUAGES, TOKEN_VARIABLE, client_code
-from trip_duration.serving.log_tables import open_log, predictions
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import register_model
-from trip_duration.tracking.runs import Tracker
-from trip_duration.training_set.types import TrainingSet
+from model_loop.serving.client_code import LANGUAGES, TOKEN_VARIABLE, client_code
+from model_loop.serving.log_tables import open_log, predictions
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
 
@@ -53,11 +53,11 @@ class Running:
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             **os.environ,
-            "TRIP_DURATION_STATE": str(folder),
-            "TRIP_DURATION_TRACKING_URI": url,
-            "TRIP_DURATION_SERVING_PORT": str(self.port),
-            "TRIP_DURATION_SERVING_REFRESH_SECONDS": "0.3",
-            "TRIP_DURATION_REQUEST_LOG_FLUSH_SECONDS": str(FLUSH_SECONDS),
+            "MODEL_LOOP_STATE": str(folder),
+            "MODEL_LOOP_TRACKING_URI": url,
+            "MODEL_LOOP_SERVING_PORT": str(self.port),
+            "MODEL_LOOP_SERVING_REFRESH_SECONDS": "0.3",
+            "MODEL_LOOP_REQUEST_LOG_FLUSH_SECONDS": str(FLUSH_SECONDS),
         }
         self.token = self.command("tokens", "add", "tests", "--rate", "0").strip()
         self.process: subprocess.Popen[bytes] | None = None
@@ -73,7 +73,7 @@ class Running:
         log = self.folder / "serve.log"
         with log.open("a") as out:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).parent / "trip-duration"), "serve"],
+                [str(Path(sys.executable).parent / "model-loop"), "serve"],
                 env=self.environment,
                 stdout=out,
                 stderr=out,
@@ -101,7 +101,7 @@ class Running:
 
     def written(self) -> int:
         """Predictions that the server says are committed."""
-        name = "trip_duration_request_log_written_total "
+        name = "model_loop_request_log_written_total "
         (line,) = (x for x in self.get("/metrics").text.splitlines() if x.startswith(name))
         return int(float(line.removeprefix(name)))
 

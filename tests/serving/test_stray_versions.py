@@ -14,17 +14,17 @@ from mlflow import MlflowClient
 from tests.servers import mlflow_server
 from tests.serving.conftest import Server
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.serving import registry as registry_module
-from trip_duration.serving.live import LiveModels
-from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.registry import MlflowRegistry
-from trip_duration.tracking.actions import SWITCHES, Action, ActionKind
-from trip_duration.tracking.choosing import promoter_for
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import DISABLED_TAG, MOMENT_TAG, Standing
-from trip_duration.trips.services import Moment
+from model_loop.errors import InvalidInputError
+from model_loop.serving import registry as registry_module
+from model_loop.serving.live import LiveModels
+from model_loop.serving.predictor import Predictor
+from model_loop.serving.registry import MlflowRegistry
+from model_loop.tracking.actions import SWITCHES, Action, ActionKind
+from model_loop.tracking.choosing import promoter_for
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.standing import DISABLED_TAG, MOMENT_TAG, Standing
+from model_loop.trips.services import Moment
 
 NAME = "trip_duration_green"
 #: A store that nobody here may read.
@@ -136,7 +136,7 @@ def test_a_store_that_does_not_answer_freezes_nothing(
         answer.wait(30)
         return "ended"
 
-    monkeypatch.setattr("trip_duration.tracking.versions.find_moment", wait)
+    monkeypatch.setattr("model_loop.tracking.versions.find_moment", wait)
     monkeypatch.setattr(registry_module, "FIRST_SECONDS", 0.2)
     monkeypatch.setattr(registry_module, "MORE_SECONDS", 0.1)
     number = stray.version({})
@@ -163,10 +163,10 @@ def test_a_store_that_does_not_answer_freezes_nothing(
 
 def test_what_cannot_be_read_is_told(server: Server) -> None:
     """To whoever asks, and to whatever watches."""
-    assert "trip_duration_registry_unreadable 0.0" in server.ask("GET", "/metrics").text
+    assert "model_loop_registry_unreadable 0.0" in server.ask("GET", "/metrics").text
     server.registry.unreadable = ("The shadow stays as it was",)
     assert server.ask("GET", "/models").json()["unreadable"] == ["The shadow stays as it was"]
-    assert "trip_duration_registry_unreadable 1.0" in server.ask("GET", "/metrics").text
+    assert "model_loop_registry_unreadable 1.0" in server.ask("GET", "/metrics").text
 
 
 @pytest.mark.parametrize("tags", [{}, {MOMENT_TAG: "later"}])

@@ -21,12 +21,12 @@ from tests.serving.conftest import TRIP, Server
 from tests.serving.test_log import entry, rows
 from tests.serving.test_spool import SERVER
 
-from trip_duration.serving import request_log, retention
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.retention import Retention
-from trip_duration.serving.standalone import make_service
-from trip_duration.settings import get_settings
+from model_loop.serving import request_log, retention
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.retention import Retention
+from model_loop.serving.standalone import make_service
+from model_loop.settings import get_settings
 
 Make = Callable[..., Server]
 DAY_SECONDS = 86_400
@@ -181,12 +181,12 @@ def test_a_full_disk_at_the_start_strands_nothing(
 
 def test_tokens_on_a_full_disk(tmp_path: Path) -> None:
     """The command names the file and the remedy, and leaves the tokens as they were."""
-    program = Path(sys.executable).parent / "trip-duration"
+    program = Path(sys.executable).parent / "model-loop"
 
     def run(limit: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["sh", "-c", f'ulimit -f {limit}; exec "{program}" tokens add app-{limit}'],
-            env={"PATH": "/usr/bin:/bin", "TRIP_DURATION_STATE": str(tmp_path)},
+            env={"PATH": "/usr/bin:/bin", "MODEL_LOOP_STATE": str(tmp_path)},
             capture_output=True,
             text=True,
             check=False,

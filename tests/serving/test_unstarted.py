@@ -12,16 +12,16 @@ import pytest
 from starlette.types import Scope
 from tests.serving.conftest import TRIP, MemoryRegistry
 
-from trip_duration.serving.app import create_app
-from trip_duration.serving.live import LiveModels
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.metrics import Metrics
-from trip_duration.serving.predictor import Predictor
-from trip_duration.serving.request_log import RequestLog
-from trip_duration.serving.requests import RequestRefusedError
-from trip_duration.serving.service import PredictionService
-from trip_duration.serving.tokens import Caller
-from trip_duration.tracking.standing import Standing
+from model_loop.serving.app import create_app
+from model_loop.serving.live import LiveModels
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.metrics import Metrics
+from model_loop.serving.predictor import Predictor
+from model_loop.serving.request_log import RequestLog
+from model_loop.serving.requests import RequestRefusedError
+from model_loop.serving.service import PredictionService
+from model_loop.serving.tokens import Caller
+from model_loop.tracking.standing import Standing
 
 REFUSED = 200
 

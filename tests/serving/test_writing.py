@@ -19,25 +19,25 @@ from sqlalchemy import Engine
 from tests.serving.conftest import fit, loaded
 from tests.serving.test_log import ROW, entry, rows
 
-from trip_duration.serving.compiling import compile_model
-from trip_duration.serving.log_entries import Batch, Entry
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.predictor import Predictor, places_of
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.spool import Spool
-from trip_duration.serving.writing import ProcessWriter
-from trip_duration.training_set.types import TrainingSet
+from model_loop.serving.compiling import compile_model
+from model_loop.serving.log_entries import Batch, Entry
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.predictor import Predictor, places_of
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.spool import Spool
+from model_loop.serving.writing import ProcessWriter
+from model_loop.training_set.types import TrainingSet
 
 #: Records without end, tells how many, and waits to be killed.
 SERVER = """
 import sys, time
 from pathlib import Path
 from tests.serving.test_log import entry
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import LogRules, RequestLog
-from trip_duration.serving.spool import Spool
-from trip_duration.serving.writing import ProcessWriter
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.spool import Spool
+from model_loop.serving.writing import ProcessWriter
 folder = Path(sys.argv[1])
 log = RequestLog(
     open_log("", folder),

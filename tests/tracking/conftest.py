@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.servers import mlflow_server
 
-from trip_duration.tracking.runs import Tracker
+from model_loop.tracking.runs import Tracker
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import Standing
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.standing import Standing
 
 
 class OldPromoter:

@@ -15,12 +15,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.objects.crafted import command
 
-from trip_duration.errors import InvalidInputError, StoredObjectError
-from trip_duration.tracking.foreign import INCOMING, bring_in
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import RegisteredModel, load_registered
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import BROUGHT_IN
+from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.tracking.foreign import INCOMING, bring_in
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import RegisteredModel, load_registered
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.standing import BROUGHT_IN
 
 pytestmark = pytest.mark.integration
 

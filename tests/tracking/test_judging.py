@@ -13,27 +13,27 @@ import pytest
 from mlflow.exceptions import MlflowException
 from tests.orchestration.test_retraining import Store
 
-from trip_duration.errors import InvalidInputError, StoredObjectError
-from trip_duration.models.gate import Check, Verdict
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import TrainedModel, train
-from trip_duration.models.tuning import tune
-from trip_duration.orchestration import announcements, promotion, retraining
-from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from trip_duration.orchestration.forms import promotion_form, retraining_form
-from trip_duration.settings import get_settings
-from trip_duration.tracking.challengers import latest_challenger
-from trip_duration.tracking.lineage import find_lineage, lineage_of, log_lineage
-from trip_duration.tracking.models import champion_errors
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import load_registered, register_model, save_model
-from trip_duration.tracking.runs import Tracker, training_set_tags
-from trip_duration.tracking.standing import BROUGHT_IN, registered_name
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.months import MonthSplit, parse_months
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.services import Moment, get_service
+from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.models.gate import Check, Verdict
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import TrainedModel, train
+from model_loop.models.tuning import tune
+from model_loop.orchestration import announcements, promotion, retraining
+from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.forms import promotion_form, retraining_form
+from model_loop.settings import get_settings
+from model_loop.tracking.challengers import latest_challenger
+from model_loop.tracking.lineage import find_lineage, lineage_of, log_lineage
+from model_loop.tracking.models import champion_errors
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import load_registered, register_model, save_model
+from model_loop.tracking.runs import Tracker, training_set_tags
+from model_loop.tracking.standing import BROUGHT_IN, registered_name
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.months import MonthSplit, parse_months
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.services import Moment, get_service
 
 pytestmark = pytest.mark.integration
 
@@ -58,8 +58,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def registry(tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty registry that the steps of the DAG find."""
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracker.tracking_uri)
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}/storage")
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracker.tracking_uri)
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path}/storage")
     get_settings.cache_clear()
     _forget(tracker)
     yield

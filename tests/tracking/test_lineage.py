@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from trip_duration.errors import ContractError, InvalidInputError
-from trip_duration.models.catalogue import XGBOOST
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.termination import EarlyTermination
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.objects.tree import flatten, rebuild
-from trip_duration.tracking.lineage import (
+from model_loop.errors import ContractError, InvalidInputError
+from model_loop.models.catalogue import XGBOOST
+from model_loop.models.search import SearchRequest
+from model_loop.models.termination import EarlyTermination
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.objects.tree import flatten, rebuild
+from model_loop.tracking.lineage import (
     Lineage,
     find_lineage,
     lineage_of,
     log_lineage,
     reproduce,
 )
-from trip_duration.tracking.registry import register_model
-from trip_duration.tracking.runs import Tracker
-from trip_duration.training_set.types import TrainingSet
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from trip_duration.dashboard.questions import Questions
-from trip_duration.dashboard.runs import Runs
-from trip_duration.monitoring.health.stored import champion_of
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import IDENTITY_TAG, Tracker
+from model_loop.dashboard.questions import Questions
+from model_loop.dashboard.runs import Runs
+from model_loop.monitoring.health.stored import champion_of
+from model_loop.tracking.actions import Action
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import IDENTITY_TAG, Tracker
 
 pytestmark = pytest.mark.integration
 
@@ -22,8 +22,8 @@ PAGE = b"<!doctype html>\n<p>\xc3\xa9</p>\n"
 @pytest.fixture
 def questions(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Questions]:
     """Of the server."""
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracker.tracking_uri)
-    monkeypatch.setenv("TRIP_DURATION_EXPERIMENT", EXPERIMENT)
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracker.tracking_uri)
+    monkeypatch.setenv("MODEL_LOOP_EXPERIMENT", EXPERIMENT)
     made = Questions()
     yield made
     made.stop()

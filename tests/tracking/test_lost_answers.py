@@ -11,13 +11,13 @@ import pytest
 from tests.production.faults.relay import HOST, Network, Relay
 from tests.servers import free_port
 
-from trip_duration.models.search import Metrics, SearchRequest, Trial
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.tracking.registry import register_model
-from trip_duration.tracking.runs import IDENTITY_TAG, Tracker
-from trip_duration.tracking.trials import TrialLogger
-from trip_duration.training_set.types import TrainingSet
+from model_loop.models.search import Metrics, SearchRequest, Trial
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import IDENTITY_TAG, Tracker
+from model_loop.tracking.trials import TrialLogger
+from model_loop.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import TrainedModel, train
-from trip_duration.models.tuning import tune
-from trip_duration.monitoring.health.stored import champion_of, end_of
-from trip_duration.monitoring.performance import Reference, find_reference
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.models import log_model_report
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker, training_set_tags
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.months import Month
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import TrainedModel, train
+from model_loop.models.tuning import tune
+from model_loop.monitoring.health.stored import champion_of, end_of
+from model_loop.monitoring.performance import Reference, find_reference
+from model_loop.tracking.actions import Action
+from model_loop.tracking.models import log_model_report
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker, training_set_tags
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.months import Month
 
 pytestmark = pytest.mark.integration
 

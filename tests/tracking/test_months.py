@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from tests.trips.conftest import GREEN, JANUARY, fetch
 
-from trip_duration.charts.months import FIGURES
-from trip_duration.tracking.months import log_month
-from trip_duration.tracking.runs import Tracker
-from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.profile import MonthProfile, profile_month
-from trip_duration.trips.sample import Dirt, SampleOptions, write_month
+from model_loop.charts.months import FIGURES
+from model_loop.tracking.months import log_month
+from model_loop.tracking.runs import Tracker
+from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.profile import MonthProfile, profile_month
+from model_loop.trips.sample import Dirt, SampleOptions, write_month
 
 pytestmark = pytest.mark.integration
 

@@ -23,13 +23,13 @@ from mlflow import MlflowClient
 from tests.servers import tracking_database
 from tests.tracking.old_moves import OldPromoter
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.orchestration import promotion
-from trip_duration.orchestration.forms import promotion_form
-from trip_duration.settings import get_settings
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import PARTS, Standing, alias_of, registered_name
-from trip_duration.trips.services import MOMENTS, Moment
+from model_loop.errors import InvalidInputError
+from model_loop.orchestration import promotion
+from model_loop.orchestration.forms import promotion_form
+from model_loop.settings import get_settings
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.standing import PARTS, Standing, alias_of, registered_name
+from model_loop.trips.services import MOMENTS, Moment
 
 #: The versions of each service, and the recipe that each was trained with.
 RECIPES = {1: "rich", 2: "booking", 3: "rich", 4: "pair_distance", 5: "booking", 6: "rich"}
@@ -316,10 +316,10 @@ class Moves(RuleBasedStateMachine):
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """A tracker on a database of its own, without a server."""
     uri = tracking_database(tmp_path / "mlflow.db")
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", uri)
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", str(tmp_path))
-    monkeypatch.setenv("TRIP_DURATION_ALERT_PROMOTION", "false")
-    monkeypatch.setenv("TRIP_DURATION_ALERT_ROLLBACK", "false")
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", uri)
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", str(tmp_path))
+    monkeypatch.setenv("MODEL_LOOP_ALERT_PROMOTION", "false")
+    monkeypatch.setenv("MODEL_LOOP_ALERT_ROLLBACK", "false")
     get_settings.cache_clear()
     # Without one, MLflow writes into the folder that the tests run in.
     name = f"{get_settings().experiment}-promotion"

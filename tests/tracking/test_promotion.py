@@ -10,14 +10,14 @@ import mlflow
 import pandas as pd
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.models.gate import Check, Verdict
-from trip_duration.tracking import promotion
-from trip_duration.tracking.actions import Action
-from trip_duration.tracking.challengers import latest_challenger
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.standing import Standing
+from model_loop.errors import InvalidInputError
+from model_loop.models.gate import Check, Verdict
+from model_loop.tracking import promotion
+from model_loop.tracking.actions import Action
+from model_loop.tracking.challengers import latest_challenger
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.standing import Standing
 
 pytestmark = pytest.mark.integration
 

@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trip_duration.models.catalogue import get_family
-from trip_duration.models.search import SearchRequest
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.monitoring.levels import Level, Thresholds, judge, thresholds_of, worst
-from trip_duration.monitoring.looking import DriftRules, look_for_drift, profile_version
-from trip_duration.monitoring.profile import find_profile, find_sample
-from trip_duration.monitoring.records import Records, Watched
-from trip_duration.monitoring.windows import Window, WindowTrips
-from trip_duration.scoring.predictor import Predictor, Version
-from trip_duration.settings import Settings
-from trip_duration.tracking.lineage import lineage_of, log_lineage
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.runs import Tracker
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.months import Month
-from trip_duration.trips.services import DURATION
+from model_loop.models.catalogue import get_family
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.monitoring.levels import Level, Thresholds, judge, thresholds_of, worst
+from model_loop.monitoring.looking import DriftRules, look_for_drift, profile_version
+from model_loop.monitoring.profile import find_profile, find_sample
+from model_loop.monitoring.records import Records, Watched
+from model_loop.monitoring.windows import Window, WindowTrips
+from model_loop.scoring.predictor import Predictor, Version
+from model_loop.settings import Settings
+from model_loop.tracking.lineage import lineage_of, log_lineage
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.months import Month
+from model_loop.trips.services import DURATION
 
 pytestmark = pytest.mark.integration
 
@@ -126,7 +126,7 @@ def test_a_version_without_a_profile_says_so_until_it_gets_one(
     rules = DriftRules(thresholds_of(Settings()), 100)
     found = look_for_drift(promoter.versions, predictor, trips, rules)
     assert {one.level for one in found} == {Level.UNKNOWN}
-    assert "trip-duration profile-version --version 1" in found[0].note
+    assert "model-loop profile-version --version 1" in found[0].note
 
     profile_version(promoter.versions, predictor, storage_root=str(sample_root), timeout_seconds=10)
     profile = find_profile(promoter.tracker, promoter.name, 1)

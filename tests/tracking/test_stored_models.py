@@ -19,10 +19,10 @@ import pytest
 from sklearn.pipeline import Pipeline
 from tests.serving.conftest import fit, require
 
-from trip_duration.errors import ContractError
-from trip_duration.tracking.lines import OtherLineError, installed_versions, line_of
-from trip_duration.tracking.registry import read_model, save_model
-from trip_duration.training_set.types import TrainingSet
+from model_loop.errors import ContractError
+from model_loop.tracking.lines import OtherLineError, installed_versions, line_of
+from model_loop.tracking.registry import read_model, save_model
+from model_loop.training_set.types import TrainingSet
 
 #: What the requirements of a model do not bring, so that it may be missing where it is loaded.
 ABSENT = ("airflow", "evidently", "hyperopt", "pydantic_settings", "shap")
@@ -38,7 +38,7 @@ class Absent(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Absent())
 sys.path[:] = [path for path in sys.path if not path.endswith("include")]
 try:
-    import trip_duration
+    import model_loop
 except ModuleNotFoundError:
     pass
 else:
@@ -187,7 +187,7 @@ def test_it_loads_where_this_package_is_not_installed(
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout) == pytest.approx(model.predict(trips).tolist())
     requirements = (stored / "requirements.txt").read_text()
-    assert "trip-duration" not in requirements
+    assert "model-loop" not in requirements
     assert "universal-pathlib" in requirements
 
 
@@ -197,7 +197,7 @@ def test_the_same_model_is_shipped_with_the_same_code(
     """The archive of modules holds no times."""
     save_model(model, tmp_path / "again", sample_training_set.example_trips)
     first, second = (
-        (folder / "code" / "trip_duration" / "modules.zip").read_bytes()
+        (folder / "code" / "model_loop" / "modules.zip").read_bytes()
         for folder in (stored, tmp_path / "again")
     )
     assert first == second

@@ -11,18 +11,18 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
 
-from trip_duration.models.evaluation import measure
-from trip_duration.models.search import Metrics, SearchRequest, Trial
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.tracking.lines import installed_versions
-from trip_duration.tracking.models import ChampionErrors, champion_errors
-from trip_duration.tracking.registry import register_model, save_model
-from trip_duration.tracking.runs import Tracker, training_set_tags
-from trip_duration.tracking.standing import registered_name
-from trip_duration.tracking.trials import CURVE_POINTS, TrialLogger
-from trip_duration.training_set.products import TrainingSetStore
-from trip_duration.training_set.types import TrainingSet
+from model_loop.models.evaluation import measure
+from model_loop.models.search import Metrics, SearchRequest, Trial
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.tracking.lines import installed_versions
+from model_loop.tracking.models import ChampionErrors, champion_errors
+from model_loop.tracking.registry import register_model, save_model
+from model_loop.tracking.runs import Tracker, training_set_tags
+from model_loop.tracking.standing import registered_name
+from model_loop.tracking.trials import CURVE_POINTS, TrialLogger
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from trip_duration.errors import ReportedError
-from trip_duration.models.catalogue import XGBOOST, get_family
-from trip_duration.models.search import Metrics, Trial
-from trip_duration.orchestration import training
-from trip_duration.orchestration.forms import training_form
-from trip_duration.settings import get_settings
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.trials import TrialLogger
-from trip_duration.training_set.products import TrainingSetStore
-from trip_duration.training_set.types import TrainingSet
+from model_loop.errors import ReportedError
+from model_loop.models.catalogue import XGBOOST, get_family
+from model_loop.models.search import Metrics, Trial
+from model_loop.orchestration import training
+from model_loop.orchestration.forms import training_form
+from model_loop.settings import get_settings
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.trials import TrialLogger
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
 
@@ -28,8 +28,8 @@ RUN: Any = SimpleNamespace(dag_id="xgboost_training", run_id="one")
 @pytest.fixture
 def here(tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracker]:
     """Settings that name the server; the tracker of the experiment that the tasks write to."""
-    monkeypatch.setenv("TRIP_DURATION_TRACKING_URI", tracker.tracking_uri)
-    monkeypatch.setenv("TRIP_DURATION_STORAGE_ROOT", f"file://{tmp_path}")
+    monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracker.tracking_uri)
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path}")
     get_settings.cache_clear()
     yield Tracker(tracker.tracking_uri, get_settings().experiment)
     get_settings.cache_clear()

@@ -11,23 +11,23 @@ import pytest
 from tests.orchestration.test_retraining import Store
 from tests.tracking.test_judging import crown, registered, registry, training_set
 
-from trip_duration.monitoring.profile import log_reference, make_reference
-from trip_duration.orchestration import monitoring, retraining
-from trip_duration.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from trip_duration.orchestration.drift_memory import DriftMemory
-from trip_duration.orchestration.forms import monitoring_form, retraining_form
-from trip_duration.orchestration.notifications import post_office
-from trip_duration.orchestration.promotion import versions_of
-from trip_duration.scoring.predictor import Version, load_predictor
-from trip_duration.serving.log_entries import Entry
-from trip_duration.serving.log_tables import open_log
-from trip_duration.serving.request_log import RequestLog
-from trip_duration.serving.rows import COLUMNS, PLACES, from_frame
-from trip_duration.settings import get_settings
-from trip_duration.tracking.runs import Tracker
-from trip_duration.training_set.types import TrainingSet
-from trip_duration.trips.publications import Publications
-from trip_duration.trips.services import DISTANCE, DURATION, MOMENTS
+from model_loop.monitoring.profile import log_reference, make_reference
+from model_loop.orchestration import monitoring, retraining
+from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.drift_memory import DriftMemory
+from model_loop.orchestration.forms import monitoring_form, retraining_form
+from model_loop.orchestration.notifications import post_office
+from model_loop.orchestration.promotion import versions_of
+from model_loop.scoring.predictor import Version, load_predictor
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.log_tables import open_log
+from model_loop.serving.request_log import RequestLog
+from model_loop.serving.rows import COLUMNS, PLACES, from_frame
+from model_loop.settings import get_settings
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.publications import Publications
+from model_loop.trips.services import DISTANCE, DURATION, MOMENTS
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +45,7 @@ RUN: Any = SimpleNamespace(
 @pytest.fixture
 def champions(tracker: Tracker, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A champion for each moment, with what it has learned from, and an empty request log."""
-    monkeypatch.setenv("TRIP_DURATION_SERVING_FOLDER", str(tmp_path / "serving"))
+    monkeypatch.setenv("MODEL_LOOP_SERVING_FOLDER", str(tmp_path / "serving"))
     get_settings.cache_clear()
     found: dict[str, tuple[int, TrainingSet]] = {}
     for recipe in ("booking", "rich"):

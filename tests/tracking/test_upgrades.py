@@ -20,21 +20,21 @@ from tests.tracking.test_judging import (
     training_set,
 )
 
-from trip_duration.models.training import train
-from trip_duration.models.tuning import tune
-from trip_duration.orchestration import prediction
-from trip_duration.orchestration.forms import prediction_form
-from trip_duration.orchestration.loading import load
-from trip_duration.orchestration.notifications import post_office
-from trip_duration.serving.compiling import log_form
-from trip_duration.serving.forms import Form, NotCompiledError
-from trip_duration.serving.stored_forms import LOGGED_FORM
-from trip_duration.settings import get_settings
-from trip_duration.tracking import lines
-from trip_duration.tracking.models import champion_errors
-from trip_duration.tracking.registry import LoadedModel, load_registered
-from trip_duration.tracking.runs import Tracker
-from trip_duration.training_set.types import TrainingSet
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.orchestration import prediction
+from model_loop.orchestration.forms import prediction_form
+from model_loop.orchestration.loading import load
+from model_loop.orchestration.notifications import post_office
+from model_loop.serving.compiling import log_form
+from model_loop.serving.forms import Form, NotCompiledError
+from model_loop.serving.stored_forms import LOGGED_FORM
+from model_loop.settings import get_settings
+from model_loop.tracking import lines
+from model_loop.tracking.models import champion_errors
+from model_loop.tracking.registry import LoadedModel, load_registered
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
 
@@ -52,7 +52,7 @@ RUN: Any = SimpleNamespace(
 @pytest.fixture
 def built(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> TrainingSet:
     """A training set of generated trips."""
-    monkeypatch.setenv("TRIP_DURATION_SERVING_FOLDER", str(tmp_path / "serving"))
+    monkeypatch.setenv("MODEL_LOOP_SERVING_FOLDER", str(tmp_path / "serving"))
     get_settings.cache_clear()
     return training_set("sample", *MONTHS)
 
@@ -130,7 +130,7 @@ def test_a_form_of_another_format_is_not_read(tracker: Tracker, built: TrainingS
     stored = tracker.client.download_artifacts(run_id, LOGGED_FORM)
     with np.load(stored) as parts:
         content = dict(parts)
-    assert (str(content["format"]), int(content["number"])) == ("trip_duration.compiled", 1)
+    assert (str(content["format"]), int(content["number"])) == ("model_loop.compiled", 1)
     for changed in ({"number": 2}, {"format": "other"}):
         file = io.BytesIO()
         np.savez(file, **{**content, **changed})

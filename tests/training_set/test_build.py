@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from tests.conftest import sample_request
 
-from trip_duration.errors import ContractError, InvalidInputError, SourceError
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.data_tests import require_passed, run_data_tests
-from trip_duration.training_set.recipes import ENCODINGS, RECIPES, Encoding
-from trip_duration.training_set.summary import summarize
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest
-from trip_duration.trips.cleaning import CleaningRules
-from trip_duration.trips.months import MonthSplit
+from model_loop.errors import ContractError, InvalidInputError, SourceError
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.data_tests import require_passed, run_data_tests
+from model_loop.training_set.recipes import ENCODINGS, RECIPES, Encoding
+from model_loop.training_set.summary import summarize
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.months import MonthSplit
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))

@@ -12,14 +12,14 @@ import pytest
 from scipy.sparse import csr_matrix
 from tests.conftest import sample_request
 
-from trip_duration.errors import ContractError, InvalidInputError
-from trip_duration.orchestration import preparation
-from trip_duration.training_set import recipes
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.data_tests import DATA_TESTS, require_passed, run_data_tests
-from trip_duration.training_set.recipes import RECIPES, Recipe
-from trip_duration.training_set.types import EncodedSplits, TrainingSet
-from trip_duration.trips.split import Period
+from model_loop.errors import ContractError, InvalidInputError
+from model_loop.orchestration import preparation
+from model_loop.training_set import recipes
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.data_tests import DATA_TESTS, require_passed, run_data_tests
+from model_loop.training_set.recipes import RECIPES, Recipe
+from model_loop.training_set.types import EncodedSplits, TrainingSet
+from model_loop.trips.split import Period
 
 
 def with_sparse(training_set: TrainingSet, **changes: csr_matrix) -> TrainingSet:

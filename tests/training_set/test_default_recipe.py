@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from trip_duration.orchestration import forms
-from trip_duration.training_set.encoders.dense import DenseTripEncoder
-from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
-from trip_duration.training_set.recipes import DEFAULT_RECIPE, RECIPES
-from trip_duration.training_set.types import TrainingSetRequest
-from trip_duration.trips.months import MonthSplit
+from model_loop.orchestration import forms
+from model_loop.training_set.encoders.dense import DenseTripEncoder
+from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
+from model_loop.training_set.recipes import DEFAULT_RECIPE, RECIPES
+from model_loop.training_set.types import TrainingSetRequest
+from model_loop.trips.months import MonthSplit
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,9 +47,9 @@ def test_the_library_takes_it() -> None:
 def test_the_command_line_takes_it(tmp_path: Path) -> None:
     """`prepare` without a recipe knows no distance, and says the moment."""
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "trip-duration"), "prepare", "--json"],
+        [str(Path(sys.executable).parent / "model-loop"), "prepare", "--json"],
         cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "TRIP_DURATION_SAMPLE_TRIPS_PER_MONTH": "800"},
+        env={"PATH": "/usr/bin:/bin", "MODEL_LOOP_SAMPLE_TRIPS_PER_MONTH": "800"},
         capture_output=True,
         text=True,
         check=True,

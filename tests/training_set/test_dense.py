@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from tests.training_set.test_one_hot import make_trips
 
-from trip_duration.training_set.encoders.dense import DenseTripEncoder
-from trip_duration.trips.services import LAST_ZONE
+from model_loop.training_set.encoders.dense import DenseTripEncoder
+from model_loop.trips.services import LAST_ZONE
 
 
 @pytest.fixture

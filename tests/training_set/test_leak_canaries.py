@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from trip_duration.findings import RefusedPartitionError
-from trip_duration.training_set.build import build_training_set
-from trip_duration.training_set.encoders.dense import DenseTripEncoder
-from trip_duration.training_set.recipes import Encoding
-from trip_duration.training_set.types import TrainingSet, TrainingSetRequest, as_dense
-from trip_duration.trips.months import MonthSplit, parse_months
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.services import DROPOFF_TIME, DURATION, PICKUP_TIME, get_service
+from model_loop.findings import RefusedPartitionError
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.encoders.dense import DenseTripEncoder
+from model_loop.training_set.recipes import Encoding
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest, as_dense
+from model_loop.trips.months import MonthSplit, parse_months
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.services import DROPOFF_TIME, DURATION, PICKUP_TIME, get_service
 
 GREEN = get_service("green")
 PICKUP, DROPOFF = GREEN.columns[PICKUP_TIME], GREEN.columns[DROPOFF_TIME]
@@ -82,7 +82,7 @@ def permuted(seconds: Seconds) -> Seconds:
     return np.random.default_rng(5).permutation(seconds)
 
 
-@pytest.mark.filterwarnings("ignore::trip_duration.findings.DoubtfulDataWarning")
+@pytest.mark.filterwarnings("ignore::model_loop.findings.DoubtfulDataWarning")
 @pytest.mark.parametrize("encoding", ["native", "one_hot"])
 def test_outcomes_of_validation_change_no_matrix(
     published: Path, tmp_path: Path, encoding: Encoding
@@ -100,7 +100,7 @@ def test_outcomes_of_validation_change_no_matrix(
             np.testing.assert_array_equal(one, other, err_msg=f"{layout} {part}")
 
 
-@pytest.mark.filterwarnings("ignore::trip_duration.findings.DoubtfulDataWarning")
+@pytest.mark.filterwarnings("ignore::model_loop.findings.DoubtfulDataWarning")
 def test_outcomes_of_the_test_month_change_nothing_that_is_learned(
     published: Path, tmp_path: Path
 ) -> None:

@@ -8,9 +8,9 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction import DictVectorizer
 
-from trip_duration.errors import ContractError
-from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
-from trip_duration.training_set.recipes import RECIPES
+from model_loop.errors import ContractError
+from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
+from model_loop.training_set.recipes import RECIPES
 
 
 def make_trips(pairs: list[tuple[int, int]], miles: list[float]) -> pd.DataFrame:

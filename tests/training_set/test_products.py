@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.conftest import sample_request
 
-from trip_duration.errors import InvalidInputError, StoredObjectError
-from trip_duration.training_set.products import TrainingSetStore
-from trip_duration.training_set.types import TrainingSet
+from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.types import TrainingSet
 
 
 def test_published_is_found_again(sample_training_set: TrainingSet, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.training_set.test_products import age
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.training_set.products import TrainingSetStore
-from trip_duration.training_set.retention import Retention, plan_pruning, prune
-from trip_duration.training_set.types import TrainingSet
+from model_loop.errors import InvalidInputError
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.retention import Retention, plan_pruning, prune
+from model_loop.training_set.types import TrainingSet
 
 DAY = 86_400
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tests.websites import Website, website_over
 
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.services import get_service
-from trip_duration.trips.source import RawMonth, download, fetch_month
+from model_loop.trips.months import Month
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.services import get_service
+from model_loop.trips.source import RawMonth, download, fetch_month
 
 GREEN = get_service("green")
 JANUARY = Month(2024, 1)

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from tests.trips.conftest import GREEN, JANUARY, fetch
 
-from trip_duration.errors import ContractError, InvalidInputError
-from trip_duration.training_set.recipes import RECIPES
-from trip_duration.trips.batches import TripBatch
-from trip_duration.trips.cleaning import (
+from model_loop.errors import ContractError, InvalidInputError
+from model_loop.training_set.recipes import RECIPES
+from model_loop.trips.batches import TripBatch
+from model_loop.trips.cleaning import (
     CleaningReport,
     CleaningRules,
     Selection,
@@ -27,12 +27,12 @@ from trip_duration.trips.cleaning import (
     clean_month,
     take_month,
 )
-from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract.quarantine import Bits
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.sample import Dirt, SampleOptions, write_month
-from trip_duration.trips.services import SERVICES
-from trip_duration.trips.source import Naming, fetch_month
+from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from model_loop.trips.contract.quarantine import Bits
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.sample import Dirt, SampleOptions, write_month
+from model_loop.trips.services import SERVICES
+from model_loop.trips.source import Naming, fetch_month
 
 RICH = RECIPES["rich"].columns
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trip_duration.errors import ContractError
-from trip_duration.trips.decoding import decode, read_footer
-from trip_duration.trips.source import MonthFile
+from model_loop.errors import ContractError
+from model_loop.trips.decoding import decode, read_footer
+from model_loop.trips.source import MonthFile
 
 ROWS = 1_000
 GROUPS = (("times", "zones"), ("miles",))

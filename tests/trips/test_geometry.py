@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from trip_duration.trips import geometry
-from trip_duration.trips.zones import mapped_zones
+from model_loop.trips import geometry
+from model_loop.trips.zones import mapped_zones
 
 JFK, LAGUARDIA, TIMES_SQUARE, UNKNOWN_ZONE = 132, 138, 230, 264
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trip_duration.training_set.recipes import RECIPES
-from trip_duration.trips.services import (
+from model_loop.training_set.recipes import RECIPES
+from model_loop.trips.services import (
     DISTANCE,
     DROPOFF_TIME,
     PICKUP_ZONE,

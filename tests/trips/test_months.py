@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.trips.months import Month, MonthSplit, parse_months
+from model_loop.errors import InvalidInputError
+from model_loop.trips.months import Month, MonthSplit, parse_months
 
 
 def test_reads_lists_and_ranges() -> None:

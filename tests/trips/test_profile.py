@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from tests.trips.conftest import GREEN, JANUARY, fetch
 
-from trip_duration.trips import batches
-from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
-from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.profile import SCALES, MonthProfile, ProfileBuilder, profile_month
-from trip_duration.trips.sample import Dirt, SampleOptions, write_month
-from trip_duration.trips.services import SERVICES
-from trip_duration.trips.source import fetch_month
+from model_loop.trips import batches
+from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.profile import SCALES, MonthProfile, ProfileBuilder, profile_month
+from model_loop.trips.sample import Dirt, SampleOptions, write_month
+from model_loop.trips.services import SERVICES
+from model_loop.trips.source import fetch_month
 
 COLUMNS = ("PULocationID", "DOLocationID", "trip_distance", "passenger_count", "VendorID")
 

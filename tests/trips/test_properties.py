@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.trips.conftest import GREEN
 
-from trip_duration.errors import ContractError, InvalidInputError
-from trip_duration.trips.batches import TripBatch
-from trip_duration.trips.months import Month, MonthSplit, parse_months
-from trip_duration.trips.services import DURATION, PICKUP_TIME
-from trip_duration.trips.split import SplitCollector, SplitTrips
+from model_loop.errors import ContractError, InvalidInputError
+from model_loop.trips.batches import TripBatch
+from model_loop.trips.months import Month, MonthSplit, parse_months
+from model_loop.trips.services import DURATION, PICKUP_TIME
+from model_loop.trips.split import SplitCollector, SplitTrips
 
 SPLIT = MonthSplit.parse("2024-01,2024-02", "2024-03", "2024-04")
 BOUNDARY, END = pd.Timestamp(2024, 3, 1), pd.Timestamp(2024, 4, 1)

@@ -11,10 +11,10 @@ import pytest
 from tests.trips.conftest import GREEN, JANUARY
 from tests.websites import Website
 
-from trip_duration.errors import NotPublishedError, SourceError, TransientSourceError
-from trip_duration.trips.months import Month, MonthSplit
-from trip_duration.trips.publications import Publications, look_at_source
-from trip_duration.trips.source import look_up_month
+from model_loop.errors import NotPublishedError, SourceError, TransientSourceError
+from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.publications import Publications, look_at_source
+from model_loop.trips.source import look_up_month
 
 DECEMBER = Month(2023, 12)
 NOTHING = Publications({})

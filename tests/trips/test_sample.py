@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import (
+from model_loop.errors import InvalidInputError
+from model_loop.trips.months import Month
+from model_loop.trips.sample import (
     QUIET_ZONES,
     Dirt,
     Drift,
@@ -22,8 +22,8 @@ from trip_duration.trips.sample import (
     is_sample,
     write_month,
 )
-from trip_duration.trips.services import SERVICES, get_service
-from trip_duration.trips.zones import mapped_zones
+from model_loop.trips.services import SERVICES, get_service
+from model_loop.trips.zones import mapped_zones
 
 GREEN = get_service("green")
 MONTH = Month(2024, 1)

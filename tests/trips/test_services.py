@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.trips.services import get_service
+from model_loop.errors import InvalidInputError
+from model_loop.trips.services import get_service
 
 
 def test_unknown_service() -> None:

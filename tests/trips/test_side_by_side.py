@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trip_duration.trips.side_by_side import side_by_side
+from model_loop.trips.side_by_side import side_by_side
 
 
 @pytest.fixture(params=[1, 2, 8], autouse=True)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tests.trips.conftest import GREEN
 
-from trip_duration.errors import ContractError
-from trip_duration.trips.batches import TripBatch
-from trip_duration.trips.months import Month, MonthSplit
-from trip_duration.trips.split import Period, SplitCollector, SplitTrips
+from model_loop.errors import ContractError
+from model_loop.trips.batches import TripBatch
+from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.split import Period, SplitCollector, SplitTrips
 
 SPLIT = MonthSplit.parse("2024-01", "2024-02", "2024-03")
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.trips.zone_names import find_zone, zone_labels
-from trip_duration.trips.zones import zones
+from model_loop.errors import InvalidInputError
+from model_loop.trips.zone_names import find_zone, zone_labels
+from model_loop.trips.zones import zones
 
 
 def test_every_zone_has_a_label_of_its_own() -> None:
@@ -61,5 +61,5 @@ def test_what_is_no_zone(given: object, message: str) -> None:
 
 def test_names_need_no_pandas() -> None:
     """Forms, which Airflow reads again and again, pay for no library."""
-    code = "import sys, trip_duration.trips.zone_names; assert 'pandas' not in sys.modules"
+    code = "import sys, model_loop.trips.zone_names; assert 'pandas' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

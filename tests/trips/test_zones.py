@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trip_duration.trips.zones import mapped_zones, zones
+from model_loop.trips.zones import mapped_zones, zones
 
 
 def test_zones_are_complete() -> None:

@@ -13,8 +13,8 @@ from tests.commands import run_command
 from tests.servers import mlflow_server
 from tests.upgrade.stores import OldStores, object_store, unpack
 
-from trip_duration.tracking.runs import Tracker
-from trip_duration.tracking.versions import ModelVersions
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.versions import ModelVersions
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Served:
         return ModelVersions(Tracker(self.tracking_uri, "trip-duration-promotion"), "green")
 
     def command(self, *arguments: str) -> CompletedProcess[str]:
-        """Run ``trip-duration`` to its good end."""
+        """Run ``model-loop`` to its good end."""
         environment = {**os.environ, **self.environment}
         done = run_command(*arguments, folder=self.stores.folder, environment=environment)
         assert done.returncode == 0, done.stderr
@@ -60,10 +60,10 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with object_store(stores) as storage, mlflow_server(stores.state / "mlflow") as url:
         environment = {
             **storage,
-            "TRIP_DURATION_STATE": str(stores.state),
-            "TRIP_DURATION_STORAGE_ROOT": stores.storage_root,
-            "TRIP_DURATION_TRACKING_URI": url,
-            "TRIP_DURATION_SAMPLE_TRIPS_PER_MONTH": "600",
+            "MODEL_LOOP_STATE": str(stores.state),
+            "MODEL_LOOP_STORAGE_ROOT": stores.storage_root,
+            "MODEL_LOOP_TRACKING_URI": url,
+            "MODEL_LOOP_SAMPLE_TRIPS_PER_MONTH": "600",
             "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"{stores.storage_root}/xcom",
         }
         with pytest.MonkeyPatch.context() as patch:

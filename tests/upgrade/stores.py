@@ -73,11 +73,11 @@ class OldStores:
 
 def as_result(stored: Any) -> Any:
     """Read the value of a row of Airflow's table of results."""
-    from trip_duration.orchestration.xcom import TripDurationXComBackend
+    from model_loop.orchestration.xcom import ModelLoopXComBackend
 
     # SQLite gives numbers back as such.
     value = json.loads(stored) if isinstance(stored, str) else stored
-    return TripDurationXComBackend.deserialize_value(SimpleNamespace(value=value))
+    return ModelLoopXComBackend.deserialize_value(SimpleNamespace(value=value))
 
 
 def unpack(folder: Path) -> OldStores:

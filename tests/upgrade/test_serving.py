@@ -17,8 +17,8 @@ from tests.commands import COMMAND
 from tests.servers import free_port, wait_for
 from tests.upgrade.conftest import Served
 
-from trip_duration.serving.log_queries import count_lost
-from trip_duration.serving.log_tables import feedback, open_log, predictions
+from model_loop.serving.log_queries import count_lost
+from model_loop.serving.log_tables import feedback, open_log, predictions
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 def server(old: Served, **environment: str) -> Iterator[str]:
     """Run a server on the old folder; its address."""
     port = free_port()
-    told = {**os.environ, **old.environment, "TRIP_DURATION_SERVING_PORT": str(port), **environment}
+    told = {**os.environ, **old.environment, "MODEL_LOOP_SERVING_PORT": str(port), **environment}
     log = old.stores.folder / "serve.log"
     with log.open("a") as out:
         process = subprocess.Popen([COMMAND, "serve"], env=told, stdout=out, stderr=out)
@@ -99,7 +99,7 @@ def test_the_log_of_then_is_reported_and_exported(old: Served, address: str) -> 
 def test_it_starts_without_a_tracking_server(old: Served) -> None:
     """The version that answered last answers, from the files that the old server has kept."""
     nowhere = f"http://127.0.0.1:{free_port()}"
-    with server(old, TRIP_DURATION_TRACKING_URI=nowhere) as address:
+    with server(old, MODEL_LOOP_TRACKING_URI=nowhere) as address:
         answer = ask(
             old, address, "POST", "/predict", "tests", json={"inputs": old.expected["trips"]}
         )

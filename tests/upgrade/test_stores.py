@@ -15,23 +15,23 @@ from tests.upgrade.conftest import Served
 from tests.upgrade.stores import as_result
 from upath import UPath
 
-from trip_duration.alerts.office import PostOffice
-from trip_duration.monitoring.profile import VersionProfile, find_profile, find_sample
-from trip_duration.objects.documents import moved_aside
-from trip_duration.objects.tree import rebuild
-from trip_duration.orchestration import batch_scoring, monitoring
-from trip_duration.orchestration.drift_memory import DriftMemory
-from trip_duration.orchestration.drifts import drift_of, waiting_drifts
-from trip_duration.orchestration.forms import monitoring_form
-from trip_duration.scoring.predictor import Version, load_predictor
-from trip_duration.scoring.questions import answer
-from trip_duration.serving.compiling import compile_model
-from trip_duration.serving.flat import DenseTables, Linear
-from trip_duration.serving.forms import NotCompiledError
-from trip_duration.tracking.lineage import find_lineage
-from trip_duration.tracking.promotion import Promoter
-from trip_duration.tracking.registry import load_registered
-from trip_duration.tracking.standing import Standing
+from model_loop.alerts.office import PostOffice
+from model_loop.monitoring.profile import VersionProfile, find_profile, find_sample
+from model_loop.objects.documents import moved_aside
+from model_loop.objects.tree import rebuild
+from model_loop.orchestration import batch_scoring, monitoring
+from model_loop.orchestration.drift_memory import DriftMemory
+from model_loop.orchestration.drifts import drift_of, waiting_drifts
+from model_loop.orchestration.forms import monitoring_form
+from model_loop.scoring.predictor import Version, load_predictor
+from model_loop.scoring.questions import answer
+from model_loop.serving.compiling import compile_model
+from model_loop.serving.flat import DenseTables, Linear
+from model_loop.serving.forms import NotCompiledError
+from model_loop.tracking.lineage import find_lineage
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import load_registered
+from model_loop.tracking.standing import Standing
 
 pytestmark = pytest.mark.integration
 
@@ -174,7 +174,7 @@ def test_what_waited_is_delivered(old: Served) -> None:
     delivery = office.deliver()
     assert (delivery.waiting, delivery.problems) == (0, ())
     told = "\n".join(message.text for message in recorder.messages)
-    assert all(subject.removeprefix("[trip duration] ") in told for subject in subjects)
+    assert all(subject.removeprefix("[model loop] ") in told for subject in subjects)
     assert office.deliver().sent == 0
 
 

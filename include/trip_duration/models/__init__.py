@@ -1,1 +1,1 @@
-"""Model families: what can be tuned, how it is searched, trained and evaluated."""
+"""Import paths of versions before 0.2; see `trip_duration`."""

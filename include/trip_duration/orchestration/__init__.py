@@ -1,1 +1,1 @@
-"""The only package that knows Airflow: XCom backend, forms, mails, assets and task functions."""
+"""Import paths of versions before 0.2; see `trip_duration`."""

@@ -1,1 +1,1 @@
-"""The training set: clean trips, encoded and ready to learn from, with its provenance."""
+"""Import paths of versions before 0.2; see `trip_duration`."""

@@ -16,7 +16,7 @@ from tests.production.faults.cluster import Cluster, cluster
 from tests.production.faults.kinds import CLOCK_JUMP, DISK_FULL, FULL_START, KINDS, plan
 from tests.production.faults.table import write
 
-from trip_duration.production.environment import fresh_environment
+from model_loop.production.environment import fresh_environment
 
 
 def secrets() -> dict[str, str]:

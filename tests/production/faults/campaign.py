@@ -17,7 +17,7 @@ from tests.production.faults.invariants import Invariants
 from tests.production.faults.kinds import Fault, inflict
 from tests.production.faults.loop import Loop
 
-from trip_duration.local.airflow_api import FINISHED
+from model_loop.local.airflow_api import FINISHED
 
 #: Pause before a fault, at random.
 _PAUSE = (0.5, 3.0)

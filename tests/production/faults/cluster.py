@@ -49,10 +49,10 @@ SHORTENED = {
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
-    "TRIP_DURATION_RETRY_DELAY_SECONDS": "2",
-    "TRIP_DURATION_ALERT_WINDOW_SECONDS": "0",
-    "TRIP_DURATION_MONITORING_SCHEDULE": "",
-    "TRIP_DURATION_RETRAINING_SCHEDULE": "",
+    "MODEL_LOOP_RETRY_DELAY_SECONDS": "2",
+    "MODEL_LOOP_ALERT_WINDOW_SECONDS": "0",
+    "MODEL_LOOP_MONITORING_SCHEDULE": "",
+    "MODEL_LOOP_RETRAINING_SCHEDULE": "",
     # Those of the loop are switched on, and `alerts`.
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
     # Nobody takes metrics here.
@@ -121,9 +121,9 @@ class Cluster(Topology):
         for name in (*SERVERS, LITTLE):
             port = str(self.ports[name])
             folder = str(self._small(name))
-            told = {"TRIP_DURATION_SERVING_PORT": port, "TRIP_DURATION_SERVING_FOLDER": folder}
+            told = {"MODEL_LOOP_SERVING_PORT": port, "MODEL_LOOP_SERVING_FOLDER": folder}
             if name == LITTLE:
-                told["TRIP_DURATION_REQUEST_LOG_BUFFER"] = str(BUFFER)
+                told["MODEL_LOOP_REQUEST_LOG_BUFFER"] = str(BUFFER)
             self.start("serving", name, **told, **self._clock(name))
         self.wait(f"{self.url('mlflow')}/health")
         self.wait(f"{self.url(API)}/api/v2/version")

@@ -15,7 +15,7 @@ from tests.production.faults.cluster import SERVERS
 from tests.production.faults.loop import DAGS, TRIP, Loop
 from tests.production.faults.stores import Stores
 
-from trip_duration.local.airflow_api import FINISHED
+from model_loop.local.airflow_api import FINISHED
 
 _IDENTITY = "trip_duration.identity"
 _PARENT = "mlflow.parentRunId"

@@ -16,8 +16,8 @@ from tests.production.asking import bearer
 from tests.production.faults.cluster import API, SERVERS, Cluster
 from tests.production.faults.stores import Stores
 
-from trip_duration.local.airflow_api import FINISHED, AirflowApi
-from trip_duration.trips.months import Month
+from model_loop.local.airflow_api import FINISHED, AirflowApi
+from model_loop.trips.months import Month
 
 #: Trials of each family.
 EVALUATIONS = 2

@@ -15,11 +15,11 @@ import pyarrow as pa
 from tests.trips.conftest import GREEN
 from tests.trips.contract import damage as by
 
-from trip_duration.errors import ContractError, SourceError, TripDurationError
-from trip_duration.trips.contract.report import ACTIONS
-from trip_duration.trips.contract.rules import ALL_RULES, Limits
-from trip_duration.trips.months import Month
-from trip_duration.trips.services import SERVICES
+from model_loop.errors import ContractError, ModelLoopError, SourceError
+from model_loop.trips.contract.report import ACTIONS
+from model_loop.trips.contract.rules import ALL_RULES, Limits
+from model_loop.trips.months import Month
+from model_loop.trips.services import SERVICES
 
 FEBRUARY = Month(2024, 2)
 YELLOW, FOR_HIRE = SERVICES["yellow"], SERVICES["fhvhv"]
@@ -55,7 +55,7 @@ class Refused:
     """
 
     words: str
-    error: type[TripDurationError] = ContractError
+    error: type[ModelLoopError] = ContractError
     happens: str = field(default="refused", init=False)
 
     @property
@@ -75,7 +75,7 @@ class TooMany:
     """
 
     rule: str
-    error: type[TripDurationError] = field(default=ContractError, init=False)
+    error: type[ModelLoopError] = field(default=ContractError, init=False)
     happens: str = field(default="refused", init=False)
 
     @property
@@ -831,8 +831,8 @@ nothing of the month is stored. Single broken rows do not stop anything. They go
 that it breaks: rows that are *dropped* are used by nobody; rows that are *set aside*, because only
 their clock is wrong, are still used by recipes that know no time; rows that are *kept* are counted
 only. Two thresholds decide when single rows are too many. A month is refused when more than
-`TRIP_DURATION_QUARANTINE_SHARE` ({quarantine:g}) of its rows are in quarantine, or when more than
-`TRIP_DURATION_MISSING_SHARE` ({missing:g}) of a column that a trip can do without, such as the
+`MODEL_LOOP_QUARANTINE_SHARE` ({quarantine:g}) of its rows are in quarantine, or when more than
+`MODEL_LOOP_MISSING_SHARE` ({missing:g}) of a column that a trip can do without, such as the
 passenger count, is missing. Such a value that no request may have, such as -1 or 5,000 passengers,
 reads as missing. What no rule can see, such as pick-up and drop-off zones that are exchanged, is
 found by comparing it with [earlier months](damaged-months.md).

@@ -16,10 +16,10 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 from tests.trips.conftest import JANUARY
 
-from trip_duration.trips.contract.breaches import LONGEST_DISTANCE
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import Dirt, SampleOptions, generate_month
-from trip_duration.trips.services import DISTANCE, PASSENGERS, PICKUP_TIME, Service
+from model_loop.trips.contract.breaches import LONGEST_DISTANCE
+from model_loop.trips.months import Month
+from model_loop.trips.sample import Dirt, SampleOptions, generate_month
+from model_loop.trips.services import DISTANCE, PASSENGERS, PICKUP_TIME, Service
 
 OPTIONS = SampleOptions(trips=400, seed=1)
 #: Microseconds.

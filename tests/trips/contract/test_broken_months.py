@@ -28,15 +28,15 @@ from tests.trips.contract.damage import (
     trips,
 )
 
-from trip_duration.training_set.recipes import RECIPES
-from trip_duration.trips.cleaning import CleaningRules, Selection, clean_month
-from trip_duration.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.trips.contract.quarantine import KEPT
-from trip_duration.trips.contract.rules import ALL_RULES, Limits
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import SampleOptions
-from trip_duration.trips.services import Service, get_service
-from trip_duration.trips.source import fetch_month, file_name
+from model_loop.training_set.recipes import RECIPES
+from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from model_loop.trips.contract.quarantine import KEPT
+from model_loop.trips.contract.rules import ALL_RULES, Limits
+from model_loop.trips.months import Month
+from model_loop.trips.sample import SampleOptions
+from model_loop.trips.services import Service, get_service
+from model_loop.trips.source import fetch_month, file_name
 
 PAGE = Path(__file__).parents[3] / "docs" / "broken-months.md"
 EVERYTHING = Selection(RECIPES["rich"].columns, CleaningRules(0.0, 1e9))

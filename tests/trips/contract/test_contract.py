@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from tests.trips.conftest import GREEN, fetch
 
-from trip_duration.errors import ContractError
-from trip_duration.trips.contract.checking import check_month
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.decoding import reading
-from trip_duration.trips.services import SERVICES
+from model_loop.errors import ContractError
+from model_loop.trips.contract.checking import check_month
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.decoding import reading
+from model_loop.trips.services import SERVICES
 
 LIMITS = Limits()
 

@@ -2,7 +2,7 @@
 
 python -m tests.trips.history.measure docs/damaged-months.md
 
-Takes a quarter of an hour. The published months come from TRIP_DURATION_TLC_FOLDER.
+Takes a quarter of an hour. The published months come from MODEL_LOOP_TLC_FOLDER.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from tests.trips.history.months import (
     verdict,
 )
 
-from trip_duration.history.judging import judge
-from trip_duration.history.sketch import Sketch
-from trip_duration.trips.months import parse_months
+from model_loop.history.judging import judge
+from model_loop.history.sketch import Sketch
+from model_loop.trips.months import parse_months
 
 SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
 PUBLISHED = ("2023-01", "2023-02", "2024-01", "2024-02", "2024-03", "2024-04")
@@ -64,7 +64,7 @@ _FIRST_RESULTS = Path(__file__).with_name("first_results.json")
 _HEAD = """# Damaged months
 
 Written as a whole, by one state of the code, by `python -m tests.trips.history.measure
-docs/damaged-months.md` with the published months in `TRIP_DURATION_TLC_FOLDER`; one pair of months
+docs/damaged-months.md` with the published months in `MODEL_LOOP_TLC_FOLDER`; one pair of months
 and one seed for each cell. It takes a quarter of an hour, so no test holds that it is fresh;
 `tests/trips/history` holds the parts that matter.
 
@@ -101,7 +101,7 @@ either side may be wrong.
 def main() -> None:
     """Measure, and write the page."""
     logging.disable(logging.WARNING)
-    source = Path(os.environ["TRIP_DURATION_TLC_FOLDER"])
+    source = Path(os.environ["MODEL_LOOP_TLC_FOLDER"])
     with tempfile.TemporaryDirectory() as folder:
         lines = [
             _HEAD,

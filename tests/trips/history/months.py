@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trip_duration.errors import ContractError
-from trip_duration.findings import Finding
-from trip_duration.history.calendar import Calendar
-from trip_duration.history.comparison import Past
-from trip_duration.history.judging import judge
-from trip_duration.history.sketch import Sketch, SketchBuilder
-from trip_duration.history.table import Array, Table
-from trip_duration.trips.batches import TripBatch
-from trip_duration.trips.contract.checking import MonthReading
-from trip_duration.trips.contract.quarantine import Bits, usable
-from trip_duration.trips.contract.rules import Limits, month_bounds
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import SampleOptions, generate_month
-from trip_duration.trips.services import DURATION, get_service
-from trip_duration.trips.source.types import MonthFile
-from trip_duration.trips.table import trip_table
+from model_loop.errors import ContractError
+from model_loop.findings import Finding
+from model_loop.history.calendar import Calendar
+from model_loop.history.comparison import Past
+from model_loop.history.judging import judge
+from model_loop.history.sketch import Sketch, SketchBuilder
+from model_loop.history.table import Array, Table
+from model_loop.trips.batches import TripBatch
+from model_loop.trips.contract.checking import MonthReading
+from model_loop.trips.contract.quarantine import Bits, usable
+from model_loop.trips.contract.rules import Limits, month_bounds
+from model_loop.trips.months import Month
+from model_loop.trips.sample import SampleOptions, generate_month
+from model_loop.trips.services import DURATION, get_service
+from model_loop.trips.source.types import MonthFile
+from model_loop.trips.table import trip_table
 
 GREEN = get_service("green")
 TABLE = trip_table("green")

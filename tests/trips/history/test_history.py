@@ -15,16 +15,16 @@ import pandas as pd
 import pytest
 from tests.commands import run_command
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.findings import DoubtfulDataWarning, Finding, RefusedPartitionError
-from trip_duration.training_set import build
-from trip_duration.training_set.history import compare, require_sound
-from trip_duration.training_set.types import TrainingSetRequest
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import MonthSplit, parse_months
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.services import get_service
-from trip_duration.trips.source import fetch_month
+from model_loop.errors import InvalidInputError
+from model_loop.findings import DoubtfulDataWarning, Finding, RefusedPartitionError
+from model_loop.training_set import build
+from model_loop.training_set.history import compare, require_sound
+from model_loop.training_set.types import TrainingSetRequest
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import MonthSplit, parse_months
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.services import get_service
+from model_loop.trips.source import fetch_month
 
 GREEN = get_service("green")
 TRIPS = 6_000
@@ -101,7 +101,7 @@ def spoiled(published: Path, folder: Path, damage: Damage, month: str = "2024-02
 
 
 def prepare(source: Path, storage: Path, *further: str) -> subprocess.CompletedProcess[str]:
-    """Run `trip-duration prepare` on three months."""
+    """Run `model-loop prepare` on three months."""
     return run_command(
         "prepare",
         *("--source", str(source), "--storage", str(storage), "--json", *further),

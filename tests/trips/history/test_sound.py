@@ -17,11 +17,11 @@ from tests.trips.history.months import (
 )
 from tests.trips.history.test_history import prepare
 
-from trip_duration.findings import Finding
-from trip_duration.history.judging import judge
-from trip_duration.history.sketch import Sketch
-from trip_duration.trips.months import parse_months
-from trip_duration.trips.sample import SampleOptions, write_month
+from model_loop.findings import Finding
+from model_loop.history.judging import judge
+from model_loop.history.sketch import Sketch
+from model_loop.trips.months import parse_months
+from model_loop.trips.sample import SampleOptions, write_month
 
 MONTHS = ("2024-01", "2024-02", "2024-03")
 _DAY = pd.Timedelta("1D")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from trip_duration.errors import InvalidInputError
-from trip_duration.masking import mask_logins
-from trip_duration.trips.source import require_allowed_source
+from model_loop.errors import InvalidInputError
+from model_loop.masking import mask_logins
+from model_loop.trips.source import require_allowed_source
 
 SITE = "https://months.example.com/trips"
 BUCKET = "s3://months/trips"
@@ -65,7 +65,7 @@ def test_what_is_not_listed_may_not(source: str, tmp_path: Path) -> None:
     listed = tmp_path / "months"
     listed.mkdir()
     (listed / "link").symlink_to("/etc")
-    with pytest.raises(InvalidInputError, match="TRIP_DURATION_ALLOWED_SOURCES") as refused:
+    with pytest.raises(InvalidInputError, match="MODEL_LOOP_ALLOWED_SOURCES") as refused:
         require_allowed_source(source.format(listed), [SITE, BUCKET, str(listed)])
     named = mask_logins(f"Source {source.format(listed)!r}")
     assert str(refused.value).startswith(f"{named} is none that runs may")

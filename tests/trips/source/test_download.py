@@ -20,13 +20,13 @@ from tests.commands import run_command
 from tests.trips.conftest import GREEN, JANUARY, fetch
 from tests.websites import Website
 
-from trip_duration.errors import ContractError, InvalidInputError, SourceError, TransientSourceError
-from trip_duration.trips.contract.checked import CheckedMonthStore
-from trip_duration.trips.contract.rules import Limits
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.source import check_months
-from trip_duration.trips.source.download import ATTEMPTS
+from model_loop.errors import ContractError, InvalidInputError, SourceError, TransientSourceError
+from model_loop.trips.contract.checked import CheckedMonthStore
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.months import Month
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.source import check_months
+from model_loop.trips.source.download import ATTEMPTS
 
 NAME = "green_tripdata_2024-01.parquet"
 

@@ -9,8 +9,8 @@ import pytest
 from tests.trips.conftest import fetch
 from tests.websites import Website
 
-from trip_duration.trips.source import RawMonth
-from trip_duration.trips.source.freshness import is_unchanged
+from model_loop.trips.source import RawMonth
+from model_loop.trips.source.freshness import is_unchanged
 
 
 def unchanged(raw: RawMonth) -> bool:

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from tests.trips.conftest import GREEN, JANUARY, OPTIONS, fetch
 
-from trip_duration.errors import InvalidInputError, SourceError
-from trip_duration.trips.months import Month
-from trip_duration.trips.sample import SampleOptions, write_month
-from trip_duration.trips.source import Naming, check_months, fetch_file
+from model_loop.errors import InvalidInputError, SourceError
+from model_loop.trips.months import Month
+from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.source import Naming, check_months, fetch_file
 
 
 def test_folder_is_read_in_place(folder: Path, tmp_path: Path) -> None:

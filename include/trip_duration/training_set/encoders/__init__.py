@@ -1,1 +1,1 @@
-"""Encoders: scikit-learn transformers from raw trip columns to a design matrix."""
+"""Import paths of versions before 0.2; see `trip_duration`."""

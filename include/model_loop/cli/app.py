@@ -1,0 +1,300 @@
+"""The commands. Each turns its options into a typed request and prints what the library returns."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from model_loop.cli.codes import ExitCode
+from model_loop.cli.monitoring import monitor, profile_version
+from model_loop.cli.options import DataOptions, SearchOptions
+from model_loop.cli.products import products
+from model_loop.cli.report import (
+    print_outcomes,
+    print_refusal,
+    print_reproduction,
+    print_training_set,
+    print_written,
+)
+from model_loop.cli.scoring import score
+from model_loop.cli.serving import (
+    ab_report,
+    client_code,
+    export_requests,
+    serve,
+    tokens,
+    traffic,
+)
+from model_loop.errors import InvalidInputError
+from model_loop.findings import DoubtfulDataWarning, RefusedPartitionError
+from model_loop.settings import get_settings
+from model_loop.trips.months import Month
+from model_loop.trips.services import get_service
+
+if TYPE_CHECKING:
+    from model_loop.models.search import TuningResult
+    from model_loop.training_set.types import TrainingSet
+
+app = App(
+    name="model-loop",
+    help="Taxi trip durations: prepare months, tune and train models, without Airflow.",
+)
+
+app.command(products)
+app.command(score)
+app.command(monitor)
+app.command(profile_version)
+app.command(tokens)
+for command in (serve, client_code, traffic, ab_report, export_requests):
+    app.command(command)
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+
+_DATA = DataOptions()
+_SEARCH = SearchOptions()
+
+
+def run() -> None:
+    """Run the command that the arguments name."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("model_loop").setLevel(logging.INFO)
+    app(exit_on_error=False, print_error=False, result_action="return_value")
+
+
+@app.command
+def prepare(
+    *,
+    data: DataOptions = _DATA,
+    keep: Annotated[bool, Parameter(negative=())] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build a training set and say what is in it.
+
+    Parameters
+    ----------
+    keep
+        Keep it as a product, which the DAGs find; see `model-loop products`.
+    as_json
+        Print one JSON object, for machines.
+    """
+    training_set = _build(data, as_json=as_json)
+    if keep:
+        from model_loop.training_set.products import TrainingSetStore
+
+        TrainingSetStore(data.storage).publish(training_set)
+    print_training_set(training_set, as_json=as_json)
+
+
+@app.command
+def tune(
+    *, data: DataOptions = _DATA, search: SearchOptions = _SEARCH, as_json: AsJson = False
+) -> None:
+    """Search the best settings of one or more model families.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object, for machines.
+    """
+    training_set, results = _tune(data, search, as_json=as_json)
+    print_outcomes(training_set, [(result, None) for result in results], as_json=as_json)
+
+
+@app.command
+def train(
+    *,
+    data: DataOptions = _DATA,
+    search: SearchOptions = _SEARCH,
+    output: Path | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tune, fit the best settings on train and validation, and judge on the test months.
+
+    Parameters
+    ----------
+    output
+        A new folder to save the models in, one MLflow model for each family.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.models.training import train as fit
+    from model_loop.tracking.registry import save_model
+
+    _require_new(output)
+    training_set, results = _tune(data, search, as_json=as_json)
+    trained = [fit(result, training_set, search.request) for result in results]
+    if output is not None:
+        for model in trained:
+            save_model(model.model, output / model.tuned.family, training_set.example_trips)
+    outcomes = [(model.tuned, model) for model in trained]
+    print_outcomes(training_set, outcomes, as_json=as_json)
+
+
+@app.command
+def reproduce(
+    version: int,
+    *,
+    service: str = get_settings().service,
+    source: str | None = None,
+    storage: str = get_settings().storage_root,
+    as_json: AsJson = False,
+) -> None:
+    """Train a registered version again, and compare its errors with those of then.
+
+    Ends with exit code 1 where an error is another.
+
+    Parameters
+    ----------
+    version
+        Number of the version in the registry.
+    service
+        Whose model: green, yellow or fhvhv.
+    source
+        Where the same months lie now; where they were, if left out.
+    storage
+        Where intermediate files are kept.
+    as_json
+        Print one JSON object, for machines.
+    """
+    import dataclasses
+
+    from model_loop.tracking.lineage import find_lineage
+    from model_loop.tracking.lineage import reproduce as train_again
+    from model_loop.tracking.runs import Tracker
+    from model_loop.tracking.standing import registered_name
+    from model_loop.trips.contract.rules import Limits
+
+    settings, name = get_settings(), registered_name(get_service(service).name)
+    lineage = find_lineage(Tracker(settings.tracking_uri, settings.experiment), name, version)
+    if source is not None:
+        data = dataclasses.replace(lineage.data, source=source)
+        lineage = dataclasses.replace(lineage, data=data)
+    reproduction = train_again(
+        lineage,
+        storage_root=storage,
+        timeout_seconds=settings.request_timeout_seconds,
+        limits=Limits(settings.quarantine_share, settings.missing_share),
+    )
+    print_reproduction(reproduction, lineage, as_json=as_json)
+    if not reproduction.agrees:
+        sys.exit(ExitCode.NEGATIVE)
+
+
+@app.command
+def sample(
+    folder: Path,
+    *,
+    service: str = "green",
+    months: str = "2024-01..2024-03",
+    trips: int = get_settings().sample_trips_per_month,
+    seed: int = get_settings().sample_seed,
+    as_json: AsJson = False,
+) -> None:
+    """Generate sample months into a folder, in TLC's schema and always labelled as sample.
+
+    Parameters
+    ----------
+    folder
+        Where to write; it serves as a `--source` afterwards.
+    service
+        green, yellow or fhvhv.
+    months
+        2024-01, a list with commas, or a range 2023-11..2024-01.
+    trips
+        Trips in each month.
+    seed
+        Same seed, same months, to the byte.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.trips.months import parse_months
+    from model_loop.trips.sample import SampleOptions, write_month
+
+    options, which = SampleOptions(trips=trips, seed=seed), get_service(service)
+    if not months.strip():
+        raise InvalidInputError(
+            "The list of months", "is empty", "Name at least one month, as YYYY-MM."
+        )
+    paths = {
+        month: folder / f"{service}_tripdata_{month}.parquet" for month in parse_months(months)
+    }
+    _require_absent(paths)
+    for month, path in paths.items():
+        write_month(path, which, month, options)
+    print_written([str(path) for path in paths.values()], as_json=as_json)
+
+
+def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
+    # Wrong options are refused before the heavy imports begin.
+    split = data.split
+    from model_loop.training_set.build import build_training_set
+    from model_loop.training_set.recipes import check_encoding
+    from model_loop.training_set.types import TrainingSetRequest
+    from model_loop.trips.cleaning import CleaningRules
+    from model_loop.trips.contract.rules import Limits
+    from model_loop.trips.sample import SampleOptions
+
+    settings = get_settings()
+    request = TrainingSetRequest(
+        source=data.source,
+        service=data.service,
+        split=split,
+        recipe=data.recipe,
+        encoding=check_encoding(data.encoding),
+        rules=CleaningRules(data.minimum_duration, data.maximum_duration),
+        sample=SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed),
+        accepted_findings=data.accept,
+    )
+    with warnings.catch_warnings():
+        # They are printed with the training set.
+        warnings.simplefilter("ignore", DoubtfulDataWarning)
+        try:
+            return build_training_set(
+                request,
+                storage_root=data.storage,
+                timeout_seconds=settings.request_timeout_seconds,
+                limits=Limits(settings.quarantine_share, settings.missing_share),
+            )
+        except RefusedPartitionError as error:
+            print_refusal(error, as_json=as_json)
+            raise
+
+
+def _tune(
+    data: DataOptions, search: SearchOptions, *, as_json: bool
+) -> tuple[TrainingSet, list[TuningResult]]:
+    families, request = search.families, search.request
+    from model_loop.models.progress import TrialProgress
+    from model_loop.models.tuning import tune as search_family
+
+    training_set = _build(data, as_json=as_json)
+    results = [
+        search_family(
+            family,
+            training_set,
+            request,
+            on_trial=TrialProgress(family, request.max_evaluations),
+        )
+        for family in families
+    ]
+    return training_set, results
+
+
+def _require_new(output: Path | None) -> None:
+    if output is not None and output.exists():
+        raise InvalidInputError(
+            f"Output folder {output}", "exists", "Choose a new folder: nothing is overwritten."
+        )
+
+
+def _require_absent(paths: dict[Month, Path]) -> None:
+    for path in paths.values():
+        if path.exists():
+            raise InvalidInputError(
+                f"File {path}", "exists", "Choose another folder: nothing is overwritten."
+            )

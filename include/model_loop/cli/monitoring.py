@@ -1,0 +1,204 @@
+"""The commands ``model-loop monitor`` and ``model-loop profile-version``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich import box
+from rich.table import Table
+
+from model_loop.cli.codes import ExitCode
+from model_loop.cli.console import console
+from model_loop.errors import InvalidInputError, require_within
+from model_loop.settings import get_settings
+from model_loop.trips.months import Month
+from model_loop.trips.services import get_service
+
+if TYPE_CHECKING:
+    from model_loop.monitoring.levels import Finding
+    from model_loop.monitoring.windows import WindowTrips
+    from model_loop.scoring.predictor import Predictor
+    from model_loop.tracking.versions import ModelVersions
+
+_settings = get_settings()
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+
+
+@Parameter(name="*", group="Version")
+@dataclass(frozen=True)
+class VersionOptions:
+    """Which version.
+
+    Parameters
+    ----------
+    service
+        Whose model: green, yellow or fhvhv.
+    version
+        Its number; if left out, every champion: there is one for each moment.
+    """
+
+    service: str = _settings.service
+    version: int | None = None
+
+    def versions(self) -> ModelVersions:
+        """The versions of the service."""
+        from model_loop.tracking.runs import Tracker
+        from model_loop.tracking.versions import ModelVersions
+
+        tracker = Tracker(_settings.tracking_uri, f"{_settings.experiment}-promotion")
+        return ModelVersions(tracker, get_service(self.service).name)
+
+    def predictors(self) -> list[Predictor]:
+        """The versions, loaded.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is none.
+        """
+        from model_loop.scoring.predictor import choose_version, choose_versions, load_predictor
+
+        versions = self.versions()
+        # Says what there is not.
+        first = choose_version(versions, self.version)
+        found = [first] if self.version else choose_versions(versions)
+        return [load_predictor(versions, one) for one in found]
+
+
+_VERSION = VersionOptions()
+#: A hundred years.
+_MOST_DAYS = 36_500.0
+
+
+def monitor(
+    *,
+    options: VersionOptions = _VERSION,
+    month: str | None = None,
+    days: float | None = None,
+    source: str = _settings.source,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what was asked with what versions have learned from; nothing is kept or started.
+
+    Ends with exit code 1 if a finding says that a new model is needed.
+
+    Parameters
+    ----------
+    month
+        Look at all trips of a month, as YYYY-MM; otherwise at the request log.
+    days
+        How far to look back in the request log; as monitoring does where it is left out.
+    source
+        Where the month comes from: sample, tlc, a folder, or an https:// address.
+    as_json
+        Print one JSON object, for machines.
+    """
+    if month and days is not None:
+        raise InvalidInputError(
+            f"--days {days:g}", f"is not asked of the month {month}", "Give one of the two."
+        )
+    days = _settings.monitoring_days if days is None else days
+    require_within("days", days, above=0.0, most=_MOST_DAYS)
+    from model_loop.monitoring.levels import Level, as_row, thresholds_of, worst
+    from model_loop.monitoring.looking import DriftRules, look_for_drift
+
+    versions, settings = options.versions(), get_settings()
+    rules = DriftRules(thresholds_of(settings), settings.monitoring_trips)
+    every: list[Finding] = []
+    told: list[dict[str, object]] = []
+    for predictor in options.predictors():
+        number, trips = predictor.version.number, _trips(predictor, versions, month, days, source)
+        moment, label = versions.moment(number), trips.window.label
+        findings = look_for_drift(versions, predictor, trips, rules)
+        level, count = worst(findings), len(trips)
+        every += findings
+        told.append(
+            {
+                "version": number,
+                "moment": moment,
+                "window": label,
+                "trips": count,
+                "level": level.value,
+                "findings": [as_row(finding) for finding in findings],
+            }
+        )
+        if not as_json:
+            _print(findings, f"Version {number} ({moment}): {count:,} trips, {label}: {level}")
+    if as_json:
+        content = {"level": worst(every).value, "versions": told}
+        print(json.dumps(content))  # noqa: T201 - the command's answer
+    if worst(every) is Level.ACT:
+        sys.exit(ExitCode.NEGATIVE)
+
+
+def profile_version(*, options: VersionOptions = _VERSION) -> None:
+    """Profile versions that have no profile, or an old one, and keep the profile beside each."""
+    from model_loop.monitoring.looking import profile_version as make
+
+    settings = get_settings()
+    for predictor in options.predictors():
+        reference = make(
+            options.versions(),
+            predictor,
+            storage_root=settings.storage_root,
+            timeout_seconds=settings.request_timeout_seconds,
+        )
+        names = ", ".join(feature.bins.name for feature in reference.profile.features)
+        version = predictor.version
+        console().print(f"Version {version.number} of {version.name} has a profile of {names}.")
+
+
+def _trips(
+    predictor: Predictor, versions: ModelVersions, month: str | None, days: float, source: str
+) -> WindowTrips:
+    return _month(month, source, predictor) if month else _logged(days, predictor, versions)
+
+
+def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
+    from model_loop.monitoring.windows import of_month
+    from model_loop.trips.cleaning import CleaningRules
+    from model_loop.trips.contract.checked import CheckedMonthStore
+    from model_loop.trips.contract.rules import Limits
+    from model_loop.trips.sample import SampleOptions
+    from model_loop.trips.source import fetch_month
+
+    settings, service = get_settings(), get_service(predictor.version.service)
+    raw = fetch_month(
+        source,
+        service,
+        Month.parse(text),
+        settings.storage_root,
+        sample=SampleOptions(settings.sample_trips_per_month, settings.sample_seed),
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    limits = Limits(settings.quarantine_share, settings.missing_share)
+    checked = CheckedMonthStore(settings.storage_root).check(raw, service, limits)
+    rules = CleaningRules(settings.minimum_duration, settings.maximum_duration)
+    return of_month(checked, predictor.columns, rules, predictor)
+
+
+def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> WindowTrips:
+    from model_loop.monitoring.windows import Window, read_request_log
+    from model_loop.serving.log_tables import open_log
+
+    settings, now = get_settings(), dt.datetime.now(tz=dt.UTC)
+    window = Window.of_days(predictor.version.service, now - dt.timedelta(days=days), now)
+    found = read_request_log(open_log(settings.request_log_url, settings.serving_folder), window)
+    moment = versions.moment(predictor.version.number)
+    return found.asked_at(moment, versions.known_moment)
+
+
+def _print(findings: list[Finding], title: str) -> None:
+    from model_loop.monitoring.levels import gravest_first
+
+    table = Table("found", "level", "thresholds", "", box=box.SIMPLE_HEAD)
+    for one in gravest_first(findings):
+        table.add_row(str(one), one.level.value, str(one.thresholds), one.note)
+    out = console()
+    out.print(title)
+    out.print(table)

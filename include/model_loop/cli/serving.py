@@ -1,0 +1,317 @@
+"""The commands around the prediction server: serve, tokens, traffic, request log, client code."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import json
+import time
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+from rich import box
+from rich.table import Table
+
+from model_loop.cli.console import console
+from model_loop.errors import require_within
+from model_loop.serving.tokens import USUAL_RIGHTS, Right
+from model_loop.settings import get_settings
+
+if TYPE_CHECKING:
+    from model_loop.serving.tokens import TokenFile
+
+tokens = App(name="tokens", help="Bearer tokens of the prediction server: add, list, revoke.")
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+
+#: Values that follow their option, as many as there are.
+_Several = Parameter(consume_multiple=True, negative=())
+
+_settings = get_settings()
+
+
+def serve(
+    *,
+    service: str = _settings.service,
+    host: str = _settings.serving_host,
+    port: int = _settings.serving_port,
+) -> None:
+    """Answer predictions over HTTP, behind bearer tokens.
+
+    Every setting of the server is in docs/reference.md.
+
+    Parameters
+    ----------
+    service
+        Whose trips: green, yellow or fhvhv.
+    host
+        Network address to listen on; 0.0.0.0 for all.
+    port
+        Port to listen on; 0 for a free one.
+    """
+    from model_loop.serving.standalone import run, token_file
+    from model_loop.trips.services import get_service
+
+    changes = {
+        "service": get_service(service).name,
+        "serving_host": host,
+        "serving_port": port,
+    }
+    settings = get_settings().model_copy(update=changes)
+    if not token_file(settings).read():
+        console(stderr=True).print(
+            "There is no token yet, so nobody may ask: `model-loop tokens add NAME` makes one."
+        )
+    run(settings)
+
+
+@tokens.command
+def add(
+    name: str,
+    *,
+    scopes: Annotated[tuple[Right, ...], _Several] = USUAL_RIGHTS,
+    datasets: Annotated[list[str] | None, _Several] = None,
+    days: float | None = None,
+    rate: float | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token and print it, once.
+
+    Parameters
+    ----------
+    name
+        Of the application or person; it stands in the request log.
+    scopes
+        What it is good for: predict, feedback, read (the log, models, metrics, reports), or admin
+        for everything.
+    datasets
+        Services that it may ask: green, yellow, fhvhv; without it, all.
+    days
+        How long it is good; without it, until it is revoked.
+    rate
+        Requests per second; 0 sets no limit, and without it the setting counts.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.trips.services import get_service
+
+    asked = None if datasets is None else [get_service(one).name for one in datasets]
+    secret = _file().add(name, rate, scopes=scopes, datasets=asked, days=days)
+    print(json.dumps({"name": name, "token": secret}) if as_json else secret)  # noqa: T201 - the command's answer
+
+
+@tokens.command(name="list")
+def list_tokens(*, as_json: AsJson = False) -> None:
+    """List the tokens; their secrets are not kept.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object, for machines.
+    """
+    known = _file().read()
+    if as_json:
+        rows = [
+            {
+                "name": one.name,
+                "scopes": one.scopes,
+                "datasets": one.datasets,
+                "expires": one.expires,
+                "rate": one.limits.rate,
+                "made": one.made,
+            }
+            for one in known
+        ]
+        print(json.dumps({"tokens": rows}))  # noqa: T201 - the command's answer
+        return
+    table = Table(
+        "name", "scopes", "datasets", "expires (UTC)", "requests per second", box=box.SIMPLE_HEAD
+    )
+    for one in known:
+        rate = one.limits.rate
+        table.add_row(
+            one.name,
+            ", ".join(one.scopes),
+            "all" if one.datasets is None else ", ".join(one.datasets),
+            _end(one.expires),
+            "setting" if rate is None else f"{rate:g}" if rate else "no limit",
+        )
+    console().print(table)
+
+
+def _end(expires: float | None) -> str:
+    if expires is None:
+        return "never"
+    ended = " (expired)" if time.time() >= expires else ""
+    return f"{dt.datetime.fromtimestamp(expires, dt.UTC):%Y-%m-%d %H:%M}{ended}"
+
+
+@tokens.command
+def revoke(name: str) -> None:
+    """Take a token back; running servers notice within seconds.
+
+    Parameters
+    ----------
+    name
+        Of the token.
+    """
+    _file().revoke(name)
+
+
+def client_code(language: str, *, url: str = f"http://127.0.0.1:{_settings.serving_port}") -> None:
+    """Print a working request for a running server.
+
+    The token is read from the environment variable MODEL_LOOP_TOKEN.
+
+    Parameters
+    ----------
+    language
+        curl, python or javascript.
+    url
+        Address of the server, or of its mount inside Airflow.
+    """
+    from model_loop.serving.client_code import client_code as code
+
+    print(code(language, url), end="")  # noqa: T201 - the command's answer
+
+
+def traffic(
+    action: str,
+    version: int | None = None,
+    *,
+    share: float = 0.1,
+    why: str = "",
+    moment: str | None = None,
+    accept_generated_data: Annotated[bool, Parameter(negative=())] = False,
+    service: str = _settings.service,
+) -> None:
+    """Decide which version answers, in one action that is written into the history.
+
+    Parameters
+    ----------
+    action
+        promote (switch all traffic), rollback (to the champion before), canary (give the version a
+        share), end_canary, shadow (let it answer unseen), end_shadow, disable, enable or retire.
+    version
+        Number in the registry, where the action needs one.
+    share
+        canary: share of the requests.
+    why
+        For the history.
+    moment
+        At which moment versions are moved: booked or ended. Left out, the moment of the version;
+        disable and enable mean all of them.
+    accept_generated_data
+        Let a model of SAMPLE data take the place of a champion of published trips, or answer beside
+        it; the history repeats it.
+    service
+        Whose model: green, yellow or fhvhv.
+    """
+    from model_loop.tracking.actions import SWITCHES, Action
+    from model_loop.tracking.choosing import promoter_for
+    from model_loop.tracking.runs import Tracker
+    from model_loop.tracking.standing import check_moment
+    from model_loop.trips.services import get_service
+
+    wanted = Action(
+        kind=action,  # type: ignore[arg-type]  # checked there
+        service=get_service(service).name,
+        version=version,
+        who=getpass.getuser(),
+        why=why,
+        share=share,
+        accept_generated=accept_generated_data,
+        everywhere=action in SWITCHES and moment is None,
+    )
+    settings = get_settings()
+    tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
+    asked_at = None if moment is None else check_moment(moment)
+    promoter = promoter_for(tracker, wanted.service, wanted.kind, version, asked_at)
+    entry = promoter.act(wanted, f"traffic/{uuid.uuid4()}")
+    done = {"action": entry.kind, "moment": entry.moment, **asdict(entry.after)}
+    print(json.dumps(done))  # noqa: T201 - the command's answer
+
+
+def ab_report(
+    *, service: str = _settings.service, days: float = 30.0, as_json: AsJson = False
+) -> None:
+    """Compare versions of a moment on predictions whose actual duration is known.
+
+    Decide once, when both have the trips that are named: who looks again and again until an
+    interval leaves out 0 finds differences that are none.
+
+    Parameters
+    ----------
+    service
+        Whose model: green, yellow or fhvhv.
+    days
+        Older predictions do not count.
+    as_json
+        Print one JSON object, for machines.
+    """
+    require_within("days", days, above=0.0)
+    from model_loop.serving.ab_report import ab_report as compare
+    from model_loop.serving.log_tables import open_log
+    from model_loop.tracking.runs import Tracker
+    from model_loop.tracking.versions import ModelVersions
+    from model_loop.trips.judged import Judged
+
+    settings = get_settings()
+    engine = open_log(settings.request_log_url, settings.serving_folder)
+    since = time.time() - days * 86_400
+    tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
+    moment_of = ModelVersions(tracker, service).known_moment
+    report = compare(engine, service, moment_of, since, judged=Judged.of(settings))
+    if as_json:
+        print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer
+        return
+    table = Table(
+        "version", "moment", "trips", "MAE", "95 % interval", "RMSE", "bias", box=box.SIMPLE_HEAD
+    )
+    shown = [(str(one.version), one) for one in report.versions]
+    shown += [(f"{one.version} (shadow)", one) for one in report.shadows]
+    for name, one in shown:
+        between = "" if one.mae_interval is None else "{:.3f} to {:.3f}".format(*one.mae_interval)
+        figures = (f"{one.mae:.3f}", between, f"{one.rmse:.3f}", f"{one.bias:+.3f}")
+        table.add_row(name, one.moment or "not known", f"{one.trips:,}", *figures)
+    out = console()
+    out.print(table)
+    for pair in (*report.comparisons, *report.paired):
+        low, high = pair.interval
+        takes = "the same trips" if pair.paired else "trips of each"
+        name = f"Shadow {pair.version}" if pair.paired else f"Version {pair.version}"
+        out.print(
+            f"{name} less {pair.against}: {pair.difference:+.3f} minutes "
+            f"({low:+.3f} to {high:+.3f}), {pair.verdict}; a difference of {pair.worthwhile:.3f} "
+            f"takes {pair.trips_needed:,} {takes}. Decide once, at that number."
+        )
+
+
+def export_requests(folder: Path, *, since: dt.date | None = None, as_json: AsJson = False) -> None:
+    """Write the request log as Parquet files, one folder for each day.
+
+    Parameters
+    ----------
+    folder
+        Where to; files of the same days are replaced.
+    since
+        First day, as 2024-03-01 (UTC).
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.serving.log_export import export_log
+    from model_loop.serving.log_tables import open_log
+
+    settings = get_settings()
+    engine = open_log(settings.request_log_url, settings.serving_folder)
+    written = [str(path) for path in export_log(engine, folder, since)]
+    print(json.dumps({"files": written}) if as_json else "\n".join(written))  # noqa: T201 - the command's answer
+
+
+def _file() -> TokenFile:
+    from model_loop.serving.standalone import token_file
+
+    return token_file(get_settings())

@@ -1,0 +1,104 @@
+"""What the playground is answered: every version that is ready, with an interval and reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from model_loop.dashboard import figures
+from model_loop.dashboard.known import Sources
+from model_loop.dashboard.questions import Questions
+from model_loop.dashboard.words import short
+from model_loop.tracking.names import NUMBERS
+from model_loop.tracking.standing import PARTS, Part, alias_of
+from model_loop.trips.services import Moment
+
+if TYPE_CHECKING:
+    from model_loop.serving.live import Live
+    from model_loop.serving.predictor import Predictor
+
+CONFIDENCE = 90
+
+
+def answers_of(sources: Sources, live: Live, row: Sequence[float]) -> list[dict[str, Any]]:
+    """What each version says of a row, with the interval of its residuals."""
+    known = sources.look("registry")
+    found = []
+    for alias, (part, moment, predictor) in _ready(live).items():
+        answer = {
+            "alias": alias,
+            "part": part,
+            "moment": moment,
+            "version": predictor.version,
+        }
+        if lacking := predictor.lacking([row]):
+            found.append({**answer, "why": f"It needs {lacking}."})
+            continue
+        (minutes,) = predictor.predict(np.array([row], dtype=np.float64)).tolist()
+        version = known.registry.version(predictor.version)
+        numbers = known.numbers(version.run_id, NUMBERS) if version and version.run_id else None
+        test = (numbers or {}).get("test") or {}
+        bands = _interval(minutes, test.get("intervals", ()))
+        if numbers is None and (known.problems or known.waiting):
+            bands = {"interval": None, "how": "The tracking server does not tell its errors now."}
+        found.append(
+            {
+                **answer,
+                "family": short(version.family) if version else "",
+                "minutes": minutes,
+                **bands,
+            }
+        )
+    return found
+
+
+def reasons_of(
+    questions: Questions, live: Live, alias: str, row: Sequence[float]
+) -> dict[str, Any]:
+    """How a version comes to its prediction, with a figure of it."""
+    if alias not in (there := _ready(live)):
+        return {"why": f"There is no {alias}."}
+    predictor = there[alias][-1]
+    found = questions.explain(predictor.version, row, predictor.columns)
+    if "features" not in found:
+        return found
+    parts = sorted(found["features"].items(), key=lambda item: -abs(item[1]))
+    return {
+        **found,
+        "features": parts,
+        "figure": figures.inert(figures.force(found["base"], parts)),
+    }
+
+
+def _ready(live: Live) -> dict[str, tuple[Part, Moment, Predictor]]:
+    """The versions that are ready by their alias, those of the earliest moment first."""
+    return {
+        alias_of(part, moment): (part, moment, predictor)
+        for moment, side in live.sides.items()
+        for part in PARTS
+        if (predictor := getattr(side, part)) is not None
+    }
+
+
+def _interval(minutes: float, bands: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """An interval by the residuals of test trips whose predictions were about as long."""
+    if not bands:
+        return {"interval": None, "how": "This version was not judged on test months."}
+    own = [
+        band
+        for band in bands[1:]
+        if band["from"] <= minutes and (band["to"] is None or minutes < band["to"])
+    ]
+    band = own[0] if own else bands[0]
+    # A residual is predicted less actual.
+    low, high = max(minutes - band["high"], 0.0), minutes - band["low"]
+    which = "all test trips"
+    if own:
+        upper = f"{band['to']:g}" if band["to"] is not None else "more"
+        which = f"the test trips that were predicted to take {band['from']:g} to {upper} minutes"
+    return {
+        "interval": [low, high],
+        "how": f"{CONFIDENCE} % by the quantiles of the errors on {which} ({band['trips']:,}).",
+    }

@@ -1,0 +1,60 @@
+"""Which training runs may be compared: those that were judged on the same rows of one source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model_loop.dashboard.types import FamilyRun
+from model_loop.trips.origin import is_generated, source_label
+from model_loop.trips.services import MOMENTS, WHEN
+
+
+def source_of(run: FamilyRun) -> str:
+    """Return the words for what a run was trained on."""
+    return source_label(run.source) if run.source else "not known"
+
+
+def model_input(run: FamilyRun) -> str:
+    """Return the words for a run's recipe and encoding, and for the moment of its model."""
+    moment = next((moment for moment in MOMENTS if moment == run.moment), None)
+    return f"{run.recipe}, asked {WHEN[moment]}" if moment else run.recipe
+
+
+def judged_on(run: FamilyRun) -> str:
+    """Return the words for what the errors of a run are of."""
+    months = f", test months {run.test_months}" if run.test_months else ""
+    return f"{source_of(run)}{months}"
+
+
+def same_rows(runs: Sequence[FamilyRun], newest: FamilyRun | None = None) -> list[FamilyRun]:
+    """Return the runs whose errors are of the same rows as those of the newest run with errors.
+
+    Parameters
+    ----------
+    runs
+        The newest first.
+    newest
+        Compare with this one instead.
+    """
+    newest = newest or next((run for run in runs if "test_rmse" in run.metrics), None)
+    newest = newest or next(iter(runs), None)
+    if newest is None:
+        return []
+    return [run for run in runs if (run.source, run.rows) == (newest.source, newest.rows)]
+
+
+def same_kind(runs: Sequence[FamilyRun]) -> list[FamilyRun]:
+    """Return the runs of generated trips, or of published ones: whichever the newest run is."""
+    newest = next(iter(runs), None)
+    if newest is None:
+        return []
+    generated = is_generated(newest.source)
+    return [run for run in runs if is_generated(run.source) == generated]
+
+
+def left_out(runs: Sequence[FamilyRun], compared: Sequence[FamilyRun]) -> str:
+    """Return a sentence that says how many runs a comparison leaves out; nothing if none."""
+    count = len(runs) - len(compared)
+    if not count:
+        return ""
+    return f" Left out: {count} {'runs' if count > 1 else 'run'} of other rows or another source."

@@ -1,0 +1,263 @@
+"""What the pages are made of: looked up beside the requests, and kept."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+from model_loop.dashboard.page import Card, Chart, Empty
+from model_loop.dashboard.types import (
+    DagRuns,
+    FamilyRun,
+    MonthRun,
+    Registry,
+    TrialRun,
+    WindowRun,
+)
+from model_loop.dashboard.words import UNKNOWN
+from model_loop.monitoring.health.prepared import Prepared
+from model_loop.monitoring.health.types import ServiceHealth
+from model_loop.monitoring.levels import Thresholds
+from model_loop.serving.ab_report import AbReport
+
+#: A page waits so long for what it was never told; then it says so, and asks again.
+_PATIENCE_SECONDS = 1.2
+#: And so long for news of what it knows already; longer for what people have just changed.
+_NEWS_SECONDS, _MOVES_SECONDS = 0.25, 1.0
+#: A page that shows what is older than this comes back for the news: when nobody has looked for
+#: long, they have to wait for a process that starts.
+_OLD_SECONDS = 240.0
+#: Documents of runs that are kept: they do not change.
+_DOCUMENTS = 48
+
+_Value = TypeVar("_Value")
+
+PARTS = ("families", "months", "registry", "windows", "live", "dags", "health")
+
+
+class SingleRuns(Protocol):
+    """Reads what single runs hold; see `runs.Runs`."""
+
+    def document(self, run_id: str, path: str) -> bytes | None:
+        """An artifact of a run; None if it has none of that name."""
+
+    def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
+        """An artifact in JSON."""
+
+    def trials(self, family_run_id: str) -> tuple[TrialRun, ...]:
+        """The trials of a family, in their order."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the parts of a page come from.
+
+    Parameters
+    ----------
+    service
+        Whose model.
+    runs
+        Reads single runs.
+    families, months, registry, windows, live, dags, health
+        Each part; see `Known`.
+    thresholds
+        Of monitoring, by metric.
+    tracking_url
+        Where people see the tracking server.
+    zone_file
+        GeoJSON of the zones' outlines; empty for circles alone.
+    """
+
+    service: str
+    runs: SingleRuns
+    families: Prepared[tuple[FamilyRun, ...]]
+    months: Prepared[tuple[MonthRun, ...]]
+    registry: Prepared[Registry]
+    windows: Prepared[tuple[WindowRun, ...]]
+    live: Prepared[AbReport]
+    dags: Prepared[DagRuns]
+    health: Prepared[ServiceHealth]
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
+    tracking_url: str = ""
+    zone_file: str = ""
+
+    def begin(self) -> None:
+        """Look everything up that is old."""
+        for name in PARTS:
+            getattr(self, name).begin()
+
+    def look(self, *names: str) -> Known:
+        """What is known of the parts that a page needs."""
+        parts: dict[str, Prepared[Any]] = {name: getattr(self, name) for name in names}
+        for part in parts.values():
+            part.begin()
+        started = time.monotonic()
+        values, problems, waiting = {}, [], False
+        missing: dict[str, str] = {}
+        for name, part in parts.items():
+            news = _MOVES_SECONDS if name == "registry" else _NEWS_SECONDS
+            patience = news if part.known else _PATIENCE_SECONDS
+            known = part.get(max(started + patience - time.monotonic(), 0.0))
+            if known.value is not None:
+                values[name] = known.value
+                waiting |= part.looking and time.monotonic() - known.at > _OLD_SECONDS
+            elif part.looking:
+                waiting = True
+                missing[name] = "is being looked up"
+            else:
+                problems.append(f"{_CALLED[name]}: {known.problem}")
+                missing[name] = "cannot be had now"
+        return Known(self, values, problems, waiting, missing)
+
+    @functools.cached_property
+    def numbers(self) -> Kept[Mapping[str, Any] | None]:
+        """Documents of runs, by run and path."""
+        return Kept(self.runs.numbers)
+
+    @functools.cached_property
+    def trials(self) -> Kept[tuple[TrialRun, ...]]:
+        """Trials by the run of their family."""
+        return Kept(self.runs.trials)
+
+
+class Kept(Generic[_Value]):
+    """What single runs hold, read once; that there was nothing is not remembered: it may come.
+
+    Parameters
+    ----------
+    read
+        Reads it, by a key.
+    """
+
+    def __init__(self, read: Callable[..., _Value]) -> None:
+        self._read = read
+        self._kept: dict[tuple[str, ...], Prepared[_Value]] = {}
+        self._lock = threading.Lock()
+
+    def look(self, *key: str) -> Prepared[_Value]:
+        """One of them, being read where that was not done."""
+        with self._lock:
+            # The latest is the last to be forgotten.
+            one = self._kept.pop(key, None)
+            if one is None or not (one.looking or one.get(0).value):
+                one = Prepared(functools.partial(self._read, *key), math.inf, math.inf)
+            self._kept[key] = one
+            while len(self._kept) > _DOCUMENTS:
+                self._kept.pop(next(iter(self._kept)))
+        one.begin()
+        return one
+
+
+@dataclass
+class Known:
+    """What is known for one page; reading documents of runs adds to what cannot be had.
+
+    Parameters
+    ----------
+    sources
+        Where it comes from.
+    values
+        The parts, by name.
+    problems
+        What cannot be had, and why.
+    waiting
+        Whether something is being looked up for the first time, or the first time for long.
+    missing
+        Parts that are not known, and why: nothing must be said of them, least of all "none".
+    """
+
+    sources: Sources
+    values: Mapping[str, Any]
+    problems: list[str] = field(default_factory=list)
+    waiting: bool = False
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def card(self, label: str, parts: Iterable[str], make: Callable[[Known], Card]) -> Card:
+        """Make a card; where a part is not known that it needs, one that says so."""
+        for part in parts:
+            if part in self.missing:
+                return Card(label, UNKNOWN, _untold(part, self.missing))
+        return make(self)
+
+    def charts(self, parts: Iterable[str], charts: Iterable[Chart]) -> list[Chart]:
+        """Let charts that are empty say so where a part is not known that they need."""
+        lacking = [part for part in parts if part in self.missing]
+        if not lacking:
+            return list(charts)
+        empty = Empty(_untold(lacking[0], self.missing))
+        return [one if one.table.rows else replace(one, empty=empty) for one in charts]
+
+    def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
+        """A document of a run; None if it has none, or it cannot be had now."""
+        return self._read(self.sources.numbers.look(run_id, path))
+
+    def trials(self, run_id: str) -> tuple[TrialRun, ...]:
+        """The trials of the run of a family; none if they cannot be had now."""
+        return self._read(self.sources.trials.look(run_id)) or ()
+
+    def _read(self, part: Prepared[_Value]) -> _Value | None:
+        told = part.get(_PATIENCE_SECONDS)
+        if told.value is None and part.looking:
+            self.waiting = True
+        elif told.problem:
+            problem = f"A document of a run (MLflow): {told.problem}"
+            self.problems += [] if problem in self.problems else [problem]
+        return told.value
+
+    @property
+    def families(self) -> tuple[FamilyRun, ...]:
+        """Families of training runs, the newest first."""
+        found: tuple[FamilyRun, ...] = self.values.get("families", ())
+        return found
+
+    @property
+    def months(self) -> tuple[MonthRun, ...]:
+        """The months that were prepared."""
+        found: tuple[MonthRun, ...] = self.values.get("months", ())
+        return found
+
+    @property
+    def registry(self) -> Registry:
+        """The versions, and how they stand."""
+        return self.values.get("registry") or Registry()
+
+    @property
+    def windows(self) -> tuple[WindowRun, ...]:
+        """What monitoring has found."""
+        found: tuple[WindowRun, ...] = self.values.get("windows", ())
+        return found
+
+    @property
+    def live(self) -> AbReport:
+        """Errors by version, on trips whose duration is known by now."""
+        return self.values.get("live") or AbReport((), ())
+
+    @property
+    def dags(self) -> DagRuns:
+        """How often DAGs have run."""
+        return self.values.get("dags") or DagRuns()
+
+    @property
+    def health(self) -> ServiceHealth | None:
+        """How the service is; None while that is not known."""
+        return self.values.get("health")
+
+
+def _untold(part: str, missing: Mapping[str, str]) -> str:
+    return f"{_CALLED[part]}: {missing[part]}."
+
+
+_CALLED = {
+    "families": "Training runs (MLflow)",
+    "months": "Months (MLflow)",
+    "registry": "The model registry (MLflow)",
+    "windows": "What monitoring found (MLflow)",
+    "live": "The request log",
+    "dags": "Airflow's database",
+    "health": "The health of the service",
+}

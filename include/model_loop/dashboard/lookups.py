@@ -1,0 +1,79 @@
+"""The process that the api-server asks for what is not light to know; see `apart`.
+
+MLflow's client brings pandas and Arrow along, and a model that is explained scikit-learn, XGBoost
+and SHAP: the api-server, which people look at, does not pay for them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from mlflow import MlflowClient
+
+from model_loop.dashboard.answering import serve
+from model_loop.dashboard.runs import Runs
+from model_loop.dashboard.types import Registry
+from model_loop.monitoring.health.types import Champion, Product
+from model_loop.settings import Settings, get_settings
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.versions import ModelVersions
+
+if TYPE_CHECKING:
+    from model_loop.dashboard.explainer import Models
+
+
+class Lookups:
+    """What can be asked, by the settings of the environment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.runs = Runs(MlflowClient(settings.tracking_uri), settings.experiment)
+
+    def registry(self, service: str) -> Registry:
+        """The versions of a service, how they stand, and what was done."""
+        return self.runs.registry(self._versions(service))
+
+    def champion(self, service: str) -> Champion:
+        """The version that answers."""
+        # The pages do not wait until this is imported.
+        from model_loop.monitoring.health.stored import champion_of
+
+        return champion_of(self._versions(service))
+
+    def products(self) -> tuple[Product, ...]:
+        """The data products."""
+        from model_loop.monitoring.health.stored import products_of
+
+        return products_of(self._settings.storage_root)
+
+    def explain(self, version: int, row: list[float | None], columns: list[str]) -> dict[str, Any]:
+        """How a version comes to its prediction of a row."""
+        return self._models.explain(version, row, columns)
+
+    @functools.cached_property
+    def _models(self) -> Models:
+        # scikit-learn and all that models are made of: for those alone who ask why.
+        from model_loop.dashboard.explainer import Models
+
+        return Models(self._settings)
+
+    def _versions(self, service: str) -> ModelVersions:
+        settings = self._settings
+        tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
+        return ModelVersions(tracker, service)
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    lookups = Lookups(get_settings())
+    runs = lookups.runs
+    answered = (
+        runs.families, runs.months, runs.windows, runs.trials, runs.document,
+        lookups.registry, lookups.champion, lookups.products, lookups.explain,
+    )  # fmt: skip
+    serve({one.__name__: one for one in answered}, one_at_a_time=("explain",))
+
+
+if __name__ == "__main__":
+    main()

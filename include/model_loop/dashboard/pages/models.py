@@ -1,0 +1,349 @@
+"""The models: how they were found, how far off they are and where, and which of them answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model_loop.dashboard import figures
+from model_loop.dashboard.comparable import judged_on, model_input, same_rows, source_of
+from model_loop.dashboard.known import Known, Sources
+from model_loop.dashboard.page import Card, Chart, Choice, Empty, Figure, Page, Section, Table
+from model_loop.dashboard.pages.explanations import UNTOLD, explanation_charts
+from model_loop.dashboard.pages.searches import curves_chart, trials_chart, trials_table
+from model_loop.dashboard.types import FamilyRun
+from model_loop.dashboard.words import UNKNOWN, date_of, minutes, plain, short
+from model_loop.tracking.names import NUMBERS
+
+_NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
+_NO_MODELS = Card("Models", "none", "Run sklearn_training or xgboost_training.", "warn")
+_NO_VERSIONS = Empty("Nothing is registered yet.", "sklearn_training")
+_NO_HISTORY = Empty("No version was promoted yet.", "promotion")
+
+#: Runs that are compared, and those that can be chosen.
+_COMPARED, _OFFERED, _LISTED = 24, 60, 30
+
+
+def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
+    """The page of the models."""
+    known = sources.look("families", "registry")
+    runs = [run for run in known.families if run.service == sources.service]
+    chosen = _chosen(known, runs, query.get("run", ""), query.get("dag_run", ""))
+    numbers = known.numbers(chosen.run_id, NUMBERS) if chosen else None
+    trials = known.trials(chosen.run_id) if chosen else ()
+    test = (numbers or {}).get("test") or {}
+    name = _called(chosen, known) if chosen else ""
+    return Page(
+        name="models",
+        title="Models",
+        lead="What was trained, how it was found, how far off it is and where, and which version "
+        "answers.",
+        cards=_cards(chosen, known)
+        if chosen
+        else [known.card("Models", ["families"], lambda _: _NO_MODELS)],
+        choices=[
+            Choice("run", "Model", chosen.run_id if chosen else "", _offered(runs, known, chosen))
+        ],
+        sections=[
+            Section("Comparison", known.charts(["families"], [_comparison(runs, known)])),
+            Section(
+                f"How {name} was found" if name else "How it was found",
+                [trials_chart(trials), curves_chart(numbers), trials_table(trials)],
+            ),
+            Section(
+                "How far off it is",
+                [_residuals(test), _cells(test), *_slices(test)],
+            ),
+            Section(
+                "What it needs to know",
+                explanation_charts(numbers),
+            ),
+            Section("Registry", known.charts(["registry"], [_history(known)])),
+        ],
+        notes=known.problems,
+        extra={
+            "versions": _versions(known),
+            "led": [
+                moment
+                for moment, standing in known.registry.standings.items()
+                if standing.champion is not None
+            ],
+        },
+        waiting=known.waiting,
+    )
+
+
+def _chosen(known: Known, runs: Sequence[FamilyRun], run_id: str, dag_run: str) -> FamilyRun | None:
+    """The run that is asked for; else the champion's; else the newest that has ended."""
+    champion = known.registry.version(known.registry.standing.champion)
+    wanted = [
+        next((run for run in runs if run.run_id == run_id), None),
+        next((run for run in runs if dag_run and run.dag_run == dag_run), None),
+        next((run for run in runs if champion and run.run_id == champion.run_id), None),
+        next((run for run in runs if run.status == "FINISHED"), None),
+        next(iter(runs), None),
+    ]
+    return next((run for run in wanted if run is not None), None)
+
+
+def _called(run: FamilyRun, known: Known) -> str:
+    version = next((one for one in known.registry.versions if one.run_id == run.run_id), None)
+    number = f" (version {version.number})" if version else ""
+    return f"{short(run.family)}{number}"
+
+
+def _offered(
+    runs: Sequence[FamilyRun], known: Known, chosen: FamilyRun | None
+) -> list[tuple[str, str]]:
+    offered = list(runs[:_OFFERED])
+    if chosen is not None and chosen not in offered:
+        offered.append(chosen)
+    return [(run.run_id, f"{_called(run, known)}, {date_of(run.started)}") for run in offered]
+
+
+def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
+    metrics = chosen.metrics
+    version = next((one for one in known.registry.versions if one.run_id == chosen.run_id), None)
+    parts = known.registry.parts(version.number) if version else []
+    aliases = [f"{part} ({moment})" for part, moment, _ in parts]
+    return [
+        Card(
+            "Model",
+            short(chosen.family),
+            f"{model_input(chosen)} · {source_of(chosen)} · {chosen.pipeline}",
+        ),
+        Card(
+            "Version",
+            str(version.number) if version else UNKNOWN,
+            ", ".join(aliases) or ("in the registry" if version else "not registered"),
+            "ok" if aliases else "",
+        ),
+        Card(
+            "RMSE on the test months",
+            minutes(metrics.get("test_rmse")),
+            f"MAE {minutes(metrics.get('test_mae'))}",
+        ),
+        Card(
+            "RMSE on validation",
+            minutes(metrics.get("validation_rmse")),
+            f"MAE {minutes(metrics.get('validation_mae'))}",
+        ),
+        Card(
+            "R² on the test months",
+            plain(metrics.get("test_r2")),
+            f"median alone: RMSE {minutes(metrics.get('naive_test_rmse'))}",
+        ),
+    ]
+
+
+def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
+    numbers = {version.run_id: version.number for version in known.registry.versions}
+    compared = _ranked(runs[:_COMPARED])
+    rows = [
+        (
+            short(run.family),
+            numbers.get(run.run_id),
+            model_input(run),
+            source_of(run),
+            run.test_months,
+            *(
+                _rounded(run.metrics.get(name))
+                for name in ("validation_rmse", "test_rmse", "test_mae", "test_r2")
+            ),
+            _rounded(run.metrics.get("tuning_seconds"), 1),
+            run.status.lower(),
+            date_of(run.started),
+        )
+        for run in compared
+    ]
+    return Chart(
+        "comparison",
+        "Comparison of the newest models",
+        "",
+        f"The newest {len(rows)} runs; errors in minutes, of trips of 1 to 60 minutes unless a "
+        "form said otherwise. Ranked among those of the same test rows and source, the newest rows "
+        "first; those of other rows cannot be compared.",
+        Table(
+            (
+                "family",
+                "version",
+                "recipe",
+                "source",
+                "test months",
+                "validation RMSE",
+                "test RMSE",
+                "test MAE",
+                "test R²",
+                "tuning (s)",
+                "status",
+                "trained (UTC)",
+            ),
+            rows,
+        ),
+        _NO_RUNS,
+        wide=True,
+    )
+
+
+def _ranked(runs: Sequence[FamilyRun]) -> list[FamilyRun]:
+    """Sort runs by their test error within each group of the same rows, the newest group first."""
+    ranked: list[FamilyRun] = []
+    left = list(runs)
+    while left:
+        group = same_rows(left)
+        ranked += sorted(group, key=lambda run: run.metrics.get("test_rmse", float("inf")))
+        left = [run for run in left if run not in group]
+    return ranked
+
+
+def _rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _residuals(test: Mapping[str, Any]) -> Chart:
+    found = test.get("residuals", {})
+    edges, counts = found.get("edges", []), found.get("trips", [])
+    return Chart(
+        "residuals",
+        "Residuals",
+        "trips by minutes",
+        f"Half of the {test['trips']:,} test trips are predicted to within "
+        f"{test['half_within']:.1f} minutes. ±20 minutes and more are counted together."
+        if edges
+        else "",
+        Table(
+            ("predicted less actual, from (min)", "trips"), list(zip(edges, counts, strict=True))
+        ),
+        UNTOLD,
+        figures.histogram(edges, counts, title="predicted less actual minutes") if edges else None,
+    )
+
+
+def _cells(test: Mapping[str, Any]) -> Chart:
+    found = test.get("cells", {})
+    edges = found.get("edges", [])
+    rows = [
+        (predicted, actual, count)
+        for predicted, row in zip(edges, found.get("trips", []), strict=True)
+        for actual, count in zip(edges, row, strict=True)
+        if count
+    ]
+    shown = [[count or None for count in row] for row in found.get("trips", [])]
+    return Chart(
+        "predicted_and_actual",
+        "Predicted and actual duration",
+        "trips",
+        "Test trips by what was predicted and how long they took, in cells of two minutes; on the "
+        "line the prediction is right.",
+        Table(("predicted from (min)", "actual from (min)", "trips"), rows),
+        UNTOLD,
+        _on_the_line(figures.heatmap(edges, edges, shown, bar="trips")) if edges else None,
+    )
+
+
+def _on_the_line(figure: Figure) -> Figure:
+    layout = {
+        **figure["layout"],
+        "xaxis": {"title": {"text": "actual minutes"}, "range": [0, 60]},
+        "yaxis": {"title": {"text": "predicted minutes"}, "range": [0, 60]},
+        "shapes": [
+            {
+                "type": "line",
+                "x0": 0,
+                "y0": 0,
+                "x1": 60,
+                "y1": 60,
+                "line": {"color": figures.RED, "width": 1.5},
+            }
+        ],
+    }
+    return {**figure, "layout": layout}
+
+
+def _slices(test: Mapping[str, Any]) -> list[Chart]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in test.get("slices", ()):
+        found.setdefault(row["slice"], []).append(row)
+    return [_slice(name, rows) for name, rows in found.items()] or [_slice("slice", [])]
+
+
+def _slice(name: str, found: Sequence[Mapping[str, Any]]) -> Chart:
+    rows = [(row["value"], row["trips"], row["mae"], row["rmse"], row["bias"]) for row in found]
+    worst = max(rows, key=lambda row: row[2] or 0.0, default=None)
+    return Chart(
+        f"errors_by_{name}",
+        f"Error by {name}",
+        "minutes",
+        f"Mean absolute error on the test months; largest: {worst[0]}, {worst[2]:.1f} minutes."
+        if worst
+        else "",
+        Table((name, "trips", "MAE (min)", "RMSE (min)", "bias (min)"), rows),
+        UNTOLD,
+        figures.bars(
+            [str(row[0]) for row in rows], [row[2] for row in rows], title="MAE (minutes)"
+        ),
+    )
+
+
+def _versions(known: Known) -> list[dict[str, Any]]:
+    runs = {run.run_id: run for run in known.families}
+    found = []
+    for version in known.registry.versions[:_LISTED]:
+        run = runs.get(version.run_id)
+        found.append(
+            {
+                "number": version.number,
+                "family": short(version.family) or "from elsewhere",
+                "registered": date_of(version.registered),
+                "rmse": run.metrics.get("test_rmse") if run else None,
+                "recipe": model_input(run) if run else "not known",
+                "judged_on": judged_on(run) if run else "not known",
+                "run_id": version.run_id,
+                "parts": known.registry.parts(version.number),
+                "retired": version.retired,
+            }
+        )
+    return found
+
+
+def _history(known: Known) -> Chart:
+    rows = [
+        (
+            date_of(entry.at),
+            entry.kind,
+            entry.moment or "all",
+            entry.version,
+            entry.after.champion,
+            f"{entry.after.challenger} ({entry.after.share:.0%})"
+            if entry.after.challenger
+            else None,
+            entry.who,
+            entry.approver or None,
+            entry.why,
+            entry.remarks,
+        )
+        for entry in known.registry.history
+    ]
+    return Chart(
+        "history",
+        "What was done",
+        "",
+        "Every move of a version, the latest first; Airflow's audit log has the same runs.",
+        Table(
+            (
+                "at (UTC)",
+                "action",
+                "moment",
+                "version",
+                "champion",
+                "challenger",
+                "who",
+                "approver",
+                "why",
+                "remarks",
+            ),
+            rows,
+        ),
+        _NO_VERSIONS if not known.registry.versions else _NO_HISTORY,
+        wide=True,
+    )

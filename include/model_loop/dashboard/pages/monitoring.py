@@ -1,0 +1,291 @@
+"""What monitoring has found: drift and live errors, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from model_loop.dashboard import figures
+from model_loop.dashboard.known import Known, Sources
+from model_loop.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
+from model_loop.dashboard.pages.ab import ab_charts
+from model_loop.dashboard.pages.health import health_charts
+from model_loop.dashboard.pages.overview import asked_at
+from model_loop.dashboard.types import WindowRun
+from model_loop.dashboard.words import UNKNOWN, date_of, plain
+from model_loop.monitoring.levels import ALL
+
+_NOTHING = Empty("Monitoring has not looked at a window yet.", "monitoring")
+_NO_LABELS = Empty(
+    "No actual durations are known yet: they come with feedback, or with the published month.",
+    "monitoring",
+)
+
+#: What is drawn over time: metric, title, unit, and what it says.
+_OVER_TIME = (
+    (
+        "psi",
+        "PSI by feature",
+        "PSI",
+        "PSI of each feature against the training set; what chance alone gives is taken off.",
+    ),
+    ("psi_average", "PSI, mean of all features", "PSI", "The mean over all features."),
+    (
+        "shap_drift",
+        "SHAP drift",
+        "share of the explanation",
+        "Change of the mean absolute SHAP value of each feature, as a share of what all add.",
+    ),
+    (
+        "prediction_drift",
+        "Drift of the predictions",
+        "PSI",
+        "Population stability index of what the version predicts.",
+    ),
+    (
+        "drift_distance",
+        "Distance of the distributions",
+        "standard deviations",
+        "Wasserstein distance, by Evidently.",
+    ),
+    (
+        "unseen_share",
+        "Unseen categories",
+        "share of the trips",
+        "Trips with a category that training never saw.",
+    ),
+    (
+        "missing_change",
+        "Change of missing values",
+        "share of the trips",
+        "How far the share of missing values is from that of the training set.",
+    ),
+)
+_ERRORS = (
+    ("rmse", "Live RMSE against the test months", "added share"),
+    ("mae", "Live MAE against the test months", "added share"),
+    ("bias", "Bias against the MAE of the test months", "share"),
+    ("slice_rmse", "RMSE of the worst slice", "added share"),
+)
+_NO_WINDOW = Card("Monitoring", UNKNOWN, "Run the DAG monitoring.", "warn")
+_ACTING = {"ok": 0, "unknown": 1, "warn": 2, "act": 3}
+_LISTED = 60
+#: Of so few windows, the bars would be as wide as the page.
+_FEW = 6
+
+
+def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
+    """The page of monitoring."""
+    known = sources.look("windows", "live", "registry", "health")
+    lines = sorted({(one.version, one.source) for one in known.windows}, reverse=True)
+    named = {f"{version}/{source}": (version, source) for version, source in lines}
+    champion = known.registry.standing.champion
+    usual = next((name for name, one in named.items() if one[0] == champion), next(iter(named), ""))
+    line = query.get("line", "")
+    line = line if line in named else usual
+    windows = [one for one in known.windows if (one.version, one.source) == named.get(line)]
+    labels = {one.label: one for one in windows}
+    window = labels.get(query.get("window", "")) or (windows[-1] if windows else None)
+    return Page(
+        name="monitoring",
+        title="Monitoring",
+        lead="Whether the trips are still those that the model has learned from, and how far off "
+        "it is now.",
+        cards=_cards(window, known)
+        if window
+        else [known.card("Monitoring", ["windows"], lambda _: _NO_WINDOW)],
+        choices=[
+            Choice(
+                "line",
+                "Version and trips",
+                line,
+                [
+                    (name, f"{asked_at(known, version)}, {source.replace('_', ' ')}")
+                    for name, (version, source) in named.items()
+                ],
+            ),
+            Choice(
+                "window",
+                "Window",
+                window.label if window else "",
+                [(one.label, one.label) for one in reversed(windows[-_LISTED:])],
+            ),
+        ],
+        sections=[
+            Section("Windows", known.charts(["windows"], [_levels(windows)])),
+            Section(
+                "Drift",
+                known.charts(
+                    ["windows"],
+                    [
+                        _over_time(windows, metric, title, unit, about, known)
+                        for metric, title, unit, about in _OVER_TIME
+                    ],
+                ),
+            ),
+            Section(
+                "Live error",
+                known.charts(
+                    ["windows"],
+                    [
+                        _over_time(
+                            windows,
+                            metric,
+                            title,
+                            unit,
+                            "As a share of the error on the test months; 0 is as good as then.",
+                            known,
+                            _NO_LABELS,
+                        )
+                        for metric, title, unit in _ERRORS
+                    ],
+                ),
+            ),
+            Section(
+                "Versions side by side (A/B)",
+                known.charts(["live", "registry"], ab_charts(known.live, known.registry)),
+            ),
+            Section("Service health", known.charts(["health"], health_charts(known.health))),
+        ],
+        notes=known.problems,
+        extra={
+            "window": window,
+            "window_rows": _findings(window, known) if window else [],
+            "evidently": f"evidently/{window.run_id}" if window else "",
+        },
+        waiting=known.waiting,
+    )
+
+
+def _cards(window: WindowRun, known: Known) -> list[Card]:
+    level = window.level if window.level in {"ok", "warn", "act"} else ""
+    live = next((one for one in known.live.versions if one.version == window.version), None)
+    return [
+        Card(
+            "Level",
+            {"act": "act", "warn": "look"}.get(window.level, window.level),
+            window.found or "nothing beyond a threshold",
+            level,
+        ),
+        Card(
+            "Window",
+            window.label,
+            f"until {date_of(window.end)} UTC · {window.source.replace('_', ' ')}",
+        ),
+        Card(
+            "PSI, mean", plain(window.metrics.get("psi_average.all")), _limits(known, "psi_average")
+        ),
+        Card(
+            "Live RMSE",
+            f"{live.rmse:.2f} min" if live else UNKNOWN,
+            f"{live.trips:,} trips with feedback" if live else "no feedback",
+        ),
+        Card("Outcome", window.outcome or UNKNOWN, "what became of the alarm"),
+    ]
+
+
+def _limits(known: Known, metric: str) -> str:
+    found = known.sources.thresholds.get(metric)
+    return str(found) if found else ""
+
+
+def _levels(windows: Sequence[WindowRun]) -> Chart:
+    rows = [(one.label, date_of(one.end), one.level, one.found, one.outcome) for one in windows]
+    grave = sum(one.level in {"warn", "act"} for one in windows)
+    colors = {"ok": figures.GREEN, "warn": figures.ORANGE, "act": figures.RED}
+    trace = {
+        "type": "bar",
+        "x": [one.label for one in windows],
+        "y": [_ACTING.get(one.level, 1) + 0.15 for one in windows],
+        "marker": {"color": [colors.get(one.level, figures.GREY) for one in windows]},
+        "text": [one.level for one in windows],
+        "textposition": "none",
+        **({"width": 0.3} if len(windows) < _FEW else {}),
+        "hovertemplate": "%{x}: %{text}<extra></extra>",
+    }
+    return Chart(
+        "levels",
+        "Level of each window",
+        "level",
+        f"{len(windows)} windows, {grave} with a warning or worse.",
+        Table(("window", "until (UTC)", "level", "found", "outcome"), rows),
+        _NOTHING,
+        {
+            "data": [trace],
+            "layout": {
+                "showlegend": False,
+                # On an axis of dates, the bar of a single window is a millisecond wide.
+                "xaxis": {"type": "category", "automargin": True},
+                "yaxis": {
+                    "tickvals": [0.15, 1.15, 2.15, 3.15],
+                    "ticktext": ["ok", "unknown", "warn", "act"],
+                    "range": [0, 3.4],
+                },
+            },
+        },
+        wide=True,
+        height=220,
+    )
+
+
+def _over_time(
+    windows: Sequence[WindowRun],
+    metric: str,
+    title: str,
+    unit: str,
+    about: str,
+    known: Known,
+    empty: Empty = _NOTHING,
+) -> Chart:
+    prefix = f"{metric}."
+    rows = [
+        (date_of(one.end), one.label, name.removeprefix(prefix), value)
+        for one in windows
+        for name, value in sorted(one.metrics.items())
+        if name.startswith(prefix)
+    ]
+    subjects = sorted({row[2] for row in rows}, key=lambda name: (name != ALL, name))
+    series = {
+        subject: [(row[0], round(row[3], 5)) for row in rows if row[2] == subject]
+        for subject in subjects
+    }
+    thresholds = known.sources.thresholds.get(metric)
+    limits = {"warn": thresholds.warn, "act": thresholds.act} if thresholds else {}
+    last = max(
+        (row for row in rows if rows and row[0] == rows[-1][0]),
+        key=lambda row: row[3],
+        default=None,
+    )
+    said = f" Latest and highest: {last[2]}, {last[3]:.3g}." if last else ""
+    return Chart(
+        metric,
+        title,
+        unit,
+        f"{about}{said}",
+        Table(("until (UTC)", "window", "of", title), rows),
+        empty,
+        figures.lines(series, title=unit, dates=True, limits=limits, zero=metric != "bias"),
+        wide=metric == "psi",
+    )
+
+
+def _findings(window: WindowRun, known: Known) -> list[tuple[str, str, str, str]]:
+    """Every figure of a window, with the level that it comes to."""
+    found = []
+    for name, value in window.metrics.items():
+        metric, _, subject = name.partition(".")
+        thresholds = known.sources.thresholds.get(metric)
+        if thresholds is not None:
+            level = thresholds.level(value)
+            found.append(
+                (
+                    level.rank,
+                    value / (thresholds.act or 1.0),
+                    (
+                        f"{metric.replace('_', ' ')} of {subject}",
+                        plain(value),
+                        level.value,
+                        str(thresholds),
+                    ),
+                )
+            )
+    return [row for _, _, row in sorted(found, key=lambda one: (-one[0], -one[1]))]

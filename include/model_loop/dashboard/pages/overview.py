@@ -1,0 +1,405 @@
+"""How the whole loop is: champion, alarms, models over time, runs."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from model_loop.dashboard import figures
+from model_loop.dashboard.comparable import (
+    judged_on,
+    left_out,
+    model_input,
+    same_kind,
+    same_rows,
+    source_of,
+)
+from model_loop.dashboard.known import Known, Sources
+from model_loop.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
+from model_loop.dashboard.types import DagDay, FamilyRun, WindowRun
+from model_loop.dashboard.words import UNKNOWN, age_of, date_of, minutes, percent, plain, short
+from model_loop.tracking.standing import Standing
+
+_NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
+_NO_CHAMPION = Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")
+TRAININGS = ("sklearn_training", "xgboost_training")
+
+#: Metrics of a training run that can be compared, by what they are called.
+METRICS = {
+    "test_rmse": "RMSE on the test months",
+    "validation_rmse": "RMSE on the validation months",
+    "test_mae": "MAE on the test months",
+    "validation_mae": "MAE on the validation months",
+    "test_r2": "R² on the test months",
+    "tuning_seconds": "seconds of tuning",
+    "training_seconds": "seconds of training",
+}
+_MINUTES = ("rmse", "mae")
+
+
+def overview_page(sources: Sources, query: Mapping[str, str]) -> Page:
+    """The first page."""
+    known = sources.look("families", "months", "registry", "windows", "live", "dags")
+    metric = query.get("metric", "test_rmse")
+    metric = metric if metric in METRICS else "test_rmse"
+    runs = [run for run in known.families if run.service == sources.service]
+    return Page(
+        name="overview",
+        title="Overview",
+        lead=f"The loop of {sources.service} taxis: what answers now, how well, and what has run.",
+        cards=_cards(known),
+        choices=[Choice("metric", "Metric of the distribution", metric, list(METRICS.items()))],
+        sections=[
+            Section("Alarms", known.charts(("dags", "windows", "registry"), [_alarms(known)])),
+            Section(
+                "Models",
+                known.charts(
+                    ["families"],
+                    [
+                        _rmse_by_model(runs),
+                        _mse_over_time(runs),
+                        _share_by_model(runs),
+                        _runs_by_model(runs),
+                        _distribution(runs, metric),
+                    ],
+                ),
+            ),
+            Section(
+                "Runs of the DAGs",
+                known.charts(["dags"], [_days(known.dags.days, dag_id) for dag_id in TRAININGS]),
+            ),
+        ],
+        notes=known.problems,
+        waiting=known.waiting,
+    )
+
+
+def _cards(known: Known) -> list[Card]:
+    return [
+        *_by_moment(known, "Champion", ["registry"], _champion_card),
+        *_by_moment(known, "RMSE on the test months", ["registry", "families"], _test_card),
+        *_by_moment(known, "RMSE live", ["registry", "live"], _live_card),
+        known.card("Last retraining", ["dags", "families"], _retraining_card),
+        known.card("Open alarms", ["dags", "windows", "registry"], _alarms_card),
+        known.card("Data until", ["months"], _age_card),
+    ]
+
+
+def _by_moment(
+    known: Known,
+    label: str,
+    parts: Iterable[str],
+    make: Callable[[str, Standing, Known], Card],
+) -> Iterator[Card]:
+    """Yield a card for the champion of each moment; where there is none, one that says so."""
+    led = known.registry.led
+    if not led:
+        none = _NO_CHAMPION if label == _NO_CHAMPION.label else Card(label, UNKNOWN, "no champion")
+        yield known.card(label, parts, lambda _: none)
+    for moment, standing in led.items():
+        named = f"{label} ({moment})"
+        # Of the very moment of this turn.
+        yield known.card(named, parts, functools.partial(make, named, standing))
+
+
+def _champion_card(label: str, standing: Standing, known: Known) -> Card:
+    version = known.registry.version(standing.champion)
+    moved = next(
+        (
+            entry
+            for entry in known.registry.history
+            if entry.after.champion == standing.champion != entry.before.champion
+        ),
+        None,
+    )
+    family = short(version.family) if version and version.family else ""
+    since = f"since {date_of(moved.at)} UTC" if moved else ""
+    why = (
+        f"{moved.kind} by {moved.who or 'somebody'}{': ' if moved.why else ''}{moved.why}"
+        if moved
+        else ""
+    )
+    run = _run_of(known, standing.champion)
+    trained = f"{model_input(run)}, {source_of(run)}" if run else ""
+    said = moved.remarks.split("; ") if moved else []
+    remarks = "; ".join(one for one in said if one not in trained)
+    told = " · ".join(
+        part for part in (*_others(standing), family, trained, since, why, remarks) if part
+    )
+    level = "" if standing.enabled else "act"
+    if not standing.enabled:
+        told = f"switched off · {told}"
+    return Card(label, f"version {standing.champion}", told, level)
+
+
+def _others(standing: Standing) -> list[str]:
+    """What answers beside the champion, which is the first thing to know of it."""
+    found = []
+    if standing.challenger is not None:
+        found.append(f"canary: version {standing.challenger} answers {percent(standing.share)}")
+    if standing.shadow is not None:
+        found.append(f"shadow: version {standing.shadow}")
+    return found
+
+
+def _test_card(label: str, standing: Standing, known: Known) -> Card:
+    run = _run_of(known, standing.champion)
+    test = run.metrics.get("test_rmse") if run else None
+    naive = run.metrics.get("naive_test_rmse") if run else None
+    beside = f"the median alone: {minutes(naive)}" if naive is not None else "not tested"
+    of = f"{model_input(run)}; {judged_on(run)}; trips of 1 to 60 minutes · " if run else ""
+    return Card(label, minutes(test), f"{of}{beside}")
+
+
+def _live_card(label: str, standing: Standing, known: Known) -> Card:
+    live = next((one for one in known.live.versions if one.version == standing.champion), None)
+    if live is None:
+        return Card(label, UNKNOWN, "No actual duration is known yet: send feedback.")
+    interval = live.rmse_interval
+    within = f"95 %: {interval[0]:.2f} to {interval[1]:.2f} · " if interval else ""
+    run = _run_of(known, standing.champion)
+    of = f"{model_input(run)} · " if run else ""
+    return Card(label, minutes(live.rmse), f"{of}{within}{live.trips:,} trips with feedback")
+
+
+def _run_of(known: Known, number: int | None) -> FamilyRun | None:
+    """Find the run that made a version."""
+    version = known.registry.version(number)
+    return next((one for one in known.families if version and one.run_id == version.run_id), None)
+
+
+def _retraining_card(known: Known) -> Card:
+    last = known.dags.last_of("retraining")
+    if last is None:
+        trained = max((run.started for run in known.families), default=None)
+        if trained is None:
+            return Card("Last retraining", "never", "Nothing was trained yet.", "warn")
+        return Card("Last training", age_of(trained), f"{date_of(trained)} UTC, by hand")
+    level = "ok" if last.state == "success" else "act"
+    return Card(
+        "Last retraining", age_of(last.ended), f"{last.state} · {date_of(last.ended)} UTC", level
+    )
+
+
+def _alarms_card(known: Known) -> Card:
+    windows = open_alarms(known)
+    failing = known.dags.failing
+    count = len(windows) + len(failing)
+    if not count and (why := _not_seen(known)):
+        return Card("Open alarms", "none", f"No DAG fails. Monitoring {why} trips have drifted.")
+    if not count:
+        return Card("Open alarms", "none", "No drift, and no DAG fails.", "ok")
+    grave = bool(failing) or any(window.level == "act" for window in windows)
+    told = [f"failing DAGs: {len(failing)}"] if failing else []
+    told += [f"windows with findings: {len(windows)}"] if windows else []
+    return Card("Open alarms", str(count), " · ".join(told), "act" if grave else "warn")
+
+
+def _age_card(known: Known) -> Card:
+    service = known.sources.service
+    months = [one for one in known.months if one.service == service and not one.refused]
+    if not months:
+        return Card("Data until", UNKNOWN, "No month was prepared yet.", "warn")
+    newest = months[-1]
+    kind = "sample data" if newest.source == "sample" else newest.source
+    return Card(
+        "Data until",
+        newest.month,
+        f"{len(months)} months · prepared {age_of(newest.logged)} · {kind}",
+    )
+
+
+def _not_seen(known: Known) -> str:
+    """Say of which champion nobody has looked, or could tell: that is no good news."""
+    led = known.registry.led
+    for moment, standing in led.items():
+        looked = [one for one in known.windows if one.version == standing.champion]
+        if not any(one.level == "ok" for one in looked):
+            of = f", of the champion ({moment})," if len(led) > 1 else ""
+            return f"could not tell{of} whether" if looked else f"has not looked{of} yet whether"
+    return "" if led else "has not looked yet whether"
+
+
+def open_alarms(known: Known) -> list[WindowRun]:
+    """List the latest window of each source of each champion, where something was found in it."""
+    champions = {standing.champion for standing in known.registry.led.values()}
+    own = (window for window in known.windows if window.version in champions)
+    latest = {(window.version, window.source): window for window in own}
+    return [window for window in latest.values() if window.level in {"warn", "act"}]
+
+
+def _alarms(known: Known) -> Chart:
+    rows: list[tuple[str, ...]] = [
+        ("DAG", dag_id, "act", f"{count} failed since the last success")
+        for dag_id, count in known.dags.failing.items()
+    ]
+    rows += [
+        (
+            "drift",
+            f"{asked_at(known, window.version)}, {window.label}",
+            window.level,
+            window.outcome or window.found,
+        )
+        for window in open_alarms(known)
+    ]
+    return Chart(
+        "alarms",
+        "Open alarms",
+        "",
+        "DAGs whose latest run has failed, and the latest window of each champion's trips in which "
+        "something was found.",
+        Table(("kind", "of", "level", "what"), rows),
+        Empty("No alarm is open.", "monitoring"),
+        wide=True,
+        links={dag_id: f"dags/{dag_id}" for dag_id in known.dags.failing},
+    )
+
+
+def asked_at(known: Known, version: int) -> str:
+    """Name a version, with the moment at which it stands."""
+    moments = dict.fromkeys(moment for _, moment, _ in known.registry.parts(version))
+    return f"version {version}" + (f" ({', '.join(moments)})" if moments else "")
+
+
+def by_family(runs: Iterable[FamilyRun], metric: str) -> dict[str, list[float]]:
+    """Values of a metric by family, the family with the best value first."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        if metric in run.metrics:
+            found.setdefault(short(run.family), []).append(run.metrics[metric])
+    return dict(sorted(found.items(), key=lambda item: min(item[1])))
+
+
+def _rmse_by_model(all_runs: Sequence[FamilyRun]) -> Chart:
+    runs = same_rows(all_runs)
+    found = by_family(runs, "test_rmse") or by_family(runs, "validation_rmse")
+    rows = [
+        (name, len(values), min(values), sorted(values)[len(values) // 2], values[0])
+        for name, values in found.items()
+    ]
+    best = [row[2] for row in rows]
+    return Chart(
+        "rmse_by_model",
+        "RMSE by model",
+        "minutes",
+        f"The best run of each family on {judged_on(runs[0])}; lower is better. "
+        f"Best: {rows[0][0]}, {best[0]:.2f} minutes.{left_out(all_runs, runs)}"
+        if rows
+        else "",
+        Table(
+            ("family", "runs", "best RMSE (min)", "median RMSE (min)", "latest RMSE (min)"), rows
+        ),
+        _NO_RUNS,
+        figures.bars(
+            list(found),
+            best,
+            title="RMSE (minutes)",
+            horizontal=True,
+            labels=[f"{value:.2f}" for value in best],
+        ),
+    )
+
+
+def _mse_over_time(all_runs: Sequence[FamilyRun]) -> Chart:
+    runs = same_kind(all_runs)
+    rows = [
+        (date_of(run.started), short(run.family), model_input(run), mse, mse**0.5, judged_on(run))
+        for run in sorted(runs, key=lambda run: run.started)
+        if (mse := run.metrics.get("test_mse", run.metrics.get("validation_mse"))) is not None
+    ]
+    names = sorted({row[1] for row in rows})
+    series = {name: [(row[0], row[3]) for row in rows if row[1] == name] for name in names}
+    return Chart(
+        "mse_over_time",
+        "MSE by model over time",
+        "minutes²",
+        "The mean squared error on the test months of every run, when it was trained (UTC): how "
+        "errors go on as months come, which ranks nothing, for those of different months cannot be "
+        f"compared.{left_out(all_runs, runs)}",
+        Table(("trained (UTC)", "family", "recipe", "MSE (min²)", "RMSE (min)", "judged on"), rows),
+        _NO_RUNS,
+        figures.lines(series, title="MSE (minutes²)", dates=True, mode="markers"),
+        height=340,
+    )
+
+
+def _counts(runs: Iterable[FamilyRun]) -> list[tuple[str, int, float]]:
+    counts = Counter(short(run.family) for run in runs)
+    total = counts.total()
+    return [(name, count, count / total) for name, count in counts.most_common()]
+
+
+def _share_by_model(runs: Sequence[FamilyRun]) -> Chart:
+    rows = _counts(runs)
+    return Chart(
+        "share_by_model",
+        "Runs by model",
+        "share of the runs",
+        ", ".join(f"{name} {percent(part)}" for name, _, part in rows[:7]) + ".",
+        Table(("family", "runs", "share"), rows),
+        _NO_RUNS,
+        figures.share([row[0] for row in rows], [row[1] for row in rows]),
+    )
+
+
+def _runs_by_model(runs: Sequence[FamilyRun]) -> Chart:
+    rows = _counts(runs)
+    finished = Counter(short(run.family) for run in runs if run.status == "FINISHED")
+    table = [(name, finished[name], count - finished[name], count) for name, count, _ in rows]
+    return Chart(
+        "runs_by_model",
+        "Total runs by model",
+        "runs",
+        f"{len(runs):,} runs of {len(rows)} families, finished and not.",
+        Table(("family", "finished", "not finished", "total"), table),
+        _NO_RUNS,
+        figures.stacked(
+            [row[0] for row in table],
+            {"finished": [row[1] for row in table], "not finished": [row[2] for row in table]},
+            title="runs",
+            horizontal=True,
+        ),
+    )
+
+
+def _distribution(all_runs: Sequence[FamilyRun], metric: str) -> Chart:
+    runs = all_runs if metric.endswith("_seconds") else same_rows(all_runs)
+    found = by_family(runs, metric)
+    rows = [(name, value) for name, values in found.items() for value in values]
+    values = sorted(value for _, value in rows)
+    middle = plain(values[len(values) // 2]) if values else ""
+    unit = "minutes" if metric.rpartition("_")[2] in _MINUTES else ""
+    return Chart(
+        "metric_distribution",
+        f"Distribution: {METRICS[metric]}",
+        unit,
+        f"All runs of each family that can be compared; half of all are below {middle}."
+        f"{left_out(all_runs, runs)}"
+        if rows
+        else "",
+        Table(("family", f"{metric}{' (min)' if unit else ''}"), rows),
+        _NO_RUNS,
+        figures.strip(found, title=METRICS[metric] + (f" ({unit})" if unit else "")),
+        wide=True,
+        height=max(70 * len(found) + 80, 180),
+    )
+
+
+def _days(days: Iterable[DagDay], dag_id: str) -> Chart:
+    rows = [(day.day, day.succeeded, day.failed) for day in days if day.dag_id == dag_id]
+    succeeded, failed = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    return Chart(
+        f"runs_of_{dag_id}",
+        f"Completed and failed runs of {dag_id}",
+        "runs per day",
+        f"{succeeded:,} completed and {failed:,} failed in the last 30 days with runs (UTC).",
+        Table(("day (UTC)", "completed", "failed"), rows),
+        Empty(f"{dag_id} has not run yet.", dag_id),
+        figures.stacked(
+            [row[0] for row in rows],
+            {"completed": [row[1] for row in rows], "failed": [row[2] for row in rows]},
+            title="runs",
+            colors=(figures.GREEN, figures.RED),
+        ),
+    )

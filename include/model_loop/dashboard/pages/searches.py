@@ -1,0 +1,185 @@
+"""How the best settings of a family were searched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model_loop.dashboard import figures
+from model_loop.dashboard.page import Chart, Empty, Table
+from model_loop.dashboard.types import TrialRun
+from model_loop.dashboard.words import plain
+
+_NO_TRIALS = Empty("No trial of this model was logged.", "sklearn_training")
+_NO_CURVES = Empty(
+    "It learns in one step, or was trained by an earlier version: there is no learning curve.",
+    "xgboost_training",
+)
+
+_ERROR = "validation_rmse"
+_ERROR_TITLE = "validation RMSE"
+#: Axes of the parallel coordinates beside that of the error.
+_AXES = 8
+#: Settings that span more than this are shown by their logarithm.
+_LOGARITHMIC = 50
+#: Curves are cut off where they are so many times the best.
+_WORST_SHOWN = 2.5
+_ENDED = {"FINISHED": "ended", "KILLED": "given up", "FAILED": "failed"}
+
+
+def trials_chart(trials: Sequence[TrialRun]) -> Chart:
+    """Parallel coordinates of the trials."""
+    judged = [trial for trial in trials if _ERROR in trial.metrics]
+    names = sorted({name for trial in judged for name in trial.settings})
+    varied = [name for name in names if len({trial.settings.get(name) for trial in judged}) > 1]
+    shown = (varied or names)[:_AXES]
+    axes: dict[str, list[float | None]] = {}
+    ticks: dict[str, list[tuple[float, str]]] = {}
+    for name in shown:
+        axes[name], ticks[name] = _axis([trial.settings.get(name) for trial in judged])
+    errors = [trial.metrics[_ERROR] for trial in judged]
+    axes[_ERROR_TITLE], ticks[_ERROR_TITLE] = _axis([str(error) for error in errors])
+    best = min(judged, key=lambda trial: trial.metrics[_ERROR], default=None)
+    return Chart(
+        "trials",
+        "Trials",
+        "settings and minutes of validation RMSE",
+        f"A line for each of {len(judged)} trials; the thick one is the best: trial {best.number}, "
+        f"{best.metrics[_ERROR]:.3f} minutes."
+        if best
+        else "",
+        Table(
+            ("trial", *names, "validation RMSE (min)", "state"),
+            [
+                (
+                    trial.number,
+                    *(trial.settings.get(name) for name in names),
+                    round(trial.metrics[_ERROR], 4),
+                    _ENDED.get(trial.status, trial.status.lower()),
+                )
+                for trial in judged
+            ],
+        ),
+        _NO_TRIALS,
+        figures.parallel(
+            axes, ticks, errors, [f"trial {trial.number}" for trial in judged], bar=_ERROR_TITLE
+        ),
+        wide=True,
+        height=380,
+    )
+
+
+def _axis(values: Sequence[str | None]) -> tuple[list[float | None], list[tuple[float, str]]]:
+    """Places of values between 0 and 1, and what stands at some of them."""
+    numbers = [_number(value) for value in values]
+    known = [number for number in numbers if number is not None]
+    if len(known) == sum(value is not None for value in values) and known:
+        low, high = min(known), max(known)
+        logarithmic = low > 0 and high / low > _LOGARITHMIC
+        scale = math.log if logarithmic else float
+        span = scale(high) - scale(low) or 1.0
+        places = [
+            None if number is None else (scale(number) - scale(low)) / span for number in numbers
+        ]
+        return places, [(0.0, plain(low)), (1.0, plain(high))] if low < high else [
+            (0.0, plain(low))
+        ]
+    words = sorted({value for value in values if value is not None})
+    at = {word: place / max(len(words) - 1, 1) for place, word in enumerate(words)}
+    return (
+        [None if value is None else at[value] for value in values],
+        [(place, word) for word, place in at.items()],
+    )
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        found = float(value or "")
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
+    """The validation error of each trial while it was fitted."""
+    curves = (numbers or {}).get("curves") or ()
+    given_up = sum(bool(curve["stopped"]) for curve in curves)
+    rows = [
+        (curve["trial"], step, error, curve["stopped"], "best" if curve["best"] else "")
+        for curve in curves
+        for step, error in zip(curve["steps"], curve["errors"], strict=True)
+    ]
+    traces: list[dict[str, Any]] = []
+    named: set[str] = set()
+    for curve in sorted(curves, key=lambda one: one["best"]):
+        kind = "best" if curve["best"] else "given up" if curve["stopped"] else "ended"
+        color = {"best": figures.ORANGE, "given up": figures.GREY, "ended": figures.BLUE}[kind]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": curve["steps"],
+                "y": curve["errors"],
+                "name": kind,
+                "legendgroup": kind,
+                "showlegend": kind not in named,
+                "line": {"color": color, "width": 3 if kind == "best" else 1.2},
+                # Where it was stopped, a cross stands at the end.
+                "marker": {
+                    "size": [0] * (len(curve["steps"]) - 1) + [9 if kind == "given up" else 5],
+                    "symbol": "x" if kind == "given up" else "circle",
+                    "color": color,
+                },
+                "hovertemplate": f"trial {curve['trial']}, step %{{x}}: %{{y:.3f}}<extra></extra>",
+            }
+        )
+        named.add(kind)
+    best = min((row[2] for row in rows), default=0.0)
+    worst = min(max((row[2] for row in rows), default=1.0), best * _WORST_SHOWN)
+    return Chart(
+        "learning_curves",
+        "Learning curves",
+        "minutes of validation RMSE",
+        f"{len(curves)} trials, of which {given_up} were given up: a cross stands where.",
+        Table(("trial", "step", "validation error (min)", "given up", "which"), rows),
+        _NO_CURVES,
+        {
+            "data": traces,
+            "layout": {
+                "showlegend": True,
+                "xaxis": {"title": {"text": "steps (rounds, trees or iterations)"}},
+                "yaxis": {
+                    "title": {"text": "validation error (minutes)"},
+                    "range": [best * 0.96, worst * 1.02],
+                },
+            },
+        },
+        wide=True,
+        height=340,
+    )
+
+
+def trials_table(trials: Sequence[TrialRun]) -> Chart:
+    """How the trials ended."""
+    counts = {
+        state: sum(trial.status == status for trial in trials) for status, state in _ENDED.items()
+    }
+    seconds = sum(trial.metrics.get("fit_seconds", 0.0) for trial in trials)
+    return Chart(
+        "trial_states",
+        "How the trials ended",
+        "trials",
+        f"{len(trials)} trials, {seconds:.1f} seconds of fitting.",
+        Table(("state", "trials"), [(state, count) for state, count in counts.items() if trials]),
+        _NO_TRIALS,
+        figures.bars(
+            list(counts),
+            list(counts.values()),
+            title="trials",
+            horizontal=True,
+            labels=[str(count) for count in counts.values()],
+        ),
+        wide=True,
+        height=150,
+    )

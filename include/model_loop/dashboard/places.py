@@ -1,0 +1,24 @@
+"""Where the zones lie, read without pandas."""
+
+from __future__ import annotations
+
+import csv
+import functools
+from collections.abc import Mapping
+from importlib import resources
+
+
+@functools.cache
+def places() -> Mapping[int, tuple[float, float]]:
+    """Latitude and longitude (degrees) of the zones that have a place on the map, by number."""
+    with resources.files("model_loop.trips").joinpath("zones.csv").open() as file:
+        return {
+            int(row["LocationID"]): (float(row["latitude"]), float(row["longitude"]))
+            for row in csv.DictReader(file)
+            if row["latitude"]
+        }
+
+
+def place_of(zone: int) -> tuple[float, float] | None:
+    """Where a zone lies; None where it has no place."""
+    return places().get(zone)

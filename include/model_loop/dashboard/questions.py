@@ -1,0 +1,95 @@
+"""What the api-server asks the process beside it; see `lookups`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from model_loop.dashboard.apart import Apart
+from model_loop.dashboard.types import FamilyRun, MonthRun, Registry, TrialRun, WindowRun
+from model_loop.monitoring.health.prepared import ElsewhereError
+from model_loop.monitoring.health.types import Champion, Product
+
+#: An explanation that takes longer is not waited for.
+_EXPLAINING_SECONDS = 60.0
+#: Characters of an error that whoever asks for reasons is told.
+_MOST_TOLD = 300
+
+_Value = TypeVar("_Value")
+
+
+class Questions:
+    """What the pages and the health are made of, as far as it is not light to know.
+
+    Every method may raise `ElsewhereError`.
+
+    Parameters
+    ----------
+    apart
+        Who is asked.
+    """
+
+    def __init__(self, apart: Apart | None = None) -> None:
+        self._apart = apart or Apart("model_loop.dashboard.lookups")
+
+    def families(self) -> tuple[FamilyRun, ...]:
+        """Families of training runs, the newest first."""
+        return self._ask("families", tuple[FamilyRun, ...])
+
+    def months(self) -> tuple[MonthRun, ...]:
+        """The latest run of each month, in the order of the months."""
+        return self._ask("months", tuple[MonthRun, ...])
+
+    def windows(self, service: str) -> tuple[WindowRun, ...]:
+        """What monitoring has found, in the order of the windows."""
+        return self._ask("windows", tuple[WindowRun, ...], service=service)
+
+    def registry(self, service: str) -> Registry:
+        """The versions of a service, how they stand, and what was done."""
+        return self._ask("registry", Registry, service=service)
+
+    def trials(self, family_run_id: str) -> tuple[TrialRun, ...]:
+        """The trials of a family, in their order."""
+        return self._ask("trials", tuple[TrialRun, ...], family_run_id=family_run_id)
+
+    def document(self, run_id: str, path: str) -> bytes | None:
+        """An artifact of a run; None if it has none of that name."""
+        return self._apart.ask("document", {"run_id": run_id, "path": path})
+
+    def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
+        """An artifact in JSON."""
+        found = self.document(run_id, path)
+        return None if found is None else json.loads(found)
+
+    def champion(self, service: str) -> Champion:
+        """The version that answers, its age, and how new its trips are."""
+        return self._ask("champion", Champion, service=service)
+
+    def products(self) -> tuple[Product, ...]:
+        """The data products."""
+        return self._ask("products", tuple[Product, ...])
+
+    def explain(self, version: int, row: Sequence[float], columns: Sequence[str]) -> dict[str, Any]:
+        """How a version comes to its prediction; ``why`` says why that is not known."""
+        asked = {
+            "version": version,
+            "row": [None if math.isnan(value) else value for value in row],
+            "columns": list(columns),
+        }
+        try:
+            found = self._apart.ask("explain", asked, _EXPLAINING_SECONDS)
+        except ElsewhereError as error:
+            return {"why": str(error)[:_MOST_TOLD]}
+        reasons: dict[str, Any] = json.loads(found or b"{}")
+        return reasons
+
+    def stop(self) -> None:
+        """End the process that is asked."""
+        self._apart.stop()
+
+    def _ask(self, name: str, kind: type[_Value], **asked: str) -> _Value:
+        return msgspec.json.decode(self._apart.ask(name, asked) or b"null", type=kind)

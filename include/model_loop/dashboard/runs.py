@@ -1,0 +1,237 @@
+"""Reading runs from the tracking server, as few and as small as the pages need."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from model_loop.dashboard.types import (
+    FamilyRun,
+    MonthRun,
+    Registry,
+    TrialRun,
+    Version,
+    WindowRun,
+)
+from model_loop.tracking.history import History
+from model_loop.tracking.runs import (
+    FINDINGS,
+    FINDINGS_TAG,
+    IDENTITY_TAG,
+    JUDGED_TAG,
+    REFUSED_TAG,
+)
+from model_loop.tracking.standing import RETIRED_TAG, declared_moment
+from model_loop.tracking.versions import ModelVersions
+
+#: The newest of each kind that the pages show.
+MOST_FAMILIES, MOST_MONTHS, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 600, 500, 300, 500
+MOST_ENTRIES = 100
+_PAGE = 250
+_NOT_THERE = re.compile(r"RESOURCE_DOES_NOT_EXIST|\b404\b")
+#: MLflow keeps infinity as the largest number.
+_MOST = 1e300
+#: A metric that every window has in which drift was looked for.
+_DRIFT = "psi_average.all"
+
+
+class Runs:
+    """The runs of one service.
+
+    Parameters
+    ----------
+    client
+        Of the tracking server.
+    experiment
+        Name of the experiment; that of monitoring is ``<name>-monitoring``.
+    """
+
+    def __init__(self, client: MlflowClient, experiment: str) -> None:
+        self._client = client
+        self._experiment = experiment
+
+    def families(self) -> tuple[FamilyRun, ...]:
+        """Families of training runs, the newest first."""
+        wanted = f"tags.MODEL != '' and tags.`{IDENTITY_TAG}` != ''"
+        return tuple(map(_family, self._search(self._experiment, wanted, MOST_FAMILIES)))
+
+    def months(self) -> tuple[MonthRun, ...]:
+        """Return the run of each month that was compared last, in the order of the months."""
+        found: dict[tuple[str, str], MonthRun] = {}
+        for run in self._search(self._experiment, "tags.pipeline = 'months'", MOST_MONTHS):
+            month = _month(run)
+            key = (month.service, month.month)
+            if run.info.status == "FINISHED" and (
+                key not in found or found[key].logged < month.logged
+            ):
+                found[key] = month
+        return tuple(found[key] for key in sorted(found))
+
+    def windows(self, service: str) -> tuple[WindowRun, ...]:
+        """What monitoring has found, in the order of the windows."""
+        wanted = f"tags.service = '{service}' and tags.window != ''"
+        found: dict[tuple[int, str, str], WindowRun] = {}
+        for run in self._search(f"{self._experiment}-monitoring", wanted, MOST_WINDOWS):
+            one = _window(run)
+            key = (one.version, one.source, one.label)
+            # Two steps that began a window at the same moment have a run each.
+            found[key] = _joined(found[key], one) if key in found else one
+        told = (one for one in found.values() if one.level)
+        return tuple(sorted(told, key=lambda one: one.end))
+
+    def trials(self, family_run_id: str) -> tuple[TrialRun, ...]:
+        """The trials of a family, in their order."""
+        wanted = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{family_run_id}'"
+        runs = self._search(self._experiment, wanted, MOST_TRIALS)
+        return tuple(sorted(map(_trial, runs), key=lambda one: one.number))
+
+    def registry(self, versions: ModelVersions) -> Registry:
+        """The versions of a service, how they stand, and what was done."""
+        found = self._client.search_model_versions(
+            f"name = '{versions.name}'", MOST_VERSIONS, order_by=["version_number DESC"]
+        )
+        return Registry(
+            versions.standings(),
+            tuple(map(_version, found)),
+            tuple(History(versions).entries(most=MOST_ENTRIES)),
+        )
+
+    def document(self, run_id: str, path: str) -> bytes | None:
+        """An artifact of a run; None if it has none of that name."""
+        # Downloading says the same of a document that is not there and of a server that is not.
+        folder = path.rpartition("/")[0]
+        try:
+            there = self._client.list_artifacts(run_id, folder or None)
+        except MlflowException as error:
+            # Numbers in addresses and ids of runs are none of the server's.
+            if not _NOT_THERE.search(str(error)):
+                raise
+            return None
+        if path not in {one.path for one in there}:
+            return None
+        with tempfile.TemporaryDirectory() as place:
+            found = download_artifacts(
+                run_id=run_id,
+                artifact_path=path,
+                dst_path=place,
+                tracking_uri=self._client.tracking_uri,
+            )
+            return Path(found).read_bytes()
+
+    def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
+        """An artifact in JSON."""
+        found = self.document(run_id, path)
+        return None if found is None else json.loads(found)
+
+    def _search(self, experiment: str, wanted: str, most: int) -> Iterator[Run]:
+        known = self._client.get_experiment_by_name(experiment)
+        if known is None:
+            return
+        token, left = None, most
+        while left > 0:
+            page = self._client.search_runs(
+                [known.experiment_id],
+                filter_string=wanted,
+                max_results=min(left, _PAGE),
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            yield from page
+            token, left = page.token, left - len(page)
+            if not token:
+                return
+
+
+def _metrics(run: Run) -> dict[str, float]:
+    """The metrics that are numbers: of a fit that went astray, MLflow keeps NaN."""
+    return {name: value for name, value in run.data.metrics.items() if abs(value) < _MOST}
+
+
+def _family(run: Run) -> FamilyRun:
+    tags = run.data.tags
+    pipeline, _, rest = tags[IDENTITY_TAG].partition("/")
+    return FamilyRun(
+        run_id=run.info.run_id,
+        pipeline=pipeline,
+        dag_run=rest.rpartition("/")[0],
+        family=tags["MODEL"],
+        service=tags.get("service", ""),
+        recipe=" ".join(tags[name] for name in ("recipe", "encoding") if name in tags),
+        source=tags.get("data_source", ""),
+        status=run.info.status,
+        started=run.info.start_time / 1_000,
+        metrics=_metrics(run),
+        settings=dict(run.data.params),
+        moment=declared_moment(tags) or "",
+        test_months=tags.get("TEST_DATA", ""),
+        # Runs of earlier versions of this package name their training set alone.
+        rows=tags.get("test_rows") or tags.get("training_set", ""),
+    )
+
+
+def _month(run: Run) -> MonthRun:
+    tags = run.data.tags
+    return MonthRun(
+        run_id=run.info.run_id,
+        service=tags["service"],
+        month=tags["month"],
+        source=tags.get("data_source", ""),
+        # The same file may have been compared again since.
+        logged=float(tags.get(JUDGED_TAG, (run.info.end_time or run.info.start_time) / 1_000)),
+        metrics=_metrics(run),
+        refused=tags.get(REFUSED_TAG) == "True",
+        findings=tags.get(FINDINGS_TAG, FINDINGS),
+    )
+
+
+def _window(run: Run) -> WindowRun:
+    tags = run.data.tags
+    return WindowRun(
+        run_id=run.info.run_id,
+        version=int(tags["version"]),
+        source=tags.get("source", ""),
+        label=tags["window"],
+        end=dt.datetime.fromisoformat(tags["window_end"]).timestamp(),
+        level=tags.get("level", ""),
+        found=tags.get("found", ""),
+        outcome=tags.get("outcome", ""),
+        metrics=_metrics(run),
+    )
+
+
+def _joined(one: WindowRun, other: WindowRun) -> WindowRun:
+    """What two runs say of the same window; drift's has the report."""
+    drift, rest = (one, other) if _DRIFT in one.metrics else (other, one)
+    judged = one if one.level else other
+    return replace(judged, run_id=drift.run_id, metrics={**rest.metrics, **drift.metrics})
+
+
+def _trial(run: Run) -> TrialRun:
+    return TrialRun(
+        number=int(run.data.tags.get("trial", 0)),
+        status=run.info.status,
+        settings=dict(run.data.params),
+        metrics=_metrics(run),
+    )
+
+
+def _version(found: Any) -> Version:  # noqa: ANN401 - MLflow's
+    return Version(
+        number=int(found.version),
+        run_id=found.run_id or "",
+        family=found.tags.get("MODEL", ""),
+        registered=found.creation_timestamp / 1_000,
+        retired=RETIRED_TAG in found.tags,
+    )

@@ -1,0 +1,124 @@
+"""The errors that a user can do something about.
+
+Each one says what was given, which rule it breaks, and what to do: the command line prints the
+three and exits with code 2, a task writes them into its log and fails without a retry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from model_loop.masking import mask_logins
+
+logger = logging.getLogger(__name__)
+
+
+#: Characters of a part of an error; a request may hold megabytes.
+_LONGEST_PART = 4_000
+
+
+def _shown(part: str) -> str:
+    """Return a part of an error as it may be seen: without logins, and not longer than a page."""
+    # Half of a pair of surrogates, as in names of files, is a character that no log takes.
+    part = part.encode("utf-8", "backslashreplace").decode("utf-8")
+    # Twice as much is masked, so that no login is cut in two where the text ends.
+    masked = mask_logins(part[: 2 * _LONGEST_PART])
+    if len(masked) <= _LONGEST_PART:
+        return masked
+    return f"{masked[:_LONGEST_PART]}… ({len(part)} characters in all)"
+
+
+class ModelLoopError(Exception):
+    """Something was wrong with what the user asked for or handed over.
+
+    Parameters
+    ----------
+    given
+        What was wrong, as the user knows it: a parameter with its value, a path, a URL.
+    rule
+        The rule that it breaks, as a clause that continues *given*.
+    remedy
+        What to do about it, as a sentence.
+    """
+
+    def __init__(self, given: str, rule: str, remedy: str) -> None:
+        # Errors quote addresses, and go into logs, mails, answers and tags.
+        self.given, self.rule, self.remedy = map(_shown, (given, rule, remedy))
+        super().__init__(self.given, self.rule, self.remedy)
+
+    def __str__(self) -> str:
+        return f"{self.given} {self.rule}. {self.remedy}"
+
+
+class InvalidInputError(ModelLoopError, ValueError):
+    """A parameter is unknown, malformed or out of bounds."""
+
+
+class SourceError(ModelLoopError):
+    """A month cannot be had from its source."""
+
+
+class NotPublishedError(SourceError):
+    """A month is not published, or not yet."""
+
+
+class TransientSourceError(SourceError):
+    """A month cannot be had now; the same request may succeed later (server errors, timeouts)."""
+
+
+class ContractError(ModelLoopError):
+    """A month was fetched, but what is in it cannot be used."""
+
+
+class ReportedError(ModelLoopError):
+    """Something failed elsewhere, and was reported there."""
+
+
+class StoredObjectError(ModelLoopError):
+    """A stored object is missing, was altered, or cannot be stored."""
+
+
+class DeliveryError(ModelLoopError):
+    """A message cannot be delivered now; it waits."""
+
+
+def require_within(
+    name: str,
+    value: float,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+) -> None:
+    """Check a number's bounds.
+
+    Raises
+    ------
+    InvalidInputError
+        If *value* is less than *least*, more than *most*, or not more than *above*.
+    """
+    for wrong, bound in (
+        # Written so that NaN, which compares with nothing, is out of bounds.
+        (least is not None and not value >= least, f"{least} or more"),
+        (most is not None and not value <= most, f"{most} or less"),
+        (above is not None and not value > above, f"more than {above}"),
+    ):
+        if wrong:
+            raise InvalidInputError(f"{name} = {value}", "is out of bounds", f"Give {bound}.")
+
+
+@contextlib.contextmanager
+def optional(what: str) -> Iterator[None]:
+    """Go on without an artefact that nothing depends on, such as a figure, if making it fails.
+
+    Parameters
+    ----------
+    what
+        Its name, for the log, which holds the failure.
+    """
+    try:
+        yield
+    except Exception:
+        logger.exception("%s could not be made and is left out; all else goes on", what)

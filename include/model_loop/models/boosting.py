@@ -1,0 +1,177 @@
+"""XGBoost as an estimator that knows how many rounds it needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import xgboost as xgb
+from scipy.sparse import csr_matrix
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from model_loop.errors import StoredObjectError
+from model_loop.objects.trees import require_sound_booster
+from model_loop.training_set.types import Matrix, Minutes
+
+_VALIDATION = "validation"
+#: Threads that a file may ask for.
+_MOST_THREADS = 256
+
+
+class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Gradient boosting by `xgboost.Booster`, with early stopping on rows it does not learn from.
+
+    `xgboost.XGBRegressor` builds a ``QuantileDMatrix`` for every input, which is about twenty times
+    slower than a ``DMatrix`` on the sparse one-hot matrix; here the input's form decides.
+
+    Parameters
+    ----------
+    settings
+        Parameters of XGBoost.
+    rounds
+        Boosting rounds, or the most of them when early stopping is on.
+    early_stopping_rounds
+        Stop when the validation error has not improved for so many rounds.
+    threads
+        Processor threads.
+    random_state
+        Seed.
+
+    Attributes
+    ----------
+    booster_ : xgboost.Booster
+        The trees; those after the best round are not used, and not stored.
+    best_rounds_ : int
+        Number of rounds with the lowest validation error, or `rounds` without validation rows.
+    curve_ : list of float
+        Validation error after each round (minutes); empty without validation rows.
+    """
+
+    def __init__(
+        self,
+        settings: dict[str, Any] | None = None,
+        rounds: int = 100,
+        early_stopping_rounds: int = 20,
+        threads: int = 2,
+        random_state: int = 42,
+    ) -> None:
+        self.settings = settings
+        self.rounds = rounds
+        self.early_stopping_rounds = early_stopping_rounds
+        self.threads = threads
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Matrix | xgb.DMatrix,
+        y: Minutes,
+        validation: tuple[Matrix | xgb.DMatrix, Minutes] | None = None,
+    ) -> Self:
+        """Learn from *X*, shape (trips, columns), and stop early by *validation* where given."""
+        for _ in self.grow(X, y, validation):
+            pass
+        return self
+
+    def grow(
+        self,
+        X: Matrix | xgb.DMatrix,
+        y: Minutes,
+        validation: tuple[Matrix | xgb.DMatrix, Minutes] | None = None,
+    ) -> Iterator[tuple[int, float]]:
+        """Learn round by round, yielding the number of each round (from 1) and its error.
+
+        The error is that of the validation rows, NaN without them. Fits may take turns: what a
+        round draws depends on the seed and its number, and on no other fit of the process.
+        """
+        train = binned(X, y, self.threads)
+        known = binned(*validation, self.threads, train) if validation else None
+        drawn = {"nthread": self.threads, "seed": self.random_state, "seed_per_iteration": True}
+        grown = xgb.Booster(
+            {**(self.settings or {}), **drawn}, [train, *([known] if known else [])]
+        )
+        self.booster_, self.curve_, self.best_rounds_ = grown, [], self.rounds
+        for number in range(1, self.rounds + 1):
+            grown.update(train, number - 1)
+            if known is None:
+                yield number, math.nan
+                continue
+            report = grown.eval_set([(known, _VALIDATION)], number - 1)
+            self.curve_.append(float(report.rpartition(":")[2]))
+            self.best_rounds_ = int(np.argmin(self.curve_)) + 1
+            yield number, self.curve_[-1]
+            if number - self.best_rounds_ >= self.early_stopping_rounds:
+                break
+
+    def predict(self, X: Matrix) -> Minutes:
+        """Predict minutes, shape (trips,)."""
+        predicted: npt.NDArray[np.float32] = self.booster_.inplace_predict(
+            X, iteration_range=(0, self.best_rounds_)
+        )
+        return predicted.astype(np.float64)
+
+    def contributions(self, X: Matrix) -> tuple[npt.NDArray[np.float64], float]:
+        """What each column adds to each prediction (minutes), and what they are added to."""
+        rows = xgb.DMatrix(X, nthread=self.threads)
+        found = self.booster_.predict(
+            rows, pred_contribs=True, iteration_range=(0, self.best_rounds_)
+        )
+        return found[:, :-1].astype(np.float64), float(found[0, -1])
+
+    def visits(self) -> float:
+        """Leaves times squared depth of all trees: what SHAP values of one row cost."""
+        trees = self.booster_[: self.best_rounds_].get_dump()
+        depth = max(int((self.settings or {}).get("max_depth", 6)), 1)
+        return float(sum(tree.count("leaf=") for tree in trees) * depth**2)
+
+    def gains(self, columns: int) -> npt.NDArray[np.float64]:
+        """How much the trees gain by each column, shape (columns,)."""
+        found = np.zeros(columns)
+        for name, gain in self.booster_.get_score(importance_type="total_gain").items():
+            found[int(name.removeprefix("f"))] = gain
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State with the trees as XGBoost's own UBJSON, so that no pickle is needed."""
+        state: dict[str, Any] = super().__getstate__()
+        if "booster_" in state:
+            best = self.booster_[: self.best_rounds_]
+            state = {**state, "booster_": bytes(best.save_raw("ubj"))}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the trees from UBJSON, unless they cannot be walked or need too many threads."""
+        super().__setstate__(state)
+        if "booster_" in state:
+            if self.threads not in range(1, _MOST_THREADS + 1):
+                raise StoredObjectError(
+                    f"A stored booster for {self.threads} threads",
+                    f"is for no number from 1 to {_MOST_THREADS}, and is not loaded",
+                    "Train it anew with fewer.",
+                )
+            stored = memoryview(state["booster_"]).tobytes()
+            require_sound_booster(stored)
+            self.booster_ = xgb.Booster({"nthread": self.threads})
+            self.booster_.load_model(bytearray(stored))
+
+
+def binned(
+    X: Matrix | xgb.DMatrix,
+    y: Minutes,
+    threads: int,
+    reference: xgb.DMatrix | None = None,
+) -> xgb.DMatrix:
+    """XGBoost's own form of a matrix, which several fits may share.
+
+    Parameters
+    ----------
+    reference
+        The train matrix, whose bins are used.
+    """
+    if isinstance(X, xgb.DMatrix):
+        return X
+    if isinstance(X, csr_matrix):
+        return xgb.DMatrix(X, y, nthread=threads)
+    return xgb.QuantileDMatrix(X, y, nthread=threads, ref=reference)

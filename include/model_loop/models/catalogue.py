@@ -1,0 +1,215 @@
+"""The model families: one entry each, with its search space and its fixed settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from model_loop.errors import InvalidInputError
+from model_loop.models.spaces import Choice, Integer, Real, Settings, Space
+from model_loop.training_set.recipes import Encoding, Layout
+
+XGBOOST = "xgboost"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What a fit of a family spends, so that its learning curve can be watched.
+
+    Parameters
+    ----------
+    grows
+        Boosting rounds of XGBoost, boosting stages or forest trees of scikit-learn, or iterations.
+    interval
+        Steps of one interval of the learning curve. Where steps are scaled, it is the sum of the
+        scale over the steps.
+    scaled_by
+        The setting that says how far one step goes: boosting with half the learning rate gets
+        about as far in twice the rounds or stages.
+    projected
+        Whether a fit tells what it will come to, long before it does; see `fitting.project`.
+    """
+
+    grows: Literal["rounds", "stages", "trees", "iterations"]
+    interval: float
+    scaled_by: str | None = None
+    projected: bool = False
+
+    def __str__(self) -> str:
+        """An interval, for people."""
+        scaled = f" / {self.scaled_by}" if self.scaled_by else ""
+        return f"{self.interval:g}{scaled} {self.grows}"
+
+    def steps_in_interval(self, settings: Settings) -> float:
+        """Steps of one interval, which need not be whole."""
+        scale = settings.get(self.scaled_by) if self.scaled_by else None
+        return self.interval / scale if isinstance(scale, int | float) and scale else self.interval
+
+
+@dataclass(frozen=True)
+class ModelFamily:
+    """One kind of model.
+
+    Parameters
+    ----------
+    name
+        Its name in forms, tags and tables: a class of scikit-learn by module and name, or
+        ``xgboost``.
+    title
+        What it is, in a few words.
+    layout
+        The form of matrix that suits it, where the encoding leaves the choice.
+    space
+        What is searched.
+    fixed
+        Settings that are not searched.
+    seeded
+        Whether its result depends on ``random_state``.
+    resource
+        What a fit spends; None where there is nothing to see before its end.
+    reads_sparse
+        Whether it learns from a sparse matrix too, the only one that some encodings make.
+    """
+
+    name: str
+    title: str
+    layout: Layout
+    space: Space
+    fixed: Settings = field(default_factory=lambda: MappingProxyType({}))
+    seeded: bool = True
+    resource: Resource | None = None
+    reads_sparse: bool = True
+
+    def require_readable(self, encoding: Encoding) -> None:
+        """Check that the family can learn from what an encoding makes.
+
+        Raises
+        ------
+        InvalidInputError
+            If it needs a dense matrix, and the encoding makes none.
+        """
+        if encoding == "one_hot" and not self.reads_sparse:
+            raise InvalidInputError(
+                f"Model {self.name!r}",
+                f"reads no sparse matrix, and the encoding {encoding} makes nothing else",
+                "Choose the encoding native, or another model.",
+            )
+
+    def complete(self, settings: Settings, *, random_state: int) -> dict[str, object]:
+        """All settings of one fit: searched, fixed and the seed."""
+        seed = {"random_state": random_state} if self.seeded else {}
+        return {**self.fixed, **settings, **seed}
+
+
+_ADDED_TREES = Resource("trees", 0.5, projected=True)
+
+FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
+    {
+        family.name: family
+        for family in (
+            ModelFamily(
+                "linear_model.LinearRegression",
+                "Ordinary least squares",
+                "sparse",
+                {"fit_intercept": Choice((True, False))},
+                seeded=False,
+            ),
+            ModelFamily(
+                "linear_model.Lasso",
+                "Least squares with an L1 penalty",
+                "sparse",
+                {
+                    "alpha": Real(1e-4, 0.1, log=True),
+                    "max_iter": Integer(20, 120),
+                },
+                {"tol": 1e-3},
+                resource=Resource("iterations", 40),
+            ),
+            ModelFamily(
+                "svm.LinearSVR",
+                "Linear support vector regression",
+                "sparse",
+                {
+                    "epsilon": Real(0.0, 2.0),
+                    "C": Real(0.01, 20.0, log=True),
+                    "max_iter": Integer(200, 1_000),
+                },
+            ),
+            ModelFamily(
+                "ensemble.ExtraTreesRegressor",
+                "Forest of extremely randomised trees",
+                "dense",
+                {
+                    "n_estimators": Integer(20, 50),
+                    "max_depth": Integer(10, 20),
+                    "min_samples_leaf": Integer(2, 20),
+                    "max_features": Real(0.3, 0.8),
+                },
+                resource=_ADDED_TREES,
+            ),
+            ModelFamily(
+                "ensemble.GradientBoostingRegressor",
+                "Gradient-boosted trees",
+                "dense",
+                {
+                    "n_estimators": Integer(30, 80),
+                    "learning_rate": Real(0.08, 0.3, log=True),
+                    "max_depth": Integer(4, 8),
+                    "min_samples_leaf": Integer(5, 40),
+                    "max_features": Real(0.1, 0.3),
+                    "subsample": Real(0.3, 0.6),
+                },
+                resource=Resource("stages", 0.25, scaled_by="learning_rate"),
+            ),
+            ModelFamily(
+                "ensemble.RandomForestRegressor",
+                "Forest of bagged trees",
+                "dense",
+                {
+                    "n_estimators": Integer(20, 50),
+                    "max_depth": Integer(10, 18),
+                    "min_samples_leaf": Integer(2, 20),
+                    "max_features": Real(0.15, 0.4),
+                    "max_samples": Real(0.3, 0.6),
+                },
+                resource=_ADDED_TREES,
+            ),
+            ModelFamily(
+                XGBOOST,
+                "XGBoost: gradient boosting with histograms and early stopping",
+                "dense",
+                {
+                    "max_depth": Integer(4, 12),
+                    "learning_rate": Real(0.015, 0.2, log=True),
+                    "min_child_weight": Real(1.0, 200.0, log=True),
+                    "subsample": Real(0.6, 1.0),
+                    "colsample_bytree": Real(0.4, 1.0),
+                    "reg_alpha": Real(1e-3, 10.0, log=True),
+                    "reg_lambda": Real(1e-2, 10.0, log=True),
+                    "gamma": Real(1e-3, 5.0, log=True),
+                },
+                {"objective": "reg:squarederror", "tree_method": "hist"},
+                resource=Resource("rounds", 0.5, scaled_by="learning_rate"),
+            ),
+        )
+    }
+)
+
+SKLEARN_FAMILIES: tuple[str, ...] = tuple(name for name in FAMILIES if name != XGBOOST)
+
+
+def get_family(name: str) -> ModelFamily:
+    """Find a family by its name.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such family.
+    """
+    if name not in FAMILIES:
+        raise InvalidInputError(
+            f"Model family {name!r}", "is unknown", f"Choose one of: {', '.join(FAMILIES)}."
+        )
+    return FAMILIES[name]

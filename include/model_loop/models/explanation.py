@@ -1,0 +1,269 @@
+"""What a model needs to know, and what each column adds to a prediction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.ensemble._forest import ForestRegressor
+from sklearn.inspection import permutation_importance
+from sklearn.pipeline import Pipeline
+from sklearn.tree import BaseDecisionTree
+
+from model_loop.errors import optional
+from model_loop.models.boosting import BoosterRegressor
+from model_loop.training_set.encoders.sources import sources
+from model_loop.training_set.types import Matrix, as_dense
+from model_loop.trips.services import DURATION
+
+logger = logging.getLogger(__name__)
+
+#: Models of scikit-learn's whose trees SHAP reads; bagging and AdaBoost are of trees, too.
+_READ_BY_SHAP = (BaseDecisionTree, ForestRegressor, GradientBoostingRegressor)
+
+#: Trips and repetitions that permutation importance may cost.
+SAMPLE_TRIPS = 5_000
+REPETITIONS = 3
+
+#: Trips that SHAP values may be computed for, and leaves times squared depth (what the algorithm
+#: visits) over all of them: some ten seconds on one core.
+SHAP_TRIPS = 500
+SHAP_VISITS = 1e10
+#: Columns that are told apart; what the others add is added up.
+SHAP_COLUMNS = 30
+OTHERS = "all others"
+
+
+@dataclass(frozen=True)
+class ShapValues:
+    """What each column adds to the prediction of each trip.
+
+    Parameters
+    ----------
+    base
+        Minutes predicted on average over the trips that the model has learned from.
+    minutes
+        Minutes that each column adds, of shape (trips, columns), the most telling column first;
+        `base` and a row of it add up to the prediction.
+    columns
+        The encoded columns of the same trips.
+    features
+        The minutes by feature of the trip, of shape (trips, features); see `by_feature`. None in
+        explanations of earlier versions of this package.
+    """
+
+    base: float
+    minutes: pd.DataFrame
+    columns: pd.DataFrame
+    features: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model needs to know.
+
+    Parameters
+    ----------
+    permutation
+        Permutation importance of the raw columns; see `needed_columns`.
+    shap
+        SHAP values, for models that are made of trees.
+    """
+
+    permutation: pd.DataFrame
+    shap: ShapValues | None
+
+
+def explain(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> Explanation | None:
+    """Explain a model on raw trips with their ``duration``; None where there are none.
+
+    Parameters
+    ----------
+    random_state
+        Seed of the draws and of the shuffling.
+    """
+    if trips.empty:
+        return None
+    shap = None
+    with optional("The SHAP explanation"):
+        shap = shap_values(model, trips.drop(columns=DURATION), random_state=random_state)
+    return Explanation(needed_columns(model, trips, random_state=random_state), shap)
+
+
+def needed_columns(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> pd.DataFrame:
+    """How much worse a model predicts when one raw column is shuffled (Breiman, 2001).
+
+    Parameters
+    ----------
+    trips
+        Raw columns with their ``duration``; at most `SAMPLE_TRIPS` of them are drawn.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``column``, ``increase`` of the RMSE and its ``spread`` (standard deviation) over
+        `REPETITIONS` shufflings, in minutes, the most needed first.
+    """
+    sample = trips.sample(min(len(trips), SAMPLE_TRIPS), random_state=random_state)
+    columns = sample.drop(columns=DURATION)
+    found = permutation_importance(
+        model,
+        columns,
+        sample[DURATION],
+        scoring="neg_root_mean_squared_error",
+        n_repeats=REPETITIONS,
+        random_state=random_state,
+    )
+    table = pd.DataFrame(
+        {
+            "column": list(columns.columns),
+            "increase": found.importances_mean,
+            "spread": found.importances_std,
+        }
+    )
+    return table.sort_values("increase", ascending=False, ignore_index=True)
+
+
+def shap_values(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> ShapValues | None:
+    """SHAP values of a sample of trips (Lundberg et al., 2020); None unless the model is of trees.
+
+    At most `SHAP_TRIPS` trips are drawn, fewer for large forests; see `SHAP_VISITS`.
+    """
+    encoder = model[:-1]
+    rows = shap_rows(model, SHAP_TRIPS)
+    if rows is None:
+        kind = type(model.named_steps["estimate"]).__name__
+        logger.info("No SHAP values: they are computed for trees alone, not for %s", kind)
+        return None
+    drawn = trips.sample(min(len(trips), rows), random_state=random_state)
+    encoded = encoder.transform(drawn)
+    values, base = _contributions(model.named_steps["estimate"], encoded)
+    names = [str(name) for name in encoder.get_feature_names_out()]
+    return _most_telling(values, base, pd.DataFrame(as_dense(encoded), columns=names))
+
+
+def shap_rows(model: Pipeline, most: int) -> int | None:
+    """Of how many trips SHAP values may be computed; None unless the model is of trees."""
+    visits = _visits(model.named_steps["estimate"])
+    return None if visits is None else int(min(most, max(1, SHAP_VISITS // max(visits, 1.0))))
+
+
+def shap_by_feature(model: Pipeline, trips: pd.DataFrame) -> pd.DataFrame:
+    """Minutes that each feature adds to the prediction of each trip, by a model of trees.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of shape (trips, features); see `by_feature`.
+    """
+    encoder = model[:-1]
+    values, _ = _contributions(model.named_steps["estimate"], encoder.transform(trips))
+    return by_feature(values, [str(name) for name in encoder.get_feature_names_out()])
+
+
+@dataclass(frozen=True)
+class TripReasons:
+    """How the prediction of one trip comes about.
+
+    Parameters
+    ----------
+    base
+        Minutes that everything is added to.
+    features
+        Minutes by feature; with `base` they add up to the prediction.
+    method
+        How they were found.
+    """
+
+    base: float
+    features: dict[str, float]
+    method: str
+
+
+def reasons_of(model: Pipeline, trip: pd.DataFrame) -> TripReasons | None:
+    """Explain the prediction of one raw trip; None for models of neither trees nor a sum.
+
+    Parameters
+    ----------
+    trip
+        Raw columns, of one row.
+    """
+    encoder, estimator = model[:-1], model.named_steps["estimate"]
+    encoded = encoder.transform(trip)
+    names = [str(name) for name in encoder.get_feature_names_out()]
+    if _visits(estimator) is not None:
+        values, base = _contributions(estimator, encoded)
+        method = "SHAP values of the trees; the sum begins at the average prediction"
+    elif hasattr(estimator, "coef_"):
+        values = as_dense(encoded).astype(np.float64) * np.ravel(estimator.coef_)
+        base = float(np.ravel(estimator.intercept_)[0])
+        method = "coefficient times value; the sum begins at the intercept"
+    else:
+        return None
+    (minutes,) = by_feature(values, names).to_dict(orient="records")
+    return TripReasons(base, {str(name): float(value) for name, value in minutes.items()}, method)
+
+
+def by_feature(values: npt.NDArray[np.float64], names: Sequence[str]) -> pd.DataFrame:
+    """Add up what encoded columns add, by the features that they are computed from.
+
+    SHAP values are additive, so that those of a group of columns may be summed (Lundberg and Lee,
+    2017). What a column adds that is computed from several features is shared equally among them.
+    """
+    made_of = [sources(name) for name in names]
+    features = sorted({feature for found in made_of for feature in found})
+    shares = np.zeros((len(names), len(features)))
+    for row, found in enumerate(made_of):
+        for feature in found:
+            shares[row, features.index(feature)] = 1 / len(found)
+    return pd.DataFrame(values @ shares, columns=features)
+
+
+def _contributions(
+    estimator: Any,  # noqa: ANN401 - any model of trees
+    encoded: Matrix,
+) -> tuple[npt.NDArray[np.float64], float]:
+    if isinstance(estimator, BoosterRegressor):
+        return estimator.contributions(encoded)
+    return _of_sklearn(estimator, as_dense(encoded))
+
+
+def _visits(estimator: Any) -> float | None:  # noqa: ANN401 - any regressor
+    """Leaves times squared depth of all trees; None if the model is of something else."""
+    if isinstance(estimator, BoosterRegressor):
+        return estimator.visits()
+    if not isinstance(estimator, _READ_BY_SHAP):
+        return None
+    trees = [estimator] if hasattr(estimator, "tree_") else getattr(estimator, "estimators_", ())
+    trees = list(np.asarray(trees, dtype=object).ravel())
+    return float(sum(tree.get_n_leaves() * max(tree.get_depth(), 1) ** 2 for tree in trees))
+
+
+def _of_sklearn(
+    estimator: Any,  # noqa: ANN401 - a tree or trees of scikit-learn's
+    encoded: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float64], float]:
+    import shap
+
+    explainer = shap.TreeExplainer(estimator)
+    values = np.asarray(explainer.shap_values(encoded, check_additivity=False))
+    return values, float(np.ravel(explainer.expected_value)[0])
+
+
+def _most_telling(
+    values: npt.NDArray[np.float64], base: float, columns: pd.DataFrame
+) -> ShapValues:
+    features = by_feature(values, list(columns.columns))
+    order = np.argsort(-np.abs(values).mean(axis=0), kind="stable")
+    kept, others = order[:SHAP_COLUMNS], order[SHAP_COLUMNS:]
+    table = pd.DataFrame(values[:, kept], columns=columns.columns[kept])
+    shown = columns.iloc[:, kept].reset_index(drop=True)
+    if len(others):
+        table[OTHERS], shown[OTHERS] = values[:, others].sum(axis=1), np.nan
+    return ShapValues(base, table, shown, features)

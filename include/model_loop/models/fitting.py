@@ -1,0 +1,368 @@
+"""One fit, which can be watched, paused and given up while it grows."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pandas as pd
+import xgboost as xgb
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
+
+from model_loop.models.boosting import binned
+from model_loop.models.catalogue import XGBOOST, ModelFamily
+from model_loop.models.estimators import Regressor, make_booster, make_sklearn
+from model_loop.models.search import MAXIMUM_ROUNDS, SearchRequest
+from model_loop.models.selection import score_columns, selector
+from model_loop.models.spaces import Settings
+from model_loop.training_set.types import Matrix, Minutes, TrainingSet
+
+
+@dataclass(frozen=True)
+class FitData:
+    """What a search learns from and judges by.
+
+    Parameters
+    ----------
+    train, validation
+        Design matrices of shape (trips, columns).
+    train_minutes, validation_minutes
+        Durations, each of shape (trips,).
+    binned
+        Both matrices in XGBoost's own form; see `prepare`.
+    columns
+        Scores of the columns and which were kept; None where all are.
+    """
+
+    train: Matrix
+    train_minutes: Minutes
+    validation: Matrix
+    validation_minutes: Minutes
+    binned: tuple[xgb.DMatrix, xgb.DMatrix] | None = None
+    columns: pd.DataFrame | None = None
+
+    @classmethod
+    def of(cls, training_set: TrainingSet, family: ModelFamily, request: SearchRequest) -> Self:
+        """The part of a training set that suits a family, with the columns that are asked for.
+
+        Raises
+        ------
+        InvalidInputError
+            If the family cannot learn from what the training set's encoding makes.
+        """
+        family.require_readable(training_set.request.encoding)
+        splits = training_set.layout_for(family.layout)
+        train, validation, minutes = splits.train, splits.validation, training_set.train_minutes
+        names = splits.train_encoder.get_feature_names_out()
+        rule, seed = request.feature_selection, request.random_state
+        columns = score_columns(rule, train, minutes, names, seed)
+        if columns is not None:
+            keep = selector(columns, names)
+            train, validation = keep.transform(train), keep.transform(validation)
+        return cls(train, minutes, validation, training_set.validation_minutes, columns=columns)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit came to.
+
+    Parameters
+    ----------
+    predicted
+        Minutes of the validation trips, as far as the fit came.
+    rounds
+        Boosting rounds at the lowest validation error, where the family has any.
+    """
+
+    predicted: Minutes
+    rounds: int | None = None
+
+
+def prepare(family: ModelFamily, data: FitData, request: SearchRequest) -> FitData:
+    """Make once what all fits of a family share: XGBoost's own form of the matrices."""
+    if family.name != XGBOOST:
+        return data
+    train = binned(data.train, data.train_minutes, request.threads)
+    validation = binned(data.validation, data.validation_minutes, request.threads, train)
+    return dataclasses.replace(data, binned=(train, validation))
+
+
+#: Says why a fit of which so much is expected should be given up, if it should.
+Decide = Callable[[Sequence[float]], str | None]
+
+
+def never(outlook: Sequence[float]) -> None:
+    """Let a fit come to its end."""
+
+
+class Fit:
+    """One fit on the train trips, watching the error of the validation trips.
+
+    Attributes
+    ----------
+    curve, steps
+        Validation error after each interval of effort, and the rounds, trees or iterations there.
+    outlook
+        Error that the fit is expected to come to, as seen from there.
+    stopped
+        Why the fit was given up.
+    ended
+        Whether it has come to its end, or was given up.
+    """
+
+    def __init__(
+        self, family: ModelFamily, settings: Settings, data: FitData, request: SearchRequest
+    ) -> None:
+        self.curve: list[float] = []
+        self.steps: list[int] = []
+        self.outlook: list[float] = []
+        self.stopped: str | None = None
+        self.ended = False
+        self._interval = 1.0
+        if family.resource is not None:
+            self._interval = family.resource.steps_in_interval(settings)
+        self._growth = _growth(family, settings, data, request, math.ceil(self._interval))
+
+    @property
+    def next_step(self) -> int:
+        """The step (round, tree or iteration) that ends the present interval."""
+        # The product of two decimal fractions may lie a rounding error above a whole number.
+        return math.ceil((len(self.curve) + 1) * self._interval - 1e-9)
+
+    def advance(self, decide: Decide = never, *, pause_at: int | None = None) -> None:
+        """Go on until the end, until `decide` gives a reason, or until so many intervals.
+
+        Raises
+        ------
+        ValueError, ArithmeticError, MemoryError, xgboost.core.XGBoostError
+            If the estimator does not take the settings or the data.
+        """
+
+        def halts(step: int, error: float, expected: float | None = None) -> bool:
+            if self._take(step, error, error if expected is None else expected):
+                if pause_at is not None and len(self.curve) >= pause_at:
+                    return True
+                self.stopped = decide(self.outlook)
+            return self.stopped is not None
+
+        with warnings.catch_warnings():
+            # The number of iterations is itself searched: validation judges what it was worth.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            ended = self._growth.advance(halts)
+        self.ended = ended or self.stopped is not None
+
+    def _take(self, step: int, error: float, expected: float) -> bool:
+        """Write down the error after a step; return whether that ends an interval."""
+        grown = False
+        while self.next_step <= step:
+            # A large step may end several intervals.
+            self.curve.append(error)
+            self.steps.append(step)
+            self.outlook.append(expected)
+            grown = True
+        return grown
+
+    def fitted(self) -> Fitted:
+        """What the fit has come to."""
+        return self._growth.fitted()
+
+
+class Halts(Protocol):
+    """Takes a step, the error after it and the error expected at the end; says whether to halt."""
+
+    def __call__(self, step: int, error: float, expected: float | None = None) -> bool:
+        """Whether to halt."""
+
+
+def project(alone: float, together: float, trees: int, planned: int) -> float:
+    """The mean squared error that a forest will come to.
+
+    A forest predicts the mean of its trees, which are drawn alike, so that its mean squared error
+    is expected to be a + b / n for n trees (Louppe, "Understanding Random Forests", 2014, section
+    4.2): a straight line over 1 / n, on which lie that of a single tree and that of those so far.
+
+    Parameters
+    ----------
+    alone
+        Mean squared error of a tree, on average over the trees so far.
+    together
+        Mean squared error of the mean of the trees so far.
+    trees, planned
+        Number of trees so far, and in the end.
+    """
+    if trees == 1:
+        return together
+    slope = (alone - together) / (1 - 1 / trees)
+    return max(alone - slope + slope / planned, 0.0)
+
+
+class _Growth(Protocol):
+    """How fits of one kind grow."""
+
+    def advance(self, halts: Halts) -> bool:
+        """Grow until the end or until told to halt; return whether it is the end."""
+
+    def fitted(self) -> Fitted:
+        """What it has come to."""
+
+
+class _AtOnce:
+    """Nothing can be seen of the fit before its end."""
+
+    def __init__(self, estimator: Regressor, data: FitData) -> None:
+        self.estimator, self.data = estimator, data
+
+    def advance(self, halts: Halts) -> bool:  # noqa: ARG002 - it is never asked
+        self.estimator.fit(self.data.train, self.data.train_minutes)
+        return True
+
+    def fitted(self) -> Fitted:
+        return Fitted(self.estimator.predict(self.data.validation))
+
+
+class _Rounds:
+    """XGBoost, round by round."""
+
+    def __init__(
+        self, family: ModelFamily, settings: Settings, data: FitData, request: SearchRequest
+    ) -> None:
+        self.booster = make_booster(family, settings, request, rounds=MAXIMUM_ROUNDS)
+        self.validation = data.validation
+        train, validation = data.binned or (data.train, data.validation)
+        self.rounds = self.booster.grow(
+            train, data.train_minutes, (validation, data.validation_minutes)
+        )
+
+    def advance(self, halts: Halts) -> bool:
+        return not any(halts(number, error) for number, error in self.rounds)
+
+    def fitted(self) -> Fitted:
+        return Fitted(self.booster.predict(self.validation), self.booster.best_rounds_)
+
+
+class _Trees:
+    """A forest, tree by tree; scikit-learn draws the same trees as it would at once."""
+
+    def __init__(self, estimator: Any, data: FitData, error_of: ErrorOf) -> None:  # noqa: ANN401 - a forest of scikit-learn's
+        self.estimator, self.data, self.error_of = estimator, data, error_of
+        self.wanted, self.trees = estimator.n_estimators, 0
+        self.rows = _as_trees_read(data.validation)
+        self.total, self.squares = np.zeros(len(data.validation_minutes)), 0.0
+
+    def advance(self, halts: Halts) -> bool:
+        while self.trees < self.wanted:
+            self.estimator.set_params(n_estimators=self.trees + 1, warm_start=True)
+            self.estimator.fit(self.data.train, self.data.train_minutes)
+            tree = self.estimator.estimators_[-1].predict(self.rows, check_input=False)
+            self.trees += 1
+            self.total += tree
+            self.squares += self.error_of(tree) ** 2
+            error = self.error_of(self.total / self.trees)
+            expected = project(self.squares / self.trees, error**2, self.trees, self.wanted)
+            if halts(self.trees, error, math.sqrt(expected)):
+                return False
+        return True
+
+    def fitted(self) -> Fitted:
+        return Fitted(self.total / self.trees)
+
+
+class _Stages:
+    """Boosting of scikit-learn, adding up the predictions of the stages on the way."""
+
+    def __init__(self, estimator: Any, data: FitData, error_of: ErrorOf) -> None:  # noqa: ANN401 - GradientBoostingRegressor
+        self.estimator, self.data, self.error_of = estimator, data, error_of
+        self.estimator.set_params(warm_start=True)
+        self.rows = _as_trees_read(data.validation)
+        self.predicted = np.zeros(len(data.validation_minutes))
+
+    def advance(self, halts: Halts) -> bool:
+        halted = False
+
+        def monitor(stage: int, model: Any, _local: Mapping[str, Any]) -> bool:  # noqa: ANN401 - scikit-learn's
+            nonlocal halted
+            if stage == 0:
+                self.predicted = model.init_.predict(self.rows).astype(np.float64)
+            tree = model.estimators_[stage, 0]
+            self.predicted += model.learning_rate * tree.predict(self.rows, check_input=False)
+            halted = halts(stage + 1, self.error_of(self.predicted))
+            return halted
+
+        self.estimator.fit(self.data.train, self.data.train_minutes, monitor=monitor)
+        return not halted
+
+    def fitted(self) -> Fitted:
+        return Fitted(self.predicted)
+
+
+class _Iterations:
+    """Coordinate descent, going on from the coefficients so far until they no longer change."""
+
+    def __init__(self, estimator: Any, data: FitData, error_of: ErrorOf, interval: int) -> None:  # noqa: ANN401 - Lasso
+        self.estimator, self.data, self.error_of = estimator, data, error_of
+        self.interval, self.wanted, self.iterations = interval, estimator.max_iter, 0
+        self.predicted = np.zeros(len(data.validation_minutes))
+
+    def advance(self, halts: Halts) -> bool:
+        while self.iterations < self.wanted:
+            further = min(self.interval, self.wanted - self.iterations)
+            self.estimator.set_params(max_iter=further, warm_start=True)
+            self.estimator.fit(self.data.train, self.data.train_minutes)
+            self.predicted = self.estimator.predict(self.data.validation)
+            self.iterations += further
+            if self.estimator.n_iter_ < further:
+                return True
+            if halts(self.iterations, self.error_of(self.predicted)):
+                return False
+        return True
+
+    def fitted(self) -> Fitted:
+        return Fitted(self.predicted)
+
+
+ErrorOf = Callable[[Minutes], float]
+
+
+def _growth(
+    family: ModelFamily,
+    settings: Settings,
+    data: FitData,
+    request: SearchRequest,
+    interval: int,
+) -> _Growth:
+    if family.name == XGBOOST:
+        return _Rounds(family, settings, data, request)
+    estimator = make_sklearn(family, settings, random_state=request.random_state)
+    error_of = _error_of(data.validation_minutes, request)
+    match family.resource.grows if family.resource else None:
+        case "trees":
+            return _Trees(estimator, data, error_of)
+        case "stages":
+            return _Stages(estimator, data, error_of)
+        case "iterations":
+            return _Iterations(estimator, data, error_of, interval)
+        case _:
+            return _AtOnce(estimator, data)
+
+
+def _error_of(actual: Minutes, request: SearchRequest) -> ErrorOf:
+    def rmse(predicted: Minutes) -> float:
+        return float(np.sqrt(np.square(predicted - actual).mean()))
+
+    def mae(predicted: Minutes) -> float:
+        return float(np.abs(predicted - actual).mean())
+
+    return mae if request.curve_metric == "mae" else rmse
+
+
+def _as_trees_read(matrix: Matrix) -> Matrix:
+    """The form in which scikit-learn's trees read rows, so that not each of them converts it."""
+    if isinstance(matrix, csr_matrix):
+        return matrix.astype(np.float32)
+    return np.ascontiguousarray(matrix, dtype=np.float32)

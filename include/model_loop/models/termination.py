@@ -1,0 +1,166 @@
+"""When a trial is given up: three policies on learning curves.
+
+A curve holds the validation error after each interval of effort (boosting rounds, added trees,
+iterations); the catalogue says what an interval is, so that the curves of a family can be compared
+place by place. The policies are those of the hyperparameter services:
+
+- bandit: Li et al., "Hyperband" (2018), in the form that Azure Machine Learning gives it;
+- median stopping: Golovin et al., "Google Vizier" (2017), section 3.2.2;
+- truncation selection: Jaderberg et al., "Population Based Training" (2017), section 4.1.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from model_loop.errors import InvalidInputError, require_within
+
+Policy = Literal["none", "bandit", "median", "truncation"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+Curve = Sequence[float]
+
+#: A median of fewer curves says little.
+_LEAST_CURVES = 3
+
+
+@dataclass(frozen=True)
+class EarlyTermination:
+    """Which trials are given up before they end.
+
+    Parameters
+    ----------
+    policy
+        ``none``, ``bandit``, ``median`` or ``truncation``.
+    evaluation_interval
+        Look at a trial after every so many intervals of its curve.
+    delay_evaluations
+        Let every trial go on for so many intervals first.
+    slack_factor
+        bandit: give up a trial whose error is more than so much (as a share) above the best.
+    slack_amount
+        bandit: the same in minutes; where it is not 0, it is used in place of the factor.
+    truncation_share
+        truncation: give up a trial that is among this share of the worst.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is out of bounds.
+    """
+
+    policy: Policy = "none"
+    evaluation_interval: int = 1
+    delay_evaluations: int = 5
+    slack_factor: float = 0.1
+    slack_amount: float = 0.0
+    truncation_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if self.policy not in POLICIES:
+            raise InvalidInputError(
+                f"Early termination {self.policy!r}",
+                "is unknown",
+                f"Choose one of: {', '.join(POLICIES)}.",
+            )
+        require_within("evaluation_interval", self.evaluation_interval, least=1)
+        for name in ("delay_evaluations", "slack_factor", "slack_amount"):
+            require_within(name, getattr(self, name), least=0)
+        # All of them would leave none.
+        require_within("truncation_share", self.truncation_share, least=0.0, most=0.95)
+
+
+class Terminator:
+    """Compares the curve of a trial with those of the other trials.
+
+    Parameters
+    ----------
+    rule
+        When to give a trial up.
+    projected
+        Whether a curve shows what a fit is expected to come to, so that its last point counts; as
+        a rule it shows what the fit has come to, so that its lowest does.
+    """
+
+    def __init__(self, rule: EarlyTermination, *, projected: bool = False) -> None:
+        self.rule = rule
+        self._projected = projected
+        self._curves: dict[int, Curve] = {}
+        self._finished: set[int] = set()
+
+    @property
+    def first_look(self) -> int | None:
+        """The interval after which a trial may be given up for the first time, if ever."""
+        if self.rule.policy == "none":
+            return None
+        return self.rule.delay_evaluations + self.rule.evaluation_interval
+
+    def add(self, number: int, curve: Curve, *, finished: bool = False) -> None:
+        """Remember how far a trial has come, and whether that was its end."""
+        if curve:
+            self._curves[number] = tuple(curve)
+            if finished:
+                self._finished.add(number)
+
+    def score(self, curve: Curve) -> float:
+        """What a curve says of its trial: an error."""
+        return curve[-1] if self._projected else min(curve)
+
+    def reason(self, number: int, curve: Curve) -> str | None:
+        """Why a trial with this curve so far should be given up; None if it should go on."""
+        rule, interval = self.rule, len(curve)
+        if rule.policy == "none" or interval <= rule.delay_evaluations:
+            return None
+        if (interval - rule.delay_evaluations) % rule.evaluation_interval:
+            return None
+        return self.compare(number, curve)
+
+    def compare(self, number: int, curve: Curve) -> str | None:
+        """The same at any interval, whatever the rule says of intervals."""
+        rule, interval = self.rule, len(curve)
+        others = {key: known[:interval] for key, known in self._curves.items() if key != number}
+        decide = {
+            "bandit": self._bandit,
+            "median": self._median,
+            "truncation": self._truncation,
+        }[rule.policy]
+        found = decide(self.score(curve), number, others, interval)
+        return f"{rule.policy}: {found} after interval {interval}" if found else None
+
+    def _bandit(
+        self, error: float, _number: int, others: Mapping[int, Curve], _interval: int
+    ) -> str | None:
+        if not others:
+            return None
+        best, rule = min(map(self.score, others.values())), self.rule
+        allowed = best + (rule.slack_amount or best * rule.slack_factor)
+        return f"{error:.3f}, allowed are {allowed:.3f}," if error > allowed else None
+
+    def _median(
+        self, error: float, _number: int, others: Mapping[int, Curve], _interval: int
+    ) -> str | None:
+        if len(others) < _LEAST_CURVES:
+            return None
+        median = statistics.median(statistics.fmean(curve) for curve in others.values())
+        return f"{error:.3f}, the median is {median:.3f}," if error > median else None
+
+    def _truncation(
+        self, error: float, number: int, others: Mapping[int, Curve], interval: int
+    ) -> str | None:
+        # Trials that were given up before are not compared with a second time.
+        others = {
+            key: curve
+            for key, curve in others.items()
+            if len(curve) >= interval or key in self._finished
+        }
+        share, all_trials = self.rule.truncation_share, len(others) + 1
+        # Of equals the earlier is the better, so that there is always a best.
+        better = sum((self.score(curve), key) < (error, number) for key, curve in others.items())
+        # Of too few trials the worst share is less than one.
+        if all_trials * share < 1 or better < all_trials * (1 - share):
+            return None
+        return f"{error:.3f}, {better} of {len(others)} others were better"

@@ -1,0 +1,104 @@
+"""The final fit: the best settings, on train and validation together, as one object."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+
+from model_loop.errors import optional
+from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
+from model_loop.models.estimators import Regressor, make_booster, make_sklearn
+from model_loop.models.evaluation import Evaluation, evaluate
+from model_loop.models.explanation import Explanation, explain
+from model_loop.models.progress import step
+from model_loop.models.search import MAXIMUM_ROUNDS, Metrics, SearchRequest, TuningResult
+from model_loop.models.selection import selector
+from model_loop.training_set.types import TrainingSet
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that takes raw trip columns and returns minutes.
+
+    Parameters
+    ----------
+    tuned
+        What the search found.
+    model
+        Encoder and estimator together.
+    seconds
+        How long the fit took.
+    evaluation
+        What it came to on the test months; None where there are none.
+    explanation
+        What it needs to know, on a sample of the test months; None where there are none, or where
+        it could not be made.
+    """
+
+    tuned: TuningResult
+    model: Pipeline
+    seconds: float
+    evaluation: Evaluation | None
+    explanation: Explanation | None
+
+    @property
+    def test(self) -> Metrics | None:
+        """Errors on the test months; None where there are none."""
+        return self.evaluation.metrics if self.evaluation else None
+
+
+def train(
+    tuned: TuningResult,
+    training_set: TrainingSet,
+    request: SearchRequest,
+    family: ModelFamily | None = None,
+) -> TrainedModel:
+    """Fit the best settings on train and validation, and judge the result on the test months.
+
+    The number of boosting rounds is the one that tuning found: no row that the model learns from
+    decides when it stops.
+
+    Parameters
+    ----------
+    family
+        What was tuned, where it is not in the catalogue.
+    """
+    family = family or get_family(tuned.family)
+    started = time.monotonic()
+    splits = training_set.layout_for(family.layout)
+    matrix, steps = splits.train_validation, [("encode", splits.encoder)]
+    if tuned.columns is not None:
+        keep = selector(tuned.columns, splits.encoder.get_feature_names_out())
+        matrix = keep.transform(matrix)
+        steps.append(("select", keep))
+    estimator = _estimator(family, tuned, request)
+    rows, columns = matrix.shape
+    fitting = f"{family.name}: fitting on {rows:,} trips, {columns:,} columns"
+    with step(fitting), warnings.catch_warnings():
+        # As in tuning: the number of iterations was chosen for what it is worth.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(matrix, training_set.train_validation_minutes)
+    seconds = time.monotonic() - started
+    model = Pipeline([*steps, ("estimate", estimator)])
+    with step(f"{family.name}: judging on {len(training_set.test_trips):,} test trips"):
+        evaluation = evaluate(model, training_set.test_trips, training_set.train_validation_minutes)
+    if evaluation:
+        logger.info("%s: test RMSE %.3f minutes", family.name, evaluation.metrics.rmse)
+    explanation = None
+    with optional("The explanation"), step(f"{family.name}: explaining some test trips"):
+        explanation = explain(model, training_set.test_trips, random_state=request.random_state)
+    return TrainedModel(tuned, model, seconds, evaluation, explanation)
+
+
+def _estimator(family: ModelFamily, tuned: TuningResult, request: SearchRequest) -> Regressor:
+    if family.name == XGBOOST:
+        rounds = tuned.best.rounds or MAXIMUM_ROUNDS
+        return make_booster(family, tuned.best.settings, request, rounds=rounds)
+    return make_sklearn(family, tuned.best.settings, random_state=request.random_state)

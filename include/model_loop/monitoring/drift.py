@@ -1,0 +1,193 @@
+"""Whether the trips of a window are those that a version has learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from model_loop.models.explanation import shap_by_feature, shap_rows
+from model_loop.monitoring.features import Floats, features
+from model_loop.monitoring.levels import ALL, Finding, Thresholds, judge, unknown
+from model_loop.monitoring.profile import FeatureProfile, ShapProfile, VersionProfile
+from model_loop.monitoring.psi import psi_beyond_chance
+from model_loop.training_set.encoders.sources import HOUR, WEEKDAY
+from model_loop.training_set.types import Minutes
+from model_loop.trips.services import PICKUP_TIME
+
+PSI, PSI_AVERAGE = "psi", "psi_average"
+UNSEEN, MISSING = "unseen_share", "missing_change"
+SHAP, PREDICTIONS = "shap_drift", "prediction_drift"
+
+#: SHAP values are computed of so many trips of a window at most; see `explanation.SHAP_VISITS`.
+SHAP_TRIPS = 2_000
+#: Fewer tell nothing of the mean.
+_FEWEST_SHAP_TRIPS = 50
+#: Of a difference of two means, so many standard errors are taken for chance.
+_CHANCE = 2.0
+
+#: A feature of the time is compared in windows that are about as long as its cycle, in hours.
+_CYCLES = {HOUR: 23.0, WEEKDAY: 6.5 * 24}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is compared with a profile.
+
+    Parameters
+    ----------
+    trips
+        Raw columns of the model, of everything that was asked in the window.
+    predicted
+        Minutes that the version itself has predicted, shape (predictions,).
+    shap
+        SHAP values by feature of some of the trips; None where there are none.
+    """
+
+    trips: pd.DataFrame
+    predicted: Minutes
+    shap: pd.DataFrame | None = None
+
+
+def shap_of_window(
+    model: Pipeline, trips: pd.DataFrame, random_state: int, most: int = SHAP_TRIPS
+) -> pd.DataFrame | None:
+    """SHAP values by feature of a sample of a window; None unless the model is of trees.
+
+    Parameters
+    ----------
+    most
+        Trips in the sample; fewer for large models.
+    """
+    rows = shap_rows(model, most)
+    if rows is None or trips.empty:
+        return None
+    return shap_by_feature(model, trips.sample(min(len(trips), rows), random_state=random_state))
+
+
+def drift_findings(
+    profile: VersionProfile,
+    inputs: Inputs,
+    thresholds: Mapping[str, Thresholds],
+    least_trips: int,
+) -> list[Finding]:
+    """Compare a window with the profile of a version.
+
+    Of fewer trips than `least_trips` all findings are unknown.
+
+    Parameters
+    ----------
+    thresholds
+        By metric.
+    """
+    trips, count = inputs.trips, len(inputs.trips)
+    if count < least_trips:
+        return no_findings(thresholds, f"{count:,} trips, of the {least_trips:,} that are needed")
+    known = features(trips[list(profile.columns)])
+    hours = _hours(trips)
+    found = [
+        finding
+        for feature in profile.features
+        for finding in _of_feature(feature, known[feature.bins.name], thresholds, hours)
+    ]
+    values = [one.value for one in found if one.metric == PSI and not np.isnan(one.value)]
+    average = float(np.mean(values)) if values else None
+    found.append(judge(PSI_AVERAGE, ALL, average, thresholds[PSI_AVERAGE]))
+    found.append(_predictions(profile, inputs.predicted, thresholds[PREDICTIONS], least_trips))
+    found += _shap(profile.shap, inputs.shap, thresholds[SHAP])
+    return found
+
+
+def no_findings(thresholds: Mapping[str, Thresholds], why: str) -> list[Finding]:
+    """That nothing can be said, and why."""
+    metrics = (PSI_AVERAGE, PREDICTIONS, SHAP)
+    return [unknown(metric, ALL, thresholds[metric], why) for metric in metrics]
+
+
+def _of_feature(
+    feature: FeatureProfile,
+    values: Floats,
+    thresholds: Mapping[str, Thresholds],
+    hours: float,
+) -> Iterator[Finding]:
+    bins = feature.bins
+    now = FeatureProfile.of(bins, values)
+    if not feature.known and not now.known:
+        # The service does not publish it.
+        return
+    cycle = _CYCLES.get(bins.name, 0.0)
+    if hours < cycle:
+        why = f"the trips are of {hours:.0f} hours, of the {cycle:.0f} that its cycle takes"
+        yield unknown(PSI, bins.name, thresholds[PSI], why)
+        return
+    if not feature.known or not now.known:
+        where = "the window" if feature.known else "the training set"
+        yield unknown(PSI, bins.name, thresholds[PSI], f"no trip of {where} has it")
+    else:
+        value = psi_beyond_chance(feature.expected, np.asarray(now.counts))
+        yield judge(PSI, bins.name, value, thresholds[PSI])
+        if bins.kind == "category":
+            share = now.counts[bins.unseen] / now.known - feature.once / feature.known
+            note = _unseen(feature, values)
+            yield judge(UNSEEN, bins.name, max(share, 0.0), thresholds[UNSEEN], note)
+    change = abs(now.missing_share - feature.missing_share)
+    note = f"{feature.missing_share:.1%} were missing at training, {now.missing_share:.1%} are now"
+    yield judge(MISSING, bins.name, change, thresholds[MISSING], note)
+
+
+def _unseen(feature: FeatureProfile, values: Floats) -> str:
+    """Which categories are new, the most frequent first; some are to be expected."""
+    new = values[feature.bins.codes(values) == feature.bins.unseen].astype(np.int64)
+    found, counts = np.unique(new, return_counts=True)
+    first = found[np.argsort(-counts, kind="stable")][:3]
+    return f"new: {', '.join(map(str, first))}" if len(first) else ""
+
+
+def _predictions(
+    profile: VersionProfile, predicted: Minutes, thresholds: Thresholds, least_trips: int
+) -> Finding:
+    known = predicted[np.isfinite(predicted)]
+    if len(known) < least_trips:
+        why = f"{len(known):,} predictions of this version, of the {least_trips:,} that are needed"
+        return unknown(PREDICTIONS, ALL, thresholds, why)
+    then = profile.predictions
+    value = psi_beyond_chance(np.asarray(then.counts), then.bins.counts(known))
+    return judge(PREDICTIONS, ALL, value, thresholds)
+
+
+def _shap(
+    then: ShapProfile | None, minutes: pd.DataFrame | None, thresholds: Thresholds
+) -> Iterator[Finding]:
+    """Change of the mean absolute SHAP value, as a share of what all features add.
+
+    Two standard errors of the difference are taken for chance. Of all features: half the sum of
+    the changes, which is the share of the explanation that has moved from one to another, or is
+    new.
+    """
+    if then is None or minutes is None:
+        yield unknown(SHAP, ALL, thresholds, "the model is not made of trees, or was not explained")
+        return
+    if min(then.trips, len(minutes)) < _FEWEST_SHAP_TRIPS:
+        why = f"{min(then.trips, len(minutes))} trips explained, {_FEWEST_SHAP_TRIPS} are needed"
+        yield unknown(SHAP, ALL, thresholds, why)
+        return
+    now, total = ShapProfile.of(minutes), sum(then.means.values())
+    changes = []
+    for name in sorted({*then.means, *now.means}):
+        before, after = then.means.get(name, 0.0), now.means.get(name, 0.0)
+        chance = _CHANCE * np.hypot(then.errors.get(name, 0.0), now.errors.get(name, 0.0))
+        changes.append(max(abs(after - before) - float(chance), 0.0) / total if total else np.nan)
+        note = f"{before:.2f} minutes on average at training, {after:.2f} now"
+        yield judge(SHAP, name, changes[-1], thresholds, note)
+    yield judge(SHAP, ALL, float(np.sum(changes)) / 2, thresholds)
+
+
+def _hours(trips: pd.DataFrame) -> float:
+    """Between the first and the last pick-up; infinite where the model knows no time."""
+    if PICKUP_TIME not in trips:
+        return float("inf")
+    times = trips[PICKUP_TIME].dropna()
+    return float((times.max() - times.min()) / pd.Timedelta(hours=1)) if len(times) else 0.0

@@ -1,0 +1,222 @@
+"""How long the predicted trips took in the end.
+
+Who sends `/feedback` names predictions by their id. A published month names nothing: its trips are
+those that were predicted where all that was asked is what was published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from model_loop.monitoring.windows import WindowTrips
+from model_loop.trips.batches import TripBatch
+from model_loop.trips.cleaning import (
+    CleaningRules,
+    Mask,
+    Selection,
+    TripArrays,
+    take_month,
+)
+from model_loop.trips.contract.checked import CheckedMonth
+from model_loop.trips.contract.rules import MINUTES_PER_DAY
+from model_loop.trips.judged import Judged
+from model_loop.trips.services import (
+    DISTANCE,
+    DROPOFF_ZONE,
+    DURATION,
+    PASSENGERS,
+    PICKUP_TIME,
+    PICKUP_ZONE,
+    TRIP_TYPE,
+    VENDOR,
+    get_service,
+)
+
+#: What a trip is found by; without one of them a prediction cannot be matched.
+_PLACE_AND_TIME = (PICKUP_ZONE, DROPOFF_ZONE, PICKUP_TIME)
+#: What has to agree besides, where it was asked.
+_FURTHER = (DISTANCE, PASSENGERS, VENDOR, TRIP_TYPE)
+#: Distances are published to the hundredth; a request may have rounded its binary form.
+_TOLERANCE = 1e-6
+_MICROSECONDS = 1_000_000
+#: More than any zone.
+_ZONES = 512
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """How the predictions of a window met the durations of their trips.
+
+    Parameters
+    ----------
+    predictions
+        Predictions of the window.
+    told
+        Those whose duration was known before, by feedback.
+    matched
+        Those that one trip of the month agrees with.
+    ambiguous
+        Those that several trips agree with: left out.
+    not_found
+        Those whose pick-up lies in the month, and that no trip agrees with.
+    elsewhere
+        Those whose zones or time were not logged, or whose pick-up lies in another month.
+    """
+
+    predictions: int
+    told: int
+    matched: int
+    ambiguous: int
+    not_found: int
+    elsewhere: int
+
+    @property
+    def share(self) -> float:
+        """Matched predictions as a share of those that could have been; NaN if there were none."""
+        possible = self.matched + self.ambiguous + self.not_found
+        return self.matched / possible if possible else float("nan")
+
+    def __str__(self) -> str:
+        share = "" if np.isnan(self.share) else f" ({self.share:.1%} of those it could hold)"
+        return (
+            f"{self.predictions:,} predictions: {self.told:,} told by feedback, {self.matched:,} "
+            f"matched with trips of the month{share}; left out {self.ambiguous:,} that several "
+            f"trips agree with, {self.not_found:,} that none does, {self.elsewhere:,} without "
+            "place and time in this month"
+        )
+
+
+def match_month(window: WindowTrips, month: CheckedMonth) -> tuple[WindowTrips, LabelReport]:
+    """Give predictions the durations of the trips of a month that they were made for.
+
+    A prediction meets a trip where pick-up zone, drop-off zone and pick-up time (to the second) are
+    the same, and so is whatever else was asked. What feedback has told stays. The month is read in
+    batches: memory depends on the window alone.
+
+    Returns
+    -------
+    WindowTrips, LabelReport
+        The window with what is known now, and how much that is.
+
+    Raises
+    ------
+    ContractError
+        If the file is damaged, or there is none.
+    """
+    told = ~np.isnan(window.actual)
+    # A pair of zones and the moment; trips of a month outside of it cannot be told apart.
+    open_rows = np.flatnonzero(~told & _is_placed(window.trips, month))
+    asked = window.trips.iloc[open_rows].reset_index(drop=True)
+    keys = _keys(asked)
+    service = get_service(month.raw.service)
+    candidates = _Candidates(
+        TripArrays(service, (*_PLACE_AND_TIME, *_FURTHER, DURATION), month.report.rows),
+        np.unique(keys),
+    )
+    # The longest trips too: among all that agree, one must not pass for the only one.
+    selection = Selection((*_PLACE_AND_TIME, *_FURTHER), CleaningRules(0.0, MINUTES_PER_DAY))
+    take_month(month, service, selection, candidates)
+    minutes, agreeing = _meet(asked, keys, candidates.trips.frame())
+    actual = window.actual.copy()
+    actual[open_rows[agreeing == 1]] = minutes[agreeing == 1]
+    report = LabelReport(
+        predictions=len(window),
+        told=int(np.count_nonzero(told)),
+        matched=int(np.count_nonzero(agreeing == 1)),
+        ambiguous=int(np.count_nonzero(agreeing > 1)),
+        not_found=int(np.count_nonzero(agreeing == 0)),
+        elsewhere=len(window) - int(np.count_nonzero(told)) - len(open_rows),
+    )
+    return replace(window, actual=actual), report
+
+
+def labelled(window: WindowTrips, rules: CleaningRules) -> WindowTrips:
+    """The predictions whose trips have ended, and took as long as those of the training did.
+
+    Parameters
+    ----------
+    rules
+        Durations that the version has learned from; how far it is off elsewhere says nothing of how
+        well it does what it was made for.
+    """
+    known = ~np.isnan(window.actual) & ~np.isnan(window.predicted)
+    judged = Judged(rules.minimum_duration, rules.maximum_duration)
+    return window.where(known & judged.of_actual(window.actual))
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Takes the trips of a month that begin where and when one was predicted.
+
+    Parameters
+    ----------
+    trips
+        Takes them.
+    wanted
+        Keys of what was predicted, sorted.
+    """
+
+    trips: TripArrays
+    wanted: npt.NDArray[np.int64]
+
+    def take(self, batch: TripBatch, wanted: Mask) -> None:
+        """Take what may be meant of a batch."""
+        if not len(self.wanted):
+            return
+        keys = _pack(*(batch[name] for name in _PLACE_AND_TIME))
+        places = np.minimum(np.searchsorted(self.wanted, keys), len(self.wanted) - 1)
+        self.trips.take(batch, wanted & (self.wanted[places] == keys))
+
+    def mark(self) -> None:
+        """A month that was checked is read once: nothing is given back."""
+
+    def back(self) -> None:
+        """See `mark`."""
+
+
+def _is_placed(trips: pd.DataFrame, month: CheckedMonth) -> npt.NDArray[np.bool_]:
+    """Whether zones and time are known, and the pick-up lies in the month."""
+    if any(name not in trips for name in _PLACE_AND_TIME):
+        return np.zeros(len(trips), dtype=bool)
+    begins = trips[PICKUP_TIME].dt.strftime("%Y-%m") == month.raw.month
+    known = trips[list(_PLACE_AND_TIME)].notna().all(axis=1)
+    placed: npt.NDArray[np.bool_] = (begins & known).to_numpy()
+    return placed
+
+
+def _keys(trips: pd.DataFrame) -> npt.NDArray[np.int64]:
+    if trips.empty:
+        return np.empty(0, dtype=np.int64)
+    moments = trips[PICKUP_TIME].to_numpy().astype("datetime64[us]").astype(np.int64)
+    return _pack(trips[PICKUP_ZONE].to_numpy(), trips[DROPOFF_ZONE].to_numpy(), moments)
+
+
+def _pack(
+    pickup: npt.NDArray[np.generic],
+    dropoff: npt.NDArray[np.generic],
+    microseconds: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """One whole number for two zones and a second."""
+    seconds = microseconds // _MICROSECONDS
+    return (seconds * _ZONES + pickup.astype(np.int64)) * _ZONES + dropoff.astype(np.int64)
+
+
+def _meet(
+    asked: pd.DataFrame, keys: npt.NDArray[np.int64], trips: pd.DataFrame
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Minutes of a trip that agrees with each prediction, and how many agree with it."""
+    ours = asked.reindex(columns=_FURTHER).assign(key=keys, number=np.arange(len(asked)))
+    theirs = trips[[*_FURTHER, DURATION]].assign(key=_keys(trips))
+    pairs = ours.merge(theirs, on="key", suffixes=("", "_published"))
+    agree = np.ones(len(pairs), dtype=bool)
+    for name in _FURTHER:
+        mine, published = (pairs[one].to_numpy(np.float64) for one in (name, f"{name}_published"))
+        agree &= np.isnan(mine) | (np.abs(mine - published) <= _TOLERANCE)
+    found = pairs[agree]
+    minutes = np.full(len(asked), np.nan)
+    minutes[found["number"]] = found[DURATION]
+    return minutes, np.bincount(found["number"], minlength=len(asked))

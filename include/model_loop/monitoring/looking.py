@@ -1,0 +1,137 @@
+"""Looking at windows: the steps of the DAG `monitoring`, which a notebook can take too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.monitoring.drift import Inputs, drift_findings, no_findings, shap_of_window
+from model_loop.monitoring.levels import Finding, Thresholds
+from model_loop.monitoring.profile import (
+    Reference,
+    VersionProfile,
+    find_profile,
+    find_sample,
+    log_reference,
+    make_reference,
+)
+from model_loop.monitoring.report import write_report
+from model_loop.monitoring.windows import WindowTrips
+from model_loop.scoring.predictor import Predictor, Version
+from model_loop.tracking.challengers import judged_by
+from model_loop.tracking.versions import ModelVersions
+from model_loop.training_set.build import build_training_set
+
+NO_PROFILE = (
+    "version {version} has no profile of what it has learned from: make one with "
+    "`model-loop profile-version --version {version}`"
+)
+BAD_PROFILE = (
+    "the profile of version {version} cannot be read: make it again with "
+    "`model-loop profile-version --version {version}`"
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DriftRules:
+    """How drift is looked for.
+
+    Parameters
+    ----------
+    thresholds
+        By metric.
+    least_trips
+        Of fewer, nothing is said.
+    report
+        Whether Evidently's report is made.
+    """
+
+    thresholds: Mapping[str, Thresholds]
+    least_trips: int
+    report: bool = True
+
+
+def look_for_drift(
+    versions: ModelVersions,
+    predictor: Predictor,
+    trips: WindowTrips,
+    rules: DriftRules,
+    folder: Path | None = None,
+) -> list[Finding]:
+    """Compare a window with what a version has learned from.
+
+    Parameters
+    ----------
+    folder
+        Where Evidently's report is written; without one, there is none.
+    """
+    version = predictor.version
+    profile = known_profile(versions, version)
+    if isinstance(profile, str):
+        logger.warning("%s", profile)
+        return no_findings(rules.thresholds, profile)
+    asked = trips.inputs(predictor.columns)
+    own = trips.of_version(version.number).predicted
+    predicted = own[np.isfinite(own)]
+    shap = (
+        shap_of_window(predictor.pipeline, asked, random_state=0)
+        if predictor.pipeline and profile.shap is not None and len(asked) >= rules.least_trips
+        else None
+    )
+    findings = drift_findings(
+        profile, Inputs(asked, predicted, shap), rules.thresholds, rules.least_trips
+    )
+    if folder is not None and rules.report and len(asked) >= rules.least_trips:
+        sample = find_sample(versions.tracker, version.name, version.number)
+        if sample is not None:
+            findings += write_report(folder, sample, asked, predicted, rules.thresholds)
+    return findings
+
+
+def known_profile(versions: ModelVersions, version: Version) -> VersionProfile | str:
+    """Return the profile of a version; in words, why there is none that can be read."""
+    try:
+        profile = find_profile(versions.tracker, version.name, version.number)
+    except StoredObjectError as error:
+        logger.warning("%s", error)
+        return BAD_PROFILE.format(version=version.number)
+    return profile or NO_PROFILE.format(version=version.number)
+
+
+def profile_version(
+    versions: ModelVersions, predictor: Predictor, *, storage_root: str, timeout_seconds: float
+) -> Reference:
+    """Profile a version afterwards, and keep the profile beside it.
+
+    By the training set of its lineage; a version that was brought in, by that of the champion.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, ContractError
+        If there is no such training set, and it can no longer be built.
+    """
+    number, model = predictor.version.number, predictor.pipeline
+    if model is None:
+        raise InvalidInputError(
+            f"Version {number}",
+            "cannot be read by the libraries that are installed, so that it cannot be profiled",
+            "Run the DAG retraining.",
+        )
+    training_set = judged_by(
+        versions, number, storage_root=storage_root, timeout_seconds=timeout_seconds
+    )
+    if training_set.reference_trips is None:
+        training_set = build_training_set(
+            training_set.request, storage_root=storage_root, timeout_seconds=timeout_seconds
+        )
+    reference = make_reference(model, training_set)
+    run_id = versions.tracker.client.get_model_version(versions.name, str(number)).run_id
+    log_reference(versions.tracker, str(run_id), reference)
+    return reference

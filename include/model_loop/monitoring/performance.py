@@ -1,0 +1,357 @@
+"""How far off a version is now, against what it came to on its test months."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from model_loop.errors import StoredObjectError, require_within
+from model_loop.models.gate_rules import GateRules
+from model_loop.models.intervals import (
+    CONFIDENCE,
+    DaySpread,
+    Interval,
+    MeasuredErrors,
+    measured_errors,
+    reference_half,
+    sums_by_day,
+)
+from model_loop.monitoring.levels import (
+    ALL,
+    WITHIN_CHANCE,
+    Finding,
+    Level,
+    Thresholds,
+    judge,
+    unknown,
+)
+from model_loop.monitoring.profile import find_profile
+from model_loop.monitoring.slices import SliceErrors, measure_errors
+from model_loop.monitoring.windows import WindowTrips
+from model_loop.settings import Settings
+from model_loop.tracking.runs import Tracker
+
+logger = logging.getLogger(__name__)
+
+#: Metrics of `judge_performance`, each with thresholds of its own.
+RMSE, MAE, BIAS, SLICE = "rmse", "mae", "bias", "slice_rmse"
+#: Subject of the finding about slices.
+WORST = "worst slice"
+
+#: Artifact of a training run; see `tracking.models.log_model_report`.
+_SLICES = "errors_by_slice.csv"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a version came to on its test months.
+
+    Parameters
+    ----------
+    version
+        Number in the registry.
+    rmse, mae
+        In minutes; None where it was not tested.
+    slices
+        RMSE by slice and value, of slices that have enough trips to say something.
+    days
+        How much the errors of days differ there; None where that was not measured.
+    """
+
+    version: int
+    rmse: float | None = None
+    mae: float | None = None
+    slices: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    days: DaySpread | None = None
+
+
+@dataclass(frozen=True)
+class PerformanceRules:
+    """What it takes to say something of errors.
+
+    Parameters
+    ----------
+    trips
+        Of fewer labelled trips nothing is said.
+    slice_trips
+        Slices of fewer trips say nothing; as at the gate.
+    windows, needed
+        A level counts when so many of the last windows, the present one among them, have reached
+        it.
+    confidence
+        Of the intervals, those of all trips together. An increase counts only where its interval
+        leaves out no increase.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is out of bounds.
+    """
+
+    trips: int = 500
+    slice_trips: int = GateRules.slice_trips
+    windows: int = 3
+    needed: int = 2
+    confidence: float = CONFIDENCE
+
+    @classmethod
+    def of(cls, settings: Settings) -> PerformanceRules:
+        """The rules of the settings."""
+        return cls(
+            trips=settings.monitoring_trips,
+            windows=settings.monitoring_windows,
+            needed=settings.monitoring_windows_needed,
+        )
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        require_within("trips", self.trips, least=2)
+        require_within("slice_trips", self.slice_trips, least=2)
+        require_within("windows", self.windows, least=1)
+        require_within("needed", self.needed, least=1, most=self.windows)
+        require_within("confidence", self.confidence, least=0.5, most=0.999)
+
+
+def judge_performance(
+    labelled: WindowTrips,
+    reference: Reference,
+    history: Sequence[Sequence[Finding]],
+    thresholds: Mapping[str, Thresholds],
+    rules: PerformanceRules | None = None,
+) -> tuple[Finding, ...]:
+    """Judge the errors of a version in a window.
+
+    Each value is a share: by how much the error is above that of the test months (`rmse`, `mae`,
+    `slice_rmse`), or how large the mean error is beside the mean absolute error of the test months
+    (`bias`). It reaches a level by its threshold where the error is surely above that of the test
+    months, as far as days differ in the window and in the test months, so that a large window does
+    not fire because it is large, nor a small one by chance. The worst slice is a warning at most:
+    among dozens, one always is the worst.
+
+    Parameters
+    ----------
+    labelled
+        Trips of this one version whose duration is known; see `labels.labelled`.
+    reference
+        What it came to on its test months; see `find_reference`.
+    history
+        Findings of the windows before, of the same service and version, in any order within a
+        window, the latest window last. One window of a time counts once: leave out an earlier run
+        of the present one.
+    thresholds
+        By metric: `rmse`, `mae`, `bias`, `slice_rmse`.
+    rules
+        What it takes to say something.
+
+    Returns
+    -------
+    tuple of Finding
+        Four: of `rmse`, `mae`, `bias`, and of the worst slice. Where nothing can be said, they are
+        unknown, with the reason.
+    """
+    rules = rules or PerformanceRules()
+    if why := _why_unknown(len(labelled), reference, rules):
+        return tuple(
+            unknown(metric, WORST if metric == SLICE else ALL, thresholds[metric], why)
+            for metric in (RMSE, MAE, BIAS, SLICE)
+        )
+    _, *slices = measure_errors(labelled, rules.confidence, reference.days)
+    # Three errors of the same trips, each of which may alarm (Bonferroni's correction).
+    confidence = 1 - (1 - rules.confidence) / len((RMSE, MAE, BIAS))
+    sums = sums_by_day(labelled.predicted - labelled.actual, labelled.days())
+    measured = measured_errors(sums, reference.days, confidence)
+    found = (
+        *_judge_all(measured, reference, thresholds, confidence),
+        _judge_slices(slices, reference, thresholds[SLICE], rules),
+    )
+    return tuple(_counted(finding, history, rules) for finding in found)
+
+
+def find_reference(tracker: Tracker, name: str, version: int) -> Reference:
+    """What a version of a registered model came to on its test months, as its run tells.
+
+    Empty where the version has no run here, or was trained without test months.
+    """
+    run_id = tracker.client.get_model_version(name, str(version)).run_id
+    if not run_id:
+        return Reference(version)
+    metrics = tracker.client.get_run(run_id).data.metrics
+    return Reference(
+        version,
+        metrics.get("test_rmse"),
+        metrics.get("test_mae"),
+        _reference_slices(tracker, run_id) if "test_rmse" in metrics else {},
+        _days(tracker, name, version),
+    )
+
+
+def _days(tracker: Tracker, name: str, version: int) -> DaySpread | None:
+    try:
+        profile = find_profile(tracker, name, version)
+    except StoredObjectError as error:
+        logger.warning("How much days differ is not known: %s", error)
+        return None
+    return profile.days if profile else None
+
+
+def _why_unknown(trips: int, reference: Reference, rules: PerformanceRules) -> str:
+    if reference.rmse is None or reference.mae is None:
+        return f"version {reference.version} has no errors on test months to compare with"
+    if trips < rules.trips:
+        return f"{trips:,} labelled trips, {rules.trips:,} are needed"
+    return ""
+
+
+def _judge_all(
+    measured: MeasuredErrors,
+    reference: Reference,
+    thresholds: Mapping[str, Thresholds],
+    confidence: float,
+) -> tuple[Finding, ...]:
+    found = []
+    for metric, value, interval, standard in (
+        (RMSE, measured.rmse, measured.rmse_interval, reference.rmse),
+        (MAE, measured.mae, measured.mae_interval, reference.mae),
+    ):
+        increase = value / standard - 1 if standard else math.nan
+        note = (
+            f"{value:.2f} minutes ({_shown(interval)}) on {measured.trips:,} trips; "
+            f"{standard or 0.0:.2f} on the test months"
+        )
+        certain = _is_above(metric, value, interval, reference, confidence)
+        found.append(_judge(metric, ALL, increase, thresholds[metric], note, certain=certain))
+    low, high = measured.bias_interval or (-math.inf, math.inf)
+    share = abs(measured.bias) / reference.mae if reference.mae else math.nan
+    note = f"predicted less actual is {measured.bias:+.2f} minutes ({_shown((low, high))})"
+    certain = not low <= 0 <= high and _has_moved(measured, reference, confidence)
+    return (*found, _judge(BIAS, ALL, share, thresholds[BIAS], note, certain=certain))
+
+
+def _judge_slices(
+    slices: Sequence[SliceErrors],
+    reference: Reference,
+    thresholds: Thresholds,
+    rules: PerformanceRules,
+) -> Finding:
+    known = [
+        one
+        for one in slices
+        if one.measured.trips >= rules.slice_trips
+        # One without an error has nothing that could have become worse by a share.
+        and reference.slices.get((one.slice, one.value), 0.0) > 0
+    ]
+    if not known:
+        why = f"no slice has {rules.slice_trips:,} trips and an error on the test months"
+        return unknown(SLICE, WORST, thresholds, why)
+
+    def badness(one: SliceErrors) -> tuple[bool, float]:
+        # One that chance alone may have made bad hides none that surely is.
+        standard = reference.slices[one.slice, one.value]
+        return _least(one.measured.rmse_interval) > standard, one.measured.rmse / standard - 1
+
+    worst = max(known, key=badness)
+    certain, increase = badness(worst)
+    interval, standard = worst.measured.rmse_interval, reference.slices[worst.slice, worst.value]
+    note = (
+        f"{worst.slice} {worst.value}: {worst.measured.rmse:.2f} minutes ({_shown(interval)}) on "
+        f"{worst.measured.trips:,} trips; {standard:.2f} on the test months"
+    )
+    finding = _judge(SLICE, WORST, increase, thresholds, note, certain=certain)
+    return replace(finding, level=Level.WARN) if finding.level == Level.ACT else finding
+
+
+def _judge(
+    metric: str, subject: str, value: float, thresholds: Thresholds, note: str, *, certain: bool
+) -> Finding:
+    finding = judge(metric, subject, value, thresholds, note)
+    if certain or finding.level.rank < Level.WARN.rank:
+        return finding
+    return replace(finding, level=Level.OK, note=f"{note}; {WITHIN_CHANCE}", certain=False)
+
+
+def _has_moved(measured: MeasuredErrors, reference: Reference, confidence: float) -> bool:
+    """Return whether the mean error is surely another than in the test months."""
+    if reference.days is None or measured.bias_interval is None:
+        return measured.bias_interval is not None
+    half = (measured.bias_interval[1] - measured.bias_interval[0]) / 2
+    theirs = reference_half(reference.days, 0, confidence)
+    return abs(measured.bias - reference.days.bias) > math.hypot(half, theirs)
+
+
+def _is_above(
+    metric: str, value: float, interval: Interval | None, reference: Reference, confidence: float
+) -> bool:
+    """Return whether an error is surely above that of the test months, which are a sample too."""
+    standard = (reference.rmse if metric == RMSE else reference.mae) or 0.0
+    if interval is None:
+        return False
+    power, number = (2, 2) if metric == RMSE else (1, 1)
+    half = value**power - interval[0] ** power
+    if reference.days is not None:
+        theirs = reference_half(reference.days, number, confidence)
+        half = math.hypot(half, theirs)
+    return value**power - half > standard**power
+
+
+def _counted(
+    finding: Finding, history: Sequence[Sequence[Finding]], rules: PerformanceRules
+) -> Finding:
+    """A finding at the gravest level that enough of the last windows have reached."""
+    if finding.level.rank < Level.WARN.rank:
+        return finding
+    before = [one for past in history for one in past if one.what == finding.what]
+    last = before[len(before) - min(rules.windows - 1, len(before)) :]
+    # Thresholds may have changed since: those of now judge all.
+    reached = [
+        finding.level,
+        *(finding.thresholds.level(one.value) if one.certain else Level.OK for one in last),
+    ]
+    for level in (finding.level, Level.WARN):
+        count = sum(one.rank >= level.rank for one in reached)
+        if count >= rules.needed:
+            break
+    else:
+        level = Level.OK
+    if level == finding.level:
+        return finding
+    told = (
+        f"{finding.level} in this window; {rules.needed} of the last {rules.windows} are needed, "
+        f"{sum(one.rank >= finding.level.rank for one in reached)} have reached it"
+    )
+    return replace(finding, level=level, note=f"{finding.note}; {told}")
+
+
+def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], float]:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = download_artifacts(
+                run_id=run_id,
+                artifact_path=_SLICES,
+                dst_path=folder,
+                tracking_uri=tracker.tracking_uri,
+            )
+        except MlflowException as error:
+            # Runs of models that were trained elsewhere have no such table.
+            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                raise
+            return {}
+        table = pd.read_csv(path, dtype={"slice": str, "value": str})
+    table = table[table["trips"] >= GateRules.slice_trips]
+    keys = zip(table["slice"], table["value"], strict=True)
+    return dict(zip(keys, table["rmse"].astype(float), strict=True))
+
+
+def _least(interval: Interval | None) -> float:
+    """The lower end of an interval; without one, less than anything."""
+    return interval[0] if interval else -math.inf
+
+
+def _shown(interval: Interval | None) -> str:
+    return f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "one trip"

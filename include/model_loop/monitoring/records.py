@@ -1,0 +1,234 @@
+"""What was found about windows, on the tracking server.
+
+Each window of a version is one run, found again by its identity: a repeated window replaces what
+it said before. One further run for each version holds the same figures as a time series, a point
+for each window.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mlflow.entities import Metric, Run
+
+from model_loop.monitoring.levels import Finding, Level, from_json, gravest_first, to_json, worst
+from model_loop.monitoring.windows import Source, Window
+from model_loop.objects.documents import UNREADABLE
+from model_loop.tracking.artifacts import find_artifact
+from model_loop.tracking.runs import Tracker
+
+FINDINGS = "findings.json"
+
+#: Metrics that MLflow takes in one request.
+_BATCH = 1_000
+_DAY_SECONDS = 86_400
+#: What no name of a metric holds.
+_FORBIDDEN = re.compile(r"[^\w.:/ -]")
+_SERIES = "series"
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A version that is watched in a window, by the trips of one source.
+
+    Parameters
+    ----------
+    window, version, source
+        When, which version of the window's service, and by which trips.
+    moment
+        At which the version is asked; empty where that is not told.
+    """
+
+    window: Window
+    version: int
+    source: Source
+    moment: str = ""
+
+    @property
+    def line(self) -> str:
+        """What its time series is of."""
+        return f"{self.window.service}/{self.version}/{self.source}"
+
+    @property
+    def identity(self) -> str:
+        """Of its run."""
+        return f"monitoring/{self.line}/{self.window.label}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self._version}, {self.window.label}"
+
+    @property
+    def series(self) -> str:
+        """Of all of its windows, for people."""
+        return f"{self._version}, {self.source}, all windows"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Of each of its runs."""
+        return {
+            "service": self.window.service,
+            "version": str(self.version),
+            **({"moment": self.moment} if self.moment else {}),
+        }
+
+    @property
+    def _version(self) -> str:
+        asked = f" ({self.moment})" if self.moment else ""
+        return f"{self.window.service} version {self.version}{asked}"
+
+
+class Records:
+    """What was found, in one experiment.
+
+    Parameters
+    ----------
+    tracker
+        Of the experiment.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
+
+    def open(self, watched: Watched) -> str:
+        """Begin the run of a window, or go on with it; return its id."""
+        tags = {
+            **watched.tags,
+            "source": watched.source,
+            "line": watched.line,
+            "window": watched.window.label,
+            "window_start": watched.window.start.isoformat(),
+            "window_end": watched.window.end.isoformat(),
+        }
+        return self.tracker.open_run(watched.identity, watched.title, tags)
+
+    def write(
+        self, run_id: str, part: str, findings: Sequence[Finding], folder: Path | None = None
+    ) -> None:
+        """Keep what one step has found, and the files that it has made.
+
+        Parameters
+        ----------
+        part
+            Name of the step, such as ``drift``.
+        """
+        # A figure that was known at an earlier look, and is not now, must not stay.
+        gone = dict.fromkeys((name for name, _ in _metrics(self.read(run_id, part))), np.nan)
+        self.tracker.log(run_id, metrics=gone | dict(_metrics(findings)))
+        with tempfile.TemporaryDirectory() as made:
+            (Path(made) / FINDINGS).write_text(to_json(findings))
+            self.tracker.client.log_artifacts(run_id, made, part)
+        if folder is not None:
+            self.tracker.client.log_artifacts(run_id, str(folder), part)
+
+    def close(self, watched: Watched, findings: Sequence[Finding]) -> Level:
+        """Say how grave it all is, and add the window to the time series."""
+        run_id, level = self.open(watched), worst(findings)
+        run = self.tracker.client.get_run(run_id)
+        known = [str(one) for one in gravest_first(findings) if one.level in {"warn", "act"}]
+        tags = {"level": level.value, "found": "; ".join(known[:10])}
+        self.tracker.log(run_id, tags=tags)
+        self.tracker.close_run(run_id)
+        if "level" in run.data.tags:
+            self._begin_series_again(watched)
+        else:
+            self._append(watched, [(watched.window.end, dict(_metrics(findings)))])
+        return level
+
+    def note(self, run_id: str, outcome: str) -> None:
+        """Write beside a window what became of it."""
+        self.tracker.log(run_id, tags={"outcome": outcome})
+
+    def history(
+        self, watched: Watched, part: str, most: int, known: str = ""
+    ) -> list[list[Finding]]:
+        """What a step has found in the windows before one, the oldest first.
+
+        Of windows that end within a day of each other the last one counts: who looks again is not
+        told more.
+
+        Parameters
+        ----------
+        known
+            A metric; windows of which it is not known are passed over, since they say nothing.
+        """
+        before: list[Run] = []
+        for run in reversed(self._runs(watched)):
+            after = _end(before[-1]) if before else watched.window.end
+            said = "level" in run.data.tags and (not known or known in _known(run))
+            if said and after - _end(run) >= dt.timedelta(days=1):
+                before.append(run)
+        return [self.read(str(run.info.run_id), part) for run in reversed(before[:most])]
+
+    def read(self, run_id: str, part: str) -> list[Finding]:
+        """Return what one step has found; nothing if it has not run, or that cannot be read."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = find_artifact(self.tracker.client, run_id, f"{part}/{FINDINGS}", folder)
+            try:
+                return [] if path is None else from_json(path.read_bytes())
+            except UNREADABLE as error:
+                # A window that is looked at again replaces what cannot be read.
+                logger.warning("%s of run %s cannot be read: %s", path, run_id, error)
+                return []
+
+    def _runs(self, watched: Watched) -> list[Run]:
+        """The runs of all windows of a version, by the end of the window."""
+        found, token = [], None
+        while True:
+            page = self.tracker.client.search_runs(
+                [self.tracker.experiment_id],
+                filter_string=f"tags.line = '{watched.line}'",
+                max_results=_BATCH,
+                page_token=token,
+            )
+            found += list(page)
+            token = page.token
+            if not token:
+                return sorted(found, key=_end)
+
+    def _append(
+        self, watched: Watched, points: Iterable[tuple[dt.datetime, dict[str, float]]]
+    ) -> None:
+        identity = f"{_SERIES}/{watched.line}"
+        run_id = self.tracker.open_run(identity, watched.series, watched.tags)
+        metrics = [
+            Metric(key, value, int(end.timestamp() * 1_000), int(end.timestamp() // _DAY_SECONDS))
+            for end, values in points
+            for key, value in values.items()
+        ]
+        for first in range(0, len(metrics), _BATCH):
+            self.tracker.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
+        self.tracker.close_run(run_id)
+
+    def _begin_series_again(self, watched: Watched) -> None:
+        """A point that was logged stays for good: write the whole series into a new run."""
+        old = self.tracker.find_run(f"{_SERIES}/{watched.line}")
+        points = [(_end(run), _known(run)) for run in self._runs(watched)]
+        if old is not None:
+            self.tracker.client.delete_run(old.info.run_id)
+        self._append(watched, points)
+
+
+def _end(run: Run) -> dt.datetime:
+    return dt.datetime.fromisoformat(run.data.tags["window_end"])
+
+
+def _known(run: Run) -> dict[str, float]:
+    return {name: value for name, value in run.data.metrics.items() if not np.isnan(value)}
+
+
+def _metrics(findings: Iterable[Finding]) -> Iterator[tuple[str, float]]:
+    for finding in findings:
+        if not np.isnan(finding.value):
+            yield _FORBIDDEN.sub("_", f"{finding.metric}.{finding.subject}"), finding.value

@@ -1,0 +1,98 @@
+"""Errors of a window: of all trips, and by the slices that models are judged by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from model_loop.models.evaluation import slices_of
+from model_loop.models.intervals import (
+    CONFIDENCE,
+    DaySpread,
+    DaySums,
+    MeasuredErrors,
+    measured_errors,
+    sums_by_day,
+)
+from model_loop.monitoring.levels import ALL
+from model_loop.monitoring.windows import ZONES, Days, WindowTrips
+
+
+@dataclass(frozen=True)
+class SliceErrors:
+    """Errors of a part of the trips.
+
+    Parameters
+    ----------
+    slice, value
+        Which part: ``hour`` and ``8``; both ``all`` for all trips.
+    measured
+        The errors, with their intervals.
+    """
+
+    slice: str
+    value: str
+    measured: MeasuredErrors
+
+
+def measure_errors(
+    labelled: WindowTrips, confidence: float = CONFIDENCE, known: DaySpread | None = None
+) -> tuple[SliceErrors, ...]:
+    """Errors of trips whose duration is known: of all, and by slice.
+
+    Parameters
+    ----------
+    labelled
+        Trips of one version; see `labels.labelled`. Slices are those of `errors_by_slice`; trips
+        whose inputs were not logged count in no slice.
+    confidence
+        Of the intervals. Those of slices are wider, so that all of them together hold with it
+        (Bonferroni's correction).
+    known
+        How much days differ, for windows of less than a week; see `models.intervals`.
+    """
+    if not len(labelled):
+        return ()
+    errors, days = labelled.predicted - labelled.actual, labelled.days()
+    parts = _slice_sums(labelled, errors, days)
+    each = 1 - (1 - confidence) / max(len(parts), 1)
+    return (
+        SliceErrors(ALL, ALL, measured_errors(sums_by_day(errors, days), known, confidence)),
+        *(SliceErrors(*which, measured_errors(sums, known, each)) for which, sums in parts.items()),
+    )
+
+
+def errors_table(errors: Sequence[SliceErrors]) -> pd.DataFrame:
+    """Errors as a table: a line for each slice, minutes, intervals as two columns each."""
+    rows = []
+    for one in errors:
+        plain = asdict(one.measured)
+        for name in ("bias", "mae", "rmse"):
+            low, high = plain.pop(f"{name}_interval") or (math.nan, math.nan)
+            plain |= {f"{name}_low": low, f"{name}_high": high}
+        rows.append({"slice": one.slice, "value": one.value, **plain})
+    return pd.DataFrame(rows)
+
+
+def _slice_sums(
+    labelled: WindowTrips, errors: npt.NDArray[np.float64], days: Days
+) -> dict[tuple[str, str], DaySums]:
+    """Sums of the errors by slice and value, and by day."""
+    if not set(ZONES) <= set(labelled.trips):
+        return {}
+    known = labelled.trips[list(ZONES)].notna().all(axis=1).to_numpy()
+    if not known.any():
+        return {}
+    trips, wanted, days = labelled.trips[known], errors[known], days[known]
+    return {
+        (name, str(value)): sums_by_day(wanted[rows], days[rows])
+        for name, values in slices_of(trips).items()
+        for value, rows in pd.Series(wanted)
+        .groupby(pd.Series(values), observed=True)
+        .indices.items()
+    }

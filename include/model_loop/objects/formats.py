@@ -1,0 +1,159 @@
+"""Names and numbers under which our dataclasses are stored.
+
+What is stored names a format, and never the place of a class: a class may move, be renamed, or gain
+fields with defaults, and its files are still read. Only what stands here is stored or read: no name
+of a file leads to any other class.
+
+A format gets another number when a file of the former one cannot be read as it is: a field has
+another meaning, or another type. The former name then stays here, with a function that makes the
+new fields of the old ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from model_loop.errors import StoredObjectError
+
+Fields = dict[str, Any]
+
+_PACKAGE = __name__.partition(".")[0]
+#: Name of this package in the paths that versions before 0.2 have written.
+_FORMER_PACKAGE = "trip_duration"
+
+#: Format and class: its module below `model_loop`, and its name.
+FORMATS: Mapping[str, str] = MappingProxyType(
+    {
+        "alert/1": "alerts.types:Alert",
+        "alert_envelope/1": "alerts.types:Envelope",
+        "alert_link/1": "alerts.types:Link",
+        "alert_table/1": "alerts.types:Table",
+        "alert_turn/1": "alerts.turns:Turn",
+        "batch_chunk/1": "scoring.batch.job:Chunk",
+        "batch_chunk_result/1": "scoring.batch.job:ChunkResult",
+        "batch_job/1": "scoring.batch.job:Job",
+        "batch_result/1": "scoring.batch.job:JobResult",
+        "bins/1": "monitoring.features:Bins",
+        "check/1": "models.gate:Check",
+        "checked_month/1": "trips.contract.checked:CheckedMonth",
+        "cleaning_report/1": "trips.cleaning:CleaningReport",
+        "cleaning_rules/1": "trips.cleaning:CleaningRules",
+        "day_spread/1": "models.intervals:DaySpread",
+        "early_termination/1": "models.termination:EarlyTermination",
+        "encoded_splits/1": "training_set.types:EncodedSplits",
+        "evaluation/1": "models.evaluation:Evaluation",
+        "explanation/1": "models.explanation:Explanation",
+        "feature_profile/1": "monitoring.profile:FeatureProfile",
+        "feature_selection/1": "models.search:FeatureSelection",
+        "finding/1": "findings:Finding",
+        "history_verdict/1": "trips.history:Verdict",
+        "lineage/1": "tracking.lineage:Lineage",
+        "metrics/1": "models.search:Metrics",
+        "model_family/1": "models.catalogue:ModelFamily",
+        "monitoring_finding/1": "monitoring.levels:Finding",
+        "month/1": "trips.months:Month",
+        "month_file/1": "trips.source.types:RawMonth",
+        "month_report/1": "trips.contract.report:MonthReport",
+        "month_split/1": "trips.months:MonthSplit",
+        "object_reference/1": "objects.reference:ObjectReference",
+        "period/1": "trips.split:Period",
+        "resource/1": "models.catalogue:Resource",
+        "rule_count/1": "trips.contract.report:RuleCount",
+        "sample_dirt/1": "trips.sample.options:Dirt",
+        "sample_drift/1": "trips.sample.options:Drift",
+        "sample_options/1": "trips.sample.options:SampleOptions",
+        "search_request/1": "models.search:SearchRequest",
+        "shap_profile/1": "monitoring.profile:ShapProfile",
+        "shap_values/1": "models.explanation:ShapValues",
+        "sketch/1": "history.sketch:Sketch",
+        "space_choice/1": "models.spaces:Choice",
+        "space_integer/1": "models.spaces:Integer",
+        "space_real/1": "models.spaces:Real",
+        "spread/1": "models.intervals:Spread",
+        "thresholds/1": "monitoring.levels:Thresholds",
+        "trained_model/1": "models.training:TrainedModel",
+        "training_product/1": "training_set.products:TrainingSetProduct",
+        "training_request/1": "training_set.types:TrainingSetRequest",
+        "training_set/1": "training_set.types:TrainingSet",
+        "trial/1": "models.search:Trial",
+        "tuning_result/1": "models.search:TuningResult",
+        "verdict/1": "models.gate:Verdict",
+        "version/1": "scoring.predictor:Version",
+        "version_profile/1": "monitoring.profile:VersionProfile",
+    }
+)
+
+#: Formats that are read and no longer written: the next one, and the function that makes its fields
+#: of those of a file.
+FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType({})
+
+#: Paths of classes that have moved since versions before 0.2, which have written paths.
+_MOVED: Mapping[str, str] = MappingProxyType({})
+
+
+def format_of(kind: type[Any]) -> str:
+    """Return the format of a class.
+
+    Raises
+    ------
+    StoredObjectError
+        If it has none.
+    """
+    name = _by_path(_PACKAGE).get(f"{kind.__module__}:{kind.__qualname__}")
+    if name is None:
+        raise StoredObjectError(
+            f"A value of type {kind.__module__}.{kind.__qualname__}",
+            "cannot be stored: it has no format",
+            "Give it one in objects/formats.py, or return plain values.",
+        )
+    return name
+
+
+def class_of(name: str, fields: Fields) -> tuple[type[Any], Fields]:
+    """Return the class of a format, and the fields of a file as that class has them.
+
+    Raises
+    ------
+    StoredObjectError
+        If the format is not known.
+    """
+    while name in FORMER:
+        name, renew = FORMER[name]
+        fields = renew(fields)
+    if name not in FORMATS:
+        raise StoredObjectError(
+            f"A stored object of the format {name!r}",
+            "cannot be read: this version knows no such format",
+            "It was written by a newer version, or by another program: make it again.",
+        )
+    module, _, class_name = FORMATS[name].partition(":")
+    kind: type[Any] = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), class_name)
+    return kind, fields
+
+
+def former_format(path: str) -> str:
+    """Return the format of a class by the path that versions before 0.2 have written.
+
+    Raises
+    ------
+    StoredObjectError
+        If they have stored no such class.
+    """
+    name = _MOVED.get(path) or _by_path(_FORMER_PACKAGE).get(path)
+    if name is None:
+        raise StoredObjectError(
+            f"A stored object of class {path}",
+            "cannot be read: no version of this package has stored such objects",
+            "Objects that were stored by other programs are not read.",
+        )
+    return name
+
+
+@functools.cache
+def _by_path(package: str) -> Mapping[str, str]:
+    """Return formats by the path of their class as it is now, below a name of the package."""
+    return {f"{package}.{home}": name for name, home in FORMATS.items()}

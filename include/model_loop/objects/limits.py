@@ -1,0 +1,209 @@
+"""Bounds of what is read: a small file must not take much memory, whatever it says of itself."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+import zlib
+from typing import Any, BinaryIO, NoReturn
+
+from model_loop.errors import StoredObjectError
+
+#: Bytes to which compressed members of an archive may unfold together: so many times the archive's,
+#: and so many besides. Our own archives are not compressed at all.
+_TIMES, _BESIDES = 20, 64 * 2**20
+#: Bytes of an array that hold its header; NumPy itself reads 10,000 of them at most.
+_HEADER = 2**14
+#: Values of a table: so many, and so many besides for each byte of its file.
+_VALUES, _VALUES_OF_A_BYTE = 2**26, 50
+_COMPRESSIONS = ("SNAPPY", "UNCOMPRESSED")
+_ARRAY = ".npy"
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
+    # Raised of encrypted members, and of methods and versions that Python does not know.
+    *(RuntimeError, NotImplementedError, ValueError),
+)
+
+
+def bounded_file(file: BinaryIO, what: str) -> BinaryIO:
+    """Return an archive with the same members, none of which is compressed: itself, if it can be.
+
+    Parameters
+    ----------
+    what
+        What errors call it.
+
+    Raises
+    ------
+    StoredObjectError
+        If it is no archive, a name stands in it twice, members lie upon each other or unfold to too
+        much, or an array says another size than it has.
+    """
+    place = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            if len({one.filename for one in members}) != len(members):
+                _refuse(what, "a name twice")
+            if (
+                any(one.compress_type not in _METHODS for one in members)
+                or sum(one.compress_size for one in members) > size
+                or sum(one.file_size for one in members) > _TIMES * size + _BESIDES
+            ):
+                _refuse(what, "members that unfold to too much")
+            for one in members:
+                if one.filename.endswith(_ARRAY):
+                    require_array(_beginning(archive, one, _HEADER), one.file_size, what)
+            if all(_is_plain(one) for one in members):
+                return file
+            return _pack({one.filename: _beginning(archive, one) for one in members})
+    except _UNREADABLE as error:
+        raise StoredObjectError(what, f"cannot be read ({error})", "Store it anew.") from error
+    finally:
+        file.seek(place)
+
+
+def bounded_archive(data: bytes, what: str) -> bytes:
+    """Return what `bounded_file` returns, of bytes.
+
+    Raises
+    ------
+    StoredObjectError
+        See `bounded_file`.
+    """
+    file = io.BytesIO(data)
+    plain = bounded_file(file, what)
+    return data if plain is file else plain.read()
+
+
+def require_array(beginning: bytes, size: int, what: str) -> None:
+    """Refuse an array of NumPy's format whose header says another size than it has.
+
+    Room is made for as much as the header says, before anything behind it is read.
+
+    Parameters
+    ----------
+    beginning
+        Its bytes up to the end of the header at least.
+    size
+        Number of all its bytes.
+
+    Raises
+    ------
+    StoredObjectError
+        If it is so.
+    """
+    header = io.BytesIO(beginning[:_HEADER])
+    # Airflow imports this module in every process, and most read no array.
+    import numpy as np
+
+    first, later = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+    try:
+        version = np.lib.format.read_magic(header)
+        shape, _, dtype = (first if version == (1, 0) else later)(header)
+    except (ValueError, TypeError, SyntaxError, RecursionError) as error:
+        raise StoredObjectError(what, f"holds no array ({error})", "Store it anew.") from error
+    there = math.prod(shape) * dtype.itemsize == size - header.tell()
+    # Numbers without bytes would be there in any number.
+    if not there or min(shape, default=0) < 0 or not (dtype.itemsize or 0 in shape):
+        raise StoredObjectError(
+            what,
+            "is not as it says (an array has another size than its header), and is not loaded",
+            "Store it anew.",
+        )
+
+
+def bounded_table(data: bytes, what: str) -> Any:  # noqa: ANN401 - imported inside
+    """Read Parquet into a table of pyarrow's that is not much larger than the file.
+
+    A file holds repeated values once, however often they are there.
+
+    Parameters
+    ----------
+    what
+        What errors call it.
+
+    Raises
+    ------
+    StoredObjectError
+        If it would be larger, or is compressed or nested in a way that is not written here.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    most = _VALUES + _VALUES_OF_A_BYTE * len(data)
+    try:
+        about, schema = (
+            pq.read_metadata(pa.BufferReader(data)),
+            pq.read_schema(pa.BufferReader(data)),
+        )
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+        if any(one.compression not in _COMPRESSIONS for one in chunks):
+            _refuse(what, "columns that are compressed in another way than by Snappy")
+        rows = max(about.num_rows, sum(group.num_rows for group in groups))
+        width = sum(_words(column.type) for column in schema)
+        if max(rows * width, sum(one.num_values for one in chunks)) > most:
+            _refuse(what, "far more values than bytes")
+        # Texts that are there more than once come as their numbers.
+        texts = [column.name for column in schema if _is_text(column.type)]
+        table = pq.read_table(pa.BufferReader(data), read_dictionary=texts)
+        if sum(_length(table[name]) for name in texts) > 8 * most:
+            _refuse(what, "texts that are far longer than the file")
+        return table.cast(schema)
+    except (pa.ArrowException, OSError) as error:
+        raise StoredObjectError(what, f"cannot be read ({error})", "Store it anew.") from error
+
+
+def _is_text(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types here
+    import pyarrow.types as pt
+
+    return any(is_one(kind) for is_one in (pt.is_string, pt.is_large_string, pt.is_binary))
+
+
+def _words(kind: Any) -> int:  # noqa: ANN401 - as above
+    """Return how many words of eight bytes a value takes at least."""
+    try:
+        return -(-int(kind.bit_width) // 64)
+    except ValueError:
+        return 1
+
+
+def _length(column: Any) -> int:  # noqa: ANN401 - as above
+    """Return the length of all texts of a column, each as often as it is there."""
+    import pyarrow.compute as pc
+
+    total = 0
+    for chunk in column.chunks:
+        lengths = pc.binary_length(chunk.dictionary).cast("int64")
+        total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    return total
+
+
+def _is_plain(info: zipfile.ZipInfo) -> bool:
+    return info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
+
+
+def _beginning(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int | None = None) -> bytes:
+    """Return the first bytes of a member, or as many as the directory says.
+
+    Told no number, its reader unfolds all of it before it looks at what there should be.
+    """
+    with archive.open(info) as member:
+        return member.read(info.file_size if most is None else min(most, info.file_size))
+
+
+def _pack(members: dict[str, bytes]) -> BinaryIO:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    buffer.seek(0)
+    return buffer
+
+
+def _refuse(what: str, found: str) -> NoReturn:
+    raise StoredObjectError(what, f"has {found}, and is not loaded", "Store it anew.")

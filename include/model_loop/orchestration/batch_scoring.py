@@ -1,0 +1,165 @@
+"""The steps of the DAG `batch_scoring`: whole files, chunk by chunk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from model_loop.errors import InvalidInputError, ReportedError
+from model_loop.orchestration.loading import load
+from model_loop.orchestration.promotion import moment_of_form, versions_of
+from model_loop.orchestration.requests import fetch_named_month, listed_sources
+from model_loop.settings import get_settings, split_list
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from model_loop.scoring.batch.job import Chunk
+
+_PREDICTIONS = "predictions"
+
+logger = logging.getLogger(__name__)
+
+
+def plan(params: Mapping[str, Any]) -> list[Chunk]:
+    """Check the form and the files, and cut them into chunks."""
+    from model_loop.scoring.batch.planning import BatchRequest, columns_in
+    from model_loop.scoring.batch.planning import plan as cut
+    from model_loop.scoring.predictor import find_predictor
+
+    _require_one(params)
+    versions, settings, chosen = versions_of(params["service"]), get_settings(), _files(params)
+    given = columns_in((source for source, _ in chosen), settings.scoring_preprocessing)
+    # Loaded once before the work is shared: a version that cannot be loaded ends the run here.
+    predictor = find_predictor(
+        versions, given, number=params["version"], moment=moment_of_form(params), load=load
+    )
+    request = BatchRequest(
+        files=chosen,
+        version=predictor.version,
+        columns=predictor.columns,
+        chunk_rows=params["chunk_rows"],
+        overwrite=params["overwrite"],
+        preprocessing=settings.scoring_preprocessing,
+    )
+    chunks = cut(request, settings.storage_root)
+    files = len(request.files)
+    version = predictor.version
+    logger.info("%d files in %d chunks, by version %d", files, len(chunks), version.number)
+    return chunks
+
+
+def score_chunk(chunk: Chunk) -> int:
+    """Score one chunk, unless that was done before; the number of its rows."""
+    from model_loop.scoring.batch.scoring import is_scored
+    from model_loop.scoring.batch.scoring import score_chunk as score
+    from model_loop.scoring.predictor import load_predictor
+
+    if is_scored(chunk):
+        logger.info("%s was scored before", chunk.title)
+        return chunk.rows
+    predictor = load_predictor(versions_of(chunk.job.version.service), chunk.job.version, load)
+    done = 0
+
+    def report(rows: int) -> None:
+        nonlocal done
+        done += rows
+        logger.info("%s: %s of %s rows", chunk.title, f"{done:,}", f"{chunk.rows:,}")
+
+    result = score(chunk, predictor, report)
+    logger.info("%s: %s rows could not be predicted", chunk.title, f"{result.rejected:,}")
+    return result.rows
+
+
+def join(chunks: Sequence[Chunk] | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Make the outputs appear, and return what is in them.
+
+    Raises
+    ------
+    InvalidInputError
+        If no row of a file could be predicted: that is no success. If `plan` has refused the form
+        or a file, with its reason: a caller waits for this result.
+    ReportedError
+        If an earlier step has failed otherwise, and has told it.
+    """
+    from model_loop.scoring.batch.planning import by_job
+    from model_loop.scoring.batch.results import require_predictions
+    from model_loop.scoring.batch.scoring import is_scored
+    from model_loop.scoring.batch.scoring import join as put_together
+
+    if isinstance(chunks, Mapping):
+        raise InvalidInputError(**chunks["error"])
+    missing = [chunk for chunk in chunks or () if not is_scored(chunk)]
+    if missing or chunks is None:
+        raise ReportedError(
+            "The plan" if chunks is None else f"{len(missing)} of {len(chunks)} chunks",
+            "is not there" if chunks is None else "were not scored",
+            "The log of the task that has failed says why; clear it after mending the cause.",
+        )
+    results = []
+    for job, parts in by_job(chunks):
+        result = put_together(job, parts)
+        logger.info(
+            "%s: %s rows predicted, %s could not be",
+            result.output,
+            f"{result.predicted_rows:,}",
+            f"{result.rejected_rows:,}",
+        )
+        results.append(result)
+    # What the other files came to is there: only the run has failed.
+    require_predictions(results)
+    files = [asdict(result) for result in results]
+    totals = ("rows", "predicted_rows", "rejected_rows")
+    return {
+        "model": files[0]["model"],
+        "model_version": files[0]["model_version"],
+        **{name: sum(file[name] for file in files) for name in totals},
+        "files": files,
+    }
+
+
+def _require_one(params: Mapping[str, Any]) -> None:
+    if bool(params["input"]) == bool(params["months"]):
+        raise InvalidInputError(
+            "The form",
+            "names both a file and months" if params["input"] else "names no file and no month",
+            "Give one of the two.",
+        )
+
+
+def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
+    """Each file with where its predictions go."""
+    from model_loop.scoring.places import choose_outputs, find_inputs, place, require_allowed
+
+    roots = readable_roots()
+    output = None if params["output"] is None else require_allowed(place(params["output"]), roots)
+    if params["months"]:
+        # Each once, however often it is named.
+        inputs = [_month(month, params) for month in dict.fromkeys(params["months"])]
+        output = output or place(get_settings().storage_root) / _PREDICTIONS
+    else:
+        found = find_inputs(require_allowed(place(params["input"]), roots))
+        # A file of a folder may be a link that leads elsewhere.
+        inputs = [require_allowed(one, roots) for one in found]
+    return list(zip(inputs, choose_outputs(inputs, output), strict=True))
+
+
+def readable_roots() -> list[str]:
+    """Under which files may be read and written for a caller."""
+    settings = get_settings()
+    return [settings.storage_root, *split_list(settings.scoring_folders)]
+
+
+def _month(month: str, params: Mapping[str, Any]) -> UPath:
+    """The file of a published month."""
+    from model_loop.scoring.places import place, require_allowed
+    from model_loop.trips.source.allowed import ALWAYS, ANY, require_allowed_source
+
+    # The rows are handed out: even where any source may be named, only from listed places.
+    listed = [one for one in listed_sources() if one not in {ANY, *ALWAYS}]
+    roots = [*listed, *readable_roots()]
+    require_allowed_source(params["source"], roots)
+    # A file of a folder may be a link that leads elsewhere.
+    return require_allowed(place(fetch_named_month(params["service"], month, params).path), roots)

@@ -1,0 +1,148 @@
+"""The ways to people: e-mail and, where a connection for it is defined, Apprise's services."""
+
+from __future__ import annotations
+
+import hashlib
+import smtplib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+
+from model_loop.alerts.mail import addresses, as_mail
+from model_loop.alerts.types import Message
+from model_loop.errors import DeliveryError
+from model_loop.settings import get_settings
+
+SMTP_CONNECTION = "smtp_default"
+APPRISE_CONNECTION = "apprise_default"
+
+
+@dataclass(frozen=True)
+class SmtpChannel:
+    """E-mail, through the SMTP provider's hook."""
+
+    name: str = "smtp"
+
+    def send(self, message: Message) -> None:
+        """Send a mail to the addresses of the settings."""
+        from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+        settings = get_settings()
+        try:
+            with SmtpHook(SMTP_CONNECTION) as hook:
+                mail = as_mail(message, to=addresses(settings.mail_to), sender=settings.mail_from)
+                # The hook's own messages have no plain text beside the HTML.
+                client = hook._smtp_client  # noqa: SLF001 - it gives no other way to its client
+                if not isinstance(client, smtplib.SMTP):
+                    raise _undelivered("has no client")
+                refused = client.send_message(mail)
+        except (OSError, smtplib.SMTPException, AirflowException) as error:
+            raise _undelivered(f"does not take mails: {type(error).__name__}: {error}") from error
+        if refused:
+            raise _undelivered(f"refused mails to {', '.join(refused)}")
+
+
+@dataclass(frozen=True)
+class AppriseChannel:
+    """One service that Apprise knows: Slack, Teams, Discord, Telegram, Opsgenie or another.
+
+    Parameters
+    ----------
+    url
+        Its address, which may hold a secret.
+    """
+
+    url: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Tells one service from another, and no secret."""
+        return f"apprise-{hashlib.sha256(self.url.encode()).hexdigest()[:12]}"
+
+    def send(self, message: Message) -> None:
+        """Send the plain text."""
+        from apprise import Apprise, NotifyFormat, NotifyType
+
+        kinds = {
+            "failure": NotifyType.FAILURE,
+            "success": NotifyType.SUCCESS,
+            "promotion": NotifyType.SUCCESS,
+            "test": NotifyType.INFO,
+        }
+        service = Apprise()
+        # The hook's own `notify` does not say whether it succeeded.
+        taken = service.add(self.url) and service.notify(
+            body=message.text,
+            title=message.subject,
+            notify_type=kinds.get(message.kind, NotifyType.WARNING),
+            body_format=NotifyFormat.TEXT,
+        )
+        if not taken:
+            raise DeliveryError(
+                f"The service {self.url.partition(':')[0]}:// of the connection "
+                f"{APPRISE_CONNECTION}",
+                "did not take the message",
+                "Compare its address with Apprise's documentation, and look whether it can be "
+                "reached from the workers.",
+            )
+
+
+def channels() -> list[SmtpChannel | AppriseChannel]:
+    """The channels whose connections are defined.
+
+    Raises
+    ------
+    DeliveryError
+        If there is none.
+    """
+    found = list(_channels())
+    if not found:
+        raise DeliveryError(
+            f"Neither the connection {SMTP_CONNECTION} nor {APPRISE_CONNECTION}",
+            "is defined, so that nobody can be told",
+            "Define one of them, as docs/how-to/alerts.md shows.",
+        )
+    return found
+
+
+def _channels() -> Iterator[SmtpChannel | AppriseChannel]:
+    if _is_defined(SMTP_CONNECTION):
+        yield SmtpChannel()
+    if _is_defined(APPRISE_CONNECTION):
+        yield from _apprise_services()
+
+
+def _apprise_services() -> Iterator[AppriseChannel]:
+    """A channel for each service: where one does not answer, the others get nothing twice."""
+    from airflow.providers.apprise.hooks.apprise import AppriseHook
+
+    hook = AppriseHook(APPRISE_CONNECTION)
+    try:
+        config = hook.get_config_from_conn(BaseHook.get_connection(APPRISE_CONNECTION))
+        entries = config if isinstance(config, list) else [config]
+        yield from [AppriseChannel(entry["path"]) for entry in entries]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeliveryError(
+            f"The connection {APPRISE_CONNECTION}",
+            f"cannot be read ({type(error).__name__}: {error})",
+            'Give its extra as {"config": [{"path": "slack://…"}]}.',
+        ) from error
+
+
+def _is_defined(connection: str) -> bool:
+    try:
+        BaseHook.get_connection(connection)
+    except AirflowNotFoundException:
+        return False
+    return True
+
+
+def _undelivered(rule: str) -> DeliveryError:
+    connection = BaseHook.get_connection(SMTP_CONNECTION)
+    return DeliveryError(
+        f"The mail server {connection.host}:{connection.port or 'default port'}",
+        rule,
+        f"Start it, or correct the connection {SMTP_CONNECTION}. Until then alerts wait.",
+    )

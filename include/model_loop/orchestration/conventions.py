@@ -1,0 +1,124 @@
+"""What every DAG of the package has: an owner, tags, retries, an alert."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import (
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    get_current_context,
+    task,
+)
+
+from model_loop.errors import ModelLoopError, TransientSourceError
+from model_loop.orchestration.notifications import ANSWERS, TaskFailed
+from model_loop.settings import get_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+OWNER = "ml-team"
+
+#: The pool that holds one slot per processor core for fits; `make up` creates it.
+TRAINING_POOL = "training"
+
+
+def step(
+    function: Callable[..., Any],
+    decorator: Callable[..., Any] = task,
+    **options: Any,  # noqa: ANN401 - an operator's own
+) -> Any:  # noqa: ANN401 - Airflow's types know no output of a task as an argument
+    """A plain function as a task; call the result with the outputs of other tasks.
+
+    Parameters
+    ----------
+    function
+        What the task does.
+    decorator
+        What makes the task; ``task.short_circuit`` and the like.
+    options
+        Of the operator: ``task_id``, ``pool``, …
+    """
+    return decorator(**{"pre_execute": require_known_fields, **options})(function)
+
+
+def require_known_fields(context: Context) -> None:
+    """Refuse fields that the DAG's form does not have, before a task begins.
+
+    Over REST they are refused before there is a run; this is for whatever else starts one.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are any.
+    """
+    from model_loop.orchestration.form_checks import together, unknown_fields
+
+    conf: Any = context["dag_run"].conf or {}
+    if mistakes := list(unknown_fields(conf, context["dag"].params)):
+        raise together(mistakes)
+
+
+def answering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a task's result say why it has failed, for a caller who waits for the result.
+
+    What `GET …/wait?result=` returns is then ``{"error": {"given", "rule", "remedy"}}``, the same
+    that the prediction server answers with. The task fails all the same.
+    """
+
+    @functools.wraps(function)
+    def answered(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+        try:
+            return function(*args, **kwargs)
+        except ModelLoopError as error:
+            ti: Any = get_current_context()["ti"]
+            told = {"given": error.given, "rule": error.rule, "remedy": error.remedy}
+            ti.xcom_push("return_value", {"error": told})
+            raise
+
+    return answered
+
+
+class Tag(StrEnum):
+    """The tags that DAGs may have."""
+
+    MODEL_LOOP = "model-loop"
+    DATA = "data"
+    TRAINING = "training"
+    SKLEARN = "sklearn"
+    XGBOOST = "xgboost"
+    REGISTRY = "registry"
+    ALERTS = "alerts"
+    PREDICTION = ANSWERS
+    MONITORING = "monitoring"
+
+
+def retry_policy() -> ExceptionRetryPolicy:
+    """Retry what may pass, and fail at once on what the user has to change."""
+    return ExceptionRetryPolicy(
+        rules=[
+            RetryRule(TransientSourceError, RetryAction.RETRY),
+            RetryRule(
+                ModelLoopError,
+                RetryAction.FAIL,
+                reason="The input has to change; trying again would fail in the same way.",
+            ),
+        ]
+    )
+
+
+def default_args() -> dict[str, Any]:
+    """Arguments of every task."""
+    return {
+        "owner": OWNER,
+        "retries": 2,
+        "retry_delay": dt.timedelta(seconds=get_settings().retry_delay_seconds),
+        "retry_policy": retry_policy(),
+        "on_failure_callback": TaskFailed(),
+    }

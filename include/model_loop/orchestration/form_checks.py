@@ -1,0 +1,146 @@
+"""What is wrong with the fields that somebody has sent, in words that a person can act on.
+
+Airflow takes fields that a form does not have, so that a misspelt one silently keeps its default;
+and it refuses a value by quoting the whole schema of its field.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from model_loop.errors import InvalidInputError
+from model_loop.findings import Acceptance
+from model_loop.settings import get_settings
+
+#: Longer lists of choices are counted, and the nearest are named.
+_MOST_NAMED = 12
+_NEAREST = 3
+#: How alike a name of a field, and the label of a choice, have to be to what was sent.
+_ALIKE, _ALIKE_LABEL = 0.6, 0.4
+_MOST_CHARACTERS = 200
+
+
+def find_mistakes(conf: Mapping[str, Any], form: Any) -> list[InvalidInputError]:  # noqa: ANN401 - Airflow's params: of its SDK, or as the server reads them
+    """Return what is wrong with the fields of a run: unknown ones, and values that are refused.
+
+    Parameters
+    ----------
+    conf
+        What was sent.
+    form
+        The params of the DAG.
+    """
+    known = [(name, form.get_param(name), value) for name, value in conf.items() if name in form]
+    found = [mistake for one in known if (mistake := _refused(*one)) is not None]
+    if not found:
+        # Values that the library would refuse later, in a task.
+        found = list(_broken_rules(conf, form))
+    return [*unknown_fields(conf, form), *found]
+
+
+def _broken_rules(conf: Mapping[str, Any], form: Any) -> Iterator[InvalidInputError]:  # noqa: ANN401 - as above
+    """Find values that are of the right types, and yet mean nothing."""
+
+    def value(name: str) -> Any:  # noqa: ANN401 - any JSON
+        return conf[name] if name in conf else form.get_param(name).value
+
+    rules: tuple[tuple[tuple[str, ...], Callable[..., object]], ...] = (
+        (("thresholds",), _thresholds),
+        (("accepted_findings",), _acceptances),
+        (("minimum_duration", "maximum_duration"), _durations),
+    )
+    for names, rule in rules:
+        if not conf.keys() & {*names} or not all(name in form for name in names):
+            continue
+        try:
+            rule(*map(value, names))
+        except InvalidInputError as error:
+            fields = " and ".join(names)
+            yield InvalidInputError(f"Field {fields}: {error.given}", error.rule, error.remedy)
+
+
+def _thresholds(given: Mapping[str, Any] | None) -> object:
+    from model_loop.monitoring.levels import thresholds_of
+
+    return thresholds_of(get_settings(), given)
+
+
+def _acceptances(given: Iterable[str] | None) -> object:
+    return [*map(Acceptance.parse, given or ())]
+
+
+def _durations(shortest: float, longest: float) -> object:
+    from model_loop.trips.cleaning import CleaningRules
+
+    return CleaningRules(shortest, longest)
+
+
+def unknown_fields(conf: Iterable[str], form: Iterable[str]) -> Iterator[InvalidInputError]:
+    """Find the fields that a form does not have, each with the nearest that it has."""
+    known = sorted(form)
+    for name in conf:
+        if name not in known:
+            near = _nearest(name, known)
+            remedy = f"Did you mean {near[0]}?" if near else f"It has: {', '.join(known)}."
+            yield InvalidInputError(f"Field {name}", "is none that this form has", remedy)
+
+
+def together(mistakes: list[InvalidInputError]) -> InvalidInputError:
+    """Return several mistakes as one error."""
+    if len(mistakes) == 1:
+        return mistakes[0]
+    said = " ".join(map(str, mistakes))
+    return InvalidInputError("The form", f"has {len(mistakes)} mistakes", said)
+
+
+def _refused(name: str, param: Any, value: Any) -> InvalidInputError | None:  # noqa: ANN401 - Airflow's Param, any JSON
+    from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema.exceptions import best_match
+
+    if isinstance(value, float) and not math.isfinite(value):
+        # JSON has no such numbers; Python reads them, and no bound of a schema stops NaN.
+        title = param.schema.get("title", name)
+        return InvalidInputError(f"Field {name} ({value})", "is no number", f"Give {title}.")
+    validator = Draft202012Validator(param.schema, format_checker=FormatChecker())
+    error = best_match(validator.iter_errors(value))
+    if error is None:
+        return None
+    place = "".join(f"[{part}]" for part in error.absolute_path)
+    if "enum" in error.schema:
+        labels = param.schema.get("values_display") or {}
+        given = f"Field {name}{place} ({_short(repr(error.instance))})"
+        return InvalidInputError(given, *_choices(error.instance, error.schema["enum"], labels))
+    rule = f"{error.validator}: {_short(str(error.validator_value))}"
+    said = error.message if len(error.message) <= _MOST_CHARACTERS else f"it breaks the rule {rule}"
+    help_text = param.description or "see the form."
+    return InvalidInputError(
+        f"Field {name}{place}",
+        f"is refused: {said}",
+        f"{param.schema.get('title', name)}: {help_text}",
+    )
+
+
+def _choices(value: Any, allowed: list[Any], labels: Mapping[str, str]) -> tuple[str, str]:  # noqa: ANN401 - any JSON
+    """Return the rule, and the values that are allowed: all of a few, the nearest of many."""
+    names = [str(one) for one in allowed]
+    if len(names) <= _MOST_NAMED:
+        return "is none of the values that it takes", f"Choose one of: {', '.join(names)}."
+    # By its label a person finds a number, and a label in its place says what is meant.
+    shown = {
+        labels.get(name, name): f"{name}: {labels[name]}" if labels else name for name in names
+    }
+    near = _nearest(value, list(shown), _ALIKE_LABEL) if isinstance(value, str) else []
+    found = [shown[one] for one in near or list(shown)[:_NEAREST]]
+    rule = f"is none of the {len(names)} values that it takes"
+    return rule, f"{'The nearest are' if near else 'They begin with'}: {'; '.join(found)}."
+
+
+def _nearest(name: str, known: list[str], alike: float = _ALIKE) -> list[str]:
+    return difflib.get_close_matches(name, known, _NEAREST, alike)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} …"

@@ -1,0 +1,156 @@
+"""The form of the DAG that moves versions."""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+from model_loop.models.gate_rules import GateRules
+from model_loop.orchestration.forms.fields import (
+    ANY_MOMENT,
+    Form,
+    Section,
+    choice_field,
+    service_field,
+    share_field,
+    version_field,
+)
+from model_loop.settings import get_settings
+from model_loop.trips.services import MOMENTS
+
+
+def promotion_form() -> Form:
+    """Fields of the DAG that moves versions."""
+    return {
+        "action": choice_field(
+            "promote",
+            {
+                "promote": "promote: become champion",
+                "canary": "canary: answer a share of the requests",
+                "end_canary": "end_canary: the champion answers all requests again",
+                "shadow": "shadow: answer unseen",
+                "end_shadow": "end_shadow: nothing answers unseen any longer",
+                "rollback": "rollback: to the champion before, or to a version",
+                "disable": "disable: nothing answers",
+                "enable": "enable: the champion answers again",
+                "retire": "retire: never answer again",
+            },
+            "Action",
+            "What is to be done.",
+            section=Section.ACTION,
+        ),
+        "service": service_field(Section.ACTION),
+        "version": version_field(
+            Section.ACTION,
+            "promote takes the best of the newest training set, and rollback the champion before",
+        ),
+        "moment": choice_field(
+            ANY_MOMENT,
+            {ANY_MOMENT: "by the version", **{moment: moment for moment in MOMENTS}},
+            "Moment",
+            "There is one champion for each moment at which a trip is asked about. By the version: "
+            "the version says it; without one, promote means the newest training, rollback the "
+            "champion that has changed last, disable and enable all moments.",
+            section=Section.ACTION,
+        ),
+        "model": Param(
+            None,
+            type=["null", "string"],
+            title="Model from elsewhere",
+            description="promote: a model that was trained elsewhere goes through the gate. "
+            "runs:/<run>/<path>, models:/<name>/<version>, or the name of an MLflow model's folder "
+            "in `incoming` below the storage root.",
+            section=Section.ACTION,
+        ),
+        "share": Param(
+            0.1,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=1,
+            title="Share",
+            description="canary: share of the requests.",
+            section=Section.ACTION,
+        ),
+        "why": Param(
+            None,
+            type=["null", "string"],
+            title="Why",
+            description="For the history, which also holds who has triggered the run.",
+            section=Section.ACTION,
+        ),
+        "gate": Param(
+            True,  # noqa: FBT003 - the default of a field
+            type="boolean",
+            title="Through the gate",
+            description="Without it, promote moves at once, to the version that is named.",
+            section=Section.GATE,
+        ),
+        **gate_form(),
+    }
+
+
+def override_form() -> Form:
+    """Fields of the DAG that moves versions past gate and approval: those of the move alone."""
+    form = promotion_form()
+    left_out = {"model", "gate", *gate_form()} - {"accept_generated_data"}
+    return {name: param for name, param in form.items() if name not in left_out}
+
+
+def gate_form() -> Form:
+    """Fields that say what a challenger has to pass."""
+    rules, settings = GateRules(), get_settings()
+    return {
+        "approval": Param(
+            settings.approval,
+            type="boolean",
+            title="Ask a person",
+            description="What passes the gate waits for an approval in the Airflow UI. Where the "
+            "operator's setting asks for one, it does so whatever is said here.",
+            section=Section.GATE,
+        ),
+        "accept_generated_data": Param(
+            False,  # noqa: FBT003 - the default of a field
+            type="boolean",
+            title="Accept generated data",
+            description="Let a model of SAMPLE data take the place of a champion of published "
+            "trips, or answer beside it. History, mail and dashboard repeat it.",
+            section=Section.GATE,
+        ),
+        "margin_share": share_field(
+            rules.margin_share,
+            "Margin",
+            "How much lower the RMSE has to be, as a share of the champion's.",
+            section=Section.GATE,
+            maximum=1,
+        ),
+        "confidence": Param(
+            rules.confidence,
+            type="number",
+            minimum=0.5,
+            maximum=0.999,
+            title="Confidence",
+            description="Share of resampled test months in which it has to be.",
+            section=Section.GATE,
+        ),
+        "slice_share": share_field(
+            rules.slice_share,
+            "Worst slice",
+            "How much higher the RMSE of a slice may be, as a share of the champion's.",
+            section=Section.GATE,
+        ),
+        "latency_milliseconds": Param(
+            rules.latency_milliseconds,
+            type="number",
+            exclusiveMinimum=0,
+            title="Latency (milliseconds)",
+            description="Longest time for one trip.",
+            section=Section.GATE,
+        ),
+        "size_megabytes": Param(
+            rules.size_megabytes,
+            type="number",
+            exclusiveMinimum=0,
+            title="Size (megabytes)",
+            description="Largest size as stored.",
+            section=Section.GATE,
+        ),
+    }

@@ -1,0 +1,80 @@
+"""How the DAGs do, and the health of the service inside Airflow's api-server."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from model_loop.orchestration.conventions import Tag
+
+if TYPE_CHECKING:
+    from model_loop.dashboard.questions import Questions
+    from model_loop.monitoring.health.prepared import HealthParts
+    from model_loop.monitoring.health.types import DagHealth
+    from model_loop.serving.service import PredictionService
+
+#: Seconds for which what is kept in stores is known: products do not change by the second.
+_PRODUCTS_SECONDS = 60.0
+#: The same of what the registry and Airflow's database are asked.
+_SECONDS = 15.0
+
+
+def health_parts(service: PredictionService, questions: Questions) -> HealthParts:
+    """Where the health of a service comes from; nothing is looked up yet."""
+    from model_loop.monitoring.health import sources
+    from model_loop.monitoring.health.prepared import HealthParts, Prepared
+
+    return HealthParts(
+        service=service.service,
+        traffic=Prepared(
+            lambda: sources.traffic_of(service.log.engine, service.service, time.time())
+        ),
+        answers=Prepared(lambda: sources.answers_of(service)),
+        champion=Prepared(lambda: questions.champion(service.service), _SECONDS),
+        products=Prepared(questions.products, _PRODUCTS_SECONDS),
+        dags=Prepared(dag_health, _SECONDS),
+    )
+
+
+def dag_health() -> tuple[DagHealth, ...]:
+    """How the DAGs of this package do; for the api-server, which may ask Airflow's database.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        If the database does not answer.
+    """
+    from airflow.models.dag import DagModel, DagTag
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
+    from sqlalchemy import and_, func, or_, select
+
+    from model_loop.monitoring.health.types import DagHealth
+
+    successes = (
+        select(DagRun.dag_id, func.max(DagRun.end_date).label("at"))
+        .where(DagRun.state == DagRunState.SUCCESS)
+        .group_by(DagRun.dag_id)
+        .subquery()
+    )
+    failed = and_(
+        DagRun.dag_id == DagModel.dag_id,
+        DagRun.state == DagRunState.FAILED,
+        or_(successes.c.at.is_(None), DagRun.end_date > successes.c.at),
+    )
+    query = (
+        select(DagModel.dag_id, DagModel.is_paused, successes.c.at, func.count(DagRun.id))
+        .join(DagTag, DagTag.dag_id == DagModel.dag_id)
+        .outerjoin(successes, successes.c.dag_id == DagModel.dag_id)
+        .outerjoin(DagRun, failed)
+        .where(DagTag.name == Tag.MODEL_LOOP, DagModel.is_stale.is_(False))
+        .group_by(DagModel.dag_id, DagModel.is_paused, successes.c.at)
+        .order_by(DagModel.dag_id)
+    )
+    # Airflow's other sessions of this thread are not ours.
+    with create_session(scoped=False) as session:
+        return tuple(
+            DagHealth(dag_id, bool(paused), at.timestamp() if at else None, count)
+            for dag_id, paused, at, count in session.execute(query)
+        )

@@ -1,0 +1,133 @@
+"""The steps of `maintenance`: plain functions that the DAG file wraps as tasks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_loop.settings import get_settings
+
+if TYPE_CHECKING:
+    from model_loop.orchestration.orphans import Coordinates
+
+logger = logging.getLogger(__name__)
+
+
+def check_form(params: Mapping[str, Any]) -> None:
+    """Say what is kept; a form that is wrong fails here, before anything is removed."""
+    logger.info("%s", ", ".join(f"{name} = {value}" for name, value in params.items()))
+
+
+def remove_old_products(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove training sets and months that nobody needs; say which."""
+    from model_loop.training_set.retention import Retention, plan_pruning, prune
+
+    root = get_settings().storage_root
+    pruning = plan_pruning(root, Retention(params["versions"], params["days"]))
+    for what in (*(product.key for product in pruning.products), *pruning.files):
+        logger.info("No longer needed: %s", what)
+    if not params["only_look"]:
+        prune(root, pruning)
+    logger.info("%s %s", "Would remove" if params["only_look"] else "Removed", pruning)
+    return {
+        "training_sets": len(pruning.products),
+        "files": len(pruning.files),
+        "bytes": pruning.size,
+        "removed": not params["only_look"],
+    }
+
+
+def remove_orphaned_results(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove stored results of tasks whose runs were deleted; say how many."""
+    from model_loop.orchestration.orphans import orphaned_objects, remove_empty_folders
+    from model_loop.orchestration.xcom import results_root
+
+    root, removed, size = results_root(), 0, 0
+    grace = get_settings().orphan_grace_seconds
+    for path in list(orphaned_objects(root, _known_address, older_than_seconds=grace)):
+        logger.info("No run refers to %s", path)
+        removed, size = removed + 1, size + path.stat().st_size
+        if not params["only_look"]:
+            path.unlink(missing_ok=True)
+    if not params["only_look"]:
+        remove_empty_folders(root)
+    return {"objects": removed, "bytes": size, "removed": not params["only_look"]}
+
+
+def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove what killed writers have left; say what."""
+    from upath import UPath
+
+    from model_loop.objects.files import remove_leftovers as remove
+
+    removed = [] if params["only_look"] else remove(UPath(get_settings().storage_root))
+    for path in removed:
+        logger.info("Left by a killed writer: %s", path)
+    return {"files": len(removed)}
+
+
+def tell_of_unreadable(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell which files could not be read and were moved aside; remove what was so long ago."""
+    from upath import UPath
+
+    from model_loop.objects.documents import moved_aside
+    from model_loop.orchestration.announcements import unreadable_files
+    from model_loop.orchestration.notifications import announce
+
+    found = moved_aside(UPath(get_settings().storage_root))
+    horizon = dt.datetime.now(tz=dt.UTC) - dt.timedelta(days=params["log_days"])
+    old = [path for at, path in found if at < horizon]
+    for _, path in found:
+        logger.warning("Could not be read: %s", path)
+    if not params["only_look"]:
+        if fresh := [str(path) for at, path in found if at >= horizon]:
+            announce(unreadable_files(fresh))
+        for path in old:
+            path.unlink(missing_ok=True)
+    return {"files": len(found), "removed": 0 if params["only_look"] else len(old)}
+
+
+def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove what is left of batches that were begun and not gone on with; say how much."""
+    from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
+
+    found, size = find_abandoned(get_settings().storage_root, params["days"]), 0
+    for folder in found:
+        logger.info("Nobody came back for %s", folder)
+        if not params["only_look"]:
+            size += remove_abandoned(folder)
+    return {"jobs": len(found), "bytes": size, "removed": not params["only_look"]}
+
+
+def remove_old_logs(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove logs that are older than they are kept; say how many."""
+    from airflow.sdk.configuration import conf
+
+    from model_loop.orchestration.old_logs import old_logs, remove_log
+
+    folder, removed, size = Path(conf.get("logging", "base_log_folder")), 0, 0
+    for log in list(old_logs(folder, days=params["log_days"])):
+        removed, size = removed + 1, size + log.stat().st_size
+        if not params["only_look"]:
+            remove_log(log, folder)
+    logger.info("%s logs in %s are older than %g days", removed, folder, params["log_days"])
+    return {"logs": removed, "bytes": size, "removed": not params["only_look"]}
+
+
+def _known_address(coordinates: Coordinates) -> str | None:
+    """The address that Airflow's database keeps, without reading the object."""
+    from airflow.sdk.bases.xcom import BaseXCom
+
+    from model_loop.objects.reference import ObjectReference
+
+    kept: Any = BaseXCom.get_one(
+        key=coordinates.key,
+        dag_id=coordinates.dag_id,
+        run_id=coordinates.run_id,
+        task_id=coordinates.task_id,
+        map_index=coordinates.map_index,
+    )
+    return ObjectReference.from_json(kept).uri if ObjectReference.is_reference(kept) else None

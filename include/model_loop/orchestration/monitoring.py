@@ -1,0 +1,316 @@
+"""The steps of the monitoring DAG: plain functions that the DAG file wraps as tasks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_loop.orchestration.announcements import drift_not_known, drifted
+from model_loop.orchestration.assets import DRIFT
+from model_loop.orchestration.drift_memory import DriftMemory
+from model_loop.orchestration.loading import load
+from model_loop.orchestration.notifications import announce
+from model_loop.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
+from model_loop.orchestration.promotion import versions_of
+from model_loop.orchestration.watched import (
+    gather,
+    plan_of_today,
+    published_months,
+    watched_of,
+    windows_of,
+    with_labels,
+)
+from model_loop.settings import get_settings
+from model_loop.tracking.standing import check_moment
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
+
+    from model_loop.monitoring.levels import Finding, Thresholds
+    from model_loop.monitoring.looking import DriftRules
+    from model_loop.monitoring.records import Records, Watched
+    from model_loop.orchestration.watermarks import StateStore
+    from model_loop.scoring.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+#: So many findings are named in one line.
+_NAMED = 3
+
+#: Findings of a step as plain values, by the identity of what was watched.
+Found = dict[str, list[dict[str, Any]]]
+#: A finding that calls for something, with what was watched, and its window as plain values.
+Grave = tuple["Finding", "Watched", Mapping[str, Any]]
+
+
+def other_occasions(triggering_asset_events: Events) -> list[dict[str, Any]]:
+    """Return the forms of the runs that look at what this one does not.
+
+    A run is about one source and service; its events may be about several.
+    """
+    return [
+        {
+            "source": one.source,
+            "service": one.service,
+            "window_source": "month",
+            "months": [str(month) for month in one.months],
+        }
+        for one in read_occasions(triggering_asset_events)[1:]
+    ]
+
+
+def plan(
+    params: Mapping[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Events
+) -> dict[str, Any] | None:
+    """Return the windows and versions to look at; None if there are none."""
+    from model_loop.monitoring.levels import thresholds_of
+
+    thresholds_of(get_settings(), params["thresholds"])
+    params = form_of(params, triggering_asset_events)
+    versions = _versions(params)
+    if not versions:
+        logger.warning("Nothing answers for %s: there is nothing to watch.", params["service"])
+        return None
+    windows = list(windows_of(params, dag_run, published_months(triggering_asset_events)))
+    if not windows:
+        logger.info("No month ended before this run: there is nothing to look at.")
+        return None
+    for window in windows:
+        numbers = ", ".join(f"{one['version']} ({one['moment']})" for one in versions)
+        logger.info("%s, version %s: %s", window["source"], numbers, window["label"])
+    # What was long ago is written down, and no more.
+    acts = params["act"] and dag_run.run_type.value != "backfill"
+    planned = {
+        "source": params["source"],
+        "service": params["service"],
+        "versions": versions,
+        "named": bool(params["version"]),
+        "windows": windows,
+        "acts": bool(acts),
+    }
+    records = records_of_windows()
+    for watched, _ in watched_of(planned):
+        # Begun before the steps that write to them side by side, which would begin two.
+        records.open(watched)
+    return planned
+
+
+def _versions(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the version that a form names, or every champion that answers, with their moments."""
+    from model_loop.scoring.predictor import choose_version, choose_versions
+
+    versions, named = versions_of(params["service"]), params["version"]
+    found = [choose_version(versions, named)] if named else choose_versions(versions)
+    return [{"version": one.number, "moment": versions.moment(one.number)} for one in found]
+
+
+def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunProtocol) -> Found:
+    """Compare what was asked with what each version has learned from."""
+    from model_loop.monitoring.looking import DriftRules, known_profile
+
+    plan = plan_of_today(plan, params)
+    params = form_of_plan(params, plan)
+    rules = DriftRules(_thresholds(params), params["least_trips"], params["report"])
+    found: Found = {}
+    for one in plan["versions"]:
+        predictor = _predictor(plan, one["version"])
+        profile = known_profile(versions_of(plan["service"]), predictor.version)
+        if isinstance(profile, str) and plan["acts"]:
+            about = (plan["service"], one["version"], profile)
+            announce(drift_not_known(*about, dag_run.dag_id, dag_run.run_id))
+        found |= _drift_of(predictor, plan, params, rules)
+    return found
+
+
+def _drift_of(
+    predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any], rules: DriftRules
+) -> Found:
+    from model_loop.monitoring.levels import as_row
+    from model_loop.monitoring.looking import look_for_drift
+
+    records, versions, found = records_of_windows(), versions_of(plan["service"]), Found()
+    for watched, trips in gather(plan, params, predictor):
+        run_id = records.open(watched)
+        with tempfile.TemporaryDirectory() as folder:
+            findings = look_for_drift(versions, predictor, trips, rules, Path(folder))
+            records.write(run_id, "drift", findings, Path(folder))
+        _tell(watched, findings)
+        found[watched.identity] = [as_row(finding) for finding in findings]
+    return found
+
+
+def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
+    """Compare predictions with how long the trips took, as far as that is known."""
+    plan = plan_of_today(plan, params)
+    params, found = form_of_plan(params, plan), Found()
+    for one in plan["versions"]:
+        found |= _performance_of(_predictor(plan, one["version"]), plan, params)
+    return found
+
+
+def _performance_of(
+    predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any]
+) -> Found:
+    from model_loop.monitoring.labels import labelled
+    from model_loop.monitoring.levels import ALL, as_row
+    from model_loop.monitoring.performance import (
+        RMSE,
+        PerformanceRules,
+        find_reference,
+        judge_performance,
+    )
+    from model_loop.trips.cleaning import CleaningRules
+
+    settings, records, version = get_settings(), records_of_windows(), predictor.version.number
+    versions = versions_of(plan["service"])
+    reference = find_reference(versions.tracker, versions.name, version)
+    cleaning = CleaningRules(settings.minimum_duration, settings.maximum_duration)
+    rules = PerformanceRules.of(settings)
+    found: Found = {}
+    for watched, trips in gather(plan, params, predictor):
+        known = with_labels(trips, params) if trips.source == "request_log" else trips
+        findings = judge_performance(
+            labelled(known.of_version(version), cleaning),
+            reference,
+            records.history(watched, "performance", rules.windows - 1, known=f"{RMSE}.{ALL}"),
+            _thresholds(params),
+            rules,
+        )
+        records.write(records.open(watched), "performance", findings)
+        _tell(watched, findings)
+        found[watched.identity] = [as_row(finding) for finding in findings]
+    return found
+
+
+def judge(
+    plan: Mapping[str, Any],
+    drift: Found,
+    performance: Found,
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    asset_state_store: Mapping[Any, StateStore],
+) -> list[dict[str, Any]]:
+    """Write down how grave it is; warn where that is due; return why models have to be made.
+
+    Each version has its own alert, cooldown and retraining: the champion of one moment may drift
+    while that of the other does not.
+    """
+    from model_loop.monitoring.levels import Level, from_rows
+
+    plan, records = plan_of_today(plan, params), records_of_windows()
+    grave: dict[int, list[Grave]] = {}
+    last = max(window["end"] for window in plan["windows"])
+    for watched, window in watched_of(plan):
+        findings = from_rows([*drift[watched.identity], *performance[watched.identity]])
+        level = records.close(watched, findings)
+        logger.info("%s: %s", watched.title, level)
+        if window["end"] == last:
+            grave.setdefault(watched.version, []).extend(
+                (one, watched, window) for one in findings if one.level in {Level.WARN, Level.ACT}
+            )
+    if not plan["acts"]:
+        return []
+    found = [_judge(one, plan, params, dag_run, asset_state_store) for one in grave.values() if one]
+    return [evidence for evidence in found if evidence is not None]
+
+
+def _judge(
+    grave: Sequence[Grave],
+    plan: Mapping[str, Any],
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    asset_state_store: Mapping[Any, StateStore],
+) -> dict[str, Any] | None:
+    """Warn of one version where that is due; None unless a model has to be made."""
+    from model_loop.monitoring.levels import Level, gravest_first
+
+    records = records_of_windows()
+    findings = gravest_first(one for one, _, _ in grave)
+    watched, window = next((it, its) for one, it, its in grave if one is findings[0])
+    evidence = {
+        **_evidence(records, watched, findings),
+        "recipe": versions_of(plan["service"]).find(watched.version).tags.get("recipe"),
+        # What a retraining follows: the month that was looked at, or the newest that there is.
+        "source": plan["source"],
+        "months": [window["month"]] if "month" in window else [],
+    }
+    cooldown, moment = dt.timedelta(hours=params["cooldown_hours"]), check_moment(watched.moment)
+    memory = DriftMemory(asset_state_store[DRIFT], plan["service"], cooldown, moment)
+    level = findings[0].level
+    if not memory.is_due(level.value, dag_run.run_id):
+        logger.warning("%s; the cooldown of the last time lasts.", evidence["why"])
+        return None
+    announce(
+        drifted(
+            f"{evidence['why']} ({watched.title})",
+            [(str(one), _remark(one), str(one.thresholds)) for one in findings],
+            dag_run.dag_id,
+            dag_run.run_id,
+            evidence["run_url"],
+        )
+    )
+    memory.remember(level.value, dag_run.run_id)
+    if level is not Level.ACT:
+        return None
+    memory.await_retraining(evidence)
+    return evidence
+
+
+def _evidence(records: Records, watched: Watched, findings: Sequence[Finding]) -> dict[str, Any]:
+    """What a retraining is told; why it runs is told by the gravest findings."""
+    run = records.tracker.find_run(watched.identity)
+    assert run is not None
+    named = [str(one) for one in findings if one.level is findings[0].level][:_NAMED]
+    return {
+        "why": ", ".join(named),
+        "service": watched.window.service,
+        "version": watched.version,
+        "moment": watched.moment,
+        "window": watched.window.label,
+        "run_id": run.info.run_id,
+        "run_url": records.tracker.run_url(run.info.run_id),
+    }
+
+
+def _remark(finding: Finding) -> str:
+    return f"{finding.level}; {finding.note}" if finding.note else str(finding.level)
+
+
+def retrain(evidence: Mapping[str, Any], outlet_events: Mapping[Any, Any]) -> dict[str, Any]:
+    """Emit the asset `drift` with the evidence, which starts `retraining`."""
+    outlet_events[DRIFT].extra = dict(evidence)
+    logger.warning("Retraining: %s", evidence["why"])
+    return dict(evidence)
+
+
+def _predictor(plan: Mapping[str, Any], version: int) -> Predictor:
+    from model_loop.scoring.predictor import Version, load_predictor
+
+    return load_predictor(versions_of(plan["service"]), Version(plan["service"], version), load)
+
+
+def records_of_windows() -> Records:
+    """Where everything is written down."""
+    from model_loop.monitoring.records import Records
+    from model_loop.tracking.runs import Tracker
+
+    settings = get_settings()
+    return Records(Tracker(settings.tracking_uri, f"{settings.experiment}-monitoring"))
+
+
+def _thresholds(params: Mapping[str, Any]) -> Mapping[str, Thresholds]:
+    from model_loop.monitoring.levels import thresholds_of
+
+    return thresholds_of(get_settings(), params["thresholds"])
+
+
+def _tell(watched: Watched, findings: Sequence[Finding]) -> None:
+    from model_loop.monitoring.levels import gravest_first
+
+    for finding in gravest_first(findings):
+        note = f" ({finding.note})" if finding.note else ""
+        logger.info("%s: %s: %s%s", watched.title, finding.level, finding, note)

@@ -1,0 +1,244 @@
+"""Who is told what, and when: the callbacks of tasks and runs, and what tasks announce."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseNotifier
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from model_loop.errors import (
+    DeliveryError,
+    InvalidInputError,
+    NotPublishedError,
+    ReportedError,
+)
+from model_loop.settings import get_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+    from airflow.sdk.types import DagRunProtocol
+
+    from model_loop.alerts.office import PostOffice
+    from model_loop.alerts.types import Alert, AlertKind
+
+logger = logging.getLogger(__name__)
+
+#: Tag of the DAGs whose callers wait for a result, and read there what they have done wrong.
+ANSWERS = "prediction"
+
+#: Task whose result a success is told from.
+RESULTS = "results"
+#: Task whose verdict an approval is asked for.
+JUDGE = "judge"
+
+#: The scheduled delivery waits for another sender as long as one may take.
+_DELIVERY_PATIENCE_SECONDS = 150.0
+
+
+class TaskFailed(BaseNotifier):
+    """Tells that a task failed for good; in its own process, or where Airflow found it gone."""
+
+    def notify(self, context: Context) -> None:
+        """Build the alert, keep it, and deliver it as far as that is possible now."""
+        from model_loop.orchestration.failures import failure_of
+
+        error = context.get("exception")
+        # What cannot be delivered cannot be told either; it waits, and the task's log says so.
+        if not wanted("failure") or isinstance(error, DeliveryError):
+            return
+        alert = failure_of(context)
+        if isinstance(error, ReportedError) or _is_the_callers(error, context):
+            post_office().outbox.told_elsewhere(alert)
+        else:
+            hand_in(alert)
+
+
+def _is_the_callers(error: object, context: Mapping[str, Any]) -> bool:
+    """Whether somebody who waits for a result has asked for what cannot be, and is told so.
+
+    It is in the result of the run: the ones who keep the loop running can do nothing about it.
+    """
+    tags = getattr(context.get("dag"), "tags", ())
+    return ANSWERS in tags and isinstance(error, InvalidInputError | NotPublishedError)
+
+
+class ApprovalWaits(BaseNotifier):
+    """Tells at once that a promotion waits for a person."""
+
+    def notify(self, context: Context) -> None:
+        """Build the alert, keep it, and deliver it as far as that is possible now."""
+        from model_loop.orchestration.announcements import approval_waits
+
+        if not wanted("approval"):
+            return
+        run, settings = context["dag_run"], get_settings()
+        verdict = context["ti"].xcom_pull(task_ids=JUDGE)
+        hours, default = settings.approval_hours, settings.approval_default
+        service = context["params"]["service"]
+        alert = approval_waits(verdict, service, hours, default, run.dag_id, run.run_id)
+        try:
+            hand_in(alert)
+        # The approval can be given without a mail, too.
+        except Exception:
+            logger.exception("Not told: %s", alert.subject)
+
+
+class RunEnded(BaseNotifier):
+    """Tells what tasks that were killed could not, delivers what waits, and tells of a success.
+
+    Parameters
+    ----------
+    failed
+        Whether the run failed.
+    digest
+        Whether a success can be told, from the result of the task `results`.
+    """
+
+    def __init__(self, *, failed: bool, digest: bool = False) -> None:
+        super().__init__()
+        self.failed = failed
+        self.digest = digest
+
+    def notify(self, context: Context) -> None:
+        """Find what is to be told of a run that has ended."""
+        from model_loop.orchestration.failed_tasks import failed_tasks
+        from model_loop.orchestration.failures import failed_run, untold_failures
+
+        office = post_office()
+        if wanted("failure"):
+            failed = failed_tasks(context["dag"], context["run_id"])
+            alerts = list(untold_failures(context, failed, office.outbox.knows))
+            if self.failed and not failed:
+                alerts.append(failed_run(context))
+            for alert in alerts:
+                _keep(office, alert)
+        if self.digest and wanted("success"):
+            _keep(office, _success(context))
+        office.deliver()
+
+
+def alerts_of_runs(
+    *, digest: bool = False, announces: bool = False, hours: float | None = None
+) -> dict[str, Any]:
+    """What a DAG is made with so that its runs are watched.
+
+    Parameters
+    ----------
+    digest
+        Whether a success can be told, from the result of the task `results`.
+    announces
+        Whether its tasks announce something, which is delivered when the run has ended.
+    hours
+        When a run is late, counted from when it was queued.
+    """
+    found: dict[str, Any] = {"on_failure_callback": RunEnded(failed=True)}
+    if digest or announces:
+        found["on_success_callback"] = RunEnded(failed=False, digest=digest)
+    if hours is not None:
+        found["deadline"] = DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=dt.timedelta(hours=hours),
+            # By name: the triggerer imports it, which every executor has.
+            callback=AsyncCallback(
+                "model_loop.orchestration.notifications.tell_of_deadline", {"hours": hours}
+            ),
+        )
+    return found
+
+
+async def tell_of_deadline(hours: float, context: Mapping[str, Any]) -> None:
+    """Tell that a run is late; runs on the triggerer."""
+    from model_loop.orchestration.announcements import deadline_missed
+
+    if not wanted("deadline"):
+        return
+    run, deadline = context["dag_run"], str(context["deadline"]["deadline_time"])
+
+    def tell() -> None:
+        hand_in(deadline_missed(run["dag_id"], run["dag_run_id"], deadline, hours))
+
+    await asyncio.to_thread(tell)
+
+
+def announce(alert: Alert) -> None:
+    """Put an alert into the outbox; whatever goes wrong, the task whose work is done goes on.
+
+    It is delivered when the run has ended.
+    """
+    if not wanted(alert.kind):
+        return
+    try:
+        post_office().outbox.put(alert)
+    # The work is done and must not be done again for want of a mail.
+    except Exception:
+        logger.exception("Not told: %s", alert.subject)
+
+
+def hand_in(alert: Alert) -> None:
+    """Keep an alert and deliver it; where nothing can be kept, send it as it is."""
+    office = post_office()
+    if _keep(office, alert):
+        office.deliver()
+
+
+def deliver_waiting(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, int]:
+    """Deliver what waits; the step of the DAG `alerts`.
+
+    Raises
+    ------
+    DeliveryError
+        If something waits still.
+    """
+    from model_loop.orchestration.announcements import trial
+
+    office = post_office()
+    if params["test"]:
+        office.outbox.put(trial(dag_run.run_id))
+    done = office.deliver(patience_seconds=_DELIVERY_PATIENCE_SECONDS, at_once=True)
+    office.outbox.forget()
+    if done.problems:
+        raise DeliveryError(
+            "Alerts that wait",
+            f"could not be delivered ({done.waiting} of them): {' '.join(done.problems)[:-1]}",
+            "They are delivered within five minutes after that is mended.",
+        )
+    logger.info("Delivered %d alerts, %d wait", done.sent, done.waiting)
+    return {"sent": done.sent, "waiting": done.waiting}
+
+
+def wanted(kind: AlertKind) -> bool:
+    """Whether the settings ask for alerts of a kind."""
+    return kind == "test" or bool(getattr(get_settings(), f"alert_{kind}"))
+
+
+def post_office() -> PostOffice:
+    """Where alerts are handed in."""
+    from model_loop.alerts.office import PostOffice
+    from model_loop.orchestration.channels import channels
+
+    settings = get_settings()
+    return PostOffice(settings.storage_root, channels, window_seconds=settings.alert_window_seconds)
+
+
+def _keep(office: PostOffice, alert: Alert) -> bool:
+    """Keep an alert; say whether it is new and waits."""
+    try:
+        return office.outbox.put(alert)
+    # The storage may be what failed, in ways of its own; that must be told too.
+    except Exception:
+        logger.exception("The outbox takes nothing; sending directly")
+        office.send_directly(alert)
+        return False
+
+
+def _success(context: Mapping[str, Any]) -> Alert:
+    from model_loop.orchestration.announcements import success
+
+    results = context["ti"].xcom_pull(task_ids=RESULTS)
+    return success(context["dag"].dag_id, context["run_id"], results)

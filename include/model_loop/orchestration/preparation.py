@@ -1,0 +1,247 @@
+"""The steps of `data_preparation` and of the months' DAGs: plain functions that DAG files wrap.
+
+Each returns a value that the XCom backend keeps in object storage. Heavy imports happen inside,
+so that parsing the DAG does not pay for them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from model_loop.errors import StoredObjectError, optional
+from model_loop.findings import RefusedPartitionError
+from model_loop.orchestration.assets import MONTHS
+from model_loop.orchestration.notifications import announce
+from model_loop.orchestration.requests import (
+    contract_limits,
+    fetch_named_month,
+    training_set_request,
+)
+from model_loop.settings import get_settings
+from model_loop.trips.months import Month
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol
+
+    from model_loop.findings import Finding
+    from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
+    from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+    from model_loop.trips.contract.checked import CheckedMonth
+    from model_loop.trips.history import Verdict
+    from model_loop.trips.source import RawMonth
+
+#: The data tests, each a task of its own; `training_set.data_tests` has them by these names, and a
+#: test holds that they are the same. Importing them here would slow down the parsing of DAGs.
+DATA_TESTS = (
+    "rows_are_conserved",
+    "nothing_leaks",
+    "matrices_match_targets",
+    "categories_were_seen",
+    "distributions_are_sane",
+)
+
+logger = logging.getLogger(__name__)
+
+
+def plan_months(params: Mapping[str, Any]) -> list[str]:
+    """Check everything that can be checked before any expensive work; list the months to prepare.
+
+    The list is empty if a training set of the very months that the source has now is there: the
+    steps that follow are then skipped.
+    """
+    from model_loop.training_set.build import check_request
+
+    request = training_set_request(params)
+    if not params["rebuild"] and _is_there(request):
+        return []
+    check_request(request, timeout_seconds=get_settings().request_timeout_seconds)
+    return [str(month) for month in request.split.all]
+
+
+def _is_there(request: TrainingSetRequest) -> bool:
+    from model_loop.training_set.build import is_current
+
+    store = _store()
+    product = store.find_fresh(request, max_age_seconds=float("inf"))
+    timeout = get_settings().request_timeout_seconds
+    if product is None or not is_current(product, timeout_seconds=timeout):
+        return False
+    store.renew(product, request)
+    logger.info("Nothing to do: the source has not changed since %s was built.", product.key[:16])
+    return True
+
+
+def fetch_month(month: str, params: Mapping[str, Any]) -> RawMonth:
+    """Fetch one month."""
+    from model_loop.training_set.build import fetch
+
+    settings = get_settings()
+    return fetch(
+        training_set_request(params),
+        Month.parse(month),
+        storage_root=settings.storage_root,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+
+
+def fetch_partition(service: str, params: Mapping[str, Any], dag_run: DagRunProtocol) -> RawMonth:
+    """Fetch the month of a service that the run's partition key names: ``2024-01``."""
+    return fetch_named_month(service, dag_run.partition_key, params)
+
+
+def check_month(raw: RawMonth) -> CheckedMonth:
+    """Check one month against its contract; what was found is in the log, as a table.
+
+    A month that breaks it is shown on the dashboard.
+    """
+    from model_loop.training_set.build import check
+
+    try:
+        month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
+    except RefusedPartitionError as error:
+        with optional(f"The entry of {raw.month} on the tracking server"):
+            _log_refused(raw, error.findings)
+        raise
+    logger.info("%s", month.report)
+    return month
+
+
+def compare_months(
+    months: Sequence[CheckedMonth],
+    params: Mapping[str, Any],
+    outlet_events: OutletEventAccessorsProtocol,
+    dag_run: DagRunProtocol,
+) -> list[Verdict]:
+    """Compare months with the months before them; a refused month fails the run.
+
+    It is shown on the dashboard. Somebody is told of what is doubtful, and the run goes on.
+    """
+    from model_loop.orchestration.announcements import doubtful
+    from model_loop.training_set.history import compare, require_sound
+
+    verdicts = compare(
+        list(months),
+        storage_root=get_settings().storage_root,
+        accepted=params.get("accepted_findings") or (),
+    )
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            logger.warning("%s", finding)
+        if verdict.refused:
+            with optional(f"The entry of {verdict.month.raw.month} on the tracking server"):
+                log_month(verdict)
+    if findings := require_sound(verdicts):
+        announce(doubtful(findings, verdicts[0].month.raw.service, dag_run.dag_id, dag_run.run_id))
+    checked = [verdict.month for verdict in verdicts]
+    event = outlet_events[MONTHS]
+    event.add_partitions([month.partition for month in checked])
+    event.extra = {
+        "rows": sum(month.report.rows for month in checked),
+        "quarantined": sum(month.report.quarantined for month in checked),
+        "digests": {month.partition: month.raw.digest for month in checked},
+    }
+    return verdicts
+
+
+def compare_month(
+    month: CheckedMonth,
+    params: Mapping[str, Any],
+    outlet_events: OutletEventAccessorsProtocol,
+    dag_run: DagRunProtocol,
+) -> Verdict:
+    """Compare one month with the months before it; see `compare_months`."""
+    (verdict,) = compare_months([month], params, outlet_events, dag_run)
+    return verdict
+
+
+def log_month(verdict: Verdict) -> str:
+    """Profile one month and log profile, report, findings and figures; the address of its run."""
+    from model_loop.tracking.months import log_month as log_one
+    from model_loop.tracking.runs import Tracker
+    from model_loop.trips.profile import profile_month
+
+    settings = get_settings()
+    tracker = Tracker(settings.tracking_uri, settings.experiment)
+    month = verdict.month
+    run_id = log_one(tracker, month, profile_month(month), verdict.findings)
+    logger.info("Logged at %s", tracker.run_url(run_id))
+    return tracker.run_url(run_id)
+
+
+def _log_refused(raw: RawMonth, findings: Sequence[Finding]) -> None:
+    from model_loop.tracking.months import log_refused
+    from model_loop.tracking.runs import Tracker
+
+    settings = get_settings()
+    tracker = Tracker(settings.tracking_uri, settings.experiment)
+    logger.info("Logged at %s", tracker.run_url(log_refused(tracker, raw, findings)))
+
+
+def encode_months(verdicts: Sequence[Verdict], params: Mapping[str, Any]) -> TrainingSet:
+    """Clean, split by time, encode, and put together the training set."""
+    from model_loop.training_set.build import encode
+
+    return encode(
+        training_set_request(params),
+        [verdict.month for verdict in verdicts],
+        [finding for verdict in verdicts for finding in verdict.findings],
+    )
+
+
+def run_data_test(name: str, training_set: TrainingSet) -> list[dict[str, Any]]:
+    """Run one of the data tests; if it fails, the task fails and says what was found."""
+    from model_loop.training_set.data_tests import DATA_TESTS as TESTS
+    from model_loop.training_set.data_tests import require_passed
+
+    outcomes = list(TESTS[name](training_set))
+    for outcome in outcomes:
+        logger.info("%s", outcome)
+    require_passed(outcomes)
+    return [outcome.to_json() for outcome in outcomes]
+
+
+def publish_training_set(
+    training_set: TrainingSet | None, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Keep the training set as a data product; say what a person wants to know of it.
+
+    Without a training set, because nothing had to be done, the one that is there is described.
+    """
+    from model_loop.training_set.summary import summarize
+
+    request = training_set_request(params)
+    if training_set is None:
+        product = require_product(request)
+        return {**summarize(product.load()), **_place(product), "built": False}
+    product = _store().publish(training_set)
+    return {**summarize(training_set), **_place(product), "built": True}
+
+
+def require_product(request: TrainingSetRequest) -> TrainingSetProduct:
+    """The finished training set that answers a request, whatever its age.
+
+    Raises
+    ------
+    StoredObjectError
+        If there is none.
+    """
+    product = _store().find_fresh(request, max_age_seconds=float("inf"))
+    if product is None:
+        raise StoredObjectError(
+            "The training set of this form",
+            "was not found after data_preparation",
+            "Look at the log of the latest run of data_preparation.",
+        )
+    return product
+
+
+def _place(product: TrainingSetProduct) -> dict[str, Any]:
+    return {"key": product.key, "uri": product.reference.uri}
+
+
+def _store() -> TrainingSetStore:
+    from model_loop.training_set.products import TrainingSetStore
+
+    return TrainingSetStore(get_settings().storage_root)

@@ -1,0 +1,224 @@
+"""From a form's fields to the library's typed requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from model_loop.errors import InvalidInputError
+from model_loop.settings import get_settings, split_list
+from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.services import Service, get_service
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
+
+    from model_loop.models.catalogue import ModelFamily
+    from model_loop.models.search import SearchRequest
+    from model_loop.training_set.types import TrainingSetRequest
+    from model_loop.trips.contract.rules import Limits
+    from model_loop.trips.sample import SampleOptions
+    from model_loop.trips.source import RawMonth
+
+#: The fields that decide what is in a training set.
+DATA_FIELDS = (
+    "source",
+    "service",
+    "train_months",
+    "validation_months",
+    "test_months",
+    "minimum_duration",
+    "maximum_duration",
+    "recipe",
+    "encoding",
+    "accepted_findings",
+)
+
+
+def who_asked(dag_run: DagRunProtocol) -> str:
+    """Who or what has started a run: a user's name, a DAG, or a kind such as ``scheduled``."""
+    kind = str(dag_run.run_type.value)
+    if dag_run.triggering_user_name:
+        return dag_run.triggering_user_name
+    # `run_dag` names a run by the DAG that has asked for it.
+    asking, dot, _ = dag_run.run_id.partition(".")
+    return asking if kind == "operator_triggered" and dot else kind
+
+
+def source_of(params: Mapping[str, Any]) -> str:
+    """Where a form wants its months from, if callers may name that.
+
+    Raises
+    ------
+    InvalidInputError
+        If the operator has not allowed it.
+    """
+    from model_loop.trips.source.allowed import require_allowed_source
+
+    return require_allowed_source(params["source"], listed_sources())
+
+
+def listed_sources() -> list[str]:
+    """What the settings allow forms to name as source."""
+    settings = get_settings()
+    return [settings.source, settings.storage_root, *split_list(settings.allowed_sources)]
+
+
+def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
+    """The training set that a form asks for.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks a rule that the form cannot check: the source is not allowed, or the
+        months are out of order.
+    """
+    from model_loop.training_set.types import TrainingSetRequest
+    from model_loop.trips.cleaning import CleaningRules
+
+    return TrainingSetRequest(
+        source=source_of(params),
+        service=params["service"],
+        split=MonthSplit.parse(
+            params["train_months"], params["validation_months"], params["test_months"] or ()
+        ),
+        recipe=params["recipe"],
+        encoding=params["encoding"],
+        rules=CleaningRules(params["minimum_duration"], params["maximum_duration"]),
+        sample=_sample(),
+        # A form of an earlier version has no such field.
+        accepted_findings=tuple(params.get("accepted_findings") or ()),
+    )
+
+
+def _sample() -> SampleOptions:
+    from model_loop.trips.sample import SampleOptions
+
+    settings = get_settings()
+    return SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed)
+
+
+@dataclass(frozen=True)
+class MonthRequest:
+    """One month of one service, and where it comes from."""
+
+    source: str
+    service: Service
+    month: Month
+    sample: SampleOptions
+
+
+def month_request(
+    service: str, partition_key: str | None, params: Mapping[str, Any]
+) -> MonthRequest:
+    """The month that a partition key names.
+
+    Raises
+    ------
+    InvalidInputError
+        If the run has no partition key, or one that is no month, or its source is not allowed.
+    """
+    if partition_key is None:
+        raise InvalidInputError(
+            "The run",
+            "has no partition key, so it is of no month",
+            "Trigger with a partition key such as 2024-01, or start a backfill.",
+        )
+    month = Month.parse(partition_key)
+    return MonthRequest(source_of(params), get_service(service), month, _sample())
+
+
+def fetch_named_month(
+    service: str, partition_key: str | None, params: Mapping[str, Any]
+) -> RawMonth:
+    """The month that a partition key names, fetched unless it is here.
+
+    Raises
+    ------
+    InvalidInputError
+        See `month_request`.
+    SourceError
+        If the source has none, or does not answer.
+    """
+    from model_loop.trips.source import fetch_month
+
+    settings, request = get_settings(), month_request(service, partition_key, params)
+    return fetch_month(
+        request.source,
+        request.service,
+        request.month,
+        settings.storage_root,
+        sample=request.sample,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+
+
+def contract_limits() -> Limits:
+    """How much of a month may be wrong."""
+    from model_loop.trips.contract.rules import Limits
+
+    settings = get_settings()
+    return Limits(settings.quarantine_share, settings.missing_share)
+
+
+def search_request(params: Mapping[str, Any]) -> SearchRequest:
+    """The search that a form asks for.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field is out of bounds.
+    """
+    from model_loop.models.search import FeatureSelection, SearchRequest
+    from model_loop.models.termination import EarlyTermination
+
+    settings = get_settings()
+    return SearchRequest(
+        max_evaluations=params["max_evaluations"],
+        random_state=params["random_state"],
+        search_algorithm=params["search_algorithm"],
+        primary_metric=params["primary_metric"],
+        early_termination=EarlyTermination(
+            policy=params["early_termination"],
+            **{
+                name: params[name]
+                for name in (
+                    "evaluation_interval",
+                    "delay_evaluations",
+                    "slack_factor",
+                    "slack_amount",
+                    "truncation_share",
+                )
+            },
+        ),
+        feature_selection=FeatureSelection(params["feature_selection"], params["selected_share"]),
+        early_stopping_rounds=params["early_stopping_rounds"],
+        time_budget_seconds=params["time_budget_seconds"],
+        patience_evaluations=params["patience_evaluations"],
+        threads=settings.xgboost_threads,
+        device=settings.xgboost_device,
+    )
+
+
+def model_family(name: str, params: Mapping[str, Any]) -> ModelFamily:
+    """A family by its name: of the catalogue, or of those that the form adds.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is unknown, or an added one is wrong.
+    """
+    from model_loop.models.catalogue import get_family
+
+    added = params.get("extra_models") or {}
+    if name not in added:
+        return get_family(name)
+    from model_loop.models.extras import extra_families
+
+    return extra_families({name: added[name]})[name]
+
+
+def preparation_conf(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a training form that `data_preparation` is triggered with."""
+    return {field: params[field] for field in DATA_FIELDS}

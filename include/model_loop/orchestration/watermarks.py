@@ -1,0 +1,160 @@
+"""What was announced of a source's months, and what was trained on: state of an asset.
+
+Both survive every restart. *Announced* keeps a month from being announced at every look;
+*trained* is the watermark, and moves only when a retraining has succeeded.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from model_loop.objects.documents import UNREADABLE
+from model_loop.trips.services import MOMENTS, Moment
+
+if TYPE_CHECKING:
+    from model_loop.trips.publications import Publications
+
+
+logger = logging.getLogger(__name__)
+
+#: Field of a month that was trained on: the moments of the models that have learned from it.
+_BY = "moments"
+
+
+class StateStore(Protocol):
+    """The part of Airflow's asset state store that is needed."""
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - any JSON
+        """The value of a key."""
+
+    def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON
+        """Keep a value."""
+
+
+@dataclass(frozen=True)
+class Watermarks:
+    """The two states of one source of one service.
+
+    Parameters
+    ----------
+    store
+        The state store of the asset `published_months`.
+    service, source
+        Whose months, and from where.
+    again_after
+        What was announced longer ago, and was not trained on since, is forgotten.
+    """
+
+    store: StateStore
+    service: str
+    source: str
+    again_after: dt.timedelta
+
+    def trained(self, moment: Moment | None = None) -> Publications:
+        """Return the months that were trained on, one by one.
+
+        Parameters
+        ----------
+        moment
+            Only by models that are asked at this moment. What an older version of this package
+            has kept does not tell, and counts for every moment.
+        """
+        entries = self._read("trained")
+        wanted = [one for one in entries if moment is None or moment in one.get(_BY, MOMENTS)]
+        return _publications(wanted)
+
+    def known(self) -> Publications:
+        """What need not be announced: it was trained on, or announced a short while ago."""
+        return known(self._read("trained"), self._read("announced"), self.again_after)
+
+    def state(self) -> dict[str, Any]:
+        """Both as plain values, for `known`."""
+        return {"trained": self._read("trained"), "announced": self._read("announced")}
+
+    def announce(self, publications: Publications) -> None:
+        """Remember what is announced now."""
+        now = dt.datetime.now(tz=dt.UTC).isoformat()
+        entries = {entry["month"]: entry for entry in self._read("announced")}
+        entries |= {entry["month"]: {**entry, "at": now} for entry in publications.to_json()}
+        self._write("announced", entries)
+
+    def train(self, publications: Publications, moment: Moment) -> None:
+        """Move the watermark of the models that are asked at a moment."""
+        before = self._read("trained")
+        entries = {entry["month"]: entry for entry in before}
+        # Of a month that is published anew, the models of the other moments have not learned.
+        others = _publications(before)
+        for month, one in publications.known.items():
+            same = month in others.known and others.known[month].version.is_same(one.version)
+            by = entries[str(month)].get(_BY, MOMENTS) if same else ()
+            entries[str(month)] = {**one.to_json(), _BY: sorted({*by, moment})}
+        self._write("trained", entries)
+
+    def _read(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = read_state(self.store, self._key(name), [], _check)
+        return found
+
+    def _write(self, name: str, entries: dict[str, dict[str, Any]]) -> None:
+        self.store.set(self._key(name), [entries[month] for month in sorted(entries)])
+
+    def _key(self, name: str) -> str:
+        # An address may be longer than a key, and hold a login.
+        return f"{name}:{self.service}:{hashlib.sha256(self.source.encode()).hexdigest()[:12]}"
+
+
+def read_state(
+    store: StateStore,
+    key: str,
+    empty: Any,  # noqa: ANN401 - any JSON
+    check: Callable[[Any], object],
+) -> Any:  # noqa: ANN401 - any JSON
+    """Read a state; one that cannot be read is kept under another key and told, and begins anew.
+
+    Parameters
+    ----------
+    empty
+        The state in the beginning.
+    check
+        Reads the state as its user will, and fails where that fails.
+    """
+    found = store.get(key, empty)
+    try:
+        check(found)
+    except UNREADABLE as error:
+        from model_loop.orchestration.announcements import state_lost
+        from model_loop.orchestration.notifications import announce
+
+        aside = f"{key}:unreadable"
+        logger.error("The state %s cannot be read (%r): it begins anew", key, error)  # noqa: TRY400 - its form is wrong, not the code
+        store.set(aside, found)
+        store.set(key, empty)
+        announce(state_lost(key, aside))
+        return empty
+    return found
+
+
+def _check(entries: list[dict[str, Any]]) -> None:
+    _publications(entries)
+    for entry in entries:
+        if "at" in entry and dt.datetime.fromisoformat(entry["at"]).tzinfo is None:
+            raise ValueError(f"{entry['at']} has no zone")
+
+
+def known(
+    trained: list[dict[str, Any]], announced: list[dict[str, Any]], again_after: dt.timedelta
+) -> Publications:
+    """What need not be announced at this moment."""
+    limit = dt.datetime.now(tz=dt.UTC) - again_after
+    fresh = [entry for entry in announced if dt.datetime.fromisoformat(entry["at"]) > limit]
+    return _publications(trained).updated(_publications(fresh))
+
+
+def _publications(entries: list[dict[str, Any]]) -> Publications:
+    from model_loop.trips.publications import Publications
+
+    return Publications.from_json(entries)

@@ -1,0 +1,143 @@
+"""The settings of a deployment: ``.env`` with fresh secrets, and its annotated example."""
+
+from __future__ import annotations
+
+import secrets
+import textwrap
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _word() -> str:
+    # Hexadecimal: safe inside every address and every shell.
+    return secrets.token_hex(24)
+
+
+def _fernet() -> str:
+    return urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of the compose file.
+
+    Parameters
+    ----------
+    name
+        As the compose file reads it.
+    about
+        What it is for.
+    make
+        Makes a fresh secret; None for what has a default.
+    default
+        What the compose file takes when it is left out.
+    """
+
+    name: str
+    about: str
+    make: Callable[[], str] | None = None
+    default: str = ""
+
+
+#: Secrets have no default: without them, nothing starts.
+VARIABLES = (
+    Variable("POSTGRES_PASSWORD", "Postgres: its administrator.", _word),
+    Variable("AIRFLOW_DB_PASSWORD", "Postgres: Airflow's own database.", _word),
+    Variable("MLFLOW_DB_PASSWORD", "Postgres: MLflow's databases.", _word),
+    Variable("REQUESTS_DB_PASSWORD", "Postgres: the request log.", _word),
+    Variable("REDIS_PASSWORD", "Redis: the queue of tasks.", _word),
+    Variable("S3_ACCESS_KEY", "Object store: name of the key.", lambda: secrets.token_hex(10)),
+    Variable("S3_SECRET_KEY", "Object store: the key.", _word),
+    Variable("AIRFLOW_FERNET_KEY", "Encrypts Airflow's connections and variables.", _fernet),
+    Variable("AIRFLOW_SECRET_KEY", "Signs what the Airflow UI keeps in browsers.", _word),
+    Variable("AIRFLOW_JWT_SECRET", "Signs the tokens of users and of running tasks.", _word),
+    Variable("AIRFLOW_ADMIN_PASSWORD", "Login admin of Airflow; counts at the first start.", _word),
+    Variable(
+        "PROMETHEUS_PASSWORD",
+        "Login prometheus of Airflow (viewer); counts at the first start.",
+        _word,
+    ),
+    Variable("MLFLOW_ADMIN_PASSWORD", "Login admin of MLflow; counts at the first start.", _word),
+    Variable("MLFLOW_SECRET_KEY", "Signs what MLflow's pages keep in browsers.", _word),
+    Variable(
+        "MODEL_LOOP_IMAGE",
+        "Image of the package; built from here.",
+        default="model-loop:local",
+    ),
+    Variable("BIND_ADDRESS", "Where the proxy listens; 0.0.0.0 for all.", default="127.0.0.1"),
+    Variable(
+        "AIRFLOW_ADDRESS",
+        "Site of Airflow. A host name makes the proxy serve HTTPS on port 443, with a certificate "
+        "that it gets by itself.",
+        default="http://:8080",
+    ),
+    Variable("AIRFLOW_URL", "The same as users type it.", default="http://127.0.0.1:8080"),
+    Variable("MLFLOW_ADDRESS", "Site of MLflow.", default="http://:5000"),
+    Variable(
+        "MLFLOW_HOSTS",
+        "Host names under which MLflow answers, beside its own.",
+        default="localhost:*,127.0.0.1:*",
+    ),
+    Variable("SERVING_ADDRESS", "Site of the predictions.", default="http://:8090"),
+    Variable(
+        "BODY_TIMEOUT",
+        "Time in which the body of a request has to reach the proxy whole; more for who logs large "
+        "models from outside over a slow line.",
+        default="60s",
+    ),
+    Variable("S3_BUCKET", "Bucket for months, results and models.", default="trip-duration"),
+    Variable("S3_REGION", "Region of the object store.", default="us-east-1"),
+    Variable(
+        "S3_ENDPOINT",
+        "Another object store than the one that is started.",
+        default="http://s3:8333",
+    ),
+    Variable("SMTP_HOST", "Mail server; the catcher keeps all mails.", default="mail"),
+    Variable("SMTP_PORT", "Its port.", default="1025"),
+    Variable("SMTP_LOGIN", "Login there, where it asks for one."),
+    Variable("SMTP_PASSWORD", "And its password."),
+    Variable("SMTP_DISABLE_TLS", "false for STARTTLS.", default="true"),
+    Variable("MAIL_TO", "Who is told of failures.", default="ml-team@example.com"),
+    Variable("SOURCE", "Where months come from: sample, tlc, an address.", default="sample"),
+    Variable("ALLOWED_SOURCES", "Further folders and addresses that forms may name as source."),
+    Variable("APPROVAL", "Whether a person has to approve a promotion.", default="false"),
+    Variable("CORS_ORIGINS", "Web pages that may ask the prediction server, by origin."),
+    Variable("OVERRIDE_USERS", "Airflow users who may trigger promotion_override."),
+    Variable("SERVICE", "Whose trips: green, yellow or fhvhv.", default="green"),
+    Variable("WORKER_CONCURRENCY", "Tasks of one worker at the same time.", default="2"),
+    Variable(
+        "WORKER_CPUS",
+        "Processors of one worker; more than the machine has are refused by the engine.",
+        default="2",
+    ),
+    Variable("WORKER_MEMORY", "Memory of one worker.", default="6G"),
+    Variable(
+        "TRAINING_SLOTS", "Cores for fits, of all workers together (pool training).", default="2"
+    ),
+)
+
+_HEADER = """\
+# Settings of docker-compose.yaml. `make secrets` writes a .env with fresh secrets; without each of
+# them the start is refused. Made by `make docs` from
+# include/model_loop/production/environment.py.
+"""
+
+
+def example() -> str:
+    """Every variable, with no secret in it."""
+    return _text(lambda _: "")
+
+
+def fresh_environment() -> str:
+    """The same with a fresh secret for each that is needed."""
+    return _text(lambda make: make())
+
+
+def _text(secret: Callable[[Callable[[], str]], str]) -> str:
+    entries = [_HEADER]
+    for one in VARIABLES:
+        about = "\n".join(f"# {line}" for line in textwrap.wrap(one.about, 96))
+        value = f"{one.name}={secret(one.make)}" if one.make else f"# {one.name}={one.default}"
+        entries.append(f"{about}\n{value}\n")
+    return "\n".join(entries)

@@ -1,0 +1,38 @@
+"""The kinds of files, each a module with the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import Protocol
+
+from upath import UPath
+
+from model_loop.scoring.batch import delimited, parquet
+from model_loop.scoring.batch.job import Chunk, Job
+from model_loop.scoring.batch.rows import RawRows, ScoredRows
+
+
+class FileFormat(Protocol):
+    """What can be done with a kind of file."""
+
+    def columns_of(self, path: UPath) -> list[str]:
+        """Names of a file's columns."""
+
+    def cut(self, job: Job, chunk_rows: int) -> list[Chunk]:
+        """Chunks of about so many rows."""
+
+    def read(self, chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
+        """The rows of a chunk, a batch at a time."""
+
+    def part_writer(
+        self, chunk: Chunk
+    ) -> AbstractContextManager[Callable[[RawRows, ScoredRows], None]]:
+        """Something to hand rows and their scores to."""
+
+    def join(self, job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> None:
+        """Put the parts of all chunks together."""
+
+
+FORMATS: Mapping[str, FileFormat] = MappingProxyType({"parquet": parquet, "csv": delimited})

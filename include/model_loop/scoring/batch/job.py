@@ -1,0 +1,236 @@
+"""What is to be scored, chunk by chunk, and what has been."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Literal
+
+from upath import UPath
+
+from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.objects.documents import read_document, record_of, text_of
+from model_loop.objects.store import write_bytes
+from model_loop.scoring.places import place
+from model_loop.scoring.predictor import Version
+
+#: Raised whenever the same rows would be scored into other files.
+SCORING_VERSION = 3
+
+#: The columns that a scored file has besides its own.
+MINUTES, VERSION, IDENTIFIER = "predicted_minutes", "model_version", "prediction_id"
+ADDED = (MINUTES, VERSION, IDENTIFIER)
+#: The columns that a file of rejected rows has before its own.
+ROW, REASON = "row", "reason"
+
+
+def rejected_names(names: Collection[str]) -> tuple[str, str]:
+    """Return what row and reason are called beside these columns, which may have the same names."""
+
+    def free(name: str) -> str:
+        return free(f"rejected_{name}") if name in names else name
+
+    return free(ROW), free(REASON)
+
+
+Format = Literal["parquet", "csv"]
+
+#: What tells one content of a file from another, as far as a storage says it.
+_MARKS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "md5")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to score by one version.
+
+    Parameters
+    ----------
+    key
+        Digest of the input's identity, the version, the preprocessing and the output: whoever has
+        the same key finds the chunks that were scored before.
+    source, output
+        Where the file is, and where it goes with its predictions.
+    identity
+        Of the content at ``source``.
+    version
+        Which model.
+    preprocessing
+        Dotted name of the operator's own step; empty if there is none.
+    folder
+        Where the scored chunks wait for each other.
+    overwrite
+        Whether predictions that are there may be replaced.
+    """
+
+    key: str
+    source: str
+    output: str
+    identity: str
+    version: Version
+    preprocessing: str
+    folder: str
+    overwrite: bool
+
+    @property
+    def format(self) -> Format:
+        """Kind of the file."""
+        return format_of(place(self.source))
+
+    def require_unchanged(self) -> None:
+        """Refuse to go on with a file that is not the one that was planned.
+
+        Raises
+        ------
+        InvalidInputError
+            If it has changed since.
+        """
+        if identity_of(place(self.source)) != self.identity:
+            raise InvalidInputError(
+                f"Input {self.source}",
+                "has changed since its chunks were planned",
+                "Start again: it is scored from the beginning.",
+            )
+
+    def require_all(self, what: str, *, planned: int, written: int) -> None:
+        """Refuse to hand out results that hold more or less than the file.
+
+        Raises
+        ------
+        StoredObjectError
+            If two ways of counting the same file differ.
+        """
+        if planned != written:
+            raise StoredObjectError(
+                f"The results of {self.source}",
+                f"hold {written:,} {what}, and the file {planned:,}",
+                "Report this as a defect, with the file's header and some of its rows.",
+            )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Successive rows of a job.
+
+    Parameters
+    ----------
+    job
+        What they are part of.
+    first_row, rows
+        Which rows.
+    first_byte, last_byte
+        CSV: where they begin and end in the file.
+    lines
+        CSV: the lines between these, counted by their ends alone: a second count beside the rows.
+    """
+
+    job: Job
+    first_row: int
+    rows: int
+    first_byte: int = 0
+    last_byte: int = 0
+    lines: int = 0
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        last = self.first_row + self.rows
+        return f"{place(self.job.source).name} {self.first_row:,} to {last:,}"
+
+    def part(self, kind: str = "") -> UPath:
+        """Where one of its files waits."""
+        return UPath(self.job.folder) / f"{self._name}{kind}.{self.job.format}"
+
+    def finished(self) -> ChunkResult | None:
+        """What the chunk came to, if it was scored before."""
+        return read_document(self._marker, lambda stored: record_of(ChunkResult, stored))
+
+    def finish(self, result: ChunkResult) -> None:
+        """Say that every file of the chunk is there."""
+        write_bytes(self._marker, text_of(result).encode())
+
+    def remove(self) -> None:
+        """Remove every file of the chunk, and first what says that they are there."""
+        self._marker.unlink(missing_ok=True)
+        for path in UPath(self.job.folder).glob(f"{self._name}*"):
+            path.unlink(missing_ok=True)
+
+    @property
+    def _name(self) -> str:
+        # By its rows: a file that is cut in another way has other parts.
+        return f"rows-{self.first_row:012d}-{self.rows}"
+
+    @property
+    def _marker(self) -> UPath:
+        return UPath(self.job.folder) / f"{self._name}.json"
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """What a chunk came to.
+
+    Parameters
+    ----------
+    rows, rejected
+        Number of rows, and of those that could not be predicted.
+    reason
+        Why the first of those could not be; empty if all could.
+    """
+
+    rows: int
+    rejected: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job came to.
+
+    Parameters
+    ----------
+    input, output
+        The file, and the file with its predictions.
+    rejected
+        The file of the rows that could not be predicted; None where all could.
+    rows, predicted_rows, rejected_rows
+        Number of rows in each.
+    model, model_version
+        Who has predicted.
+    reason
+        Why the first rejected row could not be predicted; empty if all could.
+    """
+
+    input: str
+    output: str
+    rejected: str | None
+    rows: int
+    predicted_rows: int
+    rejected_rows: int
+    model: str
+    model_version: int
+    reason: str = field(default="", compare=False)
+
+    @property
+    def refused(self) -> bool:
+        """Whether there are rows, and none of them could be predicted."""
+        return self.rows > 0 and not self.predicted_rows
+
+
+def format_of(path: UPath) -> Format:
+    """Kind of a file."""
+    return "parquet" if path.suffix.lower() == ".parquet" else "csv"
+
+
+def identity_of(path: UPath) -> str:
+    """What tells this content of a file from another one, without reading it."""
+    # What was listed before may have changed since.
+    path.fs.invalidate_cache(path.path)
+    info = path.fs.info(path.path)
+    return json.dumps({name: str(info[name]) for name in _MARKS if name in info}, sort_keys=True)
+
+
+def job_key(source: UPath, identity: str, version: Version, step: str, output: UPath) -> str:
+    """Digest of everything that the scored chunks of a file depend on, and of where they go."""
+    content = [SCORING_VERSION, str(source), identity, version.name, version.number, step]
+    return hashlib.sha256(json.dumps([*content, str(output)]).encode()).hexdigest()[:32]

@@ -1,0 +1,151 @@
+"""How files are cut into chunks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from upath import UPath
+
+from model_loop.errors import InvalidInputError, require_within
+from model_loop.scoring.batch.formats import FORMATS
+from model_loop.scoring.batch.job import ADDED, Chunk, Job, format_of, identity_of, job_key
+from model_loop.scoring.batch.results import require_free
+from model_loop.scoring.columns import NAMES, find_columns, given_columns
+from model_loop.scoring.predictor import Version
+from model_loop.scoring.preprocessing import find_preprocessing
+
+#: Airflow maps a task over 1,024 chunks at most.
+MOST_CHUNKS = 1_000
+LEAST_ROWS = 1_000
+
+#: Where scored chunks wait, below the storage root.
+SCORING_FOLDER = "scoring"
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """Files to score.
+
+    Parameters
+    ----------
+    files
+        Each with where its predictions go.
+    version
+        Who predicts.
+    columns
+        The raw columns that it takes.
+    chunk_rows
+        Rows that are scored in one piece: by one task, and once more if it fails.
+    overwrite
+        Whether predictions that are there may be replaced.
+    preprocessing
+        Dotted name of the operator's own step; empty for none.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are more files than chunks, or chunks are too small.
+    """
+
+    files: Sequence[tuple[UPath, UPath]]
+    version: Version
+    columns: Sequence[str]
+    chunk_rows: int = 250_000
+    overwrite: bool = False
+    preprocessing: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        require_within("chunk_rows", self.chunk_rows, least=LEAST_ROWS)
+        require_within("Number of files", len(self.files), least=1, most=MOST_CHUNKS)
+
+
+def columns_in(sources: Iterable[UPath], preprocessing: str) -> set[str]:
+    """Return the raw columns that all files have; of an own preprocessing step, any may come.
+
+    Raises
+    ------
+    InvalidInputError
+        If a file cannot be read.
+    """
+    if preprocessing:
+        return {*NAMES}
+    found = (given_columns(FORMATS[format_of(one)].columns_of(one)) for one in sources)
+    return set.intersection(*found)
+
+
+def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
+    """Cut the files of a request into at most 1,000 chunks, at least one for each file.
+
+    Parameters
+    ----------
+    storage_root
+        Where scored chunks wait for each other.
+
+    Raises
+    ------
+    InvalidInputError
+        If a file cannot be read, lacks a column or holds no row, or predictions are there already.
+    """
+    jobs = [_job(request, source, output, storage_root) for source, output in request.files]
+    cut = [FORMATS[job.format].cut(job, request.chunk_rows) for job in jobs]
+    for job, chunks in zip(jobs, cut, strict=True):
+        if not any(chunk.rows for chunk in chunks):
+            raise InvalidInputError(
+                f"Input {job.source}",
+                "holds no row, only the names of its columns",
+                "Give a file with trips, or take this one out of the folder.",
+            )
+    # The room that is left when every file has its first chunk is shared by the others.
+    further = sum(len(chunks) - 1 for chunks in cut)
+    together = -(-further // max(MOST_CHUNKS - len(jobs), 1)) or 1
+    return [chunk for chunks in cut for chunk in _merged(chunks, together)]
+
+
+def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str) -> Job:
+    step = find_preprocessing(request.preprocessing)
+    names = FORMATS[format_of(source)].columns_of(source)
+    if taken := [name for name in names if name in ADDED]:
+        raise InvalidInputError(
+            f"Input {source}",
+            f"has the column {taken[0]} already",
+            "Score the file that these predictions were made of, or drop the column.",
+        )
+    if step is None:
+        try:
+            find_columns(names, request.columns)
+        except InvalidInputError as error:
+            # A folder has several.
+            given = f"Input {source}: {error.given}"
+            raise InvalidInputError(given, error.rule, error.remedy) from error
+    identity = identity_of(source)
+    digest = f"{step.name} {step.digest}" if step else ""
+    key = job_key(source, identity, request.version, digest, output)
+    job = Job(
+        key=key,
+        source=str(source),
+        output=str(output),
+        identity=identity,
+        version=request.version,
+        preprocessing=request.preprocessing,
+        folder=str(UPath(storage_root) / SCORING_FOLDER / key),
+        overwrite=request.overwrite,
+    )
+    require_free(job)
+    return job
+
+
+def _merged(chunks: Sequence[Chunk], together: int) -> Iterator[Chunk]:
+    """The same rows in fewer chunks."""
+    for first in range(0, len(chunks), together):
+        some = chunks[first : first + together]
+        rows, lines = sum(chunk.rows for chunk in some), sum(chunk.lines for chunk in some)
+        yield replace(some[0], rows=rows, lines=lines, last_byte=some[-1].last_byte)
+
+
+def by_job(chunks: Iterable[Chunk]) -> Iterator[tuple[Job, list[Chunk]]]:
+    """The chunks of each file."""
+    for job, group in itertools.groupby(chunks, key=lambda chunk: chunk.job):
+        yield job, list(group)

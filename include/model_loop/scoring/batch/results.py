@@ -1,0 +1,80 @@
+"""Predictions that are there: whose they are, and whether they may be replaced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from upath import UPath
+
+from model_loop.errors import InvalidInputError
+from model_loop.objects.documents import read_document, record_of
+from model_loop.objects.store import write_bytes
+from model_loop.objects.tree import flatten
+from model_loop.scoring.batch.formats import FORMATS
+from model_loop.scoring.batch.job import IDENTIFIER, REASON, Job, JobResult, identity_of
+from model_loop.scoring.places import place, rejected_of
+
+
+def find_result(job: Job) -> JobResult | None:
+    """What a job came to, if its output is there as it was made."""
+    output = place(job.output)
+    if not output.exists():
+        return None
+    kept = read_document(_entry(job), lambda it: (record_of(JobResult, it["result"]), it["output"]))
+    return kept[0] if kept is not None and kept[1] == identity_of(output) else None
+
+
+def keep_result(job: Job, result: JobResult, written: UPath) -> None:
+    """Remember what a job came to, and the output as it was written."""
+    content = {"result": flatten(result)[0], "output": identity_of(written)}
+    write_bytes(_entry(job), json.dumps(content, indent=1).encode())
+
+
+def require_free(job: Job) -> None:
+    """Refuse a job whose output would replace what it must not.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are predictions of another job and `overwrite` was not asked for, or a file that
+        holds no predictions.
+    """
+    if find_result(job) is not None:
+        return
+    output = place(job.output)
+    for path, column in ((output, IDENTIFIER), (rejected_of(output), REASON)):
+        if not path.exists():
+            continue
+        if not job.overwrite:
+            raise InvalidInputError(
+                f"Output {path}", "exists", "Choose another output, or overwrite it."
+            )
+        if column not in FORMATS[job.format].columns_of(path):
+            raise InvalidInputError(
+                f"Output {path}",
+                f"exists and has no column {column}, so it was not made by batch scoring",
+                "Choose another output: only predictions are overwritten.",
+            )
+
+
+def require_predictions(results: Sequence[JobResult]) -> None:
+    """Refuse files with rows of which none could be predicted; the results stay where they are.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is such a file.
+    """
+    refused = [result for result in results if result.refused]
+    if refused:
+        first, others = refused[0], len(refused) - 1
+        raise InvalidInputError(
+            f"Input {first.input}" + (f" and {others} more" if others else ""),
+            f"holds no row that could be predicted, of {first.rows:,}; the first: {first.reason}",
+            f"The rows and the reasons are in {first.rejected}.",
+        )
+
+
+def _entry(job: Job) -> UPath:
+    return UPath(job.folder) / "result.json"

@@ -1,0 +1,92 @@
+"""Rows that were scored, whatever file they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from model_loop.scoring.columns import check_rows
+from model_loop.scoring.identifiers import new_ids
+from model_loop.training_set.types import Minutes
+
+#: Rows that are scored at once: memory depends on it, and on nothing else.
+BATCH_ROWS = 2**16
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """Successive rows as they are in a file.
+
+    Parameters
+    ----------
+    frame
+        Their columns.
+    lines
+        CSV: each row as it stands in the file, without its line end.
+    broken
+        What is wrong with those that are no rows, by their number in the frame.
+    """
+
+    frame: pd.DataFrame
+    lines: Sequence[bytes] = ()
+    broken: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Successive rows with what became of them; every array has shape (rows,).
+
+    Parameters
+    ----------
+    minutes
+        Predicted; NaN for rows that could not be.
+    identifiers
+        Ids of the predictions, as bytes; of rows that could not be predicted, they name nothing.
+    reasons
+        Why a row could not be predicted; None where it could.
+    """
+
+    minutes: Minutes
+    identifiers: npt.NDArray[np.bytes_]
+    reasons: npt.NDArray[np.object_]
+
+    @property
+    def rejected(self) -> npt.NDArray[np.bool_]:
+        """Which rows could not be predicted."""
+        return np.asarray(pd.notna(self.reasons))
+
+    @property
+    def first_reason(self) -> str:
+        """Why the first rejected row could not be predicted; empty if all could."""
+        rejected = np.flatnonzero(self.rejected)
+        return str(self.reasons[rejected[0]]) if len(rejected) else ""
+
+
+def score_rows(
+    rows: pd.DataFrame,
+    broken: Mapping[int, str],
+    columns: Sequence[str],
+    predict: Callable[[pd.DataFrame], Minutes],
+) -> ScoredRows:
+    """Check rows, and predict those that can be.
+
+    Parameters
+    ----------
+    broken
+        What is known to be wrong with some of them.
+    columns
+        The raw columns of the model.
+    predict
+        Minutes from these.
+    """
+    checked = check_rows(rows, columns)
+    trips, reasons = checked.trips.drop(index=list(broken), errors="ignore"), checked.reasons
+    for row, reason in broken.items():
+        reasons[row] = reason
+    minutes = np.full(len(rows), np.nan)
+    minutes[trips.index] = predict(trips)
+    return ScoredRows(minutes, new_ids(len(rows)), reasons)

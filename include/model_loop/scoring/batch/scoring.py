@@ -1,0 +1,115 @@
+"""Chunks scored, and put together when all are there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from model_loop.errors import StoredObjectError
+from model_loop.objects.files import whole_file
+from model_loop.scoring.batch.formats import FORMATS
+from model_loop.scoring.batch.job import Chunk, ChunkResult, Job, JobResult
+from model_loop.scoring.batch.results import find_result, keep_result
+from model_loop.scoring.batch.rows import score_rows
+from model_loop.scoring.places import place, rejected_of
+from model_loop.scoring.predictor import Predictor
+from model_loop.scoring.preprocessing import find_preprocessing
+
+logger = logging.getLogger(__name__)
+
+
+def is_scored(chunk: Chunk) -> bool:
+    """Whether nothing is left to do for a chunk."""
+    return chunk.finished() is not None or find_result(chunk.job) is not None
+
+
+def score_chunk(
+    chunk: Chunk, predictor: Predictor, on_rows: Callable[[int], None] | None = None
+) -> ChunkResult:
+    """Score the rows of a chunk into its part, unless that was done before.
+
+    Parameters
+    ----------
+    on_rows
+        Is told of every few rows that are done.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file has changed since it was planned, or cannot be read.
+    """
+    if (done := chunk.finished()) is not None:
+        return done
+    chunk.job.require_unchanged()
+    file, step = FORMATS[chunk.job.format], find_preprocessing(chunk.job.preprocessing)
+    wanted = predictor.columns if step is None else None
+    rows, rejected, reason = 0, 0, ""
+    with file.part_writer(chunk) as write:
+        for raw in file.read(chunk, wanted):
+            frame = raw.frame if step is None else step(raw.frame)
+            scored = score_rows(frame, raw.broken, predictor.columns, predictor.minutes)
+            write(raw, scored)
+            rows, rejected = rows + len(frame), rejected + int(scored.rejected.sum())
+            reason = reason or scored.first_reason
+            if on_rows is not None:
+                on_rows(len(frame))
+    result = ChunkResult(rows, rejected, reason)
+    chunk.finish(result)
+    return result
+
+
+def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
+    """Make the output appear, when every chunk of the job is scored.
+
+    The rows that could not be predicted are there before it, so that it says that all is done.
+
+    Raises
+    ------
+    StoredObjectError
+        If a chunk is not scored, or rows are missing.
+    InvalidInputError
+        If the file has changed since it was planned.
+    """
+    if (known := find_result(job)) is not None:
+        return known
+    job.require_unchanged()
+    result = _result(job, [_require_scored(chunk) for chunk in chunks])
+    output, rejected = place(job.output), rejected_of(place(job.output))
+    with whole_file(output) as whole:
+        with whole_file(rejected) as side:
+            FORMATS[job.format].join(job, chunks, whole, side)
+        if not result.rejected_rows:
+            rejected.unlink()
+        # Whoever is killed from here on has made an output that is known.
+        keep_result(job, result, whole)
+    keep_result(job, result, output)
+    for chunk in chunks:
+        chunk.remove()
+    return result
+
+
+def _result(job: Job, found: Sequence[ChunkResult]) -> JobResult:
+    rows, rejected_rows = sum(one.rows for one in found), sum(one.rejected for one in found)
+    output = place(job.output)
+    return JobResult(
+        input=job.source,
+        output=str(output),
+        rejected=str(rejected_of(output)) if rejected_rows else None,
+        rows=rows,
+        predicted_rows=rows - rejected_rows,
+        rejected_rows=rejected_rows,
+        model=job.version.name,
+        model_version=job.version.number,
+        reason=next((one.reason for one in found if one.reason), ""),
+    )
+
+
+def _require_scored(chunk: Chunk) -> ChunkResult:
+    result = chunk.finished()
+    if result is None or result.rows != chunk.rows:
+        raise StoredObjectError(
+            f"The scored rows of {chunk.title}",
+            "are gone" if result is None else f"are {result.rows}, not {chunk.rows}",
+            "Clear the tasks that score chunks, or start again.",
+        )
+    return result

@@ -1,0 +1,148 @@
+"""Which files may be read and written for a caller, and where predictions go."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from upath import UPath
+
+from model_loop.errors import InvalidInputError
+from model_loop.objects.files import LOCAL_PROTOCOLS
+from model_loop.scoring.opening import without_links
+
+#: What stands before the suffix of a file of predictions, and of the rows that could not be.
+PREDICTIONS = ".predictions"
+REJECTED = ".rejected"
+SUFFIXES = (".parquet", ".csv")
+
+
+def place(address: str | os.PathLike[str]) -> UPath:
+    """A path or storage address, absolute.
+
+    Raises
+    ------
+    InvalidInputError
+        If it names a kind of storage that is unknown.
+    """
+    kind, mark, rest = str(address).partition("://")
+    try:
+        # RFC 3986: FILE:// is file://.
+        written = mark and isinstance(address, str)
+        path = UPath(f"{kind.lower()}{mark}{rest}" if written else address)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"Path {str(address)!r}",
+            f"is no address of a storage ({error})",
+            "Give a path, or an address such as s3://bucket/trips.csv.",
+        ) from error
+    return UPath(Path(path.path).absolute()) if path.protocol in LOCAL_PROTOCOLS else path
+
+
+def require_allowed(path: UPath, roots: Iterable[str]) -> UPath:
+    """Return where a path really leads, if that lies under one of the roots.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does not.
+    """
+    allowed, real = [root for root in roots if root], without_links(path)
+    if any(_is_below(real, without_links(place(root))) for root in allowed):
+        return real
+    raise InvalidInputError(
+        f"Path {path}",
+        f"lies outside of the folders that may be scored ({', '.join(allowed)})",
+        "Put the file there, or let the operator add its folder to MODEL_LOOP_SCORING_FOLDERS.",
+    )
+
+
+def _is_below(path: UPath, root: UPath) -> bool:
+    if path.protocol in LOCAL_PROTOCOLS:
+        return root.protocol in LOCAL_PROTOCOLS and Path(path.path).is_relative_to(Path(root.path))
+    # A ".." that is left would be taken for a name by one storage, and for a step up by another.
+    return (
+        path.protocol == root.protocol
+        and posixpath.normpath(path.path) == path.path.rstrip("/")
+        and f"{path.path}/".startswith(f"{root.path.rstrip('/')}/")
+    )
+
+
+def find_inputs(path: UPath) -> list[UPath]:
+    """The file itself, or the Parquet and CSV files of a folder that are not results.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, or it is of another kind.
+    """
+    # Says what no file can be called, and which links lead nowhere.
+    without_links(path)
+    if path.is_dir():
+        found = sorted((one for one in path.iterdir() if _is_input(one)), key=str)
+        if inner := [one for one in found if one.is_dir()]:
+            raise InvalidInputError(
+                f"Folder {inner[0]}",
+                "lies among the files to score, and is called like one of them",
+                f"Score it by itself, with an output folder of its own, or move it out of {path}.",
+            )
+        if not found:
+            raise InvalidInputError(
+                f"Folder {path}", "holds no Parquet or CSV file", "Give another folder, or a file."
+            )
+        return found
+    if path.suffix.lower() not in SUFFIXES:
+        raise InvalidInputError(
+            f"Input {path}", "is neither Parquet nor CSV", "Give a .parquet or .csv file."
+        )
+    if not path.exists():
+        raise InvalidInputError(f"Input {path}", "is not there", "Check the path.")
+    return [path]
+
+
+def _is_input(path: UPath) -> bool:
+    kinds = path.suffixes[-2:-1]
+    return (
+        path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and not {PREDICTIONS, REJECTED} & set(kinds)
+    )
+
+
+def output_of(path: UPath, folder: UPath | None = None) -> UPath:
+    """Where the predictions of an input go: beside it, or into a folder."""
+    return (folder or path.parent) / f"{path.stem}{PREDICTIONS}{path.suffix}"
+
+
+def rejected_of(output: UPath) -> UPath:
+    """Where the rows go that could not be predicted, beside the predictions."""
+    return output.with_name(f"{output.stem.removesuffix(PREDICTIONS)}{REJECTED}{output.suffix}")
+
+
+def choose_outputs(inputs: Sequence[UPath], output: UPath | None) -> list[UPath]:
+    """Where the predictions of each input go.
+
+    Parameters
+    ----------
+    output
+        A file where there is one input, a folder where there may be more, or None: beside them.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does not fit the inputs.
+    """
+    if output is None or output.suffix.lower() not in SUFFIXES:
+        return [output_of(one, output) for one in inputs]
+    same_kind = output.suffix.lower() == inputs[0].suffix.lower()
+    # Rejected rows that were mended may be scored, and must not be replaced by those of this run.
+    written = map(without_links, (output, rejected_of(output)))
+    if len(inputs) == 1 and same_kind and without_links(inputs[0]) not in written:
+        return [output]
+    raise InvalidInputError(
+        f"Output {output}",
+        "is one file for several inputs, of another kind, or would replace the input itself",
+        f"Give a folder, or another file that ends with {inputs[0].suffix}.",
+    )

@@ -1,0 +1,279 @@
+"""The version that answers, ready to predict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from model_loop.errors import InvalidInputError
+from model_loop.tracking.registry import Load, LoadedModel, Predicts, load_registered
+from model_loop.tracking.standing import (
+    Standings,
+    parts_of_aliases,
+    registered_name,
+    version_of_alias,
+)
+from model_loop.tracking.versions import ModelVersions
+from model_loop.training_set.recipes import get_recipe
+from model_loop.training_set.types import Minutes
+from model_loop.trips.services import (
+    MOMENTS,
+    PASSENGERS,
+    SERVICES,
+    TRIP_TYPE,
+    VENDOR,
+    Moment,
+)
+
+#: What a trip may lack: models know what to make of it.
+_OPTIONAL = frozenset({PASSENGERS, VENDOR, TRIP_TYPE})
+#: A version's number; longer ones are numbers that no registry keeps.
+_NUMBER = re.compile(r"\d{1,9}")
+_ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d{1,9})|@(?P<alias>.+))")
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which version of which registered model.
+
+    Parameters
+    ----------
+    service
+        Whose model.
+    number
+        Of the version.
+    """
+
+    service: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Name of the registered model."""
+        return registered_name(self.service)
+
+
+@dataclass(frozen=True)
+class Named:
+    """The version that the address of a model names, by its number or by an alias.
+
+    Parameters
+    ----------
+    service
+        Whose model.
+    version
+        Its number; None where an alias is named.
+    alias
+        One of `standing.parts_of_aliases`; empty where a version is named.
+    """
+
+    service: str
+    version: int | None = None
+    alias: str = ""
+
+    def number(self, versions: ModelVersions) -> int:
+        """Return the number of the version that is named.
+
+        Raises
+        ------
+        InvalidInputError
+            If no version has the alias.
+        """
+        if self.version is not None:
+            return self.version
+        found = version_of_alias(self.alias, versions.standings())
+        if found is None:
+            raise InvalidInputError(
+                f"Model models:/{versions.name}@{self.alias}",
+                "names no version: nothing has this alias now",
+                "Look up the aliases on the page of the registered model, or name a version.",
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A version, loaded.
+
+    Parameters
+    ----------
+    version
+        Which one.
+    model
+        Encoder and estimator together, or what answers for them after an upgrade.
+    columns
+        The raw columns that it takes.
+    """
+
+    version: Version
+    model: Predicts
+    columns: tuple[str, ...]
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """Return encoder and estimator; None where the model itself cannot be read."""
+        return self.model if isinstance(self.model, Pipeline) else None
+
+    def minutes(self, trips: pd.DataFrame) -> Minutes:
+        """Minutes of trips, shape (trips,), from the raw columns."""
+        if trips.empty:
+            return np.empty(0)
+        return np.asarray(self.model.predict(trips[list(self.columns)]), dtype=np.float64)
+
+
+def parse_model(text: str, service: str) -> Named:
+    """Read ``3``, ``models:/trip_duration_green/3`` or ``models:/trip_duration_green@champion``.
+
+    Parameters
+    ----------
+    service
+        Whose model it is, where the text does not say.
+
+    Raises
+    ------
+    InvalidInputError
+        If the text is none of these, or the model is not one of ours, or the alias is none of ours.
+    """
+    if _NUMBER.fullmatch(text):
+        return Named(service, int(text))
+    services = {registered_name(name): name for name in SERVICES}
+    address = _ADDRESS.fullmatch(text)
+    if address is None or address["name"] not in services:
+        raise InvalidInputError(
+            f"Model {text!r}",
+            "is no version of a registered model",
+            f"Give a number, or models:/{registered_name(service)}/3.",
+        )
+    named, alias = services[address["name"]], address["alias"]
+    if alias is None:
+        return Named(named, int(address["version"]))
+    if alias not in (aliases := parts_of_aliases()):
+        raise InvalidInputError(
+            f"Model {text!r}",
+            f"has the alias {alias!r}, which is unknown",
+            f"Choose one of: {', '.join(aliases)}.",
+        )
+    return Named(named, alias=alias)
+
+
+def choose_version(
+    versions: ModelVersions, number: int | None = None, moment: Moment | None = None
+) -> Version:
+    """Return the version that is to answer.
+
+    Parameters
+    ----------
+    number
+        The version, where it is named.
+    moment
+        The champion of this moment; by default, of the earliest moment that has one.
+
+    Raises
+    ------
+    InvalidInputError
+        If the service is disabled, has no champion, or the version is not there or was retired.
+    """
+    standings = versions.standings()
+    if number is not None:
+        versions.require_usable(number)
+        asked_at = versions.moment(number)
+    else:
+        asked_at = moment or _first_answering(standings)
+    standing = standings[asked_at]
+    if not standing.enabled:
+        raise InvalidInputError(
+            f"The model of service {versions.service}",
+            f"is disabled, so nothing answers at the moment {asked_at}",
+            "Run the DAG promotion with the action enable when it is safe again.",
+        )
+    chosen = number or standing.champion
+    if chosen is None:
+        raise InvalidInputError(
+            f"Service {versions.service}",
+            "has no champion yet" + (f" at the moment {moment}" if moment else ""),
+            "Train models (DAGs sklearn_training and xgboost_training), then run the DAG "
+            "promotion; or name a version.",
+        )
+    versions.require_usable(chosen)
+    return Version(versions.service, chosen)
+
+
+def choose_versions(versions: ModelVersions) -> list[Version]:
+    """Return every champion that answers, that of the earliest moment first."""
+    return [
+        Version(versions.service, standing.champion)
+        for standing in versions.standings().values()
+        if standing.champion is not None and standing.enabled
+    ]
+
+
+def find_predictor(
+    versions: ModelVersions,
+    given: Collection[str],
+    *,
+    number: int | None = None,
+    moment: Moment | None = None,
+    load: Load = load_registered,
+) -> Predictor:
+    """Load the version that is to answer trips of which some columns are given.
+
+    The version that is named, or the champion of the moment that is named, or else the earliest
+    champion that has all the columns that it needs.
+
+    Raises
+    ------
+    InvalidInputError
+        See `choose_version`; also if no version is named, and every champion needs a column that is
+        not given.
+    """
+    if number is not None:
+        return load_predictor(versions, choose_version(versions, number), load)
+    standings = versions.standings()
+    asked = [moment] if moment else [one for one in MOMENTS if standings[one].champion is not None]
+    able = [one for one in asked if standings[one].enabled]
+    if not able:
+        # Says what there is not.
+        choose_version(versions, moment=moment)
+    lacking = []
+    for one in able:
+        predictor = load_predictor(versions, choose_version(versions, moment=one), load)
+        missing = sorted(set(predictor.columns) - _OPTIONAL - {*given})
+        if not missing:
+            return predictor
+        lacking.append((one, predictor.version.number, ", ".join(missing)))
+    needs = "; ".join(
+        f"version {version}, the champion at the moment {name}, needs {what}"
+        for name, version, what in lacking
+    )
+    raise InvalidInputError(
+        "A trip",
+        f"lacks {lacking[-1][-1]} ({needs})",
+        "Give it, or train and promote a model that does without it.",
+    )
+
+
+def _first_answering(standings: Standings) -> Moment:
+    led = [moment for moment in MOMENTS if standings[moment].champion is not None]
+    return next((moment for moment in led if standings[moment].enabled), (*led, MOMENTS[0])[0])
+
+
+def load_predictor(
+    versions: ModelVersions, version: Version, load: Load = load_registered
+) -> Predictor:
+    """Load a version, under the policy of `objects.trust`.
+
+    Raises
+    ------
+    InvalidInputError, StoredObjectError
+        If it cannot be loaded safely.
+    """
+    loaded = load(versions.tracker, version.name, version.number)
+    columns = loaded.inputs
+    if not columns and isinstance(loaded, LoadedModel):
+        columns = get_recipe(loaded.model.named_steps["encode"].recipe).columns
+    return Predictor(version, loaded.model, tuple(columns))

@@ -1,0 +1,55 @@
+"""How far it is from zone to zone, for somebody who does not know."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model_loop.errors import InvalidInputError
+from model_loop.training_set.encoders.columns import FloatArray, IntArray
+from model_loop.trips import geometry
+from model_loop.trips.zone_names import zone_labels
+
+#: Miles on the meter for each mile between the centroids, and for each mile of the side of a
+#: square as large as the zones. Fitted to the green trips of 2023-01, 2023-02, 2024-01 and 2024-02
+#: by their mean absolute error; half of the trips of 2024-03 are off by less than 0.40 miles. The
+#: median of each pair of zones, which only pairs with trips have, would be off by 0.27 miles.
+_PER_MILE = 1.27
+_PER_SIDE = 0.69
+
+_KILOMETERS_PER_MILE = 1.609344
+
+
+def typical_miles(pickup: IntArray, dropoff: IntArray) -> FloatArray:
+    """Miles that a trip between two zones usually takes, shape (trips,).
+
+    NaN where a zone has no place on the map. The straight way between the centroids and the size of
+    the zones, squared, summed and rooted.
+    """
+    straight = geometry.centroid_miles(pickup, dropoff)
+    facts = geometry.features(pickup, dropoff)
+    side = (_side(facts["pickup_area"]) + _side(facts["dropoff_area"])) / 2
+    miles = np.hypot(_PER_MILE * straight, _PER_SIDE * side)
+    return np.where(straight < 0, np.nan, np.round(miles, 2))
+
+
+def typical_distance(pickup: int, dropoff: int) -> float:
+    """The same for one trip.
+
+    Raises
+    ------
+    InvalidInputError
+        If a zone has no place on the map.
+    """
+    (miles,) = typical_miles(np.array([pickup]), np.array([dropoff])).tolist()
+    if np.isnan(miles):
+        raise InvalidInputError(
+            f"From {zone_labels()[pickup]} to {zone_labels()[dropoff]}",
+            "there is no typical distance, because a zone has no place on the map",
+            "Give trip_distance.",
+        )
+    return float(miles)
+
+
+def _side(square_kilometers: FloatArray) -> FloatArray:
+    """Miles of the side of a square."""
+    return np.sqrt(np.maximum(square_kilometers, 0.0)) / _KILOMETERS_PER_MILE

@@ -1,0 +1,368 @@
+"""What the routes are, for machines (OpenAPI) and for people.
+
+Schemas come from the types that requests are read with, so that they cannot differ from them.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from model_loop.serving.http import OPEN_PATHS
+from model_loop.serving.requests import Feedback, PredictRequest, Trip
+from model_loop.serving.tokens import Right
+from model_loop.trips.services import MOMENTS
+
+_REFERENCE = "#/components/schemas/{name}"
+
+TRIP: Mapping[str, Any] = MappingProxyType(
+    {
+        "pickup_zone": 239,
+        "dropoff_zone": 236,
+        "trip_distance": 1.98,
+        "pickup_at": "2024-03-01T08:00:00",
+        "passenger_count": 1,
+    }
+)
+_TLC_TRIP = {
+    "PULocationID": 239,
+    "DOLocationID": 236,
+    "trip_distance": 1.98,
+    "lpep_pickup_datetime": "2024-03-01T08:00:00",
+}
+_ID = "018e0000000000000000000000000000"
+_ANSWER = [{"minutes": 11.9, "prediction_id": _ID, "model_version": 3, "moment": "booked"}]
+_COLUMNS = list(_TLC_TRIP)
+
+_NUMBER, _TEXT = {"type": "number"}, {"type": "string"}
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {"given": _TEXT, "rule": _TEXT, "remedy": _TEXT},
+            "required": ["given", "rule", "remedy"],
+        }
+    },
+    "required": ["error"],
+}
+_ANSWERS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "minutes": _NUMBER,
+            "prediction_id": _TEXT,
+            "model_version": {"type": "integer"},
+            "moment": {"type": "string", "enum": list(MOMENTS)},
+        },
+        "required": ["minutes", "prediction_id", "model_version", "moment"],
+    },
+}
+_MEANINGS = {
+    400: "The body cannot be read.",
+    401: "No known credentials.",
+    403: "The role, or the scopes of the token, do not allow it.",
+    404: "It is not in the log.",
+    413: "Too many bytes or trips.",
+    415: "The content type is not known.",
+    422: "A value breaks a rule; the answer says which.",
+    429: "The token asks too often.",
+    503: "Nothing can answer at the moment.",
+}
+
+_RULES = """\
+Zones are TLC's, 1 to 265 (264 is unknown, 265 is outside of the city); one that the model has not
+learned from counts as the average. Times without an offset are those of New York's clocks, with
+one they are converted. Distances are in miles, 0 or more. `passenger_count`, `vendor_id` and
+`trip_type` may be left out. There is one champion for rides that are `booked`, which does without
+the metered distance, and one for trips that have `ended`; a request names the `moment`, or is
+answered by the earliest champion that has all the values it needs. Each value may come under TLC's
+own name instead of ours. What else TLC publishes of a trip, such as `fare_amount`, is not read; an
+unknown name is refused.
+"""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route.
+
+    Parameters
+    ----------
+    name
+        Of its handler.
+    path, method
+        Where it is.
+    about
+        What it does; the first sentence is its summary.
+    takes
+        Bodies by content type, as OpenAPI's media types.
+    gives
+        Schema and example of the answer, and its content type.
+    refuses
+        Statuses of refusals.
+    scope
+        Needed by a token, unless the route is open.
+    """
+
+    name: str
+    path: str
+    method: str
+    about: str
+    gives: Mapping[str, Any]
+    takes: Mapping[str, Any] = field(default_factory=dict)
+    refuses: tuple[int, ...] = ()
+    scope: Right = "read"
+
+    def route(self) -> dict[str, Any]:
+        """Arguments of FastAPI's `add_api_route`."""
+        statuses = [*self.refuses, *(() if self.path in OPEN_PATHS else (401, 403, 429))]
+        refusals = {
+            status: {
+                "description": _MEANINGS[status],
+                "content": {"application/json": {"schema": _ERROR}},
+            }
+            for status in sorted(statuses)
+        }
+        extra: dict[str, Any] = {
+            "responses": {
+                "200": {"description": "Answered.", "content": dict(self.gives)},
+                **{str(status): told for status, told in refusals.items()},
+            }
+        }
+        if self.takes:
+            extra["requestBody"] = {"required": True, "content": dict(self.takes)}
+        if "{prediction_id}" in self.path:
+            extra["parameters"] = [
+                {"name": "prediction_id", "in": "path", "required": True, "schema": _TEXT}
+            ]
+        if self.path in OPEN_PATHS:
+            extra["security"] = []
+        else:
+            extra["x-scope"] = self.scope
+        if self.path == "/readyz":
+            extra["responses"]["503"] = {
+                "description": "Nothing answers.",
+                "content": dict(self.gives),
+            }
+        return {
+            "methods": [self.method],
+            "name": self.name,
+            "summary": self.about.partition(".")[0],
+            "description": self.about,
+            "openapi_extra": extra,
+            "response_model": None,
+        }
+
+
+def _json(schema: Mapping[str, Any], **examples: object) -> dict[str, Any]:
+    media: dict[str, Any] = {"schema": schema}
+    if examples:
+        media["examples"] = {name: {"value": value} for name, value in examples.items()}
+    return {"application/json": media}
+
+
+def _reference(kind: type) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(name=kind.__name__)}
+
+
+_OBJECT = {"type": "object"}
+_RECORDS = {"type": "array", "items": _reference(Trip), "minItems": 1}
+_SPLIT = {"columns": _COLUMNS, "data": [list(_TLC_TRIP.values())]}
+_INVOCATION = {
+    "oneOf": [
+        {
+            "type": "object",
+            "properties": {"dataframe_split": _OBJECT},
+            "required": ["dataframe_split"],
+            "additionalProperties": False,
+        },
+        *(
+            {
+                "type": "object",
+                "properties": {name: _RECORDS},
+                "required": [name],
+                "additionalProperties": False,
+            }
+            for name in ("dataframe_records", "instances", "inputs")
+        ),
+    ]
+}
+
+OPERATIONS = (
+    Operation(
+        "predict",
+        "/predict",
+        "POST",
+        f"Predict one or many trips. {_RULES}Requests with the same `key` are answered by the same "
+        "version.",
+        _json(_ANSWERS, answer=_ANSWER),
+        _json(
+            _reference(PredictRequest),
+            one=dict(TRIP),
+            many={"inputs": [dict(TRIP), _TLC_TRIP], "key": "customer-17"},
+        ),
+        (400, 413, 422, 503),
+        "predict",
+    ),
+    Operation(
+        "invocations",
+        "/invocations",
+        "POST",
+        "Predict by MLflow's protocol. Takes `dataframe_split`, `dataframe_records`, `instances`, "
+        "`inputs` or CSV, with the names and rules of `/predict`; the headers `X-Request-Key` and "
+        "`X-Moment` are its key and its moment.",
+        _json(
+            _OBJECT,
+            answer={
+                "predictions": [11.9],
+                "prediction_ids": [_ID],
+                "model_version": 3,
+                "moment": "booked",
+            },
+        ),
+        {
+            **_json(
+                _INVOCATION,
+                split={"dataframe_split": _SPLIT},
+                records={"dataframe_records": [_TLC_TRIP]},
+                inputs={"inputs": {name: [value] for name, value in _TLC_TRIP.items()}},
+            ),
+            "text/csv": {
+                "schema": _TEXT,
+                "example": f"{','.join(_COLUMNS)}\n{','.join(map(str, _TLC_TRIP.values()))}\n",
+            },
+        },
+        (400, 413, 415, 422, 503),
+        "predict",
+    ),
+    Operation(
+        "feedback",
+        "/feedback",
+        "POST",
+        "Tell how long trips took. By their prediction ids, one or a list; the last word on a "
+        "prediction counts.",
+        _json(_OBJECT, answer={"noted": 1}),
+        _json(
+            {"anyOf": [_reference(Feedback), {"type": "array", "items": _reference(Feedback)}]},
+            one={"prediction_id": _ID, "actual_minutes": 12.5},
+        ),
+        (400, 404, 413, 422, 503),
+        "feedback",
+    ),
+    Operation(
+        "prediction",
+        "/predictions/{prediction_id}",
+        "GET",
+        "Look up a prediction in the log. What is found has been committed.",
+        _json(_OBJECT),
+        refuses=(404, 503),
+    ),
+    Operation(
+        "models",
+        "/models",
+        "GET",
+        "Show the versions that answer. With moments, aliases and shares, and whether each is "
+        "compiled.",
+        _json(_OBJECT),
+    ),
+    Operation(
+        "ab_report",
+        "/ab_report",
+        "GET",
+        "Compare versions of a moment on predictions whose actual duration is known. With "
+        "intervals; decided once, when each has the trips that it takes. A shadow is compared on "
+        "the trips that another version has answered.",
+        _json(_OBJECT),
+        refuses=(503,),
+    ),
+    Operation("healthz", "/healthz", "GET", "Say that the process lives.", _json(_OBJECT)),
+    Operation(
+        "readyz",
+        "/readyz",
+        "GET",
+        "Say whether predictions are answered. And whether the registry is reachable: if not, the "
+        "last known version goes on answering.",
+        _json(_OBJECT),
+    ),
+    Operation(
+        "metrics",
+        "/metrics",
+        "GET",
+        "Give counters to Prometheus. In its text format.",
+        {"text/plain": {"schema": _TEXT}},
+    ),
+    Operation(
+        "docs",
+        "/docs",
+        "GET",
+        "Show this description. As one page without scripts.",
+        {"text/html": {"schema": _TEXT}},
+    ),
+)
+
+
+_STYLE = (
+    "<style>body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
+    "pre{background:#f4f4f4;padding:.7rem;overflow:auto}</style>"
+)
+
+
+def describe(api: FastAPI) -> None:
+    """Complete FastAPI's description by the types of requests and by the guard."""
+
+    def openapi() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            made = get_openapi(title=api.title, version=api.version, routes=api.routes)
+            _, schemas = msgspec.json.schema_components(
+                (PredictRequest, Trip, Feedback), ref_template=_REFERENCE
+            )
+            components = made.setdefault("components", {})
+            components["schemas"] = schemas
+            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            made["security"] = [{"token": []}]
+            api.openapi_schema = made
+        return api.openapi_schema
+
+    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+def docs_page(document: Mapping[str, Any]) -> str:
+    """The description as one page without scripts, so that it can stand beside a login cookie."""
+    title = html.escape(document["info"]["title"])
+    parts = [f"<!doctype html><meta charset=utf-8><title>{title}</title>{_STYLE}<h1>{title}</h1>"]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            parts.append(f"<h2>{method.upper()} {html.escape(path)}</h2>")
+            parts.append(f"<p>{html.escape(operation['description'])}</p>")
+            if scope := operation.get("x-scope"):
+                parts.append(f"<p>scope of the token: <code>{scope}</code></p>")
+            parts += _examples("takes", operation.get("requestBody", {}).get("content", {}))
+            parts += _examples("gives", operation["responses"]["200"]["content"])
+            refusals = [
+                f"{status}: {html.escape(told['description'])}"
+                for status, told in operation["responses"].items()
+                if status != "200"
+            ]
+            parts.append(f"<p>{'<br>'.join(refusals)}</p>")
+    schemas = json.dumps(document["components"]["schemas"], indent=1)
+    parts.append(f"<h2>Types</h2><pre>{html.escape(schemas)}</pre>")
+    return "\n".join(parts)
+
+
+def _examples(word: str, content: Mapping[str, Any]) -> list[str]:
+    found = []
+    for kind, media in content.items():
+        examples = [one["value"] for one in media.get("examples", {}).values()]
+        for value in (*examples, *([media["example"]] if "example" in media else [])):
+            shown = value if isinstance(value, str) else json.dumps(value, indent=1)
+            found.append(f"<p>{word} <code>{kind}</code></p><pre>{html.escape(shown)}</pre>")
+    return found

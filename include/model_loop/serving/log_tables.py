@@ -1,0 +1,172 @@
+"""Tables of the request log, in SQLite or Postgres."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+)
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from model_loop.errors import InvalidInputError
+
+#: Characters of a caller's name that are kept: Postgres refuses longer ones.
+CALLER_LENGTH = 100
+
+#: Rows that SQLite is given in one statement.
+_ROWS = 50
+
+metadata = MetaData()
+
+logger = logging.getLogger(__name__)
+
+#: One row for each prediction. Times are seconds since 1970: `at` in UTC, `pickup_at` on the city's
+#: clocks. What was asked is missing where inputs are left out.
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("prediction_id", String(32), primary_key=True),
+    Column("at", Float(53), nullable=False),
+    Column("service", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("part", String(10), nullable=False),
+    Column("caller", String(CALLER_LENGTH), nullable=False),
+    Column("key", String(200)),
+    Column("minutes", Float(53), nullable=False),
+    Column("latency_ms", Float(53), nullable=False),
+    Column("shadow_version", Integer),
+    Column("shadow_minutes", Float(53)),
+    Column("pickup_zone", BigInteger),
+    Column("dropoff_zone", BigInteger),
+    Column("pickup_at", BigInteger),
+    Column("trip_distance", Float(53)),
+    Column("passenger_count", Float(53)),
+    Column("vendor_id", Float(53)),
+    Column("trip_type", Float(53)),
+    Index("predictions_at", "at"),
+)
+
+#: How long trips took in the end; the last word on a prediction counts.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("prediction_id", String(32), primary_key=True),
+    Column("at", Float(53), nullable=False),
+    Column("actual_minutes", Float(53), nullable=False),
+    Column("caller", String(CALLER_LENGTH), nullable=False),
+)
+
+#: Predictions that were answered and not logged, in all, by the spool that has counted them.
+losses = Table(
+    "losses",
+    metadata,
+    Column("spool", String(40), primary_key=True),
+    Column("at", Float(53), nullable=False),
+    Column("predictions", Integer, nullable=False),
+)
+
+#: Losses as versions before 0.2 have written them, a row for each time; read, and no longer
+#: written.
+dropped = Table(
+    "dropped",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float(53), nullable=False),
+    Column("predictions", Integer, nullable=False),
+)
+
+
+def open_log(url: str, folder: Path, *, must_answer: bool = True) -> Engine:
+    """The database of the request log, with its tables.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy address; empty for SQLite in *folder*.
+    must_answer
+        Whether the tables have to be there now; a server makes them when it can write.
+
+    Raises
+    ------
+    InvalidInputError
+        If the address is none, or its driver is not installed.
+    sqlalchemy.exc.SQLAlchemyError
+        If the database has to answer, and does not.
+    """
+    if not url:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        engine = create_engine(url or f"sqlite:///{folder / 'requests.db'}", pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise InvalidInputError(
+            "The address of the request log",
+            f"cannot be used ({error})",
+            "Give one of SQLAlchemy's, such as postgresql+psycopg://user@host/name, and install "
+            "its driver.",
+        ) from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        metadata.create_all(engine)
+    except SQLAlchemyError as error:
+        if must_answer:
+            raise
+        logger.warning("The request log does not answer, so predictions wait: %s", error)
+    return engine
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # a DBAPI connection
+    # Readers do not wait for the writer, and what is committed survives a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def insert_predictions(connection: Connection, values: list[list[Any]]) -> None:
+    """Insert rows of the table `predictions`, values in the order of its columns; NaN is unknown.
+
+    SQLite takes many at once. One after another, each of them would ask for the interpreter's lock
+    twice, for which the answers are waiting.
+    """
+    if connection.dialect.name == "sqlite":
+        for first in range(0, len(values), _ROWS):
+            rows = values[first : first + _ROWS]
+            # SQLite reads NaN as NULL.
+            given = tuple(itertools.chain.from_iterable(rows))
+            connection.exec_driver_sql(_insert_rows(len(rows)), given)
+        return
+    names = [column.name for column in predictions.columns]
+    connection.execute(
+        insert(predictions),
+        [
+            # Only NaN differs from itself.
+            {name: one if one == one else None for name, one in zip(names, row, strict=True)}  # noqa: PLR0124
+            for row in values
+        ],
+    )
+
+
+@functools.cache
+def _insert_rows(count: int) -> str:
+    """The statement for so many rows, which SQLite prepares once."""
+    names = predictions.columns.keys()
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {predictions.name} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our own names

@@ -1,0 +1,131 @@
+"""Counters for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from model_loop.serving.live import LiveModels
+from model_loop.serving.request_log import RequestLog
+from model_loop.tracking.standing import PARTS
+
+_PREFIX = "model_loop"
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
+
+_Family = CounterMetricFamily | GaugeMetricFamily
+
+
+class Metrics:
+    """Counters of one server.
+
+    Parameters
+    ----------
+    live, log
+        What is read when somebody asks.
+    """
+
+    def __init__(self, live: LiveModels, log: RequestLog) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            f"{_PREFIX}_requests",
+            "Requests answered.",
+            ("route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            f"{_PREFIX}_request_seconds",
+            "Time from the first byte read to the answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._predictions = Counter(
+            f"{_PREFIX}_predictions",
+            "Trips predicted.",
+            ("version", "part"),
+            registry=self._registry,
+        )
+        # Looking up labels costs more than counting.
+        self._known_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._known_predictions: dict[tuple[int, str], Counter] = {}
+        self._registry.register(_State(live, log))
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        known = self._known_requests.get((route, status))
+        if known is None:
+            known = (self._requests.labels(route, status), self._seconds.labels(route))
+            self._known_requests[route, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
+    def predicted(self, version: int, part: str, trips: int) -> None:
+        """Count predictions."""
+        known = self._known_predictions.get((version, part))
+        if known is None:
+            known = self._predictions.labels(version, part)
+            self._known_predictions[version, part] = known
+        known.inc(trips)
+
+    def by_status(self) -> dict[int, int]:
+        """Requests answered, by HTTP status."""
+        found: dict[int, int] = {}
+        for family in self._requests.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    status = int(sample.labels["status"])
+                    found[status] = found.get(status, 0) + int(sample.value)
+        return found
+
+    def text(self) -> bytes:
+        """All of them, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _State(Collector):
+    """What is not counted but looked up."""
+
+    def __init__(self, live: LiveModels, log: RequestLog) -> None:
+        self._live = live
+        self._log = log
+
+    def collect(self) -> Iterator[_Family]:
+        counts = self._log.counts
+        yield _counter("request_log_written", "Predictions committed to the log.", counts.written)
+        yield _counter("request_log_dropped", "Predictions that were not logged.", counts.dropped)
+        yield _counter("shadow_predictions", "Trips that the shadow predicted.", counts.shadowed)
+        yield _counter(
+            "shadow_difference_minutes",
+            "Sum of the absolute differences between shadow and answer.",
+            counts.shadow_difference,
+        )
+        yield _gauge("request_log_waiting", "Predictions not written yet.", self._log.waiting)
+        yield _gauge("request_log_working", "Whether the log takes all.", self._log.working)
+        yield _gauge(
+            "registry_reachable", "Whether the registry answers.", not self._live.unreachable
+        )
+        unreadable = len(self._live.unreadable)
+        yield _gauge("registry_unreadable", "What of the registry cannot be read.", unreadable)
+        now = self._live.now
+        ready = GaugeMetricFamily(
+            f"{_PREFIX}_model_live",
+            "Versions that answer.",
+            labels=("moment", "part", "version", "compiled"),
+        )
+        for moment, side in now.sides.items():
+            for part in PARTS:
+                if (one := getattr(side, part)) is not None:
+                    compiled = str(one.compiled).lower()
+                    ready.add_metric((moment, part, str(one.version), compiled), 1)
+        yield ready
+
+
+def _counter(name: str, about: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"{_PREFIX}_{name}", about, value)
+
+
+def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{_PREFIX}_{name}", about, float(value))

@@ -1,0 +1,79 @@
+"""Trips as rows of plain numbers: the form in which requests reach the models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from model_loop.trips.services import (
+    DISTANCE,
+    DROPOFF_ZONE,
+    PASSENGERS,
+    PICKUP_TIME,
+    PICKUP_ZONE,
+    TRIP_TYPE,
+    VENDOR,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The columns of a row. Times are seconds since 1970 on the city's clocks; NaN is unknown.
+COLUMNS = (PICKUP_ZONE, DROPOFF_ZONE, PICKUP_TIME, DISTANCE, PASSENGERS, VENDOR, TRIP_TYPE)
+PLACES = {name: place for place, name in enumerate(COLUMNS)}
+
+#: Columns that no trip does without; the others are needed by some recipes, or may be unknown.
+ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
+
+#: How requests and the log name the columns.
+NAMES = (
+    "pickup_zone",
+    "dropoff_zone",
+    "pickup_at",
+    "trip_distance",
+    "passenger_count",
+    "vendor_id",
+    "trip_type",
+)
+
+Rows = npt.NDArray[np.float64]
+"""Trips, shape (trips, len(COLUMNS))."""
+
+
+def from_frame(trips: pd.DataFrame, columns: Sequence[str]) -> Rows:
+    """Rows of the given raw columns of trips.
+
+    Raises
+    ------
+    ContractError
+        If a column is missing.
+    """
+    # Requests come as rows, and servers are spared what only frames need.
+    from model_loop.training_set.encoders.columns import as_trained
+
+    trips = as_trained(trips, columns)
+    rows = np.full((len(trips), len(COLUMNS)), np.nan)
+    for name in columns:
+        values = trips[name].to_numpy()
+        if name == PICKUP_TIME:
+            values = values.astype("datetime64[s]").astype(np.int64)
+        rows[:, PLACES[name]] = values
+    return rows
+
+
+def to_frame(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:
+    """The given raw columns of rows, with the types that models learn from."""
+    import pandas as pd  # as above
+
+    frame = {}
+    for name in columns:
+        values: npt.NDArray[np.generic] = rows[:, PLACES[name]]
+        if name in ZONES:
+            values = values.astype(np.int32)
+        elif name == PICKUP_TIME:
+            values = values.astype(np.int64).astype("datetime64[s]").astype("datetime64[us]")
+        frame[name] = values
+    return pd.DataFrame(frame)

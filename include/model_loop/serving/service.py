@@ -1,0 +1,105 @@
+"""What the routes share: answer trips, log the answers, count."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from model_loop.serving.live import LiveModels
+from model_loop.serving.log_entries import Entry
+from model_loop.serving.metrics import Metrics
+from model_loop.serving.request_log import RequestLog
+from model_loop.serving.traffic import choose
+from model_loop.trips.services import Moment
+
+
+class Answer(NamedTuple):
+    """What was predicted.
+
+    Parameters
+    ----------
+    version, moment
+        Which version answered, and at which moment it can be asked.
+    minutes, ids
+        One of each for every trip.
+    """
+
+    version: int
+    moment: Moment
+    minutes: Sequence[float]
+    ids: Sequence[str]
+
+
+class PredictionService:
+    """Answers trips of one service.
+
+    Parameters
+    ----------
+    service
+        Whose trips.
+    live
+        The versions that answer.
+    log
+        Where predictions are logged.
+    metrics
+        Where they are counted.
+    """
+
+    def __init__(self, service: str, live: LiveModels, log: RequestLog, metrics: Metrics) -> None:
+        self.service = service
+        self.live = live
+        self.log = log
+        self.metrics = metrics
+
+    def start(self) -> None:
+        """Begin to watch the versions and to write the log; a second call changes nothing."""
+        self.log.start()
+        self.live.start()
+
+    def stop(self) -> None:
+        """End both; what waits is written."""
+        self.live.stop()
+        self.log.stop()
+
+    def predict(
+        self,
+        rows: Sequence[Sequence[float]],
+        key: str | None,
+        caller: str,
+        started: float,
+        moment: Moment | None = None,
+    ) -> Answer:
+        """Predict rows, and log each of them.
+
+        Parameters
+        ----------
+        moment
+            The moment that the request names.
+        started
+            When the request came, by `time.perf_counter`.
+
+        Raises
+        ------
+        RequestRefusedError
+            See `choose`.
+        """
+        chosen = choose(self.live.now, rows, key, moment)
+        predictor, part = chosen.predictor, chosen.part
+        minutes = predictor.predict(np.array(rows, dtype=np.float64)).tolist()
+        at = time.time()
+        latency = (time.perf_counter() - started) * 1_000
+        ids = [new_id(at) for _ in minutes]
+        version, service, log = predictor.version, self.service, self.log
+        for one, row, took in zip(ids, rows, minutes, strict=True):
+            log.record(Entry(one, at, service, version, part, caller, key, took, latency, row))
+        self.metrics.predicted(version, part, len(ids))
+        return Answer(version, chosen.moment, minutes, ids)
+
+
+def new_id(at: float) -> str:
+    """An id of 32 hexadecimal digits that begins with the time, so that ids sort as they came."""
+    return f"{int(at * 1_000):012x}{os.urandom(10).hex()}"

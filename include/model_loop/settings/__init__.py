@@ -1,0 +1,58 @@
+"""Every knob of the package, in one typed place.
+
+Each setting is read from the environment variable ``MODEL_LOOP_<NAME>``; its default is the
+one most users want. The trigger forms take their defaults from here.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from pydantic import ValidationError
+
+from model_loop.errors import InvalidInputError
+from model_loop.settings.alerts import AlertSettings
+from model_loop.settings.data import DataSettings
+from model_loop.settings.local import LocalSettings
+from model_loop.settings.monitoring import MonitoringSettings
+from model_loop.settings.part import ENVIRONMENT_PREFIX, split_list
+from model_loop.settings.renamed import refuse_former_names
+from model_loop.settings.serving import ServingSettings
+from model_loop.settings.training import TrainingSettings
+
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "get_settings", "split_list"]
+
+
+# The last one's fields come first.
+class Settings(
+    AlertSettings,
+    LocalSettings,
+    MonitoringSettings,
+    ServingSettings,
+    TrainingSettings,
+    DataSettings,
+):
+    """The package's settings."""
+
+
+@functools.cache
+def get_settings() -> Settings:
+    """Return the settings of this process, read once from the environment.
+
+    Raises
+    ------
+    InvalidInputError
+        If a variable holds what its setting cannot be, or has a name of before version 0.2.
+    """
+    refuse_former_names(os.environ, Settings.model_fields)
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise InvalidInputError(
+            f"{ENVIRONMENT_PREFIX}{name.upper()} = {first.get('input')!r}",
+            f"is no value of this setting ({first['msg']})",
+            "Correct the environment variable; docs/reference.md lists all of them.",
+        ) from error

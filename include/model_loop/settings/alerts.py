@@ -1,0 +1,70 @@
+"""Who is told of what."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from model_loop.settings.part import Part
+
+
+class AlertSettings(Part):
+    """Who is told of what."""
+
+    mail_to: str = Field(
+        default="ml-team@example.com",
+        title="Mail to",
+        description="Who is told of failures: addresses separated by commas.",
+    )
+    mail_from: str = Field(
+        default="airflow@example.com", title="Mail from", description="Sender of the mails."
+    )
+    alert_failure: bool = Field(
+        default=True, title="Alert: failure", description="A task failed for good."
+    )
+    alert_success: bool = Field(
+        default=False,
+        title="Alert: success",
+        description="A training run ended well: families, errors, links.",
+    )
+    alert_deadline: bool = Field(
+        default=True, title="Alert: deadline", description="A run is not done in time."
+    )
+    alert_data: bool = Field(
+        default=True,
+        title="Alert: data",
+        description="A month is not quite as the months before it; it is used all the same.",
+    )
+    alert_gate_refused: bool = Field(
+        default=True, title="Alert: gate", description="A challenger did not pass the gate."
+    )
+    alert_approval: bool = Field(
+        default=True, title="Alert: approval", description="A promotion waits for a person."
+    )
+    alert_drift: bool = Field(
+        default=True, title="Alert: drift", description="The trips, or the errors, have changed."
+    )
+    alert_promotion: bool = Field(
+        default=True, title="Alert: promotion", description="Another version became champion."
+    )
+    alert_rollback: bool = Field(
+        default=True, title="Alert: rollback", description="A former version is champion again."
+    )
+    alert_window_seconds: int = Field(
+        default=300,
+        ge=0,
+        title="Window of a storm",
+        description="Longest pause between two mails when many things fail at once; what fails in "
+        "the pause is bundled into one mail. 0 bundles nothing.",
+    )
+    preparation_deadline_hours: float = Field(
+        default=3.0,
+        gt=0,
+        title="Deadline of a preparation",
+        description="Hours after which a run of data_preparation is reported as late.",
+    )
+    training_deadline_hours: float = Field(
+        default=12.0,
+        gt=0,
+        title="Deadline of a training",
+        description="Hours after which a training run is reported as late.",
+    )

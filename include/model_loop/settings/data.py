@@ -1,0 +1,151 @@
+"""Where months come from, and where everything is kept."""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, Field, field_validator
+
+from model_loop.masking import mask_logins
+from model_loop.settings.part import Part, default_state
+
+
+def _default_storage_root() -> str:
+    # Not as_uri(): storage libraries take the path as it is, not percent-encoded.
+    return f"file://{default_state() / 'storage'}"
+
+
+class DataSettings(Part):
+    """Where months come from, and where everything is kept."""
+
+    @field_validator("source", "allowed_sources")
+    @classmethod
+    def _without_login(cls, value: str) -> str:
+        if mask_logins(value) != value:
+            # The forms show it, and every run keeps it.
+            raise ValueError("carries a login, which belongs into ~/.netrc or the environment")
+        return value
+
+    storage_root: str = Field(
+        default_factory=_default_storage_root,
+        title="Storage root",
+        description="Where downloads, XCom objects and data products are kept: file:// or s3://.",
+    )
+    tracking_uri: str = Field(
+        default="http://127.0.0.1:5000",
+        validation_alias=AliasChoices("MODEL_LOOP_TRACKING_URI", "MLFLOW_TRACKING_URI"),
+        title="Tracking server",
+        description="Address of the MLflow server that keeps runs and models.",
+    )
+    experiment: str = Field(
+        default="trip-duration",
+        title="Experiment",
+        description="Name of the MLflow experiment that runs are logged to.",
+    )
+    source: str = Field(
+        default="sample",
+        title="Source of the months",
+        description="sample (generated trips, always labelled so), tlc (TLC's own site), "
+        "a folder, or the s3:// or https:// address of a folder. Without a login: that belongs "
+        "into ~/.netrc or the environment.",
+    )
+    allowed_sources: str = Field(
+        default="",
+        title="Sources that runs may name",
+        description="Folders, s3:// and https:// addresses, separated by commas, that a form may "
+        "name with all that lies below; sample, tlc, the source of the settings and the storage "
+        "root always are. * for any, which is what `make up` takes if nothing else is said.",
+    )
+    service: str = Field(
+        default="green", title="Service", description="Whose trips: green, yellow or fhvhv."
+    )
+    months_schedule: str = Field(
+        default="",
+        title="Schedule of the months",
+        description="Cron expression (UTC) such as `0 6 1 * *`, by which the DAG of the service's "
+        "months prepares the one that TLC published last; empty for runs by hand and backfills "
+        "alone.",
+    )
+    train_months: str = Field(
+        default="2024-01", title="Train months", description="Months to learn from, as YYYY-MM."
+    )
+    validation_months: str = Field(
+        default="2024-02",
+        title="Validation months",
+        description="Months to tune on; they follow the train months.",
+    )
+    test_months: str = Field(
+        default="2024-03",
+        title="Test months",
+        description="Months that tuning never sees; they follow the validation months.",
+    )
+    minimum_duration: float = Field(
+        default=1.0, ge=0, title="Shortest trip", description="Minutes; shorter trips are left out."
+    )
+    maximum_duration: float = Field(
+        default=60.0, gt=0, title="Longest trip", description="Minutes; longer trips are left out."
+    )
+    quarantine_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        title="Share in quarantine",
+        description="A month is refused when more of its rows than this share break the contract.",
+    )
+    missing_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        title="Share of missing values",
+        description="A month is refused when more than this share of a column, such as the "
+        "passenger count, is missing.",
+    )
+    sample_trips_per_month: int = Field(
+        default=20_000,
+        ge=100,
+        title="Sample trips per month",
+        description="Size of a generated month, when the source is `sample`.",
+    )
+    sample_seed: int = Field(
+        default=42,
+        ge=0,
+        title="Sample seed",
+        description="Seed of the generated months, when the source is `sample`.",
+    )
+    request_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        title="Request timeout",
+        description="Seconds to wait for the source of the months to answer.",
+    )
+    max_age_seconds: int = Field(
+        default=86_400,
+        ge=0,
+        title="Age of a training set",
+        description="Seconds for which a training set is used again without asking its source; 0 "
+        "always asks. It is rebuilt only if the source has changed.",
+    )
+    retention_versions: int = Field(
+        default=3,
+        ge=0,
+        title="Versions kept",
+        description="Newest training sets of each service, recipe and encoding that maintenance "
+        "never removes.",
+    )
+    retention_days: float = Field(
+        default=30.0,
+        ge=0,
+        title="Days kept",
+        description="Maintenance removes older training sets and months only when nobody has used "
+        "them for so many days.",
+    )
+    log_retention_days: float = Field(
+        default=30.0,
+        gt=0,
+        title="Days of logs kept",
+        description="Maintenance removes logs that nobody has written to for so many days.",
+    )
+    orphan_grace_seconds: int = Field(
+        default=86_400,
+        ge=0,
+        title="Grace of orphans",
+        description="Maintenance removes stored results that no run refers to when they are older.",
+    )

@@ -1,0 +1,116 @@
+"""What is watched, and from where on it alarms."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from model_loop.settings.part import Part
+
+
+class MonitoringSettings(Part):
+    """What is watched, and from where on it alarms."""
+
+    dashboard_zone_file: str = Field(
+        default="",
+        title="Zone file",
+        description="GeoJSON of the taxi zones in degrees, each with its LocationID: the map of "
+        "the dashboard fills them by the shown value; empty for circles alone.",
+    )
+    monitoring_schedule: str = Field(
+        default="",
+        title="Schedule of monitoring",
+        description="Cron expression (UTC) such as `0 6 * * *`; empty for new months and runs by "
+        "hand alone.",
+    )
+    monitoring_days: float = Field(
+        default=7.0,
+        gt=0,
+        title="Days of a window",
+        description="How far a scheduled run of monitoring looks back. Whole weeks: other windows "
+        "hold other weekdays than the training did.",
+    )
+    monitoring_trips: int = Field(
+        default=500,
+        ge=1,
+        title="Least trips of a window",
+        description="Of a window with fewer, monitoring says nothing.",
+    )
+    monitoring_windows: int = Field(
+        default=3,
+        ge=1,
+        title="Windows that are remembered",
+        description="Errors are judged over so many of the last windows, the present one among "
+        "them.",
+    )
+    monitoring_windows_needed: int = Field(
+        default=2,
+        ge=1,
+        title="Windows that are needed",
+        description="In so many of them the errors have to reach a threshold before it counts.",
+    )
+    cooldown_hours: float = Field(
+        default=168.0,
+        ge=0,
+        title="Hours between two drifts",
+        description="After drift has started a retraining, so long nothing of the same service "
+        "starts another one.",
+    )
+    threshold_psi: tuple[float, float] = Field(
+        default=(0.1, 0.25),
+        title="Threshold: PSI",
+        description="Warn and act; population stability index of one feature.",
+    )
+    threshold_psi_average: tuple[float, float] = Field(
+        default=(0.05, 0.15),
+        title="Threshold: average PSI",
+        description="Warn and act; of all features.",
+    )
+    threshold_drift_distance: tuple[float, float] = Field(
+        default=(0.1, 0.3),
+        title="Threshold: distance",
+        description="Warn and act; Wasserstein distance of a number, in its standard deviations "
+        "at training.",
+    )
+    threshold_unseen_share: tuple[float, float] = Field(
+        default=(0.01, 0.03),
+        title="Threshold: unseen categories",
+        description="Warn and act; share of the trips whose zone, vendor, … training never saw.",
+    )
+    threshold_missing_change: tuple[float, float] = Field(
+        default=(0.05, 0.2),
+        title="Threshold: missing values",
+        description="Warn and act; change of the share of a feature that is missing.",
+    )
+    threshold_shap_drift: tuple[float, float] = Field(
+        default=(0.1, 0.25),
+        title="Threshold: SHAP drift",
+        description="Warn and act; change of what a feature adds to predictions, as a share of "
+        "what all add.",
+    )
+    threshold_prediction_drift: tuple[float, float] = Field(
+        default=(0.1, 0.25),
+        title="Threshold: predictions",
+        description="Warn and act; PSI of the predicted minutes.",
+    )
+    threshold_rmse: tuple[float, float] = Field(
+        default=(0.1, 0.25),
+        title="Threshold: RMSE",
+        description="Warn and act; by which share the RMSE is above that of the test months.",
+    )
+    threshold_mae: tuple[float, float] = Field(
+        default=(0.1, 0.25),
+        title="Threshold: MAE",
+        description="Warn and act; by which share the MAE is above that of the test months.",
+    )
+    threshold_bias: tuple[float, float] = Field(
+        default=(0.25, 0.5),
+        title="Threshold: bias",
+        description="Warn and act; the mean error, whatever its sign, as a share of the MAE of the "
+        "test months.",
+    )
+    threshold_slice_rmse: tuple[float, float] = Field(
+        default=(0.25, 0.5),
+        title="Threshold: worst slice",
+        description="Warn and act; as RMSE, of the slice that has become worse the most. It is "
+        "never more than a warning.",
+    )

@@ -1,0 +1,27 @@
+"""What all parts of the settings have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "MODEL_LOOP_"
+
+
+def default_state() -> Path:
+    """The state folder below the folder that one is in."""
+    return Path.cwd() / ".state"
+
+
+def split_list(text: str) -> list[str]:
+    """Split words that are separated by commas; blanks around them and empty ones go."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+class Part(BaseSettings):
+    """Some settings, each read from an environment variable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, frozen=True, populate_by_name=True, extra="ignore"
+    )

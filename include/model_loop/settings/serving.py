@@ -1,0 +1,164 @@
+"""How questions are answered, and what is kept of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from model_loop.settings.part import Part, default_state, split_list
+
+
+def _default_serving_folder(known: dict[str, Any]) -> Path:
+    return Path(known["state"]).resolve() / "serving"
+
+
+#: A scheme, a host and perhaps a port; no path, and nothing that stands for several.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+
+
+class ServingSettings(Part):
+    """How questions are answered, and what is kept of them."""
+
+    @field_validator("serving_cors_origins")
+    @classmethod
+    def _whole_origins(cls, value: str) -> str:
+        for origin in split_list(value):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: give each as https://host or https://host:port, in "
+                    "lower case and without a path; there is no * for all"
+                )
+        return value
+
+    prediction_inputs: int = Field(
+        default=50,
+        ge=1,
+        title="Trips of a prediction",
+        description="The most trips that one run of the DAG prediction takes. Its result has to "
+        "fit into the inline XCom size; for more trips there is the DAG batch_scoring.",
+    )
+    scoring_chunk_rows: int = Field(
+        default=250_000,
+        ge=1_000,
+        title="Rows of a chunk",
+        description="Rows of a file that one task of the DAG batch_scoring scores.",
+    )
+    scoring_folders: str = Field(
+        default="",
+        title="Folders to score",
+        description="Folders and s3:// addresses, separated by commas, whose files the DAG "
+        "batch_scoring may read, and where it may write; the storage root always is one.",
+    )
+    scoring_preprocessing: str = Field(
+        default="",
+        title="Preprocessing",
+        description="Dotted name of a function from DataFrame to DataFrame that every batch of "
+        "rows goes through before it is scored.",
+    )
+    xcom_inline_bytes: int = Field(
+        default=16_384,
+        ge=0,
+        title="Inline XCom size",
+        description="Plain JSON results up to this many bytes stay in Airflow's database.",
+    )
+    state: Path = Field(
+        default_factory=default_state,
+        title="State folder",
+        description="Where the local stack keeps everything: databases, logs, models, mails.",
+    )
+    serving_folder: Path = Field(
+        default_factory=_default_serving_folder,
+        title="Serving folder",
+        description="Where the prediction server keeps its tokens, the models that it has loaded "
+        "and, on one machine, its request log.",
+    )
+    serving_tokens: str = Field(
+        default="",
+        title="Tokens of the serving",
+        description="File of the tokens, for servers that share it; empty for tokens.json in the "
+        "serving folder.",
+    )
+    serving_host: str = Field(
+        default="127.0.0.1",
+        title="Serving address",
+        description="Network address that `model-loop serve` listens on; 0.0.0.0 for all.",
+    )
+    serving_port: int = Field(
+        default=8090,
+        ge=1,
+        le=65_535,
+        title="Serving port",
+        description="Port of `model-loop serve`.",
+    )
+    serving_cors_origins: str = Field(
+        default="",
+        title="Web pages that may ask",
+        description="Origins such as https://rides.example.com, separated by commas, whose pages "
+        "may ask the prediction server from a browser (CORS); each page needs a token all the "
+        "same. Empty for none.",
+    )
+    serving_refresh_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        title="Refresh of the versions",
+        description="Seconds between two looks at the registry and at the tokens.",
+    )
+    serving_max_bytes: int = Field(
+        default=4_194_304,
+        ge=1_024,
+        title="Largest request",
+        description="Bytes; larger bodies are refused.",
+    )
+    serving_read_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        title="Time for a request",
+        description="Seconds in which a request has to arrive whole, headers and body; what is "
+        "slower is answered by 408.",
+    )
+    serving_max_trips: int = Field(
+        default=10_000,
+        ge=1,
+        title="Most trips of a request",
+        description="Requests with more are refused; whole files are for `batch_scoring`.",
+    )
+    serving_rate: float = Field(
+        default=1_000.0,
+        ge=0,
+        title="Requests per second",
+        description="Of each token that has no rate of its own; 0 sets no limit.",
+    )
+    request_log_url: str = Field(
+        default="",
+        title="Request log",
+        description="SQLAlchemy address of the database that predictions are logged to, such as "
+        "postgresql+psycopg://user@host/name; empty for SQLite in the serving folder.",
+    )
+    request_log_inputs: bool = Field(
+        default=True,
+        title="Log the inputs",
+        description="Whether the request log holds what was asked, besides what was answered.",
+    )
+    request_log_days: float = Field(
+        default=90.0,
+        ge=0,
+        title="Days of the request log",
+        description="Older predictions and their feedback are removed; 0 keeps all.",
+    )
+    request_log_buffer: int = Field(
+        default=100_000,
+        ge=1,
+        title="Buffer of the request log",
+        description="Predictions that may wait to be written; what comes beyond is dropped and "
+        "counted. A server keeps 512 bytes of disk free for each.",
+    )
+    request_log_flush_seconds: float = Field(
+        default=0.1,
+        gt=0,
+        title="Delay of the request log",
+        description="Seconds for which predictions are gathered before they are written: what a "
+        "power cut loses, besides what was being written.",
+    )

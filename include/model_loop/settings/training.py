@@ -1,0 +1,113 @@
+"""How models are found, and when they are made anew."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from model_loop.settings.part import Part
+
+
+class TrainingSettings(Part):
+    """How models are found, and when they are made anew."""
+
+    max_evaluations: int = Field(
+        default=50,
+        ge=1,
+        title="Evaluations",
+        description="Trials per model family.",
+    )
+    sklearn_models: str = Field(
+        default="",
+        title="Families of scikit-learn",
+        description="Families that are trained where a form names none, as in a retraining on new "
+        "months, separated by commas; all six, if empty.",
+    )
+    training_queue: str = Field(
+        default="default",
+        min_length=1,
+        title="Queue of trainings",
+        description="Queue of Celery that tasks which fit models go to, for large workers of their "
+        "own. Without Celery it says nothing.",
+    )
+    xgboost_threads: int = Field(
+        default=2,
+        ge=1,
+        title="XGBoost threads",
+        description="Processor threads of one XGBoost fit; it takes as many slots of the pool "
+        "`training`.",
+    )
+    xgboost_device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        title="XGBoost device",
+        description="Where XGBoost computes: cpu, or cuda on a machine with a GPU of NVIDIA's.",
+    )
+    watch_months: bool = Field(
+        default=False,
+        title="Watch the source",
+        description="Let `watch_months` look out for new months all the time; each starts "
+        "`retraining`. Without it, `new_months` looks when it is triggered.",
+    )
+    watch_poll_seconds: float = Field(
+        default=3_600.0,
+        ge=6,
+        title="Seconds between looks",
+        description="How often it is looked whether the source has published a month. What "
+        "is found has to be the same twice.",
+    )
+    watch_failures: int = Field(
+        default=24,
+        ge=1,
+        title="Failed looks",
+        description="When so many in a row have failed, `new_months` fails; `watch_months` begins "
+        "anew.",
+    )
+    watch_again_hours: float = Field(
+        default=24.0,
+        gt=0,
+        title="Hours until the next try",
+        description="A month whose retraining has not succeeded by then is announced again.",
+    )
+    retraining_schedule: str = Field(
+        default="",
+        title="Schedule of retraining",
+        description="Cron expression (UTC) such as `0 5 1 * *`; empty for new months and drift "
+        "alone.",
+    )
+    retraining_train_months: int = Field(
+        default=3,
+        ge=1,
+        title="Train months of retraining",
+        description="How many months it learns from; the next one is tuned on, the next one after "
+        "that judges.",
+    )
+    retry_delay_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        title="Pause before a retry",
+        description="Seconds after which a task that failed is tried again.",
+    )
+    approval: bool = Field(
+        default=False,
+        title="Approval",
+        description="Whether a person has to approve a promotion that passed the gate. No form "
+        "lowers it: what would move without being approved is left to promotion_override.",
+    )
+    override_users: str = Field(
+        default="",
+        title="Users of promotion_override",
+        description="Names of the Airflow users, separated by commas, who may trigger the DAG "
+        "that moves versions past gate and approval; nobody, if empty.",
+    )
+    approval_hours: float = Field(
+        default=24.0,
+        gt=0,
+        title="Hours for an approval",
+        description="How long a promotion waits for it.",
+    )
+    approval_default: Literal["Approve", "Reject"] = Field(
+        default="Reject",
+        title="Without an answer",
+        description="What becomes of a promotion that nobody has answered in time.",
+    )

@@ -1,0 +1,280 @@
+"""Challengers and champion before the gate: the same test trips, predicted by both.
+
+The trips are of one source, and neither has learned from them; see `judging`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from model_loop.errors import ContractError, InvalidInputError
+from model_loop.models.baseline import best_baseline
+from model_loop.models.gate import (
+    Check,
+    Contender,
+    Standard,
+    Verdict,
+    asked_further,
+    data_checks,
+    judge,
+)
+from model_loop.models.gate_rules import GateRules
+from model_loop.tracking.judging import columns_of, judged_rows, unseen_check
+from model_loop.tracking.learned import Learned, compare_sources, learned_by
+from model_loop.tracking.lineage import Lineage, find_lineage
+from model_loop.tracking.lines import OtherLineError
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import Answering, Load, load_registered
+from model_loop.tracking.standing import BROUGHT_IN
+from model_loop.tracking.versions import ModelVersions
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.data_tests import DATA_TESTS, Outcome
+from model_loop.training_set.judged_months import read_test_months
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.services import DURATION, Moment, moment_of
+
+#: What verdict, mail and history say of a champion that cannot be read after an upgrade.
+NOT_KNOWN = "not known how version {version} predicts these trips"
+
+_TIMED_PREDICTIONS = 20
+
+
+def latest_challenger(promoter: Promoter) -> int:
+    """Return the best of those that were tuned on the same validation rows as the newest version.
+
+    Only versions of the promoter's moment are looked at.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing but the champion is registered.
+    """
+    champion = promoter.standing().champion
+    versions = promoter.tracker.client.search_model_versions(f"name = '{promoter.name}'")
+    others = [
+        found
+        for found in versions
+        if int(found.version) != champion
+        and BROUGHT_IN not in found.tags
+        and promoter.versions.known_moment(int(found.version)) == promoter.moment
+    ]
+    if not others:
+        raise InvalidInputError(
+            f"Service {promoter.service}",
+            f"has no challenger at the moment {promoter.moment}",
+            "Train a model first.",
+        )
+    newest = _tuned_on(max(others, key=lambda found: int(found.version)).tags)
+    candidates = [found for found in others if _tuned_on(found.tags) == newest]
+    errors = {
+        int(found.version): promoter.tracker.client.get_run(str(found.run_id)).data.metrics
+        for found in candidates
+    }
+    return min(errors, key=lambda version: errors[version].get("validation_rmse", np.inf))
+
+
+def _tuned_on(tags: Mapping[str, str]) -> str | None:
+    """Name the rows that a version was chosen by; those of older versions by their training set."""
+    return tags.get("validation_rows") or tags.get("training_set")
+
+
+def judge_version(
+    promoter: Promoter,
+    version: int,
+    rules: GateRules,
+    *,
+    storage_root: str,
+    timeout_seconds: float,
+    accept_generated: bool = False,
+    load: Load = load_registered,
+) -> Verdict:
+    """Compare a version with the champion on those test trips that neither has learned from.
+
+    A champion of generated trips is no measure for a model of published ones: such a challenger is
+    judged against the baseline, and so is one of generated trips, which a champion of published
+    ones gives way to only where that is accepted.
+
+    Parameters
+    ----------
+    accept_generated
+        Let a model of generated trips take the place of one of published trips.
+    load
+        Loads a version. A champion that cannot be read, since another line of a library has made
+        it, is not compared, and the verdict says so: nothing would ever replace it otherwise.
+
+    Raises
+    ------
+    InvalidInputError
+        If the version has no lineage or no test months, or is champion already.
+    SourceError, ContractError
+        If its training set is gone, and its months are no longer to be had or have changed.
+    """
+    champion = promoter.standing().champion
+    if version == champion:
+        raise InvalidInputError(
+            f"Version {version}", "is champion already", "There is nothing to do."
+        )
+    training_set = judged_by(
+        promoter.versions, version, storage_root=storage_root, timeout_seconds=timeout_seconds
+    )
+    ours = learned_by(promoter.tracker, promoter.name, version)
+    theirs = _learned(promoter, champion)
+    sources = compare_sources(ours, theirs, accept_generated=accept_generated)
+    models = {version: load(promoter.tracker, promoter.name, version)}
+    contenders, unread = [ours], ""
+    if theirs is not None and sources.comparable:
+        try:
+            models[theirs.version] = load(promoter.tracker, promoter.name, theirs.version)
+            contenders.append(theirs)
+        except OtherLineError as error:
+            unread = f"{NOT_KNOWN.format(version=theirs.version)}: {error.given} {error.rule}"
+    rows = judged_rows(
+        training_set,
+        columns_of(training_set, models.values()),
+        contenders,
+        storage_root=storage_root,
+        timeout_seconds=timeout_seconds,
+    )
+    tests = [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
+    checks, remarks = [sources.check, unseen_check(rows, training_set)], rows.remarks
+    if unread:
+        checks.append(Check("champion", passed=True, found=unread, wanted="to be compared"))
+        remarks = (unread, *remarks)
+    if rows.trips.empty:
+        checks += data_checks(tests)
+    else:
+        judged = [_contender(number, model, rows.trips) for number, model in models.items()]
+        checks += _compare(judged, promoter.moment, training_set, rows.trips, rules, tests)
+        further = asked_further(*judged) if len(judged) > 1 else ""
+        remarks += (further,) if further else ()
+    return Verdict(
+        version,
+        champion,
+        tuple(checks),
+        data_source=ours.data_source,
+        recipe=promoter.versions.find(version).tags.get("recipe", ""),
+        moment=promoter.moment,
+        remarks=(*sources.remarks, *remarks),
+    )
+
+
+def _compare(
+    contenders: Sequence[Contender],
+    moment: Moment,
+    training_set: TrainingSet,
+    trips: pd.DataFrame,
+    rules: GateRules,
+    tests: Sequence[Outcome],
+) -> tuple[Check, ...]:
+    """Judge the first contender against the second, or where there is none, the baseline."""
+    rule = best_baseline(training_set)
+    verdict = judge(
+        contenders[0],
+        contenders[1] if len(contenders) > 1 else None,
+        trips,
+        rules,
+        tests,
+        baseline=Standard(f"the {rule.title}", rule.predict(trips)),
+        moment=moment,
+    )
+    return verdict.checks
+
+
+def judged_by(
+    versions: ModelVersions, version: int, *, storage_root: str, timeout_seconds: float
+) -> TrainingSet:
+    """The training set whose test months a version is judged by: its own.
+
+    A version that was brought in has none; it is judged by that of the champion, or of the latest
+    of our own where there is no champion.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, ContractError
+        As `judge_version`.
+    """
+    if BROUGHT_IN in versions.find(version).tags:
+        version = standard_version(versions, versions.moment(version))
+    lineage = find_lineage(versions.tracker, versions.name, version)
+    return _training_set(lineage, storage_root, timeout_seconds)
+
+
+def example_trips(
+    versions: ModelVersions, columns: Sequence[str], *, storage_root: str, timeout_seconds: float
+) -> pd.DataFrame:
+    """Return a few raw trips that have some columns, as the models of their moment are judged by.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, ContractError
+        As `judge_version`.
+    """
+    standard = standard_version(versions, moment_of(columns))
+    places = {"storage_root": storage_root, "timeout_seconds": timeout_seconds}
+    training_set = judged_by(versions, standard, **places)  # type: ignore[arg-type]  # by name
+    example = training_set.example_trips
+    if set(columns) <= set(example.columns) or not training_set.request.split.test:
+        return example
+    # The version that is the standard may be asked earlier, and do without some of them.
+    months = read_test_months(training_set, columns, **places)  # type: ignore[arg-type]  # by name
+    trips = pd.concat(months.values(), ignore_index=True)
+    return trips[list(columns)].head(len(example))
+
+
+def standard_version(versions: ModelVersions, moment: Moment) -> int:
+    """The champion of a moment, or the latest version that was trained here.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing was trained here.
+    """
+    registered = versions.tracker.client.search_model_versions(f"name = '{versions.name}'")
+    own = {int(found.version) for found in registered if BROUGHT_IN not in found.tags}
+    if not own:
+        raise InvalidInputError(
+            f"Service {versions.service}",
+            "has no model that was trained here, so that there are no test months to judge by",
+            "Train a model first.",
+        )
+    champion = versions.standings()[moment].champion
+    return champion if champion in own else max(own)
+
+
+def _training_set(lineage: Lineage, storage_root: str, timeout_seconds: float) -> TrainingSet:
+    store = TrainingSetStore(storage_root)
+    product = store.find(lineage.data, lineage.months)
+    if product is not None:
+        return product.load()
+    built = build_training_set(
+        lineage.data, storage_root=storage_root, timeout_seconds=timeout_seconds
+    )
+    if built.digest != lineage.training_set:
+        raise ContractError(
+            f"The training set {lineage.training_set}",
+            "is gone, and built again from its months it is another",
+            "Train a new version.",
+        )
+    return built
+
+
+def _learned(promoter: Promoter, version: int | None) -> Learned | None:
+    return None if version is None else learned_by(promoter.tracker, promoter.name, version)
+
+
+def _contender(version: int, loaded: Answering, trips: pd.DataFrame) -> Contender:
+    columns = trips.drop(columns=DURATION)[list(loaded.inputs) or slice(None)]
+    predicted = np.asarray(loaded.model.predict(columns), dtype=np.float64)
+    one, seconds = columns.head(1), []
+    for _ in range(_TIMED_PREDICTIONS):
+        started = time.perf_counter()
+        loaded.model.predict(one)
+        seconds.append(time.perf_counter() - started)
+    # The fastest: what else the machine does only adds to the others.
+    milliseconds = 1_000 * min(seconds)
+    return Contender(version, predicted, loaded.inputs, milliseconds, loaded.megabytes)

@@ -1,0 +1,152 @@
+"""What versions have learned from, and so what they may be compared with and may replace."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from mlflow.exceptions import MlflowException
+
+from model_loop.errors import StoredObjectError
+from model_loop.models.gate import Check
+from model_loop.tracking.downloads import ABSENT
+from model_loop.tracking.lineage import LINEAGE, find_lineage
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.sources import ACCEPT_GENERATED, label_of, source_of, unknown_remarks
+from model_loop.trips.months import Month
+from model_loop.trips.origin import data_source_of, is_generated
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a version has learned from.
+
+    Parameters
+    ----------
+    version
+        Its number.
+    months
+        Its train and validation months; None where nobody knows, as of a model from elsewhere.
+    digests
+        Of their files.
+    data_source
+        What all of its months are; empty where nobody knows.
+    """
+
+    version: int
+    months: frozenset[Month] | None = None
+    digests: frozenset[str] = frozenset()
+    data_source: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Return whether its months are known."""
+        return self.months is not None
+
+    @property
+    def generated(self) -> bool:
+        """Return whether it has learned from generated trips."""
+        return is_generated(self.data_source)
+
+    @property
+    def published(self) -> bool:
+        """Return whether it has learned from published trips, for all that is known."""
+        return bool(self.data_source) and not self.generated
+
+    @property
+    def label(self) -> str:
+        """Return the words for its source."""
+        return label_of(self.data_source)
+
+    def has_seen(self, month: Month, digest: str) -> bool:
+        """Return whether it has learned from a month.
+
+        The trips of a month are the same in every version of its file that was published.
+        """
+        return month in (self.months or ()) or digest in self.digests
+
+
+def learned_by(tracker: Tracker, name: str, version: int) -> Learned:
+    """Look up what a version of a registered model has learned from, by its lineage.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such version.
+    """
+    found = tracker.client.get_model_version(name, str(version))
+    if not found.run_id or not _has_lineage(tracker, found.run_id):
+        return Learned(version, data_source=source_of(found.tags))
+    try:
+        lineage = find_lineage(tracker, name, version)
+    except StoredObjectError as error:
+        # As of a model from elsewhere: the verdict and the history say "not known".
+        logger.warning("%s", error)
+        return Learned(version, data_source=source_of(found.tags))
+    split = lineage.data.split
+    months = frozenset((*split.train, *split.validation))
+    digests = {raw.digest for raw in lineage.months if Month.parse(raw.month) in months}
+    return Learned(version, months, frozenset(digests), data_source_of(lineage.months))
+
+
+def _has_lineage(tracker: Tracker, run_id: str) -> bool:
+    try:
+        return LINEAGE in {one.path for one in tracker.client.list_artifacts(run_id)}
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return False
+        raise
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the sources of a challenger and a champion allow.
+
+    Parameters
+    ----------
+    check
+        For the verdict.
+    comparable
+        Whether there is a champion, and it can be compared.
+    remarks
+        What the history and the mails repeat.
+    """
+
+    check: Check
+    comparable: bool = False
+    remarks: tuple[str, ...] = ()
+
+
+def compare_sources(
+    ours: Learned, theirs: Learned | None, *, accept_generated: bool = False
+) -> Sources:
+    """Decide whether a challenger may be compared with a champion, and may replace it.
+
+    Parameters
+    ----------
+    ours, theirs
+        What challenger and champion have learned from; None where there is no champion.
+    accept_generated
+        Whether somebody has said that a model of generated trips may replace any other.
+    """
+    remarks: tuple[str, ...] = (ours.label,) if ours.generated else ()
+    remarks += unknown_remarks({one.version: one.data_source for one in (ours, theirs) if one})
+    if theirs is None:
+        return Sources(_check(ours.label, "any: there is no champion"), remarks=remarks)
+    why = f"version {theirs.version} has learned from {theirs.label} and is not compared"
+    if ours.generated and not theirs.generated:
+        wanted = f"the champion's, or {ACCEPT_GENERATED} in the form"
+        if accept_generated:
+            told = f"{ours.label} accepted by {ACCEPT_GENERATED} in place of {theirs.label}"
+            remarks = (told, why, *remarks[1:])
+        check = _check(f"{ours.label}; {why}", wanted, passed=accept_generated)
+        return Sources(check, remarks=remarks)
+    if theirs.generated and ours.published:
+        return Sources(_check(f"{ours.label}; {why}", "published trips"), remarks=(why, *remarks))
+    return Sources(_check(ours.label, "the champion's"), comparable=True, remarks=remarks)
+
+
+def _check(found: str, wanted: str, *, passed: bool = True) -> Check:
+    return Check("data source", passed, found, wanted)

@@ -1,0 +1,261 @@
+"""From a version of a model back to everything that it was made of, and forth again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from model_loop.errors import ContractError, InvalidInputError, StoredObjectError
+from model_loop.models import fitting
+from model_loop.models.catalogue import ModelFamily, get_family
+from model_loop.models.evaluation import measure
+from model_loop.models.search import Metrics, SearchRequest, Trial, TuningResult
+from model_loop.models.training import TrainedModel, train
+from model_loop.objects.documents import UNREADABLE, record_of, text_of
+from model_loop.tracking.downloads import ABSENT
+from model_loop.tracking.lines import installed_boosters
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.contract.rules import Limits
+from model_loop.trips.source import RawMonth
+
+#: Name of the artifact.
+LINEAGE = "lineage.json"
+
+#: Packages that the numbers of a model depend on.
+_PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "hyperopt")
+#: Metrics that differ by no more than this share are the same; sums of threads may differ so much.
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Everything that a model was made of.
+
+    Parameters
+    ----------
+    training_set
+        Digest of every number of the training set.
+    data
+        What was asked for: source, months, recipe, encoding, rules.
+    months
+        The files: address, ETag, size and digest of each.
+    family, search, best
+        What was searched, how, and the trial that was chosen, with its validation errors.
+    test
+        Errors on the test months; None where there are none.
+    code
+        Version of this package, and the digest of its source.
+    packages
+        Versions of Python and of the packages that the numbers depend on.
+    """
+
+    training_set: str
+    data: TrainingSetRequest
+    months: tuple[RawMonth, ...]
+    family: ModelFamily
+    search: SearchRequest
+    best: Trial
+    test: Metrics | None
+    code: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A model that was trained again.
+
+    Parameters
+    ----------
+    metrics
+        Name, value of then and value of now.
+    changed
+        What is not as it was: package or code, then and now.
+    """
+
+    metrics: tuple[tuple[str, float, float], ...]
+    changed: tuple[tuple[str, str, str], ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every metric is the same."""
+        return all(math.isclose(then, now, rel_tol=_TOLERANCE) for _, then, now in self.metrics)
+
+
+def lineage_of(
+    trained: TrainedModel,
+    training_set: TrainingSet,
+    search: SearchRequest,
+    family: ModelFamily | None = None,
+) -> Lineage:
+    """What a model that was just trained is made of; its family may be one of the catalogue."""
+    return Lineage(
+        training_set=training_set.digest,
+        data=training_set.request,
+        months=training_set.months,
+        family=family or get_family(trained.tuned.family),
+        search=search,
+        best=trained.tuned.best,
+        test=trained.test,
+        code=_code(),
+        packages=_packages(),
+    )
+
+
+def log_lineage(tracker: Tracker, run_id: str, lineage: Lineage) -> None:
+    """Log a lineage beside its model."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / LINEAGE
+        path.write_text(text_of(lineage))
+        tracker.client.log_artifact(run_id, str(path))
+
+
+def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
+    """The lineage of a version of a registered model.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such version, or it has no lineage.
+    StoredObjectError
+        If its lineage is damaged, or was written by another version of this package.
+    """
+    run_id = _run_of(tracker, name, version)
+    try:
+        known = {one.path for one in tracker.client.list_artifacts(run_id)} if run_id else set()
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        known = set()
+    if LINEAGE not in known:
+        raise InvalidInputError(
+            f"Version {version} of {name}",
+            "was not trained by this project, or its run was deleted: nothing says of which months "
+            "and with which settings it was made, so it cannot be made again, and there are no "
+            "test months to judge it by",
+            "Name a version that sklearn_training or xgboost_training has registered; the champion "
+            "can be judged on its test months. A model from elsewhere is brought in with the field "
+            "`model` of the DAG promotion, which judges it on the champion's.",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = download_artifacts(
+            run_id=run_id,
+            artifact_path=LINEAGE,
+            dst_path=folder,
+            tracking_uri=tracker.tracking_uri,
+        )
+        content = Path(path).read_bytes()
+    try:
+        return record_of(Lineage, json.loads(content))
+    except UNREADABLE as error:
+        raise StoredObjectError(
+            f"{LINEAGE} of version {version} of {name}",
+            f"cannot be read ({error}): nothing says what the version has learned from",
+            "Train a new version, or load this one with the version of this package that made it.",
+        ) from error
+
+
+def _run_of(tracker: Tracker, name: str, version: int) -> str | None:
+    """Return the run that has made a version; None where it was registered without one."""
+    try:
+        run_id: str | None = tracker.client.get_model_version(name, str(version)).run_id
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        raise InvalidInputError(
+            f"Version {version} of {name}",
+            "is not in the model registry",
+            f"See the versions that there are: {tracker.tracking_uri}/#/models/{name}.",
+        ) from error
+    return run_id
+
+
+def reproduce(
+    lineage: Lineage, *, storage_root: str, timeout_seconds: float, limits: Limits | None = None
+) -> Reproduction:
+    """Build the training set again, fit the chosen settings again, and compare the errors.
+
+    Raises
+    ------
+    SourceError
+        If a month is no longer to be had.
+    ContractError
+        If a month or the training set is not what it was.
+    """
+    training_set = build_training_set(
+        lineage.data, storage_root=storage_root, timeout_seconds=timeout_seconds, limits=limits
+    )
+    _require_same(lineage, training_set)
+    data = fitting.FitData.of(training_set, lineage.family, lineage.search)
+    best = dataclasses.replace(lineage.best, metrics=_refit(lineage, data))
+    tuned = TuningResult(lineage.family.name, best, (best,), 0.0, data.columns)
+    test = train(tuned, training_set, lineage.search, lineage.family).test
+    pairs = [("validation", lineage.best.metrics, best.metrics), ("test", lineage.test, test)]
+    return Reproduction(
+        metrics=tuple(
+            (name, value, now.named(part)[name])
+            for part, then, now in pairs
+            if then is not None and now is not None
+            for name, value in then.named(part).items()
+        ),
+        changed=_changed(lineage),
+    )
+
+
+def _refit(lineage: Lineage, data: fitting.FitData) -> Metrics:
+    prepared = fitting.prepare(lineage.family, data, lineage.search)
+    fit = fitting.Fit(lineage.family, lineage.best.settings, prepared, lineage.search)
+    fit.advance()
+    return measure(data.validation_minutes, fit.fitted().predicted)
+
+
+def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:
+    for then, now in zip(lineage.months, training_set.months, strict=True):
+        if then.digest != now.digest:
+            raise ContractError(
+                f"Month {now.month} of {now.service} ({now.url})",
+                f"has changed since: its sha256 was {then.digest} and is {now.digest}",
+                "Give the file of then with --source, or train a new version.",
+            )
+    if lineage.training_set != training_set.digest:
+        raise ContractError(
+            f"The training set {training_set.digest}",
+            f"is not the one of then ({lineage.training_set}), though its months are the same",
+            "The code or its packages have changed: install the versions of then.",
+        )
+
+
+def _changed(lineage: Lineage) -> tuple[tuple[str, str, str], ...]:
+    then, now = {**lineage.packages, "code": lineage.code}, {**_packages(), "code": _code()}
+    return tuple(
+        (name, then.get(name, "none"), now.get(name, "none"))
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    )
+
+
+def _packages() -> dict[str, str]:
+    names = (*_PACKAGES, *installed_boosters())
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), **versions}
+
+
+def _code() -> str:
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(path.read_bytes())
+    return f"{importlib.metadata.version('model-loop')} {digest.hexdigest()[:16]}"

@@ -1,0 +1,170 @@
+"""What a model came to, on the tracking server: errors, figures, explanation and comparison."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from model_loop.charts import models as charts
+from model_loop.charts.numbers import numbers_of
+from model_loop.errors import optional
+from model_loop.models.evaluation import measure
+from model_loop.models.explanation import Explanation
+from model_loop.models.search import Metrics
+from model_loop.models.training import TrainedModel
+from model_loop.tracking.learned import Learned, learned_by
+from model_loop.tracking.lines import OtherLineError
+from model_loop.tracking.names import NUMBERS
+from model_loop.tracking.registry import Load, load_registered
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.versions import ModelVersions
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.origin import is_generated, source_label
+from model_loop.trips.services import DURATION
+
+#: Name of the artifact that compares the families.
+COMPARISON = "comparison.json"
+
+
+def log_model_report(tracker: Tracker, run_id: str, trained: TrainedModel) -> None:
+    """Log how a model was found, how far off it is and where, and what it needs to know."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_model_report(Path(folder), trained)
+        tracker.client.log_artifacts(run_id, folder)
+
+
+def write_model_report(folder: Path, trained: TrainedModel) -> None:
+    """Write tables and figures into a folder."""
+    with optional("What the dashboard draws"):
+        (folder / NUMBERS).write_text(json.dumps(numbers_of(trained), separators=(",", ":")))
+    figures = folder / "figures"
+    figures.mkdir()
+    with optional("The figure of the learning curves"):
+        charts.learning_curves(trained.tuned).savefig(figures / "learning_curves.png")
+    if trained.tuned.columns is not None:
+        trained.tuned.columns.to_csv(folder / "feature_selection.csv", index=False)
+    if trained.evaluation is not None:
+        evaluation = trained.evaluation
+        evaluation.slices.to_csv(folder / "errors_by_slice.csv", index=False)
+        evaluation.predictions.to_parquet(folder / "test_predictions.parquet", index=False)
+        content = {"test": asdict(evaluation.metrics), "naive": asdict(evaluation.naive)}
+        (folder / "test_metrics.json").write_text(json.dumps(content, indent=1))
+        for name, draw in charts.FIGURES.items():
+            with optional(f"The figure {name}"):
+                draw(evaluation).savefig(figures / f"{name}.png")
+    if trained.explanation is not None:
+        _write_explanation(folder, trained.explanation)
+
+
+def _write_explanation(folder: Path, explanation: Explanation) -> None:
+    figures = folder / "figures"
+    explanation.permutation.to_csv(folder / "permutation_importance.csv", index=False)
+    with optional("The figure of the permutation importances"):
+        charts.importances(explanation.permutation).savefig(figures / "permutation_importance.png")
+    if explanation.shap is not None:
+        minutes, columns = explanation.shap.minutes, explanation.shap.columns
+        table = pd.concat([minutes, columns.add_prefix("column ")], axis=1)
+        table.assign(base=explanation.shap.base).to_parquet(folder / "shap.parquet", index=False)
+        for name, draw in charts.SHAP_FIGURES.items():
+            with optional(f"The figure {name}"):
+                draw(explanation.shap).savefig(figures / f"{name}.png", bbox_inches="tight")
+
+
+def log_comparison(
+    tracker: Tracker,
+    run_id: str,
+    families: Sequence[Mapping[str, Any]],
+    others: Mapping[str, Metrics],
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Log a table of the families, best first, with what they compare with below them.
+
+    Parameters
+    ----------
+    families
+        Results of each family.
+    others
+        Errors on the same test trips, by name: of trivial rules, of the champion.
+    notes
+        What has to be said of something, by its name: also why it has no errors here.
+    """
+    columns = ("family", "validation_rmse", "validation_mae", "test_rmse", "test_mae", "seconds")
+    rows = [[*(family[column] for column in columns), ""] for family in families]
+    for name in dict.fromkeys((*others, *notes)):
+        found = others.get(name)
+        errors = (found.rmse, found.mae) if found else (None, None)
+        rows.append([name, None, None, *errors, None, notes.get(name, "")])
+    tracker.log_table(run_id, pd.DataFrame(rows, columns=(*columns, "note")), COMPARISON)
+
+
+@dataclass(frozen=True)
+class ChampionErrors:
+    """Errors of the champion on the test trips of a training set.
+
+    Parameters
+    ----------
+    errors
+        By its name and version; empty where it is not compared.
+    notes
+        By its name and version: why it is not compared, or what is not known.
+    """
+
+    errors: Mapping[str, Metrics] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def champion_errors(
+    tracker: Tracker, training_set: TrainingSet, load: Load = load_registered
+) -> ChampionErrors:
+    """Measure the champion of the recipe's moment on the test trips that judge the families.
+
+    It is left out, with the reason, where it has learned from trips of another kind or from one of
+    the test months: what it came to could not be compared. Nothing where there is no champion, or
+    no test month.
+    """
+    trips = training_set.test_trips
+    versions = ModelVersions(tracker, training_set.request.service)
+    version = versions.standings()[training_set.recipe.moment].champion
+    if trips.empty or version is None:
+        return ChampionErrors()
+    name = versions.name
+    title, learned = f"champion (version {version})", learned_by(tracker, name, version)
+    if why := _why_not_compared(learned, training_set):
+        return ChampionErrors(notes={title: f"not compared: {why}"})
+    try:
+        champion = load(tracker, name, version)
+    except OtherLineError as error:
+        return ChampionErrors(notes={title: f"not known: {error.given} {error.rule}"})
+    lacking = sorted(set(champion.inputs) - set(trips.columns))
+    if lacking:
+        why = f"it asks for {', '.join(lacking)}, which this training set does not hold"
+        return ChampionErrors(notes={title: f"not compared: {why}"})
+    columns = trips.drop(columns=DURATION)[list(champion.inputs) or slice(None)]
+    found = measure(trips[DURATION].to_numpy(), champion.model.predict(columns))
+    unknown = {title: "not known whether it has learned from the test trips"}
+    return ChampionErrors({title: found}, {} if learned.known else unknown)
+
+
+def _why_not_compared(learned: Learned, training_set: TrainingSet) -> str:
+    source = training_set.data_source
+    if learned.data_source and learned.generated != is_generated(source):
+        return f"it has learned from {learned.label}, and these are {source_label(source)}"
+    digests = {raw.month: raw.digest for raw in training_set.months}
+    seen = [
+        str(month)
+        for month in training_set.request.split.test
+        if learned.has_seen(month, digests[str(month)])
+    ]
+    if not seen:
+        return ""
+    return (
+        f"it has learned from {', '.join(seen)}: choose test months that neither it nor these "
+        "families have learned from"
+    )

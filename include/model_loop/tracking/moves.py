@@ -1,0 +1,106 @@
+"""What a move writes into the registry.
+
+Each move writes what it changes and nothing else, so that two of them that happen at the same time
+do not undo each other: a service that is disabled while a version is promoted stays disabled.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from mlflow.exceptions import MlflowException
+
+from model_loop.tracking.actions import SWITCHES
+from model_loop.tracking.standing import (
+    DISABLED_TAG,
+    PARTS,
+    RETIRED_TAG,
+    HistoryEntry,
+    alias_of,
+    disabled_tag,
+    share_tag,
+)
+from model_loop.tracking.versions import ModelVersions
+from model_loop.trips.services import MOMENTS, Moment
+
+
+def move(versions: ModelVersions, entry: HistoryEntry) -> None:
+    """Make the registry what an entry says; doing it again changes nothing."""
+    switch = entry.kind in SWITCHES
+    if switch:
+        # Before any version is looked at: it moves none.
+        _switch(versions, entry)
+    _name_by_moment(versions)
+    if not switch and entry.moment is not None:
+        _set_parts(versions, entry, entry.moment)
+    if entry.kind == "retire":
+        versions.tracker.client.set_model_version_tag(
+            versions.name, str(entry.version), RETIRED_TAG, entry.why
+        )
+
+
+def _set_parts(versions: ModelVersions, entry: HistoryEntry, moment: Moment) -> None:
+    client, name, before, after = versions.tracker.client, versions.name, entry.before, entry.after
+    if after.share != before.share and after.challenger is not None:
+        # Before the alias: no version may answer a share that was meant for another one.
+        client.set_registered_model_tag(name, share_tag(moment), str(after.share))
+    # The champion first: at no time is there none.
+    for part in PARTS:
+        version = getattr(after, part)
+        if version == getattr(before, part):
+            continue
+        if version is not None:
+            client.set_registered_model_alias(name, alias_of(part, moment), str(version))
+        else:
+            client.delete_registered_model_alias(name, alias_of(part, moment))
+    if before.challenger is not None and after.challenger is None:
+        client.set_registered_model_tag(name, share_tag(moment), "0.0")
+
+
+def _switch(versions: ModelVersions, entry: HistoryEntry) -> None:
+    """Disable or enable one moment, or all of them."""
+    client, name, reason = versions.tracker.client, versions.name, entry.why or "disabled"
+    if entry.kind == "disable":
+        tag = DISABLED_TAG if entry.moment is None else disabled_tag(entry.moment)
+        client.set_registered_model_tag(name, tag, reason)
+        return
+    tags = client.get_registered_model(name).tags
+    if entry.moment is not None and DISABLED_TAG in tags:
+        # The others stay as they are.
+        for other in set(MOMENTS) - {entry.moment}:
+            client.set_registered_model_tag(name, disabled_tag(other), tags[DISABLED_TAG])
+    enabled = MOMENTS if entry.moment is None else (entry.moment,)
+    for tag in (*map(disabled_tag, enabled), DISABLED_TAG):
+        if tag in tags:
+            _allow_absent(functools.partial(client.delete_registered_model_tag, name, tag))
+
+
+def _name_by_moment(versions: ModelVersions) -> None:
+    """Give the aliases that an older version of this package has set the names of their moments."""
+    client, name = versions.tracker.client, versions.name
+    aliases = client.get_registered_model(name).aliases
+    for part in PARTS:
+        plain = alias_of(part, MOMENTS[0])
+        if plain not in aliases:
+            continue
+        moment = versions.known_moment(int(aliases[plain]))
+        if moment is None or moment == MOMENTS[0]:
+            # Versions of others stay where they are.
+            continue
+        own = alias_of(part, moment)
+        if own not in aliases:
+            if part == "challenger":
+                share = client.get_registered_model(name).tags.get(share_tag(MOMENTS[0]), "0.0")
+                client.set_registered_model_tag(name, share_tag(moment), share)
+            client.set_registered_model_alias(name, own, str(aliases[plain]))
+        client.delete_registered_model_alias(name, plain)
+
+
+def _allow_absent(delete: Callable[[], None]) -> None:
+    """Delete what another move may have deleted already."""
+    try:
+        delete()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise

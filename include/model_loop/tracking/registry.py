@@ -1,0 +1,270 @@
+"""Models on the MLflow server: logged with signature and example, and registered."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import mlflow
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+from mlflow.models import Model, ModelSignature, infer_signature
+from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
+from sklearn.pipeline import Pipeline
+
+from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.objects.trust import dump_estimator, load_estimator, trusted_types
+from model_loop.tracking.downloads import registered_address
+from model_loop.tracking.lines import (
+    SKLEARN,
+    XGBOOST,
+    installed_boosters,
+    installed_versions,
+    require_same_line,
+    stored_versions,
+)
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code
+from model_loop.trips.services import ATTRIBUTES
+
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+#: The class of ours that holds a model of XGBoost's, as models of today and before 0.2 name it.
+_BOOSTERS = {
+    f"{package}.models.boosting.BoosterRegressor" for package in ("model_loop", "trip_duration")
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A version in the registry.
+
+    Parameters
+    ----------
+    name, version
+        Of the registered model.
+    run_id
+        The run that logged it.
+    """
+
+    name: str
+    version: int
+    run_id: str
+
+    @property
+    def uri(self) -> str:
+        """Address for `mlflow.pyfunc.load_model`."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def register_model(
+    tracker: Tracker,
+    run_id: str,
+    model: Pipeline,
+    *,
+    name: str,
+    example: pd.DataFrame,
+    tags: dict[str, str],
+) -> RegisteredModel:
+    """Log a model that takes raw trips, and register it.
+
+    A run has one version: a retry finds the version that was registered before.
+
+    Parameters
+    ----------
+    example
+        A few raw trips: they become the input example and give the signature.
+    tags
+        Tags of the version.
+    """
+    existing = _one_version(tracker, name, run_id)
+    if existing is None:
+        mlflow.set_tracking_uri(tracker.tracking_uri)
+        made_by = {f"{library}_version": found for library, found in installed_versions().items()}
+        with mlflow.start_run(run_id=run_id), _description(model, example) as described:
+            logged = mlflow.sklearn.log_model(model, name="model", **described)
+            # MLflow tells of each version on the error stream, which a task's log takes for errors.
+            with contextlib.redirect_stderr(io.StringIO()) as told:
+                registered = mlflow.register_model(logged.model_uri, name, tags={**tags, **made_by})
+            logger.info("%s", told.getvalue().strip())
+        existing = _one_version(tracker, name, run_id) or int(registered.version)
+    return RegisteredModel(name, existing, run_id)
+
+
+def _one_version(tracker: Tracker, name: str, run_id: str) -> int | None:
+    """The version of a run; None if it has none.
+
+    MLflow's client sends a request again whose answer was lost, so it may have registered two: one
+    that answers by now, or the first, stays.
+    """
+    client = tracker.client
+    # Somebody may have registered the run's model under a name of their own, too.
+    all_names = client.search_model_versions(f"run_id = '{run_id}'")
+    found = sorted(int(it.version) for it in all_names if it.name == name)
+    if len(found) > 1:
+        aliases = client.get_registered_model(name).aliases.values()
+        found.sort(key=lambda number: str(number) not in map(str, aliases))
+        for number in found[1:]:
+            client.delete_model_version(name, str(number))
+    return found[0] if found else None
+
+
+class Predicts(Protocol):
+    """What predicts raw trips: a model, or what answers for it."""
+
+    def predict(self, trips: Any, /) -> Any:  # noqa: ANN401 - as scikit-learn's
+        """Return minutes of a frame of raw trips, shape (trips,)."""
+
+
+@dataclass(frozen=True)
+class Answering:
+    """What answers for a registered version.
+
+    Parameters
+    ----------
+    model
+        Predicts raw trips.
+    inputs
+        Names of the columns that its signature asks for; empty if it has none.
+    megabytes
+        Size as stored.
+    """
+
+    model: Predicts
+    inputs: tuple[str, ...]
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class LoadedModel(Answering):
+    """A registered version, ready to predict.
+
+    Parameters
+    ----------
+    model
+        Encoder and estimator together.
+    example
+        The raw trips that were stored as its example; None if there are none.
+    """
+
+    model: Pipeline
+    example: pd.DataFrame | None = None
+
+
+#: Loads a version of a registered model.
+Load = Callable[[Tracker, str, int], Answering]
+
+
+def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:
+    """Load a version of a registered model, under the policy of `objects.trust`.
+
+    Raises
+    ------
+    InvalidInputError
+        If it was not stored by skops.
+    StoredObjectError
+        If it holds a class outside the policy.
+    """
+    with registered_address(tracker.tracking_uri, f"models:/{name}/{version}") as folder:
+        return read_model(folder, f"Version {version} of {name}")
+
+
+def read_model(folder: Path, what: str) -> LoadedModel:
+    """Read an MLflow model from its files, under the policy of `objects.trust`.
+
+    Parameters
+    ----------
+    what
+        What errors call it.
+
+    Raises
+    ------
+    InvalidInputError
+        If it was not stored by skops.
+    StoredObjectError
+        If it holds a class outside the policy.
+    OtherLineError
+        If it was made by another line of scikit-learn or XGBoost than is installed.
+    """
+    described = Model.load(str(folder))
+    flavor = described.flavors.get("sklearn", {})
+    if flavor.get("serialization_format") != "skops":
+        raise InvalidInputError(
+            what,
+            "is not a scikit-learn model stored by skops",
+            "Log it with serialization_format='skops': pickles are never loaded.",
+        )
+    # The name of a file beside, not a path to elsewhere.
+    stored = (folder / PurePosixPath(flavor["pickled_model"]).name).read_bytes()
+    made_by = stored_versions(folder)
+    require_same_line(what, made_by, SKLEARN)
+    with _named(what):
+        classes = trusted_types(stored)
+    if not _BOOSTERS.isdisjoint(classes):
+        require_same_line(what, made_by, XGBOOST)
+    signature = described.signature
+    names = signature.inputs.input_names() if signature else []
+    example: Any = (
+        described.load_input_example(str(folder)) if described.saved_input_example_info else None
+    )
+    frame = example if isinstance(example, pd.DataFrame) else None
+    with _named(what):
+        model = load_estimator(stored)
+    return LoadedModel(model, tuple(names), len(stored) / 1e6, frame)
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say in an error which model was refused."""
+    try:
+        yield
+    except StoredObjectError as error:
+        raise StoredObjectError(what, error.rule, error.remedy) from error
+
+
+def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:
+    """Save a model that takes raw trips as an MLflow model in a new folder."""
+    with _description(model, example) as described:
+        mlflow.sklearn.save_model(model, str(folder), **described)
+
+
+@contextlib.contextmanager
+def _description(model: Pipeline, example: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """What is kept beside a model."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {
+            "signature": _signature(model, example),
+            "input_example": example,
+            # Inferring them would import and run the model in a fresh process for ten seconds.
+            "pip_requirements": _requirements(),
+            "code_paths": [str(ship_code(Path(folder)))],
+            "skops_trusted_types": trusted_types(dump_estimator(model)),
+        }
+
+
+def _signature(model: Pipeline, example: pd.DataFrame) -> ModelSignature:
+    """Say by name which columns a model takes, and which of them it can do without.
+
+    Their types are left open: MLflow would refuse whole miles, zones of 64 bits and nulls of
+    pandas' own, all of which the encoder reads. So both flavours take the same.
+    """
+    anything = AnyType()  # type: ignore[no-untyped-call]  # MLflow types it in part
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(anything, str(name), required=name not in ATTRIBUTES) for name in example.columns
+    ]
+    minutes = infer_signature(None, np.asarray(model.predict(example))).outputs
+    return ModelSignature(inputs=Schema(inputs), outputs=minutes)
+
+
+def _requirements() -> list[str]:
+    names = (*_REQUIREMENTS, *FURTHER_REQUIREMENTS, *installed_boosters())
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]

@@ -1,0 +1,319 @@
+"""Which versions of a registered model answer, as plain values, and the names that hold them.
+
+There is one champion for each service and moment. The earliest moment has the plain aliases, and
+each later one adds its name: ``champion``, ``champion_ended``. Older versions of this package kept
+one champion for each service, under the plain alias whatever it needed to know: an alias without a
+moment that names a version of a later one is read as that one's.
+
+Reading these needs no MLflow client, which takes 100 MB of memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from model_loop.errors import InvalidInputError, ModelLoopError
+from model_loop.training_set.recipes import RECIPES
+from model_loop.trips.services import MOMENTS, Moment
+
+logger = logging.getLogger(__name__)
+
+#: The version that is in use, the one that answers a share, the one that answers unseen.
+Part = Literal["champion", "challenger", "shadow"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+#: Tag of a registered model: nothing of the service answers, at whatever moment it is asked.
+DISABLED_TAG = "disabled"
+#: Tag of a version: it is never to answer again.
+RETIRED_TAG = "retired"
+#: Tag of a version: the moment at which it can be asked.
+MOMENT_TAG = "moment"
+#: Tag of a version that was trained elsewhere: where it comes from.
+BROUGHT_IN = "brought_in_from"
+
+
+#: Characters of a value that somebody else has written, in what is told of it.
+_QUOTED = 60
+
+
+class MomentUnknownError(ModelLoopError):
+    """The tags of a version do not tell its moment, and its model cannot be asked."""
+
+    @classmethod
+    def of(cls, name: str, version: int, why: str) -> MomentUnknownError:
+        """Return the error for one version.
+
+        Parameters
+        ----------
+        name
+            Of the registered model.
+        why
+            Why its model cannot be asked.
+        """
+        return cls(
+            f"The moment of version {version} of {name}",
+            f"is not known: it has no tag {MOMENT_TAG}, and its model cannot be asked ({why})",
+            f"Give it the tag {MOMENT_TAG}, or remove its alias.",
+        )
+
+
+def registered_name(service: str) -> str:
+    """Name of a service's registered model."""
+    return f"trip_duration_{service}"
+
+
+def alias_of(part: Part, moment: Moment) -> str:
+    """Alias of the version that has a part at a moment."""
+    return _at(part, moment)
+
+
+def share_tag(moment: Moment) -> str:
+    """Tag of a registered model: the share of the requests that a moment's challenger answers."""
+    return _at("challenger_share", moment)
+
+
+def disabled_tag(moment: Moment) -> str:
+    """Tag of a registered model: nothing answers that is asked at this moment."""
+    return f"{DISABLED_TAG}_{moment}"
+
+
+def parts_of_aliases() -> dict[str, tuple[Part, Moment]]:
+    """Return every alias that this package sets, with the part and the moment that it names."""
+    return {alias_of(part, moment): (part, moment) for moment in MOMENTS for part in PARTS}
+
+
+def version_of_alias(alias: str, standings: Standings) -> int | None:
+    """Return the version that an alias names; None if it names none.
+
+    The plain ones name the earliest moment that has the part, as in older registries.
+    """
+    part, moment = parts_of_aliases()[alias]
+    if moment != MOMENTS[0]:
+        found: int | None = getattr(standings[moment], part)
+        return found
+    named = (getattr(standing, part) for standing in standings.values())
+    return next((version for version in named if version is not None), None)
+
+
+def _at(name: str, moment: Moment) -> str:
+    return name if moment == MOMENTS[0] else f"{name}_{moment}"
+
+
+def check_moment(name: str) -> Moment:
+    """Check the name of a moment.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such moment.
+    """
+    for moment in MOMENTS:
+        if moment == name:
+            return moment
+    raise InvalidInputError(
+        f"Moment {_quoted(name)}", "is unknown", f"Choose one of: {', '.join(MOMENTS)}."
+    )
+
+
+def declared_moment(tags: Mapping[str, str]) -> Moment | None:
+    """Return the moment of a version by its tags; None where they do not tell.
+
+    Versions that were registered before moments were declared have the tag of their recipe alone.
+    """
+    if MOMENT_TAG in tags:
+        return check_moment(tags[MOMENT_TAG])
+    recipe = RECIPES.get(tags.get("recipe", ""))
+    return recipe.moment if recipe else None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Which versions answer at one moment.
+
+    Parameters
+    ----------
+    champion, challenger, shadow
+        Numbers of versions; None where there is none.
+    share
+        Share of the requests that the challenger answers.
+    enabled
+        Whether anything answers.
+    """
+
+    champion: int | None = None
+    challenger: int | None = None
+    shadow: int | None = None
+    share: float = 0.0
+    enabled: bool = True
+
+    @property
+    def versions(self) -> frozenset[int]:
+        """Numbers of all versions that have a part."""
+        named = (self.champion, self.challenger, self.shadow)
+        return frozenset(version for version in named if version is not None)
+
+
+#: How the versions of a service stand, at every moment.
+Standings = Mapping[Moment, Standing]
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One action that was done.
+
+    Parameters
+    ----------
+    kind, version, who, why
+        As in the action; `version` is the one that was rolled back to.
+    before, after
+        How the versions stood.
+    at
+        When it was done, in seconds since the epoch.
+    run_id
+        The run that holds it, with the evidence.
+    moment
+        At which moment versions were moved; None where it was done to all of them.
+    approver
+        Who has approved or rejected it; empty where nobody was asked.
+    remarks
+        What else has to be said of it: that generated data were accepted, that a champion was not
+        compared and why, that it is not known what a version has learned from.
+    """
+
+    kind: str
+    version: int | None
+    who: str
+    why: str
+    before: Standing
+    after: Standing
+    at: float
+    run_id: str
+    moment: Moment | None = None
+    approver: str = ""
+    remarks: str = ""
+
+
+@functools.lru_cache(maxsize=1_000)
+def log_once(problem: str) -> None:
+    """Log what is wrong with the registry, however often it is looked at."""
+    logger.warning("%s", problem)
+
+
+def standings_of(
+    aliases: Mapping[str, str],
+    tags: Mapping[str, str],
+    moment_of: Callable[[int], Moment],
+    before: Standings | None = None,
+    tell: Callable[[str], None] = log_once,
+) -> dict[Moment, Standing]:
+    """Return how the versions of a registered model stand at each moment.
+
+    People and other programs write tags too. One that cannot be read holds up nothing else.
+
+    Parameters
+    ----------
+    aliases, tags
+        Of the registered model.
+    moment_of
+        Moment of a version.
+    before
+        How they stood when that was read last, in place of what cannot be read.
+    tell
+        Told what cannot be read.
+    """
+    known = before or {}
+    found = {}
+    for moment in MOMENTS:
+        last = known.get(moment, Standing())
+        found[moment] = _standing(moment, aliases, tags, moment_of, last, tell)
+    return found
+
+
+def first_standing(standings: Standings) -> Standing:
+    """Return the standing of the earliest moment that has a champion, or of the earliest."""
+    led = [one for one in standings.values() if one.champion is not None]
+    return led[0] if led else standings[MOMENTS[0]]
+
+
+def alias_in_use(
+    part: Part, moment: Moment, aliases: Mapping[str, str], moment_of: Callable[[int], Moment]
+) -> str | None:
+    """Return the alias that says which version has a part at a moment; None if no version has it.
+
+    An alias that an older version of this package has set counts until the moment has its own.
+    """
+    own, plain = alias_of(part, moment), alias_of(part, MOMENTS[0])
+    if own != plain and own in aliases:
+        return own
+    named = plain in aliases and moment_of(int(aliases[plain])) == moment
+    return plain if named else None
+
+
+def _standing(
+    moment: Moment,
+    aliases: Mapping[str, str],
+    tags: Mapping[str, str],
+    moment_of: Callable[[int], Moment],
+    before: Standing,
+    tell: Callable[[str], None],
+) -> Standing:
+    named: dict[Part, int | None] = {}
+    share = None
+    for part in PARTS:
+        try:
+            alias = alias_in_use(part, moment, aliases, moment_of)
+            named[part] = int(aliases[alias]) if alias is not None else None
+        except (ModelLoopError, ValueError) as error:
+            stray = aliases[alias_of(part, MOMENTS[0])]
+            tell(f"The {part} at the moment {moment} stays as it was, not version {stray}: {error}")
+            named[part] = getattr(before, part)
+            if part == "challenger":
+                share = before.share
+    if share is None:
+        share = _share_of(named["challenger"], moment, aliases, tags, before, tell)
+    return Standing(**named, share=share, enabled=_is_enabled(moment, tags))
+
+
+def _share_of(
+    challenger: int | None,
+    moment: Moment,
+    aliases: Mapping[str, str],
+    tags: Mapping[str, str],
+    before: Standing,
+    tell: Callable[[str], None],
+) -> float:
+    """Return the share of a challenger, the last one that was read if its tag cannot be."""
+    if challenger is None:
+        return 0.0
+    tag = share_tag(moment if alias_of("challenger", moment) in aliases else MOMENTS[0])
+    share = _share(tags.get(tag, "0"))
+    if share is None:
+        share = before.share if challenger == before.challenger else 0.0
+        tell(
+            f"The tag {tag} of the registered model is {_quoted(tags[tag])}, not a number from 0 "
+            f"to 1; version {challenger} answers {share:g} of the requests"
+        )
+    return share
+
+
+def _share(told: str) -> float | None:
+    """Return the share that a tag tells; None if it tells none."""
+    try:
+        share = float(told)
+    except ValueError:
+        return None
+    # Of no comparison with NaN comes a yes.
+    return share if 0.0 <= share <= 1.0 else None
+
+
+def _quoted(value: str) -> str:
+    """Quote a value that somebody else has written, however long it is."""
+    return repr(value if len(value) <= _QUOTED else f"{value[:_QUOTED]}…")
+
+
+def _is_enabled(moment: Moment, tags: Mapping[str, str]) -> bool:
+    return DISABLED_TAG not in tags and disabled_tag(moment) not in tags

@@ -1,0 +1,202 @@
+"""Finished training sets, kept so that the next consumer need not rebuild them.
+
+A product's key says what it is made of: the digests of its months, what was asked for, and the
+versions of contract and cleaning. A second index leads from a request to the product that was last
+found to answer it, with the time when the source was last looked at: its age.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from upath import UPath
+
+from model_loop.errors import InvalidInputError
+from model_loop.objects import ObjectReference, read_object, write_object
+from model_loop.objects.documents import read_document, record_of, text_of
+from model_loop.objects.store import remove_object, write_bytes
+from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.trips.contract.rules import CONTRACT_VERSION
+from model_loop.trips.origin import data_source_of
+from model_loop.trips.source import RawMonth
+
+_FOLDER = "products/training_set"
+_REQUESTS = "requests"
+
+
+@dataclass(frozen=True)
+class TrainingSetProduct:
+    """A finished training set in the store.
+
+    Parameters
+    ----------
+    key
+        Digest of everything that it is made of.
+    digest
+        Digest of the training set itself.
+    created
+        When it was published, in seconds since the epoch.
+    request
+        What was asked for.
+    months
+        The files that went in.
+    rows
+        Number of trips in each split.
+    reference
+        Where it is.
+    """
+
+    key: str
+    digest: str
+    created: float
+    request: TrainingSetRequest
+    months: tuple[RawMonth, ...]
+    rows: Mapping[str, int]
+    reference: ObjectReference
+
+    @property
+    def data_source(self) -> str:
+        """What the months are: ``sample`` as soon as one of them is generated."""
+        return data_source_of(self.months)
+
+    def load(self) -> TrainingSet:
+        """Read the training set.
+
+        Raises
+        ------
+        StoredObjectError
+            If the object is missing or was altered.
+        """
+        loaded: TrainingSet = read_object(self.reference)
+        return loaded
+
+
+def product_key(request: TrainingSetRequest, months: Sequence[RawMonth]) -> str:
+    """Digest (sha256, hex) of everything that a training set is made of."""
+    content = [request.content_key, CONTRACT_VERSION, [month.digest for month in months]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+class TrainingSetStore:
+    """The finished training sets under a storage root.
+
+    Parameters
+    ----------
+    storage_root
+        ``file://`` or ``s3://`` address.
+    """
+
+    def __init__(self, storage_root: str) -> None:
+        self.folder = UPath(storage_root) / _FOLDER
+
+    def publish(self, training_set: TrainingSet) -> TrainingSetProduct:
+        """Keep a training set; from now on it is found for the same request."""
+        request, months = training_set.request, training_set.months
+        key = product_key(request, months)
+        product = TrainingSetProduct(
+            key=key,
+            digest=training_set.digest,
+            created=time.time(),
+            request=request,
+            months=months,
+            rows=training_set.rows,
+            reference=write_object(training_set, self.folder, key[:16]),
+        )
+        # The object is there before the entry that names it: a killed task leaves no half product.
+        write_bytes(self._entry(key), text_of(product).encode())
+        self.renew(product, request)
+        return product
+
+    def renew(self, product: TrainingSetProduct, request: TrainingSetRequest) -> None:
+        """Note that a product answers a request as of now, because its source has not changed."""
+        answer = {"product": product.key, "verified": time.time()}
+        _write_json(self._request(request), answer)
+
+    def find_fresh(
+        self, request: TrainingSetRequest, *, max_age_seconds: float
+    ) -> TrainingSetProduct | None:
+        """The product that answers a request, if its source was looked at recently enough.
+
+        The source is not asked again.
+        """
+        answer = read_document(self._request(request), _answer)
+        if answer is None or time.time() - answer[1] > max_age_seconds:
+            return None
+        return self.get(answer[0])
+
+    def find(
+        self, request: TrainingSetRequest, months: Sequence[RawMonth]
+    ) -> TrainingSetProduct | None:
+        """The product that is made of these very months, however old it is."""
+        return self.get(product_key(request, months))
+
+    def get(self, key: str) -> TrainingSetProduct | None:
+        """A product by its key; None if it, or its object, is gone."""
+        product = read_document(
+            self._entry(key), lambda stored: record_of(TrainingSetProduct, stored)
+        )
+        return product if product and UPath(product.reference.uri).exists() else None
+
+    def products(self) -> list[TrainingSetProduct]:
+        """All products, the newest first."""
+        keys = (entry.stem for entry in self.folder.glob("*.json")) if self.folder.exists() else ()
+        found = [product for key in keys if (product := self.get(key)) is not None]
+        return sorted(found, key=lambda product: -product.created)
+
+    def resolve(self, key: str) -> TrainingSetProduct:
+        """Return a product by the beginning of its key or of its digest.
+
+        The digest is the tag `training_set` of every model and run that was made from it.
+
+        Raises
+        ------
+        InvalidInputError
+            If no product, or more than one, has such a key or digest.
+        """
+        products = self.products()
+        # Products of the same months and another request may hold the very same training set.
+        found = [one for one in products if one.key.startswith(key)] or [
+            one for one in products if one.digest.startswith(key)
+        ]
+        if len(found) == 1:
+            return found[0]
+        which = "is no product"
+        if found:
+            which = f"stands for {len(found)}: {', '.join(product.key for product in found)}"
+        raise InvalidInputError(
+            f"Product {key!r}", which, "List the products: model-loop products list."
+        )
+
+    def last_verified(self) -> dict[str, float]:
+        """When each product was last found to answer a request, in seconds since the epoch."""
+        times: dict[str, float] = {}
+        folder = self.folder / _REQUESTS
+        for path in folder.glob("*.json") if folder.exists() else ():
+            if (answer := read_document(path, _answer)) is not None:
+                times[answer[0]] = max(times.get(answer[0], 0.0), answer[1])
+        return times
+
+    def remove(self, product: TrainingSetProduct) -> None:
+        """Remove a product; its entry first, so that nobody finds what is about to go."""
+        self._entry(product.key).unlink(missing_ok=True)
+        remove_object(product.reference)
+
+    def _entry(self, key: str) -> UPath:
+        return self.folder / f"{key}.json"
+
+    def _request(self, request: TrainingSetRequest) -> UPath:
+        return self.folder / _REQUESTS / f"{request.key}.json"
+
+
+def _answer(stored: dict[str, Any]) -> tuple[str, float]:
+    """Return the key of a product, and when it was last found to answer a request."""
+    return str(stored["product"]), float(stored["verified"])
+
+
+def _write_json(path: UPath, content: object) -> None:
+    write_bytes(path, json.dumps(content, indent=1).encode())

@@ -1,0 +1,293 @@
+"""The training set's types: what was asked for, what went in, and what came out."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from model_loop.findings import Acceptance, Finding
+from model_loop.training_set.recipes import (
+    DEFAULT_RECIPE,
+    Encoding,
+    Layout,
+    Recipe,
+    check_encoding,
+    get_recipe,
+)
+from model_loop.trips.cleaning import CLEANING_VERSION, CleaningReport, CleaningRules
+from model_loop.trips.months import MonthSplit
+from model_loop.trips.origin import data_source_of
+from model_loop.trips.sample import SampleOptions
+from model_loop.trips.services import DURATION, get_service
+from model_loop.trips.source import RawMonth
+from model_loop.trips.split import Period
+
+Matrix: TypeAlias = csr_matrix | npt.NDArray[np.float32]
+Minutes: TypeAlias = npt.NDArray[np.float64]
+
+
+def as_dense(matrix: Matrix) -> npt.NDArray[np.float32]:
+    """A design matrix with every entry written out."""
+    return matrix.toarray() if isinstance(matrix, csr_matrix) else matrix
+
+
+#: Raised whenever the same trips would be encoded differently: it is part of every product's key.
+ENCODING_VERSION = 2
+_VERSIONS = MappingProxyType(
+    {"cleaning_version": CLEANING_VERSION, "encoding_version": ENCODING_VERSION}
+)
+
+
+class TripEncoder(Protocol):
+    """A scikit-learn transformer from raw trip columns to a design matrix."""
+
+    def fit_transform(self, X: pd.DataFrame, y: Minutes) -> Matrix:
+        """Learn from trips and encode the same trips."""
+
+    def transform(self, X: pd.DataFrame) -> Matrix:
+        """Encode trips."""
+
+    def get_feature_names_out(self) -> npt.NDArray[np.object_]:
+        """Names of the columns."""
+
+
+@dataclass(frozen=True)
+class TrainingSetRequest:
+    """What somebody asks `build_training_set` for.
+
+    Parameters
+    ----------
+    source
+        Where the months come from: ``sample``, ``tlc``, a folder or an ``https://`` address.
+    service
+        Name of the service.
+    split
+        Train, validation and test months.
+    recipe, encoding
+        Which columns the model may know, and in which form it gets them.
+    rules
+        Which trips are kept.
+    sample
+        How months are generated when the source is ``sample``.
+    random_state
+        Seed of the cross-fitted target encodings.
+    accepted_findings
+        Findings about its months that an operator has accepted: ``2024-01 another_unit``.
+
+    Raises
+    ------
+    InvalidInputError
+        If the service, recipe or encoding is unknown.
+    """
+
+    source: str
+    service: str
+    split: MonthSplit
+    recipe: str = DEFAULT_RECIPE
+    encoding: Encoding = "native"
+    rules: CleaningRules = field(default_factory=CleaningRules)
+    sample: SampleOptions = field(default_factory=SampleOptions)
+    random_state: int = 42
+    accepted_findings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        get_service(self.service)
+        get_recipe(self.recipe)
+        check_encoding(self.encoding)
+        for text in self.accepted_findings:
+            Acceptance.parse(text)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Digest (sha256, hex) of everything that was asked for."""
+        return _digest({"request": self._content(), **_VERSIONS})
+
+    @functools.cached_property
+    def content_key(self) -> str:
+        """The same without the place that the months come from: their digests tell them apart."""
+        content = {**self._content(), "source": None, "sample": None}
+        return _digest({"request": content, **_VERSIONS})
+
+    def _content(self) -> dict[str, object]:
+        content = asdict(self)
+        # What nobody has accepted must not change the keys of what is stored already.
+        if not self.accepted_findings:
+            del content["accepted_findings"]
+        return content
+
+
+@dataclass(frozen=True)
+class EncodedSplits:
+    """One layout of the training set.
+
+    Tuning learns the encoding from the train months alone, so that the validation months hold
+    what any new month holds: pairs of zones that were never seen. The final fit learns it from
+    both.
+
+    Parameters
+    ----------
+    train, validation
+        Design matrices of shape (trips, columns on train).
+    train_validation
+        Design matrix of shape (trips, columns on all), train first.
+    train_encoder, encoder
+        What encoded the first two, and the third.
+    """
+
+    train: Matrix
+    validation: Matrix
+    train_validation: Matrix
+    train_encoder: TripEncoder
+    encoder: TripEncoder
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Encoded trips with their durations, and where they come from.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    months
+        The files that went in, with their digests.
+    cleaning
+        What was left out of each month, and why.
+    layouts
+        The design matrices, by layout. The encoding ``one_hot`` has one layout, ``native`` two.
+    train_minutes, validation_minutes
+        Durations, each of shape (trips,).
+    test_trips
+        The test months as raw columns with their ``duration``: models are judged on them as they
+        will be served, from raw columns.
+    example_trips
+        A few validation trips as raw columns, to show what a model takes.
+    periods
+        First and last pick-up of each split that has trips, as ISO 8601 text.
+    strays
+        Number of trips picked up outside their part of the time line, which belong to no split.
+    reference_trips
+        A sample of the train and validation trips as raw columns: what later trips are compared
+        with. None in training sets of earlier versions of this package.
+    findings
+        What is doubtful about the months, compared with those before them.
+    """
+
+    request: TrainingSetRequest
+    months: tuple[RawMonth, ...]
+    cleaning: tuple[CleaningReport, ...]
+    layouts: Mapping[Layout, EncodedSplits]
+    train_minutes: Minutes
+    validation_minutes: Minutes
+    test_trips: pd.DataFrame
+    example_trips: pd.DataFrame
+    periods: Mapping[str, Period]
+    strays: int = 0
+    reference_trips: pd.DataFrame | None = None
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only: many tasks and trials share them."""
+        for array in self._arrays().values():
+            array.flags.writeable = False
+
+    @property
+    def recipe(self) -> Recipe:
+        """Which columns the model may know."""
+        return get_recipe(self.request.recipe)
+
+    @property
+    def train_validation_minutes(self) -> Minutes:
+        """Durations of the train and the validation trips, in this order."""
+        return np.concatenate([self.train_minutes, self.validation_minutes])
+
+    @property
+    def data_source(self) -> str:
+        """What the months are: ``sample`` as soon as one of them is generated."""
+        return data_source_of(self.months)
+
+    @functools.cached_property
+    def rows_digests(self) -> dict[str, str]:
+        """Digest (sha256, hex) of the rows of the validation and of the test months.
+
+        Errors can be compared where these are the same, whatever the recipe and the encoding. The
+        durations in their order stand for the rows.
+        """
+        minutes = {
+            "validation": self.validation_minutes,
+            "test": self.test_trips[DURATION].to_numpy(dtype=np.float64),
+        }
+        return {
+            part: hashlib.sha256(np.ascontiguousarray(found, dtype=np.float64).data).hexdigest()
+            for part, found in minutes.items()
+            if len(found)
+        }
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Number of trips in each split; ``all`` is train and validation."""
+        train, validation = len(self.train_minutes), len(self.validation_minutes)
+        test = len(self.test_trips)
+        return {
+            "all": train + validation,
+            "train": train,
+            "validation": validation,
+            "test": test,
+        }
+
+    def columns(self, layout: Layout) -> dict[str, int]:
+        """Number of columns of a layout, encoded on all and on the train months."""
+        splits = self.layouts[layout]
+        return {"all": splits.train_validation.shape[1], "train": splits.train.shape[1]}
+
+    def layout_for(self, wanted: Layout) -> EncodedSplits:
+        """The layout *wanted*, or the only one where the encoding leaves no choice."""
+        if len(self.layouts) == 1:
+            return next(iter(self.layouts.values()))
+        return self.layouts[wanted]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Digest (sha256, hex) of what went in and of every number that came out."""
+        digest = hashlib.sha256(self.request.content_key.encode())
+        for month in self.months:
+            digest.update(month.digest.encode())
+        for name, array in sorted(self._arrays().items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        arrays: dict[str, npt.NDArray[np.generic]] = {
+            "train_minutes": self.train_minutes,
+            "validation_minutes": self.validation_minutes,
+        }
+        for layout, splits in self.layouts.items():
+            for name in ("train", "validation", "train_validation"):
+                arrays |= _parts(f"{layout}.{name}", getattr(splits, name))
+        return arrays
+
+
+def _parts(name: str, matrix: Matrix) -> dict[str, npt.NDArray[np.generic]]:
+    if isinstance(matrix, np.ndarray):
+        return {name: matrix}
+    return {
+        f"{name}.data": matrix.data,
+        f"{name}.indices": matrix.indices,
+        f"{name}.indptr": matrix.indptr,
+    }
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,33 @@
+"""Which predictions are judged by what happened: one rule for monitoring, A/B and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from model_loop.settings import Settings
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Durations that versions learn from; how far one is off elsewhere tells nothing of it.
+
+    A meter that ran all night is one row among a hundred, and most of the squared error.
+
+    Parameters
+    ----------
+    shortest, longest
+        In minutes; both are included.
+    """
+
+    shortest: float = 1.0
+    longest: float = 60.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Take the bounds by which training sets are cleaned."""
+        return cls(settings.minimum_duration, settings.maximum_duration)
+
+    def of_actual(self, minutes: Any) -> Any:  # noqa: ANN401 - an array, or a column of a database
+        """Say which durations count: of an array, or as a condition on a column."""
+        return (minutes >= self.shortest) & (minutes <= self.longest)

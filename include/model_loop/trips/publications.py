@@ -1,0 +1,153 @@
+"""Which months a source has published, and what has changed since they were looked at."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from model_loop.trips.months import Month
+from model_loop.trips.services import Service
+from model_loop.trips.source import look_up_month
+from model_loop.trips.source.kept import Version
+
+#: Months that are looked at again, because TLC now and then publishes one anew.
+LOOK_BACK_MONTHS = 12
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A month as its source has it.
+
+    Parameters
+    ----------
+    month
+        Which one.
+    version
+        What tells this version of the file from another.
+    """
+
+    month: Month
+    version: Version
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """What `to_json` made."""
+        version = {name: fields.get(name) for name in ("etag", "last_modified", "size")}
+        return cls(Month.parse(fields["month"]), Version(**version))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a state store."""
+        return {"month": str(self.month), **asdict(self.version)}
+
+
+@dataclass(frozen=True)
+class News:
+    """A month that was not there before, or is another file now."""
+
+    publication: Publication
+    kind: Literal["new", "republished"]
+
+    def __str__(self) -> str:
+        return f"{self.publication.month} is {self.kind}"
+
+
+@dataclass(frozen=True)
+class Publications:
+    """What a source has, month by month.
+
+    Parameters
+    ----------
+    known
+        Publications by month.
+    """
+
+    known: Mapping[Month, Publication]
+
+    @classmethod
+    def from_json(cls, entries: list[dict[str, Any]]) -> Self:
+        """What `to_json` made."""
+        found = [Publication.from_json(entry) for entry in entries]
+        return cls({one.month: one for one in found})
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain values, for a state store, in the order of the months."""
+        return [self.known[month].to_json() for month in sorted(self.known)]
+
+    @property
+    def newest(self) -> Month | None:
+        """The latest month; None where there is none."""
+        return max(self.known, default=None)
+
+    def of(self, months: tuple[Month, ...]) -> Publications:
+        """Those of some months."""
+        return Publications({month: self.known[month] for month in months if month in self.known})
+
+    def updated(self, later: Publications) -> Publications:
+        """These, with what is known *later* in their place."""
+        return Publications({**self.known, **later.known})
+
+    def news(self, later: Publications) -> list[News]:
+        """What is new or other in *later*, in the order of the months."""
+        found = []
+        for month in sorted(later.known):
+            before = self.known.get(month)
+            if before is None:
+                found.append(News(later.known[month], "new"))
+            elif not before.version.is_same(later.known[month].version):
+                found.append(News(later.known[month], "republished"))
+        return found
+
+
+def look_at_source(
+    source: str, service: Service, known: Publications, since: Month, *, timeout_seconds: float
+) -> Publications:
+    """What a source has now: the months that are known, and those that follow.
+
+    Months that follow are looked for one by one, up to the first that is not published.
+
+    Parameters
+    ----------
+    known
+        What it had before.
+    since
+        Where nothing is known, the month that the first one looked for follows.
+
+    Raises
+    ------
+    InvalidInputError
+        If *source* is no source.
+    SourceError
+        If it refuses an answer.
+    TransientSourceError
+        If it does not answer as it should.
+    """
+    found = {}
+    for month in sorted(known.known)[-LOOK_BACK_MONTHS:]:
+        one = look_up_publication(source, service, month, timeout_seconds=timeout_seconds)
+        if one is not None:
+            found[month] = one
+    month = (known.newest or since).next()
+    today = dt.datetime.now(tz=dt.UTC)
+    while month < Month(today.year, today.month):
+        one = look_up_publication(source, service, month, timeout_seconds=timeout_seconds)
+        if one is None:
+            break
+        found[month] = one
+        month = month.next()
+    return Publications(found)
+
+
+def look_up_publication(
+    source: str, service: Service, month: Month, *, timeout_seconds: float
+) -> Publication | None:
+    """One month as its source has it; None where it has not.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, TransientSourceError
+        As `look_at_source`.
+    """
+    version = look_up_month(source, service, month, timeout_seconds=timeout_seconds)
+    return None if version is None else Publication(month, version)

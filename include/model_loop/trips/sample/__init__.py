@@ -1,0 +1,25 @@
+"""Sample months: generated trips in TLC's schema, for runs without a network and for tests.
+
+They are made up, and say so: the files' metadata and every run that uses them carry the label
+``sample``. The same options give the same file, to the byte.
+"""
+
+from model_loop.trips.sample.generator import generate_month, is_sample, write_month
+from model_loop.trips.sample.options import (
+    GENERATOR_VERSION,
+    QUIET_ZONES,
+    Dirt,
+    Drift,
+    SampleOptions,
+)
+
+__all__ = [
+    "GENERATOR_VERSION",
+    "QUIET_ZONES",
+    "Dirt",
+    "Drift",
+    "SampleOptions",
+    "generate_month",
+    "is_sample",
+    "write_month",
+]

@@ -1,0 +1,212 @@
+"""The services whose trips TLC publishes, one small specification each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from model_loop.errors import InvalidInputError
+
+#: The names that every service's columns get, so that nothing downstream knows the service.
+PICKUP_TIME = "pickup_datetime"
+DROPOFF_TIME = "dropoff_datetime"
+PICKUP_ZONE = "PULocationID"
+DROPOFF_ZONE = "DOLocationID"
+DISTANCE = "trip_distance"
+PASSENGERS = "passenger_count"
+VENDOR = "VendorID"
+TRIP_TYPE = "trip_type"
+#: Seconds, where the service publishes them: for-hire vehicles.
+TRIP_TIME = "trip_time"
+#: What was charged, which tells a trip from its reversal. Known only after the trip: no feature.
+AMOUNT = "amount"
+#: The target, in minutes.
+DURATION = "duration"
+
+#: TLC numbers its zones from 1; 264 is "unknown" and 265 is "outside of the city".
+LAST_ZONE = 265
+
+#: Small whole numbers that are known at the start, where they are: models know what to make of a
+#: trip without them.
+ATTRIBUTES = (PASSENGERS, VENDOR, TRIP_TYPE)
+
+#: Columns without which a row is no trip.
+REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE)
+#: When a prediction can be asked for, in the order of time: when a ride is ordered, and when the
+#: meter has stopped. A model that is asked at a moment may know what is known by then, no more.
+Moment = Literal["booked", "ended"]
+MOMENTS: tuple[Moment, ...] = get_args(Moment)
+
+#: Each moment in words, as it ends a sentence.
+WHEN: Mapping[Moment, str] = MappingProxyType(
+    {"booked": "when a ride is booked", "ended": "when the trip has ended"}
+)
+
+#: The moment from which each column that a model may know is known.
+KNOWN_FROM: Mapping[str, Moment] = MappingProxyType(
+    {
+        PICKUP_TIME: "booked",
+        PICKUP_ZONE: "booked",
+        DROPOFF_ZONE: "booked",
+        PASSENGERS: "booked",
+        VENDOR: "booked",
+        TRIP_TYPE: "booked",
+        # The meter measures it: before the trip has ended, nobody knows it.
+        DISTANCE: "ended",
+    }
+)
+
+#: Columns that hold the outcome, or are known only together with it: no model may know them.
+OUTCOME_COLUMNS = frozenset(
+    {
+        DROPOFF_TIME,
+        TRIP_TIME,
+        AMOUNT,
+        DURATION,
+        # As the services publish them.
+        "lpep_dropoff_datetime",
+        "tpep_dropoff_datetime",
+        "fare_amount",
+        "base_passenger_fare",
+        "driver_pay",
+        "extra",
+        "tip_amount",
+        "tips",
+        "tolls",
+        "tolls_amount",
+        "total_amount",
+        "payment_type",
+    }
+)
+
+
+def moment_of(columns: Iterable[str]) -> Moment:
+    """Return the earliest moment at which all of these columns are known.
+
+    Columns that are not declared in `KNOWN_FROM` count as known at the last moment: nothing says
+    that they are known earlier.
+    """
+    last = len(MOMENTS) - 1
+    order = [MOMENTS.index(KNOWN_FROM[name]) if name in KNOWN_FROM else last for name in columns]
+    return MOMENTS[max(order, default=0)]
+
+
+def known_too_late(columns: Iterable[str], moment: Moment) -> list[str]:
+    """Return the columns that are not known yet at a moment, or hold the outcome, sorted.
+
+    Undeclared columns are among them before the last moment.
+    """
+    by = MOMENTS.index(moment)
+    return sorted(
+        name
+        for name in columns
+        if name in OUTCOME_COLUMNS or MOMENTS.index(KNOWN_FROM.get(name, MOMENTS[-1])) > by
+    )
+
+
+@dataclass(frozen=True)
+class Service:
+    """How one service names the columns that we use.
+
+    Parameters
+    ----------
+    name
+        As in the published file names: ``{name}_tripdata_2024-01.parquet``.
+    title
+        As a person calls it.
+    columns
+        Our column name to the published one. A column that is absent here is not published for
+        this service and reads as missing.
+    """
+
+    name: str
+    title: str
+    columns: Mapping[str, str]
+
+    def published_name(self, column: str) -> str | None:
+        """The published name of one of our columns, or None if this service has no such column."""
+        return self.columns.get(column)
+
+    def published_names(self, columns: Iterable[str]) -> dict[str, str]:
+        """Our names to the published ones, of those columns that this service publishes.
+
+        Raises
+        ------
+        InvalidInputError
+            If no service has such a column.
+        """
+        known = {name for service in SERVICES.values() for name in service.columns}
+        wanted = dict.fromkeys(columns)
+        if unknown := [name for name in wanted if name not in known]:
+            raise InvalidInputError(
+                f"Column {', '.join(unknown)}",
+                "is published for no service",
+                f"Choose from: {', '.join(sorted(known))}.",
+            )
+        return {name: self.columns[name] for name in wanted if name in self.columns}
+
+
+def _service(name: str, title: str, **columns: str) -> Service:
+    return Service(name, title, MappingProxyType(columns))
+
+
+SERVICES: Mapping[str, Service] = MappingProxyType(
+    {
+        service.name: service
+        for service in (
+            _service(
+                "green",
+                "Green taxis (boroughs outside the Manhattan core)",
+                pickup_datetime="lpep_pickup_datetime",
+                dropoff_datetime="lpep_dropoff_datetime",
+                PULocationID="PULocationID",
+                DOLocationID="DOLocationID",
+                trip_distance="trip_distance",
+                passenger_count="passenger_count",
+                VendorID="VendorID",
+                trip_type="trip_type",
+                amount="total_amount",
+            ),
+            _service(
+                "yellow",
+                "Yellow taxis (all of the city)",
+                pickup_datetime="tpep_pickup_datetime",
+                dropoff_datetime="tpep_dropoff_datetime",
+                PULocationID="PULocationID",
+                DOLocationID="DOLocationID",
+                trip_distance="trip_distance",
+                passenger_count="passenger_count",
+                VendorID="VendorID",
+                amount="total_amount",
+            ),
+            _service(
+                "fhvhv",
+                "High-volume for-hire vehicles (Uber, Lyft)",
+                pickup_datetime="pickup_datetime",
+                dropoff_datetime="dropoff_datetime",
+                PULocationID="PULocationID",
+                DOLocationID="DOLocationID",
+                trip_distance="trip_miles",
+                trip_time="trip_time",
+                amount="base_passenger_fare",
+            ),
+        )
+    }
+)
+
+
+def get_service(name: str) -> Service:
+    """Find a service by its name.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such service.
+    """
+    if name not in SERVICES:
+        raise InvalidInputError(
+            f"Service {name!r}", "is unknown", f"Choose one of: {', '.join(SERVICES)}."
+        )
+    return SERVICES[name]

@@ -1,0 +1,172 @@
+"""Months that were fetched, and what their source said of them, so that they are fetched once."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from upath import UPath
+
+from model_loop.objects.documents import move_aside, read_document
+from model_loop.objects.store import write_bytes
+
+#: Where fetched months and digests are, under the storage root.
+FOLDER = "months"
+
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a source says of a file, which tells one version of it from another.
+
+    Parameters
+    ----------
+    etag, last_modified
+        As the source gives them; None where it does not.
+    size
+        Bytes; None where the source does not say.
+    """
+
+    etag: str | None
+    last_modified: str | None
+    size: int | None
+
+    @classmethod
+    def of_headers(cls, headers: Mapping[str, str]) -> Self:
+        """What a web server says of a file."""
+        return cls(headers.get("ETag"), headers.get("Last-Modified"), content_length(headers))
+
+    @classmethod
+    def of_object(cls, file: UPath) -> Self:
+        """What a bucket says of an object that is there."""
+        info = file.fs.info(file.path, refresh=True)
+        return cls(info.get("ETag"), str(info.get("LastModified")), info["size"])
+
+    @classmethod
+    def of_file(cls, file: Path) -> Self:
+        """What the file system says of a file that is there."""
+        status = file.stat()
+        return cls(None, str(status.st_mtime_ns), status.st_size)
+
+    def is_same(self, other: Version) -> bool:
+        """Whether both surely are of the same content; if in doubt, they are not."""
+        if self.etag and other.etag:
+            return self.etag == other.etag
+        known = self.last_modified is not None and self.size is not None
+        return known and (self.last_modified, self.size) == (other.last_modified, other.size)
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A fetched file.
+
+    Parameters
+    ----------
+    url
+        Where it comes from.
+    version
+        What the source said of it.
+    digest
+        sha256, hex.
+    size
+        Bytes.
+    fetched
+        When, as ISO 8601 text.
+    """
+
+    url: str
+    version: Version
+    digest: str
+    size: int
+    fetched: str
+
+
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """Return the bytes that a server says it sends; None where it says no number.
+
+    Proxies repeat the number (``5, 5``), which counts as said once (RFC 9110, 8.6).
+
+    Examples
+    --------
+    >>> content_length({"Content-Length": "5, 5"}), content_length({"Content-Length": "5.0"})
+    (5, None)
+    """
+    said = {one.strip() for one in headers.get("Content-Length", "").split(",")}
+    one = said.pop()
+    return int(one) if not said and one.isascii() and one.isdecimal() else None
+
+
+def find_kept(path: UPath, url: str) -> KeptFile | None:
+    """The kept file at *path*, if it comes from *url* and is still what was fetched."""
+    kept = read_document(_entry(path), _kept_file) if path.exists() else None
+    known = kept is not None and kept.url == url and kept.size == path.stat().st_size
+    return kept if known else None
+
+
+def forget_kept(path: UPath, url: str, why: Exception) -> bool:
+    """Move a fetched file that cannot be read aside, so that the next run fetches it again.
+
+    Otherwise it would stay for as long as its source names the same version. A file that was not
+    fetched is the user's, and stays where it is.
+    """
+    if find_kept(path, url) is None:
+        return False
+    move_aside(path, why)
+    return True
+
+
+def keep(path: UPath, url: str, version: Version) -> KeptFile:
+    """Note where a fetched file comes from."""
+    now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
+    kept = KeptFile(url, version, digest_of(path), path.stat().st_size, now)
+    write_bytes(_entry(path), json.dumps(dataclasses.asdict(kept), indent=1).encode())
+    return kept
+
+
+def digest_of(path: UPath) -> str:
+    """The sha256 of a file, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def remembered_digest(path: UPath, memory: UPath) -> str:
+    """The sha256 of a file of the user's, which is read again only when it has changed.
+
+    Parameters
+    ----------
+    memory
+        A folder of ours, where digests are noted by the file's path, size and time.
+    """
+    stat = path.stat()
+    seen = [str(path), stat.st_size, getattr(stat, "st_mtime_ns", stat.st_mtime)]
+    entry = memory / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.json"
+    noted = read_document(entry, lambda stored: (stored["seen"], str(stored["digest"])))
+    if noted is not None and noted[0] == seen:
+        return noted[1]
+    digest = digest_of(path)
+    write_bytes(entry, json.dumps({"seen": seen, "digest": digest}).encode())
+    return digest
+
+
+def _kept_file(stored: Mapping[str, Any]) -> KeptFile:
+    """Read what is known; what another version has noted besides is passed over."""
+
+    def known(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {field.name: fields[field.name] for field in dataclasses.fields(kind)}
+
+    version = Version(**known(Version, stored["version"]))
+    return KeptFile(**{**known(KeptFile, stored), "version": version})
+
+
+def _entry(path: UPath) -> UPath:
+    return path.parent / f"{path.name}.source.json"

@@ -1,6 +1,0 @@
-"""Typed objects in storage: each in its own format, named by its content, never as a pickle."""
-
-from trip_duration.objects.reference import ObjectReference
-from trip_duration.objects.store import read_object, remove_object, write_bytes, write_object
-
-__all__ = ["ObjectReference", "read_object", "remove_object", "write_bytes", "write_object"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import datetime as dt
 import os
@@ -24,6 +25,7 @@ from model_loop.masking import mask_logins
 from model_loop.settings import Settings
 from model_loop.trips.source import require_allowed_source
 
+PACKAGE = Path(__file__).parents[1] / "include" / "model_loop"
 SECRET = "s3cr3t"  # noqa: S105 - what must not be seen
 #: What passwords hold that has a meaning in addresses.
 AWKWARD = st.text(alphabet="aZ9/@:!$~+-_.=", max_size=6)
@@ -172,6 +174,35 @@ def test_what_is_no_login_stays(text: str) -> None:
     assert mask_logins(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        # Two of them: what stands between is kept, and neither shows.
+        ("a https://x:{}@h/1 b https://y:{}@h/2 c", "a https://***@h/1 b https://***@h/2 c"),
+        # An address within a password is a part of it.
+        ("https://ann:p://bob:{}@host/x", "https://***@host/x"),
+        # A quote ends the address where it can, so that what follows is not masked.
+        ('"https://ann:{}@host/x","to":"b@c.d"', '"https://***@host/x","to":"b@c.d"'),
+        # A quote that the password holds ends nothing, and an @ in it neither.
+        ('https://ann:pa"x@{}@host/x', "https://***@host/x"),
+        # It begins like a port, and is longer than what is looked at for one that holds blanks.
+        ("https://ann:80/{}@host/x", "https://***@host/x"),
+        ("https://ann:" + 300 * "p" + "{}@host/x", "https://***@host/x"),
+        # A name that is an address of mail, all of it in escapes.
+        ("https://ann%40x%3A{}%40host/x", "https://***%40host/x"),
+    ],
+)
+def test_exactly_the_login_is_masked(text: str, masked: str) -> None:
+    """No character of it is left, and the host and what stands around can be read."""
+    assert mask_logins(text.replace("{}", SECRET)) == masked
+
+
+@pytest.mark.parametrize("text", ["http://HOST:PORT/predict", "https://@host/x"])
+def test_an_address_without_a_login_stays(text: str) -> None:
+    """At the end of a text, where nothing follows that could be one."""
+    assert mask_logins(text) == text
+
+
 @settings(deadline=None)
 @given(addresses())
 def test_no_source_carries_a_login(address: str) -> None:
@@ -202,3 +233,25 @@ def test_an_error_can_be_written_down() -> None:
     """A name that is no text, as of a file or in a result, is told in escapes."""
     told = str(InvalidInputError("The file a\udcffb\ud800", "is odd", "Rename it."))
     assert told.encode("utf-8") == rb"The file a\udcffb\ud800 is odd. Rename it."
+
+
+def test_no_text_of_an_error_is_taken_for_a_login() -> None:
+    """Errors mask all that they are given, and their own remedies have to be left whole."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Error"):
+                found += [text for one in call.args if (text := _text(one))]
+    assert len(found) > 500
+    assert {text: mask_logins(text) for text in found if mask_logins(text) != text} == {}
+
+
+def _text(argument: ast.expr) -> str:
+    """Return a text of the code, with a word in the place of each value."""
+    if isinstance(argument, ast.JoinedStr):
+        return "".join(map(_text, argument.values))
+    if isinstance(argument, ast.FormattedValue):
+        return "value"
+    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+        return argument.value
+    return ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -289,6 +291,125 @@ def test_a_bucket_fills_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now[0] += 0.5
     assert bucket.take() == 0.0
     assert bucket.take() > 0
+    # One that is told how long to wait need not wait longer.
+    now[0] += 0.125
+    wait = bucket.take()
+    assert wait == pytest.approx(0.375)
+    now[0] += wait
+    assert bucket.take() == 0.0
     now[0] += 100
     assert [bucket.take() > 0 for _ in range(3)] == [False, False, True]
     assert not any(Bucket(0).take() for _ in range(10_000))
+    # One that drops in more slowly than once a second is one all the same.
+    slow = Bucket(0.5)
+    assert [slow.take(), slow.take()] == pytest.approx([0.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "{}", "Basic {}", "Bearer", "Bearer ", "Bearer {}x", "Bearer x{}"]
+)
+def test_what_bears_no_token_is_refused(file: TokenFile, header: str | None) -> None:
+    """Another scheme, none, or a part of a secret: 401, and the remedy names the command."""
+    secret = file.add("one")
+    bearer = BearerTokens(KnownTokens(file, rate=0, service="green"), refresh_seconds=0)
+    sent = [] if header is None else [(b"authorization", header.replace("{}", secret).encode())]
+    with pytest.raises(RequestRefusedError, match="model-loop tokens add") as caught:
+        asyncio.run(bearer({"type": "http", "headers": sent}))
+    assert caught.value.status == 401
+    # The scheme is in any letters, and blanks around a secret are none of it.
+    right = [(b"authorization", f"bEARER  {secret} ".encode())]
+    assert asyncio.run(bearer({"type": "http", "headers": right})).name == "one"
+
+
+def test_a_token_is_held_to_its_rate(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes too soon is 429, and is told for how long to wait; others go on."""
+    monkeypatch.setattr("time.monotonic", lambda: 50.0)
+    eager, other = file.add("eager", rate=4), file.add("other", rate=4)
+    ask = asking(file)
+    assert {ask(eager).name for _ in range(4)} == {"eager"}
+    with pytest.raises(
+        RequestRefusedError, match=r"'eager' may ask 4 times.*Wait 0\.250 s"
+    ) as told:
+        ask(eager)
+    assert told.value.status == 429
+    assert ask(other).name == "other"
+
+
+def test_the_end_of_a_token_is_told_in_utc(
+    file: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the server is."""
+    secret = file.add("one", days=1)
+    ask, end = asking(file), file.read()[0].expires
+    assert end is not None
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    try:
+        monkeypatch.setattr("time.time", lambda: end)
+        told = dt.datetime.fromtimestamp(end, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        assert told in refused(ask, secret)[1]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_the_file_is_looked_at_from_time_to_time(
+    file: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for every request, and read only where it has changed."""
+    reads: list[int] = []
+    read, now = TokenFile.read, [1_000.0]
+
+    def counted(self: TokenFile) -> Any:
+        reads.append(1)
+        return read(self)
+
+    file.add("one")
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    known = KnownTokens(file, rate=0, service="green")
+    bearer = BearerTokens(known, refresh_seconds=60)
+
+    def status(secret: str) -> int:
+        try:
+            scope = {"type": "http", "headers": [(b"authorization", f"Bearer {secret}".encode())]}
+            asyncio.run(bearer(scope))
+        except RequestRefusedError as error:
+            return error.status
+        return 200
+
+    assert status("td_wrong") == 401
+    later = file.add("later")
+    monkeypatch.setattr(TokenFile, "read", counted)
+    now[0] += 59.9
+    assert (status(later), len(reads)) == (401, 0)
+    now[0] += 0.1
+    assert (status(later), len(reads)) == (200, 1)
+    for _ in range(3):
+        now[0] += 60
+        assert (status(later), len(reads)) == (200, 1)
+
+
+def test_what_a_token_can_just_be(file: TokenFile) -> None:
+    """Bounds are allowed: the longest name, an hour, every right, less than one a second."""
+    secret = file.add("n" * 100, 0.5, scopes=RIGHTS, days=1 / 24)
+    (token,) = file.read()
+    assert (token.name, token.scopes, token.limits.rate) == ("n" * 100, RIGHTS, 0.5)
+    assert token.expires == pytest.approx(token.made + 3_600)
+    # 32 bytes, of which each character tells six bits.
+    assert len(secret) == len("td_") + -(-32 * 8 // 6)
+    with pytest.raises(InvalidInputError, match="days"):
+        file.add("short", days=1 / 24.5)
+
+
+def test_refusals_say_what_there_is(file: TokenFile) -> None:
+    """Names that can be revoked, rights that can be given, and what stands in the way."""
+    with pytest.raises(InvalidInputError, match=r"'no' is unknown\. Choose among: none\."):
+        file.revoke("no")
+    file.add("one")
+    file.add("two")
+    with pytest.raises(InvalidInputError, match=r"'no' is unknown\. Choose among: one, two\."):
+        file.revoke("no")
+    with pytest.raises(InvalidInputError, match=r"'one' exists\. Revoke it first"):
+        file.add("one")
+    with pytest.raises(InvalidInputError, match=f"among {', '.join(RIGHTS)}, "):
+        file.add("three", scopes=[])

@@ -171,9 +171,12 @@ async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | Non
         user = await security.get_user(request, None, credentials)
     except HTTPException as error:
         # To Airflow, a token that it has not made is forbidden: nobody has logged in with it.
-        remedy = "Log in, or send `Authorization: Bearer …` with a token from /auth/token, as a "
         raise RequestRefusedError(
-            401, "The request", f"{refused} ({error.detail})", f"{remedy}user who may {needed}."
+            401,
+            "The request",
+            f"{refused} ({error.detail})",
+            "Log in, or send a token from /auth/token as `Bearer` in the header `Authorization`, "
+            f"of a user who may {needed}.",
         ) from error
     try:
         allowed = security.requires_access_dag(method, DagAccessEntity.RUN, dag_id)

@@ -54,7 +54,8 @@ class BearerTokens:
                 401,
                 "The request",
                 "bears no known token",
-                "Send `Authorization: Bearer …`; make a token with `model-loop tokens add`.",
+                "Send one as `Bearer` in the header `Authorization`; make it with `model-loop "
+                "tokens add`.",
             )
         if time.time() >= found.expires:
             ended = dt.datetime.fromtimestamp(found.expires, dt.UTC)

@@ -118,7 +118,7 @@ def open_log(url: str, folder: Path, *, must_answer: bool = True) -> Engine:
         raise InvalidInputError(
             "The address of the request log",
             f"cannot be used ({error})",
-            "Give one of SQLAlchemy's, such as postgresql+psycopg://user@host/name, and install "
+            "Give one of SQLAlchemy's, such as postgresql+psycopg://host/name, and install "
             "its driver.",
         ) from error
     if engine.dialect.name == "sqlite":

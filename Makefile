@@ -25,7 +25,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs airflow mail install test test-rest test-mutants test-mutation test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs airflow mail install test test-rest test-stacks test-mutants test-mutation test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,10 +59,13 @@ mail: install ## List the mails that were sent, show the newest, or number N
 # Three processes on two cores: one waits for Airflow. Fewer tests than so many are a failure: a
 # folder that is not collected would go unnoticed.
 test: $(VENV)/.installed-dev ## Run all tests but the longest; each part of the product is in it once
-	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and not rest" --at-least 4250
+	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and not rest and not stacks" --at-least 4250
 
 test-rest: $(VENV)/.installed-dev ## Run the tests that `make test` leaves out (tests/selection.py)
 	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and rest" --at-least 109
+
+test-stacks: $(VENV)/.installed-dev ## Run those that wait for Airflow: retrainings, approvals, backfills, an upgrade
+	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and stacks" --at-least 44
 
 test-mutants: $(VENV)/.installed-dev ## Put small faults into the code, one after another: tests have to fail
 	@$(BIN)/python -m tests.mutants

@@ -1,7 +1,8 @@
 """Which tests a command runs, and what a run has not tested.
 
-`make test` runs every test that is not listed here, `make test-rest` those that are. Tests that
-break parts, start the production services or run the whole loop have commands of their own.
+`make test` runs every test that is not listed here, `make test-rest` and `make test-stacks` those
+that are. Tests that break parts, start the production services or run the whole loop have commands
+of their own.
 """
 
 from __future__ import annotations
@@ -16,34 +17,51 @@ _LEFT: pytest.StashKey[Counter[str]] = pytest.StashKey()
 
 #: Files and tests that `make test` leaves to `make test-rest`, and why.
 REST = {
+    "tests/dags/test_policy.py::test_parsing_needs_neither_libraries_nor_network_nor_database": (
+        "every DAG file once more, in a process of its own"
+    ),
     "tests/docs/test_commands.py": "every command of the pages, as a reader runs it",
     "tests/docs/test_examples.py": "trainings of the README and of the notebook",
-    "tests/integration/test_alerts.py": "failures and mails on the stack",
-    "tests/integration/test_dashboard.py::test_a_viewer_cannot_promote_and_an_operator_can": (
-        "promotions on the stack"
-    ),
-    "tests/integration/test_dashboard.py::test_it_is_usable_on_a_phone": "all pages once more",
-    "tests/integration/test_dashboard.py::test_the_api_server_stays_small": "a second api-server",
-    "tests/integration/test_maintenance.py": "a run on the stack, for a minute",
-    "tests/integration/test_monitoring.py": "a retraining on drift, on a stack of its own",
-    "tests/integration/test_months.py": "backfills on the stack",
-    "tests/integration/test_promotion.py": "approvals that are waited for",
-    "tests/integration/test_retraining.py": "five retrainings on a stack of its own",
-    "tests/integration/test_scoring.py": "batches on the stack",
-    "tests/integration/test_training.py": "trainings on the stack",
-    "tests/integration/test_upgrade.py": "a stack that goes on where an older version has stopped",
+    "tests/local/test_local.py::test_no_password_stands_in_a_log": "a second stack, started alone",
     "tests/models/test_resuming.py": "searches that are killed ten times",
+    "tests/orchestration/test_comparing.py": "trainings that are compared on MLflow",
+    "tests/orchestration/test_light.py": "an api-server that counts its imports",
+    "tests/orchestration/test_promotion.py": "every move once more, as tasks on MLflow",
     "tests/orchestration/test_roles.py": "every role asks for every DAG and route",
+    "tests/scoring/test_damaged_files.py": "dozens of files, scored to their end",
+    "tests/scoring/test_score_command.py": "batches of the command, killed and gone on with",
     "tests/serving/test_losses.py": "servers that are killed at many moments",
     "tests/serving/test_registry.py::test_a_damaged_file_is_fetched_again": "loads many times",
     "tests/serving/test_registry.py::test_an_upgrade_of_a_library_stops_no_prediction": (
         "loads many times"
     ),
     "tests/serving/test_server.py": "servers under load, killed and cut off",
+    "tests/serving/test_stray_versions.py": "servers over registries that others have written to",
+    "tests/serving/test_stuck_log.py": "servers that wait for a log which is stuck",
+    "tests/tracking/test_judging.py": "every pair of sources, trained and judged on MLflow",
     "tests/tracking/test_moves.py::test_any_order_of_moves": "hundreds of moves on MLflow",
     "tests/tracking/test_two_champions.py": "drift of two champions, each monitored",
     "tests/tracking/test_upgrades.py": "versions of other libraries are loaded and judged",
     "tests/upgrade/test_serving.py": "servers that start over the files of an older version",
+}
+
+#: Files and tests that both leave to `make test-stacks`, and why: Airflow with all its parts is
+#: waited for. `make test` has one such stack, with a training of every family over REST.
+STACKS = {
+    "tests/integration/test_alerts.py": "failures and mails",
+    "tests/integration/test_dashboard.py::test_a_viewer_cannot_promote_and_an_operator_can": (
+        "promotions by two roles"
+    ),
+    "tests/integration/test_dashboard.py::test_it_is_usable_on_a_phone": "all pages once more",
+    "tests/integration/test_dashboard.py::test_the_api_server_stays_small": "a second api-server",
+    "tests/integration/test_maintenance.py": "a run of a minute",
+    "tests/integration/test_monitoring.py": "a retraining on drift, on a stack of its own",
+    "tests/integration/test_months.py": "backfills",
+    "tests/integration/test_promotion.py": "approvals that are waited for",
+    "tests/integration/test_retraining.py": "five retrainings on a stack of its own",
+    "tests/integration/test_scoring.py": "batches",
+    "tests/integration/test_training.py": "trainings of further kinds",
+    "tests/integration/test_upgrade.py": "a stack that goes on where an older version has stopped",
 }
 
 #: Markers of tests that have a command of their own, and the command.
@@ -52,6 +70,7 @@ OWN_COMMANDS = {
     "production": "make test-production",
     "whole_loop": "make test-loop",
     "rest": "make test-rest",
+    "stacks": "make test-stacks",
 }
 
 #: Reasons for which tests may be skipped, and what they need.
@@ -79,15 +98,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is left to `make test-rest`, before markers are selected by."""
+    """Mark what is left to other commands, before markers are selected by."""
     for item in items:
-        listed = any(
-            item.nodeid == name or item.nodeid.startswith((f"{name}::", f"{name}["))
-            for name in REST
-        )
+        if _is_listed(item, STACKS):
+            item.add_marker("stacks")
         # Whole months take whole minutes; few have them at hand.
-        if listed or item.get_closest_marker("whole_months"):
+        elif _is_listed(item, REST) or item.get_closest_marker("whole_months"):
             item.add_marker("rest")
+
+
+def _is_listed(item: pytest.Item, listed: Iterable[str]) -> bool:
+    return any(
+        item.nodeid == name or item.nodeid.startswith((f"{name}::", f"{name}[")) for name in listed
+    )
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

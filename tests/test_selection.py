@@ -6,17 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.selection import OWN_COMMANDS, REST, SKIPS, not_tested
+from tests.selection import OWN_COMMANDS, REST, SKIPS, STACKS, not_tested
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("listed", REST)
-def test_what_is_left_to_the_rest_is_there(listed: str) -> None:
+@pytest.mark.parametrize("listed", [*REST, *STACKS])
+def test_what_is_left_to_other_commands_is_there(listed: str) -> None:
     """A file that was renamed would be listed for nothing, and its reason be told for ever."""
     file, _, test = listed.partition("::")
     assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8")
-    assert REST[listed]
+    assert {**REST, **STACKS}[listed]
 
 
 def test_the_commands_exist() -> None:

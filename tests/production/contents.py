@@ -15,9 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tests.production.compose import ROOT
 
-#: Parts of a name by which distributions differ that share a package: `airflow.providers.git`.
 #: Our packages: neither is a distribution of the image of its own name.
 OURS = frozenset({"model_loop", "trip_duration"})
+#: Parts of a name by which distributions differ that share a package: `airflow.providers.git`.
 _DEPTH = 3
 
 #: Refuses what the image lacks, in every Python that has this file's folder on its path.

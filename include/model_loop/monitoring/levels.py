@@ -24,6 +24,8 @@ _ACRONYMS = ("psi", "rmse", "mae")
 
 #: Prefix of the settings that hold thresholds: ``threshold_psi`` is that of the metric ``psi``.
 _SETTING = "threshold_"
+#: Format of findings that are kept with a window.
+_FORMAT = "monitoring_findings/1"
 
 
 class Level(StrEnum):
@@ -201,13 +203,26 @@ def _pair(metric: str, pair: Any) -> Thresholds:  # noqa: ANN401 - JSON of a for
 
 
 def to_json(findings: Iterable[Finding]) -> str:
-    """Findings as JSON text; values that are unknown are null."""
-    return json.dumps([as_row(finding) for finding in findings], indent=1)
+    """Serialize findings; values that are unknown are null."""
+    rows = [as_row(finding) for finding in findings]
+    return json.dumps({"format": _FORMAT, "findings": rows}, indent=1)
 
 
 def from_json(text: str | bytes) -> list[Finding]:
-    """Findings from what `to_json` has written."""
-    return from_rows(json.loads(text))
+    """Read findings that `to_json` has written, or a version before 0.2: those are a list.
+
+    Raises
+    ------
+    ValueError
+        If they are of another format.
+    """
+    stored = json.loads(text)
+    if isinstance(stored, dict):
+        if stored["format"] != _FORMAT:
+            message = f"findings of the format {stored['format']!r}: {_FORMAT!r} is known"
+            raise ValueError(message)
+        stored = stored["findings"]
+    return from_rows(stored)
 
 
 def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Finding]:

@@ -6,13 +6,14 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from model_loop.orchestration.watermarks import StateStore, read_state
+from model_loop.orchestration.watermarks import StateStore, read_state, require_format
 from model_loop.trips.services import MOMENTS, Moment
 
 #: After what a drift of each level is no news.
 _COVERED_BY = {"warn": ("warn", "act"), "act": ("act",)}
 
 
+_FORMAT = "drift_memory/1"
 #: Field of an action that was taken: the moment of the version that has drifted.
 _MOMENT = "moment"
 
@@ -92,7 +93,7 @@ class DriftMemory:
         return _stored(self.store, self._key)
 
     def _write(self, state: dict[str, Any]) -> None:
-        self.store.set(self._key, state)
+        self.store.set(self._key, {**state, "format": _FORMAT})
 
     @property
     def _key(self) -> str:
@@ -111,6 +112,9 @@ def _stored(store: StateStore, key: str) -> dict[str, Any]:
 
 
 def _check(state: dict[str, Any]) -> None:
+    # Versions before 0.2 have kept no format.
+    if "format" in state:
+        require_format(state, _FORMAT)
     for taken in (state[action] for action in _COVERED_BY if action in state):
         if dt.datetime.fromisoformat(taken["at"]).tzinfo is None:
             raise ValueError(f"{taken['at']} has no zone")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_FORMAT = "watermarks/1"
 #: Field of a month that was trained on: the moments of the models that have learned from it.
 _BY = "moments"
 
@@ -96,11 +97,11 @@ class Watermarks:
         self._write("trained", entries)
 
     def _read(self, name: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = read_state(self.store, self._key(name), [], _check)
-        return found
+        return _entries(read_state(self.store, self._key(name), [], _check))
 
     def _write(self, name: str, entries: dict[str, dict[str, Any]]) -> None:
-        self.store.set(self._key(name), [entries[month] for month in sorted(entries)])
+        months = [entries[month] for month in sorted(entries)]
+        self.store.set(self._key(name), {"format": _FORMAT, "months": months})
 
     def _key(self, name: str) -> str:
         # An address may be longer than a key, and hold a login.
@@ -138,7 +139,30 @@ def read_state(
     return found
 
 
-def _check(entries: list[dict[str, Any]]) -> None:
+def require_format(stored: Mapping[str, Any], expected: str) -> None:
+    """Check that a state is of the format that is known.
+
+    Raises
+    ------
+    ValueError
+        If it is of another one.
+    """
+    if stored["format"] != expected:
+        message = f"its format is {stored['format']!r}, and {expected!r} is known"
+        raise ValueError(message)
+
+
+def _entries(stored: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON
+    # Versions before 0.2 have kept a list.
+    if isinstance(stored, list):
+        return stored
+    require_format(stored, _FORMAT)
+    months: list[dict[str, Any]] = stored["months"]
+    return months
+
+
+def _check(stored: Any) -> None:  # noqa: ANN401 - any JSON
+    entries = _entries(stored)
     _publications(entries)
     for entry in entries:
         if "at" in entry and dt.datetime.fromisoformat(entry["at"]).tzinfo is None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from upath import UPath
@@ -31,6 +31,8 @@ from model_loop.trips.services import MOMENTS, Moment, moment_of
 
 logger = logging.getLogger(__name__)
 
+#: Format of the file of what answers, from which a server starts when the registry is down.
+_FORMAT = "deployments/1"
 #: After so many seconds without an answer, the registry counts as unreachable.
 _PATIENCE_SECONDS = 5.0
 
@@ -338,7 +340,7 @@ class LiveModels:
 
     def _remember(self, standings: Standings) -> None:
         told = {moment: dataclasses.asdict(standing) for moment, standing in standings.items()}
-        content = json.dumps(told).encode()
+        content = json.dumps({"format": _FORMAT, "moments": told}).encode()
         for path in self._last_known:
             try:
                 if not path.exists() or path.read_bytes() != content:
@@ -361,7 +363,13 @@ class LiveModels:
                 self._tell(path)
         return {moment: Standing() for moment in MOMENTS}
 
-    def _read(self, told: dict[str, object]) -> Standings:
+    def _read(self, told: dict[str, Any]) -> Standings:
+        # Versions before 0.2 have written no format.
+        if "format" in told:
+            if told["format"] != _FORMAT:
+                message = f"its format is {told['format']!r}, and {_FORMAT!r} is known"
+                raise ValueError(message)
+            told = told["moments"]
         nothing = {moment: Standing() for moment in MOMENTS}
         try:
             if "champion" in told:

@@ -82,6 +82,22 @@ def product_key(request: TrainingSetRequest, months: Sequence[RawMonth]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The product that answers a request.
+
+    Parameters
+    ----------
+    product
+        Its key.
+    verified
+        When its source was last looked at, in seconds since the epoch.
+    """
+
+    product: str
+    verified: float
+
+
 class TrainingSetStore:
     """The finished training sets under a storage root.
 
@@ -114,8 +130,8 @@ class TrainingSetStore:
 
     def renew(self, product: TrainingSetProduct, request: TrainingSetRequest) -> None:
         """Note that a product answers a request as of now, because its source has not changed."""
-        answer = {"product": product.key, "verified": time.time()}
-        _write_json(self._request(request), answer)
+        answer = Answer(product.key, time.time())
+        write_bytes(self._request(request), text_of(answer).encode())
 
     def find_fresh(
         self, request: TrainingSetRequest, *, max_age_seconds: float
@@ -125,9 +141,9 @@ class TrainingSetStore:
         The source is not asked again.
         """
         answer = read_document(self._request(request), _answer)
-        if answer is None or time.time() - answer[1] > max_age_seconds:
+        if answer is None or time.time() - answer.verified > max_age_seconds:
             return None
-        return self.get(answer[0])
+        return self.get(answer.product)
 
     def find(
         self, request: TrainingSetRequest, months: Sequence[RawMonth]
@@ -178,7 +194,7 @@ class TrainingSetStore:
         folder = self.folder / _REQUESTS
         for path in folder.glob("*.json") if folder.exists() else ():
             if (answer := read_document(path, _answer)) is not None:
-                times[answer[0]] = max(times.get(answer[0], 0.0), answer[1])
+                times[answer.product] = max(times.get(answer.product, 0.0), answer.verified)
         return times
 
     def remove(self, product: TrainingSetProduct) -> None:
@@ -193,10 +209,5 @@ class TrainingSetStore:
         return self.folder / _REQUESTS / f"{request.key}.json"
 
 
-def _answer(stored: dict[str, Any]) -> tuple[str, float]:
-    """Return the key of a product, and when it was last found to answer a request."""
-    return str(stored["product"]), float(stored["verified"])
-
-
-def _write_json(path: UPath, content: object) -> None:
-    write_bytes(path, json.dumps(content, indent=1).encode())
+def _answer(stored: dict[str, Any]) -> Answer:
+    return record_of(Answer, stored)

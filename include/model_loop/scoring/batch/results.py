@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from upath import UPath
 
 from model_loop.errors import InvalidInputError
-from model_loop.objects.documents import read_document, record_of
+from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
-from model_loop.objects.tree import flatten
 from model_loop.scoring.batch.formats import FORMATS
 from model_loop.scoring.batch.job import IDENTIFIER, REASON, Job, JobResult, identity_of
 from model_loop.scoring.places import place, rejected_of
+
+
+@dataclass(frozen=True)
+class KeptResult:
+    """What a job came to, and the file that it has made.
+
+    Parameters
+    ----------
+    result
+        What it came to.
+    output
+        Identity of the file as it was written.
+    """
+
+    result: JobResult
+    output: str
 
 
 def find_result(job: Job) -> JobResult | None:
@@ -21,14 +36,13 @@ def find_result(job: Job) -> JobResult | None:
     output = place(job.output)
     if not output.exists():
         return None
-    kept = read_document(_entry(job), lambda it: (record_of(JobResult, it["result"]), it["output"]))
-    return kept[0] if kept is not None and kept[1] == identity_of(output) else None
+    kept = read_document(_entry(job), lambda stored: record_of(KeptResult, stored))
+    return kept.result if kept is not None and kept.output == identity_of(output) else None
 
 
 def keep_result(job: Job, result: JobResult, written: UPath) -> None:
     """Remember what a job came to, and the output as it was written."""
-    content = {"result": flatten(result)[0], "output": identity_of(written)}
-    write_bytes(_entry(job), json.dumps(content, indent=1).encode())
+    write_bytes(_entry(job), text_of(KeptResult(result, identity_of(written))).encode())
 
 
 def require_free(job: Job) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +12,7 @@ import requests
 from upath import UPath
 
 from model_loop.errors import NotPublishedError, SourceError, TransientSourceError
-from model_loop.objects.documents import read_document
+from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.trips.source.kept import content_length
 
 _FORBIDDEN, _NOT_FOUND, _TOO_MANY_REQUESTS = 403, 404, 429
@@ -58,7 +57,7 @@ class Begun:
 
     @classmethod
     def _parse(cls, told: dict[str, Any]) -> Self:
-        known = cls(**told)
+        known = record_of(cls, told)
         texts, size = (known.url, known.validator), known.size
         if not all(isinstance(text, str) for text in texts) or type(size) not in {int, type(None)}:
             raise ValueError("its values are of other types")
@@ -66,7 +65,7 @@ class Begun:
 
     def write(self, path: Path) -> None:
         """Note it."""
-        path.write_text(json.dumps(asdict(self)))
+        path.write_text(text_of(self))
 
 
 def validator_of(headers: Mapping[str, str]) -> str | None:

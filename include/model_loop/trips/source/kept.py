@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any, Self
 
 from upath import UPath
 
-from model_loop.objects.documents import move_aside, read_document
+from model_loop.objects.documents import move_aside, read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 
 #: Where fetched months and digests are, under the storage root.
@@ -126,8 +124,26 @@ def keep(path: UPath, url: str, version: Version) -> KeptFile:
     """Note where a fetched file comes from."""
     now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
     kept = KeptFile(url, version, digest_of(path), path.stat().st_size, now)
-    write_bytes(_entry(path), json.dumps(dataclasses.asdict(kept), indent=1).encode())
+    write_bytes(_entry(path), text_of(kept).encode())
     return kept
+
+
+@dataclass(frozen=True)
+class RememberedDigest:
+    """The sha256 of a file of the user's, and by what a change of it would be noticed.
+
+    Parameters
+    ----------
+    path, size, modified
+        Of the file, when it was read; its time as its storage gives it.
+    digest
+        sha256, hex.
+    """
+
+    path: str
+    size: int
+    modified: float
+    digest: str
 
 
 def digest_of(path: UPath) -> str:
@@ -148,24 +164,29 @@ def remembered_digest(path: UPath, memory: UPath) -> str:
         A folder of ours, where digests are noted by the file's path, size and time.
     """
     stat = path.stat()
-    seen = [str(path), stat.st_size, getattr(stat, "st_mtime_ns", stat.st_mtime)]
+    seen = (str(path), stat.st_size, getattr(stat, "st_mtime_ns", stat.st_mtime))
     entry = memory / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.json"
-    noted = read_document(entry, lambda stored: (stored["seen"], str(stored["digest"])))
-    if noted is not None and noted[0] == seen:
-        return noted[1]
+    noted = read_document(entry, _remembered)
+    if noted is not None and (noted.path, noted.size, noted.modified) == seen:
+        return noted.digest
     digest = digest_of(path)
-    write_bytes(entry, json.dumps({"seen": seen, "digest": digest}).encode())
+    write_bytes(entry, text_of(RememberedDigest(*seen, digest)).encode())
     return digest
 
 
-def _kept_file(stored: Mapping[str, Any]) -> KeptFile:
-    """Read what is known; what another version has noted besides is passed over."""
+def _remembered(stored: dict[str, Any]) -> RememberedDigest:
+    # Versions before 0.2 have noted a list.
+    if "seen" in stored:
+        path, size, modified = stored["seen"]
+        return RememberedDigest(path, size, modified, stored["digest"])
+    return record_of(RememberedDigest, stored)
 
-    def known(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return {field.name: fields[field.name] for field in dataclasses.fields(kind)}
 
-    version = Version(**known(Version, stored["version"]))
-    return KeptFile(**{**known(KeptFile, stored), "version": version})
+def _kept_file(stored: dict[str, Any]) -> KeptFile:
+    # Versions before 0.2 have noted fields alone.
+    if "format" not in stored:
+        stored = {**stored, "version": record_of(Version, stored["version"])}
+    return record_of(KeptFile, stored)
 
 
 def _entry(path: UPath) -> UPath:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from model_loop.errors import ContractError, InvalidInputError
 from model_loop.orchestration import preparation
 from model_loop.training_set import recipes
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.data_tests import DATA_TESTS, require_passed, run_data_tests
+from model_loop.training_set.data_tests import DATA_TESTS, Outcome, require_passed, run_data_tests
 from model_loop.training_set.recipes import RECIPES, Recipe
 from model_loop.training_set.types import EncodedSplits, TrainingSet
 from model_loop.trips.split import Period
@@ -105,6 +107,125 @@ def test_finds_the_fault(
     require_passed(run_data_tests(sample_training_set))
     with pytest.raises(ContractError, match=f"FAILED: {message}"):
         require_passed(run_data_tests(fault(sample_training_set)))
+
+
+def found(training_set: TrainingSet) -> dict[str, Outcome]:
+    """Return what the data tests found, by their names."""
+    return {outcome.name: outcome for outcome in run_data_tests(training_set)}
+
+
+def test_a_report_says_what_was_found(sample_training_set: TrainingSet) -> None:
+    """Each outcome tells the figures that it was judged by, and passes as plain JSON."""
+    outcomes = found(sample_training_set)
+    for report in sample_training_set.cleaning:
+        told = outcomes[f"{report.month}: rows read are rows kept and rows left out"].found
+        left_out = report.rows_read - report.rows_kept
+        assert told == f"{report.rows_read:,} = {report.rows_kept:,} + {left_out:,}"
+    kept = sum(report.rows_kept for report in sample_training_set.cleaning)
+    assert outcomes["rows kept are in one split, or strays"].found == f"{kept:,} = {kept:,}"
+    rows = {name: sample_training_set.rows[name] for name in ("train", "validation", "all")}
+    assert outcomes["dense: one row for each trip"].found == str(rows)
+    assert outcomes["sparse: every value is finite"].found == "3 matrices"
+    minutes = {
+        "train": sample_training_set.train_minutes,
+        "validation": sample_training_set.validation_minutes,
+        "test": sample_training_set.test_trips["duration"].to_numpy(),
+    }
+    medians = ", ".join(f"{name} {np.median(one):.2f}" for name, one in minutes.items())
+    assert outcomes["median durations are alike in all splits"].found == f"{medians} minutes"
+    every = np.concatenate(list(minutes.values()))
+    told = outcomes["durations lie within the cleaning rules"].found
+    assert told == f"{every.min():.2f} to {every.max():.2f} minutes"
+    spread = f"standard deviation {minutes['train'].std():.2f} minutes"
+    assert outcomes["durations vary"].found == spread
+    one = outcomes["durations vary"]
+    assert str(one) == f"passed: durations vary ({spread})"
+    assert str(dataclasses.replace(one, passed=False)).startswith("FAILED: durations vary")
+    assert one.to_json() == {"name": "durations vary", "passed": True, "found": spread}
+
+
+def test_every_reason_of_leaving_out_is_counted(sample_training_set: TrainingSet) -> None:
+    """Rows in quarantine, too short and too long ones, and strays, each by their number."""
+    first, *others = sample_training_set.cleaning
+    more = dataclasses.replace(
+        first,
+        quarantined=first.quarantined + 1,
+        too_short=first.too_short + 2,
+        too_long=first.too_long + 4,
+        rows_kept=first.rows_kept + 8,
+        rows_read=first.rows_read + 15,
+    )
+    changed = dataclasses.replace(
+        sample_training_set, cleaning=(more, *others), strays=sample_training_set.strays + 8
+    )
+    require_passed(list(DATA_TESTS["rows_are_conserved"](changed)))
+
+
+def test_bounds_themselves_are_allowed(sample_training_set: TrainingSet) -> None:
+    """Durations at the ends of the rules, twice the median, half of the pairs, a small spread."""
+    rules = sample_training_set.request.rules
+    low, high = rules.minimum_duration, rules.maximum_duration
+    train = np.full_like(sample_training_set.train_minutes, 2 * low)
+    train[0], train[1] = low, high
+    minutes = sample_training_set.validation_minutes
+    validation = np.full_like(minutes, 4 * low)
+    test_trips = sample_training_set.test_trips.assign(duration=2 * low)
+    bound = dataclasses.replace(
+        sample_training_set,
+        train_minutes=train,
+        validation_minutes=validation,
+        test_trips=test_trips,
+    )
+    require_passed(list(DATA_TESTS["distributions_are_sane"](bound)))
+    train = np.where(np.arange(len(train)) % 2, 4 * low, 4 * low - 0.1)
+    require_passed(
+        list(DATA_TESTS["distributions_are_sane"](dataclasses.replace(bound, train_minutes=train)))
+    )
+    sparse = csr_matrix(sample_training_set.layouts["sparse"].validation)
+    rows = sparse.shape[0] // 2 * 2
+    entries = int(np.diff(csr_matrix(sample_training_set.layouts["sparse"].train).indptr).max())
+    full = np.ones((rows // 2, entries))
+    half = csr_matrix(np.vstack([full, np.pad(full[:, 1:], ((0, 0), (0, 1)))]))
+    changed = with_sparse(sample_training_set, validation=half)
+    require_passed(list(DATA_TESTS["categories_were_seen"](changed)))
+    one_more = csr_matrix(np.vstack([half.toarray(), np.zeros((1, entries))]))
+    changed = with_sparse(sample_training_set, validation=one_more)
+    with pytest.raises(ContractError, match="FAILED: validation trips are between zones"):
+        require_passed(list(DATA_TESTS["categories_were_seen"](changed)))
+
+
+def with_first(value: float, minutes: Any) -> Any:
+    """Return durations of which the first is another one."""
+    return np.r_[value, minutes[1:]]
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_durations_of_every_split_are_looked_at(
+    part: str, sample_training_set: TrainingSet
+) -> None:
+    """Each has to keep to the rules and to be like the others; seconds count as much as hours."""
+    rules = sample_training_set.request.rules
+
+    def with_minutes(change: Callable[[Any], Any]) -> TrainingSet:
+        trips = sample_training_set.test_trips
+        name = "test_trips" if part == "test" else f"{part}_minutes"
+        was = trips["duration"].to_numpy() if part == "test" else getattr(sample_training_set, name)
+        minutes = change(np.asarray(was, dtype=np.float64))
+        changes: dict[str, Any] = {name: minutes}
+        if part == "test":
+            changes[name] = trips.assign(duration=minutes)
+        return dataclasses.replace(sample_training_set, **changes)
+
+    for value in (rules.minimum_duration - 0.01, rules.maximum_duration + 0.01):
+        changed = with_minutes(functools.partial(with_first, value))
+        with pytest.raises(ContractError, match="FAILED: durations lie within the cleaning rules"):
+            require_passed(list(DATA_TESTS["distributions_are_sane"](changed)))
+    changed = with_minutes(lambda minutes: minutes / 60)
+    with pytest.raises(ContractError, match=rf"FAILED: median durations.*{part} 0\."):
+        require_passed(list(DATA_TESTS["distributions_are_sane"](changed)))
+    changed = with_minutes(lambda minutes: np.full_like(minutes, 1e-3))
+    shift = found(changed)["median durations are alike in all splits"]
+    assert not shift.passed
 
 
 def test_end_of_trip_columns_are_found(

@@ -33,7 +33,21 @@ def test_the_metered_distance_is_too_late_for_a_booking() -> None:
 def test_an_undeclared_column_is_known_last() -> None:
     """Nothing says that it is known earlier."""
     assert moment_of([PICKUP_ZONE, "temperature"]) == "ended"
+    assert moment_of(["temperature"]) == "ended"
     assert known_too_late(["temperature"], "booked") == ["temperature"]
+    assert known_too_late(["temperature"], "ended") == []
+
+
+def test_what_asks_for_nothing_can_be_asked_at_once() -> None:
+    """No column has to be waited for."""
+    assert moment_of([]) == moment_of([PICKUP_ZONE]) == "booked"
+    assert known_too_late([], "booked") == []
+
+
+def test_all_that_is_too_late_is_named() -> None:
+    """Sorted, whatever makes it so."""
+    late = known_too_late(["tips", DISTANCE, PICKUP_ZONE, "air"], "booked")
+    assert late == ["air", "tips", DISTANCE]
 
 
 def test_every_column_of_a_recipe_is_published_by_a_service() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model_loop.errors import InvalidInputError
-from model_loop.trips.services import get_service
+from model_loop.trips.services import SERVICES, get_service
 
 
 def test_unknown_service() -> None:
@@ -24,3 +24,18 @@ def test_unknown_column() -> None:
     """A mistyped column is refused: it does not read as missing values."""
     with pytest.raises(InvalidInputError, match=r"trip_distence is published for no service"):
         get_service("green").published_names(["PULocationID", "trip_distence"])
+
+
+def test_every_unknown_column_is_named() -> None:
+    """With all that can be chosen, in the order of the alphabet."""
+    columns = {name for service in SERVICES.values() for name in service.columns}
+    with pytest.raises(InvalidInputError) as caught:
+        get_service("yellow").published_names(["b", "VendorID", "a"])
+    assert caught.value.given == "Column b, a"
+    assert caught.value.remedy == f"Choose from: {', '.join(sorted(columns))}."
+
+
+def test_a_column_that_a_service_does_not_publish() -> None:
+    """It has no name there."""
+    assert get_service("fhvhv").published_name("trip_distance") == "trip_miles"
+    assert get_service("fhvhv").published_name("passenger_count") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,16 @@ from scipy import stats
 
 from model_loop.errors import InvalidInputError
 from model_loop.models.evaluation import errors_by_slice
-from model_loop.models.intervals import DaySpread, measured_errors, sums_by_day
+from model_loop.models.intervals import (
+    DaySpread,
+    measured_errors,
+    reference_half,
+    sums_by_day,
+)
 from model_loop.monitoring.levels import (
     Finding,
     Level,
+    Thresholds,
     as_row,
     from_rows,
     judge,
@@ -304,6 +311,292 @@ def test_a_slice_that_was_never_wrong_is_passed_over() -> None:
     reference = dataclasses.replace(TESTED, slices=slices)
     found = judge_performance(trips, reference, (), THRESHOLDS, AT_ONCE)
     assert levels(found)[SLICE] is Level.UNKNOWN
+
+
+def noted(error: float, interval: tuple[float, float], count: int, standard: float) -> str:
+    """Write down an error as people read it."""
+    low, high = interval
+    told = f"{error:.2f} minutes ({low:.2f} to {high:.2f}) on {count:,} trips"
+    return f"{told}; {standard:.2f} on the test months"
+
+
+def without_slices(trips: WindowTrips) -> WindowTrips:
+    """Return a window whose zones were not logged: slices take most of the time."""
+    return dataclasses.replace(trips, trips=trips.trips.drop(columns=PICKUP_ZONE))
+
+
+def expected(
+    trips: WindowTrips, reference: Reference, rules: PerformanceRules = AT_ONCE
+) -> list[tuple[str, float, Level, bool, str]]:
+    """Judge a window a second time: metric, share, level, whether it is certain, and the note."""
+    errors = trips.predicted - trips.actual
+    confidence = 1 - (1 - rules.confidence) / 3
+    measured = measured_errors(sums_by_day(errors, trips.days()), reference.days, confidence)
+    assert measured.rmse_interval
+    assert measured.mae_interval
+    assert measured.bias_interval
+    assert reference.rmse
+    assert reference.mae
+    theirs = [
+        reference_half(reference.days, number, confidence) if reference.days else 0.0
+        for number in range(3)
+    ]
+    (low, high), count = measured.rmse_interval, len(errors)
+    half = np.hypot(measured.rmse**2 - low**2, theirs[2])
+    found = [
+        (
+            RMSE,
+            measured.rmse / reference.rmse - 1,
+            measured.rmse**2 - half > reference.rmse**2,
+            noted(measured.rmse, (low, high), count, reference.rmse),
+        )
+    ]
+    low, high = measured.mae_interval
+    half = np.hypot(measured.mae - low, theirs[1])
+    found.append(
+        (
+            MAE,
+            measured.mae / reference.mae - 1,
+            measured.mae - half > reference.mae,
+            noted(measured.mae, (low, high), count, reference.mae),
+        )
+    )
+    low, high = measured.bias_interval
+    moved = np.hypot((high - low) / 2, theirs[0])
+    found.append(
+        (
+            BIAS,
+            abs(measured.bias) / reference.mae,
+            not low <= 0 <= high
+            and (not reference.days or abs(measured.bias - reference.days.bias) > moved),
+            f"predicted less actual is {measured.bias:+.2f} minutes ({low:.2f} to {high:.2f})",
+        )
+    )
+    judged = []
+    for metric, value, certain, note in found:
+        level = THRESHOLDS[metric].level(value)
+        if level is not Level.OK and not certain:
+            judged.append((metric, value, Level.OK, False, f"{note}; within what chance gives"))
+        else:
+            judged.append((metric, value, level, True, note))
+    return judged
+
+
+#: Spread and mean of the errors of a window, and how many there are.
+WINDOWS = [
+    (spread, bias, count)
+    for spread in (3.5, 4.3, 4.45, 4.6, 4.9, 5.2, 6.0)
+    for bias in (-2.0, -1.1, 0.0, 0.9, 1.3)
+    for count in (520, 700, 3_000)
+]
+
+
+@pytest.mark.parametrize("days", ["known", "biased", "unknown"])
+def test_each_figure_is_judged_as_by_hand(days: str) -> None:
+    """Share, level, note, and that only what is surely worse than the test months counts."""
+    assert TESTED.days is not None
+    known = {
+        "known": TESTED.days,
+        "biased": dataclasses.replace(TESTED.days, bias=1.0),
+        "unknown": None,
+    }[days]
+    reference = dataclasses.replace(TESTED, days=known)
+    seen = set()
+    for spread, bias, count in WINDOWS:
+        errors = np.random.default_rng(count).normal(bias, spread, count)
+        trips = without_slices(window(errors, count))
+        wanted = expected(trips, reference)
+        found = judge_performance(trips, reference, (), THRESHOLDS, AT_ONCE)
+        for one, (metric, value, level, certain, note) in zip(found, wanted, strict=False):
+            assert (one.metric, one.subject) == (metric, "all")
+            assert one.value == pytest.approx(value)
+            assert (one.level, one.certain) == (level, certain), (metric, spread, bias, count)
+            assert one.note == note
+            seen.add((metric, level, certain))
+    # Every figure is at every level somewhere, and worse by chance somewhere else.
+    levels_seen = {(level, certain) for metric, level, certain in seen if metric == RMSE}
+    assert levels_seen >= {
+        (Level.OK, True),
+        (Level.OK, False),
+        (Level.WARN, True),
+        (Level.ACT, True),
+    }
+
+
+def test_three_figures_of_the_same_trips_are_corrected_for() -> None:
+    """A window between the bounds of one comparison and of three is no finding."""
+    alone = dataclasses.replace(AT_ONCE, confidence=1 - 0.05 * 3)
+    differ = 0
+    for seed in range(60):
+        trips = without_slices(window(np.random.default_rng(seed).normal(0, 4.65, 520), seed))
+        one, three = (
+            judge_performance(trips, TESTED, (), THRESHOLDS, rules)[0] for rules in (alone, AT_ONCE)
+        )
+        assert one.certain >= three.certain
+        differ += one.certain and not three.certain
+    assert differ
+
+
+def worst_slice(trips: WindowTrips, reference: Reference, least: int) -> tuple[str, float, bool]:
+    """Find the worst slice a second time: its name, its increase, and whether that is certain."""
+    _, *slices = measure_errors(trips, AT_ONCE.confidence, reference.days)
+    rows = []
+    for one in slices:
+        standard = reference.slices.get((one.slice, one.value), 0.0)
+        if one.measured.trips >= least and standard > 0:
+            assert one.measured.rmse_interval
+            certain = one.measured.rmse_interval[0] > standard
+            increase = one.measured.rmse / standard - 1
+            rows.append((certain, increase, f"{one.slice} {one.value}"))
+    certain, increase, name = max(rows)
+    return name, increase, certain
+
+
+@pytest.mark.parametrize("least", [2, 60, 100])
+def test_the_worst_slice_is_found_as_by_hand(least: int) -> None:
+    """One that is surely worse counts before one that chance has made bad, however bad that is."""
+    rules = dataclasses.replace(AT_ONCE, slice_trips=least)
+    kinds = set()
+    for seed in range(12):
+        errors = np.random.default_rng(seed).normal(0, 4, 2_400)
+        trips = window(errors, seed)
+        night = (trips.trips[PICKUP_TIME].dt.hour == seed).to_numpy()
+        factor = np.where(night, (1.0, 1.5, 3.0)[seed % 3], 1)
+        worse = dataclasses.replace(trips, predicted=trips.actual + errors * factor)
+        finding = judge_performance(worse, TESTED, (), THRESHOLDS, rules)[3]
+        name, increase, certain = worst_slice(worse, TESTED, least)
+        assert (finding.metric, finding.subject) == (SLICE, "worst slice")
+        assert finding.note.startswith(f"{name}: ")
+        assert finding.value == pytest.approx(increase)
+        reached = THRESHOLDS[SLICE].level(increase) is not Level.OK
+        # It is a warning at most: among dozens, one always is the worst.
+        assert finding.level is (Level.WARN if reached and certain else Level.OK)
+        assert finding.certain is (certain or not reached)
+        assert finding.note.endswith("within what chance gives") is (reached and not certain)
+        kinds.add((reached, certain))
+    assert (True, True) in kinds
+    assert len(kinds) > 1
+
+
+def test_the_note_of_a_slice_tells_its_figures() -> None:
+    """Its error with the interval, its trips, and what it was on the test months."""
+    trips = window(normal(4_000, 5.0))
+    one = next(one for one in measure_errors(trips, 0.95, TESTED.days) if one.slice == "hour")
+    reference = dataclasses.replace(TESTED, slices={(one.slice, one.value): 2.5})
+    rules = dataclasses.replace(AT_ONCE, slice_trips=one.measured.trips)
+    found = judge_performance(trips, reference, (), THRESHOLDS, rules)[3]
+    assert one.measured.rmse_interval
+    low, high = one.measured.rmse_interval
+    assert found.note == (
+        f"hour {one.value}: {one.measured.rmse:.2f} minutes ({low:.2f} to {high:.2f}) on "
+        f"{one.measured.trips:,} trips; 2.50 on the test months"
+    )
+    # Of fewer trips than are needed it says nothing, nor without an error to compare with.
+    for changed, needed in (
+        (reference, one.measured.trips + 1),
+        (dataclasses.replace(TESTED, slices={("hour", "25"): 2.5}), 2),
+        (dataclasses.replace(TESTED, slices={}), 2),
+    ):
+        rules = dataclasses.replace(AT_ONCE, slice_trips=needed)
+        found = judge_performance(trips, changed, (), THRESHOLDS, rules)[3]
+        assert (found.level, found.subject) == (Level.UNKNOWN, "worst slice")
+        assert found.note == f"no slice has {needed:,} trips and an error on the test months"
+
+
+def test_an_error_of_nothing_is_compared_with_nothing() -> None:
+    """A version that was never wrong on its test months has no share that it could be above."""
+    trips = window(normal(2_000))
+    reference = dataclasses.replace(TESTED, rmse=0.0, mae=0.0)
+    found = judge_performance(trips, reference, (), THRESHOLDS, AT_ONCE)
+    assert [one.level for one in found[:3]] == [Level.UNKNOWN] * 3
+    assert "; 0.00 on the test months" in found[0].note
+
+
+def test_just_enough_trips_and_a_bound_that_is_reached() -> None:
+    """As many as are needed are enough; a half-tested version is unknown, with its number."""
+    trips = window(normal(500))
+    assert judge_performance(trips, TESTED, (), THRESHOLDS, AT_ONCE)[0].level is Level.OK
+    few = dataclasses.replace(AT_ONCE, trips=1_500)
+    found = judge_performance(trips, TESTED, (), THRESHOLDS, few)
+    assert [(one.metric, one.subject) for one in found] == [
+        (RMSE, "all"),
+        (MAE, "all"),
+        (BIAS, "all"),
+        (SLICE, "worst slice"),
+    ]
+    assert {one.note for one in found} == {"500 labelled trips, 1,500 are needed"}
+    assert all(one.thresholds == THRESHOLDS[one.metric] for one in found)
+    for reference in (
+        dataclasses.replace(TESTED, rmse=None),
+        dataclasses.replace(TESTED, mae=None),
+    ):
+        found = judge_performance(trips, reference, (), THRESHOLDS, AT_ONCE)
+        assert found[0].note == "version 3 has no errors on test months to compare with"
+
+
+@pytest.mark.parametrize(
+    ("windows", "needed", "past", "level", "reached"),
+    [
+        (3, 2, [0.3, 0.3], Level.ACT, 3),
+        (3, 3, [0.3, 0.3], Level.ACT, 3),
+        (3, 3, [0.3, 0.15], Level.WARN, 2),
+        (3, 3, [0.3, 0.05], Level.OK, 2),
+        (3, 3, [0.3], Level.OK, 2),
+        (2, 2, [0.3, 0.0], Level.OK, 1),
+        (2, 2, [0.0, 0.1], Level.WARN, 1),
+        (4, 2, [0.25, 0.0, 0.0], Level.ACT, 2),
+        (1, 1, [], Level.ACT, 1),
+    ],
+)
+def test_so_many_of_the_last_windows(
+    windows: int, needed: int, past: list[float], level: Level, reached: int
+) -> None:
+    """The present one among them; where too few have reached it, the note tells how many."""
+    rules = PerformanceRules(windows=windows, needed=needed)
+    history = [
+        [
+            judge(MAE, "all", 0.9, THRESHOLDS[MAE]),
+            judge(RMSE, "all", value, THRESHOLDS[RMSE]),
+            judge(RMSE, "other", 0.9, THRESHOLDS[RMSE]),
+        ]
+        for value in past
+    ]
+    found = judge_performance(window(normal(5_000, 6.0)), TESTED, history, THRESHOLDS, rules)[0]
+    assert found.level is level
+    told = (
+        f"; act in this window; {needed} of the last {windows} are needed, "
+        f"{reached} have reached it"
+    )
+    assert found.note.endswith(told) is (level is not Level.ACT)
+
+
+def test_thresholds_of_today_judge_windows_of_before() -> None:
+    """A window that was a warning by others counts by its value."""
+    strict = {**THRESHOLDS, RMSE: Thresholds(0.01, 0.02)}
+    history = [[judge(RMSE, "all", 0.03, THRESHOLDS[RMSE])]]
+    found = judge_performance(window(normal(5_000, 6.0)), TESTED, history, strict)[0]
+    assert found.level is Level.ACT
+
+
+@pytest.mark.parametrize(
+    ("bound", "least", "most"),
+    [
+        ("trips", 2, None),
+        ("slice_trips", 2, None),
+        ("windows", 1, None),
+        ("needed", 1, 3),
+        ("confidence", 0.5, 0.999),
+    ],
+)
+def test_each_rule_has_bounds(bound: str, least: float, most: float | None) -> None:
+    """Values at a bound are allowed, those beyond are refused by name."""
+    step = 0.001 if bound == "confidence" else 1
+    changes: dict[str, Any] = {"windows": 3, "needed": 1}
+    for right in (least, most if most is not None else 1_000_000):
+        assert getattr(PerformanceRules(**{**changes, bound: right}), bound) == right
+    for wrong in (least - step, *([most + step] if most is not None else [])):
+        with pytest.raises(InvalidInputError, match=f"{bound} = "):
+            PerformanceRules(**{**changes, bound: wrong})
 
 
 def test_rules_have_bounds() -> None:

@@ -282,8 +282,11 @@ def test_values_of_lists_count(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary()])
 def test_texts_are_no_longer_than_they_may_be(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them together, each as often as it is there, of all columns and groups of rows."""
-    texts = ["a" * 10, "b" * 6, None, "a" * 10]
-    table = pa.table({"a": pa.array(texts).cast(kind), "b": pa.array(["c" * 4] * 4).cast(kind)})
+    # The last group of rows holds none.
+    texts = ["a" * 10, "b" * 6, None, "a" * 10, None, None, None]
+    table = pa.table(
+        {"a": pa.array(texts).cast(kind), "b": pa.array(["c" * 4] * 4 + [""] * 3).cast(kind)}
+    )
     data = parquet(table, row_group_size=3, store_schema=False)
     expected = bounded_table(data, WHAT)
     assert expected["a"].cast(pa.string()).to_pylist() == texts
@@ -314,6 +317,7 @@ def test_what_is_no_table_is_refused(change: Callable[[bytes], bytes]) -> None:
         (pa.float64(), 1),
         (pa.decimal128(20, 2), 2),
         (pa.binary(17), 3),
+        (pa.binary(65), 9),
         (pa.string(), 1),
         (pa.list_(pa.int64()), 1),
     ],

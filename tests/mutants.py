@@ -55,6 +55,7 @@ class Mutant:
 
 _CANARIES = ("tests/training_set/test_leak_canaries.py",)
 _GATE = ("tests/models/test_gate.py",)
+_MOVES = ("tests/tracking/test_moves.py",)
 _SEARCH = ("tests/models/test_time_and_patience.py", "tests/models/test_tuning.py")
 
 MUTANTS = (
@@ -167,6 +168,57 @@ MUTANTS = (
         "if name not in allowed:",
         'if name not in allowed and not name.startswith("model_loop."):',
         ("tests/objects/test_trust.py",),
+    ),
+    Mutant(
+        "a move that is in the history before it is made",
+        "tracking/promotion.py",
+        "        move(self.versions, self._history.entry(run))\n"
+        "        self.tracker.close_run(run.info.run_id)\n",
+        "        self.tracker.close_run(run.info.run_id)\n"
+        "        move(self.versions, self._history.entry(run))\n",
+        _MOVES,
+    ),
+    Mutant(
+        "a move that is made again when its task is",
+        "tracking/promotion.py",
+        "run = self.tracker.find_run(identity)",
+        "run = None",
+        _MOVES,
+    ),
+    Mutant(
+        "a retired version that stays canary",
+        "tracking/actions.py",
+        '"retire": _without,',
+        '"retire": lambda before, *_: before,',
+        _MOVES,
+    ),
+    Mutant(
+        "an interrupted move that the next one passes over",
+        "tracking/interrupted.py",
+        "ends = self.later(run) is None and self._has_moved(entry)",
+        "ends = False",
+        _MOVES,
+    ),
+    Mutant(
+        "a canary that answers the larger share of the next",
+        "tracking/moves.py",
+        "raised = before.challenger not in",
+        "raised = False and before.challenger not in",
+        _MOVES,
+    ),
+    Mutant(
+        "a rollback to what was gone back from",
+        "tracking/history.py",
+        "[: -1 if back else None]",
+        "[:None]",
+        _MOVES,
+    ),
+    Mutant(
+        "a moment that is enabled before the other",
+        "tracking/moves.py",
+        "if len(gone) > 1 and",
+        "if len(gone) > 2 and",
+        _MOVES,
     ),
 )
 

@@ -39,7 +39,7 @@ REST = {
     "tests/serving/test_stray_versions.py": "servers over registries that others have written to",
     "tests/serving/test_stuck_log.py": "servers that wait for a log which is stuck",
     "tests/tracking/test_judging.py": "every pair of sources, trained and judged on MLflow",
-    "tests/tracking/test_moves.py::test_any_order_of_moves": "hundreds of moves on MLflow",
+    "tests/tracking/test_moves.py": "hundreds of moves on MLflow",
     "tests/tracking/test_two_champions.py": "drift of two champions, each monitored",
     "tests/tracking/test_upgrades.py": "versions of other libraries are loaded and judged",
     "tests/upgrade/test_serving.py": "servers that start over the files of an older version",

@@ -1,44 +1,39 @@
-"""All moves as one state machine, through the steps of the DAG, against a real registry."""
+"""All moves and what answers as one state machine, through the steps of the DAG.
+
+Against a real registry, as a server reads it, with processes that die between any two writes: the
+step is then tried again, or never, or after other moves.
+"""
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from mlflow import MlflowClient
 from tests.servers import tracking_database
+from tests.tracking.deaths import Death
+from tests.tracking.moving import MOMENT_OF, RECIPES, Moving
 from tests.tracking.old_moves import OldPromoter
+from tests.tracking.right import Side
 
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration import promotion
-from model_loop.orchestration.forms import promotion_form
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import PARTS, Standing, alias_of, registered_name
 from model_loop.trips.services import MOMENTS, Moment
-
-#: The versions of each service, and the recipe that each was trained with.
-RECIPES = {1: "rich", 2: "booking", 3: "rich", 4: "pair_distance", 5: "booking", 6: "rich"}
-MOMENT_OF: dict[int, Moment] = {
-    version: "booked" if recipe == "booking" else "ended" for version, recipe in RECIPES.items()
-}
 
 VERSIONS = st.sampled_from(sorted(RECIPES))
 MOMENT = st.sampled_from(MOMENTS)
+#: Writes after which one try after the other is killed, and whether the last one may live.
+DEATHS: st.SearchStrategy[tuple[list[int], bool]] = st.one_of(
+    st.just(([], True)),
+    st.tuples(st.lists(st.integers(0, 6), min_size=1, max_size=2), st.booleans()),
+)
 OLD_MOVES = st.lists(
     st.one_of(
         st.tuples(st.just("promote"), VERSIONS),
@@ -50,72 +45,8 @@ OLD_MOVES = st.lists(
 )
 
 
-class Side:
-    """What is right at one moment.
-
-    `crowned` holds when each version became champion; `barred` those that were gone back from.
-    """
-
-    def __init__(self) -> None:
-        self.champion: int | None = None
-        self.challenger: int | None = None
-        self.shadow: int | None = None
-        self.share = 0.0
-        self.off = False
-        self.crowned: dict[int, int] = {}
-        self.barred: set[int] = set()
-
-    def crown(self, version: int, at: int) -> None:
-        """A promotion makes a version the newest champion, whatever was before."""
-        self.crowned[version] = at
-        self.barred.discard(version)
-        self._take(version)
-
-    def go_back(self, version: int, at: int) -> None:
-        """Nobody comes back to what was gone back from, or passed over."""
-        self.leave()
-        if version not in self.crowned or version in self.barred:
-            self.crown(version, at)
-            return
-        self.barred |= {one for one, time in self.crowned.items() if time > self.crowned[version]}
-        self._take(version)
-
-    def leave(self) -> None:
-        """The champion is gone back from."""
-        if self.champion is not None:
-            self.barred.add(self.champion)
-
-    def former(self, retired: set[int]) -> int | None:
-        """The champion to go back to."""
-        left = self.crowned.keys() - self.barred - retired - {self.champion}
-        return max(left, key=self.crowned.__getitem__, default=None)
-
-    def drop(self, version: int) -> None:
-        """A version has no part but that of champion any longer."""
-        if self.challenger == version:
-            self.challenger, self.share = None, 0.0
-        if self.shadow == version:
-            self.shadow = None
-
-    def _take(self, version: int) -> None:
-        self.champion = version
-        self.drop(version)
-
-
-class Moves(RuleBasedStateMachine):
-    """Every action at any time, on registries new and old."""
-
-    tracker: Tracker
-    numbers = itertools.count()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.service = f"moved {next(self.numbers)}"
-        self.name = registered_name(self.service)
-        self.sides = {moment: Side() for moment in MOMENTS}
-        self.retired: set[int] = set()
-        self.off = False
-        self.clock = itertools.count()
+class Moves(Moving):
+    """Every action at any time, on registries new and old, with deaths in the middle."""
 
     @initialize(moves=OLD_MOVES)
     def begin(self, moves: list[tuple[Any, ...]]) -> None:
@@ -127,12 +58,13 @@ class Moves(RuleBasedStateMachine):
         old = OldPromoter(self.tracker, self.service, self.name)
         for kind, *version in moves:
             self._begin_with(old, kind, *version)
+        self.old_entries = len(self._history())
 
     def _begin_with(self, old: OldPromoter, kind: str, version: int = 0) -> None:
         before = old.now.champion
         if kind == "disable":
             old.disable()
-            self.off = True
+            self.right |= {("switch", moment): False for moment in MOMENTS}
         if kind == "canary" and version != before:
             old.canary(version)
         if kind == "promote" and version != before:
@@ -140,176 +72,156 @@ class Moves(RuleBasedStateMachine):
             self._crown_alone(version, before, back=False)
         if kind == "rollback" and before is not None and (to := old.rollback()) is not None:
             self._crown_alone(to, before, back=True)
-        for moment, side in self.sides.items():
-            given = old.now.challenger
+        for moment in MOMENTS:
+            given, side = old.now.challenger, self._side(moment)
             ours = given is not None and MOMENT_OF[given] == moment
             side.challenger, side.share = (given, 0.1) if ours else (None, 0.0)
 
     def _crown_alone(self, version: int, before: int | None, *, back: bool) -> None:
         """Older code has one champion: that of the other moment steps down."""
-        side, at = self.sides[MOMENT_OF[version]], next(self.clock)
+        side, at = self._side(MOMENT_OF[version]), next(self.clock)
         if back and before is not None and MOMENT_OF[before] != MOMENT_OF[version]:
-            self.sides[MOMENT_OF[before]].leave()
-        for other in self.sides.values():
+            self._side(MOMENT_OF[before]).leave()
+        for other in map(self._side, MOMENTS):
             other.champion = other.champion if other is side else None
         (side.go_back if back else side.crown)(version, at)
 
-    @rule(version=VERSIONS)
-    def promote(self, version: int) -> None:
+    @rule(version=VERSIONS, gate=st.booleans(), deaths=DEATHS)
+    def promote(self, version: int, gate: bool, deaths: Any = ([], True)) -> None:  # noqa: FBT001 - a drawn value
         """A version becomes champion of its moment, unless it is or was retired."""
-        side = self.sides[MOMENT_OF[version]]
-        bad = version in self.retired or version == side.champion
-        self._do("promote", version=version, gate=False, refused=bad)
-        if not bad:
+
+        def plan(side: Side) -> int | None:
+            if version in side.retired or version == side.champion:
+                return None
             side.crown(version, next(self.clock))
+            return version
+
+        self._move_parts("promote", version, plan, deaths, gate=gate)
 
     @rule(moment=MOMENT)
+    @precondition(lambda self: len(self.moves) < 4)
     def go_back_step_by_step(self, moment: Moment) -> None:
         """After several promotions, each rollback goes further back, until nothing is left."""
         for version in (version for version, its in MOMENT_OF.items() if its == moment):
-            self.promote(version)
-        for _ in RECIPES:
+            self.promote(version, gate=False)
+        for _ in range(4):
             self.rollback(moment)
 
     @rule(version=VERSIONS, moment=MOMENT)
+    @precondition(lambda self: not self._left())
     def promote_at(self, version: int, moment: Moment) -> None:
         """No version becomes champion of a moment that is not its own."""
         if MOMENT_OF[version] != moment:
-            self._do("promote", version=version, moment=moment, gate=False, refused=True)
+            params = self._form("promote", version=version, moment=moment, gate=False)
+            with pytest.raises(InvalidInputError):
+                promotion.move(params, self._run(next(self.clock)))
 
-    @rule(version=VERSIONS, share=st.sampled_from([0.1, 0.25, 1.0]))
-    def canary(self, version: int, share: float) -> None:
+    @rule(version=VERSIONS, share=st.sampled_from([0.1, 0.25, 1.0]), deaths=DEATHS)
+    def canary(self, version: int, share: float, deaths: Any) -> None:
         """A version answers a share beside a champion."""
-        side = self.sides[MOMENT_OF[version]]
-        bad = version in self.retired or side.champion in {None, version}
-        self._do("canary", version=version, share=share, refused=bad)
-        if not bad:
+
+        def plan(side: Side) -> int | None:
+            if version in side.retired or side.champion in {None, version}:
+                return None
             side.drop(version)
             side.challenger, side.share = version, share
+            return version
 
-    @rule(version=VERSIONS)
-    def shadow(self, version: int) -> None:
+        self._move_parts("canary", version, plan, deaths, share=share)
+
+    @rule(version=VERSIONS, deaths=DEATHS)
+    def shadow(self, version: int, deaths: Any) -> None:
         """A version answers unseen beside a champion."""
-        side = self.sides[MOMENT_OF[version]]
-        bad = version in self.retired or side.champion in {None, version}
-        self._do("shadow", version=version, refused=bad)
-        if not bad:
+
+        def plan(side: Side) -> int | None:
+            if version in side.retired or side.champion in {None, version}:
+                return None
             side.drop(version)
             side.shadow = version
+            return version
 
-    @rule(moment=MOMENT)
-    def end_canary(self, moment: Moment) -> None:
+        self._move_parts("shadow", version, plan, deaths)
+
+    @rule(moment=MOMENT, deaths=DEATHS)
+    def end_canary(self, moment: Moment, deaths: Any) -> None:
         """The champion answers everything again."""
-        side = self.sides[moment]
-        self._do("end_canary", moment=moment, refused=side.challenger is None)
-        side.challenger, side.share = None, 0.0
 
-    @rule(moment=MOMENT)
-    def end_shadow(self, moment: Moment) -> None:
+        def plan(side: Side) -> int | None:
+            ended, side.challenger, side.share = side.challenger, None, 0.0
+            return ended
+
+        self._move_parts("end_canary", None, plan, deaths, moment=moment)
+
+    @rule(moment=MOMENT, deaths=DEATHS)
+    def end_shadow(self, moment: Moment, deaths: Any) -> None:
         """Nothing answers unseen."""
-        side = self.sides[moment]
-        self._do("end_shadow", moment=moment, refused=side.shadow is None)
-        side.shadow = None
 
-    @rule(moment=MOMENT)
-    def rollback(self, moment: Moment) -> None:
+        def plan(side: Side) -> int | None:
+            ended, side.shadow = side.shadow, None
+            return ended
+
+        self._move_parts("end_shadow", None, plan, deaths, moment=moment)
+
+    @rule(moment=MOMENT, deaths=DEATHS)
+    def rollback(self, moment: Moment, deaths: Any = ([], True)) -> None:
         """One goes further back, or is told that there is nothing further back."""
-        side = self.sides[moment]
-        to = side.former(self.retired)
-        self._do("rollback", moment=moment, refused=to is None)
-        if to is not None:
-            side.go_back(to, next(self.clock))
+        self._move_parts("rollback", None, self._go_back, deaths, moment=moment)
 
     @rule()
-    @precondition(lambda self: sum(side.champion is not None for side in self.sides.values()) == 1)
+    @precondition(lambda self: not self._left() and self._leading() is not None)
     def rollback_by_default(self) -> None:
         """The form's defaults mean the one champion that there is."""
-        (side,) = (one for one in self.sides.values() if one.champion is not None)
-        to = side.former(self.retired)
-        self._do("rollback", refused=to is None)
+        moment = self._leading()
+        self._move_parts("rollback", None, self._go_back, ([], True), moment, told=False)
+
+    def _go_back(self, side: Side) -> int | None:
+        to = side.former()
         if to is not None:
             side.go_back(to, next(self.clock))
+        return to
 
-    @rule(version=VERSIONS)
-    def rollback_to(self, version: int) -> None:
+    @rule(version=VERSIONS, deaths=DEATHS)
+    def rollback_to(self, version: int, deaths: Any) -> None:
         """A version that is named becomes champion, also one that never was."""
-        side = self.sides[MOMENT_OF[version]]
-        bad = version in self.retired or version == side.champion
-        self._do("rollback", version=version, refused=bad)
-        if not bad:
+
+        def plan(side: Side) -> int | None:
+            if version in side.retired or version == side.champion:
+                return None
             side.go_back(version, next(self.clock))
+            return version
 
-    @rule(moment=st.one_of(st.none(), MOMENT))
-    def disable(self, moment: Moment | None) -> None:
-        """Nothing answers: at a moment, or at all."""
-        self._do("disable", moment=moment)
-        if moment is None:
-            self.off = True
-        else:
-            self.sides[moment].off = True
+        self._move_parts("rollback", version, plan, deaths)
 
-    @rule(moment=st.one_of(st.none(), MOMENT))
-    def enable(self, moment: Moment | None) -> None:
-        """What was disabled answers again, and nothing else."""
-        self._do("enable", moment=moment)
-        for one, side in self.sides.items():
-            side.off = one != moment and moment is not None and (side.off or self.off)
-        self.off = False
-
-    @rule(version=VERSIONS)
-    def retire(self, version: int) -> None:
+    @rule(version=VERSIONS, deaths=DEATHS)
+    def retire(self, version: int, deaths: Any) -> None:
         """A version that is not champion never answers again."""
-        side = self.sides[MOMENT_OF[version]]
-        bad = version == side.champion
-        self._do("retire", version=version, refused=bad)
-        if not bad:
-            self.retired.add(version)
+
+        def plan(side: Side) -> int | None:
+            if version == side.champion:
+                return None
+            side.retired.add(version)
             side.drop(version)
+            return version
 
-    @invariant()
-    def stands(self) -> None:
-        """The registry says what is right; what is retired answers nothing."""
-        if not self.service:
-            return
-        found = promotion.versions_of(self.service).standings()
-        expected = {
-            moment: Standing(
-                side.champion,
-                side.challenger,
-                side.shadow,
-                side.share,
-                enabled=not self.off and not side.off,
-            )
-            for moment, side in self.sides.items()
-        }
-        assert found == expected
-        answering = {version for standing in found.values() for version in standing.versions}
-        assert not answering & self.retired
+        self._move_parts("retire", version, plan, deaths)
 
-    def _do(self, kind: str, *, refused: bool = False, **fields: Any) -> None:
-        """Fill in the form, and let the steps of the DAG do it."""
-        params = {name: one.value for name, one in promotion_form().items()}
-        fields["moment"] = fields.get("moment") or "any"
-        params |= {"action": kind, "service": self.service, **fields}
-        run: Any = SimpleNamespace(
-            dag_id="promotion",
-            run_id=f"{self.service}/{next(self.clock)}",
-            triggering_user_name="Ada",
-            run_type=SimpleNamespace(value="manual"),
-        )
-        assert promotion.first_step(params) == promotion.MOVE
-        if refused:
-            with pytest.raises(InvalidInputError):
-                promotion.move(params, run)
-            return
-        done = promotion.move(params, run)
-        assert (done["kind"], done["who"]) == (kind, "Ada")
-        aliases = self.tracker.client.get_registered_model(self.name).aliases
-        for part in PARTS:
-            # Whatever older code has left, a move leaves each alias at a version of its moment.
-            for moment in MOMENTS:
-                named = aliases.get(alias_of(part, moment))
-                assert named is None or MOMENT_OF[int(named)] == moment
+    @rule(moment=st.one_of(st.none(), MOMENT), deaths=DEATHS)
+    def disable(self, moment: Moment | None, deaths: Any) -> None:
+        """Nothing answers: at a moment, or at all."""
+        self._switch("disable", moment, deaths)
+
+    @rule(moment=st.one_of(st.none(), MOMENT), deaths=DEATHS)
+    def enable(self, moment: Moment | None, deaths: Any) -> None:
+        """What was disabled answers again, and nothing else."""
+        self._switch("enable", moment, deaths)
+
+    @rule(data=st.data(), deaths=DEATHS)
+    @precondition(lambda self: self.moves)
+    def try_again(self, data: Any, deaths: Any) -> None:
+        """Somebody clears the task of a run of long ago, whatever has become of it."""
+        move = data.draw(st.sampled_from(self.moves))
+        for writes in (*deaths[0], *([None] if deaths[1] else [])):
+            self._try(move, writes)
 
 
 @pytest.fixture
@@ -327,16 +239,20 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     return Tracker(uri, name)
 
 
-def test_any_order_of_moves(store: Tracker) -> None:
-    """Whatever is done in whatever order, the registry holds what is right."""
-    machine = type("Machine", (Moves,), {"tracker": store})
+def test_any_order_of_moves_and_deaths(store: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is done in whatever order, and wherever processes die, what is right answers."""
+    death = Death()
+    death.watch(monkeypatch)
+    machine = type("Machine", (Moves,), {"tracker": store, "death": death})
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=int(os.environ.get("TEST_MOVES", "10")),
-            stateful_step_count=12,
+            stateful_step_count=10,
             deadline=None,
             derandomize=True,
+            # Looking for a shorter example would take five minutes.
+            phases=(Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import mlflow
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, Verdict
-from model_loop.tracking import promotion
 from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import latest_challenger
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.standing import Standing
+from model_loop.trips.services import MOMENTS
 
 pytestmark = pytest.mark.integration
 
@@ -81,24 +83,6 @@ def test_rollback_restores_the_former_champion(promoter: Promoter) -> None:
     assert moves == [(2, 1), (3, 2), (2, 3), (1, 2), (None, 1)]
 
 
-def test_canary_shadow_and_retirement(promoter: Promoter) -> None:
-    """A version has one part at a time, and none when it is retired."""
-    service = promoter.service
-    promote(promoter, 1)
-    promoter.act(Action("canary", service, 2, share=0.2), f"{service}/canary")
-    promoter.act(Action("shadow", service, 3), f"{service}/shadow")
-    assert promoter.standing() == Standing(champion=1, challenger=2, shadow=3, share=0.2)
-    promoter.act(Action("shadow", service, 2), f"{service}/shadow 2")
-    assert promoter.standing() == Standing(champion=1, shadow=2)
-    promoter.act(Action("retire", service, 2, why="leaks"), f"{service}/retire")
-    assert promoter.standing() == Standing(champion=1)
-    with pytest.raises(InvalidInputError, match="was retired"):
-        promote(promoter, 2)
-    promoter.act(Action("canary", service, 3), f"{service}/canary 3")
-    promote(promoter, 3)
-    assert promoter.standing() == Standing(champion=3)
-
-
 def test_the_best_of_the_newest_training_set_is_the_challenger(promoter: Promoter) -> None:
     """Older training sets and the champion are left out; the lowest validation error wins."""
     client, tracker = promoter.tracker.client, promoter.tracker
@@ -110,16 +94,6 @@ def test_the_best_of_the_newest_training_set_is_the_challenger(promoter: Promote
     assert latest_challenger(promoter) == VERSIONS + 4
     promote(promoter, VERSIONS + 4)
     assert latest_challenger(promoter) == VERSIONS + 3
-
-
-def test_disable_and_enable(promoter: Promoter) -> None:
-    """The champion stays champion while nothing answers."""
-    service = promoter.service
-    promote(promoter, 1)
-    promoter.act(Action("disable", service, why="incident"), f"{service}/disable")
-    assert promoter.standing() == Standing(champion=1, enabled=False)
-    promoter.act(Action("enable", service), f"{service}/enable")
-    assert promoter.standing() == Standing(champion=1)
 
 
 def test_of_two_promotions_one_wins(promoter: Promoter) -> None:
@@ -135,24 +109,75 @@ def test_of_two_promotions_one_wins(promoter: Promoter) -> None:
     assert len(promoter.history()) == 2
 
 
-def test_an_interrupted_action_is_finished_once(
+def killed_at(monkeypatch: pytest.MonkeyPatch, write: str, promoter: Promoter, *what: Any) -> None:
+    """Do an action in a process that dies before a write of MLflow's client."""
+    with monkeypatch.context() as dying:
+        dying.setattr(MlflowClient, write, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            promoter.act(*what)
+
+
+def test_the_next_action_ends_what_was_interrupted(
     promoter: Promoter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that dies in the middle leaves a move that the next try ends, as it was meant."""
+    """A promotion that has moved is ended, one that has moved nothing is given up."""
     service = promoter.service
     promote(promoter, 1)
-    action = Action("promote", service, 2, who="Ada", why="better")
+    promoter.act(Action("canary", service, 2, share=0.2), f"{service}/canary")
+    half = Action("promote", service, 2), f"{service}/half"
+    killed_at(monkeypatch, "delete_registered_model_alias", promoter, *half)
+    promoter.act(Action("shadow", service, 3), f"{service}/shadow")
+    assert promoter.standing() == Standing(champion=2, shadow=3)
+    assert [one.kind for one in promoter.history()] == ["shadow", "promote", "canary", "promote"]
+    assert promoter.act(*half) == promoter.history()[1]
+    unmoved = Action("promote", service, 1), f"{service}/unmoved"
+    killed_at(monkeypatch, "set_registered_model_alias", promoter, *unmoved)
+    promoter.act(Action("end_shadow", service), f"{service}/end")
+    with pytest.raises(InvalidInputError, match="end_shadow of version 3 was begun since"):
+        promoter.act(*unmoved)
+    assert promoter.standing() == Standing(champion=2)
+    assert len(promoter.history()) == 5
+
+
+def test_no_version_answers_the_larger_share_of_the_next(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the change from one canary to another stops, nobody has more than was meant."""
+    service = promoter.service
+    promote(promoter, 1)
+    promoter.act(Action("canary", service, 2, share=0.1), f"{service}/small")
+    large = Action("canary", service, 3, share=0.5), f"{service}/large"
+    killed_at(monkeypatch, "set_registered_model_alias", promoter, *large)
+    assert promoter.standing() == Standing(champion=1, challenger=2, share=0.1)
+    killed_at(monkeypatch, "set_registered_model_tag", promoter, *large)
+    assert promoter.standing() == Standing(champion=1, challenger=3, share=0.1)
+    promoter.act(*large)
+    assert promoter.standing() == Standing(champion=1, challenger=3, share=0.5)
+
+
+def test_all_moments_are_enabled_at_once(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever that stops, all of them answer, or none."""
+    service, client = promoter.service, MlflowClient
+    for moment in MOMENTS:
+        one = Promoter(promoter.tracker, service, moment)
+        one.act(Action("disable", service), f"{service}/off {moment}")
+    enable = Action("enable", service, everywhere=True), f"{service}/on"
+    delete, left = client.delete_registered_model_tag, iter(range(1))
+
+    def die(*what: Any) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        delete(*what)
+
     with monkeypatch.context() as dying:
-        dying.setattr(promotion, "move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        dying.setattr(client, "delete_registered_model_tag", die)
         with pytest.raises(KeyboardInterrupt):
-            promoter.act(action, f"{service}/interrupted")
-    assert promoter.standing().champion == 1
-    assert len(promoter.history()) == 1
-    entry = promoter.act(action, f"{service}/interrupted")
-    assert promoter.standing().champion == 2
-    promote(promoter, 3)
-    assert promoter.act(action, f"{service}/interrupted") == entry
-    assert promoter.standing().champion == 3
+            promoter.act(*enable)
+    assert not any(one.enabled for one in promoter.versions.standings().values())
+    promoter.act(*enable)
+    assert all(one.enabled for one in promoter.versions.standings().values())
 
 
 def test_a_second_try_leaves_the_evidence_as_it_is(

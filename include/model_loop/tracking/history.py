@@ -18,6 +18,8 @@ from model_loop.trips.services import Moment
 ENTRY_MOMENT_TAG = "moment"
 EVERYWHERE = "all"
 
+#: Kind of the entry that says that a person has refused what had passed the gate.
+REJECT = "reject"
 #: Kinds that make another version champion.
 CROWNING = frozenset({"promote", "rollback"})
 #: Runs that are fetched in one request.
@@ -67,11 +69,15 @@ class History:
                 return
 
     def ended(self) -> Iterator[tuple[Run, HistoryEntry]]:
-        """Yield the runs of the actions that were ended, each with its entry.
+        """Yield the runs of the actions that were ended, each with its entry."""
+        return self.begun(" and attributes.status = 'FINISHED'")
+
+    def begun(self, condition: str = "") -> Iterator[tuple[Run, HistoryEntry]]:
+        """Yield the runs of all actions, each with its entry.
 
         Somebody else's run in the same experiment, which is no entry, is passed over.
         """
-        for run in self.runs(" and attributes.status = 'FINISHED'"):
+        for run in self.runs(condition):
             try:
                 entry = self.entry(run)
             except (KeyError, ValueError, InvalidInputError) as error:

@@ -42,8 +42,9 @@ def move(versions: ModelVersions, entry: HistoryEntry) -> None:
 
 def _set_parts(versions: ModelVersions, entry: HistoryEntry, moment: Moment) -> None:
     client, name, before, after = versions.tracker.client, versions.name, entry.before, entry.after
-    if after.share != before.share and after.challenger is not None:
-        # Before the alias: no version may answer a share that was meant for another one.
+    # No version may answer a larger share than was meant for it, at no time.
+    raised = before.challenger not in {None, after.challenger} and after.share > before.share
+    if after.share != before.share and after.challenger is not None and not raised:
         client.set_registered_model_tag(name, share_tag(moment), str(after.share))
     # The champion first: at no time is there none.
     for part in PARTS:
@@ -54,6 +55,8 @@ def _set_parts(versions: ModelVersions, entry: HistoryEntry, moment: Moment) -> 
             client.set_registered_model_alias(name, alias_of(part, moment), str(version))
         else:
             client.delete_registered_model_alias(name, alias_of(part, moment))
+    if raised:
+        client.set_registered_model_tag(name, share_tag(moment), str(after.share))
     if before.challenger is not None and after.challenger is None:
         client.set_registered_model_tag(name, share_tag(moment), "0.0")
 
@@ -71,9 +74,13 @@ def _switch(versions: ModelVersions, entry: HistoryEntry) -> None:
         for other in set(MOMENTS) - {entry.moment}:
             client.set_registered_model_tag(name, disabled_tag(other), tags[DISABLED_TAG])
     enabled = MOMENTS if entry.moment is None else (entry.moment,)
-    for tag in (*map(disabled_tag, enabled), DISABLED_TAG):
-        if tag in tags:
-            _allow_absent(functools.partial(client.delete_registered_model_tag, name, tag))
+    gone = [tag for tag in (*map(disabled_tag, enabled), DISABLED_TAG) if tag in tags]
+    if len(gone) > 1 and DISABLED_TAG not in gone:
+        # It goes last, so that all of them answer again at once.
+        client.set_registered_model_tag(name, DISABLED_TAG, tags[gone[0]])
+        gone.append(DISABLED_TAG)
+    for tag in gone:
+        _allow_absent(functools.partial(client.delete_registered_model_tag, name, tag))
 
 
 def _name_by_moment(versions: ModelVersions) -> None:

@@ -2,7 +2,8 @@
 
 The state lives in the registry: aliases and tags of the registered model, see `standing`. Each
 action is a run of its own experiment, begun before anything moves and ended when it has, so that an
-action that was interrupted is finished by the next try and never done twice.
+action that was interrupted is finished by the next try, or by the next action, and never done
+twice.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from mlflow.entities import Run
 
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.actions import SWITCHES, Action, standing_after
-from model_loop.tracking.history import CROWNING, EVERYWHERE, History, entry_tags
+from model_loop.tracking.history import CROWNING, EVERYWHERE, REJECT, History, entry_tags
+from model_loop.tracking.interrupted import Interrupted
 from model_loop.tracking.moves import move
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.sources import replacement_remarks
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Name of the artifact that holds the checks of the gate.
 EVIDENCE = "evidence.json"
-#: Kind of the entry that says that a person has refused what had passed the gate.
-REJECT = "reject"
 
 
 class Promoter:
@@ -58,6 +58,7 @@ class Promoter:
         self.versions = versions or ModelVersions(tracker, service)
         self.name = self.versions.name
         self._history = History(self.versions)
+        self._interrupted = Interrupted(self.versions, self._history)
 
     def standing(self) -> Standing:
         """Return how the versions stand now."""
@@ -78,7 +79,7 @@ class Promoter:
             If the version is not in the registry, is asked at another moment, was retired or is
             champion already, another version has become champion since the action was decided upon,
             or generated data would replace published ones. Nothing has moved then. Also if the
-            action was interrupted and others have been done since, which it would undo, or if it
+            action was interrupted and others have been begun since, which it would undo, or if it
             cannot be told which version is champion, and the action is no switch.
         """
         run = self.tracker.find_run(identity)
@@ -88,6 +89,7 @@ class Promoter:
             self.versions.require_any()
             if action.kind not in SWITCHES:
                 self.versions.require_known_champion(self.moment)
+            self._interrupted.settle(action.kind, None if action.everywhere else self.moment)
             before = self.standing()
             version = self._check(action, before)
             remarks = (*action.remarks, *self._source_remarks(action, version, before))
@@ -259,16 +261,12 @@ class Promoter:
 
     def _require_last(self, run: Run) -> None:
         """Refuse to go on with an action that was interrupted, if that would undo a later one."""
-        begun = self._history.entry(run)
-        for other, later in self._history.ended():
-            if other.info.start_time <= run.info.start_time:
-                return
-            same = later.moment == begun.moment or None in {later.moment, begun.moment}
-            alike = (later.kind in SWITCHES) == (begun.kind in SWITCHES)
-            if same and alike and later.kind != REJECT:
-                self.tracker.close_run(run.info.run_id, "FAILED")
-                raise InvalidInputError(
-                    f"{begun.kind} of version {begun.version}",
-                    f"was interrupted, and {later.kind} of version {later.version} was done since",
-                    "Trigger it anew if it is still wanted.",
-                )
+        later = self._interrupted.later(run)
+        if later is not None:
+            begun = self._history.entry(run)
+            self.tracker.close_run(run.info.run_id, "FAILED")
+            raise InvalidInputError(
+                f"{begun.kind} of version {begun.version}",
+                f"was interrupted, and {later.kind} of version {later.version} was begun since",
+                "Trigger it anew if it is still wanted.",
+            )

@@ -131,6 +131,30 @@ def test_a_damaged_member_is_refused() -> None:
         bounded_archive(bytes(data), WHAT)
 
 
+def test_no_more_of_an_array_is_read_than_its_header() -> None:
+    """What is behind it may be large, and is looked at by its reader."""
+    data = bytearray(archive({"a.npy": npy(np.zeros(20_000))}))
+    data[100_000] ^= 0xFF
+    assert bounded_archive(bytes(data), WHAT) == data
+
+
+def test_a_compressed_member_of_the_same_size_is_unfolded() -> None:
+    """Its way to be compressed tells it, and not its size alone."""
+    random = np.random.default_rng(0).bytes(300)
+    for zeros in range(40):
+        content = random + bytes(zeros)
+        data = archive({"a": content}, zipfile.ZIP_DEFLATED)
+        with zipfile.ZipFile(io.BytesIO(data)) as stored:
+            (info,) = stored.infolist()
+        if info.compress_size == info.file_size:
+            break
+    assert info.compress_size == info.file_size
+    found = bounded_archive(data, WHAT)
+    assert members(found) == {"a": content}
+    with zipfile.ZipFile(io.BytesIO(found)) as stored:
+        assert stored.infolist()[0].compress_type == zipfile.ZIP_STORED
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_arrays_of_an_archive_are_as_large_as_they_say(method: int) -> None:
     """Every one of them, wherever it stands, and nothing that is no array."""
@@ -185,7 +209,13 @@ def test_headers_of_both_versions_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "descr", "size"),
-    [((10**9,), "<U0", 0), ((-2, -4), "<f8", 64), ((-1, 0), "<f8", 0), ((3,), "<V0", 0)],
+    [
+        ((10**9,), "<U0", 0),
+        ((1,), "<U0", 0),
+        ((-2, -4), "<f8", 64),
+        ((-1, 0), "<f8", 0),
+        ((3,), "<V0", 0),
+    ],
 )
 def test_no_room_is_made_for_what_has_no_bytes(
     shape: tuple[int, ...], descr: str, size: int

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn._loss.link import IdentityLink
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
@@ -44,7 +45,7 @@ MODELS: dict[str, Any] = {
         DecisionTreeRegressor(max_depth=2),
         DummyRegressor(),
         ExtraTreesRegressor(2, max_depth=2),
-        FunctionTransformer(np.absolute, np.negative),
+        FunctionTransformer(np.negative, np.negative),
         GradientBoostingRegressor(n_estimators=2, max_depth=1),
         HistGradientBoostingRegressor(max_iter=2, min_samples_leaf=5),
         KNeighborsRegressor(algorithm="kd_tree", leaf_size=5),
@@ -74,6 +75,13 @@ def as_list(value: Any) -> Any:
 def as_text(value: Any) -> Any:
     """Return an array of another kind."""
     return value.astype(str)
+
+
+def without_link(loss: Any) -> Any:
+    """Return a loss whose link is none."""
+    loss = copy.copy(loss)
+    loss.link = None
+    return loss
 
 
 def without_last(value: Any) -> Any:
@@ -112,6 +120,9 @@ WRONG: list[tuple[str, str, Any]] = [
     ("HistGradientBoostingRegressor", "_bin_mapper", None),
     ("HistGradientBoostingRegressor", "_in_fit", False),
     ("HistGradientBoostingRegressor", "_loss", types.SimpleNamespace(link=None)),
+    ("HistGradientBoostingRegressor", "_loss", types.SimpleNamespace(link=IdentityLink())),
+    ("HistGradientBoostingRegressor", "_loss", without_link),
+    ("GradientBoostingRegressor", "_loss", without_link),
     ("HistGradientBoostingRegressor", "_predictors", tuple),
     ("HistGradientBoostingRegressor", "_predictors", lambda trees: [*trees, [None]]),
     ("HistGradientBoostingRegressor", "_predictors", lambda trees: [*trees, []]),
@@ -203,6 +214,7 @@ def test_each_part_is_looked_at(name: str, attribute: str, wrong: Any) -> None:
     ("name", "attribute", "right"),
     [
         ("GradientBoostingRegressor", "init_", "zero"),
+        ("RandomForestRegressor", "estimators_", lambda trees: trees[:1]),
         ("KNeighborsRegressor", "effective_metric_params_", {"p": 1.5}),
         ("KNeighborsRegressor", "effective_metric_params_", {}),
         ("FunctionTransformer", "func", None),
@@ -286,7 +298,9 @@ def _part(place: int, value: Any) -> Callable[[State], None]:
 def test_states_of_search_trees(name: str, change: Callable[[State], None]) -> None:
     """Rows, nodes and bounds belong together, and no node is beyond them."""
     tree = MODELS[name]._tree
-    fits = rules._RULES[type(tree)]["__getstate__"]
+    # Made anew, as that of the table is made while the module is imported.
+    bounds = {"KNeighborsRegressor": 2, "RadiusNeighborsRegressor": 1}
+    fits = rules._search_tree(bounds[name])
     assert fits(tree.__getstate__(), tree)
     state = list(tree.__getstate__())
     change(state)
@@ -298,7 +312,7 @@ def test_states_of_search_trees(name: str, change: Callable[[State], None]) -> N
 def test_a_search_tree_has_no_more_levels_than_there_can_be() -> None:
     """The number of its nodes is a power of two; an absurd one is not computed."""
     tree = MODELS["KNeighborsRegressor"]._tree
-    fits = rules._RULES[type(tree)]["__getstate__"]
+    fits = rules._search_tree(2)
     one_level = list(type(tree)(ROWS[:2], leaf_size=5).__getstate__())
     assert one_level[5:7] == [1, 1]
     assert fits(one_level, tree)
@@ -346,7 +360,14 @@ def test_a_tree_that_nobody_checks_the_rows_of(hide: Callable[[Any], Any]) -> No
         model.hidden_ = hide(tree)
         with pytest.raises(StoredObjectError, match="a tree that belongs to no estimator"):
             require_sound(model)
+        # Wherever it stands, and whatever is looked at before it.
+        for others in ([np.array([None], dtype=object), tree], [tree, np.array([None])]):
+            with pytest.raises(StoredObjectError, match="a tree that belongs to no estimator"):
+                require_sound(others)
     require_sound([MODELS["HistGradientBoostingRegressor"], histogram])
+    both = [MODELS["DecisionTreeRegressor"], MODELS["HistGradientBoostingRegressor"]]
+    require_sound(both)
+    require_sound(both[::-1])
 
 
 def test_no_process_is_started() -> None:
@@ -397,3 +418,24 @@ def test_a_tree_says_how_many_columns_it_reads(kind: Any) -> None:
     model.n_features_in_ = 5
     with pytest.raises(StoredObjectError, match="a column out of range"):
         require_sound(model)
+
+
+def test_conditions_of_one_value() -> None:
+    """A value and its type, a class itself, and the shape of an array of numbers."""
+    one_or_none = rules._is(1, None, {})
+    right: list[Any] = [1, None, {}]
+    wrong: list[Any] = [1.0, True, 2, False, "1", {"a": 1}, []]
+    assert all(one_or_none(one, None) for one in right)
+    assert not any(one_or_none(one, None) for one in wrong)
+    assert not rules._is()(None, None)
+    a_tree = rules._of(dict)
+    assert a_tree({}, None)
+    wrong = [None, dict, types.SimpleNamespace(), type("Own", (dict,), {})()]
+    assert not any(a_tree(one, None) for one in wrong)
+    pair = rules._shaped(1, 2)
+    for kind in (np.int8, np.uint64, np.float32):
+        assert pair(np.zeros((1, 2), kind), None)
+    shapes = (np.zeros(2), np.zeros((2, 1)), np.zeros((1, 2, 1)), np.zeros((1, 3)))
+    kinds = (np.zeros((1, 2), complex), np.zeros((1, 2), bool), np.zeros((1, 2), object))
+    wrong = [*shapes, *kinds, np.ma.zeros((1, 2)), [[0, 0]], None]
+    assert not any(pair(one, None) for one in wrong)

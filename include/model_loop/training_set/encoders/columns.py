@@ -148,7 +148,11 @@ def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:
 def _as_time(value: Any) -> Any:  # noqa: ANN401 - a cell of any kind
     """Return a moment; days and numbers, which pandas would take for one, are none."""
     if isinstance(value, str):
-        return read_time(value)
+        try:
+            return read_time(value)
+        except ValueError as error:
+            message = f"{value!r} {error}"
+            raise ValueError(message) from error
     if isinstance(value, dt.datetime | np.datetime64) or pd.isna(value):
         return value
     message = f"{value} is no time"

@@ -56,6 +56,7 @@ class Mutant:
 _CANARIES = ("tests/training_set/test_leak_canaries.py",)
 _GATE = ("tests/models/test_gate.py",)
 _MOVES = ("tests/tracking/test_moves.py",)
+_PERFORMANCE = ("tests/monitoring/test_performance.py",)
 _SEARCH = ("tests/models/test_time_and_patience.py", "tests/models/test_tuning.py")
 
 MUTANTS = (
@@ -147,6 +148,20 @@ MUTANTS = (
         "psi(expected, actual) - psi_by_chance(expected, actual)",
         "psi(expected, actual)",
         ("tests/monitoring/test_drift.py",),
+    ),
+    Mutant(
+        "a correction for many comparisons that is dropped",
+        "monitoring/performance.py",
+        "1 - (1 - rules.confidence) / len((RMSE, MAE, BIAS))",
+        "rules.confidence",
+        _PERFORMANCE,
+    ),
+    Mutant(
+        "a correction for many slices that is dropped",
+        "monitoring/slices.py",
+        "(1 - confidence) / max(len(parts), 1)",
+        "(1 - confidence)",
+        _PERFORMANCE,
     ),
     Mutant(
         "a token compared in part",

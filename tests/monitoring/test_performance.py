@@ -110,6 +110,22 @@ def test_errors_are_those_of_the_reports_of_training() -> None:
     assert total.measured.bias_interval[1] >= high
 
 
+def test_intervals_of_slices_hold_together() -> None:
+    """Each is that of its trips alone, at so much more confidence as there are slices."""
+    trips = window(normal(3_000))
+    _, *slices = measure_errors(trips, 0.9)
+    errors, hours = trips.predicted - trips.actual, trips.trips[PICKUP_TIME].dt.hour.to_numpy()
+    each = 1 - (1 - 0.9) / len(slices)
+    found = {one.value: one.measured for one in slices if one.slice == "hour"}
+    assert set(found) == {str(hour) for hour in range(24)}
+    for hour, measured in found.items():
+        rows = hours == int(hour)
+        alone = measured_errors(sums_by_day(errors[rows], trips.days()[rows]), None, each)
+        assert measured.rmse == pytest.approx(alone.rmse)
+        for name in ("bias_interval", "mae_interval", "rmse_interval"):
+            assert getattr(measured, name) == pytest.approx(getattr(alone, name))
+
+
 def days_of_errors(
     random: np.random.Generator, days: int, trips: int, between: float, correlation: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -385,8 +401,8 @@ def expected(
 #: Spread and mean of the errors of a window, and how many there are.
 WINDOWS = [
     (spread, bias, count)
-    for spread in (3.5, 4.3, 4.45, 4.6, 4.9, 5.2, 6.0)
-    for bias in (-2.0, -1.1, 0.0, 0.9, 1.3)
+    for spread in (4.3, 4.45, 4.55, 4.6, 4.9, 6.0)
+    for bias in (-2.0, 0.0, 0.9)
     for count in (520, 700, 3_000)
 ]
 
@@ -457,7 +473,7 @@ def test_the_worst_slice_is_found_as_by_hand(least: int) -> None:
     """One that is surely worse counts before one that chance has made bad, however bad that is."""
     rules = dataclasses.replace(AT_ONCE, slice_trips=least)
     kinds = set()
-    for seed in range(12):
+    for seed in range(6):
         errors = np.random.default_rng(seed).normal(0, 4, 2_400)
         trips = window(errors, seed)
         night = (trips.trips[PICKUP_TIME].dt.hour == seed).to_numpy()

@@ -41,7 +41,7 @@ def make(count: int, zones: tuple[int, ...] = ZONES, seed: int = 0) -> pd.DataFr
     )
 
 
-TRIPS, FURTHER = make(400), make(120, (*ZONES, 100, 200), seed=1)
+TRIPS, FURTHER = make(250), make(60, (*ZONES, 100, 200), seed=1)
 MINUTES = RANDOM.uniform(0.5, 60.0, len(TRIPS))
 
 

@@ -40,7 +40,7 @@ from model_loop.tracking.versions import ModelVersions
 from model_loop.trips.services import MOMENTS, Moment
 
 #: The versions of each service, and the recipe that each was trained with.
-RECIPES = {1: "rich", 2: "booking", 3: "rich", 4: "pair_distance", 5: "booking", 6: "rich"}
+RECIPES = {1: "rich", 2: "booking", 3: "rich", 4: "pair_distance", 5: "booking"}
 MOMENT_OF: dict[int, Moment] = {
     version: "booked" if recipe == "booking" else "ended" for version, recipe in RECIPES.items()
 }

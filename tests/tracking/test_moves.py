@@ -205,6 +205,17 @@ class Moves(Moving):
 
         self._move_parts("retire", version, plan, deaths)
 
+    @rule(moment=MOMENT, deaths=DEATHS)
+    @precondition(lambda self: any(self._beside(moment) for moment in MOMENTS))
+    def retire_what_answers(self, moment: Moment, deaths: Any) -> None:
+        """A canary or shadow that is retired answers no longer."""
+        if beside := self._beside(moment):
+            self.retire(beside[0], deaths)
+
+    def _beside(self, moment: Moment) -> list[int]:
+        side = self._side(moment)
+        return [one for one in (side.challenger, side.shadow) if one is not None]
+
     @rule(moment=st.one_of(st.none(), MOMENT), deaths=DEATHS)
     def disable(self, moment: Moment | None, deaths: Any) -> None:
         """Nothing answers: at a moment, or at all."""
@@ -247,7 +258,7 @@ def test_any_order_of_moves_and_deaths(store: Tracker, monkeypatch: pytest.Monke
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=int(os.environ.get("TEST_MOVES", "10")),
+            max_examples=int(os.environ.get("TEST_MOVES", "11")),
             stateful_step_count=10,
             deadline=None,
             derandomize=True,

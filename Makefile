@@ -112,13 +112,14 @@ audit: $(VENV)/.installed-dev ## Look for known vulnerabilities; check the workf
 	@$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --no-deps \
 		--requirement $(CONSTRAINTS)
 
-bench: $(VENV)/.installed-dev ## Measure speed against the plain way
+bench: $(VENV)/.installed-dev ## Measure speed against the plain way; `make docs` tells the ranges
 	@set -e; for script in benchmarks/*.py; do \
 		name=$$(basename "$$script" .py); echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; done
 
 docs: $(VENV)/.installed-dev ## Make the generated pages of docs/ and .env.example again
 	@$(BIN)/python -m model_loop.orchestration.reference docs/reference.md
 	@$(BIN)/python -m tests.trips.contract.broken_months docs/broken-months.md
+	@$(BIN)/python -m benchmarks.results docs/measured.md
 	@$(LOCAL) env-example > .env.example
 	@$(BIN)/python -m model_loop.production env-example > deploy/production.env.example
 

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.preparation import months_folder
+from benchmarks.results import record
 from benchmarks.stacks import local_stack, run_all
 from benchmarks.tuning import warm_up
 from upath import UPath
@@ -62,6 +63,9 @@ def main() -> None:
             plain = run_plainly(folder, stack.mlflow_url, place)
             search = {**conf, "max_evaluations": EVALUATIONS}
             _, airflow = run_all(api, {"sklearn_training": search, "xgboost_training": search})
+    added = 100 * (airflow / plain - 1)
+    found = {"plain, s": plain, "with Airflow, s": airflow, "added, %": added}
+    record("airflow", "both training DAGs", found)
     print(f"plain {plain:.1f} s, with Airflow {airflow:.1f} s ({airflow / plain - 1:+.1%})")
 
 

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from benchmarks.growth import Figures, highest_memory
 from benchmarks.preparation import months_folder
+from benchmarks.results import record
 
 ROWS = 3_500_000
 _ROW_GROUP = 2**20
@@ -44,6 +45,12 @@ def main() -> None:
         write_csv(folder / f"{ROWS // 10}.parquet", source)
         ours = in_process("ours", folder, source)
         print(f"CSV, {ROWS // 10:,} rows: {described(ours, ROWS // 10)}")
+        record("batch_scoring", f"{ROWS // 10:,} rows of CSV", kept("ours", ours, ROWS // 10))
+
+
+def kept(way: str, figures: Figures, rows: int) -> dict[str, float]:
+    """Figures of one way."""
+    return {f"{way}, rows/s": rows / figures.seconds, f"{way}, MB": figures.megabytes}
 
 
 def compare(folder: Path, source: Path, rows: int) -> None:
@@ -57,6 +64,12 @@ def compare(folder: Path, source: Path, rows: int) -> None:
         f"{plain.growth / ours.growth:.1f} times less memory beyond the imports",
         flush=True,
     )
+    ratios = {
+        "faster, times": plain.seconds / ours.seconds,
+        "less beyond the imports, times": plain.growth / ours.growth,
+    }
+    both = {**kept("pyfunc", plain, rows), **kept("ours", ours, rows), **ratios}
+    record("batch_scoring", f"{rows:,} rows", both)
 
 
 def described(figures: Figures, rows: int) -> str:

@@ -23,6 +23,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import record
 from benchmarks.stacks import local_stack, run_all
 from dotenv import dotenv_values
 from tests.production.clusters import can_run, cluster
@@ -47,6 +48,10 @@ DAGS = (
 )
 #: What all topologies are told: nothing starts by itself, and storms of mails do not matter.
 SETTINGS: dict[str, str | int] = {"monitoring_schedule": "", "xgboost_threads": 1}
+
+
+#: Of the table of results, by topology.
+COLUMNS = {"local": "make up, s", "1 worker": "one worker, s", "2 workers": "two workers, s"}
 
 
 @dataclass
@@ -91,6 +96,10 @@ def main() -> None:
                 api.wait_for_dags(set(DAGS), 180)
                 found[name] = go_through(api)
             show(name, found[name])
+            column = COLUMNS[name]
+            record("cluster", "all", {column: sum(found[name].seconds.values())})
+            for step, seconds in found[name].seconds.items():
+                record("cluster", step, {column: seconds})
     first, *others = found.values()
     apart = [abs(one.errors[it] - first.errors[it]) for one in others for it in first.errors]
     print(f"errors apart by at most {max(apart, default=0):.3g} minutes")

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import psutil
 import uvicorn
+from benchmarks.results import record
 from playwright.sync_api import Page, sync_playwright
 from tests.servers import free_port, mlflow_server, wait_for
 
@@ -365,11 +366,14 @@ def measure(here: str, process: psutil.Process) -> None:
         before = process.memory_info().rss
         first = usable(page, f"{here}/dashboard/overview")
         print(f"the very first page after the start, everything looked up: {first:.2f} s")
+        record("dashboard", "the very first", {"slowest, s": first})
         for name in PAGES:
             seconds = [usable(page, f"{here}/dashboard/{name}") for _ in range(ROUNDS)]
             print(
                 f"{name:12} {statistics.median(seconds):5.2f} s (the slowest {max(seconds):.2f} s)"
             )
+            found = {"median, s": statistics.median(seconds), "slowest, s": max(seconds)}
+            record("dashboard", name, found)
         grown = (process.memory_info().rss - before) / 2**20
         print(f"memory of the server: {before / 2**20:.0f} MB, grown by {grown:.0f} MB")
         browser.close()

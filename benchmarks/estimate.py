@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from benchmarks.results import record
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
@@ -105,6 +106,7 @@ def real_months(source: str, storage: str) -> None:
             trips = month_of(source, month, storage)
             losses, name = watched.losses(trips), f"{'+'.join(split[:2])}, {split[2]}"
             print(f"| {name} | {month} | {row(*losses.rmse(), watched.test_rmse)} |", flush=True)
+            keep(f"{name}: {month}", *losses.rmse(), watched.test_rmse)
             found = np.array([*days_of(losses, trips[PICKUP_TIME])])
             days.append((name, month, found, watched.test_rmse))
     print(
@@ -114,6 +116,13 @@ def real_months(source: str, storage: str) -> None:
     for name, month, found, trivial in days:
         off, plain = np.abs(found[:, 1] - found[:, 0]), np.abs(trivial - found[:, 0])
         nearer = f"{np.count_nonzero(off < plain)} of {len(found)} days"
+        kept = {
+            "days off by the estimate, min": off.mean(),
+            "days off by the test month, min": plain.mean(),
+            "days nearer": np.count_nonzero(off < plain),
+            "days": len(found),
+        }
+        record("estimate", f"{name}: {month}", kept)
         print(f"| {name} | {month} | {off.mean():.3f} | {plain.mean():.3f} | {nearer} |")
 
 
@@ -127,12 +136,19 @@ def generated_months(storage: str) -> None:
         options = SampleOptions(trips=usual.trips, drift=drift)
         losses = watched.losses(month_of("sample", "2024-04", storage, options))
         print(f"| {name} | {row(*losses.rmse(), watched.test_rmse)} |")
+        keep(f"generated: {name}", *losses.rmse(), watched.test_rmse)
 
 
 def row(actual: float, estimated: float, trivial: float) -> str:
     """Errors and how far off the estimates are, in per cent of what they were."""
     estimates = [f"{value:.3f} ({value / actual - 1:+.1%})" for value in (estimated, trivial)]
     return " | ".join([f"{actual:.3f}", *estimates])
+
+
+def keep(name: str, actual: float, estimated: float, trivial: float) -> None:
+    """Record a row of errors."""
+    names = ("RMSE, min", "estimated, min", "as on the test month, min")
+    record("estimate", name, dict(zip(names, (actual, estimated, trivial), strict=True)))
 
 
 def days_of(losses: Losses, pickups: pd.Series[pd.Timestamp]) -> Iterator[tuple[float, float]]:

@@ -26,6 +26,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from benchmarks.results import record
 
 GROWTH = (1, 4, 16, 64)
 PAIRS = 5
@@ -82,9 +83,27 @@ def compare(folder: Path) -> None:
     for times in GROWTH:
         rows = repeat(months / "green_tripdata_2024-01.parquet", folder, times)
         print(f"{times:>3}x, {rows:>9,} rows", flush=True)
-        print(f"     {compared_times(in_process('in_turn', folder))}", flush=True)
+        seconds = in_process("in_turn", folder)
+        print(f"     {compared_times(seconds)}", flush=True)
         plain, ours = (in_process(way, folder)[0] for way in ("plain", "ours"))
         print(f"     {compared_memory(plain, ours)}", flush=True)
+        record("growth", f"{rows:,} rows", kept_figures(seconds, plain, ours))
+
+
+def kept_figures(seconds: list[Figures], plain: Figures, ours: Figures) -> dict[str, float]:
+    """Medians of both ways, and their ratios."""
+    slow, fast = ([one.seconds for one in way] for way in (seconds[::2], seconds[1::2]))
+    found = {
+        "plain, s": statistics.median(slow),
+        "ours, s": statistics.median(fast),
+        "faster, times": statistics.median(a / b for a, b in zip(slow, fast, strict=True)),
+        "plain, MB": plain.megabytes,
+        "ours, MB": ours.megabytes,
+        "less, times": plain.megabytes / ours.megabytes,
+    }
+    if ours.growth >= _SMALL:
+        found["less beyond the imports, times"] = plain.growth / ours.growth
+    return found
 
 
 def compared_times(figures: list[Figures]) -> str:
@@ -144,6 +163,8 @@ def for_hire(folder: Path) -> None:
         f"fhvhv, {FOR_HIRE_TRIPS:,} generated rows: {found.seconds:.1f} s, "
         f"{found.megabytes:,.0f} MB"
     )
+    kept = {"ours, s": found.seconds, "ours, MB": found.megabytes}
+    record("growth", f"{FOR_HIRE_TRIPS:,} for-hire", kept)
 
 
 def in_process(what: str, folder: Path) -> list[Figures]:

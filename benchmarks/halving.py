@@ -22,6 +22,7 @@ from unittest import mock
 
 import numpy as np
 from benchmarks.preparation import months_folder
+from benchmarks.results import record as keep
 from scipy.stats import spearmanr
 
 from model_loop.models import fitting
@@ -123,7 +124,10 @@ def main() -> None:
         if family.resource and family.resource.grows == "stages":
             ways["at the same share of the stages"] = dataclasses.replace(family, resource=BY_SHARE)
         for title, way in ways.items():
-            print(f"  {title}: {report(way, recordings, training_set)}", flush=True)
+            found = report(way, recordings, training_set)
+            print(f"  {title}: {', '.join(f'{it} {found[it]:.2f}' for it in found)}", flush=True)
+            if name == FAMILIES[0]:
+                keep("halving", title, found)
 
 
 def prepare() -> TrainingSet:
@@ -161,19 +165,21 @@ def random_settings(family: ModelFamily, training_set: TrainingSet) -> list[Sett
     return [trial.settings for trial in found.trials]
 
 
-def report(family: ModelFamily, recordings: Sequence[Recording], training_set: TrainingSet) -> str:
+def report(
+    family: ModelFamily, recordings: Sequence[Recording], training_set: TrainingSet
+) -> dict[str, float]:
     """What halving keeps, and how well the first look ranks."""
     draws = np.random.default_rng(SEED)
     cohorts = [draws.choice(len(recordings), COHORT, replace=False) for _ in range(COHORTS)]
     kept = [replay(family, [recordings[one] for one in cohort], training_set) for cohort in cohorts]
     looks = [one for one in (first_look(family, recording) for recording in recordings) if one]
     ranked = spearmanr(looks, [recording.end for recording in recordings])
-    return (
-        f"rank correlation of the first look with the end {ranked.statistic:.2f}, "
-        f"best kept in {np.mean([one.best for one in kept]):.0%}, "
-        f"mean regret {np.mean([one.regret for one in kept]):.2%}, "
-        f"{np.mean([one.steps for one in kept]):.0%} of the steps"
-    )
+    return {
+        "rank correlation of the first look, rho": float(ranked.statistic),
+        "best kept, %": 100 * float(np.mean([one.best for one in kept])),
+        "mean regret, %": 100 * float(np.mean([one.regret for one in kept])),
+        "steps, %": 100 * float(np.mean([one.steps for one in kept])),
+    }
 
 
 def replay(family: ModelFamily, cohort: Sequence[Recording], training_set: TrainingSet) -> Kept:

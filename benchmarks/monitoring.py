@@ -25,6 +25,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from benchmarks.results import record
+from benchmarks.tables import KNOWN
 from upath import UPath
 
 from model_loop.models.catalogue import get_family
@@ -215,7 +217,9 @@ def cost(root: str, subject: Subject) -> None:
     with context.Pool(1) as pool:
         parts = (subject.trained, subject.reference)
         kept = [write_object(part, UPath(root), f"subject-{n}") for n, part in enumerate(parts)]
-        print(pool.apply(_measure, (str(log), *kept)))
+        found, said = pool.apply(_measure, (str(log), *kept))
+    print(said)
+    record("monitoring cost", f"{MANY:,} predictions", found)
     print()
 
 
@@ -235,7 +239,9 @@ def _fill(log: Path, trips: WindowTrips) -> None:
     engine.dispose()
 
 
-def _measure(log: str, trained: ObjectReference, reference: ObjectReference) -> str:
+def _measure(
+    log: str, trained: ObjectReference, reference: ObjectReference
+) -> tuple[dict[str, float], str]:
     """Seconds of each part, and the most memory that the process has taken."""
     subject = Subject(read_object(trained), read_object(reference))
     now = dt.datetime.now(tz=dt.UTC)
@@ -257,7 +263,10 @@ def _measure(log: str, trained: ObjectReference, reference: ObjectReference) -> 
     ]
     whole = moments[-1][1] - moments[0][1]
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (
+    found = {
+        f"{name}, s": after - begun for (_, begun), (name, after) in itertools.pairwise(moments)
+    }
+    return {**found, "all, s": whole, "at most, MiB": most / 1024}, (
         f"{len(trips):,} predictions: {whole:.1f} s ({', '.join(parts)}); at most "
         f"{most / 1024:.0f} MiB, its imports among them."
     )
@@ -301,11 +310,13 @@ def alarms(root: str, folder: str) -> None:
         months = [labelled(replace(one, actual=one.actual * factor), CLEANING) for one in found]
         for span in (1, 7):
             counts = count_alarms(months, subject.errors, span)
-            print(f"| {kind} | {span} days | {counts} |", flush=True)
+            print(f"| {kind} | {span} days | {' | '.join(map(str, counts))} |", flush=True)
+            values = dict(zip(KNOWN["monitoring"].columns, counts, strict=True))
+            record("monitoring", f"{kind}, {span} days", values)
     print()
 
 
-def count_alarms(months: Sequence[WindowTrips], errors: Errors, span: int) -> str:
+def count_alarms(months: Sequence[WindowTrips], errors: Errors, span: int) -> tuple[int, ...]:
     """Judge the windows of some days each, one after the other."""
     at_once = PerformanceRules(trips=LEAST, windows=1, needed=1)
     history: list[Sequence[Finding]] = []
@@ -321,7 +332,7 @@ def count_alarms(months: Sequence[WindowTrips], errors: Errors, span: int) -> st
             found = judge_performance(part, errors, history, THRESHOLDS, RULES)
             told += any(one.level in {Level.WARN, Level.ACT} for one in found)
             history.append(found)
-    return " | ".join(map(str, (len(history), beyond, warned, acted, told)))
+    return len(history), beyond, warned, acted, told
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from benchmarks.estimate import fit
+from benchmarks.results import record
+from benchmarks.tables import KNOWN
 
 from model_loop.monitoring.labels import labelled, match_month
 from model_loop.monitoring.levels import Finding, Level, thresholds_of, worst
@@ -63,11 +65,11 @@ def main() -> None:
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for name, drift in DRIFTS.items():
             weeks = [[*weeks_of(drift, seed, predictor, storage)] for seed in SEEDS]
-            print(f"| {name} | {row(weeks, reference)} |", flush=True)
+            print(f"| {name} | {row(name, weeks, reference)} |", flush=True)
         cost(predictor, reference, storage)
 
 
-def row(months: Sequence[Sequence[WindowTrips]], reference: Reference) -> str:
+def row(name: str, months: Sequence[Sequence[WindowTrips]], reference: Reference) -> str:
     """How many of the weeks are an alarm, and what the errors are."""
     at_once: Counter[Level] = Counter()
     settled: Counter[Level] = Counter()
@@ -81,6 +83,10 @@ def row(months: Sequence[Sequence[WindowTrips]], reference: Reference) -> str:
             history.append(judge(week, reference, history, PerformanceRules()))
             settled[worst(history[-1])] += 1
     total = sum(at_once.values())
+    levels = (Level.WARN, Level.ACT)
+    shares = [100 * one[level] / total for one in (at_once, settled) for level in levels]
+    values = dict(zip(KNOWN["performance"].columns, (*shares, float(np.mean(rmse))), strict=True))
+    record("performance", name, values)
     cells = [
         f"{counts[level] / total:.0%}" for counts in (at_once, settled)
         for level in (Level.WARN, Level.ACT)

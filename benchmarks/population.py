@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 import numpy as np
+from benchmarks.results import record
 
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
@@ -40,7 +41,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as root:
             request = TrainingSetRequest(source, "green", split, recipe.name)
             built = build_training_set(request, storage_root=root)
-            model = train(tune("xgboost", built, SEARCH), built, SEARCH).model
+            tuned = tune("xgboost", built, SEARCH)
+            model = train(tuned, built, SEARCH).model
             wide = dataclasses.replace(
                 built, request=dataclasses.replace(request, rules=EVERYTHING)
             )
@@ -49,6 +51,14 @@ def main() -> None:
             ).values()
         squared = (model.predict(trips[list(recipe.columns)]) - trips.duration.to_numpy()) ** 2
         usual = trips.duration.between(1.0, 60.0).to_numpy()
+        found = {
+            "validation RMSE, min": tuned.validation.rmse,
+            "test RMSE, min": float(np.sqrt(squared[usual].mean())),
+            "RMSE of all trips, min": float(np.sqrt(squared.mean())),
+            "left out, %": 100 * float(1 - usual.mean()),
+            "tuned, s": tuned.seconds,
+        }
+        record("population", recipe.name, found)
         print(
             f"{recipe.name} ({recipe.asked}): RMSE {np.sqrt(squared[usual].mean()):.3f} on trips "
             f"of 1 to 60 minutes, {np.sqrt(squared.mean()):.1f} on all {len(trips):,}; "

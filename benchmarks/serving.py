@@ -32,6 +32,8 @@ import psutil
 import requests
 from benchmarks.load import Load, Outcome
 from benchmarks.preparation import months_folder
+from benchmarks.results import record
+from benchmarks.tables import KNOWN
 from scipy.stats import sem, t
 from sklearn.pipeline import Pipeline
 from tests.servers import free_port, mlflow_server, wait_for
@@ -143,6 +145,9 @@ def describe(name: str, outcomes: list[Outcome]) -> float:
         f"{name:34} {per_second:8,.0f} requests/s ({lowest:,.0f} to {highest:,.0f}), "
         f"p50 {p50:.2f} ms, p99 {p99:.2f} ms"
     )
+    if name in KNOWN["serving"].rows:
+        found = {"answers, requests/s": per_second, "p50, ms": p50, "p99, ms": p99}
+        record("serving", name, found)
     return float(per_second)
 
 
@@ -297,6 +302,8 @@ def measure(
         nothing_at_all = describe("/healthz, a bare handler", outcomes["bare"])
         plain = describe("mlflow models serve", outcomes["mlflow"])
         print(f"against mlflow models serve: {ours / plain:.0f} times")
+        for name, found in (("mlflow models serve", plain), ("an empty route of FastAPI", fastapi)):
+            record("serving", name, {"/predict is faster, times": ours / found})
         print(
             f"of an empty route: {ours / fastapi:.0%}; of a bare one: {ours / nothing_at_all:.0%}"
         )

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.preparation import months_folder
+from benchmarks.results import record
 from tests.servers import mlflow_server
 
 from model_loop.models.catalogue import FAMILIES
@@ -64,11 +65,17 @@ def main() -> None:
                 for pair in range(PAIRS)
             ]
             plain, tracked = (statistics.median(column) for column in zip(*pairs, strict=True))
+            added = 100 * (tracked / plain - 1)
+            record(
+                "tracking", family, {"search, s": plain, "tracked, s": tracked, "added, %": added}
+            )
             plain_total, tracked_total = plain_total + plain, tracked_total + tracked
             print(
                 f"{family:36} {plain:6.2f} s, tracked {tracked:6.2f} s ({tracked / plain - 1:+.1%})"
             )
     share = tracked_total / plain_total - 1
+    found = {"search, s": plain_total, "tracked, s": tracked_total, "added, %": 100 * share}
+    record("tracking", "all", found)
     print(f"all families: {plain_total:.1f} s, tracked {tracked_total:.1f} s ({share:+.1%})")
 
 

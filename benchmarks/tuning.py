@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 from benchmarks.preparation import months_folder, plain
+from benchmarks.results import record
 from upath import UPath
 
 from model_loop.models.catalogue import FAMILIES, XGBOOST, ModelFamily, get_family
@@ -92,8 +93,16 @@ def main() -> None:
     for encoding in ENCODINGS:
         found, seconds = search(folder, encoding, families)
         print(f"{encoding}: all in {seconds:.1f} s, {plain_seconds / seconds:.1f} times faster")
+        faster = f"{encoding} faster, times"
+        if families == list(FAMILIES):
+            all_of = {"plain, s": plain_seconds, f"{encoding}, s": seconds}
+            record("tuning", "all", {**all_of, faster: plain_seconds / seconds})
         for family in families:
             (slow, plain_rmse), (fast, rmse) = plain_found[family], found[family]
+            plainly = {"plain, s": slow, "plain RMSE, min": plain_rmse}
+            once = plainly if encoding == ENCODINGS[0] else {}
+            own = {f"{encoding}, s": fast, f"{encoding} RMSE, min": rmse, faster: slow / fast}
+            record("tuning", family, {**once, **own})
             print(
                 f"| {family} | {slow:.1f} s, {plain_rmse:.3f} | {fast:.1f} s, {rmse:.3f} "
                 f"| {slow / fast:.1f} | {(rmse / plain_rmse - 1):+.2%} |",

@@ -117,7 +117,7 @@ class Moves(Moving):
                 promotion.move(params, self._run(next(self.clock)))
 
     @rule(version=VERSIONS, share=st.sampled_from([0.1, 0.25, 1.0]), deaths=DEATHS)
-    def canary(self, version: int, share: float, deaths: Any) -> None:
+    def canary(self, version: int, share: float, deaths: Any = ([], True)) -> None:
         """A version answers a share beside a champion."""
 
         def plan(side: Side) -> int | None:
@@ -130,7 +130,7 @@ class Moves(Moving):
         self._move_parts("canary", version, plan, deaths, share=share)
 
     @rule(version=VERSIONS, deaths=DEATHS)
-    def shadow(self, version: int, deaths: Any) -> None:
+    def shadow(self, version: int, deaths: Any = ([], True)) -> None:
         """A version answers unseen beside a champion."""
 
         def plan(side: Side) -> int | None:
@@ -216,6 +216,14 @@ class Moves(Moving):
         side = self._side(moment)
         return [one for one in (side.challenger, side.shadow) if one is not None]
 
+    @rule(version=VERSIONS, other=VERSIONS, writes=st.integers(1, 4))
+    def go_on_over_what_is_left(self, version: int, other: int, writes: int) -> None:
+        """A promotion dies in the middle, and nobody tries it again before the next move."""
+        self.canary(version, 0.25)
+        self.promote(version, gate=False, deaths=([writes], False))
+        self.stands()
+        self.shadow(other)
+
     @rule(moment=st.one_of(st.none(), MOMENT), deaths=DEATHS)
     def disable(self, moment: Moment | None, deaths: Any) -> None:
         """Nothing answers: at a moment, or at all."""
@@ -258,7 +266,7 @@ def test_any_order_of_moves_and_deaths(store: Tracker, monkeypatch: pytest.Monke
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=int(os.environ.get("TEST_MOVES", "11")),
+            max_examples=int(os.environ.get("TEST_MOVES", "10")),
             stateful_step_count=10,
             deadline=None,
             derandomize=True,

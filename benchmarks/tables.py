@@ -1,0 +1,181 @@
+"""Tables that the benchmarks fill: which rows and columns each of them records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_FAMILIES = (
+    "linear_model.LinearRegression",
+    "linear_model.Lasso",
+    "svm.LinearSVR",
+    "ensemble.ExtraTreesRegressor",
+    "ensemble.GradientBoostingRegressor",
+    "ensemble.RandomForestRegressor",
+    "xgboost",
+)
+_RECIPES = ("booking", "pair_distance", "rich")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a benchmark records.
+
+    Parameters
+    ----------
+    rows, columns
+        Names; the unit of a column stands behind its last comma.
+    published
+        Whether figures count on published months alone: those of generated ones are others.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    published: bool = True
+
+
+_PARTS = ("preparation", "trainings", "promotion", "batch", "monitoring", "all")
+_LEVELS = ("warn, %", "act, %", "warn by two of three, %", "act by two of three, %")
+
+KNOWN: Mapping[str, Table] = {
+    "airflow": Table(("both training DAGs",), ("plain, s", "with Airflow, s", "added, %")),
+    "batch_scoring": Table(
+        ("350,000 rows", "3,500,000 rows", "350,000 rows of CSV"),
+        (
+            "pyfunc, rows/s",
+            "ours, rows/s",
+            "faster, times",
+            "pyfunc, MB",
+            "ours, MB",
+            "less beyond the imports, times",
+        ),
+    ),
+    "capacity": Table(
+        ("training set of 3 x 200,000 trips", "3 evaluations", "final fit"),
+        ("processor time, s", "at most, GB"),
+        published=False,
+    ),
+    "cluster": Table(_PARTS, ("make up, s", "one worker, s", "two workers, s")),
+    "dashboard": Table(
+        ("the very first", "overview", "data", "models", "monitoring", "playground"),
+        ("median, s", "slowest, s"),
+        published=False,
+    ),
+    "estimate": Table(
+        (
+            "2023-01+2023-02, 2024-01: 2024-02",
+            "2023-01+2023-02, 2024-01: 2024-03",
+            "2023-01+2023-02, 2024-01: 2024-04",
+            "2024-01+2024-02, 2024-03: 2024-04",
+            "generated: as before",
+            "generated: distances half as long again",
+            "generated: speed - 25 %, inputs unchanged",
+        ),
+        (
+            "RMSE, min",
+            "estimated, min",
+            "as on the test month, min",
+            "days off by the estimate, min",
+            "days off by the test month, min",
+            "days nearer",
+            "days",
+        ),
+    ),
+    "growth": Table(
+        ("56,551 rows", "226,204 rows", "904,816 rows", "3,619,264 rows", "20,000,000 for-hire"),
+        (
+            "plain, s",
+            "ours, s",
+            "faster, times",
+            "plain, MB",
+            "ours, MB",
+            "less, times",
+            "less beyond the imports, times",
+        ),
+    ),
+    "halving": Table(
+        ("as the catalogue says", "at the same share of the stages"),
+        ("rank correlation of the first look, rho", "best kept, %", "mean regret, %", "steps, %"),
+    ),
+    "monitoring": Table(
+        (
+            "as they are, 1 days",
+            "as they are, 7 days",
+            "a fifth longer, 1 days",
+            "a fifth longer, 7 days",
+        ),
+        (
+            "windows",
+            "beyond a threshold",
+            "warn or more",
+            "act",
+            "by two of three",
+        ),
+    ),
+    "monitoring cost": Table(
+        ("100,000 predictions",),
+        (
+            "read, s",
+            "SHAP, s",
+            "PSI and the rest, s",
+            "report, with Evidently's import, s",
+            "all, s",
+            "at most, MiB",
+        ),
+        published=False,
+    ),
+    "monotone": Table(
+        ("free", "monotone"), ("test RMSE, min", "a mile longer and predicted shorter, %")
+    ),
+    "performance": Table(
+        (
+            "as before",
+            "speed - 10 %",
+            "speed - 25 %, inputs unchanged",
+            "speed + 25 %, inputs unchanged",
+            "distances half as long again",
+            "half of the pick-ups in quiet zones",
+            "rush hours 4 hours later",
+        ),
+        (*_LEVELS, "RMSE, min"),
+        published=False,
+    ),
+    "population": Table(
+        _RECIPES,
+        (
+            "validation RMSE, min",
+            "test RMSE, min",
+            "RMSE of all trips, min",
+            "left out, %",
+            "tuned, s",
+        ),
+    ),
+    "preparation": Table(("two months",), ("plain, s", "ours, s", "faster, times")),
+    "quality": Table(_RECIPES, ("ours, min", "FLAML, min", "stacking, min", "each had, s")),
+    "serving": Table(
+        (
+            "/predict",
+            "an empty route of FastAPI",
+            "/healthz, a bare handler",
+            "mlflow models serve",
+            "/healthz at half of it",
+            "at half of it",
+            "the same with a shadow",
+        ),
+        ("answers, requests/s", "p50, ms", "p99, ms", "/predict is faster, times"),
+    ),
+    "tracking": Table((*_FAMILIES, "all"), ("search, s", "tracked, s", "added, %")),
+    "tuning": Table(
+        (*_FAMILIES, "all"),
+        (
+            "plain, s",
+            "plain RMSE, min",
+            "one_hot, s",
+            "one_hot RMSE, min",
+            "one_hot faster, times",
+            "native, s",
+            "native RMSE, min",
+            "native faster, times",
+        ),
+    ),
+}

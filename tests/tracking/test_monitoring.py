@@ -8,7 +8,8 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
 from model_loop.monitoring.health.stored import champion_of, end_of
-from model_loop.monitoring.performance import Reference, find_reference
+from model_loop.monitoring.performance import Reference
+from model_loop.monitoring.tested import find_reference
 from model_loop.tracking.actions import Action
 from model_loop.tracking.models import log_model_report
 from model_loop.tracking.promotion import Promoter

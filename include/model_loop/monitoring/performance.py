@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import pandas as pd
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
-
-from model_loop.errors import StoredObjectError, require_within
+from model_loop.errors import require_within
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.intervals import (
     CONFIDENCE,
@@ -32,21 +26,14 @@ from model_loop.monitoring.levels import (
     judge,
     unknown,
 )
-from model_loop.monitoring.profile import find_profile
 from model_loop.monitoring.slices import SliceErrors, measure_errors
 from model_loop.monitoring.windows import WindowTrips
 from model_loop.settings import Settings
-from model_loop.tracking.runs import Tracker
-
-logger = logging.getLogger(__name__)
 
 #: Metrics of `judge_performance`, each with thresholds of its own.
 RMSE, MAE, BIAS, SLICE = "rmse", "mae", "bias", "slice_rmse"
 #: Subject of the finding about slices.
 WORST = "worst slice"
-
-#: Artifact of a training run; see `tracking.models.log_model_report`.
-_SLICES = "errors_by_slice.csv"
 
 
 @dataclass(frozen=True)
@@ -140,7 +127,7 @@ def judge_performance(
     labelled
         Trips of this one version whose duration is known; see `labels.labelled`.
     reference
-        What it came to on its test months; see `find_reference`.
+        What it came to on its test months; see `tested.find_reference`.
     history
         Findings of the windows before, of the same service and version, in any order within a
         window, the latest window last. One window of a time counts once: leave out an earlier run
@@ -172,33 +159,6 @@ def judge_performance(
         _judge_slices(slices, reference, thresholds[SLICE], rules),
     )
     return tuple(_counted(finding, history, rules) for finding in found)
-
-
-def find_reference(tracker: Tracker, name: str, version: int) -> Reference:
-    """What a version of a registered model came to on its test months, as its run tells.
-
-    Empty where the version has no run here, or was trained without test months.
-    """
-    run_id = tracker.client.get_model_version(name, str(version)).run_id
-    if not run_id:
-        return Reference(version)
-    metrics = tracker.client.get_run(run_id).data.metrics
-    return Reference(
-        version,
-        metrics.get("test_rmse"),
-        metrics.get("test_mae"),
-        _reference_slices(tracker, run_id) if "test_rmse" in metrics else {},
-        _days(tracker, name, version),
-    )
-
-
-def _days(tracker: Tracker, name: str, version: int) -> DaySpread | None:
-    try:
-        profile = find_profile(tracker, name, version)
-    except StoredObjectError as error:
-        logger.warning("How much days differ is not known: %s", error)
-        return None
-    return profile.days if profile else None
 
 
 def _why_unknown(trips: int, reference: Reference, rules: PerformanceRules) -> str:
@@ -326,26 +286,6 @@ def _counted(
         f"{sum(one.rank >= finding.level.rank for one in reached)} have reached it"
     )
     return replace(finding, level=level, note=f"{finding.note}; {told}")
-
-
-def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], float]:
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = download_artifacts(
-                run_id=run_id,
-                artifact_path=_SLICES,
-                dst_path=folder,
-                tracking_uri=tracker.tracking_uri,
-            )
-        except MlflowException as error:
-            # Runs of models that were trained elsewhere have no such table.
-            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                raise
-            return {}
-        table = pd.read_csv(path, dtype={"slice": str, "value": str})
-    table = table[table["trips"] >= GateRules.slice_trips]
-    keys = zip(table["slice"], table["value"], strict=True)
-    return dict(zip(keys, table["rmse"].astype(float), strict=True))
 
 
 def _least(interval: Interval | None) -> float:

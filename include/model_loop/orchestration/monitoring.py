@@ -160,9 +160,9 @@ def _performance_of(
     from model_loop.monitoring.performance import (
         RMSE,
         PerformanceRules,
-        find_reference,
         judge_performance,
     )
+    from model_loop.monitoring.tested import find_reference
     from model_loop.trips.cleaning import CleaningRules
 
     settings, records, version = get_settings(), records_of_windows(), predictor.version.number

@@ -1,0 +1,69 @@
+"""Read what a version came to on its test months, which its errors of today are compared with."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+
+import pandas as pd
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from model_loop.errors import StoredObjectError
+from model_loop.models.gate_rules import GateRules
+from model_loop.models.intervals import DaySpread
+from model_loop.monitoring.performance import Reference
+from model_loop.monitoring.profile import find_profile
+from model_loop.tracking.runs import Tracker
+
+logger = logging.getLogger(__name__)
+
+#: Artifact of a training run; see `tracking.models.log_model_report`.
+_SLICES = "errors_by_slice.csv"
+
+
+def find_reference(tracker: Tracker, name: str, version: int) -> Reference:
+    """Return what a version of a registered model came to on its test months, as its run tells.
+
+    Empty where the version has no run here, or was trained without test months.
+    """
+    run_id = tracker.client.get_model_version(name, str(version)).run_id
+    if not run_id:
+        return Reference(version)
+    metrics = tracker.client.get_run(run_id).data.metrics
+    return Reference(
+        version,
+        metrics.get("test_rmse"),
+        metrics.get("test_mae"),
+        _reference_slices(tracker, run_id) if "test_rmse" in metrics else {},
+        _days(tracker, name, version),
+    )
+
+
+def _days(tracker: Tracker, name: str, version: int) -> DaySpread | None:
+    try:
+        profile = find_profile(tracker, name, version)
+    except StoredObjectError as error:
+        logger.warning("How much days differ is not known: %s", error)
+        return None
+    return profile.days if profile else None
+
+
+def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], float]:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = download_artifacts(
+                run_id=run_id,
+                artifact_path=_SLICES,
+                dst_path=folder,
+                tracking_uri=tracker.tracking_uri,
+            )
+        except MlflowException as error:
+            # Runs of models that were trained elsewhere have no such table.
+            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                raise
+            return {}
+        table = pd.read_csv(path, dtype={"slice": str, "value": str})
+    table = table[table["trips"] >= GateRules.slice_trips]
+    keys = zip(table["slice"], table["value"], strict=True)
+    return dict(zip(keys, table["rmse"].astype(float), strict=True))

@@ -128,14 +128,22 @@ MONTHS = {
     "days that resemble the day before": month(60, between=4, follow=0.99, seed=4),
     "days that resemble it a little": month(40, between=3, follow=0.6, seed=12),
     "days that are opposite to the day before": month(28, follow=-0.9, seed=5),
-    "with gaps": month([day for day in range(19_000, 19_031) if day % 7 and day % 5], seed=6),
+    "with gaps": month(
+        [day for day in range(19_000, 19_031) if day % 7 and day % 5], between=4, follow=0.8, seed=6
+    ),
     "a week": month(7, seed=7),
     "six days": month(6, seed=8),
     "three days apart": month([19_003, 19_000, 19_020], seed=9),
     "a day": month(1, seed=10),
     "two weeks": month(14, seed=11),
+    "two weeks as one": month(14, between=6, follow=0.99, seed=13),
 }
-KNOWN = {"unknown": None, "known": "a month", "resembling": "days that resemble the day before"}
+KNOWN = {
+    "unknown": None,
+    "known": "a month",
+    "resembling": "days that resemble the day before",
+    "few": "two weeks as one",
+}
 
 
 @pytest.mark.parametrize("name", MONTHS)
@@ -254,3 +262,78 @@ def test_parts_of_intervals() -> None:
     assert not_negative((-2.0, 0.5)) == (0.0, 0.5)
     assert not_negative((0.25, 2.0)) == (0.25, 2.0)
     assert quantile(0.95, 10) == pytest.approx(2.228, abs=5e-4)
+
+
+def days_of_errors(
+    random: np.random.Generator, days: int, trips: int, between: float, correlation: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of trips and their days: each day is off as a whole, and resembles the day before."""
+    effects = [random.normal(0, between)]
+    for _ in range(days - 1):
+        new = random.normal(0, between * np.sqrt(1 - correlation**2))
+        effects.append(correlation * effects[-1] + new)
+    which = np.repeat(np.arange(days), trips)
+    spreads = 4.0 * np.exp(random.normal(0, 0.07 * bool(between), days))
+    return np.array(effects)[which] + random.normal(0, 1, days * trips) * spreads[which], which
+
+
+@pytest.mark.parametrize(
+    ("days", "between", "correlation", "tested"),
+    [
+        (7, 0.0, 0.0, False),
+        (30, 0.5, 0.0, False),
+        (1, 0.5, 0.3, True),
+        (3, 0.5, 0.3, True),
+        (7, 0.5, 0.3, True),
+        (7, 0.5, 0.3, False),
+    ],
+)
+def test_intervals_hold_as_often_as_they_say(
+    days: int, between: float, correlation: float, *, tested: bool
+) -> None:
+    """As many of those of 95 % as chance allows hold the truth, also where days are not alike.
+
+    As if trips were independent, fewer than half would hold the bias.
+    """
+    random, held, times = np.random.default_rng(0), dict.fromkeys(("rmse", "mae", "bias"), 0), 200
+    spreads = 4.0 * np.exp(np.random.default_rng(1).normal(0, 0.07 * bool(between), 100_000))
+    all_spreads = np.sqrt(between**2 + spreads**2)
+    truth = {
+        "rmse": np.sqrt((all_spreads**2).mean()),
+        "mae": all_spreads.mean() * np.sqrt(2 / np.pi),
+        "bias": 0.0,
+    }
+    for _ in range(times):
+        month = sums_by_day(*days_of_errors(random, 30, 300, between, correlation))
+        known = DaySpread.of(month) if tested else None
+        sums = sums_by_day(*days_of_errors(random, days, 300, between, correlation))
+        measured = measured_errors(sums, known)
+        for name, value in truth.items():
+            low, high = getattr(measured, f"{name}_interval")
+            held[name] += low <= value <= high
+    # Three standard errors of a share of 95 % of so many.
+    least = stats.binom.ppf(stats.norm.cdf(-3), times, 0.95)
+    assert all(count >= least for count in held.values()), held
+
+
+def test_a_short_window_of_unknown_days_is_judged_with_caution() -> None:
+    """A day whose like was never measured is taken to differ much from others."""
+    errors, _ = days_of_errors(np.random.default_rng(0), 1, 2_000, 0.0, 0.0)
+    day = np.zeros(2_000, dtype=np.int64)
+    alone = measured_errors(sums_by_day(errors, day))
+    month = sums_by_day(*days_of_errors(np.random.default_rng(1), 30, 300, 0.3, 0.0))
+    known = measured_errors(sums_by_day(errors, day), DaySpread.of(month))
+    for name in ("bias", "mae", "rmse"):
+        low, high = getattr(alone, f"{name}_interval")
+        least, most = getattr(known, f"{name}_interval")
+        assert low < least < most < high
+    assert DaySpread.of({day: month[day] for day in range(13)}) is None
+
+
+def test_no_error_is_negative() -> None:
+    """However few the trips: an interval that is symmetric would reach below nothing."""
+    errors = np.array([0.1, 12.0, 0.2])
+    measured = measured_errors(sums_by_day(errors, np.zeros(3, dtype=np.int64)))
+    assert measured.mae_interval is not None
+    assert measured.rmse_interval is not None
+    assert measured.mae_interval[0] == measured.rmse_interval[0] == 0.0

@@ -126,88 +126,17 @@ def test_intervals_of_slices_hold_together() -> None:
             assert getattr(measured, name) == pytest.approx(getattr(alone, name))
 
 
-def days_of_errors(
-    random: np.random.Generator, days: int, trips: int, between: float, correlation: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Errors of trips and their days: each day is off as a whole, and resembles the day before."""
-    effects = [random.normal(0, between)]
-    for _ in range(days - 1):
-        new = random.normal(0, between * np.sqrt(1 - correlation**2))
-        effects.append(correlation * effects[-1] + new)
-    which = np.repeat(np.arange(days), trips)
-    spreads = 4.0 * np.exp(random.normal(0, 0.07 * bool(between), days))
-    return np.array(effects)[which] + random.normal(0, 1, days * trips) * spreads[which], which
-
-
-@pytest.mark.parametrize(
-    ("days", "between", "correlation", "tested"),
-    [
-        (7, 0.0, 0.0, False),
-        (30, 0.5, 0.0, False),
-        (1, 0.5, 0.3, True),
-        (3, 0.5, 0.3, True),
-        (7, 0.5, 0.3, True),
-        (7, 0.5, 0.3, False),
-    ],
-)
-def test_intervals_hold_as_often_as_they_say(
-    days: int, between: float, correlation: float, *, tested: bool
-) -> None:
-    """As many of those of 95 % as chance allows hold the truth, also where days are not alike.
-
-    As if trips were independent, fewer than half would hold the bias.
-    """
-    random, held, times = np.random.default_rng(0), dict.fromkeys(("rmse", "mae", "bias"), 0), 200
-    spreads = 4.0 * np.exp(np.random.default_rng(1).normal(0, 0.07 * bool(between), 100_000))
-    all_spreads = np.sqrt(between**2 + spreads**2)
-    truth = {
-        "rmse": np.sqrt((all_spreads**2).mean()),
-        "mae": all_spreads.mean() * np.sqrt(2 / np.pi),
-        "bias": 0.0,
-    }
-    for _ in range(times):
-        month = sums_by_day(*days_of_errors(random, 30, 300, between, correlation))
-        known = DaySpread.of(month) if tested else None
-        sums = sums_by_day(*days_of_errors(random, days, 300, between, correlation))
-        measured = measured_errors(sums, known)
-        for name, value in truth.items():
-            low, high = getattr(measured, f"{name}_interval")
-            held[name] += low <= value <= high
-    # Three standard errors of a share of 95 % of so many.
-    least = stats.binom.ppf(stats.norm.cdf(-3), times, 0.95)
-    assert all(count >= least for count in held.values()), held
-
-
-def test_a_short_window_of_unknown_days_is_judged_with_caution() -> None:
-    """A day whose like was never measured is taken to differ much from others."""
-    errors, _ = days_of_errors(np.random.default_rng(0), 1, 2_000, 0.0, 0.0)
-    day = np.zeros(2_000, dtype=np.int64)
-    alone = measured_errors(sums_by_day(errors, day))
-    month = sums_by_day(*days_of_errors(np.random.default_rng(1), 30, 300, 0.3, 0.0))
-    known = measured_errors(sums_by_day(errors, day), DaySpread.of(month))
-    for name in ("bias", "mae", "rmse"):
-        low, high = getattr(alone, f"{name}_interval")
-        least, most = getattr(known, f"{name}_interval")
-        assert low < least < most < high
-    assert DaySpread.of({day: month[day] for day in range(13)}) is None
-
-
-def test_no_error_is_negative() -> None:
-    """However few the trips: an interval that is symmetric would reach below nothing."""
-    errors = np.array([0.1, 12.0, 0.2])
-    measured = measured_errors(sums_by_day(errors, np.zeros(3, dtype=np.int64)))
-    assert measured.mae_interval is not None
-    assert measured.rmse_interval is not None
-    assert measured.mae_interval[0] == measured.rmse_interval[0] == 0.0
-
-
 def test_the_same_errors_are_no_alarm() -> None:
     """Whatever the size of the window; of 100 windows from the same errors none alarms."""
     for seed in range(100):
         count = 600 if seed % 2 else 5_000
         errors = np.random.default_rng(seed).normal(0, 4, count)
-        found = judge_performance(window(errors, seed), TESTED, (), THRESHOLDS, AT_ONCE)
-        assert {finding.level for finding in found} <= {Level.OK}
+        trips = window(errors, seed)
+        # Slices take most of the time.
+        trips = trips if seed < 20 else without_slices(trips)
+        found = judge_performance(trips, TESTED, (), THRESHOLDS, AT_ONCE)
+        assert {finding.level for finding in found[:3]} <= {Level.OK}
+        assert found[3].level is (Level.OK if seed < 20 else Level.UNKNOWN)
 
 
 def test_larger_errors_are_found_and_named() -> None:

@@ -368,6 +368,21 @@ def test_each_figure_is_judged_as_by_hand(days: str) -> None:
     }
 
 
+@pytest.mark.parametrize("count", [520, 3_000])
+def test_a_mean_error_has_to_have_moved(count: int) -> None:
+    """Away from that of the test months, by more than both are uncertain, to either side."""
+    assert TESTED.days is not None
+    reference = dataclasses.replace(TESTED, days=dataclasses.replace(TESTED.days, bias=1.0))
+    certain = []
+    for bias in np.arange(0.85, 2.4, 0.05):
+        trips = without_slices(window(np.random.default_rng(9).normal(bias, 4, count), 9))
+        wanted = expected(trips, reference)[2]
+        found = judge_performance(trips, reference, (), THRESHOLDS, AT_ONCE)[2]
+        assert (found.level, found.certain) == wanted[2:4], bias
+        certain.append(found.certain)
+    assert {*certain} == {True, False}
+
+
 def test_three_figures_of_the_same_trips_are_corrected_for() -> None:
     """A window between the bounds of one comparison and of three is no finding."""
     alone = dataclasses.replace(AT_ONCE, confidence=1 - 0.05 * 3)
@@ -549,6 +564,8 @@ def test_rules_have_bounds() -> None:
     with pytest.raises(InvalidInputError):
         PerformanceRules(windows=2, needed=3)
     assert PerformanceRules.of(Settings()) == PerformanceRules()
+    others = Settings(monitoring_trips=77, monitoring_windows=6, monitoring_windows_needed=4)
+    assert PerformanceRules.of(others) == PerformanceRules(trips=77, windows=6, needed=4)
 
 
 def _emptied(trips: pd.DataFrame) -> pd.DataFrame:

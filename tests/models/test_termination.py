@@ -134,3 +134,61 @@ def test_bounds(changes: dict[str, object], message: str) -> None:
     """A rule that cannot be is refused by the name of the field."""
     with pytest.raises(InvalidInputError, match=message):
         EarlyTermination(**changes)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_reason_tells_its_figures() -> None:
+    """Policy, error, what was allowed, and after which interval."""
+    bandit = terminator(rule("bandit", slack_factor=0.2), (10.0, 8.0), (9.0, 9.0))
+    assert bandit.reason(9, (10.8, 9.7)) == "bandit: 9.700, allowed are 9.600, after interval 2"
+    median = terminator(rule("median"), (10.0,), (12.0,), (14.0,))
+    assert median.reason(9, (12.5,)) == "median: 12.500, the median is 12.000, after interval 1"
+    truncation = terminator(rule("truncation"), (5.0,), (7.0,), (9.0,))
+    told = "truncation: 8.000, 2 of 3 others were better after interval 1"
+    assert truncation.reason(9, (8.0,)) == told
+    assert truncation.compare(9, (8.0,)) == told
+
+
+@pytest.mark.parametrize(
+    ("given", "first"),
+    [
+        ({}, None),
+        ({"policy": "bandit"}, 6),
+        ({"policy": "median", "delay_evaluations": 0}, 1),
+        ({"policy": "truncation", "delay_evaluations": 2, "evaluation_interval": 4}, 6),
+    ],
+)
+def test_the_first_look(given: dict[str, object], first: int | None) -> None:
+    """After the delay and one interval; without a policy there is none."""
+    watching = Terminator(EarlyTermination(**given))  # type: ignore[arg-type]  # by name
+    assert watching.first_look == first
+    for number in range(3):
+        watching.add(number, (1.0,) * 20)
+    looks = [length for length in range(1, 15) if watching.reason(9, (9.0,) * length)]
+    assert looks[:1] == ([] if first is None else [first])
+
+
+def test_bounds_themselves_are_allowed() -> None:
+    """Of each field of a rule."""
+    made = EarlyTermination("bandit", 1, 0, 0.0, 0.0, 0.95)
+    assert made.truncation_share == 0.95
+    assert EarlyTermination(truncation_share=0.0).truncation_share == 0.0
+    with pytest.raises(InvalidInputError, match=r"truncation_share = 0\.96"):
+        EarlyTermination(truncation_share=0.96)
+    with pytest.raises(InvalidInputError, match=r"slack_amount = -0\.5"):
+        EarlyTermination(slack_amount=-0.5)
+    # Without slack, an error that equals the best goes on.
+    watching = terminator(rule("bandit", slack_factor=0.0), (5.0,))
+    assert watching.reason(9, (5.0,)) is None
+    assert watching.reason(9, (5.001,))
+
+
+def test_a_trial_is_not_compared_with_itself() -> None:
+    """Nor with one that has shown nothing, which is none."""
+    watching = terminator(rule("bandit"), (1.0,), ())
+    assert watching.reason(0, (9.0,)) is None
+    assert watching.reason(1, (9.0,))
+    alone = terminator(rule("truncation", truncation_share=0.95), ())
+    assert alone.reason(1, (9.0,)) is None
+    # What was added later counts in the place of what was before.
+    watching.add(0, (8.5,))
+    assert watching.reason(1, (9.0,)) is None

@@ -24,6 +24,8 @@ from benchmarks.tables import KNOWN
 RESULTS = Path(__file__).with_name("results.jsonl")
 _DATE = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
 _TABLE = re.compile(r"(<!-- figures of ([\w ]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+#: Processes for each core beyond which figures of these units are not printed.
+_BUSY, _SECONDS = 3.0, (", s", " ms", "/s")
 #: Figures from here on have no digits behind the point; those of some units always as many.
 _LARGE = 1_000
 _PLACES = {"min": 3, "": 0}
@@ -39,6 +41,12 @@ class Figure:
     row: str
     column: str
     value: float
+    load: float = 0.0
+
+    @property
+    def is_of_others(self) -> bool:
+        """Whether it tells what else the machine did: seconds of a busy hour."""
+        return self.load > _BUSY and self.column.endswith(_SECONDS)
 
 
 def record(benchmark: str, row: str, values: Mapping[str, float], path: Path | None = None) -> None:
@@ -67,8 +75,8 @@ def record(benchmark: str, row: str, values: Mapping[str, float], path: Path | N
                 "date": _DATE,
                 "commit": _commit(),
                 "processor": _processor(),
-                # Of the last minute: beside others, a benchmark is slower.
-                "load": round(os.getloadavg()[0], 1),
+                # Processes of the last minute for each core: beside others, a benchmark is slower.
+                "load": round(os.getloadavg()[0] / (os.cpu_count() or 1), 1),
                 "benchmark": benchmark,
                 "row": row,
                 "column": name or column,
@@ -92,6 +100,7 @@ def read(path: Path = RESULTS) -> list[Figure]:
                 row=told["row"],
                 column=column,
                 value=told["value"],
+                load=told.get("load", 0.0),
             )
         )
     return found
@@ -100,7 +109,7 @@ def read(path: Path = RESULTS) -> list[Figure]:
 def table(benchmark: str, figures: Iterable[Figure]) -> str:
     """Return the ranges of a benchmark's figures as a table."""
     known = KNOWN[benchmark]
-    own = [one for one in figures if one.benchmark == benchmark]
+    own = [one for one in figures if one.benchmark == benchmark and not one.is_of_others]
     if not own:
         return "No run was kept yet.\n"
     cells: dict[tuple[str, str], list[float]] = {}

@@ -135,10 +135,13 @@ def test_a_table_tells_ranges() -> None:
     days = (("2026-11-20", 0.25), ("2026-11-29T10:00:00+00:00", 1_250.0))
     where = ("a processor", "preparation", "two months", "ours, s")
     found = [Figure(day, *where, seconds) for day, seconds in days]
+    # Beside seven others, the seconds are those of the others; a ratio is not.
+    found.append(Figure("2026-11-29", *where, value=9_000.0, load=7.0))
+    found.append(Figure("2026-11-29", *where[:-1], "faster, times", 8.0, load=7.0))
     assert table("preparation", found).splitlines() == [
-        "| | ours (s) |",
-        "| --- | --- |",
-        "| two months | 0.25 to 1,250 |",
+        "| | ours (s) | faster (times) |",
+        "| --- | --- | --- |",
+        "| two months | 0.25 to 1,250 | 8 |",
         "",
         "Up to 2 runs, 2026-11-20 to 2026-11-29: a processor.",
     ]

@@ -48,9 +48,8 @@ class Interrupted:
             ends = self.later(run) is None and self._has_moved(entry)
             status = self._end(entry) if ends else "FAILED"
             self._versions.tracker.close_run(entry.run_id, status)
-            logger.warning(
-                "%s of version %s was interrupted: %s", entry.kind, entry.version, status
-            )
+            what = "ended now" if status == "FINISHED" else "given up: nothing had moved"
+            logger.warning("%s of %s was interrupted, and is %s", entry.kind, entry.version, what)
 
     def later(self, run: Run) -> HistoryEntry | None:
         """Return an action that was begun since and moves the same, if there is one."""

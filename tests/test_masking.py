@@ -17,6 +17,7 @@ from tests.alerts.test_rendering import FULL
 from tests.commands import run_command
 from upath import UPath
 
+import model_loop
 from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.rendering import render
 from model_loop.alerts.types import Envelope
@@ -25,7 +26,7 @@ from model_loop.masking import mask_logins
 from model_loop.settings import Settings
 from model_loop.trips.source import require_allowed_source
 
-PACKAGE = Path(__file__).parents[1] / "include" / "model_loop"
+PACKAGE = Path(model_loop.__file__).parent
 SECRET = "s3cr3t"  # noqa: S105 - what must not be seen
 #: What passwords hold that has a meaning in addresses.
 AWKWARD = st.text(alphabet="aZ9/@:!$~+-_.=", max_size=6)

@@ -144,6 +144,22 @@ def test_a_report_says_what_was_found(sample_training_set: TrainingSet) -> None:
     assert one.to_json() == {"name": "durations vary", "passed": True, "found": spread}
 
 
+@pytest.mark.parametrize(("earlier", "later"), [("train", "validation"), ("validation", "test")])
+def test_a_split_may_not_even_touch_the_next(
+    earlier: str, later: str, sample_training_set: TrainingSet
+) -> None:
+    """A trip that begins in the second of the first later one is too late; both are told."""
+    periods = sample_training_set.periods
+    first = periods[later].first
+    name = f"every {earlier} trip begins before every {later} trip"
+    assert found(sample_training_set)[name].found == f"{periods[earlier].last} and {first}"
+    touching = dataclasses.replace(periods[earlier], last=first)
+    changed = dataclasses.replace(
+        sample_training_set, periods=MappingProxyType({**periods, earlier: touching})
+    )
+    assert not found(changed)[name].passed
+
+
 def test_every_reason_of_leaving_out_is_counted(sample_training_set: TrainingSet) -> None:
     """Rows in quarantine, too short and too long ones, and strays, each by their number."""
     first, *others = sample_training_set.cleaning

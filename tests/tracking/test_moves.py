@@ -225,7 +225,7 @@ class Moves(Moving):
         self.shadow(other)
 
     @rule(moment=st.one_of(st.none(), MOMENT), deaths=DEATHS)
-    def disable(self, moment: Moment | None, deaths: Any) -> None:
+    def disable(self, moment: Moment | None, deaths: Any = ([], True)) -> None:
         """Nothing answers: at a moment, or at all."""
         self._switch("disable", moment, deaths)
 
@@ -258,11 +258,16 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     return Tracker(uri, name)
 
 
-def test_any_order_of_moves_and_deaths(store: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is done in whatever order, and wherever processes die, what is right answers."""
+@pytest.fixture
+def machine(store: Tracker, monkeypatch: pytest.MonkeyPatch) -> type[Moves]:
+    """The machine on that store."""
     death = Death()
     death.watch(monkeypatch)
-    machine = type("Machine", (Moves,), {"tracker": store, "death": death})
+    return type("Machine", (Moves,), {"tracker": store, "death": death})
+
+
+def test_any_order_of_moves_and_deaths(machine: type[Moves]) -> None:
+    """Whatever is done in whatever order, and wherever processes die, what is right answers."""
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -275,3 +280,21 @@ def test_any_order_of_moves_and_deaths(store: Tracker, monkeypatch: pytest.Monke
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_what_chance_seldom_meets(machine: type[Moves]) -> None:
+    """A canary gives way to a larger one, and all moments are enabled, by dying processes."""
+    state = machine()
+    state.begin(moves=[])
+    state.promote(1, gate=False)
+    for writes in (1, 2, 3):
+        state.canary(3, 0.1)
+        state.canary(4, 1.0, ([writes], False))
+        state.stands()
+        for moment in MOMENTS:
+            state.disable(moment)
+        state.enable(None, ([writes], False))
+        state.stands()
+    state.disable(MOMENTS[0])
+    state.stands()
+    state.teardown()

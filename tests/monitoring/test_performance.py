@@ -14,6 +14,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.models.evaluation import errors_by_slice
 from model_loop.models.intervals import (
     DaySpread,
+    Spread,
     measured_errors,
     reference_half,
     sums_by_day,
@@ -381,6 +382,30 @@ def test_a_mean_error_has_to_have_moved(count: int) -> None:
         assert (found.level, found.certain) == wanted[2:4], bias
         certain.append(found.certain)
     assert {*certain} == {True, False}
+
+
+def test_how_much_days_differ_counts_in_short_windows_and_long_ones() -> None:
+    """As in the test months: three days of a window alarm less easily than a month."""
+    assert TESTED.days is not None
+    days = dataclasses.replace(
+        TESTED.days,
+        errors=Spread(16.0, 8.0, 0.6),
+        absolute=Spread(6.0, 0.2, 0.5),
+        squared=Spread(600.0, 12.0, 0.4),
+    )
+    reference = dataclasses.replace(TESTED, days=days)
+    rules, seen = dataclasses.replace(AT_ONCE, trips=2), set()
+    for spread in np.arange(4.3, 5.5, 0.05):
+        errors = np.random.default_rng(4).normal(1.2, spread, 9_000)
+        month = without_slices(window(errors, 4))
+        short = month.where(month.days() < month.days().min() + 3)
+        for length, trips in (("month", month), ("three days", short)):
+            found = judge_performance(trips, reference, (), THRESHOLDS, rules)
+            for one, wanted in zip(found, expected(trips, reference), strict=False):
+                assert one.note == wanted[4]
+                assert (one.level, one.certain) == wanted[2:4], (length, spread)
+                seen.add((length, one.metric, one.certain))
+    assert {("month", RMSE, True), ("three days", RMSE, True), ("three days", RMSE, False)} <= seen
 
 
 def test_three_figures_of_the_same_trips_are_corrected_for() -> None:

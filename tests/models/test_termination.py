@@ -115,9 +115,10 @@ def test_what_was_given_up_is_not_compared_with_twice() -> None:
 def test_projections_count_by_their_last_point() -> None:
     """What a fit was expected to come to at first no longer matters."""
     watching = Terminator(rule("bandit", slack_factor=0.1), projected=True)
-    watching.add(0, (3.0, 5.0))
-    assert watching.reason(1, (9.0, 5.4)) is None
-    assert watching.reason(1, (3.0, 5.6))
+    watching.add(0, (3.0, 9.0, 5.0))
+    assert watching.reason(1, (9.0, 9.5)) is None
+    assert watching.reason(1, (9.0, 2.0, 5.4)) is None
+    assert watching.reason(1, (3.0, 2.0, 5.6))
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ REST = {
     "tests/orchestration/test_promotion.py": "every move once more, as tasks on MLflow",
     "tests/orchestration/test_roles.py": "every role asks for every DAG and route",
     "tests/scoring/test_damaged_files.py": "dozens of files, scored to their end",
+    "tests/scoring/test_four_entrances.py": "two hundred odd rows, through every entrance",
     "tests/scoring/test_score_command.py": "batches of the command, killed and gone on with",
     "tests/serving/test_losses.py": "servers that are killed at many moments",
     "tests/serving/test_registry.py::test_a_damaged_file_is_fetched_again": "loads many times",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 from model_loop.masking import mask_logins
 
@@ -50,6 +51,10 @@ class ModelLoopError(Exception):
 
     def __str__(self) -> str:
         return f"{self.given} {self.rule}. {self.remedy}"
+
+    def fields(self) -> dict[str, Any]:
+        """Return its parts as JSON, for answers."""
+        return {"given": self.given, "rule": self.rule, "remedy": self.remedy}
 
 
 class InvalidInputError(ModelLoopError, ValueError):

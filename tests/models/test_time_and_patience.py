@@ -185,7 +185,7 @@ def test_time_may_be_up_at_any_moment(
     [
         {"patience_evaluations": 3},
         {"time_budget_seconds": 7.0},
-        {"search_algorithm": "tpe", "max_evaluations": 6, "time_budget_seconds": 3.0},
+        {"search_algorithm": "tpe", "max_evaluations": 6, "time_budget_seconds": 5.0},
     ],
     ids=str,
 )

@@ -45,7 +45,10 @@ def test_a_fetched_file_is_not_fetched_again(tmp_path: Path) -> None:
     """Fields alone were noted beside it."""
     path = UPath(tmp_path / "month.parquet")
     path.write_bytes(b"abc")
-    noted = {"url": URL, "version": {"etag": '"a"', "last_modified": None, "size": 3}}
+    noted: dict[str, Any] = {
+        "url": URL,
+        "version": {"etag": '"a"', "last_modified": None, "size": 3},
+    }
     noted |= {"digest": "d", "size": 3, "fetched": "2026-01-01T00:00:00+00:00"}
     (tmp_path / "month.parquet.source.json").write_text(json.dumps(noted))
     found = find_kept(path, URL)

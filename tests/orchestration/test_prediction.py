@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration import batch_scoring, maintenance, prediction, requests
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
-from model_loop.scoring.questions import Answer
+from model_loop.scoring.answers import answer_of
 from model_loop.settings import get_settings
 
-LONGEST = Answer(
-    prediction_id="01a1febddfd37c8ca24e0876493219a7",
-    minutes=-12.345678901234567,
-    model_version=1_000_000,
-    pickup_zone=265,
-    dropoff_zone=265,
-    trip_distance=123456.789,
-    typical_distance=False,
-    pickup_at="2024-03-04T08:30:00",
+LONGEST = answer_of(
+    Row([265.0, 265.0, 1_709_280_000.0, 123456.789, 1.0, 1.0, 1.0], ("pickup_at", "trip_distance")),
+    -12.345678901234567,
+    "01a1febddfd37c8ca24e0876493219a7",
+    1_000_000,
+    "booked",
 )
 
 
@@ -35,7 +33,7 @@ def form(fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
 def test_the_longest_result_stays_readable_over_rest() -> None:
     """As many answers as one run may give are not moved to the object storage."""
     settings = get_settings()
-    predictions = [asdict(LONGEST)] * settings.prediction_inputs
+    predictions = [LONGEST] * settings.prediction_inputs
     assert len(json.dumps({"predictions": predictions})) + 200 < settings.xcom_inline_bytes
 
 
@@ -51,13 +49,15 @@ def test_zones_are_chosen_by_borough_and_name() -> None:
 def test_a_list_takes_the_place_of_the_form() -> None:
     """Without a list the form's fields are one trip."""
     fields = prediction_form()
-    (trip,) = prediction._questions(form(fields))
-    assert (trip["pickup_zone"], trip["dropoff_zone"]) == (239, 236)
-    assert trip["trip_distance"] is None
+    (trip,) = prediction._rows(form(fields))
+    assert trip.numbers[:2] == [239.0, 236.0]
+    assert math.isnan(trip.numbers[3])
+    assert trip.assumed == ("pickup_at",)
     inputs = [{"pickup_zone": 1, "dropoff_zone": 2}]
-    assert prediction._questions(form(fields, inputs=inputs)) == inputs
+    (row,) = prediction._rows(form(fields, inputs=inputs))
+    assert row.numbers[:2] == [1.0, 2.0]
     with pytest.raises(InvalidInputError, match="run the DAG batch_scoring"):
-        prediction._questions(form(fields, inputs=inputs * 51))
+        prediction._rows(form(fields, inputs=inputs * 51))
 
 
 @pytest.mark.parametrize(

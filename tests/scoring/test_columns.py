@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -9,6 +11,7 @@ import pytest
 
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.columns import check_rows, find_columns
+from model_loop.scoring.typical import typical_distance
 from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS
 
 FORMS = f"read are {TIME_FORMS}"
@@ -44,12 +47,11 @@ def test_good_rows_get_the_types_of_the_model() -> None:
         ("PULocationID", 266, "PULocationID = 266 is no zone from 1 to 265"),
         ("PULocationID", 1.5, "PULocationID = 1.5 is no zone from 1 to 265"),
         ("DOLocationID", None, "DOLocationID is missing"),
-        ("DOLocationID", "x", "DOLocationID = x is no number and no name of a zone"),
-        ("trip_distance", -0.1, "trip_distance = -0.1 is no distance of 0 miles or more"),
-        ("trip_distance", np.inf, "trip_distance = inf is no distance of 0 miles or more"),
-        ("trip_distance", np.nan, "trip_distance is missing"),
+        ("DOLocationID", "x", "DOLocationID = x is unknown"),
+        ("trip_distance", -0.1, "trip_distance = -0.1 is no distance from 0 to 1,000,000 miles"),
+        ("trip_distance", np.inf, "trip_distance = inf is no distance from 0 to 1,000,000 miles"),
         ("lpep_pickup_datetime", "noon", f"lpep_pickup_datetime = noon is no time; {FORMS}"),
-        ("lpep_pickup_datetime", None, "lpep_pickup_datetime is missing"),
+        ("lpep_pickup_datetime", None, "pickup_at is missing"),
         (
             "lpep_pickup_datetime",
             "2024-01-15",
@@ -64,15 +66,19 @@ def test_good_rows_get_the_types_of_the_model() -> None:
         ("lpep_pickup_datetime", "01/02/2024 08:30:00", f"… is no time; {FORMS}"),
         ("passenger_count", 1e39, "passenger_count = 1e+39 is no number from 0 to 1,000"),
         ("passenger_count", -1, "passenger_count = -1 is no number from 0 to 1,000"),
-        ("trip_distance", 1e7, "trip_distance = 10000000.0 is more than 1,000,000 miles"),
-        ("DOLocationID", "Corona", "DOLocationID = Corona is no number and no name of a zone"),
+        (
+            "trip_distance",
+            1e7,
+            "trip_distance = 10000000.0 is no distance from 0 to 1,000,000 miles",
+        ),
+        ("DOLocationID", "Corona", "DOLocationID = Corona is the name of 2 zones"),
         (
             "DOLocationID",
             "a\n" * 50,
-            f"DOLocationID = {'a ' * 30}… is no number and no name of a zone",
+            f"DOLocationID = {'a ' * 30}… is unknown",
         ),
         ("passenger_count", "two", "passenger_count = two is no number"),
-        ("passenger_count", np.inf, "passenger_count = inf is infinite"),
+        ("passenger_count", np.inf, "passenger_count = inf is no number from 0 to 1,000"),
     ],
 )
 def test_a_row_that_cannot_be_predicted(name: str, value: object, reason: str) -> None:
@@ -87,10 +93,27 @@ def test_a_row_that_cannot_be_predicted(name: str, value: object, reason: str) -
     assert list(checked.trips.index) == [0]
 
 
-def test_the_first_reason_stands() -> None:
-    """A row is refused once."""
-    checked = check_rows(rows(PULocationID=0, trip_distance=-1), WANTED)
-    assert checked.reasons[1] == "PULocationID = 0 is no zone from 1 to 265"
+def test_every_reason_is_told() -> None:
+    """A row may be wrong in several ways, also in a column that the model does without."""
+    checked = check_rows(rows(PULocationID=0, trip_distance=-1), WANTED[:-1])
+    assert checked.reasons[1] == (
+        "PULocationID = 0 is no zone from 1 to 265; "
+        "trip_distance = -1 is no distance from 0 to 1,000,000 miles"
+    )
+
+
+def test_what_is_left_out_is_assumed_and_told() -> None:
+    """The time is that of the job, the distance the typical one between the zones."""
+    now = dt.datetime(2024, 3, 4, 12, 0)  # noqa: DTZ001 - the city's clocks
+    given = rows(lpep_pickup_datetime=None, trip_distance=np.nan)
+    checked = check_rows(given, WANTED, now)
+    assert list(checked.reasons) == [None, None]
+    assert list(checked.assumed) == [None, "pickup_at, trip_distance"]
+    assert checked.trips.pickup_datetime[1] == pd.Timestamp(now)
+    assert checked.trips.trip_distance[1] == typical_distance(74, 75)
+    off_the_map = rows(DOLocationID=264, trip_distance=np.nan)
+    (_, reason) = check_rows(off_the_map, WANTED, now).reasons
+    assert reason == "trip_distance is missing, and a zone has no place on the map"
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, ""])
@@ -165,7 +188,7 @@ def test_columns_are_found_by_any_of_their_names() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["PULocationID"], "lacks DOLocationID. The model needs DOLocationID or dropoff_zone"),
+        (["PULocationID"], "lacks DOLocationID. The model needs dropoff_zone or DOLocationID"),
         (["trip_miles", "PULocationID"], "lacks DOLocationID"),
         (["lpep_pickup_datetime", "tpep_pickup_datetime"], "both mean pickup_datetime"),
     ],

@@ -289,7 +289,8 @@ def test_what_is_no_number_is_rejected(
         trips(**{column: pa.array([value, None, value, value], kind)}), tmp_path / "a.parquet"
     )
     result = scored(predictor, tmp_path / "a.parquet")
-    missing = column == "passenger_count"
+    # The typical distance is taken, and told.
+    missing = column != "PULocationID"
     assert (result.rows, result.predicted_rows) == (4, int(missing))
     assert result.reason.startswith(f"{column} = {shown} is no number")
 

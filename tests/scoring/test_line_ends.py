@@ -13,6 +13,7 @@ from tests.scoring.test_damaged_files import GOOD, HEADER, scored
 
 from model_loop.errors import StoredObjectError
 from model_loop.scoring.batch import delimited, lines
+from model_loop.scoring.batch.job import ADDED
 from model_loop.scoring.predictor import Predictor
 
 ROWS = 1_000
@@ -56,7 +57,7 @@ def test_mixed_line_ends_lose_no_row(
     expected = python_rows(tmp_path / "a.csv")
     assert len(expected) == ROWS
     assert (result.rows, result.predicted_rows, result.rejected_rows) == (ROWS, ROWS, 0)
-    assert [row[:-3] for row in python_rows(tmp_path / "out.csv")] == expected
+    assert [row[: -len(ADDED)] for row in python_rows(tmp_path / "out.csv")] == expected
 
 
 def test_rejected_rows_of_mixed_line_ends(predictor: Predictor, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_line_ends_in_quotes_are_text(
     result = scored(predictor, tmp_path / "a.csv")
     assert (result.rows, result.predicted_rows) == (ROWS, ROWS)
     expected = python_rows(tmp_path / "a.csv")
-    assert [row[:-3] for row in python_rows(tmp_path / "out.csv")] == expected
+    assert [row[: -len(ADDED)] for row in python_rows(tmp_path / "out.csv")] == expected
 
 
 def test_the_second_count_is_another_one(

@@ -15,6 +15,7 @@ from model_loop.cli.scoring import ScoreOptions, score
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration import batch_scoring, prediction
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
+from model_loop.scoring.typical import typical_distance
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
@@ -86,8 +87,9 @@ def test_the_answer_is_the_same_everywhere(
 ) -> None:
     """Form, batch and command choose the champion by what a trip has, and say its moment."""
     promote(champions, "ended", "everywhere/ended")
-    with pytest.raises(InvalidInputError, match=r"lacks trip_distance \(version 2, the champion"):
-        predict(TRIP)
+    answered = predict(TRIP)
+    assert (answered["model_version"], answered["moment"]) == (2, "ended")
+    assert answered["predictions"][0]["assumed"]["trip_distance"] == typical_distance(74, 166)
     assert predict(WITH_DISTANCE)["model_version"] == 2
     promote(champions, "booked", "everywhere/booked")
     for trip in (TRIP, WITH_DISTANCE):
@@ -96,7 +98,7 @@ def test_the_answer_is_the_same_everywhere(
     for moment in MOMENTS:
         answered = predict(WITH_DISTANCE, moment=moment)
         assert (answered["model_version"], answered["moment"]) == (VERSIONS[moment], moment)
-    assert predict(TRIP, version=2)["predictions"][0]["typical_distance"]
+    assert "trip_distance" in predict(TRIP, version=2)["predictions"][0]["assumed"]
 
     source = tmp_path / "trips.csv"
     source.write_text(

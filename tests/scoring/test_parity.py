@@ -28,6 +28,7 @@ from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.recipes import Encoding
 from model_loop.training_set.types import Minutes, TrainingSetRequest
+from model_loop.trips.columns import TRIP_READER, local_now
 from model_loop.trips.months import MonthSplit
 
 TRIPS = 10_000
@@ -68,11 +69,11 @@ def served(model: Path, trips: pd.DataFrame) -> Iterator[Minutes]:
     split = json.loads(sent.to_json(orient="split"))
     records = json.loads(sent.to_json(orient="records"))
     for rows in (
-        read_trips(json.dumps({"inputs": records}).encode(), TRIPS)[0],
+        read_trips(json.dumps({"inputs": records}).encode(), TRIPS).rows,
         read_invocation(json.dumps({"dataframe_split": split}).encode(), JSON, TRIPS),
         read_invocation(sent.to_csv(index=False).encode(), CSV, TRIPS),
     ):
-        yield predictor.predict(np.asarray(rows))
+        yield predictor.predict(np.asarray([row.numbers for row in rows]))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,8 @@ def test_every_way_gives_the_same_minutes(
     predictor = Predictor(Version("green", 1), load_estimator(stored), tuple(columns))
     asked = trips.assign(lpep_pickup_datetime=trips.lpep_pickup_datetime.astype(str))
     questions = json.loads(asked.drop(columns="lpep_dropoff_datetime").to_json(orient="records"))
-    answers = np.array([one.minutes for one in answer(predictor, questions).answers])
+    _, answered = answer(predictor, TRIP_READER.read_rows(questions, local_now), "ended")
+    answers = np.array([one["prediction"] for one in answered])
     trips.to_parquet(tmp_path / "trips.parquet", row_group_size=4_000)
     trips.to_csv(tmp_path / "trips.csv", index=False)
     for found in (

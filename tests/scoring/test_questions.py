@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,26 +20,37 @@ from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Named, Predictor, parse_model
 from model_loop.scoring.questions import answer
 from model_loop.scoring.typical import typical_distance, typical_miles
+from model_loop.trips.columns import TRIP_READER
 from model_loop.trips.zones import mapped_zones
 
-NOON = dt.datetime(2024, 3, 4, 17, 0, tzinfo=dt.UTC)
+#: By the city's clocks.
+NOON = dt.datetime(2024, 3, 4, 12, 0)  # noqa: DTZ001 - the city's clocks
 FIRST = {"PULocationID": 239, "DOLocationID": 236, "trip_distance": 1.98}
 SECOND = {"PULocationID": 170, "DOLocationID": 65, "trip_distance": 6.54}
 
 
+def ask(
+    predictor: Predictor, records: Sequence[object], now: dt.datetime = NOON
+) -> list[dict[str, Any]]:
+    """Ask a version at the moment of ended trips, as the DAG `prediction` does."""
+    return answer(predictor, TRIP_READER.read_rows(records, lambda: now), "ended")[1]
+
+
 def test_answers_are_those_of_the_model(predictor: Predictor) -> None:
     """Minutes as the model says, an id of its own for each, and the version."""
-    found = answer(predictor, [FIRST, SECOND], now=NOON).answers
+    found = ask(predictor, [FIRST, SECOND], NOON)
     trips = pd.DataFrame([FIRST, SECOND]).assign(
         pickup_datetime=pd.Timestamp("2024-03-04 12:00"), passenger_count=np.nan
     )
     trips[["VendorID", "trip_type"]] = np.nan
     expected = predictor.model.predict(trips[list(predictor.columns)])
-    assert [one.minutes for one in found] == expected.tolist()
-    assert len({uuid.UUID(one.prediction_id) for one in found}) == 2
-    assert {one.model_version for one in found} == {7}
-    assert found[0].pickup_at == "2024-03-04T12:00:00"
-    assert answer(predictor, []).answers == []
+    assert [one["prediction"] for one in found] == expected.tolist()
+    assert [one["minutes"] for one in found] == expected.tolist()
+    assert len({uuid.UUID(one["prediction_id"]) for one in found}) == 2
+    assert {(one["model_version"], one["unit"], one["moment"]) for one in found} == {
+        (7, "min", "ended")
+    }
+    assert found[0]["assumed"] == {"pickup_at": "2024-03-04T12:00:00"}
 
 
 def test_friendly_names_mean_the_same(predictor: Predictor) -> None:
@@ -55,8 +66,8 @@ def test_friendly_names_mean_the_same(predictor: Predictor) -> None:
             "fare_amount": 12.5,
         },
     ]
-    first, second = answer(predictor, asked).answers
-    assert replace(first, prediction_id="") == replace(second, prediction_id="")
+    first, second = ask(predictor, asked)
+    assert {**first, "prediction_id": ""} == {**second, "prediction_id": ""}
 
 
 @pytest.mark.parametrize(
@@ -81,10 +92,10 @@ def test_one_rule_for_numbers(
     """The library behind the DAG `prediction` and a CSV file take, and refuse, the same."""
     trip = {**FIRST, "pickup_at": "2024-03-04T12:00:00", name: value}
     if good:
-        assert len(answer(predictor, [trip]).answers) == 1
+        assert len(ask(predictor, [trip])) == 1
     else:
         with pytest.raises(InvalidInputError, match=r"inputs\[0\]") as refused:
-            answer(predictor, [trip])
+            ask(predictor, [trip])
         assert len(str(refused.value)) < 1_000
     pd.DataFrame([{name: str(one) for name, one in trip.items()}]).to_csv(
         tmp_path / "a.csv", index=False
@@ -95,35 +106,34 @@ def test_one_rule_for_numbers(
 
 def test_the_typical_distance_stands_in(predictor: Predictor) -> None:
     """Without a distance the typical one is reckoned with, and the answer says so."""
-    (found,) = answer(predictor, [{"pickup_zone": 239, "dropoff_zone": 236}]).answers
-    assert found.typical_distance
-    assert found.trip_distance == typical_distance(239, 236)
-    (given,) = answer(predictor, [FIRST]).answers
-    assert not given.typical_distance
+    (found,) = ask(predictor, [{"pickup_zone": 239, "dropoff_zone": 236}])
+    assert found["assumed"]["trip_distance"] == typical_distance(239, 236)
+    (given,) = ask(predictor, [{**FIRST, "pickup_at": "2024-03-04T12:00:00"}])
+    assert "assumed" not in given
 
 
 def test_a_model_that_knows_no_distance_needs_none(predictor: Predictor) -> None:
     """Nothing is reckoned with that the model does not ask for."""
     model = DummyRegressor(strategy="constant", constant=9.0).fit([[0, 0]], [9.0])
     plain = replace(predictor, model=model, columns=("PULocationID", "DOLocationID"))
-    (found,) = answer(plain, [{"pickup_zone": 264, "dropoff_zone": 265}]).answers
-    assert (found.minutes, found.trip_distance, found.typical_distance) == (9.0, None, False)
-    assert found.pickup_at is None
+    (found,) = ask(plain, [{"pickup_zone": 264, "dropoff_zone": 265}])
+    assert found["prediction"] == 9.0
+    assert [*found["assumed"]] == ["pickup_at"]
 
 
 @pytest.mark.parametrize(
     ("question", "message"),
     [
-        ({"dropoff_zone": 1}, "inputs[1] says no pickup_zone"),
-        ({**FIRST, "PULocationID": "Atlantis"}, "inputs[1]: Zone 'Atlantis' is unknown"),
-        ({**FIRST, "DOLocationID": 0}, "inputs[1]: Zone 0 is unknown"),
-        ({**FIRST, "trip_distance": -1}, "inputs[1] is refused: trip_distance = -1 is no distance"),
+        ({"dropoff_zone": 1}, "inputs[1].pickup_zone is missing"),
+        ({**FIRST, "PULocationID": "Atlantis"}, "inputs[1].PULocationID = Atlantis is unknown"),
+        ({**FIRST, "DOLocationID": 0}, "inputs[1].DOLocationID = 0 is no zone from 1 to 265"),
+        ({**FIRST, "trip_distance": -1}, "inputs[1].trip_distance = -1 is no distance from 0"),
         ({**FIRST, "trip_distance": "far"}, "trip_distance = far is no number"),
-        ({**FIRST, "pickup_at": "soon"}, "pickup_datetime = soon is no time"),
-        ({**FIRST, "distnace": 1}, "inputs[1].distnace is unknown"),
-        ({**FIRST, "pickup_zone": 239}, "gives PULocationID for the second time"),
+        ({**FIRST, "pickup_at": "soon"}, "pickup_at = soon is no time"),
+        ({**FIRST, "distnace": 1}, "inputs[1].distnace is no column of this table"),
+        ({**FIRST, "pickup_zone": 239}, "pickup_zone is the same column as PULocationID"),
         ({"pickup_zone": 264, "dropoff_zone": 1}, "there is no typical distance"),
-        ("239 to 236", "is no trip"),
+        ("239 to 236", "is no row"),
     ],
 )
 def test_a_question_that_breaks_a_rule(
@@ -131,7 +141,7 @@ def test_a_question_that_breaks_a_rule(
 ) -> None:
     """The message names the question and the rule, and nothing is predicted."""
     with pytest.raises(InvalidInputError) as caught:
-        answer(predictor, [FIRST, question])
+        ask(predictor, [FIRST, question])
     assert message in str(caught.value)
 
 

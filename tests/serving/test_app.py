@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Message
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
 
+from model_loop.scoring.typical import typical_distance
 from model_loop.serving.http import OPEN_PATHS
 from model_loop.serving.predictor import Predictor
 from model_loop.serving.request_log import LogRules
@@ -119,12 +120,12 @@ def test_predictions_are_the_models(server: Server, predictors: dict[int, Predic
     """One and many trips get minutes, an id each, and the version."""
     (one,) = server.predict(TRIP)
     many = server.predict({"inputs": [TRIP, {**TRIP, "trip_distance": 5.0}]})
-    rows, *_ = read_trips(
+    ((row, _),), *_ = read_trips(
         b'{"pickup_zone":74,"dropoff_zone":75,"trip_distance":1.5,'
         b'"pickup_at":"2024-03-01T08:00:00"}',
         1,
     )
-    assert one["minutes"] == predictors[1].predict(np.asarray(rows))[0] == many[0]["minutes"]
+    assert one["minutes"] == predictors[1].predict(np.asarray([row]))[0] == many[0]["minutes"]
     assert one["model_version"] == 1
     assert len({one["prediction_id"], *(each["prediction_id"] for each in many)}) == 3
 
@@ -153,10 +154,16 @@ def test_large_requests(server: Server) -> None:
 
 
 def test_what_a_model_needs(server: Server) -> None:
-    """A value that the recipe needs cannot be left out; others can."""
-    response = server.ask("POST", "/predict", json={"pickup_zone": 74, "dropoff_zone": 75})
+    """A zone cannot be left out; what is assumed in place of the others is told."""
+    response = server.ask("POST", "/predict", json={"pickup_zone": 74})
     assert response.status_code == 422
-    assert "pickup_at" in response.json()["error"]["rule"]
+    assert response.json()["error"]["given"] == "dropoff_zone"
+    (one,) = server.predict({"pickup_zone": 74, "dropoff_zone": 75})
+    assert one["assumed"].keys() == {"pickup_at", "trip_distance"}
+    assert one["assumed"]["trip_distance"] == typical_distance(74, 75)
+    logged = server.ask("GET", f"/predictions/{one['prediction_id']}").json()
+    assert logged["trip_distance"] == one["assumed"]["trip_distance"]
+    assert (logged["prediction"], logged["unit"]) == (one["prediction"], "min")
     assert server.ask("POST", "/predict", json={**TRIP, "passenger_count": 3}).status_code == 200
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError
 
 from model_loop.errors import InvalidInputError
+from model_loop.scoring.rows import Rows
 from model_loop.serving.log_entries import Batch, Entry, Written
 from model_loop.serving.log_export import export_log
 from model_loop.serving.log_queries import remove_older
@@ -21,7 +22,6 @@ from model_loop.serving.log_tables import dropped, open_log, predictions
 from model_loop.serving.log_writer import LogWriter
 from model_loop.serving.predictor import Predictor
 from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.rows import Rows
 from model_loop.training_set.types import Minutes
 
 ROW = (74.0, 75.0, 1_709_280_000.0, 1.5, float("nan"), 2.0, float("nan"))

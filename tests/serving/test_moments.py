@@ -82,18 +82,19 @@ def test_a_request_names_the_moment(server: Server) -> None:
 
 
 def test_what_is_missing_and_what_there_is_are_told(server: Server) -> None:
-    """No champion guesses a value, and the caller learns who needs it."""
-    status, told = ask(server, BOOKED, moment="ended")
-    assert status == 422
-    assert "lacks trip_distance" in told["error"]["rule"]
+    """The typical distance is taken where only that is missing, and where it is asked for."""
+    off_the_map = {**BOOKED, "dropoff_zone": 264}
+    (_, (booked,)), (_, (ended,)) = ask(server, BOOKED), ask(server, BOOKED, moment="ended")
+    assert (booked["moment"], "assumed" in booked) == ("booked", False)
+    assert (ended["moment"], [*ended["assumed"]]) == ("ended", ["trip_distance"])
+    assert ask(server, off_the_map)[0] == 200
     server.registry.early = Standing()
     server.live.refresh()
-    status, told = ask(server, BOOKED)
-    assert status == 422
-    assert told["error"]["rule"] == "lacks trip_distance"
-    remedy = told["error"]["remedy"]
-    assert "Version 1, the champion at the moment ended, needs trip_distance" in remedy
-    assert "no champion that can do without it" in remedy
+    _, (one,) = ask(server, BOOKED)
+    assert (one["moment"], [*one["assumed"]]) == ("ended", ["trip_distance"])
+    status, told = ask(server, off_the_map)
+    assert (status, told["error"]["given"]) == (422, "trip_distance")
+    assert told["error"]["rule"] == "is missing, and a zone has no place on the map"
     status, told = ask(server, ENDED, moment="booked")
     assert status == 503
     assert "has no champion yet at the moment booked" in told["error"]["rule"]

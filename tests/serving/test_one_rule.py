@@ -14,9 +14,10 @@ from model_loop.errors import ModelLoopError
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor, Version
 from model_loop.scoring.questions import answer
+from model_loop.scoring.rows import COLUMNS, from_frame
 from model_loop.serving.protocol import read_invocation
 from model_loop.serving.requests import read_trips
-from model_loop.serving.rows import COLUMNS, from_frame
+from model_loop.trips.columns import TRIP_READER, local_now
 
 WANTED = ("pickup_datetime", "PULocationID", "DOLocationID", "trip_distance", "passenger_count")
 GOOD = {
@@ -29,20 +30,20 @@ GOOD = {
 
 def by_json(trip: dict[str, Any]) -> list[float]:
     """Ask the server."""
-    ((row,), *_) = read_trips(json.dumps(trip).encode(), 10)
-    return row
+    (row,) = read_trips(json.dumps(trip).encode(), 10).rows
+    return row.numbers
 
 
 def by_records(trip: dict[str, Any]) -> list[float]:
     """Ask the server as MLflow's clients do."""
     body = json.dumps({"dataframe_records": [trip]}).encode()
-    return read_invocation(body, "application/json", 10)[0]
+    return read_invocation(body, "application/json", 10)[0].numbers
 
 
 def by_csv(trip: dict[str, Any]) -> list[float]:
     """Ask the server with CSV."""
     body = ",".join(trip) + "\n" + ",".join(map(str, trip.values())) + "\n"
-    return read_invocation(body.encode(), "text/csv", 10)[0]
+    return read_invocation(body.encode(), "text/csv", 10)[0].numbers
 
 
 def by_file(trip: dict[str, Any]) -> list[float]:
@@ -56,8 +57,9 @@ def by_file(trip: dict[str, Any]) -> list[float]:
 def by_dag(trip: dict[str, Any]) -> list[float]:
     """Ask the DAG `prediction`."""
     model = DummyRegressor(strategy="constant", constant=9.0).fit([[0]], [9.0])
-    answered = answer(Predictor(Version("green", 1), model, WANTED), [trip])
-    return [float(value) for value in from_frame(answered.trips, WANTED)[0]]
+    rows = TRIP_READER.read_rows([trip], local_now)
+    ((row, _),), _ = answer(Predictor(Version("green", 1), model, WANTED), rows, "ended")
+    return row
 
 
 WAYS = (by_json, by_records, by_csv, by_file, by_dag)

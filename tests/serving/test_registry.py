@@ -20,12 +20,12 @@ from model_loop.alerts.outbox import Outbox
 from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import ModelFamily
 from model_loop.models.extras import extra_families
+from model_loop.scoring.rows import to_frame
 from model_loop.serving.compiling import odd_rows
 from model_loop.serving.live import LiveModels
 from model_loop.serving.loading import RegistryError
 from model_loop.serving.predictor import Predictor
 from model_loop.serving.registry import MlflowRegistry
-from model_loop.serving.rows import to_frame
 from model_loop.serving.store import DIGESTS, ModelStore
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from tests.tracking.deaths import Death, Killed
 from tests.tracking.right import Cell, Move, Seen, Side, State, seen, standing_seen
 
+from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, Verdict
 from model_loop.orchestration import promotion
@@ -126,10 +127,10 @@ class Moving(RuleBasedStateMachine):
             standing = side.standing
             if standing.champion is None or not standing.enabled:
                 with pytest.raises(RequestRefusedError):
-                    choose(self.server.now, [[]], KEYS[0], moment)
+                    choose(self.server.now, [Row([], ())], KEYS[0], moment)
                 continue
             for key in KEYS:
-                chosen = choose(self.server.now, [[]], key, moment).predictor.version
+                chosen = choose(self.server.now, [Row([], ())], key, moment).predictor.version
                 challenger = standing.challenger
                 is_shared = challenger and place_of(key, challenger) < standing.share
                 assert chosen == (challenger if is_shared else standing.champion)

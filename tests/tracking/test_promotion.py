@@ -83,6 +83,25 @@ def test_rollback_restores_the_former_champion(promoter: Promoter) -> None:
     assert moves == [(2, 1), (3, 2), (2, 3), (1, 2), (None, 1)]
 
 
+def test_a_version_that_needs_more_gets_no_traffic(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said before the move; a shadow may need what it likes."""
+    needs = {1: frozenset({"PULocationID"}), 2: frozenset({"PULocationID", "trip_distance"})}
+    monkeypatch.setattr(promoter.versions, "needs", needs.get)
+    promote(promoter, 1)
+    canary = Action("canary", promoter.service, 2, share=0.5)
+    with pytest.raises(
+        InvalidInputError, match=r"needs trip_distance, .*\(version 1\) does without"
+    ):
+        promoter.act(canary, f"{promoter.service}/canary")
+    assert promoter.standing() == Standing(champion=1)
+    promoter.act(Action("shadow", promoter.service, 2), f"{promoter.service}/shadow")
+    promote(promoter, 2)
+    less = Action("canary", promoter.service, 1, share=0.5)
+    assert promoter.act(less, f"{promoter.service}/less").after.challenger == 1
+
+
 def test_the_best_of_the_newest_training_set_is_the_challenger(promoter: Promoter) -> None:
     """Older training sets and the champion are left out; the lowest validation error wins."""
     client, tracker = promoter.tracker.client, promoter.tracker

@@ -32,6 +32,7 @@ from model_loop.tracking.lineage import find_lineage
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import load_registered
 from model_loop.tracking.standing import Standing
+from model_loop.trips.columns import TRIP_READER, local_now
 
 pytestmark = pytest.mark.integration
 
@@ -78,8 +79,9 @@ def test_a_version_says_what_it_said(old: Served, number: int) -> None:
     """Every family, of both encodings: the same minutes to the last digit, compiled too."""
     told = old.expected["versions"][str(number)]
     predictor = load_predictor(old.versions, Version("green", number))
-    answered = answer(predictor, old.expected["trips"])
-    assert [repr(one.minutes) for one in answered.answers] == told["minutes"]
+    rows = TRIP_READER.read_rows(old.expected["trips"], local_now)
+    _, answers = answer(predictor, rows, "booked")
+    assert [repr(one["prediction"]) for one in answers] == told["minutes"]
     assert list(predictor.columns) == told["columns"]
     loaded = load_registered(old.versions.tracker, "trip_duration_green", number)
     form = compile_model(number, loaded).form

@@ -11,6 +11,8 @@ from model_loop.dashboard import figures
 from model_loop.dashboard.known import Sources
 from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.words import short
+from model_loop.datasets.reading import Row
+from model_loop.scoring.assumptions import compute_missing
 from model_loop.tracking.names import NUMBERS
 from model_loop.tracking.standing import PARTS, Part, alias_of
 from model_loop.trips.services import Moment
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 90
 
 
-def answers_of(sources: Sources, live: Live, row: Sequence[float]) -> list[dict[str, Any]]:
+def answers_of(sources: Sources, live: Live, row: Row) -> list[dict[str, Any]]:
     """What each version says of a row, with the interval of its residuals."""
     known = sources.look("registry")
     found = []
@@ -33,10 +35,11 @@ def answers_of(sources: Sources, live: Live, row: Sequence[float]) -> list[dict[
             "moment": moment,
             "version": predictor.version,
         }
-        if lacking := predictor.lacking([row]):
+        if lacking := predictor.lacking([row], computed=True):
             found.append({**answer, "why": f"It needs {lacking}."})
             continue
-        (minutes,) = predictor.predict(np.array([row], dtype=np.float64)).tolist()
+        complete = _complete(predictor, row)
+        (minutes,) = predictor.predict(np.array([complete.numbers], dtype=np.float64)).tolist()
         version = known.registry.version(predictor.version)
         numbers = known.numbers(version.run_id, NUMBERS) if version and version.run_id else None
         test = (numbers or {}).get("test") or {}
@@ -54,14 +57,13 @@ def answers_of(sources: Sources, live: Live, row: Sequence[float]) -> list[dict[
     return found
 
 
-def reasons_of(
-    questions: Questions, live: Live, alias: str, row: Sequence[float]
-) -> dict[str, Any]:
+def reasons_of(questions: Questions, live: Live, alias: str, row: Row) -> dict[str, Any]:
     """How a version comes to its prediction, with a figure of it."""
     if alias not in (there := _ready(live)):
         return {"why": f"There is no {alias}."}
     predictor = there[alias][-1]
-    found = questions.explain(predictor.version, row, predictor.columns)
+    values = _complete(predictor, row).numbers
+    found = questions.explain(predictor.version, values, predictor.columns)
     if "features" not in found:
         return found
     parts = sorted(found["features"].items(), key=lambda item: -abs(item[1]))
@@ -70,6 +72,11 @@ def reasons_of(
         "features": parts,
         "figure": figures.inert(figures.force(found["base"], parts)),
     }
+
+
+def _complete(predictor: Predictor, row: Row) -> Row:
+    """Return a row with what a version needs and can be computed."""
+    return compute_missing([row])[0] if predictor.lacking([row]) else row
 
 
 def _ready(live: Live) -> dict[str, tuple[Part, Moment, Predictor]]:

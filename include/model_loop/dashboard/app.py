@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from starlette.applications import Starlette
@@ -227,5 +227,4 @@ def _packed(name: str) -> bytes | None:
 
 async def _refused(_request: Request, error: ModelLoopError) -> Response:
     status = error.status if isinstance(error, RequestRefusedError) else 422
-    told: dict[str, Any] = {"given": error.given, "rule": error.rule, "remedy": error.remedy}
-    return JSONResponse({"error": told}, status, headers=_SAFE)
+    return JSONResponse({"error": error.fields()}, status, headers=_SAFE)

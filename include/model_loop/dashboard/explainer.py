@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from model_loop.models.explanation import reasons_of
-from model_loop.serving.rows import to_frame
+from model_loop.scoring.rows import to_frame
 from model_loop.serving.store import ModelStore
 from model_loop.settings import Settings
 from model_loop.tracking.registry import LoadedModel, read_model
@@ -33,7 +33,7 @@ class Models:
         self._kept: dict[int, LoadedModel] = {}
 
     def explain(self, version: int, row: list[float | None], columns: list[str]) -> dict[str, Any]:
-        """How a version comes to its prediction of a row; see `serving.rows`."""
+        """How a version comes to its prediction of a row; see `scoring.rows`."""
         rows = np.array([[np.nan if value is None else value for value in row]])
         reasons = reasons_of(self._loaded(version).model, to_frame(rows, columns))
         if reasons is None:

@@ -14,7 +14,8 @@ from model_loop.models.evaluation import errors_by_slice, measure
 from model_loop.models.gate_rules import GateRules
 from model_loop.training_set.data_tests import Outcome
 from model_loop.training_set.types import Minutes
-from model_loop.trips.services import ATTRIBUTES, DURATION, MOMENTS, WHEN, Moment, known_too_late
+from model_loop.trips.columns import ATTRIBUTES, known_too_late
+from model_loop.trips.services import DURATION, MOMENTS, WHEN, Moment
 
 #: Resamplings of the bootstrap.
 RESAMPLINGS = 999

@@ -69,8 +69,8 @@ def _to_hyperopt(name: str, dimension: Dimension) -> Any:  # noqa: ANN401 - hype
             # Rounded to whole numbers: each has its share of the logarithmic scale.
             return hp.qloguniform(name, np.log(low - 0.5), np.log(high + 0.5), 1)
         case Integer(low, high):
-            # hyperopt's own `uniformint` draws each bound half as often as what lies between.
-            return hp.quniform(name, low - 0.5, high + 0.5, 1)
+            # Each bound comes half as often as what lies between: that is hyperopt's own way.
+            return hp.uniformint(name, low, high)
         case Choice(values):
             return hp.choice(name, list(values))
 

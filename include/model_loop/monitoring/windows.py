@@ -19,13 +19,15 @@ import pandas as pd
 from sqlalchemy import Engine, select
 
 from model_loop.errors import InvalidInputError
-from model_loop.scoring.batch.job import IDENTIFIER, MINUTES, VERSION
+from model_loop.scoring.answers import IDENTIFIER, VERSION
+from model_loop.scoring.batch.job import MINUTES
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
+from model_loop.scoring.rows import COLUMNS
 from model_loop.serving.log_tables import feedback, predictions
-from model_loop.serving.rows import COLUMNS, NAMES
 from model_loop.training_set.types import Minutes
 from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.columns import TRIP_COLUMNS
 from model_loop.trips.contract.checked import CheckedMonth
 from model_loop.trips.months import Month
 from model_loop.trips.services import (
@@ -210,7 +212,9 @@ def read_request_log(engine: Engine, window: Window) -> WindowTrips:
     with engine.connect() as connection:
         found = pd.read_sql(query, connection)
     # A column may be unknown as a whole, which leaves it without a type.
-    trips = found[list(NAMES)].astype("float64").set_axis(list(COLUMNS), axis="columns")
+    trips = (
+        found[list(TRIP_COLUMNS.fields)].astype("float64").set_axis(list(COLUMNS), axis="columns")
+    )
     seconds = trips[PICKUP_TIME]
     trips[PICKUP_TIME] = pd.to_datetime(seconds, unit="s").astype("datetime64[us]")
     return WindowTrips(

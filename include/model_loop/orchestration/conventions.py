@@ -78,8 +78,7 @@ def answering(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except ModelLoopError as error:
             ti: Any = get_current_context()["ti"]
-            told = {"given": error.given, "rule": error.rule, "remedy": error.remedy}
-            ti.xcom_push("return_value", {"error": told})
+            ti.xcom_push("return_value", {"error": error.fields()})
             raise
 
     return answered

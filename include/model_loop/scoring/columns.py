@@ -1,81 +1,40 @@
-"""From rows as they are given to the raw columns of a model, and what is wrong with the others."""
+"""From rows of files to the raw columns of a model, and what is wrong with the others.
+
+Whole columns are read at once, and accepted where they are plainly right; every other row is read
+by `datasets.reading`, as a request is. So a row means the same in a file and in a request.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.datasets.columns import Column
+from model_loop.datasets.reading import Problem
 from model_loop.errors import InvalidInputError
-from model_loop.trips.services import (
-    ATTRIBUTES,
-    DISTANCE,
-    DROPOFF_ZONE,
-    LAST_ZONE,
-    PICKUP_TIME,
-    PICKUP_ZONE,
-    SERVICES,
-)
-from model_loop.trips.values import (
-    FIRST_YEAR,
-    LARGEST_NUMBER,
-    LAST_YEAR,
-    LONGEST_DISTANCE,
-    PLAIN,
-    TIME_ZONE,
-    outside,
-    read_time,
-)
+from model_loop.scoring.assumptions import OFF_THE_MAP
+from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER
+from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
+from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, PLAIN, TIME_ZONE, read_time
 from model_loop.trips.zone_names import known_zone
 
-_ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
-_FRIENDLY = {PICKUP_TIME: "pickup_at", PICKUP_ZONE: "pickup_zone", DROPOFF_ZONE: "dropoff_zone"}
-
 _LARGEST_FLOAT = sys.float_info.max
-#: Characters of a value that a reason shows.
-_SHOWN = 60
 _EARLIEST = np.datetime64(f"{FIRST_YEAR}-01-01")
 _END = np.datetime64(f"{LAST_YEAR + 1}-01-01")
+#: Stands for the present moment where none is assumed; the row is refused then.
+_NO_TIME = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - on no clocks
 #: A time with its distance from Greenwich, in forms that pandas reads at once.
 _WITH_OFFSET = rf"({PLAIN})(?:Z|([+-]\d{{2}}:?\d{{2}}))"
-
-
-def _names() -> Mapping[str, tuple[str, ...]]:
-    ours = (PICKUP_TIME, *_ZONES, DISTANCE, *ATTRIBUTES)
-    return MappingProxyType(
-        {
-            name: tuple(
-                dict.fromkeys(
-                    (
-                        name,
-                        *((_FRIENDLY[name],) if name in _FRIENDLY else ()),
-                        *(service.columns.get(name, name) for service in SERVICES.values()),
-                    )
-                )
-            )
-            for name in ours
-        }
-    )
-
-
-#: By which names each raw column may be given: ours, the friendly one, and those of the services.
-NAMES = _names()
-
-
-def given_columns(names: Iterable[str]) -> set[str]:
-    """Return the raw columns that are given under any of their names."""
-    named = set(names)
-    return {name for name, others in NAMES.items() if named & set(others)}
 
 
 @dataclass(frozen=True)
@@ -88,33 +47,39 @@ class CheckedRows:
         The raw columns of the model, of the rows that can be; its index counts the rows given.
     reasons
         Why the others cannot, shape (rows given,); None for those that can.
+    assumed
+        Fields of each row whose values were left out and assumed, separated by commas, shape (rows
+        given,); None where nothing was.
     """
 
     trips: pd.DataFrame
     reasons: npt.NDArray[np.object_]
+    assumed: npt.NDArray[np.object_]
 
 
 def find_columns(given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
-    """Which of the given columns holds each that a model wants.
+    """Return the given column that holds each that a model wants, and each other one of the table.
 
     Raises
     ------
     InvalidInputError
-        If one is lacking, or is given twice.
+        If one that a model wants is lacking, or one is given twice.
     """
     present, found, missing = list(given), {}, []
-    for name in wanted:
-        names = [other for other in NAMES.get(name, (name,)) if other in present]
+    for name in dict.fromkeys((*wanted, *TRIP_COLUMNS.names)):
+        place = TRIP_COLUMNS.places.get(name)
+        column = None if place is None else TRIP_COLUMNS[place]
+        names = [other for other in (column.names if column else (name,)) if other in present]
         if len(names) > 1 and name not in names:
             raise InvalidInputError(
                 f"The columns {' and '.join(names)}", f"both mean {name}", "Give one of them."
             )
         if names:
-            found[name] = names[0]
-        elif name not in ATTRIBUTES:
+            found[name] = name if name in names else names[0]
+        elif name in wanted and (column is None or column.required):
             missing.append(name)
     if missing:
-        called = "; ".join(" or ".join(NAMES.get(name, (name,))) for name in missing)
+        called = "; ".join(" or ".join(_names(name)) for name in missing)
         raise InvalidInputError(
             f"The input with the columns {', '.join(map(str, present))}",
             f"lacks {', '.join(missing)}",
@@ -123,87 +88,130 @@ def find_columns(given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def check_rows(rows: pd.DataFrame, wanted: Sequence[str]) -> CheckedRows:
+def _names(name: str) -> tuple[str, ...]:
+    place = TRIP_COLUMNS.places.get(name)
+    return (name,) if place is None else TRIP_COLUMNS[place].names
+
+
+def check_rows(
+    rows: pd.DataFrame, wanted: Sequence[str], now: dt.datetime | None = None
+) -> CheckedRows:
     """Read the raw columns of a model off rows of numbers, times or text.
 
     A number of passengers, vendor or trip type that is not given is unknown to the model, as it is
     in TLC's own files.
+
+    Parameters
+    ----------
+    now
+        The present moment on the clocks of the table, for rows that leave their time out; they are
+        refused if this is left out.
 
     Raises
     ------
     InvalidInputError
         If a column is lacking, or is given twice.
     """
-    names = find_columns(map(str, rows.columns), wanted)
+    found = find_columns(map(str, rows.columns), wanted)
+    given = {name: rows[other].reset_index(drop=True) for name, other in found.items()}
+    right = np.ones(len(rows), dtype=bool)
+    values: dict[str, Any] = {}
+    for name, one in given.items():
+        place = TRIP_COLUMNS.places.get(name)
+        if place is None:
+            values[name] = one.to_numpy()
+        else:
+            values[name], fits = _read(TRIP_COLUMNS[place], one)
+            right &= fits
     reasons: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
-    columns: dict[str, Any] = {}
+    assumed: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
+    # Those of the table alone: what else a model wants has no rule.
+    cells = {str(one.name): one for name, one in given.items() if name in TRIP_COLUMNS.places}
+    # In the order of the file, as problems are told.
+    order = [name for name in map(str, rows.columns) if name in cells]
+    for row in np.flatnonzero(~right).tolist():
+        record = {name: _plain(cells[name].iloc[row]) for name in order}
+        reasons[row] = _read_singly(record, row, values, assumed, now)
     for name in wanted:
-        if name not in names:
-            columns[name] = np.full(len(rows), np.nan)
-        else:
-            columns[name] = _read(name, rows[names[name]].reset_index(drop=True), reasons)
-    trips = pd.DataFrame(columns)[pd.isna(reasons)]
-    zones = {name: np.int32 for name in _ZONES if name in columns}
-    return CheckedRows(trips.astype(zones), reasons)
+        values.setdefault(name, np.full(len(rows), np.nan))
+    if DISTANCE in wanted:
+        _compute_distance(values, reasons, assumed)
+    trips = pd.DataFrame({name: values[name] for name in wanted})[pd.isna(reasons)]
+    codes = {name: np.int32 for name in (PICKUP_ZONE, DROPOFF_ZONE) if name in wanted}
+    return CheckedRows(trips.astype(codes), reasons, assumed)
 
 
-def _read(name: str, given: pd.Series[Any], reasons: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - an array of any kind
-    if name == PICKUP_TIME:
+def _read(column: Column, given: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
+    """Return the values of a column, and which of them are plainly right."""
+    if column.kind == "time":
         times = read_times(given)
-        _refuse(reasons, times.isna(), given, _wrong_time, needed=True)
-        return times.to_numpy()
-    if name not in NAMES:
-        return given.to_numpy()
+        return times.to_numpy(copy=True), times.notna().to_numpy()
     numbers = read_numbers(given)
-    no_number = np.isnan(numbers) & given.notna().to_numpy()
-    if name in _ZONES:
+    if column.name in TRIP_READER.codes:
+        no_number = np.isnan(numbers) & given.notna().to_numpy()
         numbers[no_number] = _named(given[no_number])
-        no_name = np.isnan(numbers) & no_number
-        _refuse(reasons, no_name, given, "is no number and no name of a zone")
-        wrong = ~((numbers >= 1) & (numbers <= LAST_ZONE) & (numbers == np.floor(numbers)))
-        _refuse(reasons, wrong, given, f"is no zone from 1 to {LAST_ZONE}", needed=True)
-        return numbers
-    _refuse(reasons, no_number, given, "is no number")
-    if name == DISTANCE:
-        wrong = ~((numbers >= 0) & (numbers < np.inf))
-        _refuse(reasons, wrong, given, "is no distance of 0 miles or more", needed=True)
-        far = numbers > LONGEST_DISTANCE
-        _refuse(reasons, far, given, f"is more than {LONGEST_DISTANCE:,.0f} miles")
-    else:
-        _refuse(reasons, np.isinf(numbers), given, "is infinite")
-        odd = (numbers < 0) | (numbers > LARGEST_NUMBER)
-        _refuse(reasons, odd, given, f"is no number from 0 to {LARGEST_NUMBER:,.0f}")
-    return numbers
+    right = (numbers >= column.lowest) & (numbers <= column.highest)
+    if column.kind == "category":
+        right &= numbers == np.floor(numbers)
+    if not column.required:
+        right |= given.isna().to_numpy()
+    return numbers, right
 
 
-def _refuse(
+def _read_singly(
+    record: dict[str, Any],
+    row: int,
+    values: dict[str, Any],
+    assumed: npt.NDArray[np.object_],
+    now: dt.datetime | None,
+) -> str | None:
+    """Read a row as a request is read; return why it cannot be, or put its values in place."""
+    problems: list[Problem] = []
+    read = TRIP_READER.read(record, lambda: now or _NO_TIME, problems)
+    if now is None and read.assumed:
+        remedy = "Give it in every row."
+        problems += [Problem(name, "is missing", remedy) for name in read.assumed]
+    if problems:
+        return "; ".join(map(str, problems))
+    for column, value in zip(TRIP_COLUMNS, read.numbers, strict=True):
+        if column.name in values:
+            whole = column.kind == "time" and not math.isnan(value)
+            values[column.name][row] = np.datetime64(int(value), "s") if whole else value
+    if read.assumed:
+        assumed[row] = ", ".join(read.assumed)
+    return None
+
+
+def _compute_distance(
+    values: dict[str, Any],
     reasons: npt.NDArray[np.object_],
-    wrong: Any,  # noqa: ANN401 - a mask, of NumPy's or of pandas'
-    given: pd.Series[Any],
-    rule: str | Callable[[object], str],
-    *,
-    needed: bool = False,
+    assumed: npt.NDArray[np.object_],
 ) -> None:
-    """Say why the wrong rows cannot be predicted; the first reason of a row stands."""
-    rows = np.flatnonzero(np.asarray(wrong) & pd.isna(reasons))
-    for row, value in zip(rows, given.iloc[rows], strict=True):
-        if needed and pd.isna(value):
-            reasons[row] = f"{given.name} is missing"
+    """Fill in the typical distance between the zones, as `scoring.assumptions` does."""
+    rows = np.flatnonzero(np.isnan(values[DISTANCE]) & pd.isna(reasons))
+    if not rows.size:
+        return
+    from model_loop.scoring.typical import typical_miles
+
+    field = TRIP_COLUMNS[TRIP_COLUMNS.places[DISTANCE]].field
+    zones = (values[name][rows].astype(np.int64) for name in (PICKUP_ZONE, DROPOFF_ZONE))
+    for row, miles in zip(rows.tolist(), typical_miles(*zones).tolist(), strict=True):
+        if math.isnan(miles):
+            reasons[row] = f"{field} {OFF_THE_MAP}"
         else:
-            broken = rule if isinstance(rule, str) else rule(value)
-            reasons[row] = f"{given.name} = {shown(value)} {broken}"
+            values[DISTANCE][row] = miles
+            assumed[row] = f"{assumed[row]}, {field}" if assumed[row] else field
 
 
-def shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
-    """Return a value for people, on one line: what is written is counted in lines."""
-    if isinstance(value, pd.Timestamp) and not dt.MINYEAR <= value.year <= dt.MAXYEAR:
-        # Python writes no such year; NumPy does.
-        value = value.asm8
-    if isinstance(value, int) and abs(value) >= 10**_SHOWN:
-        # Python writes none of more than 4,300 digits.
-        return f"a whole number of more than {_SHOWN} digits"
-    text = " ".join(str(value).split())
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any kind
+    """Return a cell as JSON would have it, where it can."""
+    if value is None or value is pd.NaT or value is pd.NA:
+        return None
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.bool_ | np.integer | np.floating) else value
 
 
 def read_numbers(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
@@ -243,17 +251,24 @@ def _named(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
 def read_times(given: pd.Series[Any]) -> pd.Series[Any]:
     """Return times as microseconds of New York's clocks; NaT for what is none, or out of bounds."""
     if isinstance(given.dtype, pd.DatetimeTZDtype):
-        # Bounds first, a day wide: the clocks of a far year cannot be converted.
-        day = np.timedelta64(1, "D")
-        moments = given.dt.tz_convert("UTC").dt.tz_localize(None)
-        near = given.where(_within(moments, _EARLIEST - day, _END + day))
-        local = near.dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
+        local = _on_clocks(given)
     elif pd.api.types.is_datetime64_dtype(given.dtype):
         local = given
     else:
         local = _times_of_text(given.astype("string").str.strip())
     times: pd.Series[Any] = local.where(_within(local, _EARLIEST, _END)).astype("datetime64[us]")
     return times
+
+
+def _on_clocks(moments: pd.Series[Any]) -> pd.Series[Any]:
+    """Return times with an offset on New York's clocks; NaT for those far out of bounds.
+
+    Bounds come first, a day wide: the clocks of a far year cannot be converted.
+    """
+    day, plain = np.timedelta64(1, "D"), moments.dt.tz_convert("UTC").dt.tz_localize(None)
+    near = moments.where(_within(plain, _EARLIEST - day, _END + day))
+    local: pd.Series[Any] = near.dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
+    return local
 
 
 def _within(times: pd.Series[Any], first: np.datetime64, end: np.datetime64) -> pd.Series[Any]:
@@ -272,7 +287,7 @@ def _times_of_text(text: pd.Series[Any]) -> pd.Series[Any]:
     usual = others.str.fullmatch(_WITH_OFFSET).astype(bool)
     if usual.any():
         moments = pd.to_datetime(others[usual], errors="coerce", format="ISO8601", utc=True)
-        times[moments.index] = moments.dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
+        times[moments.index] = _on_clocks(moments)
     found = {text: _time(text) for text in others[~usual].unique()}
     singly = others[~usual].map(found)
     times[singly.index] = singly.astype("datetime64[us]")
@@ -284,14 +299,3 @@ def _time(text: str) -> dt.datetime | None:
         return read_time(text)
     except ValueError:
         return None
-
-
-def _wrong_time(value: object) -> str:
-    """Return which rule a time breaks."""
-    if not isinstance(value, str):
-        return outside() if isinstance(value, pd.Timestamp) else _wrong_time(str(value))
-    try:
-        read_time(value)
-    except ValueError as error:
-        return str(error)
-    return outside()

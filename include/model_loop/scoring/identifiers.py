@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 
@@ -11,7 +12,23 @@ import numpy.typing as npt
 _BYTES = 16
 _VERSION = 0x70
 _VARIANT = 0x80
+#: Of the 80 bits behind the time, 4 are the version and 2 the variant.
+_CHANCE_BYTES, _LOW_BITS = 10, 62
+_LOW_MASK, _LOW_VARIANT = (1 << 62) - 1, 1 << 63
 _DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+
+
+def new_id(at: float) -> str:
+    """Return a new id as text of 32 hexadecimal digits.
+
+    Parameters
+    ----------
+    at
+        Seconds since 1970.
+    """
+    chance = int.from_bytes(os.urandom(_CHANCE_BYTES))
+    high, low = chance >> _LOW_BITS & 0xFFF, chance & _LOW_MASK
+    return f"{int(at * 1_000):012x}7{high:03x}{_LOW_VARIANT | low:016x}"
 
 
 def new_ids(count: int) -> npt.NDArray[np.bytes_]:

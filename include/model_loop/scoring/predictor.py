@@ -21,17 +21,12 @@ from model_loop.tracking.standing import (
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.recipes import get_recipe
 from model_loop.training_set.types import Minutes
-from model_loop.trips.services import (
-    MOMENTS,
-    PASSENGERS,
-    SERVICES,
-    TRIP_TYPE,
-    VENDOR,
-    Moment,
-)
+from model_loop.trips.columns import TRIP_COLUMNS
+from model_loop.trips.services import MOMENTS, SERVICES, Moment
 
-#: What a trip may lack: models know what to make of it.
-_OPTIONAL = frozenset({PASSENGERS, VENDOR, TRIP_TYPE})
+#: Columns that no row may lack; and those of them that are computed where they are left out.
+_NEEDED = frozenset(column.name for column in TRIP_COLUMNS if column.required)
+_COMPUTED = frozenset(column.name for column in TRIP_COLUMNS if column.default == "computed")
 #: A version's number; longer ones are numbers that no registry keeps.
 _NUMBER = re.compile(r"\d{1,9}")
 _ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d{1,9})|@(?P<alias>.+))")
@@ -223,7 +218,8 @@ def find_predictor(
     """Load the version that is to answer trips of which some columns are given.
 
     The version that is named, or the champion of the moment that is named, or else the earliest
-    champion that has all the columns that it needs.
+    champion that has all the columns that it needs; if there is none, the earliest one for which
+    what is missing can be computed.
 
     Raises
     ------
@@ -239,13 +235,17 @@ def find_predictor(
     if not able:
         # Says what there is not.
         choose_version(versions, moment=moment)
-    lacking = []
+    lacking, computing = [], []
     for one in able:
         predictor = load_predictor(versions, choose_version(versions, moment=one), load)
-        missing = sorted(set(predictor.columns) - _OPTIONAL - {*given})
+        missing = {*predictor.columns} & _NEEDED - {*given}
         if not missing:
             return predictor
-        lacking.append((one, predictor.version.number, ", ".join(missing)))
+        if missing <= _COMPUTED:
+            computing.append(predictor)
+        lacking.append((one, predictor.version.number, ", ".join(sorted(missing))))
+    if computing:
+        return computing[0]
     needs = "; ".join(
         f"version {version}, the champion at the moment {name}, needs {what}"
         for name, version, what in lacking

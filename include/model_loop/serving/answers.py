@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from model_loop.datasets.reading import Row
 from model_loop.scoring.predictor import Version
-from model_loop.scoring.questions import Answered
 from model_loop.serving.log_entries import Entry
 from model_loop.serving.log_tables import CALLER_LENGTH
 from model_loop.serving.request_log import RequestLog
-from model_loop.serving.rows import from_frame
 
 #: As what they were answered: by the version that was asked for.
 PART = "form"
 
 
 def log_answers(
-    log: RequestLog, version: Version, answered: Answered, caller: str, latency_ms: float
+    log: RequestLog,
+    version: Version,
+    rows: Sequence[Row],
+    answers: Sequence[Mapping[str, Any]],
+    caller: str,
+    latency_ms: float,
 ) -> bool:
     """Write answers into the log; whether the database has taken them.
 
@@ -26,28 +32,28 @@ def log_answers(
         That is not started yet; it is stopped in the end.
     version
         What has answered.
+    rows, answers
+        One of each for every trip; see `scoring.answers`.
     caller
         Who has asked.
     latency_ms
         How long all of them took.
     """
-    trips = answered.trips
-    rows = from_frame(trips, [str(name) for name in trips.columns]).tolist()
     now = time.time()
     log.record_many(
         Entry(
-            one.prediction_id,
+            one["prediction_id"],
             now,
             version.service,
             version.number,
             PART,
             caller[:CALLER_LENGTH],
             None,
-            one.minutes,
+            one["prediction"],
             latency_ms,
-            row,
+            row.numbers,
         )
-        for one, row in zip(answered.answers, rows, strict=True)
+        for one, row in zip(answers, rows, strict=True)
     )
     log.start()
     log.stop()

@@ -19,6 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from model_loop.scoring.answers import answer_of
+from model_loop.scoring.assumptions import tell_assumed
 from model_loop.serving.ab_report import ab_report
 from model_loop.serving.description import OPERATIONS, Operation, describe, docs_page
 from model_loop.serving.http import (
@@ -45,6 +47,7 @@ from model_loop.serving.requests import (
 from model_loop.serving.service import Answer, PredictionService
 from model_loop.settings import get_settings
 from model_loop.tracking.standing import PARTS
+from model_loop.trips.columns import UNIT
 from model_loop.trips.judged import Judged
 from model_loop.trips.services import Moment
 
@@ -283,13 +286,8 @@ class Routes:
         version, moment = answer.version, answer.moment
         return json_reply(
             [
-                {
-                    "minutes": minutes,
-                    "prediction_id": one,
-                    "model_version": version,
-                    "moment": moment,
-                }
-                for minutes, one in zip(answer.minutes, answer.ids, strict=True)
+                answer_of(row, minutes, one, version, moment)
+                for row, minutes, one in zip(answer.rows, answer.minutes, answer.ids, strict=True)
             ]
         )
 
@@ -300,10 +298,13 @@ class Routes:
         answer: Answer = self._service.predict(rows, key, call.caller, call.started, moment)
         told: dict[str, Any] = {
             "predictions": answer.minutes,
+            "unit": UNIT,
             "prediction_ids": answer.ids,
             "model_version": answer.version,
             "moment": answer.moment,
         }
+        if any(row.assumed for row in answer.rows):
+            told["assumed"] = [tell_assumed(row) for row in answer.rows]
         return Reply(msgspec.json.encode(told))
 
     def _noted(self, actual: dict[str, float], caller: str) -> Reply:

@@ -23,11 +23,11 @@ from upath import UPath
 
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.objects.files import whole_file
+from model_loop.scoring.rows import COLUMNS, PLACES, Rows, from_frame, to_frame
 from model_loop.serving import forests
 from model_loop.serving.forms import Form, NotCompiledError
 from model_loop.serving.predictor import Predict, Predictor, places_of
 from model_loop.serving.registry import Order, Outcome, write_outcome
-from model_loop.serving.rows import COLUMNS, PLACES, Rows, from_frame, to_frame
 from model_loop.serving.store import ModelStore
 from model_loop.serving.stored_forms import KEPT_FORM, LOGGED_FORM, columns_of, proven_form
 from model_loop.serving.tables import dense_tables, sparse_tables

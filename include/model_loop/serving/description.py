@@ -16,30 +16,33 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from model_loop.datasets.schema import schema_of
 from model_loop.serving.http import OPEN_PATHS
-from model_loop.serving.requests import Feedback, PredictRequest, Trip
+from model_loop.serving.requests import KEY_LENGTH, Feedback
 from model_loop.serving.tokens import Right
+from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER, UNIT
 from model_loop.trips.services import MOMENTS
 
 _REFERENCE = "#/components/schemas/{name}"
 
+#: An example of a row.
 TRIP: Mapping[str, Any] = MappingProxyType(
-    {
-        "pickup_zone": 239,
-        "dropoff_zone": 236,
-        "trip_distance": 1.98,
-        "pickup_at": "2024-03-01T08:00:00",
-        "passenger_count": 1,
-    }
+    {column.field: column.example for column in TRIP_COLUMNS if column.example is not None}
 )
 _TLC_TRIP = {
-    "PULocationID": 239,
-    "DOLocationID": 236,
-    "trip_distance": 1.98,
-    "lpep_pickup_datetime": "2024-03-01T08:00:00",
+    next(iter(column.published.values())): column.example
+    for column in TRIP_COLUMNS
+    if column.required
 }
-_ID = "018e0000000000000000000000000000"
-_ANSWER = [{"minutes": 11.9, "prediction_id": _ID, "model_version": 3, "moment": "booked"}]
+_ID = "018e0000000070008000000000000000"
+_ANSWER = {
+    "prediction": 11.9,
+    "unit": UNIT,
+    "prediction_id": _ID,
+    "model_version": 3,
+    "moment": "ended",
+    "minutes": 11.9,
+}
 _COLUMNS = list(_TLC_TRIP)
 
 _NUMBER, _TEXT = {"type": "number"}, {"type": "string"}
@@ -48,7 +51,19 @@ _ERROR = {
     "properties": {
         "error": {
             "type": "object",
-            "properties": {"given": _TEXT, "rule": _TEXT, "remedy": _TEXT},
+            "properties": {
+                "given": _TEXT,
+                "rule": _TEXT,
+                "remedy": _TEXT,
+                "problems": {
+                    "type": "array",
+                    "description": "Everything that is wrong with the rows, in the same form.",
+                    "items": {
+                        "type": "object",
+                        "properties": {"given": _TEXT, "rule": _TEXT, "remedy": _TEXT},
+                    },
+                },
+            },
             "required": ["given", "rule", "remedy"],
         }
     },
@@ -59,12 +74,18 @@ _ANSWERS = {
     "items": {
         "type": "object",
         "properties": {
-            "minutes": _NUMBER,
+            "prediction": _NUMBER,
+            "unit": {"type": "string", "const": UNIT},
             "prediction_id": _TEXT,
             "model_version": {"type": "integer"},
             "moment": {"type": "string", "enum": list(MOMENTS)},
+            "minutes": {**_NUMBER, "description": "The same as `prediction`, by its older name."},
+            "assumed": {
+                "type": "object",
+                "description": "What the request has left out and was assumed, by field.",
+            },
         },
-        "required": ["minutes", "prediction_id", "model_version", "moment"],
+        "required": ["prediction", "unit", "prediction_id", "model_version", "moment", "minutes"],
     },
 }
 _MEANINGS = {
@@ -80,14 +101,17 @@ _MEANINGS = {
 }
 
 _RULES = """\
-Zones are TLC's, 1 to 265 (264 is unknown, 265 is outside of the city); one that the model has not
-learned from counts as the average. Times without an offset are those of New York's clocks, with
-one they are converted. Distances are in miles, 0 or more. `passenger_count`, `vendor_id` and
-`trip_type` may be left out. There is one champion for rides that are `booked`, which does without
-the metered distance, and one for trips that have `ended`; a request names the `moment`, or is
-answered by the earliest champion that has all the values it needs. Each value may come under TLC's
-own name instead of ours. What else TLC publishes of a trip, such as `fare_amount`, is not read; an
-unknown name is refused.
+Zones are TLC's, 1 to 265 (264 is unknown, 265 is outside of the city), by number or by name; one
+that the model has not learned from counts as the average. Times without an offset are those of New
+York's clocks, with one they are converted. Distances are in miles, 0 or more. `passenger_count`,
+`vendor_id` and `trip_type` may be left out; a time that is left out is now. There is one champion
+for rides that are `booked`, which does without the metered distance, and one for trips that have
+`ended`; a request names the `moment`, or is answered by the earliest champion that has all the
+values it needs. Where that of ended trips has to answer without a distance, the typical one between
+the zones is taken. The answer tells under `assumed` what was taken for a value that was left out.
+Each value may come under TLC's own name instead of ours, and a number as text. What else TLC
+publishes of a trip, such as `fare_amount`, is not read; an unknown name is refused. Everything that
+is wrong with a request is told at once, under `problems`.
 """
 
 
@@ -170,12 +194,12 @@ def _json(schema: Mapping[str, Any], **examples: object) -> dict[str, Any]:
     return {"application/json": media}
 
 
-def _reference(kind: type) -> dict[str, str]:
-    return {"$ref": _REFERENCE.format(name=kind.__name__)}
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(name=name)}
 
 
 _OBJECT = {"type": "object"}
-_RECORDS = {"type": "array", "items": _reference(Trip), "minItems": 1}
+_RECORDS = {"type": "array", "items": _reference("Row"), "minItems": 1}
 _SPLIT = {"columns": _COLUMNS, "data": [list(_TLC_TRIP.values())]}
 _INVOCATION = {
     "oneOf": [
@@ -204,9 +228,9 @@ OPERATIONS = (
         "POST",
         f"Predict one or many trips. {_RULES}Requests with the same `key` are answered by the same "
         "version.",
-        _json(_ANSWERS, answer=_ANSWER),
+        _json(_ANSWERS, answer=[_ANSWER]),
         _json(
-            _reference(PredictRequest),
+            _reference("PredictRequest"),
             one=dict(TRIP),
             many={"inputs": [dict(TRIP), _TLC_TRIP], "key": "customer-17"},
         ),
@@ -224,9 +248,10 @@ OPERATIONS = (
             _OBJECT,
             answer={
                 "predictions": [11.9],
+                "unit": UNIT,
                 "prediction_ids": [_ID],
                 "model_version": 3,
-                "moment": "booked",
+                "moment": "ended",
             },
         ),
         {
@@ -252,7 +277,7 @@ OPERATIONS = (
         "prediction counts.",
         _json(_OBJECT, answer={"noted": 1}),
         _json(
-            {"anyOf": [_reference(Feedback), {"type": "array", "items": _reference(Feedback)}]},
+            {"anyOf": [_reference("Feedback"), {"type": "array", "items": _reference("Feedback")}]},
             one={"prediction_id": _ID, "actual_minutes": 12.5},
         ),
         (400, 404, 413, 422, 503),
@@ -322,17 +347,32 @@ def describe(api: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if api.openapi_schema is None:
             made = get_openapi(title=api.title, version=api.version, routes=api.routes)
-            _, schemas = msgspec.json.schema_components(
-                (PredictRequest, Trip, Feedback), ref_template=_REFERENCE
-            )
+            _, schemas = msgspec.json.schema_components((Feedback,), ref_template=_REFERENCE)
+            row = schema_of(TRIP_READER)
             components = made.setdefault("components", {})
-            components["schemas"] = schemas
+            components["schemas"] = {**schemas, "Row": row, "PredictRequest": _request(row)}
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             made["security"] = [{"token": []}]
             api.openapi_schema = made
         return api.openapi_schema
 
     api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+def _request(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a request: a row, or a list of them, with a key and a moment."""
+    return {
+        **row,
+        "title": "PredictRequest",
+        "description": "One row, or several as `inputs`; the same `key` is always answered by the "
+        "same version.",
+        "properties": {
+            **row["properties"],
+            "inputs": _RECORDS,
+            "key": {"type": ["string", "null"], "maxLength": KEY_LENGTH},
+            "moment": {"enum": [*MOMENTS, None]},
+        },
+    }
 
 
 def docs_page(document: Mapping[str, Any]) -> str:

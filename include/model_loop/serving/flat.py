@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.serving.rows import PLACES
+from model_loop.scoring.rows import PLACES
 from model_loop.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,

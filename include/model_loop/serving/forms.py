@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from model_loop.errors import StoredObjectError
 from model_loop.objects.limits import bounded_file
+from model_loop.scoring.rows import Rows
 from model_loop.serving.flat import DenseTables, Linear, SparseTables, Trees
 from model_loop.serving.predictor import Predict
-from model_loop.serving.rows import Rows
 from model_loop.serving.soundness import is_sample, is_sound
 
 #: Minutes by which the compiled form may differ from the registered model.

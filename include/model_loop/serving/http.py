@@ -239,8 +239,7 @@ def json_reply(value: Any, status: int = 200, headers: Headers = ()) -> Reply:  
 def refusal(error: ModelLoopError) -> Reply:
     """What somebody is told whose request was refused."""
     status = error.status if isinstance(error, RequestRefusedError) else 422
-    told = {"given": error.given, "rule": error.rule, "remedy": error.remedy}
-    return json_reply({"error": told}, status, _HEADERS.get(status, ()))
+    return json_reply({"error": error.fields()}, status, _HEADERS.get(status, ()))
 
 
 _HEADERS: dict[int, Headers] = {

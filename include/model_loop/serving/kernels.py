@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from model_loop.scoring.rows import Rows
 from model_loop.serving.flat import (
     ATTRIBUTES,
     BETWEEN_FACTS,
@@ -38,7 +39,6 @@ from model_loop.serving.flat import (
     SparseTables,
     Trees,
 )
-from model_loop.serving.rows import Rows
 
 _compiled = njit(cache=True, nogil=True, error_model="numpy")
 

@@ -27,7 +27,8 @@ from model_loop.objects.files import whole_file
 from model_loop.serving.loading import Loader, RegistryError
 from model_loop.serving.predictor import Predictor
 from model_loop.tracking.standing import Standing, Standings, log_once
-from model_loop.trips.services import MOMENTS, Moment, moment_of
+from model_loop.trips.columns import moment_of
+from model_loop.trips.services import MOMENTS, Moment
 
 logger = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     minutes, latency_ms
         What was answered, and how long that took.
     row
-        The trip, as in `rows.COLUMNS`.
+        The trip, as in `scoring.rows.COLUMNS`.
     """
 
     prediction_id: str

@@ -11,7 +11,9 @@ from sqlalchemy import Engine, func, select
 from upath import UPath
 
 from model_loop.objects.files import whole_file
+from model_loop.scoring.answers import answered
 from model_loop.serving.log_tables import feedback, predictions
+from model_loop.trips.columns import TRIP_COLUMNS
 
 _DAY = dt.timedelta(days=1)
 
@@ -44,7 +46,11 @@ def export_log(engine: Engine, folder: Path, since: dt.date | None = None) -> li
 
 
 def read_day(engine: Engine, day: dt.date) -> pd.DataFrame:
-    """Predictions of a day (UTC), with ``actual_minutes`` where they are known."""
+    """Return the predictions of a day (UTC), with ``actual_minutes`` where they are known.
+
+    `prediction` with its `unit`, and `model_version`; `minutes` and `version` are their names of
+    before 0.2.
+    """
     start = dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()
     end = dt.datetime.combine(day + _DAY, dt.time(), dt.UTC).timestamp()
     query = (
@@ -56,8 +62,9 @@ def read_day(engine: Engine, day: dt.date) -> pd.DataFrame:
     with engine.connect() as connection:
         trips = pd.read_sql(query, connection)
     return trips.assign(
+        **answered(trips["minutes"], trips["version"]),
         at=pd.to_datetime(trips["at"], unit="s", utc=True),
-        pickup_at=pd.to_datetime(trips["pickup_at"].astype("float64"), unit="s"),
+        **{name: pd.to_datetime(trips[name].astype("float64"), unit="s") for name in _TIMES},
         # A whole column may be unknown, which leaves it without a type.
         **{name: trips[name].astype("float64") for name in _NUMBERS},
         **{name: trips[name].astype("Int64") for name in _WHOLE},
@@ -65,14 +72,12 @@ def read_day(engine: Engine, day: dt.date) -> pd.DataFrame:
 
 
 _NUMBERS = (
-    "trip_distance",
-    "passenger_count",
-    "vendor_id",
-    "trip_type",
+    *(column.field for column in TRIP_COLUMNS.by_kind("number")),
     "shadow_minutes",
     "actual_minutes",
 )
-_WHOLE = ("pickup_zone", "dropoff_zone", "shadow_version")
+_WHOLE = (*(column.field for column in TRIP_COLUMNS.by_kind("category")), "shadow_version")
+_TIMES = tuple(column.field for column in TRIP_COLUMNS.by_kind("time"))
 
 
 def _days(engine: Engine, since: dt.date | None) -> Iterator[dt.date]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
+from model_loop.scoring.answers import answered
 from model_loop.serving.log_tables import dropped, feedback, losses, predictions
 
 #: Old predictions that are removed in one transaction, at most: others wait for the database.
@@ -18,14 +19,14 @@ _IDS = 500
 
 
 def find_prediction(engine: Engine, prediction_id: str) -> dict[str, Any] | None:
-    """A prediction that is in the log, with its feedback."""
+    """Return a prediction that is in the log, with its feedback; None if it is not."""
     known = select(predictions, feedback.c.actual_minutes).join(
         feedback, feedback.c.prediction_id == predictions.c.prediction_id, isouter=True
     )
     with engine.connect() as connection:
         query = known.where(predictions.c.prediction_id == prediction_id)
         row = connection.execute(query).mappings().first()
-    return dict(row) if row else None
+    return {**row, **answered(row["minutes"], row["version"])} if row else None
 
 
 def find_known(engine: Engine, ids: Sequence[str]) -> set[str]:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from model_loop.errors import InvalidInputError
+from model_loop.trips.columns import TRIP_COLUMNS
 
 #: Characters of a caller's name that are kept: Postgres refuses longer ones.
 CALLER_LENGTH = 100
@@ -53,13 +54,7 @@ predictions = Table(
     Column("latency_ms", Float(53), nullable=False),
     Column("shadow_version", Integer),
     Column("shadow_minutes", Float(53)),
-    Column("pickup_zone", BigInteger),
-    Column("dropoff_zone", BigInteger),
-    Column("pickup_at", BigInteger),
-    Column("trip_distance", Float(53)),
-    Column("passenger_count", Float(53)),
-    Column("vendor_id", Float(53)),
-    Column("trip_type", Float(53)),
+    *(Column(one.field, Float(53) if one.kind == "number" else BigInteger) for one in TRIP_COLUMNS),
     Index("predictions_at", "at"),
 )
 

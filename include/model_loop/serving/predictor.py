@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.serving.rows import NAMES, PLACES, Rows
-from model_loop.trips.services import ATTRIBUTES
+from model_loop.datasets.reading import Row
+from model_loop.scoring.rows import PLACES, Rows
+from model_loop.trips.columns import TRIP_COLUMNS
 
 if TYPE_CHECKING:
     from model_loop.serving.forms import Form
@@ -45,12 +46,21 @@ class Predictor:
     plain: str = ""
     form: Form | None = None
 
-    def lacking(self, rows: Sequence[Sequence[float]]) -> str:
-        """What some row lacks, as requests name it; empty if nothing is missing."""
+    def lacking(self, rows: Sequence[Row], *, computed: bool = False) -> str:
+        """Return the field that some row lacks; empty if nothing is missing.
+
+        Parameters
+        ----------
+        computed
+            Whether values that can be computed from the others are taken as given.
+        """
         for row in rows:
+            values = row[0]
             for place in self.places:
-                if row[place] != row[place]:  # NaN: ten times as fast as a call
-                    return NAMES[place]
+                if values[place] != values[place]:  # NaN: ten times as fast as a call
+                    if computed and TRIP_COLUMNS[place].default == "computed":
+                        continue
+                    return TRIP_COLUMNS[place].field
         return ""
 
     @property
@@ -61,4 +71,4 @@ class Predictor:
 
 def places_of(columns: Sequence[str]) -> tuple[int, ...]:
     """Places in a row of those columns that may not be unknown."""
-    return tuple(PLACES[name] for name in columns if name not in ATTRIBUTES)
+    return tuple(PLACES[name] for name in columns if TRIP_COLUMNS[PLACES[name]].required)

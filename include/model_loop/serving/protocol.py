@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from model_loop.datasets.reading import Row
 from model_loop.serving.requests import (
     RequestRefusedError,
     convert_trips,
@@ -28,18 +29,20 @@ _BESIDE = frozenset({"params", "signature_name"})
 _UNPROCESSABLE = 422
 
 
-def read_invocation(body: bytes, content_type: str, most: int) -> list[list[float]]:
+def read_invocation(body: bytes, content_type: str, most: int) -> list[Row]:
     """Rows of a request in any of the forms.
 
     Raises
     ------
     RequestRefusedError
-        If its type is unknown (415), it cannot be read (400), a value breaks a rule (422), or there
-        are too many trips (413).
+        If its type is unknown (415), it cannot be read (400), it is of no form (422), or there are
+        too many trips (413).
+    RefusedRowsError
+        If a trip breaks a rule.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == CSV:
-        return convert_trips(_from_csv(body, most), most, texts=True)
+        return convert_trips(_from_csv(body, most), most)
     if kind and kind != JSON:
         raise RequestRefusedError(
             415, f"Content type {kind!r}", "is not known here", f"Send {JSON} or {CSV}."

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from model_loop.datasets.reading import Row
+from model_loop.scoring.assumptions import compute_missing
+from model_loop.scoring.identifiers import new_id
 from model_loop.serving.live import LiveModels
 from model_loop.serving.log_entries import Entry
 from model_loop.serving.metrics import Metrics
@@ -26,12 +28,15 @@ class Answer(NamedTuple):
         Which version answered, and at which moment it can be asked.
     minutes, ids
         One of each for every trip.
+    rows
+        The trips, with what was assumed of each.
     """
 
     version: int
     moment: Moment
     minutes: Sequence[float]
     ids: Sequence[str]
+    rows: Sequence[Row]
 
 
 class PredictionService:
@@ -67,7 +72,7 @@ class PredictionService:
 
     def predict(
         self,
-        rows: Sequence[Sequence[float]],
+        rows: Sequence[Row],
         key: str | None,
         caller: str,
         started: float,
@@ -86,20 +91,20 @@ class PredictionService:
         ------
         RequestRefusedError
             See `choose`.
+        InvalidInputError
+            If a value that is missing cannot be computed.
         """
         chosen = choose(self.live.now, rows, key, moment)
         predictor, part = chosen.predictor, chosen.part
-        minutes = predictor.predict(np.array(rows, dtype=np.float64)).tolist()
+        if chosen.computes:
+            rows = compute_missing(rows)
+        values = [row[0] for row in rows]
+        minutes = predictor.predict(np.array(values, dtype=np.float64)).tolist()
         at = time.time()
         latency = (time.perf_counter() - started) * 1_000
         ids = [new_id(at) for _ in minutes]
         version, service, log = predictor.version, self.service, self.log
-        for one, row, took in zip(ids, rows, minutes, strict=True):
+        for one, row, took in zip(ids, values, minutes, strict=True):
             log.record(Entry(one, at, service, version, part, caller, key, took, latency, row))
         self.metrics.predicted(version, part, len(ids))
-        return Answer(version, chosen.moment, minutes, ids)
-
-
-def new_id(at: float) -> str:
-    """An id of 32 hexadecimal digits that begins with the time, so that ids sort as they came."""
-    return f"{int(at * 1_000):012x}{os.urandom(10).hex()}"
+        return Answer(version, chosen.moment, minutes, ids, rows)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from model_loop.scoring.rows import COLUMNS
 from model_loop.serving.flat import (
     BETWEEN_FACTS,
     CATEGORIES,
@@ -20,7 +21,6 @@ from model_loop.serving.flat import (
     SparseTables,
     Trees,
 )
-from model_loop.serving.rows import COLUMNS
 
 #: Levels of a tree; learned ones have some dozens.
 _LEVELS = 1_000

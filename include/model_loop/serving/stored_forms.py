@@ -22,9 +22,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from model_loop.scoring.rows import from_frame
 from model_loop.serving.forms import Form, NotCompiledError
 from model_loop.serving.predictor import Predict
-from model_loop.serving.rows import from_frame
 from model_loop.tracking.artifacts import find_artifact
 from model_loop.tracking.downloads import registered_address
 from model_loop.tracking.lines import OtherLineError

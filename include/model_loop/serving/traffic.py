@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from model_loop.datasets.reading import Row
 from model_loop.serving.live import Live, Side
 from model_loop.serving.predictor import Predictor
 from model_loop.serving.requests import RequestRefusedError
@@ -19,22 +20,30 @@ _WHOLE = 2**64
 
 
 class Chosen(NamedTuple):
-    """The version that answers a request, as what, and at which moment."""
+    """The version that answers a request, as what, and at which moment.
+
+    Parameters
+    ----------
+    computes
+        Whether values that it needs have to be computed from the others.
+    """
 
     predictor: Predictor
     part: Part
     moment: Moment
+    computes: bool = False
 
 
 def choose(
-    live: Live, rows: Sequence[Sequence[float]], key: str | None, moment: Moment | None = None
+    live: Live, rows: Sequence[Row], key: str | None, moment: Moment | None = None
 ) -> Chosen:
     """Return the version that answers.
 
     At the moment that the request names, or else at the earliest one whose champion has all the
-    values that it needs. The challenger answers its share of the requests: always the same keys,
-    and of requests without a key a random share. What it cannot answer for want of a value, the
-    champion answers.
+    values that it needs; if there is none, at the earliest one for which what is missing can be
+    computed. The challenger answers its share of the requests: always the same keys, and of
+    requests without a key a random share. One that needs more than the champion gets no traffic:
+    the same request would be answered or refused by chance.
 
     Raises
     ------
@@ -45,7 +54,11 @@ def choose(
     for asked_at, side in answering.items():
         champion = side.champion
         if champion is not None and not champion.lacking(rows):
-            return _share(side, champion, rows, key, asked_at)
+            return _share(side, champion, key, asked_at)
+    for asked_at, side in answering.items():
+        champion = side.champion
+        if champion is not None and not champion.lacking(rows, computed=True):
+            return _share(side, champion, key, asked_at)._replace(computes=True)
     raise _refusal(live, answering, rows, moment)
 
 
@@ -62,18 +75,12 @@ def _only(live: Live, moment: Moment) -> Mapping[Moment, Side]:
     return {} if found is None else {moment: found}
 
 
-def _share(
-    side: Side,
-    champion: Predictor,
-    rows: Sequence[Sequence[float]],
-    key: str | None,
-    moment: Moment,
-) -> Chosen:
+def _share(side: Side, champion: Predictor, key: str | None, moment: Moment) -> Chosen:
     challenger = side.challenger
     if (
         challenger is not None
         and place_of(key, challenger.version) < side.standing.share
-        and not challenger.lacking(rows)
+        and {*challenger.places} <= {*champion.places}
     ):
         return Chosen(challenger, "challenger", moment)
     return Chosen(champion, "champion", moment)
@@ -82,7 +89,7 @@ def _share(
 def _refusal(
     live: Live,
     answering: Mapping[Moment, Side],
-    rows: Sequence[Sequence[float]],
+    rows: Sequence[Row],
     moment: Moment | None,
 ) -> RequestRefusedError:
     """Say why nothing answers: what is missing, and what there is."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.scoring.rows import Rows
 from model_loop.serving.flat import (
     ATTRIBUTES,
     BETWEEN_FACTS,
@@ -35,7 +36,6 @@ from model_loop.serving.flat import (
     SparseTables,
     Trees,
 )
-from model_loop.serving.rows import Rows
 
 _Floats = npt.NDArray[np.float64]
 _Columns = npt.NDArray[np.float32]

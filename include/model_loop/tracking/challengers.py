@@ -36,7 +36,8 @@ from model_loop.training_set.data_tests import DATA_TESTS, Outcome
 from model_loop.training_set.judged_months import read_test_months
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.services import DURATION, Moment, moment_of
+from model_loop.trips.columns import moment_of
+from model_loop.trips.services import DURATION, Moment
 
 #: What verdict, mail and history say of a champion that cannot be read after an upgrade.
 NOT_KNOWN = "not known how version {version} predicts these trips"

@@ -17,7 +17,7 @@ from model_loop.tracking.registry import RegisteredModel, read_model, register_m
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.standing import BROUGHT_IN, MOMENT_TAG
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import KNOWN_FROM, moment_of
+from model_loop.trips.columns import KNOWN_FROM, moment_of
 
 #: Folder below the storage root where models are laid that are to be brought in.
 INCOMING = "incoming"

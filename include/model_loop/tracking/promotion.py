@@ -186,6 +186,23 @@ class Promoter:
                 f"has no champion beside which version {version} could answer",
                 "Promote a version first.",
             )
+        if action.kind == "canary" and now.champion is not None:
+            self._require_no_more(version, now.champion)
+
+    def _require_no_more(self, version: int, champion: int) -> None:
+        """Refuse traffic to a version that needs a value which the champion does without.
+
+        The same request would be answered or refused by chance.
+        """
+        needs, has = self.versions.needs(version), self.versions.needs(champion)
+        further = sorted(needs - has) if needs is not None and has is not None else []
+        if further:
+            raise InvalidInputError(
+                f"Version {version} of {self.name}",
+                f"needs {', '.join(further)}, which the champion (version {champion}) does "
+                "without, so a request could be answered or refused by chance",
+                "Try it as a shadow, or promote it where every caller sends the value.",
+            )
 
     def _ended(self, action: Action, now: Standing) -> int:
         """Return the version whose canary or shadow is to end."""

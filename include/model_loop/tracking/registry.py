@@ -33,7 +33,7 @@ from model_loop.tracking.lines import (
 )
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code
-from model_loop.trips.services import ATTRIBUTES
+from model_loop.trips.columns import ATTRIBUTES
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: The class of ours that holds a model of XGBoost's, as models of today and before 0.2 name it.

@@ -25,7 +25,8 @@ from model_loop.tracking.standing import (
     registered_name,
     standings_of,
 )
-from model_loop.trips.services import MOMENTS, Moment, moment_of
+from model_loop.trips.columns import TRIP_COLUMNS, moment_of
+from model_loop.trips.services import MOMENTS, Moment
 
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 #: Seconds for the store of a version that is asked for, and for those of others in all.
@@ -73,10 +74,20 @@ def find_moment(client: MlflowClient, name: str, version: int) -> Moment:
         If it has no tag, and its model cannot be read.
     """
     declared = declared_moment(client.get_model_version(name, str(version)).tags)
-    return declared or _moment_of_signature(client, name, version)
+    if declared:
+        return declared
+    columns = _signature_columns(client, name, version)
+    return MOMENTS[-1] if columns is None else moment_of(columns)
 
 
-def _moment_of_signature(client: MlflowClient, name: str, version: int) -> Moment:
+def _signature_columns(client: MlflowClient, name: str, version: int) -> list[str] | None:
+    """Return the columns of a version's signature; None if it has none.
+
+    Raises
+    ------
+    MomentUnknownError
+        If its model cannot be read.
+    """
     import mlflow
     from mlflow.models import get_model_info
 
@@ -87,11 +98,11 @@ def _moment_of_signature(client: MlflowClient, name: str, version: int) -> Momen
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise
-        return MOMENTS[-1]
+        return None
     except Exception as error:
         # Each kind of store raises errors of its own, and anything may lie there.
         raise MomentUnknownError.of(name, version, str(error).partition("\n")[0][:200]) from error
-    return moment_of(signature.inputs.input_names()) if signature else MOMENTS[-1]
+    return list(signature.inputs.input_names()) if signature else None
 
 
 class ModelVersions:
@@ -122,6 +133,22 @@ class ModelVersions:
     def standings(self) -> Standings:
         """How the versions stand now, at each moment; nothing answers if there is no version."""
         return find_standings(self.tracker.client, self.name, self._moment_of_other)
+
+    def needs(self, version: int) -> frozenset[str] | None:
+        """Return the columns without which a version cannot answer; None if nothing tells.
+
+        Raises
+        ------
+        mlflow.exceptions.MlflowException
+            If the server does not answer.
+        MomentUnknownError
+            If its model cannot be read.
+        """
+        columns = _signature_columns(self.tracker.client, self.name, version)
+        if columns is None:
+            return None
+        required = {column.name for column in TRIP_COLUMNS if column.required}
+        return frozenset(required.intersection(columns))
 
     def moment(self, version: int) -> Moment:
         """Return the moment at which a version can be asked; see `find_moment`.

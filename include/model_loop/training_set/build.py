@@ -26,6 +26,7 @@ from model_loop.training_set.types import (
     TrainingSetRequest,
 )
 from model_loop.trips.cleaning import CleaningReport, Selection, check_and_take_month, take_month
+from model_loop.trips.columns import known_too_late
 from model_loop.trips.contract.checked import (
     CheckedMonth,
     CheckedMonthStore,
@@ -34,7 +35,7 @@ from model_loop.trips.contract.checked import (
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.decoding import read_footer
 from model_loop.trips.months import Month
-from model_loop.trips.services import DURATION, get_service, known_too_late
+from model_loop.trips.services import DURATION, get_service
 from model_loop.trips.source import (
     MonthFile,
     Naming,

@@ -13,14 +13,8 @@ import numpy.typing as npt
 
 from model_loop.errors import ContractError
 from model_loop.training_set.types import Matrix, TrainingSet
-from model_loop.trips.services import (
-    DURATION,
-    KNOWN_FROM,
-    OUTCOME_COLUMNS,
-    WHEN,
-    Moment,
-    known_too_late,
-)
+from model_loop.trips.columns import KNOWN_FROM, known_too_late
+from model_loop.trips.services import DURATION, OUTCOME_COLUMNS, WHEN, Moment
 
 #: Share of validation trips between zones that the train months never saw. The real months have
 #: 3 to 6 %; with more than this the months do not belong together.

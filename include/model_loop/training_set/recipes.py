@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from model_loop.errors import InvalidInputError
+from model_loop.trips.columns import ATTRIBUTES, moment_of
 from model_loop.trips.services import (
-    ATTRIBUTES,
     DISTANCE,
     DROPOFF_ZONE,
     PASSENGERS,
@@ -19,7 +19,6 @@ from model_loop.trips.services import (
     VENDOR,
     WHEN,
     Moment,
-    moment_of,
 )
 
 Encoding = Literal["one_hot", "native"]

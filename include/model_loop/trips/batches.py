@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from model_loop.trips.columns import ATTRIBUTES, LARGEST_NUMBER
 from model_loop.trips.decoding import damaged, decode, read_footer, reading
 from model_loop.trips.services import (
-    ATTRIBUTES,
     DROPOFF_TIME,
     DROPOFF_ZONE,
     DURATION,
@@ -29,7 +29,6 @@ from model_loop.trips.services import (
     Service,
 )
 from model_loop.trips.source import MonthFile
-from model_loop.trips.values import LARGEST_NUMBER
 
 #: Rows of a batch: a column and what is computed from it fit into a core's own cache.
 BATCH_ROWS = 2**16

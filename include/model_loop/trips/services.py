@@ -28,10 +28,6 @@ DURATION = "duration"
 #: TLC numbers its zones from 1; 264 is "unknown" and 265 is "outside of the city".
 LAST_ZONE = 265
 
-#: Small whole numbers that are known at the start, where they are: models know what to make of a
-#: trip without them.
-ATTRIBUTES = (PASSENGERS, VENDOR, TRIP_TYPE)
-
 #: Columns without which a row is no trip.
 REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE)
 #: When a prediction can be asked for, in the order of time: when a ride is ordered, and when the
@@ -42,20 +38,6 @@ MOMENTS: tuple[Moment, ...] = get_args(Moment)
 #: Each moment in words, as it ends a sentence.
 WHEN: Mapping[Moment, str] = MappingProxyType(
     {"booked": "when a ride is booked", "ended": "when the trip has ended"}
-)
-
-#: The moment from which each column that a model may know is known.
-KNOWN_FROM: Mapping[str, Moment] = MappingProxyType(
-    {
-        PICKUP_TIME: "booked",
-        PICKUP_ZONE: "booked",
-        DROPOFF_ZONE: "booked",
-        PASSENGERS: "booked",
-        VENDOR: "booked",
-        TRIP_TYPE: "booked",
-        # The meter measures it: before the trip has ended, nobody knows it.
-        DISTANCE: "ended",
-    }
 )
 
 #: Columns that hold the outcome, or are known only together with it: no model may know them.
@@ -80,30 +62,6 @@ OUTCOME_COLUMNS = frozenset(
         "payment_type",
     }
 )
-
-
-def moment_of(columns: Iterable[str]) -> Moment:
-    """Return the earliest moment at which all of these columns are known.
-
-    Columns that are not declared in `KNOWN_FROM` count as known at the last moment: nothing says
-    that they are known earlier.
-    """
-    last = len(MOMENTS) - 1
-    order = [MOMENTS.index(KNOWN_FROM[name]) if name in KNOWN_FROM else last for name in columns]
-    return MOMENTS[max(order, default=0)]
-
-
-def known_too_late(columns: Iterable[str], moment: Moment) -> list[str]:
-    """Return the columns that are not known yet at a moment, or hold the outcome, sorted.
-
-    Undeclared columns are among them before the last moment.
-    """
-    by = MOMENTS.index(moment)
-    return sorted(
-        name
-        for name in columns
-        if name in OUTCOME_COLUMNS or MOMENTS.index(KNOWN_FROM.get(name, MOMENTS[-1])) > by
-    )
 
 
 @dataclass(frozen=True)

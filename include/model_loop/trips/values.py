@@ -16,11 +16,6 @@ from model_loop.trips.services import OUTCOME_COLUMNS, SERVICES
 TIME_ZONE = "America/New_York"
 #: Years in which a trip may begin.
 FIRST_YEAR, LAST_YEAR = 2000, 2099
-#: Miles. A longer distance is no mistake of a meter, but one of the caller.
-LONGEST_DISTANCE = 1_000_000.0
-#: Of passengers, and of the codes of vendors and trip types.
-LARGEST_NUMBER = 1_000.0
-
 #: The forms of time that are read, for messages.
 TIME_FORMS = (
     "2024-01-15 08:30:00 (RFC3339, also with T or without seconds; with Z, UTC or an offset such "
@@ -71,6 +66,27 @@ def read_time(text: str) -> dt.datetime:
     raise ValueError(f"is no time; read are {TIME_FORMS}")
 
 
+def time_of(value: object) -> dt.datetime:
+    """Return a time of New York's clocks from a text, or from a time with or without an offset.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or out of bounds; the message continues "<name> = <value> …".
+    """
+    if isinstance(value, str):
+        return read_time(value)
+    if not isinstance(value, dt.datetime):
+        raise ValueError(f"is no time; read are {TIME_FORMS}")  # noqa: TRY004 - one error for all
+    # The clocks of a far year cannot be converted, and it is out of bounds anyway.
+    if not FIRST_YEAR <= value.year <= LAST_YEAR + 1:
+        raise ValueError(outside(value.year))
+    local = value.astimezone(_CITY).replace(tzinfo=None) if value.tzinfo else value
+    if not FIRST_YEAR <= local.year <= LAST_YEAR:
+        raise ValueError(outside(local.year))
+    return local
+
+
 def outside(year: int | None = None) -> str:
     """Return the rule that a time out of bounds breaks."""
     found = "is out of bounds" if year is None else f"begins in the year {year}"
@@ -82,7 +98,9 @@ def _read(given: str) -> dt.datetime | None:
     if (found := _ISO.fullmatch(given)) is not None:
         offset = (found["offset"] or "").strip().upper().replace("UTC", "Z")
         moment = dt.datetime.fromisoformat(found["time"] + offset)
-        return moment.astimezone(_CITY).replace(tzinfo=None) if moment.tzinfo else moment
+        # The clocks of a far year cannot be converted, and it is out of bounds anyway.
+        near = FIRST_YEAR <= moment.year <= LAST_YEAR + 1
+        return (moment.astimezone(_CITY) if moment.tzinfo and near else moment).replace(tzinfo=None)
     if (american := _AMERICAN.fullmatch(given)) is not None:
         seconds = ":%S" if american["seconds"] else ""
         plain = given.upper().replace(" AM", "AM").replace(" PM", "PM")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import Param
 
+from model_loop.datasets.columns import Column
 from model_loop.orchestration.forms.fields import (
     ANY_MOMENT,
     Form,
@@ -12,44 +15,15 @@ from model_loop.orchestration.forms.fields import (
     service_field,
     version_field,
 )
+from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER
 from model_loop.trips.services import MOMENTS
 from model_loop.trips.zone_names import zone_labels
 
-#: The first of the course project's two default inputs.
-_FROM, _TO = 239, 236
-
 
 def prediction_form() -> Form:
-    """Fields of the DAG that predicts a few trips."""
+    """Fields of the DAG that predicts a few trips: one for each column, or a list."""
     return {
-        "pickup_zone": _zone(_FROM, "From", "Where the trip begins: borough and taxi zone."),
-        "dropoff_zone": _zone(_TO, "To", "Where it ends."),
-        "trip_distance": Param(
-            None,
-            type=["null", "number"],
-            minimum=0,
-            title="Distance (miles)",
-            description="Metered miles. Left empty, a champion answers that does without; a "
-            "version that is named takes the typical distance between the two zones.",
-            section=Section.TRIP,
-        ),
-        "pickup_at": Param(
-            None,
-            type=["null", "string"],
-            format="date-time",
-            title="When",
-            description="When the trip begins. Left empty, now.",
-            section=Section.TRIP,
-        ),
-        "passenger_count": Param(
-            1,
-            type=["null", "integer"],
-            minimum=1,
-            maximum=9,
-            title="Passengers",
-            description="How many; may be left empty.",
-            section=Section.TRIP,
-        ),
+        **{column.field: _field(column) for column in TRIP_COLUMNS},
         **version_form(),
         "inputs": Param(
             None,
@@ -81,14 +55,24 @@ def version_form() -> Form:
     }
 
 
-def _zone(default: int, title: str, description: str) -> Param:
-    labels = sorted(zone_labels().items(), key=lambda zone: zone[1])
-    return Param(
-        default,
-        type="integer",
-        enum=[number for number, _ in labels],
-        values_display={str(number): label for number, label in labels},
-        title=title,
-        description=description,
-        section=Section.TRIP,
-    )
+def _field(column: Column) -> Param:
+    """Return the field of a column; empty where a value is assumed, or may be unknown."""
+    schema: dict[str, Any] = {
+        "title": column.title,
+        "description": column.description,
+        "section": Section.TRIP,
+    }
+    if column.name in TRIP_READER.codes:
+        labels = sorted(zone_labels().items(), key=lambda zone: zone[1])
+        return Param(
+            column.example,
+            type="integer",
+            enum=[number for number, _ in labels],
+            values_display={str(number): label for number, label in labels},
+            **schema,
+        )
+    if column.kind == "time":
+        return Param(None, type=["null", "string"], format="date-time", **schema)
+    default = None if column.default else column.example
+    schema |= {"minimum": int(column.lowest), "maximum": int(column.highest)}
+    return Param(default, type=["null", "number"], **schema)

@@ -30,6 +30,7 @@ from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.batch.typed import SAMPLE_ROWS, kinds_of, typed
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.places import place
+from model_loop.trips.columns import UNIT
 
 _REJECTED = "-rejected"
 #: What people and programs write for a value that is not there.
@@ -275,12 +276,17 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
 
 def _predicted(lines: Sequence[bytes], scored: ScoredRows, header: Header, version: int) -> bytes:
     between = header.delimiter.encode()
-    middle = between + str(version).encode() + between
-    minutes = pa.array(scored.minutes).cast(pa.string()).to_pylist()
+    unit = between + UNIT.encode() + between
+    number_of = between + str(version).encode() + between
+    minutes = [said.encode() for said in pa.array(scored.minutes).cast(pa.string()).to_pylist()]
+    # Several fields are told in one cell, whatever stands between the cells.
+    assumed = [b"" if one is None else _as_row([one], header) for one in scored.assumed]
     return b"".join(
-        b"".join((line, between, number.encode(), middle, identifier, header.line_end))
-        for line, number, identifier, reason in zip(
-            lines, minutes, scored.identifiers.tolist(), scored.reasons, strict=True
+        b"".join(
+            (line, between, said, unit, identifier, number_of, told, between, said, header.line_end)
+        )
+        for line, said, identifier, told, reason in zip(
+            lines, minutes, scored.identifiers.tolist(), assumed, scored.reasons, strict=True
         )
         if reason is None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Collection
@@ -13,15 +14,17 @@ from upath import UPath
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
+from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION, UNIT_NAME, VERSION
 from model_loop.scoring.places import place
 from model_loop.scoring.predictor import Version
 
 #: Raised whenever the same rows would be scored into other files.
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 
 #: The columns that a scored file has besides its own.
-MINUTES, VERSION, IDENTIFIER = "predicted_minutes", "model_version", "prediction_id"
-ADDED = (MINUTES, VERSION, IDENTIFIER)
+MINUTES = "predicted_minutes"
+#: `predicted_minutes` is the name of `prediction` before 0.2.
+ADDED = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION, ASSUMED, MINUTES)
 #: The columns that a file of rejected rows has before its own.
 ROW, REASON = "row", "reason"
 
@@ -62,6 +65,8 @@ class Job:
         Where the scored chunks wait for each other.
     overwrite
         Whether predictions that are there may be replaced.
+    asked_at
+        When it was planned, on the clocks of the table: the present moment of its rows.
     """
 
     key: str
@@ -72,6 +77,7 @@ class Job:
     preprocessing: str
     folder: str
     overwrite: bool
+    asked_at: dt.datetime | None = field(default=None, compare=False)
 
     @property
     def format(self) -> Format:

@@ -17,9 +17,9 @@ from upath import UPath
 
 from model_loop.errors import InvalidInputError
 from model_loop.objects.files import LOCAL_PROTOCOLS, whole_file
+from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION
 from model_loop.scoring.batch.job import (
     ADDED,
-    IDENTIFIER,
     MINUTES,
     REASON,
     Chunk,
@@ -30,8 +30,19 @@ from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place
+from model_loop.trips.columns import UNIT
 
-_PART = pa.schema([(MINUTES, pa.float64()), (IDENTIFIER, pa.string()), (REASON, pa.string())])
+_PART = pa.schema(
+    [
+        (PREDICTION, pa.float64()),
+        (IDENTIFIER, pa.string()),
+        (REASON, pa.string()),
+        (ASSUMED, pa.string()),
+    ]
+)
+#: Types of the columns that a scored file has besides its own.
+_ADDED = (pa.float64(), pa.string(), pa.string(), pa.int32(), pa.string(), pa.float64())
+_DIFFERENT = (IDENTIFIER, PREDICTION, MINUTES)
 #: Rows of a row group of the output.
 _GROUP_ROWS = 2**17
 #: Bytes that are read of a column at once.
@@ -146,6 +157,7 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
                         pa.array(scored.minutes, mask=scored.rejected),
                         _text(scored.identifiers),
                         pa.array(scored.reasons, pa.string()),
+                        pa.array(scored.assumed, pa.string()),
                     ],
                     schema=_PART,
                 )
@@ -211,7 +223,9 @@ def _write(
         )
         rows, scored = rows.filter(usable), scored.filter(usable)
     versions = pa.repeat(pa.scalar(version, pa.int32()), len(rows))
-    added = [scored[MINUTES], versions, scored[IDENTIFIER]]
+    units = pa.repeat(pa.scalar(UNIT, pa.string()), len(rows))
+    said, ids, assumed = scored[PREDICTION], scored[IDENTIFIER], scored[ASSUMED]
+    added = [said, units, ids, versions, assumed, said]
     good.write_table(pa.table([*rows.columns, *added], schema=good.schema), _GROUP_ROWS)
 
 
@@ -247,7 +261,7 @@ def _without_views(field: pa.Field) -> pa.Field:
 
 
 def _predicted(schema: pa.Schema) -> pa.Schema:
-    for name, kind in zip(ADDED, (pa.float64(), pa.int32(), pa.string()), strict=True):
+    for name, kind in zip(ADDED, _ADDED, strict=True):
         schema = schema.append(pa.field(name, kind))
     return schema
 
@@ -284,7 +298,7 @@ def _writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         path.open("wb") as file,
         # Ids are all different: a dictionary of them would be built for nothing.
         pq.ParquetWriter(
-            file, schema, use_dictionary=[n for n in schema.names if n not in (IDENTIFIER, MINUTES)]
+            file, schema, use_dictionary=[n for n in schema.names if n not in _DIFFERENT]
         ) as writer,
     ):
         yield writer

@@ -12,9 +12,10 @@ from model_loop.errors import InvalidInputError, require_within
 from model_loop.scoring.batch.formats import FORMATS
 from model_loop.scoring.batch.job import ADDED, Chunk, Job, format_of, identity_of, job_key
 from model_loop.scoring.batch.results import require_free
-from model_loop.scoring.columns import NAMES, find_columns, given_columns
+from model_loop.scoring.columns import find_columns
 from model_loop.scoring.predictor import Version
 from model_loop.scoring.preprocessing import find_preprocessing
+from model_loop.trips.columns import TRIP_COLUMNS, local_now
 
 #: Airflow maps a task over 1,024 chunks at most.
 MOST_CHUNKS = 1_000
@@ -71,8 +72,8 @@ def columns_in(sources: Iterable[UPath], preprocessing: str) -> set[str]:
         If a file cannot be read.
     """
     if preprocessing:
-        return {*NAMES}
-    found = (given_columns(FORMATS[format_of(one)].columns_of(one)) for one in sources)
+        return {*TRIP_COLUMNS.names}
+    found = (TRIP_COLUMNS.given(FORMATS[format_of(one)].columns_of(one)) for one in sources)
     return set.intersection(*found)
 
 
@@ -132,6 +133,7 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
         preprocessing=request.preprocessing,
         folder=str(UPath(storage_root) / SCORING_FOLDER / key),
         overwrite=request.overwrite,
+        asked_at=local_now(),
     )
     require_free(job)
     return job

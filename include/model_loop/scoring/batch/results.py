@@ -10,8 +10,9 @@ from upath import UPath
 from model_loop.errors import InvalidInputError
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
+from model_loop.scoring.answers import IDENTIFIER
 from model_loop.scoring.batch.formats import FORMATS
-from model_loop.scoring.batch.job import IDENTIFIER, REASON, Job, JobResult, identity_of
+from model_loop.scoring.batch.job import REASON, Job, JobResult, identity_of
 from model_loop.scoring.places import place, rejected_of
 
 

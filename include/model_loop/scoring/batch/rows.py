@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,11 +49,14 @@ class ScoredRows:
         Ids of the predictions, as bytes; of rows that could not be predicted, they name nothing.
     reasons
         Why a row could not be predicted; None where it could.
+    assumed
+        Fields that a row left out and that were assumed; None where nothing was.
     """
 
     minutes: Minutes
     identifiers: npt.NDArray[np.bytes_]
     reasons: npt.NDArray[np.object_]
+    assumed: npt.NDArray[np.object_]
 
     @property
     def rejected(self) -> npt.NDArray[np.bool_]:
@@ -71,6 +75,7 @@ def score_rows(
     broken: Mapping[int, str],
     columns: Sequence[str],
     predict: Callable[[pd.DataFrame], Minutes],
+    now: dt.datetime | None = None,
 ) -> ScoredRows:
     """Check rows, and predict those that can be.
 
@@ -82,11 +87,13 @@ def score_rows(
         The raw columns of the model.
     predict
         Minutes from these.
+    now
+        The present moment on the clocks of the table, for rows that leave their time out.
     """
-    checked = check_rows(rows, columns)
+    checked = check_rows(rows, columns, now)
     trips, reasons = checked.trips.drop(index=list(broken), errors="ignore"), checked.reasons
     for row, reason in broken.items():
         reasons[row] = reason
     minutes = np.full(len(rows), np.nan)
     minutes[trips.index] = predict(trips)
-    return ScoredRows(minutes, new_ids(len(rows)), reasons)
+    return ScoredRows(minutes, new_ids(len(rows)), reasons, checked.assumed)

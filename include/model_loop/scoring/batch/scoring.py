@@ -47,7 +47,9 @@ def score_chunk(
     with file.part_writer(chunk) as write:
         for raw in file.read(chunk, wanted):
             frame = raw.frame if step is None else step(raw.frame)
-            scored = score_rows(frame, raw.broken, predictor.columns, predictor.minutes)
+            scored = score_rows(
+                frame, raw.broken, predictor.columns, predictor.minutes, chunk.job.asked_at
+            )
             write(raw, scored)
             rows, rejected = rows + len(frame), rejected + int(scored.rejected.sum())
             reason = reason or scored.first_reason

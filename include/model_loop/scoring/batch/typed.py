@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from model_loop.datasets.reading import shown
 from model_loop.scoring.batch.rows import RawRows
-from model_loop.scoring.columns import read_numbers, read_times, shown
+from model_loop.scoring.columns import read_numbers, read_times
 
 Kind = Literal["number", "time", "text"]
 

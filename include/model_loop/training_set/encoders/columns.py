@@ -13,22 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.errors import ContractError
-from model_loop.trips.services import (
-    ATTRIBUTES,
-    DISTANCE,
-    DROPOFF_ZONE,
-    LAST_ZONE,
-    PICKUP_TIME,
-    PICKUP_ZONE,
-)
-from model_loop.trips.values import (
-    FIRST_YEAR,
-    LARGEST_NUMBER,
-    LAST_YEAR,
-    TIME_FORMS,
-    TIME_ZONE,
-    read_time,
-)
+from model_loop.trips.columns import ATTRIBUTES, LARGEST_NUMBER
+from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, LAST_ZONE, PICKUP_TIME, PICKUP_ZONE
+from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS, TIME_ZONE, read_time
 
 HOURS_PER_DAY = 24
 DAYS_PER_WEEK = 7

@@ -8,36 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.trips.services import (
-    DISTANCE,
-    DROPOFF_ZONE,
-    PASSENGERS,
-    PICKUP_TIME,
-    PICKUP_ZONE,
-    TRIP_TYPE,
-    VENDOR,
-)
+from model_loop.trips.columns import TRIP_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: The columns of a row. Times are seconds since 1970 on the city's clocks; NaN is unknown.
-COLUMNS = (PICKUP_ZONE, DROPOFF_ZONE, PICKUP_TIME, DISTANCE, PASSENGERS, VENDOR, TRIP_TYPE)
-PLACES = {name: place for place, name in enumerate(COLUMNS)}
+COLUMNS = TRIP_COLUMNS.names
+PLACES = TRIP_COLUMNS.places
 
-#: Columns that no trip does without; the others are needed by some recipes, or may be unknown.
-ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
-
-#: How requests and the log name the columns.
-NAMES = (
-    "pickup_zone",
-    "dropoff_zone",
-    "pickup_at",
-    "trip_distance",
-    "passenger_count",
-    "vendor_id",
-    "trip_type",
-)
+#: Columns of codes, and of times.
+_CODES = {column.name for column in TRIP_COLUMNS.by_kind("category")}
+_TIMES = {column.name for column in TRIP_COLUMNS.by_kind("time")}
 
 Rows = npt.NDArray[np.float64]
 """Trips, shape (trips, len(COLUMNS))."""
@@ -58,7 +40,7 @@ def from_frame(trips: pd.DataFrame, columns: Sequence[str]) -> Rows:
     rows = np.full((len(trips), len(COLUMNS)), np.nan)
     for name in columns:
         values = trips[name].to_numpy()
-        if name == PICKUP_TIME:
+        if name in _TIMES:
             values = values.astype("datetime64[s]").astype(np.int64)
         rows[:, PLACES[name]] = values
     return rows
@@ -71,9 +53,9 @@ def to_frame(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:
     frame = {}
     for name in columns:
         values: npt.NDArray[np.generic] = rows[:, PLACES[name]]
-        if name in ZONES:
+        if name in _CODES:
             values = values.astype(np.int32)
-        elif name == PICKUP_TIME:
+        elif name in _TIMES:
             values = values.astype(np.int64).astype("datetime64[s]").astype("datetime64[us]")
         frame[name] = values
     return pd.DataFrame(frame)

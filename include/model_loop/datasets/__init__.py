@@ -1,0 +1,1 @@
+"""Tables: their columns, and one reading of a row for every entrance."""

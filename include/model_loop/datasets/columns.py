@@ -1,0 +1,118 @@
+"""Columns of a table: names, type, bounds and moment, said once.
+
+Requests, forms, files, the log and the description for machines are derived from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+Kind = Literal["number", "category", "time"]
+#: Values that stand for one that a request leaves out: the present moment, and the one that is
+#: computed from the other values of the row.
+Default = Literal["", "now", "computed"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a model may be asked with.
+
+    Parameters
+    ----------
+    name
+        In frames, and in what models have learned from.
+    field
+        In requests, forms and the log.
+    kind
+        Type of its values. Categories are codes: whole numbers, which may have names.
+    title, description
+        For people, in forms and descriptions.
+    known
+        The moment from which its value is known.
+    lowest, highest
+        Bounds, both included; of a time, years.
+    noun
+        Word for one value, in messages.
+    published
+        Names in published files and in requests of their readers, by variant.
+    unit
+        For people.
+    required
+        Whether a model needs a value. A value of another column may be unknown to it.
+    default
+        Assumed where the value of a required column is left out; empty if the row is refused.
+    example
+        A value, as JSON.
+    """
+
+    name: str
+    field: str
+    kind: Kind
+    title: str
+    description: str
+    known: str
+    lowest: float
+    highest: float
+    noun: str = "number"
+    published: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unit: str = ""
+    required: bool = False
+    default: Default = ""
+    example: Any = None
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every name under which a value may be given, that of requests first."""
+        return tuple(dict.fromkeys((self.field, self.name, *self.published.values())))
+
+    @property
+    def wanted(self) -> str:
+        """A value and its bounds in words: ``a zone from 1 to 265``."""
+        article = "an" if self.noun[0] in "aeiou" else "a"
+        return f"{article} {self.noun} from {self.bounds}"
+
+    @property
+    def bounds(self) -> str:
+        """Bounds in words: ``1 to 265``, ``0 to 1,000,000 miles``."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.lowest:,.0f} to {self.highest:,.0f}{unit}"
+
+
+class Columns(tuple[Column, ...]):  # noqa: SLOT001 - it caches what is derived
+    """The columns of a table, in the order in which rows of numbers hold them."""
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names in frames."""
+        return tuple(column.name for column in self)
+
+    @functools.cached_property
+    def fields(self) -> tuple[str, ...]:
+        """Names in requests."""
+        return tuple(column.field for column in self)
+
+    @functools.cached_property
+    def places(self) -> Mapping[str, int]:
+        """Places in a row, by names in frames."""
+        return MappingProxyType({name: place for place, name in enumerate(self.names)})
+
+    @functools.cached_property
+    def by_any_name(self) -> Mapping[str, int]:
+        """Places in a row, by every name that is taken."""
+        return MappingProxyType(
+            {name: place for place, column in enumerate(self) for name in column.names}
+        )
+
+    def given(self, names: Iterable[str]) -> set[str]:
+        """Return the columns, by names in frames, that are given under any of their names."""
+        places = self.by_any_name
+        return {self[places[name]].name for name in names if name in places}
+
+    def by_kind(self, *kinds: Kind) -> tuple[Column, ...]:
+        """Return the columns of some types."""
+        return tuple(column for column in self if column.kind in kinds)

@@ -1,0 +1,350 @@
+"""One reading of a row, for every entrance: server, forms, lists and files.
+
+A value has one meaning wherever it comes in: a number may be text, as in CSV, a code may be given
+by its name, a time in several forms. Everything that is wrong with a row is told at once. Nothing
+here needs NumPy or pandas: servers read every request with it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
+from typing import Any, NamedTuple
+
+from model_loop.datasets.columns import Column, Columns, Kind
+from model_loop.errors import InvalidInputError
+
+#: A number as text, in files and lists.
+NUMBER = r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*"
+
+_NUMBER = re.compile(NUMBER, re.ASCII)
+_NAN = math.nan
+#: Characters of a value that a message shows; problems of a request that are told.
+_SHOWN, _TOLD = 60, 20
+#: Whole numbers beyond it are out of any bounds, and some of them no float can hold.
+_LARGE = 10**300
+_EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
+_SECONDS_PER_DAY = 86_400
+#: Length of ``2024-01-15T08:30:00``.
+_PLAIN_TIME = 19
+
+
+class Problem(NamedTuple):
+    """What is wrong with a value of a row.
+
+    Parameters
+    ----------
+    given
+        The value as a message shows it: ``name = value``, or the name alone.
+    rule
+        The rule that it breaks, as it continues what was given.
+    remedy
+        What to do.
+    row
+        Number of the row in a list; None where there is one row.
+    """
+
+    given: str
+    rule: str
+    remedy: str
+    row: int | None = None
+
+    @property
+    def subject(self) -> str:
+        """What was given, with the place of its row in the list."""
+        return self.given if self.row is None else f"inputs[{self.row}].{self.given}"
+
+    def __str__(self) -> str:
+        return f"{self.given} {self.rule}"
+
+
+class Row(NamedTuple):
+    """A row that was read.
+
+    Parameters
+    ----------
+    numbers
+        In the order of the columns; times are seconds since 1970 on the clocks of the table, and
+        NaN is unknown.
+    assumed
+        Fields whose values were left out, and for which the present moment was taken.
+    """
+
+    numbers: list[float]
+    assumed: tuple[str, ...]
+
+
+class RefusedRowsError(InvalidInputError):
+    """Rows break rules.
+
+    Parameters
+    ----------
+    problems
+        Everything that is wrong, at least one.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first, more = problems[0], len(problems) - 1
+        further = f" (and {more} more: see `problems`)" if more else ""
+        super().__init__(first.subject, f"{first.rule}{further}", first.remedy)
+        self.problems = problems
+
+    def fields(self) -> dict[str, Any]:
+        """Return its parts as JSON, with the first twenty problems."""
+        told = [
+            InvalidInputError(one.subject, one.rule, one.remedy).fields()
+            for one in self.problems[:_TOLD]
+        ]
+        return {**super().fields(), "problems": told}
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads rows of one table.
+
+    Parameters
+    ----------
+    columns
+        Of the table.
+    ignored
+        Names that may stand beside them and are not read; any other name is refused.
+    read_time
+        Returns a time on the clocks of the table from text or another value that is a time; raises
+        `ValueError` with the rule that is broken.
+    codes
+        Returns the code of a name, by names of columns; raises `InvalidInputError` for a name that
+        stands for none, or for several.
+    """
+
+    columns: Columns
+    ignored: frozenset[str]
+    read_time: Callable[[object], dt.datetime]
+    codes: Mapping[str, Callable[[str], int]]
+
+    def read_rows(self, records: Sequence[object], now: Callable[[], dt.datetime]) -> list[Row]:
+        """Read a list of rows; see `read`.
+
+        Raises
+        ------
+        RefusedRowsError
+            If something is wrong with any of them.
+        """
+        problems: list[Problem] = []
+        rows = []
+        for number, record in enumerate(records):
+            known = len(problems)
+            rows.append(self.read(record, now, problems))
+            if len(problems) > known:
+                problems[known:] = [one._replace(row=number) for one in problems[known:]]
+        if problems:
+            raise RefusedRowsError(problems)
+        return rows
+
+    def read_row(self, record: object, now: Callable[[], dt.datetime]) -> Row:
+        """Read one row; see `read`.
+
+        Raises
+        ------
+        RefusedRowsError
+            If something is wrong with it.
+        """
+        problems: list[Problem] = []
+        row = self.read(record, now, problems)
+        if problems:
+            raise RefusedRowsError(problems)
+        return row
+
+    def read(self, record: object, now: Callable[[], dt.datetime], problems: list[Problem]) -> Row:
+        """Read a row.
+
+        Parameters
+        ----------
+        record
+            Values by any of their names; None stands for a value that is not given.
+        now
+            Returns the present moment on the clocks of the table, for a time that is left out.
+        problems
+            Everything that is wrong is appended to it.
+        """
+        table = self._table
+        numbers = [_NAN] * len(self.columns)
+        if type(record) is not dict and not isinstance(record, Mapping):
+            remedy = f"Give an object with {', '.join(self.columns.fields)}."
+            problems.append(Problem(shown(record), "is no row", remedy))
+            return Row(numbers, ())
+        seen = 0
+        for name, value in record.items():
+            entry = table.get(name)
+            if entry is None:
+                if name not in self.ignored:
+                    problems.append(self._unknown(name))
+                continue
+            if value is None:
+                continue
+            place, bit, kind, low, high = entry
+            if seen & bit:
+                problems.append(_twice(name, self.columns[place], record))
+                continue
+            seen |= bit
+            given = type(value)
+            # Nearly all values are plain numbers within their bounds.
+            if (
+                (given is float or given is int)
+                and kind != "time"
+                and low <= value <= high
+                and (kind == "number" or value % 1 == 0)
+            ):
+                numbers[place] = float(value)
+            else:
+                numbers[place] = self._value(name, value, self.columns[place], problems)
+        if self._needed & ~seen:
+            return Row(numbers, self._complete(record, numbers, seen, now, problems))
+        return Row(numbers, ())
+
+    @functools.cached_property
+    def _table(self) -> Mapping[str, tuple[int, int, Kind, float, float]]:
+        """Place, bit, type and bounds of each column, by every name that is taken."""
+        return {
+            name: (place, 1 << place, column.kind, column.lowest, column.highest)
+            for place, column in enumerate(self.columns)
+            for name in column.names
+        }
+
+    @functools.cached_property
+    def _needed(self) -> int:
+        """Bits of the columns without a value of which something has to be done."""
+        first = self.columns[0].known
+        return sum(
+            1 << place
+            for place, column in enumerate(self.columns)
+            # Models that are asked earlier do without what is known later only.
+            if column.required and column.default != "computed" and column.known == first
+        )
+
+    def _value(self, name: str, value: Any, column: Column, problems: list[Problem]) -> float:  # noqa: ANN401 - any JSON
+        """Return the number of a value; NaN where there is a problem."""
+        if column.kind == "time":
+            return self._time(name, value, column, problems)
+        kind = type(value)
+        if kind is float or (kind is int and -_LARGE < value < _LARGE):
+            number = float(value)
+        else:
+            found = self._number(name, value, column, problems)
+            if found is None:
+                return _NAN
+            number = found
+        if column.lowest <= number <= column.highest and (
+            column.kind == "number" or number.is_integer()
+        ):
+            return number
+        problems.append(_outside(name, value, column))
+        return _NAN
+
+    def _number(
+        self, name: str, value: object, column: Column, problems: list[Problem]
+    ) -> float | None:
+        """Return the number of a value that JSON does not have as such; None if there is none."""
+        if isinstance(value, str):
+            if _NUMBER.fullmatch(value):
+                return float(value)
+            read_code = self.codes.get(column.name)
+            if read_code is not None:
+                try:
+                    return float(read_code(value))
+                except InvalidInputError as error:
+                    given = f"{name} = {shown(value)}"
+                    problems.append(Problem(given, error.rule, error.remedy))
+                    return None
+        elif isinstance(value, Real | Decimal) and not isinstance(value, bool):
+            number: Any = value
+            # Whole numbers that no float can hold are out of any bounds all the same.
+            return float(number) if abs(number) < _LARGE else math.inf if number > 0 else -math.inf
+        kinds = "a number or a name" if column.name in self.codes else "a number"
+        remedy = f"Give {kinds}, from {column.bounds}."
+        problems.append(Problem(f"{name} = {shown(value)}", "is no number", remedy))
+        return None
+
+    def _time(self, name: str, value: object, column: Column, problems: list[Problem]) -> float:
+        if type(value) is str and len(value) == _PLAIN_TIME and value[4] == value[7] == "-":
+            # The form that nearly all requests have, without the way through all the others.
+            try:
+                at = dt.datetime.fromisoformat(value)
+            except ValueError:
+                at = None
+            if at is not None and column.lowest <= at.year <= column.highest:
+                return seconds_of(at)
+        try:
+            return seconds_of(self.read_time(value))
+        except ValueError as error:
+            remedy = f"Give a time such as {column.example}."
+            problems.append(Problem(f"{name} = {shown(value)}", str(error), remedy))
+            return _NAN
+
+    def _complete(
+        self,
+        record: Mapping[str, Any],
+        numbers: list[float],
+        seen: int,
+        now: Callable[[], dt.datetime],
+        problems: list[Problem],
+    ) -> tuple[str, ...]:
+        """Fill in what is assumed, and refuse what is missing; return the fields assumed."""
+        assumed: tuple[str, ...] = ()
+        for place, column in enumerate(self.columns):
+            if not self._needed & ~seen & 1 << place:
+                continue
+            if column.default == "now":
+                numbers[place] = seconds_of(now())
+                assumed = (*assumed, column.field)
+            else:
+                name = next((one for one in column.names if one in record), column.field)
+                remedy = f"Give {column.wanted}."
+                problems.append(Problem(name, "is missing", remedy))
+        return assumed
+
+    def _unknown(self, name: object) -> Problem:
+        known = self.columns.by_any_name
+        close = difflib.get_close_matches(str(name), known, n=1)
+        remedy = (
+            f"Did you mean {close[0]}?"
+            if close
+            else f"A row has: {', '.join(self.columns.fields)}."
+        )
+        return Problem(shown(name), "is no column of this table", remedy)
+
+
+def seconds_of(at: dt.datetime) -> float:
+    """Return seconds since 1970 on the clocks that a time is of."""
+    seconds = at.hour * 3_600 + at.minute * 60 + at.second
+    return float((at.toordinal() - _EPOCH_DAY) * _SECONDS_PER_DAY + seconds)
+
+
+def shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
+    """Return a value for people, on one line: what is written is counted in lines."""
+    far = isinstance(value, dt.datetime) and not dt.MINYEAR <= value.year <= dt.MAXYEAR
+    if far and hasattr(value, "asm8"):
+        # Python writes no such year of pandas' times; NumPy does.
+        value = value.asm8
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN:
+        # Python writes none of more than 4,300 digits.
+        return f"a whole number of more than {_SHOWN} digits"
+    text = " ".join(str(value).split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _twice(name: str, column: Column, record: Mapping[str, Any]) -> Problem:
+    first = next(one for one in record if one in column.names and record[one] is not None)
+    return Problem(name, f"is the same column as {first}, and both are given", "Give one of them.")
+
+
+def _outside(name: str, value: object, column: Column) -> Problem:
+    given = f"{name} = {shown(value)}"
+    rule = f"is no {column.noun} from {column.bounds}"
+    return Problem(given, rule, f"Give {column.wanted}.")

@@ -70,10 +70,12 @@ test-stacks: $(VENV)/.installed-dev ## Run those that wait for Airflow: retraini
 test-mutants: $(VENV)/.installed-dev ## Put small faults into the code, one after another: tests have to fail
 	@$(BIN)/python -m tests.mutants
 
-# ROOM=gate chooses one of tests/mutation.toml.
+# ROOM=gate chooses one of tests/mutation.toml; CHANGED=origin/main the modules that were changed since;
+# MINUTES=8 ends it.
 test-mutation: $(VENV)/.installed-dev ## Change one thing after another in the code, for hours: tests have to fail
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) --group mutation
-	@$(BIN)/python -m tests.mutation $(ROOM)
+	@$(BIN)/python -m tests.mutation $(ROOM) $(if $(CHANGED),--changed $(CHANGED)) \
+		$(if $(MINUTES),--minutes $(MINUTES))
 
 test-faults: $(VENV)/.installed-dev ## Kill parts of a running loop, one after another
 	@$(BIN)/python -m pytest -m faults

@@ -12,8 +12,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,18 @@ def make_copy(folder: Path, room: Mapping[str, Any]) -> None:
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
 
 
-def mutmut(folder: Path, *arguments: str, shown: bool = False) -> str:
-    """Run a command of mutmut in the copy; return what it prints where that is not shown."""
+def mutmut(folder: Path, *arguments: str, shown: bool = False, seconds: float | None = None) -> str:
+    """Run a command of mutmut in the copy; return what it prints where that is not shown.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If it takes longer than some seconds; what it has tried until then is kept.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "mutmut", *arguments],
         cwd=folder,
+        timeout=seconds,
         # Machine code would run instead of what was changed, and a forked process would wait for
         # threads that its parent has left behind: that counted as noticed.
         env={**os.environ, "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"},
@@ -65,24 +73,58 @@ def mutmut(folder: Path, *arguments: str, shown: bool = False) -> str:
     return done.stdout or ""
 
 
-def measure(name: str, folder: Path, processes: int) -> bool:
-    """Mutate a room, print its score and what has survived; return whether it is enough."""
-    room = ROOMS[name]
+def modules_of(name: str, changed: Collection[str] | None = None) -> list[str]:
+    """Return the modules of a room; only those that were changed, if these are given."""
+    return [one for one in ROOMS[name]["modules"] if changed is None or one in changed]
+
+
+def changed_since(commit: str) -> set[str]:
+    """Return the modules that differ from the last common commit with another one."""
+    done = subprocess.run(
+        ["git", "diff", "--name-only", f"{commit}...", "--", f"include/{PACKAGE}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return {path.removeprefix(f"include/{PACKAGE}/") for path in done.stdout.splitlines()}
+
+
+def measure(
+    name: str, folder: Path, processes: int, modules: Sequence[str], seconds: float | None
+) -> bool:
+    """Mutate modules of a room, print its score and what has survived.
+
+    Parameters
+    ----------
+    seconds
+        After which no further change is tried; the score is that of those which were.
+
+    Returns
+    -------
+    bool
+        Whether the tests notice enough.
+    """
+    room = {**ROOMS[name], "modules": modules}
     make_copy(folder, room)
-    mutmut(folder, "run", "--max-children", str(processes), shown=True)
+    try:
+        mutmut(folder, "run", "--max-children", str(processes), shown=True, seconds=seconds)
+    except subprocess.TimeoutExpired:
+        sys.stdout.write(f"{name}: the time is up, and the other changes are not tried\n")
     mutmut(folder, "export-cicd-stats")
     counts = json.loads((folder / "mutants" / "mutmut-cicd-stats.json").read_text())
     # A process that ends by a signal is noticed, too.
     noticed = counts["killed"] + counts["timeout"] + counts["segfault"]
-    score = 100 * noticed / max(counts["total"] - counts["skipped"], 1)
+    tried = noticed + counts["survived"] + counts["no_tests"] + counts["suspicious"]
+    score = 100 * noticed / max(tried, 1)
     for line in mutmut(folder, "results").splitlines():
         if line.strip().endswith((": survived", ": no tests")):
             sys.stdout.write(f"{line}\n")
     sys.stdout.write(
-        f"{name}: {noticed} of {counts['total']} noticed ({score:.1f} %), {counts['survived']} "
-        f"survived, {counts['no_tests']} without a test\n"
+        f"{name}: {noticed} of {tried} noticed ({score:.1f} %), {counts['survived']} survived, "
+        f"{counts['no_tests']} without a test; {counts['total']} changes in all\n"
     )
-    return bool(score >= room["least"])
+    return bool(not tried or score >= room["least"])
 
 
 def main() -> int:
@@ -91,10 +133,25 @@ def main() -> int:
     parser.add_argument("rooms", nargs="*", help=f"of {', '.join(ROOMS)}; all by default")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mutation")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--changed", help="a commit: only modules that were changed since")
+    parser.add_argument("--minutes", type=float, help="for all rooms together")
     given = parser.parse_args()
     if unknown := set(given.rooms) - set(ROOMS):
         parser.error(f"no such room: {', '.join(sorted(unknown))}; there are {', '.join(ROOMS)}")
-    enough = [measure(name, given.folder / name, given.processes) for name in given.rooms or ROOMS]
+    changed = None if given.changed is None else changed_since(given.changed)
+    wanted = {name: modules_of(name, changed) for name in given.rooms or ROOMS}
+    end = None if given.minutes is None else time.monotonic() + 60 * given.minutes
+    enough = [
+        measure(
+            name,
+            given.folder / name,
+            given.processes,
+            modules,
+            None if end is None else max(end - time.monotonic(), 1),
+        )
+        for name, modules in wanted.items()
+        if modules
+    ]
     return 0 if all(enough) else 1
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.mutation import PACKAGE, ROOMS, modules_of
 from tests.production.compose import ROOT, START_SECONDS, filled, services
 from tests.production.programs import BIN, run
 
@@ -100,6 +101,18 @@ def test_workflows_run_targets_that_exist() -> None:
     # Healthy containers alone say little: the loop runs in them.
     assert "make test-containers" in [one.get("run") for one in ci["jobs"]["image"]["steps"]]
     assert ci["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+
+
+def test_every_room_of_mutation_is_measured_weekly() -> None:
+    """A room that was renamed would be measured no more; its modules and tests are there."""
+    weekly = yaml.safe_load((ROOT / ".github" / "workflows" / "weekly.yml").read_text())
+    assert sorted(weekly["jobs"]["mutation"]["strategy"]["matrix"]["room"]) == sorted(ROOMS)
+    for name, room in ROOMS.items():
+        assert modules_of(name) == room["modules"]
+        assert modules_of(name, {room["modules"][0], "other.py"}) == room["modules"][:1]
+        assert all((ROOT / "include" / PACKAGE / one).is_file() for one in room["modules"])
+        assert all((ROOT / one.partition("::")[0]).is_file() for one in room["tests"])
+        assert room["least"] >= 85
 
 
 def test_a_run_keeps_the_code_that_it_began_with(tmp_path: Path) -> None:

@@ -136,6 +136,23 @@ def test_a_request_of_many_problems_has_a_short_answer() -> None:
     assert len(caught.value.fields()["problems"]) == 20
 
 
+def test_similar_names_are_looked_for_a_few_times() -> None:
+    """A request of thousands of wrong names would hold up a server."""
+    asked: list[str] = []
+
+    def suggest(name: str) -> str:
+        asked.append(name)
+        return "Did you mean JFK?"
+
+    reader = RowReader(FLIGHTS, frozenset(), time, {"origin": airport}, {"origin": suggest})
+    with pytest.raises(RefusedRowsError) as caught:
+        reader.read_rows([{"from": "Newark"}] * 500, lambda: NOON)
+    told = caught.value.fields()
+    assert told["remedy"] == told["problems"][2]["remedy"] == "Did you mean JFK?"
+    assert told["problems"][3]["remedy"] == "Give JFK or LaGuardia."
+    assert len(asked) == 4
+
+
 @given(st.integers() | st.floats() | st.booleans() | st.from_regex(NUMBER) | st.text(max_size=8))
 def test_what_is_read_is_within_bounds(value: Any) -> None:
     """Whatever is given, a number within the bounds of its column comes out, or a problem."""

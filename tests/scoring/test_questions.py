@@ -132,7 +132,7 @@ def test_a_model_that_knows_no_distance_needs_none(predictor: Predictor) -> None
         ({**FIRST, "pickup_at": "soon"}, "pickup_at = soon is no time"),
         ({**FIRST, "distnace": 1}, "inputs[1].distnace is no column of this table"),
         ({**FIRST, "pickup_zone": 239}, "pickup_zone is the same column as PULocationID"),
-        ({"pickup_zone": 264, "dropoff_zone": 1}, "there is no typical distance"),
+        ({"pickup_zone": 264, "dropoff_zone": 1}, "and a zone has no place on the map"),
         ("239 to 236", "is no row"),
     ],
 )

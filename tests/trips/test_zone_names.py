@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from model_loop.errors import InvalidInputError
-from model_loop.trips.zone_names import find_zone, zone_labels
+from model_loop.trips.zone_names import find_zone, suggest_zone, zone_labels
 from model_loop.trips.zones import zones
 
 
@@ -48,7 +48,6 @@ def test_a_zone_is_named_in_many_ways(given: object) -> None:
         (True, "is unknown"),
         (None, "is unknown"),
         ("", "is unknown"),
-        ("Upper West Syde South", "Similar: Manhattan"),
         ("Corona", "is the name of 2 zones. Give the number of one of them: 56, 57"),
     ],
 )
@@ -57,6 +56,19 @@ def test_what_is_no_zone(given: object, message: str) -> None:
     with pytest.raises(InvalidInputError, match="Zone") as caught:
         find_zone(given)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("Upper West Syde South", "Similar: Manhattan"),
+        ("Corona", "Give the number of one of them: 56, 57"),
+        ("x" * 100_000, "Give a number, or"),
+    ],
+)
+def test_similar_names_are_suggested(given: str, remedy: str) -> None:
+    """For a slip of the pen, and for a name of several zones."""
+    assert remedy in suggest_zone(given)
 
 
 def test_names_need_no_pandas() -> None:

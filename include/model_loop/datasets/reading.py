@@ -13,7 +13,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Real
 from typing import Any, NamedTuple
@@ -26,8 +26,9 @@ NUMBER = r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*"
 
 _NUMBER = re.compile(NUMBER, re.ASCII)
 _NAN = math.nan
-#: Characters of a value that a message shows; problems of a request that are told.
-_SHOWN, _TOLD = 60, 20
+#: Characters of a value that a message shows; problems of a request that are told, and those for
+#: which similar names are looked for: that takes milliseconds each.
+_SHOWN, _TOLD, _SUGGESTED = 60, 20, 3
 #: Whole numbers beyond it are out of any bounds, and some of them no float can hold.
 _LARGE = 10**300
 _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
@@ -36,7 +37,8 @@ _SECONDS_PER_DAY = 86_400
 _PLAIN_TIME = 19
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True)
+class Problem:
     """What is wrong with a value of a row.
 
     Parameters
@@ -49,12 +51,16 @@ class Problem(NamedTuple):
         What to do.
     row
         Number of the row in a list; None where there is one row.
+    suggest
+        Returns a better remedy, such as similar names: looking for them takes so long that it is
+        done for the first problems alone.
     """
 
     given: str
     rule: str
     remedy: str
     row: int | None = None
+    suggest: Callable[[], str] | None = field(default=None, compare=False)
 
     @property
     def subject(self) -> str:
@@ -63,6 +69,10 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.given} {self.rule}"
+
+    def advice(self) -> str:
+        """Return what to do, with suggestions."""
+        return self.suggest() if self.suggest else self.remedy
 
 
 class Row(NamedTuple):
@@ -93,14 +103,16 @@ class RefusedRowsError(InvalidInputError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         first, more = problems[0], len(problems) - 1
         further = f" (and {more} more: see `problems`)" if more else ""
-        super().__init__(first.subject, f"{first.rule}{further}", first.remedy)
+        super().__init__(first.subject, f"{first.rule}{further}", first.advice())
         self.problems = problems
 
     def fields(self) -> dict[str, Any]:
         """Return its parts as JSON, with the first twenty problems."""
         told = [
-            InvalidInputError(one.subject, one.rule, one.remedy).fields()
-            for one in self.problems[:_TOLD]
+            InvalidInputError(
+                one.subject, one.rule, one.advice() if place < _SUGGESTED else one.remedy
+            ).fields()
+            for place, one in enumerate(self.problems[:_TOLD])
         ]
         return {**super().fields(), "problems": told}
 
@@ -121,12 +133,15 @@ class RowReader:
     codes
         Returns the code of a name, by names of columns; raises `InvalidInputError` for a name that
         stands for none, or for several.
+    suggest
+        Returns the remedy for such a name, with similar ones.
     """
 
     columns: Columns
     ignored: frozenset[str]
     read_time: Callable[[object], dt.datetime]
     codes: Mapping[str, Callable[[str], int]]
+    suggest: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
     def read_rows(self, records: Sequence[object], now: Callable[[], dt.datetime]) -> list[Row]:
         """Read a list of rows; see `read`.
@@ -142,7 +157,7 @@ class RowReader:
             known = len(problems)
             rows.append(self.read(record, now, problems))
             if len(problems) > known:
-                problems[known:] = [one._replace(row=number) for one in problems[known:]]
+                problems[known:] = [replace(one, row=number) for one in problems[known:]]
         if problems:
             raise RefusedRowsError(problems)
         return rows
@@ -259,8 +274,9 @@ class RowReader:
                 try:
                     return float(read_code(value))
                 except InvalidInputError as error:
-                    given = f"{name} = {shown(value)}"
-                    problems.append(Problem(given, error.rule, error.remedy))
+                    given, suggest = f"{name} = {shown(value)}", self.suggest.get(column.name)
+                    similar = functools.partial(suggest, value) if suggest else None
+                    problems.append(Problem(given, error.rule, error.remedy, suggest=similar))
                     return None
         elif isinstance(value, Real | Decimal) and not isinstance(value, bool):
             number: Any = value
@@ -310,14 +326,13 @@ class RowReader:
         return assumed
 
     def _unknown(self, name: object) -> Problem:
-        known = self.columns.by_any_name
-        close = difflib.get_close_matches(str(name), known, n=1)
-        remedy = (
-            f"Did you mean {close[0]}?"
-            if close
-            else f"A row has: {', '.join(self.columns.fields)}."
-        )
-        return Problem(shown(name), "is no column of this table", remedy)
+        remedy = f"A row has: {', '.join(self.columns.fields)}."
+
+        def suggest() -> str:
+            close = difflib.get_close_matches(str(name)[:_SHOWN], self.columns.by_any_name, n=1)
+            return f"Did you mean {close[0]}?" if close else remedy
+
+        return Problem(shown(name), "is no column of this table", remedy, suggest=suggest)
 
 
 def seconds_of(at: dt.datetime) -> float:

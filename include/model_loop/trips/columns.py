@@ -24,7 +24,7 @@ from model_loop.trips.services import (
     Moment,
 )
 from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, NOT_ASKED, TIME_ZONE, time_of
-from model_loop.trips.zone_names import find_zone
+from model_loop.trips.zone_names import find_zone, suggest_zone
 
 #: Unit of the target.
 UNIT = "min"
@@ -157,6 +157,7 @@ TRIP_READER = RowReader(
     ignored=NOT_ASKED,
     read_time=time_of,
     codes=MappingProxyType({PICKUP_ZONE: find_zone, DROPOFF_ZONE: find_zone}),
+    suggest=MappingProxyType({PICKUP_ZONE: suggest_zone, DROPOFF_ZONE: suggest_zone}),
 )
 
 

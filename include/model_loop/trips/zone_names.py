@@ -18,6 +18,9 @@ _BETWEEN = re.compile(r"\s*[,:\-\u2010-\u2015]\s*")
 _NUMBER_AT_END = re.compile(r"\((\d+)\)\s*$")
 _NUMBER = re.compile(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _SUGGESTIONS = 3
+#: Characters of a name for which similar ones are looked for; no zone has as many.
+_LONGEST = 100
+_HOW = 'Give a number, or "Borough - Zone" as the form shows it.'
 
 
 @functools.cache
@@ -31,7 +34,7 @@ def zone_labels() -> Mapping[int, str]:
 
 
 def find_zone(given: object) -> int:
-    """The number of a zone that somebody names.
+    """Return the number of a zone that is named; `suggest_zone` names similar ones.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ def find_zone(given: object) -> int:
             f"is the name of {len(found)} zones",
             f"Give the number of one of them: {', '.join(map(str, found))}.",
         )
-    raise InvalidInputError(f"Zone {given!r}", "is unknown", _suggestion(str(given)))
+    raise InvalidInputError(f"Zone {given!r}", "is unknown", _HOW)
 
 
 def known_zone(given: object) -> int | None:
@@ -95,11 +98,15 @@ def _by_name() -> Mapping[str, tuple[int, ...]]:
     return MappingProxyType(numbers)
 
 
-def _suggestion(given: str) -> str:
-    close = difflib.get_close_matches(_plain(given), _by_name(), n=_SUGGESTIONS, cutoff=0.5)
+def suggest_zone(given: object) -> str:
+    """Return the remedy for a name that no zone has, with similar names."""
+    if (several := _by_name().get(_plain(str(given)), ())) and len(several) > 1:
+        return f"Give the number of one of them: {', '.join(map(str, several))}."
+    plain = _plain(str(given))[:_LONGEST]
+    close = difflib.get_close_matches(plain, _by_name(), n=_SUGGESTIONS, cutoff=0.5)
     labels = dict.fromkeys(zone_labels()[number] for name in close for number in _by_name()[name])
     similar = f" Similar: {'; '.join(labels)}." if labels else ""
-    return f'Give a number, or "Borough - Zone" as the form shows it.{similar}'
+    return f"{_HOW}{similar}"
 
 
 @functools.cache

@@ -85,7 +85,7 @@ MUTANTS = (
     ),
     Mutant(
         "a leak guard that looks at nothing",
-        "trips/services.py",
+        "trips/columns.py",
         "        for name in columns\n        if name in OUTCOME_COLUMNS or",
         "        for name in ()\n        if name in OUTCOME_COLUMNS or",
         ("tests/training_set/test_data_tests.py",),

@@ -218,12 +218,12 @@ def test_refuses_frames_that_parquet_would_change(folder: UPath, value: object) 
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("model_loop.gone:Gone", {}, "no version of this package has stored such"),
-        ("model_loop.trips.months:Gone", {}, "no version of this package has stored such"),
+        ("trip_duration.gone:Gone", {}, "no version of this package has stored such"),
+        ("trip_duration.trips.months:Gone", {}, "no version of this package has stored such"),
         # Imported there, and defined elsewhere.
-        ("model_loop.training_set.types:MonthSplit", {}, "no version of this package has"),
-        ("model_loop.trips.months:Month", {"year": 1}, "without number"),
-        ("model_loop.trips.months:Month", {}, "without year, number"),
+        ("trip_duration.training_set.types:MonthSplit", {}, "no version of this package has"),
+        ("trip_duration.trips.months:Month", {"year": 1}, "without number"),
+        ("trip_duration.trips.months:Month", {}, "without year, number"),
     ],
 )
 def test_objects_of_another_version(

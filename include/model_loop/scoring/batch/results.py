@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from upath import UPath
 
@@ -37,8 +38,15 @@ def find_result(job: Job) -> JobResult | None:
     output = place(job.output)
     if not output.exists():
         return None
-    kept = read_document(_entry(job), lambda stored: record_of(KeptResult, stored))
+    kept = read_document(_entry(job), _kept)
     return kept.result if kept is not None and kept.output == identity_of(output) else None
+
+
+def _kept(stored: dict[str, Any]) -> KeptResult:
+    # Versions before 0.2 have written fields alone.
+    if "format" not in stored:
+        stored = {**stored, "result": record_of(JobResult, stored["result"])}
+    return record_of(KeptResult, stored)
 
 
 def keep_result(job: Job, result: JobResult, written: UPath) -> None:

@@ -101,6 +101,19 @@ def test_what_is_missing_and_what_there_is_are_told(server: Server) -> None:
     assert "There is version 1 at the moment ended." in told["error"]["remedy"]
 
 
+def test_a_challenger_that_needs_more_answers_nothing(server: Server) -> None:
+    """The same request would be answered or refused by chance, so not even one that it could."""
+    server.registry.early = Standing(champion=EARLY, challenger=1, share=1.0)
+    server.live.refresh()
+    for trip in (BOOKED, ENDED):
+        _, (one,) = ask(server, trip, moment="booked")
+        assert one["model_version"] == EARLY
+    server.registry.now = Standing(champion=1, challenger=EARLY, share=1.0)
+    server.live.refresh()
+    _, (one,) = ask(server, ENDED, moment="ended")
+    assert one["model_version"] == EARLY
+
+
 def test_a_moment_that_is_disabled_leaves_the_other(server: Server) -> None:
     """Disabling one moment disables nothing else; disabling all says so."""
     server.registry.early = Standing(champion=EARLY, enabled=False)

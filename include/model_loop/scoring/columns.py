@@ -85,7 +85,8 @@ def find_columns(given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
             f"lacks {', '.join(missing)}",
             f"The model needs {called}.",
         )
-    return found
+    # In the order of the file, as problems are told.
+    return dict(sorted(found.items(), key=lambda item: present.index(item[1])))
 
 
 def _names(name: str) -> tuple[str, ...]:
@@ -127,10 +128,8 @@ def check_rows(
     assumed: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
     # Those of the table alone: what else a model wants has no rule.
     cells = {str(one.name): one for name, one in given.items() if name in TRIP_COLUMNS.places}
-    # In the order of the file, as problems are told.
-    order = [name for name in map(str, rows.columns) if name in cells]
     for row in np.flatnonzero(~right).tolist():
-        record = {name: _plain(cells[name].iloc[row]) for name in order}
+        record = {name: _plain(one.iloc[row]) for name, one in cells.items()}
         reasons[row] = _read_singly(record, row, values, assumed, now)
     for name in wanted:
         values.setdefault(name, np.full(len(rows), np.nan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -27,6 +28,8 @@ from model_loop.tracking.standing import (
 )
 from model_loop.trips.columns import TRIP_COLUMNS, moment_of
 from model_loop.trips.services import MOMENTS, Moment
+
+logger = logging.getLogger(__name__)
 
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 #: Seconds for the store of a version that is asked for, and for those of others in all.
@@ -135,16 +138,20 @@ class ModelVersions:
         return find_standings(self.tracker.client, self.name, self._moment_of_other)
 
     def needs(self, version: int) -> frozenset[str] | None:
-        """Return the columns without which a version cannot answer; None if nothing tells.
+        """Return the columns without which a version cannot answer.
+
+        None if nothing tells: it has no signature, or its model cannot be read.
 
         Raises
         ------
         mlflow.exceptions.MlflowException
             If the server does not answer.
-        MomentUnknownError
-            If its model cannot be read.
         """
-        columns = _signature_columns(self.tracker.client, self.name, version)
+        try:
+            columns = _signature_columns(self.tracker.client, self.name, version)
+        except MomentUnknownError as error:
+            logger.warning("Nothing tells what version %d needs: %s", version, error)
+            return None
         if columns is None:
             return None
         required = {column.name for column in TRIP_COLUMNS if column.required}

@@ -39,7 +39,7 @@ _PLAIN_TIME = 19
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a value of a row.
+    """A rule that a value of a row breaks.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Problem:
 
     @property
     def subject(self) -> str:
-        """What was given, with the place of its row in the list."""
+        """The value that was given, with the place of its row in the list."""
         return self.given if self.row is None else f"inputs[{self.row}].{self.given}"
 
     def __str__(self) -> str:

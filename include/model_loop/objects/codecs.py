@@ -16,7 +16,7 @@ from model_loop.errors import StoredObjectError
 from model_loop.objects.limits import bounded_archive, bounded_table, require_array
 
 _SERIES_NAME = b"model_loop_series_name"
-#: The same in files of versions before 0.2.
+#: Name of the same in files of versions before 0.2.
 _FORMER_SERIES_NAME = b"trip_duration_series_name"
 
 

@@ -188,7 +188,7 @@ def test_examples_of_the_documentation(
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 2
-    assert all(re.fullmatch(rf"\d+\.\d minutes, version {champion}", line) for line in lines)
+    assert all(re.fullmatch(rf"\d+\.\d min, version {champion}", line) for line in lines)
 
 
 def test_a_file_of_the_caller(running: RunningStack, champion: int) -> None:
@@ -212,7 +212,7 @@ def test_what_cannot_be_predicted(running: RunningStack, champion: int) -> None:
     """The task ends at once with a message that says which input, which rule, and what to do."""
     assert champion
     log = refused(running, "prediction", inputs=[FIRST, {**FIRST, "DOLocationID": "Atlantis"}])
-    assert "inputs[1]: Zone 'Atlantis' is unknown" in log
+    assert "inputs[1].DOLocationID = Atlantis is unknown" in log
     assert "is longer than the 50" in refused(running, "prediction", inputs=[FIRST] * 51)
     assert "Service fhvhv has no champion yet" in refused(running, "prediction", service="fhvhv")
     assert "is not in the registry" in refused(running, "prediction", version=999)

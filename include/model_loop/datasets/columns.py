@@ -108,6 +108,16 @@ class Columns(tuple[Column, ...]):  # noqa: SLOT001 - it caches what is derived
             {name: place for place, column in enumerate(self) for name in column.names}
         )
 
+    @functools.cached_property
+    def required(self) -> frozenset[str]:
+        """Names in frames of the columns that a model needs a value of."""
+        return frozenset(column.name for column in self if column.required)
+
+    @functools.cached_property
+    def computed(self) -> frozenset[str]:
+        """Names in frames of the columns that are computed where they are left out."""
+        return frozenset(column.name for column in self if column.default == "computed")
+
     def given(self, names: Iterable[str]) -> set[str]:
         """Return the columns, by names in frames, that are given under any of their names."""
         places = self.by_any_name

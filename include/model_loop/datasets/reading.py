@@ -84,7 +84,7 @@ class Row(NamedTuple):
         In the order of the columns; times are seconds since 1970 on the clocks of the table, and
         NaN is unknown.
     assumed
-        Fields whose values were left out, and for which the present moment was taken.
+        Fields whose values were left out, and for which another one was taken.
     """
 
     numbers: list[float]

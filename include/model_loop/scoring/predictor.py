@@ -24,9 +24,6 @@ from model_loop.training_set.types import Minutes
 from model_loop.trips.columns import TRIP_COLUMNS
 from model_loop.trips.services import MOMENTS, SERVICES, Moment
 
-#: Columns that no row may lack; and those of them that are computed where they are left out.
-_NEEDED = frozenset(column.name for column in TRIP_COLUMNS if column.required)
-_COMPUTED = frozenset(column.name for column in TRIP_COLUMNS if column.default == "computed")
 #: A version's number; longer ones are numbers that no registry keeps.
 _NUMBER = re.compile(r"\d{1,9}")
 _ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d{1,9})|@(?P<alias>.+))")
@@ -238,10 +235,10 @@ def find_predictor(
     lacking, computing = [], []
     for one in able:
         predictor = load_predictor(versions, choose_version(versions, moment=one), load)
-        missing = {*predictor.columns} & _NEEDED - {*given}
+        missing = {*predictor.columns} & TRIP_COLUMNS.required - {*given}
         if not missing:
             return predictor
-        if missing <= _COMPUTED:
+        if missing <= TRIP_COLUMNS.computed:
             computing.append(predictor)
         lacking.append((one, predictor.version.number, ", ".join(sorted(missing))))
     if computing:

@@ -40,7 +40,7 @@ def answer(
         If a value that is missing cannot be computed.
     """
     needed = {*predictor.columns} - given_columns(rows)
-    complete = compute_missing(rows) if needed & COMPUTED else list(rows)
+    complete = compute_missing(rows) if needed & TRIP_COLUMNS.computed else list(rows)
     values = np.array([row.numbers for row in complete], dtype=np.float64)
     minutes = predictor.minutes(to_frame(values, predictor.columns)).tolist()
     identifiers = new_ids(len(complete)).astype(str).tolist()
@@ -50,10 +50,6 @@ def answer(
         for row, took, identifier in zip(complete, minutes, identifiers, strict=True)
     ]
     return complete, answers
-
-
-#: Columns whose values are computed where they are left out.
-COMPUTED = frozenset(column.name for column in TRIP_COLUMNS if column.default == "computed")
 
 
 def given_columns(rows: Sequence[Row]) -> set[str]:

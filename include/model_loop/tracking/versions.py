@@ -154,8 +154,7 @@ class ModelVersions:
             return None
         if columns is None:
             return None
-        required = {column.name for column in TRIP_COLUMNS if column.required}
-        return frozenset(required.intersection(columns))
+        return TRIP_COLUMNS.required.intersection(columns)
 
     def moment(self, version: int) -> Moment:
         """Return the moment at which a version can be asked; see `find_moment`.

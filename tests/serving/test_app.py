@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 
 import numpy as np
@@ -189,6 +190,7 @@ def test_challenger_answers_its_share(make_server: Make) -> None:
     assert all(len(versions) == 1 for versions in by_key.values())
     share = sum(versions == {2} for versions in by_key.values()) / len(by_key)
     assert 0.2 < share < 0.4
+    random.seed(1)  # one in 400 unseeded runs lies outside these bounds
     without = [server.predict(TRIP)[0]["model_version"] for _ in range(200)]
     assert 0.2 < without.count(2) / len(without) < 0.4
 

@@ -25,7 +25,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs airflow mail install test test-rest test-stacks test-mutants test-mutation test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs constraints clean distclean
+.PHONY: help demo up down status logs airflow mail install test test-rest test-stacks test-mutants test-mutation test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs site constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -125,6 +125,12 @@ docs: $(VENV)/.installed-dev ## Make the generated pages of docs/ and .env.examp
 	@$(LOCAL) env-example > .env.example
 	@$(BIN)/python -m model_loop.production env-example > deploy/production.env.example
 
+# Of Airflow and the package, it needs nothing.
+site: | $(VENV)/bin/uv ## Build the documentation as a site: build/site/index.html
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) --group docs
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
+	@echo "Wrote build/site/index.html"
+
 install: $(VENV)/.installed ## Install what the commands need into .venv
 
 $(VENV)/bin/uv:
@@ -147,7 +153,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 constraints: | $(VENV)/bin/uv ## Pin the newest versions that work together
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --group mutation \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --group mutation --group docs \
 		--upgrade --no-header --no-annotate pyproject.toml -o $(CONSTRAINTS)
 
 clean: install ## Stop everything and remove its state

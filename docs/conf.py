@@ -25,6 +25,7 @@ root_doc = "README"
 extensions = ["myst_parser", "sphinxcontrib.mermaid"]
 html_theme = "furo"
 html_copy_source = False
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 

@@ -36,7 +36,8 @@ from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trials import TrialLogger
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit
 
 EVALUATIONS = 20

@@ -32,7 +32,8 @@ from model_loop.local.airflow_api import AirflowApi
 from model_loop.local.start import api_of
 from model_loop.production.environment import fresh_environment
 from model_loop.trips.months import Month
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 
 EVALUATIONS = 2

@@ -58,12 +58,12 @@ from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.tracking.standing import registered_name
 from model_loop.tracking.trials import TrialLogger
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.profile import profile_month
-from model_loop.trips.sample import SampleOptions
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 from model_loop.trips.source import fetch_month
 

@@ -30,12 +30,14 @@ from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
 from model_loop.training_set.build import CLIP_DISTANCE, build_training_set
 from model_loop.training_set.recipes import RECIPES
-from model_loop.training_set.types import Minutes, TrainingSet, TrainingSetRequest
-from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import Minutes, TrainingSet
+from model_loop.trips.cleaning import Selection, clean_month
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
 from model_loop.trips.source import fetch_month
 

@@ -153,7 +153,8 @@ def repeat(month: Path, folder: Path, times: int) -> int:
 def for_hire(folder: Path) -> None:
     """Prepare a large generated month."""
     from model_loop.trips.months import Month
-    from model_loop.trips.sample import SampleOptions, write_month
+    from model_loop.trips.sample import write_month
+    from model_loop.trips.sample_options import SampleOptions
     from model_loop.trips.services import get_service
 
     path = folder / "fhvhv_tripdata_2024-01.parquet"
@@ -207,7 +208,7 @@ def prepare_month(folder: Path) -> None:
     from model_loop.trips.contract.rules import Limits
     from model_loop.trips.months import Month
     from model_loop.trips.profile import profile_month
-    from model_loop.trips.sample import SampleOptions
+    from model_loop.trips.sample_options import SampleOptions
     from model_loop.trips.services import get_service
     from model_loop.trips.source import fetch_month
 

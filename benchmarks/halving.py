@@ -33,7 +33,8 @@ from model_loop.models.spaces import Choice, Settings
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.tuning import COHORT, tune
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit
 
 CURVES = 60

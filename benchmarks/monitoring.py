@@ -48,12 +48,12 @@ from model_loop.scoring.rows import COLUMNS, from_frame
 from model_loop.serving.log_tables import insert_predictions, open_log
 from model_loop.settings import Settings
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSetRequest
-from model_loop.trips.cleaning import CleaningRules
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month, MonthSplit, parse_months
-from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import get_service
 from model_loop.trips.source import fetch_month
 

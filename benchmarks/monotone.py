@@ -16,7 +16,7 @@ from benchmarks.results import record
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.catalogue import XGBOOST, get_family
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.months import MonthSplit
 from model_loop.trips.services import DISTANCE, DURATION
 

@@ -27,12 +27,12 @@ from model_loop.monitoring.windows import WindowTrips, of_month
 from model_loop.scoring.predictor import Predictor, Version
 from model_loop.settings import get_settings
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSetRequest
-from model_loop.trips.cleaning import CleaningRules
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import PICKUP_TIME, get_service
 from model_loop.trips.source import fetch_month
 

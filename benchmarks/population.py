@@ -25,8 +25,8 @@ from model_loop.models.tuning import tune
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.judged_months import read_test_months
 from model_loop.training_set.recipes import RECIPES, get_recipe
-from model_loop.training_set.types import TrainingSetRequest
-from model_loop.trips.cleaning import CleaningRules
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.months import MonthSplit
 
 EVERYTHING = CleaningRules(0.0, 1e9)

@@ -30,11 +30,11 @@ from sklearn.linear_model import RidgeCV
 from model_loop.models.catalogue import XGBOOST, get_family
 from model_loop.models.fitting import FitData
 from model_loop.models.search import SearchRequest
-from model_loop.models.termination import EarlyTermination
 from model_loop.models.tuning import tune
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.recipes import RECIPES
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit
 
 EVALUATIONS = 20
@@ -48,9 +48,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     for recipe in sys.argv[1:] or RECIPES:
         training_set = build(recipe)
-        request = SearchRequest(
-            EVALUATIONS, SEED, early_termination=EarlyTermination("truncation"), threads=THREADS
-        )
+        request = SearchRequest(max_evaluations=EVALUATIONS, random_state=SEED, threads=THREADS)
         ours = tune(XGBOOST, training_set, request)
         data = FitData.of(training_set, get_family(XGBOOST), request)
         found = [ours.validation.rmse, flaml(data, ours.seconds), stacking(data, ours.seconds)]

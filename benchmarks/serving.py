@@ -48,7 +48,8 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit
 
 PAIRS = 3

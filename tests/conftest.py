@@ -31,9 +31,10 @@ for name in [name for name in os.environ if name.startswith("MODEL_LOOP_")]:
 from model_loop.settings import get_settings
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.recipes import Encoding
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit
-from model_loop.trips.sample import SampleOptions
+from model_loop.trips.sample_options import SampleOptions
 
 # Set no bound on the seconds of an example: they are the machine's matter.
 hypothesis.settings.register_profile("tests", deadline=None)

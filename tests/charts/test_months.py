@@ -14,7 +14,7 @@ from model_loop.charts import months
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.profile import MonthProfile, ProfileBuilder, profile_month
-from model_loop.trips.sample import SampleOptions
+from model_loop.trips.sample_options import SampleOptions
 
 Draw = Callable[[MonthProfile], Figure]
 

@@ -18,7 +18,8 @@ from model_loop.local.supervision import Supervision
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.trips.months import Month
-from model_loop.trips.sample import Drift, SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import Moment, get_service
 
 WAIT_SECONDS = 600

@@ -26,11 +26,11 @@ from model_loop.serving.log_entries import Entry
 from model_loop.serving.log_tables import open_log
 from model_loop.serving.request_log import RequestLog
 from model_loop.tracking.actions import Action
-from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month
-from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import get_service
 from model_loop.trips.source import fetch_month
 

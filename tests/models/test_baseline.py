@@ -20,12 +20,14 @@ from model_loop.models.baseline import (
 )
 from model_loop.models.evaluation import measure
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 
 GREEN = get_service("green")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from model_loop.charts import models as charts
 from model_loop.errors import InvalidInputError
 from model_loop.models.extras import extra_families
 from model_loop.models.proposals import known_in_advance
-from model_loop.models.search import SEARCH_ALGORITHMS, SearchAlgorithm, SearchRequest
+from model_loop.models.search import SearchAlgorithm, SearchRequest
 from model_loop.models.spaces import Choice, Integer, Real
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
@@ -84,7 +84,7 @@ def test_they_are_tuned_trained_and_stored(name: str, sample_training_set: Train
     assert again.predict(trips) == pytest.approx(trained.model.predict(trips))
 
 
-@pytest.mark.parametrize("algorithm", SEARCH_ALGORITHMS)
+@pytest.mark.parametrize("algorithm", get_args(SearchAlgorithm))
 @pytest.mark.parametrize(("space", "settings"), POINTS, ids=str)
 def test_one_point_is_one_trial(
     space: dict[str, Any],
@@ -100,7 +100,7 @@ def test_one_point_is_one_trial(
     assert family.complete(trial.settings, random_state=42) == {**settings, "random_state": 42}
 
 
-@pytest.mark.parametrize("algorithm", SEARCH_ALGORITHMS)
+@pytest.mark.parametrize("algorithm", get_args(SearchAlgorithm))
 @pytest.mark.parametrize("further", [{"log": True}, {"log": False}, {}], ids=str)
 def test_whole_numbers_stay_whole(
     further: dict[str, bool], algorithm: SearchAlgorithm, sample_training_set: TrainingSet

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from model_loop.models.termination import POLICIES, EarlyTermination, Terminator
+from model_loop.models.termination import EarlyTermination, Policy, Terminator
 
 errors = st.floats(0.1, 100, allow_nan=False)
 curves = st.lists(st.lists(errors, min_size=1, max_size=8), min_size=1, max_size=8)
 rules = st.builds(
     EarlyTermination,
-    policy=st.sampled_from(POLICIES),
+    policy=st.sampled_from(get_args(Policy)),
     evaluation_interval=st.integers(1, 3),
     delay_evaluations=st.integers(0, 4),
     slack_factor=st.floats(0, 1),

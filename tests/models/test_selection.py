@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,14 +11,14 @@ from scipy.sparse import csr_matrix
 
 from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import XGBOOST
-from model_loop.models.search import SELECTION_METHODS, FeatureSelection, SearchRequest
+from model_loop.models.search import FeatureSelection, SearchRequest, SelectionMethod
 from model_loop.models.selection import score_columns, selector
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.objects.trust import dump_estimator, load_estimator
 from model_loop.training_set.types import TrainingSet
 
-METHODS = [method for method in SELECTION_METHODS if method != "none"]
+METHODS = [method for method in get_args(SelectionMethod) if method != "none"]
 RANDOM = np.random.default_rng(0)
 TELLING = RANDOM.uniform(0, 1, (2_000, 1)).astype(np.float32)
 NOISE = RANDOM.uniform(0, 1, (2_000, 3)).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.catalogue import FAMILIES, XGBOOST
 from model_loop.models.evaluation import evaluate, measure
 from model_loop.models.extras import extra_families
-from model_loop.models.search import SEARCH_ALGORITHMS, SearchAlgorithm, SearchRequest, Trial
+from model_loop.models.search import SearchAlgorithm, SearchRequest, Trial
 from model_loop.models.spaces import Choice
 from model_loop.models.training import train
 from model_loop.models.tuning import NoTrialSucceededError, tune
@@ -52,7 +53,7 @@ def test_same_seed_same_search(name: str, sample_training_set: TrainingSet) -> N
     assert other.trials[0].settings != first.trials[0].settings
 
 
-@pytest.mark.parametrize("algorithm", SEARCH_ALGORITHMS)
+@pytest.mark.parametrize("algorithm", get_args(SearchAlgorithm))
 def test_every_algorithm_searches(
     algorithm: SearchAlgorithm, sample_training_set: TrainingSet
 ) -> None:
@@ -76,7 +77,7 @@ def test_tpe_learns_from_outcomes(
             sample_training_set,
             SearchRequest(max_evaluations=evaluations, search_algorithm=algorithm),
         )
-        for algorithm in (SEARCH_ALGORITHMS[0], SEARCH_ALGORITHMS[1])
+        for algorithm in (get_args(SearchAlgorithm)[0], get_args(SearchAlgorithm)[1])
     )
     proposed, at_random = ([trial.settings for trial in one.trials] for one in (tpe, random))
     assert proposed[:drawn] == at_random[:drawn]
@@ -176,7 +177,7 @@ def test_early_stopping_looks_at_validation(sample_training_set: TrainingSet) ->
     assert error == pytest.approx(min(fitted.curve_), rel=1e-5)
 
 
-@pytest.mark.parametrize("algorithm", SEARCH_ALGORITHMS)
+@pytest.mark.parametrize("algorithm", get_args(SearchAlgorithm))
 def test_however_short_the_time_one_trial_is_evaluated(
     algorithm: SearchAlgorithm, sample_training_set: TrainingSet
 ) -> None:

@@ -17,11 +17,12 @@ from model_loop.monitoring.levels import Finding, thresholds_of
 from model_loop.monitoring.profile import Reference, make_reference
 from model_loop.settings import Settings
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.cleaning import Selection, clean_month
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month
-from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import get_service
 from model_loop.trips.source import fetch_month
 

@@ -23,11 +23,11 @@ from model_loop.monitoring.windows import WindowTrips, of_month
 from model_loop.scoring.predictor import Predictor, Version
 from model_loop.settings import Settings
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month
-from model_loop.trips.sample import Drift, SampleOptions
+from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import get_service
 from model_loop.trips.source import fetch_month
 

@@ -23,7 +23,7 @@ from model_loop.objects.tree import flatten, rebuild
 from model_loop.settings import Settings
 from model_loop.training_set.encoders.sources import sources
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.sample import Drift
+from model_loop.trips.sample_options import Drift
 from model_loop.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,

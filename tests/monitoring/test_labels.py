@@ -17,11 +17,13 @@ from model_loop.scoring.rows import COLUMNS, from_frame
 from model_loop.serving.log_entries import Entry
 from model_loop.serving.log_tables import open_log
 from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.cleaning import Selection, clean_month
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
 from model_loop.trips.source import fetch_month
 

@@ -39,6 +39,7 @@ from model_loop.monitoring.performance import (
 )
 from model_loop.monitoring.slices import errors_table, measure_errors
 from model_loop.monitoring.windows import Window, WindowTrips
+from model_loop.options import build
 from model_loop.settings import Settings
 from model_loop.trips.months import Month
 from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
@@ -588,9 +589,7 @@ def test_rules_have_bounds() -> None:
     """More windows cannot be needed than are looked at."""
     with pytest.raises(InvalidInputError):
         PerformanceRules(windows=2, needed=3)
-    assert PerformanceRules.of(Settings()) == PerformanceRules()
-    others = Settings(monitoring_trips=77, monitoring_windows=6, monitoring_windows_needed=4)
-    assert PerformanceRules.of(others) == PerformanceRules(trips=77, windows=6, needed=4)
+    assert build(PerformanceRules, {}) == PerformanceRules()
 
 
 def _emptied(trips: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,8 @@ from model_loop.objects.trust import dump_estimator, load_estimator
 from model_loop.tracking.registry import read_model
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.recipes import ENCODINGS, RECIPES
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit
 
 PACKAGE = Path(__file__).parents[2] / "include" / "model_loop"

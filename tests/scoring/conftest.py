@@ -17,7 +17,8 @@ from model_loop.scoring.batch.planning import BatchRequest
 from model_loop.scoring.predictor import Predictor, Version
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import Month
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 
 ROWS = 3_000

@@ -27,7 +27,8 @@ from model_loop.serving.requests import read_trips
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.recipes import Encoding
-from model_loop.training_set.types import Minutes, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import Minutes
 from model_loop.trips.columns import TRIP_READER, local_now
 from model_loop.trips.months import MonthSplit
 

@@ -20,7 +20,7 @@ from model_loop.serving.ab_report import ab_report
 from model_loop.serving.log_entries import Entry
 from model_loop.serving.log_tables import insert_predictions, open_log
 from model_loop.serving.request_log import RequestLog
-from model_loop.trips.cleaning import CleaningRules
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.judged import Judged
 from model_loop.trips.services import Moment
 

@@ -23,7 +23,8 @@ from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encoders.columns import holidays_between
 from model_loop.training_set.recipes import ENCODINGS, RECIPES, Encoding
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit
 
 REAL_TRIPS = 10_000

@@ -30,9 +30,11 @@ from model_loop.tracking.registry import load_registered, register_model, save_m
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.tracking.standing import BROUGHT_IN, registered_name
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit, parse_months
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Moment, get_service
 
 pytestmark = pytest.mark.integration

@@ -15,7 +15,8 @@ from model_loop.tracking.runs import Tracker
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.profile import MonthProfile, profile_month
-from model_loop.trips.sample import Dirt, SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import Dirt, SampleOptions
 
 pytestmark = pytest.mark.integration
 

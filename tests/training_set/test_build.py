@@ -13,9 +13,10 @@ from model_loop.errors import ContractError, InvalidInputError, SourceError
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.data_tests import require_passed, run_data_tests
 from model_loop.training_set.recipes import ENCODINGS, RECIPES, Encoding
+from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.summary import summarize
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
-from model_loop.trips.cleaning import CleaningRules
+from model_loop.training_set.types import TrainingSet
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.months import MonthSplit
 
 

@@ -12,7 +12,8 @@ from tests.training_set.test_products import age
 
 from model_loop.errors import InvalidInputError
 from model_loop.training_set.products import TrainingSetStore
-from model_loop.training_set.retention import Retention, plan_pruning, prune
+from model_loop.training_set.retention import plan_pruning, prune
+from model_loop.training_set.retention_rules import Retention
 from model_loop.training_set.types import TrainingSet
 
 DAY = 86_400

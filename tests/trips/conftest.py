@@ -9,7 +9,8 @@ import pytest
 from tests.websites import Website, website_over
 
 from model_loop.trips.months import Month
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 from model_loop.trips.source import RawMonth, download, fetch_month
 

@@ -20,17 +20,18 @@ from model_loop.training_set.recipes import RECIPES
 from model_loop.trips.batches import TripBatch
 from model_loop.trips.cleaning import (
     CleaningReport,
-    CleaningRules,
     Selection,
     TripArrays,
     check_and_take_month,
     clean_month,
     take_month,
 )
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.quarantine import Bits
 from model_loop.trips.contract.rules import Limits
-from model_loop.trips.sample import Dirt, SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import Dirt, SampleOptions
 from model_loop.trips.services import SERVICES
 from model_loop.trips.source import Naming, fetch_month
 

@@ -11,11 +11,13 @@ import pytest
 from tests.trips.conftest import GREEN, JANUARY, fetch
 
 from model_loop.trips import batches
-from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.cleaning import Selection, clean_month
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.profile import SCALES, MonthProfile, ProfileBuilder, profile_month
-from model_loop.trips.sample import Dirt, SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import Dirt, SampleOptions
 from model_loop.trips.services import SERVICES
 from model_loop.trips.source import fetch_month
 

@@ -13,15 +13,8 @@ import pytest
 
 from model_loop.errors import InvalidInputError
 from model_loop.trips.months import Month
-from model_loop.trips.sample import (
-    QUIET_ZONES,
-    Dirt,
-    Drift,
-    SampleOptions,
-    generate_month,
-    is_sample,
-    write_month,
-)
+from model_loop.trips.sample import generate_month, is_sample, write_month
+from model_loop.trips.sample_options import QUIET_ZONES, Dirt, Drift, SampleOptions
 from model_loop.trips.services import SERVICES, get_service
 from model_loop.trips.zones import mapped_zones
 

@@ -32,6 +32,7 @@ from model_loop.cli.serving import (
 )
 from model_loop.errors import InvalidInputError
 from model_loop.findings import DoubtfulDataWarning, RefusedPartitionError
+from model_loop.options import build
 from model_loop.settings import get_settings
 from model_loop.trips.months import Month
 from model_loop.trips.services import get_service
@@ -178,7 +179,7 @@ def reproduce(
         lineage,
         storage_root=storage,
         timeout_seconds=settings.request_timeout_seconds,
-        limits=Limits(settings.quarantine_share, settings.missing_share),
+        limits=build(Limits, {}),
     )
     print_reproduction(reproduction, lineage, as_json=as_json)
     if not reproduction.agrees:
@@ -213,7 +214,8 @@ def sample(
         Print one JSON object, for machines.
     """
     from model_loop.trips.months import parse_months
-    from model_loop.trips.sample import SampleOptions, write_month
+    from model_loop.trips.sample import write_month
+    from model_loop.trips.sample_options import SampleOptions
 
     options, which = SampleOptions(trips=trips, seed=seed), get_service(service)
     if not months.strip():
@@ -231,25 +233,10 @@ def sample(
 
 def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
     # Wrong options are refused before the heavy imports begin.
-    split = data.split
+    request = data.request
     from model_loop.training_set.build import build_training_set
-    from model_loop.training_set.recipes import check_encoding
-    from model_loop.training_set.types import TrainingSetRequest
-    from model_loop.trips.cleaning import CleaningRules
     from model_loop.trips.contract.rules import Limits
-    from model_loop.trips.sample import SampleOptions
 
-    settings = get_settings()
-    request = TrainingSetRequest(
-        source=data.source,
-        service=data.service,
-        split=split,
-        recipe=data.recipe,
-        encoding=check_encoding(data.encoding),
-        rules=CleaningRules(data.minimum_duration, data.maximum_duration),
-        sample=SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed),
-        accepted_findings=data.accept,
-    )
     with warnings.catch_warnings():
         # They are printed with the training set.
         warnings.simplefilter("ignore", DoubtfulDataWarning)
@@ -257,8 +244,8 @@ def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
             return build_training_set(
                 request,
                 storage_root=data.storage,
-                timeout_seconds=settings.request_timeout_seconds,
-                limits=Limits(settings.quarantine_share, settings.missing_share),
+                timeout_seconds=get_settings().request_timeout_seconds,
+                limits=build(Limits, {}),
             )
         except RefusedPartitionError as error:
             print_refusal(error, as_json=as_json)

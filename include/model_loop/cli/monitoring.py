@@ -15,6 +15,7 @@ from rich.table import Table
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
 from model_loop.errors import InvalidInputError, require_within
+from model_loop.options import build
 from model_loop.settings import get_settings
 from model_loop.trips.months import Month
 from model_loop.trips.services import get_service
@@ -161,10 +162,10 @@ def _trips(
 
 def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
     from model_loop.monitoring.windows import of_month
-    from model_loop.trips.cleaning import CleaningRules
+    from model_loop.trips.cleaning_rules import CleaningRules
     from model_loop.trips.contract.checked import CheckedMonthStore
     from model_loop.trips.contract.rules import Limits
-    from model_loop.trips.sample import SampleOptions
+    from model_loop.trips.sample_options import SampleOptions
     from model_loop.trips.source import fetch_month
 
     settings, service = get_settings(), get_service(predictor.version.service)
@@ -173,13 +174,11 @@ def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
         service,
         Month.parse(text),
         settings.storage_root,
-        sample=SampleOptions(settings.sample_trips_per_month, settings.sample_seed),
+        sample=build(SampleOptions, {}),
         timeout_seconds=settings.request_timeout_seconds,
     )
-    limits = Limits(settings.quarantine_share, settings.missing_share)
-    checked = CheckedMonthStore(settings.storage_root).check(raw, service, limits)
-    rules = CleaningRules(settings.minimum_duration, settings.maximum_duration)
-    return of_month(checked, predictor.columns, rules, predictor)
+    checked = CheckedMonthStore(settings.storage_root).check(raw, service, build(Limits, {}))
+    return of_month(checked, predictor.columns, build(CleaningRules, {}), predictor)
 
 
 def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> WindowTrips:

@@ -1,89 +1,90 @@
-"""Options that several commands share, each declared once."""
+"""Options that several commands share, derived from the requests that they make."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from model_loop.errors import require_within
 from model_loop.models.catalogue import FAMILIES, get_family
-from model_loop.models.search import (
-    LARGEST_SEED,
-    FeatureSelection,
-    PrimaryMetric,
-    SearchAlgorithm,
-    SearchRequest,
-    SelectionMethod,
-)
-from model_loop.models.termination import EarlyTermination, Policy
+from model_loop.models.search import SearchRequest
+from model_loop.options import Option, build, options_of
 from model_loop.settings import get_settings
-from model_loop.training_set.recipes import DEFAULT_RECIPE
-from model_loop.trips.months import MonthSplit
+from model_loop.training_set.request import TrainingSetRequest
 
-_settings = get_settings()
+#: Names on the command line that are not those of the options.
+_SHORT = {
+    "train_months": "train",
+    "validation_months": "validation",
+    "test_months": "test",
+    "accepted_findings": "accept",
+}
+
+
+def arguments_of(cls: type, **defaults: Any) -> Any:  # noqa: ANN401 - any value; a class made here
+    """Make a dataclass with a field for each option of a class, for the command line.
+
+    Months are one word: ``2024-01,2024-02``, or ``2023-11..2024-01``.
+
+    Parameters
+    ----------
+    defaults
+        Values where a command gives none, if they are not those of the options.
+    """
+    known = options_of(cls)
+    fields = [(name, *_argument(each, defaults.get(name))) for name, each in known.items()]
+    return dataclasses.make_dataclass(f"{cls.__name__}Arguments", fields, frozen=True)
+
+
+def _argument(each: Option, default: Any = None) -> tuple[Any, Any]:  # noqa: ANN401 - any value, any type
+    default = each.default if default is None else default
+    kind: Any = each.field.annotation
+    description = each.description
+    if each.choices:
+        kind = Literal[tuple(each.choices)]
+    elif each.schema()["type"] == "array" and isinstance(default, str):
+        kind = str
+        description += " A list with commas, or a range 2023-11..2024-01."
+    elif each.schema()["type"] == "array":
+        kind = tuple[str, ...]
+        description += " Repeat it for several."
+    name = f"--{_SHORT[each.name]}" if each.name in _SHORT else None
+    parameter = Parameter(
+        name=name, help=description, negative=(), show_default=default not in ("", ())
+    )
+    return Annotated[kind, parameter], dataclasses.field(default=default)
 
 
 @Parameter(name="*", group="Data")
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(arguments_of(TrainingSetRequest, test_months="")):  # type: ignore[misc]  # made of options
     """Which trips.
 
     Parameters
     ----------
-    source
-        sample (generated trips), tlc, a folder, or an https:// address.
-    service
-        green, yellow or fhvhv.
-    train
-        Months to learn from: 2024-01, a list with commas, or a range 2023-11..2024-01.
-    validation
-        Months to tune on; they follow the train months.
-    test
-        Months to judge by; they follow the validation months. May be left out.
-    recipe
-        What the model may know: booking (what is known when a ride is booked), or, for models that
-        are asked when the trip has ended, rich or pair_distance (the course's inputs).
-    encoding
-        In which form: one_hot (the course's matrix, exactly) or native (what suits each family).
-    minimum_duration
-        Minutes; shorter trips are left out.
-    maximum_duration
-        Minutes; longer trips are left out.
     storage
         Where downloaded and generated months are kept.
-    accept
-        A finding that does not refuse its month: "2024-02 another_unit"; repeat it for several.
     """
 
-    source: str = _settings.source
-    service: str = _settings.service
-    train: str = _settings.train_months
-    validation: str = _settings.validation_months
-    test: str = ""
-    recipe: str = DEFAULT_RECIPE
-    encoding: str = "native"
-    minimum_duration: float = _settings.minimum_duration
-    maximum_duration: float = _settings.maximum_duration
-    storage: Annotated[str, Parameter(show_default=False)] = _settings.storage_root
-    accept: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root
 
     @property
-    def split(self) -> MonthSplit:
-        """The months.
+    def request(self) -> TrainingSetRequest:
+        """The training set that is asked for.
 
         Raises
         ------
         InvalidInputError
-            If they break a rule.
+            If a value breaks a rule.
         """
-        return MonthSplit.parse(self.train, self.validation, self.test)
+        return build(TrainingSetRequest, vars(self))
 
 
 @Parameter(name="*", group="Search")
 @dataclass(frozen=True)
-class SearchOptions:
+class SearchOptions(arguments_of(SearchRequest)):  # type: ignore[misc]  # made of options
     """How to search.
 
     Parameters
@@ -91,39 +92,9 @@ class SearchOptions:
     model
         A model family, for example xgboost or linear_model.Lasso; repeat it for several. All of
         them when left out.
-    max_evaluations
-        Trials per family.
-    random_state
-        Seed of the search and of every fit.
-    search_algorithm
-        How the next trial is chosen.
-    primary_metric
-        What decides which trial is the best.
-    early_termination
-        Which trials are given up by their learning curves.
-    feature_selection
-        How columns of the design matrix are chosen.
-    selected_share
-        Share of the columns that is kept.
-    early_stopping_rounds
-        XGBoost ends a trial when validation has not improved for so many rounds.
-    time_budget_seconds
-        Start no further trial of a family after so long; 0 sets no limit.
-    patience_evaluations
-        End a search when so many trials in a row were no better; 0 sets no limit.
     """
 
     model: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
-    max_evaluations: int = _settings.max_evaluations
-    random_state: int = 42
-    search_algorithm: SearchAlgorithm = "tpe"
-    primary_metric: PrimaryMetric = "rmse"
-    early_termination: Policy = "truncation"
-    feature_selection: SelectionMethod = "none"
-    selected_share: float = 0.5
-    early_stopping_rounds: int = 50
-    time_budget_seconds: float = 0.0
-    patience_evaluations: int = 0
 
     @property
     def families(self) -> list[str]:
@@ -138,24 +109,11 @@ class SearchOptions:
 
     @property
     def request(self) -> SearchRequest:
-        """The typed request.
+        """The search that is asked for.
 
         Raises
         ------
         InvalidInputError
             If a value is out of bounds.
         """
-        require_within("random_state", self.random_state, least=0, most=LARGEST_SEED)
-        return SearchRequest(
-            max_evaluations=self.max_evaluations,
-            random_state=self.random_state,
-            search_algorithm=self.search_algorithm,
-            primary_metric=self.primary_metric,
-            early_termination=EarlyTermination(self.early_termination),
-            feature_selection=FeatureSelection(self.feature_selection, self.selected_share),
-            early_stopping_rounds=self.early_stopping_rounds,
-            time_budget_seconds=self.time_budget_seconds,
-            patience_evaluations=self.patience_evaluations,
-            threads=_settings.xgboost_threads,
-            device=_settings.xgboost_device,
-        )
+        return build(SearchRequest, vars(self))

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
@@ -13,8 +14,11 @@ from rich import box
 from rich.table import Table
 
 from model_loop.cli.console import console
+from model_loop.cli.options import arguments_of
+from model_loop.options import build
 from model_loop.settings import get_settings
 from model_loop.training_set.recipes import get_recipe
+from model_loop.training_set.retention_rules import Retention
 from model_loop.trips.origin import source_label
 
 if TYPE_CHECKING:
@@ -106,11 +110,19 @@ def show(key: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> N
         out.print(_month_line(month))
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RetentionOptions(arguments_of(Retention)):  # type: ignore[misc]  # made of options
+    """How much is kept."""
+
+
+_RETENTION = RetentionOptions()
+
+
 @products.command(name="prune")
 def prune_products(
     *,
-    versions: int = _settings.retention_versions,
-    days: float = _settings.retention_days,
+    keep: RetentionOptions = _RETENTION,
     remove: Annotated[bool, Parameter(negative=())] = False,
     storage: Storage = _STORAGE,
     as_json: AsJson = False,
@@ -119,10 +131,6 @@ def prune_products(
 
     Parameters
     ----------
-    versions
-        Newest training sets of each service, recipe and encoding that stay in any case.
-    days
-        What was made or used within so many days stays.
     remove
         Remove what is shown. There is no way back, but everything can be built again.
     storage
@@ -130,9 +138,9 @@ def prune_products(
     as_json
         Print one JSON object, for machines.
     """
-    from model_loop.training_set.retention import Retention, plan_pruning, prune
+    from model_loop.training_set.retention import plan_pruning, prune
 
-    pruning = plan_pruning(storage, Retention(versions, days))
+    pruning = plan_pruning(storage, build(Retention, vars(keep)))
     if remove:
         prune(storage, pruning)
     if as_json:

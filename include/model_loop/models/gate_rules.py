@@ -1,49 +1,42 @@
-"""What a challenger has to show, as settings."""
+"""What a challenger has to show, as options."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from model_loop.errors import require_within
+from model_loop.options import option, options
 
 
-@dataclass(frozen=True)
+@options
 class GateRules:
-    """What a challenger has to show.
+    """What a challenger has to show."""
 
-    Parameters
-    ----------
-    margin_share
-        Its RMSE is lower than the champion's by at least this share of it.
-    confidence
-        … which holds for so large a share of resampled test months.
-    slice_share
-        In no slice is its RMSE higher than the champion's by more than this share.
-    slice_trips
-        Slices, and test months, of fewer trips say nothing.
-    latency_milliseconds
-        Longest time for one trip (median).
-    size_megabytes
-        Largest size as stored.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is out of bounds.
-    """
-
-    margin_share: float = 0.0
-    confidence: float = 0.95
-    slice_share: float = 0.1
-    slice_trips: int = 200
-    latency_milliseconds: float = 100.0
-    size_megabytes: float = 200.0
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        require_within("margin_share", self.margin_share, least=0.0, most=1.0)
-        require_within("confidence", self.confidence, least=0.5, most=0.999)
-        require_within("slice_share", self.slice_share, least=0.0)
-        require_within("slice_trips", self.slice_trips, least=1)
-        require_within("latency_milliseconds", self.latency_milliseconds, above=0.0)
-        require_within("size_megabytes", self.size_megabytes, above=0.0)
+    margin_share: float = option(
+        0.0,
+        "Margin",
+        "How much lower the RMSE has to be, as a share of the champion's.",
+        ge=0,
+        le=1,
+    )
+    confidence: float = option(
+        0.95,
+        "Confidence",
+        "Share of resampled test months in which it has to be.",
+        ge=0.5,
+        le=0.999,
+    )
+    slice_share: float = option(
+        0.1,
+        "Worst slice",
+        "How much higher the RMSE of a slice may be, as a share of the champion's.",
+        ge=0,
+    )
+    slice_trips: int = option(
+        200,
+        "Least trips of a slice",
+        "Slices, and test months, of fewer trips say nothing.",
+        offered=False,
+        ge=1,
+    )
+    latency_milliseconds: float = option(
+        100.0, "Latency (milliseconds)", "Longest time for one trip (median).", gt=0
+    )
+    size_megabytes: float = option(200.0, "Size (megabytes)", "Largest size as stored.", gt=0)

@@ -4,133 +4,113 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
-from model_loop.errors import InvalidInputError, require_within
 from model_loop.models.spaces import Setting
 from model_loop.models.termination import EarlyTermination
+from model_loop.options import option, options, setting_option
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SearchAlgorithm = Literal["tpe", "random", "anneal", "grid"]
-SEARCH_ALGORITHMS: tuple[SearchAlgorithm, ...] = get_args(SearchAlgorithm)
-
 PrimaryMetric = Literal["rmse", "mse", "mae", "r2", "rae", "rse"]
-PRIMARY_METRICS: tuple[PrimaryMetric, ...] = get_args(PrimaryMetric)
 Direction = Literal["minimize", "maximize"]
-
 SelectionMethod = Literal["none", "correlation", "chi2", "mutual_information", "permutation"]
-SELECTION_METHODS: tuple[SelectionMethod, ...] = get_args(SelectionMethod)
 
 #: The most boosting rounds of one XGBoost fit; early stopping ends nearly all of them sooner.
 MAXIMUM_ROUNDS = 3_000
-
-
-@dataclass(frozen=True)
-class FeatureSelection:
-    """How columns are chosen.
-
-    Parameters
-    ----------
-    method
-        ``none`` keeps all; ``correlation``, ``chi2`` and ``mutual_information`` look at each column
-        by itself; ``permutation`` at what XGBoost loses when a column is shuffled.
-    share
-        Share of the columns that is kept; at least one is.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is out of bounds.
-    """
-
-    method: SelectionMethod = "none"
-    share: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        if self.method not in SELECTION_METHODS:
-            raise InvalidInputError(
-                f"Feature selection {self.method!r}",
-                "is unknown",
-                f"Choose one of: {', '.join(SELECTION_METHODS)}.",
-            )
-        require_within("selected_share", self.share, least=0.0, most=1.0)
-
-
-#: Fits of scikit-learn take none beyond; who asks for a search is told before the data are read.
+#: Fits of scikit-learn take no larger one.
 LARGEST_SEED = 2**32 - 1
 
 
-@dataclass(frozen=True)
+@options
+class FeatureSelection:
+    """How columns of the design matrix are chosen, by the train months alone."""
+
+    method: SelectionMethod = option(
+        "none",
+        "Feature selection",
+        "How columns of the design matrix are chosen, by the train months alone.",
+        name="feature_selection",
+        choices={
+            "none": "none: all columns",
+            "correlation": "correlation with the duration",
+            "chi2": "chi²: between the column and ten groups of durations",
+            "mutual_information": "mutual information with the duration",
+            "permutation": "permutation: what XGBoost loses when a column is shuffled",
+        },
+    )
+    share: float = option(
+        0.5,
+        "Selected share",
+        "Share of the columns that is kept; at least one is.",
+        name="selected_share",
+        ge=0,
+        le=1,
+    )
+
+
+@options
 class SearchRequest:
-    """How long and how to search.
+    """How long and how to search."""
 
-    Parameters
-    ----------
-    max_evaluations
-        Trials per family.
-    random_state
-        Seed of the search and of every fit.
-    search_algorithm
-        Tree-structured Parzen estimators (tpe), random search, simulated annealing, or the finest
-        grid of at most `max_evaluations` points.
-    primary_metric
-        What decides which trial is the best; see `direction`.
-    early_termination
-        Which trials are given up before they end.
-    feature_selection
-        Which columns of the design matrix are used.
-    early_stopping_rounds
-        XGBoost stops a fit when validation has not improved for so many rounds.
-    time_budget_seconds
-        Start no further trial after so many seconds, but at least one; 0 sets no limit. A search
-        that runs out of time is not repeatable.
-    patience_evaluations
-        End the search when so many trials in a row were no better than the best; 0 sets no limit.
-    threads
-        Processor threads of one XGBoost fit.
-    device
-        Where XGBoost computes: ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is out of bounds.
-    """
-
-    max_evaluations: int = 50
-    random_state: int = 42
-    search_algorithm: SearchAlgorithm = "tpe"
-    primary_metric: PrimaryMetric = "rmse"
+    max_evaluations: int = setting_option("max_evaluations")
+    search_algorithm: SearchAlgorithm = option(
+        "tpe",
+        "Search algorithm",
+        "How the next trial is chosen.",
+        choices={
+            "tpe": "tpe: tree-structured Parzen estimators, after a random half (5 to 20)",
+            "random": "random search",
+            "anneal": "anneal: simulated annealing",
+            "grid": "grid: the finest that the evaluations allow",
+        },
+    )
+    primary_metric: PrimaryMetric = option(
+        "rmse",
+        "Primary metric",
+        "What decides which trial is the best.",
+        choices={
+            "rmse": "rmse: root mean squared error, lower is better",
+            "mse": "mse: mean squared error, lower is better",
+            "mae": "mae: mean absolute error, lower is better",
+            "r2": "r2: coefficient of determination, higher is better",
+            "rae": "rae: relative absolute error, lower is better",
+            "rse": "rse: relative squared error, lower is better",
+        },
+    )
+    random_state: int = option(
+        42,
+        "Random state",
+        "Seed of the search and of every fit: same seed, same result.",
+        ge=0,
+        le=LARGEST_SEED,
+    )
+    early_stopping_rounds: int = option(
+        50,
+        "Early stopping rounds",
+        "XGBoost ends a trial when validation has not improved for so many rounds.",
+        ge=1,
+        le=200,
+    )
+    time_budget_seconds: float = option(
+        0.0,
+        "Time budget (seconds)",
+        "Start no further trial of a family after so long, but at least one; 0 sets no limit. A "
+        "search that runs out of time is not repeatable.",
+        ge=0,
+    )
+    patience_evaluations: int = option(
+        0,
+        "Patience (evaluations)",
+        "End a search when so many trials in a row were no better; 0 sets no limit.",
+        ge=0,
+    )
     early_termination: EarlyTermination = field(default_factory=EarlyTermination)
     feature_selection: FeatureSelection = field(default_factory=FeatureSelection)
-    early_stopping_rounds: int = 50
-    time_budget_seconds: float = 0.0
-    patience_evaluations: int = 0
-    threads: int = 2
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        for name, least in (
-            ("max_evaluations", 1),
-            ("random_state", 0),
-            ("early_stopping_rounds", 1),
-            ("time_budget_seconds", 0),
-            ("patience_evaluations", 0),
-            ("threads", 1),
-        ):
-            require_within(name, getattr(self, name), least=least)
-        for what, value, known in (
-            ("Search algorithm", self.search_algorithm, SEARCH_ALGORITHMS),
-            ("Primary metric", self.primary_metric, PRIMARY_METRICS),
-        ):
-            if value not in known:
-                raise InvalidInputError(
-                    f"{what} {value!r}", "is unknown", f"Choose one of: {', '.join(known)}."
-                )
+    threads: int = setting_option("xgboost_threads", offered=False)
+    device: Literal["cpu", "cuda"] = setting_option("xgboost_device", offered=False)
 
     @property
     def direction(self) -> Direction:

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from model_loop.errors import InvalidInputError, require_within
+from model_loop.options import option, options
 
 Policy = Literal["none", "bandit", "median", "truncation"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 Curve = Sequence[float]
 
@@ -27,51 +25,44 @@ Curve = Sequence[float]
 _LEAST_CURVES = 3
 
 
-@dataclass(frozen=True)
+@options
 class EarlyTermination:
-    """Which trials are given up before they end.
+    """Which trials are pruned: ended before they are through."""
 
-    Parameters
-    ----------
-    policy
-        ``none``, ``bandit``, ``median`` or ``truncation``.
-    evaluation_interval
-        Look at a trial after every so many intervals of its curve.
-    delay_evaluations
-        Let every trial go on for so many intervals first.
-    slack_factor
-        bandit: give up a trial whose error is more than so much (as a share) above the best.
-    slack_amount
-        bandit: the same in minutes; where it is not 0, it is used in place of the factor.
-    truncation_share
-        truncation: give up a trial that is among this share of the worst.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is out of bounds.
-    """
-
-    policy: Policy = "none"
-    evaluation_interval: int = 1
-    delay_evaluations: int = 5
-    slack_factor: float = 0.1
-    slack_amount: float = 0.0
-    truncation_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        if self.policy not in POLICIES:
-            raise InvalidInputError(
-                f"Early termination {self.policy!r}",
-                "is unknown",
-                f"Choose one of: {', '.join(POLICIES)}.",
-            )
-        require_within("evaluation_interval", self.evaluation_interval, least=1)
-        for name in ("delay_evaluations", "slack_factor", "slack_amount"):
-            require_within(name, getattr(self, name), least=0)
-        # All of them would leave none.
-        require_within("truncation_share", self.truncation_share, least=0.0, most=0.95)
+    policy: Policy = option(
+        "truncation",
+        "Early termination",
+        "Which trials are given up, by their learning curves.",
+        name="early_termination",
+        choices={
+            "none": "none: every trial ends by itself",
+            "bandit": "bandit: too far behind the best",
+            "median": "median: worse than the median of the averages",
+            "truncation": "truncation: among the worst",
+        },
+    )
+    evaluation_interval: int = option(
+        1,
+        "Evaluation interval",
+        "Look at a trial after every so many intervals of its learning curve.",
+        ge=1,
+    )
+    delay_evaluations: int = option(
+        5, "Delay (intervals)", "Let every trial go on for so many intervals first.", ge=0
+    )
+    slack_factor: float = option(
+        0.1, "Slack factor", "bandit: how far above the best, as a share of it.", ge=0
+    )
+    slack_amount: float = option(
+        0.0,
+        "Slack amount (minutes)",
+        "bandit: the same in minutes; used in place of the factor where it is not 0.",
+        ge=0,
+    )
+    # All of them would leave none.
+    truncation_share: float = option(
+        0.5, "Truncation share", "truncation: share of the worst.", ge=0, le=0.95
+    )
 
 
 class Terminator:

@@ -14,13 +14,8 @@ import pandas as pd
 
 from model_loop.monitoring.windows import WindowTrips
 from model_loop.trips.batches import TripBatch
-from model_loop.trips.cleaning import (
-    CleaningRules,
-    Mask,
-    Selection,
-    TripArrays,
-    take_month,
-)
+from model_loop.trips.cleaning import Mask, Selection, TripArrays, take_month
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth
 from model_loop.trips.contract.rules import MINUTES_PER_DAY
 from model_loop.trips.judged import Judged

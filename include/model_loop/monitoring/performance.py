@@ -28,7 +28,7 @@ from model_loop.monitoring.levels import (
 )
 from model_loop.monitoring.slices import SliceErrors, measure_errors
 from model_loop.monitoring.windows import WindowTrips
-from model_loop.settings import Settings
+from model_loop.options import option, options, setting_option
 
 #: Metrics of `judge_performance`, each with thresholds of its own.
 RMSE, MAE, BIAS, SLICE = "rmse", "mae", "bias", "slice_rmse"
@@ -59,51 +59,32 @@ class Reference:
     days: DaySpread | None = None
 
 
-@dataclass(frozen=True)
+@options
 class PerformanceRules:
     """What it takes to say something of errors.
 
-    Parameters
-    ----------
-    trips
-        Of fewer labelled trips nothing is said.
-    slice_trips
-        Slices of fewer trips say nothing; as at the gate.
-    windows, needed
-        A level counts when so many of the last windows, the present one among them, have reached
-        it.
-    confidence
-        Of the intervals, those of all trips together. An increase counts only where its interval
-        leaves out no increase.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is out of bounds.
+    A level counts when `needed` of the last windows, the present one among them, have reached it.
+    Intervals are those of all trips together: an increase counts only where its interval leaves out
+    no increase.
     """
 
-    trips: int = 500
-    slice_trips: int = GateRules.slice_trips
-    windows: int = 3
-    needed: int = 2
-    confidence: float = CONFIDENCE
-
-    @classmethod
-    def of(cls, settings: Settings) -> PerformanceRules:
-        """The rules of the settings."""
-        return cls(
-            trips=settings.monitoring_trips,
-            windows=settings.monitoring_windows,
-            needed=settings.monitoring_windows_needed,
-        )
+    trips: int = setting_option("monitoring_trips", name="least_trips")
+    slice_trips: int = option(
+        GateRules.slice_trips,
+        "Least trips of a slice",
+        "Slices of fewer trips say nothing; as at the gate.",
+        offered=False,
+        ge=2,
+    )
+    windows: int = setting_option("monitoring_windows", offered=False)
+    needed: int = setting_option("monitoring_windows_needed", offered=False)
+    confidence: float = option(
+        CONFIDENCE, "Confidence", "Of the intervals.", offered=False, ge=0.5, le=0.999
+    )
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        require_within("trips", self.trips, least=2)
-        require_within("slice_trips", self.slice_trips, least=2)
-        require_within("windows", self.windows, least=1)
         require_within("needed", self.needed, least=1, most=self.windows)
-        require_within("confidence", self.confidence, least=0.5, most=0.999)
 
 
 def judge_performance(

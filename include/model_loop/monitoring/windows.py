@@ -26,7 +26,8 @@ from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.rows import COLUMNS
 from model_loop.serving.log_tables import feedback, predictions
 from model_loop.training_set.types import Minutes
-from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.cleaning import Selection, clean_month
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.columns import TRIP_COLUMNS
 from model_loop.trips.contract.checked import CheckedMonth
 from model_loop.trips.months import Month

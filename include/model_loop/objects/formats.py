@@ -42,7 +42,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "check/1": "models.gate:Check",
         "checked_month/1": "trips.contract.checked:CheckedMonth",
         "cleaning_report/1": "trips.cleaning:CleaningReport",
-        "cleaning_rules/1": "trips.cleaning:CleaningRules",
+        "cleaning_rules/1": "trips.cleaning_rules:CleaningRules",
         "day_spread/1": "models.intervals:DaySpread",
         "early_termination/1": "models.termination:EarlyTermination",
         "download/1": "trips.source.answers:Begun",
@@ -67,9 +67,9 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "period/1": "trips.split:Period",
         "resource/1": "models.catalogue:Resource",
         "rule_count/1": "trips.contract.report:RuleCount",
-        "sample_dirt/1": "trips.sample.options:Dirt",
-        "sample_drift/1": "trips.sample.options:Drift",
-        "sample_options/1": "trips.sample.options:SampleOptions",
+        "sample_dirt/1": "trips.sample_options:Dirt",
+        "sample_drift/1": "trips.sample_options:Drift",
+        "sample_options/1": "trips.sample_options:SampleOptions",
         "search_request/1": "models.search:SearchRequest",
         "shap_profile/1": "monitoring.profile:ShapProfile",
         "shap_values/1": "models.explanation:ShapValues",
@@ -83,7 +83,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "trained_model/1": "models.training:TrainedModel",
         "training_answer/1": "training_set.products:Answer",
         "training_product/1": "training_set.products:TrainingSetProduct",
-        "training_request/1": "training_set.types:TrainingSetRequest",
+        "training_request/1": "training_set.request:TrainingSetRequest",
         "training_set/1": "training_set.types:TrainingSet",
         "trial/1": "models.search:Trial",
         "tuning_result/1": "models.search:TuningResult",
@@ -98,7 +98,15 @@ FORMATS: Mapping[str, str] = MappingProxyType(
 FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType({})
 
 #: Paths of classes that have moved since versions before 0.2, which have written paths.
-_MOVED: Mapping[str, str] = MappingProxyType({})
+_MOVED: Mapping[str, str] = MappingProxyType(
+    {
+        "trip_duration.training_set.types:TrainingSetRequest": "training_request/1",
+        "trip_duration.trips.cleaning:CleaningRules": "cleaning_rules/1",
+        "trip_duration.trips.sample.options:Dirt": "sample_dirt/1",
+        "trip_duration.trips.sample.options:Drift": "sample_drift/1",
+        "trip_duration.trips.sample.options:SampleOptions": "sample_options/1",
+    }
+)
 
 
 def format_of(kind: type[Any]) -> str:

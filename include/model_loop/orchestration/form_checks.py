@@ -7,13 +7,16 @@ and it refuses a value by quoting the whole schema of its field.
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Acceptance
+from model_loop.options import build, options_of
 from model_loop.settings import get_settings
+from model_loop.trips.cleaning_rules import CleaningRules
 
 #: Longer lists of choices are counted, and the nearest are named.
 _MOST_NAMED = 12
@@ -47,35 +50,29 @@ def _broken_rules(conf: Mapping[str, Any], form: Any) -> Iterator[InvalidInputEr
     def value(name: str) -> Any:  # noqa: ANN401 - any JSON
         return conf[name] if name in conf else form.get_param(name).value
 
-    rules: tuple[tuple[tuple[str, ...], Callable[..., object]], ...] = (
+    rules: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], object]], ...] = (
         (("thresholds",), _thresholds),
         (("accepted_findings",), _acceptances),
-        (("minimum_duration", "maximum_duration"), _durations),
+        (tuple(options_of(CleaningRules)), functools.partial(build, CleaningRules)),
     )
     for names, rule in rules:
         if not conf.keys() & {*names} or not all(name in form for name in names):
             continue
         try:
-            rule(*map(value, names))
+            rule({name: value(name) for name in names})
         except InvalidInputError as error:
             fields = " and ".join(names)
             yield InvalidInputError(f"Field {fields}: {error.given}", error.rule, error.remedy)
 
 
-def _thresholds(given: Mapping[str, Any] | None) -> object:
+def _thresholds(values: Mapping[str, Any]) -> object:
     from model_loop.monitoring.levels import thresholds_of
 
-    return thresholds_of(get_settings(), given)
+    return thresholds_of(get_settings(), values["thresholds"])
 
 
-def _acceptances(given: Iterable[str] | None) -> object:
-    return [*map(Acceptance.parse, given or ())]
-
-
-def _durations(shortest: float, longest: float) -> object:
-    from model_loop.trips.cleaning import CleaningRules
-
-    return CleaningRules(shortest, longest)
+def _acceptances(values: Mapping[str, Any]) -> object:
+    return [*map(Acceptance.parse, values["accepted_findings"] or ())]
 
 
 def unknown_fields(conf: Iterable[str], form: Iterable[str]) -> Iterator[InvalidInputError]:

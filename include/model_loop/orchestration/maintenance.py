@@ -23,7 +23,8 @@ def check_form(params: Mapping[str, Any]) -> None:
 
 def remove_old_products(params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove training sets and months that nobody needs; say which."""
-    from model_loop.training_set.retention import Retention, plan_pruning, prune
+    from model_loop.training_set.retention import plan_pruning, prune
+    from model_loop.training_set.retention_rules import Retention
 
     root = get_settings().storage_root
     pruning = plan_pruning(root, Retention(params["versions"], params["days"]))

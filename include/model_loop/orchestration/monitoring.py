@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_loop.options import build
 from model_loop.orchestration.announcements import drift_not_known, drifted
 from model_loop.orchestration.assets import DRIFT
 from model_loop.orchestration.drift_memory import DriftMemory
@@ -26,6 +27,7 @@ from model_loop.orchestration.watched import (
 )
 from model_loop.settings import get_settings
 from model_loop.tracking.standing import check_moment
+from model_loop.trips.cleaning_rules import CleaningRules
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -163,13 +165,12 @@ def _performance_of(
         judge_performance,
     )
     from model_loop.monitoring.tested import find_reference
-    from model_loop.trips.cleaning import CleaningRules
 
-    settings, records, version = get_settings(), records_of_windows(), predictor.version.number
+    records, version = records_of_windows(), predictor.version.number
     versions = versions_of(plan["service"])
     reference = find_reference(versions.tracker, versions.name, version)
-    cleaning = CleaningRules(settings.minimum_duration, settings.maximum_duration)
-    rules = PerformanceRules.of(settings)
+    cleaning = build(CleaningRules, {})
+    rules = build(PerformanceRules, {})
     found: Found = {}
     for watched, trips in gather(plan, params, predictor):
         known = with_labels(trips, params) if trips.source == "request_log" else trips

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from model_loop.findings import Finding
     from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
-    from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+    from model_loop.training_set.request import TrainingSetRequest
+    from model_loop.training_set.types import TrainingSet
     from model_loop.trips.contract.checked import CheckedMonth
     from model_loop.trips.history import Verdict
     from model_loop.trips.source import RawMonth

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError, ModelLoopError, optional
 from model_loop.models.gate_rules import GateRules
+from model_loop.options import build
 from model_loop.orchestration.announcements import gate_refused, moved
 from model_loop.orchestration.forms.fields import ANY_MOMENT
 from model_loop.orchestration.loading import load
@@ -58,7 +59,7 @@ def say(ti: Any, text: str) -> None:  # noqa: ANN401 - Airflow's
 def first_step(params: Mapping[str, Any], ti: Any = None) -> str:  # noqa: ANN401 - Airflow's
     """Check the form; a promotion goes through the gate, everything else is done at once."""
     with saying(ti):
-        _rules(params)
+        build(GateRules, params)
         if params["model"]:
             _require_gate(params)
         if params["action"] == "promote" and params["gate"]:
@@ -139,7 +140,12 @@ def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
     version = version or latest_challenger(promoter)
     accepted = params["accept_generated_data"]
     verdict = judge_version(
-        promoter, version, _rules(params), **_places(), accept_generated=accepted, load=load
+        promoter,
+        version,
+        build(GateRules, params),
+        **_places(),
+        accept_generated=accepted,
+        load=load,
     )
     promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
     for check in verdict.checks:
@@ -351,14 +357,4 @@ def _action(
         remarks=verdict.remarks if verdict else remarks,
         approver=approver,
         everywhere=params["action"] in SWITCHES and moment_of_form(params) is None,
-    )
-
-
-def _rules(params: Mapping[str, Any]) -> GateRules:
-    return GateRules(
-        margin_share=params["margin_share"],
-        confidence=params["confidence"],
-        slice_share=params["slice_share"],
-        latency_milliseconds=params["latency_milliseconds"],
-        size_megabytes=params["size_megabytes"],
     )

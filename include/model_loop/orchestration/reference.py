@@ -94,7 +94,9 @@ def _takes(schema: dict[str, Any]) -> str:
 def _items(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{one}`" for one in schema["enum"])
-    return "months" if "pattern" in schema else "JSON objects"
+    if "pattern" in schema:
+        return "months"
+    return "JSON objects" if schema["type"] == "object" else "text"
 
 
 def _recipes() -> str:

@@ -7,33 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError
+from model_loop.models.search import SearchRequest
+from model_loop.options import build, options_of
 from model_loop.settings import get_settings, split_list
-from model_loop.trips.months import Month, MonthSplit
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.trips.months import Month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service, get_service
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.models.catalogue import ModelFamily
-    from model_loop.models.search import SearchRequest
-    from model_loop.training_set.types import TrainingSetRequest
     from model_loop.trips.contract.rules import Limits
-    from model_loop.trips.sample import SampleOptions
     from model_loop.trips.source import RawMonth
-
-#: The fields that decide what is in a training set.
-DATA_FIELDS = (
-    "source",
-    "service",
-    "train_months",
-    "validation_months",
-    "test_months",
-    "minimum_duration",
-    "maximum_duration",
-    "recipe",
-    "encoding",
-    "accepted_findings",
-)
 
 
 def who_asked(dag_run: DagRunProtocol) -> str:
@@ -66,7 +53,7 @@ def listed_sources() -> list[str]:
 
 
 def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
-    """The training set that a form asks for.
+    """Return the training set that a form asks for.
 
     Raises
     ------
@@ -74,29 +61,7 @@ def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
         If a field breaks a rule that the form cannot check: the source is not allowed, or the
         months are out of order.
     """
-    from model_loop.training_set.types import TrainingSetRequest
-    from model_loop.trips.cleaning import CleaningRules
-
-    return TrainingSetRequest(
-        source=source_of(params),
-        service=params["service"],
-        split=MonthSplit.parse(
-            params["train_months"], params["validation_months"], params["test_months"] or ()
-        ),
-        recipe=params["recipe"],
-        encoding=params["encoding"],
-        rules=CleaningRules(params["minimum_duration"], params["maximum_duration"]),
-        sample=_sample(),
-        # A form of an earlier version has no such field.
-        accepted_findings=tuple(params.get("accepted_findings") or ()),
-    )
-
-
-def _sample() -> SampleOptions:
-    from model_loop.trips.sample import SampleOptions
-
-    settings = get_settings()
-    return SampleOptions(trips=settings.sample_trips_per_month, seed=settings.sample_seed)
+    return build(TrainingSetRequest, params, source=source_of(params))
 
 
 @dataclass(frozen=True)
@@ -126,7 +91,7 @@ def month_request(
             "Trigger with a partition key such as 2024-01, or start a backfill.",
         )
     month = Month.parse(partition_key)
-    return MonthRequest(source_of(params), get_service(service), month, _sample())
+    return MonthRequest(source_of(params), get_service(service), month, build(SampleOptions, {}))
 
 
 def fetch_named_month(
@@ -155,50 +120,21 @@ def fetch_named_month(
 
 
 def contract_limits() -> Limits:
-    """How much of a month may be wrong."""
+    """Return how much of a month may be wrong."""
     from model_loop.trips.contract.rules import Limits
 
-    settings = get_settings()
-    return Limits(settings.quarantine_share, settings.missing_share)
+    return build(Limits, {})
 
 
 def search_request(params: Mapping[str, Any]) -> SearchRequest:
-    """The search that a form asks for.
+    """Return the search that a form asks for.
 
     Raises
     ------
     InvalidInputError
         If a field is out of bounds.
     """
-    from model_loop.models.search import FeatureSelection, SearchRequest
-    from model_loop.models.termination import EarlyTermination
-
-    settings = get_settings()
-    return SearchRequest(
-        max_evaluations=params["max_evaluations"],
-        random_state=params["random_state"],
-        search_algorithm=params["search_algorithm"],
-        primary_metric=params["primary_metric"],
-        early_termination=EarlyTermination(
-            policy=params["early_termination"],
-            **{
-                name: params[name]
-                for name in (
-                    "evaluation_interval",
-                    "delay_evaluations",
-                    "slack_factor",
-                    "slack_amount",
-                    "truncation_share",
-                )
-            },
-        ),
-        feature_selection=FeatureSelection(params["feature_selection"], params["selected_share"]),
-        early_stopping_rounds=params["early_stopping_rounds"],
-        time_budget_seconds=params["time_budget_seconds"],
-        patience_evaluations=params["patience_evaluations"],
-        threads=settings.xgboost_threads,
-        device=settings.xgboost_device,
-    )
+    return build(SearchRequest, params)
 
 
 def model_family(name: str, params: Mapping[str, Any]) -> ModelFamily:
@@ -221,4 +157,4 @@ def model_family(name: str, params: Mapping[str, Any]) -> ModelFamily:
 
 def preparation_conf(params: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a training form that `data_preparation` is triggered with."""
-    return {field: params[field] for field in DATA_FIELDS}
+    return {name: params[name] for name in options_of(TrainingSetRequest) if name in params}

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError
+from model_loop.options import build
 from model_loop.orchestration.occasions import Events, read_occasions
 from model_loop.orchestration.promotion import versions_of
 from model_loop.settings import get_settings
 from model_loop.tracking.standing import check_moment
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.months import Month
 from model_loop.trips.services import PICKUP_TIME, get_service
 from model_loop.trips.values import FIRST_YEAR, LAST_YEAR
@@ -151,10 +153,8 @@ def gather(
 
 def _month(month: str, params: Mapping[str, Any], predictor: Predictor) -> WindowTrips:
     from model_loop.monitoring.windows import of_month
-    from model_loop.trips.cleaning import CleaningRules
 
-    settings = get_settings()
-    rules = CleaningRules(settings.minimum_duration, settings.maximum_duration)
+    rules = build(CleaningRules, {})
     return of_month(_checked(month, params), predictor.columns, rules, predictor)
 
 

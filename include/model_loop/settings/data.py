@@ -65,7 +65,7 @@ class DataSettings(Part):
         "alone.",
     )
     train_months: str = Field(
-        default="2024-01", title="Train months", description="Months to learn from, as YYYY-MM."
+        default="2024-01", title="Train months", description="Months to learn from, as 2024-01."
     )
     validation_months: str = Field(
         default="2024-02",
@@ -78,10 +78,13 @@ class DataSettings(Part):
         description="Months that tuning never sees; they follow the validation months.",
     )
     minimum_duration: float = Field(
-        default=1.0, ge=0, title="Shortest trip", description="Minutes; shorter trips are left out."
+        default=1.0,
+        ge=0,
+        title="Shortest trip (minutes)",
+        description="Shorter trips are left out.",
     )
     maximum_duration: float = Field(
-        default=60.0, gt=0, title="Longest trip", description="Minutes; longer trips are left out."
+        default=60.0, gt=0, title="Longest trip (minutes)", description="Longer trips are left out."
     )
     quarantine_share: float = Field(
         default=0.05,
@@ -119,29 +122,28 @@ class DataSettings(Part):
     max_age_seconds: int = Field(
         default=86_400,
         ge=0,
-        title="Age of a training set",
-        description="Seconds for which a training set is used again without asking its source; 0 "
+        title="Age of a training set (seconds)",
+        description="How long a training set is used again without asking its source; 0 "
         "always asks. It is rebuilt only if the source has changed.",
     )
     retention_versions: int = Field(
         default=3,
         ge=0,
         title="Versions kept",
-        description="Newest training sets of each service, recipe and encoding that maintenance "
-        "never removes.",
+        description="Newest training sets of each service, recipe and encoding that are never "
+        "removed.",
     )
     retention_days: float = Field(
         default=30.0,
         ge=0,
         title="Days kept",
-        description="Maintenance removes older training sets and months only when nobody has used "
-        "them for so many days.",
+        description="Older training sets and months stay when they were used within so many days.",
     )
     log_retention_days: float = Field(
         default=30.0,
         gt=0,
         title="Days of logs kept",
-        description="Maintenance removes logs that nobody has written to for so many days.",
+        description="Logs that nothing has written to for so many days are removed.",
     )
     orphan_grace_seconds: int = Field(
         default=86_400,

@@ -31,7 +31,7 @@ class MonitoringSettings(Part):
     )
     monitoring_trips: int = Field(
         default=500,
-        ge=1,
+        ge=2,
         title="Least trips of a window",
         description="Of a window with fewer, monitoring says nothing.",
     )

@@ -15,6 +15,7 @@ class TrainingSettings(Part):
     max_evaluations: int = Field(
         default=50,
         ge=1,
+        le=1_000,
         title="Evaluations",
         description="Trials per model family.",
     )
@@ -53,8 +54,8 @@ class TrainingSettings(Part):
         default=3_600.0,
         ge=6,
         title="Seconds between looks",
-        description="How often it is looked whether the source has published a month. What "
-        "is found has to be the same twice.",
+        description="How often the source is asked for a new month. A file counts once two looks "
+        "in a row agree.",
     )
     watch_failures: int = Field(
         default=24,
@@ -78,9 +79,10 @@ class TrainingSettings(Part):
     retraining_train_months: int = Field(
         default=3,
         ge=1,
-        title="Train months of retraining",
-        description="How many months it learns from; the next one is tuned on, the next one after "
-        "that judges.",
+        le=120,
+        title="Train months of a retraining",
+        description="How many months a retraining learns from; the month after them is tuned on, "
+        "and the newest one judges.",
     )
     retry_delay_seconds: float = Field(
         default=30.0,

@@ -27,7 +27,8 @@ from model_loop.tracking.downloads import ABSENT
 from model_loop.tracking.lines import installed_boosters
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.types import TrainingSet, TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.source import RawMonth
 

@@ -19,12 +19,8 @@ from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from model_loop.training_set.history import compare, require_sound
 from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.recipes import Layout, get_recipe
-from model_loop.training_set.types import (
-    EncodedSplits,
-    Minutes,
-    TrainingSet,
-    TrainingSetRequest,
-)
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import EncodedSplits, Minutes, TrainingSet
 from model_loop.trips.cleaning import CleaningReport, Selection, check_and_take_month, take_month
 from model_loop.trips.columns import known_too_late
 from model_loop.trips.contract.checked import (

@@ -14,38 +14,12 @@ from dataclasses import dataclass
 
 from upath import UPath
 
-from model_loop.errors import require_within
 from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
+from model_loop.training_set.retention_rules import Retention
 
 _SECONDS_PER_DAY = 86_400
 #: Where downloads, generated months, and what was found in them are kept.
 _MONTH_FOLDERS = ("months", "products/months")
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How much is kept.
-
-    Parameters
-    ----------
-    versions
-        Newest training sets of each kind that are always kept.
-    days
-        Anything that was made or used within so many days is kept.
-
-    Raises
-    ------
-    InvalidInputError
-        If a number is negative.
-    """
-
-    versions: int = 3
-    days: float = 30.0
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        require_within("versions", self.versions, least=0)
-        require_within("days", self.days, least=0)
 
 
 @dataclass(frozen=True)

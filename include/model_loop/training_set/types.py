@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -15,20 +13,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from model_loop.findings import Acceptance, Finding
+from model_loop.findings import Finding
 from model_loop.training_set.recipes import (
-    DEFAULT_RECIPE,
-    Encoding,
     Layout,
     Recipe,
-    check_encoding,
     get_recipe,
 )
-from model_loop.trips.cleaning import CLEANING_VERSION, CleaningReport, CleaningRules
-from model_loop.trips.months import MonthSplit
+from model_loop.training_set.request import TrainingSetRequest
+from model_loop.trips.cleaning import CleaningReport
 from model_loop.trips.origin import data_source_of
-from model_loop.trips.sample import SampleOptions
-from model_loop.trips.services import DURATION, get_service
+from model_loop.trips.services import DURATION
 from model_loop.trips.source import RawMonth
 from model_loop.trips.split import Period
 
@@ -39,13 +33,6 @@ Minutes: TypeAlias = npt.NDArray[np.float64]
 def as_dense(matrix: Matrix) -> npt.NDArray[np.float32]:
     """A design matrix with every entry written out."""
     return matrix.toarray() if isinstance(matrix, csr_matrix) else matrix
-
-
-#: Raised whenever the same trips would be encoded differently: it is part of every product's key.
-ENCODING_VERSION = 2
-_VERSIONS = MappingProxyType(
-    {"cleaning_version": CLEANING_VERSION, "encoding_version": ENCODING_VERSION}
-)
 
 
 class TripEncoder(Protocol):
@@ -59,72 +46,6 @@ class TripEncoder(Protocol):
 
     def get_feature_names_out(self) -> npt.NDArray[np.object_]:
         """Names of the columns."""
-
-
-@dataclass(frozen=True)
-class TrainingSetRequest:
-    """What somebody asks `build_training_set` for.
-
-    Parameters
-    ----------
-    source
-        Where the months come from: ``sample``, ``tlc``, a folder or an ``https://`` address.
-    service
-        Name of the service.
-    split
-        Train, validation and test months.
-    recipe, encoding
-        Which columns the model may know, and in which form it gets them.
-    rules
-        Which trips are kept.
-    sample
-        How months are generated when the source is ``sample``.
-    random_state
-        Seed of the cross-fitted target encodings.
-    accepted_findings
-        Findings about its months that an operator has accepted: ``2024-01 another_unit``.
-
-    Raises
-    ------
-    InvalidInputError
-        If the service, recipe or encoding is unknown.
-    """
-
-    source: str
-    service: str
-    split: MonthSplit
-    recipe: str = DEFAULT_RECIPE
-    encoding: Encoding = "native"
-    rules: CleaningRules = field(default_factory=CleaningRules)
-    sample: SampleOptions = field(default_factory=SampleOptions)
-    random_state: int = 42
-    accepted_findings: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check the names."""
-        get_service(self.service)
-        get_recipe(self.recipe)
-        check_encoding(self.encoding)
-        for text in self.accepted_findings:
-            Acceptance.parse(text)
-
-    @functools.cached_property
-    def key(self) -> str:
-        """Digest (sha256, hex) of everything that was asked for."""
-        return _digest({"request": self._content(), **_VERSIONS})
-
-    @functools.cached_property
-    def content_key(self) -> str:
-        """The same without the place that the months come from: their digests tell them apart."""
-        content = {**self._content(), "source": None, "sample": None}
-        return _digest({"request": content, **_VERSIONS})
-
-    def _content(self) -> dict[str, object]:
-        content = asdict(self)
-        # What nobody has accepted must not change the keys of what is stored already.
-        if not self.accepted_findings:
-            del content["accepted_findings"]
-        return content
 
 
 @dataclass(frozen=True)
@@ -287,7 +208,3 @@ def _parts(name: str, matrix: Matrix) -> dict[str, npt.NDArray[np.generic]]:
         f"{name}.indices": matrix.indices,
         f"{name}.indptr": matrix.indptr,
     }
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

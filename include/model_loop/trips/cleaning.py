@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.errors import ContractError, InvalidInputError
+from model_loop.errors import ContractError
 from model_loop.trips.batches import ZONES, TripBatch, read_batches
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.quarantine import Bits, RowNumbers, passed_over, usable
 from model_loop.trips.contract.rules import REPEATED, Limits
@@ -19,38 +20,7 @@ from model_loop.trips.decoding import described
 from model_loop.trips.services import DURATION, PICKUP_TIME, Service, get_service
 from model_loop.trips.source import MonthFile, Naming
 
-#: Raised whenever the same file would be cleaned differently: it is part of every product's key.
-CLEANING_VERSION = 2
-
 Mask: TypeAlias = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class CleaningRules:
-    """Which durations are kept.
-
-    Parameters
-    ----------
-    minimum_duration, maximum_duration
-        In minutes; both are included.
-
-    Raises
-    ------
-    InvalidInputError
-        If the bounds are negative or leave nothing between them.
-    """
-
-    minimum_duration: float = 1.0
-    maximum_duration: float = 60.0
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        if not 0 <= self.minimum_duration < self.maximum_duration:
-            raise InvalidInputError(
-                f"Durations from {self.minimum_duration:g} to {self.maximum_duration:g} minutes",
-                "are no range",
-                "Give a shortest trip of 0 or more and a longest trip above it.",
-            )
 
 
 @dataclass(frozen=True)

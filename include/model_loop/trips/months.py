@@ -6,8 +6,12 @@ import datetime as dt
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator, WithJsonSchema
 
 from model_loop.errors import InvalidInputError
+from model_loop.options import options, setting_option
 
 #: What a month looks like; the trigger forms check the same pattern.
 MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
@@ -54,8 +58,10 @@ class Month:
         return f"{self.year:04d}-{self.number:02d}"
 
 
-def parse_months(given: str | Iterable[str]) -> tuple[Month, ...]:
+def parse_months(given: str | Iterable[str | Month] | None) -> tuple[Month, ...]:
     """Read a list of months, from ``"2024-01,2024-02"``, ``"2023-11..2024-02"`` or a sequence.
+
+    Nothing, as of an empty field of a form, is no month.
 
     Returns
     -------
@@ -67,7 +73,7 @@ def parse_months(given: str | Iterable[str]) -> tuple[Month, ...]:
     InvalidInputError
         If one of them is not a month, or a range runs backwards.
     """
-    parts = given.split(",") if isinstance(given, str) else list(given)
+    parts = given.split(",") if isinstance(given, str) else [*map(str, given or ())]
     months = {month for part in parts if part.strip() for month in _parse_range(part)}
     return tuple(sorted(months))
 
@@ -86,7 +92,15 @@ def _parse_range(text: str) -> list[Month]:
     return months
 
 
-@dataclass(frozen=True)
+_LIST = {"type": "array", "items": {"type": "string", "pattern": MONTH_PATTERN}}
+#: Months that a caller names: at least one, and as many as there are.
+Months = Annotated[
+    tuple[Month, ...], BeforeValidator(parse_months), WithJsonSchema({**_LIST, "minItems": 1})
+]
+OptionalMonths = Annotated[tuple[Month, ...], BeforeValidator(parse_months), WithJsonSchema(_LIST)]
+
+
+@options
 class MonthSplit:
     """Which months to learn from, to tune on, and to judge by: strictly one after the other.
 
@@ -96,9 +110,9 @@ class MonthSplit:
         If train or validation is empty, a month has not begun, or the three are not in order.
     """
 
-    train: tuple[Month, ...]
-    validation: tuple[Month, ...]
-    test: tuple[Month, ...] = ()
+    train: Months = setting_option("train_months", name="train_months")
+    validation: Months = setting_option("validation_months", name="validation_months")
+    test: OptionalMonths = setting_option("test_months", name="test_months", default=())
 
     def __post_init__(self) -> None:
         """Check the rules of the class."""

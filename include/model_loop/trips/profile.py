@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model_loop.trips.batches import TripBatch
-from model_loop.trips.cleaning import CleaningRules, Mask, Selection, take_month
+from model_loop.trips.cleaning import Mask, Selection, take_month
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth
 from model_loop.trips.contract.rules import MINUTES_PER_DAY
 from model_loop.trips.months import Month

@@ -18,7 +18,8 @@ from tests.trips.conftest import JANUARY
 
 from model_loop.trips.contract.breaches import LONGEST_DISTANCE
 from model_loop.trips.months import Month
-from model_loop.trips.sample import Dirt, SampleOptions, generate_month
+from model_loop.trips.sample import generate_month
+from model_loop.trips.sample_options import Dirt, SampleOptions
 from model_loop.trips.services import DISTANCE, PASSENGERS, PICKUP_TIME, Service
 
 OPTIONS = SampleOptions(trips=400, seed=1)

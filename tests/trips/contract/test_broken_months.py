@@ -29,12 +29,13 @@ from tests.trips.contract.damage import (
 )
 
 from model_loop.training_set.recipes import RECIPES
-from model_loop.trips.cleaning import CleaningRules, Selection, clean_month
+from model_loop.trips.cleaning import Selection, clean_month
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.quarantine import KEPT
 from model_loop.trips.contract.rules import ALL_RULES, Limits
 from model_loop.trips.months import Month
-from model_loop.trips.sample import SampleOptions
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service, get_service
 from model_loop.trips.source import fetch_month, file_name
 

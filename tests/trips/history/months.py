@@ -21,7 +21,8 @@ from model_loop.trips.contract.checking import MonthReading
 from model_loop.trips.contract.quarantine import Bits, usable
 from model_loop.trips.contract.rules import Limits, month_bounds
 from model_loop.trips.months import Month
-from model_loop.trips.sample import SampleOptions, generate_month
+from model_loop.trips.sample import generate_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import DURATION, get_service
 from model_loop.trips.source.types import MonthFile
 from model_loop.trips.table import trip_table

@@ -19,10 +19,11 @@ from model_loop.errors import InvalidInputError
 from model_loop.findings import DoubtfulDataWarning, Finding, RefusedPartitionError
 from model_loop.training_set import build
 from model_loop.training_set.history import compare, require_sound
-from model_loop.training_set.types import TrainingSetRequest
+from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import MonthSplit, parse_months
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 from model_loop.trips.source import fetch_month
 

@@ -21,7 +21,8 @@ from model_loop.findings import Finding
 from model_loop.history.judging import judge
 from model_loop.history.sketch import Sketch
 from model_loop.trips.months import parse_months
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 
 MONTHS = ("2024-01", "2024-02", "2024-03")
 _DAY = pd.Timedelta("1D")

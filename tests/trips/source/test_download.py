@@ -24,7 +24,8 @@ from model_loop.errors import ContractError, InvalidInputError, SourceError, Tra
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.source import check_months
 from model_loop.trips.source.download import ATTEMPTS
 

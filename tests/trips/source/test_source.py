@@ -13,7 +13,8 @@ from tests.trips.conftest import GREEN, JANUARY, OPTIONS, fetch
 
 from model_loop.errors import InvalidInputError, SourceError
 from model_loop.trips.months import Month
-from model_loop.trips.sample import SampleOptions, write_month
+from model_loop.trips.sample import write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.source import Naming, check_months, fetch_file
 
 

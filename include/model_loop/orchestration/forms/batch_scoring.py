@@ -5,9 +5,8 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from model_loop.orchestration.forms.data import source_form
-from model_loop.orchestration.forms.fields import Form, Section
+from model_loop.orchestration.forms.fields import Form, Section, setting_field
 from model_loop.orchestration.forms.prediction import version_form
-from model_loop.settings import get_settings
 from model_loop.trips.months import MONTH_PATTERN
 
 
@@ -41,16 +40,9 @@ def batch_scoring_form() -> Form:
             "Their predictions go to the folder predictions of the storage root.",
             section=Section.MONTHS,
         ),
-        "source": _source(),
+        **source_form(Section.MONTHS),
         **version_form(),
-        "chunk_rows": Param(
-            get_settings().scoring_chunk_rows,
-            type="integer",
-            minimum=1_000,
-            title="Rows of a chunk",
-            description="Rows that one task scores; other workers score the next ones meanwhile.",
-            section=Section.HOW,
-        ),
+        "chunk_rows": setting_field("scoring_chunk_rows", Section.HOW),
         "overwrite": Param(
             False,  # noqa: FBT003 - the default of a field
             type="boolean",
@@ -59,9 +51,3 @@ def batch_scoring_form() -> Form:
             section=Section.HOW,
         ),
     }
-
-
-def _source() -> Param:
-    field = source_form()["source"]
-    field.schema["section"] = Section.MONTHS
-    return field

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
 
 from airflow.sdk import Param
 
-from model_loop.settings import get_settings
-from model_loop.trips.months import MONTH_PATTERN, parse_months
-from model_loop.trips.services import SERVICES
+from model_loop.options import Option, option_of_setting, options_of
+from model_loop.training_set.request import TrainingSetRequest
 
 Form = dict[str, Param]
 
@@ -40,15 +39,43 @@ class Section(StrEnum):
     JUDGED = "When to act"
 
 
-def service_field(section: str) -> Param:
-    """Whose trips."""
-    return choice_field(
-        get_settings().service,
-        {name: service.title for name, service in SERVICES.items()},
-        "Service",
-        "Whose trips.",
+def option_fields(cls: type, section: str, only: Iterable[str] = ()) -> Form:
+    """Return a field for each option of a class of options, or for those that are named."""
+    known = options_of(cls)
+    return {name: option_field(known[name], section) for name in only or known}
+
+
+def option_field(each: Option, section: str) -> Param:
+    """Return the field of an option: its texts, bounds and choices, and the operator's default."""
+    schema = each.schema()
+    if schema["type"] == "array" and "minItems" not in schema:
+        # An empty field of the form is null.
+        schema["type"] = ["null", "array"]
+    if each.choices:
+        schema |= {"enum": list(each.choices), "values_display": dict(each.choices)}
+    return Param(
+        each.json_default(),
+        title=each.title,
+        description=each.description,
         section=section,
+        **schema,
     )
+
+
+def setting_field(setting: str, section: str, **texts: str) -> Param:
+    """Return a field whose default, bounds and texts are those of a setting.
+
+    Parameters
+    ----------
+    texts
+        ``title`` and ``description`` in place of the setting's, where these would not fit.
+    """
+    return option_field(option_of_setting(setting, **texts), section)
+
+
+def service_field(section: str) -> Param:
+    """Return the field that says whose trips."""
+    return option_fields(TrainingSetRequest, section, ["service"])["service"]
 
 
 def version_field(section: str, left_empty: str) -> Param:
@@ -60,20 +87,6 @@ def version_field(section: str, left_empty: str) -> Param:
         title="Version",
         description=f"Number in the registry. Left empty, {left_empty}.",
         section=section,
-    )
-
-
-def months_field(default: str, title: str, description: str, least: int) -> Param:
-    """A list of months, with at least so many."""
-    return Param(
-        [str(month) for month in parse_months(default)],
-        # An empty field of the form is null; only one that may be empty takes it.
-        type="array" if least else ["null", "array"],
-        items={"type": "string", "pattern": MONTH_PATTERN},
-        minItems=least,
-        title=title,
-        description=description,
-        section=Section.DATA,
     )
 
 
@@ -94,39 +107,4 @@ def choice_field(
         title=title,
         description=description,
         section=section,
-    )
-
-
-def share_field(
-    default: float,
-    title: str,
-    description: str,
-    *,
-    section: str = Section.TERMINATION,
-    **bounds: Any,  # noqa: ANN401 - JSON schema
-) -> Param:
-    """A share, or another number that is not negative."""
-    return Param(
-        default,
-        type="number",
-        minimum=0,
-        title=title,
-        description=description,
-        section=section,
-        **bounds,
-    )
-
-
-def number_field(
-    default: int,
-    title: str,
-    description: str,
-    *,
-    section: str = Section.SEARCH,
-    **bounds: int,
-) -> Param:
-    """A whole number that is not negative."""
-    limits: dict[str, Any] = {"minimum": 0, **bounds}
-    return Param(
-        default, type="integer", title=title, description=description, section=section, **limits
     )

@@ -9,12 +9,10 @@ from model_loop.orchestration.forms.fields import (
     Form,
     Section,
     choice_field,
-    number_field,
     service_field,
-    share_field,
+    setting_field,
     version_field,
 )
-from model_loop.settings import get_settings
 from model_loop.trips.months import MONTH_PATTERN
 
 
@@ -72,7 +70,6 @@ def _day_field(title: str, description: str) -> Param:
 
 
 def _judging_form() -> Form:
-    settings = get_settings()
     return {
         "thresholds": Param(
             {},
@@ -82,18 +79,12 @@ def _judging_form() -> Form:
             "[0.1, 0.25]}.",
             section=Section.JUDGED,
         ),
-        "least_trips": number_field(
-            settings.monitoring_trips,
-            "Least trips",
-            "Of a window with fewer nothing is said.",
-            section=Section.JUDGED,
-            minimum=1,
-        ),
-        "cooldown_hours": share_field(
-            settings.cooldown_hours,
-            "Cooldown (hours)",
-            "So long after a mail or a retraining, the same is not done again.",
-            section=Section.JUDGED,
+        "least_trips": setting_field("monitoring_trips", Section.JUDGED),
+        "cooldown_hours": setting_field(
+            "cooldown_hours",
+            Section.JUDGED,
+            title="Cooldown (hours)",
+            description="So long after a mail or a retraining, the same is not done again.",
         ),
         "report": Param(
             True,  # noqa: FBT003 - the default of a field

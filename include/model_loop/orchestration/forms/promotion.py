@@ -10,8 +10,8 @@ from model_loop.orchestration.forms.fields import (
     Form,
     Section,
     choice_field,
+    option_fields,
     service_field,
-    share_field,
     version_field,
 )
 from model_loop.settings import get_settings
@@ -97,10 +97,9 @@ def override_form() -> Form:
 
 def gate_form() -> Form:
     """Fields that say what a challenger has to pass."""
-    rules, settings = GateRules(), get_settings()
     return {
         "approval": Param(
-            settings.approval,
+            get_settings().approval,
             type="boolean",
             title="Ask a person",
             description="What passes the gate waits for an approval in the Airflow UI. Where the "
@@ -115,42 +114,5 @@ def gate_form() -> Form:
             "trips, or answer beside it. History, mail and dashboard repeat it.",
             section=Section.GATE,
         ),
-        "margin_share": share_field(
-            rules.margin_share,
-            "Margin",
-            "How much lower the RMSE has to be, as a share of the champion's.",
-            section=Section.GATE,
-            maximum=1,
-        ),
-        "confidence": Param(
-            rules.confidence,
-            type="number",
-            minimum=0.5,
-            maximum=0.999,
-            title="Confidence",
-            description="Share of resampled test months in which it has to be.",
-            section=Section.GATE,
-        ),
-        "slice_share": share_field(
-            rules.slice_share,
-            "Worst slice",
-            "How much higher the RMSE of a slice may be, as a share of the champion's.",
-            section=Section.GATE,
-        ),
-        "latency_milliseconds": Param(
-            rules.latency_milliseconds,
-            type="number",
-            exclusiveMinimum=0,
-            title="Latency (milliseconds)",
-            description="Longest time for one trip.",
-            section=Section.GATE,
-        ),
-        "size_megabytes": Param(
-            rules.size_megabytes,
-            type="number",
-            exclusiveMinimum=0,
-            title="Size (megabytes)",
-            description="Largest size as stored.",
-            section=Section.GATE,
-        ),
+        **option_fields(GateRules, Section.GATE),
     }

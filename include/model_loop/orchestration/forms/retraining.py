@@ -5,16 +5,14 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from model_loop.orchestration.forms.data import model_input_form, source_form
-from model_loop.orchestration.forms.fields import Form, Section, number_field, service_field
+from model_loop.orchestration.forms.fields import Form, Section, service_field, setting_field
 from model_loop.orchestration.forms.promotion import gate_form
 from model_loop.orchestration.forms.training import models_form, search_form
-from model_loop.settings import get_settings
 from model_loop.trips.months import MONTH_PATTERN
 
 
 def retraining_form() -> Form:
     """Fields of the DAG that prepares, trains and promotes."""
-    settings = get_settings()
     return {
         "newest_month": Param(
             None,
@@ -25,14 +23,7 @@ def retraining_form() -> Form:
             "empty, the newest that the source has published.",
             section=Section.WINDOW,
         ),
-        "train_months_count": number_field(
-            settings.retraining_train_months,
-            "Train months",
-            "How many months before these two to learn from.",
-            section=Section.WINDOW,
-            minimum=1,
-            maximum=120,
-        ),
+        "train_months_count": setting_field("retraining_train_months", Section.WINDOW),
         "again": Param(
             False,  # noqa: FBT003 - the default of a field
             type="boolean",

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from model_loop.errors import ContractError, require_within
+from model_loop.errors import ContractError
+from model_loop.options import options, setting_option
 from model_loop.trips.batches import TripBatch
 from model_loop.trips.contract.breaches import BROKEN_WHEN, LONGEST_DISTANCE
 from model_loop.trips.decoding import Footer, described
@@ -153,30 +154,12 @@ def rules_with(action: Action) -> tuple[str, ...]:
     return tuple(rule.name for rule in ALL_RULES if rule.action == action)
 
 
-@dataclass(frozen=True)
+@options
 class Limits:
-    """How much of a month may be wrong before it is refused as a whole.
+    """How much of a month may be wrong before it is refused as a whole."""
 
-    Parameters
-    ----------
-    quarantine_share
-        Share of rows that break a rule and are set aside.
-    missing_share
-        Share of missing values in a column that is not required, such as the passenger count.
-
-    Raises
-    ------
-    InvalidInputError
-        If a share is not from 0 to 1.
-    """
-
-    quarantine_share: float = 0.05
-    missing_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        for name, value in vars(self).items():
-            require_within(name, value, least=0.0, most=1.0)
+    quarantine_share: float = setting_option("quarantine_share", offered=False)
+    missing_share: float = setting_option("missing_share", offered=False)
 
 
 def check_columns(raw: MonthFile, service: Service, footer: Footer) -> tuple[str, ...]:

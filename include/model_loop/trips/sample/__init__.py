@@ -5,21 +5,5 @@ They are made up, and say so: the files' metadata and every run that uses them c
 """
 
 from model_loop.trips.sample.generator import generate_month, is_sample, write_month
-from model_loop.trips.sample.options import (
-    GENERATOR_VERSION,
-    QUIET_ZONES,
-    Dirt,
-    Drift,
-    SampleOptions,
-)
 
-__all__ = [
-    "GENERATOR_VERSION",
-    "QUIET_ZONES",
-    "Dirt",
-    "Drift",
-    "SampleOptions",
-    "generate_month",
-    "is_sample",
-    "write_month",
-]
+__all__ = ["generate_month", "is_sample", "write_month"]

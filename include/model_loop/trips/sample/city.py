@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.trips.months import Month
-from model_loop.trips.sample.options import QUIET_ZONES, Drift
+from model_loop.trips.sample_options import QUIET_ZONES, Drift
 from model_loop.trips.zones import mapped_zones
 
 _Floats = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from model_loop.trips.sample.city import Trips
-from model_loop.trips.sample.options import Dirt
+from model_loop.trips.sample_options import Dirt
 from model_loop.trips.services import (
     DISTANCE,
     DROPOFF_TIME,

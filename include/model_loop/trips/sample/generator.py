@@ -14,7 +14,7 @@ from model_loop.objects.files import whole_file
 from model_loop.trips.months import Month
 from model_loop.trips.sample.city import City
 from model_loop.trips.sample.columns import published_columns, soil
-from model_loop.trips.sample.options import GENERATOR_VERSION, SampleOptions
+from model_loop.trips.sample_options import GENERATOR_VERSION, SampleOptions
 from model_loop.trips.services import Service
 
 _LABEL_KEY = b"data_source"

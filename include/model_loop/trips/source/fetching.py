@@ -22,7 +22,8 @@ from model_loop.errors import (
 )
 from model_loop.objects.files import LOCAL_PROTOCOLS, whole_file
 from model_loop.trips.months import Month
-from model_loop.trips.sample import SampleOptions, is_sample, write_month
+from model_loop.trips.sample import is_sample, write_month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service
 from model_loop.trips.source.allowed import require_no_login
 from model_loop.trips.source.download import download, published

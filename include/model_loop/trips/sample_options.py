@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 
 from model_loop.errors import InvalidInputError, require_within
+from model_loop.options import options, setting_option
 
 #: Raised whenever the same options would give other trips.
 GENERATOR_VERSION = 3
@@ -88,29 +89,14 @@ class Dirt:
             require_within(field.name, getattr(self, field.name), least=0.0, most=1.0)
 
 
-@dataclass(frozen=True)
+@options
 class SampleOptions:
-    """What to generate.
+    """What to generate, and how it differs from a usual and clean month."""
 
-    Parameters
-    ----------
-    trips
-        Trips in each month.
-    seed
-        Seed of everything random.
-    drift, dirt
-        How the month differs from a usual and clean one.
-    """
-
-    trips: int = 20_000
-    seed: int = 42
+    trips: int = setting_option("sample_trips_per_month", offered=False)
+    seed: int = setting_option("sample_seed", offered=False)
     drift: Drift = Drift()
     dirt: Dirt = Dirt()
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        require_within("trips", self.trips, least=1)
-        require_within("seed", self.seed, least=0)
 
     @property
     def label(self) -> str:

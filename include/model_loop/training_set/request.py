@@ -1,0 +1,107 @@
+"""What a training set is asked for with."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, field
+from types import MappingProxyType
+
+from model_loop.findings import Acceptance
+from model_loop.options import Lines, option, options, setting_option
+from model_loop.training_set.recipes import (
+    DEFAULT_RECIPE,
+    RECIPES,
+    Encoding,
+    check_encoding,
+    get_recipe,
+)
+from model_loop.trips.cleaning_rules import CLEANING_VERSION, CleaningRules
+from model_loop.trips.months import MonthSplit
+from model_loop.trips.sample_options import SampleOptions
+from model_loop.trips.services import SERVICES, get_service
+
+#: Raised whenever the same trips would be encoded differently: it is part of every product's key.
+ENCODING_VERSION = 2
+_VERSIONS = MappingProxyType(
+    {"cleaning_version": CLEANING_VERSION, "encoding_version": ENCODING_VERSION}
+)
+
+
+@options
+class TrainingSetRequest:
+    """Which trips, and in which form.
+
+    Raises
+    ------
+    InvalidInputError
+        If the service, recipe or encoding is unknown.
+    """
+
+    source: str = setting_option(
+        "source",
+        description="sample (generated trips, always labelled so), tlc (TLC's own site), or the "
+        "path, s3:// or https:// address of a folder. A run names only what the operator allows.",
+    )
+    service: str = setting_option(
+        "service", choices={name: service.title for name, service in SERVICES.items()}
+    )
+    split: MonthSplit = field(default_factory=MonthSplit)
+    recipe: str = option(
+        DEFAULT_RECIPE,
+        "Recipe",
+        "Which columns of a trip the model may know, and so from when on it can be asked.",
+        choices={
+            name: f"{name}: {recipe.title}; {recipe.asked}" for name, recipe in RECIPES.items()
+        },
+    )
+    encoding: Encoding = option(
+        "native",
+        "Encoding",
+        "In which form the model gets them.",
+        choices={
+            "native": "native: what suits each model family",
+            "one_hot": "one_hot: the course's matrix, exactly",
+        },
+    )
+    rules: CleaningRules = field(default_factory=CleaningRules)
+    sample: SampleOptions = field(default_factory=SampleOptions)
+    #: Seed of the cross-fitted target encodings.
+    random_state: int = 42
+    accepted_findings: Lines = option(
+        (),
+        "Accepted findings",
+        "Findings that refuse a month although it is right as it is, such as 2024-02 "
+        "another_unit. They are recorded with everything that is made of the month.",
+    )
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        get_service(self.service)
+        get_recipe(self.recipe)
+        check_encoding(self.encoding)
+        for text in self.accepted_findings:
+            Acceptance.parse(text)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Digest (sha256, hex) of everything that was asked for."""
+        return _digest({"request": self._content(), **_VERSIONS})
+
+    @functools.cached_property
+    def content_key(self) -> str:
+        """The same without the place that the months come from: their digests tell them apart."""
+        content = {**self._content(), "source": None, "sample": None}
+        return _digest({"request": content, **_VERSIONS})
+
+    def _content(self) -> dict[str, object]:
+        content = asdict(self)
+        # What nobody has accepted must not change the keys of what is stored already.
+        if not self.accepted_findings:
+            del content["accepted_findings"]
+        return content
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,13 @@
+"""How many training sets and months are kept, as options."""
+
+from __future__ import annotations
+
+from model_loop.options import options, setting_option
+
+
+@options
+class Retention:
+    """How much is kept: the newest of each kind, and all that is newer."""
+
+    versions: int = setting_option("retention_versions", name="versions")
+    days: float = setting_option("retention_days", name="days")

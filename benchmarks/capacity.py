@@ -15,6 +15,7 @@ import tempfile
 from benchmarks.results import record
 
 from model_loop.models.search import SearchRequest
+from model_loop.models.termination import EarlyTermination
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.training_set.build import build_training_set
@@ -31,7 +32,9 @@ def main() -> None:
     """Do each step once, and print what it took."""
     os.environ["OMP_NUM_THREADS"] = "1"
     trips = int(sys.argv[1]) if len(sys.argv) > 1 else TRIPS
-    search = SearchRequest(max_evaluations=EVALUATIONS, threads=1)
+    search = SearchRequest(
+        max_evaluations=EVALUATIONS, threads=1, early_termination=EarlyTermination("none")
+    )
     clock = Clock(is_kept=trips == TRIPS)
     with tempfile.TemporaryDirectory() as storage:
         request = TrainingSetRequest(

@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.results import record
 
 from model_loop.models.search import SearchRequest
+from model_loop.models.termination import EarlyTermination
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.training_set.build import build_training_set
@@ -30,7 +31,7 @@ from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.months import MonthSplit
 
 EVERYTHING = CleaningRules(0.0, 1e9)
-SEARCH = SearchRequest(max_evaluations=20, threads=2)
+SEARCH = SearchRequest(max_evaluations=20, threads=2, early_termination=EarlyTermination("none"))
 
 
 def main() -> None:

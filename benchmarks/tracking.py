@@ -18,6 +18,7 @@ from tests.servers import mlflow_server
 
 from model_loop.models.catalogue import FAMILIES
 from model_loop.models.search import SearchRequest
+from model_loop.models.termination import EarlyTermination
 from model_loop.models.tuning import tune
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trials import TrialLogger
@@ -32,7 +33,7 @@ EVALUATIONS = 4
 
 def search(family: str, training_set: TrainingSet, tracker: Tracker | None, pair: int) -> float:
     """Seconds of one search, tracked or not."""
-    request = SearchRequest(max_evaluations=EVALUATIONS)
+    request = SearchRequest(max_evaluations=EVALUATIONS, early_termination=EarlyTermination("none"))
     started = time.perf_counter()
     if tracker is None:
         tune(family, training_set, request)

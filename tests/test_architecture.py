@@ -18,6 +18,7 @@ FLOW = (
     "datasets",
     "findings",
     "settings",
+    "options",
     "objects",
     "alerts",
     "history",
@@ -37,6 +38,9 @@ LIGHT = {
     for name in (
         "errors",
         "findings",
+        "models.gate_rules",
+        "models.search",
+        "options",
         "settings",
         "tracking.standing",
         "training_set.recipes",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from model_loop.masking import mask_logins
 
@@ -29,6 +29,16 @@ def _shown(part: str) -> str:
     if len(masked) <= _LONGEST_PART:
         return masked
     return f"{masked[:_LONGEST_PART]}… ({len(part)} characters in all)"
+
+
+class ErrorFields(TypedDict):
+    """An error as JSON."""
+
+    given: str
+    rule: str
+    remedy: str
+    #: Each problem of a request that has several, in the same form.
+    problems: NotRequired[list[ErrorFields]]
 
 
 class ModelLoopError(Exception):
@@ -52,7 +62,7 @@ class ModelLoopError(Exception):
     def __str__(self) -> str:
         return f"{self.given} {self.rule}. {self.remedy}"
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> ErrorFields:
         """Return its parts as JSON, for answers."""
         return {"given": self.given, "rule": self.rule, "remedy": self.remedy}
 

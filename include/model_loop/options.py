@@ -303,7 +303,9 @@ def _refusal(cls: type, error: ValidationError) -> ModelLoopError:
     if cause := _cause(error):
         return cause
     first = error.errors()[0]
-    attribute = str(first["loc"][0]) if first["loc"] else ""
+    attribute = first["loc"][0] if first["loc"] else ""
+    if isinstance(attribute, int):
+        attribute = [*_fields(cls)][attribute]
     field = _fields(cls).get(attribute)
     name = _option(attribute, field).name if field else attribute
     given = f"{name} = {first['input']!r}"

@@ -254,14 +254,14 @@ def test_bad_files(spoil: Callable[[Path], object], message: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("prepare", "--service", "purple"), "Service 'purple' is unknown"),
+        (("prepare", "--service", "purple"), '"purple" for --service'),
         (("prepare", "--train", "2024-13"), "Month '2024-13' is not a month"),
         (("prepare", "--validation", "2099-01"), "Month 2099-01 has not ended"),
         (("prepare", "--train", "2024-03"), "is not after the train month 2024-03"),
         (("prepare", "--source", "nowhere"), "Source folder nowhere does not exist"),
         (("prepare", "--source", "http://127.0.0.1:9"), "did not answer"),
-        (("prepare", "--recipe", "secret"), "Recipe 'secret' is unknown"),
-        (("prepare", "--encoding", "morse"), "Encoding 'morse' is unknown"),
+        (("prepare", "--recipe", "secret"), '"secret" for --recipe'),
+        (("prepare", "--encoding", "morse"), '"morse" for --encoding'),
         (("prepare", "--maximum-duration", "0.5"), "are no range"),
         (("prepare", "--minimum-duration", "9000", "--maximum-duration", "9999"), "no trip left"),
         (("tune", "--model", "linear_model.Ridge"), "Model family 'linear_model.Ridge' is unknown"),

@@ -65,7 +65,7 @@ def test_nobody_is_pruned_sooner_than_the_rule_says(
 @given(curves)
 def test_without_a_policy_nobody_is_pruned(given_curves: list[list[float]]) -> None:
     """Every trial goes to its end."""
-    assert all(finished for _, finished in search(EarlyTermination(), given_curves).values())
+    assert all(finished for _, finished in search(EarlyTermination("none"), given_curves).values())
 
 
 @given(rules, curves, st.data())

@@ -81,7 +81,7 @@ def test_unknown_family() -> None:
         ({"random_state": -1}, "random_state = -1"),
         ({"early_stopping_rounds": 0}, "early_stopping_rounds = 0"),
         ({"patience_evaluations": -1}, "patience_evaluations = -1"),
-        ({"primary_metric": "mape"}, "Primary metric 'mape' is unknown.*rmse, mse, mae, r2"),
+        ({"primary_metric": "mape"}, "primary_metric = 'mape' is unknown.*rmse, mse, mae, r2"),
         ({"time_budget_seconds": -1.0}, "time_budget_seconds = -1"),
         ({"search_algorithm": "guess"}, "'guess' is unknown.*tpe, random, anneal, grid"),
     ],

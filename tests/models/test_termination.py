@@ -152,7 +152,7 @@ def test_a_reason_tells_its_figures() -> None:
 @pytest.mark.parametrize(
     ("given", "first"),
     [
-        ({}, None),
+        ({"policy": "none"}, None),
         ({"policy": "bandit"}, 6),
         ({"policy": "median", "delay_evaluations": 0}, 1),
         ({"policy": "truncation", "delay_evaluations": 2, "evaluation_interval": 4}, 6),

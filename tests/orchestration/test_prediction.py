@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from model_loop.datasets.reading import Row
@@ -16,12 +17,17 @@ from model_loop.orchestration.forms import batch_scoring_form, prediction_form
 from model_loop.scoring.answers import answer_of
 from model_loop.settings import get_settings
 
-LONGEST = answer_of(
-    Row([265.0, 265.0, 1_709_280_000.0, 123456.789, 1.0, 1.0, 1.0], ("pickup_at", "trip_distance")),
-    -12.345678901234567,
-    "01a1febddfd37c8ca24e0876493219a7",
-    1_000_000,
-    "booked",
+LONGEST = msgspec.to_builtins(
+    answer_of(
+        Row(
+            [265.0, 265.0, 1_709_280_000.0, 123456.789, 1.0, 1.0, 1.0],
+            ("pickup_at", "trip_distance"),
+        ),
+        -12.345678901234567,
+        "01a1febddfd37c8ca24e0876493219a7",
+        1_000_000,
+        "booked",
+    )
 )
 
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from model_loop.datasets.reading import Row
@@ -22,7 +23,7 @@ ROW = Row([239.0, 236.0, 1_709_280_000.0, 1.98, math.nan, math.nan, math.nan], (
 @pytest.fixture
 def answered() -> tuple[list[Row], list[dict[str, Any]]]:
     """One trip, answered."""
-    return [ROW], [answer_of(ROW, 11.5, ONE, 3, "ended")]
+    return [ROW], [msgspec.to_builtins(answer_of(ROW, 11.5, ONE, 3, "ended"))]
 
 
 def test_answers_are_logged_with_their_inputs(tmp_path: Path, answered: Any) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import Message
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
 
@@ -28,13 +28,14 @@ Make = Callable[..., Server]
 def routes(server: Server) -> list[tuple[str, str]]:
     """Method and path of every route of the application."""
     api = server.app.app
-    assert isinstance(api, FastAPI)
-    found = []
-    for route in api.routes:
-        path = getattr(route, "path", "").replace("{prediction_id}", "0")
-        found += [(method, path) for method in getattr(route, "methods", ())]
+    assert isinstance(api, Starlette)
+    found = [
+        (method, route.path.replace("{prediction_id}", "0"))
+        for route in api.routes
+        if isinstance(route, Route)
+        for method in route.methods or ()
+    ]
     assert len(found) > 9
-    assert sum(isinstance(route, APIRoute) for route in api.routes) > 8
     return found
 
 

@@ -19,7 +19,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from model_loop.datasets.columns import Column, Columns, Kind
-from model_loop.errors import InvalidInputError
+from model_loop.errors import ErrorFields, InvalidInputError
 
 #: A number as text, in files and lists.
 NUMBER = r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*"
@@ -106,9 +106,9 @@ class RefusedRowsError(InvalidInputError):
         super().__init__(first.subject, f"{first.rule}{further}", first.advice())
         self.problems = problems
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> ErrorFields:
         """Return its parts as JSON, with the first twenty problems."""
-        told = [
+        told: list[ErrorFields] = [
             InvalidInputError(
                 one.subject, one.rule, one.advice() if place < _SUGGESTED else one.remedy
             ).fields()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError, ReportedError, StoredObjectError, optional
 from model_loop.models.catalogue import FAMILIES
+from model_loop.models.search import Metrics, TuningResult
 from model_loop.orchestration.loading import load
 from model_loop.orchestration.preparation import require_product
 from model_loop.orchestration.requests import (
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.models.journal import KeyValueStore
-    from model_loop.models.search import TuningResult
     from model_loop.models.training import TrainedModel
     from model_loop.tracking.runs import Tracker
     from model_loop.training_set.products import TrainingSetProduct
@@ -208,7 +208,6 @@ def collect_results(
 ) -> dict[str, Any]:
     """The results of all families, the best by the primary metric first."""
     from model_loop.models.baseline import baseline_errors
-    from model_loop.models.search import Metrics
     from model_loop.tracking.models import ChampionErrors, champion_errors, log_comparison
     from model_loop.training_set.summary import summarize
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from model_loop.datasets.reading import Row
@@ -46,7 +47,7 @@ def answer(
     identifiers = new_ids(len(complete)).astype(str).tolist()
     version = predictor.version.number
     answers = [
-        answer_of(row, took, identifier, version, moment)
+        msgspec.to_builtins(answer_of(row, took, identifier, version, moment))
         for row, took, identifier in zip(complete, minutes, identifiers, strict=True)
     ]
     return complete, answers

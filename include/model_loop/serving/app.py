@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
-from starlette._utils import get_route_path
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from model_loop.scoring.answers import answer_of
@@ -32,6 +31,7 @@ from model_loop.serving.http import (
     Reply,
     json_reply,
     refusal,
+    route_path,
 )
 from model_loop.serving.live import LiveModels, Side
 from model_loop.serving.pools import Pool
@@ -105,33 +105,25 @@ def create_app(
     """
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         service.start()
         yield
         await asyncio.to_thread(service.stop)
 
-    api = FastAPI(
-        title="Model loop",
-        version="1",
-        docs_url=None,
-        redoc_url=None,
-        lifespan=lifespan,
-        redirect_slashes=False,
-    )
-    api.add_exception_handler(HTTPException, _refused)
-    routes = Routes(service, max_trips, lambda: docs_page(api.openapi()))
-    ours = (Extension(operation, getattr(routes, operation.name)) for operation in OPERATIONS)
+    operations = (*OPERATIONS, *(extension.operation for extension in extensions))
+    routes = Routes(service, max_trips, describe(operations))
+    handlers = [getattr(routes, operation.name) for operation in OPERATIONS]
+    handlers += [extension.handler for extension in extensions]
     straight: dict[tuple[str, str], ASGIApp] = {}
-    for extension in (*ours, *extensions):
-        operation, handler = extension.operation, extension.handler
+    below: list[Route | Mount] = []
+    for operation, handler in zip(operations, handlers, strict=True):
         endpoint = Endpoint(operation.path, handler, service.metrics, max_bytes, operation.scope)
-        api.add_api_route(operation.path, handler, **operation.route())
-        _answer_by(api, endpoint)
+        below.append(Route(operation.path, endpoint, methods=[operation.method]))
         if "{" not in operation.path:
             straight[operation.method, operation.path] = endpoint
-    for path, app in mounts.items():
-        api.mount(path, app)
-    describe(api)
+    below += [Mount(path, app) for path, app in mounts.items()]
+    api = Starlette(routes=below, lifespan=lifespan, exception_handlers={HTTPException: _refused})
+    api.router.redirect_slashes = False
     return Guard(api, authenticate, service.metrics, straight)
 
 
@@ -139,18 +131,11 @@ def _refused(request: Request, error: Exception) -> Response:
     """Say as every other refusal does that there is no such path, or no such method of one."""
     assert isinstance(error, HTTPException)
     allowed = dict(error.headers or {})
-    given = f"{request.method} {get_route_path(request.scope)}"
+    given = f"{request.method} {route_path(request.scope)}"
     rule = "is no request that this server answers"
     remedy = f"Send {allowed['Allow']}." if "Allow" in allowed else "GET /docs lists them."
     reply = refusal(RequestRefusedError(error.status_code, given, rule, remedy))
     return Response(reply.body, reply.status, allowed, reply.content_type.decode())
-
-
-def _answer_by(api: FastAPI, endpoint: ASGIApp) -> None:
-    """Let the last route be answered without FastAPI's own way to its function."""
-    route = api.router.routes[-1]
-    assert isinstance(route, APIRoute)
-    route.app = endpoint
 
 
 class Routes:
@@ -162,14 +147,16 @@ class Routes:
         What answers.
     max_trips
         Trips of one request.
-    page
-        Makes the page of documentation.
+    document
+        Description of the routes, as OpenAPI.
     """
 
-    def __init__(self, service: PredictionService, max_trips: int, page: Callable[[], str]) -> None:
+    def __init__(
+        self, service: PredictionService, max_trips: int, document: Mapping[str, Any]
+    ) -> None:
         self._service = service
         self._max_trips = max_trips
-        self._page = page
+        self._document = document
         self._large = Pool("Predictions", *_LARGE)
         self._log = Pool("The request log", *_LOG)
 
@@ -276,7 +263,12 @@ class Routes:
 
     async def docs(self, _call: Call) -> Reply:
         """Show the description to people."""
-        return Reply(self._page().encode(), content_type=b"text/html; charset=utf-8")
+        page = docs_page(self._document).encode()
+        return Reply(page, content_type=b"text/html; charset=utf-8")
+
+    async def openapi(self, _call: Call) -> Reply:
+        """Show the description to programs."""
+        return json_reply(self._document)
 
     def _predicted(self, call: Call, body: bytes) -> Reply:
         asked = read_trips(body, self._max_trips)

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from model_loop.datasets.schema import schema_of
-from model_loop.serving.http import OPEN_PATHS
+from model_loop.scoring.answers import Answer
+from model_loop.serving.http import OPEN_PATHS, Refusal
 from model_loop.serving.requests import KEY_LENGTH, Feedback
 from model_loop.serving.tokens import Right
 from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER, UNIT
 from model_loop.trips.services import MOMENTS
 
+TITLE = "Model loop"
 _REFERENCE = "#/components/schemas/{name}"
 
 #: An example of a row.
@@ -35,59 +35,12 @@ _TLC_TRIP = {
     if column.required
 }
 _ID = "018e0000000070008000000000000000"
-_ANSWER = {
-    "prediction": 11.9,
-    "unit": UNIT,
-    "prediction_id": _ID,
-    "model_version": 3,
-    "moment": "ended",
-    "minutes": 11.9,
-}
+_ANSWER = msgspec.to_builtins(
+    Answer(prediction=11.9, prediction_id=_ID, model_version=3, moment="ended", minutes=11.9)
+)
 _COLUMNS = list(_TLC_TRIP)
 
-_NUMBER, _TEXT = {"type": "number"}, {"type": "string"}
-_ERROR = {
-    "type": "object",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {
-                "given": _TEXT,
-                "rule": _TEXT,
-                "remedy": _TEXT,
-                "problems": {
-                    "type": "array",
-                    "description": "Everything that is wrong with the rows, in the same form.",
-                    "items": {
-                        "type": "object",
-                        "properties": {"given": _TEXT, "rule": _TEXT, "remedy": _TEXT},
-                    },
-                },
-            },
-            "required": ["given", "rule", "remedy"],
-        }
-    },
-    "required": ["error"],
-}
-_ANSWERS = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "prediction": _NUMBER,
-            "unit": {"type": "string", "const": UNIT},
-            "prediction_id": _TEXT,
-            "model_version": {"type": "integer"},
-            "moment": {"type": "string", "enum": list(MOMENTS)},
-            "minutes": {**_NUMBER, "description": "The same as `prediction`, by its older name."},
-            "assumed": {
-                "type": "object",
-                "description": "What the request has left out and was assumed, by field.",
-            },
-        },
-        "required": ["prediction", "unit", "prediction_id", "model_version", "moment", "minutes"],
-    },
-}
+_TEXT = {"type": "string"}
 _MEANINGS = {
     400: "The body cannot be read.",
     401: "No known credentials.",
@@ -146,45 +99,36 @@ class Operation:
     refuses: tuple[int, ...] = ()
     scope: Right = "read"
 
-    def route(self) -> dict[str, Any]:
-        """Arguments of FastAPI's `add_api_route`."""
-        statuses = [*self.refuses, *(() if self.path in OPEN_PATHS else (401, 403, 429))]
-        refusals = {
-            status: {
-                "description": _MEANINGS[status],
-                "content": {"application/json": {"schema": _ERROR}},
-            }
-            for status in sorted(statuses)
+    def describe(self) -> dict[str, Any]:
+        """Return the operation as OpenAPI has it."""
+        is_open = self.path in OPEN_PATHS
+        statuses = [*self.refuses, *(() if is_open else (401, 403, 429))]
+        responses: dict[str, Any] = {
+            "200": {"description": "Answered.", "content": dict(self.gives)},
+            **{
+                str(status): {
+                    "description": _MEANINGS[status],
+                    "content": _json(_reference("Refusal")),
+                }
+                for status in sorted(statuses)
+            },
         }
-        extra: dict[str, Any] = {
-            "responses": {
-                "200": {"description": "Answered.", "content": dict(self.gives)},
-                **{str(status): told for status, told in refusals.items()},
-            }
-        }
-        if self.takes:
-            extra["requestBody"] = {"required": True, "content": dict(self.takes)}
-        if "{prediction_id}" in self.path:
-            extra["parameters"] = [
-                {"name": "prediction_id", "in": "path", "required": True, "schema": _TEXT}
-            ]
-        if self.path in OPEN_PATHS:
-            extra["security"] = []
-        else:
-            extra["x-scope"] = self.scope
         if self.path == "/readyz":
-            extra["responses"]["503"] = {
-                "description": "Nothing answers.",
-                "content": dict(self.gives),
-            }
-        return {
-            "methods": [self.method],
-            "name": self.name,
+            responses["503"] = {"description": "Nothing answers.", "content": dict(self.gives)}
+        told: dict[str, Any] = {
+            "operationId": self.name,
             "summary": self.about.partition(".")[0],
             "description": self.about,
-            "openapi_extra": extra,
-            "response_model": None,
+            "responses": responses,
+            **({"security": []} if is_open else {"x-scope": self.scope}),
         }
+        if self.takes:
+            told["requestBody"] = {"required": True, "content": dict(self.takes)}
+        if "{prediction_id}" in self.path:
+            told["parameters"] = [
+                {"name": "prediction_id", "in": "path", "required": True, "schema": _TEXT}
+            ]
+        return told
 
 
 def _json(schema: Mapping[str, Any], **examples: object) -> dict[str, Any]:
@@ -228,7 +172,7 @@ OPERATIONS = (
         "POST",
         f"Predict one or many trips. {_RULES}Requests with the same `key` are answered by the same "
         "version.",
-        _json(_ANSWERS, answer=[_ANSWER]),
+        _json({"type": "array", "items": _reference("Answer")}, answer=[_ANSWER]),
         _json(
             _reference("PredictRequest"),
             one=dict(TRIP),
@@ -332,6 +276,9 @@ OPERATIONS = (
         "Show this description. As one page without scripts.",
         {"text/html": {"schema": _TEXT}},
     ),
+    Operation(
+        "openapi", "/openapi.json", "GET", "Show this description. As OpenAPI.", _json(_OBJECT)
+    ),
 )
 
 
@@ -341,22 +288,24 @@ _STYLE = (
 )
 
 
-def describe(api: FastAPI) -> None:
-    """Complete FastAPI's description by the types of requests and by the guard."""
-
-    def openapi() -> dict[str, Any]:
-        if api.openapi_schema is None:
-            made = get_openapi(title=api.title, version=api.version, routes=api.routes)
-            _, schemas = msgspec.json.schema_components((Feedback,), ref_template=_REFERENCE)
-            row = schema_of(TRIP_READER)
-            components = made.setdefault("components", {})
-            components["schemas"] = {**schemas, "Row": row, "PredictRequest": _request(row)}
-            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            made["security"] = [{"token": []}]
-            api.openapi_schema = made
-        return api.openapi_schema
-
-    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
+def describe(operations: Iterable[Operation]) -> dict[str, Any]:
+    """Return the OpenAPI document: schemas are those of the types that read and write JSON."""
+    paths: dict[str, Any] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = operation.describe()
+    types = (Answer, Feedback, Refusal)
+    _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    row = schema_of(TRIP_READER)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": "1"},
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas, "Row": row, "PredictRequest": _request(row)},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
 
 
 def _request(row: Mapping[str, Any]) -> dict[str, Any]:

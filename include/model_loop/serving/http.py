@@ -1,7 +1,7 @@
 """The thin layer between ASGI and our handlers: bodies, replies, errors, and the guard.
 
-Routes are FastAPI's, so that they are documented, but their handlers are plain ASGI: FastAPI's way
-from the socket to a function takes longer than a prediction (see docs/measured.md).
+Handlers are plain ASGI: a framework's way from the socket to a function takes longer than a
+prediction (see docs/measured.md).
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
-from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from model_loop.errors import ModelLoopError
+from model_loop.errors import ErrorFields, ModelLoopError
 from model_loop.serving.metrics import Metrics
 from model_loop.serving.requests import RequestRefusedError
 from model_loop.serving.tokens import Caller
@@ -38,6 +37,12 @@ Authenticate = Callable[[Scope], Awaitable[Caller]]
 """Names the caller of a request; raises `RequestRefusedError` (401, 403, 429)."""
 
 logger = logging.getLogger(__name__)
+
+
+class Refusal(msgspec.Struct):
+    """The answer to a request that is refused."""
+
+    error: ErrorFields
 
 
 class Reply(NamedTuple):
@@ -209,7 +214,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = get_route_path(scope)
+        path = route_path(scope)
         if path not in OPEN_PATHS:
             started = time.perf_counter()
             try:
@@ -220,6 +225,13 @@ class Guard:
                 self.metrics.answered(_REFUSED, error.status, seconds)
                 return
         await self.endpoints.get((scope["method"], path), self.app)(scope, receive, send)
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path of a request below the path that the application is mounted at."""
+    path: str = scope["path"]
+    below = path.removeprefix(scope.get("root_path", ""))
+    return below if below[:1] in {"", "/"} else path
 
 
 def find_header(scope: Scope, name: bytes) -> bytes:
@@ -239,7 +251,7 @@ def json_reply(value: Any, status: int = 200, headers: Headers = ()) -> Reply:  
 def refusal(error: ModelLoopError) -> Reply:
     """What somebody is told whose request was refused."""
     status = error.status if isinstance(error, RequestRefusedError) else 422
-    return json_reply({"error": error.fields()}, status, _HEADERS.get(status, ()))
+    return json_reply(Refusal(error.fields()), status, _HEADERS.get(status, ()))
 
 
 _HEADERS: dict[int, Headers] = {

@@ -15,7 +15,7 @@ class TrainingSettings(Part):
     max_evaluations: int = Field(
         default=50,
         ge=1,
-        le=1_000,
+        le=10_000,
         title="Evaluations",
         description="Trials per model family.",
     )

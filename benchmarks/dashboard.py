@@ -31,6 +31,7 @@ from benchmarks.results import record
 from playwright.sync_api import Page, sync_playwright
 from tests.servers import free_port, mlflow_server, wait_for
 
+from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.app import Dashboard
 from model_loop.dashboard.known import Sources
 from model_loop.dashboard.questions import Questions
@@ -39,7 +40,6 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
-from model_loop.monitoring.health.prepared import Prepared
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import judge, thresholds_of
 from model_loop.monitoring.records import Records, Watched
@@ -285,15 +285,15 @@ def serve(url: str, folder: Path, port: int) -> None:
     sources = Sources(
         service="green",
         runs=questions,
-        families=Prepared(questions.families, 45, always),
-        months=Prepared(questions.months, 45, always),
-        registry=Prepared(lambda: questions.registry("green"), 1, always),
-        windows=Prepared(lambda: questions.windows("green"), 45, always),
-        live=Prepared(
+        families=BackgroundCache(questions.families, 45, always),
+        months=BackgroundCache(questions.months, 45, always),
+        registry=BackgroundCache(lambda: questions.registry("green"), 1, always),
+        windows=BackgroundCache(lambda: questions.windows("green"), 45, always),
+        live=BackgroundCache(
             lambda: ab_report(service.log.engine, "green", service.live.moment_of), 10, always
         ),
-        dags=Prepared(dag_runs, 10, always),
-        health=Prepared(lambda: ServiceHealth("green", time.time()), 10, always),
+        dags=BackgroundCache(dag_runs, 10, always),
+        health=BackgroundCache(lambda: ServiceHealth("green", time.time()), 10, always),
         thresholds=thresholds_of(settings),
         tracking_url=url,
         zone_file=settings.dashboard_zone_file,

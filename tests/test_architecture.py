@@ -15,6 +15,7 @@ LIBRARY = Path(__file__).parents[1] / "include" / "model_loop"
 FLOW = (
     "masking",
     "errors",
+    "background_cache",
     "datasets",
     "findings",
     "settings",

@@ -124,6 +124,13 @@ def require_within(
             raise InvalidInputError(f"{name} = {value}", "is out of bounds", f"Give {bound}.")
 
 
+class WorkerError(Exception):
+    """A lookup failed in a worker process, with the error's type and text there, or was lost.
+
+    Its traceback is in the log of that process.
+    """
+
+
 @contextlib.contextmanager
 def optional(what: str) -> Iterator[None]:
     """Go on without an artefact that nothing depends on, such as a figure, if making it fails.

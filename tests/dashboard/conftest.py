@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.known import PARTS, Sources
 from model_loop.dashboard.types import DagRuns, FamilyRun, Registry, TrialRun, Version
-from model_loop.monitoring.health.prepared import Prepared
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import thresholds_of
 from model_loop.serving.ab_report import AbReport
@@ -73,7 +73,8 @@ def make_sources() -> MakeSources:
     def make(documents: Documents | None = None, zone_file: str = "", **parts: Any) -> Sources:
         values = {**EMPTY, **parts}
         prepared: dict[str, Any] = {
-            name: Prepared(functools.partial(values.__getitem__, name), 1e6) for name in PARTS
+            name: BackgroundCache(functools.partial(values.__getitem__, name), 1e6)
+            for name in PARTS
         }
         sources = Sources(
             service="green",
@@ -84,7 +85,7 @@ def make_sources() -> MakeSources:
         )
         sources.begin()
         deadline = time.monotonic() + 10
-        while any(part.looking for part in prepared.values()):
+        while any(part.loading for part in prepared.values()):
             assert time.monotonic() < deadline
             time.sleep(0.001)
         return sources

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 
-from model_loop.dashboard.answering import serve
+from model_loop.dashboard.worker import _IDLE, serve
 
 _BOTH = threading.Barrier(2)
 _RUNNING = threading.Semaphore(1)
@@ -69,11 +70,31 @@ def end() -> None:
     os._exit(7)
 
 
+def idle_at_first(marker: str) -> int:
+    """The end of a process that nothing was asked, and from the next one its number."""
+    if Path(marker).exists():
+        return os.getpid()
+    Path(marker).touch()
+    os._exit(_IDLE)
+
+
 if __name__ == "__main__":
     serve(
         {
             one.__name__: one
-            for one in (pid, say, document, fail, meet, hold, release, alone, hang, end)
+            for one in (
+                pid,
+                say,
+                document,
+                fail,
+                meet,
+                hold,
+                release,
+                alone,
+                hang,
+                end,
+                idle_at_first,
+            )
         },
         one_at_a_time=("alone",),
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
+from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard import figures
 from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages import PAGES
@@ -23,7 +24,6 @@ from model_loop.dashboard.types import (
     WindowRun,
 )
 from model_loop.models.intervals import ErrorSums, measured_errors
-from model_loop.monitoring.health.prepared import Prepared
 from model_loop.serving.ab_report import AbReport, VersionErrors
 from model_loop.tracking.names import NUMBERS
 from model_loop.tracking.sources import ACCEPT_GENERATED
@@ -82,7 +82,7 @@ def test_what_is_not_known_is_not_said_to_be_nothing(
 
     look: Any = fail if fails else hanging
     names = ("families", "months", "registry", "windows", "live", "dags", "health")
-    parts: dict[str, Any] = {part: Prepared(look, keep_seconds=1e6) for part in names}
+    parts: dict[str, Any] = {part: BackgroundCache(look, fresh_seconds=1e6) for part in names}
     sources = dataclasses.replace(make_sources(), **parts)
     sources.begin()
     page = PAGES[name](sources, {})

@@ -12,9 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 from tests.dashboard.conftest import MakeSources
 
+from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.app import Dashboard
 from model_loop.dashboard.questions import Questions
-from model_loop.monitoring.health.prepared import ElsewhereError, Prepared
+from model_loop.errors import WorkerError
 
 #: Only models that are explained need these.
 NEEDED_LATE = ("sklearn", "skops", "xgboost", "shap")
@@ -35,15 +36,15 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quest
 def test_a_server_that_is_down_is_named(questions: Questions, make_sources: MakeSources) -> None:
     """On the page, in the health, and to whoever asks why; what does not need it is answered."""
     assert questions.products() == ()
-    part = Prepared(questions.families)
-    part.begin()
+    part = BackgroundCache(questions.families)
+    part.refresh()
     assert part.get(60).problem.startswith("MlflowException: API request to http://127.0.0.1:1")
     for ask in (
         questions.months,
         lambda: questions.registry("green"),
         lambda: questions.trials("1"),
     ):
-        with pytest.raises(ElsewhereError, match=r"^MlflowException: "):
+        with pytest.raises(WorkerError, match=r"^MlflowException: "):
             ask()
     assert questions.explain(1, [1.0, float("nan")], ["PULocationID"])["why"].startswith("Mlflow")
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
+from model_loop.background_cache import BackgroundCache
 from model_loop.charts.numbers import numbers_of
 from model_loop.dashboard.page import Table
 from model_loop.dashboard.pages import PAGES
@@ -16,7 +17,6 @@ from model_loop.dashboard.types import Registry, TrialRun, WindowRun
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
-from model_loop.monitoring.health.prepared import Prepared
 from model_loop.monitoring.health.types import (
     Answers,
     Champion,
@@ -70,7 +70,8 @@ def test_a_page_comes_back_for_news_of_what_is_old(
         return REGISTRY
 
     sources = dataclasses.replace(
-        make_sources(families=(RUN,)), registry=Prepared(look, keep_seconds=0, stale_seconds=60)
+        make_sources(families=(RUN,)),
+        registry=BackgroundCache(look, fresh_seconds=0, stale_seconds=60),
     )
     assert sources.look("registry").registry == REGISTRY
     known = sources.look("registry", "families")
@@ -147,8 +148,8 @@ def test_a_server_that_fails_is_told(make_sources: MakeSources) -> None:
         message = "no answer"
         raise OSError(message)
 
-    sources.families._look = fail  # type: ignore[assignment]
-    sources.families._told = dataclasses.replace(sources.families._told, value=None, at=-1e9)
+    sources.families._load = fail  # type: ignore[assignment]
+    sources.families._entry = dataclasses.replace(sources.families._entry, value=None, at=-1e9)
     page = PAGES["overview"](sources, {})
     assert page.notes == ["Training runs (MLflow): OSError: no answer"]
 

@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, MemoryRegistry, Server
 
-from model_loop.monitoring.health import prepared
+from model_loop.background_cache import BackgroundCache
 from model_loop.monitoring.health.exposition import exposition
-from model_loop.monitoring.health.prepared import PART_NAMES, HealthParts, Prepared
+from model_loop.monitoring.health.parts import PART_NAMES, HealthParts
 from model_loop.monitoring.health.routes import health_routes
 from model_loop.monitoring.health.sources import answers_of, traffic_of
 from model_loop.monitoring.health.stored import end_of, products_of
@@ -152,60 +152,12 @@ def test_a_month_ends_in_the_city() -> None:
     assert end_of(Month(2024, 3)) == 1_711_944_000.0
 
 
-def test_a_part_is_looked_up_once_for_many() -> None:
-    """Whoever asks while it is looked up, or soon after, gets the same answer."""
-    looks: list[float] = []
-
-    def look() -> int:
-        looks.append(time.monotonic())
-        time.sleep(0.05)
-        return len(looks)
-
-    part = Prepared(look, keep_seconds=60)
-    found: list[int | None] = []
-
-    def ask() -> None:
-        part.begin()
-        found.append(part.get(5).value)
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [1] * 8
-    old = Prepared(look, keep_seconds=0)
-    for number in (2, 3):
-        old.begin()
-        assert old.get(5).value == number
-
-
-def test_what_failed_is_looked_up_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long its answers are good: servers start side by side."""
-    answers: Iterator[Exception | int] = iter([ConnectionError("not yet"), 7])
-
-    def look() -> int:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    part = Prepared(look, keep_seconds=1e6)
-    part.begin()
-    assert part.get(5).problem == "ConnectionError: not yet"
-    part.begin()
-    assert part.get(5).problem, "not at once, however many ask"
-    monkeypatch.setattr(prepared, "_RETRY_SECONDS", 0)
-    part.begin()
-    assert part.get(5).value == 7
-
-
 def parts(**looks: Any) -> HealthParts:
     """Parts that are well, but for those that are given."""
     known = {name: functools.partial(getattr, HEALTH, name) for name in PART_NAMES} | looks
     return HealthParts(
         "green",
-        **{name: Prepared(look, keep_seconds=0) for name, look in known.items()},
+        **{name: BackgroundCache(look, fresh_seconds=0) for name, look in known.items()},
         patience_seconds=0.3,
     )
 
@@ -232,16 +184,6 @@ def test_a_part_that_fails_or_hangs_hides_no_other(hanging: threading.Event) -> 
     found = parsed(exposition(health))
     assert found["model_loop_health_up", frozenset({"champion"})] == 0
     assert found["model_loop_health_up", frozenset({"traffic"})] == 1
-
-
-def test_what_was_known_bridges_a_slow_look(hanging: threading.Event) -> None:
-    """A look that takes long does not take away what the one before has found."""
-    seconds = iter([0, 60])
-    part = Prepared(lambda: hanging.wait(next(seconds)), keep_seconds=0)
-    part.begin()
-    assert part.get(5).value is False
-    part.begin()
-    assert part.get(0.05).value is False
 
 
 def test_routes_are_guarded_and_described(tmp_path: Path) -> None:

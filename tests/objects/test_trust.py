@@ -114,7 +114,7 @@ def test_a_model_folder_that_runs_a_command_is_refused(tmp_path: Path) -> None:
         pip_requirements=["scikit-learn"],
     )
     (tmp_path / "model" / "model.skops").write_bytes(command(tmp_path / "marker"))
-    with pytest.raises(StoredObjectError, match=r"^The model holds .*not trusted: .*_Process"):
+    with pytest.raises(StoredObjectError, match=r"^The model holds .*not trusted: .*_run"):
         read_model(tmp_path / "model", "The model")
     assert not (tmp_path / "marker").exists()
 

@@ -82,7 +82,7 @@ def test_a_model_that_runs_a_command_is_not_brought_in(promoter: Promoter, tmp_p
     """A folder whose model would start a process is refused before it does; nothing is made."""
     lay(tmp_path, theirs(["trip_distance"]), ["trip_distance"])
     (tmp_path / INCOMING / "theirs" / "model.skops").write_bytes(command(tmp_path / "marker"))
-    with pytest.raises(StoredObjectError, match=r"not trusted: .*_Process"):
+    with pytest.raises(StoredObjectError, match=r"not trusted: .*_run"):
         bring(promoter, "theirs", tmp_path)
     assert not (tmp_path / "marker").exists()
     assert not promoter.tracker.client.search_model_versions(f"name = '{promoter.name}'")

@@ -25,8 +25,7 @@ from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.rendering import asset, render
-from model_loop.errors import ModelLoopError
-from model_loop.monitoring.health.prepared import ElsewhereError
+from model_loop.errors import ModelLoopError, WorkerError
 from model_loop.serving.requests import RequestRefusedError, read_trips
 from model_loop.tracking.names import EVIDENTLY_HTML
 
@@ -176,7 +175,7 @@ class Dashboard:
             read = self.sources.runs.document
             try:
                 found = await asyncio.to_thread(read, run_id, f"drift/{EVIDENTLY_HTML}")
-            except ElsewhereError:
+            except WorkerError:
                 logger.exception("Evidently's report cannot be read")
                 said, status = "The tracking server does not give the report now.", 503
         if found is None:

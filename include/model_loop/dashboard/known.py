@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.page import Card, Chart, Empty
 from model_loop.dashboard.types import (
     DagRuns,
@@ -20,7 +21,6 @@ from model_loop.dashboard.types import (
     WindowRun,
 )
 from model_loop.dashboard.words import UNKNOWN
-from model_loop.monitoring.health.prepared import Prepared
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import Thresholds
 from model_loop.serving.ab_report import AbReport
@@ -75,13 +75,13 @@ class Sources:
 
     service: str
     runs: SingleRuns
-    families: Prepared[tuple[FamilyRun, ...]]
-    months: Prepared[tuple[MonthRun, ...]]
-    registry: Prepared[Registry]
-    windows: Prepared[tuple[WindowRun, ...]]
-    live: Prepared[AbReport]
-    dags: Prepared[DagRuns]
-    health: Prepared[ServiceHealth]
+    families: BackgroundCache[tuple[FamilyRun, ...]]
+    months: BackgroundCache[tuple[MonthRun, ...]]
+    registry: BackgroundCache[Registry]
+    windows: BackgroundCache[tuple[WindowRun, ...]]
+    live: BackgroundCache[AbReport]
+    dags: BackgroundCache[DagRuns]
+    health: BackgroundCache[ServiceHealth]
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     tracking_url: str = ""
     zone_file: str = ""
@@ -89,43 +89,43 @@ class Sources:
     def begin(self) -> None:
         """Look everything up that is old."""
         for name in PARTS:
-            getattr(self, name).begin()
+            getattr(self, name).refresh()
 
     def look(self, *names: str) -> Known:
         """What is known of the parts that a page needs."""
-        parts: dict[str, Prepared[Any]] = {name: getattr(self, name) for name in names}
+        parts: dict[str, BackgroundCache[Any]] = {name: getattr(self, name) for name in names}
         for part in parts.values():
-            part.begin()
+            part.refresh()
         started = time.monotonic()
         values, problems, waiting = {}, [], False
         missing: dict[str, str] = {}
         for name, part in parts.items():
             news = _MOVES_SECONDS if name == "registry" else _NEWS_SECONDS
-            patience = news if part.known else _PATIENCE_SECONDS
-            known = part.get(max(started + patience - time.monotonic(), 0.0))
-            if known.value is not None:
-                values[name] = known.value
-                waiting |= part.looking and time.monotonic() - known.at > _OLD_SECONDS
-            elif part.looking:
+            patience = news if part.has_value else _PATIENCE_SECONDS
+            entry = part.get(max(started + patience - time.monotonic(), 0.0))
+            if entry.value is not None:
+                values[name] = entry.value
+                waiting |= part.loading and time.monotonic() - entry.at > _OLD_SECONDS
+            elif part.loading:
                 waiting = True
                 missing[name] = "is being looked up"
             else:
-                problems.append(f"{_CALLED[name]}: {known.problem}")
+                problems.append(f"{_CALLED[name]}: {entry.problem}")
                 missing[name] = "cannot be had now"
         return Known(self, values, problems, waiting, missing)
 
     @functools.cached_property
-    def numbers(self) -> Kept[Mapping[str, Any] | None]:
+    def numbers(self) -> DocumentCache[Mapping[str, Any] | None]:
         """Documents of runs, by run and path."""
-        return Kept(self.runs.numbers)
+        return DocumentCache(self.runs.numbers)
 
     @functools.cached_property
-    def trials(self) -> Kept[tuple[TrialRun, ...]]:
+    def trials(self) -> DocumentCache[tuple[TrialRun, ...]]:
         """Trials by the run of their family."""
-        return Kept(self.runs.trials)
+        return DocumentCache(self.runs.trials)
 
 
-class Kept(Generic[_Value]):
+class DocumentCache(Generic[_Value]):
     """What single runs hold, read once; that there was nothing is not remembered: it may come.
 
     Parameters
@@ -136,20 +136,20 @@ class Kept(Generic[_Value]):
 
     def __init__(self, read: Callable[..., _Value]) -> None:
         self._read = read
-        self._kept: dict[tuple[str, ...], Prepared[_Value]] = {}
+        self._caches: dict[tuple[str, ...], BackgroundCache[_Value]] = {}
         self._lock = threading.Lock()
 
-    def look(self, *key: str) -> Prepared[_Value]:
+    def look(self, *key: str) -> BackgroundCache[_Value]:
         """One of them, being read where that was not done."""
         with self._lock:
             # The latest is the last to be forgotten.
-            one = self._kept.pop(key, None)
-            if one is None or not (one.looking or one.get(0).value):
-                one = Prepared(functools.partial(self._read, *key), math.inf, math.inf)
-            self._kept[key] = one
-            while len(self._kept) > _DOCUMENTS:
-                self._kept.pop(next(iter(self._kept)))
-        one.begin()
+            one = self._caches.pop(key, None)
+            if one is None or not (one.loading or one.get(0).value):
+                one = BackgroundCache(functools.partial(self._read, *key), math.inf, math.inf)
+            self._caches[key] = one
+            while len(self._caches) > _DOCUMENTS:
+                self._caches.pop(next(iter(self._caches)))
+        one.refresh()
         return one
 
 
@@ -200,14 +200,14 @@ class Known:
         """The trials of the run of a family; none if they cannot be had now."""
         return self._read(self.sources.trials.look(run_id)) or ()
 
-    def _read(self, part: Prepared[_Value]) -> _Value | None:
-        told = part.get(_PATIENCE_SECONDS)
-        if told.value is None and part.looking:
+    def _read(self, part: BackgroundCache[_Value]) -> _Value | None:
+        entry = part.get(_PATIENCE_SECONDS)
+        if entry.value is None and part.loading:
             self.waiting = True
-        elif told.problem:
-            problem = f"A document of a run (MLflow): {told.problem}"
+        elif entry.problem:
+            problem = f"A document of a run (MLflow): {entry.problem}"
             self.problems += [] if problem in self.problems else [problem]
-        return told.value
+        return entry.value
 
     @property
     def families(self) -> tuple[FamilyRun, ...]:

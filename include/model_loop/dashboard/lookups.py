@@ -1,4 +1,4 @@
-"""The process that the api-server asks for what is not light to know; see `apart`.
+"""The process that the api-server asks for what is not light to know; see `worker`.
 
 MLflow's client brings pandas and Arrow along, and a model that is explained scikit-learn, XGBoost
 and SHAP: the api-server, which people look at, does not pay for them.
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 
-from model_loop.dashboard.answering import serve
 from model_loop.dashboard.runs import Runs
 from model_loop.dashboard.types import Registry
+from model_loop.dashboard.worker import serve
 from model_loop.monitoring.health.types import Champion, Product
 from model_loop.settings import Settings, get_settings
 from model_loop.tracking.runs import Tracker

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from model_loop.dashboard.apart import Apart
 from model_loop.dashboard.types import FamilyRun, MonthRun, Registry, TrialRun, WindowRun
-from model_loop.monitoring.health.prepared import ElsewhereError
+from model_loop.dashboard.worker import WorkerProcess
+from model_loop.errors import WorkerError
 from model_loop.monitoring.health.types import Champion, Product
 
 #: An explanation that takes longer is not waited for.
@@ -25,16 +25,16 @@ _Value = TypeVar("_Value")
 class Questions:
     """What the pages and the health are made of, as far as it is not light to know.
 
-    Every method may raise `ElsewhereError`.
+    Every method may raise `WorkerError`.
 
     Parameters
     ----------
-    apart
-        Who is asked.
+    worker
+        The process that is asked.
     """
 
-    def __init__(self, apart: Apart | None = None) -> None:
-        self._apart = apart or Apart("model_loop.dashboard.lookups")
+    def __init__(self, worker: WorkerProcess | None = None) -> None:
+        self._worker = worker or WorkerProcess("model_loop.dashboard.lookups")
 
     def families(self) -> tuple[FamilyRun, ...]:
         """Families of training runs, the newest first."""
@@ -58,7 +58,7 @@ class Questions:
 
     def document(self, run_id: str, path: str) -> bytes | None:
         """An artifact of a run; None if it has none of that name."""
-        return self._apart.ask("document", {"run_id": run_id, "path": path})
+        return self._worker.ask("document", {"run_id": run_id, "path": path})
 
     def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
         """An artifact in JSON."""
@@ -81,15 +81,15 @@ class Questions:
             "columns": list(columns),
         }
         try:
-            found = self._apart.ask("explain", asked, _EXPLAINING_SECONDS)
-        except ElsewhereError as error:
+            found = self._worker.ask("explain", asked, _EXPLAINING_SECONDS)
+        except WorkerError as error:
             return {"why": str(error)[:_MOST_TOLD]}
         reasons: dict[str, Any] = json.loads(found or b"{}")
         return reasons
 
     def stop(self) -> None:
         """End the process that is asked."""
-        self._apart.stop()
+        self._worker.stop()
 
     def _ask(self, name: str, kind: type[_Value], **asked: str) -> _Value:
-        return msgspec.json.decode(self._apart.ask(name, asked) or b"null", type=kind)
+        return msgspec.json.decode(self._worker.ask(name, asked) or b"null", type=kind)

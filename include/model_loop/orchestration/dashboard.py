@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from model_loop.dashboard.questions import Questions
     from model_loop.dashboard.types import DagRuns
-    from model_loop.monitoring.health.prepared import HealthParts
+    from model_loop.monitoring.health.parts import HealthParts
     from model_loop.serving.service import PredictionService
     from model_loop.settings import Settings
 
@@ -27,9 +27,9 @@ def make_dashboard(
     service: PredictionService, settings: Settings, health: HealthParts, questions: Questions
 ) -> ASGIApp:
     """The pages; they are mounted behind the guard of the prediction application."""
+    from model_loop.background_cache import BackgroundCache
     from model_loop.dashboard.app import Dashboard
     from model_loop.dashboard.known import Sources
-    from model_loop.monitoring.health.prepared import Prepared
     from model_loop.monitoring.levels import thresholds_of
     from model_loop.serving.ab_report import ab_report
     from model_loop.trips.judged import Judged
@@ -39,19 +39,19 @@ def make_dashboard(
     sources = Sources(
         service=name,
         runs=questions,
-        families=Prepared(questions.families, _RUNS_SECONDS, always),
-        months=Prepared(questions.months, _RUNS_SECONDS, always),
-        registry=Prepared(lambda: questions.registry(name), _REGISTRY_SECONDS, always),
-        windows=Prepared(lambda: questions.windows(name), _RUNS_SECONDS, always),
-        live=Prepared(
+        families=BackgroundCache(questions.families, _RUNS_SECONDS, always),
+        months=BackgroundCache(questions.months, _RUNS_SECONDS, always),
+        registry=BackgroundCache(lambda: questions.registry(name), _REGISTRY_SECONDS, always),
+        windows=BackgroundCache(lambda: questions.windows(name), _RUNS_SECONDS, always),
+        live=BackgroundCache(
             lambda: ab_report(
                 service.log.engine, name, service.live.moment_of, judged=Judged.of(settings)
             ),
             _AIRFLOW_SECONDS,
             always,
         ),
-        dags=Prepared(dag_runs, _AIRFLOW_SECONDS, always),
-        health=Prepared(health.look, _AIRFLOW_SECONDS, always),
+        dags=BackgroundCache(dag_runs, _AIRFLOW_SECONDS, always),
+        health=BackgroundCache(health.look, _AIRFLOW_SECONDS, always),
         thresholds=thresholds_of(settings),
         tracking_url=settings.tracking_uri,
         zone_file=settings.dashboard_zone_file,

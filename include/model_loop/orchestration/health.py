@@ -9,7 +9,7 @@ from model_loop.orchestration.conventions import Tag
 
 if TYPE_CHECKING:
     from model_loop.dashboard.questions import Questions
-    from model_loop.monitoring.health.prepared import HealthParts
+    from model_loop.monitoring.health.parts import HealthParts
     from model_loop.monitoring.health.types import DagHealth
     from model_loop.serving.service import PredictionService
 
@@ -21,18 +21,19 @@ _SECONDS = 15.0
 
 def health_parts(service: PredictionService, questions: Questions) -> HealthParts:
     """Where the health of a service comes from; nothing is looked up yet."""
+    from model_loop.background_cache import BackgroundCache
     from model_loop.monitoring.health import sources
-    from model_loop.monitoring.health.prepared import HealthParts, Prepared
+    from model_loop.monitoring.health.parts import HealthParts
 
     return HealthParts(
         service=service.service,
-        traffic=Prepared(
+        traffic=BackgroundCache(
             lambda: sources.traffic_of(service.log.engine, service.service, time.time())
         ),
-        answers=Prepared(lambda: sources.answers_of(service)),
-        champion=Prepared(lambda: questions.champion(service.service), _SECONDS),
-        products=Prepared(questions.products, _PRODUCTS_SECONDS),
-        dags=Prepared(dag_health, _SECONDS),
+        answers=BackgroundCache(lambda: sources.answers_of(service)),
+        champion=BackgroundCache(lambda: questions.champion(service.service), _SECONDS),
+        products=BackgroundCache(questions.products, _PRODUCTS_SECONDS),
+        dags=BackgroundCache(dag_health, _SECONDS),
     )
 
 

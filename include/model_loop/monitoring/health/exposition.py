@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from model_loop.monitoring.health.prepared import PART_NAMES
+from model_loop.monitoring.health.parts import PART_NAMES
 from model_loop.monitoring.health.types import (
     Answers,
     Champion,

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from model_loop.monitoring.health.exposition import exposition
-from model_loop.monitoring.health.prepared import HealthParts
+from model_loop.monitoring.health.parts import HealthParts
 from model_loop.serving.app import Extension
 from model_loop.serving.description import Operation
 from model_loop.serving.http import Call, Reply

@@ -16,6 +16,7 @@ FLOW = (
     "masking",
     "errors",
     "background_cache",
+    "days",
     "datasets",
     "findings",
     "settings",

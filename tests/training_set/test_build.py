@@ -130,7 +130,7 @@ def test_what_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
     [
         ({"service": "purple"}, "Service 'purple' is unknown.*green, yellow, fhvhv"),
         ({"recipe": "secret"}, "Recipe 'secret' is unknown.*pair_distance, rich, booking"),
-        ({"encoding": "morse"}, "Encoding 'morse' is unknown.*one_hot, native"),
+        ({"encoding": "morse"}, "encoding = 'morse' is unknown.*one_hot, native"),
     ],
 )
 def test_unknown_names(change: dict[str, str], message: str) -> None:

@@ -16,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from model_loop.cli.console import console
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import require_within
 from model_loop.serving.tokens import USUAL_RIGHTS, Right
 from model_loop.settings import get_settings
@@ -261,7 +262,7 @@ def ab_report(
 
     settings = get_settings()
     engine = open_log(settings.request_log_url, settings.serving_folder)
-    since = time.time() - days * 86_400
+    since = time.time() - days * SECONDS_PER_DAY
     tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
     moment_of = ModelVersions(tracker, service).known_moment
     report = compare(engine, service, moment_of, since, judged=Judged.of(settings))

@@ -19,6 +19,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from model_loop.datasets.columns import Column, Columns, Kind
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import ErrorFields, InvalidInputError
 
 #: A number as text, in files and lists.
@@ -32,7 +33,6 @@ _SHOWN, _TOLD, _SUGGESTED = 60, 20, 3
 #: Whole numbers beyond it are out of any bounds, and some of them no float can hold.
 _LARGE = 10**300
 _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
-_SECONDS_PER_DAY = 86_400
 #: Length of ``2024-01-15T08:30:00``.
 _PLAIN_TIME = 19
 
@@ -338,7 +338,7 @@ class RowReader:
 def seconds_of(at: dt.datetime) -> float:
     """Return seconds since 1970 on the clocks that a time is of."""
     seconds = at.hour * 3_600 + at.minute * 60 + at.second
-    return float((at.toordinal() - _EPOCH_DAY) * _SECONDS_PER_DAY + seconds)
+    return float((at.toordinal() - _EPOCH_DAY) * SECONDS_PER_DAY + seconds)
 
 
 def shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind

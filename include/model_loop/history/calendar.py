@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY, weekday_of
 from model_loop.history.sketch import MICROSECONDS_PER_HOUR, Sketch
 from model_loop.history.table import Array
 
-DAYS_OF_WEEK, HOURS_OF_DAY = 7, 24
-MICROSECONDS_PER_DAY = HOURS_OF_DAY * MICROSECONDS_PER_HOUR
+MICROSECONDS_PER_DAY = HOURS_PER_DAY * MICROSECONDS_PER_HOUR
 #: Limits are those of a month; a shorter partition varies more.
 _DAYS_OF_MONTH = 28
 _WORKING_DAYS = frozenset(range(5))
@@ -49,9 +49,9 @@ class Calendar:
         """Choose the days of history for a partition."""
         days = _days(sketch)
         widening = max(1.0, math.sqrt(_DAYS_OF_MONTH / days))
-        wanted, everything = _weekdays(sketch), frozenset(range(DAYS_OF_WEEK))
-        if days >= DAYS_OF_WEEK:
-            covered = sum(_days(one) for one in history) >= DAYS_OF_WEEK
+        wanted, everything = _weekdays(sketch), frozenset(range(DAYS_PER_WEEK))
+        if days >= DAYS_PER_WEEK:
+            covered = sum(_days(one) for one in history) >= DAYS_PER_WEEK
             return cls(everything, covered, widening)
         same_kind = _WORKING_DAYS if wanted <= _WORKING_DAYS else everything - _WORKING_DAYS
         for weekdays in (wanted, same_kind if wanted <= same_kind else everything):
@@ -83,14 +83,14 @@ def first_weekday(sketch: Sketch) -> int:
 
 def weekly_profile(sketches: Sequence[Sketch]) -> Array:
     """Return the rows of each hour of the week as a share of a usual day, shape (7, 24)."""
-    total, days = np.zeros((DAYS_OF_WEEK, HOURS_OF_DAY)), np.zeros(DAYS_OF_WEEK)
+    total, days = np.zeros((DAYS_PER_WEEK, HOURS_PER_DAY)), np.zeros(DAYS_PER_WEEK)
     for sketch in sketches:
-        counts = sketch.per_hour.reshape(-1, HOURS_OF_DAY)
+        counts = sketch.per_hour.reshape(-1, HOURS_PER_DAY)
         daily = counts.sum(axis=1)
         level = float(np.median(daily[daily > 0])) if daily.any() else 1.0
         for number, day in enumerate(counts):
             if daily[number]:
-                weekday = (first_weekday(sketch) + number) % DAYS_OF_WEEK
+                weekday = (first_weekday(sketch) + number) % DAYS_PER_WEEK
                 total[weekday] += day / level
                 days[weekday] += 1
     overall = total.sum(axis=0) / max(days.sum(), 1)
@@ -101,19 +101,19 @@ def weekly_profile(sketches: Sequence[Sketch]) -> Array:
 
 
 def _weekday_of(times: Array) -> Array:
-    return (times // MICROSECONDS_PER_DAY + 3) % DAYS_OF_WEEK
+    return weekday_of(times // MICROSECONDS_PER_DAY)
 
 
 def _days(sketch: Sketch) -> int:
-    return max(len(sketch.per_hour) // HOURS_OF_DAY, 1)
+    return max(len(sketch.per_hour) // HOURS_PER_DAY, 1)
 
 
 def _weekdays(sketch: Sketch) -> frozenset[int]:
     first = first_weekday(sketch)
-    return frozenset((first + day) % DAYS_OF_WEEK for day in range(_days(sketch)))
+    return frozenset((first + day) % DAYS_PER_WEEK for day in range(_days(sketch)))
 
 
 def _rows_on(sketch: Sketch, weekdays: frozenset[int]) -> int:
     daily, first = sketch.per_day(), first_weekday(sketch)
-    on = [rows for day, rows in enumerate(daily) if (first + day) % DAYS_OF_WEEK in weekdays]
+    on = [rows for day, rows in enumerate(daily) if (first + day) % DAYS_PER_WEEK in weekdays]
     return min(int(sum(on)), sketch.sampled)

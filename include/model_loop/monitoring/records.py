@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from mlflow.entities import Metric, Run
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.monitoring.levels import Finding, Level, from_json, gravest_first, to_json, worst
 from model_loop.monitoring.windows import Source, Window
 from model_loop.objects.documents import UNREADABLE
@@ -28,7 +29,6 @@ FINDINGS = "findings.json"
 
 #: Metrics that MLflow takes in one request.
 _BATCH = 1_000
-_DAY_SECONDS = 86_400
 #: What no name of a metric holds.
 _FORBIDDEN = re.compile(r"[^\w.:/ -]")
 _SERIES = "series"
@@ -203,7 +203,9 @@ class Records:
         identity = f"{_SERIES}/{watched.line}"
         run_id = self.tracker.open_run(identity, watched.series, watched.tags)
         metrics = [
-            Metric(key, value, int(end.timestamp() * 1_000), int(end.timestamp() // _DAY_SECONDS))
+            Metric(
+                key, value, int(end.timestamp() * 1_000), int(end.timestamp() // SECONDS_PER_DAY)
+            )
             for end, values in points
             for key, value in values.items()
         ]

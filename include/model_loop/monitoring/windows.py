@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 from sqlalchemy import Engine, select
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.answers import IDENTIFIER, VERSION
 from model_loop.scoring.batch.job import MINUTES
@@ -45,8 +46,6 @@ Source = Literal["request_log", "batch", "month"]
 
 ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
 Days = npt.NDArray[np.int64]
-
-_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -226,7 +225,7 @@ def read_request_log(engine: Engine, window: Window) -> WindowTrips:
         versions=found["version"].to_numpy(dtype=np.int64),
         ids=found["prediction_id"].to_numpy(dtype=object),
         actual=found["actual_minutes"].to_numpy(dtype=np.float64),
-        asked=(found["at"].to_numpy(dtype=np.float64) // _DAY_SECONDS).astype(np.int64),
+        asked=(found["at"].to_numpy(dtype=np.float64) // SECONDS_PER_DAY).astype(np.int64),
     )
 
 
@@ -310,4 +309,4 @@ def of_scored(
 
 
 def _day_of(moment: dt.datetime) -> int:
-    return int(moment.timestamp() // _DAY_SECONDS)
+    return int(moment.timestamp() // SECONDS_PER_DAY)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_SECONDS_PER_DAY = 86_400
+from model_loop.days import SECONDS_PER_DAY
 
 
 def old_logs(folder: Path, *, days: float) -> Iterator[Path]:
@@ -15,7 +15,7 @@ def old_logs(folder: Path, *, days: float) -> Iterator[Path]:
 
     Links are not followed: what lies elsewhere is not ours.
     """
-    horizon = time.time() - days * _SECONDS_PER_DAY
+    horizon = time.time() - days * SECONDS_PER_DAY
     for place, _, names in os.walk(folder):
         for name in names:
             log = Path(place, name)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Engine, Integer, cast, func, select
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.models.intervals import ErrorSums
 from model_loop.serving.log_tables import feedback, predictions
-
-_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,6 @@ def _powers(error: ColumnElement[float]) -> list[ColumnElement[float]]:
 
 def _day(engine: Engine) -> ColumnElement[int]:
     """Return the day of a prediction, as days since 1970."""
-    days = predictions.c.at / _DAY_SECONDS
+    days = predictions.c.at / SECONDS_PER_DAY
     # SQLite's cast cuts off; that of Postgres rounds, and not every SQLite knows floor.
     return cast(days if engine.dialect.name == "sqlite" else func.floor(days), Integer)

@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.scoring.rows import PLACES
 from model_loop.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
+    LAST_ZONE,
     PASSENGERS,
     PICKUP_TIME,
     PICKUP_ZONE,
@@ -27,9 +29,9 @@ SIDE_BY_SIDE = 16
 ROWS_TOGETHER = 64
 
 #: Zone numbers that have a row of their own in the tables; row 0 stands for all others.
-ZONE_ROWS = 266
+ZONE_ROWS = LAST_ZONE + 1
 
-HOURS, DAYS = 24, 7
+HOURS, DAYS = HOURS_PER_DAY, DAYS_PER_WEEK
 #: Where the means of each kind of category begin: zones, pairs, hours of a zone and of a weekday.
 DROPOFFS = ZONE_ROWS
 PAIRS = DROPOFFS + ZONE_ROWS
@@ -42,11 +44,6 @@ SIDE_FACTS, BETWEEN_FACTS = 5, 3
 
 PICKUP, DROPOFF = PLACES[PICKUP_ZONE], PLACES[DROPOFF_ZONE]
 TIME, MILES, ATTRIBUTES = PLACES[PICKUP_TIME], PLACES[DISTANCE], PLACES[PASSENGERS]
-SECONDS_PER_DAY = 24 * 3_600
-#: 1970-01-01 was one.
-THURSDAY = 3
-#: As in the encoder: miles, and what stands for the unknown.
-SHORTEST_DISTANCE, MISSING = 0.3, -1.0
 
 
 class DenseTables(NamedTuple):

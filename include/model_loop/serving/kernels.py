@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from model_loop.days import FIRST_WEEKDAY, SECONDS_PER_DAY
 from model_loop.scoring.rows import Rows
 from model_loop.serving.flat import (
     ATTRIBUTES,
@@ -21,16 +22,12 @@ from model_loop.serving.flat import (
     DROPOFFS,
     HOURS,
     MILES,
-    MISSING,
     PAIRS,
     PICKUP,
     PICKUP_HOURS,
     ROWS_TOGETHER,
-    SECONDS_PER_DAY,
-    SHORTEST_DISTANCE,
     SIDE_BY_SIDE,
     SIDE_FACTS,
-    THURSDAY,
     TIME,
     WEEKDAY_HOURS,
     ZONE_ROWS,
@@ -39,6 +36,7 @@ from model_loop.serving.flat import (
     SparseTables,
     Trees,
 )
+from model_loop.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
 
 _compiled = njit(cache=True, nogil=True, error_model="numpy")
 
@@ -160,7 +158,7 @@ def _encode_dense(row: Any, tables: DenseTables, columns: Any) -> None:  # noqa:
     if tables.knows_time:
         seconds = np.int64(row[TIME])
         day = seconds // SECONDS_PER_DAY
-        weekday = (day + THURSDAY) % DAYS
+        weekday = (day + FIRST_WEEKDAY) % DAYS
         columns[at] = (seconds % SECONDS_PER_DAY) / 3_600
         columns[at + 1] = weekday
         columns[at + 2] = tables.holidays[day] if 0 <= day < len(tables.holidays) else 0
@@ -210,7 +208,7 @@ def _encode_sparse(row: Any, tables: SparseTables, places: Any, numbers: Any) ->
         seconds = np.int64(row[TIME])
         places[1] = first + (seconds % SECONDS_PER_DAY) // 3_600
         first += HOURS
-        places[2] = first + (seconds // SECONDS_PER_DAY + THURSDAY) % DAYS
+        places[2] = first + (seconds // SECONDS_PER_DAY + FIRST_WEEKDAY) % DAYS
         first += DAYS
     for which in range(tables.attributes):
         value = row[ATTRIBUTES + which]

@@ -8,12 +8,12 @@ import time
 from sqlalchemy import Engine, extract, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.serving.log_queries import REMOVED, remove_older
 from model_loop.serving.log_tables import predictions
 
 #: Time between two passes.
 _PASS_SECONDS = 600.0
-_DAY_SECONDS = 86_400
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Retention:
             now = self._time()
             if not self._believes(now, elapsed):
                 return
-            removed = remove_older(self._engine, now - self._days * _DAY_SECONDS, REMOVED)
+            removed = remove_older(self._engine, now - self._days * SECONDS_PER_DAY, REMOVED)
         except SQLAlchemyError as error:
             logger.warning("Old predictions cannot be removed: %s", error)
             return
@@ -83,17 +83,17 @@ class Retention:
 
     def _believes(self, now: float, elapsed: float) -> bool:
         expected = now if self._trusted is None else self._trusted[0] + elapsed - self._trusted[1]
-        if now - expected <= _DAY_SECONDS:
+        if now - expected <= SECONDS_PER_DAY:
             self._ahead_since = None
         elif self._ahead_since is None:
             self._ahead_since = elapsed
             logger.warning(
                 "The clock is %.1f days ahead of what is known to have passed: nothing is removed "
                 "from the request log until it has stayed so for a day",
-                (now - expected) / _DAY_SECONDS,
+                (now - expected) / SECONDS_PER_DAY,
             )
             return False
-        elif elapsed - self._ahead_since < _DAY_SECONDS:
+        elif elapsed - self._ahead_since < SECONDS_PER_DAY:
             return False
         self._trusted, self._ahead_since = (now, elapsed), None
         return True

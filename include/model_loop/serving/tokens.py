@@ -21,6 +21,7 @@ from typing import Annotated, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError, require_within
 
 #: Rights of a token: predictions, actual durations, looking (log, models, metrics,
@@ -32,7 +33,6 @@ USUAL_RIGHTS: tuple[Right, ...] = ("predict", "feedback", "read")
 
 _NAME_LENGTH = 100
 _PREFIX = "td_"
-_DAY_SECONDS = 86_400
 #: A hundred years; calendars end at the year 9999.
 _MOST_DAYS = 36_500
 _LAST_SECOND = 253_402_300_799
@@ -206,7 +206,7 @@ class TokenFile:
             digest(secret),
             tuple(dict.fromkeys(scopes)),
             None if datasets is None else tuple(dict.fromkeys(datasets)),
-            None if days is None else now + days * _DAY_SECONDS,
+            None if days is None else now + days * SECONDS_PER_DAY,
             Limits(rate),
             now,
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.days import SECONDS_PER_DAY, weekday_of
 from model_loop.scoring.rows import Rows
 from model_loop.serving.flat import (
     ATTRIBUTES,
@@ -20,14 +21,10 @@ from model_loop.serving.flat import (
     DROPOFFS,
     HOURS,
     MILES,
-    MISSING,
     PAIRS,
     PICKUP,
     PICKUP_HOURS,
-    SECONDS_PER_DAY,
-    SHORTEST_DISTANCE,
     SIDE_FACTS,
-    THURSDAY,
     TIME,
     WEEKDAY_HOURS,
     ZONE_ROWS,
@@ -36,6 +33,7 @@ from model_loop.serving.flat import (
     SparseTables,
     Trees,
 )
+from model_loop.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
 
 _Floats = npt.NDArray[np.float64]
 _Columns = npt.NDArray[np.float32]
@@ -109,7 +107,7 @@ def _encode_dense(rows: Rows, tables: DenseTables) -> _Columns:
     categories = [begin, DROPOFFS + end, PAIRS + pair]
     if tables.knows_time:
         day, second = np.divmod(rows[:, TIME].astype(np.int64), SECONDS_PER_DAY)
-        weekday, hour = (day + THURSDAY) % DAYS, second // 3_600
+        weekday, hour = weekday_of(day), second // 3_600
         known = (day >= 0) & (day < len(tables.holidays))
         holiday = np.where(known, tables.holidays[np.where(known, day, 0)], 0)
         columns += [second / 3_600, weekday, holiday]
@@ -144,7 +142,7 @@ def _encode_sparse(rows: Rows, tables: SparseTables) -> tuple[_Numbers, _Floats,
         day, second = np.divmod(rows[:, TIME].astype(np.int64), SECONDS_PER_DAY)
         places[:, 1] = first + second // 3_600
         first += HOURS
-        places[:, 2] = first + (day + THURSDAY) % DAYS
+        places[:, 2] = first + weekday_of(day)
         first += DAYS
     numbers = [_attribute(rows, which) for which in range(tables.attributes)]
     if tables.knows_distance:

@@ -127,19 +127,3 @@ def recipe_label(name: str) -> str:
     """
     recipe = RECIPES.get(name)
     return f"recipe {name}, {recipe.asked}" if recipe else f"recipe {name}"
-
-
-def check_encoding(name: str) -> Encoding:
-    """Check the name of an encoding.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such encoding.
-    """
-    for encoding in ENCODINGS:
-        if encoding == name:
-            return encoding
-    raise InvalidInputError(
-        f"Encoding {name!r}", "is unknown", f"Choose one of: {', '.join(ENCODINGS)}."
-    )

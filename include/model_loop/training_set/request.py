@@ -14,7 +14,6 @@ from model_loop.training_set.recipes import (
     DEFAULT_RECIPE,
     RECIPES,
     Encoding,
-    check_encoding,
     get_recipe,
 )
 from model_loop.trips.cleaning_rules import CLEANING_VERSION, CleaningRules
@@ -80,7 +79,6 @@ class TrainingSetRequest:
         """Check the names."""
         get_service(self.service)
         get_recipe(self.recipe)
-        check_encoding(self.encoding)
         for text in self.accepted_findings:
             Acceptance.parse(text)
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from upath import UPath
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
 from model_loop.training_set.retention_rules import Retention
 
-_SECONDS_PER_DAY = 86_400
 #: Where downloads, generated months, and what was found in them are kept.
 _MONTH_FOLDERS = ("months", "products/months")
 
@@ -51,7 +51,7 @@ def plan_pruning(storage_root: str, retention: Retention) -> Pruning:
     """Find what is no longer needed; nothing is removed yet."""
     store = TrainingSetStore(storage_root)
     products = store.products()
-    horizon = time.time() - retention.days * _SECONDS_PER_DAY
+    horizon = time.time() - retention.days * SECONDS_PER_DAY
     removed = tuple(_superseded(products, store.last_verified(), retention.versions, horizon))
     kept = [product for product in products if product not in removed]
     files = tuple(_unused_files(UPath(storage_root), kept, horizon))

@@ -14,7 +14,7 @@ from model_loop.trips.zones import AIRPORTS, zones
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_EARTH_RADIUS_MILES = 3_958.8
+EARTH_RADIUS_MILES = 3_958.8
 
 #: What stands for a length or an area that the map does not know; no real one is negative.
 UNKNOWN = -1.0
@@ -74,8 +74,8 @@ def features(pickup: IntArray, dropoff: IntArray) -> Mapping[str, FloatArray]:
 
 def _between(begin: _Map, end: _Map) -> dict[str, FloatArray]:
     latitude = np.radians((begin.latitude + end.latitude) / 2)
-    north = np.radians(end.latitude - begin.latitude) * _EARTH_RADIUS_MILES
-    east = np.radians(end.longitude - begin.longitude) * np.cos(latitude) * _EARTH_RADIUS_MILES
+    north = np.radians(end.latitude - begin.latitude) * EARTH_RADIUS_MILES
+    east = np.radians(end.longitude - begin.longitude) * np.cos(latitude) * EARTH_RADIUS_MILES
     return {
         "centroid_distance": _filled(np.hypot(north, east)),
         # Streets run in a grid: the way along its axes.

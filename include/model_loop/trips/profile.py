@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.trips.batches import TripBatch
 from model_loop.trips.cleaning import Mask, Selection, take_month
 from model_loop.trips.cleaning_rules import CleaningRules
@@ -38,8 +39,6 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 MOST_FREQUENT = 10
 
 _MICROSECONDS_PER_HOUR = 3_600 * 1_000_000
-_HOURS = 24
-_DAYS_PER_WEEK = 7
 _ZONES = LAST_ZONE + 1
 
 
@@ -217,7 +216,7 @@ class ProfileBuilder:
         self._start = int(np.datetime64(month.start, "us").astype(np.int64))
         self._days = (month.next().start - month.start).days
         self._columns: dict[str, _Column] = {}
-        self._per_hour = np.zeros(self._days * _HOURS, dtype=np.int64)
+        self._per_hour = np.zeros(self._days * HOURS_PER_DAY, dtype=np.int64)
         self._zone_minutes = np.zeros(_ZONES)
         self._zone_miles = np.zeros(_ZONES)
         self._pairs = np.zeros(_ZONES * _ZONES, dtype=np.int64)
@@ -251,7 +250,7 @@ class ProfileBuilder:
             columns=tuple(column.profile() for column in self._columns.values()),
             durations=self._histogram(DURATION, 1.0, 60),
             distances=self._histogram(DISTANCE, 0.5, 40),
-            per_day=_whole(self._per_hour.reshape(-1, _HOURS).sum(axis=1)),
+            per_day=_whole(self._per_hour.reshape(-1, HOURS_PER_DAY).sum(axis=1)),
             per_weekday_and_hour=self._per_weekday_and_hour(),
             zones=self._zones(),
             pairs=self._most_frequent_pairs(),
@@ -269,10 +268,10 @@ class ProfileBuilder:
         return Histogram(edges, _whole(counts))
 
     def _per_weekday_and_hour(self) -> tuple[tuple[int, ...], ...]:
-        table = np.zeros((_DAYS_PER_WEEK, _HOURS), dtype=np.int64)
+        table = np.zeros((DAYS_PER_WEEK, HOURS_PER_DAY), dtype=np.int64)
         first = dt.date(self._month.year, self._month.number, 1).weekday()
-        for day, hours in enumerate(self._per_hour.reshape(-1, _HOURS)):
-            table[(first + day) % _DAYS_PER_WEEK] += hours
+        for day, hours in enumerate(self._per_hour.reshape(-1, HOURS_PER_DAY)):
+            table[(first + day) % DAYS_PER_WEEK] += hours
         return tuple(_whole(row) for row in table)
 
     def _zones(self) -> tuple[ZoneProfile, ...]:

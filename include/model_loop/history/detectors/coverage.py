@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.findings import Finding
-from model_loop.history.calendar import DAYS_OF_WEEK, HOURS_OF_DAY, first_weekday, weekly_profile
+from model_loop.history.calendar import first_weekday, weekly_profile
 from model_loop.history.limits import Limits
 from model_loop.history.sketch import Sketch
 from model_loop.history.table import Array
@@ -52,7 +53,7 @@ def thin_days(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iter
     missing = _missing_hours(sketch, history) if history else None
     if missing is None:
         return
-    expected = missing[0].reshape(-1, HOURS_OF_DAY).sum(axis=1)
+    expected = missing[0].reshape(-1, HOURS_PER_DAY).sum(axis=1)
     daily = sketch.per_day()
     certain = daily < expected - 4 * np.sqrt(expected)
     thin = certain & (daily < _THIN * expected) & (daily > _EMPTY * expected)
@@ -79,7 +80,7 @@ def size(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[
         return
     usual = float(np.median([_daily(one) for one in history]))
     now = _daily(sketch)
-    whole_weeks = len(sketch.per_hour) >= DAYS_OF_WEEK * HOURS_OF_DAY
+    whole_weeks = len(sketch.per_hour) >= DAYS_PER_WEEK * HOURS_PER_DAY
     fewer = limits.fewer if whole_weeks else limits.fewer_on_days
     if usual < 1 or fewer <= now / usual <= limits.more:
         return
@@ -97,13 +98,13 @@ def size(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[
 
 
 def _daily(sketch: Sketch) -> float:
-    return sketch.sound / max(len(sketch.per_hour) / HOURS_OF_DAY, 1)
+    return sketch.sound / max(len(sketch.per_hour) / HOURS_PER_DAY, 1)
 
 
 def _missing_hours(sketch: Sketch, history: Sequence[Sketch]) -> tuple[Array, Array] | None:
     """Return the rows that are expected in each hour, and the hours that have none."""
     counts = sketch.per_hour.astype(np.float64)
-    days = counts.reshape(-1, HOURS_OF_DAY)
+    days = counts.reshape(-1, HOURS_PER_DAY)
     daily = days.sum(axis=1)
     present = daily[daily > 0]
     if not len(present):
@@ -115,10 +116,10 @@ def _missing_hours(sketch: Sketch, history: Sequence[Sketch]) -> tuple[Array, Ar
     profile = weekly_profile(history or [sketch])
     hours = np.arange(len(counts))
     place = (
-        (first_weekday(sketch) + hours // HOURS_OF_DAY) % DAYS_OF_WEEK
-    ) * HOURS_OF_DAY + hours % HOURS_OF_DAY
+        (first_weekday(sketch) + hours // HOURS_PER_DAY) % DAYS_PER_WEEK
+    ) * HOURS_PER_DAY + hours % HOURS_PER_DAY
     expected = level * profile.ravel()[place]
-    whole_days = np.repeat(daily < _EMPTY * level, HOURS_OF_DAY)
+    whole_days = np.repeat(daily < _EMPTY * level, HOURS_PER_DAY)
     sparse = (expected >= _LEAST_EXPECTED) & (counts < _EMPTY * expected)
     if np.count_nonzero(sparse) == 1:
         # An hour is skipped when summer time begins.
@@ -128,7 +129,7 @@ def _missing_hours(sketch: Sketch, history: Sequence[Sketch]) -> tuple[Array, Ar
 
 def _described(sketch: Sketch, empty: Array) -> str:
     """Name the hours that have no rows, shortly."""
-    days = empty.reshape(-1, HOURS_OF_DAY)
+    days = empty.reshape(-1, HOURS_PER_DAY)
     gone = np.flatnonzero(days.all(axis=1))
     start = dt.datetime.fromtimestamp(sketch.start / 1e6, tz=dt.UTC)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model_loop.days import DAYS_PER_WEEK
 from model_loop.findings import Finding
-from model_loop.history.calendar import DAYS_OF_WEEK, weekly_profile
+from model_loop.history.calendar import weekly_profile
 from model_loop.history.limits import Limits
 from model_loop.history.sketch import Sketch
 from model_loop.history.table import Array
@@ -42,7 +43,7 @@ def late_days(
         return
     if found.share < limits.late_days:
         return
-    days = found.days if found.days <= DAYS_OF_WEEK // 2 else found.days - DAYS_OF_WEEK
+    days = found.days if found.days <= DAYS_PER_WEEK // 2 else found.days - DAYS_PER_WEEK
     yield Finding(
         "another_clock",
         time,
@@ -59,7 +60,7 @@ def _shifts(sketch: Sketch, history: Sequence[Sketch]) -> Iterator[_Shift]:
     before, now = _shares(history), _shares([sketch])
     rows = 1 / max(sketch.sound, 1) + 1 / max(sum(one.sound for one in history), 1)
     change = now - before
-    for days in range(1, DAYS_OF_WEEK):
+    for days in range(1, DAYS_PER_WEEK):
         moved = np.roll(before, days, axis=0)
         direction, weight = moved - before, 1 / (before + moved + _LEAST_SHARE)
         size = float((weight * direction**2).sum())

@@ -6,9 +6,8 @@ import time
 
 from upath import UPath
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.scoring.batch.planning import SCORING_FOLDER
-
-_SECONDS_PER_DAY = 86_400
 
 
 def find_abandoned(storage_root: str, days: float) -> list[UPath]:
@@ -16,7 +15,7 @@ def find_abandoned(storage_root: str, days: float) -> list[UPath]:
     folder = UPath(storage_root) / SCORING_FOLDER
     if not folder.exists():
         return []
-    oldest = time.time() - days * _SECONDS_PER_DAY
+    oldest = time.time() - days * SECONDS_PER_DAY
     return [job for job in folder.iterdir() if job.is_dir() and _last_written(job) < oldest]
 
 

@@ -12,13 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.days import SECONDS_PER_DAY, weekday_of
 from model_loop.errors import ContractError
 from model_loop.trips.columns import ATTRIBUTES, LARGEST_NUMBER
 from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, LAST_ZONE, PICKUP_TIME, PICKUP_ZONE
 from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS, TIME_ZONE, read_time
-
-HOURS_PER_DAY = 24
-DAYS_PER_WEEK = 7
 
 _EPOCH_YEAR = 1970
 _EARLIEST, _END = np.datetime64(f"{FIRST_YEAR}-01-01"), np.datetime64(f"{LAST_YEAR + 1}-01-01")
@@ -170,15 +168,12 @@ def distance(trips: Trips, clip_distance: float | None) -> FloatArray:
 
 def hour_of_day(trips: Trips) -> FloatArray:
     """Pick-up time as hours since midnight with minutes as a fraction, shape (trips,)."""
-    seconds_per_day = HOURS_PER_DAY * 3_600
-    return (_pickup_seconds(trips) % seconds_per_day) / 3_600
+    return (_pickup_seconds(trips) % SECONDS_PER_DAY) / 3_600
 
 
 def weekday(trips: Trips) -> IntArray:
     """Day of the week of the pick-up, Monday = 0, shape (trips,)."""
-    days_since_epoch = _pickup_seconds(trips) // (HOURS_PER_DAY * 3_600)
-    thursday = 3  # 1970-01-01 was one.
-    return (days_since_epoch + thursday) % DAYS_PER_WEEK
+    return weekday_of(_pickup_seconds(trips) // SECONDS_PER_DAY)
 
 
 def is_holiday(trips: Trips) -> FloatArray:

@@ -13,17 +13,15 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from model_loop.training_set.encoders import columns as read
+from model_loop.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
 from model_loop.training_set.recipes import DEFAULT_RECIPE, Recipe, get_recipe
 from model_loop.trips import geometry
 from model_loop.trips.services import DROPOFF_ZONE, PICKUP_ZONE
 
 FOLDS = 5
 
-#: Miles. The meter of a shorter trip says little about its pace.
-_SHORTEST_DISTANCE = 0.3
 #: Minutes per mile that are learned from: 120 to 2 miles per hour.
 _PACES = (0.5, 30.0)
-_MISSING = -1.0
 
 #: Number of codes that a zone, an hour or a weekday may have.
 CODES = np.int64(2**20)
@@ -127,7 +125,7 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         return TargetEncoder(target_type="continuous", smooth="auto", cv=folds)
 
     def _paces(self, trips: pd.DataFrame, minutes: read.FloatArray) -> read.FloatArray:
-        miles = np.maximum(read.distance(trips, self.clip_distance), _SHORTEST_DISTANCE)
+        miles = np.maximum(read.distance(trips, self.clip_distance), SHORTEST_DISTANCE)
         paces: read.FloatArray = np.log(np.clip(minutes / miles, *_PACES))
         return paces
 
@@ -163,7 +161,7 @@ def _plain_columns(
 def _detour(miles: read.FloatArray, centroid_miles: read.FloatArray) -> read.FloatArray:
     """Metered miles for each mile between the centroids, which may be of the same zone."""
     known = centroid_miles >= 0
-    return np.where(known, miles / (np.abs(centroid_miles) + _SHORTEST_DISTANCE), _MISSING)
+    return np.where(known, miles / (np.abs(centroid_miles) + SHORTEST_DISTANCE), MISSING)
 
 
 def _category_names(recipe: Recipe) -> tuple[str, ...]:

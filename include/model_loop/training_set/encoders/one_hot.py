@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.training_set.encoders import columns as read
 from model_loop.training_set.recipes import DEFAULT_RECIPE, Recipe, get_recipe
 from model_loop.trips.services import DISTANCE
@@ -160,7 +161,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
     def width_(self) -> int:
         """Number of columns of the design matrix."""
         recipe = get_recipe(self.recipe)
-        time = (read.HOURS_PER_DAY + read.DAYS_PER_WEEK) * recipe.knows_time
+        time = (HOURS_PER_DAY + DAYS_PER_WEEK) * recipe.knows_time
         return len(self.pairs_) + time + len(recipe.attributes) + recipe.knows_distance
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:  # noqa: ARG002 - scikit-learn's interface
@@ -169,8 +170,8 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         recipe = get_recipe(self.recipe)
         names = [f"PU_DO={pickup}_{dropoff}" for pickup, dropoff in self.pairs_.tolist()]
         if recipe.knows_time:
-            names += [f"hour={hour}" for hour in range(read.HOURS_PER_DAY)]
-            names += [f"weekday={day}" for day in range(read.DAYS_PER_WEEK)]
+            names += [f"hour={hour}" for hour in range(HOURS_PER_DAY)]
+            names += [f"weekday={day}" for day in range(DAYS_PER_WEEK)]
         names += recipe.attributes
         if recipe.knows_distance:
             names.append("trip_distance")
@@ -210,9 +211,9 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         columns: list[npt.NDArray[np.int32] | int] = []
         if recipe.knows_time:
             columns.append(first + read.hour_of_day(trips).astype(np.int32))
-            first += read.HOURS_PER_DAY
+            first += HOURS_PER_DAY
             columns.append(first + read.weekday(trips).astype(np.int32))
-            first += read.DAYS_PER_WEEK
+            first += DAYS_PER_WEEK
         numbers = len(recipe.attributes) + recipe.knows_distance
         return [*columns, *range(first, first + numbers)]
 

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.days import HOURS_PER_DAY, SECONDS_PER_DAY, weekday_of
+from model_loop.trips.geometry import EARTH_RADIUS_MILES
 from model_loop.trips.months import Month
 from model_loop.trips.sample_options import QUIET_ZONES, Drift
 from model_loop.trips.zones import mapped_zones
@@ -16,7 +18,6 @@ from model_loop.trips.zones import mapped_zones
 _Floats = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int64]
 
-_EARTH_RADIUS_MILES = 3_958.8
 #: Streets are longer than the straight line.
 _DETOUR = 1.35
 #: Miles within one zone.
@@ -140,7 +141,7 @@ class City:
         random: np.random.Generator,
     ) -> _Floats:
         """Miles an hour."""
-        hour, weekday = (pickup // 3_600) % 24, (pickup // 86_400 + 3) % 7
+        hour, weekday = (pickup // 3_600) % HOURS_PER_DAY, weekday_of(pickup // SECONDS_PER_DAY)
         weekend = np.where(weekday >= _WEEKEND, _WEEKEND_SPEED, 1.0)
         district = np.sqrt(self.speed[start] * self.speed[end])
         # Long trips use the highways.
@@ -157,7 +158,7 @@ def _pickup_seconds(
     days = calendar.monthrange(month.year, month.number)[1]
     first = int(pd.Timestamp(month.start).timestamp())
     hours = np.arange(days * 24)
-    weekday = (first // 86_400 + 3 + hours // 24) % 7
+    weekday = weekday_of(first // SECONDS_PER_DAY + hours // HOURS_PER_DAY)
     weight = _DEMAND[(hours - rush_hour_shift) % 24] * _WEEKDAY_DEMAND[weekday]
     chosen = random.choice(hours, size=trips, p=weight / weight.sum())
     seconds: _Ints = np.sort(first + chosen * 3_600 + random.integers(0, 3_600, trips))
@@ -182,6 +183,6 @@ def _miles_between(zones: pd.DataFrame) -> _Floats:
     across = np.sin((latitude[:, None] - latitude) / 2) ** 2
     along = np.sin((longitude[:, None] - longitude) / 2) ** 2
     angle = across + np.cos(latitude[:, None]) * np.cos(latitude) * along
-    miles: _Floats = 2 * _EARTH_RADIUS_MILES * np.arcsin(np.sqrt(angle)) * _DETOUR
+    miles: _Floats = 2 * EARTH_RADIUS_MILES * np.arcsin(np.sqrt(angle)) * _DETOUR
     np.fill_diagonal(miles, _WITHIN_ZONE)
     return miles

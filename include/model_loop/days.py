@@ -1,0 +1,20 @@
+"""Days and weeks as numbers: counted from 1970-01-01, weekdays from Monday."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy.typing as npt
+
+HOURS_PER_DAY = 24
+SECONDS_PER_DAY = HOURS_PER_DAY * 3_600
+DAYS_PER_WEEK = 7
+#: Weekday of 1970-01-01: a Thursday.
+FIRST_WEEKDAY = 3
+
+_Days = TypeVar("_Days", int, npt.NDArray)  # type: ignore[type-arg]  # whole numbers of any size
+
+
+def weekday_of(day: _Days) -> _Days:
+    """Return the weekday (0 is Monday) of days that are counted from 1970-01-01."""
+    return (day + FIRST_WEEKDAY) % DAYS_PER_WEEK

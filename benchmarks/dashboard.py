@@ -44,10 +44,10 @@ from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import judge, thresholds_of
 from model_loop.monitoring.records import Records, Watched
 from model_loop.monitoring.windows import Window
-from model_loop.serving.ab_report import ab_report
-from model_loop.serving.app import create_app
-from model_loop.serving.standalone import make_service
-from model_loop.serving.tokens import Caller
+from model_loop.serving.comparison.report import ab_report
+from model_loop.serving.http.app import create_app
+from model_loop.serving.http.server import make_service
+from model_loop.serving.http.tokens import Caller
 from model_loop.settings import Settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.models import log_model_report

@@ -45,7 +45,7 @@ from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Predictor, Version
 from model_loop.scoring.rows import COLUMNS, from_frame
-from model_loop.serving.log_tables import insert_predictions, open_log
+from model_loop.serving.request_log.tables import insert_predictions, open_log
 from model_loop.settings import Settings
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest

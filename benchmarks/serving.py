@@ -41,7 +41,7 @@ from tests.servers import free_port, mlflow_server, wait_for
 from model_loop.models.catalogue import get_family
 from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
-from model_loop.serving.standalone import make_app, serve, token_file
+from model_loop.serving.http.server import make_app, serve, token_file
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action, ActionKind
 from model_loop.tracking.promotion import Promoter

@@ -165,14 +165,14 @@ MUTANTS = (
     ),
     Mutant(
         "a token compared in part",
-        "serving/tokens.py",
+        "serving/http/tokens.py",
         "hmac.compare_digest(known, asked)",
         "hmac.compare_digest(known[:-1], asked[:-1])",
         ("tests/serving/test_tokens.py",),
     ),
     Mutant(
         "a token that does not end",
-        "serving/tokens.py",
+        "serving/http/tokens.py",
         'float("inf") if token.expires is None else token.expires',
         'float("inf")',
         ("tests/serving/test_tokens.py",),

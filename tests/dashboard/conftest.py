@@ -15,7 +15,7 @@ from model_loop.dashboard.known import PARTS, Sources
 from model_loop.dashboard.types import DagRuns, FamilyRun, Registry, TrialRun, Version
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import thresholds_of
-from model_loop.serving.ab_report import AbReport
+from model_loop.serving.comparison.report import AbReport
 from model_loop.settings import Settings
 from model_loop.tracking.standing import Standing
 

@@ -24,7 +24,7 @@ from model_loop.dashboard.types import (
     WindowRun,
 )
 from model_loop.models.intervals import ErrorSums, measured_errors
-from model_loop.serving.ab_report import AbReport, VersionErrors
+from model_loop.serving.comparison.report import AbReport, VersionErrors
 from model_loop.tracking.names import NUMBERS
 from model_loop.tracking.sources import ACCEPT_GENERATED
 from model_loop.tracking.standing import HistoryEntry, Standing

@@ -22,9 +22,9 @@ from model_loop.monitoring.windows import WindowTrips, of_month
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Version, load_predictor
 from model_loop.scoring.rows import COLUMNS, from_frame
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import RequestLog
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import RequestLog
+from model_loop.serving.request_log.tables import open_log
 from model_loop.tracking.actions import Action
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore

@@ -10,8 +10,8 @@ from tests.integration.conftest import RunningStack
 
 from model_loop.local.stack import ADMIN
 from model_loop.orchestration.serving import URL_PREFIX
-from model_loop.serving.description import OPERATIONS
-from model_loop.serving.http import OPEN_PATHS
+from model_loop.serving.http.asgi import OPEN_PATHS
+from model_loop.serving.http.openapi import OPERATIONS
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker

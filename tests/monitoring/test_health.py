@@ -28,13 +28,13 @@ from model_loop.monitoring.health.types import (
     ServiceHealth,
     Traffic,
 )
-from model_loop.serving.app import create_app
-from model_loop.serving.bearer import BearerTokens
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_queries import note_losses
-from model_loop.serving.log_tables import dropped, open_log
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.tokens import KnownTokens
+from model_loop.serving.http.app import create_app
+from model_loop.serving.http.bearer import BearerTokens
+from model_loop.serving.http.tokens import KnownTokens
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.queries import note_losses
+from model_loop.serving.request_log.tables import dropped, open_log
 from model_loop.tracking.standing import Standing
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet

@@ -14,9 +14,9 @@ import pytest
 from model_loop.monitoring.labels import labelled, match_month
 from model_loop.monitoring.windows import Window, WindowTrips, read_request_log
 from model_loop.scoring.rows import COLUMNS, from_frame
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.tables import open_log
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore

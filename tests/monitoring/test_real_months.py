@@ -18,9 +18,9 @@ from model_loop.monitoring.slices import measure_errors
 from model_loop.monitoring.windows import Window, WindowTrips, of_month, read_request_log
 from model_loop.scoring.predictor import Predictor, Version
 from model_loop.scoring.rows import COLUMNS, from_frame
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import Settings
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.recipes import get_recipe

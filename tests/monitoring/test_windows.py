@@ -11,9 +11,9 @@ import pytest
 
 from model_loop.errors import InvalidInputError
 from model_loop.monitoring.windows import Window, of_scored, read_request_log
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.tables import open_log
 from model_loop.training_set.recipes import get_recipe
 from model_loop.trips.months import Month
 from model_loop.trips.services import PICKUP_TIME, PICKUP_ZONE

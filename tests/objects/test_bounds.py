@@ -499,7 +499,7 @@ import numpy as np
 from model_loop.errors import StoredObjectError
 from model_loop.objects.codecs import CODECS
 from model_loop.objects.trust import load_estimator
-from model_loop.serving.forms import Form, NotCompiledError
+from model_loop.serving.compiled.model import Form, NotCompiledError
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 READ = {
     ".skops": load_estimator,

@@ -21,7 +21,7 @@ from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from starlette.routing import Mount
 
-from model_loop.serving.http import OPEN_PATHS
+from model_loop.serving.http.asgi import OPEN_PATHS
 
 DAGS = Path(__file__).parents[2] / "dags"
 #: Nobody is a caller without a login.

@@ -12,7 +12,7 @@ import psycopg
 import requests
 from tests.production.processes import HOST, Topology, postgres_program
 
-from model_loop.serving.tokens import TokenFile
+from model_loop.serving.http.tokens import TokenFile
 
 TRIP = {
     "pickup_zone": 239,

@@ -24,7 +24,7 @@ from model_loop.production.buckets import make_bucket
 from model_loop.production.databases import migrate_mlflow
 from model_loop.production.environment import VARIABLES
 from model_loop.production.scraping import PROMETHEUS, serving_token
-from model_loop.serving.tokens import TokenFile, digest
+from model_loop.serving.http.tokens import TokenFile, digest
 
 
 @pytest.fixture

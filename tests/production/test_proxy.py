@@ -38,7 +38,7 @@ BROKEN = (
 SERVER = """
 import sys
 import uvicorn
-from model_loop.serving.bounded import bounded
+from model_loop.serving.http.bounds import bounded
 
 awaited = 0
 

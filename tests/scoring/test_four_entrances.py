@@ -29,9 +29,9 @@ from model_loop.orchestration.promotion import versions_of
 from model_loop.scoring.batch.planning import by_job
 from model_loop.scoring.batch.scoring import join, score_chunk
 from model_loop.scoring.predictor import Predictor, Version, load_predictor
-from model_loop.serving.app import create_app
-from model_loop.serving.standalone import make_service
-from model_loop.serving.tokens import Caller
+from model_loop.serving.http.app import create_app
+from model_loop.serving.http.server import make_service
+from model_loop.serving.http.tokens import Caller
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter

@@ -21,9 +21,9 @@ from model_loop.scoring.batch.planning import by_job, plan
 from model_loop.scoring.batch.scoring import join, score_chunk
 from model_loop.scoring.predictor import Predictor, Version
 from model_loop.scoring.questions import answer
-from model_loop.serving.compiling import make_predictor
-from model_loop.serving.protocol import CSV, JSON, read_invocation
-from model_loop.serving.requests import read_trips
+from model_loop.serving.compiled.compiler import make_predictor
+from model_loop.serving.http.mlflow_protocol import CSV, JSON, read_invocation
+from model_loop.serving.http.requests import read_trips
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.recipes import Encoding

@@ -20,19 +20,19 @@ from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
 from model_loop.models.estimators import make_booster, make_sklearn
 from model_loop.models.search import SearchRequest
 from model_loop.models.selection import ColumnSelector
-from model_loop.serving.app import create_app
-from model_loop.serving.bearer import BearerTokens
-from model_loop.serving.compiling import make_predictor
-from model_loop.serving.http import Guard
-from model_loop.serving.live import LiveModels
-from model_loop.serving.loading import RegistryError
-from model_loop.serving.log_tables import open_log
+from model_loop.serving.compiled.compiler import make_predictor
+from model_loop.serving.http.app import create_app
+from model_loop.serving.http.asgi import Guard
+from model_loop.serving.http.bearer import BearerTokens
+from model_loop.serving.http.tokens import KnownTokens, TokenFile
 from model_loop.serving.metrics import Metrics
-from model_loop.serving.predictor import Predictor
-from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.models.loading import RegistryError
+from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.store import DIGESTS
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.service import PredictionService
-from model_loop.serving.store import DIGESTS
-from model_loop.serving.tokens import KnownTokens, TokenFile
 from model_loop.tracking.registry import LoadedModel
 from model_loop.tracking.standing import Standing, Standings
 from model_loop.training_set.types import TrainingSet

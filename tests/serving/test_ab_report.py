@@ -16,10 +16,10 @@ from tests.serving.test_log import entry
 from model_loop.models.intervals import measured_errors, sums_by_day
 from model_loop.monitoring.labels import labelled
 from model_loop.monitoring.windows import Window, read_request_log
-from model_loop.serving.ab_report import ab_report
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import insert_predictions, open_log
-from model_loop.serving.request_log import RequestLog
+from model_loop.serving.comparison.report import ab_report
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import RequestLog
+from model_loop.serving.request_log.tables import insert_predictions, open_log
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.judged import Judged
 from model_loop.trips.services import Moment

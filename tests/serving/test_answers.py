@@ -12,9 +12,9 @@ import pytest
 from model_loop.datasets.reading import Row
 from model_loop.scoring.answers import answer_of
 from model_loop.scoring.predictor import Version
-from model_loop.serving.answers import log_answers
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import RequestLog
+from model_loop.serving.request_log.further_answers import log_answers
+from model_loop.serving.request_log.log import RequestLog
+from model_loop.serving.request_log.tables import open_log
 
 ONE = "01a1febddfd37c8ca24e0876493219a7"
 ROW = Row([239.0, 236.0, 1_709_280_000.0, 1.98, math.nan, math.nan, math.nan], ())

@@ -14,12 +14,12 @@ from starlette.types import Message
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
 
 from model_loop.scoring.typical import typical_distance
-from model_loop.serving.http import OPEN_PATHS
-from model_loop.serving.predictor import Predictor
-from model_loop.serving.request_log import LogRules
-from model_loop.serving.requests import read_trips
-from model_loop.serving.standalone import let_pages_ask
-from model_loop.serving.tokens import RIGHTS
+from model_loop.serving.http.asgi import OPEN_PATHS
+from model_loop.serving.http.requests import read_trips
+from model_loop.serving.http.server import let_pages_ask
+from model_loop.serving.http.tokens import RIGHTS
+from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.request_log.log import LogRules
 from model_loop.tracking.standing import Standing
 
 Make = Callable[..., Server]

@@ -16,7 +16,7 @@ import pytest
 import requests
 from tests.servers import free_port, wait_for
 
-from model_loop.serving.tokens import TokenFile
+from model_loop.serving.http.tokens import TokenFile
 
 #: Beyond what the kernel takes for a server that reads no more.
 MUCH = 60_000_000

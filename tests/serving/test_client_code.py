@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from model_loop.serving.client_code import client_code
+from model_loop.serving.http.client_code import client_code
 
 URL = """http://127.0.0.1:9/it's/"quoted"/$(echo run)/`echo run`"""
 

@@ -13,13 +13,13 @@ import pytest
 from tests.serving.conftest import TRIP, Server
 from tests.serving.test_log import entry, rows
 
-from model_loop.serving import request_log
-from model_loop.serving.log_entries import Batch, Entry, Written
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.log_writer import LogWriter
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.spool import Spool
-from model_loop.serving.spool_format import FRONT, HEAD
+from model_loop.serving.request_log import log as request_log
+from model_loop.serving.request_log.entries import Batch, Entry, Written
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.spool import Spool
+from model_loop.serving.request_log.spool_format import FRONT, HEAD
+from model_loop.serving.request_log.tables import open_log
+from model_loop.serving.request_log.writer import LogWriter
 
 #: First bytes of a file of before.
 OLD = b"spool/2\n"

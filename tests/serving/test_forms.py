@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tests.serving.conftest import fit, loaded
 
-from model_loop.serving.compiling import compile_model, odd_rows
-from model_loop.serving.flat import DenseTables, Linear, SparseTables, Trees
-from model_loop.serving.forms import Form, NotCompiledError
+from model_loop.serving.compiled.compiler import compile_model, odd_rows
+from model_loop.serving.compiled.flat import DenseTables, Linear, SparseTables, Trees
+from model_loop.serving.compiled.model import Form, NotCompiledError
 from model_loop.training_set.types import TrainingSet
 
 

@@ -12,10 +12,10 @@ from tests.serving.conftest import MemoryRegistry
 from upath import UPath
 
 from model_loop.alerts.outbox import Outbox
-from model_loop.serving.live import Live, LiveModels
-from model_loop.serving.predictor import Predictor
-from model_loop.serving.store import ModelStore
-from model_loop.serving.traffic import place_of
+from model_loop.serving.models.manager import Live, LiveModels
+from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.store import ModelStore
+from model_loop.serving.models.traffic import place_of
 from model_loop.tracking.standing import Standing, Standings
 
 

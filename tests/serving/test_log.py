@@ -15,13 +15,13 @@ from sqlalchemy.exc import OperationalError
 
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.rows import Rows
-from model_loop.serving.log_entries import Batch, Entry, Written
-from model_loop.serving.log_export import export_log
-from model_loop.serving.log_queries import remove_older
-from model_loop.serving.log_tables import dropped, open_log, predictions
-from model_loop.serving.log_writer import LogWriter
-from model_loop.serving.predictor import Predictor
-from model_loop.serving.request_log import LogRules, RequestLog
+from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.request_log.entries import Batch, Entry, Written
+from model_loop.serving.request_log.export import export_log
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.queries import remove_older
+from model_loop.serving.request_log.tables import dropped, open_log, predictions
+from model_loop.serving.request_log.writer import LogWriter
 from model_loop.training_set.types import Minutes
 
 ROW = (74.0, 75.0, 1_709_280_000.0, 1.5, float("nan"), 2.0, float("nan"))
@@ -180,7 +180,7 @@ def test_the_log_outlives_a_database_that_goes_away_at_the_worst_moment(
         raise OperationalError("SELECT", {}, Exception("away"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("model_loop.serving.log_writer.find_known", away)
+        patch.setattr("model_loop.serving.request_log.writer.find_known", away)
         assert not log._write_all()
     assert log.waiting == 2
     assert log._write_all()
@@ -265,7 +265,7 @@ def test_old_predictions_go_part_by_part(engine: Engine, monkeypatch: pytest.Mon
     assert remove_older(engine, 100.0, most=2) == 2
     assert log.add_feedback({f"{2:032x}": 5.0}, "tests") == []
     assert log.find(f"{1:032x}") is None
-    monkeypatch.setattr("model_loop.serving.retention.REMOVED", 2)
+    monkeypatch.setattr("model_loop.serving.request_log.retention.REMOVED", 2)
     log._retention.run()
     assert rows(engine) == 1
     log._retention.run()

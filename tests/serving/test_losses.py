@@ -14,21 +14,21 @@ from pathlib import Path
 import pytest
 from tests.serving.test_log import entry, rows
 
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.spool import Spool
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.spool import Spool
+from model_loop.serving.request_log.tables import open_log
 
 #: Answers until it is ended: a line for each answer. SIGTERM ends it as a server ends, in peace.
 SERVER = """
 import signal, sys
 from pathlib import Path
 from tests.serving.test_log import entry
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.spool import Spool
-from model_loop.serving.writing import ProcessWriter
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.tables import open_log
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.spool import Spool
+from model_loop.serving.request_log.writer_process import ProcessWriter
 folder, first, answers, buffer, room, apart = Path(sys.argv[1]), *map(int, sys.argv[2:])
 log = RequestLog(
     open_log("", folder, must_answer=False),

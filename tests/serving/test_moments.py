@@ -12,9 +12,9 @@ import pytest
 from tests.conftest import sample_request
 from tests.serving.conftest import MemoryRegistry, Server, fit, loaded
 
-from model_loop.serving.compiling import make_predictor
-from model_loop.serving.live import LiveModels
-from model_loop.serving.predictor import Predictor
+from model_loop.serving.compiled.compiler import make_predictor
+from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.models.predictor import Predictor
 from model_loop.tracking.standing import Standing
 from model_loop.training_set.build import build_training_set
 

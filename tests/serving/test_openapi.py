@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.servers import free_port
 from tests.serving.conftest import Server
 
-from model_loop.serving.description import OPERATIONS
+from model_loop.serving.http.openapi import OPERATIONS
 from model_loop.tracking.standing import Standing
 
 CHECKS = [

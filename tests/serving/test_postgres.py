@@ -17,13 +17,13 @@ from sqlalchemy.exc import OperationalError
 from tests.servers import free_port
 from tests.serving.test_log import entry, rows
 
-from model_loop.serving.ab_report import ab_report
-from model_loop.serving.log_entries import Batch
-from model_loop.serving.log_export import read_day
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.log_writer import LogWriter
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.retention import Retention
+from model_loop.serving.comparison.report import ab_report
+from model_loop.serving.request_log.entries import Batch
+from model_loop.serving.request_log.export import read_day
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.retention import Retention
+from model_loop.serving.request_log.tables import open_log
+from model_loop.serving.request_log.writer import LogWriter
 
 pytestmark = pytest.mark.integration
 

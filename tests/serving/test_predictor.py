@@ -15,10 +15,10 @@ from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES
 from model_loop.models.extras import extra_families
 from model_loop.scoring.rows import from_frame, to_frame
-from model_loop.serving import forests
-from model_loop.serving.compiling import compile_model, make_predictor, odd_rows
-from model_loop.serving.flat import Trees
-from model_loop.serving.forms import TOLERANCE
+from model_loop.serving.compiled import forests
+from model_loop.serving.compiled.compiler import compile_model, make_predictor, odd_rows
+from model_loop.serving.compiled.flat import Trees
+from model_loop.serving.compiled.model import TOLERANCE
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encoders.columns import holidays_between

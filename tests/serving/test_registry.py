@@ -21,12 +21,12 @@ from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import ModelFamily
 from model_loop.models.extras import extra_families
 from model_loop.scoring.rows import to_frame
-from model_loop.serving.compiling import odd_rows
-from model_loop.serving.live import LiveModels
-from model_loop.serving.loading import RegistryError
-from model_loop.serving.predictor import Predictor
-from model_loop.serving.registry import MlflowRegistry
-from model_loop.serving.store import DIGESTS, ModelStore
+from model_loop.serving.compiled.compiler import odd_rows
+from model_loop.serving.models.loading import RegistryError
+from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.registry import MlflowRegistry
+from model_loop.serving.models.store import DIGESTS, ModelStore
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
@@ -203,7 +203,7 @@ def test_the_login_is_that_of_mlflow(
 def test_a_server_needs_none_of_the_large_libraries() -> None:
     """What a server imports before it has a version that needs them."""
     large = "{'mlflow', 'pandas', 'pyarrow', 'sklearn', 'scipy', 'skops', 'xgboost', 'numba'}"
-    code = f"import sys, model_loop.serving.standalone; print({large} & set(sys.modules))"
+    code = f"import sys, model_loop.serving.http.server; print({large} & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout

@@ -12,9 +12,9 @@ from tests.serving.conftest import TRIP
 
 from model_loop.datasets.reading import RefusedRowsError, Row, seconds_of
 from model_loop.errors import ModelLoopError
-from model_loop.serving.http import refusal
-from model_loop.serving.protocol import read_invocation
-from model_loop.serving.requests import (
+from model_loop.serving.http.asgi import refusal
+from model_loop.serving.http.mlflow_protocol import read_invocation
+from model_loop.serving.http.requests import (
     KEY_LENGTH,
     RequestRefusedError,
     check_key,

@@ -27,8 +27,8 @@ from tests.commands import run_command
 from tests.servers import free_port, mlflow_server, wait_for
 from tests.serving.conftest import TRIP, fit
 
-from model_loop.serving.client_code import LANGUAGES, TOKEN_VARIABLE, client_code
-from model_loop.serving.log_tables import open_log, predictions
+from model_loop.serving.http.client_code import LANGUAGES, TOKEN_VARIABLE, client_code
+from model_loop.serving.request_log.tables import open_log, predictions
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model

@@ -13,21 +13,21 @@ import pytest
 from sqlalchemy import create_engine
 from tests.serving.test_log import entry, rows
 
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.spool import Spool
-from model_loop.serving.spool_format import FRONT, HEAD
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.spool import Spool
+from model_loop.serving.request_log.spool_format import FRONT, HEAD
+from model_loop.serving.request_log.tables import open_log
 
 #: Answers a hundred trips, and is killed before its log has begun to write.
 SERVER = """
 import os, signal, sys
 from pathlib import Path
 from tests.serving.test_log import entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.spool import Spool
+from model_loop.serving.request_log.tables import open_log
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.spool import Spool
 folder = Path(sys.argv[1])
 log = RequestLog(open_log("", folder), LogRules(), spool=Spool(folder / "spool", Entry))
 for number in range(100):

@@ -15,10 +15,10 @@ from tests.servers import mlflow_server
 from tests.serving.conftest import Server
 
 from model_loop.errors import InvalidInputError
-from model_loop.serving import registry as registry_module
-from model_loop.serving.live import LiveModels
-from model_loop.serving.predictor import Predictor
-from model_loop.serving.registry import MlflowRegistry
+from model_loop.serving.models import registry as registry_module
+from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.registry import MlflowRegistry
 from model_loop.tracking.actions import SWITCHES, Action, ActionKind
 from model_loop.tracking.choosing import promoter_for
 from model_loop.tracking.promotion import Promoter

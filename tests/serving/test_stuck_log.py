@@ -21,11 +21,12 @@ from tests.serving.conftest import TRIP, Server
 from tests.serving.test_log import entry, rows
 from tests.serving.test_spool import SERVER
 
-from model_loop.serving import request_log, retention
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.retention import Retention
-from model_loop.serving.standalone import make_service
+from model_loop.serving.http.server import make_service
+from model_loop.serving.request_log import log as request_log
+from model_loop.serving.request_log import retention
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.retention import Retention
+from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 
 Make = Callable[..., Server]

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from model_loop.errors import InvalidInputError
-from model_loop.serving.bearer import BearerTokens
-from model_loop.serving.requests import RequestRefusedError
-from model_loop.serving.tokens import RIGHTS, Bucket, Caller, KnownTokens, TokenFile, digest
+from model_loop.serving.http.bearer import BearerTokens
+from model_loop.serving.http.requests import RequestRefusedError
+from model_loop.serving.http.tokens import RIGHTS, Bucket, Caller, KnownTokens, TokenFile, digest
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_commands_take_turns(file: TokenFile) -> None:
 def test_a_bucket_fills_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as the rate at once, then one after another."""
     now = [100.0]
-    monkeypatch.setattr("model_loop.serving.tokens.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("model_loop.serving.http.tokens.time.monotonic", lambda: now[0])
     bucket = Bucket(2)
     assert [bucket.take() for _ in range(2)] == [0.0, 0.0]
     assert bucket.take() == pytest.approx(0.5)

@@ -12,15 +12,15 @@ import pytest
 from starlette.types import Scope
 from tests.serving.conftest import TRIP, MemoryRegistry
 
-from model_loop.serving.app import create_app
-from model_loop.serving.live import LiveModels
-from model_loop.serving.log_tables import open_log
+from model_loop.serving.http.app import create_app
+from model_loop.serving.http.requests import RequestRefusedError
+from model_loop.serving.http.tokens import Caller
 from model_loop.serving.metrics import Metrics
-from model_loop.serving.predictor import Predictor
-from model_loop.serving.request_log import RequestLog
-from model_loop.serving.requests import RequestRefusedError
+from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.request_log.log import RequestLog
+from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.service import PredictionService
-from model_loop.serving.tokens import Caller
 from model_loop.tracking.standing import Standing
 
 REFUSED = 200

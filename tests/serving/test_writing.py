@@ -19,13 +19,13 @@ from sqlalchemy import Engine
 from tests.serving.conftest import fit, loaded
 from tests.serving.test_log import ROW, entry, rows
 
-from model_loop.serving.compiling import compile_model
-from model_loop.serving.log_entries import Batch, Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.predictor import Predictor, places_of
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.spool import Spool
-from model_loop.serving.writing import ProcessWriter
+from model_loop.serving.compiled.compiler import compile_model
+from model_loop.serving.models.predictor import Predictor, places_of
+from model_loop.serving.request_log.entries import Batch, Entry
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.spool import Spool
+from model_loop.serving.request_log.tables import open_log
+from model_loop.serving.request_log.writer_process import ProcessWriter
 from model_loop.training_set.types import TrainingSet
 
 #: Records without end, tells how many, and waits to be killed.
@@ -33,11 +33,11 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from tests.serving.test_log import entry
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import LogRules, RequestLog
-from model_loop.serving.spool import Spool
-from model_loop.serving.writing import ProcessWriter
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.tables import open_log
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.spool import Spool
+from model_loop.serving.request_log.writer_process import ProcessWriter
 folder = Path(sys.argv[1])
 log = RequestLog(
     open_log("", folder),

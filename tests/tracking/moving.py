@@ -22,11 +22,11 @@ from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, Verdict
 from model_loop.orchestration import promotion
 from model_loop.orchestration.forms import promotion_form
-from model_loop.serving.live import LiveModels
-from model_loop.serving.predictor import Predictor
-from model_loop.serving.registry import MlflowRegistry
-from model_loop.serving.requests import RequestRefusedError
-from model_loop.serving.traffic import choose, place_of
+from model_loop.serving.http.requests import RequestRefusedError
+from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.registry import MlflowRegistry
+from model_loop.serving.models.traffic import choose, place_of
 from model_loop.tracking.history import History
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.standing import (

@@ -20,9 +20,9 @@ from model_loop.orchestration.notifications import post_office
 from model_loop.orchestration.promotion import versions_of
 from model_loop.scoring.predictor import Version, load_predictor
 from model_loop.scoring.rows import COLUMNS, PLACES, from_frame
-from model_loop.serving.log_entries import Entry
-from model_loop.serving.log_tables import open_log
-from model_loop.serving.request_log import RequestLog
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import RequestLog
+from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet

@@ -26,9 +26,9 @@ from model_loop.orchestration import prediction
 from model_loop.orchestration.forms import prediction_form
 from model_loop.orchestration.loading import load
 from model_loop.orchestration.notifications import post_office
-from model_loop.serving.compiling import log_form
-from model_loop.serving.forms import Form, NotCompiledError
-from model_loop.serving.stored_forms import LOGGED_FORM
+from model_loop.serving.compiled.compiler import log_form
+from model_loop.serving.compiled.model import Form, NotCompiledError
+from model_loop.serving.compiled.stored import LOGGED_FORM
 from model_loop.settings import get_settings
 from model_loop.tracking import lines
 from model_loop.tracking.models import champion_errors

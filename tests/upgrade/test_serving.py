@@ -17,8 +17,8 @@ from tests.commands import COMMAND
 from tests.servers import free_port, wait_for
 from tests.upgrade.conftest import Served
 
-from model_loop.serving.log_queries import count_lost
-from model_loop.serving.log_tables import feedback, open_log, predictions
+from model_loop.serving.request_log.queries import count_lost
+from model_loop.serving.request_log.tables import feedback, open_log, predictions
 
 pytestmark = pytest.mark.integration
 

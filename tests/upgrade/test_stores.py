@@ -25,9 +25,9 @@ from model_loop.orchestration.drifts import drift_of, waiting_drifts
 from model_loop.orchestration.forms import monitoring_form
 from model_loop.scoring.predictor import Version, load_predictor
 from model_loop.scoring.questions import answer
-from model_loop.serving.compiling import compile_model
-from model_loop.serving.flat import DenseTables, Linear
-from model_loop.serving.forms import NotCompiledError
+from model_loop.serving.compiled.compiler import compile_model
+from model_loop.serving.compiled.flat import DenseTables, Linear
+from model_loop.serving.compiled.model import NotCompiledError
 from model_loop.tracking.lineage import find_lineage
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import load_registered

@@ -183,7 +183,7 @@ def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
 
 def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> WindowTrips:
     from model_loop.monitoring.windows import Window, read_request_log
-    from model_loop.serving.log_tables import open_log
+    from model_loop.serving.request_log.tables import open_log
 
     settings, now = get_settings(), dt.datetime.now(tz=dt.UTC)
     window = Window.of_days(predictor.version.service, now - dt.timedelta(days=days), now)

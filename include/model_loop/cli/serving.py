@@ -18,11 +18,11 @@ from rich.table import Table
 from model_loop.cli.console import console
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import require_within
-from model_loop.serving.tokens import USUAL_RIGHTS, Right
+from model_loop.serving.http.tokens import USUAL_RIGHTS, Right
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
-    from model_loop.serving.tokens import TokenFile
+    from model_loop.serving.http.tokens import TokenFile
 
 tokens = App(name="tokens", help="Bearer tokens of the prediction server: add, list, revoke.")
 
@@ -53,7 +53,7 @@ def serve(
     port
         Port to listen on; 0 for a free one.
     """
-    from model_loop.serving.standalone import run, token_file
+    from model_loop.serving.http.server import run, token_file
     from model_loop.trips.services import get_service
 
     changes = {
@@ -174,7 +174,7 @@ def client_code(language: str, *, url: str = f"http://127.0.0.1:{_settings.servi
     url
         Address of the server, or of its mount inside Airflow.
     """
-    from model_loop.serving.client_code import client_code as code
+    from model_loop.serving.http.client_code import client_code as code
 
     print(code(language, url), end="")  # noqa: T201 - the command's answer
 
@@ -254,8 +254,8 @@ def ab_report(
         Print one JSON object, for machines.
     """
     require_within("days", days, above=0.0)
-    from model_loop.serving.ab_report import ab_report as compare
-    from model_loop.serving.log_tables import open_log
+    from model_loop.serving.comparison.report import ab_report as compare
+    from model_loop.serving.request_log.tables import open_log
     from model_loop.tracking.runs import Tracker
     from model_loop.tracking.versions import ModelVersions
     from model_loop.trips.judged import Judged
@@ -303,8 +303,8 @@ def export_requests(folder: Path, *, since: dt.date | None = None, as_json: AsJs
     as_json
         Print one JSON object, for machines.
     """
-    from model_loop.serving.log_export import export_log
-    from model_loop.serving.log_tables import open_log
+    from model_loop.serving.request_log.export import export_log
+    from model_loop.serving.request_log.tables import open_log
 
     settings = get_settings()
     engine = open_log(settings.request_log_url, settings.serving_folder)
@@ -313,6 +313,6 @@ def export_requests(folder: Path, *, since: dt.date | None = None, as_json: AsJs
 
 
 def _file() -> TokenFile:
-    from model_loop.serving.standalone import token_file
+    from model_loop.serving.http.server import token_file
 
     return token_file(get_settings())

@@ -18,8 +18,8 @@ from model_loop.tracking.standing import PARTS, Part, alias_of
 from model_loop.trips.services import Moment
 
 if TYPE_CHECKING:
-    from model_loop.serving.live import Live
-    from model_loop.serving.predictor import Predictor
+    from model_loop.serving.models.manager import Live
+    from model_loop.serving.models.predictor import Predictor
 
 CONFIDENCE = 90
 

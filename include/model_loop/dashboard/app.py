@@ -26,7 +26,7 @@ from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.rendering import asset, render
 from model_loop.errors import ModelLoopError, WorkerError
-from model_loop.serving.requests import RequestRefusedError, read_trips
+from model_loop.serving.http.requests import RequestRefusedError, read_trips
 from model_loop.tracking.names import EVIDENTLY_HTML
 
 _MOST_BYTES = 16_384

@@ -9,7 +9,7 @@ import numpy as np
 
 from model_loop.models.explanation import reasons_of
 from model_loop.scoring.rows import to_frame
-from model_loop.serving.store import ModelStore
+from model_loop.serving.models.store import ModelStore
 from model_loop.settings import Settings
 from model_loop.tracking.registry import LoadedModel, read_model
 from model_loop.tracking.standing import registered_name

@@ -23,7 +23,7 @@ from model_loop.dashboard.types import (
 from model_loop.dashboard.words import UNKNOWN
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import Thresholds
-from model_loop.serving.ab_report import AbReport
+from model_loop.serving.comparison.report import AbReport
 
 #: A page waits so long for what it was never told; then it says so, and asks again.
 _PATIENCE_SECONDS = 1.2

@@ -25,7 +25,7 @@ from model_loop.scoring.batch.job import MINUTES
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.rows import COLUMNS
-from model_loop.serving.log_tables import feedback, predictions
+from model_loop.serving.request_log.tables import feedback, predictions
 from model_loop.training_set.types import Minutes
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules

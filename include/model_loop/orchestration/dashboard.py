@@ -31,7 +31,7 @@ def make_dashboard(
     from model_loop.dashboard.app import Dashboard
     from model_loop.dashboard.known import Sources
     from model_loop.monitoring.levels import thresholds_of
-    from model_loop.serving.ab_report import ab_report
+    from model_loop.serving.comparison.report import ab_report
     from model_loop.trips.judged import Judged
 
     name = service.service
@@ -64,7 +64,7 @@ def make_dashboard(
 async def may_promote(scope: Scope) -> bool:
     """Whether the user may trigger the DAG that moves versions."""
     from model_loop.orchestration.serving import authenticate
-    from model_loop.serving.requests import RequestRefusedError
+    from model_loop.serving.http.requests import RequestRefusedError
 
     try:
         await authenticate(scope, "promotion", "POST")

@@ -19,8 +19,8 @@ def load(tracker: Tracker, name: str, version: int) -> Answering:
     OtherLineError
         See `load_answering`.
     """
-    from model_loop.serving.registry import upgrade_alert
-    from model_loop.serving.stored_forms import CompiledModel, load_answering
+    from model_loop.serving.compiled.stored import CompiledModel, load_answering
+    from model_loop.serving.models.registry import upgrade_alert
 
     found = load_answering(tracker, name, version)
     if isinstance(found, CompiledModel):

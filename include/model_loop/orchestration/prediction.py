@@ -68,8 +68,8 @@ def _log(
     """Note the answers where those of the server are; a log that is away fails no answer."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from model_loop.serving.answers import log_answers
-    from model_loop.serving.standalone import make_log
+    from model_loop.serving.http.server import make_log
+    from model_loop.serving.request_log.further_answers import log_answers
 
     try:
         log = make_log(get_settings())

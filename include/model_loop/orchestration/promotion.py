@@ -164,7 +164,7 @@ def _require_gate(params: Mapping[str, Any]) -> None:
 
 
 def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
-    from model_loop.serving.compiling import log_form
+    from model_loop.serving.compiled.compiler import log_form
     from model_loop.tracking.challengers import example_trips
     from model_loop.tracking.foreign import bring_in
     from model_loop.tracking.registry import load_registered

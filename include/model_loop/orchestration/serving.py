@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from model_loop.serving.http import Guard
-    from model_loop.serving.tokens import Caller
+    from model_loop.serving.http.asgi import Guard
+    from model_loop.serving.http.tokens import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +109,8 @@ def make_airflow_app() -> Guard:
     from model_loop.monitoring.health.routes import health_routes
     from model_loop.orchestration.dashboard import make_dashboard
     from model_loop.orchestration.health import health_parts
-    from model_loop.serving.app import create_app
-    from model_loop.serving.standalone import make_service, wait_less
+    from model_loop.serving.http.app import create_app
+    from model_loop.serving.http.server import make_service, wait_less
 
     # Servers start side by side: what is not there yet is asked again, not waited for.
     wait_less()
@@ -133,7 +133,7 @@ def make_airflow_app() -> Guard:
 
 async def _identify(scope: Scope) -> Caller:
     # Rights are Airflow's: there are no scopes.
-    from model_loop.serving.tokens import Caller
+    from model_loop.serving.http.tokens import Caller
 
     return Caller(await authenticate(scope))
 
@@ -159,8 +159,8 @@ async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | Non
     from starlette.concurrency import run_in_threadpool
     from starlette.requests import Request
 
-    from model_loop.serving.log_tables import CALLER_LENGTH
-    from model_loop.serving.requests import RequestRefusedError
+    from model_loop.serving.http.requests import RequestRefusedError
+    from model_loop.serving.request_log.tables import CALLER_LENGTH
 
     request = Request(scope)
     method = method or ("GET" if request.method in _READING else "POST")

@@ -141,7 +141,7 @@ def register_family(
 ) -> dict[str, Any]:
     """Log the model with its signature, register it, and end the family's run."""
     from model_loop.monitoring.profile import log_reference, make_reference
-    from model_loop.serving.compiling import log_form
+    from model_loop.serving.compiled.compiler import log_form
     from model_loop.tracking.lineage import lineage_of, log_lineage
     from model_loop.tracking.models import log_model_report
     from model_loop.tracking.registry import LoadedModel, register_model

@@ -78,7 +78,7 @@ async def _refusal(scope: Scope, dag_id: str, body: bytes) -> tuple[int, str] | 
     from starlette.concurrency import run_in_threadpool
 
     from model_loop.orchestration.serving import authenticate
-    from model_loop.serving.requests import RequestRefusedError
+    from model_loop.serving.http.requests import RequestRefusedError
 
     try:
         asked = json.loads(body)

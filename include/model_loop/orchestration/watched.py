@@ -246,7 +246,7 @@ def months_asked(times: pd.Series[pd.Timestamp]) -> list[str]:
 
 
 def _request_log() -> Any:  # noqa: ANN401 - an Engine, imported late
-    from model_loop.serving.log_tables import open_log
+    from model_loop.serving.request_log.tables import open_log
 
     settings = get_settings()
     return open_log(settings.request_log_url, settings.serving_folder)

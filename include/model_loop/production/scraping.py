@@ -7,7 +7,7 @@ from pathlib import Path
 
 import requests
 
-from model_loop.serving.tokens import TokenFile
+from model_loop.serving.http.tokens import TokenFile
 
 #: Name of Prometheus among the tokens of the prediction server, and its login in Airflow.
 PROMETHEUS = "prometheus"

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from model_loop.serving.live import LiveModels
-from model_loop.serving.request_log import RequestLog
+from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.request_log.log import RequestLog
 from model_loop.tracking.standing import PARTS
 
 _PREFIX = "model_loop"

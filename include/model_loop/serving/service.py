@@ -11,11 +11,11 @@ import numpy as np
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_id
-from model_loop.serving.live import LiveModels
-from model_loop.serving.log_entries import Entry
 from model_loop.serving.metrics import Metrics
-from model_loop.serving.request_log import RequestLog
-from model_loop.serving.traffic import choose
+from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.models.traffic import choose
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import RequestLog
 from model_loop.trips.services import Moment
 
 

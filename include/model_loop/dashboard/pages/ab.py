@@ -8,7 +8,7 @@ from model_loop.dashboard import figures
 from model_loop.dashboard.page import Chart, Empty, Table
 from model_loop.dashboard.types import Registry
 from model_loop.dashboard.words import percent
-from model_loop.serving.ab_report import AbReport, Comparison
+from model_loop.serving.comparison.report import AbReport, Comparison
 
 _NO_FEEDBACK = Empty(
     "No predicted trip has feedback: send actual durations to /model-loop/feedback."

@@ -8,9 +8,9 @@ import msgspec
 
 from model_loop.monitoring.health.exposition import exposition
 from model_loop.monitoring.health.parts import HealthParts
-from model_loop.serving.app import Extension
-from model_loop.serving.description import Operation
-from model_loop.serving.http import Call, Reply
+from model_loop.serving.http.app import Extension
+from model_loop.serving.http.asgi import Call, Reply
+from model_loop.serving.http.openapi import Operation
 
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 

@@ -8,8 +8,8 @@ import numpy as np
 from sqlalchemy import Engine, func, select
 
 from model_loop.monitoring.health.types import RECENT_SECONDS, Answers, Traffic
-from model_loop.serving.log_queries import count_lost
-from model_loop.serving.log_tables import predictions
+from model_loop.serving.request_log.queries import count_lost
+from model_loop.serving.request_log.tables import predictions
 
 if TYPE_CHECKING:
     from model_loop.serving.service import PredictionService

@@ -1,0 +1,1 @@
+"""Versions compared by their errors in the request log."""

@@ -1,0 +1,86 @@
+"""Add up the errors of the request log by version and day, where the log is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Engine, Integer, cast, func, select
+
+from model_loop.days import SECONDS_PER_DAY
+from model_loop.models.intervals import ErrorSums
+from model_loop.serving.request_log.tables import feedback, predictions
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Hold sums of a day over trips that two versions have predicted.
+
+    Parameters
+    ----------
+    shadow
+        Of the errors of the shadow.
+    answered
+        Of the absolute errors of the version that has answered.
+    difference, squared
+        Of the absolute error of the shadow less that of the other, and of its square.
+    """
+
+    shadow: ErrorSums
+    answered: float
+    difference: float
+    squared: float
+
+
+Wanted = tuple[ColumnElement[bool], ...]
+
+
+def answered_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, ErrorSums]]:
+    """Add up errors by version and day, the version with the most trips first."""
+    version, day = predictions.c.version, _day(engine)
+    error = predictions.c.minutes - feedback.c.actual_minutes
+    query = (
+        select(version, day, func.count(), *_powers(error))
+        .join(feedback, feedback.c.prediction_id == predictions.c.prediction_id)
+        .where(*wanted)
+        .group_by(version, day)
+    )
+    found: dict[int, dict[int, ErrorSums]] = defaultdict(dict)
+    with engine.connect() as connection:
+        for number, when, *sums in connection.execute(query):
+            found[number][int(when)] = ErrorSums(*sums)
+    trips = {number: sum(day.trips for day in days.values()) for number, days in found.items()}
+    return {number: found[number] for number in sorted(found, key=lambda one: (-trips[one], one))}
+
+
+def shadowed_by_day(engine: Engine, wanted: Wanted) -> dict[tuple[int, int], dict[int, Pairs]]:
+    """Add up errors of trips that a shadow has predicted: by shadow, answering version and day."""
+    log, day = predictions.c, _day(engine)
+    error = log.shadow_minutes - feedback.c.actual_minutes
+    other = func.abs(log.minutes - feedback.c.actual_minutes)
+    difference = func.abs(error) - other
+    sums = [*_powers(error), *map(func.sum, (other, difference, difference * difference))]
+    query = (
+        select(log.shadow_version, log.version, day, func.count(), *sums)
+        .join(feedback, feedback.c.prediction_id == log.prediction_id)
+        .where(*wanted, log.shadow_version.is_not(None), log.shadow_minutes.is_not(None))
+        .group_by(log.shadow_version, log.version, day)
+        .order_by(log.shadow_version, log.version)
+    )
+    found: dict[tuple[int, int], dict[int, Pairs]] = defaultdict(dict)
+    with engine.connect() as connection:
+        for shadow, version, when, *numbers in connection.execute(query):
+            found[shadow, version][int(when)] = Pairs(ErrorSums(*numbers[:5]), *numbers[5:])
+    return dict(found)
+
+
+def _powers(error: ColumnElement[float]) -> list[ColumnElement[float]]:
+    square = error * error
+    return [func.sum(one) for one in (error, func.abs(error), square, square * square)]
+
+
+def _day(engine: Engine) -> ColumnElement[int]:
+    """Return the day of a prediction, as days since 1970."""
+    days = predictions.c.at / SECONDS_PER_DAY
+    # SQLite's cast cuts off; that of Postgres rounds, and not every SQLite knows floor.
+    return cast(days if engine.dialect.name == "sqlite" else func.floor(days), Integer)

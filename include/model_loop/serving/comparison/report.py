@@ -1,0 +1,307 @@
+"""Compare versions by their errors on predictions whose actual duration is known."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+
+from sqlalchemy import Engine
+
+from model_loop.models.intervals import (
+    CONFIDENCE,
+    WEEK,
+    DaySums,
+    ErrorSums,
+    MeasuredErrors,
+    around,
+    measured_errors,
+    quantile,
+)
+from model_loop.serving.comparison.day_sums import Pairs, answered_by_day, shadowed_by_day
+from model_loop.serving.request_log.tables import feedback, predictions
+from model_loop.trips.judged import Judged
+from model_loop.trips.services import MOMENTS, Moment
+
+#: Moment of a version; None where it is not known.
+MomentOf = Callable[[int], Moment | None]
+
+POWER = 0.8
+#: Share of the error of the version with the most predictions that is worth finding.
+WORTHWHILE = 0.05
+
+_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+_Z_POWER = NormalDist().inv_cdf(POWER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionErrors(MeasuredErrors):
+    """How far off a version is, on predictions whose actual duration is known.
+
+    Parameters
+    ----------
+    version
+        Number in the registry.
+    moment
+        At which it is asked; None where that is not known.
+    """
+
+    version: int
+    moment: Moment | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Compare two versions.
+
+    Parameters
+    ----------
+    version, against
+        Which versions; the second has the most predictions, or has answered where the first one is
+        its shadow.
+    difference, interval
+        Mean absolute error of the first less that of the second, and its interval: of the same
+        trips where they are paired, of two samples otherwise (Welch).
+    decided
+        Whether there are enough trips, and the interval leaves out 0.
+    trips_needed
+        Trips of each version that it takes to find a difference of *worthwhile* minutes, with the
+        confidence and a power of 0.8.
+    worthwhile
+        Minutes; a share of the second's error.
+    verdict
+        What it comes to, in words; before there are enough trips, that it is too early.
+    trips
+        Trips of the version that has fewer.
+    paired
+        Whether both have predicted the same trips.
+    """
+
+    version: int
+    against: int
+    difference: float
+    interval: tuple[float, float]
+    decided: bool
+    trips_needed: int
+    worthwhile: float
+    verdict: str
+    trips: int
+    paired: bool = False
+
+
+@dataclass(frozen=True)
+class AbReport:
+    """Errors by version, and how the others compare with the one that answered most.
+
+    Versions of two moments are asked different questions, so that none is compared with one of
+    another moment, nor where the moment is not known.
+
+    Parameters
+    ----------
+    versions
+        Errors of the versions that have answered, the one with the most trips first.
+    comparisons
+        Of versions that have answered, each against the first of its moment.
+    confidence, power
+        Of intervals and of sample sizes.
+    shadows
+        Errors of versions that have predicted unseen, on trips that another one has answered.
+    paired
+        Each shadow against the version that has answered the same trips.
+    """
+
+    versions: tuple[VersionErrors, ...]
+    comparisons: tuple[Comparison, ...]
+    confidence: float = CONFIDENCE
+    power: float = POWER
+    shadows: tuple[VersionErrors, ...] = ()
+    paired: tuple[Comparison, ...] = ()
+
+
+def ab_report(
+    engine: Engine,
+    service: str,
+    moment_of: MomentOf,
+    since: float = 0.0,
+    worthwhile: float = WORTHWHILE,
+    judged: Judged | None = None,
+) -> AbReport:
+    """Compare versions on the predictions of the log whose actual duration is known.
+
+    The same predictions count as for monitoring. The database adds up; no row leaves it.
+
+    Parameters
+    ----------
+    moment_of
+        Moment of a version; None where it is not known.
+    since
+        Seconds since 1970; earlier predictions do not count.
+    worthwhile
+        Share of the error that a difference has to come to, to be worth finding.
+    judged
+        Durations that count.
+    """
+    wanted = (
+        predictions.c.service == service,
+        predictions.c.at >= since,
+        (judged or Judged()).of_actual(feedback.c.actual_minutes),
+    )
+    answered = answered_by_day(engine, wanted)
+    usable = {version: sums for version, sums in answered.items() if _trips(sums) > 1}
+    shadowed = {
+        (shadow, version): days
+        for (shadow, version), days in shadowed_by_day(engine, wanted).items()
+        if moment_of(shadow) is not None and moment_of(shadow) == moment_of(version)
+    }
+    by_shadow: dict[int, dict[int, ErrorSums]] = defaultdict(dict)
+    for (shadow, _), days in shadowed.items():
+        for day, pair in days.items():
+            by_shadow[shadow][day] = by_shadow[shadow].get(day, ErrorSums()) + pair.shadow
+    return AbReport(
+        _errors(answered, moment_of),
+        tuple(
+            _compare(one, usable[one], first, usable[first], worthwhile)
+            for first, *others in _by_moment(usable, moment_of)
+            for one in others
+        ),
+        shadows=_errors(by_shadow, moment_of),
+        paired=tuple(
+            _pair(*versions, days, worthwhile)
+            for versions, days in shadowed.items()
+            if sum(pair.shadow.trips for pair in days.values()) > 1
+        ),
+    )
+
+
+def _by_moment(versions: Iterable[int], moment_of: MomentOf) -> Iterator[list[int]]:
+    """Yield the versions of each moment that has any, in their order."""
+    known = {version: moment_of(version) for version in versions}
+    for moment in MOMENTS:
+        if found := [version for version in known if known[version] == moment]:
+            yield found
+
+
+def _errors(found: Mapping[int, DaySums], moment_of: MomentOf) -> tuple[VersionErrors, ...]:
+    return tuple(
+        VersionErrors(version=version, moment=moment_of(version), **asdict(measured_errors(sums)))
+        for version, sums in found.items()
+    )
+
+
+def _trips(sums: DaySums) -> int:
+    return sum(one.trips for one in sums.values())
+
+
+def _compare(version: int, one: DaySums, against: int, other: DaySums, share: float) -> Comparison:
+    left, right = _Sample.of(one), _Sample.of(other)
+    independent = left.variance / left.trips + right.variance / right.trips
+    # What a day does to both versions is no difference between them.
+    residuals = [
+        left.residual(day) / left.trips - right.residual(day) / right.trips
+        for day in {*one, *other}
+    ]
+    error, reach, effect = _error(independent, residuals)
+    worthwhile = share * right.mean
+    # Two samples of equal size, two-sided (Cohen, 1988).
+    spread = (left.variance + right.variance) * effect
+    return _comparison(
+        (version, against),
+        left.mean - right.mean,
+        reach * error,
+        _needed(spread, worthwhile),
+        worthwhile,
+        trips=min(left.trips, right.trips),
+    )
+
+
+def _pair(shadow: int, version: int, days: Mapping[int, Pairs], share: float) -> Comparison:
+    trips = sum(one.shadow.trips for one in days.values())
+    difference = sum(one.difference for one in days.values()) / trips
+    squares = sum(one.squared for one in days.values())
+    variance = max(squares - trips * difference**2, 0.0) / (trips - 1)
+    residuals = [(one.difference - difference * one.shadow.trips) / trips for one in days.values()]
+    error, reach, effect = _error(variance / trips, residuals)
+    worthwhile = share * sum(one.answered for one in days.values()) / trips
+    needed = _needed(variance * effect, worthwhile)
+    return _comparison(
+        (shadow, version),
+        difference,
+        reach * error,
+        needed,
+        worthwhile,
+        trips=trips,
+        paired=True,
+    )
+
+
+def _error(independent: float, residuals: list[float]) -> tuple[float, float, float]:
+    """Return a standard error, its reach in an interval, and by what days raise the variance.
+
+    Parameters
+    ----------
+    independent
+        Variance of the difference, were trips independent.
+    residuals
+        What each day adds to the difference beyond its share. Of less than a week days say nothing,
+        and trips count as independent: both versions have had the same days.
+    """
+    count = len(residuals)
+    if count < WEEK or not independent:
+        return math.sqrt(independent), _Z, 1.0
+    by_day = count / (count - 1) * sum(one * one for one in residuals)
+    variance = max(by_day, independent)
+    return math.sqrt(variance), quantile(CONFIDENCE, count - 1), variance / independent
+
+
+def _needed(spread: float, worthwhile: float) -> int:
+    return math.ceil((_Z + _Z_POWER) ** 2 * spread / worthwhile**2) if worthwhile else 0
+
+
+def _comparison(
+    versions: tuple[int, int],
+    difference: float,
+    half: float,
+    needed: int,
+    worthwhile: float,
+    *,
+    trips: int,
+    paired: bool = False,
+) -> Comparison:
+    low, high = around(difference, half)
+    verdict = "no difference is shown" if low <= 0 <= high else "differs"
+    if trips < needed:
+        verdict = f"too early: {trips:,} of {needed:,} trips"
+    return Comparison(
+        *versions,
+        difference=difference,
+        interval=(low, high),
+        decided=verdict == "differs",
+        trips_needed=needed,
+        worthwhile=worthwhile,
+        verdict=verdict,
+        trips=trips,
+        paired=paired,
+    )
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Absolute errors of a version."""
+
+    days: DaySums
+    trips: int
+    mean: float
+    variance: float
+
+    @classmethod
+    def of(cls, days: DaySums) -> _Sample:
+        total = sum(days.values(), ErrorSums())
+        left = max(total.squared - total.absolute**2 / total.trips, 0.0)
+        return cls(days, total.trips, total.absolute / total.trips, left / (total.trips - 1))
+
+    def residual(self, day: int) -> float:
+        """Return by how much the sum of a day is off, had it been like all days."""
+        one = self.days.get(day, ErrorSums())
+        return one.absolute - self.mean * one.trips

@@ -1,0 +1,148 @@
+"""Compiled forms that are stored beside models, for the time after an upgrade.
+
+A version that another line of a library has made cannot be read any longer. Its compiled form needs
+no library, and brings a sample with what the model has said of it: as long as it says the same, it
+stands for the model, in servers, in DAGs and at the gate.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from model_loop.scoring.rows import from_frame
+from model_loop.serving.compiled.model import Form, NotCompiledError
+from model_loop.serving.models.predictor import Predict
+from model_loop.tracking.artifacts import find_artifact
+from model_loop.tracking.downloads import registered_address
+from model_loop.tracking.lines import OtherLineError
+from model_loop.tracking.registry import Answering, load_registered
+from model_loop.tracking.runs import Tracker
+
+#: Artifact of the run that has logged a model.
+LOGGED_FORM = "compiled/form.npz"
+#: File beside a version's files, on the disk of a server.
+KEPT_FORM = "compiled.npz"
+
+_USELESS = (NotCompiledError, ValueError, LookupError, TypeError, OSError, zipfile.BadZipFile)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CompiledModel(Answering):
+    """A version that its compiled form answers for.
+
+    Parameters
+    ----------
+    why
+        Why the model itself cannot be read.
+    """
+
+    why: OtherLineError
+
+
+@dataclass(frozen=True)
+class _FromFrames:
+    """What predicts raw trips by a compiled form."""
+
+    by_rows: Predict
+    columns: tuple[str, ...]
+
+    def predict(self, trips: Any, /) -> npt.NDArray[np.float64]:  # noqa: ANN401 - as scikit-learn's
+        """Return minutes of raw trips, shape (trips,)."""
+        frame: pd.DataFrame = trips
+        return self.by_rows(from_frame(frame, self.columns))
+
+
+def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
+    """Load a version of a registered model, or what answers for it after an upgrade.
+
+    Raises
+    ------
+    InvalidInputError, StoredObjectError
+        See `load_registered`.
+    OtherLineError
+        If another line of a library has made it, and no compiled form says what it said.
+    """
+    try:
+        return load_registered(tracker, name, version)
+    except OtherLineError as error:
+        with registered_address(tracker.tracking_uri, f"models:/{name}/{version}") as folder:
+            columns = columns_of(folder)
+        form = proven_form(tracker.client, name, version, error, machine_code=False)
+        predict = form.prove(machine_code=False)
+        megabytes = sum(one.nbytes for one in form.flat if isinstance(one, np.ndarray)) / 1e6
+        logger.warning("%s Its compiled form goes on answering.", error)
+        return CompiledModel(_FromFrames(predict, columns), columns, megabytes, error)
+
+
+def columns_of(folder: Path) -> tuple[str, ...]:
+    """Return the raw columns that a stored model takes, by its signature."""
+    signature = Model.load(str(folder)).signature
+    return tuple(signature.inputs.input_names()) if signature else ()
+
+
+def proven_form(
+    client: MlflowClient,
+    name: str,
+    version: int,
+    why: OtherLineError,
+    *,
+    machine_code: bool,
+    kept: Path | None = None,
+) -> Form:
+    """Find a compiled form of a version that says of its sample what the model said then.
+
+    Parameters
+    ----------
+    why
+        Why the version itself cannot be read: raised where there is no such form.
+    machine_code
+        See `Form.prove`.
+    kept
+        A file on this machine, which is looked at first.
+
+    Raises
+    ------
+    OtherLineError
+        If there is none.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for path in _candidates(client, name, version, kept, folder):
+            try:
+                with path.open("rb") as file:
+                    form = Form.read(file)
+                form.prove(machine_code=machine_code)
+            except _USELESS:
+                logger.exception("The compiled form of version %d is of no use: %s", version, path)
+            else:
+                return form
+    raise why
+
+
+def _candidates(
+    client: MlflowClient, name: str, version: int, kept: Path | None, folder: str
+) -> Iterator[Path]:
+    if kept is not None and kept.exists():
+        yield kept
+    try:
+        run_id = client.get_model_version(name, str(version)).run_id
+        logged = find_artifact(client, run_id, LOGGED_FORM, folder) if run_id else None
+    except MlflowException as error:
+        logger.warning("The compiled form of version %d cannot be had: %s", version, error)
+        return
+    if logged is not None:
+        yield logged

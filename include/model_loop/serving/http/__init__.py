@@ -1,0 +1,1 @@
+"""The HTTP server: who may ask, what is asked, and the routes that answer."""

@@ -1,0 +1,369 @@
+"""The HTTP application: routes, their handlers and their description."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from model_loop.scoring.answers import answer_of
+from model_loop.scoring.assumptions import tell_assumed
+from model_loop.serving.comparison.report import ab_report
+from model_loop.serving.http.asgi import (
+    Authenticate,
+    Call,
+    Endpoint,
+    Guard,
+    Handler,
+    Reply,
+    json_reply,
+    refusal,
+    route_path,
+)
+from model_loop.serving.http.mlflow_protocol import read_invocation
+from model_loop.serving.http.openapi import OPERATIONS, Operation, describe, docs_page
+from model_loop.serving.http.requests import (
+    RequestRefusedError,
+    check_key,
+    is_id,
+    read_feedback,
+    read_moment,
+    read_trips,
+)
+from model_loop.serving.http.thread_pools import Pool
+from model_loop.serving.models.manager import LiveModels, Side
+from model_loop.serving.service import Answer, PredictionService
+from model_loop.settings import get_settings
+from model_loop.tracking.standing import PARTS
+from model_loop.trips.columns import UNIT
+from model_loop.trips.judged import Judged
+from model_loop.trips.services import Moment
+
+#: Bodies up to so many bytes are answered on the event loop: a thread would take longer.
+_INLINE_BYTES = 16_384
+#: Seconds that a request waits for the first look at the registry.
+_FIRST_LOOK_SECONDS = 60.0
+_LOOK_SECONDS = 0.02
+_LOG_SECONDS = 2.0
+#: Threads, and requests that may wait for one: of large predictions, and of the request log, each
+#: of which may take seconds when its database is stuck.
+_LARGE = (4, 60)
+_LOG = (4, 28)
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A further route, of somebody who comes after serving.
+
+    Parameters
+    ----------
+    operation
+        What it is.
+    handler
+        What answers.
+    """
+
+    operation: Operation
+    handler: Handler
+
+
+def create_app(
+    service: PredictionService,
+    authenticate: Authenticate,
+    *,
+    max_bytes: int,
+    max_trips: int,
+    extensions: Sequence[Extension] = (),
+    mounts: Mapping[str, ASGIApp] = MappingProxyType({}),
+) -> Guard:
+    """The application.
+
+    Parameters
+    ----------
+    service
+        What answers; it is started and stopped with the application where the server tells it so.
+    authenticate
+        Who asks, for every route but the health checks.
+    max_bytes, max_trips
+        Bounds of a request.
+    extensions
+        Routes besides our own, behind the same guard.
+    mounts
+        Applications for people below these paths, behind the same guard; they are not described.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await asyncio.to_thread(service.stop)
+
+    operations = (*OPERATIONS, *(extension.operation for extension in extensions))
+    routes = Routes(service, max_trips, describe(operations))
+    handlers = [getattr(routes, operation.name) for operation in OPERATIONS]
+    handlers += [extension.handler for extension in extensions]
+    straight: dict[tuple[str, str], ASGIApp] = {}
+    below: list[Route | Mount] = []
+    for operation, handler in zip(operations, handlers, strict=True):
+        endpoint = Endpoint(operation.path, handler, service.metrics, max_bytes, operation.scope)
+        below.append(Route(operation.path, endpoint, methods=[operation.method]))
+        if "{" not in operation.path:
+            straight[operation.method, operation.path] = endpoint
+    below += [Mount(path, app) for path, app in mounts.items()]
+    api = Starlette(routes=below, lifespan=lifespan, exception_handlers={HTTPException: _refused})
+    api.router.redirect_slashes = False
+    return Guard(api, authenticate, service.metrics, straight)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Say as every other refusal does that there is no such path, or no such method of one."""
+    assert isinstance(error, HTTPException)
+    allowed = dict(error.headers or {})
+    given = f"{request.method} {route_path(request.scope)}"
+    rule = "is no request that this server answers"
+    remedy = f"Send {allowed['Allow']}." if "Allow" in allowed else "GET /docs lists them."
+    reply = refusal(RequestRefusedError(error.status_code, given, rule, remedy))
+    return Response(reply.body, reply.status, allowed, reply.content_type.decode())
+
+
+class Routes:
+    """One handler for each operation.
+
+    Parameters
+    ----------
+    service
+        What answers.
+    max_trips
+        Trips of one request.
+    document
+        Description of the routes, as OpenAPI.
+    """
+
+    def __init__(
+        self, service: PredictionService, max_trips: int, document: Mapping[str, Any]
+    ) -> None:
+        self._service = service
+        self._max_trips = max_trips
+        self._document = document
+        self._large = Pool("Predictions", *_LARGE)
+        self._log = Pool("The request log", *_LOG)
+
+    async def predict(self, call: Call) -> Reply:
+        """Minutes of one or many trips."""
+        body = await call.body()
+        if not self._service.live.looked:
+            # A request that is refused anyway loads no version.
+            await self._large.run(read_trips, body, self._max_trips)
+            await self._first_look()
+        if len(body) <= _INLINE_BYTES:
+            return self._predicted(call, body)
+        return await self._large.run(self._predicted, call, body)
+
+    async def invocations(self, call: Call) -> Reply:
+        """The same by MLflow's protocol."""
+        body = await call.body()
+        if not self._service.live.looked:
+            kind = call.header(b"content-type")
+            await self._large.run(read_invocation, body, kind, self._max_trips)
+            await self._first_look()
+        if len(body) <= _INLINE_BYTES:
+            return self._invoked(call, body)
+        return await self._large.run(self._invoked, call, body)
+
+    async def feedback(self, call: Call) -> Reply:
+        """Note how long trips took."""
+        actual = read_feedback(await call.body(), self._max_trips)
+        return await self._log.run(self._noted, actual, call.caller)
+
+    async def prediction(self, call: Call) -> Reply:
+        """What the log knows of a prediction."""
+        prediction_id = call.scope["path_params"]["prediction_id"]
+        return await self._log.run(self._logged, prediction_id)
+
+    async def models(self, _call: Call) -> Reply:
+        """The versions that answer."""
+        await self._first_look()
+        live = self._service.live
+        now, champion = live.now, live.now.champion
+        versions = [
+            one for moment, side in now.sides.items() for one in _versions(moment, side, live)
+        ]
+        return json_reply(
+            {
+                "service": self._service.service,
+                "enabled": any(side.standing.enabled for side in now.sides.values()),
+                "answering": champion.version if champion else None,
+                "moments": {
+                    moment: {
+                        "champion": side.champion.version if side.champion else None,
+                        "enabled": side.standing.enabled,
+                    }
+                    for moment, side in now.sides.items()
+                },
+                "versions": versions,
+                "registry": live.unreachable or "reachable",
+                "unreadable": live.unreadable,
+            }
+        )
+
+    async def ab_report(self, _call: Call) -> Reply:
+        """Errors by version."""
+        log = self._service.log
+        report = await self._log.run(
+            ab_report,
+            log.engine,
+            self._service.service,
+            self._service.live.moment_of,
+            judged=Judged.of(get_settings()),
+        )
+        return json_reply(asdict(report))
+
+    async def healthz(self, _call: Call) -> Reply:
+        """The process lives."""
+        return Reply(b'{"status":"ok"}')
+
+    async def readyz(self, _call: Call) -> Reply:
+        """Whether predictions are answered, and whether by what the registry says now."""
+        live, log = self._service.live, self._service.log
+        now, answering = live.now, live.now.answering
+        ready = bool(answering)
+        told = {
+            "ready": ready,
+            "enabled": any(side.standing.enabled for side in now.sides.values()),
+            "champion": now.champion.version if now.champion else None,
+            "champions": {
+                moment: side.champion.version for moment, side in answering.items() if side.champion
+            },
+            "registry_reachable": not live.unreachable,
+            "versions_that_cannot_be_loaded": sorted(live.problems),
+            "request_log": {
+                "working": log.working,
+                "waiting": log.waiting,
+                "dropped": log.counts.dropped,
+            },
+        }
+        return json_reply(told, 200 if ready else 503)
+
+    async def metrics(self, _call: Call) -> Reply:
+        """Counters for Prometheus."""
+        text = self._service.metrics.text()
+        return Reply(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
+
+    async def docs(self, _call: Call) -> Reply:
+        """Show the description to people."""
+        page = docs_page(self._document).encode()
+        return Reply(page, content_type=b"text/html; charset=utf-8")
+
+    async def openapi(self, _call: Call) -> Reply:
+        """Show the description to programs."""
+        return json_reply(self._document)
+
+    def _predicted(self, call: Call, body: bytes) -> Reply:
+        asked = read_trips(body, self._max_trips)
+        answer = self._service.predict(
+            asked.rows, asked.key, call.caller, call.started, asked.moment
+        )
+        version, moment = answer.version, answer.moment
+        return json_reply(
+            [
+                answer_of(row, minutes, one, version, moment)
+                for row, minutes, one in zip(answer.rows, answer.minutes, answer.ids, strict=True)
+            ]
+        )
+
+    def _invoked(self, call: Call, body: bytes) -> Reply:
+        rows = read_invocation(body, call.header(b"content-type"), self._max_trips)
+        key = check_key(call.header(b"x-request-key"))
+        moment = read_moment(call.header(b"x-moment"))
+        answer: Answer = self._service.predict(rows, key, call.caller, call.started, moment)
+        told: dict[str, Any] = {
+            "predictions": answer.minutes,
+            "unit": UNIT,
+            "prediction_ids": answer.ids,
+            "model_version": answer.version,
+            "moment": answer.moment,
+        }
+        if any(row.assumed for row in answer.rows):
+            told["assumed"] = [tell_assumed(row) for row in answer.rows]
+        return Reply(msgspec.json.encode(told))
+
+    def _noted(self, actual: dict[str, float], caller: str) -> Reply:
+        log = self._service.log
+        written = log.flush(_LOG_SECONDS)
+        if unknown := log.add_feedback(actual, caller):
+            if not written:
+                raise _behind()
+            raise RequestRefusedError(
+                404,
+                f"Prediction {', '.join(unknown[:3])}{'…' if len(unknown) > 3 else ''}",  # noqa: PLR2004 - a few names
+                "is not in the log",
+                "Nothing was noted. Predictions that are too old, or were dropped, are not there.",
+            )
+        return json_reply({"noted": len(actual)})
+
+    def _logged(self, prediction_id: str) -> Reply:
+        found, written = None, True
+        # Whatever is no id is in no log, and no database has to say so.
+        if is_id(prediction_id):
+            log = self._service.log
+            written = log.flush(_LOG_SECONDS)
+            found = log.find(prediction_id)
+        if found is None and not written:
+            raise _behind()
+        if found is None:
+            raise RequestRefusedError(
+                404, "This prediction", "is not in the log", "Check its id and its age."
+            )
+        return json_reply(found)
+
+    async def _first_look(self) -> None:
+        live = self._service.live
+        if not live.looked:
+            self._service.start()
+            # Without a thread: all who wait would hold one, for as long as a version takes to load.
+            deadline = time.monotonic() + _FIRST_LOOK_SECONDS
+            while not live.wait(0) and time.monotonic() < deadline:  # noqa: ASYNC110 - set by a thread
+                await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _behind() -> RequestRefusedError:
+    """Say that nobody knows yet what is in the log: predictions wait to be written into it."""
+    return RequestRefusedError(
+        503,
+        "The request log",
+        "has predictions waiting that its database does not take",
+        "Try again: only when they are written is it known what is not in the log.",
+    )
+
+
+def _versions(moment: Moment, side: Side, live: LiveModels) -> Iterator[dict[str, Any]]:
+    """Tell of each version that has a part at a moment."""
+    standing = side.standing
+    shares = {"challenger": standing.share, "champion": 1 - standing.share, "shadow": 0.0}
+    ready = {one.version: one for one in live.now.predictors}
+    for part in PARTS:
+        version: int | None = getattr(standing, part)
+        if version is not None:
+            one = ready.get(version)
+            yield {
+                "version": version,
+                "moment": moment,
+                "alias": part,
+                "share": shares[part],
+                "ready": one is not None,
+                "compiled": one is not None and one.compiled,
+                "columns": list(one.columns) if one else [],
+                "why": live.problems.get(version) or (one.plain if one else ""),
+            }

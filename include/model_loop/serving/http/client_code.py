@@ -1,0 +1,89 @@
+"""A working request for a running server, in the language of whoever asks."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from model_loop.errors import InvalidInputError
+from model_loop.serving.http.openapi import TRIP
+
+Language = Literal["curl", "python", "javascript"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+#: Where the examples find the token: a secret does not belong into code.
+TOKEN_VARIABLE = "MODEL_LOOP_TOKEN"  # noqa: S105 - the name of a variable
+
+_BODY = {"inputs": [dict(TRIP)], "key": "customer-17"}
+
+
+def client_code(language: str, url: str) -> str:
+    """Code that asks the server at *url* for a prediction and prints the answer.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none for this language.
+    """
+    if language not in _CODE:
+        raise InvalidInputError(
+            f"Language {language!r}", "is unknown", f"Choose one of: {', '.join(LANGUAGES)}."
+        )
+    return _CODE[language](f"{url.rstrip('/')}/predict")
+
+
+def _curl(url: str) -> str:
+    return f"""\
+curl --fail-with-body --silent --show-error {shlex.quote(url)} \\
+  --header "Authorization: Bearer ${TOKEN_VARIABLE}" \\
+  --header 'Content-Type: application/json' \\
+  --data '{json.dumps(_BODY)}'
+"""
+
+
+def _python(url: str) -> str:
+    return f"""\
+import json
+import os
+import urllib.request
+
+request = urllib.request.Request(
+    {json.dumps(url)},
+    data=json.dumps({json.dumps(_BODY)}).encode(),
+    headers={{
+        "Authorization": f"Bearer {{os.environ['{TOKEN_VARIABLE}']}}",
+        "Content-Type": "application/json",
+    }},
+)
+with urllib.request.urlopen(request, timeout=10) as response:
+    print(json.dumps(json.load(response)))
+"""
+
+
+def _javascript(url: str) -> str:
+    return f"""\
+fetch({json.dumps(url)}, {{
+  method: "POST",
+  headers: {{
+    Authorization: `Bearer ${{process.env.{TOKEN_VARIABLE}}}`,
+    "Content-Type": "application/json",
+  }},
+  body: JSON.stringify({json.dumps(_BODY)}),
+}})
+  .then(async (response) => {{
+    if (!response.ok) throw new Error(await response.text());
+    console.log(JSON.stringify(await response.json()));
+  }})
+  .catch((error) => {{
+    console.error(error.message);
+    process.exitCode = 1;
+  }});
+"""
+
+
+_CODE: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {"curl": _curl, "python": _python, "javascript": _javascript}
+)

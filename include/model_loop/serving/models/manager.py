@@ -1,0 +1,422 @@
+"""The versions that answer: watched in the registry, loaded beside the traffic, swapped at once.
+
+Requests read one attribute. A swap replaces it when everything behind it is ready, so that no
+request meets a version that is half there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from upath import UPath
+
+from model_loop.alerts.outbox import Outbox
+from model_loop.alerts.types import Alert
+from model_loop.errors import ModelLoopError
+from model_loop.objects.documents import read_document
+from model_loop.objects.files import whole_file
+from model_loop.serving.models.loading import Loader, RegistryError
+from model_loop.serving.models.predictor import Predictor
+from model_loop.tracking.standing import Standing, Standings, log_once
+from model_loop.trips.columns import moment_of
+from model_loop.trips.services import MOMENTS, Moment
+
+logger = logging.getLogger(__name__)
+
+#: Format of the file of what answers, from which a server starts when the registry is down.
+_FORMAT = "deployments/1"
+#: After so many seconds without an answer, the registry counts as unreachable.
+_PATIENCE_SECONDS = 5.0
+
+_LAST_KNOWN = "standing.json"
+#: A second copy, for when another version of this package has written the first.
+_KEPT = "standing.kept.json"
+
+
+@dataclass(frozen=True)
+class Side:
+    """What answers at one moment.
+
+    Parameters
+    ----------
+    standing
+        As the registry said.
+    champion, challenger, shadow
+        Versions that are ready; None where there is none, or none could be loaded.
+    """
+
+    standing: Standing = field(default_factory=Standing)
+    champion: Predictor | None = None
+    challenger: Predictor | None = None
+    shadow: Predictor | None = None
+
+    @property
+    def predictors(self) -> tuple[Predictor, ...]:
+        """All that are ready."""
+        found = (self.champion, self.challenger, self.shadow)
+        return tuple(one for one in found if one is not None)
+
+
+def _no_sides() -> dict[Moment, Side]:
+    return {moment: Side() for moment in MOMENTS}
+
+
+@dataclass(frozen=True)
+class Live:
+    """What answers, as a whole.
+
+    Parameters
+    ----------
+    sides
+        What answers at each moment.
+    """
+
+    sides: Mapping[Moment, Side] = field(default_factory=_no_sides)
+
+    @property
+    def predictors(self) -> tuple[Predictor, ...]:
+        """All that are ready."""
+        return tuple(one for side in self.sides.values() for one in side.predictors)
+
+    @property
+    def answering(self) -> Mapping[Moment, Side]:
+        """The moments at which something answers, the earliest first."""
+        return {
+            moment: side
+            for moment, side in self.sides.items()
+            if side.champion is not None and side.standing.enabled
+        }
+
+    @property
+    def champion(self) -> Predictor | None:
+        """The champion of the earliest moment that has one."""
+        return next((side.champion for side in self.sides.values() if side.champion), None)
+
+    @property
+    def shadow(self) -> Predictor | None:
+        """The version that is asked unseen; where several moments have one, the earliest's."""
+        return next((side.shadow for side in self.sides.values() if side.shadow), None)
+
+
+class Registry(Protocol):
+    """The source of versions.
+
+    Attributes
+    ----------
+    unreadable
+        What could not be read at the last look.
+    before
+        How versions stood before, in place of what cannot be read.
+    """
+
+    unreadable: tuple[str, ...]
+    before: Standings | None
+
+    def standings(self) -> Standings:
+        """How the versions stand now, at each moment.
+
+        Raises
+        ------
+        RegistryError
+            If the registry does not tell.
+        """
+
+    def load(self, version: int, given_up: threading.Event) -> Predictor:
+        """A version, ready to answer; an error if it is given up before it is."""
+
+    def moment(self, version: int) -> Moment:
+        """Return the moment at which a version is asked.
+
+        Raises
+        ------
+        RegistryError, ModelLoopError
+            If the registry does not tell.
+        """
+
+
+class LiveModels:
+    """Keeps the versions that answer up to date, on threads of its own.
+
+    Parameters
+    ----------
+    registry
+        The source of versions.
+    folder
+        Where the last known standing is kept, for a start without the registry.
+    refresh_seconds
+        Time between two looks at the registry.
+    on_swap
+        Called after each swap, on the thread that has made it.
+    outbox
+        Where it is told that the last known standing cannot be read; None to log it alone.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        folder: Path,
+        refresh_seconds: float,
+        on_swap: Callable[[Live], None] = lambda _: None,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self.now = Live()
+        self._registry = registry
+        self._last_known = tuple(UPath(folder / name) for name in (_LAST_KNOWN, _KEPT))
+        self._outbox = outbox
+        self._refresh_seconds = refresh_seconds
+        self._on_swap = on_swap
+        self._loader = Loader(registry.load, self._swap_loaded)
+        self._wanted: Standings | None = None
+        self._told = False
+        #: The champion before the present one, at each moment.
+        self._former: dict[Moment, int] = {}
+        self._swapping = threading.Lock()
+        self._asked_at: float | None = None
+        self._unreachable = "not asked yet"
+        self._looked = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch; a second call changes nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="live-models", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch, and give up what is being loaded."""
+        self._stop.set()
+        self._loader.want((), ())
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def moment_of(self, version: int) -> Moment | None:
+        """Return the moment at which a version is asked; None where the registry does not tell."""
+        for moment, side in self.now.sides.items():
+            if any(one.version == version for one in side.predictors):
+                return moment
+        try:
+            return self._registry.moment(version)
+        except (RegistryError, ModelLoopError) as error:
+            logger.warning("The moment of version %d is not known: %s", version, error)
+            return None
+
+    @property
+    def problems(self) -> dict[int, str]:
+        """Why versions cannot be loaded."""
+        return self._loader.problems
+
+    @property
+    def looked(self) -> bool:
+        """Return whether the registry was looked at, and its champions were loaded."""
+        return self._looked.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until that was done, or has failed; whether it was."""
+        return self._looked.wait(seconds)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Return what cannot be read of the registry; the rest of it counts."""
+        return self._registry.unreadable
+
+    @property
+    def unreachable(self) -> str:
+        """Why the registry does not answer; empty if it does."""
+        asked = self._asked_at
+        silent = time.monotonic() - asked if asked is not None else 0.0
+        if silent > _PATIENCE_SECONDS:
+            return f"silent for {silent:.0f} seconds"
+        return self._unreachable
+
+    def refresh(self) -> None:
+        """Look at the registry now, and wait for what it names, also for what failed before."""
+        self._loader.retry()
+        self.look()
+        self._loader.wait()
+
+    def look(self) -> None:
+        """Look at the registry once, and apply what it says: at once whatever needs no loading."""
+        self._asked_at = time.monotonic()
+        try:
+            standings = self._registry.standings()
+            if self._registry.unreadable and self._wanted is None:
+                # This server has just been started: what answered before is in its folder.
+                self._registry.before = self._remembered()
+                standings = self._registry.standings()
+            self._asked_at = None
+        except RegistryError as error:
+            self._asked_at = None
+            self._unreachable = str(error).partition("\n")[0][:200]
+            if not self.now.predictors:
+                self._swap(self._remembered())
+        else:
+            self._unreachable = ""
+            self._swap(standings, told=True)
+        finally:
+            # Also after an error: requests are answered with what there is, and do not wait for it.
+            self._settle()
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except Exception:
+                # Whatever goes wrong here, what is loaded goes on answering.
+                logger.exception("The versions could not be refreshed")
+            self._stop.wait(self._refresh_seconds)
+
+    def _settle(self) -> None:
+        """Let requests wait no longer, unless a champion is still being loaded."""
+        standings = self._wanted or {}
+        champions = {one.champion for one in standings.values() if one.champion is not None}
+        if self._looked.is_set() or self._loader.is_loading(champions):
+            return
+        try:
+            # A champion may have been loaded since all was applied: it answers from here on, too.
+            with self._swapping:
+                if self._wanted is not None and not self._stop.is_set():
+                    self._apply(self._wanted)
+        finally:
+            self._looked.set()
+
+    def _swap(self, standings: Standings, *, told: bool = False) -> None:
+        """Make this what answers, as far as it is loaded, and load what is missing.
+
+        Parameters
+        ----------
+        told
+            Whether the registry says so now.
+        """
+        with self._swapping:
+            self._wanted, self._told = standings, told
+            self._apply(standings)
+
+    def _swap_loaded(self) -> None:
+        """Make what was loaded answer, if it is still wanted."""
+        with self._swapping:
+            if self._wanted is not None and not self._stop.is_set():
+                self._apply(self._wanted)
+        self._settle()
+
+    def _apply(self, standings: Standings) -> None:
+        before = self.now
+        champions = {one.champion for one in standings.values() if one.champion is not None}
+        wanted = {version for standing in standings.values() for version in standing.versions}
+        self._loader.want(champions, wanted - champions)
+        loaded = self._loader.loaded
+        after = Live(
+            {
+                moment: _side(standings[moment], loaded, before.sides[moment])
+                for moment in before.sides
+            }
+        )
+        if after != before:
+            self.now = after
+            self._forget(wanted, before, after)
+            logger.info("Live: %s", standings)
+            self._on_swap(after)
+        if self._told and all(
+            side.champion is None or side.champion.version == side.standing.champion
+            for side in after.sides.values()
+        ):
+            self._remember(standings)
+
+    def _forget(self, wanted: set[int], before: Live, after: Live) -> None:
+        """Keep what answers and what answered before, for a quick way back."""
+        for moment, side in before.sides.items():
+            if side.champion is not None and side.champion is not after.sides[moment].champion:
+                self._former[moment] = side.champion.version
+        answering = (one.version for live in (before, after) for one in live.predictors)
+        self._loader.keep({*wanted, *answering, *self._former.values()})
+
+    def _remember(self, standings: Standings) -> None:
+        told = {moment: dataclasses.asdict(standing) for moment, standing in standings.items()}
+        content = json.dumps({"format": _FORMAT, "moments": told}).encode()
+        for path in self._last_known:
+            try:
+                if not path.exists() or path.read_bytes() != content:
+                    with whole_file(path) as file:
+                        file.write_bytes(content)
+            except OSError as error:
+                log_once(f"A start without the registry will not know what answers now: {error}")
+
+    def _remembered(self) -> Standings:
+        for path in self._last_known:
+            try:
+                there = path.exists()
+                found = read_document(path, self._read)
+            except OSError as error:
+                log_once(f"What answered last cannot be read: {error}")
+                continue
+            if found is not None:
+                return found
+            if there:
+                self._tell(path)
+        return {moment: Standing() for moment in MOMENTS}
+
+    def _read(self, told: dict[str, Any]) -> Standings:
+        # Versions before 0.2 have written no format.
+        if "format" in told:
+            if told["format"] != _FORMAT:
+                message = f"its format is {told['format']!r}, and {_FORMAT!r} is known"
+                raise ValueError(message)
+            told = told["moments"]
+        nothing = {moment: Standing() for moment in MOMENTS}
+        try:
+            if "champion" in told:
+                one = msgspec.convert(told, Standing)
+                return {**nothing, **self._of_its_moment(one)}
+            return nothing | msgspec.convert(told, dict[Moment, Standing])
+        except msgspec.ValidationError as error:
+            # What another version has written must not pass for a service of which nothing stands.
+            raise ValueError(error) from error
+
+    def _tell(self, path: UPath) -> None:
+        if self._outbox is None:
+            return
+        alert = Alert(
+            kind="failure",
+            key=f"unreadable/{path}/{time.time():.0f}",
+            about="serving/standing",
+            subject=f"{path.name} of a prediction server cannot be read",
+            headline="What answered last cannot be read",
+            summary=f"The registry does not answer, and {path} was damaged, or written by another "
+            "version. It was moved aside; the last one that could be read is used, if there is "
+            "one.",
+        )
+        try:
+            self._outbox.put(alert)
+        except OSError as error:
+            logger.warning("No mail could be left: %s", error)
+
+    def _of_its_moment(self, standing: Standing) -> Standings:
+        """Place what an older server has kept, which knew one champion for all moments."""
+        if standing.champion is None:
+            return {}
+        self._loader.want({standing.champion}, ())
+        self._loader.wait()
+        champion = self._loader.loaded.get(standing.champion)
+        return {moment_of(champion.columns): standing} if champion else {}
+
+
+def _side(standing: Standing, ready: Mapping[int, Predictor], before: Side) -> Side:
+    champion = ready.get(standing.champion or -1)
+    if standing.champion is not None and champion is None:
+        # A champion that cannot be loaded leaves the one before in its place.
+        champion = before.champion
+    return Side(
+        standing=standing,
+        champion=champion,
+        challenger=ready.get(standing.challenger or -1),
+        shadow=ready.get(standing.shadow or -1),
+    )

@@ -1,0 +1,436 @@
+"""The registered model of a service as a server sees it: how its versions stand, and each of them.
+
+Both are had without MLflow's client and without scikit-learn, which together take 250 MB: the
+standing by one request to the tracking server, a version from a process that compiles it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+import msgspec
+import requests
+
+from model_loop.alerts.outbox import Outbox
+from model_loop.alerts.types import Alert
+from model_loop.errors import InvalidInputError
+from model_loop.serving.models.loading import RegistryError
+from model_loop.serving.models.predictor import Predictor, places_of
+from model_loop.tracking.moments import MomentLookUps
+from model_loop.tracking.standing import (
+    MomentUnknownError,
+    Standings,
+    declared_moment,
+    log_once,
+    standings_of,
+)
+from model_loop.trips.services import Moment
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from model_loop.serving.compiled.model import Form
+
+#: Of MLflow's REST interface, version 2.0.
+_MODEL = "/api/2.0/mlflow/registered-models/get"
+_VERSION = "/api/2.0/mlflow/model-versions/get"
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+_NOT_FOUND = 404
+#: Ways to log in, and others of the server's, that are left to MLflow's client.
+_FURTHER_SETTINGS = (
+    "MLFLOW_TRACKING_AUTH",
+    "MLFLOW_TRACKING_INSECURE_TLS",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    "MLFLOW_WORKSPACE",
+)
+#: Seconds, where MLflow's own setting says nothing.
+_TIMEOUT_SECONDS = 20.0
+_MOST_SECONDS = 86_400.0
+#: Seconds for which a look at the registry waits for moments that only a store tells: the first,
+#: which may have to import MLflow's client, and before which nothing answers; and each later one.
+FIRST_SECONDS, MORE_SECONDS = 10.0, 1.0
+#: Reading and compiling a model takes seconds; downloading it may take longer.
+_COMPILING_SECONDS = 600.0
+#: Time between two looks at the process that does it.
+_LOOK_SECONDS = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+class Order(msgspec.Struct):
+    """What a compiling process is asked for.
+
+    Parameters
+    ----------
+    tracking_uri, name, folder
+        See `ModelStore`.
+    version
+        Of the registered model.
+    needed
+        Versions whose files are kept, however old they are.
+    machine_code
+        See `Form.prove`.
+    """
+
+    tracking_uri: str
+    name: str
+    folder: str
+    version: int
+    needed: tuple[int, ...]
+    machine_code: bool
+
+
+class Outcome(msgspec.Struct):
+    """What it answers; a compiled form follows.
+
+    Parameters
+    ----------
+    columns
+        Raw columns that the version reads.
+    plain
+        Why it has no compiled form; empty if it has one.
+    files
+        Where its files are.
+    refused
+        What was given, the rule that it breaks, and the remedy, where it cannot be served.
+    other_line
+        The same where only its compiled form can be: a library was upgraded.
+    """
+
+    columns: tuple[str, ...] = ()
+    plain: str = ""
+    files: str = ""
+    refused: tuple[str, str, str] | None = None
+    other_line: tuple[str, str, str] | None = None
+
+
+def write_outcome(file: BinaryIO, outcome: Outcome, form: Form | None) -> None:
+    """Write an outcome as a line of JSON, and its form behind it."""
+    file.write(msgspec.json.encode(outcome) + b"\n")
+    if form is not None:
+        form.write(file)
+
+
+def upgrade_alert(name: str, version: int, given: str, rule: str, remedy: str) -> Alert:
+    """Ask for a retraining of a version that only its compiled form answers for."""
+    about = f"other-line/{name}/{version}"
+    return Alert(
+        kind="failure",
+        key=f"{about}/{rule}",
+        about=about,
+        subject=f"Train {name} again: a library was upgraded",
+        headline="A model was made by another line of a library",
+        summary=f"{given} {rule}. Its compiled form, which says what the model said then, goes on "
+        "answering.",
+        advice=(remedy,),
+    )
+
+
+class MlflowRegistry:
+    """The registered model of one service, with its files kept on disk.
+
+    Parameters
+    ----------
+    tracking_uri
+        Address of the tracking server.
+    name
+        Name of the registered model.
+    folder
+        Where files of models are kept.
+    machine_code
+        Whether compiled forms run as machine code; see `Form.prove`.
+    outbox
+        Where alerts are left; None to leave none.
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str,
+        name: str,
+        folder: Path,
+        *,
+        machine_code: bool = True,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self._tracking_uri = tracking_uri
+        self._name = name
+        self._folder = folder
+        self._machine_code = machine_code
+        self._outbox = outbox
+        self._session = requests.Session()
+        self._needed: frozenset[int] = frozenset()
+        #: The moment of a version never changes.
+        self._moments: dict[int, Moment] = {}
+        self._look_ups = MomentLookUps(name, self._ask_model)
+        #: How versions stood at the last look, in place of what cannot be read at the next.
+        self.before: Standings | None = None
+        #: What of it could not be read at the last look.
+        self.unreadable: tuple[str, ...] = ()
+
+    def standings(self) -> Standings:
+        """How the versions stand now, at each moment.
+
+        Raises
+        ------
+        RegistryError
+            If the tracking server does not tell.
+        """
+        unreadable: list[str] = []
+        seconds = FIRST_SECONDS if self.before is None else MORE_SECONDS
+        moment_of = functools.partial(self.moment, deadline=time.monotonic() + seconds)
+        aliases, tags = self._ask()
+        found = standings_of(aliases, tags, moment_of, self.before, unreadable.append)
+        for problem in unreadable:
+            log_once(problem)
+        self.before, self.unreadable = found, tuple(unreadable)
+        self._needed = frozenset().union(*(standing.versions for standing in found.values()))
+        return found
+
+    def load(self, version: int, given_up: threading.Event | None = None) -> Predictor:
+        """A version, ready to answer.
+
+        Parameters
+        ----------
+        given_up
+            Set by somebody who no longer wants it: the compiling process is ended.
+
+        Raises
+        ------
+        InvalidInputError
+            If it cannot be served.
+        RegistryError
+            If it takes too long, is given up, or the compiling process fails.
+        """
+        order = Order(
+            self._tracking_uri,
+            self._name,
+            str(self._folder),
+            version,
+            tuple(self._needed),
+            self._machine_code,
+        )
+        # Without a name, so that nothing of it is left whatever happens to us.
+        with tempfile.TemporaryFile() as file:
+            _compile(order, file, given_up or threading.Event())
+            file.seek(0)
+            outcome = msgspec.json.decode(file.readline(), type=Outcome)
+            if outcome.refused is not None:
+                raise InvalidInputError(*outcome.refused)
+            return self._predictor(version, outcome, file)
+
+    def _predictor(self, version: int, outcome: Outcome, file: BinaryIO) -> Predictor:
+        columns, plain = outcome.columns, outcome.plain
+        places = places_of(columns)
+        if not plain:
+            from model_loop.serving.compiled.model import Form, NotCompiledError
+
+            try:
+                form = Form.read(file)
+                predict = form.prove(machine_code=self._machine_code)
+                if outcome.other_line is not None:
+                    self._tell(version, *outcome.other_line)
+                return Predictor(version, columns, places, predict, form=form)
+            except NotCompiledError as error:
+                plain = str(error)
+        logger.warning("Version %d is served as it is: %s", version, plain)
+        # Only now does this process pay for the libraries.
+        from model_loop.serving.compiled.compiler import predict_by
+        from model_loop.tracking.registry import read_model
+
+        loaded = read_model(Path(outcome.files), f"Version {version} of {self._name}")
+        return Predictor(version, columns, places, predict_by(loaded, columns), plain)
+
+    def _tell(self, version: int, given: str, rule: str, remedy: str) -> None:
+        """Ask for a retraining of a version that only its compiled form answers for."""
+        logger.warning("%s %s. Its compiled form goes on answering. %s", given, rule, remedy)
+        if self._outbox is None:
+            return
+        try:
+            self._outbox.put(upgrade_alert(self._name, version, given, rule, remedy))
+        except OSError as error:
+            logger.warning("No mail could be left: %s", error)
+
+    def moment(self, version: int, deadline: float | None = None) -> Moment:
+        """Return the moment at which a version is asked, by its tags or else by its model.
+
+        Parameters
+        ----------
+        deadline
+            By the monotonic clock: until then, its model is waited for.
+
+        Raises
+        ------
+        MomentUnknownError
+            If neither tells.
+        InvalidInputError
+            If its tag names no moment.
+        """
+        if version not in self._moments:
+            try:
+                tags = self._tags(version)
+            except RegistryError as error:
+                raise MomentUnknownError.of(self._name, version, str(error)) from error
+            until = time.monotonic() + FIRST_SECONDS if deadline is None else deadline
+            self._moments[version] = declared_moment(tags) or self._look_ups.moment(version, until)
+        return self._moments[version]
+
+    def _ask(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Return aliases and tags of the registered model; nothing where there is none."""
+        if not _is_plain(self._tracking_uri):
+            found = self._ask_client(lambda client: client.get_registered_model(self._name))
+            return (found.aliases, found.tags) if found is not None else ({}, {})
+        answer = self._get(_MODEL, {"name": self._name}, _ModelAnswer)
+        model = answer.registered_model if answer else _Model()
+        return (
+            {one.alias: one.version for one in model.aliases},
+            {one.key: one.value for one in model.tags},
+        )
+
+    def _tags(self, version: int) -> Mapping[str, str]:
+        """Return the tags of a version; none where there is no such version."""
+        number = str(version)
+        if not _is_plain(self._tracking_uri):
+            found = self._ask_client(lambda client: client.get_model_version(self._name, number))
+            return found.tags if found is not None else {}
+        answer = self._get(_VERSION, {"name": self._name, "version": number}, _VersionAnswer)
+        return {one.key: one.value for one in answer.model_version.tags} if answer else {}
+
+    def _get(self, path: str, params: Mapping[str, str], kind: type[_AnAnswer]) -> _AnAnswer | None:
+        """Ask the server for something; None if it does not have that."""
+        try:
+            answer = self._session.get(
+                f"{self._tracking_uri.rstrip('/')}{path}",
+                params=params,
+                headers=_authorization(),
+                auth=_login(),
+                timeout=_timeout(),
+            )
+        except requests.RequestException as error:
+            raise RegistryError(f"The tracking server does not answer ({error})") from error
+        if answer.status_code == _NOT_FOUND and _ABSENT in answer.text:
+            return None
+        try:
+            answer.raise_for_status()
+            return msgspec.json.decode(answer.content, type=kind)
+        except (requests.HTTPError, msgspec.MsgspecError) as error:
+            # Without the address, which may hold a password.
+            told = f"The tracking server does not tell (status {answer.status_code})"
+            raise RegistryError(told) from error
+
+    def _ask_client(self, ask: Callable[[MlflowClient], Found]) -> Found | None:
+        """Ask MLflow's own client, which knows every other kind of address and of login."""
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return ask(MlflowClient(self._tracking_uri))
+        except MlflowException as error:
+            if error.error_code == _ABSENT:
+                return None
+            raise RegistryError(str(error).partition("\n")[0]) from error
+
+    def _ask_model(self, version: int) -> Moment:
+        """Ask the model of a version whose tags do not tell: of an older one, or from elsewhere."""
+        from mlflow import MlflowClient
+
+        from model_loop.tracking.versions import find_moment
+
+        return find_moment(MlflowClient(self._tracking_uri), self._name, version)
+
+
+def _compile(order: Order, file: BinaryIO, given_up: threading.Event) -> None:
+    """Let another process carry out an order, and end it when it takes too long or is given up."""
+    deadline = time.monotonic() + _COMPILING_SECONDS
+    with subprocess.Popen(
+        [sys.executable, "-m", "model_loop.serving.compiled.compiler"],
+        stdin=subprocess.PIPE,
+        stdout=file,
+    ) as process:
+        try:
+            assert process.stdin is not None
+            # If it has ended already, its status says so.
+            with contextlib.suppress(BrokenPipeError), process.stdin as order_file:
+                order_file.write(msgspec.json.encode(order))
+            while process.poll() is None:
+                if given_up.wait(_LOOK_SECONDS):
+                    raise RegistryError("loading it was given up, it is not wanted any more")
+                if time.monotonic() > deadline:
+                    raise RegistryError(f"loading it took more than {_COMPILING_SECONDS:.0f} s")
+        finally:
+            process.kill()
+    if process.returncode:
+        raise RegistryError(f"the process that compiles it ended with {process.returncode}")
+
+
+class _Alias(msgspec.Struct):
+    alias: str
+    version: str
+
+
+class _Tag(msgspec.Struct):
+    key: str
+    value: str = ""
+
+
+class _Model(msgspec.Struct):
+    aliases: tuple[_Alias, ...] = ()
+    tags: tuple[_Tag, ...] = ()
+
+
+class _ModelAnswer(msgspec.Struct):
+    registered_model: _Model
+
+
+class _ModelVersion(msgspec.Struct):
+    tags: tuple[_Tag, ...] = ()
+
+
+class _VersionAnswer(msgspec.Struct):
+    model_version: _ModelVersion
+
+
+_AnAnswer = TypeVar("_AnAnswer", _ModelAnswer, _VersionAnswer)
+Found = TypeVar("Found")
+
+
+def _is_plain(tracking_uri: str) -> bool:
+    """Whether an address, and the login that MLflow is told of, are of the kinds known here."""
+    return (
+        tracking_uri.startswith(("http://", "https://"))
+        and not any(map(os.environ.get, _FURTHER_SETTINGS))
+        and not (Path.home() / ".mlflow" / "credentials").exists()
+    )
+
+
+def _timeout() -> float:
+    """Return seconds that the server is given, by MLflow's setting where that is a number."""
+    told = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "")
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(told)) <= _MOST_SECONDS:
+            return seconds
+    if told:
+        log_once(f"MLFLOW_HTTP_REQUEST_TIMEOUT is {told!r}, not a number of seconds")
+    return _TIMEOUT_SECONDS
+
+
+def _authorization() -> dict[str, str]:
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token and _login() is None else {}
+
+
+def _login() -> tuple[str, str] | None:
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    return (user, password) if user and password else None

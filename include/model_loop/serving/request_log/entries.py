@@ -1,0 +1,107 @@
+"""What passes between answers, their log, and whoever writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from model_loop.serving.models.predictor import Predictor
+
+#: Entries that are worked on without a break. After each such part comes a moment without work:
+#: answers wait for the interpreter's lock, or on a small machine for the core.
+PART = 100
+PAUSE_SECONDS = 0.0005
+
+
+class Entry(NamedTuple):
+    """One prediction.
+
+    Parameters
+    ----------
+    prediction_id
+        At most 32 characters.
+    at
+        Seconds since 1970.
+    service, version, part
+        Which model answered, and as what: ``champion``, ``challenger`` or ``form``.
+    caller, key
+        Name of the token or user, and the key that the request came with.
+    minutes, latency_ms
+        What was answered, and how long that took.
+    row
+        The trip, as in `scoring.rows.COLUMNS`.
+    """
+
+    prediction_id: str
+    at: float
+    service: str
+    version: int
+    part: str
+    caller: str
+    key: str | None
+    minutes: float
+    latency_ms: float
+    row: Sequence[float]
+
+
+class Batch(msgspec.Struct, tag=True):
+    """What is to be written at once.
+
+    Parameters
+    ----------
+    entries
+        Predictions.
+    lost
+        Predictions that were dropped, in all, by the name of the spool that has counted them.
+    shadow
+        Version and minutes of a shadow that was asked already, by the place of the entry.
+    """
+
+    entries: list[Entry]
+    lost: dict[str, int] = {}
+    shadow: dict[int, tuple[int, float]] = {}
+
+
+class Written(msgspec.Struct):
+    """What became of a batch.
+
+    Parameters
+    ----------
+    left
+        Places of the entries that are not written, and have to be tried again.
+    unfit
+        Places of those that no database takes.
+    noted
+        Whether the losses are written down.
+    problem
+        Why something is left; empty if nothing is.
+    shadowed, shadow_difference
+        How many of those that are written now the shadow has answered too, and by how many minutes
+        it differs from them in all.
+    """
+
+    left: list[int] = []
+    unfit: list[int] = []
+    noted: bool = True
+    problem: str = ""
+    shadowed: int = 0
+    shadow_difference: float = 0.0
+
+
+class Writer(Protocol):
+    """Writes batches into the database, one after the other."""
+
+    def start(self) -> None:
+        """Get ready."""
+
+    def follow(self, shadow: Predictor | None) -> None:
+        """From now on, ask this version too what it says of what is written."""
+
+    def write(self, batch: Batch) -> Written:
+        """Write a batch; entries that are written already are not doubled."""
+
+    def close(self) -> None:
+        """End; nothing is written afterwards."""

@@ -1,0 +1,60 @@
+"""Answers that were not given by the server, in the same request log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model_loop.datasets.reading import Row
+from model_loop.scoring.predictor import Version
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import RequestLog
+from model_loop.serving.request_log.tables import CALLER_LENGTH
+
+#: As what they were answered: by the version that was asked for.
+PART = "form"
+
+
+def log_answers(
+    log: RequestLog,
+    version: Version,
+    rows: Sequence[Row],
+    answers: Sequence[Mapping[str, Any]],
+    caller: str,
+    latency_ms: float,
+) -> bool:
+    """Write answers into the log; whether the database has taken them.
+
+    Parameters
+    ----------
+    log
+        That is not started yet; it is stopped in the end.
+    version
+        What has answered.
+    rows, answers
+        One of each for every trip; see `scoring.answers`.
+    caller
+        Who has asked.
+    latency_ms
+        How long all of them took.
+    """
+    now = time.time()
+    log.record_many(
+        Entry(
+            one["prediction_id"],
+            now,
+            version.service,
+            version.number,
+            PART,
+            caller[:CALLER_LENGTH],
+            None,
+            one["prediction"],
+            latency_ms,
+            row.numbers,
+        )
+        for one, row in zip(answers, rows, strict=True)
+    )
+    log.start()
+    log.stop()
+    return not log.waiting and not log.counts.dropped

@@ -1,0 +1,112 @@
+"""What is asked of the request log, and what is noted and removed in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select
+
+from model_loop.scoring.answers import answered
+from model_loop.serving.request_log.tables import dropped, feedback, losses, predictions
+
+#: Old predictions that are removed in one transaction, at most: others wait for the database.
+REMOVED = 10_000
+
+#: Ids that one statement names, at most.
+_IDS = 500
+
+
+def find_prediction(engine: Engine, prediction_id: str) -> dict[str, Any] | None:
+    """Return a prediction that is in the log, with its feedback; None if it is not."""
+    known = select(predictions, feedback.c.actual_minutes).join(
+        feedback, feedback.c.prediction_id == predictions.c.prediction_id, isouter=True
+    )
+    with engine.connect() as connection:
+        query = known.where(predictions.c.prediction_id == prediction_id)
+        row = connection.execute(query).mappings().first()
+    return {**row, **answered(row["minutes"], row["version"])} if row else None
+
+
+def find_known(engine: Engine, ids: Sequence[str]) -> set[str]:
+    """Which predictions are in the log."""
+    with engine.connect() as connection:
+        return _known(connection, ids)
+
+
+def note_feedback(engine: Engine, actual: dict[str, float], caller: str) -> list[str]:
+    """Note how long trips took; see `RequestLog.add_feedback`."""
+    now = time.time()
+    with engine.begin() as connection:
+        known = _known(connection, list(actual))
+        if unknown := [one for one in actual if one not in known]:
+            return unknown
+        for some in _some(list(actual)):
+            given = feedback.c.prediction_id.in_(some)
+            connection.execute(delete(feedback).where(given))
+        connection.execute(
+            insert(feedback),
+            [
+                {"prediction_id": one, "at": now, "actual_minutes": minutes, "caller": caller}
+                for one, minutes in actual.items()
+            ],
+        )
+    return []
+
+
+def note_losses(engine: Engine, lost: dict[str, int]) -> None:
+    """Note losses in all by the spool that has counted them: noting them again changes nothing."""
+    now = time.time()
+    with engine.begin() as connection:
+        connection.execute(delete(losses).where(losses.c.spool.in_(lost)))
+        connection.execute(
+            insert(losses),
+            [{"spool": name, "at": now, "predictions": count} for name, count in lost.items()],
+        )
+
+
+def count_lost(connection: Connection) -> int:
+    """Predictions that were answered and are not in the log, as far as the log knows."""
+    return sum(
+        connection.scalar(select(func.sum(table.c.predictions))) or 0 for table in (dropped, losses)
+    )
+
+
+def remove_older(engine: Engine, than: float, most: int = REMOVED) -> int:
+    """Remove predictions that were made before a time, with their feedback.
+
+    Parameters
+    ----------
+    most
+        The oldest so many of them; the others stay for the next time.
+
+    Returns
+    -------
+    int
+        How many were removed.
+    """
+    at, one = predictions.c.at, predictions.c.prediction_id
+    old = select(one).where(at < than).order_by(at, one).limit(most)
+    with engine.begin() as connection:
+        connection.execute(delete(feedback).where(feedback.c.prediction_id.in_(old)))
+        removed = connection.execute(delete(predictions).where(one.in_(old))).rowcount
+        for table in (dropped, losses):
+            connection.execute(delete(table).where(table.c.at < than))
+    return removed
+
+
+def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which predictions are in the log."""
+    column = predictions.c.prediction_id
+    return {
+        one
+        for some in _some(ids)
+        for one in connection.scalars(select(column).where(column.in_(some)))
+    }
+
+
+def _some(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Parts that are short enough for one statement."""
+    for first in range(0, len(ids), _IDS):
+        yield ids[first : first + _IDS]

@@ -1,0 +1,152 @@
+"""Writing predictions into the database of the request log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import Engine
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
+
+from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Batch, Entry, Written
+from model_loop.serving.request_log.queries import find_known, note_losses
+from model_loop.serving.request_log.tables import insert_predictions, metadata
+
+if TYPE_CHECKING:
+    from model_loop.serving.models.predictor import Predictor
+
+#: Errors that are the entries' own, and not of a database that is away.
+_UNFIT = (IntegrityError, DataError)
+
+logger = logging.getLogger(__name__)
+
+
+class LogWriter:
+    """Writes batches in this process.
+
+    Parameters
+    ----------
+    engine
+        Where the log is kept; see `open_log`.
+    inputs
+        Whether what was asked is kept.
+    """
+
+    def __init__(self, engine: Engine, *, inputs: bool = True) -> None:
+        self._engine = engine
+        self._inputs = inputs
+        self._shadow: Predictor | None = None
+        self._unsure = False
+
+    def start(self) -> None:
+        """Nothing has to be made ready."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def follow(self, shadow: Predictor | None) -> None:
+        """From now on, ask this version too what it says of what is written."""
+        self._shadow = shadow
+
+    def write(self, batch: Batch) -> Written:
+        """Write a batch; entries that are written already are not doubled.
+
+        Entries are committed in one transaction, unless there are some among them that no database
+        takes.
+        """
+        if self._shadow is not None and batch.entries:
+            # Without a shadow, this process needs no NumPy.
+            from model_loop.serving.models.shadow import ask_shadow
+
+            batch = msgspec.structs.replace(batch, shadow=ask_shadow(self._shadow, batch.entries))
+        written = Written(left=[*range(len(batch.entries))], noted=not batch.lost)
+        try:
+            if self._unsure:
+                # The database may have been away since before the tables were made.
+                metadata.create_all(self._engine)
+                self._unsure = False
+            self._write(batch, written.left, written)
+            if batch.lost:
+                self._note(batch.lost)
+                written.noted = True
+        except SQLAlchemyError as error:
+            self._unsure = True
+            written.problem = str(error)
+        return written
+
+    def _write(self, batch: Batch, places: list[int], written: Written) -> None:
+        if not places:
+            return
+        try:
+            self._insert(batch, places)
+        except Exception as error:
+            if isinstance(error, SQLAlchemyError) and not self._is_unfit(error):
+                raise
+            self._sort_out(batch, places, written, error)
+        else:
+            written.left = _without(written.left, places)
+            # Not before: of what a database does not take, the shadow is asked again.
+            for place in batch.shadow.keys() & {*places}:
+                written.shadowed += 1
+                minutes = batch.shadow[place][1]
+                written.shadow_difference += abs(minutes - batch.entries[place].minutes)
+
+    def _note(self, lost: dict[str, int]) -> None:
+        """Note losses; those that no database takes would stand in the way of all that follows."""
+        try:
+            note_losses(self._engine, lost)
+        except (*_UNFIT, OverflowError):
+            if len(lost) > 1:
+                for name, count in lost.items():
+                    self._note({name: count})
+            else:
+                logger.exception("Lost predictions cannot be noted: %s", lost)
+
+    def _insert(self, batch: Batch, places: Sequence[int]) -> None:
+        with self._engine.begin() as connection:
+            for first in range(0, len(places), PART):
+                if first:
+                    time.sleep(PAUSE_SECONDS)
+                values = [self._values(batch, place) for place in places[first : first + PART]]
+                insert_predictions(connection, values)
+
+    def _values(self, batch: Batch, place: int) -> list[object]:
+        """In the order of the table."""
+        entry: Entry = batch.entries[place]
+        inputs = entry.row if self._inputs else (None,) * len(entry.row)
+        return [*entry[:-1], *batch.shadow.get(place, (None, None)), *inputs]
+
+    def _is_unfit(self, error: SQLAlchemyError) -> bool:
+        # SQLite's driver says so of values that it does not know, Postgres of a missing table.
+        strange = self._engine.dialect.name == "sqlite" and isinstance(error, ProgrammingError)
+        return strange or isinstance(error, _UNFIT)
+
+    def _sort_out(
+        self, batch: Batch, places: list[int], written: Written, error: Exception
+    ) -> None:
+        """Find the entry that no database takes, by halves.
+
+        It would stand in the way of all that comes after it.
+        """
+        known = find_known(self._engine, [batch.entries[place].prediction_id for place in places])
+        there = [place for place in places if batch.entries[place].prediction_id in known]
+        if there:
+            # A commit went through whose answer was lost.
+            written.left = _without(written.left, there)
+            self._write(batch, _without(places, there), written)
+        elif len(places) == 1:
+            logger.error("A prediction cannot be logged: %s", error)
+            written.left = _without(written.left, places)
+            written.unfit += places
+        else:
+            half = len(places) // 2
+            self._write(batch, places[:half], written)
+            self._write(batch, places[half:], written)
+
+
+def _without(places: Sequence[int], gone: Sequence[int]) -> list[int]:
+    away = {*gone}
+    return [place for place in places if place not in away]

@@ -1,0 +1,251 @@
+"""A process of its own that writes the request log: ``… serving.request_log.writer_process``.
+
+Statements for the database are made under the interpreter's lock, for which answers would wait. So
+the server hands each batch over as bytes, and before it the shadow, which would be in the way of
+the answers as well. It keeps what is handed over until it hears that it is committed; when the
+process ends for whatever reason, the next one is given the same again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from model_loop.serving.request_log.entries import Batch, Written
+from model_loop.serving.request_log.tables import open_log
+from model_loop.serving.request_log.writer import LogWriter
+
+if TYPE_CHECKING:
+    from model_loop.serving.models.predictor import Predictor
+
+#: Requests go before.
+_NICENESS = 5
+#: A process that shall end is waited for so long.
+_ENDING_SECONDS = 5.0
+#: Bytes of the number that says how long a message is.
+_LENGTH = 4
+
+logger = logging.getLogger(__name__)
+
+Message = TypeVar("Message")
+
+
+class LogPlace(msgspec.Struct):
+    """Where the log is, and what is kept: the first message to the process.
+
+    Parameters
+    ----------
+    url, folder
+        See `open_log`.
+    inputs
+        See `LogWriter`.
+    """
+
+    url: str
+    folder: str
+    inputs: bool
+
+
+class Follow(msgspec.Struct, tag=True):
+    """The shadow from now on.
+
+    Parameters
+    ----------
+    version, columns, places
+        See `Predictor`; 0 is none.
+    form
+        As `Form.write` writes it.
+    """
+
+    version: int = 0
+    columns: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
+    form: bytes = b""
+
+
+_PLACE = msgspec.msgpack.Decoder(LogPlace)
+_MESSAGE: msgspec.msgpack.Decoder[Batch | Follow] = msgspec.msgpack.Decoder(Batch | Follow)
+_WRITTEN = msgspec.msgpack.Decoder(Written)
+
+
+class ProcessWriter:
+    """Writes batches by another process, which ends with this one.
+
+    Parameters
+    ----------
+    url, folder
+        See `open_log`.
+    inputs
+        Whether what was asked is kept.
+    """
+
+    def __init__(self, url: str, folder: Path, *, inputs: bool = True) -> None:
+        self._place = LogPlace(url, str(folder), inputs)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._shadow: Predictor | None = None
+        #: What the process was told last.
+        self._followed: Predictor | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the process, if there is none."""
+        with self._lock:
+            if self._process is None and not self._closed:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "model_loop.serving.request_log.writer_process"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+                self._followed = None
+                with contextlib.suppress(OSError):
+                    # If it has ended already, the first batch says so.
+                    _send(self._process.stdin, self._place)
+
+    def follow(self, shadow: Predictor | None) -> None:
+        """From now on, ask this version too what it says of what is written."""
+        self._shadow = shadow
+
+    def write(self, batch: Batch) -> Written:
+        """Write a batch; entries that are written already are not doubled."""
+        self.start()
+        process, shadow = self._process, self._shadow
+        if shadow is not None and shadow.form is None and batch.entries:
+            # What is served as it is cannot be handed over. The other process needs no NumPy.
+            from model_loop.serving.models.shadow import ask_shadow
+
+            batch = msgspec.structs.replace(batch, shadow=ask_shadow(shadow, batch.entries))
+        written = None
+        if process is not None:
+            with contextlib.suppress(OSError):
+                if shadow is not self._followed:
+                    _send(process.stdin, _follow(shadow))
+                    self._followed = shadow
+                _send(process.stdin, batch)
+                written = _receive(process.stdout, _WRITTEN)
+        if written is None:
+            self._end()
+            self.start()
+            message = "The process that writes it has ended; it is started again"
+            return Written([*range(len(batch.entries))], noted=not batch.lost, problem=message)
+        return written
+
+    def close(self) -> None:
+        """End the process; nothing is written afterwards."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        try:
+            process.wait(_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            # It waits for a database; what it was given is kept here.
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def _follow(shadow: Predictor | None) -> Follow:
+    if shadow is None or shadow.form is None:
+        return Follow()
+    form = io.BytesIO()
+    shadow.form.write(form)
+    return Follow(shadow.version, shadow.columns, shadow.places, form.getvalue())
+
+
+def _send(stream: IO[bytes] | None, message: msgspec.Struct) -> None:
+    assert stream is not None
+    payload = msgspec.msgpack.encode(message, enc_hook=_plain)
+    stream.write(len(payload).to_bytes(_LENGTH) + payload)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes] | None, decoder: msgspec.msgpack.Decoder[Message]) -> Message | None:
+    """The next message; None if there is none any more."""
+    assert stream is not None
+    head = stream.read(_LENGTH)
+    length = int.from_bytes(head)
+    payload = stream.read(length)
+    if len(head) != _LENGTH or len(payload) != length:
+        return None
+    return decoder.decode(payload)
+
+
+def _plain(number: object) -> object:
+    return number.item()  # type: ignore[attr-defined]  # NumPy's numbers give their plain value
+
+
+class _Shadowed:
+    """A writer, and the shadow that it follows as soon as that is ready."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self._writer = writer
+        self._wanted = Follow()
+        self._turn = threading.Lock()
+
+    def write(self, batch: Batch) -> Written:
+        """Write a batch."""
+        return self._writer.write(batch)
+
+    def follow(self, wanted: Follow) -> None:
+        """Follow another one; until it is ready, none is asked."""
+        with self._turn:
+            self._wanted = wanted
+            self._writer.follow(None)
+        if wanted.version:
+            # It takes a second or two, in which the log goes on.
+            threading.Thread(target=self._prepare, args=(wanted,), daemon=True).start()
+
+    def _prepare(self, wanted: Follow) -> None:
+        from model_loop.serving.compiled.model import Form
+        from model_loop.serving.models.predictor import Predictor
+
+        predict = Form.read(io.BytesIO(wanted.form)).prove()
+        ready = Predictor(wanted.version, wanted.columns, wanted.places, predict)
+        with self._turn:
+            if self._wanted is wanted:
+                self._writer.follow(ready)
+
+
+def main() -> None:
+    """Write what comes on the standard input, until it ends."""
+    # Whoever ends the server ends its input, after the last batch.
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    incoming = sys.stdin.buffer
+    # What libraries print goes to the log, and the answers alone to the server.
+    with os.fdopen(os.dup(1), "wb") as answers, contextlib.suppress(BrokenPipeError):
+        os.dup2(2, 1)
+        place = _receive(incoming, _PLACE)
+        if place is None:
+            return
+        engine = open_log(place.url, Path(place.folder), must_answer=False)
+        writer = _Shadowed(LogWriter(engine, inputs=place.inputs))
+        while (message := _receive(incoming, _MESSAGE)) is not None:
+            if isinstance(message, Batch):
+                _send(answers, writer.write(message))
+            else:
+                writer.follow(message)
+
+
+if __name__ == "__main__":
+    main()

@@ -65,7 +65,7 @@ from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.profile import profile_month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
-from model_loop.trips.source import fetch_month
+from model_loop.trips.source.fetching import fetch_month
 
 RUNS, MONTHS, WINDOWS, ROUNDS = 5_000, 36, 120, 5
 FAMILIES = {"xgboost": "xgboost_training", "ensemble.ExtraTreesRegressor": "sklearn_training"}

@@ -39,7 +39,7 @@ from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
-from model_loop.trips.source import fetch_month
+from model_loop.trips.source.fetching import fetch_month
 
 SERVICE = get_service("green")
 SETTINGS = {"max_depth": 8, "learning_rate": 0.1, "min_child_weight": 5.0, "subsample": 0.8}

@@ -210,7 +210,7 @@ def prepare_month(folder: Path) -> None:
     from model_loop.trips.profile import profile_month
     from model_loop.trips.sample_options import SampleOptions
     from model_loop.trips.services import get_service
-    from model_loop.trips.source import fetch_month
+    from model_loop.trips.source.fetching import fetch_month
 
     service = get_service("fhvhv")
     raw = fetch_month(

@@ -34,7 +34,7 @@ from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import PICKUP_TIME, get_service
-from model_loop.trips.source import fetch_month
+from model_loop.trips.source.fetching import fetch_month
 
 SERVICE, RULES = get_service("green"), CleaningRules()
 MONTH = Month(2024, 4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from model_loop.orchestration import notifications
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import alerts_form
 
@@ -34,4 +33,4 @@ with DAG(
     default_args=default_args(),
     params=alerts_form(),
 ):
-    step(notifications.deliver_waiting, task_id="deliver")()
+    step("notifications:deliver_waiting", task_id="deliver")()

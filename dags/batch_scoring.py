@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule, chain
 
-from model_loop.orchestration import batch_scoring
-from model_loop.orchestration.conventions import Tag, answering, default_args, step
+from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import batch_scoring_form
 from model_loop.orchestration.notifications import alerts_of_runs
 
@@ -37,10 +36,12 @@ with DAG(
     **alerts_of_runs(),
     params=batch_scoring_form(),
 ):
-    chunks = step(answering(batch_scoring.plan))()
+    chunks = step("batch_scoring:plan", answers=True)()
     score_chunk = step(
-        batch_scoring.score_chunk, map_index_template="{{ task.op_kwargs['chunk'].title }}"
+        "batch_scoring:score_chunk", map_index_template="{{ task.op_kwargs['chunk'].title }}"
     )
     scored = score_chunk.expand(chunk=chunks)
-    joined = step(answering(batch_scoring.join), trigger_rule=TriggerRule.ALL_DONE)(chunks=chunks)
+    joined = step("batch_scoring:join", answers=True, trigger_rule=TriggerRule.ALL_DONE)(
+        chunks=chunks
+    )
     chain(scored, joined)

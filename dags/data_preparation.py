@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TaskGroup, TriggerRule, task
 
-from model_loop.orchestration import preparation
 from model_loop.orchestration.assets import MONTHS, TRAINING_SET
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import preparation_form
+from model_loop.orchestration.names import DATA_TESTS
 from model_loop.orchestration.notifications import alerts_of_runs
 from model_loop.settings import get_settings
 
@@ -39,34 +39,36 @@ with DAG(
     params=preparation_form(),
 ) as dag:
     months = step(
-        preparation.plan_months, task.short_circuit, ignore_downstream_trigger_rules=False
+        "preparation:plan_months", task.short_circuit, ignore_downstream_trigger_rules=False
     )()
 
-    fetch_month = step(preparation.fetch_month, map_index_template="{{ task.op_kwargs['month'] }}")
+    fetch_month = step(
+        "preparation:fetch_month", map_index_template="{{ task.op_kwargs['month'] }}"
+    )
     raw_months = fetch_month.expand(month=months)
 
     check_month = step(
-        preparation.check_month,
+        "preparation:check_month",
         map_index_template="{{ task.op_kwargs['raw'].month }}",
     )
     checked_months = check_month.expand(raw=raw_months)
 
-    verdicts = step(preparation.compare_months, outlets=[MONTHS])(months=checked_months)
+    verdicts = step("preparation:compare_months", outlets=[MONTHS])(months=checked_months)
 
     log_month = step(
-        preparation.log_month,
+        "preparation:log_month",
         map_index_template="{{ task.op_kwargs['verdict'].month.raw.month }}",
     )
     logged = log_month.expand(verdict=verdicts)
 
-    training_set = step(preparation.encode_months)(verdicts=verdicts)
+    training_set = step("preparation:encode_months")(verdicts=verdicts)
 
     with TaskGroup("data_tests") as data_tests:
-        for name in preparation.DATA_TESTS:
-            step(preparation.run_data_test, task_id=name)(name=name, training_set=training_set)
+        for name in DATA_TESTS:
+            step("preparation:run_data_test", task_id=name)(name=name, training_set=training_set)
 
     published = step(
-        preparation.publish_training_set,
+        "preparation:publish_training_set",
         task_id="results",
         outlets=[TRAINING_SET],
         trigger_rule=TriggerRule.NONE_FAILED,

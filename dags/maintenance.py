@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from model_loop.orchestration import maintenance
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import maintenance_form
 from model_loop.orchestration.notifications import alerts_of_runs
@@ -40,15 +39,15 @@ with DAG(
     **alerts_of_runs(announces=True),
     params=maintenance_form(),
 ):
-    form = step(maintenance.check_form)()
+    form = step("maintenance:check_form")()
     form >> [
-        step(function)()
-        for function in (
-            maintenance.remove_old_products,
-            maintenance.remove_orphaned_results,
-            maintenance.remove_leftovers,
-            maintenance.tell_of_unreadable,
-            maintenance.remove_abandoned_scores,
-            maintenance.remove_old_logs,
+        step(f"maintenance:{name}")()
+        for name in (
+            "remove_old_products",
+            "remove_orphaned_results",
+            "remove_leftovers",
+            "tell_of_unreadable",
+            "remove_abandoned_scores",
+            "remove_old_logs",
         )
     ]

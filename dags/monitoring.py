@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, chain, task
 
-from model_loop.orchestration import monitoring
 from model_loop.orchestration.assets import DRIFT
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import monitoring_form
@@ -44,16 +43,16 @@ with DAG(
     **alerts_of_runs(announces=True),
     params=monitoring_form(),
 ):
-    others = step(monitoring.other_occasions)()
+    others = step("monitoring:other_occasions")()
     run_each("monitoring", "look_at_others", others)
-    plan = step(monitoring.plan, task.short_circuit)()
-    drift = step(monitoring.drift)(plan=plan)
-    performance = step(monitoring.performance)(plan=plan)
-    evidence = step(monitoring.judge, inlets=[DRIFT])(
+    plan = step("monitoring:plan", task.short_circuit)()
+    drift = step("monitoring:drift")(plan=plan)
+    performance = step("monitoring:performance")(plan=plan)
+    evidence = step("monitoring:judge", inlets=[DRIFT])(
         plan=plan, drift=drift, performance=performance
     )
     retrain = step(
-        monitoring.retrain,
+        "monitoring:retrain",
         outlets=[DRIFT],
         map_index_template="{{ task.op_kwargs['evidence']['moment'] }}",
     ).expand(evidence=evidence)

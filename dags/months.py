@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from model_loop.orchestration import preparation
 from model_loop.orchestration.assets import MONTHS
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import acceptance_form, source_form
@@ -42,6 +41,6 @@ for service in SERVICES.values():
         **alerts_of_runs(),
         params={**source_form(), **acceptance_form()},
     ):
-        raw = step(preparation.fetch_partition, task_id="fetch_month")(service=service.name)
-        checked = step(preparation.check_month)(raw)
-        step(preparation.log_month)(step(preparation.compare_month, outlets=[MONTHS])(checked))
+        raw = step("preparation:fetch_partition", task_id="fetch_month")(service=service.name)
+        checked = step("preparation:check_month")(raw)
+        step("preparation:log_month")(step("preparation:compare_month", outlets=[MONTHS])(checked))

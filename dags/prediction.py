@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from model_loop.orchestration import prediction
-from model_loop.orchestration.conventions import Tag, answering, default_args, step
+from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import prediction_form
 from model_loop.orchestration.notifications import alerts_of_runs
 
@@ -35,4 +34,4 @@ with DAG(
     **alerts_of_runs(),
     params=prediction_form(),
 ):
-    step(answering(prediction.predict))()
+    step("prediction:predict", answers=True)()

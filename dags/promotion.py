@@ -7,10 +7,10 @@ import datetime as dt
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, TriggerRule, chain, task
 
-from model_loop.orchestration import promotion
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import promotion_form
-from model_loop.orchestration.notifications import JUDGE, ApprovalWaits, alerts_of_runs
+from model_loop.orchestration.names import ASK, CHOICES, JUDGE
+from model_loop.orchestration.notifications import ApprovalWaits, alerts_of_runs
 from model_loop.settings import get_settings
 
 DOC = """
@@ -48,27 +48,27 @@ with DAG(
     **alerts_of_runs(announces=True),
     params=promotion_form(),
 ):
-    first = step(promotion.first_step, task.branch)()
-    verdict = step(promotion.judge, task_id=JUDGE, max_active_tis_per_dag=1)()
-    then = step(promotion.after_the_gate, task.branch)(verdict=verdict)
+    first = step("promotion:first_step", task.branch)()
+    verdict = step("promotion:judge", task_id=JUDGE, max_active_tis_per_dag=1)()
+    then = step("promotion:after_the_gate", task.branch)(verdict=verdict)
     approval = HITLOperator(
-        task_id=promotion.ASK,
+        task_id=ASK,
         subject="Shall version {{ ti.xcom_pull(task_ids='judge').challenger }} of "
         "{{ params.service }} become champion?",
         body="{{ ti.xcom_pull(task_ids='judge').markdown }}",
-        options=list(promotion.ANSWERS),
+        options=list(CHOICES),
         defaults=get_settings().approval_default,
         notifiers=ApprovalWaits(),
         response_timeout=dt.timedelta(hours=get_settings().approval_hours),
     )
-    answered = step(promotion.after_the_answer, task.branch)(answer=approval.output)
+    answered = step("promotion:after_the_answer", task.branch)(answer=approval.output)
     move = step(
-        promotion.move,
+        "promotion:move",
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
         # One move at a time: the next one sees what the last one did.
         max_active_tis_per_dag=1,
     )(verdict=verdict, answer=approval.output)
-    rejected = step(promotion.reject)(verdict=verdict, answer=approval.output)
+    rejected = step("promotion:reject")(verdict=verdict, answer=approval.output)
     chain(first, verdict)
     chain(then, approval, answered, [move, rejected])
     chain([first, then], move)

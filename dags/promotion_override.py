@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from model_loop.orchestration import promotion
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import override_form
+from model_loop.orchestration.names import MOVE, OVERRIDE
 from model_loop.orchestration.notifications import alerts_of_runs
 
 DOC = """
@@ -21,7 +21,7 @@ way, and who made it.
 """
 
 with DAG(
-    dag_id=promotion.OVERRIDE,
+    dag_id=OVERRIDE,
     description="Moves versions past gate and approval, for users whom the operator has named.",
     doc_md=DOC,
     schedule=None,
@@ -32,4 +32,4 @@ with DAG(
     **alerts_of_runs(announces=True),
     params=override_form(),
 ):
-    step(promotion.override, task_id=promotion.MOVE, max_active_tis_per_dag=1)()
+    step("promotion:override", task_id=MOVE, max_active_tis_per_dag=1)()

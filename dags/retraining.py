@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule, chain, task
 
-from model_loop.orchestration import retraining
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import retraining_form
+from model_loop.orchestration.names import TRAININGS
 from model_loop.orchestration.notifications import alerts_of_runs
 from model_loop.orchestration.operators import run_dag, run_each
 from model_loop.orchestration.schedules import retraining_schedule
@@ -47,22 +47,22 @@ with DAG(
     **alerts_of_runs(announces=True),
     params=retraining_form(),
 ):
-    others = step(retraining.other_occasions)()
+    others = step("retraining:other_occasions")()
     run_each("retraining", "answer_others", others)
-    plan = step(retraining.plan, task.short_circuit, inlets=[PUBLISHED_MONTHS, DRIFT])()
+    plan = step("retraining:plan", task.short_circuit, inlets=[PUBLISHED_MONTHS, DRIFT])()
 
     def form(dag_id: str) -> str:
         """The template of a DAG's form."""
         return "{{ ti.xcom_pull(task_ids='plan')['forms']['" + dag_id + "'] | tojson }}"
 
     data_preparation = run_dag("data_preparation", form("data_preparation"))
-    trainings = [run_dag(dag_id, form(dag_id)) for dag_id in retraining.TRAININGS]
+    trainings = [run_dag(dag_id, form(dag_id)) for dag_id in TRAININGS]
     challenger = step(
-        retraining.choose_challenger, task.short_circuit, ignore_downstream_trigger_rules=False
+        "retraining:choose_challenger", task.short_circuit, ignore_downstream_trigger_rules=False
     )(plan=plan)
     promotion = run_dag("promotion", challenger)
     finish = step(
-        retraining.finish, inlets=[PUBLISHED_MONTHS, DRIFT], trigger_rule=TriggerRule.NONE_FAILED
+        "retraining:finish", inlets=[PUBLISHED_MONTHS, DRIFT], trigger_rule=TriggerRule.NONE_FAILED
     )(plan=plan, challenger=challenger)
     # An event that cannot be read fails one task.
     chain(others, plan, data_preparation, trainings, challenger, promotion, finish)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from model_loop.orchestration import training, wiring
+from model_loop.orchestration import wiring
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import sklearn_form
 from model_loop.orchestration.notifications import alerts_of_runs
@@ -33,7 +33,7 @@ with DAG(
     **alerts_of_runs(digest=True, hours=get_settings().training_deadline_hours),
     params=sklearn_form(),
 ) as dag:
-    families = step(training.choose_models)()
+    families = step("training:choose_models")()
     # A form that names a wrong family fails one task.
     product, run = wiring.tracked_training_set(after=families)
     models = wiring.model.partial(product=product, parent_run_id=run).expand(family=families)

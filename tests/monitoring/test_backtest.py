@@ -29,7 +29,7 @@ from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import get_service
-from model_loop.trips.source import fetch_month
+from model_loop.trips.source.fetching import fetch_month
 
 GREEN = get_service("green")
 

@@ -25,7 +25,7 @@ from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
-from model_loop.trips.source import fetch_month
+from model_loop.trips.source.fetching import fetch_month
 
 GREEN = get_service("green")
 MARCH = Month(2024, 3)

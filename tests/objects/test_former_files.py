@@ -110,7 +110,7 @@ def test_a_state_of_a_newer_format_is_kept_aside_and_told(
 ) -> None:
     """A newer version has written it: it is not taken for what is known, and not lost."""
     told: list[Any] = []
-    monkeypatch.setattr("model_loop.orchestration.notifications.announce", told.append)
+    monkeypatch.setattr("model_loop.orchestration.watermarks.announce", told.append)
     store = Store()
     memory, known = DriftMemory(store, "green", dt.timedelta(hours=1)), watermarks(store)
     if state == "drift":

@@ -227,7 +227,7 @@ def test_a_run_tells_what_its_tasks_could_not(
 ) -> None:
     """A killed task is told when its run ends; so is a run that failed without a failed task."""
     monkeypatch.setattr(
-        "airflow.sdk.execution_time.task_runner.RuntimeTaskInstance", States(**failed)
+        "model_loop.orchestration.failed_tasks.RuntimeTaskInstance", States(**failed)
     )
     task = SimpleNamespace(
         retries=2,
@@ -248,7 +248,7 @@ def test_a_run_tells_what_its_tasks_could_not(
 def test_a_run_does_not_repeat_its_tasks(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a task has told itself is not told again at the end of its run."""
     monkeypatch.setattr(
-        "airflow.sdk.execution_time.task_runner.RuntimeTaskInstance",
+        "model_loop.orchestration.failed_tasks.RuntimeTaskInstance",
         States(**{"model.tune_1": "failed"}),
     )
     TaskFailed()(context(RuntimeError("x")))

@@ -12,7 +12,7 @@ import pytest
 
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration import batch_scoring, maintenance, prediction, requests
+from model_loop.orchestration import batch_scoring, maintenance, prediction, sources
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
 from model_loop.scoring.answers import answer_of
 from model_loop.settings import get_settings
@@ -75,13 +75,13 @@ def test_a_list_takes_the_place_of_the_form() -> None:
         ({"months": ["2024-01"], "source": "https://example.com"}, "none that runs may name"),
     ],
 )
-@pytest.mark.parametrize("sources", ["", "*"])
+@pytest.mark.parametrize("allowed", ["", "*"])
 def test_files_that_a_caller_may_not_name(
-    changes: dict[str, Any], message: str, sources: str, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], message: str, allowed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing outside of the operator's folders is read or written, whatever is learned from."""
-    settings = get_settings().model_copy(update={"allowed_sources": sources})
-    for module in (batch_scoring, requests):
+    settings = get_settings().model_copy(update={"allowed_sources": allowed})
+    for module in (batch_scoring, sources):
         monkeypatch.setattr(module, "get_settings", lambda: settings)
     with pytest.raises(InvalidInputError, match=message):
         batch_scoring._files(form(batch_scoring_form(), **changes))

@@ -17,9 +17,10 @@ from tests.servers import tracking_database
 
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, Verdict
-from model_loop.orchestration import promotion
+from model_loop.orchestration import names, promotion
 from model_loop.orchestration.forms import override_form, promotion_form
 from model_loop.orchestration.notifications import ApprovalWaits, post_office
+from model_loop.orchestration.registry import promoter_of
 from model_loop.settings import get_settings
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
@@ -78,7 +79,7 @@ def run(number: str = "run") -> Any:
 def do(action: str, **fields: Any) -> dict[str, Any]:
     """Do what a form asks for, as the DAG does it."""
     params = form(action, **fields)
-    assert promotion.first_step(params) == promotion.MOVE
+    assert promotion.first_step(params) == names.MOVE
     return promotion.move(params, run(f"{action}-{next(NUMBERS)}"))
 
 
@@ -108,10 +109,10 @@ def test_a_run_that_waits_holds_up_no_other(dag: DAG) -> None:
 def test_the_history_names_who_has_triggered_and_who_has_approved() -> None:
     """Nobody writes a name into a form: it is that of whoever is logged in."""
     params = form("promote", who="Mallory", why="better")
-    assert promotion.after_the_answer(APPROVED) == promotion.MOVE
+    assert promotion.after_the_answer(APPROVED) == names.MOVE
     done = promotion.move(params, run(), VERDICT, APPROVED)
     assert (done["who"], done["approver"], done["why"]) == ("Ada", "Grace", "better")
-    (latest, *_) = promotion.promoter_of(form("rollback")).history()
+    (latest, *_) = promoter_of(form("rollback")).history()
     assert (latest.who, latest.approver) == ("Ada", "Grace")
 
 
@@ -119,11 +120,11 @@ def test_the_history_names_who_has_triggered_and_who_has_approved() -> None:
 def test_the_history_holds_a_rejection() -> None:
     """Nothing moves, the history says who did not want it, and a rollback does not mind."""
     do("promote", version=3, gate=False)
-    assert promotion.after_the_answer(REJECTED) == promotion.REJECT
+    assert promotion.after_the_answer(REJECTED) == names.REJECT
     pushed: dict[str, str] = {}
     ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
     promotion.reject(VERDICT, REJECTED, form("promote"), run(), ti)
-    promoter = promotion.promoter_of(form("rollback"))
+    promoter = promoter_of(form("rollback"))
     (latest, *_) = promoter.history()
     assert (latest.kind, latest.version, latest.approver) == ("reject", 2, "Grace")
     assert latest.before == latest.after == promoter.standing()
@@ -169,7 +170,7 @@ def test_a_canary_and_a_shadow_can_be_ended() -> None:
     do("shadow", version=3)
     assert do("end_canary")["version"] == 2
     assert do("end_shadow")["version"] == 3
-    standing = promotion.promoter_of(form("rollback")).standing()
+    standing = promoter_of(form("rollback")).standing()
     assert (standing.champion, standing.challenger, standing.shadow) == (1, None, None)
     with pytest.raises(InvalidInputError, match=r"has no canary\. There is nothing to end"):
         do("end_canary")
@@ -222,7 +223,7 @@ def test_what_passes_the_gate_waits_whatever_the_form_says() -> None:
     """The form may ask for an approval, and not do without one."""
     params = form("promote", version=2, approval=False)
     assert promotion.first_step(params) == "judge"
-    assert promotion.after_the_gate(VERDICT, params, run()) == promotion.ASK
+    assert promotion.after_the_gate(VERDICT, params, run()) == names.ASK
 
 
 @pytest.mark.parametrize(
@@ -242,10 +243,10 @@ def test_a_move_asks_for_the_steps_before_it(
     conf: dict[str, Any], verdict: Verdict | None, answer: dict[str, Any] | None, missing: str
 ) -> None:
     """Those who may change a run can mark its tasks as done: that is neither gate nor approval."""
-    before = promotion.promoter_of(form("rollback")).standing()
+    before = promoter_of(form("rollback")).standing()
     with pytest.raises(InvalidInputError, match=missing):
         promotion.move(form(**conf), run(f"marked-{next(NUMBERS)}"), verdict, answer)
-    assert promotion.promoter_of(form("rollback")).standing() == before
+    assert promoter_of(form("rollback")).standing() == before
 
 
 @pytest.mark.usefixtures("approvals_wanted")

@@ -27,7 +27,7 @@ from model_loop.orchestration.forms import (
     sklearn_form,
     watch_form,
 )
-from model_loop.orchestration.requests import source_of
+from model_loop.orchestration.sources import source_of
 from model_loop.settings import get_settings
 
 #: Asking it would end the test: nothing listens there, and the answer would be another error.

@@ -25,7 +25,7 @@ from model_loop.orchestration import batch_scoring, prediction
 from model_loop.orchestration.dashboard import make_dashboard
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
 from model_loop.orchestration.health import health_parts
-from model_loop.orchestration.promotion import versions_of
+from model_loop.orchestration.registry import versions_of
 from model_loop.scoring.batch.planning import by_job
 from model_loop.scoring.batch.scoring import join, score_chunk
 from model_loop.scoring.predictor import Predictor, Version, load_predictor

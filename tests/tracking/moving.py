@@ -20,7 +20,7 @@ from tests.tracking.right import Cell, Move, Seen, Side, State, seen, standing_s
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, Verdict
-from model_loop.orchestration import promotion
+from model_loop.orchestration import names, promotion
 from model_loop.orchestration.forms import promotion_form
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.models.manager import LiveModels
@@ -267,7 +267,7 @@ class Moving(RuleBasedStateMachine):
             check = Check("RMSE", passed=True, found="5.0", wanted="below 5.1")
             verdict = Verdict(params["version"], None, (check,))
         else:
-            assert promotion.first_step(params) == promotion.MOVE
+            assert promotion.first_step(params) == names.MOVE
         self.death.after = writes
         try:
             return promotion.move(params, self._run(number), verdict)

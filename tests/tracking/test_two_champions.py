@@ -17,7 +17,7 @@ from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.drift_memory import DriftMemory
 from model_loop.orchestration.forms import monitoring_form, retraining_form
 from model_loop.orchestration.notifications import post_office
-from model_loop.orchestration.promotion import versions_of
+from model_loop.orchestration.registry import versions_of
 from model_loop.scoring.predictor import Version, load_predictor
 from model_loop.scoring.rows import COLUMNS, PLACES, from_frame
 from model_loop.serving.request_log.entries import Entry

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from tests.conftest import sample_request
 
 from model_loop.errors import ContractError, InvalidInputError
-from model_loop.orchestration import preparation
+from model_loop.orchestration import names
 from model_loop.training_set import recipes
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.data_tests import DATA_TESTS, Outcome, require_passed, run_data_tests
@@ -282,4 +282,4 @@ def test_the_guard_says_the_moment_and_finds_what_is_known_later(
 
 def test_each_is_a_task() -> None:
     """The DAG has a task for every data test."""
-    assert tuple(DATA_TESTS) == preparation.DATA_TESTS
+    assert tuple(DATA_TESTS) == names.DATA_TESTS

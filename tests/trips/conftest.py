@@ -12,7 +12,9 @@ from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
-from model_loop.trips.source import RawMonth, download, fetch_month
+from model_loop.trips.source import download
+from model_loop.trips.source.fetching import fetch_month
+from model_loop.trips.source.types import RawMonth
 
 GREEN = get_service("green")
 JANUARY = Month(2024, 1)

@@ -33,7 +33,8 @@ from model_loop.trips.contract.rules import Limits
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import Dirt, SampleOptions
 from model_loop.trips.services import SERVICES
-from model_loop.trips.source import Naming, fetch_month
+from model_loop.trips.source.fetching import fetch_month
+from model_loop.trips.source.naming import Naming
 
 RICH = RECIPES["rich"].columns
 

@@ -11,7 +11,7 @@ import pytest
 
 from model_loop.errors import ContractError
 from model_loop.trips.decoding import decode, read_footer
-from model_loop.trips.source import MonthFile
+from model_loop.trips.source.types import MonthFile
 
 ROWS = 1_000
 GROUPS = (("times", "zones"), ("miles",))

@@ -19,7 +19,7 @@ from model_loop.trips.profile import SCALES, MonthProfile, ProfileBuilder, profi
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import Dirt, SampleOptions
 from model_loop.trips.services import SERVICES
-from model_loop.trips.source import fetch_month
+from model_loop.trips.source.fetching import fetch_month
 
 COLUMNS = ("PULocationID", "DOLocationID", "trip_distance", "passenger_count", "VendorID")
 

@@ -13,8 +13,9 @@ from tests.websites import Website
 
 from model_loop.errors import NotPublishedError, SourceError, TransientSourceError
 from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.publications import Publications, look_at_source
-from model_loop.trips.source import look_up_month
+from model_loop.trips.publications import Publications
+from model_loop.trips.source.fetching import look_up_month
+from model_loop.trips.source.published import look_at_source
 
 DECEMBER = Month(2023, 12)
 NOTHING = Publications({})

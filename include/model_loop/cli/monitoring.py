@@ -166,7 +166,7 @@ def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
     from model_loop.trips.contract.checked import CheckedMonthStore
     from model_loop.trips.contract.rules import Limits
     from model_loop.trips.sample_options import SampleOptions
-    from model_loop.trips.source import fetch_month
+    from model_loop.trips.source.fetching import fetch_month
 
     settings, service = get_settings(), get_service(predictor.version.service)
     raw = fetch_month(

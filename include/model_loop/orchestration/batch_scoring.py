@@ -8,10 +8,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError, ReportedError
-from model_loop.orchestration.loading import load
-from model_loop.orchestration.promotion import moment_of_form, versions_of
-from model_loop.orchestration.requests import fetch_named_month, listed_sources
+from model_loop.orchestration.registry import load, moment_of_form, versions_of
+from model_loop.orchestration.requests import fetch_named_month
+from model_loop.orchestration.sources import listed_sources
+from model_loop.scoring.batch.planning import BatchRequest, by_job, columns_in
+from model_loop.scoring.batch.planning import plan as cut
+from model_loop.scoring.batch.results import require_predictions
+from model_loop.scoring.batch.scoring import is_scored
+from model_loop.scoring.batch.scoring import join as put_together
+from model_loop.scoring.batch.scoring import score_chunk as score
+from model_loop.scoring.places import choose_outputs, find_inputs, place, require_allowed
+from model_loop.scoring.predictor import find_predictor, load_predictor
 from model_loop.settings import get_settings, split_list
+from model_loop.trips.source.allowed import ALWAYS, ANY, require_allowed_source
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -25,10 +34,6 @@ logger = logging.getLogger(__name__)
 
 def plan(params: Mapping[str, Any]) -> list[Chunk]:
     """Check the form and the files, and cut them into chunks."""
-    from model_loop.scoring.batch.planning import BatchRequest, columns_in
-    from model_loop.scoring.batch.planning import plan as cut
-    from model_loop.scoring.predictor import find_predictor
-
     _require_one(params)
     versions, settings, chosen = versions_of(params["service"]), get_settings(), _files(params)
     given = columns_in((source for source, _ in chosen), settings.scoring_preprocessing)
@@ -53,10 +58,6 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
 
 def score_chunk(chunk: Chunk) -> int:
     """Score one chunk, unless that was done before; the number of its rows."""
-    from model_loop.scoring.batch.scoring import is_scored
-    from model_loop.scoring.batch.scoring import score_chunk as score
-    from model_loop.scoring.predictor import load_predictor
-
     if is_scored(chunk):
         logger.info("%s was scored before", chunk.title)
         return chunk.rows
@@ -84,11 +85,6 @@ def join(chunks: Sequence[Chunk] | Mapping[str, Any] | None) -> dict[str, Any]:
     ReportedError
         If an earlier step has failed otherwise, and has told it.
     """
-    from model_loop.scoring.batch.planning import by_job
-    from model_loop.scoring.batch.results import require_predictions
-    from model_loop.scoring.batch.scoring import is_scored
-    from model_loop.scoring.batch.scoring import join as put_together
-
     if isinstance(chunks, Mapping):
         raise InvalidInputError(**chunks["error"])
     missing = [chunk for chunk in chunks or () if not is_scored(chunk)]
@@ -131,8 +127,6 @@ def _require_one(params: Mapping[str, Any]) -> None:
 
 def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
     """Each file with where its predictions go."""
-    from model_loop.scoring.places import choose_outputs, find_inputs, place, require_allowed
-
     roots = readable_roots()
     output = None if params["output"] is None else require_allowed(place(params["output"]), roots)
     if params["months"]:
@@ -154,9 +148,6 @@ def readable_roots() -> list[str]:
 
 def _month(month: str, params: Mapping[str, Any]) -> UPath:
     """The file of a published month."""
-    from model_loop.scoring.places import place, require_allowed
-    from model_loop.trips.source.allowed import ALWAYS, ANY, require_allowed_source
-
     # The rows are handed out: even where any source may be named, only from listed places.
     listed = [one for one in listed_sources() if one not in {ANY, *ALWAYS}]
     roots = [*listed, *readable_roots()]

@@ -7,6 +7,7 @@ import smtplib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
@@ -27,8 +28,6 @@ class SmtpChannel:
 
     def send(self, message: Message) -> None:
         """Send a mail to the addresses of the settings."""
-        from airflow.providers.smtp.hooks.smtp import SmtpHook
-
         settings = get_settings()
         try:
             with SmtpHook(SMTP_CONNECTION) as hook:

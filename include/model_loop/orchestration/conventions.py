@@ -17,7 +17,10 @@ from airflow.sdk import (
 )
 
 from model_loop.errors import ModelLoopError, TransientSourceError
-from model_loop.orchestration.notifications import ANSWERS, TaskFailed
+from model_loop.orchestration.form_checks import together, unknown_fields
+from model_loop.orchestration.lazy import lazy_function
+from model_loop.orchestration.names import ANSWERS
+from model_loop.orchestration.notifications import TaskFailed
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
@@ -29,23 +32,39 @@ OWNER = "ml-team"
 TRAINING_POOL = "training"
 
 
+#: Where `step` looks for a module that is named by its last name alone.
+_STEPS = "model_loop.orchestration"
+
+
 def step(
-    function: Callable[..., Any],
+    name: str,
     decorator: Callable[..., Any] = task,
+    *,
+    answers: bool = False,
     **options: Any,  # noqa: ANN401 - an operator's own
 ) -> Any:  # noqa: ANN401 - Airflow's types know no output of a task as an argument
-    """A plain function as a task; call the result with the outputs of other tasks.
+    """A task that imports a function when it runs; call the result with other tasks' outputs.
 
     Parameters
     ----------
-    function
-        What the task does.
+    name
+        What the task does, as ``module:function``; the module below `model_loop.orchestration`.
     decorator
         What makes the task; ``task.short_circuit`` and the like.
+    answers
+        Whether a caller waits for the result, which says why the task has failed; see `answering`.
     options
         Of the operator: ``task_id``, ``pool``, …
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such function.
     """
-    return decorator(**{"pre_execute": require_known_fields, **options})(function)
+    module, _, function = name.partition(":")
+    found = lazy_function(f"{_STEPS}.{module}", function)
+    made = decorator(**{"pre_execute": require_known_fields, **options})
+    return made(answering(found) if answers else found)
 
 
 def require_known_fields(context: Context) -> None:
@@ -58,8 +77,6 @@ def require_known_fields(context: Context) -> None:
     InvalidInputError
         If there are any.
     """
-    from model_loop.orchestration.form_checks import together, unknown_fields
-
     conf: Any = context["dag_run"].conf or {}
     if mistakes := list(unknown_fields(conf, context["dag"].params)):
         raise together(mistakes)

@@ -6,14 +6,28 @@ import datetime as dt
 import math
 from typing import TYPE_CHECKING
 
+from airflow.models.dag import DagTag
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from sqlalchemy import case, func, select
+
+from model_loop.background_cache import BackgroundCache
+from model_loop.dashboard.app import Dashboard
+from model_loop.dashboard.known import Sources
+from model_loop.dashboard.types import DagDay, DagRuns, LastRun
+from model_loop.monitoring.levels import thresholds_of
 from model_loop.orchestration.conventions import Tag
 from model_loop.orchestration.health import dag_health
+from model_loop.orchestration.login import authenticate
+from model_loop.serving.comparison.report import ab_report
+from model_loop.serving.http.requests import RequestRefusedError
+from model_loop.trips.judged import Judged
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Scope
 
     from model_loop.dashboard.questions import Questions
-    from model_loop.dashboard.types import DagRuns
     from model_loop.monitoring.health.parts import HealthParts
     from model_loop.serving.service import PredictionService
     from model_loop.settings import Settings
@@ -27,13 +41,6 @@ def make_dashboard(
     service: PredictionService, settings: Settings, health: HealthParts, questions: Questions
 ) -> ASGIApp:
     """The pages; they are mounted behind the guard of the prediction application."""
-    from model_loop.background_cache import BackgroundCache
-    from model_loop.dashboard.app import Dashboard
-    from model_loop.dashboard.known import Sources
-    from model_loop.monitoring.levels import thresholds_of
-    from model_loop.serving.comparison.report import ab_report
-    from model_loop.trips.judged import Judged
-
     name = service.service
     always = math.inf
     sources = Sources(
@@ -63,9 +70,6 @@ def make_dashboard(
 
 async def may_promote(scope: Scope) -> bool:
     """Whether the user may trigger the DAG that moves versions."""
-    from model_loop.orchestration.serving import authenticate
-    from model_loop.serving.http.requests import RequestRefusedError
-
     try:
         await authenticate(scope, "promotion", "POST")
     except RequestRefusedError:
@@ -81,14 +85,6 @@ def dag_runs() -> DagRuns:
     sqlalchemy.exc.SQLAlchemyError
         If the database does not answer.
     """
-    from airflow.models.dag import DagTag
-    from airflow.models.dagrun import DagRun
-    from airflow.utils.session import create_session
-    from airflow.utils.state import DagRunState
-    from sqlalchemy import case, func, select
-
-    from model_loop.dashboard.types import DagDay, DagRuns, LastRun
-
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=_DAYS)
     ours = select(DagTag.dag_id).where(DagTag.name == Tag.MODEL_LOOP)
     ended = (DagRun.state.in_([DagRunState.SUCCESS, DagRunState.FAILED]), DagRun.dag_id.in_(ours))

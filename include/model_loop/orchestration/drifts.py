@@ -13,6 +13,7 @@ from typing import Any
 
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.drift_memory import DriftMemory
+from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.watermarks import StateStore
 from model_loop.settings import get_settings
 from model_loop.training_set.recipes import RECIPES
@@ -31,8 +32,6 @@ def completed(evidence: Mapping[str, Any], service: str) -> dict[str, Any]:
     known = str(evidence.get("version", ""))
     if not (_RUN in evidence and known.isdecimal()) or {"moment", "recipe"} & evidence.keys():
         return dict(evidence)
-    from model_loop.orchestration.promotion import versions_of
-
     versions, number = versions_of(service), int(known)
     found: dict[str, Any] = {"source": get_settings().source}
     with contextlib.suppress(InvalidInputError):

@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.sdk.configuration import conf
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.utils.helpers import log_filename_template_renderer
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +61,6 @@ class FailedTask:
 
 def failed_tasks(dag: Any, run_id: str) -> list[FailedTask]:  # noqa: ANN401 - Airflow's
     """The tasks of a run that have failed."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
     found = RuntimeTaskInstance.get_task_states(dag_id=dag.dag_id, run_ids=[run_id])
     failed = []
     for name, state in found.get(run_id, {}).items():
@@ -102,8 +102,6 @@ def name_by_input(task: Any, map_index: int, ti: Any) -> str:  # noqa: ANN401 - 
 
 def log_file(task: FailedTask) -> Path | None:
     """The log of the last try; None if it is not on this machine."""
-    from airflow.utils.helpers import log_filename_template_renderer
-
     folder = Path(conf.get("logging", "base_log_folder"))
     number = task.try_number or 1
     ti = SimpleNamespace(

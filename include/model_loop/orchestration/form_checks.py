@@ -12,8 +12,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import best_match
+
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Acceptance
+from model_loop.monitoring.levels import thresholds_of
 from model_loop.options import build, options_of
 from model_loop.settings import get_settings
 from model_loop.trips.cleaning_rules import CleaningRules
@@ -66,8 +70,6 @@ def _broken_rules(conf: Mapping[str, Any], form: Any) -> Iterator[InvalidInputEr
 
 
 def _thresholds(values: Mapping[str, Any]) -> object:
-    from model_loop.monitoring.levels import thresholds_of
-
     return thresholds_of(get_settings(), values["thresholds"])
 
 
@@ -94,9 +96,6 @@ def together(mistakes: list[InvalidInputError]) -> InvalidInputError:
 
 
 def _refused(name: str, param: Any, value: Any) -> InvalidInputError | None:  # noqa: ANN401 - Airflow's Param, any JSON
-    from jsonschema import Draft202012Validator, FormatChecker
-    from jsonschema.exceptions import best_match
-
     if isinstance(value, float) and not math.isfinite(value):
         # JSON has no such numbers; Python reads them, and no bound of a schema stops NaN.
         title = param.schema.get("title", name)

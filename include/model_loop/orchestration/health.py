@@ -5,12 +5,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from airflow.models.dag import DagModel, DagTag
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from sqlalchemy import and_, func, or_, select
+
+from model_loop.background_cache import BackgroundCache
+from model_loop.monitoring.health import sources
+from model_loop.monitoring.health.parts import HealthParts
+from model_loop.monitoring.health.types import DagHealth
 from model_loop.orchestration.conventions import Tag
 
 if TYPE_CHECKING:
     from model_loop.dashboard.questions import Questions
-    from model_loop.monitoring.health.parts import HealthParts
-    from model_loop.monitoring.health.types import DagHealth
     from model_loop.serving.service import PredictionService
 
 #: Seconds for which what is kept in stores is known: products do not change by the second.
@@ -21,10 +29,6 @@ _SECONDS = 15.0
 
 def health_parts(service: PredictionService, questions: Questions) -> HealthParts:
     """Where the health of a service comes from; nothing is looked up yet."""
-    from model_loop.background_cache import BackgroundCache
-    from model_loop.monitoring.health import sources
-    from model_loop.monitoring.health.parts import HealthParts
-
     return HealthParts(
         service=service.service,
         traffic=BackgroundCache(
@@ -45,14 +49,6 @@ def dag_health() -> tuple[DagHealth, ...]:
     sqlalchemy.exc.SQLAlchemyError
         If the database does not answer.
     """
-    from airflow.models.dag import DagModel, DagTag
-    from airflow.models.dagrun import DagRun
-    from airflow.utils.session import create_session
-    from airflow.utils.state import DagRunState
-    from sqlalchemy import and_, func, or_, select
-
-    from model_loop.monitoring.health.types import DagHealth
-
     successes = (
         select(DagRun.dag_id, func.max(DagRun.end_date).label("at"))
         .where(DagRun.state == DagRunState.SUCCESS)

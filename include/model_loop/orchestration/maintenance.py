@@ -8,7 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.bases.xcom import BaseXCom
+from airflow.sdk.configuration import conf
+from upath import UPath
+
+from model_loop.objects.documents import moved_aside
+from model_loop.objects.files import remove_leftovers as remove
+from model_loop.objects.reference import ObjectReference
+from model_loop.orchestration.announcements import unreadable_files
+from model_loop.orchestration.notifications import announce
+from model_loop.orchestration.old_logs import old_logs, remove_log
+from model_loop.orchestration.orphans import orphaned_objects, remove_empty_folders
+from model_loop.orchestration.xcom import results_root
+from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
 from model_loop.settings import get_settings
+from model_loop.training_set.retention import plan_pruning, prune
+from model_loop.training_set.retention_rules import Retention
 
 if TYPE_CHECKING:
     from model_loop.orchestration.orphans import Coordinates
@@ -23,9 +38,6 @@ def check_form(params: Mapping[str, Any]) -> None:
 
 def remove_old_products(params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove training sets and months that nobody needs; say which."""
-    from model_loop.training_set.retention import plan_pruning, prune
-    from model_loop.training_set.retention_rules import Retention
-
     root = get_settings().storage_root
     pruning = plan_pruning(root, Retention(params["versions"], params["days"]))
     for what in (*(product.key for product in pruning.products), *pruning.files):
@@ -43,9 +55,6 @@ def remove_old_products(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def remove_orphaned_results(params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove stored results of tasks whose runs were deleted; say how many."""
-    from model_loop.orchestration.orphans import orphaned_objects, remove_empty_folders
-    from model_loop.orchestration.xcom import results_root
-
     root, removed, size = results_root(), 0, 0
     grace = get_settings().orphan_grace_seconds
     for path in list(orphaned_objects(root, _known_address, older_than_seconds=grace)):
@@ -60,10 +69,6 @@ def remove_orphaned_results(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove what killed writers have left; say what."""
-    from upath import UPath
-
-    from model_loop.objects.files import remove_leftovers as remove
-
     removed = [] if params["only_look"] else remove(UPath(get_settings().storage_root))
     for path in removed:
         logger.info("Left by a killed writer: %s", path)
@@ -72,12 +77,6 @@ def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def tell_of_unreadable(params: Mapping[str, Any]) -> dict[str, Any]:
     """Tell which files could not be read and were moved aside; remove what was so long ago."""
-    from upath import UPath
-
-    from model_loop.objects.documents import moved_aside
-    from model_loop.orchestration.announcements import unreadable_files
-    from model_loop.orchestration.notifications import announce
-
     found = moved_aside(UPath(get_settings().storage_root))
     horizon = dt.datetime.now(tz=dt.UTC) - dt.timedelta(days=params["log_days"])
     old = [path for at, path in found if at < horizon]
@@ -93,8 +92,6 @@ def tell_of_unreadable(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove what is left of batches that were begun and not gone on with; say how much."""
-    from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
-
     found, size = find_abandoned(get_settings().storage_root, params["days"]), 0
     for folder in found:
         logger.info("Nobody came back for %s", folder)
@@ -105,10 +102,6 @@ def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def remove_old_logs(params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove logs that are older than they are kept; say how many."""
-    from airflow.sdk.configuration import conf
-
-    from model_loop.orchestration.old_logs import old_logs, remove_log
-
     folder, removed, size = Path(conf.get("logging", "base_log_folder")), 0, 0
     for log in list(old_logs(folder, days=params["log_days"])):
         removed, size = removed + 1, size + log.stat().st_size
@@ -120,10 +113,6 @@ def remove_old_logs(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _known_address(coordinates: Coordinates) -> str | None:
     """The address that Airflow's database keeps, without reading the object."""
-    from airflow.sdk.bases.xcom import BaseXCom
-
-    from model_loop.objects.reference import ObjectReference
-
     kept: Any = BaseXCom.get_one(
         key=coordinates.key,
         dag_id=coordinates.dag_id,

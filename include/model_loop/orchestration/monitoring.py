@@ -9,14 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_loop.monitoring.labels import labelled
+from model_loop.monitoring.levels import ALL, Level, as_row, from_rows, gravest_first, thresholds_of
+from model_loop.monitoring.looking import DriftRules, known_profile, look_for_drift
+from model_loop.monitoring.performance import RMSE, PerformanceRules, judge_performance
+from model_loop.monitoring.records import Records
+from model_loop.monitoring.tested import find_reference
 from model_loop.options import build
 from model_loop.orchestration.announcements import drift_not_known, drifted
 from model_loop.orchestration.assets import DRIFT
 from model_loop.orchestration.drift_memory import DriftMemory
-from model_loop.orchestration.loading import load
 from model_loop.orchestration.notifications import announce
 from model_loop.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
-from model_loop.orchestration.promotion import versions_of
+from model_loop.orchestration.registry import load, versions_of
 from model_loop.orchestration.watched import (
     gather,
     plan_of_today,
@@ -25,7 +30,9 @@ from model_loop.orchestration.watched import (
     windows_of,
     with_labels,
 )
+from model_loop.scoring.predictor import Version, choose_version, choose_versions, load_predictor
 from model_loop.settings import get_settings
+from model_loop.tracking.runs import Tracker
 from model_loop.tracking.standing import check_moment
 from model_loop.trips.cleaning_rules import CleaningRules
 
@@ -33,8 +40,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.monitoring.levels import Finding, Thresholds
-    from model_loop.monitoring.looking import DriftRules
-    from model_loop.monitoring.records import Records, Watched
+    from model_loop.monitoring.records import Watched
     from model_loop.orchestration.watermarks import StateStore
     from model_loop.scoring.predictor import Predictor
 
@@ -69,8 +75,6 @@ def plan(
     params: Mapping[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Events
 ) -> dict[str, Any] | None:
     """Return the windows and versions to look at; None if there are none."""
-    from model_loop.monitoring.levels import thresholds_of
-
     thresholds_of(get_settings(), params["thresholds"])
     params = form_of(params, triggering_asset_events)
     versions = _versions(params)
@@ -103,17 +107,15 @@ def plan(
 
 def _versions(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the version that a form names, or every champion that answers, with their moments."""
-    from model_loop.scoring.predictor import choose_version, choose_versions
-
     versions, named = versions_of(params["service"]), params["version"]
     found = [choose_version(versions, named)] if named else choose_versions(versions)
     return [{"version": one.number, "moment": versions.moment(one.number)} for one in found]
 
 
-def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunProtocol) -> Found:
+def drift(
+    plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunProtocol
+) -> dict[str, Any]:
     """Compare what was asked with what each version has learned from."""
-    from model_loop.monitoring.looking import DriftRules, known_profile
-
     plan = plan_of_today(plan, params)
     params = form_of_plan(params, plan)
     rules = DriftRules(_thresholds(params), params["least_trips"], params["report"])
@@ -131,9 +133,6 @@ def drift(plan: Mapping[str, Any], params: Mapping[str, Any], dag_run: DagRunPro
 def _drift_of(
     predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any], rules: DriftRules
 ) -> Found:
-    from model_loop.monitoring.levels import as_row
-    from model_loop.monitoring.looking import look_for_drift
-
     records, versions, found = records_of_windows(), versions_of(plan["service"]), Found()
     for watched, trips in gather(plan, params, predictor):
         run_id = records.open(watched)
@@ -145,7 +144,7 @@ def _drift_of(
     return found
 
 
-def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
+def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """Compare predictions with how long the trips took, as far as that is known."""
     plan = plan_of_today(plan, params)
     params, found = form_of_plan(params, plan), Found()
@@ -157,15 +156,6 @@ def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
 def _performance_of(
     predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any]
 ) -> Found:
-    from model_loop.monitoring.labels import labelled
-    from model_loop.monitoring.levels import ALL, as_row
-    from model_loop.monitoring.performance import (
-        RMSE,
-        PerformanceRules,
-        judge_performance,
-    )
-    from model_loop.monitoring.tested import find_reference
-
     records, version = records_of_windows(), predictor.version.number
     versions = versions_of(plan["service"])
     reference = find_reference(versions.tracker, versions.name, version)
@@ -200,8 +190,6 @@ def judge(
     Each version has its own alert, cooldown and retraining: the champion of one moment may drift
     while that of the other does not.
     """
-    from model_loop.monitoring.levels import Level, from_rows
-
     plan, records = plan_of_today(plan, params), records_of_windows()
     grave: dict[int, list[Grave]] = {}
     last = max(window["end"] for window in plan["windows"])
@@ -227,8 +215,6 @@ def _judge(
     asset_state_store: Mapping[Any, StateStore],
 ) -> dict[str, Any] | None:
     """Warn of one version where that is due; None unless a model has to be made."""
-    from model_loop.monitoring.levels import Level, gravest_first
-
     records = records_of_windows()
     findings = gravest_first(one for one, _, _ in grave)
     watched, window = next((it, its) for one, it, its in grave if one is findings[0])
@@ -289,29 +275,20 @@ def retrain(evidence: Mapping[str, Any], outlet_events: Mapping[Any, Any]) -> di
 
 
 def _predictor(plan: Mapping[str, Any], version: int) -> Predictor:
-    from model_loop.scoring.predictor import Version, load_predictor
-
     return load_predictor(versions_of(plan["service"]), Version(plan["service"], version), load)
 
 
 def records_of_windows() -> Records:
     """Where everything is written down."""
-    from model_loop.monitoring.records import Records
-    from model_loop.tracking.runs import Tracker
-
     settings = get_settings()
     return Records(Tracker(settings.tracking_uri, f"{settings.experiment}-monitoring"))
 
 
 def _thresholds(params: Mapping[str, Any]) -> Mapping[str, Thresholds]:
-    from model_loop.monitoring.levels import thresholds_of
-
     return thresholds_of(get_settings(), params["thresholds"])
 
 
 def _tell(watched: Watched, findings: Sequence[Finding]) -> None:
-    from model_loop.monitoring.levels import gravest_first
-
     for finding in gravest_first(findings):
         note = f" ({finding.note})" if finding.note else ""
         logger.info("%s: %s: %s%s", watched.title, finding.level, finding, note)

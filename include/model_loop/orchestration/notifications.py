@@ -12,30 +12,27 @@ from airflow.sdk import BaseNotifier
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from model_loop.alerts.office import PostOffice
 from model_loop.errors import (
     DeliveryError,
     InvalidInputError,
     NotPublishedError,
     ReportedError,
 )
+from model_loop.orchestration.announcements import approval_waits, deadline_missed, success, trial
+from model_loop.orchestration.channels import channels
+from model_loop.orchestration.failed_tasks import failed_tasks
+from model_loop.orchestration.failures import failed_run, failure_of, untold_failures
+from model_loop.orchestration.names import ANSWERS, JUDGE, RESULTS
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
     from airflow.sdk.types import DagRunProtocol
 
-    from model_loop.alerts.office import PostOffice
     from model_loop.alerts.types import Alert, AlertKind
 
 logger = logging.getLogger(__name__)
-
-#: Tag of the DAGs whose callers wait for a result, and read there what they have done wrong.
-ANSWERS = "prediction"
-
-#: Task whose result a success is told from.
-RESULTS = "results"
-#: Task whose verdict an approval is asked for.
-JUDGE = "judge"
 
 #: The scheduled delivery waits for another sender as long as one may take.
 _DELIVERY_PATIENCE_SECONDS = 150.0
@@ -46,8 +43,6 @@ class TaskFailed(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Build the alert, keep it, and deliver it as far as that is possible now."""
-        from model_loop.orchestration.failures import failure_of
-
         error = context.get("exception")
         # What cannot be delivered cannot be told either; it waits, and the task's log says so.
         if not wanted("failure") or isinstance(error, DeliveryError):
@@ -73,8 +68,6 @@ class ApprovalWaits(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Build the alert, keep it, and deliver it as far as that is possible now."""
-        from model_loop.orchestration.announcements import approval_waits
-
         if not wanted("approval"):
             return
         run, settings = context["dag_run"], get_settings()
@@ -107,9 +100,6 @@ class RunEnded(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Find what is to be told of a run that has ended."""
-        from model_loop.orchestration.failed_tasks import failed_tasks
-        from model_loop.orchestration.failures import failed_run, untold_failures
-
         office = post_office()
         if wanted("failure"):
             failed = failed_tasks(context["dag"], context["run_id"])
@@ -154,8 +144,6 @@ def alerts_of_runs(
 
 async def tell_of_deadline(hours: float, context: Mapping[str, Any]) -> None:
     """Tell that a run is late; runs on the triggerer."""
-    from model_loop.orchestration.announcements import deadline_missed
-
     if not wanted("deadline"):
         return
     run, deadline = context["dag_run"], str(context["deadline"]["deadline_time"])
@@ -195,8 +183,6 @@ def deliver_waiting(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[
     DeliveryError
         If something waits still.
     """
-    from model_loop.orchestration.announcements import trial
-
     office = post_office()
     if params["test"]:
         office.outbox.put(trial(dag_run.run_id))
@@ -219,9 +205,6 @@ def wanted(kind: AlertKind) -> bool:
 
 def post_office() -> PostOffice:
     """Where alerts are handed in."""
-    from model_loop.alerts.office import PostOffice
-    from model_loop.orchestration.channels import channels
-
     settings = get_settings()
     return PostOffice(settings.storage_root, channels, window_seconds=settings.alert_window_seconds)
 
@@ -238,7 +221,5 @@ def _keep(office: PostOffice, alert: Alert) -> bool:
 
 
 def _success(context: Mapping[str, Any]) -> Alert:
-    from model_loop.orchestration.announcements import success
-
     results = context["ti"].xcom_pull(task_ids=RESULTS)
     return success(context["dag"].dag_id, context["run_id"], results)

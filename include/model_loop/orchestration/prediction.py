@@ -8,10 +8,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.loading import load
-from model_loop.orchestration.promotion import moment_of_form, versions_of
+from model_loop.orchestration.registry import load, moment_of_form, versions_of
 from model_loop.orchestration.requests import who_asked
+from model_loop.scoring.assumptions import time_text
+from model_loop.scoring.predictor import find_predictor
+from model_loop.scoring.questions import answer, given_columns
+from model_loop.serving.http.server import make_log
+from model_loop.serving.request_log.further_answers import log_answers
 from model_loop.settings import get_settings
 from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER, local_now
 from model_loop.trips.zone_names import zone_labels
@@ -28,9 +34,6 @@ logger = logging.getLogger(__name__)
 def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any]:
     """Predict the trips of the list, or the one of the form."""
     rows = _rows(params)
-
-    from model_loop.scoring.predictor import find_predictor
-    from model_loop.scoring.questions import answer, given_columns
 
     versions = versions_of(params["service"])
     predictor = find_predictor(
@@ -66,11 +69,6 @@ def _log(
     latency_ms: float,
 ) -> None:
     """Note the answers where those of the server are; a log that is away fails no answer."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from model_loop.serving.http.server import make_log
-    from model_loop.serving.request_log.further_answers import log_answers
-
     try:
         log = make_log(get_settings())
         logged = log_answers(log, version, rows, answers, caller, latency_ms)
@@ -98,8 +96,6 @@ def _rows(params: Mapping[str, Any]) -> list[Row]:
 
 
 def _summary(row: Row, found: Mapping[str, Any]) -> str:
-    from model_loop.scoring.assumptions import time_text
-
     names, trip = zone_labels(), dict(zip(TRIP_COLUMNS.fields, row.numbers, strict=True))
     start, end, miles = trip["pickup_zone"], trip["dropoff_zone"], trip["trip_distance"]
     distance = ""

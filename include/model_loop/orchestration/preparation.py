@@ -1,7 +1,6 @@
 """The steps of `data_preparation` and of the months' DAGs: plain functions that DAG files wrap.
 
-Each returns a value that the XCom backend keeps in object storage. Heavy imports happen inside,
-so that parsing the DAG does not pay for them.
+Each returns a value that the XCom backend keeps in object storage.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import StoredObjectError, optional
 from model_loop.findings import RefusedPartitionError
+from model_loop.orchestration.announcements import doubtful
 from model_loop.orchestration.assets import MONTHS
 from model_loop.orchestration.notifications import announce
 from model_loop.orchestration.requests import (
@@ -20,28 +20,28 @@ from model_loop.orchestration.requests import (
     training_set_request,
 )
 from model_loop.settings import get_settings
+from model_loop.tracking.months import log_month as log_one
+from model_loop.tracking.months import log_refused
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.build import check, check_request, encode, fetch, is_current
+from model_loop.training_set.data_tests import DATA_TESTS as TESTS
+from model_loop.training_set.data_tests import require_passed
+from model_loop.training_set.history import compare, require_sound
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.summary import summarize
 from model_loop.trips.months import Month
+from model_loop.trips.profile import profile_month
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol
 
     from model_loop.findings import Finding
-    from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
+    from model_loop.training_set.products import TrainingSetProduct
     from model_loop.training_set.request import TrainingSetRequest
     from model_loop.training_set.types import TrainingSet
     from model_loop.trips.contract.checked import CheckedMonth
     from model_loop.trips.history import Verdict
-    from model_loop.trips.source import RawMonth
-
-#: The data tests, each a task of its own; `training_set.data_tests` has them by these names, and a
-#: test holds that they are the same. Importing them here would slow down the parsing of DAGs.
-DATA_TESTS = (
-    "rows_are_conserved",
-    "nothing_leaks",
-    "matrices_match_targets",
-    "categories_were_seen",
-    "distributions_are_sane",
-)
+    from model_loop.trips.source.types import RawMonth
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,6 @@ def plan_months(params: Mapping[str, Any]) -> list[str]:
     The list is empty if a training set of the very months that the source has now is there: the
     steps that follow are then skipped.
     """
-    from model_loop.training_set.build import check_request
-
     request = training_set_request(params)
     if not params["rebuild"] and _is_there(request):
         return []
@@ -62,8 +60,6 @@ def plan_months(params: Mapping[str, Any]) -> list[str]:
 
 
 def _is_there(request: TrainingSetRequest) -> bool:
-    from model_loop.training_set.build import is_current
-
     store = _store()
     product = store.find_fresh(request, max_age_seconds=float("inf"))
     timeout = get_settings().request_timeout_seconds
@@ -76,8 +72,6 @@ def _is_there(request: TrainingSetRequest) -> bool:
 
 def fetch_month(month: str, params: Mapping[str, Any]) -> RawMonth:
     """Fetch one month."""
-    from model_loop.training_set.build import fetch
-
     settings = get_settings()
     return fetch(
         training_set_request(params),
@@ -97,8 +91,6 @@ def check_month(raw: RawMonth) -> CheckedMonth:
 
     A month that breaks it is shown on the dashboard.
     """
-    from model_loop.training_set.build import check
-
     try:
         month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
     except RefusedPartitionError as error:
@@ -119,9 +111,6 @@ def compare_months(
 
     It is shown on the dashboard. Somebody is told of what is doubtful, and the run goes on.
     """
-    from model_loop.orchestration.announcements import doubtful
-    from model_loop.training_set.history import compare, require_sound
-
     verdicts = compare(
         list(months),
         storage_root=get_settings().storage_root,
@@ -159,10 +148,6 @@ def compare_month(
 
 def log_month(verdict: Verdict) -> str:
     """Profile one month and log profile, report, findings and figures; the address of its run."""
-    from model_loop.tracking.months import log_month as log_one
-    from model_loop.tracking.runs import Tracker
-    from model_loop.trips.profile import profile_month
-
     settings = get_settings()
     tracker = Tracker(settings.tracking_uri, settings.experiment)
     month = verdict.month
@@ -172,9 +157,6 @@ def log_month(verdict: Verdict) -> str:
 
 
 def _log_refused(raw: RawMonth, findings: Sequence[Finding]) -> None:
-    from model_loop.tracking.months import log_refused
-    from model_loop.tracking.runs import Tracker
-
     settings = get_settings()
     tracker = Tracker(settings.tracking_uri, settings.experiment)
     logger.info("Logged at %s", tracker.run_url(log_refused(tracker, raw, findings)))
@@ -182,8 +164,6 @@ def _log_refused(raw: RawMonth, findings: Sequence[Finding]) -> None:
 
 def encode_months(verdicts: Sequence[Verdict], params: Mapping[str, Any]) -> TrainingSet:
     """Clean, split by time, encode, and put together the training set."""
-    from model_loop.training_set.build import encode
-
     return encode(
         training_set_request(params),
         [verdict.month for verdict in verdicts],
@@ -193,9 +173,6 @@ def encode_months(verdicts: Sequence[Verdict], params: Mapping[str, Any]) -> Tra
 
 def run_data_test(name: str, training_set: TrainingSet) -> list[dict[str, Any]]:
     """Run one of the data tests; if it fails, the task fails and says what was found."""
-    from model_loop.training_set.data_tests import DATA_TESTS as TESTS
-    from model_loop.training_set.data_tests import require_passed
-
     outcomes = list(TESTS[name](training_set))
     for outcome in outcomes:
         logger.info("%s", outcome)
@@ -210,8 +187,6 @@ def publish_training_set(
 
     Without a training set, because nothing had to be done, the one that is there is described.
     """
-    from model_loop.training_set.summary import summarize
-
     request = training_set_request(params)
     if training_set is None:
         product = require_product(request)
@@ -243,6 +218,4 @@ def _place(product: TrainingSetProduct) -> dict[str, Any]:
 
 
 def _store() -> TrainingSetStore:
-    from model_loop.training_set.products import TrainingSetStore
-
     return TrainingSetStore(get_settings().storage_root)

@@ -12,30 +12,27 @@ from model_loop.errors import InvalidInputError, ModelLoopError, optional
 from model_loop.models.gate_rules import GateRules
 from model_loop.options import build
 from model_loop.orchestration.announcements import gate_refused, moved
-from model_loop.orchestration.forms.fields import ANY_MOMENT
-from model_loop.orchestration.loading import load
-from model_loop.orchestration.notifications import JUDGE, announce
+from model_loop.orchestration.names import APPROVED, ASK, JUDGE, MOVE, OVERRIDE, REJECT
+from model_loop.orchestration.notifications import announce
+from model_loop.orchestration.registry import load, moment_of_form, promoter_of, versions_of
 from model_loop.orchestration.requests import who_asked
+from model_loop.serving.compiled.compiler import log_form
 from model_loop.settings import get_settings, split_list
-from model_loop.tracking.standing import check_moment
-from model_loop.trips.services import Moment
+from model_loop.tracking.actions import SWITCHES, Action
+from model_loop.tracking.challengers import example_trips, judge_version, latest_challenger
+from model_loop.tracking.foreign import bring_in
+from model_loop.tracking.registry import load_registered
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.models.gate import Verdict
-    from model_loop.tracking.actions import Action
-    from model_loop.tracking.promotion import Promoter
-    from model_loop.tracking.runs import Tracker
     from model_loop.tracking.versions import ModelVersions
 
 logger = logging.getLogger(__name__)
 
-ASK, MOVE, REJECT = "approval", "move", "reject"
-#: The DAG that moves versions past gate and approval, and what the history says of its moves.
-OVERRIDE, OVERRIDDEN = "promotion_override", "past gate and approval, by promotion_override"
-#: What a person may answer.
-ANSWERS = (APPROVED, REJECTED) = ("Approve", "Reject")
+#: What the history says of moves of the DAG `promotion_override`.
+OVERRIDDEN = f"past gate and approval, by {OVERRIDE}"
 #: Key under which a step tells in a sentence what has become of a promotion.
 SAID = "said"
 
@@ -130,8 +127,6 @@ def judge(
 
 
 def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
-    from model_loop.tracking.challengers import judge_version, latest_challenger
-
     version = params["version"]
     if params["model"]:
         identity = f"{dag_run.dag_id}/{dag_run.run_id}/model"
@@ -164,11 +159,6 @@ def _require_gate(params: Mapping[str, Any]) -> None:
 
 
 def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
-    from model_loop.serving.compiled.compiler import log_form
-    from model_loop.tracking.challengers import example_trips
-    from model_loop.tracking.foreign import bring_in
-    from model_loop.tracking.registry import load_registered
-
     registered = bring_in(
         versions,
         model,
@@ -302,39 +292,6 @@ def _move(
     return asdict(entry)
 
 
-def promoter_of(params: Mapping[str, Any], version: int | None = None) -> Promoter:
-    """Return the promoter that a form asks for.
-
-    Parameters
-    ----------
-    version
-        The version that is moved, where the form does not name it.
-    """
-    from model_loop.tracking.choosing import promoter_for
-
-    version, moment = version or params["version"], moment_of_form(params)
-    return promoter_for(_tracker(), params["service"], params["action"], version, moment)
-
-
-def moment_of_form(params: Mapping[str, Any]) -> Moment | None:
-    """Return the moment that a form names; None where it leaves that open."""
-    return None if params["moment"] == ANY_MOMENT else check_moment(params["moment"])
-
-
-def versions_of(service: str) -> ModelVersions:
-    """Return what looks up the versions of a service."""
-    from model_loop.tracking.versions import ModelVersions
-
-    return ModelVersions(_tracker(), service)
-
-
-def _tracker() -> Tracker:
-    from model_loop.tracking.runs import Tracker
-
-    settings = get_settings()
-    return Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
-
-
 def _action(
     params: Mapping[str, Any],
     who: str,
@@ -342,8 +299,6 @@ def _action(
     approver: str = "",
     remarks: tuple[str, ...] = (),
 ) -> Action:
-    from model_loop.tracking.actions import SWITCHES, Action
-
     return Action(
         kind=params["action"],
         service=params["service"],

@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError
+from model_loop.models.catalogue import get_family
+from model_loop.models.extras import extra_families
 from model_loop.models.search import SearchRequest
 from model_loop.options import build, options_of
-from model_loop.settings import get_settings, split_list
+from model_loop.orchestration.sources import source_of
+from model_loop.settings import get_settings
 from model_loop.training_set.request import TrainingSetRequest
+from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service, get_service
+from model_loop.trips.source.fetching import fetch_month
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.models.catalogue import ModelFamily
-    from model_loop.trips.contract.rules import Limits
-    from model_loop.trips.source import RawMonth
+    from model_loop.trips.source.types import RawMonth
 
 
 def who_asked(dag_run: DagRunProtocol) -> str:
@@ -31,25 +35,6 @@ def who_asked(dag_run: DagRunProtocol) -> str:
     # `run_dag` names a run by the DAG that has asked for it.
     asking, dot, _ = dag_run.run_id.partition(".")
     return asking if kind == "operator_triggered" and dot else kind
-
-
-def source_of(params: Mapping[str, Any]) -> str:
-    """Where a form wants its months from, if callers may name that.
-
-    Raises
-    ------
-    InvalidInputError
-        If the operator has not allowed it.
-    """
-    from model_loop.trips.source.allowed import require_allowed_source
-
-    return require_allowed_source(params["source"], listed_sources())
-
-
-def listed_sources() -> list[str]:
-    """What the settings allow forms to name as source."""
-    settings = get_settings()
-    return [settings.source, settings.storage_root, *split_list(settings.allowed_sources)]
 
 
 def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
@@ -106,8 +91,6 @@ def fetch_named_month(
     SourceError
         If the source has none, or does not answer.
     """
-    from model_loop.trips.source import fetch_month
-
     settings, request = get_settings(), month_request(service, partition_key, params)
     return fetch_month(
         request.source,
@@ -121,8 +104,6 @@ def fetch_named_month(
 
 def contract_limits() -> Limits:
     """Return how much of a month may be wrong."""
-    from model_loop.trips.contract.rules import Limits
-
     return build(Limits, {})
 
 
@@ -145,13 +126,9 @@ def model_family(name: str, params: Mapping[str, Any]) -> ModelFamily:
     InvalidInputError
         If it is unknown, or an added one is wrong.
     """
-    from model_loop.models.catalogue import get_family
-
     added = params.get("extra_models") or {}
     if name not in added:
         return get_family(name)
-    from model_loop.models.extras import extra_families
-
     return extra_families({name: added[name]})[name]
 
 

@@ -8,8 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError
+from model_loop.orchestration.announcements import drift_answered
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.drifts import drift_of, waiting_drifts
+from model_loop.orchestration.monitoring import records_of_windows
+from model_loop.orchestration.names import TRAININGS
+from model_loop.orchestration.notifications import announce
 from model_loop.orchestration.occasions import (
     Events,
     Occasion,
@@ -17,23 +21,27 @@ from model_loop.orchestration.occasions import (
     form_of_plan,
     read_occasions,
 )
-from model_loop.orchestration.requests import source_of, who_asked
+from model_loop.orchestration.registry import versions_of
+from model_loop.orchestration.requests import who_asked
+from model_loop.orchestration.sources import source_of
+from model_loop.orchestration.watching import newest_configured
+from model_loop.orchestration.watermarks import Watermarks
 from model_loop.settings import get_settings
+from model_loop.tracking.learned import learned_by
 from model_loop.training_set.recipes import RECIPES, get_recipe
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.origin import is_generated, source_label
+from model_loop.trips.publications import Publications
 from model_loop.trips.services import MOMENTS, Moment, get_service
+from model_loop.trips.source.published import look_at_source, look_up_publication
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
-    from model_loop.orchestration.watermarks import StateStore, Watermarks
+    from model_loop.orchestration.watermarks import StateStore
     from model_loop.trips.months import Month
-    from model_loop.trips.publications import Publications
 
 logger = logging.getLogger(__name__)
-
-TRAININGS = ("sklearn_training", "xgboost_training")
 
 #: Fields of the form that are handed to the promotion.
 _GATE = (
@@ -90,8 +98,6 @@ def other_occasions(
 
 def _recipes_of_others(form: Mapping[str, Any], occasion: Occasion) -> list[str]:
     """Return what to train for the champions of the moments at which the form's is not asked."""
-    from model_loop.orchestration.promotion import versions_of
-
     versions, own = versions_of(occasion.service), get_recipe(form["recipe"]).moment
     found = []
     for moment, standing in versions.standings().items():
@@ -155,9 +161,6 @@ def _require_use(form: Mapping[str, Any]) -> None:
     unasked = form["accept_generated_data"] or not form["promote"]
     if unasked or not is_generated(form["source"]):
         return
-    from model_loop.orchestration.promotion import versions_of
-    from model_loop.tracking.learned import learned_by
-
     versions, moment = versions_of(form["service"]), get_recipe(form["recipe"]).moment
     champion = versions.standings()[moment].champion
     if champion is None:
@@ -211,9 +214,6 @@ def _newest(
     form: Mapping[str, Any], marks: Watermarks, occasion: Occasion | None
 ) -> tuple[Month, Publications]:
     """The month that judges, and what is known of what the source has."""
-    from model_loop.orchestration.watching import newest_configured
-    from model_loop.trips.publications import Publications, look_at_source
-
     if form["newest_month"]:
         return Month.parse(form["newest_month"]), Publications({})
     if occasion is not None and occasion.newest is not None:
@@ -268,9 +268,6 @@ def finish(
     challenger: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Move the watermark; tell what became of it, and whoever has seen the drift."""
-    from model_loop.orchestration.promotion import versions_of
-    from model_loop.trips.publications import Publications
-
     form = form_of_plan(params, plan)
     marks = _watermarks(asset_state_store, form)
     moment = get_recipe(plan.get("recipe") or params["recipe"]).moment
@@ -335,10 +332,6 @@ def _version(family: Mapping[str, Any]) -> int:
 
 def _answer(drift: Mapping[str, Any], outcome: str, dag_run: DagRunProtocol) -> None:
     """Write the outcome beside the window that had drifted, and tell it."""
-    from model_loop.orchestration.announcements import drift_answered
-    from model_loop.orchestration.monitoring import records_of_windows
-    from model_loop.orchestration.notifications import announce
-
     records_of_windows().note(drift["run_id"], outcome)
     announce(drift_answered(outcome, drift, dag_run.dag_id, dag_run.run_id))
     logger.info("%s", outcome)
@@ -362,8 +355,6 @@ def _look_up_all(
     found: Publications, months: Sequence[Any], params: Mapping[str, Any]
 ) -> Publications:
     """What the source has of some months; those that it lacks are missed by `data_preparation`."""
-    from model_loop.trips.publications import Publications, look_up_publication
-
     settings = get_settings()
     known = dict(found.of(tuple(months)).known)
     for month in months:
@@ -401,8 +392,6 @@ def _forms(params: Mapping[str, Any], split: Any) -> dict[str, dict[str, Any]]: 
 
 
 def _watermarks(store: Mapping[Any, StateStore], params: Mapping[str, Any]) -> Watermarks:
-    from model_loop.orchestration.watermarks import Watermarks
-
     return Watermarks(
         store[PUBLISHED_MONTHS],
         params["service"],

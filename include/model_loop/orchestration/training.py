@@ -8,25 +8,43 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError, ReportedError, StoredObjectError, optional
+from model_loop.models.baseline import baseline_errors
 from model_loop.models.catalogue import FAMILIES
+from model_loop.models.journal import TrialJournal
+from model_loop.models.progress import TrialProgress
 from model_loop.models.search import Metrics, TuningResult
-from model_loop.orchestration.loading import load
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.monitoring.profile import log_reference, make_reference
 from model_loop.orchestration.preparation import require_product
+from model_loop.orchestration.registry import load
 from model_loop.orchestration.requests import (
     model_family,
     preparation_conf,
     search_request,
     training_set_request,
 )
+from model_loop.serving.compiled.compiler import log_form
 from model_loop.settings import get_settings
+from model_loop.tracking.lineage import lineage_of, log_lineage
+from model_loop.tracking.models import (
+    ChampionErrors,
+    champion_errors,
+    log_comparison,
+    log_model_report,
+)
+from model_loop.tracking.registry import LoadedModel, register_model
+from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.tracking.standing import registered_name
+from model_loop.tracking.trials import TrialLogger
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.summary import summarize
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.models.journal import KeyValueStore
     from model_loop.models.training import TrainedModel
-    from model_loop.tracking.runs import Tracker
     from model_loop.training_set.products import TrainingSetProduct
 
 logger = logging.getLogger(__name__)
@@ -51,8 +69,6 @@ def missing_training_set(params: Mapping[str, Any]) -> dict[str, Any] | None:
 
     Checks the whole form, before any expensive work.
     """
-    from model_loop.training_set.products import TrainingSetStore
-
     search_request(params)
     if "models" in params:
         choose_models(params)
@@ -71,8 +87,6 @@ def get_training_set(params: Mapping[str, Any]) -> TrainingSetProduct:
 
 def open_run(params: Mapping[str, Any], dag_run: DagRunProtocol) -> str:
     """Begin the run on the tracking server that holds everything of this DAG run."""
-    from model_loop.tracking.runs import training_set_tags
-
     training_set = get_training_set(params).load()
     tracker = _tracker()
     tags = {"pipeline": dag_run.dag_id, **training_set_tags(training_set)}
@@ -96,12 +110,6 @@ def tune_family(
     Every trial is kept in the task's state as it ends, so that a task that was killed, retried or
     cleared evaluates only what is left.
     """
-    from model_loop.models.journal import TrialJournal
-    from model_loop.models.progress import TrialProgress
-    from model_loop.models.tuning import tune
-    from model_loop.tracking.runs import training_set_tags
-    from model_loop.tracking.trials import TrialLogger
-
     training_set = product.load()
     request = search_request(params)
     tags = {"pipeline": dag_run.dag_id, "MODEL": family, **training_set_tags(training_set)}
@@ -127,8 +135,6 @@ def train_family(
     tuned: TuningResult, product: TrainingSetProduct, params: Mapping[str, Any]
 ) -> TrainedModel:
     """Fit the best settings on train and validation; judge the model on the test months."""
-    from model_loop.models.training import train
-
     family = model_family(tuned.family, params)
     return train(tuned, product.load(), search_request(params), family)
 
@@ -140,13 +146,6 @@ def register_family(
     dag_run: DagRunProtocol,
 ) -> dict[str, Any]:
     """Log the model with its signature, register it, and end the family's run."""
-    from model_loop.monitoring.profile import log_reference, make_reference
-    from model_loop.serving.compiled.compiler import log_form
-    from model_loop.tracking.lineage import lineage_of, log_lineage
-    from model_loop.tracking.models import log_model_report
-    from model_loop.tracking.registry import LoadedModel, register_model
-    from model_loop.tracking.runs import training_set_tags
-
     training_set, tracker, tuned = product.load(), _tracker(), trained.tuned
     run = tracker.find_run(_identity(dag_run, tuned.family))
     if run is None:
@@ -207,10 +206,6 @@ def collect_results(
     parent_run_id: str,
 ) -> dict[str, Any]:
     """The results of all families, the best by the primary metric first."""
-    from model_loop.models.baseline import baseline_errors
-    from model_loop.tracking.models import ChampionErrors, champion_errors, log_comparison
-    from model_loop.training_set.summary import summarize
-
     # Airflow hands over the result of a single instance alone, not in a list.
     all_families = [families] if isinstance(families, dict) else families
     ranked = sorted(all_families, key=lambda result: result["loss"])
@@ -274,8 +269,6 @@ def close_run(parent_run_id: str, results: Mapping[str, Any] | None) -> None:
 
 
 def _tracker() -> Tracker:
-    from model_loop.tracking.runs import Tracker
-
     settings = get_settings()
     return Tracker(settings.tracking_uri, settings.experiment)
 

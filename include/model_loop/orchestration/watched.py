@@ -7,23 +7,37 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+import pyarrow.parquet as pq
+
 from model_loop.errors import InvalidInputError
+from model_loop.monitoring import windows
+from model_loop.monitoring.labels import match_month
+from model_loop.monitoring.records import Watched
+from model_loop.monitoring.windows import Window, of_month, of_scored
 from model_loop.options import build
+from model_loop.orchestration.batch_scoring import readable_roots
 from model_loop.orchestration.occasions import Events, read_occasions
-from model_loop.orchestration.promotion import versions_of
+from model_loop.orchestration.registry import versions_of
+from model_loop.orchestration.requests import contract_limits, fetch_named_month
+from model_loop.orchestration.sources import source_of
+from model_loop.scoring.batch.job import format_of
+from model_loop.scoring.opening import open_input
+from model_loop.scoring.places import place, require_allowed
+from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.tracking.standing import check_moment
 from model_loop.trips.cleaning_rules import CleaningRules
+from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.months import Month
 from model_loop.trips.services import PICKUP_TIME, get_service
+from model_loop.trips.source.published import look_up_publication
 from model_loop.trips.values import FIRST_YEAR, LAST_YEAR
 
 if TYPE_CHECKING:
-    import pandas as pd
     from airflow.sdk.types import DagRunProtocol
 
-    from model_loop.monitoring.records import Watched
-    from model_loop.monitoring.windows import Window, WindowTrips
+    from model_loop.monitoring.windows import WindowTrips
     from model_loop.scoring.predictor import Predictor
     from model_loop.trips.services import Moment
 
@@ -43,8 +57,6 @@ def windows_of(
     InvalidInputError
         If a month is none, or days are in the wrong order or lack the first one.
     """
-    from model_loop.monitoring.windows import Window
-
     service, source = params["service"], params["window_source"]
     moment = dag_run.data_interval_end or dag_run.run_after
     if published:
@@ -120,9 +132,6 @@ def plan_of_today(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping
 
 def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[Watched, Mapping[str, Any]]]:
     """What a plan names, with the plain values of each window."""
-    from model_loop.monitoring.records import Watched
-    from model_loop.monitoring.windows import Window
-
     for window in plan["windows"]:
         start, end = (dt.datetime.fromisoformat(window[name]) for name in ("start", "end"))
         found = Window(plan["service"], start, end, window["label"])
@@ -134,8 +143,6 @@ def gather(
     plan: Mapping[str, Any], params: Mapping[str, Any], predictor: Predictor
 ) -> Iterator[tuple[Watched, WindowTrips]]:
     """Yield the predictions of each window that were asked at the moment of the version."""
-    from model_loop.monitoring import windows
-
     moment_of = versions_of(plan["service"]).known_moment
     for watched, window in watched_of(plan):
         if watched.version != predictor.version.number:
@@ -152,17 +159,12 @@ def gather(
 
 
 def _month(month: str, params: Mapping[str, Any], predictor: Predictor) -> WindowTrips:
-    from model_loop.monitoring.windows import of_month
-
     rules = build(CleaningRules, {})
     return of_month(_checked(month, params), predictor.columns, rules, predictor)
 
 
 def _checked(month: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a CheckedMonth, imported late
     """A published month that keeps its contract."""
-    from model_loop.orchestration.requests import contract_limits, fetch_named_month
-    from model_loop.trips.contract.checked import CheckedMonthStore
-
     store = CheckedMonthStore(get_settings().storage_root)
     raw = fetch_named_month(params["service"], month, params)
     return store.check(raw, get_service(params["service"]), contract_limits())
@@ -174,10 +176,6 @@ def _scored(
     predictor: Predictor,
     moment_of: Callable[[int], Moment | None] | None,
 ) -> WindowTrips:
-    import pandas as pd
-
-    from model_loop.monitoring.windows import of_scored
-
     return of_scored(
         pd.concat(map(_output, window["outputs"]), ignore_index=True),
         watched.window,
@@ -188,14 +186,6 @@ def _scored(
 
 def _output(output: str) -> pd.DataFrame:
     """Read an output of batch scoring that a form has named."""
-    import pandas as pd
-    import pyarrow.parquet as pq
-
-    from model_loop.orchestration.batch_scoring import readable_roots
-    from model_loop.scoring.batch.job import format_of
-    from model_loop.scoring.opening import open_input
-    from model_loop.scoring.places import place, require_allowed
-
     path = require_allowed(place(output), readable_roots())
     with open_input(path) as file:
         try:
@@ -216,10 +206,6 @@ def _output(output: str) -> pd.DataFrame:
 
 def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:
     """What the months that are published meanwhile say of the predicted trips."""
-    from model_loop.monitoring.labels import match_month
-    from model_loop.orchestration.requests import source_of
-    from model_loop.trips.publications import look_up_publication
-
     for text in months_asked(trips.trips[PICKUP_TIME]):
         published = look_up_publication(
             source_of(params),
@@ -246,7 +232,5 @@ def months_asked(times: pd.Series[pd.Timestamp]) -> list[str]:
 
 
 def _request_log() -> Any:  # noqa: ANN401 - an Engine, imported late
-    from model_loop.serving.request_log.tables import open_log
-
     settings = get_settings()
     return open_log(settings.request_log_url, settings.serving_folder)

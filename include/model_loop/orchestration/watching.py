@@ -14,16 +14,16 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from model_loop.errors import InvalidInputError, SourceError, TransientSourceError
 from model_loop.orchestration.assets import PUBLISHED_MONTHS
-from model_loop.orchestration.requests import source_of
+from model_loop.orchestration.sources import source_of
 from model_loop.orchestration.watermarks import Watermarks, known
 from model_loop.settings import Settings, get_settings
 from model_loop.trips.months import Month, parse_months
+from model_loop.trips.publications import Publications
 from model_loop.trips.services import get_service
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from model_loop.trips.publications import Publications
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Watch:
         SourceError
             If the source does not answer as it should.
         """
-        from model_loop.trips.publications import look_at_source
+        from model_loop.trips.source.published import look_at_source
 
         before = self.known()
         found = look_at_source(
@@ -176,8 +176,6 @@ class NewMonthSensor(BaseOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Announce what was found."""
-        from model_loop.trips.publications import Publications
-
         params = context["params"]
         if "error" in event:
             raise TransientSourceError(

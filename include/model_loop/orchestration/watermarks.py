@@ -11,14 +11,13 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from model_loop.objects.documents import UNREADABLE
+from model_loop.orchestration.announcements import state_lost
+from model_loop.orchestration.notifications import announce
+from model_loop.trips.publications import Publications
 from model_loop.trips.services import MOMENTS, Moment
-
-if TYPE_CHECKING:
-    from model_loop.trips.publications import Publications
-
 
 logger = logging.getLogger(__name__)
 
@@ -127,9 +126,6 @@ def read_state(
     try:
         check(found)
     except UNREADABLE as error:
-        from model_loop.orchestration.announcements import state_lost
-        from model_loop.orchestration.notifications import announce
-
         aside = f"{key}:unreadable"
         logger.error("The state %s cannot be read (%r): it begins anew", key, error)  # noqa: TRY400 - its form is wrong, not the code
         store.set(aside, found)
@@ -179,6 +175,4 @@ def known(
 
 
 def _publications(entries: list[dict[str, Any]]) -> Publications:
-    from model_loop.trips.publications import Publications
-
     return Publications.from_json(entries)

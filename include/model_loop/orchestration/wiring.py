@@ -6,7 +6,6 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, XComArg, chain, task, task_group
 
-from model_loop.orchestration import training
 from model_loop.orchestration.conventions import TRAINING_POOL, step
 from model_loop.orchestration.operators import run_dag
 from model_loop.settings import get_settings
@@ -32,14 +31,14 @@ def tracked_training_set(after: XComArg | None = None) -> tuple[Any, Any]:
         The run on the tracking server that this DAG run writes to; begun at the same time.
     """
     missing = step(
-        training.missing_training_set,
+        "training:missing_training_set",
         task.short_circuit,
         # The training set is got whether or not it had to be made.
         ignore_downstream_trigger_rules=False,
     )()
     data_preparation = run_dag("data_preparation", missing)
-    product = step(training.get_training_set, trigger_rule=TriggerRule.NONE_FAILED)()
-    run = step(training.open_run, trigger_rule=TriggerRule.NONE_FAILED)()
+    product = step("training:get_training_set", trigger_rule=TriggerRule.NONE_FAILED)()
+    run = step("training:open_run", trigger_rule=TriggerRule.NONE_FAILED)()
     if after is not None:
         chain(after, missing)
     chain(missing, data_preparation, [product, run])
@@ -51,7 +50,7 @@ def model(family: Any, product: Any, parent_run_id: Any, slots: int = 1) -> Any:
     """Tune, train, evaluate and register one family."""
     queue = get_settings().training_queue
     tuned = step(
-        training.tune_family,
+        "training:tune_family",
         task_id="tune",
         pool=TRAINING_POOL,
         pool_slots=slots,
@@ -59,23 +58,23 @@ def model(family: Any, product: Any, parent_run_id: Any, slots: int = 1) -> Any:
         map_index_template=_FAMILY,
     )(family=family, product=product, parent_run_id=parent_run_id)
     trained = step(
-        training.train_family,
+        "training:train_family",
         task_id="train",
         pool=TRAINING_POOL,
         pool_slots=slots,
         queue=queue,
         map_index_template=_TUNED_FAMILY,
     )(tuned=tuned, product=product)
-    return step(training.register_family, task_id="register", map_index_template=_TRAINED_FAMILY)(
+    return step("training:register_family", task_id="register", map_index_template=_TRAINED_FAMILY)(
         trained=trained, product=product
     )
 
 
 def results(families: Any, product: XComArg, run: XComArg) -> Any:  # noqa: ANN401 - a list, or the results of a mapped group
     """The results of all families; ends the tracked run, whatever became of it."""
-    collected = step(training.collect_results, task_id="results")(
+    collected = step("training:collect_results", task_id="results")(
         families=families, product=product, parent_run_id=run
     )
-    closed = step(training.close_run)(parent_run_id=run, results=collected)
+    closed = step("training:close_run")(parent_run_id=run, results=collected)
     closed.as_teardown(setups=run, on_failure_fail_dagrun=True)
     return collected

@@ -26,6 +26,7 @@ from upath import UPath
 
 from model_loop.errors import StoredObjectError
 from model_loop.objects.reference import ObjectReference
+from model_loop.objects.store import read_object, remove_object, write_object
 from model_loop.objects.tree import needs_tree
 from model_loop.settings import get_settings
 
@@ -63,8 +64,6 @@ class ModelLoopXComBackend(XComObjectStorageBackend):
         plain = not needs_tree(value)
         if plain and (key.startswith(_READ_BY_AIRFLOW) or not _is_large_json(value)):
             return BaseXCom.serialize_value(value)
-        from model_loop.objects.store import write_object
-
         folder = results_root()
         for part in (dag_id, run_id, task_id, str(-1 if map_index is None else map_index)):
             folder = folder / escaped(part or "unknown")
@@ -84,8 +83,6 @@ class ModelLoopXComBackend(XComObjectStorageBackend):
         value = BaseXCom.deserialize_value(result)
         if not ObjectReference.is_reference(value):
             return value
-        from model_loop.objects.store import read_object
-
         return read_object(_checked(value))
 
     @staticmethod
@@ -97,8 +94,6 @@ class ModelLoopXComBackend(XComObjectStorageBackend):
         """
         if not ObjectReference.is_reference(xcom.value):
             return
-        from model_loop.objects.store import remove_object
-
         try:
             remove_object(_checked(xcom.value))
         except (StoredObjectError, OSError, ValueError) as error:

@@ -30,7 +30,7 @@ from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.contract.rules import Limits
-from model_loop.trips.source import RawMonth
+from model_loop.trips.source.types import RawMonth
 
 #: Name of the artifact.
 LINEAGE = "lineage.json"

@@ -24,7 +24,7 @@ from model_loop.tracking.runs import (
 from model_loop.trips.contract.checked import CheckedMonth
 from model_loop.trips.profile import MonthProfile
 from model_loop.trips.services import DURATION
-from model_loop.trips.source import RawMonth
+from model_loop.trips.source.types import RawMonth
 
 
 def log_month(

@@ -32,15 +32,10 @@ from model_loop.trips.contract.rules import Limits
 from model_loop.trips.decoding import read_footer
 from model_loop.trips.months import Month
 from model_loop.trips.services import DURATION, get_service
-from model_loop.trips.source import (
-    MonthFile,
-    Naming,
-    RawMonth,
-    check_months,
-    fetch_file,
-    fetch_month,
-)
+from model_loop.trips.source.fetching import check_months, fetch_file, fetch_month
 from model_loop.trips.source.freshness import is_unchanged
+from model_loop.trips.source.naming import Naming
+from model_loop.trips.source.types import MonthFile, RawMonth
 from model_loop.trips.split import SplitCollector, SplitTrips
 
 #: Miles. Linear models lose their slope to the 201,421-mile trips of the real files; 30 miles

@@ -15,8 +15,9 @@ from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month
 from model_loop.trips.services import PICKUP_TIME, get_service
-from model_loop.trips.source import MonthFile, RawMonth, fetch_month
+from model_loop.trips.source.fetching import fetch_month
 from model_loop.trips.source.naming import with_digest
+from model_loop.trips.source.types import MonthFile, RawMonth
 
 
 def read_test_months(

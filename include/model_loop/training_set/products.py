@@ -24,7 +24,7 @@ from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.contract.rules import CONTRACT_VERSION
 from model_loop.trips.origin import data_source_of
-from model_loop.trips.source import RawMonth
+from model_loop.trips.source.types import RawMonth
 
 _FOLDER = "products/training_set"
 _REQUESTS = "requests"

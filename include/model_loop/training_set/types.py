@@ -23,7 +23,7 @@ from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.cleaning import CleaningReport
 from model_loop.trips.origin import data_source_of
 from model_loop.trips.services import DURATION
-from model_loop.trips.source import RawMonth
+from model_loop.trips.source.types import RawMonth
 from model_loop.trips.split import Period
 
 Matrix: TypeAlias = csr_matrix | npt.NDArray[np.float32]

@@ -28,7 +28,7 @@ from model_loop.trips.services import (
     TRIP_TIME,
     Service,
 )
-from model_loop.trips.source import MonthFile
+from model_loop.trips.source.types import MonthFile
 
 #: Rows of a batch: a column and what is computed from it fit into a core's own cache.
 BATCH_ROWS = 2**16

@@ -18,7 +18,8 @@ from model_loop.trips.contract.quarantine import Bits, RowNumbers, passed_over, 
 from model_loop.trips.contract.rules import REPEATED, Limits
 from model_loop.trips.decoding import described
 from model_loop.trips.services import DURATION, PICKUP_TIME, Service, get_service
-from model_loop.trips.source import MonthFile, Naming
+from model_loop.trips.source.naming import Naming
+from model_loop.trips.source.types import MonthFile
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 

@@ -17,8 +17,8 @@ from upath import UPath
 from model_loop.errors import ContractError
 from model_loop.objects.files import LOCAL_PROTOCOLS
 from model_loop.trips.side_by_side import side_by_side
-from model_loop.trips.source import MonthFile
 from model_loop.trips.source.kept import forget_kept
+from model_loop.trips.source.types import MonthFile
 
 #: Bytes that are read of a column at once; a whole row group would be read otherwise.
 _BUFFER = 2**20

@@ -19,7 +19,7 @@ from model_loop.history.sketch import Sketch
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.source import RawMonth
+from model_loop.trips.source.types import RawMonth
 from model_loop.trips.table import trip_table
 
 _SUFFIX = "-verdict.json"

@@ -37,7 +37,7 @@ from model_loop.trips.contract.rules import ALL_RULES, Limits
 from model_loop.trips.months import Month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service, get_service
-from model_loop.trips.source import fetch_month, file_name
+from model_loop.trips.source.fetching import fetch_month, file_name
 
 PAGE = Path(__file__).parents[3] / "docs" / "broken-months.md"
 EVERYTHING = Selection(RECIPES["rich"].columns, CleaningRules(0.0, 1e9))

@@ -26,8 +26,8 @@ from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.source import check_months
 from model_loop.trips.source.download import ATTEMPTS
+from model_loop.trips.source.fetching import check_months
 
 NAME = "green_tripdata_2024-01.parquet"
 

@@ -9,8 +9,8 @@ import pytest
 from tests.trips.conftest import fetch
 from tests.websites import Website
 
-from model_loop.trips.source import RawMonth
 from model_loop.trips.source.freshness import is_unchanged
+from model_loop.trips.source.types import RawMonth
 
 
 def unchanged(raw: RawMonth) -> bool:

@@ -15,7 +15,8 @@ from model_loop.errors import InvalidInputError, SourceError
 from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.source import Naming, check_months, fetch_file
+from model_loop.trips.source.fetching import check_months, fetch_file
+from model_loop.trips.source.naming import Naming
 
 
 def test_folder_is_read_in_place(folder: Path, tmp_path: Path) -> None:

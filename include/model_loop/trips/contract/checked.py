@@ -28,7 +28,8 @@ from model_loop.trips.contract.checking import (
 from model_loop.trips.contract.report import MonthReport
 from model_loop.trips.contract.rules import CONTRACT_VERSION, Limits
 from model_loop.trips.services import Service, get_service
-from model_loop.trips.source import MonthFile, Naming, RawMonth
+from model_loop.trips.source.naming import Naming
+from model_loop.trips.source.types import MonthFile, RawMonth
 
 _FOLDER = "products/months"
 

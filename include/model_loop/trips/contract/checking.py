@@ -38,7 +38,7 @@ from model_loop.trips.services import (
     REQUIRED_COLUMNS,
     Service,
 )
-from model_loop.trips.source import MonthFile
+from model_loop.trips.source.types import MonthFile
 from model_loop.trips.table import trip_table
 
 #: What the rules look at.

@@ -31,7 +31,7 @@ from model_loop.trips.services import (
     PICKUP_ZONE,
     Service,
 )
-from model_loop.trips.source import MonthFile
+from model_loop.trips.source.types import MonthFile
 
 #: Raised whenever the same file would be judged differently: it is part of every product's key.
 CONTRACT_VERSION = 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from upath import UPath
 
 from model_loop.errors import SourceError
-from model_loop.trips.source import RawMonth
 from model_loop.trips.source.download import published
 from model_loop.trips.source.kept import Version, digest_of
+from model_loop.trips.source.types import RawMonth
 
 
 def is_unchanged(raw: RawMonth, *, timeout_seconds: float) -> bool:

@@ -1,0 +1,44 @@
+"""The application inside Airflow's api-server, which asks Airflow who may pass."""
+
+from __future__ import annotations
+
+import atexit
+
+from starlette.types import Scope
+
+from model_loop.dashboard.questions import Questions
+from model_loop.monitoring.health.routes import health_routes
+from model_loop.orchestration.dashboard import make_dashboard
+from model_loop.orchestration.health import health_parts
+from model_loop.orchestration.login import authenticate
+from model_loop.serving.http.app import create_app
+from model_loop.serving.http.asgi import Guard
+from model_loop.serving.http.server import make_service, wait_less
+from model_loop.serving.http.tokens import Caller
+from model_loop.settings import get_settings
+
+
+def make_airflow_app() -> Guard:
+    """The application, asking Airflow who may pass."""
+    # Servers start side by side: what is not there yet is asked again, not waited for.
+    wait_less()
+    settings = get_settings()
+    # People look at this server, and most of a request is Airflow's: it stays small instead.
+    service = make_service(settings, small=True)
+    questions = Questions()
+    health = health_parts(service, questions)
+    # Airflow does not tell mounted applications when it ends.
+    atexit.register(service.stop)
+    return create_app(
+        service,
+        _identify,
+        max_bytes=settings.serving_max_bytes,
+        max_trips=settings.serving_max_trips,
+        extensions=health_routes(health),
+        mounts={"/dashboard": make_dashboard(service, settings, health, questions)},
+    )
+
+
+async def _identify(scope: Scope) -> Caller:
+    # Rights are Airflow's: there are no scopes.
+    return Caller(await authenticate(scope))

@@ -1,0 +1,61 @@
+"""The registry of models, for tasks: which versions there are, and loading them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from model_loop.orchestration.forms.fields import ANY_MOMENT
+from model_loop.orchestration.notifications import announce
+from model_loop.serving.compiled.stored import CompiledModel, load_answering
+from model_loop.serving.models.registry import upgrade_alert
+from model_loop.settings import get_settings
+from model_loop.tracking.choosing import promoter_for
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import Answering
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.standing import check_moment
+from model_loop.tracking.versions import ModelVersions
+from model_loop.trips.services import Moment
+
+
+def load(tracker: Tracker, name: str, version: int) -> Answering:
+    """Load a version; one that only its compiled form answers for is told, once for each upgrade.
+
+    Raises
+    ------
+    OtherLineError
+        See `load_answering`.
+    """
+    found = load_answering(tracker, name, version)
+    if isinstance(found, CompiledModel):
+        why = found.why
+        announce(upgrade_alert(name, version, why.given, why.rule, why.remedy))
+    return found
+
+
+def promoter_of(params: Mapping[str, Any], version: int | None = None) -> Promoter:
+    """Return the promoter that a form asks for.
+
+    Parameters
+    ----------
+    version
+        The version that is moved, where the form does not name it.
+    """
+    version, moment = version or params["version"], moment_of_form(params)
+    return promoter_for(_tracker(), params["service"], params["action"], version, moment)
+
+
+def moment_of_form(params: Mapping[str, Any]) -> Moment | None:
+    """Return the moment that a form names; None where it leaves that open."""
+    return None if params["moment"] == ANY_MOMENT else check_moment(params["moment"])
+
+
+def versions_of(service: str) -> ModelVersions:
+    """Return what looks up the versions of a service."""
+    return ModelVersions(_tracker(), service)
+
+
+def _tracker() -> Tracker:
+    settings = get_settings()
+    return Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")

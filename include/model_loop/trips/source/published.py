@@ -1,0 +1,66 @@
+"""Looking which months a source has published."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from model_loop.trips.months import Month
+from model_loop.trips.publications import Publication, Publications
+from model_loop.trips.services import Service
+from model_loop.trips.source.fetching import look_up_month
+
+#: Months that are looked at again, because TLC now and then publishes one anew.
+LOOK_BACK_MONTHS = 12
+
+
+def look_at_source(
+    source: str, service: Service, known: Publications, since: Month, *, timeout_seconds: float
+) -> Publications:
+    """What a source has now: the months that are known, and those that follow.
+
+    Months that follow are looked for one by one, up to the first that is not published.
+
+    Parameters
+    ----------
+    known
+        What it had before.
+    since
+        Where nothing is known, the month that the first one looked for follows.
+
+    Raises
+    ------
+    InvalidInputError
+        If *source* is no source.
+    SourceError
+        If it refuses an answer.
+    TransientSourceError
+        If it does not answer as it should.
+    """
+    found = {}
+    for month in sorted(known.known)[-LOOK_BACK_MONTHS:]:
+        one = look_up_publication(source, service, month, timeout_seconds=timeout_seconds)
+        if one is not None:
+            found[month] = one
+    month = (known.newest or since).next()
+    today = dt.datetime.now(tz=dt.UTC)
+    while month < Month(today.year, today.month):
+        one = look_up_publication(source, service, month, timeout_seconds=timeout_seconds)
+        if one is None:
+            break
+        found[month] = one
+        month = month.next()
+    return Publications(found)
+
+
+def look_up_publication(
+    source: str, service: Service, month: Month, *, timeout_seconds: float
+) -> Publication | None:
+    """One month as its source has it; None where it has not.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, TransientSourceError
+        As `look_at_source`.
+    """
+    version = look_up_month(source, service, month, timeout_seconds=timeout_seconds)
+    return None if version is None else Publication(month, version)

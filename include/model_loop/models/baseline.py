@@ -81,7 +81,7 @@ def baseline_errors(training_set: TrainingSet) -> dict[str, Metrics]:
 
 @dataclass(frozen=True)
 class _Trips:
-    """What the rules look at: pairs of zones, minutes, and miles where the recipe knows them."""
+    """Columns that the rules read: pairs of zones, minutes, and miles where the recipe has them."""
 
     pairs: npt.NDArray[np.int64]
     minutes: Minutes

@@ -113,7 +113,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         return predicted.astype(np.float64)
 
     def contributions(self, X: Matrix) -> tuple[npt.NDArray[np.float64], float]:
-        """What each column adds to each prediction (minutes), and what they are added to."""
+        """Return the minutes that each column adds to each prediction, and the base value."""
         rows = xgb.DMatrix(X, nthread=self.threads)
         found = self.booster_.predict(
             rows, pred_contribs=True, iteration_range=(0, self.best_rounds_)
@@ -127,7 +127,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         return float(sum(tree.count("leaf=") for tree in trees) * depth**2)
 
     def gains(self, columns: int) -> npt.NDArray[np.float64]:
-        """How much the trees gain by each column, shape (columns,)."""
+        """Return the total gain of each column over all trees, shape (columns,)."""
         found = np.zeros(columns)
         for name, gain in self.booster_.get_score(importance_type="total_gain").items():
             found[int(name.removeprefix("f"))] = gain

@@ -16,7 +16,7 @@ XGBOOST = "xgboost"
 
 @dataclass(frozen=True)
 class Resource:
-    """What a fit of a family spends, so that its learning curve can be watched.
+    """Unit of effort of a family's fits, so that its learning curve can be watched.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How far predictions are off."""
+"""Errors of predictions, overall, by slice and by zone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def measure(actual: Minutes, predicted: npt.ArrayLike) -> Metrics:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model came to on trips that it has never seen.
+    """Errors and predictions of a model on trips that it has never seen.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a model needs to know, and what each column adds to a prediction."""
+"""Explanations of a model: the columns it needs, and the minutes each adds to a prediction."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OTHERS = "all others"
 
 @dataclass(frozen=True)
 class ShapValues:
-    """What each column adds to the prediction of each trip.
+    """Minutes that each column adds to the prediction of each trip.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class ShapValues:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a model needs to know.
+    """Permutation importance of a model, and SHAP values of its predictions.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def explain(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> Expla
 
 
 def needed_columns(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> pd.DataFrame:
-    """How much worse a model predicts when one raw column is shuffled (Breiman, 2001).
+    """Measure how much worse a model predicts when one raw column is shuffled (Breiman, 2001).
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def shap_values(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> S
 
 
 def shap_rows(model: Pipeline, most: int) -> int | None:
-    """Of how many trips SHAP values may be computed; None unless the model is of trees."""
+    """Return the number of trips to compute SHAP values of; None unless the model is of trees."""
     visits = _visits(model.named_steps["estimate"])
     return None if visits is None else int(min(most, max(1, SHAP_VISITS // max(visits, 1.0))))
 
@@ -169,7 +169,7 @@ def shap_by_feature(model: Pipeline, trips: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class TripReasons:
-    """How the prediction of one trip comes about.
+    """Contributions of features to the prediction of one trip.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class TripReasons:
     features
         Minutes by feature; with `base` they add up to the prediction.
     method
-        How they were found.
+        Method that computed them.
     """
 
     base: float

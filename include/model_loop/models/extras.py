@@ -119,7 +119,7 @@ def _require_storable(name: str) -> None:
 
 @functools.cache
 def _failure(name: str, *, sparse: bool) -> Exception | None:
-    """Why a model of a few generated rows cannot be made or kept; None if it can."""
+    """Return why a model of a few generated rows cannot be fitted or stored; None if it can."""
     columns = np.random.default_rng(0).uniform(0, 1, (40, 3))
     try:
         with warnings.catch_warnings():

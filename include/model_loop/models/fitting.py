@@ -26,7 +26,7 @@ from model_loop.training_set.types import Matrix, Minutes, TrainingSet
 
 @dataclass(frozen=True)
 class FitData:
-    """What a search learns from and judges by.
+    """Train and validation data of a search.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class FitData:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit came to.
+    """Result of a fit.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class Fit:
         return grown
 
     def fitted(self) -> Fitted:
-        """What the fit has come to."""
+        """Return the result of the fit so far."""
         return self._growth.fitted()
 
 
@@ -177,7 +177,7 @@ class Halts(Protocol):
     """Takes a step, the error after it and the error expected at the end; says whether to halt."""
 
     def __call__(self, step: int, error: float, expected: float | None = None) -> bool:
-        """Whether to halt."""
+        """Return whether to halt."""
 
 
 def project(alone: float, together: float, trees: int, planned: int) -> float:
@@ -203,13 +203,13 @@ def project(alone: float, together: float, trees: int, planned: int) -> float:
 
 
 class _Growth(Protocol):
-    """How fits of one kind grow."""
+    """Step-by-step growth of a fit, one class for each kind of family."""
 
     def advance(self, halts: Halts) -> bool:
         """Grow until the end or until told to halt; return whether it is the end."""
 
     def fitted(self) -> Fitted:
-        """What it has come to."""
+        """Return the result so far."""
 
 
 class _AtOnce:

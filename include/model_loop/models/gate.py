@@ -23,7 +23,7 @@ RESAMPLINGS = 999
 
 @dataclass(frozen=True)
 class Contender:
-    """What the gate knows of a model.
+    """Test predictions and measurements of a model that the gate compares.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Standard:
-    """What a challenger has to beat where no champion is compared.
+    """Predictions that a challenger has to beat where no champion is compared.
 
     Parameters
     ----------
@@ -84,17 +84,17 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of a challenger.
+    """Decision of the gate on a challenger, with every check.
 
     Parameters
     ----------
     challenger, champion
         Their versions; no champion at the very first time.
     checks
-        All that was looked at.
+        Every check.
     data_source, recipe, moment
-        What the challenger was trained on, what it may know, and the moment at which it is asked;
-        empty where that is not known, as of a model from elsewhere.
+        Source of the challenger's months, its recipe, and the moment of its predictions;
+        empty where not recorded, as for a model from elsewhere.
     remarks
         What the history and the mails repeat: that generated data were accepted, that a champion
         was not compared and why, that it is not known what a version has learned from.
@@ -110,7 +110,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether every check was passed."""
+        """True if every check passed."""
         return all(check.passed for check in self.checks)
 
     @property

@@ -1,4 +1,4 @@
-"""What a challenger has to show, as options."""
+"""Limits that a challenger is held to, as options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from model_loop.options import option, options
 
 @options
 class GateRules:
-    """What a challenger has to show."""
+    """Limits that a challenger is held to."""
 
     margin_share: float = option(
         0.0,

@@ -109,12 +109,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class DaySpread:
-    """How much the errors of days differ, in the months that a version was tested on.
+    """Variation of errors between days, in the months that a version was tested on.
 
     Parameters
     ----------
     days, trips
-        Of how many.
+        Numbers of days and trips.
     bias
         Mean error there, in minutes.
     errors, absolute, squared

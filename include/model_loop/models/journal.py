@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class KeyValueStore(Protocol):
-    """Where small JSON values outlive a process, such as Airflow's ``task_state_store``."""
+    """Store of small JSON values that outlive a process, such as Airflow's ``task_state_store``."""
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
         """The value of a key, or None."""
@@ -86,12 +86,12 @@ class TrialJournal:
         self._keep(f"paused-{rung}", trial)
 
     def has_begun(self, number: int, rung: int | None) -> bool:
-        """Whether anything is kept of a trial, which waits for others at a rung, if at one."""
+        """Return whether anything is stored of a trial, or of its pause at a rung, if given."""
         waited = rung is not None and self._get(self._key(f"paused-{rung}", number)) is not None
         return waited or self._get(self._key("trial", number)) is not None
 
     def is_out_of_time(self, number: int, budget: float) -> bool:
-        """Whether the time was up before the trial of this number."""
+        """Return whether the time was up before the trial of this number."""
         kept = self._get(self._key(f"out-of-time-{budget:g}"))
         return isinstance(kept, dict) and number >= kept.get("number", math.inf)
 

@@ -1,4 +1,4 @@
-"""What a search proposes: settings that are known in advance, and those that outcomes suggest."""
+"""Proposals of a search: settings fixed in advance, and settings that outcomes suggest."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def known_in_advance(space: Space, request: SearchRequest) -> list[Settings]:
 
 
 def is_small(space: Space, request: SearchRequest) -> bool:
-    """Whether every setting of a space can be evaluated: one of fixed settings alone holds one."""
+    """Return whether a search can evaluate all points of a space; fixed settings make one."""
     return points(space) <= request.max_evaluations
 
 

@@ -1,4 +1,4 @@
-"""What a search is asked for, and what it finds."""
+"""Request and result of a search."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LARGEST_SEED = 2**32 - 1
 
 @options
 class FeatureSelection:
-    """How columns of the design matrix are chosen, by the train months alone."""
+    """Selection of columns of the design matrix, by the train months alone."""
 
     method: SelectionMethod = option(
         "none",
@@ -53,7 +53,7 @@ class FeatureSelection:
 
 @options
 class SearchRequest:
-    """How long and how to search."""
+    """Length and method of a search."""
 
     max_evaluations: int = setting_option("max_evaluations")
     search_algorithm: SearchAlgorithm = option(
@@ -114,7 +114,7 @@ class SearchRequest:
 
     @property
     def direction(self) -> Direction:
-        """Whether the primary metric is better when it is lower or when it is higher."""
+        """Direction in which the primary metric improves."""
         return "maximize" if self.primary_metric == "r2" else "minimize"
 
     @property
@@ -203,13 +203,13 @@ class Trial:
 
     @property
     def finished(self) -> bool:
-        """Whether it ended well: neither given up nor failed."""
+        """True if the trial ended well: neither pruned nor failed."""
         return self.metrics is not None and self.stopped is None
 
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What a search found for one family.
+    """Result of a search for one family.
 
     Parameters
     ----------

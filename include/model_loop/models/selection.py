@@ -1,4 +1,4 @@
-"""Which columns of a design matrix a family gets to see."""
+"""Feature selection: the columns of a design matrix that a family is fitted on."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _mutual_information(matrix: Matrix, minutes: Minutes, seed: int) -> Scores:
 
 
 def _permutation(matrix: Matrix, minutes: Minutes, seed: int) -> Scores:
-    """What a small XGBoost loses on trips that it has not seen (Breiman, 2001)."""
+    """Measure how much shuffling a column costs a small XGBoost on unseen trips (Breiman, 2001)."""
     known, unseen = train_test_split(np.arange(len(minutes)), test_size=0.2, random_state=seed)
     settings = {"max_depth": 6, "learning_rate": 0.2}
     judge = BoosterRegressor(settings, rounds=60, random_state=seed)

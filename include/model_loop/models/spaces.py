@@ -50,7 +50,7 @@ Space = Mapping[str, Dimension]
 
 
 def to_hyperopt(space: Space) -> dict[str, Any]:
-    """The same space as hyperopt writes it."""
+    """Convert a space to hyperopt's notation."""
     return {name: _to_hyperopt(name, dimension) for name, dimension in space.items()}
 
 
@@ -97,7 +97,7 @@ def grid(space: Space, most: int) -> list[dict[str, Setting]]:
 
 
 def points(space: Space) -> float:
-    """How many different settings a space holds."""
+    """Count the different settings that a space holds."""
     return math.prod(_most_values(dimension) for dimension in space.values())
 
 

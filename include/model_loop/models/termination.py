@@ -1,4 +1,4 @@
-"""When a trial is given up: three policies on learning curves.
+"""Early termination of trials: three policies on learning curves.
 
 A curve holds the validation error after each interval of effort (boosting rounds, added trees,
 iterations); the catalogue says what an interval is, so that the curves of a family can be compared
@@ -27,7 +27,7 @@ _LEAST_CURVES = 3
 
 @options
 class EarlyTermination:
-    """Which trials are pruned: ended before they are through."""
+    """Rules for pruning trials: ending them before their fit is complete."""
 
     policy: Policy = option(
         "truncation",
@@ -98,11 +98,11 @@ class Terminator:
                 self._finished.add(number)
 
     def score(self, curve: Curve) -> float:
-        """What a curve says of its trial: an error."""
+        """Return the error of a trial by its curve."""
         return curve[-1] if self._projected else min(curve)
 
     def reason(self, number: int, curve: Curve) -> str | None:
-        """Why a trial with this curve so far should be given up; None if it should go on."""
+        """Return why to prune a trial with this curve so far; None if it should go on."""
         rule, interval = self.rule, len(curve)
         if rule.policy == "none" or interval <= rule.delay_evaluations:
             return None
@@ -111,7 +111,7 @@ class Terminator:
         return self.compare(number, curve)
 
     def compare(self, number: int, curve: Curve) -> str | None:
-        """The same at any interval, whatever the rule says of intervals."""
+        """Apply the policy at any interval, ignoring the delay and the evaluation interval."""
         rule, interval = self.rule, len(curve)
         others = {key: known[:interval] for key, known in self._curves.items() if key != number}
         decide = {

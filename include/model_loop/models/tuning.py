@@ -167,7 +167,7 @@ class _Search:
         return min(finished, key=lambda one: (self.request.loss(one[1]), one[0].number))[0]
 
     def _loss(self, settings: Settings) -> float | None:
-        """What settings come to; None where they failed, or where the search ended before them."""
+        """Return the loss of settings; None if they failed, or if the search ended before them."""
         self._run_cohort([settings])
         trial = self._by_settings.get(_key(settings))
         # That of a trial that was given up is known to be worse than what it was compared with.
@@ -236,7 +236,7 @@ class _Search:
         return [reached]
 
     def _evaluate(self, one: _Waiting, rung: int | None) -> tuple[Trial, fitting.Fit | None]:
-        """What a trial comes to by a further part of its fit; no fit if it failed."""
+        """Fit a trial up to a rung, and return it with its fit; no fit if it failed."""
         trial, clock = one.trial, time.monotonic()
         killed = self.journal.resumed(trial)
         if killed >= DEADLY:
@@ -272,7 +272,7 @@ class _Search:
         return fit
 
     def _decide(self, number: int, rung: int | None) -> fitting.Decide:
-        """When a fit is given up on its way: not before its rung, and not if none has ended."""
+        """Return the pruning rule of a fit: none before its rung, none while no trial has ended."""
         if rung is not None or not any(one.finished for one in self.trials):
             return fitting.never
         return lambda outlook: self._terminator.reason(number, outlook)
@@ -288,7 +288,7 @@ class _Search:
         return self._terminator.score(waiting.trial.outlook), waiting.trial.number
 
     def _is_over(self) -> bool:
-        """Whether no further trial may begin: the time is up, or too many were no better.
+        """Return whether the search is over: the time is up, or too many trials were no better.
 
         However short the time, one trial is evaluated.
         """

@@ -86,7 +86,7 @@ class Metrics:
 
 
 class _State(Collector):
-    """What is not counted but looked up."""
+    """Collector of values that are looked up when scraped, not counted."""
 
     def __init__(self, live: LiveModels, log: RequestLog) -> None:
         self._live = live

@@ -1,4 +1,4 @@
-"""What the routes share: answer trips, log the answers, count."""
+"""Prediction service behind the routes: answer trips, log the answers, count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model_loop.trips.services import Moment
 
 
 class Answer(NamedTuple):
-    """What was predicted.
+    """Predictions for the trips of a request.
 
     Parameters
     ----------

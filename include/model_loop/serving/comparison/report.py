@@ -38,7 +38,7 @@ _Z_POWER = NormalDist().inv_cdf(POWER)
 
 @dataclass(frozen=True, kw_only=True)
 class VersionErrors(MeasuredErrors):
-    """How far off a version is, on predictions whose actual duration is known.
+    """Errors of a version, on predictions whose actual duration is known.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Compiled:
-    """What has become of a model.
+    """Result of compiling a model.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def log_form(tracker: Tracker, run_id: str, loaded: LoadedModel) -> None:
 
 
 def predict_by(loaded: LoadedModel, columns: tuple[str, ...]) -> Predict:
-    """What predicts by the registered model itself."""
+    """Return a function that predicts by the registered model itself."""
 
     def predict(rows: Rows) -> np.ndarray:
         return np.asarray(loaded.model.predict(to_frame(rows, columns)), dtype=np.float64)

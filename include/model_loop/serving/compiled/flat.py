@@ -47,7 +47,7 @@ TIME, MILES, ATTRIBUTES = PLACES[PICKUP_TIME], PLACES[DISTANCE], PLACES[PASSENGE
 
 
 class DenseTables(NamedTuple):
-    """What a `DenseTripEncoder` would compute, by zone, pair and category.
+    """Tables of the columns of a `DenseTripEncoder`, by zone, pair and category.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class DenseTables(NamedTuple):
 
 
 class SparseTables(NamedTuple):
-    """What a `OneHotTripEncoder` knows.
+    """Tables of the columns of a `OneHotTripEncoder`.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ class Form:
     minutes: Minutes
 
     def prove(self, *, machine_code: bool = True) -> Predict:
-        """What predicts by this form, if it says what the registered model says.
+        """Return a function that predicts by this form, once it agrees with the registered model.
 
         Parameters
         ----------

@@ -56,7 +56,7 @@ class CompiledModel(Answering):
 
 @dataclass(frozen=True)
 class _FromFrames:
-    """What predicts raw trips by a compiled form."""
+    """Predictor of raw trips by a compiled form."""
 
     by_rows: Predict
     columns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The same as `kernels`, by arithmetic on arrays: for servers that predict little and stay small.
+"""Predictions as in `kernels`, by array arithmetic: for servers with few requests, in less memory.
 
 Every number is rounded where the registered model rounds it, as there.
 """
@@ -77,7 +77,7 @@ def _parts(rows: Rows, width: int) -> Iterator[slice]:
 
 
 def _walk(columns: _Columns, trees: Trees) -> _Floats:
-    """What the trees say of design rows, shape (trips, columns)."""
+    """Return the sum of the trees for design rows of shape (trips, columns)."""
     threshold, feature, left = (trees.nodes[name] for name in ("threshold", "feature", "left"))
     missing_left = feature < 0
     feature = feature ^ (feature >> 31)

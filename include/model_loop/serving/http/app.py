@@ -172,7 +172,7 @@ class Routes:
         return await self._large.run(self._predicted, call, body)
 
     async def invocations(self, call: Call) -> Reply:
-        """The same by MLflow's protocol."""
+        """Predict durations by MLflow's protocol."""
         body = await call.body()
         if not self._service.live.looked:
             kind = call.header(b"content-type")
@@ -188,7 +188,7 @@ class Routes:
         return await self._log.run(self._noted, actual, call.caller)
 
     async def prediction(self, call: Call) -> Reply:
-        """What the log knows of a prediction."""
+        """Return a prediction from the log."""
         prediction_id = call.scope["path_params"]["prediction_id"]
         return await self._log.run(self._logged, prediction_id)
 
@@ -235,7 +235,7 @@ class Routes:
         return Reply(b'{"status":"ok"}')
 
     async def readyz(self, _call: Call) -> Reply:
-        """Whether predictions are answered, and whether by what the registry says now."""
+        """Report whether predictions are answered, and whether the registry can be reached."""
         live, log = self._service.live, self._service.log
         now, answering = live.now, live.now.answering
         ready = bool(answering)

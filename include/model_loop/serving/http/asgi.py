@@ -46,7 +46,7 @@ class Refusal(msgspec.Struct):
 
 
 class Reply(NamedTuple):
-    """What is sent back."""
+    """Response to a request."""
 
     body: bytes
     status: int = 200
@@ -249,7 +249,7 @@ def json_reply(value: Any, status: int = 200, headers: Headers = ()) -> Reply:  
 
 
 def refusal(error: ModelLoopError) -> Reply:
-    """What somebody is told whose request was refused."""
+    """Convert an error to the response of a refused request."""
     status = error.status if isinstance(error, RequestRefusedError) else 422
     return json_reply(Refusal(error.fields()), status, _HEADERS.get(status, ()))
 

@@ -1,4 +1,4 @@
-"""What the routes are, for machines (OpenAPI) and for people.
+"""Description of the routes, for machines (OpenAPI) and for people.
 
 Schemas come from the types that requests are read with, so that they cannot differ from them.
 """

@@ -49,7 +49,7 @@ class Asked(NamedTuple):
 
 
 class Feedback(Struct, forbid_unknown_fields=True):
-    """How long a trip took."""
+    """Actual durations of trips."""
 
     prediction_id: Annotated[str, Meta(pattern=_ID.pattern)]
     actual_minutes: Annotated[float, Meta(gt=0, le=1_440)]
@@ -126,7 +126,7 @@ def convert_trips(records: object, most: int) -> list[Row]:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text may be the id of a prediction."""
+    """Return whether a text has the form of a prediction's id."""
     return _ID.match(text) is not None
 
 

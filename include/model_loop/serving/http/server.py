@@ -53,7 +53,7 @@ _PATIENCE = {
 
 
 def make_service(settings: Settings, *, small: bool = False) -> PredictionService:
-    """What answers, by the settings; nothing runs yet.
+    """Make the prediction service of the settings; nothing runs yet.
 
     Parameters
     ----------

@@ -285,7 +285,7 @@ def _read(content: bytes) -> list[Token]:
 
 
 def digest(secret: str) -> str:
-    """What is kept of a secret."""
+    """Return the digest of a secret that is stored in its place."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

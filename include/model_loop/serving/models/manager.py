@@ -44,7 +44,7 @@ _KEPT = "standing.kept.json"
 
 @dataclass(frozen=True)
 class Side:
-    """What answers at one moment.
+    """Versions that answer at one moment.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def _no_sides() -> dict[Moment, Side]:
 
 @dataclass(frozen=True)
 class Live:
-    """What answers, as a whole.
+    """Versions that answer, at all moments.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Registry(Protocol):
     before: Standings | None
 
     def standings(self) -> Standings:
-        """How the versions stand now, at each moment.
+        """Return the current standing of the versions, at each moment.
 
         Raises
         ------
@@ -212,7 +212,7 @@ class LiveModels:
 
     @property
     def problems(self) -> dict[int, str]:
-        """Why versions cannot be loaded."""
+        """Reasons why versions cannot be loaded, by version."""
         return self._loader.problems
 
     @property
@@ -231,7 +231,7 @@ class LiveModels:
 
     @property
     def unreachable(self) -> str:
-        """Why the registry does not answer; empty if it does."""
+        """Reason why the registry does not answer; empty if it does."""
         asked = self._asked_at
         silent = time.monotonic() - asked if asked is not None else 0.0
         if silent > _PATIENCE_SECONDS:

@@ -65,7 +65,7 @@ class Predictor:
 
     @property
     def compiled(self) -> bool:
-        """Whether the compiled form answers."""
+        """True if the compiled form answers."""
         return not self.plain
 
 

@@ -70,7 +70,7 @@ logger = logging.getLogger(__name__)
 
 
 class Order(msgspec.Struct):
-    """What a compiling process is asked for.
+    """Request to a compiling process.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Order(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct):
-    """What it answers; a compiled form follows.
+    """Answer of a compiling process; a compiled form follows it.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class MlflowRegistry:
         self.unreadable: tuple[str, ...] = ()
 
     def standings(self) -> Standings:
-        """How the versions stand now, at each moment.
+        """Return the current standing of the versions, at each moment.
 
         Raises
         ------
@@ -406,7 +406,7 @@ Found = TypeVar("Found")
 
 
 def _is_plain(tracking_uri: str) -> bool:
-    """Whether an address, and the login that MLflow is told of, are of the kinds known here."""
+    """Return whether the address and the login of MLflow are of supported kinds."""
     return (
         tracking_uri.startswith(("http://", "https://"))
         and not any(map(os.environ.get, _FURTHER_SETTINGS))

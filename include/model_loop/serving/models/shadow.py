@@ -1,4 +1,4 @@
-"""What a version on trial says of trips that another one has answered."""
+"""Shadow predictions: a version on trial predicts trips that another version has answered."""
 
 from __future__ import annotations
 

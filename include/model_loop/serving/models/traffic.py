@@ -1,4 +1,4 @@
-"""Which version answers a request."""
+"""Choice of the version that answers a request."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def choose(
 
 
 def place_of(key: str | None, challenger: int) -> float:
-    """Where between 0 and 1 a key stands; each challenger shuffles the keys anew."""
+    """Map a key to a number between 0 and 1; each challenger shuffles the keys anew."""
     if key is None:
         return random.random()  # noqa: S311 - no secret
     hashed = hashlib.blake2b(f"{challenger}/{key}".encode(), digest_size=8).digest()

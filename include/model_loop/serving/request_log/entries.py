@@ -1,4 +1,4 @@
-"""What passes between answers, their log, and whoever writes it."""
+"""Entries of the request log, and the batches in which they are written."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 
 class Batch(msgspec.Struct, tag=True):
-    """What is to be written at once.
+    """Entries to write in one transaction.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Batch(msgspec.Struct, tag=True):
 
 
 class Written(msgspec.Struct):
-    """What became of a batch.
+    """Result of writing a batch.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class LogCounts:
-    """What has become of predictions since the start: committed, dropped, compared with shadow."""
+    """Counts of predictions since the start: committed, dropped, compared with the shadow."""
 
     written: int = 0
     dropped: int = 0
@@ -53,7 +53,7 @@ class LogCounts:
 
 @dataclass(frozen=True)
 class LogRules:
-    """How the log is kept.
+    """Limits of the buffer and the contents of the log.
 
     Parameters
     ----------

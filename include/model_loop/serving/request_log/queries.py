@@ -1,4 +1,4 @@
-"""What is asked of the request log, and what is noted and removed in it."""
+"""Queries of the request log, and the statements that note feedback and remove old entries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def find_prediction(engine: Engine, prediction_id: str) -> dict[str, Any] | None
 
 
 def find_known(engine: Engine, ids: Sequence[str]) -> set[str]:
-    """Which predictions are in the log."""
+    """Return the ids of predictions that are in the log."""
     with engine.connect() as connection:
         return _known(connection, ids)
 
@@ -97,7 +97,7 @@ def remove_older(engine: Engine, than: float, most: int = REMOVED) -> int:
 
 
 def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which predictions are in the log."""
+    """Select the ids of predictions that are in the log."""
     column = predictions.c.prediction_id
     return {
         one

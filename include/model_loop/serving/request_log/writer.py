@@ -114,7 +114,7 @@ class LogWriter:
                 insert_predictions(connection, values)
 
     def _values(self, batch: Batch, place: int) -> list[object]:
-        """In the order of the table."""
+        """Return the values of an entry, in the order of the table's columns."""
         entry: Entry = batch.entries[place]
         inputs = entry.row if self._inputs else (None,) * len(entry.row)
         return [*entry[:-1], *batch.shadow.get(place, (None, None)), *inputs]

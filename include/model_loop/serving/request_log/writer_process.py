@@ -41,7 +41,7 @@ Message = TypeVar("Message")
 
 
 class LogPlace(msgspec.Struct):
-    """Where the log is, and what is kept: the first message to the process.
+    """Address and contents of the log: the first message to the process.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Whether what answers still fits what it is asked: drift, errors on labels that arrive, health."""
+"""Monitoring of the versions that answer: drift, errors on labels that arrive, health."""

@@ -1,4 +1,4 @@
-"""Whether the trips of a window are those that a version has learned from."""
+"""Drift: the trips of a window compared with those that a version has learned from."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CYCLES = {HOUR: 23.0, WEEKDAY: 6.5 * 24}
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is compared with a profile.
+    """Trips, predictions and SHAP values that are compared with a profile.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def drift_findings(
 
 
 def no_findings(thresholds: Mapping[str, Thresholds], why: str) -> list[Finding]:
-    """That nothing can be said, and why."""
+    """Return findings that say that nothing can be said, and why."""
     metrics = (PSI_AVERAGE, PREDICTIONS, SHAP)
     return [unknown(metric, ALL, thresholds[metric], why) for metric in metrics]
 
@@ -139,7 +139,7 @@ def _of_feature(
 
 
 def _unseen(feature: FeatureProfile, values: Floats) -> str:
-    """Which categories are new, the most frequent first; some are to be expected."""
+    """List the new categories, the most frequent first; some are to be expected."""
     new = values[feature.bins.codes(values) == feature.bins.unseen].astype(np.int64)
     found, counts = np.unique(new, return_counts=True)
     first = found[np.argsort(-counts, kind="stable")][:3]

@@ -32,7 +32,7 @@ _MISSING = -1
 
 @dataclass(frozen=True)
 class Bins:
-    """Where the values of a feature are counted.
+    """Bins in which the values of a feature are counted.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Bins:
         return np.where(known, found, _MISSING)
 
     def counts(self, values: Floats) -> Counts:
-        """How many values lie in each bin, shape (size,); missing ones in none."""
+        """Count the values in each bin, shape (size,); missing values are in none."""
         codes = self.codes(values)
         return np.bincount(codes[codes != _MISSING], minlength=self.size)
 

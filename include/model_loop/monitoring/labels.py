@@ -1,4 +1,4 @@
-"""How long the predicted trips took in the end.
+"""Labels: the actual durations of the predicted trips.
 
 Who sends `/feedback` names predictions by their id. A published month names nothing: its trips are
 those that were predicted where all that was asked is what was published.
@@ -44,7 +44,7 @@ _ZONES = 512
 
 @dataclass(frozen=True)
 class LabelReport:
-    """How the predictions of a window met the durations of their trips.
+    """Numbers of a window's predictions that were matched with the durations of their trips.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ class _Candidates:
 
 
 def _is_placed(trips: pd.DataFrame, month: CheckedMonth) -> npt.NDArray[np.bool_]:
-    """Whether zones and time are known, and the pick-up lies in the month."""
+    """Return whether zones and time are present and the pick-up is in the month, shape (trips,)."""
     if any(name not in trips for name in _PLACE_AND_TIME):
         return np.zeros(len(trips), dtype=bool)
     begins = trips[PICKUP_TIME].dt.strftime("%Y-%m") == month.raw.month

@@ -1,4 +1,4 @@
-"""What is found about a window, and how grave it is."""
+"""Findings about a window, and their levels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORMAT = "monitoring_findings/1"
 
 
 class Level(StrEnum):
-    """How grave a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"
     #: Too few trips, or nothing to compare with; the finding's note says which.

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DriftRules:
-    """How drift is looked for.
+    """Thresholds and limits of drift detection.
 
     Parameters
     ----------

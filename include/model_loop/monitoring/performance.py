@@ -1,4 +1,4 @@
-"""How far off a version is now, against what it came to on its test months."""
+"""Errors of a version now, against its errors on its test months."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WORST = "worst slice"
 
 @dataclass(frozen=True)
 class Reference:
-    """What a version came to on its test months.
+    """Errors of a version on its test months.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Reference:
 
 @options
 class PerformanceRules:
-    """What it takes to say something of errors.
+    """Rules for findings about errors.
 
     A level counts when `needed` of the last windows, the present one among them, have reached it.
     Intervals are those of all trips together: an increase counts only where its interval leaves out

@@ -1,4 +1,4 @@
-"""What a version has learned from, small enough to be kept beside it for good.
+"""Profile of the trips that a version has learned from, small enough to stay beside it for good.
 
 Features are profiled on the train and validation trips. Predictions and SHAP values are profiled
 on the test trips, which the version has never seen: on trips that it has learned from, a forest is
@@ -49,7 +49,7 @@ _SHAP_TRIPS = 500
 
 @dataclass(frozen=True)
 class FeatureProfile:
-    """How the values of one feature were spread.
+    """Distribution of one feature.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class FeatureProfile:
 
 @dataclass(frozen=True)
 class ShapProfile:
-    """How much each feature adds to predictions.
+    """Mean contribution of each feature to predictions.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class ShapProfile:
 
 @dataclass(frozen=True)
 class VersionProfile:
-    """What a version has learned from.
+    """Profile of the trips that a version has learned from, and of its predictions.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Trips:
-    """What a profile is made of, as raw columns.
+    """Trips that a profile is computed from, as raw columns.
 
     Parameters
     ----------

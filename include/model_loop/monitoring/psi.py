@@ -39,7 +39,7 @@ def psi_by_chance(expected: Counts, actual: Counts) -> float:
 
 
 def psi_beyond_chance(expected: Counts, actual: Counts) -> float:
-    """What of PSI chance does not explain, at least 0; NaN where one of them is of no trips."""
+    """Return the PSI in excess of chance, at least 0; NaN where one of them is of no trips."""
     return float(np.maximum(psi(expected, actual) - psi_by_chance(expected, actual), 0.0))
 
 

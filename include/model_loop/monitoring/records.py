@@ -1,4 +1,4 @@
-"""What was found about windows, on the tracking server.
+"""Records of findings about windows, on the tracking server.
 
 Each window of a version is one run, found again by its identity: a repeated window replaces what
 it said before. One further run for each version holds the same figures as a time series, a point
@@ -56,12 +56,12 @@ class Watched:
 
     @property
     def line(self) -> str:
-        """What its time series is of."""
+        """Name of its time series."""
         return f"{self.window.service}/{self.version}/{self.source}"
 
     @property
     def identity(self) -> str:
-        """Of its run."""
+        """Identity of its run."""
         return f"monitoring/{self.line}/{self.window.label}"
 
     @property
@@ -71,12 +71,12 @@ class Watched:
 
     @property
     def series(self) -> str:
-        """Of all of its windows, for people."""
+        """Title of the run of all of its windows."""
         return f"{self._version}, {self.source}, all windows"
 
     @property
     def tags(self) -> dict[str, str]:
-        """Of each of its runs."""
+        """Tags of each of its runs."""
         return {
             "service": self.window.service,
             "version": str(self.version),
@@ -90,7 +90,7 @@ class Watched:
 
 
 class Records:
-    """What was found, in one experiment.
+    """Findings in one experiment.
 
     Parameters
     ----------
@@ -153,15 +153,15 @@ class Records:
     def history(
         self, watched: Watched, part: str, most: int, known: str = ""
     ) -> list[list[Finding]]:
-        """What a step has found in the windows before one, the oldest first.
+        """Return the findings of a step in the windows before a window, the oldest first.
 
-        Of windows that end within a day of each other the last one counts: who looks again is not
-        told more.
+        Of windows that end within a day of each other only the last counts, so that repeated checks
+        do not add to the history.
 
         Parameters
         ----------
         known
-            A metric; windows of which it is not known are passed over, since they say nothing.
+            A metric; windows without a value of it are left out.
         """
         before: list[Run] = []
         for run in reversed(self._runs(watched)):

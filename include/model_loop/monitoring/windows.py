@@ -1,4 +1,4 @@
-"""What was predicted within a time: the trips, the predictions, and what is known of the truth.
+"""Predictions within a window of time: the trips, the predicted and the actual durations.
 
 A window lies between two moments in UTC. Requests belong to it by the moment at which they were
 answered; the trips of a published month by their pick-up on the city's clocks, so that the window
@@ -163,7 +163,7 @@ class WindowTrips:
         return np.where(np.isnat(times), asked, times.astype(np.int64))
 
     def of_version(self, version: int) -> WindowTrips:
-        """What one version has predicted."""
+        """Return the predictions of one version."""
         return self.where(self.versions == version)
 
     def asked_at(self, moment: Moment, moment_of: Callable[[int], Moment | None]) -> WindowTrips:
@@ -191,7 +191,7 @@ class WindowTrips:
 
 
 def read_request_log(engine: Engine, window: Window) -> WindowTrips:
-    """What was answered within a window, by every version, with the feedback that has come.
+    """Read all predictions within a window, by every version, with their feedback so far.
 
     Raises
     ------

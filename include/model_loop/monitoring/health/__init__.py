@@ -1,1 +1,1 @@
-"""How the service is: one typed value, as JSON and for Prometheus."""
+"""Health of the service: one typed value, as JSON and for Prometheus."""

@@ -20,7 +20,7 @@ from model_loop.monitoring.health.types import (
 
 @dataclass(frozen=True)
 class HealthParts:
-    """Where the parts of the health come from; see `ServiceHealth`.
+    """Sources of the parts of the health; see `ServiceHealth`.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ _LATENCIES = 20_000
 
 
 def traffic_of(engine: Engine, service: str, now: float) -> Traffic:
-    """What the request log holds of a service's traffic.
+    """Read a service's recent traffic from the request log.
 
     Raises
     ------
@@ -45,5 +45,5 @@ def traffic_of(engine: Engine, service: str, now: float) -> Traffic:
 
 
 def answers_of(service: PredictionService) -> Answers:
-    """What a server has counted."""
+    """Return the counts of a server."""
     return Answers(service.metrics.by_status(), service.log.waiting)

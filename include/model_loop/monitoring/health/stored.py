@@ -63,7 +63,7 @@ def products_of(storage_root: str) -> tuple[Product, ...]:
 
 
 def end_of(month: Month) -> float:
-    """When a month ends on the city's clocks, in seconds since 1970."""
+    """Return the end of a month on the city's clocks, in seconds since 1970."""
     return month.next().start.replace(tzinfo=ZoneInfo(TIME_ZONE)).timestamp()
 
 

@@ -1,4 +1,4 @@
-"""What is known of a service's health, as plain values. Times are seconds since 1970, in UTC."""
+"""Health of a service, as plain values. Times are seconds since 1970, in UTC."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RECENT_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Traffic:
-    """What the request log holds of the last `RECENT_SECONDS`, by all servers that write it.
+    """Traffic of the last `RECENT_SECONDS` in the request log, by all servers that write it.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the server that is asked has counted since it started.
+    """Counts of the queried server since it started.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class Product:
 
 @dataclass(frozen=True)
 class DagHealth:
-    """How a DAG does.
+    """State of a DAG and its latest runs.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class DagHealth:
 
 @dataclass(frozen=True)
 class ServiceHealth:
-    """How a service is.
+    """Health of a service.
 
     Parameters
     ----------

@@ -17,7 +17,14 @@ from benchmarks.tables import KNOWN
 ROOT = Path(__file__).parents[2]
 MEASURED = ROOT / "docs" / "measured.md"
 #: Pages that commands write as a whole, each with the name of its command on it.
-WRITTEN = {"broken-months.md", "damaged-months.md", "faults.md", "reference.md", "measured.md"}
+WRITTEN = {
+    "broken-months.md",
+    "damaged-months.md",
+    "faults.md",
+    "commands.md",
+    "reference.md",
+    "measured.md",
+}
 PAGES = [
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from model_loop.cli.reference import commands
 from model_loop.orchestration.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
@@ -13,6 +14,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 def test_reference_is_not_stale() -> None:
     """docs/reference.md says what the code says; `make docs` writes it anew."""
     assert PAGE.read_text(encoding="utf-8") == reference()
+
+
+def test_commands_are_not_stale() -> None:
+    """docs/commands.md lists what the command line takes; `make docs` writes it anew."""
+    assert PAGE.with_name("commands.md").read_text(encoding="utf-8") == commands()
 
 
 def test_every_link_in_the_docs_leads_somewhere() -> None:

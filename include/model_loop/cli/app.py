@@ -142,7 +142,7 @@ def reproduce(
     *,
     service: str = get_settings().service,
     source: str | None = None,
-    storage: str = get_settings().storage_root,
+    storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root,
     as_json: AsJson = False,
 ) -> None:
     """Train a registered version again, and compare its errors with those of then.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy.typing as npt
+if TYPE_CHECKING:
+    # The forms of DAGs are read without NumPy.
+    from typing import Any
+
+    import numpy.typing as npt
 
 HOURS_PER_DAY = 24
 SECONDS_PER_DAY = HOURS_PER_DAY * 3_600
@@ -12,7 +16,7 @@ DAYS_PER_WEEK = 7
 #: Weekday of 1970-01-01: a Thursday.
 FIRST_WEEKDAY = 3
 
-_Days = TypeVar("_Days", int, npt.NDArray)  # type: ignore[type-arg]  # whole numbers of any size
+_Days = TypeVar("_Days", "int", "npt.NDArray[Any]")
 
 
 def weekday_of(day: _Days) -> _Days:

@@ -140,7 +140,11 @@ def test_products_come_from_the_stores(
     made = found["training_set", "green rich native"]
     assert (made.newest_month, made.made) == ("2024-03", product.created)
     assert made.checked is not None
-    assert found["months", "green"].newest_month == "2024-03"
+    # Other tests may have checked later months below the same root.
+    months = [
+        folder.name for folder in (CheckedMonthStore(str(sample_root)).folder / "green").iterdir()
+    ]
+    assert found["months", "green"].newest_month == max(months) >= "2024-03"
     assert abs(found["months", "green"].made - time.time()) < 86_400
     # What a killed check has left is no month.
     (CheckedMonthStore(str(tmp_path)).folder / "green" / "2024-04").mkdir(parents=True)

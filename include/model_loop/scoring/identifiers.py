@@ -32,7 +32,7 @@ def new_id(at: float) -> str:
 
 
 def new_ids(count: int) -> npt.NDArray[np.bytes_]:
-    """So many new ids as fixed-width text of 32 hexadecimal digits, shape (count,).
+    """Return `count` new ids as fixed-width text of 32 hexadecimal digits, shape (count,).
 
     All at once, because one at a time would take longer than predicting.
     """

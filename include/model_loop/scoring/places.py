@@ -1,4 +1,4 @@
-"""Which files may be read and written for a caller, and where predictions go."""
+"""Files that may be read and written for a caller, and the paths of their predictions."""
 
 from __future__ import annotations
 
@@ -112,17 +112,17 @@ def _is_input(path: UPath) -> bool:
 
 
 def output_of(path: UPath, folder: UPath | None = None) -> UPath:
-    """Where the predictions of an input go: beside it, or into a folder."""
+    """Return the path for the predictions of an input: beside it, or in a folder."""
     return (folder or path.parent) / f"{path.stem}{PREDICTIONS}{path.suffix}"
 
 
 def rejected_of(output: UPath) -> UPath:
-    """Where the rows go that could not be predicted, beside the predictions."""
+    """Return the path for the rows that could not be predicted, beside the predictions."""
     return output.with_name(f"{output.stem.removesuffix(PREDICTIONS)}{REJECTED}{output.suffix}")
 
 
 def choose_outputs(inputs: Sequence[UPath], output: UPath | None) -> list[UPath]:
-    """Where the predictions of each input go.
+    """Return the paths for the predictions of each input.
 
     Parameters
     ----------

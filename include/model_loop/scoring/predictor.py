@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d{1,9})|@(?P<al
 
 @dataclass(frozen=True)
 class Version:
-    """Which version of which registered model.
+    """Version of a registered model.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How far it is from zone to zone, for somebody who does not know."""
+"""Typical distances between zones, for callers without a measured one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def typical_miles(pickup: IntArray, dropoff: IntArray) -> FloatArray:
 
 
 def typical_distance(pickup: int, dropoff: int) -> float:
-    """The same for one trip.
+    """Return the typical distance of one trip (miles).
 
     Raises
     ------

@@ -236,7 +236,7 @@ def _ragged(fields: int, header: Header) -> str:
 
 
 def _as_utf8(data: bytes) -> bytes:
-    """The same; what is no UTF-8 becomes a sign that is no number and no time."""
+    """Return the bytes with all that is not UTF-8 replaced by a sign in no number or time."""
     try:
         data.decode()
     except UnicodeDecodeError:

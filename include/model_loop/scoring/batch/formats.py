@@ -15,7 +15,7 @@ from model_loop.scoring.batch.rows import RawRows, ScoredRows
 
 
 class FileFormat(Protocol):
-    """What can be done with a kind of file."""
+    """Operations on a kind of file."""
 
     def columns_of(self, path: UPath) -> list[str]:
         """Names of a file's columns."""

@@ -1,4 +1,4 @@
-"""What is to be scored, chunk by chunk, and what has been."""
+"""Batch jobs: the chunks to score, and the results of those that are scored."""
 
 from __future__ import annotations
 
@@ -145,11 +145,11 @@ class Chunk:
         return f"{place(self.job.source).name} {self.first_row:,} to {last:,}"
 
     def part(self, kind: str = "") -> UPath:
-        """Where one of its files waits."""
+        """Return the path of one of its intermediate files."""
         return UPath(self.job.folder) / f"{self._name}{kind}.{self.job.format}"
 
     def finished(self) -> ChunkResult | None:
-        """What the chunk came to, if it was scored before."""
+        """Return the result of the chunk, if it was scored before."""
         return read_document(self._marker, lambda stored: record_of(ChunkResult, stored))
 
     def finish(self, result: ChunkResult) -> None:
@@ -174,7 +174,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What a chunk came to.
+    """Result of a chunk.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class ChunkResult:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job came to.
+    """Result of a job.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ class JobResult:
 
     @property
     def refused(self) -> bool:
-        """Whether there are rows, and none of them could be predicted."""
+        """True if there are rows, and none of them could be predicted."""
         return self.rows > 0 and not self.predicted_rows
 
 
@@ -229,7 +229,7 @@ def format_of(path: UPath) -> Format:
 
 
 def identity_of(path: UPath) -> str:
-    """What tells this content of a file from another one, without reading it."""
+    """Return a fingerprint of the file's content, without reading it."""
     # What was listed before may have changed since.
     path.fs.invalidate_cache(path.path)
     info = path.fs.info(path.path)

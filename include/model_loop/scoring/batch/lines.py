@@ -91,7 +91,7 @@ class Header:
 
     @property
     def delimiter(self) -> str:
-        """What stands between two cells."""
+        """Delimiter between two cells."""
         return self.dialect.delimiter
 
 
@@ -287,7 +287,7 @@ def _all_closed(
     ends: npt.NDArray[np.int64],
     dialect: Dialect,
 ) -> bool:
-    """Whether no line leaves a cell open, as in most files: found without a look at each line."""
+    """Return whether no line leaves a cell open, as in most files, without a look at each line."""
     opening, closing = quotes[::2], quotes[1::2]
     before = opening[1:] if len(opening) and not opening[0] else opening
     return bool(
@@ -358,7 +358,7 @@ def _is_open(row: str, dialect: Dialect) -> bool:
 def _is_one_row(
     data: bytes, ends: npt.NDArray[np.int64], first: int, last: int, dialect: Dialect
 ) -> bool:
-    """Whether several lines are one row, and not rows of which one has a stray quote.
+    """Return whether several lines are one row, and not rows of which one has a stray quote.
 
     They are one if they make as many cells as the header has, and no line within a quoted cell
     reads as a row like this one by itself. The last line does where the first cell of the row is
@@ -392,7 +392,7 @@ def _alone(line: str, dialect: Dialect, *, split: bool = True) -> list[str]:
 
 
 def _is_like(cells: list[str], row: list[str]) -> bool:
-    """Whether cells are numbers and times where those of a row are that stand on one line."""
+    """Return whether cells are numbers and times wherever those of a row on one line are."""
     return len(cells) == len(row) and all(
         one[:1].isdigit() == other[:1].isdigit()
         for one, other in zip(cells, row, strict=True)

@@ -1,4 +1,4 @@
-"""How files are cut into chunks."""
+"""Division of files into chunks."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
 
 
 def _merged(chunks: Sequence[Chunk], together: int) -> Iterator[Chunk]:
-    """The same rows in fewer chunks."""
+    """Merge the rows into fewer chunks."""
     for first in range(0, len(chunks), together):
         some = chunks[first : first + together]
         rows, lines = sum(chunk.rows for chunk in some), sum(chunk.lines for chunk in some)

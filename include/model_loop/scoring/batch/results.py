@@ -19,7 +19,7 @@ from model_loop.scoring.places import place, rejected_of
 
 @dataclass(frozen=True)
 class KeptResult:
-    """What a job came to, and the file that it has made.
+    """Result of a job, and the file that it has made.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class KeptResult:
 
 
 def find_result(job: Job) -> JobResult | None:
-    """What a job came to, if its output is there as it was made."""
+    """Return the result of a job if its output still exists unchanged."""
     output = place(job.output)
     if not output.exists():
         return None

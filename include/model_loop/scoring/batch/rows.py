@@ -60,12 +60,12 @@ class ScoredRows:
 
     @property
     def rejected(self) -> npt.NDArray[np.bool_]:
-        """Which rows could not be predicted."""
+        """Mask of the rows that could not be predicted, shape (rows,)."""
         return np.asarray(pd.notna(self.reasons))
 
     @property
     def first_reason(self) -> str:
-        """Why the first rejected row could not be predicted; empty if all could."""
+        """Reason why the first rejected row could not be predicted; empty if all could."""
         rejected = np.flatnonzero(self.rejected)
         return str(self.reasons[rejected[0]]) if len(rejected) else ""
 

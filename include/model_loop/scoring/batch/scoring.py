@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def is_scored(chunk: Chunk) -> bool:
-    """Whether nothing is left to do for a chunk."""
+    """Return whether nothing is left to do for a chunk."""
     return chunk.finished() is not None or find_result(chunk.job) is not None
 
 

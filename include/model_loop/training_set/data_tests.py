@@ -26,7 +26,7 @@ MOST_SHIFT = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one data test found."""
+    """Result of one data test."""
 
     name: str
     passed: bool
@@ -36,7 +36,7 @@ class Outcome:
         return f"{'passed' if self.passed else 'FAILED'}: {self.name} ({self.found})"
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """Convert to plain JSON."""
         return asdict(self)
 
 

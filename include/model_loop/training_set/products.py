@@ -62,7 +62,7 @@ class TrainingSetProduct:
 
     @property
     def data_source(self) -> str:
-        """What the months are: ``sample`` as soon as one of them is generated."""
+        """Source of the months: ``sample`` as soon as one of them is generated."""
         return data_source_of(self.months)
 
     def load(self) -> TrainingSet:
@@ -190,7 +190,7 @@ class TrainingSetStore:
         )
 
     def last_verified(self) -> dict[str, float]:
-        """When each product was last found to answer a request, in seconds since the epoch."""
+        """Return the last time each product was found to answer a request (Unix seconds)."""
         times: dict[str, float] = {}
         folder = self.folder / _REQUESTS
         for path in folder.glob("*.json") if folder.exists() else ():

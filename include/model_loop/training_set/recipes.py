@@ -31,7 +31,7 @@ Layout = Literal["sparse", "dense"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which columns of a trip a model may know.
+    """Columns of a trip that a model may use.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ class Recipe:
 
     @property
     def knows_time(self) -> bool:
-        """Whether the model may know when the trip starts."""
+        """True if the model may use the time of the pick-up."""
         return PICKUP_TIME in self.columns
 
     @property
     def knows_distance(self) -> bool:
-        """Whether the model may know the metered distance."""
+        """True if the model may use the metered distance."""
         return DISTANCE in self.columns
 
     @property

@@ -1,4 +1,4 @@
-"""What a training set is asked for with."""
+"""Request for a training set."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VERSIONS = MappingProxyType(
 
 @options
 class TrainingSetRequest:
-    """Which trips, and in which form.
+    """Service, months, recipe and encoding of a training set.
 
     Raises
     ------
@@ -89,7 +89,7 @@ class TrainingSetRequest:
 
     @functools.cached_property
     def content_key(self) -> str:
-        """The same without the place that the months come from: their digests tell them apart."""
+        """Key of the content, without the source of the months: their digests tell them apart."""
         content = {**self._content(), "source": None, "sample": None}
         return _digest({"request": content, **_VERSIONS})
 

@@ -1,4 +1,4 @@
-"""What is kept of finished training sets and of the months behind them, and for how long.
+"""Retention of finished training sets and of the months behind them.
 
 Of each kind of training set (service, recipe, encoding) the newest versions stay, and so does
 whatever answered a request lately. Months stay as long as a training set names them, or they are
@@ -24,7 +24,7 @@ _MONTH_FOLDERS = ("months", "products/months")
 
 @dataclass(frozen=True)
 class Pruning:
-    """What would be removed.
+    """Training sets and files that would be removed.
 
     Parameters
     ----------

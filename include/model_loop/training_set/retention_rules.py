@@ -1,4 +1,4 @@
-"""How many training sets and months are kept, as options."""
+"""Numbers of training sets and months that are kept, as options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from model_loop.options import options, setting_option
 
 @options
 class Retention:
-    """How much is kept: the newest of each kind, and all that is newer."""
+    """Limits of retention: the newest of each kind are kept, and all that is newer."""
 
     versions: int = setting_option("retention_versions", name="versions")
     days: float = setting_option("retention_days", name="days")

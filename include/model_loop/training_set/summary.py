@@ -1,4 +1,4 @@
-"""What a person or a program wants to know of a training set, as plain JSON."""
+"""Summary of a training set for people and programs, as plain JSON."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class TrainingSet:
 
     @property
     def recipe(self) -> Recipe:
-        """Which columns the model may know."""
+        """Columns that the model may use."""
         return get_recipe(self.request.recipe)
 
     @property
@@ -135,7 +135,7 @@ class TrainingSet:
 
     @property
     def data_source(self) -> str:
-        """What the months are: ``sample`` as soon as one of them is generated."""
+        """Source of the months: ``sample`` as soon as one of them is generated."""
         return data_source_of(self.months)
 
     @functools.cached_property

@@ -153,7 +153,7 @@ def zones(trips: Trips) -> tuple[IntArray, IntArray]:
 
 
 def narrow_zones(trips: Trips) -> tuple[ZoneArray, ZoneArray]:
-    """The same without a copy where both are int32, as prepared months have them."""
+    """Return the zones as int32; without a copy where both are, as in prepared months."""
     pickup, dropoff = (trips[name] for name in ZONES)
     if pickup.dtype == dropoff.dtype == np.int32:
         return pickup.to_numpy(dtype=np.int32), dropoff.to_numpy(dtype=np.int32)
@@ -177,7 +177,7 @@ def weekday(trips: Trips) -> IntArray:
 
 
 def is_holiday(trips: Trips) -> FloatArray:
-    """Whether the pick-up is on a federal holiday of the United States (1 or 0)."""
+    """Return 1 where the pick-up is on a federal holiday of the United States, else 0."""
     days = trips[PICKUP_TIME].to_numpy().astype("datetime64[D]")
     if not len(days):
         return np.empty(0)

@@ -68,7 +68,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         return self.fit_pairs(*(self.pairs_of(trips) for trips in parts))
 
     def pairs_of(self, trips: pd.DataFrame) -> npt.NDArray[np.bool_]:
-        """Which pairs of zones there are among trips, for `fit_pairs`."""
+        """Return the pairs of zones that occur among trips, for `fit_pairs`."""
         trips = read.as_trained(trips, get_recipe(self.recipe).columns)
         seen = np.zeros(_TABLE_SIZE * _TABLE_SIZE, dtype=bool)
 
@@ -227,7 +227,7 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
 
 @functools.cache
 def _text_ranks(end: str) -> read.IntArray:
-    """Which place each zone id takes among all of them, sorted as text that ends so.
+    """Return the rank of each zone id among all of them, sorted as text with this ending.
 
     ``10_`` comes before ``1_``, because digits come before the underscore.
     """
@@ -244,7 +244,7 @@ def _chunks(trips: pd.DataFrame, names: Iterable[str]) -> Iterator[read.Trips]:
 
 
 def _rows_of_chunks(parts: Sequence[pd.DataFrame]) -> Iterator[slice]:
-    """Where the rows of each chunk of some parts are among all rows."""
+    """Yield the rows of each chunk of some parts, as slices of all rows."""
     before = 0
     for trips in parts:
         for first in range(0, len(trips), _CHUNK_ROWS):

@@ -37,7 +37,7 @@ _SIDES = {"pickup_": (PICKUP_ZONE,), "dropoff_": (DROPOFF_ZONE,)}
 
 
 def sources(column: str) -> tuple[str, ...]:
-    """Which features of a trip an encoded column is computed from; itself, if it is one.
+    """Return the features of a trip that an encoded column is computed from; itself, if it is one.
 
     Features are the raw columns, with ``hour`` and ``weekday`` in the place of the pick-up time.
     """

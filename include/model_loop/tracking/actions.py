@@ -1,4 +1,4 @@
-"""What somebody may want to be done with a version, and how the versions stand afterwards."""
+"""Actions on versions, and the standing of the versions afterwards."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SWITCHES = frozenset({"disable", "enable"})
 
 @dataclass(frozen=True)
 class Action:
-    """What somebody wants to be done.
+    """Action on a version of a registered model.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _shadow(before: Standing, version: int | None, _share: float) -> Standing:
 
 
 def _without(before: Standing, version: int | None, _share: float = 0.0) -> Standing:
-    """The same without a version as challenger or shadow."""
+    """Return the standing without a version as challenger or shadow."""
     after = before
     if before.challenger == version:
         after = dataclasses.replace(after, challenger=None, share=0.0)

@@ -90,7 +90,7 @@ def bring_in(
 
 @contextlib.contextmanager
 def _folder(tracker: Tracker, model: str, storage_root: str) -> Iterator[Path]:
-    """Where the model's files are, for as long as they are needed."""
+    """Yield the folder with the model's files; a downloaded copy is removed afterwards."""
     if _ADDRESS.match(model):
         with registered_address(tracker.tracking_uri, model) as folder:
             yield folder

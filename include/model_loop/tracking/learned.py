@@ -1,4 +1,4 @@
-"""What versions have learned from, and so what they may be compared with and may replace."""
+"""Training data of versions, which decides what they may be compared with and may replace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Learned:
-    """What a version has learned from.
+    """Training data of a version.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _has_lineage(tracker: Tracker, run_id: str) -> bool:
 
 @dataclass(frozen=True)
 class Sources:
-    """What the sources of a challenger and a champion allow.
+    """Result of comparing the sources of a challenger and a champion.
 
     Parameters
     ----------

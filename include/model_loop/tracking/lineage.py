@@ -91,7 +91,7 @@ class Reproduction:
 
     @property
     def agrees(self) -> bool:
-        """Whether every metric is the same."""
+        """True if every metric is the same."""
         return all(math.isclose(then, now, rel_tol=_TOLERANCE) for _, then, now in self.metrics)
 
 
@@ -101,7 +101,7 @@ def lineage_of(
     search: SearchRequest,
     family: ModelFamily | None = None,
 ) -> Lineage:
-    """What a model that was just trained is made of; its family may be one of the catalogue."""
+    """Collect the lineage of a model that was just trained, in the catalogue or not."""
     return Lineage(
         training_set=training_set.digest,
         data=training_set.request,

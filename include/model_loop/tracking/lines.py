@@ -39,7 +39,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def stored_versions(folder: Path) -> dict[str, str]:
-    """The same of a stored MLflow model, as its requirements say; none where they do not."""
+    """Return the library versions that a stored MLflow model requires; none if it names none."""
     requirements, found = folder / "requirements.txt", dict[str, str]()
     if not requirements.exists():
         return found

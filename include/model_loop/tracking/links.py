@@ -1,4 +1,4 @@
-"""Where a person sees what was tracked, found quickly or not at all."""
+"""Links to what was tracked, looked up quickly or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model came to, on the tracking server: errors, figures, explanation and comparison."""
+"""Results of a model on the tracking server: errors, figures, explanation and comparison."""
 
 from __future__ import annotations
 

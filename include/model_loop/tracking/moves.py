@@ -1,4 +1,4 @@
-"""What a move writes into the registry.
+"""Changes that a move writes into the registry.
 
 Each move writes what it changes and nothing else, so that two of them that happen at the same time
 do not undo each other: a service that is disabled while a version is promoted stays disabled.

@@ -1,4 +1,4 @@
-"""Which version answers, and the history of how that came about.
+"""Promotion: the versions that answer, and the history of how they came to.
 
 The state lives in the registry: aliases and tags of the registered model, see `standing`. Each
 action is a run of its own experiment, begun before anything moves and ended when it has, so that an

@@ -119,7 +119,7 @@ def _one_version(tracker: Tracker, name: str, run_id: str) -> int | None:
 
 
 class Predicts(Protocol):
-    """What predicts raw trips: a model, or what answers for it."""
+    """Protocol of predictors of raw trips."""
 
     def predict(self, trips: Any, /) -> Any:  # noqa: ANN401 - as scikit-learn's
         """Return minutes of a frame of raw trips, shape (trips,)."""
@@ -127,7 +127,7 @@ class Predicts(Protocol):
 
 @dataclass(frozen=True)
 class Answering:
-    """What answers for a registered version.
+    """Model that answers for a registered version.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:
 
 @contextlib.contextmanager
 def _description(model: Pipeline, example: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """What is kept beside a model."""
+    """Prepare the files that are kept beside a model."""
     with tempfile.TemporaryDirectory() as folder:
         yield {
             "signature": _signature(model, example),

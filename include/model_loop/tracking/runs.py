@@ -170,7 +170,7 @@ class Tracker:
         return list(found)
 
     def run_url(self, run_id: str) -> str:
-        """Where a person sees the run."""
+        """Return the address of the run's page for people."""
         return f"{self.tracking_uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     def _experiment_id(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which version may take the place of another, by the sources of what they have learned from."""
+"""Rules for replacing one version by another, by the sources of their training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which versions of a registered model answer, as plain values, and the names that hold them.
+"""Standing of the versions of a registered model, as plain values, and the names that hold it.
 
 There is one champion for each service and moment. The earliest moment has the plain aliases, and
 each later one adds its name: ``champion``, ``champion_ended``. Older versions of this package kept
@@ -132,7 +132,7 @@ def declared_moment(tags: Mapping[str, str]) -> Moment | None:
 
 @dataclass(frozen=True)
 class Standing:
-    """Which versions answer at one moment.
+    """Versions that answer at one moment.
 
     Parameters
     ----------

@@ -135,7 +135,7 @@ def _metrics(trial: Trial, timestamp: int) -> list[Metric]:
 
 
 def _shown(rounds: int) -> list[int]:
-    """Which rounds of a curve are logged: evenly spaced, the first and the last among them.
+    """Return the rounds of a curve to log: evenly spaced, with the first and the last.
 
     The server stores each point for itself; hundreds of them cost more than a quick fit.
     """

@@ -134,7 +134,7 @@ class ModelVersions:
         )
 
     def standings(self) -> Standings:
-        """How the versions stand now, at each moment; nothing answers if there is no version."""
+        """Return the current standing at each moment; nothing answers if there is no version."""
         return find_standings(self.tracker.client, self.name, self._moment_of_other)
 
     def needs(self, version: int) -> frozenset[str] | None:

@@ -1,4 +1,4 @@
-"""Who is told of what."""
+"""Settings of alerts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from model_loop.settings.part import Part
 
 
 class AlertSettings(Part):
-    """Who is told of what."""
+    """Recipients and contents of alerts."""
 
     mail_to: str = Field(
         default="ml-team@example.com",

@@ -1,4 +1,4 @@
-"""Where months come from, and where everything is kept."""
+"""Settings of the source of months and of storage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _default_storage_root() -> str:
 
 
 class DataSettings(Part):
-    """Where months come from, and where everything is kept."""
+    """Source of months, and storage."""
 
     @field_validator("source", "allowed_sources")
     @classmethod

@@ -1,4 +1,4 @@
-"""What is watched, and from where on it alarms."""
+"""Settings of monitoring, and the thresholds of alarms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from model_loop.settings.part import Part
 
 
 class MonitoringSettings(Part):
-    """What is watched, and from where on it alarms."""
+    """Windows of monitoring, and the thresholds of alarms."""
 
     dashboard_zone_file: str = Field(
         default="",

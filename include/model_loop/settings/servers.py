@@ -1,4 +1,4 @@
-"""What every server of MLflow's is started with, on one machine and on many."""
+"""Options that every MLflow server is started with, on one machine and on many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How questions are answered, and what is kept of them."""
+"""Settings of serving and of the request log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\
 
 
 class ServingSettings(Part):
-    """How questions are answered, and what is kept of them."""
+    """Serving, and the request log."""
 
     @field_validator("serving_cors_origins")
     @classmethod

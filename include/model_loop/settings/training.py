@@ -1,4 +1,4 @@
-"""How models are found, and when they are made anew."""
+"""Settings of training and retraining."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model_loop.settings.part import Part
 
 
 class TrainingSettings(Part):
-    """How models are found, and when they are made anew."""
+    """Search for models, and retraining."""
 
     max_evaluations: int = Field(
         default=50,

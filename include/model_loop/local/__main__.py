@@ -39,7 +39,7 @@ console = Console(soft_wrap=True)
 @Parameter(name="*")
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the demo runs with; what is left out is left to the forms' defaults.
+    """Options of the demo; options that are left out take the forms' defaults.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class DemoOptions:
     models: str | None = None
 
     def request(self) -> DemoRequest:
-        """As the DAGs' forms take it."""
+        """Convert to a request with the fields of the DAGs' forms."""
         return DemoRequest(
             source=self._source(),
             service=self.service,

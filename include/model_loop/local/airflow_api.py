@@ -24,7 +24,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class TaskState:
-    """How one task instance is.
+    """State of one task instance.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class TaskState:
 
     @property
     def done(self) -> bool:
-        """Whether it will not change any more."""
+        """True if the state is final."""
         return self.state in _DONE_TASKS
 
 
@@ -120,7 +120,7 @@ class AirflowApi:
             )
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:  # noqa: ANN401 - any JSON
-        """What a task returned, as Airflow shows it."""
+        """Return the value that a task returned, as Airflow shows it."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         return self.get(path)["value"]
 
@@ -150,7 +150,7 @@ class AirflowApi:
             time.sleep(0.5)
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON
-        """What a path below ``/api/v2`` answers."""
+        """Return the answer of a path below ``/api/v2``."""
         answer = self.send("GET", path)
         answer.raise_for_status()
         return answer.json()

@@ -28,7 +28,7 @@ _MARKS = {"success": "[green]✓[/]", "failed": "[red]✗[/]", "upstream_failed"
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """What the demo runs with; what is None is left to the forms' defaults.
+    """Options of the demo; those that are None take the forms' defaults.
 
     Parameters
     ----------

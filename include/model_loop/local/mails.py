@@ -38,7 +38,7 @@ class Mail:
 
     @property
     def when(self) -> str:
-        """When it was sent, in local time."""
+        """Time at which it was sent, in local time."""
         sent = email.utils.parsedate_to_datetime(self.message["date"])
         return sent.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
@@ -113,7 +113,7 @@ def show_mail(mail: Mail, folder: Path, console: Console, *, browser: bool) -> N
 
 
 def _has_screen() -> bool:
-    """Whether a browser would be seen."""
+    """Return whether a browser would be visible."""
     if sys.platform in {"darwin", "win32"}:
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""What has to be so before anything is started; each failure says what to do."""
+"""Checks before anything is started; each failure names its remedy."""
 
 from __future__ import annotations
 

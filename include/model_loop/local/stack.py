@@ -1,4 +1,4 @@
-"""What the local stack consists of: folders, ports, processes and their environment."""
+"""Local stack: folders, ports, processes and their environment."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class LocalStack:
 
     @property
     def storage_root(self) -> str:
-        """Where months, results and products are kept; the state folder, if not told otherwise."""
+        """Folder of months, results and products; the state folder by default."""
         told = "storage_root" in self.settings.model_fields_set
         return self.settings.storage_root if told else f"file://{self.state / 'storage'}"
 
     @property
     def allowed_sources(self) -> str:
-        """What forms may name as source; on one machine anything, if not told otherwise."""
+        """Sources that forms may name; by default anything, on one machine."""
         told = "allowed_sources" in self.settings.model_fields_set
         return self.settings.allowed_sources if told else ANY
 

@@ -28,7 +28,7 @@ _LONGEST_SOCKET_PATH = 88
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """How one process is.
+    """State of one process.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Supervision:
 
     @property
     def running(self) -> bool:
-        """Whether supervisord answers."""
+        """True if supervisord answers."""
         try:
             self._server.getState()
         except OSError:
@@ -119,7 +119,7 @@ class Supervision:
         return commands
 
     def status(self) -> list[ProcessStatus]:
-        """How each process is; empty when supervisord does not run."""
+        """Return the state of each process; empty when supervisord does not run."""
         try:
             found = self._server.getAllProcessInfo()
         except OSError:
@@ -186,7 +186,7 @@ class Supervision:
 
 
 def _socket_path(state: Path) -> Path:
-    """In the state folder, unless its path is longer than a socket's may be."""
+    """Return the path of the socket: in the state folder, unless that is too long for a socket."""
     path = state / "supervisord.sock"
     if len(str(path).encode()) <= _LONGEST_SOCKET_PATH:
         return path

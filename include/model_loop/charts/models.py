@@ -25,7 +25,7 @@ _SHAP_SHOWN = 15
 
 
 def residuals(evaluation: Evaluation) -> Figure:
-    """How the errors are spread."""
+    """Draw the distribution of the errors."""
     table = evaluation.predictions
     errors = (table.predicted - table.actual).clip(-_FARTHEST, _FARTHEST)
     figure, axes = style.figure(
@@ -99,7 +99,7 @@ def learning_curves(tuned: TuningResult) -> Figure:
 
 
 def importances(table: pd.DataFrame) -> Figure:
-    """Which raw columns a model needs; see `models.explanation`."""
+    """Draw the importance of the raw columns of a model; see `models.explanation`."""
     ordered = table.sort_values("increase")
     figure, axes = style.figure("What a column is worth: added error when it is shuffled")
     axes.barh(ordered.column, ordered.increase, xerr=ordered.spread, color=style.BLUE)
@@ -108,7 +108,7 @@ def importances(table: pd.DataFrame) -> Figure:
 
 
 def shap_summary(found: ShapValues) -> Figure:
-    """What each column adds to each of the trips, one dot a trip."""
+    """Draw the minutes that each column adds to each of the trips, one dot a trip."""
     import shap
 
     with _shap_figure() as figure:
@@ -118,7 +118,7 @@ def shap_summary(found: ShapValues) -> Figure:
 
 
 def shap_bar(found: ShapValues) -> Figure:
-    """What each column adds or takes, on average."""
+    """Draw the mean of the minutes that each column adds or takes."""
     import shap
 
     with _shap_figure() as figure:
@@ -128,7 +128,7 @@ def shap_bar(found: ShapValues) -> Figure:
 
 
 def shap_force(found: ShapValues) -> Figure:
-    """How the longest of the predictions comes about."""
+    """Draw the contributions to the longest of the predictions."""
     import shap
 
     trip = int(found.minutes.sum(axis=1).argmax())

@@ -22,20 +22,20 @@ _LEAST_TRIPS = 5
 
 
 def durations(profile: MonthProfile) -> Figure:
-    """How long the trips last."""
+    """Draw the distribution of the durations."""
     middle = profile.column(DURATION).quantiles.get("0.5", 0.0) if profile.trips else 0.0
     title = f"{_month(profile)}: half of the trips last less than {middle:.0f} minutes"
     return _histogram(profile.durations, title, "duration (minutes)", profile.trips)
 
 
 def distances(profile: MonthProfile) -> Figure:
-    """How far the trips go."""
+    """Draw the distribution of the distances."""
     title = f"{_month(profile)}: distances"
     return _histogram(profile.distances, title, "distance (miles)", profile.trips)
 
 
 def trips_per_day(profile: MonthProfile) -> Figure:
-    """How many trips begin on each day."""
+    """Draw the number of trips that begin on each day."""
     figure, axes = style.figure(f"{_month(profile)}: {profile.trips:,} trips by day")
     if not profile.trips:
         style.say_empty(axes)
@@ -48,7 +48,7 @@ def trips_per_day(profile: MonthProfile) -> Figure:
 
 
 def trips_per_hour(profile: MonthProfile) -> Figure:
-    """How many trips begin at each hour of each weekday."""
+    """Draw the number of trips that begin at each hour of each weekday."""
     figure, axes = style.figure(f"{_month(profile)}: trips by weekday and hour", height=3.2)
     if not profile.trips:
         style.say_empty(axes)
@@ -65,7 +65,7 @@ def trips_per_hour(profile: MonthProfile) -> Figure:
 
 
 def missing_values(profile: MonthProfile) -> Figure:
-    """Which share of each column is missing."""
+    """Draw the share of each column that is missing."""
     figure, axes = style.figure(f"{_month(profile)}: missing values", height=3.2)
     if not profile.trips:
         style.say_empty(axes)
@@ -96,7 +96,7 @@ def most_frequent_values(profile: MonthProfile) -> Figure:
 
 
 def pickup_zones(profile: MonthProfile) -> Figure:
-    """Where trips begin, and how long they last from there."""
+    """Draw the zones where trips begin, and the durations from there."""
     figure, axes = style.figure(f"{_month(profile)}: where trips begin", height=6.5)
     places = zones()
     shown = [

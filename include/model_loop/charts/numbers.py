@@ -35,7 +35,7 @@ _Floats = npt.NDArray[np.float64]
 
 
 def numbers_of(trained: TrainedModel) -> dict[str, Any]:
-    """What the figures of a model show, as plain JSON; parts that it does not have are None."""
+    """Return the numbers of a model's figures, as plain JSON; None for figures it does not have."""
     return {
         "family": trained.tuned.family,
         "curves": _curves(trained.tuned),

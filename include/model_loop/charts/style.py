@@ -1,4 +1,4 @@
-"""How figures look: one place for colours, sizes and numbers.
+"""Style of figures: one place for colours, sizes and numbers.
 
 The colours are told apart by people who see few of them (Okabe and Ito, Color Universal Design,
 2008; viridis for scales).

@@ -1,4 +1,4 @@
-"""What a command says to the shell when it ends."""
+"""Exit codes of commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ended; every command keeps to these."""
+    """Exit code of a command; every command keeps to these."""
 
     #: It did what was asked. Single rows that were rejected are counted and printed.
     DONE = 0

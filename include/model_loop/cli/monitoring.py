@@ -33,7 +33,7 @@ AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 @Parameter(name="*", group="Version")
 @dataclass(frozen=True)
 class VersionOptions:
-    """Which version.
+    """Options that choose a version.
 
     Parameters
     ----------

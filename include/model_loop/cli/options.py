@@ -60,7 +60,7 @@ def _argument(each: Option, default: Any = None) -> tuple[Any, Any]:  # noqa: AN
 @Parameter(name="*", group="Data")
 @dataclass(frozen=True)
 class DataOptions(arguments_of(TrainingSetRequest, test_months="")):  # type: ignore[misc]  # made of options
-    """Which trips.
+    """Options that choose trips.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class DataOptions(arguments_of(TrainingSetRequest, test_months="")):  # type: ig
 @Parameter(name="*", group="Search")
 @dataclass(frozen=True)
 class SearchOptions(arguments_of(SearchRequest)):  # type: ignore[misc]  # made of options
-    """How to search.
+    """Options of a search.
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ def show(key: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> N
 @Parameter(name="*")
 @dataclass(frozen=True)
 class RetentionOptions(arguments_of(Retention)):  # type: ignore[misc]  # made of options
-    """How much is kept."""
+    """Options of retention."""
 
 
 _RETENTION = RetentionOptions()
@@ -176,7 +176,7 @@ def _month_line(month: dict[str, Any]) -> str:
 
 
 def _age(verified: float | None) -> str:
-    """How long ago the source was looked at."""
+    """Format the time since the source was checked."""
     if verified is None:
         return "never"
     minutes = (time.time() - verified) / 60

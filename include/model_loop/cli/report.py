@@ -1,4 +1,4 @@
-"""What the commands print: a table for people, one JSON object for machines."""
+"""Output of the commands: a table for people, one JSON object for machines."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _settings = get_settings()
 @Parameter(name="*", group="Scoring")
 @dataclass(frozen=True)
 class ScoreOptions:
-    """How to score.
+    """Options of scoring.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ _FORMER_SERIES_NAME = b"trip_duration_series_name"
 
 @dataclass(frozen=True)
 class Codec:
-    """How one kind of value is stored.
+    """Storage format of one kind of value.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def codec_of(value: object) -> Codec | None:
 
 
 def _is_a(module: str, *names: str) -> Callable[[Any], bool]:
-    """Whether a value's class, or one it derives from, has this name; imports nothing."""
+    """Return a check of a value's class, or a base class, by name; it imports nothing."""
 
     def check(value: object) -> bool:
         return any(

@@ -115,7 +115,7 @@ def _remove_abandoned(paths: Iterable[Path]) -> list[str]:
 
 
 def is_at(file: IO[bytes], path: Path) -> bool:
-    """Whether a path still leads to an open file."""
+    """Return whether a path still leads to an open file."""
     try:
         return os.fstat(file.fileno()).st_ino == path.stat().st_ino
     except FileNotFoundError:

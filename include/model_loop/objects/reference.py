@@ -1,4 +1,4 @@
-"""What stands for a stored object: small, readable, and enough to find and verify it."""
+"""References to stored objects: small, readable, and enough to find and verify them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ObjectReference:
     uri: str
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON, with a mark that tells it from a user's own dict."""
+        """Convert to plain JSON, with a mark that tells it from a user's own dict."""
         return {_MARKER: _VERSION, **asdict(self)}
 
     @classmethod
@@ -64,5 +64,5 @@ class ObjectReference:
 
     @staticmethod
     def is_reference(value: object) -> bool:
-        """Whether a JSON value is a reference."""
+        """Return whether a JSON value is a reference."""
         return isinstance(value, dict) and value.get(_MARKER) == _VERSION

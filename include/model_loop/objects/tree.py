@@ -46,7 +46,7 @@ def is_own_dataclass(value: object) -> bool:
 
 
 def needs_tree(value: object, depth: int = 0) -> bool:
-    """Whether a value is, or holds, something that plain JSON cannot.
+    """Return whether a value is, or holds, something that plain JSON cannot.
 
     A user's own dict that looks like a reference needs a tree too: it must not be read as one. So
     does what is nested too deep, which `flatten` refuses.

@@ -88,7 +88,7 @@ def load_estimator(stored: bytes) -> Any:  # noqa: ANN401 - any scikit-learn est
 
 
 def _canonical(stored: bytes) -> bytes:
-    """The same skops file without addresses in memory and times, which differ in every process."""
+    """Return the skops file without memory addresses and times, which differ in every process."""
     with zipfile.ZipFile(io.BytesIO(stored)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     schema, names = json.loads(members.pop(SCHEMA)), dict[str, str]()

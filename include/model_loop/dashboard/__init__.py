@@ -1,1 +1,1 @@
-"""What people look at: pages of prepared data, and charts that a browser draws."""
+"""Dashboard: pages of prepared data, and charts that a browser draws."""

@@ -1,4 +1,4 @@
-"""What the playground is answered: every version that is ready, with an interval and reasons."""
+"""Answers of the playground: every version that is ready, with an interval and reasons."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIDENCE = 90
 
 
 def answers_of(sources: Sources, live: Live, row: Row) -> list[dict[str, Any]]:
-    """What each version says of a row, with the interval of its residuals."""
+    """Predict a row by each version, with the interval of its residuals."""
     known = sources.look("registry")
     found = []
     for alias, (part, moment, predictor) in _ready(live).items():
@@ -58,7 +58,7 @@ def answers_of(sources: Sources, live: Live, row: Row) -> list[dict[str, Any]]:
 
 
 def reasons_of(questions: Questions, live: Live, alias: str, row: Row) -> dict[str, Any]:
-    """How a version comes to its prediction, with a figure of it."""
+    """Explain a version's prediction of a row, with a figure."""
     if alias not in (there := _ready(live)):
         return {"why": f"There is no {alias}."}
     predictor = there[alias][-1]

@@ -1,4 +1,4 @@
-"""Which training runs may be compared: those that were judged on the same rows of one source."""
+"""Comparable training runs: those that were judged on the same rows of one source."""
 
 from __future__ import annotations
 

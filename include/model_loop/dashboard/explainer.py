@@ -33,7 +33,7 @@ class Models:
         self._kept: dict[int, LoadedModel] = {}
 
     def explain(self, version: int, row: list[float | None], columns: list[str]) -> dict[str, Any]:
-        """How a version comes to its prediction of a row; see `scoring.rows`."""
+        """Explain a version's prediction of a row; see `scoring.rows`."""
         rows = np.array([[np.nan if value is None else value for value in row]])
         reasons = reasons_of(self._loaded(version).model, to_frame(rows, columns))
         if reasons is None:

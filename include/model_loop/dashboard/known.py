@@ -1,4 +1,4 @@
-"""What the pages are made of: looked up beside the requests, and kept."""
+"""Data of the pages: looked up beside the requests, and cached."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SingleRuns(Protocol):
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the parts of a page come from.
+    """Sources of the parts of a page.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Sources:
             getattr(self, name).refresh()
 
     def look(self, *names: str) -> Known:
-        """What is known of the parts that a page needs."""
+        """Return the parts that a page needs, as far as they are loaded."""
         parts: dict[str, BackgroundCache[Any]] = {name: getattr(self, name) for name in names}
         for part in parts.values():
             part.refresh()
@@ -126,7 +126,7 @@ class Sources:
 
 
 class DocumentCache(Generic[_Value]):
-    """What single runs hold, read once; that there was nothing is not remembered: it may come.
+    """Cache of documents of single runs, each read once; absence is not cached.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class DocumentCache(Generic[_Value]):
 
 @dataclass
 class Known:
-    """What is known for one page; reading documents of runs adds to what cannot be had.
+    """Data of one page; reading documents of runs adds to the problems.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ class Known:
 
     @property
     def windows(self) -> tuple[WindowRun, ...]:
-        """What monitoring has found."""
+        """Windows with their findings by monitoring."""
         found: tuple[WindowRun, ...] = self.values.get("windows", ())
         return found
 
@@ -239,12 +239,12 @@ class Known:
 
     @property
     def dags(self) -> DagRuns:
-        """How often DAGs have run."""
+        """Numbers of DAG runs."""
         return self.values.get("dags") or DagRuns()
 
     @property
     def health(self) -> ServiceHealth | None:
-        """How the service is; None while that is not known."""
+        """Health of the service; None while it is not loaded."""
         return self.values.get("health")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Lookups:
-    """What can be asked, by the settings of the environment."""
+    """Lookups that the worker process answers, by the settings of the environment."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -48,7 +48,7 @@ class Lookups:
         return products_of(self._settings.storage_root)
 
     def explain(self, version: int, row: list[float | None], columns: list[str]) -> dict[str, Any]:
-        """How a version comes to its prediction of a row."""
+        """Explain a version's prediction of a row."""
         return self._models.explain(version, row, columns)
 
     @functools.cached_property

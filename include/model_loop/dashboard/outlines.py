@@ -21,7 +21,7 @@ Ring = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Outlines:
-    """What a zone file holds.
+    """Outlines of a zone file.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def outlines_of(file: str) -> Outlines:
 
 
 def outlines_or_why(file: str) -> tuple[Outlines, list[str]]:
-    """The same, for pages: nothing of a file that cannot be used, and why."""
+    """Read a zone file for pages: empty outlines and a reason if it cannot be used."""
     try:
         return outlines_of(file), []
     except InvalidInputError as error:

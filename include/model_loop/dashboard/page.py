@@ -1,4 +1,4 @@
-"""What a page consists of, as plain values: what is drawn, shown as a table and given as CSV."""
+"""Contents of a page, as plain values: drawn, shown as a table and exported as CSV."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Table:
     rows: Sequence[Sequence[Any]] = ()
 
     def csv(self) -> str:
-        """As CSV; text that a spreadsheet would take for a formula is quoted by an apostrophe."""
+        """Convert to CSV; text that looks like a formula is quoted by an apostrophe."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.columns)
@@ -41,7 +41,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Empty:
-    """Why there is nothing, and what fills it.
+    """Reason why there is nothing to show, and the DAG that fills it.
 
     Parameters
     ----------

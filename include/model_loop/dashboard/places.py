@@ -1,4 +1,4 @@
-"""Where the zones lie, read without pandas."""
+"""Positions of the zones, read without pandas."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def places() -> Mapping[int, tuple[float, float]]:
 
 
 def place_of(zone: int) -> tuple[float, float] | None:
-    """Where a zone lies; None where it has no place."""
+    """Return the position of a zone; None where it has none."""
     return places().get(zone)

@@ -1,4 +1,4 @@
-"""What the api-server asks the process beside it; see `lookups`."""
+"""Requests of the api-server to the process beside it; see `lookups`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Value = TypeVar("_Value")
 
 
 class Questions:
-    """What the pages and the health are made of, as far as it is not light to know.
+    """Data of the pages and the health that is too heavy to load in the api-server.
 
     Every method may raise `WorkerError`.
 
@@ -45,7 +45,7 @@ class Questions:
         return self._ask("months", tuple[MonthRun, ...])
 
     def windows(self, service: str) -> tuple[WindowRun, ...]:
-        """What monitoring has found, in the order of the windows."""
+        """Return the findings of monitoring, in the order of the windows."""
         return self._ask("windows", tuple[WindowRun, ...], service=service)
 
     def registry(self, service: str) -> Registry:
@@ -74,7 +74,7 @@ class Questions:
         return self._ask("products", tuple[Product, ...])
 
     def explain(self, version: int, row: Sequence[float], columns: Sequence[str]) -> dict[str, Any]:
-        """How a version comes to its prediction; ``why`` says why that is not known."""
+        """Explain a version's prediction; ``why`` gives the reason if that is not possible."""
         asked = {
             "version": version,
             "row": [None if math.isnan(value) else value for value in row],

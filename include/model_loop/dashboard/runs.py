@@ -80,7 +80,7 @@ class Runs:
         return tuple(found[key] for key in sorted(found))
 
     def windows(self, service: str) -> tuple[WindowRun, ...]:
-        """What monitoring has found, in the order of the windows."""
+        """Return the findings of monitoring, in the order of the windows."""
         wanted = f"tags.service = '{service}' and tags.window != ''"
         found: dict[tuple[int, str, str], WindowRun] = {}
         for run in self._search(f"{self._experiment}-monitoring", wanted, MOST_WINDOWS):
@@ -212,7 +212,7 @@ def _window(run: Run) -> WindowRun:
 
 
 def _joined(one: WindowRun, other: WindowRun) -> WindowRun:
-    """What two runs say of the same window; drift's has the report."""
+    """Merge two runs of the same window; drift's has the report."""
     drift, rest = (one, other) if _DRIFT in one.metrics else (other, one)
     judged = one if one.level else other
     return replace(judged, run_id=drift.run_id, metrics={**rest.metrics, **drift.metrics})

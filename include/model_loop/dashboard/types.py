@@ -1,4 +1,4 @@
-"""What the pages know, as small plain values. Times are seconds since 1970, in UTC."""
+"""Data of the pages, as small plain values. Times are seconds since 1970, in UTC."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Registry:
 
     @property
     def standing(self) -> Standing:
-        """How the versions stand at the earliest moment that has a champion."""
+        """Standing at the earliest moment that has a champion."""
         return first_standing(self.standings)
 
     @property
@@ -168,7 +168,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class WindowRun:
-    """What monitoring has found about a window of trips.
+    """Findings of monitoring about a window of trips.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ class LastRun:
 
 @dataclass(frozen=True)
 class DagRuns:
-    """How often DAGs have run.
+    """Numbers and states of DAG runs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How times and numbers are written."""
+"""Format of times and numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def day_of(at: float) -> str:
 
 
 def age_of(at: float, now: float | None = None) -> str:
-    """How long ago something was, in its largest unit."""
+    """Format the time since a moment, in its largest unit."""
     seconds = max((time.time() if now is None else now) - at, 0.0)
     if seconds < _MINUTE:
         return "just now"

@@ -1,4 +1,4 @@
-"""How much there is of each: bars, shares, distributions."""
+"""Figures of amounts: bars, shares, distributions."""
 
 from __future__ import annotations
 

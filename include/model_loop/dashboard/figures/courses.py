@@ -1,4 +1,4 @@
-"""How something goes with something else: lines, points, tables of colours."""
+"""Figures of one variable against another: lines, points, tables of colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is made of, and how it comes to what it says."""
+"""Figures of a model's structure and of its explanations."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def beeswarm(
 
 
 def force(base: float, parts: Sequence[tuple[str, float]]) -> Figure:
-    """How a prediction comes about: from the average, what each column adds or takes."""
+    """Draw a prediction as the average, and the minutes that each column adds or takes."""
     names = ["average trip", *(name for name, _ in parts), "prediction"]
     total = base + sum(value for _, value in parts)
     trace = {

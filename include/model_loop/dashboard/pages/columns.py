@@ -16,7 +16,7 @@ _COUNTED = ("PULocationID", "DOLocationID", "passenger_count", "VendorID", "trip
 
 
 def column_charts(profile: Mapping[str, Any] | None) -> list[Chart]:
-    """What stands in the columns of a month, by its profile."""
+    """Draw the distributions of the columns of a month, by its profile."""
     columns = (profile or {}).get("columns", ())
     return [
         _feature_profiles(columns),

@@ -1,4 +1,4 @@
-"""What a model needs to know, and what each column adds to what it says."""
+"""Explanations of a model: the columns it needs, and the minutes each adds to its predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_TREES = Empty("SHAP values are kept of models that are made of trees.", "xgb
 
 
 def explanation_charts(numbers: Mapping[str, Any] | None) -> list[Chart]:
-    """What a model needs to know and what each column adds, by the figures of its run."""
+    """Draw the columns that a model needs and what each adds, by the figures of its run."""
     return [
         _permutation(numbers),
         _shap_bar(numbers),

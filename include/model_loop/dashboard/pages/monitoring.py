@@ -1,4 +1,4 @@
-"""What monitoring has found: drift and live errors, window by window."""
+"""Findings of monitoring: drift and live errors, window by window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the whole loop is: champion, alarms, models over time, runs."""
+"""Overview of the whole loop: champion, alarms, models over time, runs."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _champion_card(label: str, standing: Standing, known: Known) -> Card:
 
 
 def _others(standing: Standing) -> list[str]:
-    """What answers beside the champion, which is the first thing to know of it."""
+    """List the versions that answer beside the champion."""
     found = []
     if standing.challenger is not None:
         found.append(f"canary: version {standing.challenger} answers {percent(standing.share)}")

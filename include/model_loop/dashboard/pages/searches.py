@@ -1,4 +1,4 @@
-"""How the best settings of a family were searched."""
+"""Search for the best settings of a family."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
 
 
 def trials_table(trials: Sequence[TrialRun]) -> Chart:
-    """How the trials ended."""
+    """Tabulate the ends of the trials."""
     counts = {
         state: sum(trial.status == status for trial in trials) for status, state in _ENDED.items()
     }

@@ -101,12 +101,12 @@ class BackgroundCache(Generic[_Value]):
 
     @property
     def has_value(self) -> bool:
-        """Whether there is a value, however old."""
+        """True if there is a value, however old."""
         return self._entry.value is not None
 
     @property
     def loading(self) -> bool:
-        """Whether it is being loaded."""
+        """True while it is being loaded."""
         return self._loaded is not None
 
     def _run(self) -> None:

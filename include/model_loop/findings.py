@@ -41,7 +41,7 @@ class Finding:
     remedy: str
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """Convert to plain JSON."""
         return asdict(self)
 
     def __str__(self) -> str:

@@ -186,7 +186,7 @@ class Option:
 
     @property
     def offered(self) -> bool:
-        """Whether callers may choose it."""
+        """True if callers may choose it."""
         return bool(self._extra.get(_OFFERED, True))
 
     @property

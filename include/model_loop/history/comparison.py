@@ -243,7 +243,7 @@ class Comparison:
 
     @functools.cached_property
     def shift(self) -> dict[str, float]:
-        """Of each column, the total variation from history beyond the most that chance gives."""
+        """Total variation of each column from history, beyond the most that chance gives."""
         found = {}
         for name, counted in self.counted.items():
             before = self.past.counted[name]

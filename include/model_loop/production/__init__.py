@@ -1,1 +1,1 @@
-"""What a deployment needs once: secrets, databases, the bucket, logins."""
+"""One-time preparation of a deployment: secrets, databases, the bucket, logins."""

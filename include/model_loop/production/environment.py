@@ -130,7 +130,7 @@ def example() -> str:
 
 
 def fresh_environment() -> str:
-    """The same with a fresh secret for each that is needed."""
+    """Return the environment with a fresh secret for each that is needed."""
     return _text(lambda make: make())
 
 

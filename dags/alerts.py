@@ -33,4 +33,4 @@ with DAG(
     default_args=default_args(),
     params=alerts_form(),
 ):
-    step("notifications:deliver_waiting", task_id="deliver")()
+    step("alerts:deliver_waiting", task_id="deliver")()

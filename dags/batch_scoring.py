@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule, chain
 
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import batch_scoring_form
-from model_loop.orchestration.notifications import alerts_of_runs
 
 DOC = """
 ### Whole files

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TaskGroup, TriggerRule, task
 
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.assets import MONTHS, TRAINING_SET
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import preparation_form
 from model_loop.orchestration.names import DATA_TESTS
-from model_loop.orchestration.notifications import alerts_of_runs
 from model_loop.settings import get_settings
 
 DOC = """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import maintenance_form
-from model_loop.orchestration.notifications import alerts_of_runs
-from model_loop.orchestration.schedules import cron
+from model_loop.orchestration.schedules.timetables import cron
 
 DOC = """
 ### Removes what nobody needs any more

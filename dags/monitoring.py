@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, chain, task
 
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.assets import DRIFT
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import monitoring_form
-from model_loop.orchestration.notifications import alerts_of_runs
 from model_loop.orchestration.operators import run_each
-from model_loop.orchestration.schedules import monitoring_schedule
+from model_loop.orchestration.schedules.timetables import monitoring_schedule
 
 DOC = """
 ### Whether what answers still fits what it is asked

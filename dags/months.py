@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.assets import MONTHS
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import acceptance_form, source_form
-from model_loop.orchestration.notifications import alerts_of_runs
-from model_loop.orchestration.schedules import months_schedule
+from model_loop.orchestration.schedules.timetables import months_schedule
 from model_loop.trips.services import SERVICES
 
 DOC = """

@@ -6,11 +6,11 @@ import datetime as dt
 
 from airflow.sdk import DAG
 
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.conventions import Tag, default_args, require_known_fields
 from model_loop.orchestration.forms import watch_form
-from model_loop.orchestration.notifications import alerts_of_runs
-from model_loop.orchestration.schedules import watch_schedule
-from model_loop.orchestration.watching import NewMonthSensor
+from model_loop.orchestration.schedules.timetables import watch_schedule
+from model_loop.orchestration.schedules.watching import NewMonthSensor
 
 DOC = """
 ### Waits for months that are published

@@ -7,10 +7,10 @@ import datetime as dt
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, TriggerRule, chain, task
 
+from model_loop.orchestration.alerts.notifications import ApprovalWaits, alerts_of_runs
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import promotion_form
 from model_loop.orchestration.names import ASK, CHOICES, JUDGE
-from model_loop.orchestration.notifications import ApprovalWaits, alerts_of_runs
 from model_loop.settings import get_settings
 
 DOC = """

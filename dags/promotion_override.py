@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import override_form
 from model_loop.orchestration.names import MOVE, OVERRIDE
-from model_loop.orchestration.notifications import alerts_of_runs
 
 DOC = """
 ### Moves past gate and approval

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule, chain, task
 
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import retraining_form
 from model_loop.orchestration.names import TRAININGS
-from model_loop.orchestration.notifications import alerts_of_runs
 from model_loop.orchestration.operators import run_dag, run_each
-from model_loop.orchestration.schedules import retraining_schedule
+from model_loop.orchestration.schedules.timetables import retraining_schedule
 
 DOC = """
 ### New months or drift lead to a better champion

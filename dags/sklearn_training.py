@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from model_loop.orchestration import wiring
+from model_loop.orchestration import training_graph
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import sklearn_form
-from model_loop.orchestration.notifications import alerts_of_runs
 from model_loop.settings import get_settings
 
 DOC = """
@@ -35,6 +35,8 @@ with DAG(
 ) as dag:
     families = step("training:choose_models")()
     # A form that names a wrong family fails one task.
-    product, run = wiring.tracked_training_set(after=families)
-    models = wiring.model.partial(product=product, parent_run_id=run).expand(family=families)
-    wiring.results(models, product, run)
+    product, run = training_graph.tracked_training_set(after=families)
+    models = training_graph.model.partial(product=product, parent_run_id=run).expand(
+        family=families
+    )
+    training_graph.results(models, product, run)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from model_loop.models.catalogue import XGBOOST
-from model_loop.orchestration import wiring
+from model_loop.orchestration import training_graph
+from model_loop.orchestration.alerts.notifications import alerts_of_runs
 from model_loop.orchestration.conventions import Tag, default_args
 from model_loop.orchestration.forms import training_form
-from model_loop.orchestration.notifications import alerts_of_runs
 from model_loop.settings import get_settings
 
 DOC = """
@@ -34,6 +34,6 @@ with DAG(
     **alerts_of_runs(digest=True, hours=get_settings().training_deadline_hours),
     params=training_form(),
 ) as dag:
-    product, run = wiring.tracked_training_set()
-    model = wiring.model(XGBOOST, product, run, slots=get_settings().xgboost_threads)
-    wiring.results(model, product, run)
+    product, run = training_graph.tracked_training_set()
+    model = training_graph.model(XGBOOST, product, run, slots=get_settings().xgboost_threads)
+    training_graph.results(model, product, run)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from model_loop.orchestration.former_addresses import FormerAddresses
-from model_loop.orchestration.schedules import DaysOnDemand, MonthsOnDemand
-from model_loop.orchestration.serving import URL_PREFIX, LazyApp, WarmOnStart
-from model_loop.orchestration.triggers import CheckedTriggers
-from model_loop.orchestration.views import VIEWS
+from model_loop.orchestration.schedules.timetables import DaysOnDemand, MonthsOnDemand
+from model_loop.orchestration.web.former_addresses import FormerAddresses
+from model_loop.orchestration.web.mounting import URL_PREFIX, LazyApp, WarmOnStart
+from model_loop.orchestration.web.run_requests import CheckedTriggers
+from model_loop.orchestration.web.views import VIEWS
 from trip_duration.orchestration import schedules as former
 
 _APP = LazyApp()

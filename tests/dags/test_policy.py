@@ -20,9 +20,9 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables import trigger
 
 from model_loop.errors import SourceError, TransientSourceError
+from model_loop.orchestration.alerts.notifications import RunEnded, TaskFailed
 from model_loop.orchestration.conventions import TRAINING_POOL, Tag, retry_policy
-from model_loop.orchestration.notifications import RunEnded, TaskFailed
-from model_loop.orchestration.requests import training_set_request
+from model_loop.orchestration.steps.requests import training_set_request
 from model_loop.settings import get_settings
 
 DAGS = Path(__file__).parents[2] / "dags"

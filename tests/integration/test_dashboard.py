@@ -27,7 +27,7 @@ from tests.integration.test_serving import TRIP
 from tests.servers import free_port, wait_for
 
 from model_loop.local.airflow_api import FINISHED
-from model_loop.orchestration.serving import URL_PREFIX
+from model_loop.orchestration.web.mounting import URL_PREFIX
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.conftest import RunningStack
 from tests.integration.test_serving import TRIP, sign_in
 
-from model_loop.orchestration.serving import URL_PREFIX
+from model_loop.orchestration.web.mounting import URL_PREFIX
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker

@@ -9,7 +9,7 @@ import requests
 from tests.integration.conftest import RunningStack
 
 from model_loop.local.stack import ADMIN
-from model_loop.orchestration.serving import URL_PREFIX
+from model_loop.orchestration.web.mounting import URL_PREFIX
 from model_loop.serving.http.asgi import OPEN_PATHS
 from model_loop.serving.http.openapi import OPERATIONS
 from model_loop.tracking.actions import Action

@@ -21,7 +21,7 @@ from tests.integration.test_serving import sign_in
 from tests.upgrade.stores import OldStores, object_store, unpack
 
 from model_loop.local.airflow_api import FINISHED
-from model_loop.orchestration.serving import URL_PREFIX
+from model_loop.orchestration.web.mounting import URL_PREFIX
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

@@ -18,7 +18,7 @@ from model_loop.models.spaces import Choice, Integer, Real
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.objects.trust import dump_estimator, load_estimator
-from model_loop.orchestration.training import choose_models
+from model_loop.orchestration.steps.training import choose_models
 from model_loop.tracking.models import write_model_report
 from model_loop.training_set.types import TrainingSet
 

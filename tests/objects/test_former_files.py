@@ -13,8 +13,8 @@ from upath import UPath
 
 from model_loop.monitoring import levels
 from model_loop.monitoring.levels import Finding, Level, Thresholds
-from model_loop.orchestration.drift_memory import DriftMemory
-from model_loop.orchestration.watermarks import Watermarks
+from model_loop.orchestration.schedules.drift_memory import DriftMemory
+from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.trips.months import Month
 from model_loop.trips.publications import Publications
 from model_loop.trips.source import kept
@@ -110,7 +110,7 @@ def test_a_state_of_a_newer_format_is_kept_aside_and_told(
 ) -> None:
     """A newer version has written it: it is not taken for what is known, and not lost."""
     told: list[Any] = []
-    monkeypatch.setattr("model_loop.orchestration.watermarks.announce", told.append)
+    monkeypatch.setattr("model_loop.orchestration.schedules.watermarks.announce", told.append)
     store = Store()
     memory, known = DriftMemory(store, "green", dt.timedelta(hours=1)), watermarks(store)
     if state == "drift":

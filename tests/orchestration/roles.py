@@ -116,8 +116,8 @@ def of_airflow(dags: Sequence[str]) -> dict[str, list[Request]]:
 
 def of_this_package() -> dict[str, list[Request]]:
     """List requests of the routes below `/model-loop` by action, with every one of them."""
-    from model_loop.orchestration.application import make_airflow_app
-    from model_loop.orchestration.serving import URL_PREFIX
+    from model_loop.orchestration.web.application import make_airflow_app
+    from model_loop.orchestration.web.mounting import URL_PREFIX
 
     guard = make_airflow_app()
     reading: list[Request] = []

@@ -25,9 +25,9 @@ from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.runs import Runs
 from model_loop.errors import ModelLoopError
 from model_loop.findings import RefusedPartitionError
-from model_loop.orchestration import preparation
 from model_loop.orchestration.conventions import retry_policy
 from model_loop.orchestration.forms import preparation_form
+from model_loop.orchestration.steps import preparation
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from airflow.sdk.definitions.param import ParamsDict
 
-from model_loop.orchestration.form_checks import find_mistakes
 from model_loop.orchestration.forms import monitoring_form, sklearn_form
+from model_loop.orchestration.forms.checks import find_mistakes
 from model_loop.orchestration.forms.fields import Form
 
 FORMS: dict[str, Form] = {"training": sklearn_form(), "monitoring": monitoring_form()}

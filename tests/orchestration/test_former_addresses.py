@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from model_loop.orchestration.former_addresses import FormerAddresses
+from model_loop.orchestration.web.former_addresses import FormerAddresses
 
 
 async def _echo(request: Request) -> PlainTextResponse:

@@ -12,11 +12,12 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration import names, training
+from model_loop.orchestration import names
 from model_loop.orchestration.conventions import step
 from model_loop.orchestration.lazy import lazy_function
+from model_loop.orchestration.steps import training
 
-MODULE = "model_loop.orchestration.training"
+MODULE = "model_loop.orchestration.steps.training"
 
 STEP = '''"""A module of a step."""
 import decimal
@@ -155,7 +156,7 @@ def test_names_are_those_of_the_steps() -> None:
         "import sys; from model_loop.orchestration.conventions import step;"
         f"tasks = [step('promotion:' + name) for name in {[names.MOVE, names.REJECT]}];"
         "print([task.kwargs['task_id'] for task in tasks],"
-        "'model_loop.orchestration.promotion' in sys.modules)"
+        "'model_loop.orchestration.steps.promotion' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -16,7 +16,7 @@ from airflow.api_fastapi.main import app
 from starlette.testclient import TestClient
 brought = {{*sys.modules}}
 from model_loop.dashboard.pages import PAGES
-from model_loop.orchestration.application import make_airflow_app
+from model_loop.orchestration.web.application import make_airflow_app
 
 client = TestClient(make_airflow_app().app)
 paths = ("/health", "/health/metrics", *(f"/dashboard/{{name}}" for name in PAGES))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model_loop.orchestration import maintenance
+from model_loop.orchestration.steps import maintenance
 
 OLD = {
     "dag_id=a/run_id=old/task_id=b/attempt=1.log",

@@ -22,8 +22,9 @@ from tests.servers import free_port
 from model_loop.alerts.types import Alert
 from model_loop.errors import DeliveryError, InvalidInputError
 from model_loop.models.gate import Check, Verdict
-from model_loop.orchestration import announcements, failed_tasks, notifications
-from model_loop.orchestration.notifications import RunEnded, TaskFailed
+from model_loop.orchestration.alerts import announcements, failed_tasks, notifications
+from model_loop.orchestration.alerts.notifications import RunEnded, TaskFailed
+from model_loop.orchestration.steps.alerts import deliver_waiting
 from model_loop.settings import get_settings
 from model_loop.tracking.standing import HistoryEntry, Standing
 
@@ -170,13 +171,13 @@ def test_a_mail_server_that_is_down_loses_nothing(port: int) -> None:
         TaskFailed()(failed)
     run: Any = SimpleNamespace(run_id="scheduled__1")
     with pytest.raises(DeliveryError, match=r"\(2 of them\): The mail server 127.0.0.1.*refused"):
-        notifications.deliver_waiting({"test": False}, run)
+        deliver_waiting({"test": False}, run)
     found = Sink()
     server = serve(found, port)
     try:
-        done = notifications.deliver_waiting({"test": False}, run)
+        done = deliver_waiting({"test": False}, run)
         assert done == {"sent": 2, "waiting": 0}
-        assert notifications.deliver_waiting({"test": False}, run) == {"sent": 0, "waiting": 0}
+        assert deliver_waiting({"test": False}, run) == {"sent": 0, "waiting": 0}
     finally:
         server.stop()
     (message,) = found.mails
@@ -227,7 +228,7 @@ def test_a_run_tells_what_its_tasks_could_not(
 ) -> None:
     """A killed task is told when its run ends; so is a run that failed without a failed task."""
     monkeypatch.setattr(
-        "model_loop.orchestration.failed_tasks.RuntimeTaskInstance", States(**failed)
+        "model_loop.orchestration.alerts.failed_tasks.RuntimeTaskInstance", States(**failed)
     )
     task = SimpleNamespace(
         retries=2,
@@ -248,7 +249,7 @@ def test_a_run_tells_what_its_tasks_could_not(
 def test_a_run_does_not_repeat_its_tasks(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a task has told itself is not told again at the end of its run."""
     monkeypatch.setattr(
-        "model_loop.orchestration.failed_tasks.RuntimeTaskInstance",
+        "model_loop.orchestration.alerts.failed_tasks.RuntimeTaskInstance",
         States(**{"model.tune_1": "failed"}),
     )
     TaskFailed()(context(RuntimeError("x")))
@@ -390,10 +391,10 @@ def test_chats_are_told_through_apprise(sink: Sink, monkeypatch: pytest.MonkeyPa
 def test_without_a_connection_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where neither connection is defined, the delivery says which are missing."""
     monkeypatch.delenv("AIRFLOW_CONN_SMTP_DEFAULT", raising=False)
-    monkeypatch.setattr("model_loop.orchestration.channels._is_defined", lambda _: False)
+    monkeypatch.setattr("model_loop.orchestration.alerts.channels._is_defined", lambda _: False)
     run: Any = SimpleNamespace(run_id="r")
     with pytest.raises(DeliveryError, match="Neither the connection smtp_default"):
-        notifications.deliver_waiting({"test": True}, run)
+        deliver_waiting({"test": True}, run)
 
 
 def test_a_link_to_the_run_is_in_the_mail(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from upath import UPath
 
-from model_loop.orchestration.orphans import (
+from model_loop.orchestration.steps.orphans import (
     Coordinates,
     coordinates_of,
     orphaned_objects,

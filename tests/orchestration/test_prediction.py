@@ -12,8 +12,8 @@ import pytest
 
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration import batch_scoring, maintenance, prediction, sources
-from model_loop.orchestration.forms import batch_scoring_form, prediction_form
+from model_loop.orchestration.forms import batch_scoring_form, prediction_form, sources
+from model_loop.orchestration.steps import batch_scoring, maintenance, prediction
 from model_loop.scoring.answers import answer_of
 from model_loop.settings import get_settings
 

@@ -17,10 +17,11 @@ from tests.servers import tracking_database
 
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, Verdict
-from model_loop.orchestration import names, promotion
+from model_loop.orchestration import names
+from model_loop.orchestration.alerts.notifications import ApprovalWaits, post_office
 from model_loop.orchestration.forms import override_form, promotion_form
-from model_loop.orchestration.notifications import ApprovalWaits, post_office
 from model_loop.orchestration.registry import promoter_of
+from model_loop.orchestration.steps import promotion
 from model_loop.settings import get_settings
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker

@@ -10,14 +10,6 @@ from typing import Any
 import pytest
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration import (
-    batch_scoring,
-    preparation,
-    retraining,
-    training,
-    watched,
-    watching,
-)
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.forms import (
     batch_scoring_form,
@@ -27,7 +19,9 @@ from model_loop.orchestration.forms import (
     sklearn_form,
     watch_form,
 )
-from model_loop.orchestration.sources import source_of
+from model_loop.orchestration.forms.sources import source_of
+from model_loop.orchestration.schedules import watching
+from model_loop.orchestration.steps import batch_scoring, preparation, retraining, training, windows
 from model_loop.settings import get_settings
 
 #: Asking it would end the test: nothing listens there, and the answer would be another error.
@@ -83,7 +77,7 @@ def _partition() -> None:
         lambda: training.missing_training_set(values(sklearn_form())),
         _retrain,
         _watch,
-        lambda: watched._checked("2024-01", values(monitoring_form())),
+        lambda: windows._checked("2024-01", values(monitoring_form())),
         lambda: batch_scoring._files({**values(batch_scoring_form()), "months": ["2024-01"]}),
     ],
     ids=["plan", "fetch", "partition", "training", "retraining", "watch", "monitoring", "scoring"],

@@ -15,10 +15,10 @@ from mlflow import MlflowClient
 from tests.servers import tracking_database
 
 from model_loop.errors import InvalidInputError, SourceError
-from model_loop.orchestration import retraining
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from model_loop.orchestration.drift_memory import DriftMemory
 from model_loop.orchestration.forms import retraining_form
+from model_loop.orchestration.schedules.drift_memory import DriftMemory
+from model_loop.orchestration.steps import retraining
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter

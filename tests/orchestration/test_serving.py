@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from model_loop.orchestration.serving import LazyApp, WarmOnStart
+from model_loop.orchestration.web.mounting import LazyApp, WarmOnStart
 
 ANSWER = PlainTextResponse("built")
 

@@ -24,7 +24,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from tests.servers import free_port, tracking_database
 
-from model_loop.orchestration.notifications import post_office
+from model_loop.orchestration.alerts.notifications import post_office
 from model_loop.settings import get_settings
 
 DAGS = Path(__file__).parents[2] / "dags"

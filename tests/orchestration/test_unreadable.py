@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from tests.orchestration.test_retraining import Store
 
-from model_loop.orchestration import maintenance, monitoring, watched
-from model_loop.orchestration.drift_memory import DriftMemory
+from model_loop.orchestration.alerts.notifications import post_office
 from model_loop.orchestration.forms import monitoring_form
-from model_loop.orchestration.notifications import post_office
-from model_loop.orchestration.watermarks import Watermarks
+from model_loop.orchestration.schedules.drift_memory import DriftMemory
+from model_loop.orchestration.schedules.watermarks import Watermarks
+from model_loop.orchestration.steps import maintenance, monitoring, windows
 from model_loop.settings import get_settings
 from model_loop.trips.publications import Publications
 
@@ -118,7 +118,7 @@ def test_a_version_without_a_profile_is_told(
     )
     versions = SimpleNamespace(tracker=None, service="green", known_moment=lambda _: "booked")
     version = SimpleNamespace(name="trip_duration_green", number=4)
-    for module in (monitoring, watched):
+    for module in (monitoring, windows):
         monkeypatch.setattr(module, "versions_of", lambda _service: versions)
     found = SimpleNamespace(version=version)
     monkeypatch.setattr(monitoring, "_predictor", lambda _plan, _version: found)

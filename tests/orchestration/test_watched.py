@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.watched import months_asked, windows_of
+from model_loop.orchestration.steps.windows import months_asked, windows_of
 
 FORM: dict[str, Any] = {
     "service": "green",

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from tests.websites import Website, website_over
 
-from model_loop.orchestration.watching import NewMonthTrigger, Watch
-from model_loop.orchestration.watermarks import Watermarks
+from model_loop.orchestration.schedules.watching import NewMonthTrigger, Watch
+from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.trips.months import Month
 from model_loop.trips.publications import Publication, Publications
 from model_loop.trips.source import download

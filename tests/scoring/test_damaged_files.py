@@ -17,7 +17,7 @@ from tests.scoring.test_batch import run
 from upath import UPath
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration import batch_scoring
+from model_loop.orchestration.steps import batch_scoring
 from model_loop.scoring.batch import lines
 from model_loop.scoring.batch.job import JobResult
 from model_loop.scoring.batch.planning import plan

@@ -21,11 +21,11 @@ from tests.serving.conftest import fit
 
 from model_loop.dashboard.questions import Questions
 from model_loop.errors import ModelLoopError
-from model_loop.orchestration import batch_scoring, prediction
-from model_loop.orchestration.dashboard import make_dashboard
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
-from model_loop.orchestration.health import health_parts
 from model_loop.orchestration.registry import versions_of
+from model_loop.orchestration.steps import batch_scoring, prediction
+from model_loop.orchestration.web.dashboard import make_dashboard
+from model_loop.orchestration.web.health import health_parts
 from model_loop.scoring.batch.planning import by_job
 from model_loop.scoring.batch.scoring import join, score_chunk
 from model_loop.scoring.predictor import Predictor, Version, load_predictor

@@ -13,8 +13,8 @@ from tests.serving.conftest import fit
 
 from model_loop.cli.scoring import ScoreOptions, score
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration import batch_scoring, prediction
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
+from model_loop.orchestration.steps import batch_scoring, prediction
 from model_loop.scoring.typical import typical_distance
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action

@@ -21,9 +21,9 @@ from tests.commands import run_command
 from upath import UPath
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration import batch_scoring, watched
 from model_loop.orchestration.forms import batch_scoring_form
 from model_loop.orchestration.forms.monitoring import monitoring_form
+from model_loop.orchestration.steps import batch_scoring, windows
 from model_loop.scoring.batch.planning import columns_in
 from model_loop.scoring.opening import open_input, without_links
 from model_loop.settings import get_settings
@@ -178,7 +178,7 @@ def test_monitoring_reads_outputs_as_carefully(
 ) -> None:
     """A pipe would hold the task up for ever; what is damaged is named."""
     # No version is looked up: a person has named it.
-    monkeypatch.setattr(watched, "versions_of", lambda _: SimpleNamespace(known_moment=None))
+    monkeypatch.setattr(windows, "versions_of", lambda _: SimpleNamespace(known_moment=None))
     path = folder / "in" / name
     make(path)
     form = {one: param.value for one, param in monitoring_form().items()}
@@ -186,10 +186,10 @@ def test_monitoring_reads_outputs_as_carefully(
     run: Any = SimpleNamespace(data_interval_end=dt.datetime.now(dt.UTC), run_after=None)
     plan = {
         "service": "green",
-        "windows": [*watched.windows_of(form, run, ())],
+        "windows": [*windows.windows_of(form, run, ())],
         "versions": [{"version": 1, "moment": "ended"}],
         "named": True,
     }
     predictor: Any = SimpleNamespace(version=SimpleNamespace(number=1), columns=())
     with pytest.raises(InvalidInputError, match=rule):
-        next(watched.gather(plan, form, predictor))
+        next(windows.gather(plan, form, predictor))

@@ -18,8 +18,8 @@ import pytest
 from tests.commands import COMMAND, run_command
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration import batch_scoring
 from model_loop.orchestration.forms import batch_scoring_form
+from model_loop.orchestration.steps import batch_scoring
 from model_loop.scoring.predictor import Predictor, choose_version, load_predictor
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action

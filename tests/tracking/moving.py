@@ -20,8 +20,9 @@ from tests.tracking.right import Cell, Move, Seen, Side, State, seen, standing_s
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, Verdict
-from model_loop.orchestration import names, promotion
+from model_loop.orchestration import names
 from model_loop.orchestration.forms import promotion_form
+from model_loop.orchestration.steps import promotion
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.models.manager import LiveModels
 from model_loop.serving.models.predictor import Predictor

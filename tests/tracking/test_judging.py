@@ -18,9 +18,10 @@ from model_loop.models.gate import Check, Verdict
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
-from model_loop.orchestration import announcements, promotion, retraining
+from model_loop.orchestration.alerts import announcements
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.forms import promotion_form, retraining_form
+from model_loop.orchestration.steps import promotion, retraining
 from model_loop.settings import get_settings
 from model_loop.tracking.challengers import latest_challenger
 from model_loop.tracking.lineage import find_lineage, lineage_of, log_lineage

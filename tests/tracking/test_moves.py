@@ -22,7 +22,7 @@ from tests.tracking.old_moves import OldPromoter
 from tests.tracking.right import Side
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration import promotion
+from model_loop.orchestration.steps import promotion
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
 from model_loop.trips.services import MOMENTS, Moment

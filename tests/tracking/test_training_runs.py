@@ -12,8 +12,8 @@ import pytest
 from model_loop.errors import ReportedError
 from model_loop.models.catalogue import XGBOOST, get_family
 from model_loop.models.search import Metrics, Trial
-from model_loop.orchestration import training
 from model_loop.orchestration.forms import training_form
+from model_loop.orchestration.steps import training
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trials import TrialLogger

@@ -12,12 +12,12 @@ from tests.orchestration.test_retraining import Store
 from tests.tracking.test_judging import crown, registered, registry, training_set
 
 from model_loop.monitoring.profile import log_reference, make_reference
-from model_loop.orchestration import monitoring, retraining
+from model_loop.orchestration.alerts.notifications import post_office
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from model_loop.orchestration.drift_memory import DriftMemory
 from model_loop.orchestration.forms import monitoring_form, retraining_form
-from model_loop.orchestration.notifications import post_office
 from model_loop.orchestration.registry import versions_of
+from model_loop.orchestration.schedules.drift_memory import DriftMemory
+from model_loop.orchestration.steps import monitoring, retraining
 from model_loop.scoring.predictor import Version, load_predictor
 from model_loop.scoring.rows import COLUMNS, PLACES, from_frame
 from model_loop.serving.request_log.entries import Entry

@@ -22,10 +22,10 @@ from tests.tracking.test_judging import (
 
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
-from model_loop.orchestration import prediction
+from model_loop.orchestration.alerts.notifications import post_office
 from model_loop.orchestration.forms import prediction_form
-from model_loop.orchestration.notifications import post_office
 from model_loop.orchestration.registry import load
+from model_loop.orchestration.steps import prediction
 from model_loop.serving.compiled.compiler import log_form
 from model_loop.serving.compiled.model import Form, NotCompiledError
 from model_loop.serving.compiled.stored import LOGGED_FORM

@@ -19,10 +19,10 @@ from model_loop.alerts.office import PostOffice
 from model_loop.monitoring.profile import VersionProfile, find_profile, find_sample
 from model_loop.objects.documents import moved_aside
 from model_loop.objects.tree import rebuild
-from model_loop.orchestration import batch_scoring, monitoring
-from model_loop.orchestration.drift_memory import DriftMemory
-from model_loop.orchestration.drifts import drift_of, waiting_drifts
 from model_loop.orchestration.forms import monitoring_form
+from model_loop.orchestration.schedules.drift_memory import DriftMemory
+from model_loop.orchestration.schedules.drifts import drift_of, waiting_drifts
+from model_loop.orchestration.steps import batch_scoring, monitoring
 from model_loop.scoring.predictor import Version, load_predictor
 from model_loop.scoring.questions import answer
 from model_loop.serving.compiled.compiler import compile_model

@@ -17,10 +17,10 @@ from airflow.sdk import (
 )
 
 from model_loop.errors import ModelLoopError, TransientSourceError
-from model_loop.orchestration.form_checks import together, unknown_fields
+from model_loop.orchestration.alerts.notifications import TaskFailed
+from model_loop.orchestration.forms.checks import together, unknown_fields
 from model_loop.orchestration.lazy import lazy_function
 from model_loop.orchestration.names import ANSWERS
-from model_loop.orchestration.notifications import TaskFailed
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ OWNER = "ml-team"
 TRAINING_POOL = "training"
 
 
-#: Where `step` looks for a module that is named by its last name alone.
-_STEPS = "model_loop.orchestration"
+#: Where `step` looks for a module.
+_STEPS = "model_loop.orchestration.steps"
 
 
 def step(
@@ -48,7 +48,7 @@ def step(
     Parameters
     ----------
     name
-        What the task does, as ``module:function``; the module below `model_loop.orchestration`.
+        What the task does, as ``module:function``; the module is one of `orchestration.steps`.
     decorator
         What makes the task; ``task.short_circuit`` and the like.
     answers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.forms.fields import ANY_MOMENT
-from model_loop.orchestration.notifications import announce
 from model_loop.serving.compiled.stored import CompiledModel, load_answering
 from model_loop.serving.models.registry import upgrade_alert
 from model_loop.settings import get_settings

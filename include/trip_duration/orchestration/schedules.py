@@ -3,12 +3,12 @@
 Airflow finds a timetable by the path of its class, so each is a class here.
 """
 
-from model_loop.orchestration import schedules
+from model_loop.orchestration.schedules import timetables
 
 
-class MonthsOnDemand(schedules.MonthsOnDemand):
+class MonthsOnDemand(timetables.MonthsOnDemand):
     """The months of old runs."""
 
 
-class DaysOnDemand(schedules.DaysOnDemand):
+class DaysOnDemand(timetables.DaysOnDemand):
     """The days of old backfills."""

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from model_loop.orchestration.watermarks import StateStore, read_state, require_format
+from model_loop.orchestration.schedules.watermarks import StateStore, read_state, require_format
 from model_loop.trips.services import MOMENTS, Moment
 
 #: After what a drift of each level is no news.

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.registry import load, moment_of_form, versions_of
-from model_loop.orchestration.requests import who_asked
+from model_loop.orchestration.steps.requests import who_asked
 from model_loop.scoring.assumptions import time_text
 from model_loop.scoring.predictor import find_predictor
 from model_loop.scoring.questions import answer, given_columns

@@ -8,9 +8,9 @@ from starlette.types import Scope
 
 from model_loop.dashboard.questions import Questions
 from model_loop.monitoring.health.routes import health_routes
-from model_loop.orchestration.dashboard import make_dashboard
-from model_loop.orchestration.health import health_parts
-from model_loop.orchestration.login import authenticate
+from model_loop.orchestration.web.dashboard import make_dashboard
+from model_loop.orchestration.web.health import health_parts
+from model_loop.orchestration.web.login import authenticate
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.asgi import Guard
 from model_loop.serving.http.server import make_service, wait_less

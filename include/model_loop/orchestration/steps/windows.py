@@ -16,11 +16,11 @@ from model_loop.monitoring.labels import match_month
 from model_loop.monitoring.records import Watched
 from model_loop.monitoring.windows import Window, of_month, of_scored
 from model_loop.options import build
-from model_loop.orchestration.batch_scoring import readable_roots
-from model_loop.orchestration.occasions import Events, read_occasions
+from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.registry import versions_of
-from model_loop.orchestration.requests import contract_limits, fetch_named_month
-from model_loop.orchestration.sources import source_of
+from model_loop.orchestration.schedules.occasions import Events, read_occasions
+from model_loop.orchestration.steps.batch_scoring import readable_roots
+from model_loop.orchestration.steps.requests import contract_limits, fetch_named_month
 from model_loop.scoring.batch.job import format_of
 from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place, require_allowed

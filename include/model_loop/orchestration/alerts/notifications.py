@@ -19,23 +19,23 @@ from model_loop.errors import (
     NotPublishedError,
     ReportedError,
 )
-from model_loop.orchestration.announcements import approval_waits, deadline_missed, success, trial
-from model_loop.orchestration.channels import channels
-from model_loop.orchestration.failed_tasks import failed_tasks
-from model_loop.orchestration.failures import failed_run, failure_of, untold_failures
+from model_loop.orchestration.alerts.announcements import (
+    approval_waits,
+    deadline_missed,
+    success,
+)
+from model_loop.orchestration.alerts.channels import channels
+from model_loop.orchestration.alerts.failed_tasks import failed_tasks
+from model_loop.orchestration.alerts.failures import failed_run, failure_of, untold_failures
 from model_loop.orchestration.names import ANSWERS, JUDGE, RESULTS
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
-    from airflow.sdk.types import DagRunProtocol
 
     from model_loop.alerts.types import Alert, AlertKind
 
 logger = logging.getLogger(__name__)
-
-#: The scheduled delivery waits for another sender as long as one may take.
-_DELIVERY_PATIENCE_SECONDS = 150.0
 
 
 class TaskFailed(BaseNotifier):
@@ -136,7 +136,7 @@ def alerts_of_runs(
             interval=dt.timedelta(hours=hours),
             # By name: the triggerer imports it, which every executor has.
             callback=AsyncCallback(
-                "model_loop.orchestration.notifications.tell_of_deadline", {"hours": hours}
+                "model_loop.orchestration.alerts.notifications.tell_of_deadline", {"hours": hours}
             ),
         )
     return found
@@ -173,29 +173,6 @@ def hand_in(alert: Alert) -> None:
     office = post_office()
     if _keep(office, alert):
         office.deliver()
-
-
-def deliver_waiting(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, int]:
-    """Deliver what waits; the step of the DAG `alerts`.
-
-    Raises
-    ------
-    DeliveryError
-        If something waits still.
-    """
-    office = post_office()
-    if params["test"]:
-        office.outbox.put(trial(dag_run.run_id))
-    done = office.deliver(patience_seconds=_DELIVERY_PATIENCE_SECONDS, at_once=True)
-    office.outbox.forget()
-    if done.problems:
-        raise DeliveryError(
-            "Alerts that wait",
-            f"could not be delivered ({done.waiting} of them): {' '.join(done.problems)[:-1]}",
-            "They are delivered within five minutes after that is mended.",
-        )
-    logger.info("Delivered %d alerts, %d wait", done.sent, done.waiting)
-    return {"sent": done.sent, "waiting": done.waiting}
 
 
 def wanted(kind: AlertKind) -> bool:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from model_loop.errors import InvalidInputError, ModelLoopError, optional
 from model_loop.models.gate_rules import GateRules
 from model_loop.options import build
-from model_loop.orchestration.announcements import gate_refused, moved
+from model_loop.orchestration.alerts.announcements import gate_refused, moved
+from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.names import APPROVED, ASK, JUDGE, MOVE, OVERRIDE, REJECT
-from model_loop.orchestration.notifications import announce
 from model_loop.orchestration.registry import load, moment_of_form, promoter_of, versions_of
-from model_loop.orchestration.requests import who_asked
+from model_loop.orchestration.steps.requests import who_asked
 from model_loop.serving.compiled.compiler import log_form
 from model_loop.settings import get_settings, split_list
 from model_loop.tracking.actions import SWITCHES, Action

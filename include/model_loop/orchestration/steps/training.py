@@ -16,9 +16,9 @@ from model_loop.models.search import Metrics, TuningResult
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.monitoring.profile import log_reference, make_reference
-from model_loop.orchestration.preparation import require_product
 from model_loop.orchestration.registry import load
-from model_loop.orchestration.requests import (
+from model_loop.orchestration.steps.preparation import require_product
+from model_loop.orchestration.steps.requests import (
     model_family,
     preparation_conf,
     search_request,

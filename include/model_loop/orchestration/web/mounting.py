@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 URL_PREFIX = "/model-loop"
-_APPLICATION = "model_loop.orchestration.application"
+_APPLICATION = "model_loop.orchestration.web.application"
 
 
 class LazyApp:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from model_loop.objects.documents import UNREADABLE
-from model_loop.orchestration.announcements import state_lost
-from model_loop.orchestration.notifications import announce
+from model_loop.orchestration.alerts.announcements import state_lost
+from model_loop.orchestration.alerts.notifications import announce
 from model_loop.trips.publications import Publications
 from model_loop.trips.services import MOMENTS, Moment
 

@@ -8,24 +8,24 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.announcements import drift_answered
+from model_loop.orchestration.alerts.announcements import drift_answered
+from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from model_loop.orchestration.drifts import drift_of, waiting_drifts
-from model_loop.orchestration.monitoring import records_of_windows
+from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.names import TRAININGS
-from model_loop.orchestration.notifications import announce
-from model_loop.orchestration.occasions import (
+from model_loop.orchestration.registry import versions_of
+from model_loop.orchestration.schedules.drifts import drift_of, waiting_drifts
+from model_loop.orchestration.schedules.occasions import (
     Events,
     Occasion,
     form_of,
     form_of_plan,
     read_occasions,
 )
-from model_loop.orchestration.registry import versions_of
-from model_loop.orchestration.requests import who_asked
-from model_loop.orchestration.sources import source_of
-from model_loop.orchestration.watching import newest_configured
-from model_loop.orchestration.watermarks import Watermarks
+from model_loop.orchestration.schedules.watching import newest_configured
+from model_loop.orchestration.schedules.watermarks import Watermarks
+from model_loop.orchestration.steps.monitoring import records_of_windows
+from model_loop.orchestration.steps.requests import who_asked
 from model_loop.settings import get_settings
 from model_loop.tracking.learned import learned_by
 from model_loop.training_set.recipes import RECIPES, get_recipe
@@ -38,7 +38,7 @@ from model_loop.trips.source.published import look_at_source, look_up_publicatio
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
-    from model_loop.orchestration.watermarks import StateStore
+    from model_loop.orchestration.schedules.watermarks import StateStore
     from model_loop.trips.months import Month
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import StoredObjectError, optional
 from model_loop.findings import RefusedPartitionError
-from model_loop.orchestration.announcements import doubtful
+from model_loop.orchestration.alerts.announcements import doubtful
+from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.assets import MONTHS
-from model_loop.orchestration.notifications import announce
-from model_loop.orchestration.requests import (
+from model_loop.orchestration.steps.requests import (
     contract_limits,
     fetch_named_month,
     training_set_request,

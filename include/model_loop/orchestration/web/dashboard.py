@@ -18,8 +18,8 @@ from model_loop.dashboard.known import Sources
 from model_loop.dashboard.types import DagDay, DagRuns, LastRun
 from model_loop.monitoring.levels import thresholds_of
 from model_loop.orchestration.conventions import Tag
-from model_loop.orchestration.health import dag_health
-from model_loop.orchestration.login import authenticate
+from model_loop.orchestration.web.health import dag_health
+from model_loop.orchestration.web.login import authenticate
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.trips.judged import Judged

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
-from model_loop.orchestration.drifts import completed
+from model_loop.orchestration.schedules.drifts import completed
 from model_loop.training_set.recipes import RECIPES
 from model_loop.trips.months import Month
 from model_loop.trips.services import MOMENTS, Moment, get_service

@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from model_loop.orchestration.conventions import Tag
-from model_loop.orchestration.form_checks import find_mistakes
-from model_loop.orchestration.login import authenticate
+from model_loop.orchestration.forms.checks import find_mistakes
+from model_loop.orchestration.web.login import authenticate
 from model_loop.serving.http.requests import RequestRefusedError
 
 _BAD_REQUEST, _CONFLICT = 400, 409

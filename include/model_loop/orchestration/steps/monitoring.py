@@ -16,13 +16,18 @@ from model_loop.monitoring.performance import RMSE, PerformanceRules, judge_perf
 from model_loop.monitoring.records import Records
 from model_loop.monitoring.tested import find_reference
 from model_loop.options import build
-from model_loop.orchestration.announcements import drift_not_known, drifted
+from model_loop.orchestration.alerts.announcements import drift_not_known, drifted
+from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.assets import DRIFT
-from model_loop.orchestration.drift_memory import DriftMemory
-from model_loop.orchestration.notifications import announce
-from model_loop.orchestration.occasions import Events, form_of, form_of_plan, read_occasions
 from model_loop.orchestration.registry import load, versions_of
-from model_loop.orchestration.watched import (
+from model_loop.orchestration.schedules.drift_memory import DriftMemory
+from model_loop.orchestration.schedules.occasions import (
+    Events,
+    form_of,
+    form_of_plan,
+    read_occasions,
+)
+from model_loop.orchestration.steps.windows import (
     gather,
     plan_of_today,
     published_months,
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
 
     from model_loop.monitoring.levels import Finding, Thresholds
     from model_loop.monitoring.records import Watched
-    from model_loop.orchestration.watermarks import StateStore
+    from model_loop.orchestration.schedules.watermarks import StateStore
     from model_loop.scoring.predictor import Predictor
 
 logger = logging.getLogger(__name__)

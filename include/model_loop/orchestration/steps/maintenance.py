@@ -15,10 +15,10 @@ from upath import UPath
 from model_loop.objects.documents import moved_aside
 from model_loop.objects.files import remove_leftovers as remove
 from model_loop.objects.reference import ObjectReference
-from model_loop.orchestration.announcements import unreadable_files
-from model_loop.orchestration.notifications import announce
-from model_loop.orchestration.old_logs import old_logs, remove_log
-from model_loop.orchestration.orphans import orphaned_objects, remove_empty_folders
+from model_loop.orchestration.alerts.announcements import unreadable_files
+from model_loop.orchestration.alerts.notifications import announce
+from model_loop.orchestration.steps.old_logs import old_logs, remove_log
+from model_loop.orchestration.steps.orphans import orphaned_objects, remove_empty_folders
 from model_loop.orchestration.xcom import results_root
 from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
 from model_loop.settings import get_settings
@@ -26,7 +26,7 @@ from model_loop.training_set.retention import plan_pruning, prune
 from model_loop.training_set.retention_rules import Retention
 
 if TYPE_CHECKING:
-    from model_loop.orchestration.orphans import Coordinates
+    from model_loop.orchestration.steps.orphans import Coordinates
 
 logger = logging.getLogger(__name__)
 

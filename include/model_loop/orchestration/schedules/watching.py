@@ -14,8 +14,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from model_loop.errors import InvalidInputError, SourceError, TransientSourceError
 from model_loop.orchestration.assets import PUBLISHED_MONTHS
-from model_loop.orchestration.sources import source_of
-from model_loop.orchestration.watermarks import Watermarks, known
+from model_loop.orchestration.forms.sources import source_of
+from model_loop.orchestration.schedules.watermarks import Watermarks, known
 from model_loop.settings import Settings, get_settings
 from model_loop.trips.months import Month, parse_months
 from model_loop.trips.publications import Publications

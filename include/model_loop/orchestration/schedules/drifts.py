@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.drift_memory import DriftMemory
 from model_loop.orchestration.registry import versions_of
-from model_loop.orchestration.watermarks import StateStore
+from model_loop.orchestration.schedules.drift_memory import DriftMemory
+from model_loop.orchestration.schedules.watermarks import StateStore
 from model_loop.settings import get_settings
 from model_loop.training_set.recipes import RECIPES
 from model_loop.trips.services import MOMENTS, Moment

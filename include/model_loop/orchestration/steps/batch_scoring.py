@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError, ReportedError
+from model_loop.orchestration.forms.sources import listed_sources
 from model_loop.orchestration.registry import load, moment_of_form, versions_of
-from model_loop.orchestration.requests import fetch_named_month
-from model_loop.orchestration.sources import listed_sources
+from model_loop.orchestration.steps.requests import fetch_named_month
 from model_loop.scoring.batch.planning import BatchRequest, by_job, columns_in
 from model_loop.scoring.batch.planning import plan as cut
 from model_loop.scoring.batch.results import require_predictions

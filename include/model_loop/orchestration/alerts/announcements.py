@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from model_loop.alerts.types import Alert, Link, Table
-from model_loop.orchestration.failed_tasks import run_url
-from model_loop.orchestration.failures import tracking_link
+from model_loop.orchestration.alerts.failed_tasks import run_url
+from model_loop.orchestration.alerts.failures import tracking_link
 from model_loop.training_set.recipes import recipe_label
 from model_loop.trips.origin import SAMPLE, is_generated, source_label
 

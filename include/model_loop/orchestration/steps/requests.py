@@ -11,7 +11,7 @@ from model_loop.models.catalogue import get_family
 from model_loop.models.extras import extra_families
 from model_loop.models.search import SearchRequest
 from model_loop.options import build, options_of
-from model_loop.orchestration.sources import source_of
+from model_loop.orchestration.forms.sources import source_of
 from model_loop.settings import get_settings
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.contract.rules import Limits

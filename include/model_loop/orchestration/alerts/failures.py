@@ -17,7 +17,7 @@ from model_loop.alerts.logs import error_in, log_tail
 from model_loop.alerts.types import Alert, Link
 from model_loop.errors import ModelLoopError
 from model_loop.masking import mask_logins
-from model_loop.orchestration.failed_tasks import (
+from model_loop.orchestration.alerts.failed_tasks import (
     FailedTask,
     attempt_of,
     instance_name,

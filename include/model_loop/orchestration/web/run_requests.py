@@ -20,7 +20,7 @@ _PATH = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/?\Z")
 #: A longer body passes unread; Airflow's own checks apply to it.
 _MOST_BYTES = 16_000_000
 
-_refusal_of = lazy_function("model_loop.orchestration.refusals", "refusal_of")
+_refusal_of = lazy_function("model_loop.orchestration.web.refusals", "refusal_of")
 
 
 class CheckedTriggers:

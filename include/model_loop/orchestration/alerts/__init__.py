@@ -1,0 +1,1 @@
+"""From what happens in Airflow to alerts, and the channels that these go through."""

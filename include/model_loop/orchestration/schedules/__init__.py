@@ -1,0 +1,1 @@
+"""When DAGs run by themselves: timetables, the sensor of months, and what events ask for."""

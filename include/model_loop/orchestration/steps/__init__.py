@@ -1,0 +1,1 @@
+"""Functions that tasks run; plain, and named by DAG files as `module:function`."""

@@ -1,0 +1,41 @@
+"""The step of the DAG `alerts`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk.types import DagRunProtocol
+
+from model_loop.errors import DeliveryError
+from model_loop.orchestration.alerts.announcements import trial
+from model_loop.orchestration.alerts.notifications import post_office
+
+logger = logging.getLogger(__name__)
+
+#: The scheduled delivery waits for another sender as long as one may take.
+_DELIVERY_PATIENCE_SECONDS = 150.0
+
+
+def deliver_waiting(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, int]:
+    """Deliver what waits.
+
+    Raises
+    ------
+    DeliveryError
+        If something waits still.
+    """
+    office = post_office()
+    if params["test"]:
+        office.outbox.put(trial(dag_run.run_id))
+    done = office.deliver(patience_seconds=_DELIVERY_PATIENCE_SECONDS, at_once=True)
+    office.outbox.forget()
+    if done.problems:
+        raise DeliveryError(
+            "Alerts that wait",
+            f"could not be delivered ({done.waiting} of them): {' '.join(done.problems)[:-1]}",
+            "They are delivered within five minutes after that is mended.",
+        )
+    logger.info("Delivered %d alerts, %d wait", done.sent, done.waiting)
+    return {"sent": done.sent, "waiting": done.waiting}

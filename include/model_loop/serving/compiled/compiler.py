@@ -25,11 +25,11 @@ from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.objects.files import whole_file
 from model_loop.scoring.rows import COLUMNS, PLACES, Rows, from_frame, to_frame
 from model_loop.serving.compiled import forests
-from model_loop.serving.compiled.model import Form, NotCompiledError
+from model_loop.serving.compiled.model import Form, NotCompiledError, Predict
+from model_loop.serving.compiled.orders import Order, Outcome, write_outcome
 from model_loop.serving.compiled.stored import KEPT_FORM, LOGGED_FORM, columns_of, proven_form
 from model_loop.serving.compiled.tables import dense_tables, sparse_tables
-from model_loop.serving.models.predictor import Predict, Predictor, places_of
-from model_loop.serving.models.registry import Order, Outcome, write_outcome
+from model_loop.serving.models.predictor import Predictor, places_of
 from model_loop.serving.models.store import ModelStore
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.registry import LoadedModel, read_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -14,7 +15,6 @@ from model_loop.objects.limits import bounded_file
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.flat import DenseTables, Linear, SparseTables, Trees
 from model_loop.serving.compiled.soundness import is_sample, is_sound
-from model_loop.serving.models.predictor import Predict
 
 #: Minutes by which the compiled form may differ from the registered model.
 TOLERANCE = 1e-5
@@ -25,6 +25,7 @@ FORMAT, NUMBER = "model_loop.compiled", 1
 _FORMER = (None, ("trip_duration.compiled", 1))
 
 Minutes = npt.NDArray[np.float64]
+Predict = Callable[[Rows], Minutes]
 
 _CODE: dict[tuple[type, type], str] = {
     (DenseTables, Trees): "predict_dense_trees",

@@ -23,8 +23,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from model_loop.scoring.rows import from_frame
-from model_loop.serving.compiled.model import Form, NotCompiledError
-from model_loop.serving.models.predictor import Predict
+from model_loop.serving.compiled.model import Form, NotCompiledError, Predict
 from model_loop.tracking.artifacts import find_artifact
 from model_loop.tracking.downloads import registered_address
 from model_loop.tracking.lines import OtherLineError

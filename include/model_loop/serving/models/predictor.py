@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
 
 from model_loop.datasets.reading import Row
-from model_loop.scoring.rows import PLACES, Rows
+from model_loop.scoring.rows import PLACES
+from model_loop.serving.compiled.model import Form, Predict
 from model_loop.trips.columns import TRIP_COLUMNS
-
-if TYPE_CHECKING:
-    from model_loop.serving.compiled.model import Form
-
-Predict = Callable[[Rows], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)

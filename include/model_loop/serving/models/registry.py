@@ -25,6 +25,8 @@ import requests
 from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.types import Alert
 from model_loop.errors import InvalidInputError
+from model_loop.serving.compiled.model import Form, NotCompiledError
+from model_loop.serving.compiled.orders import Order, Outcome
 from model_loop.serving.models.loading import RegistryError
 from model_loop.serving.models.predictor import Predictor, places_of
 from model_loop.tracking.moments import MomentLookUps
@@ -40,7 +42,6 @@ from model_loop.trips.services import Moment
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from model_loop.serving.compiled.model import Form
 
 #: Of MLflow's REST interface, version 2.0.
 _MODEL = "/api/2.0/mlflow/registered-models/get"
@@ -67,60 +68,6 @@ _COMPILING_SECONDS = 600.0
 _LOOK_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
-
-
-class Order(msgspec.Struct):
-    """Request to a compiling process.
-
-    Parameters
-    ----------
-    tracking_uri, name, folder
-        See `ModelStore`.
-    version
-        Of the registered model.
-    needed
-        Versions whose files are kept, however old they are.
-    machine_code
-        See `Form.prove`.
-    """
-
-    tracking_uri: str
-    name: str
-    folder: str
-    version: int
-    needed: tuple[int, ...]
-    machine_code: bool
-
-
-class Outcome(msgspec.Struct):
-    """Answer of a compiling process; a compiled form follows it.
-
-    Parameters
-    ----------
-    columns
-        Raw columns that the version reads.
-    plain
-        Why it has no compiled form; empty if it has one.
-    files
-        Where its files are.
-    refused
-        What was given, the rule that it breaks, and the remedy, where it cannot be served.
-    other_line
-        The same where only its compiled form can be: a library was upgraded.
-    """
-
-    columns: tuple[str, ...] = ()
-    plain: str = ""
-    files: str = ""
-    refused: tuple[str, str, str] | None = None
-    other_line: tuple[str, str, str] | None = None
-
-
-def write_outcome(file: BinaryIO, outcome: Outcome, form: Form | None) -> None:
-    """Write an outcome as a line of JSON, and its form behind it."""
-    file.write(msgspec.json.encode(outcome) + b"\n")
-    if form is not None:
-        form.write(file)
 
 
 def upgrade_alert(name: str, version: int, given: str, rule: str, remedy: str) -> Alert:
@@ -234,8 +181,6 @@ class MlflowRegistry:
         columns, plain = outcome.columns, outcome.plain
         places = places_of(columns)
         if not plain:
-            from model_loop.serving.compiled.model import Form, NotCompiledError
-
             try:
                 form = Form.read(file)
                 predict = form.prove(machine_code=self._machine_code)

@@ -1,0 +1,63 @@
+"""Requests to a compiling process, and its answers."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import msgspec
+
+from model_loop.serving.compiled.model import Form
+
+
+class Order(msgspec.Struct):
+    """Request to a compiling process.
+
+    Parameters
+    ----------
+    tracking_uri, name, folder
+        See `ModelStore`.
+    version
+        Of the registered model.
+    needed
+        Versions whose files are kept, however old they are.
+    machine_code
+        See `Form.prove`.
+    """
+
+    tracking_uri: str
+    name: str
+    folder: str
+    version: int
+    needed: tuple[int, ...]
+    machine_code: bool
+
+
+class Outcome(msgspec.Struct):
+    """Answer of a compiling process; a compiled form follows it.
+
+    Parameters
+    ----------
+    columns
+        Raw columns that the version reads.
+    plain
+        Why it has no compiled form; empty if it has one.
+    files
+        Where its files are.
+    refused
+        What was given, the rule that it breaks, and the remedy, where it cannot be served.
+    other_line
+        The same where only its compiled form can be: a library was upgraded.
+    """
+
+    columns: tuple[str, ...] = ()
+    plain: str = ""
+    files: str = ""
+    refused: tuple[str, str, str] | None = None
+    other_line: tuple[str, str, str] | None = None
+
+
+def write_outcome(file: BinaryIO, outcome: Outcome, form: Form | None) -> None:
+    """Write an outcome as a line of JSON, and its form behind it."""
+    file.write(msgspec.json.encode(outcome) + b"\n")
+    if form is not None:
+        form.write(file)

@@ -1,4 +1,4 @@
-"""The records of decisions are numbered, whole, and listed on the page of the architecture."""
+"""The records of decisions are whole, and the page of the architecture lists them and the rooms."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from tests.docs.test_figures import FIGURE
+from tests.test_architecture import ENDS, FLOW
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = sorted((DOCS / "decisions").glob("*.md"))
@@ -40,3 +41,11 @@ def test_each_record_is_listed_once_by_its_title() -> None:
     titles = [record.read_text().partition("\n")[0].partition(". ")[2] for record in RECORDS]
     names = [record.name for record in RECORDS]
     assert sorted(listed) == sorted(zip(titles, names, strict=True))
+
+
+def test_each_room_is_on_the_map() -> None:
+    """In the order in which data pass through them."""
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("| Room |")[2].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert re.findall(r"`(\w+)`", " ".join(cells)) == [*FLOW, *ENDS]

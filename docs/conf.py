@@ -45,8 +45,10 @@ if "GITHUB_REPOSITORY" in os.environ:
 _INDEXES = ("README", "architecture")
 #: A heading, or an item of a list that begins with a link to a page.
 _OUTLINE = re.compile(r"^## (.+)$|^ *- \[[^]]+\]\(([^)#]+)\.md\)", re.MULTILINE)
-#: A fenced block of code, or the address in a link out of this folder.
-_OUTWARD = re.compile(r"^ *```.*?^ *```$|(?<=\]\()\.\./[^)#\s]+", re.DOTALL | re.MULTILINE)
+#: A fenced block of code, or the path and the heading in a link that may lead out of this folder.
+_OUTWARD = re.compile(
+    r"^ *```.*?^ *```$|(?<=\]\()(\.\./[^)#\s]+)(#[^)\s]*)?", re.DOTALL | re.MULTILINE
+)
 
 
 def navigation(text: str) -> str:
@@ -77,13 +79,14 @@ def outward_links(text: str, page: Path) -> str:
     """
 
     def replaced(found: re.Match[str]) -> str:
-        target = (page.parent / found[0]).resolve()
-        if found[0].lstrip().startswith("```") or target.is_relative_to(DOCS):
+        link, heading = found[1], found[2] or ""
+        if not link or (target := (page.parent / link).resolve()).is_relative_to(DOCS):
             return found[0]
         if not target.is_file():
-            logger.warning("The link %s leads to no file", found[0], location=str(page))
+            logger.warning("The link %s leads to no file", link, location=str(page))
         path = target.relative_to(ROOT).as_posix()
-        return f"{code_host}/{path}" if code_host else f"path:{found[0]}"
+        # A copy is no page of the site, and has no headings.
+        return f"{code_host}/{path}{heading}" if code_host else f"path:{link}"
 
     return _OUTWARD.sub(replaced, text)
 

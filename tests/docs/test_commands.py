@@ -23,7 +23,7 @@ from model_loop.local.stack import ADMIN, LocalStack
 from model_loop.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 #: So many blocks are not run. Fewer are welcome; a further one has to be made to run instead.
 MOST_NOT_RUN = 20

@@ -27,7 +27,11 @@ WRITTEN = {
 }
 PAGES = [
     page
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    for page in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    )
     if page.name not in WRITTEN
 ]
 #: Modules that measure nothing by themselves.

@@ -1,1 +1,1 @@
-"""What people are told: what an alert says, how it reads, and that it is told once and surely."""
+"""Alerts: their contents and layout, and their delivery, once and surely."""

@@ -1,4 +1,4 @@
-"""What to try: from the error's own remedy, or from what errors of its kind are usually about."""
+"""Advice on errors: an error's own remedy, or the usual cause of errors of its kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CLEAR = "After mending the cause, clear the task in Airflow: what had finished 
 
 @dataclass(frozen=True)
 class _Hint:
-    """What to try where an error looks like this."""
+    """Advice for errors that match a pattern."""
 
     pattern: re.Pattern[str]
     advice: str
@@ -71,7 +71,7 @@ _HINTS = (
 
 
 def advice_on(error: BaseException | None, words: str) -> tuple[str, ...]:
-    """What to try.
+    """Return advice on an error.
 
     Parameters
     ----------

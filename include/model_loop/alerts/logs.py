@@ -48,7 +48,7 @@ def log_tail(path: Path, most: int = 20) -> tuple[str, ...]:
 
 
 def _readable(line: str) -> Iterator[str]:
-    """What a line says; nothing if it does not matter."""
+    """Yield the text of a line; nothing if it does not matter."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):

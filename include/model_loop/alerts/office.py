@@ -26,7 +26,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the channel."""
 
     def send(self, message: Message) -> None:
         """Deliver a message, or raise a DeliveryError."""
@@ -34,7 +34,7 @@ class Channel(Protocol):
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of trying to deliver.
+    """Result of an attempt to deliver.
 
     Parameters
     ----------

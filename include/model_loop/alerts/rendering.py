@@ -1,4 +1,4 @@
-"""How alerts read: one, or several in one message, as HTML and as plain text."""
+"""Rendering of alerts: one, or several in one message, as HTML and as plain text."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _rank(kind: AlertKind) -> int:
 
 
 def _lateness(envelopes: Sequence[Envelope]) -> str:
-    """Why it comes late, if it does."""
+    """Return the reason for a late delivery; empty if it is on time."""
     held = [one for one in envelopes if one.problem]
     if not held:
         return ""

@@ -1,4 +1,4 @@
-"""What an alert says."""
+"""Contents of an alert."""
 
 from __future__ import annotations
 

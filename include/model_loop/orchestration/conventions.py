@@ -1,4 +1,4 @@
-"""What every DAG of the package has: an owner, tags, retries, an alert."""
+"""Conventions of every DAG of the package: an owner, tags, retries, an alert."""
 
 from __future__ import annotations
 

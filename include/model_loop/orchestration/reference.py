@@ -72,7 +72,7 @@ def _field(name: str, param: Any) -> tuple[str, ...]:  # noqa: ANN401 - Airflow'
 
 
 def _takes(schema: dict[str, Any]) -> str:
-    """What a field takes, in words."""
+    """Describe the values that a field takes."""
     if "array" in schema["type"]:
         return f"a list: {_items(schema['items'])}"
     if len(schema.get("enum", ())) > _MOST_NAMED:

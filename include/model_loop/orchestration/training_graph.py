@@ -1,4 +1,4 @@
-"""How the training DAGs hang together: what both do before, for and after their models."""
+"""Tasks that the training DAGs share: before, for and after their models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TRAINED_FAMILY = "{{ task.op_kwargs['trained'].tuned.family }}"
 
 
 def tracked_training_set(after: XComArg | None = None) -> tuple[Any, Any]:
-    """What all models of a run have in common.
+    """Return the tasks that all models of a run share.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What Airflow knows of tasks that failed: which they are, what they are called, where they are."""
+"""Failed tasks, as Airflow records them: their names and the addresses of their pages."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def failed_tasks(dag: Any, run_id: str) -> list[FailedTask]:  # noqa: ANN401 - A
 
 
 def instance_name(ti: Any, context: Mapping[str, Any]) -> str:  # noqa: ANN401 - Airflow's
-    """What a mapped instance is called: the family, the month."""
+    """Return the name of a mapped instance: the family, the month."""
     name = getattr(ti, "rendered_map_index", None)
     index = -1 if ti.map_index is None else ti.map_index
     return str(name) if name else name_by_input(context.get("task"), index, ti)
 
 
 def name_by_input(task: Any, map_index: int, ti: Any) -> str:  # noqa: ANN401 - Airflow's
-    """What a mapped instance got to work on, if that is short text; empty for other tasks."""
+    """Return the input of a mapped instance, if that is short text; empty for other tasks."""
     if map_index < 0:
         return ""
     group = task.get_closest_mapped_task_group()
@@ -121,19 +121,19 @@ def log_file(task: FailedTask) -> Path | None:
 
 
 def attempt_of(path: Path) -> int | None:
-    """Which try a log is of, by its name."""
+    """Return the try number of a log, by its name."""
     found = _ATTEMPT.fullmatch(path.name)
     return int(found[1]) if found else None
 
 
 def run_url(dag_id: str, run_id: str) -> str:
-    """Where a person sees a run in Airflow."""
+    """Return the address of a run's page in Airflow."""
     base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
     return f"{base}/dags/{dag_id}/runs/{quote(run_id)}"
 
 
 def task_url(task: FailedTask) -> str:
-    """Where a person sees a task instance in Airflow, with its log."""
+    """Return the address of a task instance's page in Airflow, with its log."""
     mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
     attempt = f"?try_number={task.try_number}" if task.try_number else ""
     return f"{run_url(task.dag_id, task.run_id)}/tasks/{task.task_id}{mapped}{attempt}"

@@ -192,7 +192,7 @@ def _task_facts(task: FailedTask) -> tuple[tuple[str, str], ...]:
 
 
 def _run_facts(run: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - Airflow's
-    """How the run was started."""
+    """Return how the run was started."""
     if run is None:
         return ()
     who = getattr(run, "triggering_user_name", None)

@@ -1,4 +1,4 @@
-"""What is wrong with the fields that somebody has sent, in words that a person can act on.
+"""Errors in the fields of a submitted form, worded for the user.
 
 Airflow takes fields that a form does not have, so that a misspelt one silently keeps its default;
 and it refuses a value by quoting the whole schema of its field.

@@ -1,4 +1,4 @@
-"""Which sources a form may name."""
+"""Sources that a form may name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model_loop.trips.source.allowed import require_allowed_source
 
 
 def source_of(params: Mapping[str, Any]) -> str:
-    """Where a form wants its months from, if callers may name that.
+    """Return the source of the months of a form, if callers may name it.
 
     Raises
     ------
@@ -21,6 +21,6 @@ def source_of(params: Mapping[str, Any]) -> str:
 
 
 def listed_sources() -> list[str]:
-    """What the settings allow forms to name as source."""
+    """Return the sources that the settings allow forms to name."""
     settings = get_settings()
     return [settings.source, settings.storage_root, *split_list(settings.allowed_sources)]

@@ -1,4 +1,4 @@
-"""What drift has led to: state of the asset `drift`, so that one drift acts once."""
+"""Memory of drifts: state of the asset `drift`, so that one drift acts once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DriftMemory:
     moment: Moment = MOMENTS[0]
 
     def is_due(self, action: str, run_id: str) -> bool:
-        """Whether an action may be taken; what a retried run has begun, it may end.
+        """Return whether an action may be taken; a retried run may finish the action that it began.
 
         Parameters
         ----------

@@ -25,7 +25,7 @@ Events = Mapping[Any, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Occasion:
-    """What the events of one source and service ask for.
+    """Request of the events of one source and service.
 
     Parameters
     ----------

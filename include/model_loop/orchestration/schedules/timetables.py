@@ -1,4 +1,4 @@
-"""When DAGs run by themselves: only where a setting says so.
+"""Schedules of DAGs: none runs by itself unless a setting says so.
 
 No DAG is paused when it is created, so that whoever triggers one is answered; what runs by itself
 is a matter of the settings alone.

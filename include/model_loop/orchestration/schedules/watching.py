@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Watch:
-    """What is looked at, and how often.
+    """Source to watch, and the intervals.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ class Watch:
     failures: int
 
     def known(self) -> Publications:
-        """What is no news."""
+        """Return the publications that are no news."""
         return known(self.trained, self.announced, dt.timedelta(hours=self.again_hours))
 
     def look(self) -> Publications:
-        """What is news now.
+        """Return the publications that are news now.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What was announced of a source's months, and what was trained on: state of an asset.
+"""Watermarks of a source's months, announced and trained on: state of an asset.
 
 Both survive every restart. *Announced* keeps a month from being announced at every look;
 *trained* is the watermark, and moves only when a retraining has succeeded.
@@ -69,7 +69,7 @@ class Watermarks:
         return _publications(wanted)
 
     def known(self) -> Publications:
-        """What need not be announced: it was trained on, or announced a short while ago."""
+        """Return the publications to leave out: trained on, or announced a short while ago."""
         return known(self._read("trained"), self._read("announced"), self.again_after)
 
     def state(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _check(stored: Any) -> None:  # noqa: ANN401 - any JSON
 def known(
     trained: list[dict[str, Any]], announced: list[dict[str, Any]], again_after: dt.timedelta
 ) -> Publications:
-    """What need not be announced at this moment."""
+    """Return the publications that need no announcement at this moment."""
     limit = dt.datetime.now(tz=dt.UTC) - again_after
     fresh = [entry for entry in announced if dt.datetime.fromisoformat(entry["at"]) > limit]
     return _publications(trained).updated(_publications(fresh))

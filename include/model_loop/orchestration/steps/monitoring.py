@@ -253,7 +253,7 @@ def _judge(
 
 
 def _evidence(records: Records, watched: Watched, findings: Sequence[Finding]) -> dict[str, Any]:
-    """What a retraining is told; why it runs is told by the gravest findings."""
+    """Return the evidence for a retraining; the gravest findings give its reason."""
     run = records.tracker.find_run(watched.identity)
     assert run is not None
     named = [str(one) for one in findings if one.level is findings[0].level][:_NAMED]
@@ -284,7 +284,7 @@ def _predictor(plan: Mapping[str, Any], version: int) -> Predictor:
 
 
 def records_of_windows() -> Records:
-    """Where everything is written down."""
+    """Return the store of all findings."""
     settings = get_settings()
     return Records(Tracker(settings.tracking_uri, f"{settings.experiment}-monitoring"))
 

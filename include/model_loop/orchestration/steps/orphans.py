@@ -17,7 +17,7 @@ from model_loop.orchestration.xcom import OBJECT_NAME, unescaped
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Where a result belongs."""
+    """Run and task that a result belongs to."""
 
     dag_id: str
     run_id: str
@@ -49,7 +49,7 @@ def orphaned_objects(
 
 
 def coordinates_of(path: UPath, root: UPath) -> Coordinates | None:
-    """Where an object belongs, by its path; None if it is not one of ours."""
+    """Return the run and task of an object, by its path; None if it is not one of ours."""
     parts = path.relative_to(root).parts
     name = OBJECT_NAME.fullmatch(path.name)
     if len(parts) != _DEPTH or name is None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def who_asked(dag_run: DagRunProtocol) -> str:
-    """Who or what has started a run: a user's name, a DAG, or a kind such as ``scheduled``."""
+    """Return the origin of a run: a user's name, a DAG, or a kind such as ``scheduled``."""
     kind = str(dag_run.run_type.value)
     if dag_run.triggering_user_name:
         return dag_run.triggering_user_name

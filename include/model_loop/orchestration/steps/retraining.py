@@ -113,7 +113,7 @@ def plan(
     triggering_asset_events: Events,
     asset_state_store: Mapping[Any, StateStore],
 ) -> dict[str, Any] | None:
-    """Why, on which months, and with which forms; None if there is nothing new to learn from.
+    """Plan the months, the reason and the forms; None if there is nothing new to learn from.
 
     The newest month judges, the one before is tuned on. An event names it; without one, and where
     the form names none, it is the newest that the source has published.
@@ -291,7 +291,7 @@ def finish(
 
 
 def _families(ti: Any, dag_run: DagRunProtocol) -> list[dict[str, Any]]:  # noqa: ANN401 - Airflow's
-    """What both trainings came to, with the errors of those that they were compared with."""
+    """Return the results of both trainings, with the errors of the models compared."""
     families = []
     for dag_id in TRAININGS:
         # Both trainings have run under the id that `run_dag` gives.
@@ -354,7 +354,7 @@ def _why(
 def _look_up_all(
     found: Publications, months: Sequence[Any], params: Mapping[str, Any]
 ) -> Publications:
-    """What the source has of some months; those that it lacks are missed by `data_preparation`."""
+    """Return the publications of some months; `data_preparation` reports missing ones."""
     settings = get_settings()
     known = dict(found.of(tuple(months)).known)
     for month in months:
@@ -375,7 +375,7 @@ def _was_trained(trained: Publications, published: Publications, months: Sequenc
 
 
 def _forms(params: Mapping[str, Any], split: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - a MonthSplit, imported late
-    """What each DAG is triggered with."""
+    """Return the form that each DAG is triggered with."""
     months = {
         "train_months": [str(month) for month in split.train],
         "validation_months": [str(month) for month in split.validation],

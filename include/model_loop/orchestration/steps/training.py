@@ -65,7 +65,7 @@ def choose_models(params: Mapping[str, Any]) -> list[str]:
 
 
 def missing_training_set(params: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What `data_preparation` has to be asked for; None if a fresh training set is there.
+    """Return the form for `data_preparation`; None if a fresh training set exists.
 
     Checks the whole form, before any expensive work.
     """

@@ -1,4 +1,4 @@
-"""What monitoring looks at: which windows, and where their trips come from."""
+"""Windows that monitoring looks at, and the sources of their trips."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def plan_of_today(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping
 
 
 def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[Watched, Mapping[str, Any]]]:
-    """What a plan names, with the plain values of each window."""
+    """Yield the windows of a plan, each with its plain values."""
     for window in plan["windows"]:
         start, end = (dt.datetime.fromisoformat(window[name]) for name in ("start", "end"))
         found = Window(plan["service"], start, end, window["label"])
@@ -205,7 +205,7 @@ def _output(output: str) -> pd.DataFrame:
 
 
 def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:
-    """What the months that are published meanwhile say of the predicted trips."""
+    """Add the durations of the predicted trips from months published since."""
     for text in months_asked(trips.trips[PICKUP_TIME]):
         published = look_up_publication(
             source_of(params),

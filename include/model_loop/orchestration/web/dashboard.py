@@ -69,7 +69,7 @@ def make_dashboard(
 
 
 async def may_promote(scope: Scope) -> bool:
-    """Whether the user may trigger the DAG that moves versions."""
+    """Return whether the user may trigger the DAG that moves versions."""
     try:
         await authenticate(scope, "promotion", "POST")
     except RequestRefusedError:
@@ -78,7 +78,7 @@ async def may_promote(scope: Scope) -> bool:
 
 
 def dag_runs() -> DagRuns:
-    """How often the DAGs of this package have run; for the api-server.
+    """Count the runs of this package's DAGs; for the api-server.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How the DAGs do, and the health of the service inside Airflow's api-server."""
+"""Health of the DAGs, and of the service inside Airflow's api-server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SECONDS = 15.0
 
 
 def health_parts(service: PredictionService, questions: Questions) -> HealthParts:
-    """Where the health of a service comes from; nothing is looked up yet."""
+    """Return the sources of a service's health; nothing is looked up yet."""
     return HealthParts(
         service=service.service,
         traffic=BackgroundCache(
@@ -42,7 +42,7 @@ def health_parts(service: PredictionService, questions: Questions) -> HealthPart
 
 
 def dag_health() -> tuple[DagHealth, ...]:
-    """How the DAGs of this package do; for the api-server, which may ask Airflow's database.
+    """Return the state of this package's DAGs; for the api-server, beside Airflow's database.
 
     Raises
     ------

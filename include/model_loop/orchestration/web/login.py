@@ -1,4 +1,4 @@
-"""Which user of Airflow asks, and what that user may do."""
+"""Airflow user of a request, and the user's permissions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a run that is asked for over REST is refused."""
+"""Reasons for refusing a run that is requested over REST."""
 
 from __future__ import annotations
 

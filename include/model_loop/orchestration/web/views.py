@@ -1,4 +1,4 @@
-"""Where the dashboard stands in the Airflow UI; light, because every process reads it."""
+"""Links to the dashboard in the Airflow UI; light, because every process reads it."""
 
 from __future__ import annotations
 

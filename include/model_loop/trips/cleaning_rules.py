@@ -1,4 +1,4 @@
-"""Which trips are learned from, as options."""
+"""Rules for the trips to learn from, as options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CLEANING_VERSION = 2
 
 @options
 class CleaningRules:
-    """Which durations are kept, in minutes; both bounds are included.
+    """Durations that are kept, in minutes; both bounds are included.
 
     Raises
     ------

@@ -28,7 +28,7 @@ _AHEAD = 3
 
 @dataclass(frozen=True)
 class Footer:
-    """What a month's file says of itself, without its rows.
+    """Columns and row count of a month's file, read without its rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the zones lie: what the map tells of a trip before it begins."""
+"""Geometry of the zones: features of a trip from the map, known before it begins."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def centroid_miles(pickup: IntArray, dropoff: IntArray) -> FloatArray:
 
 
 def features(pickup: IntArray, dropoff: IntArray) -> Mapping[str, FloatArray]:
-    """What the map tells of trips from zone to zone: named columns of shape (trips,)."""
+    """Return the map features of trips from zone to zone: named columns of shape (trips,)."""
     begin, end = _map().at(pickup), _map().at(dropoff)
     sides = {
         f"{side}_{name}": _filled(values)

@@ -1,4 +1,4 @@
-"""Which predictions are judged by what happened: one rule for monitoring, A/B and reports."""
+"""Predictions that are compared with actual durations: one rule for monitoring, A/B and reports."""
 
 from __future__ import annotations
 

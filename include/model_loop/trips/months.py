@@ -102,7 +102,7 @@ OptionalMonths = Annotated[tuple[Month, ...], BeforeValidator(parse_months), Wit
 
 @options
 class MonthSplit:
-    """Which months to learn from, to tune on, and to judge by: strictly one after the other.
+    """Train, validation and test months: strictly one after the other.
 
     Raises
     ------

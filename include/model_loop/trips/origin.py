@@ -1,4 +1,4 @@
-"""Where trips come from: generated here, or published.
+"""Origin of trips: generated here, or published.
 
 A comparison never mixes the two: what a model of generated trips comes to says nothing about real
 ones.

@@ -1,4 +1,4 @@
-"""Which months a source has published, and what has changed since they were looked at."""
+"""Months that a source has published, and the changes since the last look."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Publication:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """What `to_json` made."""
+        """Read the output of `to_json`."""
         version = {name: fields.get(name) for name in ("etag", "last_modified", "size")}
         return cls(Month.parse(fields["month"]), Version(**version))
 
@@ -49,7 +49,7 @@ class News:
 
 @dataclass(frozen=True)
 class Publications:
-    """What a source has, month by month.
+    """Publications of a source, month by month.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Publications:
 
     @classmethod
     def from_json(cls, entries: list[dict[str, Any]]) -> Self:
-        """What `to_json` made."""
+        """Read the output of `to_json`."""
         found = [Publication.from_json(entry) for entry in entries]
         return cls({one.month: one for one in found})
 
@@ -83,7 +83,7 @@ class Publications:
         return Publications({**self.known, **later.known})
 
     def news(self, later: Publications) -> list[News]:
-        """What is new or other in *later*, in the order of the months."""
+        """Return the months that are new or different in *later*, in their order."""
         found = []
         for month in sorted(later.known):
             before = self.known.get(month)

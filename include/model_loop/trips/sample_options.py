@@ -1,4 +1,4 @@
-"""What a generated month is made with: its size, its seed, its drift and its dirt."""
+"""Options of a generated month: its size, its seed, its drift and its dirt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUIET_ZONES = (57, 104, 105)
 
 @dataclass(frozen=True)
 class Drift:
-    """How the world differs from the usual one.
+    """Differences from the usual world.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Dirt:
-    """What is wrong with the file: each a share of its rows.
+    """Faults of the file: each a share of its rows.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Dirt:
 
 @options
 class SampleOptions:
-    """What to generate, and how it differs from a usual and clean month."""
+    """Options of generated months, and their differences from a usual and clean one."""
 
     trips: int = setting_option("sample_trips_per_month", offered=False)
     seed: int = setting_option("sample_seed", offered=False)

@@ -66,7 +66,7 @@ OUTCOME_COLUMNS = frozenset(
 
 @dataclass(frozen=True)
 class Service:
-    """How one service names the columns that we use.
+    """Names of a service's columns.
 
     Parameters
     ----------

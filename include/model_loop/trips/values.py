@@ -1,4 +1,4 @@
-"""Which values a trip may have when somebody asks for a prediction: one rule for every entrance.
+"""Values that a trip may have when a prediction is requested: one rule for every entrance.
 
 The prediction server, the DAG `prediction`, and files that are scored read the same forms and
 refuse the same values. Light enough for a server: nothing here needs pandas.

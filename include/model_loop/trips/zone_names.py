@@ -25,7 +25,7 @@ _HOW = 'Give a number, or "Borough - Zone" as the form shows it.'
 
 @functools.cache
 def zone_labels() -> Mapping[int, str]:
-    """What each zone is called, such as "Manhattan - Upper West Side South (239)", by number."""
+    """Return the labels of the zones, such as "Manhattan - Upper West Side South (239)"."""
     labels = {
         int(row["LocationID"]): f"{row['borough']} {_DASH} {row['zone']} ({row['LocationID']})"
         for row in _rows()

@@ -1,1 +1,1 @@
-"""What a month must hold, the check of it, and the rows that are set aside."""
+"""Contract of months, the check of it, and the rows that are set aside."""

@@ -1,4 +1,4 @@
-"""What rows that break a rule of the contract are like, for people; read without Arrow."""
+"""Descriptions of rows that break a rule of the contract, for people; read without Arrow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found in a month: for the log, for people, and for the tracking server."""
+"""Report on a month: for the log, for people, and for the tracking server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model_loop.trips.contract.rules import ALL_RULES
 
 @dataclass(frozen=True)
 class RuleCount:
-    """How many rows of a month break a rule.
+    """Number of rows of a month that break a rule.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class RuleCount:
 
 @dataclass(frozen=True)
 class MonthReport:
-    """What was found in a month.
+    """Report on a month.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ class MonthReport:
         return tuple(sorted(broken, key=lambda count: -count.rows))
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """Convert to plain JSON."""
         return asdict(self) | {"quarantine_share": self.quarantine_share}
 
     def __str__(self) -> str:
-        """As a table, for logs."""
+        """Format as a table, for logs."""
         what = {rule.name: rule for rule in ALL_RULES}
         title = f"{self.service} {self.month}: {self.rows:,} rows"
         lines = [

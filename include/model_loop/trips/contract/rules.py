@@ -1,4 +1,4 @@
-"""What a published month must hold: its columns, and the rules that each of its rows must keep.
+"""Contract of a published month: its columns, and the rules that each of its rows must keep.
 
 A month is refused as a whole when a column is missing or of another kind, when too many rows break
 a rule, or when its trips are not plausible. Otherwise the rows that break a rule are set aside.
@@ -61,7 +61,7 @@ _KINDS: dict[str, tuple[str, _TypeCheck]] = {
 
 @dataclass(frozen=True)
 class Rule:
-    """What every row of a month must keep.
+    """Rule that every row of a month must keep.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Rule:
 
     @property
     def broken_when(self) -> str:
-        """What a row that breaks it is like, for people."""
+        """Description of a row that breaks it, for people."""
         return BROKEN_WHEN[self.name]
 
 
@@ -156,7 +156,7 @@ def rules_with(action: Action) -> tuple[str, ...]:
 
 @options
 class Limits:
-    """How much of a month may be wrong before it is refused as a whole."""
+    """Limits on the errors in a month; beyond them it is refused as a whole."""
 
     quarantine_share: float = setting_option("quarantine_share", offered=False)
     missing_share: float = setting_option("missing_share", offered=False)

@@ -51,7 +51,7 @@ def write_month(
 
 
 def is_sample(path: str | PathLike[str] | UPath) -> bool:
-    """Whether a Parquet file says of itself that it is generated; False for any other file."""
+    """Return whether a Parquet file is marked as generated; False for any other file."""
     try:
         with UPath(path).open("rb") as file:
             metadata = pq.read_schema(file).metadata or {}

@@ -1,4 +1,4 @@
-"""Which sources a caller may name: those that the operator has listed, and nothing else."""
+"""Sources that a caller may name: those that the operator has listed, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AMBIGUOUS = re.compile(r"[@\\?#%;\s]|/\.{1,2}(/|$)")
 
 
 def require_allowed_source(source: str, allowed: Iterable[str]) -> str:
-    """The same source, if a caller may name it.
+    """Return the source if a caller may name it.
 
     Nothing is read, and no address is asked, to find that out; links of folders are followed.
 
@@ -67,7 +67,7 @@ def require_no_login(source: str) -> None:
 
 
 def _covers(entry: str, source: str) -> bool:
-    """Whether a source is an entry of the list, or lies below it."""
+    """Return whether a source is an entry of the list, or lies below it."""
     if entry == source:
         return True
     if entry in ALWAYS:
@@ -84,7 +84,7 @@ def _covers(entry: str, source: str) -> bool:
 
 
 def _folder(source: str) -> Path | None:
-    """Where a folder really is; None for an address."""
+    """Return a folder's real path; None for an address."""
     if source.startswith(_FILE):
         return Path(unquote(source.removeprefix(_FILE))).resolve()
     return None if "://" in source else Path(source).resolve()

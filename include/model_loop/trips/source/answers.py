@@ -1,4 +1,4 @@
-"""What a server's answer to a request means, and whether it is an answer to what was asked."""
+"""Meaning of a server's response, and checks that it fits the request."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def is_all_of_it(headers: Mapping[str, str]) -> bool:
 
 
 def is_packed(response: requests.Response, url: str) -> bool:
-    """Whether a file arrives packed, though it was asked for as it is.
+    """Return whether a file arrives packed, although the request asked for it unpacked.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def is_packed(response: requests.Response, url: str) -> bool:
 
 
 def may_pass(response: requests.Response) -> bool:
-    """Whether the same request may be answered later."""
+    """Return whether the same request may succeed later."""
     status, headers = response.status_code, response.headers
     limited = "Retry-After" in headers or any(headers.get(name) == "0" for name in _LEFT)
     return (

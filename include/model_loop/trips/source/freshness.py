@@ -1,4 +1,4 @@
-"""Whether a month is still what its source publishes."""
+"""Check that a month is still the one that its source publishes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model_loop.trips.source.types import RawMonth
 
 
 def is_unchanged(raw: RawMonth, *, timeout_seconds: float) -> bool:
-    """Whether a fetched month is still there, and still what its source has.
+    """Return whether a fetched month still exists, and still is the one that its source has.
 
     A website and a bucket are asked; a file is read. A source that does not answer counts as
     changed: fetching the month again says what is the matter.

@@ -22,7 +22,7 @@ _CHUNK = 1024 * 1024
 
 @dataclass(frozen=True)
 class Version:
-    """What a source says of a file, which tells one version of it from another.
+    """Version of a file, as its source describes it.
 
     Parameters
     ----------
@@ -38,23 +38,23 @@ class Version:
 
     @classmethod
     def of_headers(cls, headers: Mapping[str, str]) -> Self:
-        """What a web server says of a file."""
+        """Read the version from a web server's headers."""
         return cls(headers.get("ETag"), headers.get("Last-Modified"), content_length(headers))
 
     @classmethod
     def of_object(cls, file: UPath) -> Self:
-        """What a bucket says of an object that is there."""
+        """Read the version of an existing object in a bucket."""
         info = file.fs.info(file.path, refresh=True)
         return cls(info.get("ETag"), str(info.get("LastModified")), info["size"])
 
     @classmethod
     def of_file(cls, file: Path) -> Self:
-        """What the file system says of a file that is there."""
+        """Read the version of an existing file."""
         status = file.stat()
         return cls(None, str(status.st_mtime_ns), status.st_size)
 
     def is_same(self, other: Version) -> bool:
-        """Whether both surely are of the same content; if in doubt, they are not."""
+        """Return whether both are surely of the same content; False if in doubt."""
         if self.etag and other.etag:
             return self.etag == other.etag
         known = self.last_modified is not None and self.size is not None

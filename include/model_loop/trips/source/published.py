@@ -16,7 +16,7 @@ LOOK_BACK_MONTHS = 12
 def look_at_source(
     source: str, service: Service, known: Publications, since: Month, *, timeout_seconds: float
 ) -> Publications:
-    """What a source has now: the months that are known, and those that follow.
+    """Look up the months that a source has now: the known ones, and those that follow.
 
     Months that follow are looked for one by one, up to the first that is not published.
 

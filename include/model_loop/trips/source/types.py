@@ -1,4 +1,4 @@
-"""What is known of a month's file."""
+"""Types of a month's file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class MonthFile:
 
 @dataclass(frozen=True)
 class RawMonth(MonthFile):
-    """The same, named by its content.
+    """File of a month, identified by its content.
 
     Parameters
     ----------

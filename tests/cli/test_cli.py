@@ -169,7 +169,7 @@ def test_origins_are_whole(tmp_path: Path, value: str) -> None:
     """A setting that would let in more pages than one each is refused, by every command."""
     refused = run("tokens", "list", folder=tmp_path, MODEL_LOOP_SERVING_CORS_ORIGINS=value)
     assert refused.returncode == 2
-    assert "is no origin" in refused.stderr
+    assert "is not an origin" in refused.stderr
 
 
 def without_distance(file: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_file_that_cannot_be_opened_is_a_finding(content: bytes, tmp_path: Pat
         ("monitor --days nan", "days = nan is out of bounds"),
         ("monitor --days 1e300", "days = 1e+300 is out of bounds"),
         ("monitor --days 0", "days = 0.0 is out of bounds"),
-        ("monitor --month 2024-04 --days 7", "--days 7 is not asked of the month 2024-04"),
+        ("monitor --month 2024-04 --days 7", "--days 7 cannot be combined with --month 2024-04"),
         ("ab-report --days nan", "days = nan is out of bounds"),
         ("ab-report --days -1", "days = -1.0 is out of bounds"),
         ("sample months --months=", "The list of months is empty"),
@@ -233,8 +233,11 @@ def test_a_server_that_does_not_answer_is_no_defect(
     ("spoil", "message"),
     [
         (lambda file: file.write_bytes(b""), "is empty (0 bytes)"),
-        (lambda file: file.write_bytes(b"<html>"), "is no readable Parquet file"),
-        (lambda file: file.write_bytes(file.read_bytes()[:5_000]), "is no readable Parquet file"),
+        (lambda file: file.write_bytes(b"<html>"), "is not a readable Parquet file"),
+        (
+            lambda file: file.write_bytes(file.read_bytes()[:5_000]),
+            "is not a readable Parquet file",
+        ),
         (without_distance, "lacks the column trip_distance"),
         (Path.unlink, "lacks green_tripdata_2024-02.parquet"),
     ],
@@ -262,7 +265,7 @@ def test_bad_files(spoil: Callable[[Path], object], message: str, tmp_path: Path
         (("prepare", "--source", "http://127.0.0.1:9"), "did not answer"),
         (("prepare", "--recipe", "secret"), '"secret" for --recipe'),
         (("prepare", "--encoding", "morse"), '"morse" for --encoding'),
-        (("prepare", "--maximum-duration", "0.5"), "are no range"),
+        (("prepare", "--maximum-duration", "0.5"), "are not a range"),
         (("prepare", "--minimum-duration", "9000", "--maximum-duration", "9999"), "no trip left"),
         (("tune", "--model", "linear_model.Ridge"), "Model family 'linear_model.Ridge' is unknown"),
         (("tune", "--max-evaluations", "0"), "max_evaluations = 0 is out of bounds"),
@@ -305,7 +308,7 @@ def test_what_users_have_written_is_printed_as_it_is(
         rejected_rows=1,
         model="trip_duration_green",
         model_version=3,
-        reason=f"trip_distance [miles] = {name} is no number",
+        reason=f"trip_distance [miles] = {name} is not a number",
     )
     print_results([result], as_json=False)
     print_written([name], as_json=False)
@@ -327,7 +330,7 @@ def test_a_setting_that_cannot_be(tmp_path: Path) -> None:
     """The message names the environment variable."""
     done = run("products", "list", folder=tmp_path, MODEL_LOOP_SAMPLE_SEED="x [/h]")
     assert done.returncode == 2
-    assert "MODEL_LOOP_SAMPLE_SEED = 'x [/h]' is no value of this setting" in done.stderr
+    assert "MODEL_LOOP_SAMPLE_SEED = 'x [/h]' is not a valid value of this setting" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -29,7 +29,7 @@ def airport(name: str) -> int:
 def time(value: object) -> dt.datetime:
     """Return a time from text in one form."""
     if not isinstance(value, str):
-        raise ValueError("is no time")  # noqa: TRY004 - as readers of times say it
+        raise ValueError("is not a time")  # noqa: TRY004 - as readers of times say it
     return dt.datetime.strptime(value, "%d.%m.%Y %H:%M")  # noqa: DTZ007 - the table's clocks
 
 
@@ -113,14 +113,14 @@ def test_every_problem_of_every_row_is_told() -> None:
         Problem("from = Newark", "is unknown", "Give JFK or LaGuardia.", 1),
         Problem(
             "delay = 2000",
-            "is no number from -60 to 1,440 min",
+            "is not a number from -60 to 1,440 min",
             "Give a number from -60 to 1,440 min.",
             1,
         ),
-        Problem("speed", "is no column of this table", "A row has: from, at, delay, seats.", 1),
-        Problem("at = 7", "is no time", "Give a time such as 04.03.2013 12:00.", 1),
+        Problem("speed", "is not a column of this table", "A row has: from, at, delay, seats.", 1),
+        Problem("at = 7", "is not a time", "Give a time such as 04.03.2013 12:00.", 1),
         Problem("from", "is the same column as origin, and both are given", "Give one of them.", 2),
-        Problem("[1]", "is no row", "Give an object with from, at, delay, seats.", 3),
+        Problem("[1]", "is not a row", "Give an object with from, at, delay, seats.", 3),
     ]
     told = caught.value.fields()
     assert told["given"] == "inputs[1].from = Newark"

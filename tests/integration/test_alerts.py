@@ -86,7 +86,7 @@ def test_a_mapped_task_that_fails_says_which(running: RunningStack, tmp_path: Pa
     message = until(lambda: mail(running, "data_preparation failed in", about=run_id))
     assert message["subject"].endswith("failed in check_month (2024-02)")
     text, html = part(message, "plain"), part(message, "html")
-    for said in ("is no readable Parquet file", "What to try", "The end of the log", run_id):
+    for said in ("is not a readable Parquet file", "What to try", "The end of the log", run_id):
         assert said in text
         assert said in html
     assert "ERROR" in text

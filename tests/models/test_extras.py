@@ -156,7 +156,7 @@ def test_what_reads_no_sparse_matrix_is_refused_with_one_hot(name: str) -> None:
     """The form says so before anything is prepared: this encoding makes nothing else."""
     params = {"models": [], "extra_models": {name: {}}}
     assert choose_models({**params, "encoding": "native"}) == [name]
-    with pytest.raises(InvalidInputError, match=r"reads no sparse matrix.*native"):
+    with pytest.raises(InvalidInputError, match=r"cannot read a sparse matrix.*native"):
         choose_models({**params, "encoding": "one_hot"})
 
 
@@ -191,8 +191,8 @@ def test_an_explanation_that_fails_costs_no_model(
 @pytest.mark.parametrize(
     ("spaces", "message"),
     [
-        ({"os.system": {}}, "none of scikit-learn's regressors"),
-        ({"neighbors.KNeighborsClassifier": {}}, "none of scikit-learn's regressors"),
+        ({"os.system": {}}, "not a scikit-learn regressor"),
+        ({"neighbors.KNeighborsClassifier": {}}, "not a scikit-learn regressor"),
         ({"linear_model.Lasso": {}}, "a search space of its own"),
         ({"ensemble.StackingRegressor": {}}, "made of other models"),
         ({"isotonic.IsotonicRegression": {}}, "cannot be used here"),

@@ -142,9 +142,11 @@ def test_what_no_thresholds_can_be() -> None:
     assert Thresholds(0.0, 0.0).level(0.0) is Level.ACT
     assert Thresholds(0.2, 0.2).level(0.2) is Level.ACT
     assert Thresholds(0.2, 0.2).level(0.19) is Level.OK
-    with pytest.raises(InvalidInputError, match=r"'pis' is of no metric\. Choose from: .*psi, "):
+    with pytest.raises(
+        InvalidInputError, match=r"'pis' is for an unknown metric\. Choose from: .*psi, "
+    ):
         thresholds_of(Settings(), {"pis": [0.1, 0.2]})
-    with pytest.raises(InvalidInputError, match=r"Threshold 3 of psi is no pair of numbers"):
+    with pytest.raises(InvalidInputError, match=r"Threshold 3 of psi is not a pair of numbers"):
         thresholds_of(Settings(), {"psi": 3})
     found = thresholds_of(Settings())
     assert {f"threshold_{metric}" for metric in found} <= set(Settings.model_fields)

@@ -182,7 +182,7 @@ def test_arrays_say_their_size(array: Any) -> None:
     require_array(data, len(data), WHAT)
     require_array(data[:128], len(data), WHAT)
     for size in (len(data) - 1, len(data) + 1):
-        with pytest.raises(StoredObjectError, match="The file is not as it says"):
+        with pytest.raises(StoredObjectError, match="The file does not match its header"):
             require_array(data, size, WHAT)
 
 
@@ -222,7 +222,7 @@ def test_no_room_is_made_for_what_has_no_bytes(
 ) -> None:
     """Any number of empty values, or of less than none, would agree with the size of a file."""
     data = header(shape, descr)
-    with pytest.raises(StoredObjectError, match="is not as it says"):
+    with pytest.raises(StoredObjectError, match="does not match its header"):
         require_array(data, len(data) + size, WHAT)
 
 

@@ -451,7 +451,7 @@ def test_a_matrix_names_columns_that_there_are(tmp_path: Path) -> None:
         matrix = csr_matrix(np.eye(5))
         getattr(matrix, change)[1:-1] = 2**30
         reference = write_object(matrix, UPath(tmp_path), change)
-        with pytest.raises(StoredObjectError, match="A stored matrix is not as it says"):
+        with pytest.raises(StoredObjectError, match="A stored matrix does not match its header"):
             read_object(reference)
 
 
@@ -466,5 +466,5 @@ def test_an_array_is_as_long_as_it_says(tmp_path: Path, rows: int) -> None:
     content = file.getvalue() + np.arange(5.0).tobytes()
     UPath(reference.uri).write_bytes(content)
     altered = dataclasses.replace(reference, digest=hashlib.sha256(content).hexdigest())
-    with pytest.raises(StoredObjectError, match="A stored array is not as it says"):
+    with pytest.raises(StoredObjectError, match="A stored array does not match its header"):
         read_object(altered)

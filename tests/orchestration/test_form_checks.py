@@ -13,15 +13,15 @@ from model_loop.orchestration.forms.fields import Form
 
 FORMS: dict[str, Form] = {"training": sklearn_form(), "monitoring": monitoring_form()}
 WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("monitoring", {"thresholds": {"psy": [0.1, 0.2]}}, "'psy' is of no metric.*psi"),
+    ("monitoring", {"thresholds": {"psy": [0.1, 0.2]}}, "'psy' is for an unknown metric.*psi"),
     ("monitoring", {"thresholds": {"psi": [0.3, 0.1]}}, "out of order"),
     ("monitoring", {"thresholds": {"psi": [0.1]}}, "no pair of numbers"),
     ("monitoring", {"thresholds": {"psi": "x"}}, "no pair of numbers"),
     ("training", {"accepted_findings": ["bad"]}, "names no partition and code"),
-    ("training", {"minimum_duration": 99}, "are no range"),
-    ("training", {"maximum_duration": 0.5}, "are no range"),
-    ("training", {"minimum_duration": float("nan")}, "is no number"),
-    ("training", {"minimum_duration": float("inf")}, "is no number"),
+    ("training", {"minimum_duration": 99}, "are not a range"),
+    ("training", {"maximum_duration": 0.5}, "are not a range"),
+    ("training", {"minimum_duration": float("nan")}, "is not a number"),
+    ("training", {"minimum_duration": float("inf")}, "is not a number"),
     ("training", {"random_state": 2**32}, "is refused: 4294967296 is greater than the maximum"),
 ]
 

@@ -92,7 +92,7 @@ def test_a_coroutine_is_awaited(module: str) -> None:
         ("wrok", "Did you mean work?"),
         ("RAN", "It has: bound, wait, with_default_of_the_module, work."),
         ("", "names no function"),
-        ("with_default_of_the_module", "a default that is no literal (name 'decimal'"),
+        ("with_default_of_the_module", "a default that is not a literal (name 'decimal'"),
     ],
 )
 def test_what_is_no_function_is_refused(module: str, function: str, said: str) -> None:

@@ -214,7 +214,7 @@ def test_no_form_lowers_the_operators_setting(conf: dict[str, Any]) -> None:
     """No version answers that nobody has approved; the refusal names what can be done instead."""
     said: list[str] = []
     ti = SimpleNamespace(xcom_push=lambda key, value: said.append(value))  # noqa: ARG005
-    with pytest.raises(InvalidInputError, match=r"asks a person.*DAG promotion_override"):
+    with pytest.raises(InvalidInputError, match=r"requires an approval.*DAG promotion_override"):
         promotion.first_step(form(**conf), ti)
     assert "MODEL_LOOP_OVERRIDE_USERS" in said[0]
 
@@ -234,8 +234,13 @@ def test_what_passes_the_gate_waits_whatever_the_form_says() -> None:
         ({"action": "promote"}, REFUSED, APPROVED, "passed the gate"),
         ({"action": "promote"}, VERDICT, None, "passed an approval"),
         ({"action": "promote"}, VERDICT, REJECTED, "passed an approval"),
-        ({"action": "promote", "version": 3, "gate": False}, None, APPROVED, "asks a person"),
-        ({"action": "canary", "version": 3, "share": 0.5}, None, None, "asks a person"),
+        (
+            {"action": "promote", "version": 3, "gate": False},
+            None,
+            APPROVED,
+            "requires an approval",
+        ),
+        ({"action": "canary", "version": 3, "share": 0.5}, None, None, "requires an approval"),
     ],
     ids=str,
 )

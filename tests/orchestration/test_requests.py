@@ -85,7 +85,7 @@ def _partition() -> None:
 @pytest.mark.usefixtures("settings")
 def test_no_dag_asks_an_address_that_is_not_allowed(ask: Callable[[], object]) -> None:
     """Whoever may start a run cannot make a worker ask whatever it reaches."""
-    with pytest.raises(InvalidInputError, match="is none that runs may name"):
+    with pytest.raises(InvalidInputError, match="is not in the list of allowed sources"):
         ask()
 
 

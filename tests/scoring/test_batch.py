@@ -81,8 +81,10 @@ def test_parquet(predictor: Predictor, month: Path, tmp_path: Path) -> None:
     assert scored.prediction_id.nunique() == len(scored)
     rejected = pd.read_parquet(tmp_path / "april.rejected.parquet")
     assert set(rejected["row"]) == REJECTED
-    assert "PULocationID = 999 is no zone from 1 to 265" in set(rejected.reason)
-    assert "trip_distance = -1.0 is no distance from 0 to 1,000,000 miles" in set(rejected.reason)
+    assert "PULocationID = 999 is not a zone from 1 to 265" in set(rejected.reason)
+    assert "trip_distance = -1.0 is not a distance from 0 to 1,000,000 miles" in set(
+        rejected.reason
+    )
     assert set(rejected.PULocationID) >= {999}
     assert result == JobResult(
         input=str(month),
@@ -302,10 +304,10 @@ def test_only_predictions_are_overwritten(
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("a.parquet", lambda path: path.write_bytes(b"no"), "is no readable Parquet file"),
+        ("a.parquet", lambda path: path.write_bytes(b"no"), "is not a readable Parquet file"),
         ("a.csv", lambda path: path.write_bytes(b""), "has no header"),
         ("a.csv", lambda path: path.write_bytes(b"a,a\n1,2\n"), "has no header that names each"),
-        ("a.csv", lambda path: path.write_bytes(b"\xff\xfe\x00\n"), "is no CSV file"),
+        ("a.csv", lambda path: path.write_bytes(b"\xff\xfe\x00\n"), "is not a CSV file"),
         ("a.csv", lambda path: path.write_text("a,b\n1,2\n"), "lacks pickup_datetime"),
         ("a.csv", lambda path: path.write_text("prediction_id\n1\n"), "has the column prediction"),
         (

@@ -44,13 +44,17 @@ def test_good_rows_get_the_types_of_the_model() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("PULocationID", 266, "PULocationID = 266 is no zone from 1 to 265"),
-        ("PULocationID", 1.5, "PULocationID = 1.5 is no zone from 1 to 265"),
+        ("PULocationID", 266, "PULocationID = 266 is not a zone from 1 to 265"),
+        ("PULocationID", 1.5, "PULocationID = 1.5 is not a zone from 1 to 265"),
         ("DOLocationID", None, "DOLocationID is missing"),
         ("DOLocationID", "x", "DOLocationID = x is unknown"),
-        ("trip_distance", -0.1, "trip_distance = -0.1 is no distance from 0 to 1,000,000 miles"),
-        ("trip_distance", np.inf, "trip_distance = inf is no distance from 0 to 1,000,000 miles"),
-        ("lpep_pickup_datetime", "noon", f"lpep_pickup_datetime = noon is no time; {FORMS}"),
+        ("trip_distance", -0.1, "trip_distance = -0.1 is not a distance from 0 to 1,000,000 miles"),
+        (
+            "trip_distance",
+            np.inf,
+            "trip_distance = inf is not a distance from 0 to 1,000,000 miles",
+        ),
+        ("lpep_pickup_datetime", "noon", f"lpep_pickup_datetime = noon is not a time; {FORMS}"),
         ("lpep_pickup_datetime", None, "pickup_at is missing"),
         (
             "lpep_pickup_datetime",
@@ -62,14 +66,14 @@ def test_good_rows_get_the_types_of_the_model() -> None:
             "9999-12-31 23:59:59+00",
             f"lpep_pickup_datetime = 9999-12-31 23:59:59+00 begins in the year 9999; {YEARS}",
         ),
-        ("lpep_pickup_datetime", "13/01/2024 08:30:00 AM", f"… is no time; {FORMS}"),
-        ("lpep_pickup_datetime", "01/02/2024 08:30:00", f"… is no time; {FORMS}"),
-        ("passenger_count", 1e39, "passenger_count = 1e+39 is no number from 0 to 1,000"),
-        ("passenger_count", -1, "passenger_count = -1 is no number from 0 to 1,000"),
+        ("lpep_pickup_datetime", "13/01/2024 08:30:00 AM", f"… is not a time; {FORMS}"),
+        ("lpep_pickup_datetime", "01/02/2024 08:30:00", f"… is not a time; {FORMS}"),
+        ("passenger_count", 1e39, "passenger_count = 1e+39 is not a number from 0 to 1,000"),
+        ("passenger_count", -1, "passenger_count = -1 is not a number from 0 to 1,000"),
         (
             "trip_distance",
             1e7,
-            "trip_distance = 10000000.0 is no distance from 0 to 1,000,000 miles",
+            "trip_distance = 10000000.0 is not a distance from 0 to 1,000,000 miles",
         ),
         ("DOLocationID", "Corona", "DOLocationID = Corona is the name of 2 zones"),
         (
@@ -77,8 +81,8 @@ def test_good_rows_get_the_types_of_the_model() -> None:
             "a\n" * 50,
             f"DOLocationID = {'a ' * 30}… is unknown",
         ),
-        ("passenger_count", "two", "passenger_count = two is no number"),
-        ("passenger_count", np.inf, "passenger_count = inf is no number from 0 to 1,000"),
+        ("passenger_count", "two", "passenger_count = two is not a number"),
+        ("passenger_count", np.inf, "passenger_count = inf is not a number from 0 to 1,000"),
     ],
 )
 def test_a_row_that_cannot_be_predicted(name: str, value: object, reason: str) -> None:
@@ -97,8 +101,8 @@ def test_every_reason_is_told() -> None:
     """A row may be wrong in several ways, also in a column that the model does without."""
     checked = check_rows(rows(PULocationID=0, trip_distance=-1), WANTED[:-1])
     assert checked.reasons[1] == (
-        "PULocationID = 0 is no zone from 1 to 265; "
-        "trip_distance = -1 is no distance from 0 to 1,000,000 miles"
+        "PULocationID = 0 is not a zone from 1 to 265; "
+        "trip_distance = -1 is not a distance from 0 to 1,000,000 miles"
     )
 
 

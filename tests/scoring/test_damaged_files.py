@@ -191,7 +191,7 @@ def test_one_cell_rejects_its_row(predictor: Predictor, tmp_path: Path) -> None:
     assert list(rejected["row"]) == [3, 4, 5]
     assert result.reason == rejected.reason[0]
     assert "begins in the year 9999" in rejected.reason[0]
-    assert "passenger_count = 1e39 is no number from 0 to 1,000" in rejected.reason[1]
+    assert "passenger_count = 1e39 is not a number from 0 to 1,000" in rejected.reason[1]
     assert "is a day without a time of day; read are 2024-01-15 08:30:00" in rejected.reason[2]
 
 
@@ -204,7 +204,7 @@ def test_a_run_without_a_prediction_has_failed(predictor: Predictor, tmp_path: P
         chunks += plan(request, str(tmp_path))
     for chunk in chunks:
         score_chunk(chunk, predictor)
-    with pytest.raises(InvalidInputError, match=r"bad.csv holds no row.*soon is no time; read"):
+    with pytest.raises(InvalidInputError, match=r"bad.csv holds no row.*soon is not a time; read"):
         batch_scoring.join(list(reversed(chunks)))
     assert len(read(tmp_path / "good.o.csv")) == 2
     assert len(read(tmp_path / "bad.o.rejected.csv")) == 2
@@ -235,8 +235,8 @@ def test_the_operators_step_gets_numbers_and_times(
     result = run(plan(request, str(tmp_path)), predictor)
     assert (result.rows, result.rejected_rows) == (2_500, 2)
     reasons = pd.read_csv(tmp_path / "o.rejected.csv").set_index("row").reason
-    assert reasons[1_700] == "km = far is no number, as nearly all of its column are"
-    assert reasons[2_100] == "at = tomorrow is no time, as nearly all of its column are"
+    assert reasons[1_700] == "km = far is not a number, unlike nearly all of its column"
+    assert reasons[2_100] == "at = tomorrow is not a time, unlike nearly all of its column"
 
 
 def test_parquet_of_other_programs(predictor: Predictor, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_what_is_no_number_is_rejected(
     # The typical distance is taken, and told.
     missing = column != "PULocationID"
     assert (result.rows, result.predicted_rows) == (4, int(missing))
-    assert result.reason.startswith(f"{column} = {shown} is no number")
+    assert result.reason.startswith(f"{column} = {shown} is not a number")
 
 
 def test_texts_as_views_within_structs_and_lists(predictor: Predictor, tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_columns_that_are_called_row_and_reason(
     (rejected,) = read_as(tmp_path / f"out.rejected.{kind}").to_dict("records")
     assert list(rejected)[:2] == ["rejected_row", "rejected_rejected_reason"]
     assert (rejected["rejected_row"], rejected["row"], rejected["reason"]) == (1, 12, "holiday")
-    assert "999 is no zone" in rejected["rejected_rejected_reason"]
+    assert "999 is not a zone" in rejected["rejected_rejected_reason"]
 
 
 def test_damaged_parquet_is_named(predictor: Predictor, tmp_path: Path) -> None:

@@ -107,7 +107,9 @@ def test_a_link_is_refused_when_it_is_opened(folder: Path) -> None:
     (folder / "in" / "door").symlink_to(folder / "elsewhere")
     for path in (folder / "in" / "link.csv", folder / "in" / "door" / "inner" / "trips.csv"):
         with (
-            pytest.raises(InvalidInputError, match=f"{path.name} is no regular file.*Put the file"),
+            pytest.raises(
+                InvalidInputError, match=f"{path.name} is not a regular file.*Put the file"
+            ),
             open_input(UPath(path)),
         ):
             pass
@@ -120,7 +122,7 @@ def test_a_link_is_refused_when_it_is_opened(folder: Path) -> None:
         ("loop.csv", "loop.csv' names no file"),
         ("nul\0.csv", r"nul.x00.csv' names no file .embedded null"),
         (f"{'long' * 100}.csv", r"long.*names no file .File name too long"),
-        ("socket.csv", "socket.csv is no regular file"),
+        ("socket.csv", "socket.csv is not a regular file"),
     ],
     ids=["loop", "NUL", "long", "socket"],
 )
@@ -146,7 +148,7 @@ def test_a_pipe_holds_nobody_up(folder: Path) -> None:
     """What is no regular file is refused at once."""
     os.mkfifo(folder / "in" / "pipe.csv")
     with (
-        pytest.raises(InvalidInputError, match="is no regular file"),
+        pytest.raises(InvalidInputError, match="is not a regular file"),
         open_input(UPath(folder / "in" / "pipe.csv")),
     ):
         pass
@@ -161,8 +163,8 @@ def odd_metadata(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "rule"),
     [
-        ("pipe.csv", os.mkfifo, "is no regular file"),
-        ("pipe.parquet", os.mkfifo, "is no regular file"),
+        ("pipe.csv", os.mkfifo, "is not a regular file"),
+        ("pipe.parquet", os.mkfifo, "is not a regular file"),
         ("cut.parquet", lambda path: path.write_bytes(b"PAR1"), "cannot be read"),
         ("bytes.csv", lambda path: path.write_bytes(b"\xff\xfe\0" * 100), "cannot be read"),
         ("odd.parquet", odd_metadata, "was not made by batch scoring"),

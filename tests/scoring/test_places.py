@@ -32,7 +32,7 @@ def test_kinds_of_storage_in_capitals(tmp_path: Path) -> None:
     """FILE:// is file://, and a kind that is unknown is refused by its name."""
     assert place(f"FILE://{tmp_path}/a.csv") == place(tmp_path / "a.csv")
     assert place("S3://bucket/a.csv") == UPath("s3://bucket/a.csv")
-    with pytest.raises(InvalidInputError, match=r"nowhere://a.csv' is no address of a storage"):
+    with pytest.raises(InvalidInputError, match=r"nowhere://a.csv' is not an address of a storage"):
         place("nowhere://a.csv")
 
 

@@ -126,14 +126,14 @@ def test_a_model_that_knows_no_distance_needs_none(predictor: Predictor) -> None
     [
         ({"dropoff_zone": 1}, "inputs[1].pickup_zone is missing"),
         ({**FIRST, "PULocationID": "Atlantis"}, "inputs[1].PULocationID = Atlantis is unknown"),
-        ({**FIRST, "DOLocationID": 0}, "inputs[1].DOLocationID = 0 is no zone from 1 to 265"),
-        ({**FIRST, "trip_distance": -1}, "inputs[1].trip_distance = -1 is no distance from 0"),
-        ({**FIRST, "trip_distance": "far"}, "trip_distance = far is no number"),
-        ({**FIRST, "pickup_at": "soon"}, "pickup_at = soon is no time"),
-        ({**FIRST, "distnace": 1}, "inputs[1].distnace is no column of this table"),
+        ({**FIRST, "DOLocationID": 0}, "inputs[1].DOLocationID = 0 is not a zone from 1 to 265"),
+        ({**FIRST, "trip_distance": -1}, "inputs[1].trip_distance = -1 is not a distance from 0"),
+        ({**FIRST, "trip_distance": "far"}, "trip_distance = far is not a number"),
+        ({**FIRST, "pickup_at": "soon"}, "pickup_at = soon is not a time"),
+        ({**FIRST, "distnace": 1}, "inputs[1].distnace is not a column of this table"),
         ({**FIRST, "pickup_zone": 239}, "pickup_zone is the same column as PULocationID"),
         ({"pickup_zone": 264, "dropoff_zone": 1}, "and a zone has no place on the map"),
-        ("239 to 236", "is no row"),
+        ("239 to 236", "is not a row"),
     ],
 )
 def test_a_question_that_breaks_a_rule(
@@ -182,7 +182,7 @@ def test_addresses_of_models(text: str, meant: Named) -> None:
 @pytest.mark.parametrize("text", ["", "three", "models:/other/1", "runs:/abc/model"])
 def test_what_is_no_address(text: str) -> None:
     """Nothing but our registered models is loaded."""
-    with pytest.raises(InvalidInputError, match="is no version of a registered model"):
+    with pytest.raises(InvalidInputError, match="is not a version of a registered model"):
         parse_model(text, "green")
 
 

@@ -157,7 +157,7 @@ def test_exit_codes(promoter: Promoter, tracking_uri: str, tmp_path: Path) -> No
     done = run(tmp_path, tracking_uri, some.name)
     assert done.returncode == 0, done.stderr
     assert "trips [final].predictions.CSV: 2 of 3 rows" in done.stdout
-    assert "pickup_datetime = 15.01.2024 is no time; read are 2024-01-15" in done.stdout
+    assert "pickup_datetime = 15.01.2024 is not a time; read are 2024-01-15" in done.stdout
 
     none = tmp_path / "[red]none.csv"
     none.write_text(f"{header}\n{bad}\n{bad}")
@@ -183,7 +183,7 @@ def test_exit_codes(promoter: Promoter, tracking_uri: str, tmp_path: Path) -> No
     (tmp_path / "cut.parquet").write_bytes(data[: len(data) // 2])
     done = run(tmp_path, tracking_uri, "cut.parquet")
     assert done.returncode == 2
-    assert "cut.parquet is no readable Parquet file" in done.stderr
+    assert "cut.parquet is not a readable Parquet file" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -228,7 +228,7 @@ def test_numbers_of_no_version(
     for model in (number, f"models:/{promoter.name}/{number}"):
         done = run(tmp_path, tracking_uri, "a.csv", "--model", model)
         assert done.returncode == 2, done.stderr
-        assert "is not in the registry" in done.stderr or "is no version of a" in done.stderr
+        assert "is not in the registry" in done.stderr or "is not a version of a" in done.stderr
     with pytest.raises(InvalidInputError, match="is not in the registry"):
         promoter.versions.find(10**30)
 

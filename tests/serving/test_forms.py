@@ -76,7 +76,7 @@ def test_pickles_are_not_read(sample_training_set: TrainingSet) -> None:
     strange = np.array([{"a": 1}], dtype=object)
     Form(form.tables, form.flat, strange, form.minutes).write(file)
     file.seek(0)
-    with pytest.raises(NotCompiledError, match="is not as it says"):
+    with pytest.raises(NotCompiledError, match="does not match its header"):
         Form.read(file)
 
 
@@ -144,5 +144,5 @@ def _refused(form: Form) -> None:
     file = io.BytesIO()
     form.write(file)
     file.seek(0)
-    with pytest.raises(NotCompiledError, match="does not go together"):
+    with pytest.raises(NotCompiledError, match="do not fit together"):
         Form.read(file)

@@ -95,7 +95,7 @@ def test_what_is_read(way: Any, changes: dict[str, Any], found: dict[str, float]
         ({"PULocationID": 74.5}, ""),
         ({"PULocationID": 266}, ""),
         ({"pickup_datetime": "2024-01-15"}, "day without a time of day; read are 2024-01-15"),
-        ({"pickup_datetime": "02/01/2024 08:30:00"}, "is no time; read are 2024-01-15 08:30:00"),
+        ({"pickup_datetime": "02/01/2024 08:30:00"}, "is not a time; read are 2024-01-15 08:30:00"),
         ({"pickup_datetime": "9999-12-31 08:30:00"}, "in the year 9999; trips begin from 2000"),
         ({"passenger_count": 1e39}, ""),
         ({"passenger_count": -1}, ""),

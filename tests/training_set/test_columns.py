@@ -137,14 +137,18 @@ def test_what_no_trip_has_is_refused(column: str) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("trip_distance", True, "holds what is no number (true or false)"),
-        ("passenger_count", np.array([False])[0], "holds what is no number (true or false)"),
-        ("trip_distance", "far", "holds what is no number (could not convert"),
-        ("trip_distance", [1], "holds what is no number ("),
-        ("pickup_datetime", dt.date(2024, 1, 15), "cannot be read (2024-01-15 is no time)"),
-        ("pickup_datetime", 1_705_307_400, "cannot be read (1705307400 is no time)"),
+        ("trip_distance", True, "holds a value that is not a number (true or false)"),
+        (
+            "passenger_count",
+            np.array([False])[0],
+            "holds a value that is not a number (true or false)",
+        ),
+        ("trip_distance", "far", "holds a value that is not a number (could not convert"),
+        ("trip_distance", [1], "holds a value that is not a number ("),
+        ("pickup_datetime", dt.date(2024, 1, 15), "cannot be read (2024-01-15 is not a time)"),
+        ("pickup_datetime", 1_705_307_400, "cannot be read (1705307400 is not a time)"),
         ("pickup_datetime", "2024-01-15", "('2024-01-15' is a day without a time of day"),
-        ("pickup_datetime", "soon", "holds a time that cannot be read ('soon' is no time"),
+        ("pickup_datetime", "soon", "holds a time that cannot be read ('soon' is not a time"),
     ],
 )
 def test_what_is_of_another_kind_is_refused(column: str, value: Any, message: str) -> None:
@@ -160,7 +164,9 @@ def test_a_column_of_truths_alone_is_refused() -> None:
     """NumPy would count them."""
     for kind in (bool, "boolean"):
         given = trips().assign(passenger_count=pd.Series([True, False] * 2, dtype=kind))
-        with pytest.raises(ContractError, match="passenger_count holds what is no number"):
+        with pytest.raises(
+            ContractError, match="passenger_count holds a value that is not a number"
+        ):
             as_trained(given, RICH)
 
 

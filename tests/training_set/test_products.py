@@ -96,7 +96,7 @@ def test_resolves_the_beginning_of_a_key(sample_training_set: TrainingSet, tmp_p
     store = TrainingSetStore(str(tmp_path))
     product = store.publish(sample_training_set)
     assert store.resolve(product.key[:8]) == product
-    with pytest.raises(InvalidInputError, match=r"is no product.*products list"):
+    with pytest.raises(InvalidInputError, match=r"is not a product.*products list"):
         store.resolve("0000")
 
 

@@ -22,7 +22,7 @@ def test_names_as_published() -> None:
 
 def test_unknown_column() -> None:
     """A mistyped column is refused: it does not read as missing values."""
-    with pytest.raises(InvalidInputError, match=r"trip_distence is published for no service"):
+    with pytest.raises(InvalidInputError, match=r"trip_distence is not published for any service"):
         get_service("green").published_names(["PULocationID", "trip_distence"])
 
 

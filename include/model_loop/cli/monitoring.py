@@ -101,7 +101,7 @@ def monitor(
     """
     if month and days is not None:
         raise InvalidInputError(
-            f"--days {days:g}", f"is not asked of the month {month}", "Give one of the two."
+            f"--days {days:g}", f"cannot be combined with --month {month}", "Give one of the two."
         )
     days = _settings.monitoring_days if days is None else days
     require_within("days", days, above=0.0, most=_MOST_DAYS)

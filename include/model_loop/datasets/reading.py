@@ -192,7 +192,7 @@ class RowReader:
         numbers = [_NAN] * len(self.columns)
         if type(record) is not dict and not isinstance(record, Mapping):
             remedy = f"Give an object with {', '.join(self.columns.fields)}."
-            problems.append(Problem(shown(record), "is no row", remedy))
+            problems.append(Problem(shown(record), "is not a row", remedy))
             return Row(numbers, ())
         seen = 0
         for name, value in record.items():
@@ -284,7 +284,7 @@ class RowReader:
             return float(number) if abs(number) < _LARGE else math.inf if number > 0 else -math.inf
         kinds = "a number or a name" if column.name in self.codes else "a number"
         remedy = f"Give {kinds}, from {column.bounds}."
-        problems.append(Problem(f"{name} = {shown(value)}", "is no number", remedy))
+        problems.append(Problem(f"{name} = {shown(value)}", "is not a number", remedy))
         return None
 
     def _time(self, name: str, value: object, column: Column, problems: list[Problem]) -> float:
@@ -332,7 +332,7 @@ class RowReader:
             close = difflib.get_close_matches(str(name)[:_SHOWN], self.columns.by_any_name, n=1)
             return f"Did you mean {close[0]}?" if close else remedy
 
-        return Problem(shown(name), "is no column of this table", remedy, suggest=suggest)
+        return Problem(shown(name), "is not a column of this table", remedy, suggest=suggest)
 
 
 def seconds_of(at: dt.datetime) -> float:
@@ -361,5 +361,5 @@ def _twice(name: str, column: Column, record: Mapping[str, Any]) -> Problem:
 
 def _outside(name: str, value: object, column: Column) -> Problem:
     given = f"{name} = {shown(value)}"
-    rule = f"is no {column.noun} from {column.bounds}"
+    rule = f"is not a {column.noun} from {column.bounds}"
     return Problem(given, rule, f"Give {column.wanted}.")

@@ -148,7 +148,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
             if self.threads not in range(1, _MOST_THREADS + 1):
                 raise StoredObjectError(
                     f"A stored booster for {self.threads} threads",
-                    f"is for no number from 1 to {_MOST_THREADS}, and is not loaded",
+                    f"needs a number from 1 to {_MOST_THREADS}, and is not loaded",
                     "Train it anew with fewer.",
                 )
             stored = memoryview(state["booster_"]).tobytes()

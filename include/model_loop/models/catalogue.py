@@ -93,7 +93,7 @@ class ModelFamily:
         if encoding == "one_hot" and not self.reads_sparse:
             raise InvalidInputError(
                 f"Model {self.name!r}",
-                f"reads no sparse matrix, and the encoding {encoding} makes nothing else",
+                f"cannot read a sparse matrix, the only one that the encoding {encoding} makes",
                 "Choose the encoding native, or another model.",
             )
 

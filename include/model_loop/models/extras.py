@@ -70,7 +70,7 @@ def _family(name: str, space: Mapping[str, Any]) -> ModelFamily:
     if regressor is None:
         raise InvalidInputError(
             f"Extra model {name!r}",
-            "is none of scikit-learn's regressors",
+            "is not a scikit-learn regressor",
             "Name it by module and class, for example neighbors.KNeighborsRegressor.",
         )
     known = _parameters(name, regressor)
@@ -152,7 +152,7 @@ def _dimension(model: str, parameter: str, value: Any) -> Dimension | Setting:  
     shown = repr(value) if not isinstance(value, Mapping) or _is_short(value) else "{…}"
     raise InvalidInputError(
         f"Space {shown} of {parameter} of {model}",
-        "is no search space",
+        "is not a search space",
         'Give {"low": 5, "high": 50}, a list of values, or one value; "log": true needs low > 0.',
     )
 
@@ -211,7 +211,8 @@ def _taken(model: str, parameter: str, value: Setting) -> Setting:
             return candidate
     raise InvalidInputError(
         f"Value {value!r} of {parameter} of {model}",
-        f"is none that scikit-learn takes: {' or '.join(str(it) for it in rules if not it.hidden)}",
+        "is not accepted by scikit-learn, which takes "
+        f"{' or '.join(str(it) for it in rules if not it.hidden)}",
         "Give others; of a range, both bounds.",
     )
 

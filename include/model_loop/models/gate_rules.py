@@ -12,27 +12,27 @@ class GateRules:
     margin_share: float = option(
         0.0,
         "Margin",
-        "How much lower the RMSE has to be, as a share of the champion's.",
+        "Required decrease of the RMSE, as a share of the champion's.",
         ge=0,
         le=1,
     )
     confidence: float = option(
         0.95,
         "Confidence",
-        "Share of resampled test months in which it has to be.",
+        "Share of resampled test months in which the gain has to hold.",
         ge=0.5,
         le=0.999,
     )
     slice_share: float = option(
         0.1,
         "Worst slice",
-        "How much higher the RMSE of a slice may be, as a share of the champion's.",
+        "Allowed increase of a slice's RMSE, as a share of the champion's.",
         ge=0,
     )
     slice_trips: int = option(
         200,
         "Least trips of a slice",
-        "Slices, and test months, of fewer trips say nothing.",
+        "Slices with fewer trips are not checked; test months with fewer do not pass.",
         offered=False,
         ge=1,
     )

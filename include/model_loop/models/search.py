@@ -31,14 +31,14 @@ class FeatureSelection:
     method: SelectionMethod = option(
         "none",
         "Feature selection",
-        "How columns of the design matrix are chosen, by the train months alone.",
+        "Method for choosing columns of the design matrix, by the train months alone.",
         name="feature_selection",
         choices={
             "none": "none: all columns",
             "correlation": "correlation with the duration",
             "chi2": "chi²: between the column and ten groups of durations",
             "mutual_information": "mutual information with the duration",
-            "permutation": "permutation: what XGBoost loses when a column is shuffled",
+            "permutation": "permutation: loss of XGBoost when a column is shuffled",
         },
     )
     share: float = option(
@@ -59,7 +59,7 @@ class SearchRequest:
     search_algorithm: SearchAlgorithm = option(
         "tpe",
         "Search algorithm",
-        "How the next trial is chosen.",
+        "Method for choosing the next trial.",
         choices={
             "tpe": "tpe: tree-structured Parzen estimators, after a random half (5 to 20)",
             "random": "random search",
@@ -70,7 +70,7 @@ class SearchRequest:
     primary_metric: PrimaryMetric = option(
         "rmse",
         "Primary metric",
-        "What decides which trial is the best.",
+        "Metric that decides which trial is the best.",
         choices={
             "rmse": "rmse: root mean squared error, lower is better",
             "mse": "mse: mean squared error, lower is better",
@@ -90,21 +90,22 @@ class SearchRequest:
     early_stopping_rounds: int = option(
         50,
         "Early stopping rounds",
-        "XGBoost ends a trial when validation has not improved for so many rounds.",
+        "Number of rounds without an improvement on the validation months after which "
+        "XGBoost ends a trial.",
         ge=1,
         le=200,
     )
     time_budget_seconds: float = option(
         0.0,
         "Time budget (seconds)",
-        "Start no further trial of a family after so long, but at least one; 0 sets no limit. A "
-        "search that runs out of time is not repeatable.",
+        "Start no further trial of a family after this time, but at least one; 0 sets no "
+        "limit. A search that runs out of time is not repeatable.",
         ge=0,
     )
     patience_evaluations: int = option(
         0,
         "Patience (evaluations)",
-        "End a search when so many trials in a row were no better; 0 sets no limit.",
+        "End a search after this many trials in a row without an improvement; 0 sets no limit.",
         ge=0,
     )
     early_termination: EarlyTermination = field(default_factory=EarlyTermination)

@@ -32,7 +32,7 @@ class EarlyTermination:
     policy: Policy = option(
         "truncation",
         "Early termination",
-        "Which trials are given up, by their learning curves.",
+        "Policy for pruning trials by their learning curves.",
         name="early_termination",
         choices={
             "none": "none: every trial ends by itself",
@@ -44,24 +44,28 @@ class EarlyTermination:
     evaluation_interval: int = option(
         1,
         "Evaluation interval",
-        "Look at a trial after every so many intervals of its learning curve.",
+        "Number of intervals of the learning curve between two checks of a trial.",
         ge=1,
     )
     delay_evaluations: int = option(
-        5, "Delay (intervals)", "Let every trial go on for so many intervals first.", ge=0
+        5, "Delay (intervals)", "Number of first intervals in which no trial is pruned.", ge=0
     )
     slack_factor: float = option(
-        0.1, "Slack factor", "bandit: how far above the best, as a share of it.", ge=0
+        0.1, "Slack factor", "bandit: allowed distance above the best, as a share of it.", ge=0
     )
     slack_amount: float = option(
         0.0,
         "Slack amount (minutes)",
-        "bandit: the same in minutes; used in place of the factor where it is not 0.",
+        "bandit: allowed distance above the best in minutes; replaces the factor unless it is 0.",
         ge=0,
     )
     # All of them would leave none.
     truncation_share: float = option(
-        0.5, "Truncation share", "truncation: share of the worst.", ge=0, le=0.95
+        0.5,
+        "Truncation share",
+        "truncation: share of the trials that are pruned, the worst first.",
+        ge=0,
+        le=0.95,
     )
 
 

@@ -175,7 +175,7 @@ def thresholds_of(
     Raises
     ------
     InvalidInputError
-        If a metric is unknown, or its thresholds are no pair of numbers in order.
+        If a metric is unknown, or its thresholds are not a pair of numbers in order.
     """
     given = {
         name.removeprefix(_SETTING): getattr(settings, name)
@@ -186,7 +186,9 @@ def thresholds_of(
     for metric, pair in (overrides or {}).items():
         if metric not in found:
             raise InvalidInputError(
-                f"Threshold of {metric!r}", "is of no metric", f"Choose from: {', '.join(found)}."
+                f"Threshold of {metric!r}",
+                "is for an unknown metric",
+                f"Choose from: {', '.join(found)}.",
             )
         found[metric] = _pair(metric, pair)
     return found
@@ -197,7 +199,7 @@ def _pair(metric: str, pair: Any) -> Thresholds:  # noqa: ANN401 - JSON of a for
         warn, act = map(float, pair)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
-            f"Threshold {pair!r} of {metric}", "is no pair of numbers", "Give [warn, act]."
+            f"Threshold {pair!r} of {metric}", "is not a pair of numbers", "Give [warn, act]."
         ) from error
     return Thresholds(warn, act)
 

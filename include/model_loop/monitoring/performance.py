@@ -72,14 +72,14 @@ class PerformanceRules:
     slice_trips: int = option(
         GateRules.slice_trips,
         "Least trips of a slice",
-        "Slices of fewer trips say nothing; as at the gate.",
+        "Slices with fewer trips get no findings; as at the gate.",
         offered=False,
         ge=2,
     )
     windows: int = setting_option("monitoring_windows", offered=False)
     needed: int = setting_option("monitoring_windows_needed", offered=False)
     confidence: float = option(
-        CONFIDENCE, "Confidence", "Of the intervals.", offered=False, ge=0.5, le=0.999
+        CONFIDENCE, "Confidence", "Confidence of the intervals.", offered=False, ge=0.5, le=0.999
     )
 
     def __post_init__(self) -> None:

@@ -78,7 +78,7 @@ class Window:
         if self.start.tzinfo is None or self.end.tzinfo is None or self.end <= self.start:
             raise InvalidInputError(
                 f"A window from {self.start} to {self.end}",
-                "is none",
+                "is not a range of time in UTC",
                 "Give two moments in UTC, the earlier one first.",
             )
 

@@ -200,7 +200,7 @@ def _decode_sparse(data: bytes) -> Any:  # noqa: ANN401 - imported inside
 def _require(holds: bool, what: str) -> None:  # noqa: FBT001 - what has to hold
     if not holds:
         raise StoredObjectError(
-            f"A stored {what}", "is not as it says, and is not loaded", "Store it anew."
+            f"A stored {what}", "does not match its header, and is not loaded", "Store it anew."
         )
 
 

@@ -111,7 +111,7 @@ def require_array(beginning: bytes, size: int, what: str) -> None:
     if not there or min(shape, default=0) < 0 or not (dtype.itemsize or 0 in shape):
         raise StoredObjectError(
             what,
-            "is not as it says (an array has another size than its header), and is not loaded",
+            "does not match its header (an array has another size), and is not loaded",
             "Store it anew.",
         )
 

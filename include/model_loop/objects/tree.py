@@ -198,7 +198,7 @@ def _build(node: dict[str, Any], descend: Callable[[Any], Any]) -> object:
         if kind and field.name in values and not isinstance(values[field.name], kind):
             raise StoredObjectError(
                 f"A stored object of the format {name!r}",
-                f"holds {values[field.name]!r} as {field.name}, which is no {field.type}",
+                f"holds {values[field.name]!r} as {field.name}, which is not of type {field.type}",
                 "It was damaged, or written by another version: make it again.",
             )
     return cls(**values)

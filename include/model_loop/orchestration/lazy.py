@@ -70,7 +70,7 @@ def _without_body(node: Function, module: str) -> Callable[..., Any]:
     except NameError as error:
         raise InvalidInputError(
             f"{module}:{node.name}",
-            f"has a default that is no literal ({error})",
+            f"has a default that is not a literal ({error})",
             "Give it a literal, or None.",
         ) from error
     found: Callable[..., Any] = names[node.name]

@@ -50,7 +50,7 @@ VARIABLES = (
     Variable("S3_ACCESS_KEY", "Object store: name of the key.", lambda: secrets.token_hex(10)),
     Variable("S3_SECRET_KEY", "Object store: the key.", _word),
     Variable("AIRFLOW_FERNET_KEY", "Encrypts Airflow's connections and variables.", _fernet),
-    Variable("AIRFLOW_SECRET_KEY", "Signs what the Airflow UI keeps in browsers.", _word),
+    Variable("AIRFLOW_SECRET_KEY", "Signs the session cookies of the Airflow UI.", _word),
     Variable("AIRFLOW_JWT_SECRET", "Signs the tokens of users and of running tasks.", _word),
     Variable("AIRFLOW_ADMIN_PASSWORD", "Login admin of Airflow; counts at the first start.", _word),
     Variable(
@@ -82,8 +82,8 @@ VARIABLES = (
     Variable("SERVING_ADDRESS", "Site of the predictions.", default="http://:8090"),
     Variable(
         "BODY_TIMEOUT",
-        "Time in which the body of a request has to reach the proxy whole; more for who logs large "
-        "models from outside over a slow line.",
+        "Time in which the body of a request has to reach the proxy whole; raise it for large "
+        "models that are logged from outside over a slow line.",
         default="60s",
     ),
     Variable("S3_BUCKET", "Bucket for months, results and models.", default="trip-duration"),
@@ -98,10 +98,10 @@ VARIABLES = (
     Variable("SMTP_LOGIN", "Login there, where it asks for one."),
     Variable("SMTP_PASSWORD", "And its password."),
     Variable("SMTP_DISABLE_TLS", "false for STARTTLS.", default="true"),
-    Variable("MAIL_TO", "Who is told of failures.", default="ml-team@example.com"),
-    Variable("SOURCE", "Where months come from: sample, tlc, an address.", default="sample"),
+    Variable("MAIL_TO", "Addresses that failures are mailed to.", default="ml-team@example.com"),
+    Variable("SOURCE", "Source of the months: sample, tlc, an address.", default="sample"),
     Variable("ALLOWED_SOURCES", "Further folders and addresses that forms may name as source."),
-    Variable("APPROVAL", "Whether a person has to approve a promotion.", default="false"),
+    Variable("APPROVAL", "Require an approval for a promotion.", default="false"),
     Variable("CORS_ORIGINS", "Web pages that may ask the prediction server, by origin."),
     Variable("OVERRIDE_USERS", "Airflow users who may trigger promotion_override."),
     Variable("SERVICE", "Whose trips: green, yellow or fhvhv.", default="green"),

@@ -68,7 +68,7 @@ def open_input(path: UPath) -> Iterator[BinaryIO]:
     Raises
     ------
     InvalidInputError
-        If a part of the path is a link, or it is no regular file. Nothing of it was read.
+        If a part of the path is a link, or it is not a regular file. Nothing of it was read.
     """
     if path.protocol not in LOCAL_PROTOCOLS:
         with path.open("rb") as file:
@@ -108,6 +108,6 @@ def _shortened(path: UPath) -> str:
 def _refused(path: UPath) -> InvalidInputError:
     return InvalidInputError(
         f"Input {path}",
-        "is no regular file, or was exchanged for a link after it was checked",
+        "is not a regular file, or was replaced by a link after it was checked",
         "Put the file itself there, and start again.",
     )

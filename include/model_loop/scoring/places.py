@@ -35,7 +35,7 @@ def place(address: str | os.PathLike[str]) -> UPath:
     except ValueError as error:
         raise InvalidInputError(
             f"Path {str(address)!r}",
-            f"is no address of a storage ({error})",
+            f"is not an address of a storage ({error})",
             "Give a path, or an address such as s3://bucket/trips.csv.",
         ) from error
     return UPath(Path(path.path).absolute()) if path.protocol in LOCAL_PROTOCOLS else path

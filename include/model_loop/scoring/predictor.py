@@ -138,7 +138,7 @@ def parse_model(text: str, service: str) -> Named:
     if address is None or address["name"] not in services:
         raise InvalidInputError(
             f"Model {text!r}",
-            "is no version of a registered model",
+            "is not a version of a registered model",
             f"Give a number, or models:/{registered_name(service)}/3.",
         )
     named, alias = services[address["name"]], address["alias"]

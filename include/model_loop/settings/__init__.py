@@ -53,6 +53,6 @@ def get_settings() -> Settings:
         name = "_".join(str(part) for part in first["loc"])
         raise InvalidInputError(
             f"{ENVIRONMENT_PREFIX}{name.upper()} = {first.get('input')!r}",
-            f"is no value of this setting ({first['msg']})",
+            f"is not a valid value of this setting ({first['msg']})",
             "Correct the environment variable; docs/reference.md lists all of them.",
         ) from error

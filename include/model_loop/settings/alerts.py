@@ -13,7 +13,7 @@ class AlertSettings(Part):
     mail_to: str = Field(
         default="ml-team@example.com",
         title="Mail to",
-        description="Who is told of failures: addresses separated by commas.",
+        description="Addresses that failures are mailed to, separated by commas.",
     )
     mail_from: str = Field(
         default="airflow@example.com", title="Mail from", description="Sender of the mails."
@@ -32,13 +32,13 @@ class AlertSettings(Part):
     alert_data: bool = Field(
         default=True,
         title="Alert: data",
-        description="A month is not quite as the months before it; it is used all the same.",
+        description="A month differs from the months before it; it is used all the same.",
     )
     alert_gate_refused: bool = Field(
         default=True, title="Alert: gate", description="A challenger did not pass the gate."
     )
     alert_approval: bool = Field(
-        default=True, title="Alert: approval", description="A promotion waits for a person."
+        default=True, title="Alert: approval", description="A promotion waits for an approval."
     )
     alert_drift: bool = Field(
         default=True, title="Alert: drift", description="The trips, or the errors, have changed."
@@ -53,8 +53,8 @@ class AlertSettings(Part):
         default=300,
         ge=0,
         title="Window of a storm",
-        description="Longest pause between two mails when many things fail at once; what fails in "
-        "the pause is bundled into one mail. 0 bundles nothing.",
+        description="Longest pause (seconds) between two mails when many things fail at once; "
+        "failures during the pause are bundled into one mail. 0 bundles nothing.",
     )
     preparation_deadline_hours: float = Field(
         default=3.0,

@@ -27,13 +27,13 @@ class DataSettings(Part):
     storage_root: str = Field(
         default_factory=_default_storage_root,
         title="Storage root",
-        description="Where downloads, XCom objects and data products are kept: file:// or s3://.",
+        description="Folder or bucket of downloads, XCom objects and data products: file:// or s3://.",
     )
     tracking_uri: str = Field(
         default="http://127.0.0.1:5000",
         validation_alias=AliasChoices("MODEL_LOOP_TRACKING_URI", "MLFLOW_TRACKING_URI"),
         title="Tracking server",
-        description="Address of the MLflow server that keeps runs and models.",
+        description="Address of the MLflow server with the runs and models.",
     )
     experiment: str = Field(
         default="trip-duration",
@@ -51,8 +51,9 @@ class DataSettings(Part):
         default="",
         title="Sources that runs may name",
         description="Folders, s3:// and https:// addresses, separated by commas, that a form may "
-        "name with all that lies below; sample, tlc, the source of the settings and the storage "
-        "root always are. * for any, which is what `make up` takes if nothing else is said.",
+        "name, with everything below them. sample, tlc, the source of the settings and "
+        "the storage root are always allowed. * allows any, which is the default of `make"
+        " up`.",
     )
     service: str = Field(
         default="green", title="Service", description="Whose trips: green, yellow or fhvhv."
@@ -61,8 +62,8 @@ class DataSettings(Part):
         default="",
         title="Schedule of the months",
         description="Cron expression (UTC) such as `0 6 1 * *`, by which the DAG of the service's "
-        "months prepares the one that TLC published last; empty for runs by hand and backfills "
-        "alone.",
+        "months prepares the newest month that TLC has published; empty for runs by hand "
+        "and backfills alone.",
     )
     train_months: str = Field(
         default="2024-01", title="Train months", description="Months to learn from, as 2024-01."
@@ -123,31 +124,33 @@ class DataSettings(Part):
         default=86_400,
         ge=0,
         title="Age of a training set (seconds)",
-        description="How long a training set is used again without asking its source; 0 "
-        "always asks. It is rebuilt only if the source has changed.",
+        description="Age up to which a training set is reused without checking its source; 0 "
+        "always checks. It is rebuilt only if the source has changed.",
     )
     retention_versions: int = Field(
         default=3,
         ge=0,
         title="Versions kept",
-        description="Newest training sets of each service, recipe and encoding that are never "
-        "removed.",
+        description="Number of the newest training sets of each service, recipe and encoding that "
+        "are never removed.",
     )
     retention_days: float = Field(
         default=30.0,
         ge=0,
         title="Days kept",
-        description="Older training sets and months stay when they were used within so many days.",
+        description="Older training sets and months are kept if they were used within this many "
+        "days.",
     )
     log_retention_days: float = Field(
         default=30.0,
         gt=0,
         title="Days of logs kept",
-        description="Logs that nothing has written to for so many days are removed.",
+        description="Days without a write after which a log is removed.",
     )
     orphan_grace_seconds: int = Field(
         default=86_400,
         ge=0,
         title="Grace of orphans",
-        description="Maintenance removes stored results that no run refers to when they are older.",
+        description="Age (seconds) from which maintenance removes stored results that no run "
+        "refers to.",
     )

@@ -13,8 +13,8 @@ class MonitoringSettings(Part):
     dashboard_zone_file: str = Field(
         default="",
         title="Zone file",
-        description="GeoJSON of the taxi zones in degrees, each with its LocationID: the map of "
-        "the dashboard fills them by the shown value; empty for circles alone.",
+        description="GeoJSON of the taxi zones in degrees, each with its LocationID, for the map "
+        "of the dashboard; empty for circles alone.",
     )
     monitoring_schedule: str = Field(
         default="",
@@ -26,34 +26,35 @@ class MonitoringSettings(Part):
         default=7.0,
         gt=0,
         title="Days of a window",
-        description="How far a scheduled run of monitoring looks back. Whole weeks: other windows "
-        "hold other weekdays than the training did.",
+        description="Days that a scheduled run of monitoring looks back. Use whole weeks: other "
+        "windows hold other weekdays than the training did.",
     )
     monitoring_trips: int = Field(
         default=500,
         ge=2,
         title="Least trips of a window",
-        description="Of a window with fewer, monitoring says nothing.",
+        description="Windows with fewer trips get no findings.",
     )
     monitoring_windows: int = Field(
         default=3,
         ge=1,
         title="Windows that are remembered",
-        description="Errors are judged over so many of the last windows, the present one among "
-        "them.",
+        description="Number of the last windows, with the present one, over which errors are "
+        "judged.",
     )
     monitoring_windows_needed: int = Field(
         default=2,
         ge=1,
         title="Windows that are needed",
-        description="In so many of them the errors have to reach a threshold before it counts.",
+        description="Number of these windows in which the errors have to reach a threshold before "
+        "it counts.",
     )
     cooldown_hours: float = Field(
         default=168.0,
         ge=0,
         title="Hours between two drifts",
-        description="After drift has started a retraining, so long nothing of the same service "
-        "starts another one.",
+        description="Hours after a retraining caused by drift during which no drift of the same "
+        "service starts another one.",
     )
     threshold_psi: tuple[float, float] = Field(
         default=(0.1, 0.25),
@@ -84,8 +85,8 @@ class MonitoringSettings(Part):
     threshold_shap_drift: tuple[float, float] = Field(
         default=(0.1, 0.25),
         title="Threshold: SHAP drift",
-        description="Warn and act; change of what a feature adds to predictions, as a share of "
-        "what all add.",
+        description="Warn and act; change of a feature's contribution to predictions, as a share "
+        "of all contributions.",
     )
     threshold_prediction_drift: tuple[float, float] = Field(
         default=(0.1, 0.25),
@@ -95,22 +96,21 @@ class MonitoringSettings(Part):
     threshold_rmse: tuple[float, float] = Field(
         default=(0.1, 0.25),
         title="Threshold: RMSE",
-        description="Warn and act; by which share the RMSE is above that of the test months.",
+        description="Warn and act; increase of the RMSE, as a share of that of the test months.",
     )
     threshold_mae: tuple[float, float] = Field(
         default=(0.1, 0.25),
         title="Threshold: MAE",
-        description="Warn and act; by which share the MAE is above that of the test months.",
+        description="Warn and act; increase of the MAE, as a share of that of the test months.",
     )
     threshold_bias: tuple[float, float] = Field(
         default=(0.25, 0.5),
         title="Threshold: bias",
-        description="Warn and act; the mean error, whatever its sign, as a share of the MAE of the "
-        "test months.",
+        description="Warn and act; absolute mean error, as a share of the MAE of the test months.",
     )
     threshold_slice_rmse: tuple[float, float] = Field(
         default=(0.25, 0.5),
         title="Threshold: worst slice",
-        description="Warn and act; as RMSE, of the slice that has become worse the most. It is "
-        "never more than a warning.",
+        description="Warn and act; as for the RMSE, of the slice whose errors have increased the "
+        "most. Never more than a warning.",
     )

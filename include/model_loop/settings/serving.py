@@ -28,8 +28,8 @@ class ServingSettings(Part):
         for origin in split_list(value):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(
-                    f"{origin!r} is no origin: give each as https://host or https://host:port, in "
-                    "lower case and without a path; there is no * for all"
+                    f"{origin!r} is not an origin: give each as https://host or https://host:port, "
+                    "in lower case and without a path; there is no * for all"
                 )
         return value
 
@@ -37,8 +37,8 @@ class ServingSettings(Part):
         default=50,
         ge=1,
         title="Trips of a prediction",
-        description="The most trips that one run of the DAG prediction takes. Its result has to "
-        "fit into the inline XCom size; for more trips there is the DAG batch_scoring.",
+        description="Most trips in one run of the DAG prediction. Its result has to fit into the "
+        "inline XCom size; for more trips there is the DAG batch_scoring.",
     )
     scoring_chunk_rows: int = Field(
         default=250_000,
@@ -49,8 +49,8 @@ class ServingSettings(Part):
     scoring_folders: str = Field(
         default="",
         title="Folders to score",
-        description="Folders and s3:// addresses, separated by commas, whose files the DAG "
-        "batch_scoring may read, and where it may write; the storage root always is one.",
+        description="Folders and s3:// addresses, separated by commas, where the DAG batch_scoring "
+        "may read and write; the storage root is always allowed.",
     )
     scoring_preprocessing: str = Field(
         default="",
@@ -67,13 +67,13 @@ class ServingSettings(Part):
     state: Path = Field(
         default_factory=default_state,
         title="State folder",
-        description="Where the local stack keeps everything: databases, logs, models, mails.",
+        description="Folder of the local stack: databases, logs, models, mails.",
     )
     serving_folder: Path = Field(
         default_factory=_default_serving_folder,
         title="Serving folder",
-        description="Where the prediction server keeps its tokens, the models that it has loaded "
-        "and, on one machine, its request log.",
+        description="Folder of the prediction server's tokens, loaded models and, on one machine, "
+        "request log.",
     )
     serving_tokens: str = Field(
         default="",
@@ -116,8 +116,8 @@ class ServingSettings(Part):
         default=30.0,
         gt=0,
         title="Time for a request",
-        description="Seconds in which a request has to arrive whole, headers and body; what is "
-        "slower is answered by 408.",
+        description="Seconds in which a whole request, headers and body, has to arrive; slower "
+        "ones are answered by 408.",
     )
     serving_max_trips: int = Field(
         default=10_000,
@@ -129,7 +129,7 @@ class ServingSettings(Part):
         default=1_000.0,
         ge=0,
         title="Requests per second",
-        description="Of each token that has no rate of its own; 0 sets no limit.",
+        description="Limit for each token without a rate of its own; 0 sets no limit.",
     )
     request_log_url: str = Field(
         default="",
@@ -140,7 +140,7 @@ class ServingSettings(Part):
     request_log_inputs: bool = Field(
         default=True,
         title="Log the inputs",
-        description="Whether the request log holds what was asked, besides what was answered.",
+        description="Log the inputs of predictions too, and not the answers alone.",
     )
     request_log_days: float = Field(
         default=90.0,
@@ -152,13 +152,13 @@ class ServingSettings(Part):
         default=100_000,
         ge=1,
         title="Buffer of the request log",
-        description="Predictions that may wait to be written; what comes beyond is dropped and "
-        "counted. A server keeps 512 bytes of disk free for each.",
+        description="Most predictions that wait to be written; further ones are dropped and "
+        "counted. A server reserves 512 bytes of disk for each.",
     )
     request_log_flush_seconds: float = Field(
         default=0.1,
         gt=0,
         title="Delay of the request log",
-        description="Seconds for which predictions are gathered before they are written: what a "
-        "power cut loses, besides what was being written.",
+        description="Seconds between two writes of gathered predictions; a power cut loses the "
+        "predictions of this time, and those being written.",
     )

@@ -29,8 +29,8 @@ class TrainingSettings(Part):
         default="default",
         min_length=1,
         title="Queue of trainings",
-        description="Queue of Celery that tasks which fit models go to, for large workers of their "
-        "own. Without Celery it says nothing.",
+        description="Celery queue for the tasks that fit models, for large workers of their own. "
+        "It has no effect without Celery.",
     )
     xgboost_threads: int = Field(
         default=2,
@@ -42,33 +42,35 @@ class TrainingSettings(Part):
     xgboost_device: Literal["cpu", "cuda"] = Field(
         default="cpu",
         title="XGBoost device",
-        description="Where XGBoost computes: cpu, or cuda on a machine with a GPU of NVIDIA's.",
+        description="Device that XGBoost computes on: cpu, or cuda on a machine with an NVIDIA "
+        "GPU.",
     )
     watch_months: bool = Field(
         default=False,
         title="Watch the source",
-        description="Let `watch_months` look out for new months all the time; each starts "
+        description="Let `watch_months` look for new months all the time; each starts "
         "`retraining`. Without it, `new_months` looks when it is triggered.",
     )
     watch_poll_seconds: float = Field(
         default=3_600.0,
         ge=6,
         title="Seconds between looks",
-        description="How often the source is asked for a new month. A file counts once two looks "
-        "in a row agree.",
+        description="Seconds between two checks of the source for a new month. A file counts once "
+        "two checks in a row agree.",
     )
     watch_failures: int = Field(
         default=24,
         ge=1,
         title="Failed looks",
-        description="When so many in a row have failed, `new_months` fails; `watch_months` begins "
-        "anew.",
+        description="Number of failed checks in a row after which `new_months` fails, and "
+        "`watch_months` starts again.",
     )
     watch_again_hours: float = Field(
         default=24.0,
         gt=0,
         title="Hours until the next try",
-        description="A month whose retraining has not succeeded by then is announced again.",
+        description="Hours after which a month is announced again if its retraining has not "
+        "succeeded.",
     )
     retraining_schedule: str = Field(
         default="",
@@ -81,35 +83,35 @@ class TrainingSettings(Part):
         ge=1,
         le=120,
         title="Train months of a retraining",
-        description="How many months a retraining learns from; the month after them is tuned on, "
-        "and the newest one judges.",
+        description="Number of months that a retraining learns from; the month after them is tuned "
+        "on, and the newest one judges.",
     )
     retry_delay_seconds: float = Field(
         default=30.0,
         gt=0,
         title="Pause before a retry",
-        description="Seconds after which a task that failed is tried again.",
+        description="Seconds after which a failed task is tried again.",
     )
     approval: bool = Field(
         default=False,
         title="Approval",
-        description="Whether a person has to approve a promotion that passed the gate. No form "
-        "lowers it: what would move without being approved is left to promotion_override.",
+        description="Require an approval for a promotion that passed the gate. No form can lower "
+        "it; only promotion_override moves versions without one.",
     )
     override_users: str = Field(
         default="",
         title="Users of promotion_override",
-        description="Names of the Airflow users, separated by commas, who may trigger the DAG "
-        "that moves versions past gate and approval; nobody, if empty.",
+        description="Names of the Airflow users, separated by commas, who may trigger the DAG that "
+        "moves versions past gate and approval; none, if empty.",
     )
     approval_hours: float = Field(
         default=24.0,
         gt=0,
         title="Hours for an approval",
-        description="How long a promotion waits for it.",
+        description="Hours that a promotion waits for an approval.",
     )
     approval_default: Literal["Approve", "Reject"] = Field(
         default="Reject",
         title="Without an answer",
-        description="What becomes of a promotion that nobody has answered in time.",
+        description="Answer that a promotion gets if it waits too long.",
     )

@@ -258,7 +258,7 @@ def _training_set(lineage: Lineage, storage_root: str, timeout_seconds: float) -
     if built.digest != lineage.training_set:
         raise ContractError(
             f"The training set {lineage.training_set}",
-            "is gone, and built again from its months it is another",
+            "is gone, and a rebuild from its months gives another one",
             "Train a new version.",
         )
     return built

@@ -64,7 +64,7 @@ def bring_in(
     if not loaded.inputs:
         raise InvalidInputError(
             f"Model {model}",
-            "has no signature, so that nobody knows what it takes",
+            "has no signature, so its columns are unknown",
             "Log it with an input example or a signature.",
         )
     unknown = sorted(set(loaded.inputs) - set(KNOWN_FROM))
@@ -107,7 +107,7 @@ def _folder(tracker: Tracker, model: str, storage_root: str) -> Iterator[Path]:
         names = sorted(path.name for path in there.iterdir()) if there.exists() else []
         raise InvalidInputError(
             f"Model {model!r}",
-            f"is no MLflow model below {there}",
+            f"is not an MLflow model below {there}",
             f"There are: {', '.join(names) or 'none'}.",
         )
     with tempfile.TemporaryDirectory() as copy:

@@ -143,9 +143,8 @@ def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
     if LINEAGE not in known:
         raise InvalidInputError(
             f"Version {version} of {name}",
-            "was not trained by this project, or its run was deleted: nothing says of which months "
-            "and with which settings it was made, so it cannot be made again, and there are no "
-            "test months to judge it by",
+            "was not trained by this project, or its run was deleted: its months and settings are "
+            "unknown, so it cannot be made again, and there are no test months to judge it by",
             "Name a version that sklearn_training or xgboost_training has registered; the champion "
             "can be judged on its test months. A model from elsewhere is brought in with the field "
             "`model` of the DAG promotion, which judges it on the champion's.",
@@ -163,7 +162,7 @@ def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
     except UNREADABLE as error:
         raise StoredObjectError(
             f"{LINEAGE} of version {version} of {name}",
-            f"cannot be read ({error}): nothing says what the version has learned from",
+            f"cannot be read ({error}): its training data are unknown",
             "Train a new version, or load this one with the version of this package that made it.",
         ) from error
 
@@ -228,13 +227,13 @@ def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:
             raise ContractError(
                 f"Month {now.month} of {now.service} ({now.url})",
                 f"has changed since: its sha256 was {then.digest} and is {now.digest}",
-                "Give the file of then with --source, or train a new version.",
+                "Give the original file with --source, or train a new version.",
             )
     if lineage.training_set != training_set.digest:
         raise ContractError(
             f"The training set {training_set.digest}",
-            f"is not the one of then ({lineage.training_set}), though its months are the same",
-            "The code or its packages have changed: install the versions of then.",
+            f"differs from the recorded {lineage.training_set}, though its months are the same",
+            "The code or its packages have changed: install the versions that were used then.",
         )
 
 

@@ -206,7 +206,7 @@ class ModelVersions:
             alias, why = alias_of("champion", MOMENTS[0]), f"{error.given} {error.rule}"
             raise InvalidInputError(
                 f"Version {aliases[alias]} of {self.name}",
-                f"has the alias {alias}, and no moment that can be told ({why})",
+                f"has the alias {alias}, and its moment cannot be determined ({why})",
                 f"Remove the alias, or give the version the tag {MOMENT_TAG}.",
             ) from error
 

@@ -76,7 +76,7 @@ def _same_file(
         raise ContractError(
             f"Month {month} of {then.service} ({now.url})",
             f"has changed since: its sha256 was {then.digest} and is {now.digest}",
-            "Train a new version on the months of now.",
+            "Train a new version on the current months.",
         )
     return now
 

@@ -182,7 +182,7 @@ class TrainingSetStore:
         ]
         if len(found) == 1:
             return found[0]
-        which = "is no product"
+        which = "is not a product"
         if found:
             which = f"stands for {len(found)}: {', '.join(product.key for product in found)}"
         raise InvalidInputError(

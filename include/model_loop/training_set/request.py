@@ -50,7 +50,7 @@ class TrainingSetRequest:
     recipe: str = option(
         DEFAULT_RECIPE,
         "Recipe",
-        "Which columns of a trip the model may know, and so from when on it can be asked.",
+        "Columns of a trip that the model may use, and so the moment from which it can predict.",
         choices={
             name: f"{name}: {recipe.title}; {recipe.asked}" for name, recipe in RECIPES.items()
         },
@@ -58,7 +58,7 @@ class TrainingSetRequest:
     encoding: Encoding = option(
         "native",
         "Encoding",
-        "In which form the model gets them.",
+        "Encoding of the columns for the model.",
         choices={
             "native": "native: what suits each model family",
             "one_hot": "one_hot: the course's matrix, exactly",
@@ -71,8 +71,8 @@ class TrainingSetRequest:
     accepted_findings: Lines = option(
         (),
         "Accepted findings",
-        "Findings that refuse a month although it is right as it is, such as 2024-02 "
-        "another_unit. They are recorded with everything that is made of the month.",
+        "Findings that would refuse a correct month, such as 2024-02 another_unit. They "
+        "are recorded with everything that is made of the month.",
     )
 
     def __post_init__(self) -> None:

@@ -27,6 +27,6 @@ class CleaningRules:
         if not 0 <= self.minimum_duration < self.maximum_duration:
             raise InvalidInputError(
                 f"Durations from {self.minimum_duration:g} to {self.maximum_duration:g} minutes",
-                "are no range",
+                "are not a range",
                 "Give a shortest trip of 0 or more and a longest trip above it.",
             )

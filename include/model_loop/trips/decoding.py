@@ -123,7 +123,7 @@ def reading(raw: MonthFile) -> Iterator[None]:
             raise
         raise damaged(
             raw,
-            f"is no readable Parquet file ({' '.join(str(error).split())})",
+            f"is not a readable Parquet file ({' '.join(str(error).split())})",
             "It may be truncated, or a web page in place of the file: fetch it again.",
         ) from error
 

@@ -22,7 +22,7 @@ UNKNOWN = -1.0
 
 @dataclass(frozen=True)
 class _Map:
-    """Facts of the zones, each of shape (zones + 1,), by zone number; row 0 is no zone."""
+    """Facts of the zones, each of shape (zones + 1,), by zone number; row 0 is not a zone."""
 
     latitude: FloatArray
     longitude: FloatArray

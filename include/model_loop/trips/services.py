@@ -100,7 +100,7 @@ class Service:
         if unknown := [name for name in wanted if name not in known]:
             raise InvalidInputError(
                 f"Column {', '.join(unknown)}",
-                "is published for no service",
+                "is not published for any service",
                 f"Choose from: {', '.join(sorted(known))}.",
             )
         return {name: self.columns[name] for name in wanted if name in self.columns}

@@ -63,7 +63,7 @@ def read_time(text: str) -> dt.datetime:
         return local
     if _DAY.fullmatch(given):
         raise ValueError(f"is a day without a time of day; read are {TIME_FORMS}")
-    raise ValueError(f"is no time; read are {TIME_FORMS}")
+    raise ValueError(f"is not a time; read are {TIME_FORMS}")
 
 
 def time_of(value: object) -> dt.datetime:
@@ -77,7 +77,7 @@ def time_of(value: object) -> dt.datetime:
     if isinstance(value, str):
         return read_time(value)
     if not isinstance(value, dt.datetime):
-        raise ValueError(f"is no time; read are {TIME_FORMS}")  # noqa: TRY004 - one error for all
+        raise ValueError(f"is not a time; read are {TIME_FORMS}")  # noqa: TRY004 - one error for all
     # The clocks of a far year cannot be converted, and it is out of bounds anyway.
     if not FIRST_YEAR <= value.year <= LAST_YEAR + 1:
         raise ValueError(outside(value.year))

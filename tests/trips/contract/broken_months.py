@@ -35,7 +35,7 @@ FEW = (3, 50, 199, 333)
 TWINS = (5, *range(-11, 0))
 EVERY = slice(None)
 
-UNREADABLE = "is no readable Parquet file"
+UNREADABLE = "is not a readable Parquet file"
 SPEED = "has a typical speed of"
 NOT_MOVING = "trips that end a minute or more after they begin, and cover a distance"
 

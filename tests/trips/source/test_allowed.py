@@ -68,4 +68,4 @@ def test_what_is_not_listed_may_not(source: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="MODEL_LOOP_ALLOWED_SOURCES") as refused:
         require_allowed_source(source.format(listed), [SITE, BUCKET, str(listed)])
     named = mask_logins(f"Source {source.format(listed)!r}")
-    assert str(refused.value).startswith(f"{named} is none that runs may")
+    assert str(refused.value).startswith(f"{named} is not in the list of allowed")

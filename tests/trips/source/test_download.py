@@ -132,7 +132,7 @@ def test_slow_server(website: Website) -> None:
 
 def test_malformed_address() -> None:
     """What is no address is the user's to change: trying again is of no use."""
-    with pytest.raises(InvalidInputError, match="is no address"):
+    with pytest.raises(InvalidInputError, match="is not an address"):
         check_months("http://", GREEN, [JANUARY], timeout_seconds=1)
 
 
@@ -437,7 +437,7 @@ def test_what_is_no_month_is_not_kept(
     sound = published(folder)
     (folder / NAME).write_bytes(content)
     website.etag = '"first"'
-    with pytest.raises(SourceError, match="is no readable Parquet file"):
+    with pytest.raises(SourceError, match="is not a readable Parquet file"):
         fetch(website.url, storage)
     assert kept(storage) == []
     (folder / NAME).write_bytes(sound)

@@ -100,7 +100,7 @@ def channels() -> list[SmtpChannel | AppriseChannel]:
     if not found:
         raise DeliveryError(
             f"Neither the connection {SMTP_CONNECTION} nor {APPRISE_CONNECTION}",
-            "is defined, so that nobody can be told",
+            "is defined, so no alert can be delivered",
             "Define one of them, as docs/how-to/alerts.md shows.",
         )
     return found

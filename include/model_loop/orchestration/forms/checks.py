@@ -84,7 +84,7 @@ def unknown_fields(conf: Iterable[str], form: Iterable[str]) -> Iterator[Invalid
         if name not in known:
             near = _nearest(name, known)
             remedy = f"Did you mean {near[0]}?" if near else f"It has: {', '.join(known)}."
-            yield InvalidInputError(f"Field {name}", "is none that this form has", remedy)
+            yield InvalidInputError(f"Field {name}", "is not a field of this form", remedy)
 
 
 def together(mistakes: list[InvalidInputError]) -> InvalidInputError:
@@ -99,7 +99,7 @@ def _refused(name: str, param: Any, value: Any) -> InvalidInputError | None:  # 
     if isinstance(value, float) and not math.isfinite(value):
         # JSON has no such numbers; Python reads them, and no bound of a schema stops NaN.
         title = param.schema.get("title", name)
-        return InvalidInputError(f"Field {name} ({value})", "is no number", f"Give {title}.")
+        return InvalidInputError(f"Field {name} ({value})", "is not a number", f"Give {title}.")
     validator = Draft202012Validator(param.schema, format_checker=FormatChecker())
     error = best_match(validator.iter_errors(value))
     if error is None:
@@ -123,14 +123,14 @@ def _choices(value: Any, allowed: list[Any], labels: Mapping[str, str]) -> tuple
     """Return the rule, and the values that are allowed: all of a few, the nearest of many."""
     names = [str(one) for one in allowed]
     if len(names) <= _MOST_NAMED:
-        return "is none of the values that it takes", f"Choose one of: {', '.join(names)}."
+        return "is not one of its allowed values", f"Choose one of: {', '.join(names)}."
     # By its label a person finds a number, and a label in its place says what is meant.
     shown = {
         labels.get(name, name): f"{name}: {labels[name]}" if labels else name for name in names
     }
     near = _nearest(value, list(shown), _ALIKE_LABEL) if isinstance(value, str) else []
     found = [shown[one] for one in near or list(shown)[:_NEAREST]]
-    rule = f"is none of the {len(names)} values that it takes"
+    rule = f"is not one of its {len(names)} allowed values"
     return rule, f"{'The nearest are' if near else 'They begin with'}: {'; '.join(found)}."
 
 

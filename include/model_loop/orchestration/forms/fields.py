@@ -20,23 +20,23 @@ class Section(StrEnum):
     """Headings of a form."""
 
     DATA = "Data"
-    MODEL_INPUT = "What the model knows"
+    MODEL_INPUT = "Model inputs"
     SEARCH = "Search"
     TERMINATION = "Early termination"
     SELECTION = "Feature selection"
     MODELS = "Models"
     ACTION = "Action"
     GATE = "Gate"
-    RETENTION = "What is kept"
+    RETENTION = "Retention"
     WINDOW = "Months"
     TRIP = "Trip"
     LIST = "Several trips"
     MODEL = "Model"
-    FILES = "What to score"
+    FILES = "Files"
     MONTHS = "Or whole months"
     HOW = "How"
-    WATCHED = "What to look at"
-    JUDGED = "When to act"
+    WATCHED = "Windows"
+    JUDGED = "Thresholds and actions"
 
 
 def option_fields(cls: type, section: str, only: Iterable[str] = ()) -> Form:

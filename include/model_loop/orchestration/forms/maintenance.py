@@ -17,7 +17,7 @@ def maintenance_form() -> Form:
             False,  # noqa: FBT003 - the default of a field
             type="boolean",
             title="Only look",
-            description="List what would be removed, and remove nothing.",
+            description="List the files that would be removed, and remove nothing.",
             section=Section.RETENTION,
         ),
     }

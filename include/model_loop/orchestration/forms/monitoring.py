@@ -28,12 +28,12 @@ def _window_form() -> Form:
         "window_source": choice_field(
             "request_log",
             {
-                "request_log": "request log: what the prediction server was asked",
+                "request_log": "request log: requests to the prediction server",
                 "month": "month: every trip of a month, predicted now",
             },
             "Trips of the window",
-            "Where they come from. Of a month by the schedule: on the first of each, the one "
-            "before.",
+            "Source of the trips. With month, the schedule takes the previous month, on the first "
+            "of each.",
             section=Section.WATCHED,
         ),
         "months": Param(
@@ -75,7 +75,7 @@ def _judging_form() -> Form:
             {},
             type=["null", "object"],
             title="Thresholds",
-            description='Warn and act by metric, where they are not those of the settings: {"psi": '
+            description='Warn and act by metric, in place of those of the settings: {"psi": '
             "[0.1, 0.25]}.",
             section=Section.JUDGED,
         ),
@@ -84,7 +84,7 @@ def _judging_form() -> Form:
             "cooldown_hours",
             Section.JUDGED,
             title="Cooldown (hours)",
-            description="So long after a mail or a retraining, the same is not done again.",
+            description="Hours after a mail or a retraining during which it is not repeated.",
         ),
         "report": Param(
             True,  # noqa: FBT003 - the default of a field
@@ -97,8 +97,8 @@ def _judging_form() -> Form:
             True,  # noqa: FBT003 - the default of a field
             type="boolean",
             title="Act",
-            description="Mail and start retraining where the last window calls for it; otherwise "
-            "it is only written down, as in a backfill.",
+            description="Mail and start retraining if the last window requires it; otherwise only "
+            "record the findings, as in a backfill.",
             section=Section.JUDGED,
         ),
     }

@@ -35,7 +35,7 @@ def promotion_form() -> Form:
                 "retire": "retire: never answer again",
             },
             "Action",
-            "What is to be done.",
+            "Action to take.",
             section=Section.ACTION,
         ),
         "service": service_field(Section.ACTION),
@@ -47,9 +47,9 @@ def promotion_form() -> Form:
             ANY_MOMENT,
             {ANY_MOMENT: "by the version", **{moment: moment for moment in MOMENTS}},
             "Moment",
-            "There is one champion for each moment at which a trip is asked about. By the version: "
-            "the version says it; without one, promote means the newest training, rollback the "
-            "champion that has changed last, disable and enable all moments.",
+            "Each moment of prediction has one champion. By the version: the moment of the "
+            "version; without a version, promote means that of the newest training, rollback that "
+            "of the last changed champion, disable and enable all moments.",
             section=Section.ACTION,
         ),
         "model": Param(
@@ -74,14 +74,14 @@ def promotion_form() -> Form:
             None,
             type=["null", "string"],
             title="Why",
-            description="For the history, which also holds who has triggered the run.",
+            description="Reason for the history, which also names the user who triggered the run.",
             section=Section.ACTION,
         ),
         "gate": Param(
             True,  # noqa: FBT003 - the default of a field
             type="boolean",
             title="Through the gate",
-            description="Without it, promote moves at once, to the version that is named.",
+            description="Without the gate, promote moves the named version at once.",
             section=Section.GATE,
         ),
         **gate_form(),
@@ -102,8 +102,8 @@ def gate_form() -> Form:
             get_settings().approval,
             type="boolean",
             title="Ask a person",
-            description="What passes the gate waits for an approval in the Airflow UI. Where the "
-            "operator's setting asks for one, it does so whatever is said here.",
+            description="Wait for an approval in the Airflow UI after the gate has passed. An "
+            "operator's setting that requires approvals cannot be lowered here.",
             section=Section.GATE,
         ),
         "accept_generated_data": Param(

@@ -28,15 +28,15 @@ def retraining_form() -> Form:
             False,  # noqa: FBT003 - the default of a field
             type="boolean",
             title="Once more",
-            description="Train even if these very months were trained on before.",
+            description="Train even if these months were trained on before.",
             section=Section.WINDOW,
         ),
         "why": Param(
             None,
             type=["null", "string"],
             title="Why",
-            description="The reason, for the history of promotions. Left empty, what has started "
-            "the run: an event, or who has triggered it.",
+            description="Reason for the history of promotions. Left empty, the event or the user "
+            "that started the run.",
             section=Section.WINDOW,
         ),
         **source_form(),

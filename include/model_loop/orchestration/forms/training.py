@@ -50,7 +50,7 @@ def models_form() -> Form:
             values_display={name: FAMILIES[name].title for name in SKLEARN_FAMILIES},
             uniqueItems=True,
             title="Model families",
-            description="Which families to tune and train, side by side.",
+            description="Families to tune and train, side by side.",
             section=Section.MODELS,
         ),
         "extra_models": Param(
@@ -80,7 +80,7 @@ def _usual_models() -> list[str]:
     if unknown:
         raise InvalidInputError(
             f"MODEL_LOOP_SKLEARN_MODELS={get_settings().sklearn_models}",
-            f"names what is no family of scikit-learn here: {', '.join(unknown)}",
+            f"names families that are not scikit-learn's: {', '.join(unknown)}",
             f"Use {', '.join(SKLEARN_FAMILIES)}, separated by commas.",
         )
     return list(dict.fromkeys(listed)) or list(SKLEARN_FAMILIES)

@@ -81,8 +81,8 @@ def _require_approved(params: Mapping[str, Any]) -> None:
         return
     raise InvalidInputError(
         f"{action} of version {version} without an approval",
-        "lets a version answer that nobody has approved, and the setting MODEL_LOOP_APPROVAL "
-        "asks a person",
+        "would let an unapproved version answer, and the setting MODEL_LOOP_APPROVAL requires an "
+        "approval",
         "Promote it through the gate, or let one of the users of the setting "
         "MODEL_LOOP_OVERRIDE_USERS trigger the DAG promotion_override.",
     )

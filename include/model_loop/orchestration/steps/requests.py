@@ -72,7 +72,7 @@ def month_request(
     if partition_key is None:
         raise InvalidInputError(
             "The run",
-            "has no partition key, so it is of no month",
+            "has no partition key, so its month is unknown",
             "Trigger with a partition key such as 2024-01, or start a backfill.",
         )
     month = Month.parse(partition_key)

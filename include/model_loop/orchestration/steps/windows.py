@@ -107,7 +107,7 @@ def _day(text: str) -> dt.datetime:
     if not FIRST_YEAR <= day.year <= LAST_YEAR:
         raise InvalidInputError(
             f"Day {text}",
-            f"is none of {FIRST_YEAR} to {LAST_YEAR}",
+            f"is not in the years {FIRST_YEAR} to {LAST_YEAR}",
             "Give a day on which trips may begin.",
         )
     return dt.datetime.combine(day, dt.time(), dt.UTC)

@@ -219,7 +219,7 @@ def _parsed_one_by_one(lines: list[bytes], header: Header, names: list[str]) -> 
         try:
             fields = header.dialect.cells(line.decode(errors="replace"))
         except csv.Error as error:
-            broken[number] = f"the row is no CSV: {what_is_wrong(error)}"
+            broken[number] = f"the row is not CSV: {what_is_wrong(error)}"
         surplus = fields[len(header.names) :]
         if surplus and not any(surplus) and line.endswith(len(surplus) * header.delimiter.encode()):
             fields, text = fields[: -len(surplus)], line[: -len(surplus)]

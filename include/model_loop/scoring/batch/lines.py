@@ -177,7 +177,7 @@ def _delimiter(path: UPath, row: bytes) -> str:
         shown = row.decode()
     except UnicodeDecodeError as error:
         raise InvalidInputError(
-            f"Input {path}", f"is no CSV file ({error})", "Save it as CSV in UTF-8."
+            f"Input {path}", f"is not a CSV file ({error})", "Save it as CSV in UTF-8."
         ) from error
     return max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", shown).count)
 

@@ -112,7 +112,7 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
                 # Both libraries of time zones raise it.
                 raise InvalidInputError(
                     f"Input {chunk.job.source}",
-                    f"holds times of a zone that is unknown ({error})",
+                    f"holds times in an unknown time zone ({error})",
                     "Save them in UTC, or in a zone such as America/New_York.",
                 ) from error
             yield RawRows(frame)
@@ -336,11 +336,11 @@ def _readable(path: UPath) -> Iterator[None]:
         if isinstance(error, pa.ArrowNotImplementedError):
             raise InvalidInputError(
                 f"Input {path}",
-                f"holds what Arrow cannot read, or pass on ({said})",
+                f"holds data that Arrow cannot read or convert ({said})",
                 "Save it with other types of columns; if it is damaged, copy it again.",
             ) from error
         raise InvalidInputError(
             f"Input {path}",
-            f"is no readable Parquet file ({said})",
+            f"is not a readable Parquet file ({said})",
             "It may be damaged or truncated: copy it again.",
         ) from error

@@ -54,7 +54,7 @@ def typed(raw: RawRows, kinds: Mapping[str, Kind]) -> RawRows:
         numbers = kind == "number"
         found = pd.Series(read_numbers(given), given.index) if numbers else read_times(given)
         for row in np.flatnonzero((found.isna() & given.notna()).to_numpy()).tolist():
-            rule = f"is no {kind}, as nearly all of its column are"
+            rule = f"is not a {kind}, unlike nearly all of its column"
             broken.setdefault(row, f"{name} = {shown(given.iloc[row])} {rule}")
         columns[name] = found
     return RawRows(pd.DataFrame(columns, index=raw.frame.index), raw.lines, broken)

@@ -123,7 +123,7 @@ class Form:
             tables, flat = _part(parts, "tables", _TABLES), _part(parts, "flat", _FLAT)
             sample, minutes = parts["sample"], parts["minutes"]
         if not (is_sound(tables, flat) and is_sample(sample, minutes)):
-            raise NotCompiledError("what is stored of it does not go together")
+            raise NotCompiledError("its stored parts do not fit together")
         return cls(tables, flat, sample, minutes)
 
 

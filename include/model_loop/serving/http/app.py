@@ -132,7 +132,7 @@ def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     allowed = dict(error.headers or {})
     given = f"{request.method} {route_path(request.scope)}"
-    rule = "is no request that this server answers"
+    rule = "is not a request that this server answers"
     remedy = f"Send {allowed['Allow']}." if "Allow" in allowed else "GET /docs lists them."
     reply = refusal(RequestRefusedError(error.status_code, given, rule, remedy))
     return Response(reply.body, reply.status, allowed, reply.content_type.decode())
@@ -343,8 +343,8 @@ def _behind() -> RequestRefusedError:
     return RequestRefusedError(
         503,
         "The request log",
-        "has predictions waiting that its database does not take",
-        "Try again: only when they are written is it known what is not in the log.",
+        "has predictions waiting that its database does not accept",
+        "Try again once they are written: until then, a missing prediction may still be waiting.",
     )
 
 

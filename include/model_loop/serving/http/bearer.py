@@ -53,7 +53,7 @@ class BearerTokens:
             raise RequestRefusedError(
                 401,
                 "The request",
-                "bears no known token",
+                "has no known token",
                 "Send one as `Bearer` in the header `Authorization`; make it with `model-loop "
                 "tokens add`.",
             )

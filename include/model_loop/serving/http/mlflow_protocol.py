@@ -77,7 +77,7 @@ def _from_split(value: Any, most: int) -> object:  # noqa: ANN401 - JSON
 
 def _from_records(value: Any, _most: int) -> object:  # noqa: ANN401 - JSON
     if not _is_list(value, dict):
-        raise _refused("The trips", "are no list of objects")
+        raise _refused("The trips", "are not a list of objects")
     return value
 
 

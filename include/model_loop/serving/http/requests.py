@@ -68,7 +68,7 @@ def read_trips(body: bytes, most: int) -> Asked:
     Raises
     ------
     RequestRefusedError
-        If it is no JSON (400), it is no object, or its key or moment breaks a rule (422), or there
+        If it is not JSON (400), is not an object, its key or moment breaks a rule (422), or there
         are too many trips (413).
     RefusedRowsError
         If a trip breaks a rule; every one that is broken is told.
@@ -79,7 +79,7 @@ def read_trips(body: bytes, most: int) -> Asked:
         raise RequestRefusedError(
             422,
             "The request",
-            "is no object",
+            "is not an object",
             f"Give one with {', '.join(TRIP_COLUMNS.fields)}, or with a list of such as `inputs`.",
         )
     key, moment = request.pop("key", None), request.pop("moment", None)
@@ -115,12 +115,12 @@ def convert_trips(records: object, most: int) -> list[Row]:
     Raises
     ------
     RequestRefusedError
-        If it is no list, or holds no trip (422) or too many (413).
+        If it is not a list, or holds no trip (422) or too many (413).
     RefusedRowsError
         If a trip breaks a rule.
     """
     if not isinstance(records, list):
-        raise RequestRefusedError(422, "The trips", "are no list", "Give a list of objects.")
+        raise RequestRefusedError(422, "The trips", "are not a list", "Give a list of objects.")
     require_count(len(records), most)
     return TRIP_READER.read_rows(records, local_now)
 
@@ -136,7 +136,7 @@ def check_key(key: object) -> str | None:
     Raises
     ------
     RequestRefusedError
-        If it is no text, too long, or no database keeps it (422).
+        If it is not text, is too long, or no database keeps it (422).
     """
     if key is None:
         return None
@@ -144,7 +144,7 @@ def check_key(key: object) -> str | None:
         raise RequestRefusedError(
             422,
             "The key",
-            "is no text, too long, or holds a NUL",
+            "is not text, is too long, or holds a NUL",
             f"Give up to {KEY_LENGTH} characters.",
         )
     return key or None

@@ -131,7 +131,7 @@ class TokenFile:
         Raises
         ------
         InvalidInputError
-            If the file is no file of tokens, or may not be read.
+            If the file is not a token file, or may not be read.
         """
         try:
             with self.path.open("rb") as file:
@@ -157,7 +157,7 @@ class TokenFile:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidInputError(
                 f"The file {self.path}",
-                f"is no file of tokens ({error})",
+                f"is not a token file ({error})",
                 "Remove it, and make tokens with `model-loop tokens add`.",
             ) from error
 
@@ -187,7 +187,9 @@ class TokenFile:
         """
         if not name.strip() or len(name) > _NAME_LENGTH or not name.isprintable():
             raise InvalidInputError(
-                f"Token name {name!r}", "is no name", f"Give up to {_NAME_LENGTH} characters."
+                f"Token name {name!r}",
+                "is not a valid name",
+                f"Give up to {_NAME_LENGTH} characters.",
             )
         if rate is not None:
             require_within("rate", rate, least=0, most=_MOST_PER_SECOND)

@@ -161,7 +161,7 @@ def _add(found: Contents[Record], payload: bytes, decode: Decode[Record]) -> Non
     try:
         found.records.append(decode(payload))
     except (msgspec.MsgspecError, ValueError) as error:
-        # Of bytes that are no text, msgspec tells as Python does.
+        # Of bytes that are not text, msgspec tells as Python does.
         found.damage = f"a prediction in it cannot be read: {error}"
 
 

@@ -76,13 +76,17 @@ def _as_numbers(values: pd.Series[Any]) -> FloatArray:
     if truths:
         # NumPy would count them.
         raise ContractError(
-            f"The column {values.name}", "holds what is no number (true or false)", "Give numbers."
+            f"The column {values.name}",
+            "holds a value that is not a number (true or false)",
+            "Give numbers.",
         )
     try:
         return values.to_numpy(dtype=np.float64, na_value=math.nan)
     except (ValueError, TypeError) as error:
         raise ContractError(
-            f"The column {values.name}", f"holds what is no number ({error})", "Give numbers."
+            f"The column {values.name}",
+            f"holds a value that is not a number ({error})",
+            "Give numbers.",
         ) from error
 
 
@@ -140,7 +144,7 @@ def _as_time(value: Any) -> Any:  # noqa: ANN401 - a cell of any kind
             raise ValueError(message) from error
     if isinstance(value, dt.datetime | np.datetime64) or pd.isna(value):
         return value
-    message = f"{value} is no time"
+    message = f"{value} is not a time"
     raise ValueError(message)
 
 

@@ -44,7 +44,7 @@ def require_allowed_source(source: str, allowed: Iterable[str]) -> str:
         return source
     raise InvalidInputError(
         f"Source {source!r}",
-        f"is none that runs may name ({', '.join(dict.fromkeys((*ALWAYS, *listed)))})",
+        f"is not in the list of allowed sources ({', '.join(dict.fromkeys((*ALWAYS, *listed)))})",
         "Choose one of these, or let the operator add it to MODEL_LOOP_ALLOWED_SOURCES.",
     )
 
@@ -60,7 +60,7 @@ def require_no_login(source: str) -> None:
     if mask_logins(source) != source:
         raise InvalidInputError(
             f"Source {source!r}",
-            "carries a login, which everybody would read who sees a run",
+            "carries a login, which everybody who sees a run could read",
             "Put it into ~/.netrc, which is read for https:// addresses, or into the environment "
             "that the client of s3:// reads.",
         )

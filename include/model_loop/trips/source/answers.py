@@ -162,8 +162,8 @@ def refused(url: str, response: requests.Response) -> SourceError:
         return NotPublishedError(
             url,
             "is not published, or not for everybody (HTTP 403)",
-            "Choose an earlier month, or check the service and the address. Some servers answer so "
-            "to too many requests: then try again later.",
+            "Choose an earlier month, or check the service and the address. Some servers "
+            "respond so to too many requests: then try again later.",
         )
     if status == _NOT_FOUND:
         return NotPublishedError(

@@ -224,7 +224,7 @@ def _ask(
         )
     except _MALFORMED as error:
         raise InvalidInputError(
-            f"Source {url}", f"is no address ({error})", "Give an https:// address."
+            f"Source {url}", f"is not an address ({error})", "Give an https:// address."
         ) from error
     except requests.RequestException as error:
         raise TransientSourceError(

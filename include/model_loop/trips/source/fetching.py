@@ -142,7 +142,7 @@ def _open(source: str, timeout_seconds: float, sample: SampleOptions | None = No
     if source.startswith("file://"):
         return _Folder(Path(unquote(source.removeprefix("file://"))))
     if "://" in source or not source.strip():
-        raise InvalidInputError(f"Source {source!r}", "is of no kind that we know", _SOURCES)
+        raise InvalidInputError(f"Source {source!r}", "is of an unknown kind", _SOURCES)
     return _Folder(Path(source))
 
 
@@ -328,7 +328,7 @@ def _require_parquet(path: Path, given: str) -> None:
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
             given,
-            f"is no readable Parquet file ({' '.join(str(error).split())}), so it is not kept",
+            f"is not a readable Parquet file ({' '.join(str(error).split())}), so it is not kept",
             "See what the address gives in a browser: it may be a page that asks for a login.",
         ) from error
 

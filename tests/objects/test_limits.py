@@ -161,7 +161,7 @@ def test_arrays_of_an_archive_are_as_large_as_they_say(method: int) -> None:
     right, wrong = npy(np.arange(4_000)), npy(np.arange(4_000))[:-8]
     assert bounded_archive(archive({"a.npy": right, "b.bin": wrong}, method), WHAT)
     for content in ({"a.npy": right, "b.npy": wrong}, {"b.npy": wrong, "c": b""}):
-        with pytest.raises(StoredObjectError, match="another size than its header"):
+        with pytest.raises(StoredObjectError, match="another size"):
             bounded_archive(archive(content, method), WHAT)
 
 

@@ -15,8 +15,8 @@ FORMS: dict[str, Form] = {"training": sklearn_form(), "monitoring": monitoring_f
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("monitoring", {"thresholds": {"psy": [0.1, 0.2]}}, "'psy' is for an unknown metric.*psi"),
     ("monitoring", {"thresholds": {"psi": [0.3, 0.1]}}, "out of order"),
-    ("monitoring", {"thresholds": {"psi": [0.1]}}, "no pair of numbers"),
-    ("monitoring", {"thresholds": {"psi": "x"}}, "no pair of numbers"),
+    ("monitoring", {"thresholds": {"psi": [0.1]}}, "not a pair of numbers"),
+    ("monitoring", {"thresholds": {"psi": "x"}}, "not a pair of numbers"),
     ("training", {"accepted_findings": ["bad"]}, "names no partition and code"),
     ("training", {"minimum_duration": 99}, "are not a range"),
     ("training", {"maximum_duration": 0.5}, "are not a range"),

@@ -108,5 +108,5 @@ def test_a_family_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     """A slip of the pen in the settings trains nothing else."""
     monkeypatch.setenv("MODEL_LOOP_SKLEARN_MODELS", "svm.LinearSVR, linear_model.Ridge")
     get_settings.cache_clear()
-    with pytest.raises(InvalidInputError, match=r"no family of scikit-learn here: linear_model\.R"):
+    with pytest.raises(InvalidInputError, match=r"not scikit-learn's: linear_model\.R"):
         sklearn_form()

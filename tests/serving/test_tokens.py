@@ -243,7 +243,7 @@ def test_a_file_that_is_none(file: TokenFile, text: str) -> None:
     """A damaged file is named, not taken for an empty one."""
     file.path.parent.mkdir()
     file.path.write_text(text, errors="surrogateescape")
-    with pytest.raises(InvalidInputError, match="no file of tokens"):
+    with pytest.raises(InvalidInputError, match="not a token file"):
         file.read()
 
 

@@ -104,15 +104,19 @@ def test_a_column_that_is_there_twice_is_named() -> None:
 
 #: Of each column, values at its bounds, values beyond them, and the rule that is told.
 BOUNDS: dict[str, tuple[list[Any], list[Any], str]] = {
-    "PULocationID": ([1, 265, 74.0], [0, 266, -1, 1.5, np.nan, np.inf], "no zone, a whole number"),
-    "DOLocationID": ([1, 265], [0, 266, 264.5], "no zone, a whole number from 1 to 265"),
-    "trip_distance": ([0, 1e6], [-0.001, np.nan, np.inf], "no distance of 0 miles or more"),
-    "passenger_count": ([0, 1_000, np.nan], [-1, 1_000.5, np.inf], "no number from 0 to 1,000"),
-    "VendorID": ([0, 1_000], [-0.5, 1e9], "no number from 0 to 1,000"),
+    "PULocationID": (
+        [1, 265, 74.0],
+        [0, 266, -1, 1.5, np.nan, np.inf],
+        "not a zone, a whole number",
+    ),
+    "DOLocationID": ([1, 265], [0, 266, 264.5], "not a zone, a whole number from 1 to 265"),
+    "trip_distance": ([0, 1e6], [-0.001, np.nan, np.inf], "not a distance of 0 miles or more"),
+    "passenger_count": ([0, 1_000, np.nan], [-1, 1_000.5, np.inf], "not a number from 0 to 1,000"),
+    "VendorID": ([0, 1_000], [-0.5, 1e9], "not a number from 0 to 1,000"),
     "pickup_datetime": (
         [pd.Timestamp("2000-01-01"), pd.Timestamp("2099-12-31 23:59:59")],
         [pd.Timestamp("1999-12-31 23:59:59"), pd.Timestamp("2100-01-01"), pd.NaT],
-        "no time of the years 2000 to 2099",
+        "not a time in the years 2000 to 2099",
     ),
 }
 

@@ -108,7 +108,7 @@ def test_unseen_pair_keeps_its_distance() -> None:
 def test_impossible_zone_is_refused(zone: int) -> None:
     """A zone id that cannot exist is no unseen zone: any answer to it would be wrong."""
     encoder = OneHotTripEncoder("pair_distance").fit(make_trips([(1, 2), (3, 4)], [1.0, 1.0]))
-    with pytest.raises(ContractError, match="no zone, a whole number from 1 to 265"):
+    with pytest.raises(ContractError, match="not a zone, a whole number from 1 to 265"):
         encoder.transform(make_trips([(zone, 2)], [2.0]))
 
 

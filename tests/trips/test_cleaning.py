@@ -263,7 +263,9 @@ def test_damaged_file_is_an_error(folder: Path) -> None:
     content = file.read_bytes()
     damaged = len(content) // 2
     file.write_bytes(content[:4] + bytes(damaged) + content[4 + damaged :])
-    with pytest.raises(ContractError, match=r"Month 2024-01 of green .* no readable Parquet file"):
+    with pytest.raises(
+        ContractError, match=r"Month 2024-01 of green .* not a readable Parquet file"
+    ):
         checked(folder)
     assert not (folder / "products").exists()
 

@@ -96,7 +96,7 @@ def test_refuses_columns_of_different_lengths(
 ) -> None:
     """No row is put together from what does not belong to it."""
     spoiled = shortened(file, column, 600)
-    with pytest.raises(ContractError, match="no readable Parquet file"):
+    with pytest.raises(ContractError, match="not a readable Parquet file"):
         read_all(spoiled, groups)
 
 

@@ -48,8 +48,8 @@ def test_widths_may_drift(folder: Path, tmp_path: Path, kind: pa.DataType) -> No
     ("content", "message"),
     [
         (b"", r"is empty \(0 bytes\)"),
-        (b"<html><body>Access denied</body></html>", "no readable Parquet file"),
-        (b"PAR1 and then nothing of the kind PAR1", "no readable Parquet file"),
+        (b"<html><body>Access denied</body></html>", "not a readable Parquet file"),
+        (b"PAR1 and then nothing of the kind PAR1", "not a readable Parquet file"),
     ],
 )
 def test_refuses_other_files(folder: Path, tmp_path: Path, content: bytes, message: str) -> None:
@@ -63,7 +63,7 @@ def test_refuses_truncated_file(folder: Path, tmp_path: Path) -> None:
     """A file that ends half way is refused."""
     file = folder / "green_tripdata_2024-01.parquet"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(ContractError, match="no readable Parquet file"):
+    with pytest.raises(ContractError, match="not a readable Parquet file"):
         check_month(fetch(str(folder), tmp_path), GREEN, LIMITS)
 
 

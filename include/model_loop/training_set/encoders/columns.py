@@ -20,7 +20,7 @@ from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS, TIME_ZONE
 
 _EPOCH_YEAR = 1970
 _EARLIEST, _END = np.datetime64(f"{FIRST_YEAR}-01-01"), np.datetime64(f"{LAST_YEAR + 1}-01-01")
-_TIME_RULE = f"no time of the years {FIRST_YEAR} to {LAST_YEAR}"
+_TIME_RULE = f"not a time in the years {FIRST_YEAR} to {LAST_YEAR}"
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -99,13 +99,13 @@ def _require_possible(name: str, values: npt.NDArray[Any]) -> None:
         wrong = ~((values >= 1) & (values <= LAST_ZONE))
         if values.dtype.kind == "f":
             wrong |= values != np.floor(values)
-        rule = f"no zone, a whole number from 1 to {LAST_ZONE}"
+        rule = f"not a zone, a whole number from 1 to {LAST_ZONE}"
     elif name == DISTANCE:
-        wrong, rule = ~((values >= 0) & (values < np.inf)), "no distance of 0 miles or more"
+        wrong, rule = ~((values >= 0) & (values < np.inf)), "not a distance of 0 miles or more"
     else:
         # NaN, for what is not known, is neither.
         wrong = (values < 0) | (values > LARGEST_NUMBER)
-        rule = f"no number from 0 to {LARGEST_NUMBER:,.0f}"
+        rule = f"not a number from 0 to {LARGEST_NUMBER:,.0f}"
     if not wrong.any():
         return
     first = int(np.argmax(wrong))

@@ -30,3 +30,12 @@ def test_files_that_are_named_exist() -> None:
     for name in re.findall(r"`([\w/]+/[\w/]*\.\w+)`", text):
         homes = (ROOT, ROOT / "include" / "model_loop", ROOT / "docs")
         assert any((home / name).is_file() for home in homes), name
+
+
+def test_each_page_is_in_the_index() -> None:
+    """As an item of a list, from which the site makes its navigation."""
+    docs = ROOT / "docs"
+    index = (docs / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^ *- \[[^]]+\]\(([^)#]+\.md)\)", index, re.MULTILINE)
+    pages = {str(page.relative_to(docs)) for page in docs.rglob("*.md")} - {"README.md"}
+    assert sorted(listed) == sorted(page for page in pages if not page.startswith("decisions/"))

@@ -37,7 +37,7 @@ class CacheEntry(Generic[_Value]):
     value
         The value; None if there is none.
     problem
-        Why there is none.
+        Reason why there is none.
     at
         Time of the load, by the monotonic clock.
     """

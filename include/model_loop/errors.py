@@ -47,11 +47,11 @@ class ModelLoopError(Exception):
     Parameters
     ----------
     given
-        What was wrong, as the user knows it: a parameter with its value, a path, a URL.
+        The wrong input, as the user knows it: a parameter with its value, a path, a URL.
     rule
         The rule that it breaks, as a clause that continues *given*.
     remedy
-        What to do about it, as a sentence.
+        The remedy, as a sentence.
     """
 
     def __init__(self, given: str, rule: str, remedy: str) -> None:

@@ -26,11 +26,11 @@ class Finding:
     partition
         For example ``2024-01``.
     level
-        How grave it is.
+        Severity of the finding.
     message
-        What was found and its likely cause, for people.
+        Finding and its likely cause, for people.
     remedy
-        What to do about it, as a sentence.
+        Remedy, as a sentence.
     """
 
     code: str
@@ -100,9 +100,9 @@ class Acceptance:
     partition
         For example ``2024-01``.
     code
-        As in the finding.
+        Code of the finding.
     column
-        As in the finding; None accepts the code for every column.
+        Column of the finding; None accepts the code for every column.
     """
 
     partition: str

@@ -102,9 +102,9 @@ def setting_option(
     default
         Value where Python code gives none, if it is not the setting's.
     name, choices
-        As of `option`.
+        Arguments of `option`.
     title, description
-        In place of the setting's, where these would not fit.
+        Replacements of the setting's title and description.
     offered
         Whether callers may choose it; otherwise the setting decides.
     """
@@ -249,7 +249,7 @@ def build(cls: type[_T], values: Mapping[str, Any], **given: Any) -> _T:  # noqa
     cls
         Class of options.
     values
-        By the names of options. Others are passed over, and one that is absent, as in a form of an
+        Values by the names of options. Others are ignored, and an absent one, as in a form of an
         earlier version, has its default.
     given
         Fields that are no options, or that take precedence, by their attributes.

@@ -76,9 +76,9 @@ def advice_on(error: BaseException | None, words: str) -> tuple[str, ...]:
     Parameters
     ----------
     error
-        What was raised, where it is at hand.
+        The exception, where it is at hand.
     words
-        What is known of it as text.
+        Its text, and further text about it.
     """
     if isinstance(error, ModelLoopError):
         return error.remedy, _CLEAR

@@ -39,11 +39,11 @@ class Delivery:
     Parameters
     ----------
     sent
-        How many alerts were delivered to at least one more channel.
+        Number of alerts that were delivered to at least one more channel.
     waiting
-        How many wait still.
+        Number of alerts that still wait.
     problems
-        Why, one for each channel that failed.
+        Reasons, one for each channel that failed.
     """
 
     sent: int
@@ -96,7 +96,7 @@ class PostOffice:
         Parameters
         ----------
         patience_seconds
-            How long to wait for a turn.
+            Longest time to wait for a turn.
         at_once
             Whether to make no pause after the message before.
         """

@@ -32,7 +32,7 @@ class Link:
     Parameters
     ----------
     title
-        What is there.
+        Name of the fact.
     url
         Its address.
     """
@@ -72,11 +72,11 @@ class Alert:
     subject
         One line.
     headline
-        What happened, in a few words.
+        Event, in a few words.
     summary
-        What happened, in a sentence or two.
+        Event, in a sentence or two.
     at
-        When.
+        Time of the event.
     facts
         Names and values.
     error
@@ -86,13 +86,13 @@ class Alert:
     log
         The last lines of the log that matter.
     log_note
-        Why there are no lines of the log.
+        Reason why there are no lines of the log.
     advice
-        What to try, the most promising first.
+        Advice, the most promising first.
     links
-        Where to look, the most useful first.
+        Pages to look at, the most useful first.
     notes
-        What else the reader has to know, such as what could not be found out.
+        Further facts for the reader, such as those that could not be looked up.
     """
 
     kind: AlertKind
@@ -119,13 +119,13 @@ class Envelope:
     Parameters
     ----------
     alert
-        What is to be told.
+        The alert to deliver.
     received
         Since when it waits.
     delivered
         Names of the channels that have taken it.
     problem
-        Why it could not be delivered the last time.
+        Reason why the last delivery failed.
     """
 
     alert: Alert
@@ -143,11 +143,11 @@ class Message:
     subject
         One line.
     html, text
-        The same, for programs that show HTML and for those that do not.
+        The message, for programs that show HTML and for those that do not.
     kind
         The most serious kind in it.
     identity
-        The same for the same alerts.
+        Key that is equal for equal alerts.
     """
 
     subject: str

@@ -154,11 +154,11 @@ def reproduce(
     version
         Number of the version in the registry.
     service
-        Whose model: green, yellow or fhvhv.
+        Service of the model: green, yellow or fhvhv.
     source
-        Where the same months lie now; where they were, if left out.
+        New source of the same months; the original one, if left out.
     storage
-        Where intermediate files are kept.
+        Folder of intermediate files.
     as_json
         Print one JSON object, for machines.
     """
@@ -201,7 +201,7 @@ def sample(
     Parameters
     ----------
     folder
-        Where to write; it serves as a `--source` afterwards.
+        Folder to write to; it serves as a `--source` afterwards.
     service
         green, yellow or fhvhv.
     months

@@ -38,7 +38,7 @@ class VersionOptions:
     Parameters
     ----------
     service
-        Whose model: green, yellow or fhvhv.
+        Service of the model: green, yellow or fhvhv.
     version
         Its number; if left out, every champion: there is one for each moment.
     """
@@ -93,9 +93,9 @@ def monitor(
     month
         Look at all trips of a month, as YYYY-MM; otherwise at the request log.
     days
-        How far to look back in the request log; as monitoring does where it is left out.
+        Days of the request log to look back; the days of the settings, if left out.
     source
-        Where the month comes from: sample, tlc, a folder, or an https:// address.
+        Source of the month: sample, tlc, a folder, or an https:// address.
     as_json
         Print one JSON object, for machines.
     """

@@ -65,7 +65,7 @@ class DataOptions(arguments_of(TrainingSetRequest, test_months="")):  # type: ig
     Parameters
     ----------
     storage
-        Where downloaded and generated months are kept.
+        Folder of downloaded and generated months.
     """
 
     storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root

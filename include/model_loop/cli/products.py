@@ -56,7 +56,7 @@ def list_products(*, storage: Storage = _STORAGE, as_json: AsJson = False) -> No
     Parameters
     ----------
     storage
-        Where they are kept.
+        Folder of the products.
     as_json
         Print one JSON object, for machines.
     """
@@ -91,7 +91,7 @@ def show(key: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> N
         Key of the training set, or its digest, which is the tag `training_set` of models and runs;
         the beginning is enough.
     storage
-        Where it is kept.
+        Folder of the product.
     as_json
         Print one JSON object, for machines.
     """
@@ -134,7 +134,7 @@ def prune_products(
     remove
         Remove what is shown. There is no way back, but everything can be built again.
     storage
-        Where they are kept.
+        Folder of the products.
     as_json
         Print one JSON object, for machines.
     """

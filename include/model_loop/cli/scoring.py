@@ -33,9 +33,9 @@ class ScoreOptions:
         Number of a version, or models:/trip_duration_green/3, or by alias, as
         models:/trip_duration_green@champion_ended; the champion, if left out.
     service
-        Whose model: green, yellow or fhvhv.
+        Service of the model: green, yellow or fhvhv.
     moment
-        Which champion, where no model is named: booked or ended; the earliest whose columns the
+        Champion to use, where no model is named: booked or ended; the earliest whose columns the
         files have, if left out.
     tracking_uri
         Address of the MLflow server.
@@ -44,7 +44,7 @@ class ScoreOptions:
     overwrite
         Replace predictions that are there already.
     storage
-        Where scored chunks wait for each other.
+        Folder of the scored chunks, until they are joined.
     """
 
     model: str | None = None

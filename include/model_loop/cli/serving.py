@@ -47,7 +47,7 @@ def serve(
     Parameters
     ----------
     service
-        Whose trips: green, yellow or fhvhv.
+        Service of the trips: green, yellow or fhvhv.
     host
         Network address to listen on; 0.0.0.0 for all.
     port
@@ -84,14 +84,14 @@ def add(
     Parameters
     ----------
     name
-        Of the application or person; it stands in the request log.
+        Name of the application or person; it is written into the request log.
     scopes
-        What it is good for: predict, feedback, read (the log, models, metrics, reports), or admin
+        Rights of the token: predict, feedback, read (the log, models, metrics, reports), or admin
         for everything.
     datasets
         Services that it may ask: green, yellow, fhvhv; without it, all.
     days
-        How long it is good; without it, until it is revoked.
+        Days until it expires; without it, it is valid until it is revoked.
     rate
         Requests per second; 0 sets no limit, and without it the setting counts.
     as_json
@@ -157,7 +157,7 @@ def revoke(name: str) -> None:
     Parameters
     ----------
     name
-        Of the token.
+        Name of the token.
     """
     _file().revoke(name)
 
@@ -203,13 +203,13 @@ def traffic(
     why
         For the history.
     moment
-        At which moment versions are moved: booked or ended. Left out, the moment of the version;
+        Moment of the versions to move: booked or ended. Left out, the moment of the version;
         disable and enable mean all of them.
     accept_generated_data
         Let a model of SAMPLE data take the place of a champion of published trips, or answer beside
         it; the history repeats it.
     service
-        Whose model: green, yellow or fhvhv.
+        Service of the model: green, yellow or fhvhv.
     """
     from model_loop.tracking.actions import SWITCHES, Action
     from model_loop.tracking.choosing import promoter_for
@@ -247,7 +247,7 @@ def ab_report(
     Parameters
     ----------
     service
-        Whose model: green, yellow or fhvhv.
+        Service of the model: green, yellow or fhvhv.
     days
         Older predictions do not count.
     as_json
@@ -297,7 +297,7 @@ def export_requests(folder: Path, *, since: dt.date | None = None, as_json: AsJs
     Parameters
     ----------
     folder
-        Where to; files of the same days are replaced.
+        Folder to write to; files of the same days are replaced.
     since
         First day, as 2024-03-01 (UTC).
     as_json

@@ -25,9 +25,9 @@ class Column:
     Parameters
     ----------
     name
-        In frames, and in what models have learned from.
+        Name in frames, and in stored models.
     field
-        In requests, forms and the log.
+        Name in requests, forms and the log.
     kind
         Type of its values. Categories are codes: whole numbers, which may have names.
     title, description

@@ -48,7 +48,7 @@ class Problem:
     rule
         The rule that it breaks, as it continues what was given.
     remedy
-        What to do.
+        Remedy, as a sentence.
     row
         Number of the row in a list; None where there is one row.
     suggest
@@ -81,7 +81,7 @@ class Row(NamedTuple):
     Parameters
     ----------
     numbers
-        In the order of the columns; times are seconds since 1970 on the clocks of the table, and
+        Numbers in the order of the columns; times are seconds since 1970 on the table's clocks, and
         NaN is unknown.
     assumed
         Fields whose values were left out, and for which another one was taken.
@@ -124,7 +124,7 @@ class RowReader:
     Parameters
     ----------
     columns
-        Of the table.
+        Columns of the table.
     ignored
         Names that may stand beside them and are not read; any other name is refused.
     read_time

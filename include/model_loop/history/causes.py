@@ -23,13 +23,13 @@ class Cause:
     Parameters
     ----------
     code
-        As in findings.
+        Code of the finding.
     columns
         The columns that it alters.
     message
-        What it is, as a clause that continues "…% of the rows".
+        Description, as a clause that continues "…% of the rows".
     remedy
-        What to do about it.
+        Remedy, as a sentence.
     change
         Does it to some rows.
     """

@@ -42,7 +42,7 @@ class NumberCoder:
     edges
         Upper edges of the bins but the last.
     scores
-        Of each code its middle rank in history, from 0 to 1; NaN of a missing value.
+        Middle rank of each code in history, from 0 to 1; NaN of a missing value.
     """
 
     edges: Array

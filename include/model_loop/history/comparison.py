@@ -49,7 +49,7 @@ class Coded:
     values
         Columns, derived numbers, hour, and what the reference models leave of each number.
     codes
-        The same, coded.
+        The same rows, coded.
     """
 
     values: Values
@@ -62,7 +62,7 @@ class Past:
     Parameters
     ----------
     table
-        What is compared.
+        Columns and relations to compare.
     sketches
         The partitions, the oldest first; at least one of them has rows.
     calendar

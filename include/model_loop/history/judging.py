@@ -52,7 +52,7 @@ def judge(
     Parameters
     ----------
     table
-        What is compared.
+        Columns and relations to compare.
     sketch
         The partition.
     history

@@ -37,9 +37,9 @@ class Limits:
     broken
         Rows more than in history that break a rule of the contract.
     weaker, weaker_refused
-        By how much of itself the correlation between two columns is lower.
+        Share of itself that the correlation between two columns may lose.
     effect, effect_refused
-        By how much of itself the effect of one column on another is weaker.
+        Share of itself that the effect of one column on another may lose.
     explained, explained_refused
         Rows that a named cause has altered.
     coverage, coverage_refused
@@ -49,7 +49,7 @@ class Limits:
     late_days, late_days_refused
         Rows whose hour of the week is that of another day.
     moved, moved_refused
-        By how much of itself the median of a ratio moves that nothing should move.
+        Share of itself by which the median of a ratio may move that nothing should move.
     copied, copied_refused
         Rows that an earlier partition holds already, at another time.
     fewer, fewer_refused, more

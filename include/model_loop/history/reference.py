@@ -33,7 +33,7 @@ class ReferenceModel:
     intercept
         The mean.
     effects
-        Of each input, an effect for each code.
+        Effects of each input, one for each code.
     """
 
     inputs: tuple[str, ...]

@@ -89,7 +89,7 @@ class SketchBuilder:
     Parameters
     ----------
     table
-        What is compared.
+        Columns to compare.
     partition
         Name of the partition.
     start, end

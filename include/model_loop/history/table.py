@@ -49,11 +49,11 @@ class Column:
     Parameters
     ----------
     name
-        As in requests and findings.
+        Name in requests and findings.
     kind
         ``number``, ``category`` (also texts that were given numbers), or ``time``.
     units
-        Of a number: factors by which another unit would multiply it, by the words for it.
+        For a number: factors by which another unit would multiply it, by the words for it.
     outcome
         Whether it is known only together with the target, so that nothing may predict from it.
     """
@@ -71,13 +71,13 @@ class Derived:
     Parameters
     ----------
     name
-        As in findings.
+        Name in findings.
     title
-        As a person calls it.
+        Name for people.
     columns
         The columns that it is computed from, and derived numbers that were declared before it.
     compute
-        From these to the numbers; NaN where there is none.
+        Function of these that returns the numbers; NaN where there is none.
     input
         Whether the target and other numbers may be predicted from it.
     fixed

@@ -153,7 +153,7 @@ def logs(
     Parameters
     ----------
     lines
-        Of each log.
+        Number of lines of each log.
     follow
         Go on until interrupted.
     """
@@ -175,7 +175,7 @@ def mail(number: int | None = None, *, browser: bool = True) -> None:
     Parameters
     ----------
     number
-        Which one of the list; left out, the newest.
+        Number in the list; left out, the newest.
     browser
         Open it in the browser where there is one; otherwise it is printed.
     """

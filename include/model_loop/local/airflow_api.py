@@ -31,9 +31,9 @@ class TaskState:
     task
         Its id, with the name of its mapped instance where it has one.
     state
-        As Airflow says; None before it is scheduled.
+        State in Airflow's words; None before it is scheduled.
     seconds
-        How long it ran.
+        Duration of its run.
     """
 
     task: str
@@ -57,7 +57,7 @@ class AirflowApi:
     url
         Address of the api-server.
     username, password
-        Of the login.
+        Login of Airflow.
     """
 
     def __init__(self, url: str, username: str, password: str) -> None:

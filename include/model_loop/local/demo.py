@@ -33,7 +33,7 @@ class DemoRequest:
     Parameters
     ----------
     source, service, train_months, validation_months, test_months, recipe, encoding
-        As in the form of `data_preparation`.
+        Fields of the form of `data_preparation`.
     max_evaluations
         Trials per family.
     models
@@ -78,9 +78,9 @@ class Demo:
     Parameters
     ----------
     api
-        Of the Airflow that runs them.
+        API of the Airflow that runs them.
     console
-        Where to show it.
+        Console to print to.
     """
 
     def __init__(self, api: AirflowApi, console: Console) -> None:

@@ -28,9 +28,9 @@ class Mail:
     Parameters
     ----------
     file
-        Where the sink keeps it.
+        File of the mail in the sink's folder.
     message
-        What is in it.
+        Content of the mail.
     """
 
     file: Path
@@ -92,7 +92,7 @@ def show_mail(mail: Mail, folder: Path, console: Console, *, browser: bool) -> N
     Parameters
     ----------
     folder
-        Where to put the page for the browser.
+        Folder for the page that the browser shows.
     browser
         Whether a browser is wanted.
     """

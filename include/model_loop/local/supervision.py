@@ -33,7 +33,7 @@ class ProcessStatus:
     Parameters
     ----------
     name, state
-        As supervisord says: RUNNING, STOPPED, FATAL, …
+        Name and state in supervisord's words: RUNNING, STOPPED, FATAL, …
     description
         Process id and uptime, or what went wrong.
     """
@@ -49,7 +49,7 @@ class Supervision:
     Parameters
     ----------
     stack
-        What to run.
+        The stack to run.
     """
 
     def __init__(self, stack: LocalStack) -> None:

@@ -58,17 +58,17 @@ class ModelFamily:
         Its name in forms, tags and tables: a class of scikit-learn by module and name, or
         ``xgboost``.
     title
-        What it is, in a few words.
+        Name in a few words.
     layout
         The form of matrix that suits it, where the encoding leaves the choice.
     space
-        What is searched.
+        Search space.
     fixed
         Settings that are not searched.
     seeded
         Whether its result depends on ``random_state``.
     resource
-        What a fit spends; None where there is nothing to see before its end.
+        Unit of effort of a fit; None where there is nothing to see before its end.
     reads_sparse
         Whether it learns from a sparse matrix too, the only one that some encodings make.
     """

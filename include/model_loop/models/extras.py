@@ -35,7 +35,7 @@ def extra_families(spaces: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mode
     Parameters
     ----------
     spaces
-        By the regressor's name, such as ``neighbors.KNeighborsRegressor``: for each of its
+        Spaces by the regressor's name, such as ``neighbors.KNeighborsRegressor``: for each of its
         parameters a range (``{"low": 5, "high": 50}``, whole numbers if both bounds are, and with
         ``"log": true`` drawn on a logarithmic scale), a list to choose from, or one fixed value.
         Without any range or list there is one trial.

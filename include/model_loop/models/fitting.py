@@ -111,7 +111,7 @@ class Fit:
     outlook
         Error that the fit is expected to come to, as seen from there.
     stopped
-        Why the fit was given up.
+        Reason why the fit was pruned.
     ended
         Whether it has come to its end, or was given up.
     """

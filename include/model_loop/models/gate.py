@@ -53,7 +53,7 @@ class Standard:
     Parameters
     ----------
     name
-        What it is, for people.
+        Name for people.
     predicted
         Minutes of the test trips, shape (trips,).
     """
@@ -69,11 +69,11 @@ class Check:
     Parameters
     ----------
     name
-        What.
+        Name of the check.
     passed
         Whether it is as it should be.
     found, wanted
-        What is, and what should be, for people.
+        Measured and required value, for people.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Verdict:
         Source of the challenger's months, its recipe, and the moment of its predictions;
         empty where not recorded, as for a model from elsewhere.
     remarks
-        What the history and the mails repeat: that generated data were accepted, that a champion
+        Remarks for the history and the mails: that generated data were accepted, that a champion
         was not compared and why, that it is not known what a version has learned from.
     """
 
@@ -148,7 +148,7 @@ def judge(
     trips
         Raw test trips with their ``duration``, at least one, that neither was chosen by.
     data_tests
-        What the data tests of the training set found.
+        Results of the data tests of the training set.
     baseline
         The best trivial rule, see `models.baseline`; always saying the median of the test trips
         where there is none.

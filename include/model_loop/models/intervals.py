@@ -95,11 +95,11 @@ class Spread:
     Parameters
     ----------
     within
-        Of trips of the same day.
+        Variance between trips of the same day.
     between
-        Of the days, beyond what their trips explain.
+        Variance between days, beyond the share of their trips.
     correlation
-        Of days that follow each other.
+        Correlation of consecutive days.
     """
 
     within: float
@@ -118,7 +118,7 @@ class DaySpread:
     bias
         Mean error there, in minutes.
     errors, absolute, squared
-        Of each kind of error.
+        Variances of each kind of error.
     """
 
     days: int
@@ -155,7 +155,7 @@ class MeasuredErrors:
         Mean error (predicted less actual), mean absolute error and root mean squared error, in
         minutes.
     bias_interval, mae_interval, rmse_interval
-        In which they lie with the confidence; None below two trips. None holds a negative error.
+        Intervals with the given confidence; None below two trips. None holds a negative error.
     deviation
         Standard deviation of the absolute errors; 0 below two trips.
     days
@@ -187,9 +187,9 @@ def measured_errors(
     Parameters
     ----------
     sums
-        By day.
+        Sums of each day.
     known
-        How much days differ in the test months.
+        Variation between days in the test months.
     """
     kinds = _Kinds.of(sums)
     trips = int(kinds.trips.sum())

@@ -45,9 +45,9 @@ class TrialJournal:
     Parameters
     ----------
     store
-        Where they are kept.
+        Store of the entries.
     family, training_set, request
-        What is searched, on which data (its digest) and how. Trials of another search in the same
+        Family, data (their digest) and method of the search. Trials of another search in the same
         store are not taken for trials of this one.
 
     Attributes

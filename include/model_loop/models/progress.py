@@ -45,7 +45,7 @@ class TrialProgress:
     family
         Name of the family.
     planned
-        How many evaluations were asked for.
+        Number of requested evaluations.
     """
 
     def __init__(self, family: str, planned: int) -> None:

@@ -72,7 +72,7 @@ def propose(
     Parameters
     ----------
     is_over
-        Asked after each.
+        Function that is called after each evaluation; True ends the search.
     """
     import hyperopt
 

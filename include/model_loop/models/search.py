@@ -168,13 +168,13 @@ class Trial:
     number
         From 0, in the order of the search.
     settings
-        What was searched; together with the family's fixed settings they are all there is.
+        Values of the searched settings; with the family's fixed settings they are complete.
     metrics
         Errors on the validation months, when the trial ended or was given up; None if it failed.
     started
         Seconds since the epoch.
     seconds
-        How long the fit and its evaluation took.
+        Time of the fit and its evaluation.
     rounds
         Boosting rounds at the lowest validation error, where the family has any.
     curve
@@ -185,9 +185,9 @@ class Trial:
         Error that the fit was expected to come to, as seen from each point of the curve; where
         nothing is known of that, the curve itself.
     stopped
-        Why the trial was given up before it ended.
+        Reason why the trial was pruned.
     error
-        Why the trial failed.
+        Reason why the trial failed.
     """
 
     number: int
@@ -221,7 +221,7 @@ class TuningResult:
     trials
         All trials. Settings that the search proposed again were not fitted again.
     seconds
-        How long the search took.
+        Time of the search.
     columns
         Scores of the columns and which were kept; see `selection.score_columns`.
     """

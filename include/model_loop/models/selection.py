@@ -38,7 +38,7 @@ class ColumnSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
     names
         Names of the columns, in their order.
     places
-        Where they are in the design matrix.
+        Positions in the design matrix.
     """
 
     def __init__(self, names: list[str] | None = None, places: list[int] | None = None) -> None:

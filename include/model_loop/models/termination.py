@@ -75,7 +75,7 @@ class Terminator:
     Parameters
     ----------
     rule
-        When to give a trial up.
+        Rule for pruning a trial.
     projected
         Whether a curve shows what a fit is expected to come to, so that its last point counts; as
         a rule it shows what the fit has come to, so that its lowest does.

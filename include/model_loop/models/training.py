@@ -30,15 +30,15 @@ class TrainedModel:
     Parameters
     ----------
     tuned
-        What the search found.
+        Result of the search.
     model
         Encoder and estimator together.
     seconds
-        How long the fit took.
+        Time of the fit.
     evaluation
-        What it came to on the test months; None where there are none.
+        Evaluation on the test months; None where there are none.
     explanation
-        What it needs to know, on a sample of the test months; None where there are none, or where
+        Explanation on a sample of the test months; None where there are none, or where
         it could not be made.
     """
 
@@ -68,7 +68,7 @@ def train(
     Parameters
     ----------
     family
-        What was tuned, where it is not in the catalogue.
+        Tuned family, where it is not in the catalogue.
     """
     family = family or get_family(tuned.family)
     started = time.monotonic()

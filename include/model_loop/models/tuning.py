@@ -94,7 +94,7 @@ class _Waiting:
     Parameters
     ----------
     trial
-        As far as it has come.
+        The trial so far.
     fit
         To go on with; None where another process has begun it.
     """

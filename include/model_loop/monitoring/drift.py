@@ -81,7 +81,7 @@ def drift_findings(
     Parameters
     ----------
     thresholds
-        By metric.
+        Thresholds by metric.
     """
     trips, count = inputs.trips, len(inputs.trips)
     if count < least_trips:

@@ -54,7 +54,7 @@ class FeatureProfile:
     Parameters
     ----------
     bins
-        Where they were counted.
+        Bins in which they were counted.
     counts
         Trips in each bin.
     missing
@@ -111,7 +111,7 @@ class ShapProfile:
     errors
         Standard errors of these means.
     trips
-        Over how many trips.
+        Number of trips that they were computed on.
     """
 
     means: Mapping[str, float]
@@ -137,20 +137,20 @@ class VersionProfile:
     Parameters
     ----------
     service, training_set
-        Whose trips, and the digest of the training set.
+        Service of the trips, and the digest of the training set.
     data_source
-        What the months were: ``sample`` as soon as one was generated.
+        Source of the months: ``sample`` as soon as one was generated.
     columns
         The raw columns that the version takes.
     features
-        How each feature was spread over the train and validation trips.
+        Distribution of each feature over the train and validation trips.
     predictions
-        How the predicted minutes were spread over the test trips; over the train trips where
+        Distribution of the predicted minutes over the test trips; over the train trips where
         there were no test months.
     shap
-        How much each feature adds to predictions; None unless the model is of trees.
+        Contribution of each feature to predictions; None unless the model is of trees.
     days
-        How much the errors of days differ in the test months; None where that is not known.
+        Variation of errors between days in the test months; None where that was not measured.
     """
 
     service: str
@@ -170,7 +170,7 @@ class Reference:
     Parameters
     ----------
     profile
-        What is compared.
+        Profile to compare with.
     sample
         Raw columns and `PREDICTION`, for reports that need trips; the predictions are not of the
         same trips.

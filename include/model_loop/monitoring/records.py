@@ -44,9 +44,9 @@ class Watched:
     Parameters
     ----------
     window, version, source
-        When, which version of the window's service, and by which trips.
+        Window, version of the window's service, and source of the trips.
     moment
-        At which the version is asked; empty where that is not told.
+        Moment of the version; empty where that is not recorded.
     """
 
     window: Window
@@ -95,7 +95,7 @@ class Records:
     Parameters
     ----------
     tracker
-        Of the experiment.
+        Tracker of the experiment.
     """
 
     def __init__(self, tracker: Tracker) -> None:

@@ -47,13 +47,13 @@ def write_report(
     Parameters
     ----------
     folder
-        Where to write.
+        Folder to write to.
     sample
         Raw columns and `PREDICTION`; see `profile.Reference`.
     trips, predicted
-        Of the window.
+        Trips and predictions of the window.
     thresholds
-        By metric.
+        Thresholds by metric.
 
     Returns
     -------

@@ -30,7 +30,7 @@ class SliceErrors:
     Parameters
     ----------
     slice, value
-        Which part: ``hour`` and ``8``; both ``all`` for all trips.
+        Name and value of the slice: ``hour`` and ``8``; both ``all`` for all trips.
     measured
         The errors, with their intervals.
     """
@@ -51,10 +51,10 @@ def measure_errors(
         Trips of one version; see `labels.labelled`. Slices are those of `errors_by_slice`; trips
         whose inputs were not logged count in no slice.
     confidence
-        Of the intervals. Those of slices are wider, so that all of them together hold with it
+        Confidence of the intervals. Those of slices are wider, so that all together hold with it
         (Bonferroni's correction).
     known
-        How much days differ, for windows of less than a week; see `models.intervals`.
+        Variation between days, for windows of less than a week; see `models.intervals`.
     """
     if not len(labelled):
         return ()

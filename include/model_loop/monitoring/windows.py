@@ -57,7 +57,7 @@ class Window:
     service
         Its name.
     start, end
-        In UTC; the end is not included.
+        Moments in UTC; the end is not included.
     label
         For people, and unique among the windows of a service: ``2024-02``, ``2024-02-01 to
         2024-02-08``.
@@ -107,16 +107,16 @@ class WindowTrips:
     Parameters
     ----------
     window
-        Of when.
+        Window of the trips.
     source
-        Where they come from: the request log, scored files, or a published month.
+        Source of the trips: the request log, scored files, or a published month.
     trips
         The raw columns that models take, by our names (`PICKUP_TIME` on the city's clocks),
         shape (trips, columns); NaN and NaT where the log does not hold what was asked.
     predicted
         Minutes, shape (trips,); NaN where nobody has predicted.
     versions
-        Which version has predicted, shape (trips,); 0 where nobody has.
+        Version that has predicted, shape (trips,); 0 where none has.
     ids
         Prediction ids, or the rows of the month's clean trips as text; shape (trips,).
     actual

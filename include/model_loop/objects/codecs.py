@@ -29,7 +29,7 @@ class Codec:
     kind
         Name of the kind.
     suffix
-        Of the file.
+        Suffix of the file.
     owns
         Whether a value is of this kind.
     encode, decode

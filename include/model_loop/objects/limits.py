@@ -33,7 +33,7 @@ def bounded_file(file: BinaryIO, what: str) -> BinaryIO:
     Parameters
     ----------
     what
-        What errors call it.
+        Name in errors.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def bounded_table(data: bytes, what: str) -> Any:  # noqa: ANN401 - imported ins
     Parameters
     ----------
     what
-        What errors call it.
+        Name in errors.
 
     Raises
     ------

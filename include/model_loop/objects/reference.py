@@ -29,7 +29,7 @@ class ObjectReference:
     digest
         sha256 of the stored bytes, hex.
     uri
-        Where it is.
+        Address of the object.
     """
 
     kind: str

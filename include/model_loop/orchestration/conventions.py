@@ -48,13 +48,13 @@ def step(
     Parameters
     ----------
     name
-        What the task does, as ``module:function``; the module is one of `orchestration.steps`.
+        Function of the task, as ``module:function``; the module is one of `orchestration.steps`.
     decorator
-        What makes the task; ``task.short_circuit`` and the like.
+        Decorator that makes the task; ``task.short_circuit`` and the like.
     answers
         Whether a caller waits for the result, which says why the task has failed; see `answering`.
     options
-        Of the operator: ``task_id``, ``pool``, …
+        Options of the operator: ``task_id``, ``pool``, …
 
     Raises
     ------

@@ -100,7 +100,7 @@ def run_dag(dag_id: str, conf: Any, **options: Any) -> RunDagOperator:  # noqa: 
     Parameters
     ----------
     dag_id
-        Of the DAG to run, and of the task.
+        Name of the DAG to run, and of the task.
     conf
         Its form: a dict, the output of a task, or a template that gives JSON.
     """
@@ -114,9 +114,9 @@ def run_each(dag_id: str, task_id: str, forms: Any) -> Any:  # noqa: ANN401 - th
     Parameters
     ----------
     dag_id
-        Of the DAG to run.
+        Name of the DAG to run.
     task_id
-        Of the task.
+        Name of the task.
     forms
         The output of a task: a list of forms, each with a service.
     """

@@ -19,11 +19,11 @@ class Database:
     Parameters
     ----------
     name
-        Of the database.
+        Name of the database.
     user
-        Who owns it, and may look into no other.
+        Owner, who may look into no other database.
     password
-        Of the user.
+        Password of the user.
     """
 
     name: str
@@ -39,9 +39,9 @@ def make_databases(url: str, wanted: Sequence[Database]) -> None:
     Parameters
     ----------
     url
-        Of Postgres, as an administrator: ``postgresql://…``.
+        Address of Postgres, as an administrator: ``postgresql://…``.
     wanted
-        What has to be there.
+        Databases that have to exist.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def migrate_mlflow(url: str) -> None:
     Parameters
     ----------
     url
-        Of MLflow's runs, as SQLAlchemy takes it.
+        Address of MLflow's runs, in SQLAlchemy's form.
 
     Raises
     ------

@@ -25,13 +25,13 @@ class Variable:
     Parameters
     ----------
     name
-        As the compose file reads it.
+        Name in the compose file.
     about
-        What it is for.
+        Purpose of the variable.
     make
         Makes a fresh secret; None for what has a default.
     default
-        What the compose file takes when it is left out.
+        Default of the compose file.
     """
 
     name: str

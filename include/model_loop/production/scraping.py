@@ -42,9 +42,9 @@ def airflow_token(url: str, password: str, target: Path) -> None:
     Parameters
     ----------
     url
-        Of the api-server.
+        Address of the api-server.
     password
-        Of the login.
+        Password of the login.
     target
         File that Prometheus reads.
 

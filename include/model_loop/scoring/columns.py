@@ -46,7 +46,7 @@ class CheckedRows:
     trips
         The raw columns of the model, of the rows that can be; its index counts the rows given.
     reasons
-        Why the others cannot, shape (rows given,); None for those that can.
+        Reasons why the others cannot, shape (rows given,); None for those that can.
     assumed
         Fields of each row whose values were left out and assumed, separated by commas, shape (rows
         given,); None where nothing was.

@@ -36,9 +36,9 @@ class Version:
     Parameters
     ----------
     service
-        Whose model.
+        Service of the model.
     number
-        Of the version.
+        Number of the version.
     """
 
     service: str
@@ -57,7 +57,7 @@ class Named:
     Parameters
     ----------
     service
-        Whose model.
+        Service of the model.
     version
         Its number; None where an alias is named.
     alias
@@ -95,7 +95,7 @@ class Predictor:
     Parameters
     ----------
     version
-        Which one.
+        Version to load.
     model
         Encoder and estimator together, or what answers for them after an upgrade.
     columns
@@ -124,7 +124,7 @@ def parse_model(text: str, service: str) -> Named:
     Parameters
     ----------
     service
-        Whose model it is, where the text does not say.
+        Service of the model, where the text does not name it.
 
     Raises
     ------

@@ -25,7 +25,7 @@ class Preprocessing:
     function
         Takes a frame and returns one with as many rows in the same order.
     digest
-        Of the source of its module, so that scored rows of another version are not used again.
+        Digest of its module's source, so that scored rows of another version are not reused.
     """
 
     name: str

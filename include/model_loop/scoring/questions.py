@@ -26,7 +26,7 @@ def answer(
     Parameters
     ----------
     moment
-        At which the version is asked.
+        Moment of the version.
 
     Returns
     -------

@@ -24,7 +24,7 @@ class Metrics:
     Parameters
     ----------
     live, log
-        What is read when somebody asks.
+        Versions and log that are read when scraped.
     """
 
     def __init__(self, live: LiveModels, log: RequestLog) -> None:

@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     Parameters
     ----------
     version, moment
-        Which version answered, and at which moment it can be asked.
+        Version that answered, and its moment.
     minutes, ids
         One of each for every trip.
     rows
@@ -45,13 +45,13 @@ class PredictionService:
     Parameters
     ----------
     service
-        Whose trips.
+        Service of the trips.
     live
         The versions that answer.
     log
-        Where predictions are logged.
+        Log of the predictions.
     metrics
-        Where they are counted.
+        Counters of the predictions.
     """
 
     def __init__(self, service: str, live: LiveModels, log: RequestLog, metrics: Metrics) -> None:
@@ -85,7 +85,7 @@ class PredictionService:
         moment
             The moment that the request names.
         started
-            When the request came, by `time.perf_counter`.
+            Time of arrival, by `time.perf_counter`.
 
         Raises
         ------

@@ -45,9 +45,9 @@ class Action:
         named. ``disable`` and ``enable``: nothing answers, and again. ``retire``: the version is
         never to answer again.
     service
-        Whose model.
+        Service of the model.
     version
-        Which version; None where the kind needs none.
+        Number of the version; None where the kind needs none.
     who, why
         For the history.
     share
@@ -56,14 +56,14 @@ class Action:
         The champion that the action was decided upon; where another is champion by now, the action
         is refused. None does not look.
     evidence
-        What it was decided by, as a table.
+        Evidence for the decision, as a table.
     approver
-        Who has approved it, for the history; empty where nobody was asked.
+        Name of the approver, for the history; empty where no approval was requested.
     accept_generated
         promote, rollback, canary, shadow: let a model of generated trips replace one of published
         trips, or answer beside it.
     remarks
-        What else the history is to say.
+        Further remarks for the history.
     everywhere
         disable, enable: at every moment, not only at the promoter's.
 

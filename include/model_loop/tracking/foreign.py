@@ -42,7 +42,7 @@ def bring_in(
     Parameters
     ----------
     versions
-        Where it is registered.
+        Registered versions of the model.
     model
         ``runs:/<run>/<path>``, ``models:/<name>/<version>``, or the name of an MLflow model's
         folder in ``incoming`` below the storage root.

@@ -32,7 +32,7 @@ class History:
     Parameters
     ----------
     versions
-        Whose history; its tracker's experiment holds it.
+        Versions of the history; their tracker's experiment holds it.
     """
 
     def __init__(self, versions: ModelVersions) -> None:

@@ -28,7 +28,7 @@ class Interrupted:
     Parameters
     ----------
     versions, history
-        Of that service.
+        Versions and history of that service.
     """
 
     def __init__(self, versions: ModelVersions, history: History) -> None:
@@ -41,7 +41,7 @@ class Interrupted:
         Parameters
         ----------
         kind, moment
-            Of the new action; None if it is done at all moments.
+            Kind and moment of the new action; None if it is done at all moments.
         """
         left = self._history.begun(" and attributes.status = 'RUNNING'")
         for run, entry in [(run, one) for run, one in left if _touches(one, kind, moment)]:

@@ -30,9 +30,9 @@ class Learned:
     months
         Its train and validation months; None where nobody knows, as of a model from elsewhere.
     digests
-        Of their files.
+        Digests of their files.
     data_source
-        What all of its months are; empty where nobody knows.
+        Source of all of its months; empty if unknown.
     """
 
     version: int
@@ -111,7 +111,7 @@ class Sources:
     comparable
         Whether there is a champion, and it can be compared.
     remarks
-        What the history and the mails repeat.
+        Remarks for the history and the mails.
     """
 
     check: Check
@@ -127,7 +127,7 @@ def compare_sources(
     Parameters
     ----------
     ours, theirs
-        What challenger and champion have learned from; None where there is no champion.
+        Training data of challenger and champion; None where there is no champion.
     accept_generated
         Whether somebody has said that a model of generated trips may replace any other.
     """

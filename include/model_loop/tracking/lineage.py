@@ -50,11 +50,11 @@ class Lineage:
     training_set
         Digest of every number of the training set.
     data
-        What was asked for: source, months, recipe, encoding, rules.
+        Requested training set: source, months, recipe, encoding, rules.
     months
         The files: address, ETag, size and digest of each.
     family, search, best
-        What was searched, how, and the trial that was chosen, with its validation errors.
+        Family and search, and the trial that was chosen, with its validation errors.
     test
         Errors on the test months; None where there are none.
     code
@@ -83,7 +83,7 @@ class Reproduction:
     metrics
         Name, value of then and value of now.
     changed
-        What is not as it was: package or code, then and now.
+        Changes of the package or the code, then and now.
     """
 
     metrics: tuple[tuple[str, float, float], ...]

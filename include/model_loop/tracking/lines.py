@@ -59,7 +59,7 @@ def require_same_line(what: str, stored: Mapping[str, str], library: str) -> Non
     Parameters
     ----------
     what
-        What errors call the model.
+        Name of the model in errors.
     stored
         Versions of its libraries; one that is not known is let pass.
 

@@ -26,7 +26,7 @@ def find_run_url(tracking_uri: str, experiment: str, identities: Sequence[str]) 
     experiment
         Beginning of the experiments' names.
     identities
-        Of runs, the most particular first.
+        Identities of runs, the most particular first.
 
     Raises
     ------

@@ -93,7 +93,7 @@ def log_comparison(
     others
         Errors on the same test trips, by name: of trivial rules, of the champion.
     notes
-        What has to be said of something, by its name: also why it has no errors here.
+        Remarks by name: also why a model has no errors here.
     """
     columns = ("family", "validation_rmse", "validation_mae", "test_rmse", "test_mae", "seconds")
     rows = [[*(family[column] for column in columns), ""] for family in families]
@@ -111,9 +111,9 @@ class ChampionErrors:
     Parameters
     ----------
     errors
-        By its name and version; empty where it is not compared.
+        Errors by name and version; empty where it is not compared.
     notes
-        By its name and version: why it is not compared, or what is not known.
+        Remarks by name and version: why it is not compared, or what is not known.
     """
 
     errors: Mapping[str, Metrics] = field(default_factory=dict)

@@ -28,9 +28,9 @@ class Tries:
     Parameters
     ----------
     failures
-        How many there were.
+        Number of failures.
     not_before
-        By the monotonic clock.
+        Time of the next try, by the monotonic clock.
     """
 
     failures: int = 0
@@ -69,7 +69,7 @@ class MomentLookUps:
         Parameters
         ----------
         deadline
-            By the monotonic clock: until then, it is waited for.
+            Time limit by the monotonic clock: until then, it is waited for.
 
         Raises
         ------

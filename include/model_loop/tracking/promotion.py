@@ -38,9 +38,9 @@ class Promoter:
     Parameters
     ----------
     tracker
-        Where the history is kept; its server also holds the registry.
+        Tracker of the history; its server also holds the registry.
     service, moment
-        Whose model, and when it is asked.
+        Service of the model, and its moment.
     versions
         Looks up the versions of that model; None for the usual way.
     """

@@ -51,7 +51,7 @@ class RegisteredModel:
     Parameters
     ----------
     name, version
-        Of the registered model.
+        Name and version of the registered model.
     run_id
         The run that logged it.
     """
@@ -184,7 +184,7 @@ def read_model(folder: Path, what: str) -> LoadedModel:
     Parameters
     ----------
     what
-        What errors call it.
+        Name of the model in errors.
 
     Raises
     ------

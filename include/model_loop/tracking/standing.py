@@ -50,9 +50,9 @@ class MomentUnknownError(ModelLoopError):
         Parameters
         ----------
         name
-            Of the registered model.
+            Name of the registered model.
         why
-            Why its model cannot be asked.
+            Reason why its model cannot be asked.
         """
         return cls(
             f"The moment of version {version} of {name}",
@@ -168,19 +168,19 @@ class HistoryEntry:
     Parameters
     ----------
     kind, version, who, why
-        As in the action; `version` is the one that was rolled back to.
+        See the action; `version` is the one that was rolled back to.
     before, after
-        How the versions stood.
+        Standing before and after.
     at
-        When it was done, in seconds since the epoch.
+        Time of the action, in seconds since the epoch.
     run_id
         The run that holds it, with the evidence.
     moment
-        At which moment versions were moved; None where it was done to all of them.
+        Moment of the versions that were moved; None where it was done to all of them.
     approver
-        Who has approved or rejected it; empty where nobody was asked.
+        Name of the approver or rejecter; empty where no approval was requested.
     remarks
-        What else has to be said of it: that generated data were accepted, that a champion was not
+        Further remarks: that generated data were accepted, that a champion was not
         compared and why, that it is not known what a version has learned from.
     """
 
@@ -217,13 +217,13 @@ def standings_of(
     Parameters
     ----------
     aliases, tags
-        Of the registered model.
+        Aliases and tags of the registered model.
     moment_of
         Moment of a version.
     before
-        How they stood when that was read last, in place of what cannot be read.
+        Standing of the last successful read, in place of what cannot be read.
     tell
-        Told what cannot be read.
+        Function that is called with what cannot be read.
     """
     known = before or {}
     found = {}

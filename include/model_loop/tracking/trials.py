@@ -27,7 +27,7 @@ class TrialLogger:
     Parameters
     ----------
     tracker
-        Where to log.
+        Tracker to log to.
     family_run_id
         The run of the family.
     tags

@@ -116,7 +116,7 @@ class ModelVersions:
     tracker
         Its server holds the registry.
     service
-        Whose model.
+        Service of the model.
     patience
         Seconds that stores which do not answer are waited for in all, where others than the version
         that is asked for are looked at.

@@ -41,15 +41,15 @@ class TrainingSetProduct:
     digest
         Digest of the training set itself.
     created
-        When it was published, in seconds since the epoch.
+        Time of publication, in seconds since the epoch.
     request
-        What was asked for.
+        Request for the training set.
     months
         The files that went in.
     rows
         Number of trips in each split.
     reference
-        Where it is.
+        Reference to the stored object.
     """
 
     key: str
@@ -92,7 +92,7 @@ class Answer:
     product
         Its key.
     verified
-        When its source was last looked at, in seconds since the epoch.
+        Time of the last check of its source, in seconds since the epoch.
     """
 
     product: str

@@ -36,9 +36,9 @@ class Recipe:
     Parameters
     ----------
     name
-        As in the forms and on the command line.
+        Name in the forms and on the command line.
     title
-        What it stands for, for people.
+        Title for people.
     columns
         The raw columns that the model takes, in the order of its signature.
     """

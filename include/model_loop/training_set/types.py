@@ -63,7 +63,7 @@ class EncodedSplits:
     train_validation
         Design matrix of shape (trips, columns on all), train first.
     train_encoder, encoder
-        What encoded the first two, and the third.
+        Encoders of the first two, and of the third.
     """
 
     train: Matrix
@@ -80,11 +80,11 @@ class TrainingSet:
     Parameters
     ----------
     request
-        What was asked for.
+        Request for the training set.
     months
         The files that went in, with their digests.
     cleaning
-        What was left out of each month, and why.
+        Trips that were left out of each month, and the reasons.
     layouts
         The design matrices, by layout. The encoding ``one_hot`` has one layout, ``native`` two.
     train_minutes, validation_minutes
@@ -102,7 +102,7 @@ class TrainingSet:
         A sample of the train and validation trips as raw columns: what later trips are compared
         with. None in training sets of earlier versions of this package.
     findings
-        What is doubtful about the months, compared with those before them.
+        Doubtful findings about the months, compared with those before them.
     """
 
     request: TrainingSetRequest

@@ -17,7 +17,7 @@ class Judged:
     Parameters
     ----------
     shortest, longest
-        In minutes; both are included.
+        Minutes; both are included.
     """
 
     shortest: float = 1.0

@@ -17,9 +17,9 @@ class Publication:
     Parameters
     ----------
     month
-        Which one.
+        The month.
     version
-        What tells this version of the file from another.
+        Version of the file.
     """
 
     month: Month

@@ -71,9 +71,9 @@ class Service:
     Parameters
     ----------
     name
-        As in the published file names: ``{name}_tripdata_2024-01.parquet``.
+        Name in the published file names: ``{name}_tripdata_2024-01.parquet``.
     title
-        As a person calls it.
+        Title for people.
     columns
         Our column name to the published one. A column that is absent here is not published for
         this service and reads as missing.

@@ -35,11 +35,11 @@ class Loss:
     Parameters
     ----------
     number
-        What is predicted.
+        Predicted number.
     column
-        What it is predicted from.
+        Column that it is predicted from.
     share
-        Of the effect, certain beyond chance.
+        Share of the effect, certain beyond chance.
     """
 
     number: str

@@ -48,9 +48,9 @@ class Explanation:
     cause
         It.
     share
-        Of the rows that it has altered.
+        Share of the rows that it has altered.
     explains
-        Of the change, beyond chance.
+        Share of the change that it explains, beyond chance.
     usual
         The largest share that it may seem to have in a sound partition.
     error

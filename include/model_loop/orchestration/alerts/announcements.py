@@ -210,7 +210,7 @@ def drifted(
     findings
         Name, what was found, and the threshold.
     report_url
-        Where the whole report is.
+        Address of the whole report.
     """
     about = f"{dag_id}/{run_id}"
     report = (Link("The report", report_url),) if report_url else ()

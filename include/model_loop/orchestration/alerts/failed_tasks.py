@@ -28,13 +28,13 @@ class FailedTask:
     Parameters
     ----------
     dag_id, run_id, task_id, map_index
-        Which; the index is -1 for a task that is not mapped.
+        Coordinates of the task instance; the index is -1 for a task that is not mapped.
     name
-        Of the mapped instance, such as its family; empty if it has none.
+        Name of the mapped instance, such as its family; empty if it has none.
     try_number, tries
-        Which try it was, of how many; None where that is not known.
+        Number of the try, and of all tries; None where that is not recorded.
     started, ended
-        When.
+        Times of start and end.
     """
 
     dag_id: str

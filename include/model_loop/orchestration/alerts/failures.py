@@ -69,7 +69,7 @@ def untold_failures(
     Parameters
     ----------
     context
-        Of a callback of the DAG.
+        Context of a callback of the DAG.
     failed
         The tasks of the run that have failed.
     knows

@@ -36,7 +36,7 @@ def find_mistakes(conf: Mapping[str, Any], form: Any) -> list[InvalidInputError]
     Parameters
     ----------
     conf
-        What was sent.
+        Submitted fields.
     form
         The params of the DAG.
     """

@@ -27,11 +27,11 @@ class DriftMemory:
     store
         The state store of the asset `drift`.
     service
-        Whose drift.
+        Service of the drift.
     cooldown
         For so long after a mail, or a retraining, the same is not done again.
     moment
-        At which the version that has drifted is asked.
+        Moment of the version that has drifted.
     """
 
     store: StateStore
@@ -47,7 +47,7 @@ class DriftMemory:
         action
             ``warn`` or ``act``.
         run_id
-            Of the run that asks.
+            Run that asks.
         """
         taken = [self._taken(one) for one in _COVERED_BY[action]]
         limit = dt.datetime.now(tz=dt.UTC) - self.cooldown

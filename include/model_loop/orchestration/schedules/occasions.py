@@ -30,15 +30,15 @@ class Occasion:
     Parameters
     ----------
     source, service
-        Where the months come from, and whose they are.
+        Source and service of the months.
     months
         The months that the events name, in their order; none where they name none.
     reasons
-        What the events say, for people.
+        Reasons in the events, for people.
     recipe
-        Of the version that has drifted; empty where the events name none of ours.
+        Recipe of the version that has drifted; empty where the events name none of ours.
     moment
-        At which that version is asked; None where they do not tell.
+        Moment of that version; None where the events do not name it.
     """
 
     source: str

@@ -35,19 +35,19 @@ class Watch:
     Parameters
     ----------
     source, service
-        Where, and whose months.
+        Source and service of the months.
     since
-        Where nothing is known, the month that the first one looked for follows.
+        Month before the first one that is looked for while none is known.
     trained, announced
         The state of `Watermarks`.
     poll_seconds
         Between two looks.
     timeout_seconds
-        Of one request.
+        Timeout of one request.
     again_hours
         After which an announced month is news again.
     failures
-        So many looks may fail in a row.
+        Number of checks in a row that may fail.
     """
 
     source: str

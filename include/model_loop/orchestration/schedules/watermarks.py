@@ -45,9 +45,9 @@ class Watermarks:
     store
         The state store of the asset `published_months`.
     service, source
-        Whose months, and from where.
+        Service and source of the months.
     again_after
-        What was announced longer ago, and was not trained on since, is forgotten.
+        Age at which announced months that were not trained on since are forgotten.
     """
 
     store: StateStore

@@ -26,9 +26,9 @@ async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | Non
     Parameters
     ----------
     dag_id
-        Whose runs the user has to have access to.
+        DAG whose runs the user has to have access to.
     method
-        Which access; that of the request, where it is left out.
+        Method of access; that of the request, if left out.
 
     Raises
     ------

@@ -72,9 +72,9 @@ class WarmOnStart:
     Parameters
     ----------
     app
-        What is around.
+        Application around the built one.
     lazy
-        What is built.
+        Function that builds it.
     """
 
     def __init__(self, app: ASGIApp, lazy: LazyApp) -> None:

@@ -317,7 +317,7 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
     Parameters
     ----------
     output, rejected
-        Where to write to; whoever asks makes them appear.
+        Files to write to; the caller makes them appear.
     """
     header = header_of(place(job.source))
     between = header.delimiter.encode()

@@ -54,19 +54,19 @@ class Job:
         Digest of the input's identity, the version, the preprocessing and the output: whoever has
         the same key finds the chunks that were scored before.
     source, output
-        Where the file is, and where it goes with its predictions.
+        Input file, and output file with its predictions.
     identity
-        Of the content at ``source``.
+        Fingerprint of the content at ``source``.
     version
-        Which model.
+        Version of the model.
     preprocessing
         Dotted name of the operator's own step; empty if there is none.
     folder
-        Where the scored chunks wait for each other.
+        Folder of the scored chunks, until they are joined.
     overwrite
         Whether predictions that are there may be replaced.
     asked_at
-        When it was planned, on the clocks of the table: the present moment of its rows.
+        Time of planning, on the clocks of the table: the present moment of its rows.
     """
 
     key: str
@@ -122,9 +122,9 @@ class Chunk:
     Parameters
     ----------
     job
-        What they are part of.
+        Job of the chunk.
     first_row, rows
-        Which rows.
+        First row, and number of rows.
     first_byte, last_byte
         CSV: where they begin and end in the file.
     lines
@@ -181,7 +181,7 @@ class ChunkResult:
     rows, rejected
         Number of rows, and of those that could not be predicted.
     reason
-        Why the first of those could not be; empty if all could.
+        Reason why the first of those could not be predicted; empty if all could.
     """
 
     rows: int
@@ -202,9 +202,9 @@ class JobResult:
     rows, predicted_rows, rejected_rows
         Number of rows in each.
     model, model_version
-        Who has predicted.
+        Model and version of the predictions.
     reason
-        Why the first rejected row could not be predicted; empty if all could.
+        Reason why the first rejected row could not be predicted; empty if all could.
     """
 
     input: str

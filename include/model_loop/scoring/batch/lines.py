@@ -46,7 +46,7 @@ class Dialect:
     Parameters
     ----------
     delimiter
-        What stands between two cells.
+        Delimiter between two cells.
     columns
         Number of the header's cells.
     """
@@ -72,15 +72,15 @@ class Header:
     Parameters
     ----------
     names
-        Of the columns.
+        Names of the columns.
     dialect
-        How the rows are read.
+        Dialect for reading the rows.
     line_end
-        What stands at its end, and at the end of each row that is written.
+        Line end of the header, and of each row that is written.
     text
         The row itself, without its end.
     bytes
-        How many it takes in the file, with the blank lines behind it.
+        Number of bytes in the file, with the blank lines behind it.
     """
 
     names: tuple[str, ...]
@@ -104,7 +104,7 @@ class Block:
     data
         Their bytes.
     ends
-        Where each ends in them, shape (rows,); lines that hold nothing may stand between.
+        End of each row in them, shape (rows,); empty lines may stand between.
     """
 
     data: bytes
@@ -202,7 +202,7 @@ def blocks(path: UPath, dialect: Dialect, first: int, last: int | None = None) -
     Parameters
     ----------
     last
-        Where the last row ends; with the file by default.
+        End of the last row; with the file by default.
     """
     with open_input(path) as file:
         last = file.seek(0, 2) if last is None else last

@@ -181,7 +181,7 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
     Parameters
     ----------
     output, rejected
-        Where to write to; whoever asks makes them appear.
+        Files to write to; the caller makes them appear.
     """
     with _opened(place(job.source)) as file, contextlib.ExitStack() as stack:
         schema = _plain(file.schema_arrow.empty_table()).schema

@@ -34,7 +34,7 @@ class BatchRequest:
     files
         Each with where its predictions go.
     version
-        Who predicts.
+        Version that predicts.
     columns
         The raw columns that it takes.
     chunk_rows
@@ -83,7 +83,7 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
     Parameters
     ----------
     storage_root
-        Where scored chunks wait for each other.
+        Folder of the scored chunks, until they are joined.
 
     Raises
     ------

@@ -24,7 +24,7 @@ class KeptResult:
     Parameters
     ----------
     result
-        What it came to.
+        Result of the job.
     output
         Identity of the file as it was written.
     """

@@ -29,7 +29,7 @@ class RawRows:
     lines
         CSV: each row as it stands in the file, without its line end.
     broken
-        What is wrong with those that are no rows, by their number in the frame.
+        Errors of rows that could not be read, by their number in the frame.
     """
 
     frame: pd.DataFrame
@@ -48,7 +48,7 @@ class ScoredRows:
     identifiers
         Ids of the predictions, as bytes; of rows that could not be predicted, they name nothing.
     reasons
-        Why a row could not be predicted; None where it could.
+        Reasons why rows could not be predicted; None where they could.
     assumed
         Fields that a row left out and that were assumed; None where nothing was.
     """
@@ -82,7 +82,7 @@ def score_rows(
     Parameters
     ----------
     broken
-        What is known to be wrong with some of them.
+        Known errors of some of them.
     columns
         The raw columns of the model.
     predict

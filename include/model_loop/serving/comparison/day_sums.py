@@ -19,11 +19,11 @@ class Pairs:
     Parameters
     ----------
     shadow
-        Of the errors of the shadow.
+        Sums of the errors of the shadow.
     answered
-        Of the absolute errors of the version that has answered.
+        Sums of the absolute errors of the version that has answered.
     difference, squared
-        Of the absolute error of the shadow less that of the other, and of its square.
+        Sums of the absolute error of the shadow less that of the other, and of its square.
     """
 
     shadow: ErrorSums

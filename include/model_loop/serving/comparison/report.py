@@ -45,7 +45,7 @@ class VersionErrors(MeasuredErrors):
     version
         Number in the registry.
     moment
-        At which it is asked; None where that is not known.
+        Moment of the version; None where that is not known.
     """
 
     version: int
@@ -59,7 +59,7 @@ class Comparison:
     Parameters
     ----------
     version, against
-        Which versions; the second has the most predictions, or has answered where the first one is
+        Compared versions; the second has the most predictions, or has answered where the first is
         its shadow.
     difference, interval
         Mean absolute error of the first less that of the second, and its interval: of the same
@@ -72,7 +72,7 @@ class Comparison:
     worthwhile
         Minutes; a share of the second's error.
     verdict
-        What it comes to, in words; before there are enough trips, that it is too early.
+        Conclusion in words; before there are enough trips, that it is too early.
     trips
         Trips of the version that has fewer.
     paired
@@ -103,9 +103,9 @@ class AbReport:
     versions
         Errors of the versions that have answered, the one with the most trips first.
     comparisons
-        Of versions that have answered, each against the first of its moment.
+        Comparisons of versions that have answered, each against the first of its moment.
     confidence, power
-        Of intervals and of sample sizes.
+        Confidence of intervals, and power of sample sizes.
     shadows
         Errors of versions that have predicted unseen, on trips that another one has answered.
     paired

@@ -75,7 +75,7 @@ class Compiled:
     form
         Its compiled form, not proven yet; None if it has none.
     plain
-        Why it has none.
+        Reason why it has none.
     """
 
     columns: tuple[str, ...]

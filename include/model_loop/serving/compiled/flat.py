@@ -63,7 +63,7 @@ class DenseTables(NamedTuple):
     clip
         Longest distance in miles.
     knows_time, knows_distance, attributes
-        What the recipe holds; the last is the number of attributes.
+        Content of the recipe; the last is the number of attributes.
     width
         Number of columns.
     """
@@ -89,7 +89,7 @@ class SparseTables(NamedTuple):
     first
         Number of these columns.
     clip, knows_time, knows_distance, attributes
-        As in `DenseTables`.
+        See `DenseTables`.
     """
 
     pairs: npt.NDArray[np.int32]
@@ -106,18 +106,18 @@ class Trees(NamedTuple):
     Parameters
     ----------
     nodes, values
-        Of all trees; values count at the leaves.
+        Nodes and values of all trees; values count at the leaves.
     roots
         Number of each tree's first node.
     depths
         Depth of the deepest of each SIDE_BY_SIDE trees.
     base, scale
-        What the sum starts from, and what leaves are multiplied with.
+        Start of the sum, and factor of the leaves.
     single
         Whether leaves are summed in single precision, one after another from the base, as XGBoost
         does.
     absent
-        What a column of a sparse matrix is that has no entry.
+        Value of a column of a sparse matrix without an entry.
     """
 
     nodes: npt.NDArray[np.void]

@@ -47,11 +47,11 @@ class Form:
     Parameters
     ----------
     tables, flat
-        What its encoder and its estimator would compute.
+        Tables of its encoder, and flat arrays of its estimator.
     sample
         Rows on which it has to agree with the registered model.
     minutes
-        What the registered model says of them.
+        Predictions of the registered model for them.
     """
 
     tables: DenseTables | SparseTables

@@ -17,7 +17,7 @@ class Order(msgspec.Struct):
     tracking_uri, name, folder
         See `ModelStore`.
     version
-        Of the registered model.
+        Version of the registered model.
     needed
         Versions whose files are kept, however old they are.
     machine_code
@@ -40,13 +40,13 @@ class Outcome(msgspec.Struct):
     columns
         Raw columns that the version reads.
     plain
-        Why it has no compiled form; empty if it has one.
+        Reason why it has no compiled form; empty if it has one.
     files
-        Where its files are.
+        Folder of its files.
     refused
-        What was given, the rule that it breaks, and the remedy, where it cannot be served.
+        Input, rule and remedy of the error, where it cannot be served.
     other_line
-        The same where only its compiled form can be: a library was upgraded.
+        The same error where only its compiled form can be served: a library was upgraded.
     """
 
     columns: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ class CompiledModel(Answering):
     Parameters
     ----------
     why
-        Why the model itself cannot be read.
+        Reason why the model itself cannot be read.
     """
 
     why: OtherLineError
@@ -108,7 +108,7 @@ def proven_form(
     Parameters
     ----------
     why
-        Why the version itself cannot be read: raised where there is no such form.
+        Error that says why the version itself cannot be read: raised where there is no such form.
     machine_code
         See `Form.prove`.
     kept

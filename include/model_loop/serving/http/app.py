@@ -70,9 +70,9 @@ class Extension:
     Parameters
     ----------
     operation
-        What it is.
+        Description of the route.
     handler
-        What answers.
+        Handler that answers.
     """
 
     operation: Operation
@@ -93,9 +93,9 @@ def create_app(
     Parameters
     ----------
     service
-        What answers; it is started and stopped with the application where the server tells it so.
+        Service that answers; it is started and stopped with the application by the server.
     authenticate
-        Who asks, for every route but the health checks.
+        Check of the caller, for every route but the health checks.
     max_bytes, max_trips
         Bounds of a request.
     extensions
@@ -144,7 +144,7 @@ class Routes:
     Parameters
     ----------
     service
-        What answers.
+        Service that answers.
     max_trips
         Trips of one request.
     document

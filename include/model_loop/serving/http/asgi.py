@@ -65,7 +65,7 @@ class Call:
     most
         Bytes that a body may have.
     started
-        When it came, by `time.perf_counter`.
+        Time of arrival, by `time.perf_counter`.
     """
 
     scope: Scope
@@ -137,11 +137,11 @@ class Endpoint:
     Parameters
     ----------
     route
-        As in the metrics.
+        Name of the route in the metrics.
     handler
-        What answers.
+        Handler that answers.
     metrics
-        Where requests are counted.
+        Counters of requests.
     most
         Bytes that a body may have.
     needs
@@ -195,11 +195,11 @@ class Guard:
     Parameters
     ----------
     app
-        What is guarded, whatever its routes.
+        Guarded application, with any routes.
     authenticate
-        Who asks.
+        Check of the caller.
     metrics
-        Where refused requests are counted.
+        Counters of refused requests.
     endpoints
         Routes of the application by method and path, for a way that leads past all others.
     """

@@ -75,11 +75,11 @@ class Operation:
     Parameters
     ----------
     name
-        Of its handler.
+        Name of its handler.
     path, method
-        Where it is.
+        Path and method of the route.
     about
-        What it does; the first sentence is its summary.
+        Description of the route; the first sentence is its summary.
     takes
         Bodies by content type, as OpenAPI's media types.
     gives

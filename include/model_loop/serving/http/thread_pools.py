@@ -20,11 +20,11 @@ class Pool:
     Parameters
     ----------
     what
-        Who is said to be busy.
+        Name in errors.
     threads
-        How many requests are worked on at once.
+        Number of requests that run at once.
     waiting
-        How many may wait for a thread.
+        Number of requests that may wait for a thread.
     """
 
     def __init__(self, what: str, threads: int, waiting: int) -> None:

@@ -63,17 +63,17 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Parameters
     ----------
     name
-        Of the application or person; it stands in the request log.
+        Name of the application or person; it is written into the request log.
     sha256
         Digest of the secret, hex.
     scopes
-        What it is good for.
+        Rights of the token.
     datasets
         Names of the services that it may ask; None for all.
     expires
         Seconds since 1970 from which it is good for nothing; None for no end.
     limits
-        How much it may ask.
+        Limits of its requests.
     made
         Seconds since 1970.
     """
@@ -177,7 +177,7 @@ class TokenFile:
         rate, scopes, datasets
             See `Token`.
         days
-            How long it is good; None for no end.
+            Days until it expires; None for no end.
 
         Raises
         ------
@@ -325,9 +325,9 @@ class Caller(NamedTuple):
     Parameters
     ----------
     name
-        Of the token or user.
+        Name of the token or user.
     scopes
-        What a token is good for; None where something else decides.
+        Rights of the token; None where something else decides.
     """
 
     name: str
@@ -361,11 +361,11 @@ class KnownTokens:
     Parameters
     ----------
     file
-        Where they are kept.
+        File of the tokens.
     rate
         Requests per second of tokens without a rate of their own.
     service
-        Which tokens have to be good for.
+        Service that tokens have to be valid for.
     """
 
     def __init__(self, file: TokenFile, rate: float, service: str) -> None:

@@ -49,7 +49,7 @@ class Side:
     Parameters
     ----------
     standing
-        As the registry said.
+        Standing in the registry.
     champion, challenger, shadow
         Versions that are ready; None where there is none, or none could be loaded.
     """
@@ -77,7 +77,7 @@ class Live:
     Parameters
     ----------
     sides
-        What answers at each moment.
+        Versions of each moment.
     """
 
     sides: Mapping[Moment, Side] = field(default_factory=_no_sides)
@@ -113,9 +113,9 @@ class Registry(Protocol):
     Attributes
     ----------
     unreadable
-        What could not be read at the last look.
+        Errors of the last look, in words.
     before
-        How versions stood before, in place of what cannot be read.
+        Previous standing, in place of what cannot be read.
     """
 
     unreadable: tuple[str, ...]
@@ -151,13 +151,13 @@ class LiveModels:
     registry
         The source of versions.
     folder
-        Where the last known standing is kept, for a start without the registry.
+        Folder of the last known standing, for a start without the registry.
     refresh_seconds
         Time between two looks at the registry.
     on_swap
         Called after each swap, on the thread that has made it.
     outbox
-        Where it is told that the last known standing cannot be read; None to log it alone.
+        Outbox for alerts about an unreadable last known standing; None to log it alone.
     """
 
     def __init__(

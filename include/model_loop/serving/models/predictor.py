@@ -26,7 +26,7 @@ class Predictor:
     predict
         Minutes of rows, shape (trips,). It may run in several threads at once.
     plain
-        Why it is served as it is; empty if it is compiled.
+        Reason why it is served as it is; empty if it is compiled.
     form
         The compiled form that answers, for whoever has to hand it on.
     """

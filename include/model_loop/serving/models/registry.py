@@ -95,11 +95,11 @@ class MlflowRegistry:
     name
         Name of the registered model.
     folder
-        Where files of models are kept.
+        Folder of the models' files.
     machine_code
         Whether compiled forms run as machine code; see `Form.prove`.
     outbox
-        Where alerts are left; None to leave none.
+        Outbox for alerts; None to leave none.
     """
 
     def __init__(
@@ -213,7 +213,7 @@ class MlflowRegistry:
         Parameters
         ----------
         deadline
-            By the monotonic clock: until then, its model is waited for.
+            Time limit by the monotonic clock: until then, its model is waited for.
 
         Raises
         ------

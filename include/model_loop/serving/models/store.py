@@ -32,7 +32,7 @@ class ModelStore:
     name
         Name of the registered model.
     folder
-        Where the files are kept.
+        Folder of the files.
     """
 
     def __init__(self, tracking_uri: str, name: str, folder: Path) -> None:

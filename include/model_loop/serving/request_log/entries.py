@@ -26,11 +26,11 @@ class Entry(NamedTuple):
     at
         Seconds since 1970.
     service, version, part
-        Which model answered, and as what: ``champion``, ``challenger`` or ``form``.
+        Model that answered, and its part: ``champion``, ``challenger`` or ``form``.
     caller, key
         Name of the token or user, and the key that the request came with.
     minutes, latency_ms
-        What was answered, and how long that took.
+        Predicted minutes, and time of the answer.
     row
         The trip, as in `scoring.rows.COLUMNS`.
     """
@@ -77,9 +77,9 @@ class Written(msgspec.Struct):
     noted
         Whether the losses are written down.
     problem
-        Why something is left; empty if nothing is.
+        Reason why something is left; empty if nothing is.
     shadowed, shadow_difference
-        How many of those that are written now the shadow has answered too, and by how many minutes
+        Number of the written ones that the shadow has answered too, and the minutes by which
         it differs from them in all.
     """
 

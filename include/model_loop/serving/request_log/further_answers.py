@@ -29,15 +29,15 @@ def log_answers(
     Parameters
     ----------
     log
-        That is not started yet; it is stopped in the end.
+        Log that is not started yet; it is stopped in the end.
     version
-        What has answered.
+        Version that has answered.
     rows, answers
         One of each for every trip; see `scoring.answers`.
     caller
-        Who has asked.
+        Name of the caller.
     latency_ms
-        How long all of them took.
+        Time of all of them.
     """
     now = time.time()
     log.record_many(

@@ -60,7 +60,7 @@ class LogRules:
     buffer
         Predictions that may wait.
     flush_seconds
-        How long they are gathered.
+        Time for which they are gathered.
     inputs
         Whether what was asked is kept.
     days
@@ -80,16 +80,16 @@ class RequestLog:
     Parameters
     ----------
     engine
-        Where it is kept; see `open_log`.
+        Database of the log; see `open_log`.
     rules
-        How it is kept.
+        Limits and contents of the log.
     shadow
         The version that is asked, too, if there is one at the moment.
     spool
         Keeps what is not committed yet beyond the end of the process; None to keep it in memory
         alone.
     writer
-        What writes it; by default, the thread itself.
+        Writer of the batches; by default, the thread itself.
     make_spool
         Tries to make a spool when there is none, as soon as the disk has room.
     """

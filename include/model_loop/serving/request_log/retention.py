@@ -28,7 +28,7 @@ class Retention:
     Parameters
     ----------
     engine
-        Where the log is kept.
+        Database of the log.
     days
         Older predictions are removed; 0 keeps all.
     """

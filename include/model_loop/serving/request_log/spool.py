@@ -75,7 +75,7 @@ class Spool(Generic[Record]):
     Parameters
     ----------
     folder
-        Where the files are, those of other processes among them.
+        Folder of the files, those of other processes among them.
     kind
         Type of a record, as msgspec decodes it.
     room

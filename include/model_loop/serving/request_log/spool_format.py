@@ -55,9 +55,9 @@ class Contents(Generic[Record]):
     records
         Those that can be read.
     lost
-        How many could not be kept, or cannot be read.
+        Number of records that could not be kept, or cannot be read.
     damage
-        What is wrong with the file; empty if nothing is.
+        Damage of the file; empty if there is none.
     """
 
     records: list[Record] = field(default_factory=list)

@@ -30,7 +30,7 @@ class LogWriter:
     Parameters
     ----------
     engine
-        Where the log is kept; see `open_log`.
+        Database of the log; see `open_log`.
     inputs
         Whether what was asked is kept.
     """

@@ -64,7 +64,7 @@ class Follow(msgspec.Struct, tag=True):
     version, columns, places
         See `Predictor`; 0 is none.
     form
-        As `Form.write` writes it.
+        Compiled form as `Form.write` writes it.
     """
 
     version: int = 0

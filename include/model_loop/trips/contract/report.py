@@ -35,7 +35,7 @@ class MonthReport:
     Parameters
     ----------
     service, month
-        Which month.
+        Service and month.
     rows
         Rows of the file.
     rules

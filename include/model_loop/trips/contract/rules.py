@@ -66,12 +66,12 @@ class Rule:
     Parameters
     ----------
     name
-        As in reports and in the quarantine.
+        Name in reports and in the quarantine.
     action
         ``drop``: nobody learns from the row. ``set_aside``: only a recipe that knows no time does,
         because the clock is wrong, not the trip. ``keep``: the row is only counted.
     broken
-        Which rows of a batch break it, given the month's start and end in microseconds.
+        Function of the rows, and of the month's start and end (microseconds): mask of broken rows.
     """
 
     name: str

@@ -29,7 +29,7 @@ def require_allowed_source(source: str, allowed: Iterable[str]) -> str:
     Parameters
     ----------
     source
-        As a form names it.
+        Source in a form.
     allowed
         Folders and addresses of which every folder below may be named as well; ``*`` for any.
 

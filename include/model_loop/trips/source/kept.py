@@ -27,7 +27,7 @@ class Version:
     Parameters
     ----------
     etag, last_modified
-        As the source gives them; None where it does not.
+        Values that the source gives; None where it does not.
     size
         Bytes; None where the source does not say.
     """
@@ -68,15 +68,15 @@ class KeptFile:
     Parameters
     ----------
     url
-        Where it comes from.
+        Address of the source.
     version
-        What the source said of it.
+        Version at the source.
     digest
         sha256, hex.
     size
         Bytes.
     fetched
-        When, as ISO 8601 text.
+        Time of the download, as ISO 8601 text.
     """
 
     url: str

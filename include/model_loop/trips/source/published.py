@@ -23,9 +23,9 @@ def look_at_source(
     Parameters
     ----------
     known
-        What it had before.
+        Publications of the last look.
     since
-        Where nothing is known, the month that the first one looked for follows.
+        Month before the first one that is looked for while none is known.
 
     Raises
     ------

@@ -16,17 +16,17 @@ class MonthFile:
     Parameters
     ----------
     service, month
-        What it holds, as the file's name says.
+        Service and month of the file, by its name.
     path
-        Where the Parquet file is now: a path or a storage address.
+        Current path or storage address of the Parquet file.
     size
         Bytes.
     data_source
         ``sample`` for generated trips, wherever the file was found.
     url
-        Where it was found.
+        Address that it was fetched from.
     etag, last_modified
-        What the server said of it.
+        Headers of the server.
     """
 
     service: str

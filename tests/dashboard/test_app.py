@@ -49,7 +49,14 @@ def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
     assert answer.headers["content-security-policy"] == POLICY
     assert "unsafe-eval" not in POLICY
     assert "http://" not in answer.text.replace("http://www.w3.org", "")
-    for name in ("plotly.js", "dashboard.js", "dashboard.css", "icon-light.svg"):
+    for name in (
+        "plotly.js",
+        "plots.js",
+        "dashboard.js",
+        "colors.css",
+        "dashboard.css",
+        "icon-light.svg",
+    ):
         assert client.get(f"/static/any/{name}").status_code == 200
     assert client.get("/static/any/..%2Fapp.py").status_code == 404
     assert client.get("/static/any/app.py").status_code == 404

@@ -6,7 +6,7 @@ import dataclasses
 
 from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
 
-from model_loop.dashboard.page import Chart
+from model_loop.charts.chart import Chart
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.rendering import render
 from model_loop.tracking.standing import HistoryEntry, Standing

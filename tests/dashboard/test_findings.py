@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.dashboard.conftest import Documents, MakeSources
 
-from model_loop.dashboard.page import Chart
+from model_loop.charts.chart import Chart
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.types import MonthRun
 from model_loop.findings import Finding

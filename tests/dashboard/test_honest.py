@@ -11,7 +11,7 @@ import pytest
 from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
 from model_loop.background_cache import BackgroundCache
-from model_loop.dashboard import figures
+from model_loop.charts import figures
 from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.rendering import asset, render

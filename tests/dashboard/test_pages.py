@@ -9,8 +9,8 @@ import pytest
 from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
 from model_loop.background_cache import BackgroundCache
+from model_loop.charts.chart import Table
 from model_loop.charts.numbers import numbers_of
-from model_loop.dashboard.page import Table
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.rendering import render
 from model_loop.dashboard.types import Registry, TrialRun, WindowRun

@@ -202,7 +202,7 @@ class Visit:
         self.page.goto(address)
         self.page.wait_for_selector("html[data-ready]", state="attached")
         self.page.wait_for_selector("body:not([data-waiting])")
-        self.page.evaluate("document.querySelectorAll('.plot:not(.drawn)').forEach(dashboard.draw)")
+        self.page.evaluate("document.querySelectorAll('.plot:not(.drawn)').forEach(plots.draw)")
         for plot in self.page.locator(".plot").all():
             expect(plot.locator(".main-svg").first).to_be_attached()
 

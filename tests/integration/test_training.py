@@ -18,6 +18,7 @@ import pytest
 from tests.integration.conftest import PROJECT, RunningStack
 
 from model_loop.local.airflow_api import FINISHED, TaskState
+from model_loop.tracking.names import FIGURES
 from model_loop.tracking.standing import alias_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
@@ -66,15 +67,14 @@ def tune_task(running: RunningStack, run_id: str) -> TaskState:
 def test_every_family_has_its_report(
     running: RunningStack, results: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Errors by slice, importances and figures lie beside each model; the naive error below all."""
+    """Errors by slice, importances and charts lie beside each model; the naive error below all."""
     client = running.tracking
     for result in results:
         for family in result["families"]:
             run_id = family["run_id"]
             names = {item.path for item in client.list_artifacts(run_id)}
             assert {"errors_by_slice.csv", "permutation_importance.csv", "lineage.json"} <= names
-            figures = {item.path for item in client.list_artifacts(run_id, "figures")}
-            assert "figures/residuals.png" in figures
+            assert FIGURES in names
             path = client.download_artifacts(run_id, "errors_by_slice.csv", str(tmp_path))
             slices = pd.read_csv(path)
             assert set(slices["slice"]) == {"borough", "hour", "distance", "duration"}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import shap
 
-from model_loop.charts import models as charts
 from model_loop.errors import InvalidInputError
 from model_loop.models.extras import extra_families
 from model_loop.models.proposals import known_in_advance
@@ -20,6 +19,7 @@ from model_loop.models.tuning import tune
 from model_loop.objects.trust import dump_estimator, load_estimator
 from model_loop.orchestration.steps.training import choose_models
 from model_loop.tracking.models import write_model_report
+from model_loop.tracking.names import FIGURES, NUMBERS
 from model_loop.training_set.types import TrainingSet
 
 TREE = "tree.DecisionTreeRegressor"
@@ -166,7 +166,7 @@ def test_an_explanation_that_fails_costs_no_model(
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
 ) -> None:
-    """A model is trained and reported although SHAP and a figure fail, and the log says so once."""
+    """A model is trained and reported although SHAP and charts fail, which the log says once."""
 
     def fail(*_arguments: object, **_options: object) -> None:
         raise AssertionError("no such tree")
@@ -174,17 +174,17 @@ def test_an_explanation_that_fails_costs_no_model(
     name = "tree.DecisionTreeRegressor"
     family = extra_families({name: {"max_depth": 3}})[name]
     monkeypatch.setattr(shap, "TreeExplainer", fail)
-    monkeypatch.setattr(charts, "FIGURES", {**charts.FIGURES, "residuals": fail})
+    monkeypatch.setattr("model_loop.tracking.models.model_charts", fail)
     tuned = tune(family, sample_training_set, QUICK)
     trained = train(tuned, sample_training_set, QUICK, family)
     write_model_report(tmp_path, trained)
     assert trained.explanation is not None
     assert trained.explanation.shap is None
     assert not trained.explanation.permutation.empty
-    figures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    assert {"predicted_and_actual", "permutation_importance"} <= figures
-    assert "residuals" not in figures
-    for what in ("The SHAP explanation", "The figure residuals"):
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {NUMBERS, "permutation_importance.csv", "test_metrics.json"} <= written
+    assert FIGURES not in written
+    for what in ("The SHAP explanation", "The charts"):
         assert caplog.text.count(f"{what} could not be made") == 1
 
 

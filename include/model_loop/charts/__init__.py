@@ -1,1 +1,1 @@
-"""Figures, drawn from prepared data and never from trips."""
+"""Charts, made of prepared data and never of trips; a browser draws them."""

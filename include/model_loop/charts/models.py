@@ -1,186 +1,175 @@
-"""Figures of a model: how far off it is, and where."""
+"""Charts of a model, by the numbers of its run: how it was found, how far off it is and where."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
+from model_loop.charts import figures
+from model_loop.charts.chart import Chart, Empty, Figure, Table
+from model_loop.charts.explanations import UNTOLD, explanation_charts
 
-from model_loop.charts import style
-from model_loop.models.evaluation import Evaluation
-from model_loop.models.explanation import OTHERS, ShapValues
-from model_loop.models.search import TuningResult
-
-#: Minutes beyond which residuals are drawn together.
-_FARTHEST = 20
+_NO_CURVES = Empty(
+    "It learns in one step, or was trained by an earlier version: there is no learning curve.",
+    "xgboost_training",
+)
 #: Curves are cut off where they are so many times the best.
-_WORST_SHOWN = 2.0
-#: Columns of a SHAP figure.
-_SHAP_SHOWN = 15
+_WORST_SHOWN = 2.5
 
 
-def residuals(evaluation: Evaluation) -> Figure:
-    """Draw the distribution of the errors."""
-    table = evaluation.predictions
-    errors = (table.predicted - table.actual).clip(-_FARTHEST, _FARTHEST)
-    figure, axes = style.figure(
-        f"Half of the trips are predicted to within {errors.abs().median():.1f} minutes"
-    )
-    counts, edges = np.histogram(errors, bins=np.arange(-_FARTHEST, _FARTHEST + 1))
-    style.bars(axes, edges[:-1].tolist(), counts.tolist(), 1.0)
-    axes.axvline(0, color=style.ORANGE, linewidth=1)
-    style.label(axes, f"predicted less actual minutes (±{_FARTHEST} and more together)", "trips")
-    return figure
+def model_charts(numbers: Mapping[str, Any]) -> list[Chart]:
+    """Return the charts of a training run; see `numbers.numbers_of`."""
+    return [
+        curves_chart(numbers),
+        *evaluation_charts(numbers.get("test") or {}),
+        *explanation_charts(numbers),
+    ]
 
 
-def predicted_and_actual(evaluation: Evaluation) -> Figure:
-    """Predictions against what happened."""
-    table = evaluation.predictions
-    figure, axes = style.figure("Predicted and actual minutes", height=5.6)
-    longest = float(max(table.actual.max(), table.predicted.max()))
-    drawn = axes.hexbin(
-        table.actual, table.predicted, gridsize=60, bins="log", mincnt=1, cmap=style.SCALE
-    )
-    axes.plot([0, longest], [0, longest], color=style.ORANGE, linewidth=1)
-    figure.colorbar(drawn, ax=axes, label="trips", shrink=0.8)
-    style.label(axes, "actual minutes", "predicted minutes")
-    return figure
-
-
-def errors_by_slice(evaluation: Evaluation) -> Figure:
-    """Errors by hour, borough, distance and duration."""
-    slices = evaluation.slices
-    names = list(dict.fromkeys(slices["slice"]))
-    figure, first = style.figure("Mean absolute error, in minutes", height=1.0 + 2.2 * len(names))
-    first.remove()
-    figure.suptitle("Mean absolute error (minutes)", x=0.01, ha="left", fontsize=11)
-    for place, name in enumerate(names, 1):
-        axes = figure.add_subplot(len(names), 1, place)
-        part = slices[slices["slice"] == name]
-        axes.bar(part.value, part.mae, color=style.BLUE)
-        axes.axhline(evaluation.metrics.mae, color=style.ORANGE, linewidth=1)
-        axes.set_title(f"by {name}", loc="left", fontsize=9)
-        axes.tick_params(colors=style.GREY, labelsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def learning_curves(tuned: TuningResult) -> Figure:
-    """The validation error of each trial while it was fitted."""
-    curves = [trial for trial in tuned.trials if trial.curve]
-    figure, axes = style.figure(f"{tuned.family}: learning curves of {len(curves)} trials")
-    if not curves:
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, "no curves", ha="center", va="center", transform=axes.transAxes)
-        return figure
-    for trial in curves:
-        chosen = trial.number == tuned.best.number
-        color = style.ORANGE if chosen else style.GREY if trial.stopped else style.BLUE
-        axes.plot(
-            trial.steps,
-            trial.curve,
-            color=color,
-            linewidth=2.0 if chosen else 0.8,
-            marker=".",
-            markersize=3,
-            zorder=3 if chosen else 2,
+def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
+    """Draw the validation error of each trial while it was fitted."""
+    curves = (numbers or {}).get("curves") or ()
+    given_up = sum(bool(curve["stopped"]) for curve in curves)
+    rows = [
+        (curve["trial"], step, error, curve["stopped"], "best" if curve["best"] else "")
+        for curve in curves
+        for step, error in zip(curve["steps"], curve["errors"], strict=True)
+    ]
+    traces: list[dict[str, Any]] = []
+    named: set[str] = set()
+    for curve in sorted(curves, key=lambda one: one["best"]):
+        kind = "best" if curve["best"] else "given up" if curve["stopped"] else "ended"
+        color = {"best": figures.ORANGE, "given up": figures.GREY, "ended": figures.BLUE}[kind]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": curve["steps"],
+                "y": curve["errors"],
+                "name": kind,
+                "legendgroup": kind,
+                "showlegend": kind not in named,
+                "line": {"color": color, "width": 3 if kind == "best" else 1.2},
+                # Where it was stopped, a cross stands at the end.
+                "marker": {
+                    "size": [0] * (len(curve["steps"]) - 1) + [9 if kind == "given up" else 5],
+                    "symbol": "x" if kind == "given up" else "circle",
+                    "color": color,
+                },
+                "hovertemplate": f"trial {curve['trial']}, step %{{x}}: %{{y:.3f}}<extra></extra>",
+            }
         )
-    best = min(min(trial.curve) for trial in curves)
-    axes.set_ylim(best * 0.97, best * _WORST_SHOWN)
-    style.label(
-        axes, "steps (orange: the best trial, grey: given up)", "validation error (minutes)"
-    )
-    return figure
-
-
-def importances(table: pd.DataFrame) -> Figure:
-    """Draw the importance of the raw columns of a model; see `models.explanation`."""
-    ordered = table.sort_values("increase")
-    figure, axes = style.figure("What a column is worth: added error when it is shuffled")
-    axes.barh(ordered.column, ordered.increase, xerr=ordered.spread, color=style.BLUE)
-    style.label(axes, "added RMSE (minutes)", "")
-    return figure
-
-
-def shap_summary(found: ShapValues) -> Figure:
-    """Draw the minutes that each column adds to each of the trips, one dot a trip."""
-    import shap
-
-    with _shap_figure() as figure:
-        shap.plots.beeswarm(_to_shap(found), max_display=_SHAP_SHOWN, show=False, plot_size=None)
-        figure.axes[0].set_xlabel("minutes that the column adds to a prediction")
-    return figure
-
-
-def shap_bar(found: ShapValues) -> Figure:
-    """Draw the mean of the minutes that each column adds or takes."""
-    import shap
-
-    with _shap_figure() as figure:
-        shap.plots.bar(_to_shap(found), max_display=_SHAP_SHOWN, show=False)
-        figure.axes[0].set_xlabel("minutes that the column adds or takes, on average")
-    return figure
-
-
-def shap_force(found: ShapValues) -> Figure:
-    """Draw the contributions to the longest of the predictions."""
-    import shap
-
-    trip = int(found.minutes.sum(axis=1).argmax())
-    with _shap_figure():
-        figure: Figure = shap.plots.force(
-            found.base,
-            found.minutes.to_numpy()[trip],
-            found.columns.iloc[trip].astype(float).round(2),
-            matplotlib=True,
-            show=False,
-            figsize=(2 * style.WIDTH, 3),
-            text_rotation=20,
-            contribution_threshold=0.08,
-        )
-    return figure
-
-
-def _to_shap(found: ShapValues) -> Any:  # noqa: ANN401 - shap has no types
-    import shap
-
-    return shap.Explanation(
-        found.minutes.to_numpy(),
-        base_values=np.full(len(found.minutes), found.base),
-        # The columns that were added up have no value to be coloured by.
-        data=found.columns.fillna({OTHERS: 0.0}).to_numpy(dtype=float),
-        feature_names=list(found.minutes.columns),
+        named.add(kind)
+    best = min((row[2] for row in rows), default=0.0)
+    worst = min(max((row[2] for row in rows), default=1.0), best * _WORST_SHOWN)
+    return Chart(
+        "learning_curves",
+        "Learning curves",
+        "minutes of validation RMSE",
+        f"{len(curves)} trials, of which {given_up} were given up: a cross stands where.",
+        Table(("trial", "step", "validation error (min)", "given up", "which"), rows),
+        _NO_CURVES,
+        {
+            "data": traces,
+            "layout": {
+                "showlegend": True,
+                "xaxis": {"title": {"text": "steps (rounds, trees or iterations)"}},
+                "yaxis": {
+                    "title": {"text": "validation error (minutes)"},
+                    "range": [best * 0.96, worst * 1.02],
+                },
+            },
+        },
+        wide=True,
+        height=340,
     )
 
 
-@contextlib.contextmanager
-def _shap_figure() -> Iterator[Figure]:
-    """The figure that shap draws into: it knows only matplotlib's current one."""
-    import matplotlib.pyplot as plt
-
-    plt.switch_backend("agg")
-    figure = plt.figure(figsize=(style.WIDTH, 5.6), dpi=style.RESOLUTION, layout="constrained")
-    try:
-        yield figure
-    finally:
-        plt.close("all")
+def evaluation_charts(test: Mapping[str, Any]) -> list[Chart]:
+    """Return the charts of the errors on the test months."""
+    return [_residuals(test), _cells(test), *_slices(test)]
 
 
-#: The figures of SHAP values, by the name of their file.
-SHAP_FIGURES: Mapping[str, Callable[[ShapValues], Figure]] = MappingProxyType(
-    {"shap_summary": shap_summary, "shap_bar": shap_bar, "shap_force": shap_force}
-)
+def _residuals(test: Mapping[str, Any]) -> Chart:
+    found = test.get("residuals", {})
+    edges, counts = found.get("edges", []), found.get("trips", [])
+    return Chart(
+        "residuals",
+        "Residuals",
+        "trips by minutes",
+        f"Half of the {test['trips']:,} test trips are predicted to within "
+        f"{test['half_within']:.1f} minutes. ±20 minutes and more are counted together."
+        if edges
+        else "",
+        Table(
+            ("predicted less actual, from (min)", "trips"), list(zip(edges, counts, strict=True))
+        ),
+        UNTOLD,
+        figures.histogram(edges, counts, title="predicted less actual minutes") if edges else None,
+    )
 
-#: The figures of an evaluation, by the name of their file.
-FIGURES: Mapping[str, Callable[[Evaluation], Figure]] = MappingProxyType(
-    {
-        "residuals": residuals,
-        "predicted_and_actual": predicted_and_actual,
-        "errors_by_slice": errors_by_slice,
+
+def _cells(test: Mapping[str, Any]) -> Chart:
+    found = test.get("cells", {})
+    edges = found.get("edges", [])
+    rows = [
+        (predicted, actual, count)
+        for predicted, row in zip(edges, found.get("trips", []), strict=True)
+        for actual, count in zip(edges, row, strict=True)
+        if count
+    ]
+    shown = [[count or None for count in row] for row in found.get("trips", [])]
+    return Chart(
+        "predicted_and_actual",
+        "Predicted and actual duration",
+        "trips",
+        "Test trips by what was predicted and how long they took, in cells of two minutes; on the "
+        "line the prediction is right.",
+        Table(("predicted from (min)", "actual from (min)", "trips"), rows),
+        UNTOLD,
+        _on_the_line(figures.heatmap(edges, edges, shown, bar="trips")) if edges else None,
+    )
+
+
+def _on_the_line(figure: Figure) -> Figure:
+    layout = {
+        **figure["layout"],
+        "xaxis": {"title": {"text": "actual minutes"}, "range": [0, 60]},
+        "yaxis": {"title": {"text": "predicted minutes"}, "range": [0, 60]},
+        "shapes": [
+            {
+                "type": "line",
+                "x0": 0,
+                "y0": 0,
+                "x1": 60,
+                "y1": 60,
+                "line": {"color": figures.RED, "width": 1.5},
+            }
+        ],
     }
-)
+    return {**figure, "layout": layout}
+
+
+def _slices(test: Mapping[str, Any]) -> list[Chart]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in test.get("slices", ()):
+        found.setdefault(row["slice"], []).append(row)
+    return [_slice(name, rows) for name, rows in found.items()] or [_slice("slice", [])]
+
+
+def _slice(name: str, found: Sequence[Mapping[str, Any]]) -> Chart:
+    rows = [(row["value"], row["trips"], row["mae"], row["rmse"], row["bias"]) for row in found]
+    worst = max(rows, key=lambda row: row[2] or 0.0, default=None)
+    return Chart(
+        f"errors_by_{name}",
+        f"Error by {name}",
+        "minutes",
+        f"Mean absolute error on the test months; largest: {worst[0]}, {worst[2]:.1f} minutes."
+        if worst
+        else "",
+        Table((name, "trips", "MAE (min)", "RMSE (min)", "bias (min)"), rows),
+        UNTOLD,
+        figures.bars(
+            [str(row[0]) for row in rows], [row[2] for row in rows], title="MAE (minutes)"
+        ),
+    )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model_loop.dashboard import figures
+from model_loop.charts import figures
+from model_loop.charts.words import short
 from model_loop.dashboard.known import Sources
 from model_loop.dashboard.questions import Questions
-from model_loop.dashboard.words import short
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.tracking.names import NUMBERS

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from model_loop.background_cache import BackgroundCache
-from model_loop.dashboard.page import Card, Chart, Empty
+from model_loop.charts.chart import Chart, Empty
+from model_loop.charts.words import UNKNOWN
+from model_loop.dashboard.page import Card
 from model_loop.dashboard.types import (
     DagRuns,
     FamilyRun,
@@ -20,7 +22,6 @@ from model_loop.dashboard.types import (
     TrialRun,
     WindowRun,
 )
-from model_loop.dashboard.words import UNKNOWN
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import Thresholds
 from model_loop.serving.comparison.report import AbReport

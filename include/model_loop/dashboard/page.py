@@ -1,98 +1,12 @@
-"""Contents of a page, as plain values: drawn, shown as a table and exported as CSV."""
+"""Contents of a page, as plain values."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-#: A spreadsheet would take text that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-Figure = Mapping[str, Any]
-"""Plotly's ``data`` and ``layout``; colours that begin with ``@`` are names of the theme."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under named columns.
-
-    Parameters
-    ----------
-    columns
-        Their names, with units where they have any.
-    rows
-        Cells of each row; None where there is nothing.
-    """
-
-    columns: tuple[str, ...]
-    rows: Sequence[Sequence[Any]] = ()
-
-    def csv(self) -> str:
-        """Convert to CSV; text that looks like a formula is quoted by an apostrophe."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows([[_safe(cell) for cell in row] for row in self.rows])
-        return out.getvalue()
-
-
-@dataclass(frozen=True)
-class Empty:
-    """Reason why there is nothing to show, and the DAG that fills it.
-
-    Parameters
-    ----------
-    why
-        A sentence.
-    dag_id
-        The DAG that fills it; empty if none does.
-    """
-
-    why: str
-    dag_id: str = ""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart with the data behind it.
-
-    Parameters
-    ----------
-    name
-        Of its CSV; unique on its page.
-    title
-        What it shows.
-    unit
-        Of what is measured.
-    about
-        What it says, for those who cannot see it too.
-    table
-        The data behind it.
-    empty
-        What is said where there are no rows.
-    figure
-        How it is drawn; None shows the table alone.
-    wide
-        Whether it takes the whole width.
-    height
-        Pixels.
-    links
-        Address by the text of a cell of the first column.
-    """
-
-    name: str
-    title: str
-    unit: str
-    about: str
-    table: Table
-    empty: Empty
-    figure: Figure | None = None
-    wide: bool = False
-    height: int = 300
-    links: Mapping[str, str] = field(default_factory=dict)
+from model_loop.charts.chart import Chart
 
 
 @dataclass(frozen=True)
@@ -177,9 +91,3 @@ class Page:
         """All of them."""
         for section in self.sections:
             yield from section.charts
-
-
-def _safe(cell: object) -> object:
-    if isinstance(cell, str) and cell.startswith(_FORMULA):
-        return f"'{cell}"
-    return cell

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
-import json
 import re
 from importlib import resources
 from pathlib import Path
@@ -13,12 +11,14 @@ from typing import Any
 
 import jinja2
 
-from model_loop.dashboard.figures import inert
+from model_loop.charts.document import STATIC, plotly_script, templates
+from model_loop.charts.words import UNKNOWN
 from model_loop.dashboard.page import Page
-from model_loop.dashboard.words import UNKNOWN
 
 #: Rows of a table that a page shows; its CSV has all of them.
 MOST_ROWS = 100
+
+_STATIC = Path(str(resources.files("model_loop.dashboard"))) / "static"
 
 MENU = (
     ("overview", "Overview"),
@@ -38,49 +38,29 @@ def render(page: Page, **more: Any) -> str:  # noqa: ANN401 - what templates are
 def asset(name: str) -> Path | None:
     """A file that the pages load; None if there is none of that name."""
     if name == "plotly.js":
-        return _plotly()
-    path = Path(str(resources.files("model_loop.dashboard"))) / "static" / name
-    return path if re.fullmatch(r"[\w-]+\.(css|js|svg)", name) and path.is_file() else None
-
-
-@functools.cache
-def _plotly() -> Path:
-    """Plotly's script, out of its package, which is not imported: it would take 40 MB."""
-    found = importlib.util.find_spec("plotly")
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent / "package_data" / "plotly.min.js"
+        return plotly_script()
+    if not re.fullmatch(r"[\w-]+\.(css|js|svg)", name):
+        return None
+    paths = (folder / name for folder in (_STATIC, STATIC))
+    return next((path for path in paths if path.is_file()), None)
 
 
 @functools.cache
 def _version() -> str:
     """Changes with the files, so that browsers may keep them for good."""
     digest = hashlib.sha256()
-    for file in sorted((Path(str(resources.files("model_loop.dashboard"))) / "static").iterdir()):
+    for file in sorted(file for folder in (_STATIC, STATIC) for file in folder.iterdir()):
         digest.update(file.read_bytes())
-    digest.update(str(_plotly().stat().st_size).encode())
+    digest.update(str(plotly_script().stat().st_size).encode())
     return digest.hexdigest()[:12]
 
 
 @functools.cache
 def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("model_loop.dashboard"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("model_loop.dashboard")
     environment.filters["cell"] = _cell
     environment.filters["kind"] = _kind
-    environment.filters["inert"] = inert
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.policies["json.dumps_function"] = _dumps
     return environment
-
-
-def _dumps(value: object, **options: Any) -> str:  # noqa: ANN401 - of json.dumps
-    return json.dumps(value, default=dict, **options)
 
 
 def _cell(value: object) -> str:

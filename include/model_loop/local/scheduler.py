@@ -24,7 +24,6 @@ PRELOADED = (
     "xgboost",
     "mlflow.sklearn",
     "mlflow.pyfunc",
-    "matplotlib.pyplot",
     "shap",
     "model_loop.models.tuning",
     "model_loop.models.training",

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from model_loop.charts import models as charts
+from model_loop.charts.document import document
+from model_loop.charts.models import model_charts
 from model_loop.charts.numbers import numbers_of
 from model_loop.errors import optional
 from model_loop.models.evaluation import measure
@@ -21,7 +22,7 @@ from model_loop.models.search import Metrics
 from model_loop.models.training import TrainedModel
 from model_loop.tracking.learned import Learned, learned_by
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.names import NUMBERS
+from model_loop.tracking.names import FIGURES, NUMBERS
 from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
@@ -41,13 +42,13 @@ def log_model_report(tracker: Tracker, run_id: str, trained: TrainedModel) -> No
 
 
 def write_model_report(folder: Path, trained: TrainedModel) -> None:
-    """Write tables and figures into a folder."""
-    with optional("What the dashboard draws"):
-        (folder / NUMBERS).write_text(json.dumps(numbers_of(trained), separators=(",", ":")))
-    figures = folder / "figures"
-    figures.mkdir()
-    with optional("The figure of the learning curves"):
-        charts.learning_curves(trained.tuned).savefig(figures / "learning_curves.png")
+    """Write tables and charts into a folder."""
+    with optional("The numbers of the charts"):
+        numbers = numbers_of(trained)
+        (folder / NUMBERS).write_text(json.dumps(numbers, separators=(",", ":")))
+        with optional("The charts"):
+            charts = document(trained.tuned.family, model_charts(numbers))
+            (folder / FIGURES).write_text(charts, encoding="utf-8")
     if trained.tuned.columns is not None:
         trained.tuned.columns.to_csv(folder / "feature_selection.csv", index=False)
     if trained.evaluation is not None:
@@ -56,25 +57,16 @@ def write_model_report(folder: Path, trained: TrainedModel) -> None:
         evaluation.predictions.to_parquet(folder / "test_predictions.parquet", index=False)
         content = {"test": asdict(evaluation.metrics), "naive": asdict(evaluation.naive)}
         (folder / "test_metrics.json").write_text(json.dumps(content, indent=1))
-        for name, draw in charts.FIGURES.items():
-            with optional(f"The figure {name}"):
-                draw(evaluation).savefig(figures / f"{name}.png")
     if trained.explanation is not None:
         _write_explanation(folder, trained.explanation)
 
 
 def _write_explanation(folder: Path, explanation: Explanation) -> None:
-    figures = folder / "figures"
     explanation.permutation.to_csv(folder / "permutation_importance.csv", index=False)
-    with optional("The figure of the permutation importances"):
-        charts.importances(explanation.permutation).savefig(figures / "permutation_importance.png")
     if explanation.shap is not None:
         minutes, columns = explanation.shap.minutes, explanation.shap.columns
         table = pd.concat([minutes, columns.add_prefix("column ")], axis=1)
         table.assign(base=explanation.shap.base).to_parquet(folder / "shap.parquet", index=False)
-        for name, draw in charts.SHAP_FIGURES.items():
-            with optional(f"The figure {name}"):
-                draw(explanation.shap).savefig(figures / f"{name}.png", bbox_inches="tight")
 
 
 def log_comparison(

@@ -11,9 +11,11 @@ from pathlib import Path
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
-from model_loop.charts.months import FIGURES
+from model_loop.charts.document import document
+from model_loop.charts.months import month_charts
 from model_loop.errors import optional
 from model_loop.findings import Finding
+from model_loop.tracking.names import FIGURES
 from model_loop.tracking.runs import (
     FINDINGS,
     FINDINGS_TAG,
@@ -104,20 +106,19 @@ def _log_findings(tracker: Tracker, run_id: str, findings: Sequence[Finding]) ->
 
 
 def write_month(folder: Path, month: CheckedMonth, profile: MonthProfile) -> None:
-    """Write a month's report, quarantine, profile and figures into a folder."""
+    """Write a month's report, quarantine, profile and charts into a folder."""
     (folder / "report.txt").write_text(f"{month.report}\n", encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(month.report.to_json(), indent=1))
-    (folder / "profile.json").write_text(json.dumps(profile.to_json(), indent=1))
+    content = profile.to_json()
+    (folder / "profile.json").write_text(json.dumps(content, indent=1))
     month.load_quarantine().to_parquet(folder / "quarantine.parquet", index=False)
     tables = folder / "tables"
     tables.mkdir()
     for name, table in _tables(profile).items():
         table.to_csv(tables / f"{name}.csv", index=False)
-    figures = folder / "figures"
-    figures.mkdir()
-    for name, draw in FIGURES.items():
-        with optional(f"The figure {name}"):
-            draw(profile).savefig(figures / f"{name}.png")
+    with optional("The charts"):
+        charts = document(f"{profile.service} {profile.month}", month_charts(content))
+        (folder / FIGURES).write_text(charts, encoding="utf-8")
 
 
 def _tables(profile: MonthProfile) -> dict[str, pd.DataFrame]:

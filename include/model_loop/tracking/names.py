@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-#: What the figures of a model show.
+#: Charts of a training run or of a month.
+FIGURES = "figures.html"
+#: What the charts of a model show.
 NUMBERS = "numbers.json"
 #: Evidently's report of a window.
 EVIDENTLY_HTML = "evidently.html"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model_loop.dashboard import figures
-from model_loop.dashboard.page import Chart, Empty, Table
+from model_loop.charts import figures
+from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.words import percent
 from model_loop.dashboard.types import Registry
-from model_loop.dashboard.words import percent
 from model_loop.serving.comparison.report import AbReport, Comparison
 
 _NO_FEEDBACK = Empty(

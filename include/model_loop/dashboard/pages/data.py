@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_loop.dashboard import figures
+from model_loop.charts import figures
+from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.columns import NO_PROFILE, column_charts
+from model_loop.charts.months import trips_charts
+from model_loop.charts.words import date_of, percent, plain
+from model_loop.charts.zones import pairs_chart
 from model_loop.dashboard.known import Sources
 from model_loop.dashboard.outlines import outlines_or_why
-from model_loop.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
-from model_loop.dashboard.pages.columns import NO_PROFILE, column_charts
-from model_loop.dashboard.pages.zones import measures_of, pairs_chart, zones_chart
+from model_loop.dashboard.page import Card, Choice, Page, Section
+from model_loop.dashboard.pages.zones import map_chart, measures_of
 from model_loop.dashboard.types import MonthRun
-from model_loop.dashboard.words import date_of, percent, plain
 from model_loop.trips.contract.breaches import BROKEN_WHEN
 
 _NO_CARD = Card("Months", "0", "Run the DAG data_preparation.", "warn")
 _NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
@@ -61,12 +63,14 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
             Section(
                 f"Findings about {title}".strip(), known.charts(["months"], [_findings(found)])
             ),
-            Section(f"Trips of {title}".strip(), known.charts(["months"], _trips(profile, title))),
+            Section(
+                f"Trips of {title}".strip(), known.charts(["months"], trips_charts(profile, title))
+            ),
             Section(
                 "Zones",
                 known.charts(
                     ["months"],
-                    [zones_chart(known, profile, measure, outlines), pairs_chart(profile)],
+                    [map_chart(known, profile, measure, outlines), pairs_chart(profile)],
                 ),
             ),
             Section("Columns", known.charts(["months"], column_charts(profile))),
@@ -212,77 +216,6 @@ def _findings(found: Mapping[str, Any] | None) -> Chart:
         Table(("level", "finding", "column", "what was found", "what to do"), rows),
         empty,
         wide=True,
-    )
-
-
-def _trips(profile: Mapping[str, Any] | None, title: str) -> list[Chart]:
-    profile = profile or {}
-    return [
-        _histogram(profile.get("durations"), "duration_histogram", "Durations", "minutes"),
-        _histogram(profile.get("distances"), "distance_histogram", "Distances", "miles"),
-        _days(profile.get("per_day") or (), title),
-        _hours(profile.get("per_weekday_and_hour") or ()),
-    ]
-
-
-def _histogram(found: Mapping[str, Any] | None, name: str, what: str, unit: str) -> Chart:
-    edges, counts = (found["edges"], found["counts"]) if found else ([], [])
-    total = sum(counts) or 1
-    largest = max(range(len(counts)), key=lambda place: counts[place], default=0)
-    width = edges[1] - edges[0] if found else 1
-    said = (
-        f"Most trips take {edges[largest]:g} to {edges[largest] + width:g} {unit}; "
-        f"{percent(counts[-1] / total)} are beyond {edges[-1]:g} and counted in the last bar."
-        if found
-        else ""
-    )
-    return Chart(
-        name,
-        what,
-        f"trips by {unit}",
-        said,
-        Table((f"from ({unit})", "trips"), list(zip(edges, counts, strict=True))),
-        NO_PROFILE,
-        figures.histogram(edges, counts, title=unit) if found else None,
-    )
-
-
-def _days(days: Sequence[int], month: str) -> Chart:
-    rows = [(f"{month}-{number:02}", count) for number, count in enumerate(days, 1)]
-    return Chart(
-        "trips_by_day",
-        "Trips by day",
-        "trips",
-        f"{min(days):,} to {max(days):,} trips begin on a day." if days else "",
-        Table(("day", "trips"), rows),
-        NO_PROFILE,
-        figures.lines({"trips": rows}, title="trips", dates=True, zero=True),
-    )
-
-
-def _hours(table: Sequence[Sequence[int]]) -> Chart:
-    rows = [(weekday, *hours) for weekday, hours in zip(_WEEKDAYS, table, strict=bool(table))]
-    busiest = max(
-        ((count, weekday, hour) for weekday, *hours in rows for hour, count in enumerate(hours)),
-        default=(0, "", 0),
-    )
-    return Chart(
-        "trips_by_hour",
-        "Trips by weekday and hour",
-        "trips",
-        f"Most trips begin on {busiest[1]} at {busiest[2]}:00: {busiest[0]:,}." if rows else "",
-        Table(("weekday", *(f"{hour}:00" for hour in range(24))), rows),
-        NO_PROFILE,
-        figures.heatmap(
-            [f"{hour}" for hour in range(24)],
-            _WEEKDAYS,
-            table,
-            bar="trips",
-            xaxis={"title": {"text": "hour of the pick-up"}, "dtick": 3},
-            yaxis={"autorange": "reversed"},
-        )
-        if rows
-        else None,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model_loop.dashboard.page import Chart, Empty, Table
-from model_loop.dashboard.words import UNKNOWN, age_of, date_of
+from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.words import UNKNOWN, age_of, date_of
 from model_loop.monitoring.health.types import RECENT_SECONDS, ServiceHealth
 
 _NO_CHAMPION = Empty("Nothing answers yet.", "promotion")

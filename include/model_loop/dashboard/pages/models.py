@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_loop.dashboard import figures
+from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.explanations import explanation_charts
+from model_loop.charts.models import curves_chart, evaluation_charts
+from model_loop.charts.words import UNKNOWN, date_of, minutes, plain, short
 from model_loop.dashboard.comparable import judged_on, model_input, same_rows, source_of
 from model_loop.dashboard.known import Known, Sources
-from model_loop.dashboard.page import Card, Chart, Choice, Empty, Figure, Page, Section, Table
-from model_loop.dashboard.pages.explanations import UNTOLD, explanation_charts
-from model_loop.dashboard.pages.searches import curves_chart, trials_chart, trials_table
+from model_loop.dashboard.page import Card, Choice, Page, Section
+from model_loop.dashboard.pages.searches import trials_chart, trials_table
 from model_loop.dashboard.types import FamilyRun
-from model_loop.dashboard.words import UNKNOWN, date_of, minutes, plain, short
 from model_loop.tracking.names import NUMBERS
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
@@ -52,7 +53,7 @@ def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
             ),
             Section(
                 "How far off it is",
-                [_residuals(test), _cells(test), *_slices(test)],
+                evaluation_charts(test),
             ),
             Section(
                 "What it needs to know",
@@ -198,91 +199,6 @@ def _ranked(runs: Sequence[FamilyRun]) -> list[FamilyRun]:
 
 def _rounded(value: float | None, digits: int = 3) -> float | None:
     return None if value is None else round(value, digits)
-
-
-def _residuals(test: Mapping[str, Any]) -> Chart:
-    found = test.get("residuals", {})
-    edges, counts = found.get("edges", []), found.get("trips", [])
-    return Chart(
-        "residuals",
-        "Residuals",
-        "trips by minutes",
-        f"Half of the {test['trips']:,} test trips are predicted to within "
-        f"{test['half_within']:.1f} minutes. ±20 minutes and more are counted together."
-        if edges
-        else "",
-        Table(
-            ("predicted less actual, from (min)", "trips"), list(zip(edges, counts, strict=True))
-        ),
-        UNTOLD,
-        figures.histogram(edges, counts, title="predicted less actual minutes") if edges else None,
-    )
-
-
-def _cells(test: Mapping[str, Any]) -> Chart:
-    found = test.get("cells", {})
-    edges = found.get("edges", [])
-    rows = [
-        (predicted, actual, count)
-        for predicted, row in zip(edges, found.get("trips", []), strict=True)
-        for actual, count in zip(edges, row, strict=True)
-        if count
-    ]
-    shown = [[count or None for count in row] for row in found.get("trips", [])]
-    return Chart(
-        "predicted_and_actual",
-        "Predicted and actual duration",
-        "trips",
-        "Test trips by what was predicted and how long they took, in cells of two minutes; on the "
-        "line the prediction is right.",
-        Table(("predicted from (min)", "actual from (min)", "trips"), rows),
-        UNTOLD,
-        _on_the_line(figures.heatmap(edges, edges, shown, bar="trips")) if edges else None,
-    )
-
-
-def _on_the_line(figure: Figure) -> Figure:
-    layout = {
-        **figure["layout"],
-        "xaxis": {"title": {"text": "actual minutes"}, "range": [0, 60]},
-        "yaxis": {"title": {"text": "predicted minutes"}, "range": [0, 60]},
-        "shapes": [
-            {
-                "type": "line",
-                "x0": 0,
-                "y0": 0,
-                "x1": 60,
-                "y1": 60,
-                "line": {"color": figures.RED, "width": 1.5},
-            }
-        ],
-    }
-    return {**figure, "layout": layout}
-
-
-def _slices(test: Mapping[str, Any]) -> list[Chart]:
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for row in test.get("slices", ()):
-        found.setdefault(row["slice"], []).append(row)
-    return [_slice(name, rows) for name, rows in found.items()] or [_slice("slice", [])]
-
-
-def _slice(name: str, found: Sequence[Mapping[str, Any]]) -> Chart:
-    rows = [(row["value"], row["trips"], row["mae"], row["rmse"], row["bias"]) for row in found]
-    worst = max(rows, key=lambda row: row[2] or 0.0, default=None)
-    return Chart(
-        f"errors_by_{name}",
-        f"Error by {name}",
-        "minutes",
-        f"Mean absolute error on the test months; largest: {worst[0]}, {worst[2]:.1f} minutes."
-        if worst
-        else "",
-        Table((name, "trips", "MAE (min)", "RMSE (min)", "bias (min)"), rows),
-        UNTOLD,
-        figures.bars(
-            [str(row[0]) for row in rows], [row[2] for row in rows], title="MAE (minutes)"
-        ),
-    )
 
 
 def _versions(known: Known) -> list[dict[str, Any]]:

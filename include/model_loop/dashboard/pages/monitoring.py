@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from model_loop.dashboard import figures
+from model_loop.charts import figures
+from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.words import UNKNOWN, date_of, plain
 from model_loop.dashboard.known import Known, Sources
-from model_loop.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
+from model_loop.dashboard.page import Card, Choice, Page, Section
 from model_loop.dashboard.pages.ab import ab_charts
 from model_loop.dashboard.pages.health import health_charts
 from model_loop.dashboard.pages.overview import asked_at
 from model_loop.dashboard.types import WindowRun
-from model_loop.dashboard.words import UNKNOWN, date_of, plain
 from model_loop.monitoring.levels import ALL
 
 _NOTHING = Empty("Monitoring has not looked at a window yet.", "monitoring")

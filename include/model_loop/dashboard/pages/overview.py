@@ -6,7 +6,9 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from model_loop.dashboard import figures
+from model_loop.charts import figures
+from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.words import UNKNOWN, age_of, date_of, minutes, percent, plain, short
 from model_loop.dashboard.comparable import (
     judged_on,
     left_out,
@@ -16,9 +18,8 @@ from model_loop.dashboard.comparable import (
     source_of,
 )
 from model_loop.dashboard.known import Known, Sources
-from model_loop.dashboard.page import Card, Chart, Choice, Empty, Page, Section, Table
+from model_loop.dashboard.page import Card, Choice, Page, Section
 from model_loop.dashboard.types import DagDay, FamilyRun, WindowRun
-from model_loop.dashboard.words import UNKNOWN, age_of, date_of, minutes, percent, plain, short
 from model_loop.tracking.standing import Standing
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 
-from model_loop.dashboard import figures
+from model_loop.charts import figures
+from model_loop.charts.places import places
 from model_loop.dashboard.known import Sources
 from model_loop.dashboard.outlines import outlines_or_why
 from model_loop.dashboard.page import Page
-from model_loop.dashboard.places import places
 from model_loop.trips.zone_names import zone_labels
 
 _FROM, _TO = 74, 166

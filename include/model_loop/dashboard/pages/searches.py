@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from model_loop.dashboard import figures
-from model_loop.dashboard.page import Chart, Empty, Table
+from model_loop.charts import figures
+from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.words import plain
 from model_loop.dashboard.types import TrialRun
-from model_loop.dashboard.words import plain
 
 _NO_TRIALS = Empty("No trial of this model was logged.", "sklearn_training")
-_NO_CURVES = Empty(
-    "It learns in one step, or was trained by an earlier version: there is no learning curve.",
-    "xgboost_training",
-)
 
 _ERROR = "validation_rmse"
 _ERROR_TITLE = "validation RMSE"
@@ -23,8 +18,6 @@ _ERROR_TITLE = "validation RMSE"
 _AXES = 8
 #: Settings that span more than this are shown by their logarithm.
 _LOGARITHMIC = 50
-#: Curves are cut off where they are so many times the best.
-_WORST_SHOWN = 2.5
 _ENDED = {"FINISHED": "ended", "KILLED": "given up", "FAILED": "failed"}
 
 
@@ -99,65 +92,6 @@ def _number(value: str | None) -> float | None:
     except ValueError:
         return None
     return found if math.isfinite(found) else None
-
-
-def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
-    """The validation error of each trial while it was fitted."""
-    curves = (numbers or {}).get("curves") or ()
-    given_up = sum(bool(curve["stopped"]) for curve in curves)
-    rows = [
-        (curve["trial"], step, error, curve["stopped"], "best" if curve["best"] else "")
-        for curve in curves
-        for step, error in zip(curve["steps"], curve["errors"], strict=True)
-    ]
-    traces: list[dict[str, Any]] = []
-    named: set[str] = set()
-    for curve in sorted(curves, key=lambda one: one["best"]):
-        kind = "best" if curve["best"] else "given up" if curve["stopped"] else "ended"
-        color = {"best": figures.ORANGE, "given up": figures.GREY, "ended": figures.BLUE}[kind]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "x": curve["steps"],
-                "y": curve["errors"],
-                "name": kind,
-                "legendgroup": kind,
-                "showlegend": kind not in named,
-                "line": {"color": color, "width": 3 if kind == "best" else 1.2},
-                # Where it was stopped, a cross stands at the end.
-                "marker": {
-                    "size": [0] * (len(curve["steps"]) - 1) + [9 if kind == "given up" else 5],
-                    "symbol": "x" if kind == "given up" else "circle",
-                    "color": color,
-                },
-                "hovertemplate": f"trial {curve['trial']}, step %{{x}}: %{{y:.3f}}<extra></extra>",
-            }
-        )
-        named.add(kind)
-    best = min((row[2] for row in rows), default=0.0)
-    worst = min(max((row[2] for row in rows), default=1.0), best * _WORST_SHOWN)
-    return Chart(
-        "learning_curves",
-        "Learning curves",
-        "minutes of validation RMSE",
-        f"{len(curves)} trials, of which {given_up} were given up: a cross stands where.",
-        Table(("trial", "step", "validation error (min)", "given up", "which"), rows),
-        _NO_CURVES,
-        {
-            "data": traces,
-            "layout": {
-                "showlegend": True,
-                "xaxis": {"title": {"text": "steps (rounds, trees or iterations)"}},
-                "yaxis": {
-                    "title": {"text": "validation error (minutes)"},
-                    "range": [best * 0.96, worst * 1.02],
-                },
-            },
-        },
-        wide=True,
-        height=340,
-    )
 
 
 def trials_table(trials: Sequence[TrialRun]) -> Chart:

@@ -58,7 +58,7 @@
       });
     }
     map.figure = { ...figure, data };
-    window.dashboard.draw(map);
+    window.plots.draw(map);
   }
 
   function listen() {
@@ -167,7 +167,7 @@
       const found = await post(`explain?why=${one.alias}`, body);
       const made = reason(one, found);
       box.replaceWith(made);
-      if (found.figure) window.dashboard.draw(made.querySelector(".plot"));
+      if (found.figure) window.plots.draw(made.querySelector(".plot"));
     } catch (error) {
       box.textContent = error.message;
     }

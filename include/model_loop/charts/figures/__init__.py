@@ -4,10 +4,10 @@ Colours are names that the theme gives values to: ``@1`` to ``@7`` are told apar
 few of them (Okabe and Ito, Color Universal Design, 2008).
 """
 
-from model_loop.dashboard.figures.amounts import bars, histogram, share, stacked, strip
-from model_loop.dashboard.figures.courses import heatmap, lines, points
-from model_loop.dashboard.figures.explaining import beeswarm, force, parallel
-from model_loop.dashboard.figures.frame import (
+from model_loop.charts.figures.amounts import bars, histogram, share, stacked, strip
+from model_loop.charts.figures.courses import heatmap, lines, points
+from model_loop.charts.figures.explaining import beeswarm, force, parallel
+from model_loop.charts.figures.frame import (
     BLUE,
     COLORS,
     GREEN,
@@ -20,7 +20,7 @@ from model_loop.dashboard.figures.frame import (
     YELLOW,
     inert,
 )
-from model_loop.dashboard.figures.maps import Spot, city
+from model_loop.charts.figures.maps import Spot, city
 
 __all__ = [
     "BLUE",

@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_loop.dashboard.figures.frame import (
+from model_loop.charts.chart import Figure
+from model_loop.charts.figures.frame import (
     BLUE,
     COLORS,
     figure,
 )
-from model_loop.dashboard.page import Figure
 
 #: Fewer bars than this are not as wide as there is room.
 _FEW = 5

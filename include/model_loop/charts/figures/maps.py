@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model_loop.dashboard.figures.frame import figure
-from model_loop.dashboard.page import Figure
+from model_loop.charts.chart import Figure
+from model_loop.charts.figures.frame import figure
 
 Ring = Sequence[tuple[float, float]]
 """Longitudes and latitudes (degrees) of an outline."""

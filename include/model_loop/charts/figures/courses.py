@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from model_loop.dashboard.figures.frame import (
+from model_loop.charts.chart import Figure
+from model_loop.charts.figures.frame import (
     COLORS,
     GREY,
     RED,
@@ -14,7 +15,6 @@ from model_loop.dashboard.figures.frame import (
     Series,
     figure,
 )
-from model_loop.dashboard.page import Figure
 
 _DASHES = ("solid", "dash", "dot")
 #: Shapes of Plotly's markers that are told apart.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_loop.dashboard.figures.frame import (
+from model_loop.charts.chart import Figure
+from model_loop.charts.figures.frame import (
     BLUE,
     GREY,
     ORANGE,
     SCALE,
     figure,
 )
-from model_loop.dashboard.page import Figure
 
 
 def parallel(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_loop.dashboard import figures
-from model_loop.dashboard.page import Chart, Empty, Table
-from model_loop.dashboard.words import percent, plain
+from model_loop.charts import figures
+from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.words import percent, plain
 from model_loop.trips.zone_names import zone_labels
 
 NO_PROFILE = Empty("This month has no profile on the tracking server.", "green_months")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from model_loop.dashboard import figures
-from model_loop.dashboard.page import Chart, Empty, Table
-from model_loop.dashboard.words import plain
+from model_loop.charts import figures
+from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.words import plain
 
 UNTOLD = Empty(
     "This run has no figures: it has not ended, or was trained by an earlier version.",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from model_loop.dashboard.page import Figure
+from model_loop.charts.chart import Figure
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (f"@{number}" for number in range(1, 8))
 #: Told apart less surely: only where there are more than seven.

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +106,20 @@ def test_a_lost_worker_is_started_again(
     assert answer(worker, "pid") != first
 
 
-def test_no_question_waits_for_a_lost_worker(worker: WorkerProcess) -> None:
+def hanging(threads: ThreadPoolExecutor, worker: WorkerProcess, marker: Path) -> Future[Any]:
+    """Ask a question without an answer, and wait until the worker has it."""
+    waiting = threads.submit(worker.ask, "hang", {"marker": str(marker)})
+    deadline = time.monotonic() + 20
+    while not marker.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return waiting
+
+
+def test_no_question_waits_for_a_lost_worker(worker: WorkerProcess, tmp_path: Path) -> None:
     """All that wait fail at once."""
     with ThreadPoolExecutor(3) as threads:
-        waiting = [threads.submit(worker.ask, "hang") for _ in range(2)]
+        waiting = [hanging(threads, worker, tmp_path / str(number)) for number in range(2)]
         lost(worker)
         for one in waiting:
             with pytest.raises(WorkerError, match="has ended"):
@@ -138,12 +148,11 @@ def test_a_question_that_crosses_an_idle_end_is_answered(
     assert has_ended(first)
 
 
-def test_no_question_delays_the_end_of_the_server(worker: WorkerProcess) -> None:
+def test_no_question_delays_the_end_of_the_server(worker: WorkerProcess, tmp_path: Path) -> None:
     """It fails, and starts no other worker."""
     first = answer(worker, "pid")
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(worker.ask, "hang")
-        assert answer(worker, "pid") == first
+        waiting = hanging(threads, worker, tmp_path / "marker")
         worker.stop()
         with pytest.raises(WorkerError, match="has ended"):
             waiting.result(10)

@@ -103,19 +103,13 @@ def test_unreadable_files_are_told_once_and_removed_in_the_end(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("{", "cannot be read"), ("[]", "cannot be read"), (None, "no profile")]
+    ("content", "said"), [(b"{", "cannot be read"), (b"[]", "cannot be read"), (None, "no profile")]
 )
 def test_a_version_without_a_profile_is_told(
-    content: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    content: bytes | None, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody would notice drift: a mail says so, once for each version, and what to do."""
-    path = tmp_path / "profile.json"
-    if content is not None:
-        path.write_text(content)
-    monkeypatch.setattr(
-        "model_loop.monitoring.profile._download",
-        lambda *_: path if content is not None else None,
-    )
+    monkeypatch.setattr("model_loop.monitoring.profile._read", lambda *_: content)
     versions = SimpleNamespace(tracker=None, service="green", known_moment=lambda _: "booked")
     version = SimpleNamespace(name="trip_duration_green", number=4)
     for module in (monitoring, windows):

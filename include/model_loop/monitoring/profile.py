@@ -7,6 +7,7 @@ surer of itself than it will be of any window.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import tempfile
@@ -24,7 +25,7 @@ from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.models.intervals import DaySpread, sums_by_day
 from model_loop.monitoring.features import Bins, Counts, Floats, bins_of, features
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
-from model_loop.tracking.artifacts import find_artifact
+from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.recipes import get_recipe
 from model_loop.training_set.types import TrainingSet
@@ -295,34 +296,30 @@ def find_profile(tracker: Tracker, name: str, version: int) -> VersionProfile | 
     mlflow.exceptions.MlflowException
         If there is no such version, or the server fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = _download(tracker, name, version, PROFILE, folder)
-        if path is None:
-            return None
-        try:
-            return record_of(VersionProfile, json.loads(path.read_bytes()))
-        except UNREADABLE as error:
-            raise StoredObjectError(
-                f"The profile of version {version} of {name}",
-                f"cannot be read ({error})",
-                "Make it again: model-loop profile-version.",
-            ) from error
+    content = _read(tracker, name, version, PROFILE)
+    if content is None:
+        return None
+    try:
+        return record_of(VersionProfile, json.loads(content))
+    except UNREADABLE as error:
+        raise StoredObjectError(
+            f"The profile of version {version} of {name}",
+            f"cannot be read ({error})",
+            "Make it again: model-loop profile-version.",
+        ) from error
 
 
 def find_sample(tracker: Tracker, name: str, version: int) -> pd.DataFrame | None:
     """Return the sample of trips beside the profile; None if there is none that can be read."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = _download(tracker, name, version, SAMPLE, folder)
-        try:
-            return None if path is None else pd.read_parquet(path)
-        except (*UNREADABLE, OSError) as error:
-            # It is of use for a report alone.
-            logger.warning("The sample of trips of version %d cannot be read: %s", version, error)
-            return None
-
-
-def _download(tracker: Tracker, name: str, version: int, file: str, folder: str) -> Path | None:
-    run_id = tracker.client.get_model_version(name, str(version)).run_id
-    if not run_id:
+    content = _read(tracker, name, version, SAMPLE)
+    try:
+        return None if content is None else pd.read_parquet(io.BytesIO(content))
+    except (*UNREADABLE, OSError) as error:
+        # It is of use for a report alone.
+        logger.warning("The sample of trips of version %d cannot be read: %s", version, error)
         return None
-    return find_artifact(tracker.client, run_id, f"{FOLDER}/{file}", folder)
+
+
+def _read(tracker: Tracker, name: str, version: int, file: str) -> bytes | None:
+    run_id = tracker.client.get_model_version(name, str(version)).run_id
+    return read_artifact(tracker.client, run_id, f"{FOLDER}/{file}")

@@ -22,7 +22,7 @@ from model_loop.days import SECONDS_PER_DAY
 from model_loop.monitoring.levels import Finding, Level, from_json, gravest_first, to_json, worst
 from model_loop.monitoring.windows import Source, Window
 from model_loop.objects.documents import UNREADABLE
-from model_loop.tracking.artifacts import find_artifact
+from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.runs import Tracker
 
 FINDINGS = "findings.json"
@@ -173,14 +173,14 @@ class Records:
 
     def read(self, run_id: str, part: str) -> list[Finding]:
         """Return what one step has found; nothing if it has not run, or that cannot be read."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = find_artifact(self.tracker.client, run_id, f"{part}/{FINDINGS}", folder)
-            try:
-                return [] if path is None else from_json(path.read_bytes())
-            except UNREADABLE as error:
-                # A window that is looked at again replaces what cannot be read.
-                logger.warning("%s of run %s cannot be read: %s", path, run_id, error)
-                return []
+        path = f"{part}/{FINDINGS}"
+        content = read_artifact(self.tracker.client, run_id, path)
+        try:
+            return [] if content is None else from_json(content)
+        except UNREADABLE as error:
+            # A window that is looked at again replaces what cannot be read.
+            logger.warning("%s of run %s cannot be read: %s", path, run_id, error)
+            return []
 
     def _runs(self, watched: Watched) -> list[Run]:
         """The runs of all windows of a version, by the end of the window."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
-import tempfile
 
 import pandas as pd
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
 
 from model_loop.errors import StoredObjectError
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.intervals import DaySpread
 from model_loop.monitoring.performance import Reference
 from model_loop.monitoring.profile import find_profile
+from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.runs import Tracker
 
 logger = logging.getLogger(__name__)
@@ -50,20 +49,11 @@ def _days(tracker: Tracker, name: str, version: int) -> DaySpread | None:
 
 
 def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], float]:
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = download_artifacts(
-                run_id=run_id,
-                artifact_path=_SLICES,
-                dst_path=folder,
-                tracking_uri=tracker.tracking_uri,
-            )
-        except MlflowException as error:
-            # Runs of models that were trained elsewhere have no such table.
-            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                raise
-            return {}
-        table = pd.read_csv(path, dtype={"slice": str, "value": str})
+    content = read_artifact(tracker.client, run_id, _SLICES)
+    if content is None:
+        # Runs of models that were trained elsewhere have no such table.
+        return {}
+    table = pd.read_csv(io.BytesIO(content), dtype={"slice": str, "value": str})
     table = table[table["trips"] >= GateRules.slice_trips]
     keys = zip(table["slice"], table["value"], strict=True)
     return dict(zip(keys, table["rmse"].astype(float), strict=True))

@@ -1,4 +1,4 @@
-"""Files of models, from the MLflow server to a folder."""
+"""Files of models and runs on the MLflow server: absent is told apart from unreachable."""
 
 from __future__ import annotations
 
@@ -8,13 +8,66 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from model_loop.errors import InvalidInputError
 
-#: What the server says of a model that it does not have.
+#: Error codes of the server for a run, a version or a model that it does not have.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+@contextlib.contextmanager
+def refuse_absent(refusal: InvalidInputError) -> Iterator[None]:
+    """Replace the server's error for an absent run, version or model; others pass.
+
+    Raises
+    ------
+    InvalidInputError
+        The refusal, if the server does not have it.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        raise refusal from error
+
+
+def read_artifact(client: MlflowClient, run_id: str | None, path: str) -> bytes | None:
+    """Download a file of a run; None if the run, or the file in it, is absent.
+
+    The folder is listed first: a failed download has the same error code for an absent file and for
+    an artifact store that fails.
+
+    Parameters
+    ----------
+    run_id
+        None and empty, as of a version that was registered without a run, are absent.
+    path
+        Of the file below the run's artifacts, such as ``profile/profile.json``.
+
+    Raises
+    ------
+    mlflow.exceptions.MlflowException
+        If the server or its artifact store is unreachable or fails.
+    """
+    if not run_id:
+        return None
+    try:
+        listed = client.list_artifacts(run_id, path.rpartition("/")[0])
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        return None
+    if path not in {file.path for file in listed}:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        file = download_artifacts(
+            run_id=run_id, artifact_path=path, dst_path=folder, tracking_uri=client.tracking_uri
+        )
+        return Path(file).read_bytes()
 
 
 @contextlib.contextmanager

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from mlflow.exceptions import MlflowException
-
 from model_loop.errors import StoredObjectError
 from model_loop.models.gate import Check
-from model_loop.tracking.downloads import ABSENT
-from model_loop.tracking.lineage import LINEAGE, find_lineage
+from model_loop.tracking.lineage import read_lineage
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.sources import ACCEPT_GENERATED, label_of, source_of, unknown_remarks
 from model_loop.trips.months import Month
@@ -77,27 +74,18 @@ def learned_by(tracker: Tracker, name: str, version: int) -> Learned:
         If there is no such version.
     """
     found = tracker.client.get_model_version(name, str(version))
-    if not found.run_id or not _has_lineage(tracker, found.run_id):
-        return Learned(version, data_source=source_of(found.tags))
     try:
-        lineage = find_lineage(tracker, name, version)
+        lineage = read_lineage(tracker.client, found)
     except StoredObjectError as error:
         # As of a model from elsewhere: the verdict and the history say "not known".
         logger.warning("%s", error)
+        lineage = None
+    if lineage is None:
         return Learned(version, data_source=source_of(found.tags))
     split = lineage.data.split
     months = frozenset((*split.train, *split.validation))
     digests = {raw.digest for raw in lineage.months if Month.parse(raw.month) in months}
     return Learned(version, months, frozenset(digests), data_source_of(lineage.months))
-
-
-def _has_lineage(tracker: Tracker, run_id: str) -> bool:
-    try:
-        return LINEAGE in {one.path for one in tracker.client.list_artifacts(run_id)}
-    except MlflowException as error:
-        if error.error_code in ABSENT:
-            return False
-        raise
 
 
 @dataclass(frozen=True)

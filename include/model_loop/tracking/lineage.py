@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 from model_loop.errors import ContractError, InvalidInputError, StoredObjectError
 from model_loop.models import fitting
@@ -23,7 +23,7 @@ from model_loop.models.evaluation import measure
 from model_loop.models.search import Metrics, SearchRequest, Trial, TuningResult
 from model_loop.models.training import TrainedModel, train
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
-from model_loop.tracking.downloads import ABSENT
+from model_loop.tracking.downloads import read_artifact, refuse_absent
 from model_loop.tracking.lines import installed_boosters
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import build_training_set
@@ -133,14 +133,15 @@ def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
     StoredObjectError
         If its lineage is damaged, or was written by another version of this package.
     """
-    run_id = _run_of(tracker, name, version)
-    try:
-        known = {one.path for one in tracker.client.list_artifacts(run_id)} if run_id else set()
-    except MlflowException as error:
-        if error.error_code not in ABSENT:
-            raise
-        known = set()
-    if LINEAGE not in known:
+    absent = InvalidInputError(
+        f"Version {version} of {name}",
+        "is not in the model registry",
+        f"See the versions that there are: {tracker.tracking_uri}/#/models/{name}.",
+    )
+    with refuse_absent(absent):
+        registered = tracker.client.get_model_version(name, str(version))
+    lineage = read_lineage(tracker.client, registered)
+    if lineage is None:
         raise InvalidInputError(
             f"Version {version} of {name}",
             "was not trained by this project, or its run was deleted: its months and settings are "
@@ -149,37 +150,26 @@ def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
             "can be judged on its test months. A model from elsewhere is brought in with the field "
             "`model` of the DAG promotion, which judges it on the champion's.",
         )
-    with tempfile.TemporaryDirectory() as folder:
-        path = download_artifacts(
-            run_id=run_id,
-            artifact_path=LINEAGE,
-            dst_path=folder,
-            tracking_uri=tracker.tracking_uri,
-        )
-        content = Path(path).read_bytes()
+    return lineage
+
+
+def read_lineage(client: MlflowClient, version: ModelVersion) -> Lineage | None:
+    """Read the lineage beside a version; None if it has no run, or the run no lineage.
+
+    Raises
+    ------
+    StoredObjectError
+        If the lineage is damaged, or was written by another version of this package.
+    """
+    content = read_artifact(client, version.run_id, LINEAGE)
     try:
-        return record_of(Lineage, json.loads(content))
+        return None if content is None else record_of(Lineage, json.loads(content))
     except UNREADABLE as error:
         raise StoredObjectError(
-            f"{LINEAGE} of version {version} of {name}",
+            f"{LINEAGE} of version {version.version} of {version.name}",
             f"cannot be read ({error}): its training data are unknown",
             "Train a new version, or load this one with the version of this package that made it.",
         ) from error
-
-
-def _run_of(tracker: Tracker, name: str, version: int) -> str | None:
-    """Return the run that has made a version; None where it was registered without one."""
-    try:
-        run_id: str | None = tracker.client.get_model_version(name, str(version)).run_id
-    except MlflowException as error:
-        if error.error_code not in ABSENT:
-            raise
-        raise InvalidInputError(
-            f"Version {version} of {name}",
-            "is not in the model registry",
-            f"See the versions that there are: {tracker.tracking_uri}/#/models/{name}.",
-        ) from error
-    return run_id
 
 
 def reproduce(

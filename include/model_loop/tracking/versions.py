@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from model_loop.errors import InvalidInputError
-from model_loop.tracking.downloads import ABSENT
+from model_loop.tracking.downloads import ABSENT, refuse_absent
 from model_loop.tracking.moments import MomentLookUps
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.standing import (
@@ -31,7 +31,6 @@ from model_loop.trips.services import MOMENTS, Moment
 
 logger = logging.getLogger(__name__)
 
-_UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 #: Seconds for the store of a version that is asked for, and for those of others in all.
 _SECONDS = 20.0
 #: Databases keep no larger number; asked for one, the server fails, and its client tries for long.
@@ -55,9 +54,9 @@ def find_standings(
     try:
         model = client.get_registered_model(name)
     except MlflowException as error:
-        if error.error_code == _UNKNOWN:
-            return standings_of({}, {}, moment_of)
-        raise
+        if error.error_code not in ABSENT:
+            raise
+        return standings_of({}, {}, moment_of)
     return standings_of(model.aliases, model.tags, moment_of, before, tell)
 
 
@@ -225,12 +224,8 @@ class ModelVersions:
         )
         if abs(version) > _LARGEST:
             raise absent
-        try:
+        with refuse_absent(absent):
             return self.tracker.client.get_model_version(self.name, str(version))
-        except MlflowException as error:
-            if error.error_code != _UNKNOWN:
-                raise
-            raise absent from error
 
     def require_any(self) -> None:
         """Refuse a service of which nothing is registered.
@@ -240,14 +235,11 @@ class ModelVersions:
         InvalidInputError
             If nothing is.
         """
-        try:
+        absent = InvalidInputError(
+            f"Service {self.service}", "has no model yet", "Train a model first."
+        )
+        with refuse_absent(absent):
             self.tracker.client.get_registered_model(self.name)
-        except MlflowException as error:
-            if error.error_code != _UNKNOWN:
-                raise
-            raise InvalidInputError(
-                f"Service {self.service}", "has no model yet", "Train a model first."
-            ) from error
 
     def require_usable(self, version: int) -> None:
         """Refuse a version that may not answer.

@@ -7,13 +7,13 @@ stands for the model, in servers, in DAGs and at the gate.
 
 from __future__ import annotations
 
+import io
 import logging
-import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,7 @@ from mlflow.models import Model
 
 from model_loop.scoring.rows import from_frame
 from model_loop.serving.compiled.model import Form, NotCompiledError, Predict
-from model_loop.tracking.artifacts import find_artifact
-from model_loop.tracking.downloads import registered_address
+from model_loop.tracking.downloads import read_artifact, registered_address
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.registry import Answering, load_registered
 from model_loop.tracking.runs import Tracker
@@ -119,29 +118,29 @@ def proven_form(
     OtherLineError
         If there is none.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        for path in _candidates(client, name, version, kept, folder):
-            try:
-                with path.open("rb") as file:
-                    form = Form.read(file)
-                form.prove(machine_code=machine_code)
-            except _USELESS:
-                logger.exception("The compiled form of version %d is of no use: %s", version, path)
-            else:
-                return form
+    for origin, open_form in _candidates(client, name, version, kept):
+        try:
+            with open_form() as file:
+                form = Form.read(file)
+            form.prove(machine_code=machine_code)
+        except _USELESS:
+            logger.exception("The compiled form of version %d is of no use: %s", version, origin)
+        else:
+            return form
     raise why
 
 
 def _candidates(
-    client: MlflowClient, name: str, version: int, kept: Path | None, folder: str
-) -> Iterator[Path]:
+    client: MlflowClient, name: str, version: int, kept: Path | None
+) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
+    """Yield the origin of each stored form and a function that opens it."""
     if kept is not None and kept.exists():
-        yield kept
+        yield str(kept), lambda: kept.open("rb")
     try:
         run_id = client.get_model_version(name, str(version)).run_id
-        logged = find_artifact(client, run_id, LOGGED_FORM, folder) if run_id else None
+        logged = read_artifact(client, run_id, LOGGED_FORM)
     except MlflowException as error:
         logger.warning("The compiled form of version %d cannot be had: %s", version, error)
         return
     if logged is not None:
-        yield logged
+        yield f"run {run_id}", lambda: io.BytesIO(logged)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_loop.alerts.office import PostOffice
+from model_loop.alerts.dispatch import AlertDispatcher
 from model_loop.alerts.types import Alert, Message
 from model_loop.errors import DeliveryError
 
@@ -48,6 +48,6 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def office(tmp_path: Path, recorder: Recorder) -> PostOffice:
-    """A post office that makes no pauses."""
-    return PostOffice(str(tmp_path), lambda: [recorder], window_seconds=0)
+def dispatcher(tmp_path: Path, recorder: Recorder) -> AlertDispatcher:
+    """A dispatcher without a window."""
+    return AlertDispatcher(str(tmp_path), lambda: [recorder], window_seconds=0)

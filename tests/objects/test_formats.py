@@ -20,7 +20,6 @@ from model_loop.trips.months import Month
 
 #: Paths of classes that stores of versions before 0.2 hold. Whoever moves a class leaves them here.
 FORMER_PATHS = [
-    "alerts.turns:Turn",
     "alerts.types:Alert",
     "alerts.types:Envelope",
     "alerts.types:Link",

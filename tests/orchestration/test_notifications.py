@@ -207,7 +207,7 @@ def test_the_delivery_does_not_tell_of_itself(sink: Sink) -> None:
     """That nothing can be delivered is not a further alert, which could not be delivered either."""
     TaskFailed()(context(DeliveryError("The mail server", "is down", "Start it.")))
     assert sink.mails == []
-    assert notifications.post_office().outbox.waiting() == []
+    assert notifications.dispatcher().outbox.waiting() == []
 
 
 class States:
@@ -336,7 +336,7 @@ def test_announcements_say_what_matters(
     make, said = ANNOUNCEMENTS[name]
     notifications.announce(make())
     assert sink.mails == []
-    notifications.post_office().deliver()
+    notifications.dispatcher().deliver()
     text = f"{sink.mails[0]['subject']}\n{plain(sink.mails[0])}"
     for words in said:
         assert words in text
@@ -376,7 +376,7 @@ def test_chats_are_told_through_apprise(sink: Sink, monkeypatch: pytest.MonkeyPa
     )
     try:
         TaskFailed()(context(RuntimeError("x")))
-        notifications.post_office().deliver()
+        notifications.dispatcher().deliver()
     finally:
         server.shutdown()
     (posted,) = Service.posted
@@ -384,7 +384,7 @@ def test_chats_are_told_through_apprise(sink: Sink, monkeypatch: pytest.MonkeyPa
     assert "RuntimeError: x" in posted["message"]
     assert posted["type"] == "failure"
     assert len(sink.mails) == 1
-    (waiting,) = notifications.post_office().outbox.waiting()
+    (waiting,) = notifications.dispatcher().outbox.waiting()
     assert "did not take the message" in waiting.problem
 
 

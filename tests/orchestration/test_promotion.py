@@ -18,7 +18,7 @@ from tests.servers import tracking_database
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, Verdict
 from model_loop.orchestration import names
-from model_loop.orchestration.alerts.notifications import ApprovalWaits, post_office
+from model_loop.orchestration.alerts.notifications import ApprovalWaits, dispatcher
 from model_loop.orchestration.forms import override_form, promotion_form
 from model_loop.orchestration.registry import promoter_of
 from model_loop.orchestration.steps import promotion
@@ -148,7 +148,7 @@ def test_an_approval_that_waits_is_mailed() -> None:
         "ti": SimpleNamespace(xcom_pull=lambda task_ids: VERDICT if task_ids == "judge" else None),
     }
     ApprovalWaits().notify(context)
-    waiting = (one.alert for one in post_office().outbox.waiting())
+    waiting = (one.alert for one in dispatcher().outbox.waiting())
     (alert,) = (one for one in waiting if one.kind == "approval")
     assert alert.subject == "version 2 of green waits for an approval"
     assert "within" in alert.summary

@@ -24,7 +24,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from tests.servers import free_port, tracking_database
 
-from model_loop.orchestration.alerts.notifications import post_office
+from model_loop.orchestration.alerts.notifications import dispatcher
 from model_loop.settings import get_settings
 
 DAGS = Path(__file__).parents[2] / "dags"
@@ -197,7 +197,7 @@ def waited(airflow: TestClient, dag_run: Any, task_id: str) -> dict[str, Any]:
 
 def alarms() -> list[str]:
     """What waits to be told to the ones who keep the loop running."""
-    return [envelope.alert.subject for envelope in post_office().outbox.waiting()]
+    return [envelope.alert.subject for envelope in dispatcher().outbox.waiting()]
 
 
 @pytest.mark.parametrize(

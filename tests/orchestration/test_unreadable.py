@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.orchestration.test_retraining import Store
 
-from model_loop.orchestration.alerts.notifications import post_office
+from model_loop.orchestration.alerts.notifications import dispatcher
 from model_loop.orchestration.forms import monitoring_form
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import Watermarks
@@ -53,7 +53,7 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def waiting() -> list[str]:
     """The subjects of what waits to be told."""
-    return [envelope.alert.subject for envelope in post_office().outbox.waiting()]
+    return [envelope.alert.subject for envelope in dispatcher().outbox.waiting()]
 
 
 @pytest.mark.parametrize("damaged", DAMAGED, ids=repr)
@@ -96,7 +96,7 @@ def test_unreadable_files_are_told_once_and_removed_in_the_end(tmp_path: Path) -
     for expected in ({"files": 2, "removed": 1}, {"files": 1, "removed": 0}):
         done = maintenance.tell_of_unreadable({"log_days": 30, "only_look": False})
         assert done == expected
-    (envelope,) = post_office().outbox.waiting()
+    (envelope,) = dispatcher().outbox.waiting()
     (path,) = folder.iterdir()
     assert envelope.alert.table is not None
     assert envelope.alert.table.rows == ((path.as_uri(),),)
@@ -122,7 +122,7 @@ def test_a_version_without_a_profile_is_told(
     for acts in (False, True, True):
         plan = {**PLAN, "acts": acts}
         monitoring.drift(plan, form, run)
-    (envelope,) = post_office().outbox.waiting()
+    (envelope,) = dispatcher().outbox.waiting()
     assert envelope.alert.subject == "drift of green cannot be seen: version 4"
     assert said in envelope.alert.summary
     assert "model-loop profile-version --version 4" in envelope.alert.advice[0]

@@ -12,7 +12,7 @@ from tests.orchestration.test_retraining import Store
 from tests.tracking.test_judging import crown, registered, registry, training_set
 
 from model_loop.monitoring.profile import log_reference, make_reference
-from model_loop.orchestration.alerts.notifications import post_office
+from model_loop.orchestration.alerts.notifications import dispatcher
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.forms import monitoring_form, retraining_form
 from model_loop.orchestration.registry import versions_of
@@ -132,7 +132,7 @@ def test_drift_of_one_champion_is_an_alarm_of_its_own(champions: Any) -> None:
     _, _, (evidence,) = look(store, thresholds={"psi": [0.1, 0.25]})
     ended, _ = champions["ended"]
     assert (evidence["version"], evidence["moment"], evidence["recipe"]) == (ended, "ended", "rich")
-    subjects = [one.alert.subject for one in post_office().outbox.waiting()]
+    subjects = [one.alert.subject for one in dispatcher().outbox.waiting()]
     (told,) = [one for one in subjects if one.startswith("drift: ")]
     assert f"version {ended} (ended)" in told
     # That of the other moment is not covered by the cooldown of this one.

@@ -22,7 +22,7 @@ from tests.tracking.test_judging import (
 
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
-from model_loop.orchestration.alerts.notifications import post_office
+from model_loop.orchestration.alerts.notifications import dispatcher
 from model_loop.orchestration.forms import prediction_form
 from model_loop.orchestration.registry import load
 from model_loop.orchestration.steps import prediction
@@ -99,7 +99,7 @@ def test_the_compiled_form_of_a_champion_is_judged_and_answers(
     }
     told = prediction.predict({**params, "service": "green", "inputs": [trip]}, RUN)
     assert told["model_version"] == 1
-    subjects = [one.alert.subject for one in post_office().outbox.waiting()]
+    subjects = [one.alert.subject for one in dispatcher().outbox.waiting()]
     assert subjects.count(f"Train {NAME} again: a library was upgraded") == 1
 
 

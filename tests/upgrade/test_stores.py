@@ -15,7 +15,7 @@ from tests.upgrade.conftest import Served
 from tests.upgrade.stores import as_result
 from upath import UPath
 
-from model_loop.alerts.office import PostOffice
+from model_loop.alerts.dispatch import AlertDispatcher
 from model_loop.monitoring.profile import VersionProfile, find_profile, find_sample
 from model_loop.objects.documents import moved_aside
 from model_loop.objects.tree import rebuild
@@ -38,12 +38,12 @@ pytestmark = pytest.mark.integration
 
 
 def test_every_document_and_every_result_is_read(old: Served) -> None:
-    """Entries of products, checked months, alerts and turns; what tasks have returned."""
+    """Entries of products, checked months and alerts; what tasks have returned."""
     documents = [path for path in UPath(old.stores.storage_root).rglob("*.json") if path.is_file()]
     folders = Counter(path.parts[1] for path in documents)
     assert {"alerts", "products", "scoring", "xcom"} <= {*folders}
     for path in documents:
-        if "/xcom/" not in str(path):
+        if not {"xcom", "turns"} & {*path.parts}:
             rebuild(json.loads(path.read_bytes()), {})
     kinds: Counter[str] = Counter()
     for (value,) in old.stores.rows("select value from xcom"):
@@ -170,14 +170,14 @@ def test_windows_of_then_can_be_looked_at_again(old: Served) -> None:
 def test_what_waited_is_delivered(old: Served) -> None:
     """Alerts of then go out once, though their sender died in its turn."""
     recorder = Recorder()
-    office = PostOffice(old.stores.storage_root, lambda: [recorder], window_seconds=0)
-    subjects = {envelope.alert.subject for envelope in office.outbox.waiting()}
+    dispatcher = AlertDispatcher(old.stores.storage_root, lambda: [recorder], window_seconds=0)
+    subjects = {envelope.alert.subject for envelope in dispatcher.outbox.waiting()}
     assert any("data_preparation failed" in subject for subject in subjects)
-    delivery = office.deliver()
+    delivery = dispatcher.deliver()
     assert (delivery.waiting, delivery.problems) == (0, ())
     told = "\n".join(message.text for message in recorder.messages)
     assert all(subject.removeprefix("[model loop] ") in told for subject in subjects)
-    assert office.deliver().sent == 0
+    assert dispatcher.deliver().sent == 0
 
 
 def test_a_batch_of_then_is_whole(old: Served) -> None:

@@ -25,6 +25,9 @@ _LASTING = ("key", "about", "subject", "headline")
 #: Parts of the name of a file; none of them is told.
 _NAMES = ("key", "about")
 
+#: Folders of leases: of senders, of the first message in a window, and of earlier versions.
+_LEASES = ("sending", "first", "turns")
+
 #: After so many days an alert with the same key may be told again.
 _REMEMBERED = dt.timedelta(days=30)
 
@@ -41,6 +44,7 @@ class Outbox:
     def __init__(self, root: UPath) -> None:
         self.waiting_folder = root / "outbox"
         self.told_folder = root / "told"
+        self._lease_folders = [root / name for name in _LEASES]
 
     def put(self, alert: Alert) -> bool:
         """Keep an alert until it is delivered.
@@ -100,11 +104,12 @@ class Outbox:
                 self._write(dataclasses.replace(envelope, problem=problem))
 
     def forget(self) -> None:
-        """Remove the notes of what was told long ago."""
+        """Remove old notes of what was told, and old leases."""
         horizon = dt.datetime.now(tz=dt.UTC) - _REMEMBERED
-        for path in files_in(self.told_folder, "*.json"):
-            if _modified(path) < horizon:
-                path.unlink(missing_ok=True)
+        for folder in (self.told_folder, *self._lease_folders):
+            for path in files_in(folder):
+                if _modified(path) < horizon:
+                    path.unlink(missing_ok=True)
 
     def _unreadable(self, path: UPath) -> Envelope:
         """Move a file aside, and tell that in its place."""

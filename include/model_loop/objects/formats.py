@@ -32,7 +32,6 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "alert_envelope/1": "alerts.types:Envelope",
         "alert_link/1": "alerts.types:Link",
         "alert_table/1": "alerts.types:Table",
-        "alert_turn/1": "alerts.turns:Turn",
         "batch_chunk/1": "scoring.batch.job:Chunk",
         "batch_chunk_result/1": "scoring.batch.job:ChunkResult",
         "batch_job/1": "scoring.batch.job:Job",

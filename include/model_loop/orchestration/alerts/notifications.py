@@ -12,7 +12,7 @@ from airflow.sdk import BaseNotifier
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from model_loop.alerts.office import PostOffice
+from model_loop.alerts.dispatch import AlertDispatcher
 from model_loop.errors import (
     DeliveryError,
     InvalidInputError,
@@ -49,9 +49,9 @@ class TaskFailed(BaseNotifier):
             return
         alert = failure_of(context)
         if isinstance(error, ReportedError) or _is_the_callers(error, context):
-            post_office().outbox.told_elsewhere(alert)
+            dispatcher().outbox.told_elsewhere(alert)
         else:
-            hand_in(alert)
+            dispatcher().submit(alert)
 
 
 def _is_the_callers(error: object, context: Mapping[str, Any]) -> bool:
@@ -76,7 +76,7 @@ class ApprovalWaits(BaseNotifier):
         service = context["params"]["service"]
         alert = approval_waits(verdict, service, hours, default, run.dag_id, run.run_id)
         try:
-            hand_in(alert)
+            dispatcher().submit(alert)
         # The approval can be given without a mail, too.
         except Exception:
             logger.exception("Not told: %s", alert.subject)
@@ -100,17 +100,15 @@ class RunEnded(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Find what is to be told of a run that has ended."""
-        office = post_office()
+        alerts: list[Alert] = []
         if wanted("failure"):
             failed = failed_tasks(context["dag"], context["run_id"])
-            alerts = list(untold_failures(context, failed, office.outbox.knows))
+            alerts += untold_failures(context, failed, dispatcher().outbox.knows)
             if self.failed and not failed:
                 alerts.append(failed_run(context))
-            for alert in alerts:
-                _keep(office, alert)
         if self.digest and wanted("success"):
-            _keep(office, _success(context))
-        office.deliver()
+            alerts.append(_success(context))
+        dispatcher().submit(*alerts)
 
 
 def alerts_of_runs(
@@ -149,7 +147,7 @@ async def tell_of_deadline(hours: float, context: Mapping[str, Any]) -> None:
     run, deadline = context["dag_run"], str(context["deadline"]["deadline_time"])
 
     def tell() -> None:
-        hand_in(deadline_missed(run["dag_id"], run["dag_run_id"], deadline, hours))
+        dispatcher().submit(deadline_missed(run["dag_id"], run["dag_run_id"], deadline, hours))
 
     await asyncio.to_thread(tell)
 
@@ -162,17 +160,10 @@ def announce(alert: Alert) -> None:
     if not wanted(alert.kind):
         return
     try:
-        post_office().outbox.put(alert)
+        dispatcher().outbox.put(alert)
     # The work is done and must not be done again for want of a mail.
     except Exception:
         logger.exception("Not told: %s", alert.subject)
-
-
-def hand_in(alert: Alert) -> None:
-    """Keep an alert and deliver it; where nothing can be kept, send it as it is."""
-    office = post_office()
-    if _keep(office, alert):
-        office.deliver()
 
 
 def wanted(kind: AlertKind) -> bool:
@@ -180,21 +171,12 @@ def wanted(kind: AlertKind) -> bool:
     return kind == "test" or bool(getattr(get_settings(), f"alert_{kind}"))
 
 
-def post_office() -> PostOffice:
-    """Where alerts are handed in."""
+def dispatcher() -> AlertDispatcher:
+    """Return the dispatcher of the storage root in the settings."""
     settings = get_settings()
-    return PostOffice(settings.storage_root, channels, window_seconds=settings.alert_window_seconds)
-
-
-def _keep(office: PostOffice, alert: Alert) -> bool:
-    """Keep an alert; say whether it is new and waits."""
-    try:
-        return office.outbox.put(alert)
-    # The storage may be what failed, in ways of its own; that must be told too.
-    except Exception:
-        logger.exception("The outbox takes nothing; sending directly")
-        office.send_directly(alert)
-        return False
+    return AlertDispatcher(
+        settings.storage_root, channels, window_seconds=settings.alert_window_seconds
+    )
 
 
 def _success(context: Mapping[str, Any]) -> Alert:

@@ -10,11 +10,11 @@ from airflow.sdk.types import DagRunProtocol
 
 from model_loop.errors import DeliveryError
 from model_loop.orchestration.alerts.announcements import trial
-from model_loop.orchestration.alerts.notifications import post_office
+from model_loop.orchestration.alerts.notifications import dispatcher
 
 logger = logging.getLogger(__name__)
 
-#: The scheduled delivery waits for another sender as long as one may take.
+#: The scheduled delivery waits so long for another sender.
 _DELIVERY_PATIENCE_SECONDS = 150.0
 
 
@@ -26,11 +26,11 @@ def deliver_waiting(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[
     DeliveryError
         If something waits still.
     """
-    office = post_office()
+    alerts = dispatcher()
     if params["test"]:
-        office.outbox.put(trial(dag_run.run_id))
-    done = office.deliver(patience_seconds=_DELIVERY_PATIENCE_SECONDS, at_once=True)
-    office.outbox.forget()
+        alerts.outbox.put(trial(dag_run.run_id))
+    done = alerts.deliver(patience_seconds=_DELIVERY_PATIENCE_SECONDS, scheduled=True)
+    alerts.outbox.forget()
     if done.problems:
         raise DeliveryError(
             "Alerts that wait",

@@ -1,4 +1,4 @@
-"""Sending what waits, through every channel there is."""
+"""Sending alerts through every channel there is."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Protocol
 
 from upath import UPath
 
+from model_loop.alerts.lease import SendLease
 from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.rendering import render
-from model_loop.alerts.turns import Turns
 from model_loop.alerts.types import Alert, Envelope, Message
 from model_loop.errors import DeliveryError
 
 logger = logging.getLogger(__name__)
 
-#: How long who hands in an alert helps to deliver it; what has to wait longer is left to others.
+#: A task waits so long for another sender, and leaves its alert to the scheduled delivery then.
 PATIENCE_SECONDS = 11.0
+#: A sender that has not ended by then is taken for dead, at the latest after twice as long.
+LEASE_SECONDS = 120.0
 
 
 class Channel(Protocol):
@@ -51,17 +53,21 @@ class Delivery:
     problems: tuple[str, ...] = ()
 
 
-class PostOffice:
-    """Takes alerts in and delivers them.
+class AlertDispatcher:
+    """Keeps alerts and sends them.
+
+    The first message goes out at once. Alerts that arise within the window after it wait for the
+    scheduled delivery, which sends them in one message.
 
     Parameters
     ----------
     storage_root
         Alerts wait under ``<storage_root>/alerts``.
     channels
-        Gives the channels there are, when they are needed.
+        Returns the channels there are, when they are needed.
     window_seconds
-        The longest pause between two messages.
+        The longest time for which further messages wait for the scheduled delivery; 0 sends each
+        at once.
     """
 
     def __init__(
@@ -73,46 +79,62 @@ class PostOffice:
     ) -> None:
         root = UPath(storage_root) / "alerts"
         self.outbox = Outbox(root)
-        self.turns = Turns(root / "turns", window_seconds)
         self._channels = channels
+        self._sending = SendLease(root / "sending", LEASE_SECONDS)
+        # A lease lapses after two slots at the latest.
+        self._first = SendLease(root / "first", window_seconds / 2) if window_seconds else None
 
-    def send_directly(self, alert: Alert) -> None:
-        """Send one alert without keeping it, where nothing can be kept.
+    def submit(self, *alerts: Alert) -> None:
+        """Keep alerts and deliver what waits; send directly what cannot be kept.
 
         Raises
         ------
         DeliveryError
-            If a channel does not take it.
+            If an alert cannot be kept, and a channel does not accept it.
         """
-        message = render([Envelope(alert)])
-        for channel in self._channels():
-            channel.send(message)
+        kept = [self._keep(alert) for alert in alerts]
+        if all(kept):
+            self.deliver()
+
+    def _keep(self, alert: Alert) -> bool:
+        """Keep an alert; return False if it was sent because it cannot be kept."""
+        try:
+            self.outbox.put(alert)
+        # The storage may be the cause of the alert, with errors of its own.
+        except Exception:
+            logger.exception("The outbox takes nothing; sending directly")
+            message = render([Envelope(alert)])
+            for channel in self._channels():
+                channel.send(message)
+            return False
+        return True
 
     def deliver(
-        self, *, patience_seconds: float = PATIENCE_SECONDS, at_once: bool = False
+        self, *, patience_seconds: float = PATIENCE_SECONDS, scheduled: bool = False
     ) -> Delivery:
-        """Deliver what waits.
+        """Send what waits, if no message went out within the window.
 
         Parameters
         ----------
         patience_seconds
-            Longest time to wait for a turn.
-        at_once
-            Whether to make no pause after the message before.
+            Longest time to wait for another sender to end.
+        scheduled
+            Whether to send within the window too.
         """
+        waiting = len(self.outbox.waiting())
+        limit = None if scheduled else self._first
+        first = limit.acquire() if limit and waiting else None
+        if not waiting or (limit and first is None):
+            return Delivery(0, waiting)
         sent, problems = 0, tuple[str, ...]()
-        while self.outbox.waiting():
-            turn = self.turns.take(patience_seconds=patience_seconds, at_once=at_once)
-            if turn is None:
-                break
-            delivered = 0
-            try:
-                delivered, problems = self._send()
-            finally:
-                self.turns.end(turn, delivered)
-            sent += delivered
-            if problems:
-                break
+        lease = self._sending.acquire(patience_seconds)
+        try:
+            if lease is not None:
+                sent, problems = self._send()
+        finally:
+            for acquired in (lease, None if sent else first):
+                if acquired is not None:
+                    acquired.unlink(missing_ok=True)
         return Delivery(sent, len(self.outbox.waiting()), problems)
 
     def _send(self) -> tuple[int, tuple[str, ...]]:

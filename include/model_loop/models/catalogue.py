@@ -21,7 +21,8 @@ class Resource:
     Parameters
     ----------
     grows
-        Boosting rounds of XGBoost, boosting stages or forest trees of scikit-learn, or iterations.
+        Boosting rounds of XGBoost, boosting stages or forest trees of scikit-learn. Lineages of
+        earlier versions hold the iterations of Lasso, which is fitted at once now.
     interval
         Steps of one interval of the learning curve. Where steps are scaled, it is the sum of the
         scale over the steps.
@@ -125,7 +126,6 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "max_iter": Integer(20, 120),
                 },
                 {"tol": 1e-3},
-                resource=Resource("iterations", 40),
             ),
             ModelFamily(
                 "svm.LinearSVR",

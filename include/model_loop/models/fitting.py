@@ -107,7 +107,7 @@ class Fit:
     Attributes
     ----------
     curve, steps
-        Validation error after each interval of effort, and the rounds, trees or iterations there.
+        Validation error after each interval of effort, and the rounds, stages or trees there.
     outlook
         Error that the fit is expected to come to, as seen from there.
     stopped
@@ -127,11 +127,11 @@ class Fit:
         self._interval = 1.0
         if family.resource is not None:
             self._interval = family.resource.steps_in_interval(settings)
-        self._growth = _growth(family, settings, data, request, math.ceil(self._interval))
+        self._growth = _growth(family, settings, data, request)
 
     @property
     def next_step(self) -> int:
-        """The step (round, tree or iteration) that ends the present interval."""
+        """The step (round, stage or tree) that ends the present interval."""
         # The product of two decimal fractions may lie a rounding error above a whole number.
         return math.ceil((len(self.curve) + 1) * self._interval - 1e-9)
 
@@ -301,40 +301,11 @@ class _Stages:
         return Fitted(self.predicted)
 
 
-class _Iterations:
-    """Coordinate descent, going on from the coefficients so far until they no longer change."""
-
-    def __init__(self, estimator: Any, data: FitData, error_of: ErrorOf, interval: int) -> None:  # noqa: ANN401 - Lasso
-        self.estimator, self.data, self.error_of = estimator, data, error_of
-        self.interval, self.wanted, self.iterations = interval, estimator.max_iter, 0
-        self.predicted = np.zeros(len(data.validation_minutes))
-
-    def advance(self, halts: Halts) -> bool:
-        while self.iterations < self.wanted:
-            further = min(self.interval, self.wanted - self.iterations)
-            self.estimator.set_params(max_iter=further, warm_start=True)
-            self.estimator.fit(self.data.train, self.data.train_minutes)
-            self.predicted = self.estimator.predict(self.data.validation)
-            self.iterations += further
-            if self.estimator.n_iter_ < further:
-                return True
-            if halts(self.iterations, self.error_of(self.predicted)):
-                return False
-        return True
-
-    def fitted(self) -> Fitted:
-        return Fitted(self.predicted)
-
-
 ErrorOf = Callable[[Minutes], float]
 
 
 def _growth(
-    family: ModelFamily,
-    settings: Settings,
-    data: FitData,
-    request: SearchRequest,
-    interval: int,
+    family: ModelFamily, settings: Settings, data: FitData, request: SearchRequest
 ) -> _Growth:
     if family.name == XGBOOST:
         return _Rounds(family, settings, data, request)
@@ -345,8 +316,6 @@ def _growth(
             return _Trees(estimator, data, error_of)
         case "stages":
             return _Stages(estimator, data, error_of)
-        case "iterations":
-            return _Iterations(estimator, data, error_of, interval)
         case _:
             return _AtOnce(estimator, data)
 

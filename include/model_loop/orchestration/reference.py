@@ -142,7 +142,7 @@ def _settings() -> str:
 
 def _code(value: object) -> str:
     shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return f"`{shown}`"
+    return f"`{shown}`" if shown else "empty"
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -24,7 +24,7 @@ from model_loop.settings import Settings, get_settings
 
 Choices = Mapping[str, str]
 _T = TypeVar("_T")
-#: What the JSON schema of a field carries beside pydantic's own words.
+#: Keys of a field's JSON schema beside pydantic's own.
 _NAME, _CHOICES, _SETTING, _OFFERED = "x-option", "x-choices", "x-setting", "x-offered"
 
 _BOUNDS = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from model_loop.errors import ModelLoopError
 from model_loop.settings import get_settings
 
-#: What is said of a task that ended without an error of its own.
+#: Advice for a task that ended without an error of its own.
 KILLED = (
     "No error was recorded: the task was marked as failed by hand, its process was killed, or it "
     "vanished with its machine."

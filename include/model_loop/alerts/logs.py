@@ -14,7 +14,7 @@ from typing import Any
 _LINE_CHARACTERS = 400
 _TAIL_BYTES = 131_072
 
-#: What Airflow says in every log.
+#: Lines that Airflow writes into every log.
 _NOISE = (
     "::group::",
     "::endgroup::",

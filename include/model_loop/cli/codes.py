@@ -8,7 +8,7 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """Exit code of a command; every command keeps to these."""
 
-    #: It did what was asked. Single rows that were rejected are counted and printed.
+    #: The command succeeded. Single rows that were rejected are counted and printed.
     DONE = 0
     #: It ran, and what it found is bad: an error differs, or a new model is needed.
     NEGATIVE = 1

@@ -239,7 +239,7 @@ class RowReader:
         return sum(
             1 << place
             for place, column in enumerate(self.columns)
-            # Models that are asked earlier do without what is known later only.
+            # Models of an earlier moment do without values that are only known later.
             if column.required and column.default != "computed" and column.known == first
         )
 

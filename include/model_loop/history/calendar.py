@@ -17,7 +17,7 @@ MICROSECONDS_PER_DAY = HOURS_PER_DAY * MICROSECONDS_PER_HOUR
 #: Limits are those of a month; a shorter partition varies more.
 _DAYS_OF_MONTH = 28
 _WORKING_DAYS = frozenset(range(5))
-#: Fewer rows of the same days of the week are no history.
+#: Fewer rows of the same days of the week are not enough history.
 _LEAST_ROWS = 1_000
 #: One earlier day does not tell how much such days vary.
 _LEAST_PARTITIONS = 2

@@ -25,7 +25,7 @@ _PROBABILITIES = np.array(
 MISSING, NEGATIVE, ZERO, _FIRST = 0, 1, 2, 3
 #: Categories beyond so many share a code, and so do values from here on.
 _MOST_CATEGORIES, _MOST_VALUES = 500, 4_096
-#: Of more negative values, the sign is an ordinary one.
+#: With more negative values, the sign is an ordinary one.
 _MOST_NEGATIVE = 0.01
 #: Name of the hour of the day, which every table with a time has.
 HOUR = "hour of the day"
@@ -113,7 +113,7 @@ class CategoryCoder:
 
     def codes(self, values: Array) -> Codes:
         """Code values."""
-        # One further place for all that is no whole number, or too large.
+        # One further code for all values that are not whole numbers, or too large.
         places = np.where((values >= 0) & (values < _MOST_VALUES), values, _MOST_VALUES)
         whole = places.astype(np.int64)
         codes: Codes = self._codes_of_values[np.where(whole == places, whole, _MOST_VALUES)]

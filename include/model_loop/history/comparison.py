@@ -34,7 +34,7 @@ LEAST_ROWS = 1_000
 _TRIED_ROWS = 6_000
 #: A week of fewer rows does not tell how much weeks vary.
 _LEAST_WEEKLY = 300
-#: So many standard deviations are chance.
+#: Standard deviations within which a change counts as chance.
 _CHANCE = 3.5
 #: Name of what is left of a number when the other columns have explained it.
 REST = "{name} given the other columns"
@@ -232,7 +232,7 @@ class Comparison:
         """Note that a cause is known of whatever is unusual about some columns."""
         causes = set(columns)
         for name in self.counted:
-            # What is left of a number depends on every other column.
+            # The residual of a number depends on every other column.
             if name not in self.past.coding.names or causes & {*self.past.sources_of(name)}:
                 self._explained.setdefault(name, level)
 

@@ -96,7 +96,7 @@ def inputs_of(table: Table, name: str) -> tuple[str, ...]:
         column.name
         for column in table.columns
         if column.kind == "number" and column.name not in (name, table.target)
-        # What is charged follows from the outcome: it would hide what happened to that.
+        # Charges follow from the outcome: they would hide a change of it.
         if not (name == table.target and column.outcome)
     )
     derived = (one.name for one in table.derived if one.input)

@@ -199,7 +199,7 @@ def demo(options: DemoOptions = _DEMO) -> None:
     _print_addresses(stack)
 
 
-# What follows is Airflow's, help and version among it.
+# All further arguments are Airflow's, with --help and --version.
 @app.command(help_flags=(), version_flags=())
 def airflow(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     """Run a command of Airflow's command line in the local stack."""

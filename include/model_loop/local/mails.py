@@ -17,7 +17,7 @@ from rich.table import Table
 
 from model_loop.errors import InvalidInputError
 
-#: How many are listed.
+#: Number of mails that are listed.
 _LISTED = 20
 
 

@@ -24,7 +24,7 @@ MARKER = f"{ENVIRONMENT_PREFIX}STACK"
 #: The process whose tasks need all others until they end.
 SCHEDULER = "airflow-scheduler"
 
-#: What holds wherever Airflow and MLflow run this package; the Dockerfile sets the same.
+#: Environment wherever Airflow and MLflow run this package; the Dockerfile sets the same.
 EVERYWHERE = {
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -28,7 +28,7 @@ def ensure_up(stack: LocalStack, console: Console) -> None:
     """
     supervision = Supervision(stack)
     if not supervision.running:
-        # What a crash left behind would hold the ports.
+        # Processes that a crash left behind would hold the ports.
         supervision.stop()
         preflight.check(stack)
         console.print(f"Starting Airflow, MLflow and a mail sink (state in {stack.state})")

@@ -36,7 +36,7 @@ def measure(actual: Minutes, predicted: npt.ArrayLike) -> Metrics:
     mae = float(mean_absolute_error(actual, predictions))
     spread = actual - np.mean(actual)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # Where all trips take equally long there is no spread to compare with.
+        # If all trips take equally long, there is no spread to compare with.
         rae = float(np.float64(mae) / np.abs(spread).mean())
         rse = float(np.float64(mse) / np.square(spread).mean())
     return Metrics(

@@ -35,7 +35,7 @@ REPETITIONS = 3
 #: visits) over all of them: some ten seconds on one core.
 SHAP_TRIPS = 500
 SHAP_VISITS = 1e10
-#: Columns that are told apart; what the others add is added up.
+#: Columns that are shown one by one; the contributions of the others are summed.
 SHAP_COLUMNS = 30
 OTHERS = "all others"
 

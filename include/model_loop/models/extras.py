@@ -19,7 +19,7 @@ from model_loop.models.catalogue import FAMILIES, ModelFamily
 from model_loop.models.spaces import Choice, Dimension, Integer, Real, Setting
 from model_loop.objects.trust import dump_estimator
 
-#: What may stand in a range beside its bounds.
+#: Further keys of a range, beside its bounds.
 _FURTHER = frozenset({"log"})
 
 #: Bounds of ranges: beyond, steps of whole numbers are no numbers that libraries hold.
@@ -123,7 +123,7 @@ def _failure(name: str, *, sparse: bool) -> Exception | None:
     columns = np.random.default_rng(0).uniform(0, 1, (40, 3))
     try:
         with warnings.catch_warnings():
-            # What is learned of three columns does not matter.
+            # The quality of this fit does not matter.
             warnings.simplefilter("ignore")
             matrix = csr_matrix(columns) if sparse else columns
             dump_estimator(_regressors()[name]().fit(matrix, columns.sum(axis=1)))
@@ -182,7 +182,7 @@ def _checked(model: str, parameter: str, given: Dimension | Setting) -> Dimensio
             if all(isinstance(one, int) for one in ends):
                 return Integer(int(low), int(high), log=log)
             if any(isinstance(one, int) for one in ends):
-                # As of a share up to 1 and of a number from 2 on.
+                # For example a share up to 1, and a number from 2 on.
                 raise InvalidInputError(
                     f"The range from {low:g} to {high:g} of {parameter} of {model}",
                     "has a bound that stands for a whole number, and one that does not",

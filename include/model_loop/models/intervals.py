@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-#: Confidence of the intervals, where nothing else is asked for.
+#: Default confidence of the intervals.
 CONFIDENCE = 0.95
 #: From so many days on, a window tells by itself how much days differ.
 WEEK = 7
@@ -197,7 +197,7 @@ def measured_errors(
     if trips < 2:  # noqa: PLR2004 - one trip has no spread
         return MeasuredErrors(trips, bias, mae, math.sqrt(mse), None, None, None, 0.0, days=1)
     halves = [_half(kinds, number, known, confidence) for number in range(3)]
-    # An error is never negative, whatever a symmetric interval says of a few trips.
+    # An error is never negative, even if a symmetric interval of a few trips is.
     low, high = not_negative(around(mse, halves[2]))
     return MeasuredErrors(
         trips=trips,

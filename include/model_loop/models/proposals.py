@@ -12,7 +12,7 @@ import numpy as np
 from model_loop.models.search import SearchRequest
 from model_loop.models.spaces import Settings, Space, grid, plain, points, to_hyperopt
 
-#: Takes settings, returns their loss; None where there is none.
+#: Function of settings that returns their loss; None if there is none.
 Objective = Callable[[Settings], float | None]
 
 #: tpe draws at least and at most so many settings at random before it learns from outcomes; the

@@ -82,7 +82,7 @@ def score_columns(
     if rule.method == "none":
         return None
     scores = _SCORES[rule.method](matrix, minutes, seed)
-    # A column that never changes tells nothing, whatever rounding makes of it.
+    # A constant column has no information, even if rounding makes it vary.
     scores = np.where(_spread(matrix) > 0, scores, 0.0)
     kept = np.zeros(len(scores), dtype=bool)
     number = max(1, round(rule.share * len(scores)))

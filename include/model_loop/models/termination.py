@@ -153,9 +153,9 @@ class Terminator:
             if len(curve) >= interval or key in self._finished
         }
         share, all_trials = self.rule.truncation_share, len(others) + 1
-        # Of equals the earlier is the better, so that there is always a best.
+        # The earlier of two equal trials is the better, so that there is always a best.
         better = sum((self.score(curve), key) < (error, number) for key, curve in others.items())
-        # Of too few trials the worst share is less than one.
+        # With too few trials, the worst share is less than one trial.
         if all_trials * share < 1 or better < all_trials * (1 - share):
             return None
         return f"{error:.3f}, {better} of {len(others)} others were better"

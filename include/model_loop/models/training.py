@@ -82,7 +82,7 @@ def train(
     rows, columns = matrix.shape
     fitting = f"{family.name}: fitting on {rows:,} trips, {columns:,} columns"
     with step(fitting), warnings.catch_warnings():
-        # As in tuning: the number of iterations was chosen for what it is worth.
+        # As in tuning, a fit need not converge: validation has chosen the number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(matrix, training_set.train_validation_minutes)
     seconds = time.monotonic() - started

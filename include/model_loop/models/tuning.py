@@ -32,7 +32,7 @@ COHORT = 20
 #: A trial that was being fitted when its process was killed so often is not begun again.
 DEADLY = 2
 
-#: What a fit can throw because of its settings or its data; anything else is a defect.
+#: Errors of a fit that its settings or its data can cause; any other is a defect.
 _TRIAL_FAILURES = (ValueError, TypeError, ArithmeticError, MemoryError, xgb.core.XGBoostError)
 
 
@@ -134,7 +134,7 @@ class _Search:
             family, fitting.FitData.of(training_set, family, request), request
         )
         self._out_of_time = False
-        # Making the matrices ready is no part of the time that trials may take.
+        # Preparing the matrices does not count towards the time of the trials.
         journal.clock.set(0.0)
 
     def run(self) -> None:

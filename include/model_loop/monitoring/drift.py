@@ -26,7 +26,7 @@ SHAP, PREDICTIONS = "shap_drift", "prediction_drift"
 SHAP_TRIPS = 2_000
 #: Fewer tell nothing of the mean.
 _FEWEST_SHAP_TRIPS = 50
-#: Of a difference of two means, so many standard errors are taken for chance.
+#: Standard errors within which a difference of two means counts as chance.
 _CHANCE = 2.0
 
 #: A feature of the time is compared in windows that are about as long as its cycle, in hours.

@@ -31,9 +31,9 @@ from model_loop.trips.services import (
     get_service,
 )
 
-#: What a trip is found by; without one of them a prediction cannot be matched.
+#: Columns by which a trip is found; without one of them a prediction cannot be matched.
 _PLACE_AND_TIME = (PICKUP_ZONE, DROPOFF_ZONE, PICKUP_TIME)
-#: What has to agree besides, where it was asked.
+#: Further columns that have to agree, where the request had them.
 _FURTHER = (DISTANCE, PASSENGERS, VENDOR, TRIP_TYPE)
 #: Distances are published to the hundredth; a request may have rounded its binary form.
 _TOLERANCE = 1e-6

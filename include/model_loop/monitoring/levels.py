@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Subject of a finding that is about all features, or all trips.
 ALL = "all"
 
-#: Note of a finding that is none yet.
+#: Note of a change that is not a finding yet.
 WITHIN_CHANCE = "within what chance gives"
 
 _ACRONYMS = ("psi", "rmse", "mae")

@@ -193,7 +193,7 @@ def _judge_slices(
         return unknown(SLICE, WORST, thresholds, why)
 
     def badness(one: SliceErrors) -> tuple[bool, float]:
-        # One that chance alone may have made bad hides none that surely is.
+        # Certainly worse slices rank above those that may be chance and would mask them.
         standard = reference.slices[one.slice, one.value]
         return _least(one.measured.rmse_interval) > standard, one.measured.rmse / standard - 1
 

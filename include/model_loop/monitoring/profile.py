@@ -39,12 +39,12 @@ PROFILE, SAMPLE = "profile.json", "trips.parquet"
 
 #: Name of the predictions among the features.
 PREDICTION = "predicted_minutes"
-#: Of so many trips predictions are profiled; so many are kept for reports.
+#: Number of trips whose predictions are profiled; so many are kept for reports.
 PREDICTED_TRIPS = 10_000
 SAMPLE_TRIPS = 5_000
-#: Of so many trips is measured how much days differ: more than a thousand for each day.
+#: Number of trips for the variation between days: more than a thousand for each day.
 DAILY_TRIPS = 50_000
-#: Of so many trips SHAP values are computed, where training has not done it.
+#: Number of trips to compute SHAP values of, where training has not done it.
 _SHAP_TRIPS = 500
 
 

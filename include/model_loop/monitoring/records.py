@@ -29,7 +29,7 @@ FINDINGS = "findings.json"
 
 #: Metrics that MLflow takes in one request.
 _BATCH = 1_000
-#: What no name of a metric holds.
+#: Characters that no name of a metric may have.
 _FORBIDDEN = re.compile(r"[^\w.:/ -]")
 _SERIES = "series"
 

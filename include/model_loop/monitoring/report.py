@@ -22,10 +22,10 @@ from model_loop.training_set.types import Minutes
 from model_loop.trips.services import DISTANCE
 
 DISTANCE_METRIC = "drift_distance"
-#: What is written.
+#: Names of the written files.
 JSON = "evidently.json"
 
-#: Of a larger window, so many trips are compared: more change no figure that is shown.
+#: Most trips of a window that are compared: more change no figure that is shown.
 MOST_TRIPS = 20_000
 
 _NUMBERS = (DISTANCE, PREDICTION)

@@ -36,7 +36,7 @@ TRUSTED = frozenset(
     }
 )
 
-#: Of those that skops trusts, by module: regressors, what turns columns into others, and parts.
+#: Classes of those that skops trusts, by module: regressors, transformers, and their parts.
 _SCIKIT_LEARN = """
 _loss.link: IdentityLink Interval LogLink
 _loss.loss: AbsoluteError HalfGammaLoss HalfPoissonLoss HalfSquaredError HuberLoss PinballLoss
@@ -101,7 +101,7 @@ def _names(lines: str) -> frozenset[str]:
 
 CLASSES = TRUSTED - {"sklearn.tree._tree.Tree"} | _names(_SCIKIT_LEARN)
 FUNCTIONS = frozenset({*NUMPY_UFUNC_TYPE_NAMES, *SCIPY_UFUNC_TYPE_NAMES})
-#: Attributes that may hold a function, and whose.
+#: Attributes that may hold a function, and the classes that have them.
 FUNCTION_ATTRIBUTES = frozenset({"func", "inverse_func"})
 TAKES_FUNCTIONS = frozenset(
     {

@@ -23,7 +23,7 @@ from model_loop.objects.tree import flatten, rebuild
 ASIDE = ".unreadable-"
 _TIME = "%Y%m%dT%H%M%S%fZ"
 
-#: Errors of reading content of another form than is expected. Whoever parses does nothing else.
+#: Errors of parsing unexpected content; callers do nothing but parse where they catch them.
 #: JSON that is nested without end is a `RecursionError`.
 UNREADABLE = (
     *(ValueError, LookupError, TypeError, AttributeError),

@@ -26,7 +26,7 @@ WHAT = "A stored estimator"
 _MARKS, _NODES = 10_000_000, 1_000_000
 #: Nodes within nodes; a pipeline of pipelines has some dozens.
 _DEPTH = 100
-#: Of a generator: its kind, and the size of what it is made from.
+#: Kind of a generator, and the size of the value that it is made from.
 _RANDOM = ('"PCG64"', "4")
 
 

@@ -21,7 +21,7 @@ _Ints = npt.NDArray[np.int64]
 _LEVELS = 1_000
 _LEAF = -1
 _NO_PARENT = 2**31 - 1
-#: What XGBoost keeps of each node; what its other arrays hold is looked at for itself.
+#: Arrays that XGBoost keeps of each node; its other arrays are checked one by one.
 _BOOSTED = (
     "left_children",
     "right_children",

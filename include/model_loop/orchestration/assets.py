@@ -28,7 +28,7 @@ PUBLISHED_MONTHS = Asset(
     extra={"what": "Months that a source has published"},
 )
 
-#: What answers has become worse, or is asked about other trips than it has learned from.
+#: The answering model has become worse, or its requests differ from its training data.
 DRIFT = Asset(
     name="drift",
     uri="trip-duration://monitoring/drift",

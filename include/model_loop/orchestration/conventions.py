@@ -32,7 +32,7 @@ OWNER = "ml-team"
 TRAINING_POOL = "training"
 
 
-#: Where `step` looks for a module.
+#: Package in which `step` looks for a module.
 _STEPS = "model_loop.orchestration.steps"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-#: Tag of the DAGs whose callers wait for a result, and read there what they have done wrong.
+#: Tag of the DAGs whose callers read the result, and in it their own mistakes.
 ANSWERS = "prediction"
 
-#: Task whose result a success is told from.
+#: Task whose result describes a success.
 RESULTS = "results"
 
 #: The data tests, each a task of its own; `training_set.data_tests` has them by these names, and a
@@ -21,10 +21,10 @@ DATA_TESTS = (
 #: The DAGs that train, each of which `retraining` runs.
 TRAININGS = ("sklearn_training", "xgboost_training")
 
-#: Task whose verdict an approval is asked for.
+#: Task whose verdict an approval is based on.
 JUDGE = "judge"
 ASK, MOVE, REJECT = "approval", "move", "reject"
-#: What a person may answer to the question for an approval.
+#: Answers to the request for an approval.
 CHOICES = (APPROVED, REJECTED) = ("Approve", "Reject")
 #: The DAG that moves versions past gate and approval.
 OVERRIDE = "promotion_override"

@@ -40,7 +40,7 @@ _LONGEST_NAME = 128
 #: Marks a name that was cut; no hexadecimal number begins with it.
 _CUT = "x"
 
-#: What Airflow's scheduler reads straight from the database, past every backend.
+#: Keys that Airflow's scheduler reads straight from the database, past every backend.
 _READ_BY_AIRFLOW = ("skipmixin_key", "past_depends_met", "trigger_run_id", "_link_")
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ def make_bucket(name: str) -> bool:
     """
     import s3fs
 
-    # Not one that was made for another address before: s3fs keeps them by what they were told.
+    # A fresh client: s3fs caches clients by their arguments, and one may have another address.
     store = s3fs.S3FileSystem(skip_instance_cache=True)
     if store.exists(name):
         return False

@@ -63,7 +63,7 @@ def _write(target: Path, secret: str) -> None:
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with os.fdopen(os.open(partial, flags, _READABLE_BY_GROUP), "w") as out:
-        # Whatever the umask: Prometheus reads as another user of the same group.
+        # Regardless of the umask: Prometheus reads as another user of the same group.
         os.fchmod(out.fileno(), _READABLE_BY_GROUP)
         out.write(secret)
     partial.rename(target)

@@ -85,7 +85,7 @@ def find_columns(given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
             f"lacks {', '.join(missing)}",
             f"The model needs {called}.",
         )
-    # In the order of the file, as problems are told.
+    # In the order of the file, for the messages.
     return dict(sorted(found.items(), key=lambda item: present.index(item[1])))
 
 

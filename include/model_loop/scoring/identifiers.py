@@ -12,7 +12,7 @@ import numpy.typing as npt
 _BYTES = 16
 _VERSION = 0x70
 _VARIANT = 0x80
-#: Of the 80 bits behind the time, 4 are the version and 2 the variant.
+#: 4 of the 80 bits behind the time are the version, and 2 the variant.
 _CHANCE_BYTES, _LOW_BITS = 10, 62
 _LOW_MASK, _LOW_VARIANT = (1 << 62) - 1, 1 << 63
 _DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)

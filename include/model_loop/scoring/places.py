@@ -13,7 +13,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.objects.files import LOCAL_PROTOCOLS
 from model_loop.scoring.opening import without_links
 
-#: What stands before the suffix of a file of predictions, and of the rows that could not be.
+#: Endings before the suffix of a file of predictions, and of rejected rows.
 PREDICTIONS = ".predictions"
 REJECTED = ".rejected"
 SUFFIXES = (".parquet", ".csv")

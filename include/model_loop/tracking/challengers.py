@@ -39,7 +39,7 @@ from model_loop.training_set.types import TrainingSet
 from model_loop.trips.columns import moment_of
 from model_loop.trips.services import DURATION, Moment
 
-#: What verdict, mail and history say of a champion that cannot be read after an upgrade.
+#: Remark of verdict, mail and history on a champion that cannot be read after an upgrade.
 NOT_KNOWN = "not known how version {version} predicts these trips"
 
 _TIMED_PREDICTIONS = 20

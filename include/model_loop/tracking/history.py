@@ -122,7 +122,7 @@ class History:
             return None if told == EVERYWHERE else check_moment(told)
         if version is None:
             return None
-        # Of one that was deleted since, or cannot be read, it is not known.
+        # Nothing is known of a version that was deleted since, or cannot be read.
         return self._versions.known_moment(version)
 
     def _is_of(self, version: int, moment: Moment) -> bool:

@@ -77,7 +77,7 @@ def learned_by(tracker: Tracker, name: str, version: int) -> Learned:
     try:
         lineage = read_lineage(tracker.client, found)
     except StoredObjectError as error:
-        # As of a model from elsewhere: the verdict and the history say "not known".
+        # For example a model from elsewhere: the verdict and the history say "not known".
         logger.warning("%s", error)
         lineage = None
     if lineage is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: Charts of a training run or of a month.
 FIGURES = "figures.html"
-#: What the charts of a model show.
+#: Artifact with the numbers of a model's charts.
 NUMBERS = "numbers.json"
 #: Evidently's report of a window.
 EVIDENTLY_HTML = "evidently.html"

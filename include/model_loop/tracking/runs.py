@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 #: Tag that names what a run is about, for good: ``<dag>/<dag run>/<family>``.
 IDENTITY_TAG = "trip_duration.identity"
-#: Of a month: the artifact that holds what the comparison with earlier months has found.
+#: Artifact of a month with the findings of its comparison with earlier months.
 FINDINGS = "findings.json"
-#: Of a month: whether it was refused, when that was found, and the artifact that says why.
+#: Tags of a month: whether it was refused, when, and the artifact with the reason.
 REFUSED_TAG, JUDGED_TAG, FINDINGS_TAG = "refused", "judged_at", "findings"
 
 RunStatus = Literal["FINISHED", "FAILED"]
@@ -135,7 +135,7 @@ class Tracker:
         MLflow's own method reads what is there and appends, so that a second try doubles the rows.
         """
         self.client.log_text(run_id, table.to_json(orient="split", index=False), name)
-        # By this the server's pages know it for a table.
+        # This marks it as a table for the server's pages.
         told = json.dumps([{"path": name, "type": "table"}])
         self.client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, told)
 
@@ -202,7 +202,7 @@ def training_set_tags(training_set: TrainingSet) -> dict[str, str]:
         "recipe": request.recipe,
         MOMENT_TAG: training_set.recipe.moment,
         "encoding": request.encoding,
-        # What was learned from, and the key of `model-loop products show`.
+        # Digest of the training data, and the key of `model-loop products show`.
         "training_set": training_set.digest,
         "training_set_key": product_key(request, training_set.months),
         **{f"{part}_rows": digest for part, digest in training_set.rows_digests.items()},

@@ -22,11 +22,11 @@ from model_loop.trips.services import MOMENTS, Moment
 
 logger = logging.getLogger(__name__)
 
-#: The version that is in use, the one that answers a share, the one that answers unseen.
+#: Roles: in use, answering a share, answering unseen.
 Part = Literal["champion", "challenger", "shadow"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-#: Tag of a registered model: nothing of the service answers, at whatever moment it is asked.
+#: Tag of a registered model that disables its service at every moment.
 DISABLED_TAG = "disabled"
 #: Tag of a version: it is never to answer again.
 RETIRED_TAG = "retired"
@@ -36,7 +36,7 @@ MOMENT_TAG = "moment"
 BROUGHT_IN = "brought_in_from"
 
 
-#: Characters of a value that somebody else has written, in what is told of it.
+#: Characters of a foreign value that messages show.
 _QUOTED = 60
 
 
@@ -157,7 +157,7 @@ class Standing:
         return frozenset(version for version in named if version is not None)
 
 
-#: How the versions of a service stand, at every moment.
+#: Standing of a service's versions, at every moment.
 Standings = Mapping[Moment, Standing]
 
 
@@ -306,7 +306,7 @@ def _share(told: str) -> float | None:
         share = float(told)
     except ValueError:
         return None
-    # Of no comparison with NaN comes a yes.
+    # No comparison with NaN is true.
     return share if 0.0 <= share <= 1.0 else None
 
 

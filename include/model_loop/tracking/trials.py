@@ -15,7 +15,7 @@ from model_loop.tracking.runs import Tracker
 _NUMBER_TAG = "trial"
 _RUNNING = "RUNNING"
 
-#: Of a learning curve, at most.
+#: Most logged points of a learning curve.
 CURVE_POINTS = 40
 
 

@@ -93,7 +93,7 @@ def nothing_leaks(training_set: TrainingSet) -> Iterable[Outcome]:
         for splits in training_set.layouts.values()
         for feature in splits.encoder.get_feature_names_out()
     }
-    # Features that are no raw columns are made of those.
+    # Features that are not raw columns are computed from those.
     raw = [name for name in features if name in KNOWN_FROM or name in OUTCOME_COLUMNS]
     leaking = known_too_late(raw, recipe.moment)
     yield Outcome(

@@ -51,7 +51,7 @@ def read_test_months(
         # It was found sound enough when the training set was built.
         checked = store.find(raw) or store.check(raw, service, Limits(1.0, 1.0))
         trips = clean_month(checked, service, selection)
-        # What lies before the test months may have been learned from.
+        # Trips before the test months may have been learned from.
         found[month] = trips[trips[PICKUP_TIME] >= min(request.split.test).start]
     return found
 

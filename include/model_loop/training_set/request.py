@@ -95,7 +95,7 @@ class TrainingSetRequest:
 
     def _content(self) -> dict[str, object]:
         content = asdict(self)
-        # What nobody has accepted must not change the keys of what is stored already.
+        # Without accepted findings, the keys of stored products must not change.
         if not self.accepted_findings:
             del content["accepted_findings"]
         return content

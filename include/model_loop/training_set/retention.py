@@ -18,7 +18,7 @@ from model_loop.days import SECONDS_PER_DAY
 from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
 from model_loop.training_set.retention_rules import Retention
 
-#: Where downloads, generated months, and what was found in them are kept.
+#: Folders of downloads, generated months, and their findings.
 _MONTH_FOLDERS = ("months", "products/months")
 
 

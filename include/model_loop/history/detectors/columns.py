@@ -46,7 +46,7 @@ def allowed_shift(comparison: Comparison, name: str, limits: Limits) -> float:
     floor = {"category": limits.category_shift, "time": limits.hour_shift}.get(
         "time" if name == HOUR else kinds.get(name, "number"), limits.number_shift
     )
-    # What lies a year back may differ more than what lies a month back.
+    # Months a year back may differ more than the last month.
     apart = 1 + comparison.months_apart / 12
     widening = comparison.past.calendar.widening
     return floor * apart * widening + limits.spread * comparison.past.variation[name]

@@ -12,7 +12,7 @@ from model_loop.history.sketch import KEYS, Sketch
 from model_loop.history.table import Array
 
 _LEAST_KEYS = 200
-#: So many standard errors are chance.
+#: Standard errors within which a difference counts as chance.
 _CERTAIN = 4.0
 
 
@@ -25,7 +25,7 @@ def copies(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterato
         words = f"are those of {one.partition} at another time: a stale copy of it"
         yield from _copied(sketch, share, _by_chance(by_chance, sketch, one), words, limits)
     if history:
-        # Of more rows, more are equal by chance.
+        # In larger samples, more rows are equal by chance.
         most = max(history, key=lambda one: _repeated(one.keys))
         by_chance = _repeated(most.keys) * max(sketch.sound / max(most.sound, 1), 1.0)
         share = _repeated(sketch.keys) - by_chance

@@ -109,7 +109,7 @@ def _missing_hours(sketch: Sketch, history: Sequence[Sketch]) -> tuple[Array, Ar
     present = daily[daily > 0]
     if not len(present):
         return None
-    # Of a part of the days, the size of a whole day is still known.
+    # The size of a whole day is known even if some days are missing.
     level = float(np.median(present))
     if level < _LEAST_DAILY:
         return None

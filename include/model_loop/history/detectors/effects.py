@@ -22,7 +22,7 @@ from model_loop.history.table import Array
 _LEAST_EFFECT = 0.15
 #: An effect of which more than this share is noise of history does not tell.
 _MOST_NOISE = 0.1
-#: So many standard errors are chance.
+#: Standard errors within which an effect counts as chance.
 _CERTAIN = 4.0
 #: Values of history beyond this share at each end do not pull.
 _CLIPPED = 0.01

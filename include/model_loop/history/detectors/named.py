@@ -29,9 +29,9 @@ _EXPLAINS = 0.55
 #: So many times the share that a sound week, or partition, of history seems to have. A partition
 #: of four weeks varies half as much as a week.
 _SOUND_WEEKS, _SOUND_PARTITIONS = 1.25, 1.5
-#: So many standard errors by which a share has to be above what is allowed.
+#: Standard errors by which a share has to exceed its limit.
 _CERTAIN = 4.0
-#: So many times that, and nobody may learn from it.
+#: Multiple of that from which the partition is refused.
 _REFUSED = 2.0
 #: A cause that has altered so many rows refuses whatever is usual in a short partition.
 _MOST_REFUSED = 0.6

@@ -15,7 +15,7 @@ from model_loop.history.sketch import Sketch
 from model_loop.history.table import Array, Derived, Table, Values
 
 _LEAST_KNOWN = 100
-#: So many standard errors are chance.
+#: Standard errors within which a difference counts as chance.
 _CERTAIN = 4.0
 
 
@@ -121,7 +121,7 @@ def _median(values: Array) -> tuple[float, float]:
     if len(known) < _LEAST_KNOWN:
         return float("nan"), 0.0
     low, middle, high = np.quantile(known, (0.25, 0.5, 0.75))
-    # As of a normal distribution with these quartiles.
+    # The standard error of the median of a normal distribution with these quartiles.
     return float(middle), float(high - low) / 1.35 * 1.25 / np.sqrt(len(known))
 
 

@@ -16,7 +16,7 @@ from model_loop.history.table import Array
 #: Weaker relations change from one partition to the next.
 _STRONG = 0.4
 _LEAST_ROWS = 300
-#: So many standard errors are chance.
+#: Standard errors within which a difference counts as chance.
 _CERTAIN = 4.0
 
 

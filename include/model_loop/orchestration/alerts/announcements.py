@@ -163,7 +163,7 @@ def moved(
     tracking, notes = tracking_link(f"{about}/move")
     was = _version(entry.before.champion)
     what = f"went back to version {entry.version}" if back else f"is now version {entry.version}"
-    # Of a move by hand the remarks alone tell, which begin with the words for generated data.
+    # A move by hand is described by its remarks alone, generated data first.
     made_up = source_label(SAMPLE)
     sample = sample_mark(SAMPLE) if entry.remarks.startswith(made_up) else ""
     return Alert(

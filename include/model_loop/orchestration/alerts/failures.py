@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_CHARACTERS = 4_000
 _CAUSES = 3
-#: How long the supervisor may take to write the error into the log.
+#: Seconds that the supervisor may take to write the error into the log.
 _LOG_SECONDS = 1.0
 
 

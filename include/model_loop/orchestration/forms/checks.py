@@ -25,7 +25,7 @@ from model_loop.trips.cleaning_rules import CleaningRules
 #: Longer lists of choices are counted, and the nearest are named.
 _MOST_NAMED = 12
 _NEAREST = 3
-#: How alike a name of a field, and the label of a choice, have to be to what was sent.
+#: Least similarity of a field's name, and of a choice's label, to the submitted text.
 _ALIKE, _ALIKE_LABEL = 0.6, 0.4
 _MOST_CHARACTERS = 200
 
@@ -124,7 +124,7 @@ def _choices(value: Any, allowed: list[Any], labels: Mapping[str, str]) -> tuple
     names = [str(one) for one in allowed]
     if len(names) <= _MOST_NAMED:
         return "is not one of its allowed values", f"Choose one of: {', '.join(names)}."
-    # By its label a person finds a number, and a label in its place says what is meant.
+    # People type labels as well as numbers, so both are matched, and shown together.
     shown = {
         labels.get(name, name): f"{name}: {labels[name]}" if labels else name for name in names
     }

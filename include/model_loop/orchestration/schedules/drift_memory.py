@@ -9,7 +9,7 @@ from typing import Any
 from model_loop.orchestration.schedules.watermarks import StateStore, read_state, require_format
 from model_loop.trips.services import MOMENTS, Moment
 
-#: After what a drift of each level is no news.
+#: Actions after which a drift of each level is no news.
 _COVERED_BY = {"warn": ("warn", "act"), "act": ("act",)}
 
 

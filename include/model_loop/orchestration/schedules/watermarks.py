@@ -87,7 +87,7 @@ class Watermarks:
         """Move the watermark of the models that are asked at a moment."""
         before = self._read("trained")
         entries = {entry["month"]: entry for entry in before}
-        # Of a month that is published anew, the models of the other moments have not learned.
+        # The models of the other moments have not learned from a month that is published anew.
         others = _publications(before)
         for month, one in publications.known.items():
             same = month in others.known and others.known[month].version.is_same(one.version)

@@ -104,7 +104,7 @@ def join(chunks: Sequence[Chunk] | Mapping[str, Any] | None) -> dict[str, Any]:
             f"{result.rejected_rows:,}",
         )
         results.append(result)
-    # What the other files came to is there: only the run has failed.
+    # The results of the other files are kept: only the run has failed.
     require_predictions(results)
     files = [asdict(result) for result in results]
     totals = ("rows", "predicted_rows", "rejected_rows")

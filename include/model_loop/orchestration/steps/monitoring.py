@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: So many findings are named in one line.
+#: Findings that are named in one line.
 _NAMED = 3
 
 #: Findings of a step as plain values, by the identity of what was watched.
@@ -93,7 +93,7 @@ def plan(
     for window in windows:
         numbers = ", ".join(f"{one['version']} ({one['moment']})" for one in versions)
         logger.info("%s, version %s: %s", window["source"], numbers, window["label"])
-    # What was long ago is written down, and no more.
+    # Old windows are recorded, and start nothing.
     acts = params["act"] and dag_run.run_type.value != "backfill"
     planned = {
         "source": params["source"],
@@ -226,7 +226,7 @@ def _judge(
     evidence = {
         **_evidence(records, watched, findings),
         "recipe": versions_of(plan["service"]).find(watched.version).tags.get("recipe"),
-        # What a retraining follows: the month that was looked at, or the newest that there is.
+        # The retraining follows the month that was looked at, or the newest that there is.
         "source": plan["source"],
         "months": [window["month"]] if "month" in window else [],
     }

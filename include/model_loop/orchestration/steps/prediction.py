@@ -55,7 +55,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
         "model": predictor.version.name,
         "model_version": predictor.version.number,
         "moment": moment,
-        # Of a list, the log has them: the result stays small enough for REST.
+        # The summaries of a list are in the log alone: the result stays small enough for REST.
         **({"summary": summaries[0]} if params["inputs"] is None else {}),
         "predictions": answers,
     }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What the history says of moves of the DAG `promotion_override`.
+#: Remark in the history on moves of the DAG `promotion_override`.
 OVERRIDDEN = f"past gate and approval, by {OVERRIDE}"
 #: Key under which a step tells in a sentence what has become of a promotion.
 SAID = "said"

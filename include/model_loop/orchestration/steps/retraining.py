@@ -120,7 +120,7 @@ def plan(
     """
     occasion = next(iter(read_occasions(triggering_asset_events)), None)
     form = form_of(params, triggering_asset_events)
-    # A source that may not be named is refused before anything is asked of it.
+    # A source that is not allowed is refused before any request to it.
     source_of(form)
     _require_use(form)
     marks = _watermarks(asset_state_store, form)
@@ -217,7 +217,7 @@ def _newest(
     if form["newest_month"]:
         return Month.parse(form["newest_month"]), Publications({})
     if occasion is not None and occasion.newest is not None:
-        # Of an earlier month that is published anew, the months that were trained on since stay.
+        # When an earlier month is published anew, the months that were trained on since stay.
         return max(occasion.newest, marks.trained().newest or occasion.newest), Publications({})
     settings = get_settings()
     since = newest_configured(settings)
@@ -347,7 +347,7 @@ def _why(
     reasons = [form["why"]] if form["why"] else []
     reasons += occasion.reasons if occasion else ()
     reasons += [f"drift: {pending['why']}"] if pending else []
-    # What waits for an answer may be what has started the run.
+    # The event that waits may be the one that started the run.
     return "; ".join(dict.fromkeys(reasons)) or f"by {who_asked(dag_run)}"
 
 

@@ -150,7 +150,7 @@ def gather(
         if watched.source == "month":
             yield watched, _month(window["month"], params, predictor)
         elif watched.source == "batch":
-            # Of a version that a person has named, every trip is looked at.
+            # If a version is named, all of its trips are looked at.
             asked = None if plan["named"] else moment_of
             yield watched, _scored(watched, window, predictor, asked)
         else:

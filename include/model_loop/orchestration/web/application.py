@@ -20,7 +20,7 @@ from model_loop.settings import get_settings
 
 def make_airflow_app() -> Guard:
     """The application, asking Airflow who may pass."""
-    # Servers start side by side: what is not there yet is asked again, not waited for.
+    # Servers start side by side: a missing one is tried again, not waited for.
     wait_less()
     settings = get_settings()
     # People look at this server, and most of a request is Airflow's: it stays small instead.
@@ -40,5 +40,5 @@ def make_airflow_app() -> Guard:
 
 
 async def _identify(scope: Scope) -> Caller:
-    # Rights are Airflow's: there are no scopes.
+    # Airflow decides on rights: there are no scopes.
     return Caller(await authenticate(scope))

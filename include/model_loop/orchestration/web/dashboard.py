@@ -63,7 +63,7 @@ def make_dashboard(
         tracking_url=settings.tracking_uri,
         zone_file=settings.dashboard_zone_file,
     )
-    # Whoever comes first finds it, or waits for the rest of it.
+    # The first caller starts the load; the others wait for the rest of it.
     sources.begin()
     return Dashboard(sources, service, questions, may_promote).app()
 

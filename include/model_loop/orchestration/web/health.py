@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Seconds for which what is kept in stores is known: products do not change by the second.
 _PRODUCTS_SECONDS = 60.0
-#: The same of what the registry and Airflow's database are asked.
+#: Seconds for which answers of the registry and of Airflow's database are cached.
 _SECONDS = 15.0
 
 

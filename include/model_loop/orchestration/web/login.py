@@ -14,7 +14,7 @@ from starlette.types import Scope
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.request_log.tables import CALLER_LENGTH
 
-#: Whoever may trigger runs of this DAG may predict; whoever may see them may look.
+#: Users who may trigger runs of this DAG may predict; users who may see them may look.
 _DAG_ID = "prediction"
 Method = Literal["GET", "POST"]
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -55,7 +55,7 @@ async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | Non
         allowed = security.requires_access_dag(method, DagAccessEntity.RUN, dag_id)
         await run_in_threadpool(allowed, request, user)
     except HTTPException as error:
-        # A user who is logged in and may not is helped by no token of their own.
+        # A token of their own does not help a user who is logged in and lacks the right.
         remedy = f"Your role may not {needed}: ask an administrator for one that may."
         raise RequestRefusedError(
             403, "The request", f"{refused} ({error.detail})", remedy

@@ -53,12 +53,12 @@ class LazyApp:
         try:
             self._build()
         except Exception:
-            # The first request tries again, and is told.
+            # The first request tries again, and gets the error.
             logger.exception("The application of trip durations cannot be built")
 
     def _build(self) -> ASGIApp:
         with self._building:
-            # Whoever has waited for the lock finds it built.
+            # A thread that has waited for the lock finds it built.
             self._app = self._app or self._make()
             return self._app
 

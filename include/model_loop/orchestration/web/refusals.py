@@ -30,7 +30,7 @@ async def refusal_of(scope: Scope, dag_id: str, body: bytes) -> JSONResponse | N
     if not isinstance(asked, dict):
         return None
     try:
-        # What a form has is told to nobody who may not trigger it.
+        # The fields of a form are shown to users who may trigger it, and to no others.
         await authenticate(scope, dag_id, "POST")
     except RequestRefusedError:
         return None

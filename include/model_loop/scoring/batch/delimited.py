@@ -33,7 +33,7 @@ from model_loop.scoring.places import place
 from model_loop.trips.columns import UNIT
 
 _REJECTED = "-rejected"
-#: What people and programs write for a value that is not there.
+#: Words that people and programs write for a missing value.
 _NULLS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "NaT"})
 
 
@@ -117,7 +117,7 @@ def _sample(path: UPath, header: Header) -> pd.DataFrame:
 
 
 def _parsed(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
-    # Where neither stands, every reader sees the same cells; they are read at once.
+    # Without either, every reader sees the same cells; they are read at once.
     together = b"\n".join(lines)
     if b'"' not in together and b"\r" not in together:
         return _parsed_at_once(lines, header, names, together)
@@ -279,7 +279,7 @@ def _predicted(lines: Sequence[bytes], scored: ScoredRows, header: Header, versi
     unit = between + UNIT.encode() + between
     number_of = between + str(version).encode() + between
     minutes = [said.encode() for said in pa.array(scored.minutes).cast(pa.string()).to_pylist()]
-    # Several fields are told in one cell, whatever stands between the cells.
+    # Problems of several fields are listed in one cell, with any delimiter.
     assumed = [b"" if one is None else _as_row([one], header) for one in scored.assumed]
     return b"".join(
         b"".join(

@@ -40,7 +40,7 @@ def rejected_names(names: Collection[str]) -> tuple[str, str]:
 
 Format = Literal["parquet", "csv"]
 
-#: What tells one content of a file from another, as far as a storage says it.
+#: Facts that distinguish one content of a file from another, as far as a storage gives them.
 _MARKS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "md5")
 
 
@@ -164,7 +164,7 @@ class Chunk:
 
     @property
     def _name(self) -> str:
-        # By its rows: a file that is cut in another way has other parts.
+        # Named by its rows: a file that is cut in another way has other parts.
         return f"rows-{self.first_row:012d}-{self.rows}"
 
     @property
@@ -230,7 +230,7 @@ def format_of(path: UPath) -> Format:
 
 def identity_of(path: UPath) -> str:
     """Return a fingerprint of the file's content, without reading it."""
-    # What was listed before may have changed since.
+    # A cached listing may be outdated.
     path.fs.invalidate_cache(path.path)
     info = path.fs.info(path.path)
     return json.dumps({name: str(info[name]) for name in _MARKS if name in info}, sort_keys=True)

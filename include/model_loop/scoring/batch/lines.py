@@ -23,9 +23,9 @@ from model_loop.scoring.opening import open_input
 
 #: Bytes that are searched for rows at once.
 BLOCK = 2**22
-#: A row that goes on over several lines is no longer than this.
+#: Longest row that goes on over several lines.
 _LONGEST_ROW = 2**17
-#: A longer line means that the file is no CSV.
+#: A longer line means that the file is not CSV.
 _LONGEST_LINE = 2**24
 _LONGEST_HEADER = 2**16
 _DELIMITERS = (",", ";", "\t", "|")
@@ -33,7 +33,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _QUOTE, _LF, _CR = b'"\n\r'
 _ENDS = b"\r\n"
 _END = re.compile(rb"\r\n|\n|\r")
-#: What Python's CSV reader says of a quoted cell that has no end.
+#: Message of Python's CSV reader for a quoted cell without an end.
 _OPEN = "unexpected end of data"
 # Python's reader has one limit for all, which long texts pass.
 csv.field_size_limit(2 * _LONGEST_LINE)
@@ -319,7 +319,7 @@ def _joined(
             continue
         last = _last_line(data, ends, suspect, dialect, whole=whole)
         if last is None:
-            # What follows decides, and is not there yet.
+            # The next bytes decide, and are not read yet.
             ends = ends[:suspect]
             break
         within += range(suspect, last)

@@ -21,7 +21,7 @@ from model_loop.trips.columns import TRIP_COLUMNS, local_now
 MOST_CHUNKS = 1_000
 LEAST_ROWS = 1_000
 
-#: Where scored chunks wait, below the storage root.
+#: Folder of scored chunks, below the storage root.
 SCORING_FOLDER = "scoring"
 
 

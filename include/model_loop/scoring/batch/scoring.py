@@ -82,7 +82,7 @@ def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
             FORMATS[job.format].join(job, chunks, whole, side)
         if not result.rejected_rows:
             rejected.unlink()
-        # Whoever is killed from here on has made an output that is known.
+        # If the process is killed from here on, the output is complete and recorded.
         keep_result(job, result, whole)
     keep_result(job, result, output)
     for chunk in chunks:

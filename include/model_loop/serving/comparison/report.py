@@ -197,7 +197,7 @@ def _trips(sums: DaySums) -> int:
 def _compare(version: int, one: DaySums, against: int, other: DaySums, share: float) -> Comparison:
     left, right = _Sample.of(one), _Sample.of(other)
     independent = left.variance / left.trips + right.variance / right.trips
-    # What a day does to both versions is no difference between them.
+    # The effect of a day on both versions is not a difference between them.
     residuals = [
         left.residual(day) / left.trips - right.residual(day) / right.trips
         for day in {*one, *other}

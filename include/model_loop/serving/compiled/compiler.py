@@ -51,7 +51,7 @@ _GENERATED = 1_000
 _ODD_SHARE = 0.3
 #: 2000-01-01 and 2099-12-31, in seconds since 1970.
 _TIMES = (946_684_800, 4_102_444_799)
-#: Zones that are rare: the first and last of TLC's. Models refuse what is none, as requests do.
+#: Rare zones: the first and last of TLC's. Models refuse other numbers, as requests do.
 _ODD_ZONES = (1, 263, 264, 265)
 #: Miles: what the encoders clip or floor, and what meters have reported.
 _ODD_DISTANCES = (0.0, 0.01, 0.3, 30.0, 30.01, 100.0, 201_421.0)
@@ -106,7 +106,7 @@ def compile_model(version: int, loaded: LoadedModel) -> Compiled:
     except NotCompiledError as error:
         return Compiled(columns, None, str(error))
     except Exception as error:
-        # A fault of the compiler is none of the model.
+        # A fault of the compiler is not a fault of the model.
         logger.exception("Version %d cannot be compiled", version)
         return Compiled(columns, None, f"compiling it failed: {error!r}")
 
@@ -243,7 +243,7 @@ def carry_out(order: Order) -> tuple[Outcome, Form | None]:
     compiled = compile_model(order.version, loaded)
     plain = compiled.plain
     if compiled.form is not None:
-        # Whoever asks proves it once more, and finds the machine code that numba keeps: making it
+        # The requesting process proves it once more, and finds the cached machine code: making it
         # takes 150 MB.
         try:
             compiled.form.prove(machine_code=order.machine_code)
@@ -261,7 +261,7 @@ def main() -> None:
     os.nice(_NICENESS)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     form: Form | None = None
-    # What libraries print goes to the log, and the outcome alone to whoever asks.
+    # Output of libraries goes to the log; only the outcome is returned.
     with os.fdopen(os.dup(1), "wb") as answer:
         os.dup2(2, 1)
         try:
@@ -278,7 +278,7 @@ def main() -> None:
                 )
             )
         except Exception as error:
-            # A damaged file may raise anything; the caller is told the version.
+            # A damaged file may raise anything; the error names the version.
             logger.exception("Version %d cannot be read", order.version)
             outcome = Outcome(
                 refused=(

@@ -32,7 +32,7 @@ ROWS_TOGETHER = 64
 ZONE_ROWS = LAST_ZONE + 1
 
 HOURS, DAYS = HOURS_PER_DAY, DAYS_PER_WEEK
-#: Where the means of each kind of category begin: zones, pairs, hours of a zone and of a weekday.
+#: Starts of the means of each kind of category: zones, pairs, hours of a zone and of a weekday.
 DROPOFFS = ZONE_ROWS
 PAIRS = DROPOFFS + ZONE_ROWS
 PICKUP_HOURS = PAIRS + ZONE_ROWS * ZONE_ROWS

@@ -315,7 +315,7 @@ class Routes:
 
     def _logged(self, prediction_id: str) -> Reply:
         found, written = None, True
-        # Whatever is no id is in no log, and no database has to say so.
+        # A malformed id is in no log, so the database need not be asked.
         if is_id(prediction_id):
             log = self._service.log
             written = log.flush(_LOG_SECONDS)
@@ -332,7 +332,7 @@ class Routes:
         live = self._service.live
         if not live.looked:
             self._service.start()
-            # Without a thread: all who wait would hold one, for as long as a version takes to load.
+            # Without a thread: each waiting request would hold one while a version loads.
             deadline = time.monotonic() + _FIRST_LOOK_SECONDS
             while not live.wait(0) and time.monotonic() < deadline:  # noqa: ASYNC110 - set by a thread
                 await asyncio.sleep(_LOOK_SECONDS)

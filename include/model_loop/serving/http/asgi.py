@@ -21,13 +21,13 @@ from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.http.tokens import Caller
 from model_loop.serving.metrics import Metrics
 
-#: Routes that answer whoever asks.
+#: Routes that need no token.
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 JSON = b"application/json"
 _CALLER = "model_loop.caller"
 _FORBIDDEN = 403
-#: What the metrics call the route of those who may not pass, whatever they asked for.
+#: Name in the metrics for the route of refused callers, whichever they requested.
 _REFUSED = "refused"
 
 Headers = tuple[tuple[bytes, bytes], ...]

@@ -14,7 +14,7 @@ from model_loop.serving.http.openapi import TRIP
 Language = Literal["curl", "python", "javascript"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
-#: Where the examples find the token: a secret does not belong into code.
+#: Variable from which the examples read the token: a secret does not belong into code.
 TOKEN_VARIABLE = "MODEL_LOOP_TOKEN"  # noqa: S105 - the name of a variable
 
 _BODY = {"inputs": [dict(TRIP)], "key": "customer-17"}

@@ -44,7 +44,7 @@ _GARBAGE = (20_000, 20, 20)
 #: client that never ends its body keeps the log from being closed until the process is killed.
 _ENDING_SECONDS = 5
 
-#: A tracking server that is down is asked again soon anyway.
+#: A tracking server that is down is tried again soon anyway.
 _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",

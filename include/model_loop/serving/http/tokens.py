@@ -28,7 +28,7 @@ from model_loop.errors import InvalidInputError, require_within
 #: reports, description), and everything.
 Right = Literal["predict", "feedback", "read", "admin"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
-#: Of a token for which nothing else is said.
+#: Default limits of a token.
 USUAL_RIGHTS: tuple[Right, ...] = ("predict", "feedback", "read")
 
 _NAME_LENGTH = 100
@@ -37,7 +37,7 @@ _PREFIX = "td_"
 _MOST_DAYS = 36_500
 _LAST_SECOND = 253_402_300_799
 _MOST_PER_SECOND = 1_000_000
-#: Others may read hashes, but whoever writes them makes tokens.
+#: Others may read hashes, but a user who can write them can make tokens.
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 Positive = Annotated[float, Meta(ge=0)]

@@ -109,7 +109,7 @@ class Loader:
         try:
             predictor = self.load(version, given_up)
         except Exception as error:
-            # Whatever is wrong with one version, the others are swapped.
+            # An error of one version must not stop the swap of the others.
             problem = (str(error) or repr(error)).partition("\n")[0][:300]
             known = isinstance(error, ModelLoopError | RegistryError | OSError)
             logger.warning("Version %d cannot be loaded: %s", version, error, exc_info=not known)

@@ -271,7 +271,7 @@ class LiveModels:
             try:
                 self.look()
             except Exception:
-                # Whatever goes wrong here, what is loaded goes on answering.
+                # After any error, the loaded versions go on answering.
                 logger.exception("The versions could not be refreshed")
             self._stop.wait(self._refresh_seconds)
 
@@ -378,7 +378,7 @@ class LiveModels:
                 return {**nothing, **self._of_its_moment(one)}
             return nothing | msgspec.convert(told, dict[Moment, Standing])
         except msgspec.ValidationError as error:
-            # What another version has written must not pass for a service of which nothing stands.
+            # A file of another version must not pass for a service without versions.
             raise ValueError(error) from error
 
     def _tell(self, path: UPath) -> None:

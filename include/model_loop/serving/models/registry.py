@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-#: Of MLflow's REST interface, version 2.0.
+#: Paths of MLflow's REST interface, version 2.0.
 _MODEL = "/api/2.0/mlflow/registered-models/get"
 _VERSION = "/api/2.0/mlflow/model-versions/get"
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
@@ -121,9 +121,9 @@ class MlflowRegistry:
         #: The moment of a version never changes.
         self._moments: dict[int, Moment] = {}
         self._look_ups = MomentLookUps(name, self._ask_model)
-        #: How versions stood at the last look, in place of what cannot be read at the next.
+        #: Standing at the last look, in place of what cannot be read at the next.
         self.before: Standings | None = None
-        #: What of it could not be read at the last look.
+        #: Errors of the last look, in words.
         self.unreadable: tuple[str, ...] = ()
 
     def standings(self) -> Standings:
@@ -168,7 +168,7 @@ class MlflowRegistry:
             tuple(self._needed),
             self._machine_code,
         )
-        # Without a name, so that nothing of it is left whatever happens to us.
+        # Without a name, so that nothing of it is left after a crash.
         with tempfile.TemporaryFile() as file:
             _compile(order, file, given_up or threading.Event())
             file.seek(0)

@@ -22,7 +22,7 @@ def ask_shadow(shadow: Predictor, entries: Sequence[Entry]) -> dict[int, tuple[i
             time.sleep(PAUSE_SECONDS)
         given = [entry.row for entry in entries[first : first + PART]]
         try:
-            # Of what a damaged spool has left, a row may be of any length.
+            # Rows that a damaged spool has left may be of any length.
             rows = np.array(given, dtype=np.float64)
             able = np.flatnonzero(~np.isnan(rows[:, shadow.places]).any(axis=1))
             minutes = shadow.predict(rows[able])

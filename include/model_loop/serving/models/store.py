@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from model_loop.tracking.downloads import download_model
 
-#: Versions whose files are kept.
+#: Number of versions whose files are kept.
 _KEPT = 6
 #: Beside the files of a version: sha256 of each of them, as it was downloaded.
 DIGESTS = ".digests.json"

@@ -12,7 +12,7 @@ from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import CALLER_LENGTH
 
-#: As what they were answered: by the version that was asked for.
+#: Part in the log of answers by the version that was asked for.
 PART = "form"
 
 

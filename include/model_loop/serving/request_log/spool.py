@@ -158,7 +158,7 @@ class Spool(Generic[Record]):
         other = 1 - self._now
         with self._turn:
             if self._sizes[other] > HEAD:
-                # Another turn: what stands behind the head is no record any more.
+                # Another turn: records behind the head are no longer valid.
                 self._numbers[1 + 2 * other] = 0
                 self._numbers[2 + 2 * other] = (self._numbers[2 + 2 * other] + 1) % 2**32
                 self._write_head()
@@ -240,7 +240,7 @@ def _lock(path: Path) -> int:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX)
-        # Before it was locked, somebody may have taken it for one that was left.
+        # Before it was locked, another process may have taken it for an abandoned one.
         if path.exists() and path.stat().st_ino == os.fstat(file).st_ino:
             return file
         os.close(file)

@@ -35,7 +35,7 @@ END = bytes(FRONT.size)
 _OLD_LENGTH, _OLD_HEAD = 4, 16
 #: Every answer takes the time of these; looking them up would add to it.
 _PACK, _PACK_FRONT, _PACK_CHECK, _crc = _NUMBERS.pack, FRONT.pack, _CHECK.pack, zlib.crc32
-#: Of CRC-32: what each byte changes, and the byte that changes the highest one so.
+#: Tables of CRC-32: the change by each byte, and the byte that changes the highest one so.
 _ALL = 2**32 - 1
 _TABLE = [zlib.crc32(bytes([byte]), _ALL) ^ _ALL for byte in range(256)]
 _PLACES = {value >> 24: place for place, value in enumerate(_TABLE)}
@@ -101,7 +101,7 @@ def read_contents(
     for payload in _payloads(data, turn):
         _add(found, payload, decode)
     missing = max(0, kept - len(found.records))
-    # The first file alone tells what could not be kept: it is told once.
+    # Lost records are reported once, by the first file alone.
     found.lost = missing + (lost if place == 0 else 0)
     if missing:
         found.damage = f"{missing} of {kept} predictions cannot be read"
@@ -161,7 +161,7 @@ def _add(found: Contents[Record], payload: bytes, decode: Decode[Record]) -> Non
     try:
         found.records.append(decode(payload))
     except (msgspec.MsgspecError, ValueError) as error:
-        # Of bytes that are not text, msgspec tells as Python does.
+        # For bytes that are not text, msgspec raises the same error as Python.
         found.damage = f"a prediction in it cannot be read: {error}"
 
 

@@ -58,7 +58,7 @@ predictions = Table(
     Index("predictions_at", "at"),
 )
 
-#: How long trips took in the end; the last word on a prediction counts.
+#: Actual durations of trips; the last one of a prediction counts.
 feedback = Table(
     "feedback",
     metadata,

@@ -88,7 +88,7 @@ class LogWriter:
             self._sort_out(batch, places, written, error)
         else:
             written.left = _without(written.left, places)
-            # Not before: of what a database does not take, the shadow is asked again.
+            # Not earlier: the shadow is asked again for entries that a database refuses.
             for place in batch.shadow.keys() & {*places}:
                 written.shadowed += 1
                 minutes = batch.shadow[place][1]
@@ -134,7 +134,7 @@ class LogWriter:
         known = find_known(self._engine, [batch.entries[place].prediction_id for place in places])
         there = [place for place in places if batch.entries[place].prediction_id in known]
         if there:
-            # A commit went through whose answer was lost.
+            # A commit succeeded, but its response was lost.
             written.left = _without(written.left, there)
             self._write(batch, _without(places, there), written)
         elif len(places) == 1:

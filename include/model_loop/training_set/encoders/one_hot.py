@@ -274,7 +274,7 @@ def _pair_codes(trips: read.Trips) -> read.IntArray:
     """A number for each pair of zones; 0 (which TLC does not use) for what cannot be a zone."""
     pickup, dropoff = read.narrow_zones(trips)
     codes = (pickup * _TABLE_SIZE + dropoff).astype(np.int64, copy=False)
-    # As unsigned numbers, 0 and less come out above every zone.
+    # As unsigned numbers, values of 0 and less lie above every zone.
     if all(
         (side.view(f"u{side.itemsize}") - side.dtype.type(1)).max(initial=0) < _TABLE_SIZE - 1
         for side in (pickup, dropoff)

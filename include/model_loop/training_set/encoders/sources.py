@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
 
-#: What is known of the pick-up time.
+#: Features of the pick-up time.
 HOUR, WEEKDAY = "hour", "weekday"
 
 _PAIR = (PICKUP_ZONE, DROPOFF_ZONE)

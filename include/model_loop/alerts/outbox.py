@@ -1,4 +1,4 @@
-"""Where alerts wait until they are delivered, and what was delivered is noted down."""
+"""Outbox: alerts that wait for delivery, and the record of those delivered."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Outbox:
         return True
 
     def waiting(self) -> list[Envelope]:
-        """What waits, the longest first."""
+        """Return the waiting alerts, the longest-waiting first."""
         found = []
         for path in files_in(self.waiting_folder, "*.json"):
             try:
@@ -74,7 +74,7 @@ class Outbox:
         return sorted(found, key=lambda envelope: (envelope.received, envelope.alert.key))
 
     def knows(self, about: str, since: dt.datetime) -> bool:
-        """Whether an alert of something waits, or was told, since then."""
+        """Return whether an alert about something has been waiting or was delivered since then."""
         pattern = f"{_digest(about)}-*.json"
         return any(
             _modified(path) >= since

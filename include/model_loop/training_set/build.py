@@ -76,7 +76,7 @@ def check_request(request: TrainingSetRequest, *, timeout_seconds: float) -> Non
 
 
 def is_current(product: TrainingSetProduct, *, timeout_seconds: float) -> bool:
-    """Whether a training set is made of what the source has now, so that it need not be rebuilt."""
+    """Return whether a training set is made of what the source has now, so needs no rebuild."""
     return all(is_unchanged(raw, timeout_seconds=timeout_seconds) for raw in product.months)
 
 

@@ -168,7 +168,7 @@ def _trip_batch(
 
 
 def _absent(values: pa.Array) -> Array | None:
-    """Which values are missing; None if none is."""
+    """Return the mask of missing values; None if none is missing."""
     if values.null_count:
         absent: Array = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
         return absent

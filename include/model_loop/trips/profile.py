@@ -1,4 +1,4 @@
-"""What the trips of a month are like: counts that are added up batch by batch.
+"""Profile of the trips of a month: counts that are added up batch by batch.
 
 Every number comes from counts in fixed bins and from sums, so that memory depends on neither the
 number of trips nor the size of a batch, and profiles do not depend on how a month was cut.
@@ -135,7 +135,7 @@ class ZoneProfile:
 
 @dataclass(frozen=True)
 class PairProfile:
-    """How many trips go from one zone to another."""
+    """Number of trips from one zone to another."""
 
     pickup: int
     dropoff: int
@@ -144,7 +144,7 @@ class PairProfile:
 
 @dataclass(frozen=True)
 class MonthProfile:
-    """What the trips of a month are like.
+    """Profile of the trips of a month.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class MonthProfile:
         return next(column for column in self.columns if column.name == name)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """Convert to plain JSON."""
         return asdict(self)
 
 
@@ -320,7 +320,7 @@ class _Column:
         self.maximum = max(self.maximum, float(known.max()))
 
     def profile(self) -> ColumnProfile:
-        """What the values are like."""
+        """Return the profile of the values."""
         known = int(self.counts.sum())
         mean = self.sum / known if known else None
         variance = max(self.squares / known - mean**2, 0.0) if mean is not None else None

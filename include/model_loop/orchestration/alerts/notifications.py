@@ -1,4 +1,4 @@
-"""Who is told what, and when: the callbacks of tasks and runs, and what tasks announce."""
+"""Notifications: the callbacks of tasks and runs, and the announcements of tasks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TaskFailed(BaseNotifier):
 
 
 def _is_the_callers(error: object, context: Mapping[str, Any]) -> bool:
-    """Whether somebody who waits for a result has asked for what cannot be, and is told so.
+    """Return whether an error is the mistake of a caller who reads it in the run's result.
 
     It is in the result of the run: the ones who keep the loop running can do nothing about it.
     """
@@ -114,7 +114,7 @@ class RunEnded(BaseNotifier):
 def alerts_of_runs(
     *, digest: bool = False, announces: bool = False, hours: float | None = None
 ) -> dict[str, Any]:
-    """What a DAG is made with so that its runs are watched.
+    """Return the arguments of a DAG that make its runs send alerts.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def announce(alert: Alert) -> None:
 
 
 def wanted(kind: AlertKind) -> bool:
-    """Whether the settings ask for alerts of a kind."""
+    """Return whether the settings enable alerts of a kind."""
     return kind == "test" or bool(getattr(get_settings(), f"alert_{kind}"))
 
 

@@ -1,1 +1,1 @@
-"""When DAGs run by themselves: timetables, the sensor of months, and what events ask for."""
+"""Schedules of DAGs: timetables, the sensor of months, and the requests of events."""

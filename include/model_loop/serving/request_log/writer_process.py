@@ -93,7 +93,7 @@ class ProcessWriter:
         self._place = LogPlace(url, str(folder), inputs)
         self._process: subprocess.Popen[bytes] | None = None
         self._shadow: Predictor | None = None
-        #: Last message to the process.
+        #: What the process was told last.
         self._followed: Predictor | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -121,7 +121,7 @@ class ProcessWriter:
         self.start()
         process, shadow = self._process, self._shadow
         if shadow is not None and shadow.form is None and batch.entries:
-            # A version without a compiled form cannot be sent. The other process needs no NumPy.
+            # What is served as it is cannot be handed over. The other process needs no NumPy.
             from model_loop.serving.models.shadow import ask_shadow
 
             batch = msgspec.structs.replace(batch, shadow=ask_shadow(shadow, batch.entries))
@@ -227,12 +227,12 @@ class _Shadowed:
 
 def main() -> None:
     """Write what comes on the standard input, until it ends."""
-    # The server's end closes the input, after the last batch.
+    # Whoever ends the server ends its input, after the last batch.
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, signal.SIG_IGN)
     os.nice(_NICENESS)
     incoming = sys.stdin.buffer
-    # Output of libraries goes to the log; the server gets the answers alone.
+    # What libraries print goes to the log, and the answers alone to the server.
     with os.fdopen(os.dup(1), "wb") as answers, contextlib.suppress(BrokenPipeError):
         os.dup2(2, 1)
         place = _receive(incoming, _PLACE)

@@ -1,4 +1,4 @@
-"""What is gathered while the rows of a month go by: broken rules, plausibility, missing values."""
+"""Statistics gathered from the rows of a month: broken rules, plausibility, missing values."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def bit_of(rule: str) -> np.uint16:
 
 
 def usable(bits: Bits, *, keep_set_aside: bool) -> npt.NDArray[np.bool_]:
-    """Which rows a reader takes, by the rules that they break."""
+    """Return the mask of the rows that a reader uses, by the rules that they break."""
     return np.asarray(bits & _DROPPED == 0 if keep_set_aside else bits == 0)
 
 

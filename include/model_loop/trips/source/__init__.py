@@ -1,1 +1,1 @@
-"""Where months come from, and fetching each of them once."""
+"""Sources of months, and fetching each month once."""

@@ -62,7 +62,6 @@ from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.profile import profile_month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 from model_loop.trips.source.fetching import fetch_month
@@ -161,7 +160,7 @@ class Store:
             timeout_seconds=10,
         )
         checked = CheckedMonthStore(root).check(raw, service, Limits())
-        return log_month(self.tracker, checked, profile_month(checked))
+        return log_month(self.tracker, checked)
 
     def window(self) -> str:
         """Log a window as monitoring does; return its run."""

@@ -207,7 +207,6 @@ def prepare_month(folder: Path) -> None:
     from model_loop.trips.contract.checked import CheckedMonthStore
     from model_loop.trips.contract.rules import Limits
     from model_loop.trips.months import Month
-    from model_loop.trips.profile import profile_month
     from model_loop.trips.sample_options import SampleOptions
     from model_loop.trips.services import get_service
     from model_loop.trips.source.fetching import fetch_month
@@ -221,7 +220,7 @@ def prepare_month(folder: Path) -> None:
         sample=SampleOptions(),
         timeout_seconds=1.0,
     )
-    profile_month(CheckedMonthStore(str(folder)).check(raw, service, Limits()))
+    CheckedMonthStore(str(folder)).check(raw, service, Limits()).load_profile()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from model_loop.models.tuning import tune
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
-from model_loop.trips.profile import profile_month
 from model_loop.trips.sample_options import SampleOptions
 
 
@@ -34,5 +33,5 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("month")
     raw = fetch("sample", folder, SampleOptions(trips=2_000))
     month = CheckedMonthStore(str(folder)).check(raw, GREEN, Limits())
-    stored: dict[str, Any] = json.loads(json.dumps(profile_month(month).to_json()))
+    stored: dict[str, Any] = json.loads(json.dumps(month.load_profile().to_json()))
     return stored

@@ -30,6 +30,9 @@ from model_loop.orchestration.forms import preparation_form
 from model_loop.orchestration.steps import preparation
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
+from model_loop.trips import batches
+from model_loop.trips.decoding import decode
+from model_loop.trips.source.types import RawMonth
 
 __all__ = ["make_sources", "published"]
 
@@ -89,6 +92,28 @@ def test_a_refused_month_fails_the_run(published: Path, tmp_path: Path, told: li
     assert isinstance(caught.value, ModelLoopError)
     assert {rule.exception for rule in retry_policy().rules} >= {ModelLoopError}
     assert told == []
+
+
+@pytest.mark.usefixtures("told")
+def test_each_month_is_decoded_twice(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps decode a month for its check, which profiles it, and for its matrices."""
+    readings: list[str] = []
+
+    def noted(raw: RawMonth, *given: Any) -> Any:
+        readings.append(raw.month)
+        return decode(raw, *given)
+
+    monkeypatch.setattr(batches, "decode", noted)
+    params = form(published)
+    for recipe, times in (("pair_distance", 2), ("rich", 1)):
+        readings.clear()
+        asked = params | {"recipe": recipe}
+        verdicts, _ = compared(asked)
+        for verdict in verdicts:
+            preparation.log_month(verdict)
+        built = preparation.encode_months(verdicts, asked)
+        # A month that was checked before is not checked again.
+        assert sorted(readings) == sorted(times * [raw.month for raw in built.months])
 
 
 def seen_on_page(make_sources: MakeSources, month: str) -> Page:

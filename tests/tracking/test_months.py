@@ -14,7 +14,6 @@ from model_loop.tracking.names import FIGURES
 from model_loop.tracking.runs import Tracker
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
-from model_loop.trips.profile import MonthProfile, profile_month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import Dirt, SampleOptions
 
@@ -30,17 +29,12 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
     return CheckedMonthStore(str(folder)).check(fetch(str(folder), folder), GREEN, Limits())
 
 
-@pytest.fixture(scope="module")
-def profile(month: CheckedMonth) -> MonthProfile:
-    """Its profile."""
-    return profile_month(month)
-
-
 def test_month_is_logged_with_everything(
-    tracker: Tracker, month: CheckedMonth, profile: MonthProfile, tmp_path: Path
+    tracker: Tracker, month: CheckedMonth, tmp_path: Path
 ) -> None:
     """Report, quarantine, profile, tables and charts are there, and the way back to the file."""
-    run_id = log_month(tracker, month, profile)
+    profile = month.load_profile()
+    run_id = log_month(tracker, month)
     run = tracker.client.get_run(run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags["partition"] == "green|2024-01"
@@ -58,6 +52,6 @@ def test_month_is_logged_with_everything(
     assert days.trips.sum() == profile.trips
 
 
-def test_month_is_logged_once(tracker: Tracker, month: CheckedMonth, profile: MonthProfile) -> None:
+def test_month_is_logged_once(tracker: Tracker, month: CheckedMonth) -> None:
     """The same content again is the same run."""
-    assert log_month(tracker, month, profile) == log_month(tracker, month, profile)
+    assert log_month(tracker, month) == log_month(tracker, month)

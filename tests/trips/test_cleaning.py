@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,24 +16,20 @@ from tests.trips.conftest import GREEN, JANUARY, fetch
 
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.training_set.recipes import RECIPES
-from model_loop.trips.batches import TripBatch
 from model_loop.trips.cleaning import (
     CleaningReport,
     Selection,
     TripArrays,
-    check_and_take_month,
     clean_month,
     take_month,
 )
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.quarantine import Bits
 from model_loop.trips.contract.rules import Limits
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import Dirt, SampleOptions
 from model_loop.trips.services import SERVICES
 from model_loop.trips.source.fetching import fetch_month
-from model_loop.trips.source.naming import Naming
 
 RICH = RECIPES["rich"].columns
 
@@ -172,51 +167,12 @@ def test_what_was_set_aside_is_for_recipes_without_a_clock(tmp_path: Path) -> No
     assert not with_strays.trip_distance.isna().any()
 
 
-def test_one_reading_or_two_are_the_same(tmp_path: Path) -> None:
-    """Trips taken while a month is checked are those of a month that was checked before."""
-    dirt = Dirt(stray_share=0.01, null_share=0.01, duplicate_share=0.01)
-    for name, given in (("dirty", dirt), ("clean", Dirt())):
-        folder = tmp_path / name
-        options = SampleOptions(trips=2_000, seed=3, dirt=given)
-        write_month(folder / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
-        raw, store = fetch(str(folder), folder), CheckedMonthStore(str(folder))
-        selection = Selection(RICH, CleaningRules())
-        frames = []
-        for _ in range(2):
-            trips = TripArrays(GREEN, (*RICH, "duration"), 3_000)
-            with ThreadPoolExecutor(1) as beside:
-                naming = Naming(raw, str(folder), beside)
-                taken = check_and_take_month(store, naming, selection, Limits(), trips)
-            assert taken.report.rows_kept == trips.rows
-            assert taken.keep() == store.find(raw)
-            frames.append(trips.frame())
-        assert frames[0].equals(frames[1])
-
-
-def test_the_digest_waits_until_the_month_was_read(folder: Path) -> None:
-    """It would take a core from the reading; a month that was checked before waits for it."""
-    submitted: list[int] = []
-    raw, store = fetch(str(folder), folder), CheckedMonthStore(str(folder))
-
-    class Noted(ThreadPoolExecutor):
-        def submit(self, *arguments: Any, **named: Any) -> Future[Any]:
-            submitted.append(1)
-            return super().submit(*arguments, **named)
-
-    class Observer:
-        columns = ()
-        begun: ClassVar[list[int]] = []
-
-        def add(self, batch: TripBatch, bits: Bits) -> None:
-            assert len(bits) == batch.rows
-            self.begun.append(len(submitted))
-
-    with Noted(1) as beside:
-        for _ in range(2):
-            naming = Naming(raw, str(folder), beside)
-            month = store.check_unnamed(naming, GREEN, Limits(), Observer()).keep()
-            assert month == store.find(naming.result())
-    assert Observer.begun == [0]
+def test_a_file_that_has_changed_since_its_check_is_an_error(folder: Path) -> None:
+    """Rows in quarantine are known by their number, which another file of that name has not."""
+    month = checked(folder)
+    write_month(folder / "green_tripdata_2024-01.parquet", GREEN, JANUARY, SampleOptions(trips=301))
+    with pytest.raises(ContractError, match=r"has changed since .* when it had 300 rows"):
+        clean_month(month, GREEN, Selection(RICH, CleaningRules()))
 
 
 def test_what_no_trip_can_have_is_missing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from model_loop.trips import batches
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
+from model_loop.trips.contract.checking import check_month
 from model_loop.trips.contract.rules import Limits
-from model_loop.trips.profile import SCALES, MonthProfile, ProfileBuilder, profile_month
+from model_loop.trips.profile import SCALES, MonthProfile, ProfileBuilder
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import Dirt, SampleOptions
 from model_loop.trips.services import SERVICES
@@ -28,7 +30,7 @@ COLUMNS = ("PULocationID", "DOLocationID", "trip_distance", "passenger_count", "
 def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
     """A checked month with some dirt."""
     folder = tmp_path_factory.mktemp("month")
-    dirt = Dirt(stray_share=0.01, absurd_distance_share=0.01)
+    dirt = Dirt(stray_share=0.01, absurd_distance_share=0.01, duplicate_share=0.01)
     options = SampleOptions(trips=3_000, seed=5, dirt=dirt)
     write_month(folder / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
     raw = fetch(str(folder), folder)
@@ -38,7 +40,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
 @pytest.fixture(scope="module")
 def profile(month: CheckedMonth) -> MonthProfile:
     """Its profile."""
-    return profile_month(month)
+    return month.load_profile()
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +111,20 @@ def test_does_not_depend_on_the_batches(
 ) -> None:
     """However a month is cut, its profile is the same, but for the rounding of sums."""
     monkeypatch.setattr(batches, "BATCH_ROWS", 7)
-    again = profile_month(month)
+    again = check_month(month.raw, GREEN, Limits()).profile
     for column, other in zip(profile.columns, again.columns, strict=True):
         assert column.most_frequent == other.most_frequent
         assert column.quantiles == other.quantiles
         assert column.mean == pytest.approx(other.mean, rel=1e-12)
     assert (profile.durations, profile.per_day) == (again.durations, again.per_day)
     assert profile.per_weekday_and_hour == again.per_weekday_and_hour
+
+
+def test_is_made_where_an_earlier_version_has_left_none(
+    month: CheckedMonth, profile: MonthProfile
+) -> None:
+    """A month that was checked before profiles were kept is read again."""
+    assert dataclasses.replace(month, profile=None).load_profile() == profile
 
 
 def test_is_plain_json(profile: MonthProfile) -> None:
@@ -137,7 +146,7 @@ def test_every_service(name: str, tmp_path: Path) -> None:
     """Each service has a profile of the columns that it publishes."""
     service, options = SERVICES[name], SampleOptions(trips=500)
     raw = fetch_month("sample", service, JANUARY, str(tmp_path), sample=options, timeout_seconds=1)
-    profile = profile_month(CheckedMonthStore(str(tmp_path)).check(raw, service, Limits()))
+    profile = CheckedMonthStore(str(tmp_path)).check(raw, service, Limits()).load_profile()
     names = {column.name for column in profile.columns}
     assert ("passenger_count" in names) == (name != "fhvhv")
     assert {"duration", "trip_distance", "PULocationID"} <= names

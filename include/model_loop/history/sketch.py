@@ -8,7 +8,7 @@ partitions that hold the same rows keep the same keys (bottom-k sketch, Cohen an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,13 +107,7 @@ class SketchBuilder:
         self._parts: dict[str, list[Array]] = {column.name: [] for column in table.columns}
         self._keys = np.empty(0, dtype=np.uint64)
 
-    def add(
-        self,
-        first_row: int,
-        sound: npt.NDArray[np.bool_],
-        columns: Values,
-        take: Callable[[str, npt.NDArray[np.int64]], Array],
-    ) -> None:
+    def add(self, first_row: int, sound: npt.NDArray[np.bool_], columns: Values) -> None:
         """Add successive rows.
 
         Parameters
@@ -123,9 +117,7 @@ class SketchBuilder:
         sound
             Rows to be looked at.
         columns
-            The time and the identity of all of them.
-        take
-            Return a column at some of the rows, by their place among these.
+            All columns of the table, each of shape (rows,).
         """
         self._sound += int(np.count_nonzero(sound))
         hours = (columns[self._table.time] - self._start) // MICROSECONDS_PER_HOUR
@@ -135,7 +127,7 @@ class SketchBuilder:
         rows = self._numbers[low:high] - first_row
         rows = rows[sound[rows]]
         for name, parts in self._parts.items():
-            parts.append(take(name, rows))
+            parts.append(columns[name][rows])
         self._add_keys(columns, sound)
 
     def build(self, missing: Mapping[str, float], broken: Mapping[str, float]) -> Sketch:

@@ -14,10 +14,10 @@ import pandas as pd
 
 from model_loop.monitoring.windows import WindowTrips
 from model_loop.trips.batches import TripBatch
-from model_loop.trips.cleaning import Mask, Selection, TripArrays, take_month
+from model_loop.trips.cleaning import Selection, TripArrays, take_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth
-from model_loop.trips.contract.rules import MINUTES_PER_DAY
+from model_loop.trips.contract.rules import MINUTES_PER_DAY, Mask
 from model_loop.trips.judged import Judged
 from model_loop.trips.services import (
     DISTANCE,
@@ -165,12 +165,6 @@ class _Candidates:
         keys = _pack(*(batch[name] for name in _PLACE_AND_TIME))
         places = np.minimum(np.searchsorted(self.wanted, keys), len(self.wanted) - 1)
         self.trips.take(batch, wanted & (self.wanted[places] == keys))
-
-    def mark(self) -> None:
-        """A month that was checked is read once: nothing is given back."""
-
-    def back(self) -> None:
-        """See `mark`."""
 
 
 def _is_placed(trips: pd.DataFrame, month: CheckedMonth) -> npt.NDArray[np.bool_]:

@@ -42,6 +42,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "checked_month/1": "trips.contract.checked:CheckedMonth",
         "cleaning_report/1": "trips.cleaning:CleaningReport",
         "cleaning_rules/1": "trips.cleaning_rules:CleaningRules",
+        "column_profile/1": "trips.profile:ColumnProfile",
         "day_spread/1": "models.intervals:DaySpread",
         "early_termination/1": "models.termination:EarlyTermination",
         "download/1": "trips.source.answers:Begun",
@@ -52,6 +53,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "feature_selection/1": "models.search:FeatureSelection",
         "file_digest/1": "trips.source.kept:RememberedDigest",
         "finding/1": "findings:Finding",
+        "histogram/1": "trips.profile:Histogram",
         "history_verdict/1": "trips.history:Verdict",
         "kept_file/1": "trips.source.kept:KeptFile",
         "lineage/1": "tracking.lineage:Lineage",
@@ -60,9 +62,11 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "monitoring_finding/1": "monitoring.levels:Finding",
         "month/1": "trips.months:Month",
         "month_file/1": "trips.source.types:RawMonth",
+        "month_profile/1": "trips.profile:MonthProfile",
         "month_report/1": "trips.contract.report:MonthReport",
         "month_split/1": "trips.months:MonthSplit",
         "object_reference/1": "objects.reference:ObjectReference",
+        "pair_profile/1": "trips.profile:PairProfile",
         "period/1": "trips.split:Period",
         "resource/1": "models.catalogue:Resource",
         "rule_count/1": "trips.contract.report:RuleCount",
@@ -89,6 +93,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "verdict/1": "models.gate:Verdict",
         "version/1": "scoring.predictor:Version",
         "version_profile/1": "monitoring.profile:VersionProfile",
+        "zone_profile/1": "trips.profile:ZoneProfile",
     }
 )
 

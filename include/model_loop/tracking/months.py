@@ -29,12 +29,7 @@ from model_loop.trips.services import DURATION
 from model_loop.trips.source.types import RawMonth
 
 
-def log_month(
-    tracker: Tracker,
-    month: CheckedMonth,
-    profile: MonthProfile,
-    findings: Sequence[Finding] = (),
-) -> str:
+def log_month(tracker: Tracker, month: CheckedMonth, findings: Sequence[Finding] = ()) -> str:
     """Log a month, once for each content: later calls return the run that is there.
 
     Findings depend on the months before as well, and are logged by every call.
@@ -51,6 +46,7 @@ def log_month(
         known: str = run.info.run_id
         _log_findings(tracker, known, findings)
         return known
+    profile = month.load_profile()
     run_id = tracker.open_run(identity, f"month {raw.service} {raw.month}", _tags(raw))
     tracker.client.log_inputs(run_id, datasets=[_dataset_input(month)])
     tracker.log(run_id, metrics=_metrics(month, profile))
@@ -154,7 +150,7 @@ def _metrics(month: CheckedMonth, profile: MonthProfile) -> dict[str, float]:
         **{f"broken_{count.rule}": count.rows for count in report.rules},
         **{f"missing_{column.name}": column.missing_share for column in profile.columns},
         "trips": profile.trips,
-        "median_duration": duration.quantiles["0.5"],
+        "median_duration": duration.quantiles.get("0.5", 0.0),
         "mean_duration": duration.mean or 0.0,
     }
 

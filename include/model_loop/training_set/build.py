@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import warnings
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
 import numpy as np
@@ -21,21 +20,15 @@ from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.recipes import Layout, get_recipe
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import EncodedSplits, Minutes, TrainingSet
-from model_loop.trips.cleaning import CleaningReport, Selection, check_and_take_month, take_month
+from model_loop.trips.cleaning import CleaningReport, Selection, take_month
 from model_loop.trips.columns import known_too_late
-from model_loop.trips.contract.checked import (
-    CheckedMonth,
-    CheckedMonthStore,
-    told_as_finding,
-)
+from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.rules import Limits
-from model_loop.trips.decoding import read_footer
 from model_loop.trips.months import Month
 from model_loop.trips.services import DURATION, get_service
-from model_loop.trips.source.fetching import check_months, fetch_file, fetch_month
+from model_loop.trips.source.fetching import check_months, fetch_month
 from model_loop.trips.source.freshness import is_unchanged
-from model_loop.trips.source.naming import Naming
-from model_loop.trips.source.types import MonthFile, RawMonth
+from model_loop.trips.source.types import RawMonth
 from model_loop.trips.split import SplitCollector, SplitTrips
 
 #: Miles. Linear models lose their slope to the 201,421-mile trips of the real files; 30 miles
@@ -126,8 +119,10 @@ def encode(
     ContractError
         If no trip is left of a month, to learn from or to tune on.
     """
-    service, selection = get_service(request.service), _selection(request)
-    collector = _collector(request, [month.raw for month in months])
+    recipe, service = get_recipe(request.recipe), get_service(request.service)
+    selection = Selection(recipe.columns, request.rules, keep_set_aside=not recipe.knows_time)
+    rows = sum(month.report.rows for month in months)
+    collector = SplitCollector(request.split, service, recipe.columns, rows)
     reports = []
     for month in months:
         collector.begin(Month.parse(month.raw.month))
@@ -145,7 +140,7 @@ def build_training_set(
     limits: Limits | None = None,
     accept: Iterable[str] = (),
 ) -> TrainingSet:
-    """Do all of it in one process, reading each month once.
+    """Do all of it in one process: the steps of the DAG `data_preparation`, in its order.
 
     Parameters
     ----------
@@ -168,49 +163,18 @@ def build_training_set(
         request, accepted_findings=tuple(dict.fromkeys((*request.accepted_findings, *accept)))
     )
     check_request(request, timeout_seconds=timeout_seconds)
-    service = get_service(request.service)
-    files = [
-        fetch_file(
-            request.source,
-            service,
-            month,
-            storage_root,
-            sample=request.sample,
-            timeout_seconds=timeout_seconds,
-        )
+    raw_months = [
+        fetch(request, month, storage_root=storage_root, timeout_seconds=timeout_seconds)
         for month in request.split.all
     ]
-    store, selection = CheckedMonthStore(storage_root), _selection(request)
-    collector = _collector(request, files)
-    reports, kept = [], []
-    # Digests, and what is kept under them, leave one core to what does not wait for them.
-    with ThreadPoolExecutor(1) as beside:
-        for file in files:
-            collector.begin(Month.parse(file.month))
-            naming = Naming(file, storage_root, beside)
-            taken = check_and_take_month(store, naming, selection, limits or Limits(), collector)
-            kept.append(beside.submit(taken.keep))
-            reports.append(taken.report)
-            logger.info("%s", reports[-1])
-        # Before anything is encoded, although digests may still be on their way.
-        checked = [month.result() for month in kept]
+    checked = [
+        check(raw, storage_root=storage_root, limits=limits or Limits()) for raw in raw_months
+    ]
     accepted = request.accepted_findings
     findings = require_sound(compare(checked, storage_root=storage_root, accepted=accepted))
     for finding in findings:
         warnings.warn(str(finding), DoubtfulDataWarning, stacklevel=2)
-    raw = [month.raw for month in checked]
-    return _training_set(request, raw, reports, collector.finish(), findings)
-
-
-def _collector(request: TrainingSetRequest, months: Sequence[MonthFile]) -> SplitCollector:
-    rows = sum(map(_rows, months))
-    columns = get_recipe(request.recipe).columns
-    return SplitCollector(request.split, get_service(request.service), columns, rows)
-
-
-def _rows(month: MonthFile) -> int:
-    with told_as_finding(month):
-        return read_footer(month).rows
+    return encode(request, checked, findings)
 
 
 def _training_set(
@@ -255,11 +219,6 @@ def _reference(split: SplitTrips, columns: list[str], random_state: int) -> pd.D
         for part in parts
     ]
     return pd.concat(drawn, ignore_index=True)
-
-
-def _selection(request: TrainingSetRequest) -> Selection:
-    recipe = get_recipe(request.recipe)
-    return Selection(recipe.columns, request.rules, keep_set_aside=not recipe.knows_time)
 
 
 def _layouts(request: TrainingSetRequest) -> tuple[Layout, ...]:

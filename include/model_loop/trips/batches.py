@@ -7,8 +7,8 @@ fast, but hold more of the file at once (see docs/measured.md).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -62,17 +62,11 @@ class TripBatch:
         An attribute that no request may have, such as -1 or 5,000 passengers, is missing.
     missing
         Which rows lack a time, a zone or the distance.
-    nulls
-        Number of missing values, of those columns that were only to be counted.
-    counted
-        These columns as Arrow has them; see `take`.
     """
 
     first_row: int
     columns: Mapping[str, Array]
     missing: npt.NDArray[np.bool_]
-    nulls: Mapping[str, int] = field(default_factory=dict)
-    counted: Mapping[str, pa.Array] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -83,17 +77,8 @@ class TripBatch:
         """A column."""
         return self.columns[name]
 
-    def take(self, name: str, rows: npt.NDArray[np.int64]) -> Array:
-        """Return some rows of a column, also of one that was only to be counted."""
-        if name in self.columns:
-            taken: Array = self.columns[name][rows]
-            return taken
-        return _array(name, self.counted[name].take(pa.array(rows)))
 
-
-def read_batches(
-    raw: MonthFile, service: Service, columns: Sequence[str], counted: Sequence[str] = ()
-) -> Iterator[TripBatch]:
+def read_batches(raw: MonthFile, service: Service, columns: Iterable[str]) -> Iterator[TripBatch]:
     """Read a month from beginning to end.
 
     Parameters
@@ -101,8 +86,6 @@ def read_batches(
     columns
         Our names of the columns wanted besides the two times; one that the service does not
         publish is left out.
-    counted
-        Our names of further columns, of which only the missing values are counted.
 
     Raises
     ------
@@ -112,15 +95,15 @@ def read_batches(
         If no service has one of the columns.
     """
     wanted = (*_TIMES, *columns, *((TRIP_TIME,) if TRIP_TIME in service.columns else ()))
-    published, countable = service.published_names(wanted), service.published_names(counted)
-    names = list(dict.fromkeys((*published.values(), *countable.values())))
+    published = service.published_names(wanted)
+    names = list(published.values())
     first_row, promised = 0, read_footer(raw).rows
     groups = _side_by_side(names, published) if promised > BATCH_ROWS else [names]
     with contextlib.closing(decode(raw, groups, BATCH_ROWS)) as batches:
         for batch in batches:
             _require_rows(raw, promised, at_least=first_row + batch.num_rows)
             with reading(raw):
-                trips = _trip_batch(batch, published, first_row, countable)
+                trips = _trip_batch(batch, published, first_row)
             yield trips
             first_row += batch.num_rows
         _require_rows(raw, first_row, at_least=promised)
@@ -145,12 +128,7 @@ def _require_rows(raw: MonthFile, rows: int, *, at_least: int) -> None:
         )
 
 
-def _trip_batch(
-    batch: pa.RecordBatch,
-    published: Mapping[str, str],
-    first_row: int,
-    countable: Mapping[str, str],
-) -> TripBatch:
+def _trip_batch(batch: pa.RecordBatch, published: Mapping[str, str], first_row: int) -> TripBatch:
     missing = np.zeros(batch.num_rows, dtype=bool)
     columns: dict[str, Array] = {}
     for name, theirs in published.items():
@@ -159,12 +137,7 @@ def _trip_batch(
         if name in _NEEDED and (absent := _absent(values)) is not None:
             missing |= absent
     columns[DURATION] = _minutes(columns)
-    counted = {name: batch.column(theirs) for name, theirs in countable.items()}
-    nulls = {
-        name: _count_absent(values) + (name in ATTRIBUTES and _count_impossible(values))
-        for name, values in counted.items()
-    }
-    return TripBatch(first_row, columns, missing, nulls, counted)
+    return TripBatch(first_row, columns, missing)
 
 
 def _absent(values: pa.Array) -> Array | None:
@@ -181,40 +154,16 @@ def _array(name: str, values: pa.Array) -> Array:
     if name in ZONES:
         return _zone_ids(values)
     numbers = _filled(_as(values, pa.float64()), float("nan"))
-    if name in ATTRIBUTES and (impossible := _impossible(numbers)).any():
-        return np.where(impossible, np.nan, numbers)
+    if name in ATTRIBUTES:
+        # Values that no request may have; NaN is none of them.
+        impossible = (numbers < 0) | (numbers > LARGEST_NUMBER)
+        return np.where(impossible, np.nan, numbers) if impossible.any() else numbers
     return numbers
-
-
-def _impossible(numbers: Array) -> Array:
-    """Find the values of an attribute that no request may have; NaN is none of them."""
-    return np.asarray((numbers < 0) | (numbers > LARGEST_NUMBER))
 
 
 def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Values of another type; Arrow would copy those that are of this type already."""
     return values if values.type == kind else values.cast(kind, safe=False)
-
-
-def _count_absent(values: pa.Array) -> int:
-    if not pa.types.is_floating(values.type):
-        return int(values.null_count)
-    # As stored, with whatever stands where a value is null.
-    stored = np.frombuffer(values.buffers()[1], dtype=values.type.to_pandas_dtype())
-    if not np.isnan(stored[values.offset : values.offset + len(values)]).any():
-        return int(values.null_count)
-    # What is null reads as NaN.
-    return int(np.count_nonzero(np.isnan(values.to_numpy(zero_copy_only=False))))
-
-
-def _count_impossible(values: pa.Array) -> int:
-    """Count values that no request may have; one look at the extremes is enough where none is."""
-    extremes = pc.min_max(values).as_py()
-    least, most = extremes["min"], extremes["max"]
-    if least is None or (least >= 0 and most <= LARGEST_NUMBER):
-        return 0
-    numbers = _filled(_as(values, pa.float64()), float("nan"))
-    return int(np.count_nonzero(_impossible(numbers)))
 
 
 def _microseconds(values: pa.Array) -> Array:

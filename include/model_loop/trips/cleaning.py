@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from model_loop.errors import ContractError
 from model_loop.trips.batches import ZONES, TripBatch, read_batches
 from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.quarantine import Bits, RowNumbers, passed_over, usable
-from model_loop.trips.contract.rules import REPEATED, Limits
-from model_loop.trips.decoding import described
-from model_loop.trips.services import DURATION, PICKUP_TIME, Service, get_service
-from model_loop.trips.source.naming import Naming
-from model_loop.trips.source.types import MonthFile
-
-Mask: TypeAlias = npt.NDArray[np.bool_]
+from model_loop.trips.contract.checked import CheckedMonth
+from model_loop.trips.contract.quarantine import RowNumbers, passed_over
+from model_loop.trips.contract.rules import Mask
+from model_loop.trips.decoding import described, read_footer
+from model_loop.trips.services import DURATION, PICKUP_TIME, Service
 
 
 @dataclass(frozen=True)
@@ -82,12 +77,6 @@ class Taker(Protocol):
     def take(self, batch: TripBatch, wanted: Mask) -> None:
         """Take the wanted rows of a batch."""
 
-    def mark(self) -> None:
-        """Remember what was taken before a month begins."""
-
-    def back(self) -> None:
-        """Give back what was taken since."""
-
 
 def clean_month(month: CheckedMonth, service: Service, selection: Selection) -> pd.DataFrame:
     """The wanted trips of a checked month: pick-up time, the columns, and ``duration``.
@@ -117,95 +106,37 @@ def take_month(
     ContractError
         If the file is damaged, or no trip is left.
     """
-    cleaner = _Cleaner(selection, taker)
+    rules, rows = selection.rules, month.report.rows
+    if read_footer(month.raw).rows != rows:
+        raise ContractError(
+            described(month.raw),
+            f"has changed since it was checked, when it had {rows:,} rows",
+            "Run the same again, and it is checked anew.",
+        )
     passed = passed_over(month.load_quarantine(), keep_set_aside=selection.keep_set_aside)
+    too_short = too_long = 0
     for batch in read_batches(month.raw, service, selection.columns):
-        cleaner.clean(batch, _not_passed_over(batch, passed))
-    return cleaner.report(month.raw, month.report.rows)
-
-
-@dataclass(frozen=True)
-class TakenMonth:
-    """A month that was checked, and whose wanted trips somebody has.
-
-    Parameters
-    ----------
-    report
-        What was left out.
-    keep
-        Waits for the file's digest, and keeps what the check found; see `JudgedMonth`.
-    """
-
-    report: CleaningReport
-    keep: Callable[[], CheckedMonth]
-
-
-def check_and_take_month(
-    store: CheckedMonthStore, naming: Naming, selection: Selection, limits: Limits, taker: Taker
-) -> TakenMonth:
-    """Check a month and hand on its wanted trips, in one reading where that is possible.
-
-    Raises
-    ------
-    ContractError
-        If the month breaks its contract, or no trip is left.
-    """
-    taker.mark()
-    file = naming.file
-    cleaner, service = _Cleaner(selection, taker), get_service(file.service)
-    month = store.check_unnamed(naming, service, limits, cleaner)
-    if cleaner.rows_seen and not month.report.rows_of(REPEATED.name):
-        return TakenMonth(cleaner.report(file, month.report.rows), month.keep)
-    # The month was known before, or what was taken holds rows that it should not.
-    taker.back()
-    return TakenMonth(take_month(month.keep(), service, selection, taker), month.keep)
-
-
-class _Cleaner:
-    """Hands on the trips that follow the rules, and counts the others."""
-
-    def __init__(self, selection: Selection, taker: Taker) -> None:
-        self.selection = selection
-        self.taker = taker
-        self.rows_seen = self.sound = self.short = self.long = 0
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """The columns that are wanted."""
-        return self.selection.columns
-
-    def add(self, batch: TripBatch, bits: Bits) -> None:
-        """Clean the rows of a batch that is being checked."""
-        self.clean(batch, usable(bits, keep_set_aside=self.selection.keep_set_aside))
-
-    def clean(self, batch: TripBatch, sound: Mask) -> None:
-        """Clean the sound rows of a batch."""
-        rules, minutes = self.selection.rules, batch[DURATION]
+        sound, minutes = _not_passed_over(batch, passed), batch[DURATION]
         short = sound & (minutes < rules.minimum_duration)
         long = sound & (minutes > rules.maximum_duration)
-        self.rows_seen += batch.rows
-        self.sound += int(np.count_nonzero(sound))
-        self.short += int(np.count_nonzero(short))
-        self.long += int(np.count_nonzero(long))
-        self.taker.take(batch, sound & ~short & ~long)
-
-    def report(self, raw: MonthFile, rows: int) -> CleaningReport:
-        """What was left out; an error if that is everything."""
-        report = CleaningReport(
-            month=raw.month,
-            rows_read=rows,
-            quarantined=rows - self.sound,
-            too_short=self.short,
-            too_long=self.long,
-            rows_kept=self.sound - self.short - self.long,
+        too_short += int(np.count_nonzero(short))
+        too_long += int(np.count_nonzero(long))
+        taker.take(batch, sound & ~short & ~long)
+    report = CleaningReport(
+        month=month.raw.month,
+        rows_read=rows,
+        quarantined=len(passed),
+        too_short=too_short,
+        too_long=too_long,
+        rows_kept=rows - len(passed) - too_short - too_long,
+    )
+    if not report.rows_kept:
+        raise ContractError(
+            described(month.raw),
+            f"has no trip left after cleaning: {report}",
+            "Check that the file belongs to this month and service, or widen the durations.",
         )
-        if not report.rows_kept:
-            raise ContractError(
-                described(raw),
-                f"has no trip left after cleaning: {report}",
-                "Check that the file belongs to this month and service, or widen the durations.",
-            )
-        return report
+    return report
 
 
 class TripArrays:
@@ -225,7 +156,6 @@ class TripArrays:
         names = dict.fromkeys(columns)
         self._arrays = {name: np.empty(most, dtype=_kind(name)) for name in names}
         self._absent = {name for name in names if name != DURATION and name not in service.columns}
-        self._marked = 0
         self.rows = 0
 
     def take(self, batch: TripBatch, wanted: Mask) -> None:
@@ -239,14 +169,6 @@ class TripArrays:
                 # With "clip", NumPy writes to the array itself; no row is beyond the batch.
                 np.take(batch[name], rows, out=array[self.rows : end], mode="clip")
         self.rows = end
-
-    def mark(self) -> None:
-        """Remember how many trips there are."""
-        self._marked = self.rows
-
-    def back(self) -> None:
-        """Forget the trips that came since."""
-        self.rows = self._marked
 
     def frame(self) -> pd.DataFrame:
         """The trips, as a frame that takes over the memory: nothing can be taken any more."""

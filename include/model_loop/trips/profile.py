@@ -16,10 +16,7 @@ import numpy.typing as npt
 
 from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.trips.batches import TripBatch
-from model_loop.trips.cleaning import Mask, Selection, take_month
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.contract.checked import CheckedMonth
-from model_loop.trips.contract.rules import MINUTES_PER_DAY
+from model_loop.trips.contract.rules import Mask
 from model_loop.trips.months import Month
 from model_loop.trips.services import (
     DISTANCE,
@@ -31,7 +28,6 @@ from model_loop.trips.services import (
     PICKUP_ZONE,
     TRIP_TYPE,
     VENDOR,
-    get_service,
 )
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -186,21 +182,6 @@ class MonthProfile:
         return asdict(self)
 
 
-def profile_month(month: CheckedMonth) -> MonthProfile:
-    """Profile the sound trips of a checked month.
-
-    Raises
-    ------
-    ContractError
-        If the file is damaged, or there is none.
-    """
-    service = get_service(month.raw.service)
-    builder = ProfileBuilder(service.name, Month.parse(month.raw.month))
-    columns = tuple(name for name in SCALES if name != DURATION and name in service.columns)
-    take_month(month, service, Selection(columns, CleaningRules(0.0, MINUTES_PER_DAY)), builder)
-    return builder.build()
-
-
 class ProfileBuilder:
     """Adds up the trips of a month.
 
@@ -221,25 +202,23 @@ class ProfileBuilder:
         self._zone_miles = np.zeros(_ZONES)
         self._pairs = np.zeros(_ZONES * _ZONES, dtype=np.int64)
 
-    def take(self, batch: TripBatch, wanted: Mask) -> None:
-        """Add the wanted trips of a batch."""
-        for name in SCALES:
-            if name in batch.columns:
-                column = self._columns.setdefault(name, _Column(name, SCALES[name]))
-                column.add(batch[name][wanted].astype(np.float64, copy=False))
-        hours = (batch[PICKUP_TIME][wanted] - self._start) // _MICROSECONDS_PER_HOUR
+    def add(self, batch: TripBatch, sound: Mask) -> None:
+        """Add the sound trips of a batch."""
+        # Nearly all batches are sound as a whole, and need no copy.
+        rows = slice(None) if sound.all() else sound
+        trips = {name: values[rows] for name, values in batch.columns.items()}
+        for name, scale in SCALES.items():
+            if name in trips:
+                if name not in self._columns:
+                    self._columns[name] = _Column(name, scale)
+                self._columns[name].add(trips[name].astype(np.float64, copy=False))
+        hours = (trips[PICKUP_TIME] - self._start) // _MICROSECONDS_PER_HOUR
         self._per_hour += np.bincount(hours, minlength=len(self._per_hour))
-        pickup, dropoff = (batch[name][wanted] for name in (PICKUP_ZONE, DROPOFF_ZONE))
-        self._zone_minutes += np.bincount(pickup, batch[DURATION][wanted], minlength=_ZONES)
-        self._zone_miles += np.bincount(pickup, batch[DISTANCE][wanted], minlength=_ZONES)
-        pairs = pickup.astype(np.int64) * _ZONES + dropoff
+        pickup = trips[PICKUP_ZONE]
+        self._zone_minutes += np.bincount(pickup, trips[DURATION], minlength=_ZONES)
+        self._zone_miles += np.bincount(pickup, trips[DISTANCE], minlength=_ZONES)
+        pairs = pickup.astype(np.int64) * _ZONES + trips[DROPOFF_ZONE]
         self._pairs += np.bincount(pairs, minlength=len(self._pairs))
-
-    def mark(self) -> None:
-        """A profile is made of checked months only: nothing is ever given back."""
-
-    def back(self) -> None:
-        """See `mark`."""
 
     def build(self) -> MonthProfile:
         """The profile of what was added."""
@@ -308,14 +287,16 @@ class _Column:
 
     def add(self, values: npt.NDArray[np.float64]) -> None:
         """Add values; NaN is a missing one."""
-        known = values[~np.isnan(values)]
+        missing = np.isnan(values)
+        known = values[~missing] if missing.any() else values
         self.missing += len(values) - len(known)
         if not len(known):
             return
         bins = np.clip(np.rint(known / self.scale.width), 0, self.scale.bins - 1)
         self.counts += np.bincount(bins.astype(np.int64), minlength=self.scale.bins)
         self.sum += float(known.sum())
-        self.squares += float(np.dot(known, known))
+        # Not np.dot, whose threads wait for each other on a busy machine.
+        self.squares += float(np.square(known).sum())
         self.minimum = min(self.minimum, float(known.min()))
         self.maximum = max(self.maximum, float(known.max()))
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from model_loop.errors import ContractError
 from model_loop.trips.batches import TripBatch
-from model_loop.trips.cleaning import Mask, TripArrays
-from model_loop.trips.contract.rules import month_bounds
+from model_loop.trips.cleaning import TripArrays
+from model_loop.trips.contract.rules import Mask, month_bounds
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.services import DURATION, PICKUP_TIME, Service
 
@@ -76,7 +76,7 @@ class SplitCollector:
         self._validation = _Part(TripArrays(service, names, most), boundary, end)
         self._test = _Part(TripArrays(service, names, most), end, _END)
         self._parts: tuple[_Part, ...] = ()
-        self._strays = self._strays_before = 0
+        self._strays = 0
 
     def begin(self, month: Month) -> None:
         """Say which month's trips come next."""
@@ -89,18 +89,6 @@ class SplitCollector:
         first, last = int(pickup.min(initial=_END)), int(pickup.max(initial=_BEGINNING))
         taken = sum(part.take(batch, wanted, first, last) for part in self._parts)
         self._strays += int(np.count_nonzero(wanted)) - taken
-
-    def mark(self) -> None:
-        """Remember what was taken before a month begins."""
-        self._strays_before = self._strays
-        for part in self._parts:
-            part.mark()
-
-    def back(self) -> None:
-        """Give back what was taken since."""
-        self._strays = self._strays_before
-        for part in self._parts:
-            part.back()
 
     def finish(self) -> SplitTrips:
         """All trips that were taken.
@@ -134,17 +122,6 @@ class _Part:
     end: int
     first: int = _END
     last: int = _BEGINNING
-    marked: tuple[int, int] = (_END, _BEGINNING)
-
-    def mark(self) -> None:
-        """Remember what was taken so far."""
-        self.trips.mark()
-        self.marked = (self.first, self.last)
-
-    def back(self) -> None:
-        """Give back what was taken since."""
-        self.trips.back()
-        self.first, self.last = self.marked
 
     def take(self, batch: TripBatch, wanted: Mask, first: int, last: int) -> int:
         """Take the wanted trips of this part; return how many they are.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,15 +14,14 @@ from model_loop.history.calendar import Calendar
 from model_loop.history.comparison import Past
 from model_loop.history.judging import judge
 from model_loop.history.sketch import Sketch, SketchBuilder
-from model_loop.history.table import Array, Table
-from model_loop.trips.batches import TripBatch
-from model_loop.trips.contract.checking import MonthReading
-from model_loop.trips.contract.quarantine import Bits, usable
-from model_loop.trips.contract.rules import Limits, month_bounds
+from model_loop.history.table import Table
+from model_loop.trips.batches import read_batches
+from model_loop.trips.contract.checking import check_month
+from model_loop.trips.contract.rules import REPEATED, Limits, month_bounds
 from model_loop.trips.months import Month
 from model_loop.trips.sample import generate_month
 from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import DURATION, get_service
+from model_loop.trips.services import get_service
 from model_loop.trips.source.types import MonthFile
 from model_loop.trips.table import trip_table
 
@@ -54,7 +52,7 @@ def sketch_of(trips: pd.DataFrame, month: str, folder: Path) -> Sketch:
     ContractError
         If it breaks its contract.
     """
-    return _reading(trips, month, folder, None).findings().sketch
+    return check_month(_write(trips, month, folder), GREEN, Limits()).sketch
 
 
 def verdict(
@@ -91,51 +89,30 @@ def level_of(findings: Sequence[Finding]) -> str:
 
 def parts_of(trips: pd.DataFrame, month: str, days: int, folder: Path) -> Iterator[Sketch]:
     """Yield sketches of successive parts of a month, so many days each."""
-    rows = _Rows()
-    reading = _reading(trips, month, folder, rows)
-    report = reading.findings().report
+    raw = _write(trips, month, folder)
+    checked = check_month(raw, GREEN, Limits())
+    report, quarantine = checked.report, checked.quarantine
     broken = {count.rule: count.rows / report.rows for count in report.rules}
+    batches = [batch.columns for batch in read_batches(raw, GREEN, GREEN.columns)]
+    columns = {
+        column.name: np.concatenate([batch[column.name] for batch in batches])
+        for column in TABLE.columns
+    }
+    # In sketches, a row that repeats another counts as any other.
+    sound = np.ones(report.rows, dtype=bool)
+    sound[quarantine.row[quarantine.reasons != REPEATED.name]] = False
     start, end = month_bounds(Month.parse(month))
-    columns = {name: np.concatenate(parts) for name, parts in rows.parts.items()}
-    sound = np.concatenate(rows.sound)
     times = columns[TABLE.time]
     for first in range(start, end - days * _DAY + 1, days * _DAY):
         within = np.flatnonzero(sound & (times >= first) & (times < first + days * _DAY))
         part = {name: values[within] for name, values in columns.items()}
         name = f"{np.datetime64(first, 'us').astype('datetime64[D]')} ({days})"
         builder = SketchBuilder(TABLE, name, first, first + days * _DAY, len(within))
-        builder.add(0, np.ones(len(within), dtype=bool), part, _Taker(part).take)
+        builder.add(0, np.ones(len(within), dtype=bool), part)
         yield builder.build(report.missing_shares, broken)
 
 
-@dataclasses.dataclass
-class _Taker:
-    columns: dict[str, Array]
-
-    def take(self, name: str, rows: Array) -> Array:
-        """Return rows of a column."""
-        return self.columns[name][rows]
-
-
-class _Rows:
-    """Collects all rows of a month while it is checked."""
-
-    columns = tuple(column.name for column in TABLE.columns if column.name != DURATION)
-
-    def __init__(self) -> None:
-        self.parts: dict[str, list[Array]] = {column.name: [] for column in TABLE.columns}
-        self.sound: list[Array] = []
-
-    def add(self, batch: TripBatch, bits: Bits) -> None:
-        """Take a batch."""
-        for name, parts in self.parts.items():
-            parts.append(batch[name].copy())
-        self.sound.append(usable(bits, keep_set_aside=False))
-
-
-def _reading(trips: pd.DataFrame, month: str, folder: Path, observer: _Rows | None) -> MonthReading:
+def _write(trips: pd.DataFrame, month: str, folder: Path) -> MonthFile:
     path = folder / f"green_tripdata_{month}.parquet"
     trips.to_parquet(path)
-    size = path.stat().st_size
-    raw = MonthFile("green", month, str(path), size, "folder", path.as_uri())
-    return MonthReading(raw, GREEN, Limits(), observer)
+    return MonthFile("green", month, str(path), path.stat().st_size, "folder", path.as_uri())

@@ -15,8 +15,7 @@ from model_loop.errors import InvalidInputError, SourceError
 from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.source.fetching import check_months, fetch_file
-from model_loop.trips.source.naming import Naming
+from model_loop.trips.source.fetching import check_months
 
 
 def test_folder_is_read_in_place(folder: Path, tmp_path: Path) -> None:
@@ -84,22 +83,6 @@ def test_changed_file_of_a_folder(folder: Path, tmp_path: Path) -> None:
     second = fetch(str(folder), tmp_path)
     assert second.digest == hashlib.sha256(Path(second.path).read_bytes()).hexdigest()
     assert second.digest != first.digest
-
-
-def test_the_digest_is_computed_when_asked_for(folder: Path, tmp_path: Path) -> None:
-    """Beside other work, once, and not before; a file that has one keeps it."""
-    file = fetch_file(
-        str(folder), GREEN, JANUARY, str(tmp_path), sample=SampleOptions(), timeout_seconds=2.0
-    )
-    noted = tmp_path / "months" / "digests"
-    with ThreadPoolExecutor(1) as beside:
-        naming = Naming(file, str(tmp_path), beside)
-        assert not noted.exists()
-        assert naming.begin() is naming.begin()
-        named = naming.result()
-        assert named.digest == hashlib.sha256(Path(file.path).read_bytes()).hexdigest()
-        assert len(list(noted.iterdir())) == 1
-        assert Naming(named, str(tmp_path), beside).result() is named
 
 
 def test_tasks_may_fetch_at_once(tmp_path: Path) -> None:

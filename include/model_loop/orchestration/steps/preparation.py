@@ -30,7 +30,6 @@ from model_loop.training_set.history import compare, require_sound
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.summary import summarize
 from model_loop.trips.months import Month
-from model_loop.trips.profile import profile_month
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol
@@ -147,11 +146,10 @@ def compare_month(
 
 
 def log_month(verdict: Verdict) -> str:
-    """Profile one month and log profile, report, findings and figures; the address of its run."""
+    """Log the profile, report, findings and figures of one month; return the address of its run."""
     settings = get_settings()
     tracker = Tracker(settings.tracking_uri, settings.experiment)
-    month = verdict.month
-    run_id = log_one(tracker, month, profile_month(month), verdict.findings)
+    run_id = log_one(tracker, verdict.month, verdict.findings)
     logger.info("Logged at %s", tracker.run_url(run_id))
     return tracker.run_url(run_id)
 

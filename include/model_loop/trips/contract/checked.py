@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -20,15 +19,13 @@ from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 from model_loop.trips.contract.checking import (
     MonthFindings,
-    MonthReading,
-    Observer,
     check_month,
     require_within_limits,
 )
 from model_loop.trips.contract.report import MonthReport
 from model_loop.trips.contract.rules import CONTRACT_VERSION, Limits
+from model_loop.trips.profile import MonthProfile
 from model_loop.trips.services import Service, get_service
-from model_loop.trips.source.naming import Naming
 from model_loop.trips.source.types import MonthFile, RawMonth
 
 _FOLDER = "products/months"
@@ -49,12 +46,15 @@ class CheckedMonth:
     sketch
         Where the sketch is that later months are compared with; None of a month that was checked
         by an earlier version of this package.
+    profile
+        Where its profile is; None of a month that was checked by an earlier version.
     """
 
     raw: RawMonth
     report: MonthReport
     quarantine: ObjectReference
     sketch: ObjectReference | None = None
+    profile: ObjectReference | None = None
 
     @property
     def partition(self) -> str:
@@ -81,27 +81,26 @@ class CheckedMonth:
             If the object is missing or was altered.
         """
         if self.sketch is None:
-            service = get_service(self.raw.service)
-            everything = Limits(quarantine_share=1.0, missing_share=1.0)
-            return MonthReading(self.raw, service, everything).findings().sketch
-        found: Sketch = read_object(self.sketch)
-        return found
+            return self._check_again().sketch
+        sketch: Sketch = read_object(self.sketch)
+        return sketch
 
+    def load_profile(self) -> MonthProfile:
+        """Read the profile of the sound trips, or make it where there is none yet.
 
-@dataclass(frozen=True)
-class JudgedMonth:
-    """A month that keeps its contract, whose digest may still be on its way.
+        Raises
+        ------
+        StoredObjectError
+            If the object is missing or was altered.
+        """
+        if self.profile is None:
+            return self._check_again().profile
+        profile: MonthProfile = read_object(self.profile)
+        return profile
 
-    Parameters
-    ----------
-    report
-        What was found in it.
-    keep
-        Waits for the digest, and keeps what was found under it, once.
-    """
-
-    report: MonthReport
-    keep: Callable[[], CheckedMonth]
+    def _check_again(self) -> MonthFindings:
+        everything = Limits(quarantine_share=1.0, missing_share=1.0)
+        return check_month(self.raw, get_service(self.raw.service), everything)
 
 
 class CheckedMonthStore:
@@ -128,36 +127,6 @@ class CheckedMonthStore:
             known = self._known(raw, limits)
             return known or self._keep(raw, check_month(raw, service, limits))
 
-    def check_unnamed(
-        self, naming: Naming, service: Service, limits: Limits, observer: Observer
-    ) -> JudgedMonth:
-        """The same of a file whose digest is not known yet, and without waiting for it.
-
-        Parameters
-        ----------
-        naming
-            Begins when the month has been read, which takes all cores. Where a file of the month
-            was checked before, it is waited for first: it may have been this one.
-        observer
-            Sees the rows if the month is checked now; see `checking.MonthReading`.
-
-        Raises
-        ------
-        ContractError
-            As `check`.
-        """
-        file = naming.file
-        with told_as_finding(file):
-            known = self._known(naming.result(), limits) if self._folder(file).exists() else None
-            if known is not None:
-                return JudgedMonth(known.report, lambda: known)
-            reading = MonthReading(file, service, limits, observer)
-            naming.begin()
-            findings = reading.findings()
-        return JudgedMonth(
-            findings.report, functools.cache(lambda: self._keep(naming.result(), findings))
-        )
-
     def find(self, raw: RawMonth) -> CheckedMonth | None:
         """Return the outcome of the check of a file, if it was checked and can be read."""
         known = read_document(self.entry(raw), lambda stored: record_of(CheckedMonth, stored))
@@ -176,7 +145,8 @@ class CheckedMonthStore:
         folder = self._folder(raw)
         quarantine = write_object(findings.quarantine, folder, f"{self._key(raw)}-quarantine")
         sketch = write_object(findings.sketch, folder, f"{self._key(raw)}-sketch")
-        checked = CheckedMonth(raw, findings.report, quarantine, sketch)
+        profile = write_object(findings.profile, folder, f"{self._key(raw)}-profile")
+        checked = CheckedMonth(raw, findings.report, quarantine, sketch, profile)
         write_bytes(self.entry(raw), text_of(checked).encode())
         return checked
 

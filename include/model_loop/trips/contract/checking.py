@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from model_loop.errors import ContractError
 from model_loop.history.sketch import Sketch, SketchBuilder
-from model_loop.trips.batches import TripBatch, read_batches
+from model_loop.trips.batches import read_batches
 from model_loop.trips.contract.judging import (
     LEAST_SAMPLE,
     Judge,
     MissingValues,
     PlausibilitySample,
 )
-from model_loop.trips.contract.quarantine import Bits, usable
+from model_loop.trips.contract.quarantine import usable
 from model_loop.trips.contract.repetitions import Repetitions, repeated_rows
 from model_loop.trips.contract.report import MonthReport
 from model_loop.trips.contract.rules import (
     ALL_RULES,
-    IDENTITY,
     REPEATED,
     Limits,
     check_columns,
@@ -31,18 +28,15 @@ from model_loop.trips.contract.rules import (
 )
 from model_loop.trips.decoding import described, read_footer
 from model_loop.trips.months import Month
+from model_loop.trips.profile import MonthProfile, ProfileBuilder
 from model_loop.trips.services import (
     DROPOFF_ZONE,
     LAST_ZONE,
     PICKUP_ZONE,
-    REQUIRED_COLUMNS,
     Service,
 )
 from model_loop.trips.source.types import MonthFile
 from model_loop.trips.table import trip_table
-
-#: What the rules look at.
-_JUDGED = (*REQUIRED_COLUMNS, *IDENTITY)
 
 #: Miles per hour. The months of 2023 and 2024 have 9 to 11; kilometres would still pass, metres,
 #: fares in place of distances, and hours in place of minutes do not.
@@ -66,125 +60,73 @@ class MonthFindings:
         The rows that break a rule; see `quarantine`.
     sketch
         What later months are compared with.
+    profile
+        What its sound trips are like.
     """
 
     report: MonthReport
     quarantine: pd.DataFrame
     sketch: Sketch
-
-
-class Observer(Protocol):
-    """Somebody who sees every row of a month while it is checked."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """Our names of the columns that have to be read for it."""
-
-    def add(self, batch: TripBatch, bits: Bits) -> None:
-        """Take the rows of a batch, with the rules that each breaks; see `quarantine.usable`."""
-
-
-class MonthReading:
-    """A month whose rows were all read; what they come to is found without most of them.
-
-    Parameters
-    ----------
-    observer
-        Sees the rows on the way. Rows that repeat others are known only when all were read: where
-        the report counts some, the observer has seen them as if they were none.
-
-    Raises
-    ------
-    ContractError
-        If the file is damaged, or its columns are wrong.
-    """
-
-    def __init__(
-        self, raw: MonthFile, service: Service, limits: Limits, observer: Observer | None = None
-    ) -> None:
-        self.raw, self.service, self.limits = raw, service, limits
-        footer = read_footer(raw)
-        self._rows = footer.rows
-        self._further = check_columns(raw, service, footer)
-        most = int(footer.rows * limits.quarantine_share)
-        self._judge = Judge(Month.parse(raw.month), most=most)
-        self._sample, self._missing = PlausibilitySample(), MissingValues(service)
-        self._repetitions = Repetitions(footer.rows)
-        self._sketch = SketchBuilder(
-            trip_table(service.name),
-            raw.month,
-            *month_bounds(Month.parse(raw.month)),
-            footer.rows,
-        )
-        self._read(observer)
-
-    def findings(self) -> MonthFindings:
-        """What the month comes to, to be asked for once.
-
-        Raises
-        ------
-        ContractError
-            If too many rows break a rule, or the trips are not plausible. The message names the
-            rules that are broken most.
-        """
-        self._look_for_repetitions()
-        sample, quarantine, dropped, set_aside = self._sample, *self._judge.verdict()
-        report = MonthReport(
-            service=self.service.name,
-            month=self.raw.month,
-            rows=self._rows,
-            rules=tuple(self._judge.counts.values()),
-            dropped=dropped,
-            set_aside=set_aside,
-            missing_shares=self._missing.shares(self._rows),
-            typical_speed=sample.typical_speed(),
-            moving_share=sample.moving_share(),
-            pickup_zones=sample.zones(PICKUP_ZONE),
-            dropoff_zones=sample.zones(DROPOFF_ZONE),
-            further_columns=self._further,
-        )
-        require_within_limits(self.raw, report, self.limits)
-        broken = {count.rule: count.rows / self._rows for count in report.rules}
-        return MonthFindings(report, quarantine, self._sketch.build(report.missing_shares, broken))
-
-    def _read(self, observer: Observer | None) -> None:
-        wanted = dict.fromkeys((*_JUDGED, *(observer.columns if observer else ())))
-        for batch in read_batches(self.raw, self.service, tuple(wanted), self._missing.columns):
-            bits = self._judge.add(batch)
-            self._repetitions.add(batch)
-            self._sample.add(batch, bits)
-            self._missing.add(batch)
-            sound = usable(bits, keep_set_aside=False)
-            self._sketch.add(batch.first_row, sound, batch.columns, batch.take)
-            if observer is not None:
-                observer.add(batch, bits)
-
-    def _look_for_repetitions(self) -> None:
-        """Read the month again where rows may repeat earlier ones."""
-        judge, suspects = self._judge, self._repetitions.suspects()
-        if max(len(suspects), judge.dropped) > judge.most:
-            # The month will be refused, and that they are so many says why. How many of them broke
-            # another rule before is not known.
-            judge.count(REPEATED.name, len(suspects), None)
-            judge.dropped = max(judge.dropped, len(suspects))
-        elif len(suspects):
-            # A row that breaks another rule is kept twice, until its lines are put together.
-            judge.builder.most += len(suspects)
-            again = read_batches(self.raw, self.service, _JUDGED)
-            for batch, repeating in repeated_rows(again, suspects):
-                judge.drop_repeated(batch, repeating)
+    profile: MonthProfile
 
 
 def check_month(raw: MonthFile, service: Service, limits: Limits) -> MonthFindings:
-    """Check a month against its contract.
+    """Check a month against its contract, sketch and profile it, in one reading.
+
+    A month with rows that may repeat earlier ones is read twice: which rows these are is known only
+    after all of them have been read.
 
     Raises
     ------
     ContractError
         If the file is damaged, its columns are wrong, too many rows break a rule, or its trips are
-        not plausible.
+        not plausible. The message names the rules that are broken most.
     """
-    return MonthReading(raw, service, limits).findings()
+    month, footer = Month.parse(raw.month), read_footer(raw)
+    rows, further_columns = footer.rows, check_columns(raw, service, footer)
+    most = int(rows * limits.quarantine_share)
+    judge, profile = Judge(month, most=most), ProfileBuilder(service.name, month)
+    sample, missing, repetitions = PlausibilitySample(), MissingValues(service), Repetitions(rows)
+    sketch = SketchBuilder(trip_table(service.name), raw.month, *month_bounds(month), rows)
+    for batch in read_batches(raw, service, service.columns):
+        bits = judge.add(batch)
+        repetitions.add(batch)
+        sample.add(batch, bits)
+        missing.add(batch)
+        sound = usable(bits, keep_set_aside=False)
+        sketch.add(batch.first_row, sound, batch.columns)
+        profile.add(batch, sound)
+    suspects = repetitions.suspects()
+    if max(len(suspects), judge.dropped) > most:
+        # The month will be refused, and that they are so many says why. How many of them broke
+        # another rule before is not known.
+        judge.count(REPEATED.name, len(suspects), None)
+        judge.dropped = max(judge.dropped, len(suspects))
+    elif len(suspects):
+        judge, profile = Judge(month, most=most), ProfileBuilder(service.name, month)
+        again = read_batches(raw, service, service.columns)
+        for batch, repeated in repeated_rows(again, suspects):
+            profile.add(batch, usable(judge.add(batch, repeated), keep_set_aside=False))
+    quarantine, dropped, set_aside = judge.verdict()
+    report = MonthReport(
+        service=service.name,
+        month=raw.month,
+        rows=rows,
+        rules=tuple(judge.counts.values()),
+        dropped=dropped,
+        set_aside=set_aside,
+        missing_shares=missing.shares(rows),
+        typical_speed=sample.typical_speed(),
+        moving_share=sample.moving_share(),
+        pickup_zones=sample.zones(PICKUP_ZONE),
+        dropoff_zones=sample.zones(DROPOFF_ZONE),
+        further_columns=further_columns,
+    )
+    require_within_limits(raw, report, limits)
+    broken = {count.rule: count.rows / rows for count in report.rules}
+    return MonthFindings(
+        report, quarantine, sketch.build(report.missing_shares, broken), profile.build()
+    )
 
 
 def require_within_limits(raw: MonthFile, report: MonthReport, limits: Limits) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from model_loop.trips.batches import Array, TripBatch
 from model_loop.trips.contract.quarantine import (
+    NONE,
     SET_ASIDE,
     Bits,
     QuarantineBuilder,
@@ -17,7 +16,7 @@ from model_loop.trips.contract.quarantine import (
     usable,
 )
 from model_loop.trips.contract.report import RuleCount
-from model_loop.trips.contract.rules import ALL_RULES, REPEATED, RULES, month_bounds
+from model_loop.trips.contract.rules import ALL_RULES, RULES, month_bounds
 from model_loop.trips.months import Month
 from model_loop.trips.services import (
     DISTANCE,
@@ -43,15 +42,10 @@ class MissingValues:
     def __init__(self, service: Service) -> None:
         self._counts = {name: 0 for name in service.columns if name not in REQUIRED_COLUMNS}
 
-    @property
-    def columns(self) -> Sequence[str]:
-        """The columns whose missing values are counted."""
-        return tuple(self._counts)
-
     def add(self, batch: TripBatch) -> None:
         """Count those of a batch."""
-        for name, nulls in batch.nulls.items():
-            self._counts[name] += nulls
+        for name in self._counts:
+            self._counts[name] += int(np.count_nonzero(np.isnan(batch[name])))
 
     def shares(self, rows: int) -> dict[str, float]:
         """Share of missing values, by column."""
@@ -68,25 +62,27 @@ class Judge:
         self.counts = {rule.name: RuleCount(rule.name, 0, None) for rule in ALL_RULES}
         self.dropped = 0
 
-    def add(self, batch: TripBatch) -> Bits:
-        """Judge the rows of a batch; return the rules that each breaks."""
+    def add(self, batch: TripBatch, repeated: RowNumbers = NONE) -> Bits:
+        """Judge the rows of a batch; return the rules that each breaks.
+
+        Parameters
+        ----------
+        repeated
+            Rows of the batch that repeat an earlier row of the month.
+        """
         bits = np.zeros(batch.rows, dtype=np.uint16)
-        for rule in RULES:
-            rows = np.flatnonzero(rule.broken(batch, self.start, self.end))
+        broken = (np.flatnonzero(rule.broken(batch, self.start, self.end)) for rule in RULES)
+        for rule, rows in zip(ALL_RULES, (*broken, repeated), strict=True):
             if len(rows):
                 self.count(rule.name, len(rows), batch.first_row + int(rows[0]))
                 if rule.action != "keep":
                     bits[rows] |= bit_of(rule.name)
         # Of truth values, NumPy finds those that are set ten times as fast as of numbers.
-        self._quarantine(batch, np.flatnonzero(bits != 0), bits)
-        return bits
-
-    def drop_repeated(self, batch: TripBatch, rows: RowNumbers) -> None:
-        """Put rows that repeat an earlier one into quarantine."""
+        rows = np.flatnonzero(bits != 0)
         if len(rows):
-            self.count(REPEATED.name, len(rows), batch.first_row + int(rows[0]))
-            bits = np.full(batch.rows, bit_of(REPEATED.name))
-            self._quarantine(batch, rows, bits)
+            self.dropped += len(rows)
+            self.builder.add(batch, rows, bits[rows])
+        return bits
 
     def count(self, rule: str, number: int, first_row: int | None) -> None:
         """Count rows that break a rule."""
@@ -102,11 +98,6 @@ class Judge:
             return quarantine, self.dropped, 0
         aside = int(quarantine[SET_ASIDE].sum())
         return quarantine, len(quarantine) - aside, aside
-
-    def _quarantine(self, batch: TripBatch, rows: RowNumbers, bits: Bits) -> None:
-        if len(rows):
-            self.dropped += len(rows)
-            self.builder.add(batch, rows, bits[rows])
 
 
 class PlausibilitySample:

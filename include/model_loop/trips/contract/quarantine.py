@@ -37,6 +37,9 @@ KEPT = (*REQUIRED_COLUMNS, AMOUNT, DURATION)
 RowNumbers = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint16]
 
+#: No row.
+NONE: RowNumbers = np.empty(0, np.int64)
+
 
 class QuarantineBuilder:
     """Collects the broken rows of a month.
@@ -64,15 +67,10 @@ class QuarantineBuilder:
         """One line for each row, in the order of the file, with its reasons."""
         if not self._parts:
             return _empty()
-        found = {
+        lines = {
             name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]
         }
-        # A row that was found twice, by itself and as a repetition, is one line with both reasons.
-        order = np.argsort(found[ROW], kind="stable")
-        rows = found[ROW][order]
-        first = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
-        bits = np.bitwise_or.reduceat(found.pop(_BITS)[order], first)
-        lines = {name: values[order[first]] for name, values in found.items()}
+        bits = lines.pop(_BITS)
         for name in (PICKUP_TIME, DROPOFF_TIME):
             lines[name] = lines[name].view("datetime64[us]")
         reasons = {one: ", ".join(_names(one)) for one in set(bits.tolist())}
@@ -107,7 +105,7 @@ _DROPPED = np.uint16(sum(int(bit_of(rule)) for rule in rules_with("drop")))
 def _empty() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            ROW: np.empty(0, np.int64),
+            ROW: NONE,
             REASONS: pd.Series([], dtype=str),
             SET_ASIDE: np.empty(0, dtype=bool),
         }

@@ -89,6 +89,9 @@ def repeated_rows(
     wanted = np.unique(suspects)
     for batch in batches:
         rows = np.flatnonzero(np.isin(row_hashes(batch), wanted))
+        if not len(rows):
+            yield batch, rows
+            continue
         lines = pd.DataFrame({name: batch[name][rows] for name in _identity(batch)})
         before = 0 if seen is None else len(seen)
         seen = lines if seen is None else pd.concat([seen, lines], ignore_index=True)

@@ -77,30 +77,9 @@ def fetch_month(
     InvalidInputError, SourceError, TransientSourceError
         As `check_months`; also if a download breaks off.
     """
-    file = fetch_file(
-        source, service, month, storage_root, sample=sample, timeout_seconds=timeout_seconds
-    )
-    return with_digest(file, storage_root)
-
-
-def fetch_file(
-    source: str,
-    service: Service,
-    month: Month,
-    storage_root: str,
-    *,
-    sample: SampleOptions,
-    timeout_seconds: float,
-) -> MonthFile:
-    """As `fetch_month`, for those who can begin to read before the digest of a file is known.
-
-    Raises
-    ------
-    InvalidInputError, SourceError, TransientSourceError
-        As `fetch_month`.
-    """
     kept = UPath(storage_root) / FOLDER / service.name
-    return _open(source, timeout_seconds, sample).fetch(service, month, kept)
+    file = _open(source, timeout_seconds, sample).fetch(service, month, kept)
+    return with_digest(file, storage_root)
 
 
 def look_up_month(

@@ -34,6 +34,8 @@ from model_loop.trips.services import get_service
 
 PAIRS = 7
 _TRIPS = 55_000
+#: `benchmarks.growth` has a month of 64 times the trips of the next one.
+_GROWN = ("2024-02 number_of_rows",)
 _Result = TypeVar("_Result")
 _Matrices = tuple[csr_matrix, csr_matrix, csr_matrix]
 
@@ -98,7 +100,7 @@ def in_steps(folder: Path) -> tuple[TrainingSet, Mapping[str, float]]:
         checked = step(
             "check", lambda: [check(it, storage_root=root, limits=Limits()) for it in raw]
         )
-        verdicts = step("compare", lambda: compare(checked, storage_root=root))
+        verdicts = step("compare", lambda: compare(checked, storage_root=root, accepted=_GROWN))
         step("load profiles", lambda: [it.month.load_profile() for it in verdicts])
         findings = require_sound(verdicts)
         months = [it.month for it in verdicts]

@@ -145,11 +145,12 @@ def files(folder: Path) -> list[str]:
 
 
 def kept_files(month: CheckedMonth) -> list[str]:
-    """Give the files of a month that was accepted: its entry, its quarantine and its sketch."""
+    """Give the files of a month that was accepted: entry, quarantine, sketch and profile."""
     assert month.sketch is not None
+    assert month.profile is not None
     parts = [
         PurePosixPath(part.uri.removeprefix("file://")).name
-        for part in (month.quarantine, month.sketch)
+        for part in (month.quarantine, month.sketch, month.profile)
     ]
     entry = parts[0].split("-quarantine")[0] + ".json"
     folder = f"products/months/{month.raw.service}/{month.raw.month}"

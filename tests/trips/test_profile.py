@@ -12,6 +12,7 @@ import pytest
 from tests.trips.conftest import GREEN, JANUARY, fetch
 
 from model_loop.trips import batches
+from model_loop.trips.batches import TripBatch
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
@@ -49,9 +50,21 @@ def trips(month: CheckedMonth) -> pd.DataFrame:
     return clean_month(month, GREEN, Selection(COLUMNS, CleaningRules(0.0, 1_440.0)))
 
 
-def column_end(name: str) -> float:
-    """The last bin of a column."""
-    return (SCALES[name].bins - 1) * SCALES[name].width
+def test_scales_follow_the_columns() -> None:
+    """What is not whole is counted as finely as it is published; times are not counted."""
+    assert {name: scale.bins for name, scale in SCALES.items()} == {
+        "PULocationID": 266,
+        "DOLocationID": 266,
+        "trip_distance": 10_001,
+        "passenger_count": 256,
+        "VendorID": 256,
+        "trip_type": 256,
+        "duration": 28_801,
+    }
+    assert {name for name, scale in SCALES.items() if not scale.whole} == {
+        "trip_distance",
+        "duration",
+    }
 
 
 def test_columns_agree_with_pandas(profile: MonthProfile, trips: pd.DataFrame) -> None:
@@ -63,7 +76,7 @@ def test_columns_agree_with_pandas(profile: MonthProfile, trips: pd.DataFrame) -
         assert column.standard_deviation == pytest.approx(values.std(ddof=0))
         assert (column.minimum, column.maximum) == (values.min(), values.max())
         for share, quantile in column.quantiles.items():
-            known = values.dropna().clip(upper=column_end(name))
+            known = values.dropna().clip(upper=SCALES[name].end)
             expected = np.quantile(known, float(share), method="inverted_cdf")
             assert quantile == pytest.approx(expected, abs=width), (name, share)
 
@@ -139,6 +152,23 @@ def test_an_empty_profile() -> None:
     profile = ProfileBuilder("green", JANUARY).build()
     assert (profile.trips, profile.columns, profile.zones, profile.pairs) == (0, (), (), ())
     assert sum(profile.durations.counts) == 0
+
+
+def test_a_distance_of_nearly_the_largest_number() -> None:
+    """The contract counts such a trip and keeps it; its square is beyond all numbers."""
+    start = np.datetime64("2024-01-15T08:00", "us").astype(np.int64)
+    columns = {
+        "pickup_datetime": np.full(2, start),
+        "PULocationID": np.array([1, 2], dtype=np.int32),
+        "DOLocationID": np.array([3, 4], dtype=np.int32),
+        "trip_distance": np.array([1.0, 1e308]),
+        "duration": np.array([10.0, 20.0]),
+    }
+    builder = ProfileBuilder("green", JANUARY)
+    builder.add(TripBatch(0, columns, np.zeros(2, dtype=bool)), np.ones(2, dtype=bool))
+    distance = builder.build().column("trip_distance")
+    assert (distance.mean, distance.maximum) == (5e307, 1e308)
+    assert distance.most_frequent == ((1.0, 1), (100.0, 1))
 
 
 @pytest.mark.parametrize("name", list(SERVICES))

@@ -19,6 +19,32 @@ Default = Literal["", "now", "computed"]
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Bins in which values are counted, from 0 on; each value in the nearest of them.
+
+    Parameters
+    ----------
+    width
+        Distance of two bins, in the unit of the column; 1 of whole numbers.
+    end
+        The last bin; larger values are counted in it.
+    """
+
+    width: float
+    end: float
+
+    @property
+    def bins(self) -> int:
+        """Number of bins."""
+        return round(self.end / self.width) + 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether each bin is a value, so that values can be told apart as categories are."""
+        return self.width == 1
+
+
+@dataclass(frozen=True)
 class Column:
     """A column that a model may be asked with.
 
@@ -48,6 +74,9 @@ class Column:
         Assumed where the value of a required column is left out; empty if the row is refused.
     example
         A value, as JSON.
+    scale
+        How profiles count its values; None of a time. Drift compares a whole scale value by value,
+        any other one by deciles.
     """
 
     name: str
@@ -64,6 +93,7 @@ class Column:
     required: bool = False
     default: Default = ""
     example: Any = None
+    scale: Scale | None = None
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ import pandas as pd
 
 from model_loop.training_set.encoders import columns as read
 from model_loop.training_set.encoders.sources import HOUR, WEEKDAY
-from model_loop.trips.services import DISTANCE, PICKUP_TIME
+from model_loop.trips.profile import SCALES
+from model_loop.trips.services import PICKUP_TIME
 
 Kind = Literal["number", "category"]
 Floats = npt.NDArray[np.float64]
@@ -130,6 +131,8 @@ def features(trips: pd.DataFrame) -> Mapping[str, Floats]:
 
 
 def bins_of(name: str, values: Floats) -> Bins:
-    """The bins of a feature, from the values that were learned from."""
-    make = Bins.of_number if name == DISTANCE else Bins.of_category
+    """Make the bins of a feature, from the values that were learned from."""
+    scale = SCALES.get(name)
+    # Hours and weekdays, which are no columns, are categories.
+    make = Bins.of_category if scale is None or scale.whole else Bins.of_number
     return make(name, values)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from model_loop.datasets.columns import Column, Columns
+from model_loop.datasets.columns import Column, Columns, Scale
 from model_loop.datasets.reading import RowReader
 from model_loop.trips.services import (
     DISTANCE,
@@ -58,6 +58,7 @@ TRIP_COLUMNS = Columns(
             published=_published(PICKUP_ZONE),
             required=True,
             example=239,
+            scale=Scale(1.0, LAST_ZONE),
         ),
         Column(
             name=DROPOFF_ZONE,
@@ -72,6 +73,7 @@ TRIP_COLUMNS = Columns(
             published=_published(DROPOFF_ZONE),
             required=True,
             example=236,
+            scale=Scale(1.0, LAST_ZONE),
         ),
         Column(
             name=PICKUP_TIME,
@@ -106,6 +108,7 @@ TRIP_COLUMNS = Columns(
             required=True,
             default="computed",
             example=1.98,
+            scale=Scale(0.01, 100.0),
         ),
         Column(
             name=PASSENGERS,
@@ -118,6 +121,7 @@ TRIP_COLUMNS = Columns(
             highest=LARGEST_NUMBER,
             published=_published(PASSENGERS),
             example=1,
+            scale=Scale(1.0, 255),
         ),
         Column(
             name=VENDOR,
@@ -129,6 +133,7 @@ TRIP_COLUMNS = Columns(
             lowest=0,
             highest=LARGEST_NUMBER,
             published=_published(VENDOR),
+            scale=Scale(1.0, 255),
         ),
         Column(
             name=TRIP_TYPE,
@@ -140,6 +145,7 @@ TRIP_COLUMNS = Columns(
             lowest=0,
             highest=LARGEST_NUMBER,
             published=_published(TRIP_TYPE),
+            scale=Scale(1.0, 255),
         ),
     )
 )

@@ -14,20 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.datasets.columns import Scale
 from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.trips.batches import TripBatch
-from model_loop.trips.contract.rules import Mask
+from model_loop.trips.columns import TRIP_COLUMNS
+from model_loop.trips.contract.rules import MINUTES_PER_DAY, Mask
 from model_loop.trips.months import Month
 from model_loop.trips.services import (
     DISTANCE,
     DROPOFF_ZONE,
     DURATION,
     LAST_ZONE,
-    PASSENGERS,
     PICKUP_TIME,
     PICKUP_ZONE,
-    TRIP_TYPE,
-    VENDOR,
 )
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -38,31 +37,10 @@ _MICROSECONDS_PER_HOUR = 3_600 * 1_000_000
 _ZONES = LAST_ZONE + 1
 
 
-@dataclass(frozen=True)
-class Scale:
-    """The bins of a column: values are rounded to the nearest of them.
-
-    Parameters
-    ----------
-    width
-        Distance of two bins, in the unit of the column.
-    bins
-        Number of bins, from 0; larger values are counted in the last.
-    """
-
-    width: float
-    bins: int
-
-
-#: Miles to the hundredth, as TLC gives them; minutes to the twentieth; whole numbers as they are.
+#: By name, of each column that is profiled; minutes to the twentieth, up to a day.
 SCALES: Mapping[str, Scale] = {
-    PICKUP_ZONE: Scale(1.0, _ZONES + 1),
-    DROPOFF_ZONE: Scale(1.0, _ZONES + 1),
-    PASSENGERS: Scale(1.0, 256),
-    VENDOR: Scale(1.0, 256),
-    TRIP_TYPE: Scale(1.0, 256),
-    DISTANCE: Scale(0.01, 10_001),
-    DURATION: Scale(0.05, 28_801),
+    **{column.name: column.scale for column in TRIP_COLUMNS if column.scale},
+    DURATION: Scale(0.05, MINUTES_PER_DAY),
 }
 
 
@@ -292,11 +270,13 @@ class _Column:
         self.missing += len(values) - len(known)
         if not len(known):
             return
-        bins = np.clip(np.rint(known / self.scale.width), 0, self.scale.bins - 1)
+        # Clipped before anything is computed: a distance may be nearly the largest number.
+        bins = np.rint(np.clip(known, 0.0, self.scale.end) / self.scale.width)
         self.counts += np.bincount(bins.astype(np.int64), minlength=self.scale.bins)
-        self.sum += float(known.sum())
-        # Not np.dot, whose threads wait for each other on a busy machine.
-        self.squares += float(np.square(known).sum())
+        with np.errstate(over="ignore"):
+            self.sum += float(known.sum())
+            # Not np.dot, whose threads wait for each other on a busy machine.
+            self.squares += float(np.square(known).sum())
         self.minimum = min(self.minimum, float(known.min()))
         self.maximum = max(self.maximum, float(known.max()))
 
@@ -304,7 +284,8 @@ class _Column:
         """Return the profile of the values."""
         known = int(self.counts.sum())
         mean = self.sum / known if known else None
-        variance = max(self.squares / known - mean**2, 0.0) if mean is not None else None
+        # Not a power, which is an error where a product of floats is infinite.
+        variance = max(self.squares / known - mean * mean, 0.0) if mean is not None else None
         return ColumnProfile(
             name=self.name,
             known=known,

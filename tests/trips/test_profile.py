@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -157,7 +158,7 @@ def test_an_empty_profile() -> None:
 def test_a_distance_of_nearly_the_largest_number() -> None:
     """The contract counts such a trip and keeps it; its square is beyond all numbers."""
     start = np.datetime64("2024-01-15T08:00", "us").astype(np.int64)
-    columns = {
+    columns: dict[str, Any] = {
         "pickup_datetime": np.full(2, start),
         "PULocationID": np.array([1, 2], dtype=np.int32),
         "DOLocationID": np.array([3, 4], dtype=np.int32),

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from model_loop.dashboard.types import (
@@ -25,6 +20,7 @@ from model_loop.dashboard.types import (
     Version,
     WindowRun,
 )
+from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.history import History
 from model_loop.tracking.runs import (
     FINDINGS,
@@ -40,7 +36,6 @@ from model_loop.tracking.versions import ModelVersions
 MOST_FAMILIES, MOST_MONTHS, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 600, 500, 300, 500
 MOST_ENTRIES = 100
 _PAGE = 250
-_NOT_THERE = re.compile(r"RESOURCE_DOES_NOT_EXIST|\b404\b")
 #: MLflow keeps infinity as the largest number.
 _MOST = 1e300
 #: A metric that every window has in which drift was looked for.
@@ -110,25 +105,7 @@ class Runs:
 
     def document(self, run_id: str, path: str) -> bytes | None:
         """An artifact of a run; None if it has none of that name."""
-        # Downloading says the same of a document that is not there and of a server that is not.
-        folder = path.rpartition("/")[0]
-        try:
-            there = self._client.list_artifacts(run_id, folder or None)
-        except MlflowException as error:
-            # Numbers in addresses and ids of runs are none of the server's.
-            if not _NOT_THERE.search(str(error)):
-                raise
-            return None
-        if path not in {one.path for one in there}:
-            return None
-        with tempfile.TemporaryDirectory() as place:
-            found = download_artifacts(
-                run_id=run_id,
-                artifact_path=path,
-                dst_path=place,
-                tracking_uri=self._client.tracking_uri,
-            )
-            return Path(found).read_bytes()
+        return read_artifact(self._client, run_id, path)
 
     def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
         """An artifact in JSON."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
-from typing import NotRequired, TypedDict
+from collections.abc import Iterator, Mapping
+from typing import NotRequired, TypedDict, TypeVar
 
 from model_loop.masking import mask_logins
 
 logger = logging.getLogger(__name__)
 
+Option = TypeVar("Option")
 
 #: Characters of a part of an error; a request may hold megabytes.
 _LONGEST_PART = 4_000
@@ -97,6 +98,26 @@ class StoredObjectError(ModelLoopError):
 
 class DeliveryError(ModelLoopError):
     """A message cannot be delivered now; it waits."""
+
+
+def look_up(noun: str, name: str, options: Mapping[str, Option]) -> Option:
+    """Return the option of a name.
+
+    Parameters
+    ----------
+    noun
+        Kind of option, for the error.
+
+    Raises
+    ------
+    InvalidInputError
+        If no option has the name.
+    """
+    if name not in options:
+        raise InvalidInputError(
+            f"{noun} {name!r}", "is unknown", f"Choose one of: {', '.join(options)}."
+        )
+    return options[name]
 
 
 def require_within(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from model_loop.errors import InvalidInputError
+from model_loop.errors import InvalidInputError, look_up
 from model_loop.models.spaces import Choice, Integer, Real, Settings, Space
 from model_loop.training_set.recipes import Encoding, Layout
 
@@ -208,8 +208,4 @@ def get_family(name: str) -> ModelFamily:
     InvalidInputError
         If there is no such family.
     """
-    if name not in FAMILIES:
-        raise InvalidInputError(
-            f"Model family {name!r}", "is unknown", f"Choose one of: {', '.join(FAMILIES)}."
-        )
-    return FAMILIES[name]
+    return look_up("Model family", name, FAMILIES)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from model_loop.errors import InvalidInputError
+from model_loop.errors import look_up
 from model_loop.trips.columns import ATTRIBUTES, moment_of
 from model_loop.trips.services import (
     DISTANCE,
@@ -110,11 +110,7 @@ def get_recipe(name: str) -> Recipe:
     InvalidInputError
         If there is no such recipe.
     """
-    if name not in RECIPES:
-        raise InvalidInputError(
-            f"Recipe {name!r}", "is unknown", f"Choose one of: {', '.join(RECIPES)}."
-        )
-    return RECIPES[name]
+    return look_up("Recipe", name, RECIPES)
 
 
 def recipe_label(name: str) -> str:

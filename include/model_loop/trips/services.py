@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from model_loop.errors import InvalidInputError
+from model_loop.errors import InvalidInputError, look_up
 
 #: The names that every service's columns get, so that nothing downstream knows the service.
 PICKUP_TIME = "pickup_datetime"
@@ -163,8 +163,4 @@ def get_service(name: str) -> Service:
     InvalidInputError
         If there is no such service.
     """
-    if name not in SERVICES:
-        raise InvalidInputError(
-            f"Service {name!r}", "is unknown", f"Choose one of: {', '.join(SERVICES)}."
-        )
-    return SERVICES[name]
+    return look_up("Service", name, SERVICES)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from model_loop.errors import InvalidInputError
+from model_loop.errors import look_up
 from model_loop.serving.http.openapi import TRIP
 
 Language = Literal["curl", "python", "javascript"]
@@ -28,11 +28,7 @@ def client_code(language: str, url: str) -> str:
     InvalidInputError
         If there is none for this language.
     """
-    if language not in _CODE:
-        raise InvalidInputError(
-            f"Language {language!r}", "is unknown", f"Choose one of: {', '.join(LANGUAGES)}."
-        )
-    return _CODE[language](f"{url.rstrip('/')}/predict")
+    return look_up("Language", language, _CODE)(f"{url.rstrip('/')}/predict")
 
 
 def _curl(url: str) -> str:

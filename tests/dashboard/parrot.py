@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from model_loop.dashboard.worker import _IDLE, serve
+from model_loop.dashboard.worker import serve
 
 _BOTH = threading.Barrier(2)
 _RUNNING = threading.Semaphore(1)
@@ -72,14 +72,6 @@ def end() -> None:
     os._exit(7)
 
 
-def idle_at_first(marker: str) -> int:
-    """The end of a process that nothing was asked, and from the next one its number."""
-    if Path(marker).exists():
-        return os.getpid()
-    Path(marker).touch()
-    os._exit(_IDLE)
-
-
 if __name__ == "__main__":
     serve(
         {
@@ -95,7 +87,6 @@ if __name__ == "__main__":
                 alone,
                 hang,
                 end,
-                idle_at_first,
             )
         },
         one_at_a_time=("alone",),

@@ -139,13 +139,25 @@ def test_an_idle_worker_ends() -> None:
     assert has_ended(second)
 
 
-def test_a_question_that_crosses_an_idle_end_is_answered(
-    worker: WorkerProcess, tmp_path: Path
-) -> None:
-    """The worker has ended without reading it, and the next one does."""
-    first = answer(worker, "pid")
-    assert answer(worker, "idle_at_first", marker=str(tmp_path / "marker")) != first
-    assert has_ended(first)
+def test_a_question_that_was_not_read_is_asked_again(worker: WorkerProcess) -> None:
+    """It may cross the end of a worker, whether that was idle or is killed."""
+    first = psutil.Process(answer(worker, "pid"))
+    first.suspend()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(answer, worker, "pid")
+        time.sleep(0.2)
+        first.kill()
+        assert waiting.result(20) != first.pid
+        # At once, before anybody has seen that it ends.
+        psutil.Process(worker_pid := answer(worker, "pid")).kill()
+        assert answer(worker, "pid") != worker_pid
+
+
+def test_a_worker_that_does_not_start_is_given_up() -> None:
+    """Its error is in the log."""
+    worker = WorkerProcess("tests.dashboard.no_such_module")
+    with pytest.raises(WorkerError, match="has ended; the log of the api-server says why"):
+        worker.ask("pid")
 
 
 def test_no_question_delays_the_end_of_the_server(worker: WorkerProcess, tmp_path: Path) -> None:

@@ -36,8 +36,10 @@ TIMEOUT_SECONDS = 120.0
 _STOP_SECONDS, _CLEANUP_SECONDS = 5.0, 2.0
 #: Questions that are answered at the same time.
 _THREADS = 8
-#: Exit status of a worker that had nothing to do.
-_IDLE = 64
+#: A question may cross the end of a worker; the next one has not been idle for long.
+_ATTEMPTS = 2
+#: Sent before an answer, as soon as the question was read.
+_READ = b"+"
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ class WorkerProcess:
             If the lookup fails, or the process ends or hangs.
         """
         question = msgspec.msgpack.encode(_Question(name, dict(arguments)))
-        while True:
+        for _ in range(_ATTEMPTS):
             ours, theirs = socket.socketpair()
             with ours:
                 ours.settimeout(timeout_seconds)
@@ -103,14 +105,14 @@ class WorkerProcess:
                     message = "The worker process does not answer in time"
                     raise WorkerError(message) from None
             if received:
-                answer = msgspec.msgpack.decode(received, type=_Answer)
-                if answer.problem is not None:
-                    raise WorkerError(answer.problem)
-                return answer.body
-            # The question may have crossed the end of an idle worker, which has not read it.
-            if _end(process) != _IDLE:
-                message = "The worker process has ended; the log of the api-server says why"
-                raise WorkerError(message)
+                break
+        if len(received) <= len(_READ):
+            message = "The worker process has ended; the log of the api-server says why"
+            raise WorkerError(message)
+        answer = msgspec.msgpack.decode(received[len(_READ) :], type=_Answer)
+        if answer.problem is not None:
+            raise WorkerError(answer.problem)
+        return answer.body
 
     def stop(self) -> None:
         """End the process; questions without an answer fail."""
@@ -119,7 +121,11 @@ class WorkerProcess:
             if self._control is not None:
                 self._control.close()
         if process is not None:
-            _end(process)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def _send(self, connection: socket.socket) -> subprocess.Popen[bytes]:
         """Pass the end of a socket pair to the process, and start one where there is none."""
@@ -148,15 +154,6 @@ class WorkerProcess:
         threading.Thread(target=self._process.wait, name="worker", daemon=True).start()
 
 
-def _end(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the end of a process, kill it if it does not come, and return its status."""
-    try:
-        return process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
-
-
 def serve(lookups: Mapping[str, Lookup], one_at_a_time: Collection[str] = ()) -> None:
     """Answer questions until the input ends or nothing is asked for long, and end the process.
 
@@ -180,12 +177,15 @@ def serve(lookups: Mapping[str, Lookup], one_at_a_time: Collection[str] = ()) ->
                 more, files, *_ = socket.recv_fds(control, 1, 1)
             except TimeoutError:
                 if not pending:
-                    os._exit(_IDLE)
+                    break
                 continue
             if not more:
                 break
             connection = socket.socket(fileno=files[0])
             question = msgspec.msgpack.decode(_read(connection), type=_Question)
+            # If the server has ended, so does the input.
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(_READ)
             pool = single.get(question.name, shared)
             future = pool.submit(_answer, connection, question, lookups)
             pending.add(future)

@@ -1,4 +1,4 @@
-"""Which trips are wanted, and in which form: few columns, plain types, minutes."""
+"""Cleaning: the selected trips, with few columns, plain types, and minutes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model_loop.trips.services import DURATION, PICKUP_TIME, Service
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """How many trips of a month were kept, and why the others were not.
+    """Numbers of trips of a month that were kept, and that were left out for each reason.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class CleaningReport:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which columns and which trips of a month are wanted.
+    """Selection of columns and trips of a month.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ _LEAST_ZONES = 10
 
 @dataclass(frozen=True)
 class MonthFindings:
-    """What the check of a month came to.
+    """Result of checking a month.
 
     Parameters
     ----------

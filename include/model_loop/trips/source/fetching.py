@@ -1,4 +1,4 @@
-"""Where months come from: TLC's site, any https:// address, S3, a folder, or our generator."""
+"""Fetching of months: from TLC's site, any https:// address, S3, a folder, or our generator."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def fetch_month(
 def look_up_month(
     source: str, service: Service, month: Month, *, timeout_seconds: float
 ) -> Version | None:
-    """What a source says of a month, without fetching it; None where it is not published.
+    """Look up a month's version at a source without fetching it; None if not published.
 
     Raises
     ------
@@ -341,7 +341,7 @@ def _raise_together(address: str, errors: Sequence[SourceError]) -> None:
 def _with_kept_copy(
     error: TransientSourceError, path: UPath, known: KeptFile | None
 ) -> TransientSourceError:
-    """The same error, which also tells of a copy that is kept; it is never used silently."""
+    """Add to an error that a copy is kept; the copy is never used silently."""
     if known is None:
         return error
     return TransientSourceError(

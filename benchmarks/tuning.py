@@ -30,8 +30,9 @@ from upath import UPath
 
 from model_loop.models.catalogue import FAMILIES, XGBOOST, ModelFamily, get_family
 from model_loop.models.estimators import make_sklearn
+from model_loop.models.proposals import to_hyperopt
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import Choice, Integer, Real, Space, to_hyperopt
+from model_loop.models.spaces import Choice, Integer, Real, Space
 from model_loop.models.spaces import plain as plain_values
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.tuning import tune

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import pytest
 
-from model_loop.models.proposals import is_small, known_in_advance, propose, startup
+from model_loop.models.proposals import grid, is_small, known_in_advance, propose, startup
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import Choice, Integer, Real, Settings, Space, grid
+from model_loop.models.spaces import Choice, Integer, Real, Settings, Space
 
 SPACE: Space = {
     "rate": Real(0.001, 1.0, log=True),

@@ -10,18 +10,9 @@ from hyperopt.pyll.stochastic import sample
 
 from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, SKLEARN_FAMILIES, get_family
+from model_loop.models.proposals import grid, to_hyperopt
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import (
-    Choice,
-    Dimension,
-    Integer,
-    Real,
-    Space,
-    grid,
-    plain,
-    points,
-    to_hyperopt,
-)
+from model_loop.models.spaces import Choice, Dimension, Integer, Real, Space, plain, points
 
 
 def within(dimension: Dimension, value: object) -> bool:

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from model_loop.errors import StoredObjectError
-from model_loop.objects import limits
+from model_loop.objects import limits, tables
 from model_loop.objects.limits import (
     bounded_archive,
     bounded_file,
-    bounded_table,
     require_array,
 )
+from model_loop.objects.tables import bounded_table
 
 WHAT = "The file"
 
@@ -282,18 +282,18 @@ def test_a_table_holds_no_more_values_than_it_may(monkeypatch: pytest.MonkeyPatc
     table = pa.table({"a": range(30), "b": [True] * 30, "c": [b"0123456789abcdef"] * 30})
     table = table.set_column(2, "c", table["c"].cast(pa.binary(16)))
     data = parquet(table, row_group_size=10)
-    monkeypatch.setattr(limits, "_VALUES_OF_A_BYTE", 0)
+    monkeypatch.setattr(tables, "_VALUES_OF_A_BYTE", 0)
     words = 30 * (1 + 1 + 2)
-    monkeypatch.setattr(limits, "_VALUES", words)
+    monkeypatch.setattr(tables, "_VALUES", words)
     assert bounded_table(data, WHAT).equals(table)
-    monkeypatch.setattr(limits, "_VALUES", words - 1)
+    monkeypatch.setattr(tables, "_VALUES", words - 1)
     with pytest.raises(StoredObjectError, match="The file has far more values than bytes"):
         bounded_table(data, WHAT)
     # A byte of the file is good for some more.
-    monkeypatch.setattr(limits, "_VALUES_OF_A_BYTE", 1)
-    monkeypatch.setattr(limits, "_VALUES", words - len(data))
+    monkeypatch.setattr(tables, "_VALUES_OF_A_BYTE", 1)
+    monkeypatch.setattr(tables, "_VALUES", words - len(data))
     assert bounded_table(data, WHAT).equals(table)
-    monkeypatch.setattr(limits, "_VALUES", words - len(data) - 1)
+    monkeypatch.setattr(tables, "_VALUES", words - len(data) - 1)
     with pytest.raises(StoredObjectError, match="far more values than bytes"):
         bounded_table(data, WHAT)
 
@@ -301,11 +301,11 @@ def test_a_table_holds_no_more_values_than_it_may(monkeypatch: pytest.MonkeyPatc
 def test_values_of_lists_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """There may be many in a row."""
     data = parquet(pa.table({"a": [[1, 2, 3], [4] * 50]}))
-    monkeypatch.setattr(limits, "_VALUES_OF_A_BYTE", 0)
-    monkeypatch.setattr(limits, "_VALUES", 52)
+    monkeypatch.setattr(tables, "_VALUES_OF_A_BYTE", 0)
+    monkeypatch.setattr(tables, "_VALUES", 52)
     with pytest.raises(StoredObjectError, match="far more values than bytes"):
         bounded_table(data, WHAT)
-    monkeypatch.setattr(limits, "_VALUES", 53)
+    monkeypatch.setattr(tables, "_VALUES", 53)
     assert bounded_table(data, WHAT)["a"].to_pylist() == [[1, 2, 3], [4] * 50]
 
 
@@ -320,13 +320,13 @@ def test_texts_are_no_longer_than_they_may_be(kind: Any, monkeypatch: pytest.Mon
     data = parquet(table, row_group_size=3, store_schema=False)
     expected = bounded_table(data, WHAT)
     assert expected["a"].cast(pa.string()).to_pylist() == texts
-    monkeypatch.setattr(limits, "_VALUES_OF_A_BYTE", 0)
+    monkeypatch.setattr(tables, "_VALUES_OF_A_BYTE", 0)
     # Eight bytes a value; there are 26 and 16 in the two columns.
-    monkeypatch.setattr(limits, "_VALUES", 42 / 8)
-    monkeypatch.setattr(limits, "_words", lambda _kind: 0)
-    monkeypatch.setattr(limits, "max", lambda *_: 0, raising=False)
+    monkeypatch.setattr(tables, "_VALUES", 42 / 8)
+    monkeypatch.setattr(tables, "_words", lambda _kind: 0)
+    monkeypatch.setattr(tables, "max", lambda *_: 0, raising=False)
     assert bounded_table(data, WHAT).equals(expected)
-    monkeypatch.setattr(limits, "_VALUES", 41 / 8)
+    monkeypatch.setattr(tables, "_VALUES", 41 / 8)
     with pytest.raises(StoredObjectError, match="texts that are far longer than the file"):
         bounded_table(data, WHAT)
 
@@ -354,4 +354,4 @@ def test_what_is_no_table_is_refused(change: Callable[[bytes], bytes]) -> None:
 )
 def test_words_of_a_value(kind: Any, words: int) -> None:
     """Eight bytes are one, a part of them is one, and what is of any length is one at least."""
-    assert limits._words(kind) == words
+    assert tables._words(kind) == words

@@ -8,13 +8,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from model_loop.alerts.types import Alert, AlertKind, Envelope, Message
 from model_loop.masking import mask_logins
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 PREFIX = "[model loop]"
 
@@ -114,8 +112,6 @@ def _moment(moment: dt.datetime) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(["html"]),

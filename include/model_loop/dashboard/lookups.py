@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from model_loop.dashboard.runs import Runs
 from model_loop.dashboard.types import Registry
 from model_loop.dashboard.worker import serve
+from model_loop.monitoring.health.stored import champion_of, products_of
 from model_loop.monitoring.health.types import Champion, Product
 from model_loop.settings import Settings, get_settings
 from model_loop.tracking.runs import Tracker
@@ -37,14 +38,10 @@ class Lookups:
     def champion(self, service: str) -> Champion:
         """The version that answers."""
         # The pages do not wait until this is imported.
-        from model_loop.monitoring.health.stored import champion_of
-
         return champion_of(self._versions(service))
 
     def products(self) -> tuple[Product, ...]:
         """The data products."""
-        from model_loop.monitoring.health.stored import products_of
-
         return products_of(self._settings.storage_root)
 
     def explain(self, version: int, row: list[float | None], columns: list[str]) -> dict[str, Any]:

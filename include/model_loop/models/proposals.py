@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import hyperopt
 import numpy as np
+from hyperopt import hp
+from sklearn.model_selection import ParameterGrid
 
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import Settings, Space, grid, plain, points, to_hyperopt
+from model_loop.models.spaces import (
+    Choice,
+    Dimension,
+    Integer,
+    Real,
+    Setting,
+    Settings,
+    Space,
+    most_values,
+    plain,
+    points,
+)
 
 #: Function of settings that returns their loss; None if there is none.
 Objective = Callable[[Settings], float | None]
@@ -74,8 +89,6 @@ def propose(
     is_over
         Function that is called after each evaluation; True ends the search.
     """
-    import hyperopt
-
     suggest = {
         "tpe": functools.partial(
             hyperopt.tpe.suggest, n_startup_jobs=startup(request.max_evaluations)
@@ -102,3 +115,69 @@ def propose(
             verbose=False,
             return_argmin=False,
         )
+
+
+def to_hyperopt(space: Space) -> dict[str, Any]:
+    """Convert a space to hyperopt's notation."""
+    return {name: _to_hyperopt(name, dimension) for name, dimension in space.items()}
+
+
+def _to_hyperopt(name: str, dimension: Dimension) -> Any:  # noqa: ANN401 - hyperopt's own graph nodes
+    match dimension:
+        case Real(low, high) | Integer(low, high) if low == high:
+            return hp.choice(name, [low])
+        case Real(low, high, log=True):
+            return hp.loguniform(name, np.log(low), np.log(high))
+        case Real(low, high):
+            return hp.uniform(name, low, high)
+        case Integer(low, high, log=True):
+            # Rounded to whole numbers: each has its share of the logarithmic scale.
+            return hp.qloguniform(name, np.log(low - 0.5), np.log(high + 0.5), 1)
+        case Integer(low, high):
+            # Each bound comes half as often as what lies between: that is hyperopt's own way.
+            return hp.uniformint(name, low, high)
+        case Choice(values):
+            return hp.choice(name, list(values))
+
+
+def grid(space: Space, most: int) -> list[dict[str, Setting]]:
+    """Return the finest grid over a space with no more points than *most*.
+
+    Every dimension begins with one value (the middle of a range) and gets one more in turn, as
+    long as there are not too many points. The values of a range lie evenly, its bounds among them
+    as soon as there are two.
+    """
+    sizes = dict.fromkeys(space, 1)
+    growing = True
+    while growing:
+        growing = False
+        for name, dimension in space.items():
+            larger = {**sizes, name: sizes[name] + 1}
+            if sizes[name] < most_values(dimension) and math.prod(larger.values()) <= most:
+                sizes, growing = larger, True
+    values = {name: _values(dimension, sizes[name]) for name, dimension in space.items()}
+    return list(ParameterGrid(values))
+
+
+def _values(dimension: Dimension, number: int) -> list[Setting]:
+    match dimension:
+        case Choice(values):
+            return list(values[:number])
+        case Integer(low, high) if number == high - low + 1:
+            return [*range(low, high + 1)]
+        case Integer(low, high, log=True):
+            exponents = _spread(math.log(low), math.log(high), number)
+            return [*sorted({round(math.exp(value)) for value in exponents})]
+        case Integer(low, high):
+            return [round(value) for value in _spread(low, high, number)]
+        case Real(low, high, log=True):
+            exponents = _spread(math.log(low), math.log(high), number)
+            return [min(max(math.exp(value), low), high) for value in exponents]
+        case Real(low, high):
+            return list(_spread(low, high, number))
+
+
+def _spread(low: float, high: float, number: int) -> list[float]:
+    if number == 1:
+        return [(low + high) / 2]
+    return [low + (high - low) * place / (number - 1) for place in range(number)]

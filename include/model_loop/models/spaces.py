@@ -49,59 +49,13 @@ Dimension = Real | Integer | Choice
 Space = Mapping[str, Dimension]
 
 
-def to_hyperopt(space: Space) -> dict[str, Any]:
-    """Convert a space to hyperopt's notation."""
-    return {name: _to_hyperopt(name, dimension) for name, dimension in space.items()}
-
-
-def _to_hyperopt(name: str, dimension: Dimension) -> Any:  # noqa: ANN401 - hyperopt's own graph nodes
-    import numpy as np
-    from hyperopt import hp
-
-    match dimension:
-        case Real(low, high) | Integer(low, high) if low == high:
-            return hp.choice(name, [low])
-        case Real(low, high, log=True):
-            return hp.loguniform(name, np.log(low), np.log(high))
-        case Real(low, high):
-            return hp.uniform(name, low, high)
-        case Integer(low, high, log=True):
-            # Rounded to whole numbers: each has its share of the logarithmic scale.
-            return hp.qloguniform(name, np.log(low - 0.5), np.log(high + 0.5), 1)
-        case Integer(low, high):
-            # Each bound comes half as often as what lies between: that is hyperopt's own way.
-            return hp.uniformint(name, low, high)
-        case Choice(values):
-            return hp.choice(name, list(values))
-
-
-def grid(space: Space, most: int) -> list[dict[str, Setting]]:
-    """The finest grid over a space with no more points than *most*.
-
-    Every dimension begins with one value (the middle of a range) and gets one more in turn, as
-    long as there are not too many points. The values of a range lie evenly, its bounds among them
-    as soon as there are two.
-    """
-    from sklearn.model_selection import ParameterGrid
-
-    sizes = dict.fromkeys(space, 1)
-    growing = True
-    while growing:
-        growing = False
-        for name, dimension in space.items():
-            larger = {**sizes, name: sizes[name] + 1}
-            if sizes[name] < _most_values(dimension) and math.prod(larger.values()) <= most:
-                sizes, growing = larger, True
-    values = {name: _values(dimension, sizes[name]) for name, dimension in space.items()}
-    return list(ParameterGrid(values))
-
-
 def points(space: Space) -> float:
     """Count the different settings that a space holds."""
-    return math.prod(_most_values(dimension) for dimension in space.values())
+    return math.prod(most_values(dimension) for dimension in space.values())
 
 
-def _most_values(dimension: Dimension) -> float:
+def most_values(dimension: Dimension) -> float:
+    """Return how many different values a dimension holds."""
     match dimension:
         case Integer(low, high):
             return high - low + 1
@@ -109,30 +63,6 @@ def _most_values(dimension: Dimension) -> float:
             return len(values)
         case Real(low, high):
             return math.inf if low < high else 1
-
-
-def _values(dimension: Dimension, number: int) -> list[Setting]:
-    match dimension:
-        case Choice(values):
-            return list(values[:number])
-        case Integer(low, high) if number == high - low + 1:
-            return [*range(low, high + 1)]
-        case Integer(low, high, log=True):
-            exponents = _spread(math.log(low), math.log(high), number)
-            return [*sorted({round(math.exp(value)) for value in exponents})]
-        case Integer(low, high):
-            return [round(value) for value in _spread(low, high, number)]
-        case Real(low, high, log=True):
-            exponents = _spread(math.log(low), math.log(high), number)
-            return [min(max(math.exp(value), low), high) for value in exponents]
-        case Real(low, high):
-            return list(_spread(low, high, number))
-
-
-def _spread(low: float, high: float, number: int) -> list[float]:
-    if number == 1:
-        return [(low + high) / 2]
-    return [low + (high - low) * place / (number - 1) for place in range(number)]
 
 
 def plain(space: Space, point: Mapping[str, Any]) -> dict[str, Setting]:

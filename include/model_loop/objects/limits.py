@@ -6,7 +6,7 @@ import io
 import math
 import zipfile
 import zlib
-from typing import Any, BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn
 
 from model_loop.errors import StoredObjectError
 
@@ -15,9 +15,6 @@ from model_loop.errors import StoredObjectError
 _TIMES, _BESIDES = 20, 64 * 2**20
 #: Bytes of an array that hold its header; NumPy itself reads 10,000 of them at most.
 _HEADER = 2**14
-#: Values of a table: so many, and so many besides for each byte of its file.
-_VALUES, _VALUES_OF_A_BYTE = 2**26, 50
-_COMPRESSIONS = ("SNAPPY", "UNCOMPRESSED")
 _ARRAY = ".npy"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNREADABLE = (
@@ -47,13 +44,13 @@ def bounded_file(file: BinaryIO, what: str) -> BinaryIO:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             if len({one.filename for one in members}) != len(members):
-                _refuse(what, "a name twice")
+                refuse(what, "a name twice")
             if (
                 any(one.compress_type not in _METHODS for one in members)
                 or sum(one.compress_size for one in members) > size
                 or sum(one.file_size for one in members) > _TIMES * size + _BESIDES
             ):
-                _refuse(what, "members that unfold to too much")
+                refuse(what, "members that unfold to too much")
             for one in members:
                 if one.filename.endswith(_ARRAY):
                     require_array(_beginning(archive, one, _HEADER), one.file_size, what)
@@ -116,73 +113,6 @@ def require_array(beginning: bytes, size: int, what: str) -> None:
         )
 
 
-def bounded_table(data: bytes, what: str) -> Any:  # noqa: ANN401 - imported inside
-    """Read Parquet into a table of pyarrow's that is not much larger than the file.
-
-    A file holds repeated values once, however often they are there.
-
-    Parameters
-    ----------
-    what
-        Name in errors.
-
-    Raises
-    ------
-    StoredObjectError
-        If it would be larger, or is compressed or nested in a way that is not written here.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    most = _VALUES + _VALUES_OF_A_BYTE * len(data)
-    try:
-        about, schema = (
-            pq.read_metadata(pa.BufferReader(data)),
-            pq.read_schema(pa.BufferReader(data)),
-        )
-        groups = [about.row_group(number) for number in range(about.num_row_groups)]
-        chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
-        if any(one.compression not in _COMPRESSIONS for one in chunks):
-            _refuse(what, "columns that are compressed in another way than by Snappy")
-        rows = max(about.num_rows, sum(group.num_rows for group in groups))
-        width = sum(_words(column.type) for column in schema)
-        if max(rows * width, sum(one.num_values for one in chunks)) > most:
-            _refuse(what, "far more values than bytes")
-        # Texts that are there more than once come as their numbers.
-        texts = [column.name for column in schema if _is_text(column.type)]
-        table = pq.read_table(pa.BufferReader(data), read_dictionary=texts)
-        if sum(_length(table[name]) for name in texts) > 8 * most:
-            _refuse(what, "texts that are far longer than the file")
-        return table.cast(schema)
-    except (pa.ArrowException, OSError) as error:
-        raise StoredObjectError(what, f"cannot be read ({error})", "Store it anew.") from error
-
-
-def _is_text(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types here
-    import pyarrow.types as pt
-
-    return any(is_one(kind) for is_one in (pt.is_string, pt.is_large_string, pt.is_binary))
-
-
-def _words(kind: Any) -> int:  # noqa: ANN401 - as above
-    """Return how many words of eight bytes a value takes at least."""
-    try:
-        return -(-int(kind.bit_width) // 64)
-    except ValueError:
-        return 1
-
-
-def _length(column: Any) -> int:  # noqa: ANN401 - as above
-    """Return the length of all texts of a column, each as often as it is there."""
-    import pyarrow.compute as pc
-
-    total = 0
-    for chunk in column.chunks:
-        lengths = pc.binary_length(chunk.dictionary).cast("int64")
-        total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
-    return total
-
-
 def _is_plain(info: zipfile.ZipInfo) -> bool:
     return info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
 
@@ -205,5 +135,6 @@ def _pack(members: dict[str, bytes]) -> BinaryIO:
     return buffer
 
 
-def _refuse(what: str, found: str) -> NoReturn:
+def refuse(what: str, found: str) -> NoReturn:
+    """Refuse a file for something that it has."""
     raise StoredObjectError(what, f"has {found}, and is not loaded", "Store it anew.")

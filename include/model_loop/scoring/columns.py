@@ -23,6 +23,7 @@ from model_loop.datasets.columns import Column
 from model_loop.datasets.reading import Problem
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.assumptions import OFF_THE_MAP
+from model_loop.scoring.typical import typical_miles
 from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER
 from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
 from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, PLAIN, TIME_ZONE, read_time
@@ -190,8 +191,6 @@ def _compute_distance(
     rows = np.flatnonzero(np.isnan(values[DISTANCE]) & pd.isna(reasons))
     if not rows.size:
         return
-    from model_loop.scoring.typical import typical_miles
-
     field = TRIP_COLUMNS[TRIP_COLUMNS.places[DISTANCE]].field
     zones = (values[name][rows].astype(np.int64) for name in (PICKUP_ZONE, DROPOFF_ZONE))
     for row, miles in zip(rows.tolist(), typical_miles(*zones).tolist(), strict=True):

@@ -22,6 +22,7 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from model_loop.tracking.standing import MOMENT_TAG
+from model_loop.training_set.products import product_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,8 +194,6 @@ class Tracker:
 
 def training_set_tags(training_set: TrainingSet) -> dict[str, str]:
     """Tags that lead from a run back to its data."""
-    from model_loop.training_set.products import product_key
-
     request = training_set.request
     return {
         "data_source": training_set.data_source,

@@ -6,9 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import get_model_info
 
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.downloads import ABSENT, refuse_absent
@@ -90,9 +92,6 @@ def _signature_columns(client: MlflowClient, name: str, version: int) -> list[st
     MomentUnknownError
         If its model cannot be read.
     """
-    import mlflow
-    from mlflow.models import get_model_info
-
     # The registry is looked for at MLflow's global address.
     mlflow.set_tracking_uri(client.tracking_uri)
     try:

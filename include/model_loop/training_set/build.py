@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from model_loop.errors import InvalidInputError
 from model_loop.findings import DoubtfulDataWarning, Finding
+from model_loop.training_set.encoders.dense import DenseTripEncoder
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from model_loop.training_set.history import compare, require_sound
 from model_loop.training_set.products import TrainingSetProduct
@@ -255,8 +256,6 @@ def _encode_sparse(split: SplitTrips, request: TrainingSetRequest) -> EncodedSpl
 
 def _encode_dense(split: SplitTrips, request: TrainingSetRequest) -> EncodedSplits:
     # What it takes of scikit-learn, the other layout does without.
-    from model_loop.training_set.encoders.dense import DenseTripEncoder
-
     encoder, train_encoder = (
         DenseTripEncoder(
             request.recipe, clip_distance=CLIP_DISTANCE, random_state=request.random_state

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import uvicorn
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from upath import UPath
@@ -16,6 +17,7 @@ from upath import UPath
 from model_loop.alerts.outbox import Outbox
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.bearer import BearerTokens
+from model_loop.serving.http.bounds import bounded
 from model_loop.serving.http.tokens import KnownTokens, TokenFile
 from model_loop.serving.metrics import Metrics
 from model_loop.serving.models.manager import Live, LiveModels
@@ -182,10 +184,6 @@ def wait_less() -> None:
 
 def serve(app: ASGIApp, settings: Settings) -> None:
     """Serve an application until the process is told to stop."""
-    import uvicorn
-
-    from model_loop.serving.http.bounds import bounded
-
     wait_less()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(*_GARBAGE)

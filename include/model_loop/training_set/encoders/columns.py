@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.tseries.holiday import USFederalHolidayCalendar
 
 from model_loop.days import SECONDS_PER_DAY, weekday_of
 from model_loop.errors import ContractError
@@ -193,8 +194,6 @@ def is_holiday(trips: Trips) -> FloatArray:
 @functools.cache
 def holidays_between(first_year: int, last_year: int) -> npt.NDArray[np.datetime64]:
     """Federal holidays of the United States in some years, as days."""
-    from pandas.tseries.holiday import USFederalHolidayCalendar
-
     days = USFederalHolidayCalendar().holidays(f"{first_year}-01-01", f"{last_year}-12-31")
     found: npt.NDArray[np.datetime64] = days.to_numpy().astype("datetime64[D]")
     return found

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from upath import UPath
 
 from model_loop.errors import (
@@ -299,9 +301,6 @@ def _require_parquet(path: Path, given: str) -> None:
     SourceError
         If its footer cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:

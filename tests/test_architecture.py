@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-import sys
+import functools
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,23 +35,6 @@ FLOW = (
     "monitoring",
     "dashboard",
 )
-#: Modules that import neither data nor servers: forms and DAG files have them anyway.
-LIGHT = {
-    f"model_loop.{name}"
-    for name in (
-        "errors",
-        "findings",
-        "models.gate_rules",
-        "models.search",
-        "options",
-        "settings",
-        "tracking.standing",
-        "training_set.recipes",
-        "trips.months",
-        "trips.origin",
-        "trips.services",
-    )
-}
 #: Rooms at the end of the flow, and which other end they may import.
 ENDS = {"orchestration": (), "cli": (), "local": (), "production": ()}
 
@@ -91,27 +75,84 @@ def test_only_orchestration_knows_airflow(file: Path) -> None:
     assert not knows or name.startswith("orchestration/") or name == "local/scheduler.py"
 
 
-def inner_imports(file: Path) -> Iterator[str]:
-    """Every module that a function of a file imports."""
+def late_imports(file: Path) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Every import that stands inside a function of a file."""
     for function in ast.walk(ast.parse(file.read_text())):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             for node in ast.walk(function):
-                if isinstance(node, ast.Import):
-                    yield from (name.name for name in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    yield node.module
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    yield node
 
 
-@pytest.mark.parametrize(
-    "file",
-    [file for file in files() if file.relative_to(LIBRARY).parts[0] == "orchestration"],
-    ids=lambda file: file.name,
+@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(LIBRARY)))
+def test_an_import_inside_a_function_says_why(file: Path) -> None:
+    """Imports stand at the top of a module; another one has its reason beside it.
+
+    Ruff finds what is suppressed without need, so that no reason outlives its import.
+    """
+    lines = file.read_text().splitlines()
+    late = {node.lineno: ast.unparse(node) for node in late_imports(file)}
+    if file.relative_to(LIBRARY).parts[0] == "cli":
+        # All of them for one reason, which stands beside the exception in pyproject.toml.
+        return
+    without = [said for line, said in late.items() if " # noqa: PLC0415 - " not in lines[line - 1]]
+    assert without == []
+
+
+def module_of(file: Path) -> str:
+    """The whole name of a module."""
+    parts = file.relative_to(LIBRARY.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+@functools.cache
+def imported_modules() -> dict[str, set[str]]:
+    """Every module of the library with those of the library that it imports, wherever in it."""
+    ours = {module_of(file) for file in files()}
+    found: dict[str, set[str]] = {}
+    for file in files():
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                named |= {name.name for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                for name in node.names:
+                    inner = f"{node.module}.{name.name}"
+                    named.add(inner if inner in ours else node.module)
+        found[module_of(file)] = (named & ours) - {module_of(file)}
+    return found
+
+
+def test_no_modules_import_each_other() -> None:
+    """There is no circle of imports: neither at the top, nor inside functions, nor for types."""
+    # It raises an error that names a circle.
+    graphlib.TopologicalSorter(imported_modules()).prepare()
+
+
+#: Rooms of `orchestration`, and modules beside them, in the order in which each may import others.
+ORCHESTRATION = (
+    *("lazy", "names", "assets", "xcom"),
+    *("forms", "alerts", "registry", "schedules", "steps"),
+    *("operators", "conventions", "training_graph", "web", "reference"),
 )
-def test_what_is_light_is_imported_at_the_top(file: Path) -> None:
-    """Only what would slow the reading of a DAG down is imported inside a function."""
-    inner = {*inner_imports(file)}
-    standard = {module for module in inner if module.split(".")[0] in sys.stdlib_module_names}
-    assert standard | (inner & LIGHT) == set()
+
+
+@pytest.mark.parametrize("place", range(len(ORCHESTRATION)), ids=ORCHESTRATION)
+def test_rooms_of_orchestration_have_an_order(place: int) -> None:
+    """What a task runs knows neither the operator around it nor the pages that show it."""
+    allowed = {*ORCHESTRATION[: place + 1]}
+    prefix = f"model_loop.orchestration.{ORCHESTRATION[place]}"
+    for module, imported in imported_modules().items():
+        if module == prefix or module.startswith(f"{prefix}."):
+            ours = {name for name in imported if name.startswith("model_loop.orchestration.")}
+            assert {name.split(".")[2] for name in ours} <= allowed, module
+
+
+def test_every_part_of_orchestration_has_its_place() -> None:
+    """A new room of `orchestration` is given a place in the order."""
+    folder = LIBRARY / "orchestration"
+    parts = {path.relative_to(folder).parts[0].removesuffix(".py") for path in folder.rglob("*.py")}
+    assert parts - {"__init__"} == {*ORCHESTRATION}
 
 
 def test_every_room_has_its_place() -> None:

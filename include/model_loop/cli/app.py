@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 import warnings
@@ -32,9 +33,12 @@ from model_loop.cli.serving import (
 )
 from model_loop.errors import InvalidInputError
 from model_loop.findings import DoubtfulDataWarning, RefusedPartitionError
+from model_loop.models.progress import TrialProgress
 from model_loop.options import build
 from model_loop.settings import get_settings
-from model_loop.trips.months import Month
+from model_loop.tracking.standing import registered_name
+from model_loop.trips.months import Month, parse_months
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 
 if TYPE_CHECKING:
@@ -162,12 +166,9 @@ def reproduce(
     as_json
         Print one JSON object, for machines.
     """
-    import dataclasses
-
     from model_loop.tracking.lineage import find_lineage
     from model_loop.tracking.lineage import reproduce as train_again
     from model_loop.tracking.runs import Tracker
-    from model_loop.tracking.standing import registered_name
     from model_loop.trips.contract.rules import Limits
 
     settings, name = get_settings(), registered_name(get_service(service).name)
@@ -213,9 +214,7 @@ def sample(
     as_json
         Print one JSON object, for machines.
     """
-    from model_loop.trips.months import parse_months
     from model_loop.trips.sample import write_month
-    from model_loop.trips.sample_options import SampleOptions
 
     options, which = SampleOptions(trips=trips, seed=seed), get_service(service)
     if not months.strip():
@@ -256,7 +255,6 @@ def _tune(
     data: DataOptions, search: SearchOptions, *, as_json: bool
 ) -> tuple[TrainingSet, list[TuningResult]]:
     families, request = search.families, search.request
-    from model_loop.models.progress import TrialProgress
     from model_loop.models.tuning import tune as search_family
 
     training_set = _build(data, as_json=as_json)

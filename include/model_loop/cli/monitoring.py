@@ -15,9 +15,12 @@ from rich.table import Table
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
 from model_loop.errors import InvalidInputError, require_within
+from model_loop.monitoring.levels import Level, as_row, gravest_first, thresholds_of, worst
 from model_loop.options import build
 from model_loop.settings import get_settings
+from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.months import Month
+from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 
 if TYPE_CHECKING:
@@ -105,7 +108,6 @@ def monitor(
         )
     days = _settings.monitoring_days if days is None else days
     require_within("days", days, above=0.0, most=_MOST_DAYS)
-    from model_loop.monitoring.levels import Level, as_row, thresholds_of, worst
     from model_loop.monitoring.looking import DriftRules, look_for_drift
 
     versions, settings = options.versions(), get_settings()
@@ -162,10 +164,8 @@ def _trips(
 
 def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
     from model_loop.monitoring.windows import of_month
-    from model_loop.trips.cleaning_rules import CleaningRules
     from model_loop.trips.contract.checked import CheckedMonthStore
     from model_loop.trips.contract.rules import Limits
-    from model_loop.trips.sample_options import SampleOptions
     from model_loop.trips.source.fetching import fetch_month
 
     settings, service = get_settings(), get_service(predictor.version.service)
@@ -193,8 +193,6 @@ def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> Windo
 
 
 def _print(findings: list[Finding], title: str) -> None:
-    from model_loop.monitoring.levels import gravest_first
-
     table = Table("found", "level", "thresholds", "", box=box.SIMPLE_HEAD)
     for one in gravest_first(findings):
         table.add_row(str(one), one.level.value, str(one.thresholds), one.note)

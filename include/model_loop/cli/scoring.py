@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model_loop.cli.console import console
 from model_loop.settings import get_settings
+from model_loop.tracking.standing import check_moment
 from model_loop.trips.services import get_service
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ class ScoreOptions:
         """
         from model_loop.scoring.predictor import find_predictor, parse_model
         from model_loop.tracking.runs import Tracker
-        from model_loop.tracking.standing import check_moment
         from model_loop.tracking.versions import ModelVersions
 
         service = get_service(self.service).name

@@ -20,6 +20,10 @@ from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import require_within
 from model_loop.serving.http.tokens import USUAL_RIGHTS, Right
 from model_loop.settings import get_settings
+from model_loop.tracking.actions import SWITCHES, Action
+from model_loop.tracking.standing import check_moment
+from model_loop.trips.judged import Judged
+from model_loop.trips.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.serving.http.tokens import TokenFile
@@ -54,7 +58,6 @@ def serve(
         Port to listen on; 0 for a free one.
     """
     from model_loop.serving.http.server import run, token_file
-    from model_loop.trips.services import get_service
 
     changes = {
         "service": get_service(service).name,
@@ -97,8 +100,6 @@ def add(
     as_json
         Print one JSON object, for machines.
     """
-    from model_loop.trips.services import get_service
-
     asked = None if datasets is None else [get_service(one).name for one in datasets]
     secret = _file().add(name, rate, scopes=scopes, datasets=asked, days=days)
     print(json.dumps({"name": name, "token": secret}) if as_json else secret)  # noqa: T201 - the command's answer
@@ -211,11 +212,8 @@ def traffic(
     service
         Service of the model: green, yellow or fhvhv.
     """
-    from model_loop.tracking.actions import SWITCHES, Action
     from model_loop.tracking.choosing import promoter_for
     from model_loop.tracking.runs import Tracker
-    from model_loop.tracking.standing import check_moment
-    from model_loop.trips.services import get_service
 
     wanted = Action(
         kind=action,  # type: ignore[arg-type]  # checked there
@@ -258,7 +256,6 @@ def ab_report(
     from model_loop.serving.request_log.tables import open_log
     from model_loop.tracking.runs import Tracker
     from model_loop.tracking.versions import ModelVersions
-    from model_loop.trips.judged import Judged
 
     settings = get_settings()
     engine = open_log(settings.request_log_url, settings.serving_folder)

@@ -50,8 +50,7 @@ class Lookups:
 
     @functools.cached_property
     def _models(self) -> Models:
-        # scikit-learn and all that models are made of: for those alone who ask why.
-        from model_loop.dashboard.explainer import Models
+        from model_loop.dashboard.explainer import Models  # noqa: PLC0415 - only explanations need scikit-learn
 
         return Models(self._settings)
 

@@ -38,8 +38,10 @@ def main() -> None:
     """Import, then become the scheduler."""
     for name in PRELOADED:
         importlib.import_module(name)
-    from airflow import __main__ as airflow
-    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+    from airflow import __main__ as airflow  # noqa: PLC0415 - skops has to come first
+    from mlflow.utils.requirements_utils import (  # noqa: PLC0415 - as above
+        warn_dependency_requirement_mismatches,
+    )
 
     # MLflow reads which package holds which module, for a second, and keeps it.
     warn_dependency_requirement_mismatches(["mlflow"])

@@ -249,7 +249,7 @@ def _of_sklearn(
     estimator: Any,  # noqa: ANN401 - a tree or trees of scikit-learn's
     encoded: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.float64], float]:
-    import shap
+    import shap  # noqa: PLC0415 - takes five seconds
 
     explainer = shap.TreeExplainer(estimator)
     values = np.asarray(explainer.shap_values(encoded, check_additivity=False))

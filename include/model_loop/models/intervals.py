@@ -224,8 +224,7 @@ def not_negative(interval: Interval) -> Interval:
 
 def quantile(confidence: float, freedom: float) -> float:
     """Return how many standard errors an interval reaches to both sides, by Student's t."""
-    # A server that counts its memory needs no SciPy until somebody asks for errors.
-    from scipy.special import stdtrit
+    from scipy.special import stdtrit  # noqa: PLC0415 - servers need SciPy for errors alone
 
     return float(stdtrit(freedom, (1 + confidence) / 2))
 

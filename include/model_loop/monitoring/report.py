@@ -60,8 +60,12 @@ def write_report(
     list of Finding
         The distances of numbers.
     """
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
+    from evidently import (  # noqa: PLC0415 - takes nine seconds, and reports are optional
+        DataDefinition,
+        Dataset,
+        Report,
+    )
+    from evidently.presets import DataDriftPreset  # noqa: PLC0415 - as above
 
     columns = [name for name in sample.columns if name != PREDICTION]
     then = _shown(sample[columns], sample[PREDICTION].to_numpy(np.float64))

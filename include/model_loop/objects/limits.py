@@ -94,8 +94,7 @@ def require_array(beginning: bytes, size: int, what: str) -> None:
         If it is so.
     """
     header = io.BytesIO(beginning[:_HEADER])
-    # Airflow imports this module in every process, and most read no array.
-    import numpy as np
+    import numpy as np  # noqa: PLC0415 - every process of Airflow imports this; few read an array
 
     first, later = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
     try:

@@ -57,7 +57,7 @@ def print_env_example() -> None:
 @app.command
 def init() -> None:
     """Make what is missing: databases, bucket, pool, logins, tokens. Safe to repeat."""
-    from model_loop.serving.http.server import token_file
+    from model_loop.serving.http.server import token_file  # noqa: PLC0415 - other commands need no server
 
     make_databases(
         _needed("POSTGRES_ADMIN_URL"),

@@ -13,7 +13,7 @@ def make_bucket(name: str) -> bool:
     OSError
         If the store does not answer, or refuses.
     """
-    import s3fs
+    import s3fs  # noqa: PLC0415 - of the extra s3
 
     # A fresh client: s3fs caches clients by their arguments, and one may have another address.
     store = s3fs.S3FileSystem(skip_instance_cache=True)

@@ -48,8 +48,8 @@ def make_databases(url: str, wanted: Sequence[Database]) -> None:
     psycopg.Error
         If Postgres does not answer or refuses.
     """
-    import psycopg
-    from psycopg import sql
+    import psycopg  # noqa: PLC0415 - of the image, which has Postgres
+    from psycopg import sql  # noqa: PLC0415 - as above
 
     with psycopg.connect(url, autocommit=True) as connection:
         for one in wanted:
@@ -79,7 +79,12 @@ def migrate_mlflow(url: str) -> None:
     subprocess.CalledProcessError
         If MLflow cannot migrate it; it has said why.
     """
-    from sqlalchemy import create_engine, func, inspect, select
+    from sqlalchemy import (  # noqa: PLC0415 - other commands need no database
+        create_engine,
+        func,
+        inspect,
+        select,
+    )
 
     engine = create_engine(url)
     with engine.connect() as connection:

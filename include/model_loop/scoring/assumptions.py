@@ -28,8 +28,9 @@ def compute_missing(rows: Sequence[Row]) -> list[Row]:
     RefusedRowsError
         If a zone has no place on the map.
     """
-    # Servers do without the map until somebody leaves the distance out.
-    from model_loop.scoring.typical import typical_distance
+    from model_loop.scoring.typical import (  # noqa: PLC0415 - servers need the map for this alone
+        typical_distance,
+    )
 
     complete, problems = [], []
     for number, (values, assumed) in enumerate(rows):

@@ -33,8 +33,9 @@ def from_frame(trips: pd.DataFrame, columns: Sequence[str]) -> Rows:
     ContractError
         If a column is missing.
     """
-    # Requests come as rows, and servers are spared what only frames need.
-    from model_loop.training_set.encoders.columns import as_trained
+    from model_loop.training_set.encoders.columns import (  # noqa: PLC0415 - servers read no frames
+        as_trained,
+    )
 
     trips = as_trained(trips, columns)
     rows = np.full((len(trips), len(COLUMNS)), np.nan)
@@ -48,7 +49,7 @@ def from_frame(trips: pd.DataFrame, columns: Sequence[str]) -> Rows:
 
 def to_frame(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:
     """The given raw columns of rows, with the types that models learn from."""
-    import pandas as pd  # as above
+    import pandas as pd  # noqa: PLC0415 - as above
 
     frame = {}
     for name in columns:

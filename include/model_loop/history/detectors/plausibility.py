@@ -70,7 +70,7 @@ def usual_relations(table: Table, sketch: Sketch) -> Iterator[Finding]:
 
 def _rank_correlation(one: Array, other: Array) -> tuple[float, float]:
     """Return Spearman's rank correlation of the rows that have both, and its standard error."""
-    from scipy.stats import rankdata
+    from scipy.stats import rankdata  # noqa: PLC0415 - takes a second
 
     both = np.isfinite(one) & np.isfinite(other)
     rows = int(np.count_nonzero(both))

@@ -7,7 +7,6 @@ import smtplib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
@@ -28,6 +27,10 @@ class SmtpChannel:
 
     def send(self, message: Message) -> None:
         """Send a mail to the addresses of the settings."""
+        from airflow.providers.smtp.hooks.smtp import (  # noqa: PLC0415 - DAG files import this
+            SmtpHook,
+        )
+
         settings = get_settings()
         try:
             with SmtpHook(SMTP_CONNECTION) as hook:
@@ -62,7 +65,11 @@ class AppriseChannel:
 
     def send(self, message: Message) -> None:
         """Send the plain text."""
-        from apprise import Apprise, NotifyFormat, NotifyType
+        from apprise import (  # noqa: PLC0415 - as above
+            Apprise,
+            NotifyFormat,
+            NotifyType,
+        )
 
         kinds = {
             "failure": NotifyType.FAILURE,
@@ -115,7 +122,9 @@ def _channels() -> Iterator[SmtpChannel | AppriseChannel]:
 
 def _apprise_services() -> Iterator[AppriseChannel]:
     """A channel for each service: where one does not answer, the others get nothing twice."""
-    from airflow.providers.apprise.hooks.apprise import AppriseHook
+    from airflow.providers.apprise.hooks.apprise import (  # noqa: PLC0415 - as above
+        AppriseHook,
+    )
 
     hook = AppriseHook(APPRISE_CONNECTION)
     try:

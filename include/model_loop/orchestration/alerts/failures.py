@@ -112,9 +112,9 @@ def failed_run(context: Mapping[str, Any]) -> Alert:
 
 def tracking_link(*identities: str) -> tuple[tuple[Link, ...], tuple[str, ...]]:
     """The link to the run on the tracking server if there is one, and a note if none is known."""
-    from mlflow.exceptions import MlflowException
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - DAG files import this module
 
-    from model_loop.tracking.links import find_run_url
+    from model_loop.tracking.links import find_run_url  # noqa: PLC0415 - as above
 
     settings = get_settings()
     try:

@@ -72,7 +72,9 @@ class Watch:
         SourceError
             If the source does not answer as it should.
         """
-        from model_loop.trips.source.published import look_at_source
+        from model_loop.trips.source.published import (  # noqa: PLC0415 - DAG files import the sensor
+            look_at_source,
+        )
 
         before = self.known()
         found = look_at_source(

@@ -190,9 +190,10 @@ class MlflowRegistry:
             except NotCompiledError as error:
                 plain = str(error)
         logger.warning("Version %d is served as it is: %s", version, plain)
-        # Only now does this process pay for the libraries.
-        from model_loop.serving.compiled.compiler import predict_by
-        from model_loop.tracking.registry import read_model
+        from model_loop.serving.compiled.compiler import (  # noqa: PLC0415 - 250 MB, see above
+            predict_by,
+        )
+        from model_loop.tracking.registry import read_model  # noqa: PLC0415 - as above
 
         loaded = read_model(Path(outcome.files), f"Version {version} of {self._name}")
         return Predictor(version, columns, places, predict_by(loaded, columns), plain)
@@ -276,8 +277,8 @@ class MlflowRegistry:
 
     def _ask_client(self, ask: Callable[[MlflowClient], Found]) -> Found | None:
         """Ask MLflow's own client, which knows every other kind of address and of login."""
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
+        from mlflow import MlflowClient  # noqa: PLC0415 - as above
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
 
         try:
             return ask(MlflowClient(self._tracking_uri))
@@ -288,9 +289,9 @@ class MlflowRegistry:
 
     def _ask_model(self, version: int) -> Moment:
         """Ask the model of a version whose tags do not tell: of an older one, or from elsewhere."""
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # noqa: PLC0415 - as above
 
-        from model_loop.tracking.versions import find_moment
+        from model_loop.tracking.versions import find_moment  # noqa: PLC0415 - as above
 
         return find_moment(MlflowClient(self._tracking_uri), self._name, version)
 

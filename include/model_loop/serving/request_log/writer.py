@@ -58,8 +58,9 @@ class LogWriter:
         takes.
         """
         if self._shadow is not None and batch.entries:
-            # Without a shadow, this process needs no NumPy.
-            from model_loop.serving.models.shadow import ask_shadow
+            from model_loop.serving.models.shadow import (  # noqa: PLC0415 - only a shadow needs NumPy
+                ask_shadow,
+            )
 
             batch = msgspec.structs.replace(batch, shadow=ask_shadow(self._shadow, batch.entries))
         written = Written(left=[*range(len(batch.entries))], noted=not batch.lost)

@@ -121,8 +121,10 @@ class ProcessWriter:
         self.start()
         process, shadow = self._process, self._shadow
         if shadow is not None and shadow.form is None and batch.entries:
-            # What is served as it is cannot be handed over. The other process needs no NumPy.
-            from model_loop.serving.models.shadow import ask_shadow
+            # What is served as it is cannot be handed over.
+            from model_loop.serving.models.shadow import (  # noqa: PLC0415 - only a shadow needs NumPy
+                ask_shadow,
+            )
 
             batch = msgspec.structs.replace(batch, shadow=ask_shadow(shadow, batch.entries))
         written = None
@@ -215,8 +217,8 @@ class _Shadowed:
             threading.Thread(target=self._prepare, args=(wanted,), daemon=True).start()
 
     def _prepare(self, wanted: Follow) -> None:
-        from model_loop.serving.compiled.model import Form
-        from model_loop.serving.models.predictor import Predictor
+        from model_loop.serving.compiled.model import Form  # noqa: PLC0415 - as above
+        from model_loop.serving.models.predictor import Predictor  # noqa: PLC0415 - as above
 
         predict = Form.read(io.BytesIO(wanted.form)).prove()
         ready = Predictor(wanted.version, wanted.columns, wanted.places, predict)

@@ -1,1 +1,1 @@
-"""The only package that knows Airflow: XCom backend, forms, mails, assets and task functions."""
+"""The only package that knows Airflow: steps, forms, alerts, schedules, web, XCom backend."""

@@ -56,7 +56,7 @@ with DAG(
     verdicts = step("preparation:compare_months", outlets=[MONTHS])(months=checked_months)
 
     log_month = step(
-        "preparation:log_month",
+        "month_log:log_month",
         map_index_template="{{ task.op_kwargs['verdict'].month.raw.month }}",
     )
     logged = log_month.expand(verdict=verdicts)

@@ -41,13 +41,13 @@ with DAG(
 ):
     form = step("maintenance:check_form")()
     form >> [
-        step(f"maintenance:{name}")()
+        step(name)()
         for name in (
-            "remove_old_products",
-            "remove_orphaned_results",
-            "remove_leftovers",
-            "tell_of_unreadable",
-            "remove_abandoned_scores",
-            "remove_old_logs",
+            "maintenance:remove_old_products",
+            "maintenance:remove_orphaned_results",
+            "maintenance:remove_leftovers",
+            "maintenance:tell_of_unreadable",
+            "batch_scoring:remove_abandoned_scores",
+            "maintenance:remove_old_logs",
         )
     ]

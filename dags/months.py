@@ -43,4 +43,4 @@ for service in SERVICES.values():
     ):
         raw = step("preparation:fetch_partition", task_id="fetch_month")(service=service.name)
         checked = step("preparation:check_month")(raw)
-        step("preparation:log_month")(step("preparation:compare_month", outlets=[MONTHS])(checked))
+        step("month_log:log_month")(step("preparation:compare_month", outlets=[MONTHS])(checked))

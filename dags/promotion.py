@@ -49,7 +49,7 @@ with DAG(
     params=promotion_form(),
 ):
     first = step("promotion:first_step", task.branch)()
-    verdict = step("promotion:judge", task_id=JUDGE, max_active_tis_per_dag=1)()
+    verdict = step("judging:judge", task_id=JUDGE, max_active_tis_per_dag=1)()
     then = step("promotion:after_the_gate", task.branch)(verdict=verdict)
     approval = HITLOperator(
         task_id=ASK,

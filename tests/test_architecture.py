@@ -132,7 +132,7 @@ def test_no_modules_import_each_other() -> None:
 #: Rooms of `orchestration`, and modules beside them, in the order in which each may import others.
 ORCHESTRATION = (
     *("lazy", "names", "assets", "xcom"),
-    *("forms", "alerts", "registry", "schedules", "steps"),
+    *("forms", "alerts", "registry", "loading", "schedules", "steps"),
     *("operators", "conventions", "training_graph", "web", "reference"),
 )
 

@@ -27,7 +27,7 @@ from model_loop.errors import ModelLoopError
 from model_loop.findings import RefusedPartitionError
 from model_loop.orchestration.conventions import retry_policy
 from model_loop.orchestration.forms import preparation_form
-from model_loop.orchestration.steps import preparation
+from model_loop.orchestration.steps import month_log, preparation
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
 from model_loop.trips import batches
@@ -172,7 +172,7 @@ def test_a_month_that_was_accepted_is_refused_no_longer(
         compared(form(source))
     verdicts, _ = compared(form(source, accepted_findings=["2024-02 part_of_partition"]))
     for verdict in verdicts:
-        preparation.log_month(verdict)
+        month_log.log_month(verdict)
     page = seen_on_page(make_sources, "2024-02")
     levels = {row[1]: row[0] for row in rows_of(page, "findings")}
     assert levels["part_of_partition"] == "warning"

@@ -13,7 +13,7 @@ import pytest
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form, sources
-from model_loop.orchestration.steps import batch_scoring, maintenance, prediction
+from model_loop.orchestration.steps import batch_scoring, prediction
 from model_loop.scoring.answers import answer_of
 from model_loop.settings import get_settings
 
@@ -134,9 +134,9 @@ def test_maintenance_removes_what_nobody_went_on_with(
     monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path}")
     (tmp_path / "scoring" / "key").mkdir(parents=True)
     (tmp_path / "scoring" / "key" / "rows-1.csv").write_bytes(b"12345")
-    looked = maintenance.remove_abandoned_scores({"days": 0, "only_look": True})
+    looked = batch_scoring.remove_abandoned_scores({"days": 0, "only_look": True})
     assert looked == {"jobs": 1, "bytes": 0, "removed": False}
-    assert maintenance.remove_abandoned_scores({"days": 30, "only_look": False})["jobs"] == 0
-    done = maintenance.remove_abandoned_scores({"days": 0, "only_look": False})
+    assert batch_scoring.remove_abandoned_scores({"days": 30, "only_look": False})["jobs"] == 0
+    done = batch_scoring.remove_abandoned_scores({"days": 0, "only_look": False})
     assert done == {"jobs": 1, "bytes": 5, "removed": True}
     assert not (tmp_path / "scoring" / "key").exists()

@@ -21,7 +21,7 @@ from model_loop.models.tuning import tune
 from model_loop.orchestration.alerts import announcements
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.forms import promotion_form, retraining_form
-from model_loop.orchestration.steps import promotion, retraining
+from model_loop.orchestration.steps import judging, promotion, retraining
 from model_loop.settings import get_settings
 from model_loop.tracking.challengers import latest_challenger
 from model_loop.tracking.lineage import find_lineage, lineage_of, log_lineage
@@ -139,7 +139,7 @@ def crown(version: int, **values: Any) -> dict[str, Any]:
 
 def judged(version: int | None, **values: Any) -> Verdict:
     """Let the gate judge a version, through the step of the DAG."""
-    return promotion.judge(form(version=version, **values), dag_run("judge"))
+    return judging.judge(form(version=version, **values), dag_run("judge"))
 
 
 def promoter(moment: Moment = "ended") -> Promoter:

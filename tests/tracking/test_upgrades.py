@@ -24,7 +24,7 @@ from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.orchestration.alerts.notifications import dispatcher
 from model_loop.orchestration.forms import prediction_form
-from model_loop.orchestration.registry import load
+from model_loop.orchestration.loading import load
 from model_loop.orchestration.steps import prediction
 from model_loop.serving.compiled.compiler import log_form
 from model_loop.serving.compiled.model import Form, NotCompiledError

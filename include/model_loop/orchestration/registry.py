@@ -1,37 +1,18 @@
-"""The registry of models, for tasks: which versions there are, and loading them."""
+"""The registry of models, for tasks: which versions there are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.forms.fields import ANY_MOMENT
-from model_loop.serving.compiled.stored import CompiledModel, load_answering
-from model_loop.serving.models.registry import upgrade_alert
 from model_loop.settings import get_settings
 from model_loop.tracking.choosing import promoter_for
 from model_loop.tracking.promotion import Promoter
-from model_loop.tracking.registry import Answering
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.standing import check_moment
 from model_loop.tracking.versions import ModelVersions
 from model_loop.trips.services import Moment
-
-
-def load(tracker: Tracker, name: str, version: int) -> Answering:
-    """Load a version; one that only its compiled form answers for is told, once for each upgrade.
-
-    Raises
-    ------
-    OtherLineError
-        See `load_answering`.
-    """
-    found = load_answering(tracker, name, version)
-    if isinstance(found, CompiledModel):
-        why = found.why
-        announce(upgrade_alert(name, version, why.given, why.rule, why.remedy))
-    return found
 
 
 def promoter_of(params: Mapping[str, Any], version: int | None = None) -> Promoter:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError, ReportedError
 from model_loop.orchestration.forms.sources import listed_sources
-from model_loop.orchestration.registry import load, moment_of_form, versions_of
+from model_loop.orchestration.loading import load
+from model_loop.orchestration.registry import moment_of_form, versions_of
 from model_loop.orchestration.steps.requests import fetch_named_month
+from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
 from model_loop.scoring.batch.planning import BatchRequest, by_job, columns_in
 from model_loop.scoring.batch.planning import plan as cut
 from model_loop.scoring.batch.results import require_predictions
@@ -114,6 +116,16 @@ def join(chunks: Sequence[Chunk] | Mapping[str, Any] | None) -> dict[str, Any]:
         **{name: sum(file[name] for file in files) for name in totals},
         "files": files,
     }
+
+
+def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove what is left of batches that were begun and not gone on with; say how much."""
+    found, size = find_abandoned(get_settings().storage_root, params["days"]), 0
+    for folder in found:
+        logger.info("Nobody came back for %s", folder)
+        if not params["only_look"]:
+            size += remove_abandoned(folder)
+    return {"jobs": len(found), "bytes": size, "removed": not params["only_look"]}
 
 
 def _require_one(params: Mapping[str, Any]) -> None:

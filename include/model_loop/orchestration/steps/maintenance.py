@@ -20,7 +20,6 @@ from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.steps.old_logs import old_logs, remove_log
 from model_loop.orchestration.steps.orphans import orphaned_objects, remove_empty_folders
 from model_loop.orchestration.xcom import results_root
-from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
 from model_loop.settings import get_settings
 from model_loop.training_set.retention import plan_pruning, prune
 from model_loop.training_set.retention_rules import Retention
@@ -88,16 +87,6 @@ def tell_of_unreadable(params: Mapping[str, Any]) -> dict[str, Any]:
         for path in old:
             path.unlink(missing_ok=True)
     return {"files": len(found), "removed": 0 if params["only_look"] else len(old)}
-
-
-def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove what is left of batches that were begun and not gone on with; say how much."""
-    found, size = find_abandoned(get_settings().storage_root, params["days"]), 0
-    for folder in found:
-        logger.info("Nobody came back for %s", folder)
-        if not params["only_look"]:
-            size += remove_abandoned(folder)
-    return {"jobs": len(found), "bytes": size, "removed": not params["only_look"]}
 
 
 def remove_old_logs(params: Mapping[str, Any]) -> dict[str, Any]:

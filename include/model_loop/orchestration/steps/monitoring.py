@@ -19,7 +19,8 @@ from model_loop.options import build
 from model_loop.orchestration.alerts.announcements import drift_not_known, drifted
 from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.assets import DRIFT
-from model_loop.orchestration.registry import load, versions_of
+from model_loop.orchestration.loading import load
+from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.occasions import (
     Events,
@@ -31,13 +32,13 @@ from model_loop.orchestration.steps.windows import (
     gather,
     plan_of_today,
     published_months,
+    records_of_windows,
     watched_of,
     windows_of,
     with_labels,
 )
 from model_loop.scoring.predictor import Version, choose_version, choose_versions, load_predictor
 from model_loop.settings import get_settings
-from model_loop.tracking.runs import Tracker
 from model_loop.tracking.standing import check_moment
 from model_loop.trips.cleaning_rules import CleaningRules
 
@@ -281,12 +282,6 @@ def retrain(evidence: Mapping[str, Any], outlet_events: Mapping[Any, Any]) -> di
 
 def _predictor(plan: Mapping[str, Any], version: int) -> Predictor:
     return load_predictor(versions_of(plan["service"]), Version(plan["service"], version), load)
-
-
-def records_of_windows() -> Records:
-    """Return the store of all findings."""
-    settings = get_settings()
-    return Records(Tracker(settings.tracking_uri, f"{settings.experiment}-monitoring"))
 
 
 def _thresholds(params: Mapping[str, Any]) -> Mapping[str, Thresholds]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.registry import load, moment_of_form, versions_of
+from model_loop.orchestration.loading import load
+from model_loop.orchestration.registry import moment_of_form, versions_of
 from model_loop.orchestration.steps.requests import who_asked
 from model_loop.scoring.assumptions import time_text
 from model_loop.scoring.predictor import find_predictor

@@ -20,9 +20,6 @@ from model_loop.orchestration.steps.requests import (
     training_set_request,
 )
 from model_loop.settings import get_settings
-from model_loop.tracking.months import log_month as log_one
-from model_loop.tracking.months import log_refused
-from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import check, check_request, encode, fetch, is_current
 from model_loop.training_set.data_tests import DATA_TESTS as TESTS
 from model_loop.training_set.data_tests import require_passed
@@ -34,7 +31,6 @@ from model_loop.trips.months import Month
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol
 
-    from model_loop.findings import Finding
     from model_loop.training_set.products import TrainingSetProduct
     from model_loop.training_set.request import TrainingSetRequest
     from model_loop.training_set.types import TrainingSet
@@ -94,7 +90,11 @@ def check_month(raw: RawMonth) -> CheckedMonth:
         month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
     except RefusedPartitionError as error:
         with optional(f"The entry of {raw.month} on the tracking server"):
-            _log_refused(raw, error.findings)
+            from model_loop.orchestration.steps.month_log import (  # noqa: PLC0415 - MLflow takes seconds
+                log_refused,
+            )
+
+            log_refused(raw, error.findings)
         raise
     logger.info("%s", month.report)
     return month
@@ -120,6 +120,10 @@ def compare_months(
             logger.warning("%s", finding)
         if verdict.refused:
             with optional(f"The entry of {verdict.month.raw.month} on the tracking server"):
+                from model_loop.orchestration.steps.month_log import (  # noqa: PLC0415 - as above
+                    log_month,
+                )
+
                 log_month(verdict)
     if findings := require_sound(verdicts):
         announce(doubtful(findings, verdicts[0].month.raw.service, dag_run.dag_id, dag_run.run_id))
@@ -143,21 +147,6 @@ def compare_month(
     """Compare one month with the months before it; see `compare_months`."""
     (verdict,) = compare_months([month], params, outlet_events, dag_run)
     return verdict
-
-
-def log_month(verdict: Verdict) -> str:
-    """Log the profile, report, findings and figures of one month; return the address of its run."""
-    settings = get_settings()
-    tracker = Tracker(settings.tracking_uri, settings.experiment)
-    run_id = log_one(tracker, verdict.month, verdict.findings)
-    logger.info("Logged at %s", tracker.run_url(run_id))
-    return tracker.run_url(run_id)
-
-
-def _log_refused(raw: RawMonth, findings: Sequence[Finding]) -> None:
-    settings = get_settings()
-    tracker = Tracker(settings.tracking_uri, settings.experiment)
-    logger.info("Logged at %s", tracker.run_url(log_refused(tracker, raw, findings)))
 
 
 def encode_months(verdicts: Sequence[Verdict], params: Mapping[str, Any]) -> TrainingSet:

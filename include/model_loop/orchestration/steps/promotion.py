@@ -1,4 +1,4 @@
-"""The steps of the promotion DAG: plain functions that the DAG file wraps as tasks."""
+"""The steps of the promotion DAG but its gate: an emergency does without scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from model_loop.errors import InvalidInputError, ModelLoopError, optional
+from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.models.gate_rules import GateRules
 from model_loop.options import build
 from model_loop.orchestration.alerts.announcements import gate_refused, moved
 from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.names import APPROVED, ASK, JUDGE, MOVE, OVERRIDE, REJECT
-from model_loop.orchestration.registry import load, moment_of_form, promoter_of, versions_of
+from model_loop.orchestration.registry import moment_of_form, promoter_of
 from model_loop.orchestration.steps.requests import who_asked
-from model_loop.serving.compiled.compiler import log_form
 from model_loop.settings import get_settings, split_list
 from model_loop.tracking.actions import SWITCHES, Action
-from model_loop.tracking.challengers import example_trips, judge_version, latest_challenger
-from model_loop.tracking.foreign import bring_in
-from model_loop.tracking.registry import load_registered
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.models.gate import Verdict
-    from model_loop.tracking.versions import ModelVersions
 
 logger = logging.getLogger(__name__)
 
@@ -116,39 +111,6 @@ def override(
         return _move(params, dag_run, remarks=(OVERRIDDEN,))
 
 
-def judge(
-    params: Mapping[str, Any],
-    dag_run: DagRunProtocol,
-    ti: Any = None,  # noqa: ANN401 - Airflow's
-) -> Verdict:
-    """Let the challenger and the champion predict the same test trips, and compare them."""
-    with saying(ti):
-        return _judge(params, dag_run)
-
-
-def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
-    version = params["version"]
-    if params["model"]:
-        identity = f"{dag_run.dag_id}/{dag_run.run_id}/model"
-        version = _bring_in(versions_of(params["service"]), params["model"], identity)
-    promoter = promoter_of(params, version)
-    version = version or latest_challenger(promoter)
-    accepted = params["accept_generated_data"]
-    verdict = judge_version(
-        promoter,
-        version,
-        build(GateRules, params),
-        **_places(),
-        accept_generated=accepted,
-        load=load,
-    )
-    promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
-    for check in verdict.checks:
-        mark = "passed" if check.passed else "FAILED"
-        logger.info("%s: %s: %s (wanted: %s)", mark, check.name, check.found, check.wanted)
-    return verdict
-
-
 def _require_gate(params: Mapping[str, Any]) -> None:
     if params["action"] != "promote" or not params["gate"] or params["version"]:
         raise InvalidInputError(
@@ -156,29 +118,6 @@ def _require_gate(params: Mapping[str, Any]) -> None:
             "comes from elsewhere and has to go through the gate",
             "Choose the action promote, with the gate, and leave the version empty.",
         )
-
-
-def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
-    registered = bring_in(
-        versions,
-        model,
-        lambda columns: example_trips(versions, columns, **_places()),
-        identity=identity,
-        storage_root=get_settings().storage_root,
-    )
-    with optional("The compiled form"):
-        loaded = load_registered(versions.tracker, registered.name, registered.version)
-        log_form(versions.tracker, registered.run_id, loaded)
-    logger.info("%s is version %d of %s", model, registered.version, registered.name)
-    return registered.version
-
-
-def _places() -> dict[str, Any]:
-    settings = get_settings()
-    return {
-        "storage_root": settings.storage_root,
-        "timeout_seconds": settings.request_timeout_seconds,
-    }
 
 
 def after_the_gate(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError
-from model_loop.models.catalogue import get_family
-from model_loop.models.extras import extra_families
 from model_loop.models.search import SearchRequest
 from model_loop.options import build, options_of
 from model_loop.orchestration.forms.sources import source_of
@@ -23,7 +21,6 @@ from model_loop.trips.source.fetching import fetch_month
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
-    from model_loop.models.catalogue import ModelFamily
     from model_loop.trips.source.types import RawMonth
 
 
@@ -116,20 +113,6 @@ def search_request(params: Mapping[str, Any]) -> SearchRequest:
         If a field is out of bounds.
     """
     return build(SearchRequest, params)
-
-
-def model_family(name: str, params: Mapping[str, Any]) -> ModelFamily:
-    """A family by its name: of the catalogue, or of those that the form adds.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is unknown, or an added one is wrong.
-    """
-    added = params.get("extra_models") or {}
-    if name not in added:
-        return get_family(name)
-    return extra_families({name: added[name]})[name]
 
 
 def preparation_conf(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from model_loop.orchestration.schedules.occasions import (
 )
 from model_loop.orchestration.schedules.watching import newest_configured
 from model_loop.orchestration.schedules.watermarks import Watermarks
-from model_loop.orchestration.steps.monitoring import records_of_windows
 from model_loop.orchestration.steps.requests import who_asked
+from model_loop.orchestration.steps.windows import records_of_windows
 from model_loop.settings import get_settings
 from model_loop.tracking.learned import learned_by
 from model_loop.training_set.recipes import RECIPES, get_recipe

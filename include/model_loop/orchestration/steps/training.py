@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.errors import InvalidInputError, ReportedError, StoredObjectError, optional
 from model_loop.models.baseline import baseline_errors
-from model_loop.models.catalogue import FAMILIES
+from model_loop.models.catalogue import FAMILIES, ModelFamily, get_family
+from model_loop.models.extras import extra_families
 from model_loop.models.journal import TrialJournal
 from model_loop.models.progress import TrialProgress
 from model_loop.models.search import Metrics, TuningResult
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.monitoring.profile import log_reference, make_reference
-from model_loop.orchestration.registry import load
+from model_loop.orchestration.loading import load
 from model_loop.orchestration.steps.preparation import require_product
 from model_loop.orchestration.steps.requests import (
-    model_family,
     preparation_conf,
     search_request,
     training_set_request,
@@ -62,6 +62,20 @@ def choose_models(params: Mapping[str, Any]) -> list[str]:
     # The catalogue has the quick ones first; begun last, they fill what the long ones leave.
     known = [name for name in reversed(list(FAMILIES)) if name in chosen]
     return [*sorted(chosen - set(known)), *known]
+
+
+def model_family(name: str, params: Mapping[str, Any]) -> ModelFamily:
+    """A family by its name: of the catalogue, or of those that the form adds.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is unknown, or an added one is wrong.
+    """
+    added = params.get("extra_models") or {}
+    if name not in added:
+        return get_family(name)
+    return extra_families({name: added[name]})[name]
 
 
 def missing_training_set(params: Mapping[str, Any]) -> dict[str, Any] | None:

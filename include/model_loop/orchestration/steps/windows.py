@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from model_loop.errors import InvalidInputError
 from model_loop.monitoring import windows
 from model_loop.monitoring.labels import match_month
-from model_loop.monitoring.records import Watched
+from model_loop.monitoring.records import Records, Watched
 from model_loop.monitoring.windows import Window, of_month, of_scored
 from model_loop.options import build
 from model_loop.orchestration.forms.sources import source_of
@@ -26,6 +26,7 @@ from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place, require_allowed
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
+from model_loop.tracking.runs import Tracker
 from model_loop.tracking.standing import check_moment
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
@@ -234,3 +235,9 @@ def months_asked(times: pd.Series[pd.Timestamp]) -> list[str]:
 def _request_log() -> Any:  # noqa: ANN401 - an Engine, imported late
     settings = get_settings()
     return open_log(settings.request_log_url, settings.serving_folder)
+
+
+def records_of_windows() -> Records:
+    """Return the store of all findings."""
+    settings = get_settings()
+    return Records(Tracker(settings.tracking_uri, f"{settings.experiment}-monitoring"))

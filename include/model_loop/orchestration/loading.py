@@ -1,0 +1,24 @@
+"""Loading versions for tasks: an upgrade of a library stops no prediction."""
+
+from __future__ import annotations
+
+from model_loop.orchestration.alerts.notifications import announce
+from model_loop.serving.compiled.stored import CompiledModel, load_answering
+from model_loop.serving.models.registry import upgrade_alert
+from model_loop.tracking.registry import Answering
+from model_loop.tracking.runs import Tracker
+
+
+def load(tracker: Tracker, name: str, version: int) -> Answering:
+    """Load a version; one that only its compiled form answers for is told, once for each upgrade.
+
+    Raises
+    ------
+    OtherLineError
+        See `load_answering`.
+    """
+    found = load_answering(tracker, name, version)
+    if isinstance(found, CompiledModel):
+        why = found.why
+        announce(upgrade_alert(name, version, why.given, why.rule, why.remedy))
+    return found

@@ -1,0 +1,81 @@
+"""The gate of the promotion DAG."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk.types import DagRunProtocol
+
+from model_loop.errors import optional
+from model_loop.models.gate import Verdict
+from model_loop.models.gate_rules import GateRules
+from model_loop.options import build
+from model_loop.orchestration.loading import load
+from model_loop.orchestration.registry import promoter_of, versions_of
+from model_loop.orchestration.steps.promotion import saying
+from model_loop.serving.compiled.compiler import log_form
+from model_loop.settings import get_settings
+from model_loop.tracking.challengers import example_trips, judge_version, latest_challenger
+from model_loop.tracking.foreign import bring_in
+from model_loop.tracking.registry import load_registered
+from model_loop.tracking.versions import ModelVersions
+
+logger = logging.getLogger(__name__)
+
+
+def judge(
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    ti: Any = None,  # noqa: ANN401 - Airflow's
+) -> Verdict:
+    """Let the challenger and the champion predict the same test trips, and compare them."""
+    with saying(ti):
+        return _judge(params, dag_run)
+
+
+def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
+    version = params["version"]
+    if params["model"]:
+        identity = f"{dag_run.dag_id}/{dag_run.run_id}/model"
+        version = _bring_in(versions_of(params["service"]), params["model"], identity)
+    promoter = promoter_of(params, version)
+    version = version or latest_challenger(promoter)
+    accepted = params["accept_generated_data"]
+    verdict = judge_version(
+        promoter,
+        version,
+        build(GateRules, params),
+        **_places(),
+        accept_generated=accepted,
+        load=load,
+    )
+    promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
+    for check in verdict.checks:
+        mark = "passed" if check.passed else "FAILED"
+        logger.info("%s: %s: %s (wanted: %s)", mark, check.name, check.found, check.wanted)
+    return verdict
+
+
+def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
+    registered = bring_in(
+        versions,
+        model,
+        lambda columns: example_trips(versions, columns, **_places()),
+        identity=identity,
+        storage_root=get_settings().storage_root,
+    )
+    with optional("The compiled form"):
+        loaded = load_registered(versions.tracker, registered.name, registered.version)
+        log_form(versions.tracker, registered.run_id, loaded)
+    logger.info("%s is version %d of %s", model, registered.version, registered.name)
+    return registered.version
+
+
+def _places() -> dict[str, Any]:
+    settings = get_settings()
+    return {
+        "storage_root": settings.storage_root,
+        "timeout_seconds": settings.request_timeout_seconds,
+    }

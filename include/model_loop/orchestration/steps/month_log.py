@@ -1,0 +1,32 @@
+"""Months on the tracking server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from model_loop.findings import Finding
+from model_loop.settings import get_settings
+from model_loop.tracking.months import log_month as log_one
+from model_loop.tracking.months import log_refused as log_refusal
+from model_loop.tracking.runs import Tracker
+from model_loop.trips.history import Verdict
+from model_loop.trips.source.types import RawMonth
+
+logger = logging.getLogger(__name__)
+
+
+def log_month(verdict: Verdict) -> str:
+    """Log the profile, report, findings and figures of one month; return the address of its run."""
+    settings = get_settings()
+    tracker = Tracker(settings.tracking_uri, settings.experiment)
+    run_id = log_one(tracker, verdict.month, verdict.findings)
+    logger.info("Logged at %s", tracker.run_url(run_id))
+    return tracker.run_url(run_id)
+
+
+def log_refused(raw: RawMonth, findings: Sequence[Finding]) -> None:
+    """Log the findings that refuse a month."""
+    settings = get_settings()
+    tracker = Tracker(settings.tracking_uri, settings.experiment)
+    logger.info("Logged at %s", tracker.run_url(log_refusal(tracker, raw, findings)))

@@ -88,7 +88,7 @@ def test_a_form_that_is_right_begins_a_run(airflow: TestClient) -> None:
         ("retraining", {"newest": "2024-01"}, ["newest ", "newest_month?"]),
         ("maintenance", {"zzz": 1}, ["zzz ", "only_look", "log_days"]),
         ("data_preparation", {"recipe": "richh"}, ["recipe ('richh')", "rich", "booking"]),
-        ("prediction", {"pickup_zone": 266}, ["pickup_zone (266)", "265 values"]),
+        ("prediction", {"pickup_zone": 266}, ["pickup_zone (266)", "265 allowed values"]),
         ("prediction", {"dropoff_zone": "Muray Hill"}, ["dropoff_zone", "Murray Hill"]),
         ("prediction", {"input": [{}], "version": 0}, ["input ", "inputs?", "minimum of 1"]),
         (

@@ -110,7 +110,7 @@ def test_each_month_is_decoded_twice(published: Path, monkeypatch: pytest.Monkey
         asked = params | {"recipe": recipe}
         verdicts, _ = compared(asked)
         for verdict in verdicts:
-            preparation.log_month(verdict)
+            month_log.log_month(verdict)
         built = preparation.encode_months(verdicts, asked)
         # A month that was checked before is not checked again.
         assert sorted(readings) == sorted(times * [raw.month for raw in built.months])

@@ -29,7 +29,7 @@ def _is_inverted(source: str) -> bool:
 
 
 def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
-    """Every file of the package keeps to it."""
+    """No file of the package has another beginning."""
     files = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
     assert [str(path) for path, text in files.items() if _is_inverted(text)] == []
 

@@ -40,7 +40,7 @@ class Scale:
 
     @property
     def whole(self) -> bool:
-        """Whether each bin is a value, so that values can be told apart as categories are."""
+        """True if each bin is a value, so that values can be told apart as categories are."""
         return self.width == 1
 
 

@@ -167,11 +167,11 @@ def in_chunks(folder: Path, source: Path, *, warm_up: bool = False) -> None:
     from model_loop.objects.trust import load_estimator
     from model_loop.scoring.batch.planning import BatchRequest, by_job, plan
     from model_loop.scoring.batch.scoring import join, score_chunk
-    from model_loop.scoring.predictor import Predictor, Version
+    from model_loop.scoring.predictor import Predictor, RegisteredVersion
 
     model = load_estimator((folder / "model" / "model.skops").read_bytes())
     predictor = Predictor(
-        Version("green", 1), model, ("PULocationID", "DOLocationID", "trip_distance")
+        RegisteredVersion("green", 1), model, ("PULocationID", "DOLocationID", "trip_distance")
     )
     if warm_up:
         import pandas as pd

@@ -33,7 +33,7 @@ from tests.servers import free_port, mlflow_server, wait_for
 
 from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.app import Dashboard
-from model_loop.dashboard.known import Sources
+from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.types import DagDay, DagRuns, LastRun
 from model_loop.models.search import SearchRequest
@@ -50,17 +50,17 @@ from model_loop.serving.http.server import make_service
 from model_loop.serving.http.tokens import Caller
 from model_loop.settings import Settings
 from model_loop.tracking.actions import Action
+from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.models import log_model_report
 from model_loop.tracking.months import log_month
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
-from model_loop.tracking.standing import registered_name
 from model_loop.tracking.trials import TrialLogger
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
@@ -159,7 +159,7 @@ class Store:
             sample=SampleOptions(trips=20_000),
             timeout_seconds=10,
         )
-        checked = CheckedMonthStore(root).check(raw, service, Limits())
+        checked = CheckedMonthStore(root).check(raw, service, ContractLimits())
         return log_month(self.tracker, checked)
 
     def window(self) -> str:
@@ -281,7 +281,7 @@ def serve(url: str, folder: Path, port: int) -> None:
     service = make_service(settings, small=True)
     questions = Questions()
     always = float("inf")
-    sources = Sources(
+    sources = PageSources(
         service="green",
         runs=questions,
         families=BackgroundCache(questions.families, 45, always),

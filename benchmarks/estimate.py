@@ -29,13 +29,14 @@ from model_loop.models.catalogue import XGBOOST, get_family
 from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
 from model_loop.training_set.build import CLIP_DISTANCE, build_training_set
+from model_loop.training_set.matrices import Minutes
 from model_loop.training_set.recipes import RECIPES
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.training_set.types import Minutes, TrainingSet
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
@@ -207,7 +208,7 @@ def month_of(
         sample=sample or SampleOptions(),
         timeout_seconds=60,
     )
-    checked = CheckedMonthStore(storage).check(raw, SERVICE, Limits())
+    checked = CheckedMonthStore(storage).check(raw, SERVICE, ContractLimits())
     return clean_month(checked, SERVICE, Selection(COLUMNS, CleaningRules()))
 
 

@@ -205,7 +205,7 @@ def prepare(what: str, folder: Path) -> Figures:
 def prepare_month(folder: Path) -> None:
     """Check a month, set aside what is wrong with it, and profile its trips."""
     from model_loop.trips.contract.checked import CheckedMonthStore
-    from model_loop.trips.contract.rules import Limits
+    from model_loop.trips.contract.rules import ContractLimits
     from model_loop.trips.months import Month
     from model_loop.trips.sample_options import SampleOptions
     from model_loop.trips.services import get_service
@@ -220,7 +220,7 @@ def prepare_month(folder: Path) -> None:
         sample=SampleOptions(),
         timeout_seconds=1.0,
     )
-    CheckedMonthStore(str(folder)).check(raw, service, Limits()).load_profile()
+    CheckedMonthStore(str(folder)).check(raw, service, ContractLimits()).load_profile()
 
 
 if __name__ == "__main__":

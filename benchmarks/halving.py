@@ -29,7 +29,7 @@ from model_loop.models import fitting
 from model_loop.models.catalogue import XGBOOST, ModelFamily, Resource, get_family
 from model_loop.models.fitting import Fit, FitData, Fitted, Halts
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import Choice, Settings
+from model_loop.models.spaces import Categorical, Settings
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.tuning import COHORT, tune
 from model_loop.training_set.build import build_training_set
@@ -185,7 +185,7 @@ def report(
 
 def replay(family: ModelFamily, cohort: Sequence[Recording], training_set: TrainingSet) -> Kept:
     """Let the search decide on a cohort."""
-    places = dataclasses.replace(family, space={"place": Choice(tuple(range(len(cohort))))})
+    places = dataclasses.replace(family, space={"place": Categorical(tuple(range(len(cohort))))})
 
     resource = family.resource
 

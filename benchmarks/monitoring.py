@@ -35,15 +35,20 @@ from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
 from model_loop.monitoring.drift import Inputs, drift_findings, shap_of_window
 from model_loop.monitoring.labels import labelled
-from model_loop.monitoring.levels import Finding, Level, gravest_first, thresholds_of
+from model_loop.monitoring.levels import Level, WindowFinding, gravest_first, thresholds_of
 from model_loop.monitoring.performance import PerformanceRules, judge_performance
-from model_loop.monitoring.performance import Reference as Errors
-from model_loop.monitoring.profile import Reference, Trips, make_reference, reference_of
+from model_loop.monitoring.performance import ReferenceErrors as Errors
+from model_loop.monitoring.profile import (
+    ProfiledTrips,
+    ReferenceProfile,
+    make_reference,
+    reference_of,
+)
 from model_loop.monitoring.report import write_report
 from model_loop.monitoring.windows import Window, WindowTrips, of_month, read_request_log
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.scoring.identifiers import new_ids
-from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.scoring.rows import COLUMNS, from_frame
 from model_loop.serving.request_log.tables import insert_predictions, open_log
 from model_loop.settings import Settings
@@ -51,7 +56,7 @@ from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month, MonthSplit, parse_months
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import get_service
@@ -95,13 +100,13 @@ class Subject:
     """A model with what is known of it."""
 
     trained: TrainedModel
-    reference: Reference
+    reference: ReferenceProfile
 
     @property
     def predictor(self) -> Predictor:
         """The model, as version 1."""
         columns = self.reference.profile.columns
-        return Predictor(Version("green", 1), self.trained.model, columns)
+        return Predictor(RegisteredVersion("green", 1), self.trained.model, columns)
 
     @property
     def errors(self) -> Errors:
@@ -156,12 +161,14 @@ def window(
     known = Month.parse(month)
     options = options or SampleOptions()
     raw = fetch_month(source, GREEN, known, root, sample=options, timeout_seconds=60)
-    checked = CheckedMonthStore(root).check(raw, GREEN, Limits(missing_share=1.0))
+    checked = CheckedMonthStore(root).check(raw, GREEN, ContractLimits(missing_share=1.0))
     predictor = subject.predictor
     return of_month(checked, predictor.columns, CLEANING, predictor)
 
 
-def look(subject: Subject, trips: WindowTrips, reference: Reference | None = None) -> list[Finding]:
+def look(
+    subject: Subject, trips: WindowTrips, reference: ReferenceProfile | None = None
+) -> list[WindowFinding]:
     """What drift says of a window."""
     asked = trips.inputs(subject.predictor.columns)
     shap = shap_of_window(subject.trained.model, asked, 0, EXPLAINED)
@@ -178,9 +185,9 @@ def windows(root: str, subject: Subject) -> None:
     print()
 
 
-def _looked(root: str, subject: Subject, drift: Drift) -> Iterator[list[Finding]]:
+def _looked(root: str, subject: Subject, drift: Drift) -> Iterator[list[WindowFinding]]:
     options = SampleOptions(trips=TRIPS, seed=SEED, drift=drift)
-    history: list[Sequence[Finding]] = []
+    history: list[Sequence[WindowFinding]] = []
     for month in parse_months("2024-04..2026-09"):
         trips = window(root, str(month), subject, options=options)
         errors = judge_performance(
@@ -190,7 +197,7 @@ def _looked(root: str, subject: Subject, drift: Drift) -> Iterator[list[Finding]
         yield [*look(subject, trips), *errors]
 
 
-def _counted(kind: str, looked: Iterator[list[Finding]]) -> str:
+def _counted(kind: str, looked: Iterator[list[WindowFinding]]) -> str:
     warned = acted = right = 0
     first: Counter[str] = Counter()
     count = 0
@@ -281,7 +288,7 @@ def months(root: str, folder: str) -> None:
     pairs = [("2024-01", "2024-02"), ("2024-02", "2024-03"), ("2024-03", "2024-04")]
     for then, now in [*pairs, ("2023-01", "2023-02"), ("2023-01", "2024-04")]:
         before = window(root, then, subject, folder)
-        trips = Trips(before.trips, before.trips)
+        trips = ProfiledTrips(before.trips, before.trips)
         about = ("green", then, "tlc")
         reference = reference_of(subject.trained.model, trips, about, random_state=SEED)
         after = window(root, now, subject, folder)
@@ -319,7 +326,7 @@ def alarms(root: str, folder: str) -> None:
 def count_alarms(months: Sequence[WindowTrips], errors: Errors, span: int) -> tuple[int, ...]:
     """Judge the windows of some days each, one after the other."""
     at_once = PerformanceRules(trips=LEAST, windows=1, needed=1)
-    history: list[Sequence[Finding]] = []
+    history: list[Sequence[WindowFinding]] = []
     beyond = warned = acted = told = 0
     for month in months:
         days = month.days() - month.days().min()

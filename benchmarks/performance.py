@@ -20,17 +20,17 @@ from benchmarks.results import record
 from benchmarks.tables import KNOWN
 
 from model_loop.monitoring.labels import labelled, match_month
-from model_loop.monitoring.levels import Finding, Level, thresholds_of, worst
-from model_loop.monitoring.performance import PerformanceRules, Reference, judge_performance
+from model_loop.monitoring.levels import Level, WindowFinding, thresholds_of, worst
+from model_loop.monitoring.performance import PerformanceRules, ReferenceErrors, judge_performance
 from model_loop.monitoring.slices import measure_errors
 from model_loop.monitoring.windows import WindowTrips, of_month
-from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import get_settings
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import PICKUP_TIME, get_service
@@ -59,7 +59,9 @@ def main() -> None:
             "sample", "green", MonthSplit.parse("2024-01", "2024-02", "2024-03"), sample=sample
         )
         training_set = build_training_set(request, storage_root=storage)
-        predictor = Predictor(Version("green", 1), fit(training_set), training_set.recipe.columns)
+        predictor = Predictor(
+            RegisteredVersion("green", 1), fit(training_set), training_set.recipe.columns
+        )
         reference = reference_of(backtest(month_of(Month(2024, 3), sample, storage), predictor))
         print("| Generated weeks | | warn | act | warn, 2 of 3 | act, 2 of 3 | RMSE |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -69,13 +71,13 @@ def main() -> None:
         cost(predictor, reference, storage)
 
 
-def row(name: str, months: Sequence[Sequence[WindowTrips]], reference: Reference) -> str:
+def row(name: str, months: Sequence[Sequence[WindowTrips]], reference: ReferenceErrors) -> str:
     """How many of the weeks are an alarm, and what the errors are."""
     at_once: Counter[Level] = Counter()
     settled: Counter[Level] = Counter()
     rmse = []
     for weeks in months:
-        history: list[tuple[Finding, ...]] = []
+        history: list[tuple[WindowFinding, ...]] = []
         for week in weeks:
             rmse.append(measure_errors(week)[0].measured.rmse)
             found = judge(week, reference, (), PerformanceRules(windows=1, needed=1))
@@ -96,15 +98,15 @@ def row(name: str, months: Sequence[Sequence[WindowTrips]], reference: Reference
 
 def judge(
     week: WindowTrips,
-    reference: Reference,
-    history: Sequence[Sequence[Finding]],
+    reference: ReferenceErrors,
+    history: Sequence[Sequence[WindowFinding]],
     rules: PerformanceRules,
-) -> tuple[Finding, ...]:
+) -> tuple[WindowFinding, ...]:
     """Findings of a week, by the thresholds of the settings."""
     return judge_performance(week, reference, history, thresholds_of(get_settings()), rules)
 
 
-def cost(predictor: Predictor, reference: Reference, storage: str) -> None:
+def cost(predictor: Predictor, reference: ReferenceErrors, storage: str) -> None:
     """Time to judge and to match 100,000 predictions."""
     month = month_of(MONTH, SampleOptions(trips=100_000, seed=7), storage)
     window = backtest(month, predictor)
@@ -132,7 +134,7 @@ def backtest(month: CheckedMonth, predictor: Predictor) -> WindowTrips:
     return labelled(of_month(month, predictor.columns, RULES, predictor), RULES)
 
 
-def reference_of(window: WindowTrips) -> Reference:
+def reference_of(window: WindowTrips) -> ReferenceErrors:
     """What a version came to on its test month."""
     total, *slices = measure_errors(window)
     by_slice = {
@@ -140,13 +142,13 @@ def reference_of(window: WindowTrips) -> Reference:
         for one in slices
         if one.measured.trips >= PerformanceRules.slice_trips
     }
-    return Reference(1, total.measured.rmse, total.measured.mae, by_slice)
+    return ReferenceErrors(1, total.measured.rmse, total.measured.mae, by_slice)
 
 
 def month_of(month: Month, sample: SampleOptions, storage: str) -> CheckedMonth:
     """A generated month, checked."""
     raw = fetch_month("sample", SERVICE, month, storage, sample=sample, timeout_seconds=60)
-    return CheckedMonthStore(storage).check(raw, SERVICE, Limits())
+    return CheckedMonthStore(storage).check(raw, SERVICE, ContractLimits())
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from model_loop.training_set.build import check, encode, fetch
 from model_loop.training_set.history import compare, require_sound
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
@@ -98,7 +98,7 @@ def in_steps(folder: Path) -> tuple[TrainingSet, Mapping[str, float]]:
             ],
         )
         checked = step(
-            "check", lambda: [check(it, storage_root=root, limits=Limits()) for it in raw]
+            "check", lambda: [check(it, storage_root=root, limits=ContractLimits()) for it in raw]
         )
         verdicts = step("compare", lambda: compare(checked, storage_root=root, accepted=_GROWN))
         step("load profiles", lambda: [it.month.load_profile() for it in verdicts])

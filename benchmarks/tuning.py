@@ -32,7 +32,7 @@ from model_loop.models.catalogue import FAMILIES, XGBOOST, ModelFamily, get_fami
 from model_loop.models.estimators import make_sklearn
 from model_loop.models.proposals import to_hyperopt
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import Choice, Integer, Real, Space
+from model_loop.models.spaces import Categorical, Integer, Real, Space
 from model_loop.models.spaces import plain as plain_values
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.tuning import tune
@@ -57,7 +57,7 @@ _FOREST: Space = {
 }
 #: Wide ranges, like those of the course project.
 SPACES: Mapping[str, Space] = {
-    "linear_model.LinearRegression": {"fit_intercept": Choice((True, False))},
+    "linear_model.LinearRegression": {"fit_intercept": Categorical((True, False))},
     "linear_model.Lasso": {"alpha": Real(1e-4, 1.0), "max_iter": Integer(1_000, 5_000)},
     "svm.LinearSVR": {
         "epsilon": Real(0.0, 1.0),

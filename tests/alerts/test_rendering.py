@@ -12,14 +12,14 @@ from tests.alerts.conftest import failure
 
 from model_loop.alerts.mail import addresses, as_mail
 from model_loop.alerts.rendering import IN_FULL, render
-from model_loop.alerts.types import ALERT_KINDS, AlertKind, Envelope, Link, Table
+from model_loop.alerts.types import ALERT_KINDS, AlertKind, AlertTable, Envelope, Link
 
 HOSTILE = "<script>alert('x')</script>\r\nBcc: everybody@example.com"
 
 FULL = failure(
     error="ValueError: month 2024-13",
     facts=(("Run", "manual__1"),),
-    table=Table(("Family", "RMSE"), (("Lasso", "4.567"),)),
+    table=AlertTable(("Family", "RMSE"), (("Lasso", "4.567"),)),
     log=("12:00:01 ERROR   Task failed",),
     log_note="Cut.",
     advice=("Give another month.",),
@@ -76,7 +76,7 @@ def test_hostile_text_stays_text() -> None:
         error=HOSTILE,
         log_note=HOSTILE,
         facts=((HOSTILE, HOSTILE),),
-        table=Table((HOSTILE,), ((HOSTILE,),)),
+        table=AlertTable((HOSTILE,), ((HOSTILE,),)),
         log=(HOSTILE,),
         advice=(HOSTILE,),
         notes=(HOSTILE,),

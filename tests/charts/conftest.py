@@ -14,7 +14,7 @@ from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.sample_options import SampleOptions
 
 
@@ -32,6 +32,6 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The profile of a small month, as it is stored."""
     folder = tmp_path_factory.mktemp("month")
     raw = fetch("sample", folder, SampleOptions(trips=2_000))
-    month = CheckedMonthStore(str(folder)).check(raw, GREEN, Limits())
+    month = CheckedMonthStore(str(folder)).check(raw, GREEN, ContractLimits())
     stored: dict[str, Any] = json.loads(json.dumps(month.load_profile().to_json()))
     return stored

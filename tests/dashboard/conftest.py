@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from model_loop.background_cache import BackgroundCache
-from model_loop.dashboard.known import PARTS, Sources
-from model_loop.dashboard.types import DagRuns, FamilyRun, Registry, TrialRun, Version
+from model_loop.dashboard.known import PARTS, PageSources
+from model_loop.dashboard.types import DagRuns, FamilyRun, RegistryState, TrialRun, VersionRow
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import thresholds_of
 from model_loop.serving.comparison.report import AbReport
 from model_loop.settings import Settings
-from model_loop.tracking.standing import Standing
+from model_loop.tracking.deployments import Deployment
 
 RUN = FamilyRun(
     run_id="1" * 32,
@@ -32,14 +32,14 @@ RUN = FamilyRun(
     metrics={"test_rmse": 4.5, "test_mse": 20.25, "validation_rmse": 4.4},
     settings={"max_depth": "6"},
 )
-REGISTRY = Registry(
-    {"booked": Standing(champion=3), "ended": Standing()},
-    (Version(3, RUN.run_id, "xgboost", 1_700_000_100.0),),
+REGISTRY = RegistryState(
+    {"booked": Deployment(champion=3), "ended": Deployment()},
+    (VersionRow(3, RUN.run_id, "xgboost", 1_700_000_100.0),),
 )
 EMPTY: Mapping[str, Any] = {
     "families": (),
     "months": (),
-    "registry": Registry(),
+    "registry": RegistryState(),
     "windows": (),
     "live": AbReport((), ()),
     "dags": DagRuns(),
@@ -63,20 +63,20 @@ class Documents:
         return self.kept_trials
 
 
-MakeSources = Callable[..., Sources]
+MakeSources = Callable[..., PageSources]
 
 
 @pytest.fixture
 def make_sources() -> MakeSources:
     """Makes sources that know the given parts, and nothing of the others."""
 
-    def make(documents: Documents | None = None, zone_file: str = "", **parts: Any) -> Sources:
+    def make(documents: Documents | None = None, zone_file: str = "", **parts: Any) -> PageSources:
         values = {**EMPTY, **parts}
         prepared: dict[str, Any] = {
             name: BackgroundCache(functools.partial(values.__getitem__, name), 1e6)
             for name in PARTS
         }
-        sources = Sources(
+        sources = PageSources(
             service="green",
             runs=documents or Documents(),  # type: ignore[arg-type]  # the same methods
             thresholds=thresholds_of(Settings()),

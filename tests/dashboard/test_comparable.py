@@ -9,7 +9,7 @@ from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
 from model_loop.charts.chart import Chart
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.rendering import render
-from model_loop.tracking.standing import HistoryEntry, Standing
+from model_loop.tracking.deployments import Deployment, HistoryEntry
 
 REAL = dataclasses.replace(
     RUN,
@@ -81,7 +81,7 @@ def test_the_comparison_ranks_within_the_same_rows(make_sources: MakeSources) ->
 def test_versions_and_history_say_what_they_are_of(make_sources: MakeSources) -> None:
     """A version of generated trips is named as one, and so is the word that let it move."""
     remark = "SAMPLE data accepted by accept_generated_data in place of real months (tlc)"
-    before, after = Standing(champion=2), Standing(champion=3)
+    before, after = Deployment(champion=2), Deployment(champion=3)
     entry = HistoryEntry("promote", 3, "ada", "demo", before, after, 1.7e9, "r", remarks=remark)
     registry = dataclasses.replace(REGISTRY, history=(entry,))
     sources = make_sources(families=(RUN,), registry=registry)

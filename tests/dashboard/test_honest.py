@@ -19,15 +19,15 @@ from model_loop.dashboard.types import (
     DagRuns,
     LastRun,
     MonthRun,
-    Registry,
-    Version,
+    RegistryState,
+    VersionRow,
     WindowRun,
 )
 from model_loop.models.intervals import ErrorSums, measured_errors
 from model_loop.serving.comparison.report import AbReport, VersionErrors
+from model_loop.tracking.deployments import Deployment, HistoryEntry
 from model_loop.tracking.names import NUMBERS
 from model_loop.tracking.sources import ACCEPT_GENERATED
-from model_loop.tracking.standing import HistoryEntry, Standing
 
 WINDOW = WindowRun("2" * 32, 3, "request_log", "2024-02-01", 1.7e9, "ok", "", "", {})
 #: What is said of something that was looked for and is not there.
@@ -114,8 +114,8 @@ def test_nobody_has_looked_is_no_good_news(
 
 def test_a_canary_is_shown_where_people_look_first(make_sources: MakeSources) -> None:
     """Its share stands beside the champion, and A/B does not say that one version answers."""
-    standing = Standing(champion=3, challenger=4, shadow=5, share=0.3)
-    registry = Registry({"booked": standing, "ended": Standing()}, REGISTRY.versions)
+    standing = Deployment(champion=3, challenger=4, shadow=5, share=0.3)
+    registry = RegistryState({"booked": standing, "ended": Deployment()}, REGISTRY.versions)
     sources = make_sources(families=(RUN,), registry=registry)
     told = card(PAGES["overview"](sources, {}), "Champion (booked)").detail
     assert "canary: version 4 answers 30.0 %" in told
@@ -132,12 +132,12 @@ def test_a_reason_that_reads_ok_is_text(make_sources: MakeSources) -> None:
         version=3,
         who="warn",
         why="ok",
-        before=Standing(),
-        after=Standing(champion=3),
+        before=Deployment(),
+        after=Deployment(champion=3),
         at=1.7e9,
         run_id="a",
     )
-    registry = Registry(REGISTRY.standings, REGISTRY.versions, (entry,))
+    registry = RegistryState(REGISTRY.standings, REGISTRY.versions, (entry,))
     html = html_of(PAGES["models"](make_sources(families=(RUN,), registry=registry), {}))
     assert "badge ok" not in html
     assert "badge warn" not in html
@@ -184,7 +184,7 @@ def test_one_window_is_no_axis_of_milliseconds(make_sources: MakeSources) -> Non
 
 def test_what_a_card_says_it_says_once(make_sources: MakeSources) -> None:
     """That the champion has learned from generated trips stands in its history, too."""
-    before, after = Standing(), Standing(champion=3)
+    before, after = Deployment(), Deployment(champion=3)
     moved = HistoryEntry("promote", 3, "me", "", before, after, 1.7e9, "", "booked")
     moved = dataclasses.replace(moved, remarks="SAMPLE data; gate passed over")
     run = dataclasses.replace(RUN, source="sample")
@@ -201,8 +201,10 @@ def test_every_champion_has_its_figures_and_its_alarms(make_sources: MakeSources
         RUN, run_id="5" * 32, recipe="rich native", metrics={"test_rmse": 3.25}, moment="ended"
     )
     booked = dataclasses.replace(RUN, recipe="booking native", moment="booked")
-    versions = (Version(5, ended.run_id, "xgboost", 1.7e9), *REGISTRY.versions)
-    registry = Registry({"booked": Standing(champion=3), "ended": Standing(champion=5)}, versions)
+    versions = (VersionRow(5, ended.run_id, "xgboost", 1.7e9), *REGISTRY.versions)
+    registry = RegistryState(
+        {"booked": Deployment(champion=3), "ended": Deployment(champion=5)}, versions
+    )
     sums = {0: ErrorSums(900, 0.0, 900.0, 900 * 4.75**2, 1.0)}
     one = VersionErrors(version=3, moment="booked", **dataclasses.asdict(measured_errors(sums)))
     live = AbReport((one, dataclasses.replace(one, version=5, moment="ended", rmse=3.5)), ())

@@ -9,11 +9,11 @@ import pytest
 from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
 from model_loop.background_cache import BackgroundCache
-from model_loop.charts.chart import Table
+from model_loop.charts.chart import ChartTable
 from model_loop.charts.numbers import numbers_of
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.rendering import render
-from model_loop.dashboard.types import Registry, TrialRun, WindowRun
+from model_loop.dashboard.types import RegistryState, TrialRun, WindowRun
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
@@ -63,7 +63,7 @@ def test_a_page_comes_back_for_news_of_what_is_old(
     monkeypatch.setattr("model_loop.dashboard.known._OLD_SECONDS", seconds)
     looked, go_on = threading.Event(), threading.Event()
 
-    def look() -> Registry:
+    def look() -> RegistryState:
         if looked.is_set():
             go_on.wait(20)
         looked.set()
@@ -156,7 +156,7 @@ def test_a_server_that_fails_is_told(make_sources: MakeSources) -> None:
 
 def test_a_spreadsheet_runs_nothing() -> None:
     """Text that looks like a formula is given as text; numbers stay numbers."""
-    table = Table(("who", "minutes"), [("=HYPERLINK(1)", -1.5), ('a "b", c', None)])
+    table = ChartTable(("who", "minutes"), [("=HYPERLINK(1)", -1.5), ('a "b", c', None)])
     assert table.csv() == 'who,minutes\n\'=HYPERLINK(1),-1.5\n"a ""b"", c",\n'
 
 

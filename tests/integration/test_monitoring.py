@@ -20,7 +20,7 @@ from model_loop.local.airflow_api import FINISHED
 from model_loop.monitoring.levels import Level, from_json
 from model_loop.monitoring.windows import WindowTrips, of_month
 from model_loop.scoring.identifiers import new_ids
-from model_loop.scoring.predictor import Version, load_predictor
+from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.scoring.rows import COLUMNS, from_frame
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
@@ -28,7 +28,7 @@ from model_loop.serving.request_log.tables import open_log
 from model_loop.tracking.actions import Action
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import get_service
@@ -69,7 +69,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningS
 def trips_of(folder: Path, month: str, loop: RunningStack, version: int) -> WindowTrips:
     """A published month, as a version predicts it."""
     found = promoter(loop, "ended").versions
-    predictor = load_predictor(found, Version("green", version))
+    predictor = load_predictor(found, RegisteredVersion("green", version))
     root = (folder / "store").as_uri()
     raw = fetch_month(
         str(folder),
@@ -79,7 +79,7 @@ def trips_of(folder: Path, month: str, loop: RunningStack, version: int) -> Wind
         sample=SampleOptions(),
         timeout_seconds=10,
     )
-    checked = CheckedMonthStore(root).check(raw, get_service("green"), Limits())
+    checked = CheckedMonthStore(root).check(raw, get_service("green"), ContractLimits())
     return of_month(checked, predictor.columns, CleaningRules(), predictor)
 
 

@@ -10,9 +10,9 @@ import pytest
 from tests.integration.conftest import RunningStack
 
 from model_loop.local.airflow_api import FINISHED
+from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import Standing
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
@@ -70,7 +70,7 @@ def test_the_loop_of_a_champion(running: RunningStack, results: list[dict[str, A
     promoter, ranked = promoter_of(running), versions(results)
     best, worst, other = ranked[0], ranked[-1], ranked[1]
     assert run(running, version=best, why="the first") == "success"
-    assert promoter.standing() == Standing(champion=best)
+    assert promoter.standing() == Deployment(champion=best)
     (first,) = promoter.history()
     assert (first.version, first.why, first.before.champion) == (best, "the first", None)
     assert first.who
@@ -80,20 +80,20 @@ def test_the_loop_of_a_champion(running: RunningStack, results: list[dict[str, A
 
     refused = running.api.trigger("promotion", {"version": worst})
     assert state_of(running, refused) == "success"
-    assert promoter.standing() == Standing(champion=best)
+    assert promoter.standing() == Deployment(champion=best)
     states = {task.task_id: task.state for task in running.api.tasks("promotion", refused)}
     assert states["judge"] == "success"
     assert states["move"] == "skipped"
 
     assert run(running, version=other, gate=False, why="by hand") == "success"
-    assert promoter.standing() == Standing(champion=other)
+    assert promoter.standing() == Deployment(champion=other)
     assert run(running, action="canary", version=worst, share=0.2) == "success"
     assert run(running, action="rollback", why="complaints") == "success"
-    assert promoter.standing() == Standing(champion=best, challenger=worst, share=0.2)
+    assert promoter.standing() == Deployment(champion=best, challenger=worst, share=0.2)
     assert run(running, action="disable", why="incident") == "success"
     assert run(running, action="enable") == "success"
     assert run(running, action="retire", version=worst, why="old") == "success"
-    assert promoter.standing() == Standing(champion=best)
+    assert promoter.standing() == Deployment(champion=best)
     kinds = [entry.kind for entry in promoter.history()]
     assert kinds == ["retire", "enable", "disable", "rollback", "canary", "promote", "promote"]
 

@@ -18,8 +18,8 @@ import pytest
 from tests.integration.conftest import PROJECT, RunningStack
 
 from model_loop.local.airflow_api import FINISHED, TaskState
+from model_loop.tracking.deployments import alias_of
 from model_loop.tracking.names import FIGURES
-from model_loop.tracking.standing import alias_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

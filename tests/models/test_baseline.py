@@ -24,7 +24,7 @@ from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
@@ -36,7 +36,7 @@ GREEN = get_service("green")
 def learned_trips(training_set: TrainingSet, root: str) -> pd.DataFrame:
     """Read the train and validation trips from their months, another way than the rule does."""
     store, service = CheckedMonthStore(root), get_service("green")
-    months = [store.check(raw, service, Limits()) for raw in training_set.months[:2]]
+    months = [store.check(raw, service, ContractLimits()) for raw in training_set.months[:2]]
     selection = Selection(training_set.recipe.columns, training_set.request.rules)
     trips = pd.concat([clean_month(month, service, selection) for month in months])
     return trips[trips.pickup_datetime < "2024-03-01"]

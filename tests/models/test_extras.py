@@ -13,7 +13,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.models.extras import extra_families
 from model_loop.models.proposals import known_in_advance
 from model_loop.models.search import SearchAlgorithm, SearchRequest
-from model_loop.models.spaces import Choice, Integer, Real
+from model_loop.models.spaces import Categorical, Integer, Real
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.objects.trust import dump_estimator, load_estimator
@@ -62,7 +62,7 @@ def test_spaces_are_read() -> None:
     ]
     assert family.space == {
         "n_neighbors": Integer(5, 50),
-        "weights": Choice(("uniform", "distance")),
+        "weights": Categorical(("uniform", "distance")),
     }
     assert family.fixed == {"leaf_size": 40}
     assert not family.seeded
@@ -123,7 +123,7 @@ def test_whole_numbers_stay_whole(
     [
         ({"low": 3, "high": 6.0}, Integer(3, 6)),
         ({"low": 3.0, "high": 6.0, "log": True}, Integer(3, 6, log=True)),
-        ([2.0, None, 5], Choice((2, None, 5))),
+        ([2.0, None, 5], Categorical((2, None, 5))),
     ],
 )
 def test_whole_numbers_may_be_written_as_others(given: Any, becomes: object) -> None:

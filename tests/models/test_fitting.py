@@ -11,7 +11,7 @@ from model_loop.models.catalogue import FAMILIES, XGBOOST, Resource, get_family
 from model_loop.models.estimators import make_sklearn
 from model_loop.models.fitting import Fit, FitData, prepare
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import Choice, Settings
+from model_loop.models.spaces import Categorical, Settings
 from model_loop.models.termination import EarlyTermination, Terminator
 from model_loop.models.tuning import tune
 from model_loop.training_set.types import TrainingSet
@@ -154,7 +154,7 @@ def test_a_slow_learner_is_not_taken_for_a_bad_one(sample_training_set: Training
     name = "ensemble.GradientBoostingRegressor"
     family = dataclasses.replace(
         get_family(name),
-        space={"n_estimators": Choice((60,)), "learning_rate": Choice((0.8, 0.1))},
+        space={"n_estimators": Categorical((60,)), "learning_rate": Categorical((0.8, 0.1))},
         fixed={"max_depth": 5},
     )
     ends = tune(family, sample_training_set, REQUEST)

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from model_loop.errors import InvalidInputError
-from model_loop.models.gate import Contender, Standard, Verdict, judge
+from model_loop.models.gate import Contender, GateVerdict, Standard, judge
 from model_loop.models.gate_rules import GateRules
-from model_loop.training_set.data_tests import Outcome
+from model_loop.training_set.data_tests import DataTestResult
 
 RANDOM = np.random.default_rng(0)
 TRIPS = 2_000
@@ -38,7 +38,7 @@ def contender(version: int, error: float, **changes: object) -> Contender:
 CHAMPION = contender(1, 5.0)
 
 
-def failed(verdict: Verdict) -> list[str]:
+def failed(verdict: GateVerdict) -> list[str]:
     """Names of the checks that were not passed."""
     return [check.name for check in verdict.checks if not check.passed]
 
@@ -198,7 +198,10 @@ def test_a_verdict_in_words() -> None:
     better = contender(
         2, 4.0, inputs=(*INPUTS, "passenger_count"), milliseconds=100.0, megabytes=200.0
     )
-    sound = [Outcome("a", passed=True, found="x"), Outcome("b", passed=True, found="y")]
+    sound = [
+        DataTestResult("a", passed=True, found="x"),
+        DataTestResult("b", passed=True, found="y"),
+    ]
     assert judge(better, CHAMPION, DATA, GateRules(), sound).markdown == promoted
     late = ("dropoff_datetime", "VendorID", "pickup_datetime")
     worse = contender(2, 6.0, inputs=(*INPUTS, *late), milliseconds=100.06, megabytes=200.06)
@@ -249,7 +252,10 @@ def test_bounds(name: str, allowed: float, refused: float, remedy: str) -> None:
 
 def test_a_failed_data_test_is_named() -> None:
     """What is learned from unsound data stays out."""
-    outcomes = [Outcome("rows", passed=True, found="all"), Outcome("leak", passed=False, found="2")]
+    outcomes = [
+        DataTestResult("rows", passed=True, found="all"),
+        DataTestResult("leak", passed=False, found="2"),
+    ]
     verdict = judge(contender(2, 4.0), CHAMPION, DATA, GateRules(), outcomes)
     assert failed(verdict) == ["data tests"]
     assert verdict.checks[-1].found == "leak: 2"

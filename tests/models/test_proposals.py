@@ -10,12 +10,12 @@ import pytest
 
 from model_loop.models.proposals import grid, is_small, known_in_advance, propose, startup
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import Choice, Integer, Real, Settings, Space
+from model_loop.models.spaces import Categorical, Integer, Real, Settings, Space
 
 SPACE: Space = {
     "rate": Real(0.001, 1.0, log=True),
     "depth": Integer(2, 14),
-    "kind": Choice(("a", "b", None)),
+    "kind": Categorical(("a", "b", None)),
 }
 Algorithm = Literal["tpe", "random", "anneal", "grid"]
 
@@ -132,7 +132,11 @@ def test_of_a_grid_all_are_known_and_of_anneal_none() -> None:
 @pytest.mark.parametrize("algorithm", ["tpe", "random", "anneal", "grid"])
 def test_of_a_small_space_every_setting_is_tried_once(algorithm: Algorithm) -> None:
     """As soon as all can be; with one evaluation less a search has to choose."""
-    space: Space = {"depth": Integer(1, 3), "kind": Choice(("a", "b")), "fixed": Real(2.0, 2.0)}
+    space: Space = {
+        "depth": Integer(1, 3),
+        "kind": Categorical(("a", "b")),
+        "fixed": Real(2.0, 2.0),
+    }
     asked = request(algorithm, 6)
     assert is_small(space, asked)
     found = known_in_advance(space, asked)
@@ -140,5 +144,5 @@ def test_of_a_small_space_every_setting_is_tried_once(algorithm: Algorithm) -> N
         (depth, kind, 2.0) for depth in (1, 2, 3) for kind in ("a", "b")
     ]
     assert not is_small(space, request(algorithm, 5))
-    assert is_small({"fixed": Choice((1,))}, request(algorithm, 1))
+    assert is_small({"fixed": Categorical((1,))}, request(algorithm, 1))
     assert not is_small({"free": Real(1.0, 2.0)}, request(algorithm, 10_000))

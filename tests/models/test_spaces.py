@@ -12,7 +12,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, SKLEARN_FAMILIES, get_family
 from model_loop.models.proposals import grid, to_hyperopt
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import Choice, Dimension, Integer, Real, Space, plain, points
+from model_loop.models.spaces import Categorical, Dimension, Integer, Real, Space, plain, points
 
 
 def within(dimension: Dimension, value: object) -> bool:
@@ -22,7 +22,7 @@ def within(dimension: Dimension, value: object) -> bool:
             return type(value) is int and low <= value <= high
         case Real(low, high):
             return type(value) is float and low <= value <= high
-        case Choice(values):
+        case Categorical(values):
             return value in values
 
 
@@ -88,7 +88,7 @@ def test_a_grid_is_as_fine_as_it_may_be() -> None:
     space: Space = {
         "depth": Integer(4, 12),
         "rate": Real(0.01, 1.0, log=True),
-        "flag": Choice((1, 0)),
+        "flag": Categorical((1, 0)),
     }
     points = grid(space, 20)
     assert len(points) == 3 * 3 * 2
@@ -103,7 +103,7 @@ def test_a_grid_keeps_to_its_limit() -> None:
     """One point is the middle of every range; a small space is covered once."""
     space: Space = {"depth": Integer(4, 12), "share": Real(0.2, 1.0)}
     assert grid(space, 1) == [{"depth": 8, "share": pytest.approx(0.6)}]
-    assert len(grid({"flag": Choice((True, False))}, 50)) == 2
+    assert len(grid({"flag": Categorical((True, False))}, 50)) == 2
     assert [point["depth"] for point in grid({"depth": Integer(1, 3)}, 50)] == [1, 2, 3]
     for most in range(1, 40):
         assert len(grid(space, most)) <= most
@@ -134,7 +134,7 @@ def test_real_numbers_and_choices_are_drawn_evenly() -> None:
     assert np.histogram(values, 4, (2, 6))[0] / 3_000 == pytest.approx(np.full(4, 0.25), abs=0.03)
     values = np.log10(np.array(drawn(Real(0.01, 100.0, log=True)), dtype=np.float64))
     assert np.histogram(values, 4, (-2, 2))[0] / 3_000 == pytest.approx(np.full(4, 0.25), abs=0.03)
-    values_of_choice = drawn(Choice(("a", None, 3)), 900)
+    values_of_choice = drawn(Categorical(("a", None, 3)), 900)
     for value in ("a", None, 3):
         assert values_of_choice.count(value) / 900 == pytest.approx(1 / 3, abs=0.06)
     assert set(drawn(Real(2.5, 2.5), 20)) == {2.5}
@@ -144,7 +144,7 @@ def test_real_numbers_and_choices_are_drawn_evenly() -> None:
 
 def test_dimensions_have_names() -> None:
     """Each of its own, so that two of the same kind are drawn for themselves."""
-    space: Space = {"a": Real(0.0, 1.0), "b": Real(0.0, 1.0), "c": Choice((1, 2, 3))}
+    space: Space = {"a": Real(0.0, 1.0), "b": Real(0.0, 1.0), "c": Categorical((1, 2, 3))}
     point = plain(space, sample(to_hyperopt(space), rng=np.random.default_rng(0)))
     assert list(point) == ["a", "b", "c"]
     assert point["a"] != point["b"]
@@ -159,9 +159,9 @@ def test_dimensions_have_names() -> None:
         (Real(0.5, 2.0), np.float64(1.25), 1.25),
         (Real(0.5, 2.0), 2.0000001, 2.0),
         (Real(0.5, 2.0), 0.4999999, 0.5),
-        (Choice(("a", None)), "a", "a"),
-        (Choice(("a", None)), None, None),
-        (Choice((1, 2)), np.int64(2), 2),
+        (Categorical(("a", None)), "a", "a"),
+        (Categorical(("a", None)), None, None),
+        (Categorical((1, 2)), np.int64(2), 2),
     ],
 )
 def test_values_are_plain_and_within_their_bounds(
@@ -183,7 +183,7 @@ def test_values_are_plain_and_within_their_bounds(
         (Integer(1, 100, log=True), {1: [10], 2: [1, 100], 5: [1, 3, 10, 32, 100]}),
         (Integer(1, 3, log=True), {3: [1, 2, 3], 9: [1, 2, 3]}),
         (Integer(3, 4), {1: [4], 2: [3, 4]}),
-        (Choice(("a", "b", "c")), {1: ["a"], 2: ["a", "b"], 7: ["a", "b", "c"]}),
+        (Categorical(("a", "b", "c")), {1: ["a"], 2: ["a", "b"], 7: ["a", "b", "c"]}),
     ],
 )
 def test_values_of_a_grid(dimension: Dimension, sizes: dict[int, list[object]]) -> None:
@@ -215,7 +215,7 @@ def test_dimensions_of_a_grid_grow_in_turn() -> None:
 
 def test_how_many_settings_a_space_holds() -> None:
     """All combinations; without end where a real number is free."""
-    fixed: Space = {"a": Integer(2, 6), "b": Choice((1, 2, 3)), "c": Real(1.0, 1.0)}
+    fixed: Space = {"a": Integer(2, 6), "b": Categorical((1, 2, 3)), "c": Real(1.0, 1.0)}
     assert points(fixed) == 15
     assert points({}) == 1
     assert points({**fixed, "d": Real(1.0, 1.5)}) == math.inf
@@ -227,4 +227,4 @@ def test_dimensions_in_words() -> None:
     assert str(Real(0.0001, 2.0, log=True)) == "0.0001 … 2 (log)"
     assert str(Integer(1, 9)) == "1 … 9"
     assert str(Integer(1, 9, log=True)) == "1 … 9 (log)"
-    assert str(Choice(("a", None, 3))) == "a, None, 3"
+    assert str(Categorical(("a", None, 3))) == "a, None, 3"

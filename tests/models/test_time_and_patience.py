@@ -15,7 +15,7 @@ from model_loop.models.catalogue import FAMILIES, Resource
 from model_loop.models.fitting import Fit
 from model_loop.models.journal import TrialJournal
 from model_loop.models.search import SearchAlgorithm, SearchRequest, Trial, TuningResult
-from model_loop.models.spaces import Choice, Integer, Real
+from model_loop.models.spaces import Categorical, Integer, Real
 from model_loop.models.termination import Curve, EarlyTermination, Terminator
 from model_loop.models.tuning import tune
 from model_loop.training_set.types import TrainingSet
@@ -27,12 +27,12 @@ SMALL = dataclasses.replace(
         "n_estimators": Integer(1, 12),
         "learning_rate": Real(0.1, 1.0, log=True),
         # Trials of depth 0 fail.
-        "max_depth": Choice((1, 0, 2)),
+        "max_depth": Categorical((1, 0, 2)),
     },
     resource=Resource("stages", 1),
 )
 #: The same where every trial can be fitted: a search of one trial that fails has no best.
-SOUND = dataclasses.replace(SMALL, space={**SMALL.space, "max_depth": Choice((1, 2))})
+SOUND = dataclasses.replace(SMALL, space={**SMALL.space, "max_depth": Categorical((1, 2))})
 HALVING = SearchRequest(
     max_evaluations=10,
     search_algorithm="grid",
@@ -62,7 +62,11 @@ def test_a_trial_that_was_given_up_never_wins(
 
 def test_a_cohort_is_halved(sample_training_set: TrainingSet) -> None:
     """Of fits that have the same length, half go on at each look, and one comes to its end."""
-    same = {**SOUND.space, "n_estimators": Choice((12,)), "learning_rate": Real(0.1, 1.0, log=True)}
+    same = {
+        **SOUND.space,
+        "n_estimators": Categorical((12,)),
+        "learning_rate": Real(0.1, 1.0, log=True),
+    }
     family = dataclasses.replace(SOUND, space=same)
     request = dataclasses.replace(HALVING, search_algorithm="random", max_evaluations=8)
     tuned = tune(family, sample_training_set, request)

@@ -14,7 +14,7 @@ from model_loop.models.catalogue import FAMILIES, XGBOOST
 from model_loop.models.evaluation import evaluate, measure
 from model_loop.models.extras import extra_families
 from model_loop.models.search import SearchAlgorithm, SearchRequest, Trial
-from model_loop.models.spaces import Choice
+from model_loop.models.spaces import Categorical
 from model_loop.models.training import train
 from model_loop.models.tuning import NoTrialSucceededError, tune
 from model_loop.training_set.types import TrainingSet
@@ -110,7 +110,7 @@ def test_failed_trials_do_not_end_the_search(
 ) -> None:
     """Settings that cannot be fitted give a failed trial with its error; the search goes on."""
     family = dataclasses.replace(
-        FAMILIES["linear_model.Lasso"], space={"alpha": Choice((-1.0, 0.01, 0.02))}
+        FAMILIES["linear_model.Lasso"], space={"alpha": Categorical((-1.0, 0.01, 0.02))}
     )
     monkeypatch.setattr(catalogue, "FAMILIES", {family.name: family})
     tuned = tune(family.name, sample_training_set, dataclasses.replace(QUICK, max_evaluations=12))
@@ -125,7 +125,7 @@ def test_only_failed_trials_are_an_error(
 ) -> None:
     """A search in which nothing could be fitted says so, with the last error."""
     family = dataclasses.replace(
-        FAMILIES["linear_model.Lasso"], space={"alpha": Choice((-1.0, -2.0))}
+        FAMILIES["linear_model.Lasso"], space={"alpha": Categorical((-1.0, -2.0))}
     )
     monkeypatch.setattr(catalogue, "FAMILIES", {family.name: family})
     with pytest.raises(NoTrialSucceededError, match=r"Every one of 2 trials.*alpha"):

@@ -13,14 +13,14 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
 from model_loop.monitoring.drift import Inputs, drift_findings, shap_of_window
-from model_loop.monitoring.levels import Finding, thresholds_of
-from model_loop.monitoring.profile import Reference, make_reference
+from model_loop.monitoring.levels import WindowFinding, thresholds_of
+from model_loop.monitoring.profile import ReferenceProfile, make_reference
 from model_loop.settings import Settings
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import get_service
@@ -28,7 +28,7 @@ from model_loop.trips.source.fetching import fetch_month
 
 LEAST = 500
 
-Look = Callable[..., list[Finding]]
+Look = Callable[..., list[WindowFinding]]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def trained(sample_training_set: TrainingSet) -> TrainedModel:
 
 
 @pytest.fixture(scope="session")
-def reference(trained: TrainedModel, sample_training_set: TrainingSet) -> Reference:
+def reference(trained: TrainedModel, sample_training_set: TrainingSet) -> ReferenceProfile:
     """What the model has learned from."""
     assert trained.explanation
     assert trained.explanation.shap
@@ -49,19 +49,19 @@ def reference(trained: TrainedModel, sample_training_set: TrainingSet) -> Refere
 
 @pytest.fixture(scope="session")
 def look(
-    trained: TrainedModel, reference: Reference, tmp_path_factory: pytest.TempPathFactory
+    trained: TrainedModel, reference: ReferenceProfile, tmp_path_factory: pytest.TempPathFactory
 ) -> Look:
     """Findings about a generated month of the same city."""
     root = str(tmp_path_factory.mktemp("windows"))
 
     def found(
         drift: Drift | None = None, month: str = "2024-06", trips: int = 3_000
-    ) -> list[Finding]:
+    ) -> list[WindowFinding]:
         seed, green = sample_request().sample.seed, get_service("green")
         options = SampleOptions(trips=trips, seed=seed, drift=drift or Drift())
         known = Month.parse(month)
         raw = fetch_month("sample", green, known, root, sample=options, timeout_seconds=1)
-        checked = CheckedMonthStore(root).check(raw, green, Limits(missing_share=1.0))
+        checked = CheckedMonthStore(root).check(raw, green, ContractLimits(missing_share=1.0))
         columns = reference.profile.columns
         asked = clean_month(checked, green, Selection(columns, CleaningRules()))[list(columns)]
         predicted = np.asarray(trained.model.predict(asked), dtype=np.float64)

@@ -15,17 +15,17 @@ from model_loop.monitoring.performance import (
     MAE,
     RMSE,
     PerformanceRules,
-    Reference,
+    ReferenceErrors,
     judge_performance,
 )
 from model_loop.monitoring.slices import measure_errors
 from model_loop.monitoring.windows import WindowTrips, of_month
-from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import Settings
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import get_service
@@ -52,8 +52,8 @@ def backtest(
         sample=SampleOptions(trips=4_000, seed=7, drift=drift),
         timeout_seconds=1,
     )
-    checked = CheckedMonthStore(str(storage)).check(raw, GREEN, Limits())
-    predictor = Predictor(Version("green", 1), model, training_set.recipe.columns)
+    checked = CheckedMonthStore(str(storage)).check(raw, GREEN, ContractLimits())
+    predictor = Predictor(RegisteredVersion("green", 1), model, training_set.recipe.columns)
     rules = CleaningRules()
     return labelled(of_month(checked, predictor.columns, rules, predictor), rules)
 
@@ -68,7 +68,7 @@ def test_slower_traffic_shows_in_the_errors(
 ) -> None:
     """Inputs that are what they were hide it from everything else."""
     total, *_ = measure_errors(backtest(model, sample_training_set, tmp_path, "2024-03", Drift()))
-    reference = Reference(1, total.measured.rmse, total.measured.mae)
+    reference = ReferenceErrors(1, total.measured.rmse, total.measured.mae)
     window = backtest(model, sample_training_set, tmp_path, "2024-04", drift)
     found = judge_performance(
         window,

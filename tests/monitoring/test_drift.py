@@ -16,10 +16,10 @@ from model_loop.models.explanation import by_feature, shap_by_feature
 from model_loop.models.training import TrainedModel
 from model_loop.monitoring.drift import Inputs, drift_findings
 from model_loop.monitoring.features import Bins, features
-from model_loop.monitoring.levels import Finding, Level, gravest_first, thresholds_of, worst
-from model_loop.monitoring.profile import Reference, VersionProfile
+from model_loop.monitoring.levels import Level, WindowFinding, gravest_first, thresholds_of, worst
+from model_loop.monitoring.profile import ReferenceProfile, VersionProfile
 from model_loop.monitoring.psi import psi, psi_beyond_chance, psi_by_chance
-from model_loop.objects.tree import flatten, rebuild
+from model_loop.objects.tree import from_tree, to_tree
 from model_loop.settings import Settings
 from model_loop.training_set.encoders.sources import sources
 from model_loop.training_set.types import TrainingSet
@@ -35,7 +35,7 @@ from model_loop.trips.services import (
 THRESHOLDS = thresholds_of(Settings())
 
 
-def of(findings: list[Finding], metric: str, subject: str) -> Finding:
+def of(findings: list[WindowFinding], metric: str, subject: str) -> WindowFinding:
     """One finding."""
     (found,) = (one for one in findings if (one.metric, one.subject) == (metric, subject))
     return found
@@ -71,7 +71,7 @@ def test_slower_streets_change_no_input(look: Look) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, LEAST - 1])
-def test_few_trips_say_nothing(reference: Reference, count: int) -> None:
+def test_few_trips_say_nothing(reference: ReferenceProfile, count: int) -> None:
     """Empty, a single row, and one too few are unknown, and say so."""
     profile = reference.profile
     trips = reference.sample[list(profile.columns)].head(count)
@@ -80,7 +80,7 @@ def test_few_trips_say_nothing(reference: Reference, count: int) -> None:
     assert f"{count:,} trips" in findings[0].note
 
 
-def test_a_feature_that_is_gone_is_named(reference: Reference) -> None:
+def test_a_feature_that_is_gone_is_named(reference: ReferenceProfile) -> None:
     """All of it missing: its PSI is unknown, its missing share says act, others are judged."""
     profile, trips = reference.profile, reference.sample[list(reference.profile.columns)]
     gone = trips.assign(**{PASSENGERS: np.nan})
@@ -91,7 +91,7 @@ def test_a_feature_that_is_gone_is_named(reference: Reference) -> None:
     assert of(findings, "prediction_drift", "all").level is Level.UNKNOWN
 
 
-def test_an_hour_says_nothing_of_hours(reference: Reference) -> None:
+def test_an_hour_says_nothing_of_hours(reference: ReferenceProfile) -> None:
     """Of a window that is shorter than a day, or a week, hours and weekdays are not judged."""
     trips = reference.sample[list(reference.profile.columns)]
     start = trips[PICKUP_TIME].min()
@@ -130,7 +130,7 @@ def test_psi_is_the_formula_and_chance_is_subtracted() -> None:
     assert np.mean([psi_beyond_chance(a, b) for a, b in drawn]) < 0.3 * mean
 
 
-def test_psi_agrees_with_evidently(reference: Reference) -> None:
+def test_psi_agrees_with_evidently(reference: ReferenceProfile) -> None:
     """On the same bins, both give the same number."""
     from evidently.legacy.calculations.stattests.psi import _psi
     from evidently.legacy.core import ColumnType
@@ -184,17 +184,17 @@ def test_shared_columns_are_shared_equally() -> None:
     }
 
 
-def test_a_profile_survives_json_and_stays_small(reference: Reference) -> None:
+def test_a_profile_survives_json_and_stays_small(reference: ReferenceProfile) -> None:
     """What is kept is what was made, in few bytes, and holds no trip but the sample."""
-    content = json.dumps(flatten(reference.profile)[0])
+    content = json.dumps(to_tree(reference.profile)[0])
     assert len(content) < 40_000
-    found = rebuild(json.loads(content), {})
+    found = from_tree(json.loads(content), {})
     assert isinstance(found, VersionProfile)
     assert found.features == reference.profile.features
     assert set(reference.sample) == {*reference.profile.columns, "predicted_minutes"}
 
 
-def test_a_model_without_trees_has_no_shap_drift(reference: Reference) -> None:
+def test_a_model_without_trees_has_no_shap_drift(reference: ReferenceProfile) -> None:
     """It is unknown, with the reason; the rest is judged."""
     trips = reference.sample[list(reference.profile.columns)]
     profile = replace(reference.profile, shap=None)

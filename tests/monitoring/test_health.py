@@ -35,7 +35,7 @@ from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.queries import note_losses
 from model_loop.serving.request_log.tables import dropped, open_log
-from model_loop.tracking.standing import Standing
+from model_loop.tracking.deployments import Deployment
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.contract.checked import CheckedMonthStore
@@ -192,7 +192,7 @@ def test_a_part_that_fails_or_hangs_hides_no_other(hanging: threading.Event) -> 
 
 def test_routes_are_guarded_and_described(tmp_path: Path) -> None:
     """As those of the prediction server; both tell the same health."""
-    server = Server(tmp_path, MemoryRegistry({}, Standing()), LogRules(flush_seconds=0.02))
+    server = Server(tmp_path, MemoryRegistry({}, Deployment()), LogRules(flush_seconds=0.02))
     bearer = BearerTokens(KnownTokens(server.tokens, 1_000, "green"), refresh_seconds=0)
     routes = health_routes(parts(answers=lambda: answers_of(server.service)))
     server.app = create_app(

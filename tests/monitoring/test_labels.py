@@ -20,7 +20,7 @@ from model_loop.serving.request_log.tables import open_log
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
@@ -46,7 +46,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
     pd.concat([trips, twins]).to_parquet(path, index=False)
     storage = str(tmp_path_factory.mktemp("storage"))
     raw = fetch_month(str(folder), GREEN, MARCH, storage, sample=SampleOptions(), timeout_seconds=1)
-    return CheckedMonthStore(storage).check(raw, GREEN, Limits())
+    return CheckedMonthStore(storage).check(raw, GREEN, ContractLimits())
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_twins_that_nobody_learns_from_count(tmp_path: Path, trips: pd.DataFrame
     raw = fetch_month(
         str(tmp_path), GREEN, MARCH, storage, sample=SampleOptions(), timeout_seconds=1
     )
-    checked = CheckedMonthStore(storage).check(raw, GREEN, Limits())
+    checked = CheckedMonthStore(storage).check(raw, GREEN, ContractLimits())
     found, report = match_month(read(ask(tmp_path, from_frame(chosen, COLUMNS))), checked)
     assert (report.ambiguous, report.matched) == (2, 1)
     np.testing.assert_allclose(found.actual[2], chosen[DURATION].iloc[2])

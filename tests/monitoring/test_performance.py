@@ -20,9 +20,9 @@ from model_loop.models.intervals import (
     sums_by_day,
 )
 from model_loop.monitoring.levels import (
-    Finding,
     Level,
     Thresholds,
+    WindowFinding,
     as_row,
     from_rows,
     judge,
@@ -34,7 +34,7 @@ from model_loop.monitoring.performance import (
     RMSE,
     SLICE,
     PerformanceRules,
-    Reference,
+    ReferenceErrors,
     judge_performance,
 )
 from model_loop.monitoring.slices import errors_table, measure_errors
@@ -77,18 +77,18 @@ def normal(count: int, spread: float = 4.0, bias: float = 0.0) -> np.ndarray:
     return np.random.default_rng(count).normal(bias, spread, count)
 
 
-def reference_of(trips: WindowTrips) -> Reference:
+def reference_of(trips: WindowTrips) -> ReferenceErrors:
     """What a version came to, had these been its test months."""
     total, *slices = measure_errors(trips)
     by_slice = {(one.slice, one.value): one.measured.rmse for one in slices}
     days = DaySpread.of(sums_by_day(trips.predicted - trips.actual, trips.days()))
-    return Reference(3, total.measured.rmse, total.measured.mae, by_slice, days)
+    return ReferenceErrors(3, total.measured.rmse, total.measured.mae, by_slice, days)
 
 
 TESTED = reference_of(window(normal(8_000)))
 
 
-def levels(found: tuple[Finding, ...]) -> dict[str, Level]:
+def levels(found: tuple[WindowFinding, ...]) -> dict[str, Level]:
     """Levels by metric."""
     return {finding.metric: finding.level for finding in found}
 
@@ -228,7 +228,9 @@ def test_too_few_labels_say_nothing(count: int) -> None:
 
 def test_a_version_without_tests_is_unknown() -> None:
     """There is nothing to compare with."""
-    found = judge_performance(window(normal(5_000, 50)), Reference(3), (), THRESHOLDS, AT_ONCE)
+    found = judge_performance(
+        window(normal(5_000, 50)), ReferenceErrors(3), (), THRESHOLDS, AT_ONCE
+    )
     assert {finding.level for finding in found} == {Level.UNKNOWN}
     assert "no errors on test months" in found[0].note
 
@@ -273,7 +275,7 @@ def without_slices(trips: WindowTrips) -> WindowTrips:
 
 
 def expected(
-    trips: WindowTrips, reference: Reference, rules: PerformanceRules = AT_ONCE
+    trips: WindowTrips, reference: ReferenceErrors, rules: PerformanceRules = AT_ONCE
 ) -> list[tuple[str, float, Level, bool, str]]:
     """Judge a window a second time: metric, share, level, whether it is certain, and the note."""
     errors = trips.predicted - trips.actual
@@ -423,7 +425,9 @@ def test_three_figures_of_the_same_trips_are_corrected_for() -> None:
     assert differ
 
 
-def worst_slice(trips: WindowTrips, reference: Reference, least: int) -> tuple[str, float, bool]:
+def worst_slice(
+    trips: WindowTrips, reference: ReferenceErrors, least: int
+) -> tuple[str, float, bool]:
     """Find the worst slice a second time: its name, its increase, and whether that is certain."""
     _, *slices = measure_errors(trips, AT_ONCE.confidence, reference.days)
     rows = []

@@ -12,11 +12,11 @@ from tests.serving.conftest import fit
 from model_loop.monitoring.drift import Inputs, drift_findings, shap_of_window
 from model_loop.monitoring.labels import labelled, match_month
 from model_loop.monitoring.levels import Level, gravest_first, thresholds_of, worst
-from model_loop.monitoring.performance import PerformanceRules, Reference, judge_performance
+from model_loop.monitoring.performance import PerformanceRules, ReferenceErrors, judge_performance
 from model_loop.monitoring.profile import make_reference
 from model_loop.monitoring.slices import measure_errors
 from model_loop.monitoring.windows import Window, WindowTrips, of_month, read_request_log
-from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.scoring.rows import COLUMNS, from_frame
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
@@ -27,7 +27,7 @@ from model_loop.training_set.recipes import get_recipe
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
@@ -49,14 +49,14 @@ def month_of(folder: str, month: str, storage: Path) -> CheckedMonth:
         sample=SampleOptions(),
         timeout_seconds=60,
     )
-    return CheckedMonthStore(str(storage)).check(raw, GREEN, Limits())
+    return CheckedMonthStore(str(storage)).check(raw, GREEN, ContractLimits())
 
 
-def reference_of(window: WindowTrips) -> Reference:
+def reference_of(window: WindowTrips) -> ReferenceErrors:
     """What a version came to on its test month."""
     total, *slices = measure_errors(window)
     by_slice = {(one.slice, one.value): one.measured.rmse for one in slices}
-    return Reference(1, total.measured.rmse, total.measured.mae, by_slice)
+    return ReferenceErrors(1, total.measured.rmse, total.measured.mae, by_slice)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_no_alarm_on_the_months_that_follow(
     training_set = build_training_set(request, storage_root=str(tmp_path))
     model = fit("xgboost", training_set)
     profile = make_reference(model, training_set).profile
-    predictor = Predictor(Version("green", 1), model, RICH)
+    predictor = Predictor(RegisteredVersion("green", 1), model, RICH)
 
     def backtest(month: str) -> WindowTrips:
         found = of_month(month_of(whole_months, month, tmp_path), RICH, CleaningRules(), predictor)

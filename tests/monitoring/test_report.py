@@ -13,14 +13,14 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from model_loop.monitoring.levels import Level, thresholds_of
-from model_loop.monitoring.profile import PREDICTION, Reference
+from model_loop.monitoring.profile import PREDICTION, ReferenceProfile
 from model_loop.monitoring.report import JSON, write_report
 from model_loop.settings import Settings
 from model_loop.tracking.names import EVIDENTLY_HTML
 from model_loop.trips.services import DISTANCE, PASSENGERS
 
 
-def test_the_report_names_what_has_changed(reference: Reference, tmp_path: Path) -> None:
+def test_the_report_names_what_has_changed(reference: ReferenceProfile, tmp_path: Path) -> None:
     """In standard deviations; a column that is all missing is left out; no foreign script."""
     columns = list(reference.profile.columns)
     then = reference.sample[columns]

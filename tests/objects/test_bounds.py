@@ -499,7 +499,7 @@ import numpy as np
 from model_loop.errors import StoredObjectError
 from model_loop.objects.codecs import CODECS
 from model_loop.objects.trust import load_estimator
-from model_loop.serving.compiled.model import Form, NotCompiledError
+from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 READ = {
     ".skops": load_estimator,
@@ -511,7 +511,7 @@ def read(path):
     try:
         if path.suffix == ".form":
             with path.open("rb") as file:
-                Form.read(file)
+                CompiledModel.read(file)
         else:
             model = READ[path.suffix](path.read_bytes())
             if hasattr(model, "predict"):

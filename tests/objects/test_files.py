@@ -16,7 +16,7 @@ from tests.conftest import sample_request
 from upath import UPath
 
 from model_loop.errors import ContractError
-from model_loop.objects.files import create_file, files_in, remove_leftovers, whole_file
+from model_loop.objects.files import atomic_write, create_file, files_in, remove_leftovers
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
 
@@ -30,7 +30,7 @@ def names(folder: Path) -> list[str]:
 
 def write_and_die(target: UPath) -> None:
     """Begin to write a file and be killed."""
-    with whole_file(target) as partial:
+    with atomic_write(target) as partial:
         partial.write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -49,7 +49,7 @@ def test_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     abandon(target)
     assert not target.exists()
     assert len(names(tmp_path)) == 1
-    with whole_file(target) as partial:
+    with atomic_write(target) as partial:
         partial.write_bytes(b"whole")
     assert names(tmp_path) == ["value.json"]
     assert target.read_bytes() == b"whole"
@@ -58,9 +58,9 @@ def test_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
 def test_writers_at_work_are_not_disturbed(tmp_path: Path) -> None:
     """Two that write the same file at once both succeed; the last one's content stays."""
     target = UPath(tmp_path / "value.json")
-    with whole_file(target) as first:
+    with atomic_write(target) as first:
         first.write_bytes(b"first")
-        with whole_file(target) as second:
+        with atomic_write(target) as second:
             second.write_bytes(b"second")
         assert not remove_leftovers(UPath(tmp_path))
     assert names(tmp_path) == ["value.json"]
@@ -101,7 +101,7 @@ def test_maintenance_removes_leftovers(tmp_path: Path) -> None:
 
 def write_half(target: UPath) -> None:
     """Begin to write, and fail."""
-    with whole_file(target) as partial:
+    with atomic_write(target) as partial:
         partial.write_text("half")
         raise ContractError("The file", "breaks off", "Try again.")
 
@@ -123,7 +123,7 @@ def test_many_at_once(tmp_path: Path) -> None:
 
     def write() -> None:
         for _ in range(20):
-            with whole_file(target) as partial:
+            with atomic_write(target) as partial:
                 partial.write_bytes(content)
             assert target.read_bytes() == content
 
@@ -139,7 +139,7 @@ def test_object_storage() -> None:
     """It works the same where files are no local ones."""
     target = UPath("memory://trips-test-files/folder/file")
     for content in ("former", "later"):
-        with whole_file(target) as partial:
+        with atomic_write(target) as partial:
             partial.write_text(content)
     assert target.read_text() == "later"
     assert [path.name for path in target.parent.iterdir()] == ["file"]

@@ -14,7 +14,7 @@ from model_loop.models.search import Trial
 from model_loop.objects import formats
 from model_loop.objects.documents import record_of, text_of
 from model_loop.objects.formats import FORMATS, class_of, format_of
-from model_loop.objects.tree import flatten, rebuild
+from model_loop.objects.tree import from_tree, to_tree
 from model_loop.scoring.batch.job import ChunkResult
 from model_loop.trips.months import Month
 
@@ -113,19 +113,19 @@ def test_no_path_is_written() -> None:
 
 def test_fields_are_read_as_far_as_they_are_known() -> None:
     """Unknown ones are passed over, new ones have their defaults, and what is missing is named."""
-    stored = flatten(TRIAL)[0]
+    stored = to_tree(TRIAL)[0]
     newer = {**stored, "further": {"format": "of_tomorrow/1"}}
-    assert rebuild(newer, {}) == TRIAL
+    assert from_tree(newer, {}) == TRIAL
     without = {name: value for name, value in stored.items() if name != "seconds"}
     with pytest.raises(StoredObjectError, match=r"'trial/1'.* without seconds"):
-        rebuild(without, {})
+        from_tree(without, {})
 
 
 @pytest.mark.parametrize("name", ["trial/2", "os.system/1", "Trial", "", "trial"])
 def test_a_format_that_nobody_knows_is_refused(name: str) -> None:
     """By its name, and nothing is imported."""
     with pytest.raises(StoredObjectError, match="knows no such format"):
-        rebuild({"format": name, "number": 1}, {})
+        from_tree({"format": name, "number": 1}, {})
 
 
 def test_an_older_format_becomes_the_one_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,8 +151,8 @@ def test_an_older_format_becomes_the_one_of_today(monkeypatch: pytest.MonkeyPatc
         }
         stored |= {"started": 1.0, "minutes": 0.5}
         expected = dataclasses.replace(TRIAL, seconds=30.0)
-        assert rebuild({"format": "trial/1", **stored}, {}) == expected
-        assert flatten(expected)[0]["format"] == "trial/3"
+        assert from_tree({"format": "trial/1", **stored}, {}) == expected
+        assert to_tree(expected)[0]["format"] == "trial/3"
     finally:
         formats._by_path.cache_clear()
 
@@ -163,7 +163,7 @@ def test_records_without_a_format_are_of_their_reader() -> None:
         5, 1, "no zone"
     )
     with pytest.raises(StoredObjectError, match="is a Month"):
-        record_of(ChunkResult, flatten(Month(2024, 1))[0])
+        record_of(ChunkResult, to_tree(Month(2024, 1))[0])
 
 
 def test_a_class_without_a_format_is_not_stored() -> None:
@@ -175,4 +175,4 @@ def test_a_class_without_a_format_is_not_stored() -> None:
 
     Fresh.__module__ = "model_loop.models.search"
     with pytest.raises(StoredObjectError, match=r"it has no format.*objects/formats\.py"):
-        flatten(Fresh(1))
+        to_tree(Fresh(1))

@@ -12,13 +12,13 @@ import pytest
 from upath import UPath
 
 from model_loop.monitoring import levels
-from model_loop.monitoring.levels import Finding, Level, Thresholds
+from model_loop.monitoring.levels import Level, Thresholds, WindowFinding
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.trips.months import Month
 from model_loop.trips.publications import Publications
 from model_loop.trips.source import kept
-from model_loop.trips.source.kept import Version, find_kept, keep, remembered_digest
+from model_loop.trips.source.kept import FileVersion, find_kept, keep, remembered_digest
 
 URL = "https://example.com/green_tripdata_2024-01.parquet"
 MONTH = {
@@ -53,7 +53,7 @@ def test_a_fetched_file_is_not_fetched_again(tmp_path: Path) -> None:
     (tmp_path / "month.parquet.source.json").write_text(json.dumps(noted))
     found = find_kept(path, URL)
     assert found is not None
-    assert (found.version, found.digest) == (Version('"a"', None, 3), "d")
+    assert (found.version, found.digest) == (FileVersion('"a"', None, 3), "d")
     now = keep(path, URL, found.version)
     assert now.digest == hashlib.sha256(b"abc").hexdigest()
     stored = json.loads((tmp_path / "month.parquet.source.json").read_text())
@@ -128,7 +128,7 @@ def test_a_state_of_a_newer_format_is_kept_aside_and_told(
 
 def test_findings_of_a_window_are_read() -> None:
     """A list was kept; a newer format is refused."""
-    finding = Finding("psi", "zone", 0.3, Level.ACT, Thresholds(0.1, 0.2), "moved")
+    finding = WindowFinding("psi", "zone", 0.3, Level.ACT, Thresholds(0.1, 0.2), "moved")
     stored = json.loads(levels.to_json([finding]))
     assert levels.from_json(json.dumps(stored["findings"])) == [finding]
     assert levels.from_json(json.dumps(stored)) == [finding]

@@ -27,7 +27,7 @@ from upath import UPath
 
 from model_loop.errors import StoredObjectError
 from model_loop.models.catalogue import FAMILIES
-from model_loop.models.search import Metrics, SearchRequest, Trial
+from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
 from model_loop.objects import (
@@ -166,7 +166,7 @@ def test_training_set(sample_training_set: TrainingSet, folder: UPath) -> None:
         {"nested": {"tuple": (1,), "when": dt.datetime(2024, 1, 1, tzinfo=dt.UTC)}},
         {"$tuple": [1], "$part": "of the user's own"},
         MappingProxyType({"frozen": 1}),
-        Metrics(1.0, 1.0, 1.0, 0.5, 0.5, 0.5),
+        ErrorMetrics(1.0, 1.0, 1.0, 0.5, 0.5, 0.5),
         MonthSplit.parse("2024-01", "2024-02"),
         [Trial(0, {"alpha": 0.1}, None, 1.0, 2.0, curve=(3.0, 2.0), error="ValueError: no")],
     ],
@@ -188,7 +188,7 @@ def test_not_a_number_survives(folder: UPath) -> None:
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_numpy_number_survives(folder: UPath, number: float) -> None:
     """NumPy's own NaN and infinity, as metrics have them, can be read again."""
-    _, back = there_and_back(Metrics(np.float64(number), 1.0, 1.0, 0.5, 0.5, 0.5), folder)
+    _, back = there_and_back(ErrorMetrics(np.float64(number), 1.0, 1.0, 0.5, 0.5, 0.5), folder)
     assert str(back.rmse) == str(number)
 
 
@@ -271,7 +271,7 @@ def test_a_value_that_is_nested_without_end_is_refused(
 
 def test_what_could_not_be_read_back_is_not_written(folder: UPath) -> None:
     """A value within itself has no end."""
-    endless: list[Any] = [Metrics(1.0, 1.0, 1.0, 0.5, 0.5, 0.5)]
+    endless: list[Any] = [ErrorMetrics(1.0, 1.0, 1.0, 0.5, 0.5, 0.5)]
     endless.append(endless)
     with pytest.raises(StoredObjectError, match="nested"):
         write_object(endless, folder, "value")
@@ -282,7 +282,7 @@ def test_a_file_that_is_nested_without_end_is_moved_aside(folder: UPath, depth: 
     """It stops nobody who comes after."""
     path = folder / "kept.json"
     write_bytes(path, b"[" * depth + b"]" * depth)
-    assert read_document(path, lambda found: record_of(Metrics, found)) is None
+    assert read_document(path, lambda found: record_of(ErrorMetrics, found)) is None
     assert len(moved_aside(folder)) == 1
 
 

@@ -21,12 +21,12 @@ from tests.servers import free_port
 
 from model_loop.alerts.types import Alert
 from model_loop.errors import DeliveryError, InvalidInputError
-from model_loop.models.gate import Check, Verdict
+from model_loop.models.gate import Check, GateVerdict
 from model_loop.orchestration.alerts import announcements, failed_tasks, notifications
 from model_loop.orchestration.alerts.notifications import RunEnded, TaskFailed
 from model_loop.orchestration.steps.alerts import deliver_waiting
 from model_loop.settings import get_settings
-from model_loop.tracking.standing import HistoryEntry, Standing
+from model_loop.tracking.deployments import Deployment, HistoryEntry
 
 SECRET = "correct-horse-battery"  # noqa: S105 - no real one
 
@@ -258,7 +258,7 @@ def test_a_run_does_not_repeat_its_tasks(sink: Sink, monkeypatch: pytest.MonkeyP
     assert len(sink.mails) == 1
 
 
-VERDICT = Verdict(
+VERDICT = GateVerdict(
     4,
     3,
     (
@@ -270,7 +270,7 @@ VERDICT = Verdict(
 
 def entry(kind: str) -> HistoryEntry:
     """A move from version 3 to version 4."""
-    before, after = Standing(champion=3), Standing(champion=4, shadow=2)
+    before, after = Deployment(champion=3), Deployment(champion=4, shadow=2)
     return HistoryEntry(kind, 4, "ann", "fewer complaints", before, after, 1.7e9, "abc")
 
 

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from tests.servers import tracking_database
 
 from model_loop.errors import InvalidInputError
-from model_loop.models.gate import Check, Verdict
+from model_loop.models.gate import Check, GateVerdict
 from model_loop.orchestration import names
 from model_loop.orchestration.alerts.notifications import ApprovalWaits, dispatcher
 from model_loop.orchestration.forms import override_form, promotion_form
@@ -28,8 +28,8 @@ from model_loop.tracking.runs import Tracker
 
 DAGS = Path(__file__).parents[2] / "dags"
 NUMBERS = itertools.count()
-VERDICT = Verdict(2, 1, (Check("RMSE", passed=True, found="4.0", wanted="below 4.1"),))
-REFUSED = Verdict(2, 1, (Check("RMSE", passed=False, found="4.2", wanted="below 4.1"),))
+VERDICT = GateVerdict(2, 1, (Check("RMSE", passed=True, found="4.0", wanted="below 4.1"),))
+REFUSED = GateVerdict(2, 1, (Check("RMSE", passed=False, found="4.2", wanted="below 4.1"),))
 APPROVED = {"chosen_options": ["Approve"], "responded_by_user": {"id": "7", "name": "Grace"}}
 REJECTED = {**APPROVED, "chosen_options": ["Reject"]}
 
@@ -185,7 +185,7 @@ def test_a_refusal_is_left_for_the_page_that_asked() -> None:
     with pytest.raises(InvalidInputError):
         promotion.move(form("canary", version=9), run(), ti=ti)
     assert "Version 9 of trip_duration_green is not in the registry" in pushed["said"]
-    refused = Verdict(2, 1, (Check("RMSE", passed=False, found="4.2", wanted="below 4.1"),))
+    refused = GateVerdict(2, 1, (Check("RMSE", passed=False, found="4.2", wanted="below 4.1"),))
     assert promotion.after_the_gate(refused, form("promote"), run(), ti) is None
     assert pushed["said"] == "Version 2 did not pass the gate. RMSE: 4.2 (wanted: below 4.1)."
 
@@ -246,7 +246,7 @@ def test_what_passes_the_gate_waits_whatever_the_form_says() -> None:
 )
 @pytest.mark.usefixtures("approvals_wanted")
 def test_a_move_asks_for_the_steps_before_it(
-    conf: dict[str, Any], verdict: Verdict | None, answer: dict[str, Any] | None, missing: str
+    conf: dict[str, Any], verdict: GateVerdict | None, answer: dict[str, Any] | None, missing: str
 ) -> None:
     """Those who may change a run can mark its tasks as done: that is neither gate nor approval."""
     before = promoter_of(form("rollback")).standing()

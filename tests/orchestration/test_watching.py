@@ -17,7 +17,7 @@ from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.trips.months import Month
 from model_loop.trips.publications import Publication, Publications
 from model_loop.trips.source import download
-from model_loop.trips.source.kept import Version
+from model_loop.trips.source.kept import FileVersion
 
 JANUARY = "green_tripdata_2024-01.parquet"
 DAY = dt.timedelta(days=1)
@@ -115,7 +115,7 @@ def test_a_trigger_survives_a_restart(website: Website) -> None:
 def january(etag: str = "a") -> Publications:
     """January, published."""
     month = Month(2024, 1)
-    return Publications({month: Publication(month, Version(etag, None, None))})
+    return Publications({month: Publication(month, FileVersion(etag, None, None))})
 
 
 def test_the_watermark_moves_only_when_told() -> None:

@@ -14,7 +14,7 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.scoring.batch.planning import BatchRequest
-from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
@@ -30,7 +30,9 @@ def predictor(sample_training_set: TrainingSet) -> Predictor:
     request = SearchRequest(max_evaluations=1, threads=1)
     tuned = tune("xgboost", sample_training_set, request)
     model = train(tuned, sample_training_set, request).model
-    return Predictor(Version("green", 7), model, tuple(sample_training_set.recipe.columns))
+    return Predictor(
+        RegisteredVersion("green", 7), model, tuple(sample_training_set.recipe.columns)
+    )
 
 
 @pytest.fixture(scope="session")

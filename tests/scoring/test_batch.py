@@ -30,7 +30,7 @@ from model_loop.scoring.batch.scoring import is_scored, join, score_chunk
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.places import find_inputs, output_of
 from model_loop.scoring.predictor import Predictor
-from model_loop.training_set.types import Minutes
+from model_loop.training_set.matrices import Minutes
 
 REJECTED = {5, 7, 2_999}
 

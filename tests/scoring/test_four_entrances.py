@@ -28,7 +28,7 @@ from model_loop.orchestration.web.dashboard import make_dashboard
 from model_loop.orchestration.web.health import health_parts
 from model_loop.scoring.batch.planning import by_job
 from model_loop.scoring.batch.scoring import join, score_chunk
-from model_loop.scoring.predictor import Predictor, Version, load_predictor
+from model_loop.scoring.predictor import Predictor, RegisteredVersion, load_predictor
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.server import make_service
 from model_loop.serving.http.tokens import Caller
@@ -151,7 +151,7 @@ def loop(
         assert service.live.wait(300), "the version is compiled beside everything else"
         questions = Questions()
         pages = make_dashboard(service, get_settings(), health_parts(service, questions), questions)
-        predictor = load_predictor(versions_of("yellow"), Version("yellow", 1))
+        predictor = load_predictor(versions_of("yellow"), RegisteredVersion("yellow", 1))
         yield Loop(folder, tracker, app, TestClient(pages), predictor)
         questions.stop()
         service.stop()

@@ -19,16 +19,16 @@ from model_loop.models.estimators import Regressor
 from model_loop.objects.trust import load_estimator
 from model_loop.scoring.batch.planning import by_job, plan
 from model_loop.scoring.batch.scoring import join, score_chunk
-from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.scoring.questions import answer
 from model_loop.serving.compiled.compiler import make_predictor
 from model_loop.serving.http.mlflow_protocol import CSV, JSON, read_invocation
 from model_loop.serving.http.requests import read_trips
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
+from model_loop.training_set.matrices import Minutes
 from model_loop.training_set.recipes import Encoding
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.training_set.types import Minutes
 from model_loop.trips.columns import TRIP_READER, local_now
 from model_loop.trips.months import MonthSplit
 
@@ -110,7 +110,7 @@ def test_every_way_gives_the_same_minutes(
     assert len(said) == TRIPS
 
     stored = (tmp_path / "model" / "model.skops").read_bytes()
-    predictor = Predictor(Version("green", 1), load_estimator(stored), tuple(columns))
+    predictor = Predictor(RegisteredVersion("green", 1), load_estimator(stored), tuple(columns))
     asked = trips.assign(lpep_pickup_datetime=trips.lpep_pickup_datetime.astype(str))
     questions = json.loads(asked.drop(columns="lpep_dropoff_datetime").to_json(orient="records"))
     _, answered = answer(predictor, TRIP_READER.read_rows(questions, local_now), "ended")

@@ -25,16 +25,16 @@ from model_loop.serving.http.app import create_app
 from model_loop.serving.http.asgi import Guard
 from model_loop.serving.http.bearer import BearerTokens
 from model_loop.serving.http.tokens import KnownTokens, TokenFile
-from model_loop.serving.metrics import Metrics
+from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.loading import RegistryError
-from model_loop.serving.models.manager import LiveModels
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.manager import ModelManager
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.models.store import DIGESTS
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.service import PredictionService
+from model_loop.tracking.deployments import Deployment, Standings
 from model_loop.tracking.registry import LoadedModel
-from model_loop.tracking.standing import Standing, Standings
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.services import Moment
 
@@ -102,7 +102,7 @@ def loaded(model: Pipeline, training_set: TrainingSet) -> LoadedModel:
 
 
 @pytest.fixture(scope="session")
-def predictors(sample_training_set: TrainingSet) -> dict[int, Predictor]:
+def predictors(sample_training_set: TrainingSet) -> dict[int, ServedVersion]:
     """Three versions that can be told apart by what they answer."""
     families = ("xgboost", "linear_model.LinearRegression", "ensemble.GradientBoostingRegressor")
     return {
@@ -119,10 +119,10 @@ class MemoryRegistry:
     unreadable: tuple[str, ...] = ()
     before: Standings | None = None
 
-    def __init__(self, predictors: dict[int, Predictor], standing: Standing) -> None:
+    def __init__(self, predictors: dict[int, ServedVersion], standing: Deployment) -> None:
         self.now = standing
         self.predictors = predictors
-        self.early = Standing()
+        self.early = Deployment()
         self.reachable = True
         #: Versions whose files take for ever to come.
         self.stuck: set[int] = set()
@@ -139,7 +139,7 @@ class MemoryRegistry:
         """Not known of versions that do not stand."""
         raise RegistryError("the server is down")
 
-    def load(self, version: int, given_up: threading.Event) -> Predictor:
+    def load(self, version: int, given_up: threading.Event) -> ServedVersion:
         """A version that was made before."""
         self.tries.append(version)
         if version in self.stuck:
@@ -161,9 +161,11 @@ class Server:
         refresh_seconds: float = 3_600,
     ) -> None:
         self.registry = registry
-        self.live = LiveModels(registry, folder, refresh_seconds)
+        self.live = ModelManager(registry, folder, refresh_seconds)
         self.log = RequestLog(open_log("", folder), rules, lambda: self.live.now.shadow)
-        self.service = PredictionService("green", self.live, self.log, Metrics(self.live, self.log))
+        self.service = PredictionService(
+            "green", self.live, self.log, ServerMetrics(self.live, self.log)
+        )
         self.tokens = TokenFile(folder / "tokens.json")
         self.secret = self.tokens.add("tests", rate=0)
         known = KnownTokens(self.tokens, rate=1_000, service="green")
@@ -196,18 +198,18 @@ class Server:
 
 @pytest.fixture
 def make_server(
-    tmp_path: Path, predictors: dict[int, Predictor]
+    tmp_path: Path, predictors: dict[int, ServedVersion]
 ) -> Iterator[Callable[..., Server]]:
     """Makes servers that are stopped at the end."""
     made: list[Server] = []
 
     def make(
-        standing: Standing | None = None,
+        standing: Deployment | None = None,
         rules: LogRules | None = None,
         folder: Path = tmp_path,
         refresh_seconds: float = 3_600,
     ) -> Server:
-        registry = MemoryRegistry(predictors, standing or Standing(champion=1))
+        registry = MemoryRegistry(predictors, standing or Deployment(champion=1))
         quick = rules or LogRules(flush_seconds=0.02)
         made.append(Server(folder / f"server-{len(made)}", registry, quick, refresh_seconds))
         return made[-1]

@@ -11,7 +11,7 @@ import pytest
 
 from model_loop.datasets.reading import Row
 from model_loop.scoring.answers import answer_of
-from model_loop.scoring.predictor import Version
+from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.serving.request_log.further_answers import log_answers
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import open_log
@@ -31,7 +31,7 @@ def test_answers_are_logged_with_their_inputs(tmp_path: Path, answered: Any) -> 
     engine = open_log("", tmp_path)
     rows, answers = answered
     log = RequestLog(engine)
-    assert log_answers(log, Version("green", 3), rows, answers, "ada" * 50, 1.5)
+    assert log_answers(log, RegisteredVersion("green", 3), rows, answers, "ada" * 50, 1.5)
     log = RequestLog(engine)
     found = log.find(ONE)
     assert found is not None
@@ -46,4 +46,4 @@ def test_a_log_that_is_away_is_told_of(tmp_path: Path, answered: Any) -> None:
     engine = open_log(f"sqlite:///{tmp_path}/away/requests.db", tmp_path, must_answer=False)
     rows, answers = answered
     log = RequestLog(engine)
-    assert not log_answers(log, Version("green", 3), rows, answers, "ada", 1.5)
+    assert not log_answers(log, RegisteredVersion("green", 3), rows, answers, "ada", 1.5)

@@ -18,9 +18,9 @@ from model_loop.serving.http.asgi import OPEN_PATHS
 from model_loop.serving.http.requests import read_trips
 from model_loop.serving.http.server import let_pages_ask
 from model_loop.serving.http.tokens import RIGHTS
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.log import LogRules
-from model_loop.tracking.standing import Standing
+from model_loop.tracking.deployments import Deployment
 
 Make = Callable[..., Server]
 
@@ -118,7 +118,7 @@ def test_unknown_routes_and_methods(server: Server) -> None:
     assert server.ask("GET", "/predict").status_code == 405
 
 
-def test_predictions_are_the_models(server: Server, predictors: dict[int, Predictor]) -> None:
+def test_predictions_are_the_models(server: Server, predictors: dict[int, ServedVersion]) -> None:
     """One and many trips get minutes, an id each, and the version."""
     (one,) = server.predict(TRIP)
     many = server.predict({"inputs": [TRIP, {**TRIP, "trip_distance": 5.0}]})
@@ -183,7 +183,7 @@ def test_errors_show_no_trace(server: Server, monkeypatch: pytest.MonkeyPatch) -
 
 def test_challenger_answers_its_share(make_server: Make) -> None:
     """The same key is always answered by the same version, and the shares come out."""
-    server = make_server(Standing(champion=1, challenger=2, share=0.3))
+    server = make_server(Deployment(champion=1, challenger=2, share=0.3))
     by_key = {
         number: {server.predict({**TRIP, "key": str(number)})[0]["model_version"] for _ in range(2)}
         for number in range(200)
@@ -198,16 +198,16 @@ def test_challenger_answers_its_share(make_server: Make) -> None:
 
 def test_switch_and_roll_back(make_server: Make) -> None:
     """A move of the alias switches all requests at once, and back again."""
-    server = make_server(Standing(champion=1))
+    server = make_server(Deployment(champion=1))
     for version in (2, 1, 3):
-        server.registry.now = Standing(champion=version)
+        server.registry.now = Deployment(champion=version)
         server.live.refresh()
         assert server.predict(TRIP)[0]["model_version"] == version
 
 
 def test_shadow_is_compared_and_not_returned(make_server: Make) -> None:
     """The champion answers; what the shadow says stands beside it in the log."""
-    server = make_server(Standing(champion=1, shadow=2))
+    server = make_server(Deployment(champion=1, shadow=2))
     (one,) = server.predict(TRIP)
     assert one["model_version"] == 1
     logged = server.ask("GET", f"/predictions/{one['prediction_id']}").json()
@@ -220,7 +220,7 @@ def test_shadow_is_compared_and_not_returned(make_server: Make) -> None:
 
 def test_disabled_and_without_champion(make_server: Make) -> None:
     """Nothing answers, and it says so."""
-    for standing in (Standing(), Standing(champion=1, enabled=False)):
+    for standing in (Deployment(), Deployment(champion=1, enabled=False)):
         server = make_server(standing)
         assert server.ask("POST", "/predict", json=TRIP).status_code == 503
         assert server.ask("GET", "/readyz").status_code == 503
@@ -229,7 +229,7 @@ def test_disabled_and_without_champion(make_server: Make) -> None:
 
 def test_models(make_server: Make) -> None:
     """Versions come with alias and share."""
-    server = make_server(Standing(champion=1, challenger=2, shadow=3, share=0.25))
+    server = make_server(Deployment(champion=1, challenger=2, shadow=3, share=0.25))
     told = server.ask("GET", "/models").json()
     shares = {one["alias"]: (one["version"], one["share"]) for one in told["versions"]}
     assert shares == {"champion": (1, 0.75), "challenger": (2, 0.25), "shadow": (3, 0.0)}

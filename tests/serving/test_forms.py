@@ -13,11 +13,11 @@ from tests.serving.conftest import fit, loaded
 
 from model_loop.serving.compiled.compiler import compile_model, odd_rows
 from model_loop.serving.compiled.flat import DenseTables, Linear, SparseTables, Trees
-from model_loop.serving.compiled.model import Form, NotCompiledError
+from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.training_set.types import TrainingSet
 
 
-def form_of(family: str, training_set: TrainingSet) -> Form:
+def form_of(family: str, training_set: TrainingSet) -> CompiledModel:
     """The compiled form of a small model."""
     form = compile_model(1, loaded(fit(family, training_set), training_set)).form
     assert form is not None
@@ -35,9 +35,9 @@ def test_a_form_survives_its_way(sample_training_set: TrainingSet, family: str) 
     form.write(file)
     file.seek(0)
     file.readline()
-    again = Form.read(file)
+    again = CompiledModel.read(file)
     rows = odd_rows(200, seed=2)
-    np.testing.assert_array_equal(again.prove()(rows), form.prove()(rows))
+    np.testing.assert_array_equal(again.verify()(rows), form.verify()(rows))
     for before, after in ((form.tables, again.tables), (form.flat, again.flat)):
         assert type(before) is type(after)
         for one, other in zip(before, after, strict=True):
@@ -51,12 +51,12 @@ def test_what_differs_is_not_used(sample_training_set: TrainingSet) -> None:
     assert isinstance(form.flat, Trees)
     values = form.flat.values.copy()
     values[form.flat.nodes["left"] == np.arange(len(values))] += 1e-3
-    wrong = Form(form.tables, form.flat._replace(values=values), form.sample, form.minutes)
+    wrong = CompiledModel(form.tables, form.flat._replace(values=values), form.sample, form.minutes)
     with pytest.raises(NotCompiledError, match="differs by up to"):
-        wrong.prove()
+        wrong.verify()
     without_number = np.full_like(form.minutes, np.nan)
     with pytest.raises(NotCompiledError, match="nan"):
-        Form(form.tables, form.flat, form.sample, without_number).prove()
+        CompiledModel(form.tables, form.flat, form.sample, without_number).verify()
 
 
 def test_there_is_no_code_for_linear_models_of_dense_columns(
@@ -66,7 +66,7 @@ def test_there_is_no_code_for_linear_models_of_dense_columns(
     form = form_of("xgboost", sample_training_set)
     flat = Linear(np.zeros(3), 0.0)
     with pytest.raises(NotCompiledError, match="linear models of dense columns"):
-        Form(form.tables, flat, form.sample, form.minutes).prove()
+        CompiledModel(form.tables, flat, form.sample, form.minutes).verify()
 
 
 def test_pickles_are_not_read(sample_training_set: TrainingSet) -> None:
@@ -74,28 +74,28 @@ def test_pickles_are_not_read(sample_training_set: TrainingSet) -> None:
     form = form_of("xgboost", sample_training_set)
     file = io.BytesIO()
     strange = np.array([{"a": 1}], dtype=object)
-    Form(form.tables, form.flat, strange, form.minutes).write(file)
+    CompiledModel(form.tables, form.flat, strange, form.minutes).write(file)
     file.seek(0)
     with pytest.raises(NotCompiledError, match="does not match its header"):
-        Form.read(file)
+        CompiledModel.read(file)
 
 
-def _nodes(form: Form, field: str, place: int, value: float) -> Form:
+def _nodes(form: CompiledModel, field: str, place: int, value: float) -> CompiledModel:
     assert isinstance(form.flat, Trees)
     nodes = form.flat.nodes.copy()
     nodes[field][place] = value
     return dataclasses.replace(form, flat=form.flat._replace(nodes=nodes))
 
 
-def _flat(form: Form, **values: Any) -> Form:
+def _flat(form: CompiledModel, **values: Any) -> CompiledModel:
     return dataclasses.replace(form, flat=form.flat._replace(**values))
 
 
-def _tables(form: Form, **values: Any) -> Form:
+def _tables(form: CompiledModel, **values: Any) -> CompiledModel:
     return dataclasses.replace(form, tables=form.tables._replace(**values))
 
 
-DAMAGE: dict[str, Callable[[Form], Form]] = {
+DAMAGE: dict[str, Callable[[CompiledModel], CompiledModel]] = {
     "a child beyond the nodes": lambda form: _nodes(form, "left", 0, 2**30),
     "a child before its parent": lambda form: _nodes(form, "left", 1, 0),
     "a last node with children": lambda form: _nodes(form, "threshold", -1, 0.0),
@@ -140,9 +140,9 @@ def test_a_linear_form_that_leads_nowhere_is_not_run(
     )
 
 
-def _refused(form: Form) -> None:
+def _refused(form: CompiledModel) -> None:
     file = io.BytesIO()
     form.write(file)
     file.seek(0)
     with pytest.raises(NotCompiledError, match="do not fit together"):
-        Form.read(file)
+        CompiledModel.read(file)

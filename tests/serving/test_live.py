@@ -12,20 +12,20 @@ from tests.serving.conftest import MemoryRegistry
 from upath import UPath
 
 from model_loop.alerts.outbox import Outbox
-from model_loop.serving.models.manager import Live, LiveModels
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.manager import ActiveModels, ModelManager
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.models.store import ModelStore
 from model_loop.serving.models.traffic import place_of
-from model_loop.tracking.standing import Standing, Standings
+from model_loop.tracking.deployments import Deployment, Standings
 
 
 @pytest.fixture
-def registry(predictors: dict[int, Predictor]) -> MemoryRegistry:
+def registry(predictors: dict[int, ServedVersion]) -> MemoryRegistry:
     """A registry whose champion is version 1."""
-    return MemoryRegistry(predictors, Standing(champion=1))
+    return MemoryRegistry(predictors, Deployment(champion=1))
 
 
-def versions(live: LiveModels) -> tuple[int | None, ...]:
+def versions(live: ModelManager) -> tuple[int | None, ...]:
     """What answers."""
     now = live.now.sides["ended"]
     return tuple(one.version if one else None for one in (now.champion, now.challenger, now.shadow))
@@ -33,10 +33,10 @@ def versions(live: LiveModels) -> tuple[int | None, ...]:
 
 def test_a_swap_is_one_step(registry: MemoryRegistry, tmp_path: Path) -> None:
     """Whoever looks sees the versions before or those after, never a mixture of what is loaded."""
-    swaps: list[Live] = []
-    live = LiveModels(registry, tmp_path, 3_600, swaps.append)
+    swaps: list[ActiveModels] = []
+    live = ModelManager(registry, tmp_path, 3_600, swaps.append)
     for challenger in (3, 2):
-        registry.now = Standing(champion=1, challenger=challenger, shadow=2)
+        registry.now = Deployment(champion=1, challenger=challenger, shadow=2)
         live.refresh()
     swaps.clear()
     seen, stop = set(), threading.Event()
@@ -48,7 +48,7 @@ def test_a_swap_is_one_step(registry: MemoryRegistry, tmp_path: Path) -> None:
     looking = threading.Thread(target=look)
     looking.start()
     for champion, challenger in ((2, 3), (3, 1), (1, 2)):
-        registry.now = Standing(champion=champion, challenger=challenger, share=0.5)
+        registry.now = Deployment(champion=champion, challenger=challenger, share=0.5)
         live.refresh()
     stop.set()
     looking.join()
@@ -59,11 +59,11 @@ def test_a_swap_is_one_step(registry: MemoryRegistry, tmp_path: Path) -> None:
 
 def test_a_registry_that_is_down(registry: MemoryRegistry, tmp_path: Path) -> None:
     """What is loaded goes on, and it is told that the registry does not answer."""
-    live = LiveModels(registry, tmp_path, 0.01)
+    live = ModelManager(registry, tmp_path, 0.01)
     live.refresh()
     assert not live.unreachable
     registry.reachable = False
-    registry.now = Standing(champion=2)
+    registry.now = Deployment(champion=2)
     live.refresh()
     assert versions(live) == (1, None, None)
     assert "down" in str(live.unreachable)
@@ -75,23 +75,23 @@ def test_a_registry_that_is_down(registry: MemoryRegistry, tmp_path: Path) -> No
 
 def test_a_start_without_the_registry(registry: MemoryRegistry, tmp_path: Path) -> None:
     """A server that starts while the registry is down takes the last known standing."""
-    registry.now = Standing(champion=2, shadow=3)
-    LiveModels(registry, tmp_path, 3_600).refresh()
+    registry.now = Deployment(champion=2, shadow=3)
+    ModelManager(registry, tmp_path, 3_600).refresh()
     registry.reachable = False
-    live = LiveModels(registry, tmp_path, 3_600)
+    live = ModelManager(registry, tmp_path, 3_600)
     live.refresh()
     assert versions(live) == (2, None, 3)
     assert live.unreachable
-    unknown = LiveModels(registry, tmp_path / "new", 3_600)
+    unknown = ModelManager(registry, tmp_path / "new", 3_600)
     unknown.refresh()
     assert versions(unknown) == (None, None, None)
 
 
 def test_a_champion_that_cannot_be_loaded(registry: MemoryRegistry, tmp_path: Path) -> None:
     """The one before stays, and the other is named, until it can be loaded."""
-    live = LiveModels(registry, tmp_path, 3_600)
+    live = ModelManager(registry, tmp_path, 3_600)
     live.refresh()
-    registry.now = Standing(champion=99, challenger=2, share=0.5)
+    registry.now = Deployment(champion=99, challenger=2, share=0.5)
     live.refresh()
     assert versions(live) == (1, 2, None)
     assert set(live.problems) == {99}
@@ -107,18 +107,18 @@ def test_a_broken_version_holds_up_no_other(
     """However a challenger fails to load, a new champion takes over, and a rollback works."""
     load = registry.load
 
-    def sometimes(version: int, given_up: threading.Event) -> Predictor:
+    def sometimes(version: int, given_up: threading.Event) -> ServedVersion:
         return load(version if version != 3 else version // 0, given_up)
 
     monkeypatch.setattr(registry, "load", sometimes)
-    live = LiveModels(registry, tmp_path, 3_600)
+    live = ModelManager(registry, tmp_path, 3_600)
     for champion in (2, 1):
-        registry.now = Standing(champion=champion, challenger=3, share=0.5)
+        registry.now = Deployment(champion=champion, challenger=3, share=0.5)
         live.refresh()
         assert versions(live) == (champion, None, None)
         assert "division" in live.problems[3]
     registry.reachable = False
-    restarted = LiveModels(registry, tmp_path, 3_600)
+    restarted = ModelManager(registry, tmp_path, 3_600)
     restarted.refresh()
     assert versions(restarted) == (1, None, None)
 
@@ -130,7 +130,7 @@ def test_a_last_standing_that_cannot_be_read(
     """A server that knows of no version says so at once, and finds one when it can."""
     (tmp_path / "standing.json").write_text(content, errors="surrogateescape")
     registry.reachable = False
-    live = LiveModels(registry, tmp_path, 3_600)
+    live = ModelManager(registry, tmp_path, 3_600)
     live.refresh()
     assert live.looked
     assert versions(live) == (None, None, None)
@@ -146,11 +146,11 @@ def test_a_standing_of_another_version_is_told_and_the_last_good_one_answers(
     registry: MemoryRegistry, tmp_path: Path, content: str
 ) -> None:
     """It must not pass for a service of which nothing stands; it is kept aside."""
-    LiveModels(registry, tmp_path, 3_600).refresh()
+    ModelManager(registry, tmp_path, 3_600).refresh()
     (tmp_path / "standing.json").write_text(content)
     registry.reachable = False
     outbox = Outbox(UPath(tmp_path / "alerts"))
-    restarted = LiveModels(registry, tmp_path, 3_600, outbox=outbox)
+    restarted = ModelManager(registry, tmp_path, 3_600, outbox=outbox)
     restarted.refresh()
     assert versions(restarted) == (1, None, None)
     (waiting,) = outbox.waiting()
@@ -162,11 +162,11 @@ def test_a_standing_that_no_file_holds_is_passed_over(
     registry: MemoryRegistry, tmp_path: Path
 ) -> None:
     """Where something else has taken its place, the second copy answers."""
-    LiveModels(registry, tmp_path, 3_600).refresh()
+    ModelManager(registry, tmp_path, 3_600).refresh()
     (tmp_path / "standing.json").unlink()
     (tmp_path / "standing.json").mkdir()
     registry.reachable = False
-    restarted = LiveModels(registry, tmp_path, 3_600)
+    restarted = ModelManager(registry, tmp_path, 3_600)
     restarted.refresh()
     assert versions(restarted) == (1, None, None)
 
@@ -175,7 +175,7 @@ def test_nobody_waits_for_a_look_that_failed(
     registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After any error, requests are answered by what there is."""
-    live = LiveModels(registry, tmp_path, 3_600)
+    live = ModelManager(registry, tmp_path, 3_600)
     monkeypatch.setattr(registry, "standings", lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         live.refresh()
@@ -199,7 +199,7 @@ def test_the_watch_goes_on_after_an_error(
     registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a refresh fails by, the next one is tried."""
-    live, refreshed = LiveModels(registry, tmp_path, 0.01), threading.Event()
+    live, refreshed = ModelManager(registry, tmp_path, 0.01), threading.Event()
     look = live.look
     failing = iter([ZeroDivisionError()])
 
@@ -221,7 +221,7 @@ def test_what_was_loaded_answers_before_requests_wait_no_longer(
     registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A champion that is loaded while a look ends is not passed over by the first requests."""
-    live, swapped = LiveModels(registry, tmp_path, 3_600), threading.Event()
+    live, swapped = ModelManager(registry, tmp_path, 3_600), threading.Event()
     # Its own thread comes late to let it answer.
     monkeypatch.setattr(live._loader, "on_end", lambda: swapped.wait(10))
     swap = live._swap

@@ -15,14 +15,14 @@ from sqlalchemy.exc import OperationalError
 
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.rows import Rows
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.entries import Batch, Entry, Written
 from model_loop.serving.request_log.export import export_log
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.queries import remove_older
 from model_loop.serving.request_log.tables import dropped, open_log, predictions
 from model_loop.serving.request_log.writer import LogWriter
-from model_loop.training_set.types import Minutes
+from model_loop.training_set.matrices import Minutes
 
 ROW = (74.0, 75.0, 1_709_280_000.0, 1.5, float("nan"), 2.0, float("nan"))
 
@@ -205,7 +205,7 @@ def test_losses_are_counted_by_every_thread(engine: Engine) -> None:
 
 def test_the_shadow_is_asked_what_it_can_answer(engine: Engine) -> None:
     """A trip that lacks what it needs is no reason to leave out the others of the batch."""
-    log = RequestLog(engine, shadow=lambda: Predictor(9, (), (3,), lambda trips: trips[:, 3]))
+    log = RequestLog(engine, shadow=lambda: ServedVersion(9, (), (3,), lambda trips: trips[:, 3]))
     log.record_many([entry(1), entry(2)._replace(row=(*ROW[:3], float("nan"), *ROW[4:]))])
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE predictions RENAME TO away")
@@ -225,7 +225,7 @@ def test_a_shadow_that_fails_costs_no_entry(engine: Engine) -> None:
     def fail(_: Rows) -> Minutes:
         raise ZeroDivisionError
 
-    log = RequestLog(engine, shadow=lambda: Predictor(9, (), (), fail))
+    log = RequestLog(engine, shadow=lambda: ServedVersion(9, (), (), fail))
     log.record(entry(1))
     assert log._write_all()
     found = log.find(f"{1:032x}")

@@ -13,9 +13,9 @@ from tests.conftest import sample_request
 from tests.serving.conftest import MemoryRegistry, Server, fit, loaded
 
 from model_loop.serving.compiled.compiler import make_predictor
-from model_loop.serving.models.manager import LiveModels
-from model_loop.serving.models.predictor import Predictor
-from model_loop.tracking.standing import Standing
+from model_loop.serving.models.manager import ModelManager
+from model_loop.serving.models.predictor import ServedVersion
+from model_loop.tracking.deployments import Deployment
 from model_loop.training_set.build import build_training_set
 
 BOOKED = {"pickup_zone": 74, "dropoff_zone": 166, "pickup_at": "2024-03-01T08:30:00"}
@@ -26,7 +26,7 @@ Make = Callable[..., Server]
 
 
 @pytest.fixture(scope="session")
-def early(sample_root: Path) -> Predictor:
+def early(sample_root: Path) -> ServedVersion:
     """A version that does without the metered distance."""
     training_set = build_training_set(sample_request("booking"), storage_root=str(sample_root))
     model = fit("linear_model.LinearRegression", training_set)
@@ -34,11 +34,11 @@ def early(sample_root: Path) -> Predictor:
 
 
 @pytest.fixture
-def server(make_server: Make, predictors: dict[int, Predictor], early: Predictor) -> Server:
+def server(make_server: Make, predictors: dict[int, ServedVersion], early: ServedVersion) -> Server:
     """A server with a champion of each moment; the later one has a canary and a shadow."""
-    made = make_server(Standing(champion=1))
+    made = make_server(Deployment(champion=1))
     made.registry.predictors = {**predictors, EARLY: early}
-    made.registry.early = Standing(champion=EARLY)
+    made.registry.early = Deployment(champion=EARLY)
     made.live.refresh()
     return made
 
@@ -54,7 +54,7 @@ def test_a_request_is_answered_by_the_earliest_that_can(server: Server) -> None:
     for trip in (BOOKED, ENDED):
         _, (one,) = ask(server, trip)
         assert (one["model_version"], one["moment"]) == (EARLY, "booked")
-    server.registry.early = Standing()
+    server.registry.early = Deployment()
     server.live.refresh()
     _, (one,) = ask(server, ENDED)
     assert (one["model_version"], one["moment"]) == (1, "ended")
@@ -88,7 +88,7 @@ def test_what_is_missing_and_what_there_is_are_told(server: Server) -> None:
     assert (booked["moment"], "assumed" in booked) == ("booked", False)
     assert (ended["moment"], [*ended["assumed"]]) == ("ended", ["trip_distance"])
     assert ask(server, off_the_map)[0] == 200
-    server.registry.early = Standing()
+    server.registry.early = Deployment()
     server.live.refresh()
     _, (one,) = ask(server, BOOKED)
     assert (one["moment"], [*one["assumed"]]) == ("ended", ["trip_distance"])
@@ -103,12 +103,12 @@ def test_what_is_missing_and_what_there_is_are_told(server: Server) -> None:
 
 def test_a_challenger_that_needs_more_answers_nothing(server: Server) -> None:
     """The same request would be answered or refused by chance, so not even one that it could."""
-    server.registry.early = Standing(champion=EARLY, challenger=1, share=1.0)
+    server.registry.early = Deployment(champion=EARLY, challenger=1, share=1.0)
     server.live.refresh()
     for trip in (BOOKED, ENDED):
         _, (one,) = ask(server, trip, moment="booked")
         assert one["model_version"] == EARLY
-    server.registry.now = Standing(champion=1, challenger=EARLY, share=1.0)
+    server.registry.now = Deployment(champion=1, challenger=EARLY, share=1.0)
     server.live.refresh()
     _, (one,) = ask(server, ENDED, moment="ended")
     assert one["model_version"] == EARLY
@@ -116,13 +116,13 @@ def test_a_challenger_that_needs_more_answers_nothing(server: Server) -> None:
 
 def test_a_moment_that_is_disabled_leaves_the_other(server: Server) -> None:
     """Disabling one moment disables nothing else; disabling all says so."""
-    server.registry.early = Standing(champion=EARLY, enabled=False)
+    server.registry.early = Deployment(champion=EARLY, enabled=False)
     server.live.refresh()
     _, (one,) = ask(server, ENDED)
     assert one["model_version"] == 1
     status, told = ask(server, ENDED, moment="booked")
     assert (status, told["error"]["rule"]) == (503, "is disabled")
-    server.registry.now = Standing(champion=1, enabled=False)
+    server.registry.now = Deployment(champion=1, enabled=False)
     server.live.refresh()
     assert ask(server, ENDED)[0] == 503
     assert server.ask("GET", "/readyz").status_code == 503
@@ -130,7 +130,7 @@ def test_a_moment_that_is_disabled_leaves_the_other(server: Server) -> None:
 
 def test_each_moment_is_shown(server: Server) -> None:
     """Routes and metrics tell every champion."""
-    server.registry.now = Standing(champion=1, challenger=2, share=0.25, shadow=3)
+    server.registry.now = Deployment(champion=1, challenger=2, share=0.25, shadow=3)
     server.live.refresh()
     told = server.ask("GET", "/models").json()
     found = {(one["moment"], one["alias"]): one["version"] for one in told["versions"]}
@@ -152,13 +152,13 @@ def test_each_moment_is_shown(server: Server) -> None:
 
 
 def test_what_an_older_server_has_kept_is_read(
-    predictors: dict[int, Predictor], tmp_path: Path
+    predictors: dict[int, ServedVersion], tmp_path: Path
 ) -> None:
     """It knew one champion, whose columns say of which moment it is."""
-    registry = MemoryRegistry(predictors, Standing())
+    registry = MemoryRegistry(predictors, Deployment())
     registry.reachable = False
-    (tmp_path / "standing.json").write_text(json.dumps(asdict(Standing(champion=2))))
-    live = LiveModels(registry, tmp_path, 3_600)
+    (tmp_path / "standing.json").write_text(json.dumps(asdict(Deployment(champion=2))))
+    live = ModelManager(registry, tmp_path, 3_600)
     live.refresh()
     champion = live.now.sides["ended"].champion
     assert champion is not None

@@ -22,7 +22,7 @@ from tests.servers import free_port
 from tests.serving.conftest import Server
 
 from model_loop.serving.http.openapi import OPERATIONS
-from model_loop.tracking.standing import Standing
+from model_loop.tracking.deployments import Deployment
 
 CHECKS = [
     not_a_server_error,
@@ -35,7 +35,7 @@ CHECKS = [
 @pytest.fixture
 def document(make_server: Callable[..., Server]) -> Iterator[Any]:
     """The document of a server on a port, with every part filled."""
-    made = make_server(Standing(champion=1, challenger=2, shadow=3, share=0.5))
+    made = make_server(Deployment(champion=1, challenger=2, shadow=3, share=0.5))
     port = free_port()
     config = uvicorn.Config(made.app, port=port, log_level="error", access_log=False)
     server = uvicorn.Server(config)

@@ -21,7 +21,7 @@ from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.request_log.entries import Batch
 from model_loop.serving.request_log.export import read_day
 from model_loop.serving.request_log.log import LogRules, RequestLog
-from model_loop.serving.request_log.retention import Retention
+from model_loop.serving.request_log.retention import LogPruner
 from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.request_log.writer import LogWriter
 
@@ -99,7 +99,7 @@ def test_retention_goes_by_the_clock_of_the_database(
     log.record_many([entry(9_001, now - 91 * 86_400), entry(9_002, now)])
     log._write_all()
     monkeypatch.setattr(time, "time", lambda: now + 365 * 86_400)
-    Retention(engine, days=90).run()
+    LogPruner(engine, days=90).run()
     assert log.find(f"{9_001:032x}") is None
     assert log.find(f"{9_002:032x}") is not None
     engine.dispose()

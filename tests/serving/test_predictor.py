@@ -42,7 +42,7 @@ def differences(training_set: TrainingSet, family: str, trips: pd.DataFrame) -> 
     np.testing.assert_array_equal(expected[: len(trips)], given)
     form = compile_model(1, loaded(model, training_set)).form
     assert form is not None
-    vectors = form.prove(machine_code=False)
+    vectors = form.verify(machine_code=False)
     found = np.stack([predictor.predict(rows), vectors(rows)])
     return np.asarray(np.abs(found - expected))
 

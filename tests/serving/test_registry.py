@@ -23,15 +23,15 @@ from model_loop.models.extras import extra_families
 from model_loop.scoring.rows import to_frame
 from model_loop.serving.compiled.compiler import odd_rows
 from model_loop.serving.models.loading import RegistryError
-from model_loop.serving.models.manager import LiveModels
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.manager import ModelManager
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.models.registry import MlflowRegistry
 from model_loop.serving.models.store import DIGESTS, ModelStore
 from model_loop.tracking.actions import Action
+from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import Standing
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.services import MOMENTS
 
@@ -44,7 +44,7 @@ def families() -> tuple[str | ModelFamily, ...]:
     return ("xgboost", "linear_model.LinearRegression", extra)
 
 
-NOTHING = {moment: Standing() for moment in MOMENTS}
+NOTHING = {moment: Deployment() for moment in MOMENTS}
 
 
 @pytest.fixture(scope="module")
@@ -298,26 +298,26 @@ def test_a_tag_that_cannot_be_read_freezes_nothing(
 
     registry._moments = {1: "booked", 2: "booked", 3: "booked"}
     kind.body = told("0.25")
-    assert registry.standings()["booked"] == Standing(1, 2, share=0.25)
+    assert registry.standings()["booked"] == Deployment(1, 2, share=0.25)
     assert not registry.unreadable
     kind.body = told(share, disabled="yes")
-    assert registry.standings()["booked"] == Standing(1, 2, share=0.25, enabled=False)
+    assert registry.standings()["booked"] == Deployment(1, 2, share=0.25, enabled=False)
     assert "challenger_share" in registry.unreadable[0]
     aliases["challenger"] = 3
     kind.body = told(share)
-    assert registry.standings()["booked"] == Standing(1, 3, share=0.0)
+    assert registry.standings()["booked"] == Deployment(1, 3, share=0.0)
 
 
 def test_a_moment_that_cannot_be_read_freezes_nothing(
     odd: tuple[type[Odd], str],
     tmp_path: Path,
-    predictors: dict[int, Predictor],
+    predictors: dict[int, ServedVersion],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where a version's tag names no moment, what stood last stays, also after a restart."""
     kind, url = odd
 
-    def look(champion: int, *tags: str) -> LiveModels:
+    def look(champion: int, *tags: str) -> ModelManager:
         aliases = [{"alias": "champion", "version": str(champion)}]
         listed = [{"key": name, "value": "yes"} for name in tags]
         moment = "booked" if champion == 1 else "later"
@@ -328,7 +328,7 @@ def test_a_moment_that_cannot_be_read_freezes_nothing(
         kind.body = json.dumps(told).encode()
         registry = MlflowRegistry(url, "green", tmp_path)
         monkeypatch.setattr(registry, "load", lambda version, _: predictors[version])
-        live = LiveModels(registry, tmp_path, 3_600)
+        live = ModelManager(registry, tmp_path, 3_600)
         live.refresh()
         return live
 

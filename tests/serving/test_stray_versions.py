@@ -16,14 +16,14 @@ from tests.serving.conftest import Server
 
 from model_loop.errors import InvalidInputError
 from model_loop.serving.models import registry as registry_module
-from model_loop.serving.models.manager import LiveModels
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.manager import ModelManager
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.models.registry import MlflowRegistry
 from model_loop.tracking.actions import SWITCHES, Action, ActionKind
 from model_loop.tracking.choosing import promoter_for
+from model_loop.tracking.deployments import DISABLED_TAG, MOMENT_TAG, Deployment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import DISABLED_TAG, MOMENT_TAG, Standing
 from model_loop.trips.services import Moment
 
 NAME = "trip_duration_green"
@@ -104,7 +104,7 @@ def test_a_stray_version_freezes_nothing(
     stray.alias("challenger_ended", 2)
     stray.alias("shadow_ended", 3)
     registry = MlflowRegistry(stray.url, NAME, tmp_path)
-    assert registry.standings()["ended"] == Standing(1, 2, 3)
+    assert registry.standings()["ended"] == Deployment(1, 2, 3)
     assert not registry.unreadable
     number = stray.version(tags)
     stray.alias(alias, number)
@@ -112,21 +112,28 @@ def test_a_stray_version_freezes_nothing(
     stray.alias("champion_ended", 2)
     stray.alias("challenger_ended", None)
     stray.alias("shadow_ended", None)
-    last = {"champion": Standing(2), "challenger": Standing(2, 2), "shadow": Standing(2, None, 3)}
+    last = {
+        "champion": Deployment(2),
+        "challenger": Deployment(2, 2),
+        "shadow": Deployment(2, None, 3),
+    }
     fresh = MlflowRegistry(stray.url, NAME, tmp_path)
-    for one, expected in ((registry, last[alias]), (fresh, Standing(2))):
+    for one, expected in ((registry, last[alias]), (fresh, Deployment(2))):
         found = one.standings()
         assert found["ended"] == dataclasses.replace(expected, enabled=False)
-        assert found["booked"] == Standing(enabled=False)
+        assert found["booked"] == Deployment(enabled=False)
         assert any(f"version {number}" in problem for problem in one.unreadable)
         assert max(map(len, one.unreadable)) < 500
     stray.alias(alias, None)
-    assert registry.standings()["ended"] == Standing(2, enabled=False)
+    assert registry.standings()["ended"] == Deployment(2, enabled=False)
     assert not registry.unreadable
 
 
 def test_a_store_that_does_not_answer_freezes_nothing(
-    stray: Stray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predictors: dict[int, Predictor]
+    stray: Stray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    predictors: dict[int, ServedVersion],
 ) -> None:
     """A version is looked up beside the look at the registry, once, and counts when it is known."""
     asked, answer = [], threading.Event()
@@ -145,17 +152,17 @@ def test_a_store_that_does_not_answer_freezes_nothing(
     monkeypatch.setattr(
         registry, "load", lambda version, _: predictors[1 + version % len(predictors)]
     )
-    live = LiveModels(registry, tmp_path, 3_600)
+    live = ModelManager(registry, tmp_path, 3_600)
     for champion in (1, 2, 3):
         stray.alias("champion_ended", champion)
         began = time.monotonic()
         live.look()
         assert time.monotonic() - began < 2.0
-        assert live.now.sides["ended"].standing == Standing(champion)
+        assert live.now.sides["ended"].standing == Deployment(champion)
         assert "looked up" in live.unreadable[0]
     answer.set()
     live.look()
-    assert live.now.sides["ended"].standing == Standing(3, shadow=number)
+    assert live.now.sides["ended"].standing == Deployment(3, shadow=number)
     assert asked == [number]
     assert not live.unreadable
     live.stop()
@@ -183,7 +190,7 @@ def test_a_stray_version_stops_no_action(stray: Stray, tags: dict[str, str]) -> 
     )
     for action in done:
         promoter.act(action, f"stray/{len(tags)}/{action.kind}")
-    assert promoter.standing() == Standing(1)
+    assert promoter.standing() == Deployment(1)
     stray.alias("champion", number)
     stray.alias("champion_ended", None)
     with pytest.raises(InvalidInputError, match=f"Version {number} of .* alias champion"):
@@ -212,7 +219,7 @@ def test_an_emergency_waits_for_no_store(stray: Stray) -> None:
     """
     tracker = Tracker(stray.url, "stray/emergency")
 
-    def act(kind: ActionKind, version: int | None = None) -> Standing:
+    def act(kind: ActionKind, version: int | None = None) -> Deployment:
         began = time.monotonic()
         promoter = promoter_for(tracker, "green", kind, version)
         everywhere = kind in SWITCHES
@@ -223,14 +230,14 @@ def test_an_emergency_waits_for_no_store(stray: Stray) -> None:
         found = promoter.versions.standings()["ended"]
         return dataclasses.replace(found, challenger=None, shadow=None)
 
-    assert act("promote", 2) == Standing(2)
+    assert act("promote", 2) == Deployment(2)
     stray.alias("champion_ended", stray.version({}))
-    assert act("promote", 3) == Standing(3)
+    assert act("promote", 3) == Deployment(3)
     for alias in ("challenger", "shadow"):
         stray.alias(alias, stray.version({}))
-    assert act("disable") == Standing(3, enabled=False)
-    assert act("enable") == Standing(3)
-    assert act("rollback") == Standing(2)
+    assert act("disable") == Deployment(3, enabled=False)
+    assert act("enable") == Deployment(3)
+    assert act("rollback") == Deployment(2)
 
 
 @pytest.mark.parametrize("timeout", ["soon", "-1", "inf", ""])
@@ -240,4 +247,4 @@ def test_a_setting_that_is_no_number_is_passed_over(
     """MLflow's own setting is read at every look."""
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", timeout)
-        assert MlflowRegistry(stray.url, NAME, tmp_path).standings()["ended"] == Standing(1)
+        assert MlflowRegistry(stray.url, NAME, tmp_path).standings()["ended"] == Deployment(1)

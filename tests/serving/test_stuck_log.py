@@ -25,7 +25,7 @@ from model_loop.serving.http.server import make_service
 from model_loop.serving.request_log import log as request_log
 from model_loop.serving.request_log import retention
 from model_loop.serving.request_log.log import LogRules, RequestLog
-from model_loop.serving.request_log.retention import Retention
+from model_loop.serving.request_log.retention import LogPruner
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 
@@ -122,7 +122,7 @@ def test_a_clock_is_believed_in_the_end(tmp_path: Path, monkeypatch: pytest.Monk
     now = SimpleNamespace(wall=1_700_000_000.0, passed=0.0)
     clock = SimpleNamespace(time=lambda: now.wall, monotonic=lambda: now.passed)
     monkeypatch.setattr(retention, "time", clock)
-    kept = Retention(engine, days=90)
+    kept = LogPruner(engine, days=90)
 
     def after(hours: float, jump_days: float = 0.0) -> int:
         now.wall += hours * 3_600 + jump_days * DAY_SECONDS
@@ -145,7 +145,7 @@ def test_a_clock_is_believed_in_the_end(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_database_without_tables_removes_nothing(tmp_path: Path) -> None:
     """What cannot be asked is no reason to end."""
-    kept = Retention(create_engine(f"sqlite:///{tmp_path}/no/such/folder.db"), days=90)
+    kept = LogPruner(create_engine(f"sqlite:///{tmp_path}/no/such/folder.db"), days=90)
     kept.begin()
     kept.run()
 

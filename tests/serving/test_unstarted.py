@@ -15,13 +15,13 @@ from tests.serving.conftest import TRIP, MemoryRegistry
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.http.tokens import Caller
-from model_loop.serving.metrics import Metrics
-from model_loop.serving.models.manager import LiveModels
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.metrics import ServerMetrics
+from model_loop.serving.models.manager import ModelManager
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.service import PredictionService
-from model_loop.tracking.standing import Standing
+from model_loop.tracking.deployments import Deployment
 
 REFUSED = 200
 
@@ -34,17 +34,17 @@ async def authenticate(scope: Scope) -> Caller:
 
 
 @pytest.fixture
-def registry(predictors: dict[int, Predictor]) -> MemoryRegistry:
+def registry(predictors: dict[int, ServedVersion]) -> MemoryRegistry:
     """A registry with a champion."""
-    return MemoryRegistry(predictors, Standing(champion=1))
+    return MemoryRegistry(predictors, Deployment(champion=1))
 
 
 @pytest.fixture
 def client(tmp_path: Path, registry: MemoryRegistry) -> Iterator[httpx.AsyncClient]:
     """The application as Airflow mounts it: nobody tells it that a server has started."""
-    live = LiveModels(registry, tmp_path, 3_600)
+    live = ModelManager(registry, tmp_path, 3_600)
     log = RequestLog(open_log("", tmp_path))
-    service = PredictionService("green", live, log, Metrics(live, log))
+    service = PredictionService("green", live, log, ServerMetrics(live, log))
     app = create_app(service, authenticate, max_bytes=10_000, max_trips=10)
     yield httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tests")
     service.stop()

@@ -20,7 +20,7 @@ from tests.serving.conftest import fit, loaded
 from tests.serving.test_log import ROW, entry, rows
 
 from model_loop.serving.compiled.compiler import compile_model
-from model_loop.serving.models.predictor import Predictor, places_of
+from model_loop.serving.models.predictor import ServedVersion, places_of
 from model_loop.serving.request_log.entries import Batch, Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.spool import Spool
@@ -206,11 +206,11 @@ def test_the_process_asks_the_shadow(log: RequestLog, sample_training_set: Train
     """What it says is what the version says here; a version that goes is asked no more."""
     compiled = compile_model(9, loaded(fit("xgboost", sample_training_set), sample_training_set))
     assert compiled.form is not None
-    trees = Predictor(
-        9, compiled.columns, places_of(compiled.columns), compiled.form.prove(), form=compiled.form
+    trees = ServedVersion(
+        9, compiled.columns, places_of(compiled.columns), compiled.form.verify(), form=compiled.form
     )
-    plain = Predictor(8, (), (3,), lambda trips: trips[:, 3], "tests")
-    followed: Predictor | None = None
+    plain = ServedVersion(8, (), (3,), lambda trips: trips[:, 3], "tests")
+    followed: ServedVersion | None = None
     log.shadow = lambda: followed
     for number, followed in enumerate((trees, plain, None, trees)):
         says = None if followed is None else followed.predict(np.array([ROW])).item()

@@ -19,25 +19,25 @@ from tests.tracking.right import Cell, Move, Seen, Side, State, seen, standing_s
 
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
-from model_loop.models.gate import Check, Verdict
+from model_loop.models.gate import Check, GateVerdict
 from model_loop.orchestration import names
 from model_loop.orchestration.forms import promotion_form
 from model_loop.orchestration.steps import promotion
 from model_loop.serving.http.requests import RequestRefusedError
-from model_loop.serving.models.manager import LiveModels
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.manager import ModelManager
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.models.registry import MlflowRegistry
 from model_loop.serving.models.traffic import choose, place_of
-from model_loop.tracking.history import History
-from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import (
+from model_loop.tracking.deployments import (
     PARTS,
     RETIRED_TAG,
+    Deployment,
     HistoryEntry,
-    Standing,
     alias_of,
     registered_name,
 )
+from model_loop.tracking.history import History
+from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
 from model_loop.trips.services import MOMENTS, Moment
 
@@ -55,9 +55,9 @@ Plan = Callable[[dict[Cell, State]], tuple[int | None, dict[Cell, State]] | None
 class SeenByServer(MlflowRegistry):
     """The registry as a server reads it; its models predict nothing."""
 
-    def load(self, version: int, _given_up: Any = None) -> Predictor:
+    def load(self, version: int, _given_up: Any = None) -> ServedVersion:
         """A version that is ready at once."""
-        return Predictor(version, (), (), lambda rows: rows[:, 0])
+        return ServedVersion(version, (), (), lambda rows: rows[:, 0])
 
 
 class Moving(RuleBasedStateMachine):
@@ -80,7 +80,7 @@ class Moving(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         folder = Path(self.folder.name)
         registry = SeenByServer(self.tracker.tracking_uri, self.name, folder)
-        self.server = LiveModels(registry, folder, 3_600)
+        self.server = ModelManager(registry, folder, 3_600)
 
     def teardown(self) -> None:
         """Leave no files."""
@@ -266,7 +266,7 @@ class Moving(RuleBasedStateMachine):
         verdict = None
         if params["action"] == "promote" and params["gate"]:
             check = Check("RMSE", passed=True, found="5.0", wanted="below 5.1")
-            verdict = Verdict(params["version"], None, (check,))
+            verdict = GateVerdict(params["version"], None, (check,))
         else:
             assert promotion.first_step(params) == names.MOVE
         self.death.after = writes
@@ -322,6 +322,6 @@ class Moving(RuleBasedStateMachine):
         return found
 
 
-def _parts(state: Seen | bool) -> Standing:  # noqa: FBT001 - of one kind or the other
+def _parts(state: Seen | bool) -> Deployment:  # noqa: FBT001 - of one kind or the other
     assert isinstance(state, Seen)
-    return Standing(state.champion, state.challenger, state.shadow, state.share)
+    return Deployment(state.champion, state.challenger, state.shadow, state.share)

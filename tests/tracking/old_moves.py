@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import Standing
 
 
 class OldPromoter:
@@ -21,7 +21,7 @@ class OldPromoter:
 
     def __init__(self, tracker: Tracker, service: str, name: str) -> None:
         self.tracker, self.service, self.name = tracker, service, name
-        self.now = Standing()
+        self.now = Deployment()
         self.moves: list[tuple[int | None, int | None]] = []
 
     def promote(self, version: int) -> None:
@@ -59,7 +59,7 @@ class OldPromoter:
         self._record(kind, version, after)
         self.tracker.client.set_registered_model_alias(self.name, "champion", str(version))
 
-    def _record(self, kind: str, version: int | None, after: Standing) -> None:
+    def _record(self, kind: str, version: int | None, after: Deployment) -> None:
         tags = {
             "service": self.service,
             "action": kind,
@@ -75,6 +75,6 @@ class OldPromoter:
         self.now = after
 
 
-def _tags(when: str, standing: Standing) -> dict[str, str]:
+def _tags(when: str, standing: Deployment) -> dict[str, str]:
     values = dataclasses.asdict(standing)
     return {f"{when}_{name}": str(one) for name, one in values.items() if one is not None}

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from model_loop.tracking.standing import PARTS, Standing
+from model_loop.tracking.deployments import PARTS, Deployment
 from model_loop.trips.services import Moment
 
 #: What one move owns: the parts of one moment, or whether anything answers at it.
@@ -139,6 +139,6 @@ def _two(before: Seen, after: Seen, part: str) -> set[int | None]:
     return {getattr(before, part), getattr(after, part)}
 
 
-def standing_seen(standing: Standing, retired: frozenset[int]) -> Seen:
+def standing_seen(standing: Deployment, retired: frozenset[int]) -> Seen:
     """What everybody sees of a standing that was read."""
     return Seen(standing.champion, standing.challenger, standing.shadow, standing.share, retired)

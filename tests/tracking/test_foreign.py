@@ -16,11 +16,11 @@ from sklearn.preprocessing import StandardScaler
 from tests.objects.crafted import command
 
 from model_loop.errors import InvalidInputError, StoredObjectError
-from model_loop.tracking.foreign import INCOMING, bring_in
+from model_loop.tracking.deployments import BROUGHT_IN
+from model_loop.tracking.foreign import INCOMING, import_model
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import RegisteredModel, load_registered
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import BROUGHT_IN
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +62,9 @@ def bring(promoter: Promoter, model: str, storage: Path) -> RegisteredModel:
     """Bring it in."""
     identity = f"{promoter.service}/model"
     root = str(storage)
-    return bring_in(promoter.versions, model, lambda _: TRIPS, identity=identity, storage_root=root)
+    return import_model(
+        promoter.versions, model, lambda _: TRIPS, identity=identity, storage_root=root
+    )
 
 
 def test_a_folder_is_brought_in_once(promoter: Promoter, tmp_path: Path) -> None:

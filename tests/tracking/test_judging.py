@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from tests.orchestration.test_retraining import Store
 
 from model_loop.errors import InvalidInputError, StoredObjectError
-from model_loop.models.gate import Check, Verdict
+from model_loop.models.gate import Check, GateVerdict
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
@@ -24,12 +24,12 @@ from model_loop.orchestration.forms import promotion_form, retraining_form
 from model_loop.orchestration.steps import judging, promotion, retraining
 from model_loop.settings import get_settings
 from model_loop.tracking.challengers import latest_challenger
+from model_loop.tracking.deployments import BROUGHT_IN, registered_name
 from model_loop.tracking.lineage import find_lineage, lineage_of, log_lineage
 from model_loop.tracking.models import champion_errors
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import load_registered, register_model, save_model
 from model_loop.tracking.runs import Tracker, training_set_tags
-from model_loop.tracking.standing import BROUGHT_IN, registered_name
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
@@ -137,7 +137,7 @@ def crown(version: int, **values: Any) -> dict[str, Any]:
     return promotion.move(form(version=version, gate=False, **values), dag_run("crown"))
 
 
-def judged(version: int | None, **values: Any) -> Verdict:
+def judged(version: int | None, **values: Any) -> GateVerdict:
     """Let the gate judge a version, through the step of the DAG."""
     return judging.judge(form(version=version, **values), dag_run("judge"))
 
@@ -149,7 +149,7 @@ def promoter(moment: Moment = "ended") -> Promoter:
     return Promoter(tracker, "green", moment)
 
 
-def check(verdict: Verdict, name: str) -> Check:
+def check(verdict: GateVerdict, name: str) -> Check:
     """Find one check of a verdict."""
     return next(one for one in verdict.checks if one.name.startswith(name))
 

@@ -13,7 +13,7 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
-from model_loop.objects.tree import flatten, rebuild
+from model_loop.objects.tree import from_tree, to_tree
 from model_loop.tracking.lineage import (
     Lineage,
     find_lineage,
@@ -93,7 +93,7 @@ def test_models_are_reproduced(
     family: str, sample_training_set: TrainingSet, tmp_path: Path
 ) -> None:
     """From its lineage, as it is stored, a model comes out with the same errors."""
-    stored = rebuild(flatten(lineage(family, sample_training_set))[0], {})
+    stored = from_tree(to_tree(lineage(family, sample_training_set))[0], {})
     reproduction = reproduce(stored, storage_root=str(tmp_path), timeout_seconds=10)
     assert reproduction.agrees
     assert {name for name, _, _ in reproduction.metrics} >= {"validation_rmse", "test_mae"}

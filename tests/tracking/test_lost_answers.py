@@ -11,7 +11,7 @@ import pytest
 from tests.production.faults.relay import HOST, Network, Relay
 from tests.servers import free_port
 
-from model_loop.models.search import Metrics, SearchRequest, Trial
+from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.tracking.registry import register_model
@@ -21,7 +21,7 @@ from model_loop.training_set.types import TrainingSet
 
 pytestmark = pytest.mark.integration
 
-TRIAL = Trial(0, {"alpha": 0.1}, Metrics(5.0, 25.0, 3.0, 0.6, 0.5, 0.4), 1_700_000_000.0, 1.5)
+TRIAL = Trial(0, {"alpha": 0.1}, ErrorMetrics(5.0, 25.0, 3.0, 0.6, 0.5, 0.4), 1_700_000_000.0, 1.5)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
 from model_loop.monitoring.health.stored import champion_of, end_of
-from model_loop.monitoring.performance import Reference
+from model_loop.monitoring.performance import ReferenceErrors
 from model_loop.monitoring.tested import find_reference
 from model_loop.tracking.actions import Action
 from model_loop.tracking.models import log_model_report
@@ -65,8 +65,8 @@ def test_the_reference_is_the_error_on_the_test_months(
     assert found.slices == pytest.approx(
         dict(zip(zip(large["slice"], large["value"], strict=True), large["rmse"], strict=True))
     )
-    assert find_reference(promoter.tracker, promoter.name, 2) == Reference(2)
-    assert find_reference(promoter.tracker, promoter.name, 3) == Reference(3, 5.0, 3.0)
+    assert find_reference(promoter.tracker, promoter.name, 2) == ReferenceErrors(2)
+    assert find_reference(promoter.tracker, promoter.name, 3) == ReferenceErrors(3, 5.0, 3.0)
 
 
 def test_the_age_of_the_champion_and_of_its_data(promoter: Promoter) -> None:

@@ -13,9 +13,9 @@ from model_loop.tracking.months import log_month
 from model_loop.tracking.names import FIGURES
 from model_loop.tracking.runs import Tracker
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import Dirt, SampleOptions
+from model_loop.trips.sample_options import Corruption, SampleOptions
 
 pytestmark = pytest.mark.integration
 
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.integration
 def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
     """A checked month with strays."""
     folder = tmp_path_factory.mktemp("month")
-    options = SampleOptions(trips=1_000, dirt=Dirt(stray_share=0.02))
+    options = SampleOptions(trips=1_000, dirt=Corruption(stray_share=0.02))
     write_month(folder / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
-    return CheckedMonthStore(str(folder)).check(fetch(str(folder), folder), GREEN, Limits())
+    return CheckedMonthStore(str(folder)).check(fetch(str(folder), folder), GREEN, ContractLimits())
 
 
 def test_month_is_logged_with_everything(

@@ -13,12 +13,12 @@ import pytest
 from mlflow import MlflowClient
 
 from model_loop.errors import InvalidInputError
-from model_loop.models.gate import Check, Verdict
+from model_loop.models.gate import Check, GateVerdict
 from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import latest_challenger
+from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import Standing
 from model_loop.trips.services import MOMENTS
 
 pytestmark = pytest.mark.integration
@@ -50,7 +50,7 @@ def promote(promoter: Promoter, version: int) -> None:
 def test_nothing_is_registered(tracker: Tracker) -> None:
     """Without a registered model there is no champion, and no history."""
     promoter = Promoter(tracker, "no such service", "ended")
-    assert promoter.standing() == Standing()
+    assert promoter.standing() == Deployment()
     assert promoter.history() == []
 
 
@@ -60,7 +60,7 @@ def test_history_tells_who_when_why_and_from_what(promoter: Promoter) -> None:
     evidence = pd.DataFrame({"name": ["RMSE"], "passed": [True]})
     action = Action("promote", promoter.service, 2, who="Ada", why="new month", evidence=evidence)
     entry = promoter.act(action, f"{promoter.service}/second")
-    assert promoter.standing() == Standing(champion=2)
+    assert promoter.standing() == Deployment(champion=2)
     assert promoter.history()[0] == entry
     assert (entry.who, entry.why, entry.version) == ("Ada", "new month", 2)
     assert (entry.before.champion, entry.after.champion) == (1, 2)
@@ -95,7 +95,7 @@ def test_a_version_that_needs_more_gets_no_traffic(
         InvalidInputError, match=r"needs trip_distance, .*\(version 1\) does without"
     ):
         promoter.act(canary, f"{promoter.service}/canary")
-    assert promoter.standing() == Standing(champion=1)
+    assert promoter.standing() == Deployment(champion=1)
     promoter.act(Action("shadow", promoter.service, 2), f"{promoter.service}/shadow")
     promote(promoter, 2)
     less = Action("canary", promoter.service, 1, share=0.5)
@@ -146,7 +146,7 @@ def test_the_next_action_ends_what_was_interrupted(
     half = Action("promote", service, 2), f"{service}/half"
     killed_at(monkeypatch, "delete_registered_model_alias", promoter, *half)
     promoter.act(Action("shadow", service, 3), f"{service}/shadow")
-    assert promoter.standing() == Standing(champion=2, shadow=3)
+    assert promoter.standing() == Deployment(champion=2, shadow=3)
     assert [one.kind for one in promoter.history()] == ["shadow", "promote", "canary", "promote"]
     assert promoter.act(*half) == promoter.history()[1]
     unmoved = Action("promote", service, 1), f"{service}/unmoved"
@@ -154,7 +154,7 @@ def test_the_next_action_ends_what_was_interrupted(
     promoter.act(Action("end_shadow", service), f"{service}/end")
     with pytest.raises(InvalidInputError, match="end_shadow of version 3 was begun since"):
         promoter.act(*unmoved)
-    assert promoter.standing() == Standing(champion=2)
+    assert promoter.standing() == Deployment(champion=2)
     assert len(promoter.history()) == 5
 
 
@@ -167,11 +167,11 @@ def test_no_version_answers_the_larger_share_of_the_next(
     promoter.act(Action("canary", service, 2, share=0.1), f"{service}/small")
     large = Action("canary", service, 3, share=0.5), f"{service}/large"
     killed_at(monkeypatch, "set_registered_model_alias", promoter, *large)
-    assert promoter.standing() == Standing(champion=1, challenger=2, share=0.1)
+    assert promoter.standing() == Deployment(champion=1, challenger=2, share=0.1)
     killed_at(monkeypatch, "set_registered_model_tag", promoter, *large)
-    assert promoter.standing() == Standing(champion=1, challenger=3, share=0.1)
+    assert promoter.standing() == Deployment(champion=1, challenger=3, share=0.1)
     promoter.act(*large)
-    assert promoter.standing() == Standing(champion=1, challenger=3, share=0.5)
+    assert promoter.standing() == Deployment(champion=1, challenger=3, share=0.5)
 
 
 def test_all_moments_are_enabled_at_once(
@@ -203,7 +203,7 @@ def test_a_second_try_leaves_the_evidence_as_it_is(
     promoter: Promoter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the gate said is there once, however often it was written; also what was begun alone."""
-    verdict = Verdict(
+    verdict = GateVerdict(
         2, None, (Check("RMSE", passed=True, found="5.0 minutes", wanted="below 5.1"),)
     )
     for _ in range(2):
@@ -253,7 +253,7 @@ def test_what_cannot_be_done(promoter: Promoter, changes: dict[str, object], mes
     good = Action("promote", promoter.service, 2)
     with pytest.raises(InvalidInputError, match=message):
         promoter.act(dataclasses.replace(good, **changes), f"{promoter.service}/wrong")  # type: ignore[arg-type]  # by name
-    assert promoter.standing() == Standing(champion=1)
+    assert promoter.standing() == Deployment(champion=1)
 
 
 def test_a_run_that_is_no_entry_breaks_nothing(promoter: Promoter) -> None:

@@ -18,7 +18,7 @@ from model_loop.monitoring.looking import DriftRules, look_for_drift, profile_ve
 from model_loop.monitoring.profile import find_profile, find_sample
 from model_loop.monitoring.records import Records, Watched
 from model_loop.monitoring.windows import Window, WindowTrips
-from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import Settings
 from model_loop.tracking.lineage import lineage_of, log_lineage
 from model_loop.tracking.promotion import Promoter
@@ -111,7 +111,7 @@ def test_a_version_without_a_profile_says_so_until_it_gets_one(
     promoter.tracker.client.create_model_version(promoter.name, f"runs:/{run_id}/model", run_id)
 
     columns = sample_training_set.recipe.columns
-    predictor = Predictor(Version("profiled", 1), trained.model, columns)
+    predictor = Predictor(RegisteredVersion("profiled", 1), trained.model, columns)
     judged = sample_training_set.test_trips
     now = dt.datetime.now(tz=dt.UTC)
     trips = WindowTrips(

@@ -12,14 +12,14 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from model_loop.models.evaluation import measure
-from model_loop.models.search import Metrics, SearchRequest, Trial
+from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
+from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.lines import installed_versions
 from model_loop.tracking.models import ChampionErrors, champion_errors
 from model_loop.tracking.registry import register_model, save_model
 from model_loop.tracking.runs import Tracker, training_set_tags
-from model_loop.tracking.standing import registered_name
 from model_loop.tracking.trials import CURVE_POINTS, TrialLogger
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 GOOD = Trial(
     0,
     {"alpha": 0.1},
-    Metrics(5.0, 25.0, 3.0, 0.6, 0.5, 0.4),
+    ErrorMetrics(5.0, 25.0, 3.0, 0.6, 0.5, 0.4),
     1_700_000_000.0,
     1.5,
     2,

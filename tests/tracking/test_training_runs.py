@@ -11,7 +11,7 @@ import pytest
 
 from model_loop.errors import ReportedError
 from model_loop.models.catalogue import XGBOOST, get_family
-from model_loop.models.search import Metrics, Trial
+from model_loop.models.search import ErrorMetrics, Trial
 from model_loop.orchestration.forms import training_form
 from model_loop.orchestration.steps import training
 from model_loop.settings import get_settings
@@ -86,7 +86,7 @@ def test_what_failed_does_not_run_for_ever(here: Tracker) -> None:
     again = here.open_run("dag/run/b", "b", {}, parent_run_id=parent)
     assert again == failed
     with TrialLogger(here, again, {}) as log:
-        log(Trial(0, {"alpha": 1.0}, Metrics(1, 1, 1, 1, 1, 1), 1_700_000_000.0, 1.0))
+        log(Trial(0, {"alpha": 1.0}, ErrorMetrics(1, 1, 1, 1, 1, 1), 1_700_000_000.0, 1.0))
     (trial,) = here._children(again)
     assert trial.info.status == "FINISHED"
 

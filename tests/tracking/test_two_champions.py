@@ -18,7 +18,7 @@ from model_loop.orchestration.forms import monitoring_form, retraining_form
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.steps import monitoring, retraining
-from model_loop.scoring.predictor import Version, load_predictor
+from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.scoring.rows import COLUMNS, PLACES, from_frame
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
@@ -52,7 +52,7 @@ def champions(tracker: Tracker, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) 
         built = training_set("sample", "2024-01", "2024-02", "2024-03", recipe)
         version = registered(tracker, built)
         crown(version, accept_generated_data=True)
-        predictor = load_predictor(versions_of("green"), Version("green", version))
+        predictor = load_predictor(versions_of("green"), RegisteredVersion("green", version))
         run_id = tracker.client.get_model_version(predictor.version.name, str(version)).run_id
         log_reference(tracker, str(run_id), make_reference(predictor.model, built))
         found[built.recipe.moment] = version, built
@@ -65,7 +65,7 @@ def ask(champions: Any, factor: float = 1.0) -> None:
     log = RequestLog(open_log(settings.request_log_url, settings.serving_folder))
     for moment, (version, built) in champions.items():
         trips = built.test_trips.drop(columns=DURATION)
-        predictor = load_predictor(versions_of("green"), Version("green", version))
+        predictor = load_predictor(versions_of("green"), RegisteredVersion("green", version))
         minutes = predictor.minutes(trips).tolist()
         rows = from_frame(trips, [name for name in COLUMNS if name in trips])
         rows[:, PLACES[DISTANCE]] *= factor

@@ -27,7 +27,7 @@ from model_loop.orchestration.forms import prediction_form
 from model_loop.orchestration.loading import load
 from model_loop.orchestration.steps import prediction
 from model_loop.serving.compiled.compiler import log_form
-from model_loop.serving.compiled.model import Form, NotCompiledError
+from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.serving.compiled.stored import LOGGED_FORM
 from model_loop.settings import get_settings
 from model_loop.tracking import lines
@@ -136,8 +136,8 @@ def test_a_form_of_another_format_is_not_read(tracker: Tracker, built: TrainingS
         np.savez(file, **{**content, **changed})
         file.seek(0)
         with pytest.raises(NotCompiledError, match="is stored in the format"):
-            Form.read(file)
+            CompiledModel.read(file)
     older, named = io.BytesIO(), {"format", "number"}
     np.savez(older, **{name: it for name, it in content.items() if name not in named})
     older.seek(0)
-    Form.read(older).prove(machine_code=False)
+    CompiledModel.read(older).verify(machine_code=False)

@@ -18,7 +18,12 @@ from model_loop.errors import ContractError, InvalidInputError
 from model_loop.orchestration import names
 from model_loop.training_set import recipes
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.data_tests import DATA_TESTS, Outcome, require_passed, run_data_tests
+from model_loop.training_set.data_tests import (
+    DATA_TESTS,
+    DataTestResult,
+    require_passed,
+    run_data_tests,
+)
 from model_loop.training_set.recipes import RECIPES, Recipe
 from model_loop.training_set.types import EncodedSplits, TrainingSet
 from model_loop.trips.split import Period
@@ -109,7 +114,7 @@ def test_finds_the_fault(
         require_passed(run_data_tests(fault(sample_training_set)))
 
 
-def found(training_set: TrainingSet) -> dict[str, Outcome]:
+def found(training_set: TrainingSet) -> dict[str, DataTestResult]:
     """Return what the data tests found, by their names."""
     return {outcome.name: outcome for outcome in run_data_tests(training_set)}
 

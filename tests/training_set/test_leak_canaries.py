@@ -19,9 +19,10 @@ import pytest
 from model_loop.findings import RefusedPartitionError
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encoders.dense import DenseTripEncoder
+from model_loop.training_set.matrices import as_dense
 from model_loop.training_set.recipes import Encoding
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.training_set.types import TrainingSet, as_dense
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit, parse_months
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions

@@ -25,9 +25,9 @@ from model_loop.trips.cleaning import (
 )
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import Dirt, SampleOptions
+from model_loop.trips.sample_options import Corruption, SampleOptions
 from model_loop.trips.services import SERVICES
 from model_loop.trips.source.fetching import fetch_month
 
@@ -46,7 +46,7 @@ def clean(
     folder: Path,
     rules: CleaningRules | None = None,
     columns: Sequence[str] = RICH,
-    limits: Limits | None = None,
+    limits: ContractLimits | None = None,
 ) -> Cleaned:
     """The clean January of a folder."""
     month = checked(folder, limits)
@@ -58,10 +58,10 @@ def clean(
     return Cleaned(frame, report)
 
 
-def checked(folder: Path, limits: Limits | None = None) -> CheckedMonth:
+def checked(folder: Path, limits: ContractLimits | None = None) -> CheckedMonth:
     """The January of a folder, checked."""
     store = CheckedMonthStore(str(folder))
-    return store.check(fetch(str(folder), folder), GREEN, limits or Limits())
+    return store.check(fetch(str(folder), folder), GREEN, limits or ContractLimits())
 
 
 def by_pandas(folder: Path) -> pd.DataFrame:
@@ -141,10 +141,12 @@ def test_bounds_are_included(tmp_path: Path) -> None:
 
 def test_report_accounts_for_every_row(tmp_path: Path) -> None:
     """What was read is what was kept and what was left out, each for its reason."""
-    dirt = Dirt(null_share=0.05, negative_duration_share=0.05, long_duration_share=0.05)
+    dirt = Corruption(null_share=0.05, negative_duration_share=0.05, long_duration_share=0.05)
     options = SampleOptions(trips=2_000, seed=3, dirt=dirt)
     write_month(tmp_path / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
-    report = clean(tmp_path, CleaningRules(5.0, 20.0), limits=Limits(quarantine_share=0.2)).report
+    report = clean(
+        tmp_path, CleaningRules(5.0, 20.0), limits=ContractLimits(quarantine_share=0.2)
+    ).report
     left_out = report.quarantined + report.too_short + report.too_long
     assert report.rows_read == 2_000 == report.rows_kept + left_out
     assert min(report.quarantined, report.too_short, report.too_long) > 50
@@ -152,7 +154,7 @@ def test_report_accounts_for_every_row(tmp_path: Path) -> None:
 
 def test_what_was_set_aside_is_for_recipes_without_a_clock(tmp_path: Path) -> None:
     """Strays are left out, unless nobody looks at the clock; other broken rows always are."""
-    dirt = Dirt(stray_share=0.02, null_share=0.02)
+    dirt = Corruption(stray_share=0.02, null_share=0.02)
     options = SampleOptions(trips=2_000, seed=3, dirt=dirt)
     write_month(tmp_path / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
     month = checked(tmp_path)
@@ -184,7 +186,7 @@ def test_what_no_trip_can_have_is_missing(tmp_path: Path) -> None:
     trips.loc[:3, "passenger_count"] = (5_000.0, -1.0, np.inf, 1_000.0)
     trips.to_parquet(path, index=False)
     checked = CheckedMonthStore(str(tmp_path)).check(
-        fetch(str(tmp_path), tmp_path), GREEN, Limits()
+        fetch(str(tmp_path), tmp_path), GREEN, ContractLimits()
     )
     columns = ("trip_distance", "passenger_count")
     kept = clean_month(checked, GREEN, Selection(columns, CleaningRules(0.0, 1_440.0)))
@@ -203,12 +205,12 @@ def test_a_column_of_what_no_trip_can_have_is_refused(tmp_path: Path, impossible
     trips.to_parquet(path, index=False)
     raw = fetch(str(tmp_path), tmp_path)
     with pytest.raises(ContractError, match=r"no value in 100\.0% of the column passenger_count"):
-        CheckedMonthStore(str(tmp_path)).check(raw, GREEN, Limits())
+        CheckedMonthStore(str(tmp_path)).check(raw, GREEN, ContractLimits())
 
 
 def test_long_distances_stay(tmp_path: Path) -> None:
     """Absurd distances are neither clipped nor dropped: encoders decide about them."""
-    options = SampleOptions(trips=500, seed=3, dirt=Dirt(absurd_distance_share=0.1))
+    options = SampleOptions(trips=500, seed=3, dirt=Corruption(absurd_distance_share=0.1))
     write_month(tmp_path / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
     assert (clean(tmp_path).trips.trip_distance > 100_000).sum() > 20
 
@@ -286,7 +288,7 @@ def test_every_service_is_cleaned(name: str, tmp_path: Path) -> None:
         sample=SampleOptions(trips=400),
         timeout_seconds=1,
     )
-    month = CheckedMonthStore(str(tmp_path)).check(raw, service, Limits())
+    month = CheckedMonthStore(str(tmp_path)).check(raw, service, ContractLimits())
     trips = clean_month(month, service, Selection(RICH, CleaningRules()))
     assert set(RICH) < set(trips.columns)
     assert trips.passenger_count.isna().all() == (name == "fhvhv")
@@ -298,7 +300,7 @@ def test_published_rows_are_counted_twice(published_months: str, tmp_path: Path)
         raw = fetch_month(
             published_months, GREEN, month, str(tmp_path), sample=SampleOptions(), timeout_seconds=1
         )
-        checked_month = CheckedMonthStore(str(tmp_path)).check(raw, GREEN, Limits())
+        checked_month = CheckedMonthStore(str(tmp_path)).check(raw, GREEN, ContractLimits())
         trips = pd.read_parquet(Path(published_months) / f"green_tripdata_{month}.parquet")
         began, ended = trips.lpep_pickup_datetime, trips.lpep_dropoff_datetime
         within = (ended - began).between(pd.Timedelta(minutes=1), pd.Timedelta(minutes=60))
@@ -318,7 +320,7 @@ def test_real_months(whole_months: str, tmp_path: Path) -> None:
         raw = fetch_month(
             whole_months, GREEN, month, str(tmp_path), sample=SampleOptions(), timeout_seconds=1
         )
-        checked_month = CheckedMonthStore(str(tmp_path)).check(raw, GREEN, Limits())
+        checked_month = CheckedMonthStore(str(tmp_path)).check(raw, GREEN, ContractLimits())
         selection = Selection(RICH, CleaningRules(), keep_set_aside=True)
         kept += len(clean_month(checked_month, GREEN, selection))
     assert kept == 105_870

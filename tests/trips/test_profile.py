@@ -18,10 +18,10 @@ from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.checking import check_month
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.profile import SCALES, MonthProfile, ProfileBuilder
 from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import Dirt, SampleOptions
+from model_loop.trips.sample_options import Corruption, SampleOptions
 from model_loop.trips.services import SERVICES
 from model_loop.trips.source.fetching import fetch_month
 
@@ -32,11 +32,11 @@ COLUMNS = ("PULocationID", "DOLocationID", "trip_distance", "passenger_count", "
 def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
     """A checked month with some dirt."""
     folder = tmp_path_factory.mktemp("month")
-    dirt = Dirt(stray_share=0.01, absurd_distance_share=0.01, duplicate_share=0.01)
+    dirt = Corruption(stray_share=0.01, absurd_distance_share=0.01, duplicate_share=0.01)
     options = SampleOptions(trips=3_000, seed=5, dirt=dirt)
     write_month(folder / "green_tripdata_2024-01.parquet", GREEN, JANUARY, options)
     raw = fetch(str(folder), folder)
-    return CheckedMonthStore(str(folder)).check(raw, GREEN, Limits())
+    return CheckedMonthStore(str(folder)).check(raw, GREEN, ContractLimits())
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_does_not_depend_on_the_batches(
 ) -> None:
     """However a month is cut, its profile is the same, but for the rounding of sums."""
     monkeypatch.setattr(batches, "BATCH_ROWS", 7)
-    again = check_month(month.raw, GREEN, Limits()).profile
+    again = check_month(month.raw, GREEN, ContractLimits()).profile
     for column, other in zip(profile.columns, again.columns, strict=True):
         assert column.most_frequent == other.most_frequent
         assert column.quantiles == other.quantiles
@@ -177,7 +177,7 @@ def test_every_service(name: str, tmp_path: Path) -> None:
     """Each service has a profile of the columns that it publishes."""
     service, options = SERVICES[name], SampleOptions(trips=500)
     raw = fetch_month("sample", service, JANUARY, str(tmp_path), sample=options, timeout_seconds=1)
-    profile = CheckedMonthStore(str(tmp_path)).check(raw, service, Limits()).load_profile()
+    profile = CheckedMonthStore(str(tmp_path)).check(raw, service, ContractLimits()).load_profile()
     names = {column.name for column in profile.columns}
     assert ("passenger_count" in names) == (name != "fhvhv")
     assert {"duration", "trip_distance", "PULocationID"} <= names

@@ -40,7 +40,7 @@ def collect(given_files: dict[Month, list[list[dt.datetime]]]) -> SplitTrips:
         collector.begin(month)
         for pickups in parts:
             batch = batch_of(pickups)
-            collector.take(batch, np.ones(batch.rows, dtype=bool))
+            collector.append(batch, np.ones(batch.rows, dtype=bool))
     return collector.finish()
 
 

@@ -14,7 +14,7 @@ import pytest
 from model_loop.errors import InvalidInputError
 from model_loop.trips.months import Month
 from model_loop.trips.sample import generate_month, is_sample, write_month
-from model_loop.trips.sample_options import QUIET_ZONES, Dirt, Drift, SampleOptions
+from model_loop.trips.sample_options import QUIET_ZONES, Corruption, Drift, SampleOptions
 from model_loop.trips.services import SERVICES, get_service
 from model_loop.trips.zones import mapped_zones
 
@@ -118,7 +118,7 @@ def test_drift_is_as_told() -> None:
 def test_dirt_is_as_told() -> None:
     """Each knob of dirt strews what it says, in about the share that it says."""
     dirty = generate(
-        dirt=Dirt(
+        dirt=Corruption(
             null_share=0.1,
             stray_share=0.1,
             negative_duration_share=0.1,
@@ -147,7 +147,7 @@ def test_dirt_is_as_told() -> None:
         (lambda: Drift(rush_hour_shift=24), "rush_hour_shift = 24"),
         (lambda: Drift(new_zone=264), "new_zone = 264"),
         (lambda: Drift(new_zone=57), "new_zone = 57 is a zone without trips"),
-        (lambda: Dirt(null_share=-0.1), "null_share = -0.1"),
+        (lambda: Corruption(null_share=-0.1), "null_share = -0.1"),
     ],
 )
 def test_options_have_bounds(make: Any, message: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from model_loop.trips.side_by_side import side_by_side
+from model_loop.trips.prefetching import prefetch
 
 
 @pytest.fixture(params=[1, 2, 8], autouse=True)
@@ -34,7 +34,7 @@ def test_as_one_after_the_other(ends: tuple[int, int], seconds: tuple[float, flo
     """The same items, in the same order, whichever is slow and whichever ends first."""
     given = [counting(end, wait) for end, wait in zip(ends, seconds, strict=True)]
     expected = [list(items) for items in itertools.zip_longest(*map(range, ends))]
-    with side_by_side(given, ahead=3) as together:
+    with prefetch(given, ahead=3) as together:
         assert [list(items) for items in together] == expected
 
 
@@ -52,7 +52,7 @@ def test_who_takes_lends_a_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         advanced.set()
         yield True
 
-    with side_by_side([held_up(), free()], ahead=1) as together:
+    with prefetch([held_up(), free()], ahead=1) as together:
         assert begun.wait(60)
         assert next(together) == [True, True]
     assert whose == [threading.get_ident()]
@@ -67,7 +67,7 @@ def test_no_further_ahead_than_asked() -> None:
             given.append(number)
             yield number
 
-    with side_by_side([noted(), itertools.count()], ahead=3) as together:
+    with prefetch([noted(), itertools.count()], ahead=3) as together:
         for taken in range(1, 5):
             next(together)
             time.sleep(0.02)
@@ -84,7 +84,7 @@ def test_an_error_comes_in_its_turn() -> None:
         yield 1
         raise ZeroDivisionError
 
-    with side_by_side([failing(), counting(50, 0.001)], ahead=3) as together:
+    with prefetch([failing(), counting(50, 0.001)], ahead=3) as together:
         assert [next(together) for _ in range(2)] == [[0, 0], [1, 1]]
         with pytest.raises(ZeroDivisionError):
             next(together)
@@ -94,7 +94,7 @@ def test_an_error_comes_in_its_turn() -> None:
 def test_whoever_stops_early_leaves_no_thread(cores: int) -> None:
     """Helpers end with the caller's interest."""
     before = threading.active_count()
-    with side_by_side([itertools.count(), itertools.count()], ahead=3) as together:
+    with prefetch([itertools.count(), itertools.count()], ahead=3) as together:
         next(together)
         assert threading.active_count() == before + min(2, max(1, cores - 1))
     assert threading.active_count() == before

@@ -26,7 +26,7 @@ def split_trips(months: dict[Month, TripBatch], split: MonthSplit) -> SplitTrips
     collector = SplitCollector(split, GREEN, ["pickup_datetime"], 100)
     for month, batch in months.items():
         collector.begin(month)
-        collector.take(batch, np.ones(batch.rows, dtype=bool))
+        collector.append(batch, np.ones(batch.rows, dtype=bool))
     return collector.finish()
 
 

@@ -18,20 +18,20 @@ from upath import UPath
 from model_loop.alerts.dispatch import AlertDispatcher
 from model_loop.monitoring.profile import VersionProfile, find_profile, find_sample
 from model_loop.objects.documents import moved_aside
-from model_loop.objects.tree import rebuild
+from model_loop.objects.tree import from_tree
 from model_loop.orchestration.forms import monitoring_form
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.drifts import drift_of, waiting_drifts
 from model_loop.orchestration.steps import batch_scoring, monitoring
-from model_loop.scoring.predictor import Version, load_predictor
+from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.scoring.questions import answer
 from model_loop.serving.compiled.compiler import compile_model
 from model_loop.serving.compiled.flat import DenseTables, Linear
 from model_loop.serving.compiled.model import NotCompiledError
+from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.lineage import find_lineage
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import load_registered
-from model_loop.tracking.standing import Standing
 from model_loop.trips.columns import TRIP_READER, local_now
 
 pytestmark = pytest.mark.integration
@@ -44,11 +44,18 @@ def test_every_document_and_every_result_is_read(old: Served) -> None:
     assert {"alerts", "products", "scoring", "xcom"} <= {*folders}
     for path in documents:
         if not {"xcom", "turns"} & {*path.parts}:
-            rebuild(json.loads(path.read_bytes()), {})
+            from_tree(json.loads(path.read_bytes()), {})
     kinds: Counter[str] = Counter()
     for (value,) in old.stores.rows("select value from xcom"):
         kinds[type(as_result(value)).__name__] += 1
-    found = {"CheckedMonth", "RawMonth", "TrainedModel", "TrainingSet", "TuningResult", "Verdict"}
+    found = {
+        "CheckedMonth",
+        "RawMonth",
+        "TrainedModel",
+        "TrainingSet",
+        "HistoryVerdict",
+        "TuningResult",
+    }
     assert found <= {*kinds}
 
 
@@ -78,7 +85,7 @@ def test_a_checked_month_is_used_again(old: Served) -> None:
 def test_a_version_says_what_it_said(old: Served, number: int) -> None:
     """Every family, of both encodings: the same minutes to the last digit, compiled too."""
     told = old.expected["versions"][str(number)]
-    predictor = load_predictor(old.versions, Version("green", number))
+    predictor = load_predictor(old.versions, RegisteredVersion("green", number))
     rows = TRIP_READER.read_rows(old.expected["trips"], local_now)
     _, answers = answer(predictor, rows, "booked")
     assert [repr(one["prediction"]) for one in answers] == told["minutes"]
@@ -88,9 +95,9 @@ def test_a_version_says_what_it_said(old: Served, number: int) -> None:
     assert form is not None
     if isinstance(form.flat, Linear) and isinstance(form.tables, DenseTables):
         with pytest.raises(NotCompiledError, match="linear models of dense columns"):
-            form.prove(machine_code=False)
+            form.verify(machine_code=False)
     else:
-        form.prove(machine_code=False)
+        form.verify(machine_code=False)
 
 
 @pytest.mark.parametrize("number", range(1, 17))
@@ -117,8 +124,8 @@ def test_a_version_is_reproduced(old: Served) -> None:
 
 def test_the_versions_stand_as_they_stood(old: Served) -> None:
     """Champion, canary and shadow are those of the moment at which they can be asked."""
-    then = Standing(**old.expected["standing"])
-    assert old.versions.standings() == {"booked": Standing(), "ended": then}
+    then = Deployment(**old.expected["standing"])
+    assert old.versions.standings() == {"booked": Deployment(), "ended": then}
     promoter = Promoter(old.versions.tracker, "green", "ended")
     history = [[one.kind, one.version, one.who, one.why] for one in promoter.history(most=None)]
     assert history == old.expected["history"]

@@ -17,7 +17,7 @@ from model_loop.masking import mask_logins
 from model_loop.objects import write_bytes
 from model_loop.objects.documents import UNREADABLE, move_aside, record_of
 from model_loop.objects.files import files_in
-from model_loop.objects.tree import flatten
+from model_loop.objects.tree import to_tree
 
 #: What alerts of every version have.
 _LASTING = ("key", "about", "subject", "headline")
@@ -132,7 +132,7 @@ class Outbox:
         return envelope
 
     def _write(self, envelope: Envelope) -> None:
-        data = json.dumps(_masked(flatten(envelope)[0])).encode()
+        data = json.dumps(_masked(to_tree(envelope)[0])).encode()
         write_bytes(self.waiting_folder / _name(envelope.alert), data)
 
 

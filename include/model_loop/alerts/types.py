@@ -42,7 +42,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Table:
+class AlertTable:
     """Lines of text under headings.
 
     Parameters
@@ -104,7 +104,7 @@ class Alert:
     at: dt.datetime = field(default_factory=_now)
     facts: tuple[tuple[str, str], ...] = ()
     error: str = ""
-    table: Table | None = None
+    table: AlertTable | None = None
     log: tuple[str, ...] = ()
     log_note: str = ""
     advice: tuple[str, ...] = ()

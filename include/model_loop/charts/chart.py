@@ -16,7 +16,7 @@ Figure = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Table:
+class ChartTable:
     """Rows under named columns.
 
     Parameters
@@ -87,7 +87,7 @@ class Chart:
     title: str
     unit: str
     about: str
-    table: Table
+    table: ChartTable
     empty: Empty
     figure: Figure | None = None
     wide: bool = False

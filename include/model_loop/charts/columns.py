@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Empty, Table
-from model_loop.charts.words import percent, plain
+from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.formatting import percent, plain
 from model_loop.trips.zone_names import zone_labels
 
 NO_PROFILE = Empty("This month has no profile on the tracking server.", "green_months")
@@ -44,7 +44,7 @@ def _feature_profiles(columns: Sequence[Mapping[str, Any]]) -> Chart:
         "",
         "Every column of the sound trips: how many values, how they are spread. Durations in "
         "minutes, distances in miles.",
-        Table(
+        ChartTable(
             (
                 "column",
                 "known",
@@ -84,7 +84,7 @@ def _missing(columns: Sequence[Mapping[str, Any]]) -> Chart:
         "Missing values",
         "share of the trips",
         f"Missing: {said}.",
-        Table(("column", "missing", "share"), rows),
+        ChartTable(("column", "missing", "share"), rows),
         NO_PROFILE,
         figures.bars(
             [row[0] for row in rows],
@@ -115,7 +115,7 @@ def _distinct(columns: Sequence[Mapping[str, Any]]) -> Chart:
         "distinct values",
         "How many different values each column has: distances to the hundredth of a mile, "
         "durations to the twentieth of a minute.",
-        Table(("column", "distinct values"), rows),
+        ChartTable(("column", "distinct values"), rows),
         NO_PROFILE,
         {**figure, "layout": layout},
     )
@@ -134,7 +134,7 @@ def _frequent(columns: Sequence[Mapping[str, Any]]) -> Chart:
         "Most frequent values",
         "trips",
         "The five most frequent values of each column that has names or numbers of things.",
-        Table(("column", "value", "trips"), rows),
+        ChartTable(("column", "value", "trips"), rows),
         NO_PROFILE,
         figures.bars(
             [f"{row[0]} = {row[1]}" for row in rows],

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Empty, Table
-from model_loop.charts.words import plain
+from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.formatting import plain
 
 UNTOLD = Empty(
     "This run has no figures: it has not ended, or was trained by an earlier version.",
@@ -34,7 +34,7 @@ def _permutation(numbers: Mapping[str, Any] | None) -> Chart:
         "Permutation importance",
         "minutes of RMSE",
         "How much worse the model predicts when one raw column is shuffled (Breiman, 2001).",
-        Table(("column", "added RMSE (min)", "spread (min)"), rows),
+        ChartTable(("column", "added RMSE (min)", "spread (min)"), rows),
         UNTOLD,
         figures.bars(
             [row[0] for row in rows],
@@ -62,7 +62,7 @@ def _shap_bar(numbers: Mapping[str, Any] | None) -> Chart:
         "SHAP: what each column adds or takes, on average",
         "minutes",
         f"Mean absolute SHAP value over {found['trips']} test trips." if found else "",
-        Table(("column", "mean |SHAP| (min)"), rows),
+        ChartTable(("column", "mean |SHAP| (min)"), rows),
         _shap_empty(numbers),
         figures.bars(
             [row[0] for row in rows],
@@ -90,7 +90,7 @@ def _shap_summary(numbers: Mapping[str, Any] | None) -> Chart:
         "minutes",
         f"A dot for each of {len(found.get('minutes', ()))} trips and each column: what it adds to "
         "the prediction; the colour is the value of the column.",
-        Table(("trip", "column", "SHAP (min)", "value"), rows),
+        ChartTable(("trip", "column", "SHAP (min)", "value"), rows),
         _shap_empty(numbers),
         figures.beeswarm(columns, found["minutes"], found["values"]) if found else None,
         height=420,
@@ -116,7 +116,7 @@ def _shap_force(numbers: Mapping[str, Any] | None) -> Chart:
         f"From {found['base']:.1f} minutes of the average trip to {total:.1f} minutes."
         if found
         else "",
-        Table(("column", "SHAP (min)"), rows),
+        ChartTable(("column", "SHAP (min)"), rows),
         _shap_empty(numbers),
         figures.force(found["base"], rows) if found else None,
         height=420,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Empty, Figure, Table
+from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
 from model_loop.charts.explanations import UNTOLD, explanation_charts
 
 _NO_CURVES = Empty(
@@ -67,7 +67,7 @@ def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
         "Learning curves",
         "minutes of validation RMSE",
         f"{len(curves)} trials, of which {given_up} were given up: a cross stands where.",
-        Table(("trial", "step", "validation error (min)", "given up", "which"), rows),
+        ChartTable(("trial", "step", "validation error (min)", "given up", "which"), rows),
         _NO_CURVES,
         {
             "data": traces,
@@ -101,7 +101,7 @@ def _residuals(test: Mapping[str, Any]) -> Chart:
         f"{test['half_within']:.1f} minutes. ±20 minutes and more are counted together."
         if edges
         else "",
-        Table(
+        ChartTable(
             ("predicted less actual, from (min)", "trips"), list(zip(edges, counts, strict=True))
         ),
         UNTOLD,
@@ -125,7 +125,7 @@ def _cells(test: Mapping[str, Any]) -> Chart:
         "trips",
         "Test trips by what was predicted and how long they took, in cells of two minutes; on the "
         "line the prediction is right.",
-        Table(("predicted from (min)", "actual from (min)", "trips"), rows),
+        ChartTable(("predicted from (min)", "actual from (min)", "trips"), rows),
         UNTOLD,
         _on_the_line(figures.heatmap(edges, edges, shown, bar="trips")) if edges else None,
     )
@@ -167,7 +167,7 @@ def _slice(name: str, found: Sequence[Mapping[str, Any]]) -> Chart:
         f"Mean absolute error on the test months; largest: {worst[0]}, {worst[2]:.1f} minutes."
         if worst
         else "",
-        Table((name, "trips", "MAE (min)", "RMSE (min)", "bias (min)"), rows),
+        ChartTable((name, "trips", "MAE (min)", "RMSE (min)", "bias (min)"), rows),
         UNTOLD,
         figures.bars(
             [str(row[0]) for row in rows], [row[2] for row in rows], title="MAE (minutes)"

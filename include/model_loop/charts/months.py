@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Table
+from model_loop.charts.chart import Chart, ChartTable
 from model_loop.charts.columns import NO_PROFILE, column_charts
-from model_loop.charts.words import percent
+from model_loop.charts.formatting import percent
 from model_loop.charts.zones import DURATION, rows_of_month, zones_chart
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -50,7 +50,7 @@ def _histogram(found: Mapping[str, Any] | None, name: str, what: str, unit: str)
         what,
         f"trips by {unit}",
         said,
-        Table((f"from ({unit})", "trips"), list(zip(edges, counts, strict=True))),
+        ChartTable((f"from ({unit})", "trips"), list(zip(edges, counts, strict=True))),
         NO_PROFILE,
         figures.histogram(edges, counts, title=unit) if found else None,
     )
@@ -63,7 +63,7 @@ def _days(days: Sequence[int], month: str) -> Chart:
         "Trips by day",
         "trips",
         f"{min(days):,} to {max(days):,} trips begin on a day." if days else "",
-        Table(("day", "trips"), rows),
+        ChartTable(("day", "trips"), rows),
         NO_PROFILE,
         figures.lines({"trips": rows}, title="trips", dates=True, zero=True),
     )
@@ -80,7 +80,7 @@ def _hours(table: Sequence[Sequence[int]]) -> Chart:
         "Trips by weekday and hour",
         "trips",
         f"Most trips begin on {busiest[1]} at {busiest[2]}:00: {busiest[0]:,}." if rows else "",
-        Table(("weekday", *(f"{hour}:00" for hour in range(24))), rows),
+        ChartTable(("weekday", *(f"{hour}:00" for hour in range(24))), rows),
         NO_PROFILE,
         figures.heatmap(
             [f"{hour}" for hour in range(24)],

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.columns import NO_PROFILE
 from model_loop.charts.figures.maps import Ring
 from model_loop.charts.places import place_of
@@ -71,7 +71,7 @@ def zones_chart(
         f"Zones: {title}",
         "",
         f"Where trips begin; {how}. Highest: {rows[0][1]}." if rows else "",
-        Table(("zone", "name", "trips", title), rows),
+        ChartTable(("zone", "name", "trips", title), rows),
         empty,
         figures.city(
             [
@@ -98,6 +98,6 @@ def pairs_chart(profile: Mapping[str, Any] | None) -> Chart:
         "Most frequent pairs of zones",
         "trips",
         "From where to where most trips go.",
-        Table(("from", "to", "trips"), rows),
+        ChartTable(("from", "to", "trips"), rows),
         NO_PROFILE,
     )

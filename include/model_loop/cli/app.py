@@ -36,7 +36,7 @@ from model_loop.findings import DoubtfulDataWarning, RefusedPartitionError
 from model_loop.models.progress import TrialProgress
 from model_loop.options import build
 from model_loop.settings import get_settings
-from model_loop.tracking.standing import registered_name
+from model_loop.tracking.deployments import registered_name
 from model_loop.trips.months import Month, parse_months
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
@@ -169,7 +169,7 @@ def reproduce(
     from model_loop.tracking.lineage import find_lineage
     from model_loop.tracking.lineage import reproduce as train_again
     from model_loop.tracking.runs import Tracker
-    from model_loop.trips.contract.rules import Limits
+    from model_loop.trips.contract.rules import ContractLimits
 
     settings, name = get_settings(), registered_name(get_service(service).name)
     lineage = find_lineage(Tracker(settings.tracking_uri, settings.experiment), name, version)
@@ -180,7 +180,7 @@ def reproduce(
         lineage,
         storage_root=storage,
         timeout_seconds=settings.request_timeout_seconds,
-        limits=build(Limits, {}),
+        limits=build(ContractLimits, {}),
     )
     print_reproduction(reproduction, lineage, as_json=as_json)
     if not reproduction.agrees:
@@ -234,7 +234,7 @@ def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
     # Wrong options are refused before the heavy imports begin.
     request = data.request
     from model_loop.training_set.build import build_training_set
-    from model_loop.trips.contract.rules import Limits
+    from model_loop.trips.contract.rules import ContractLimits
 
     with warnings.catch_warnings():
         # They are printed with the training set.
@@ -244,7 +244,7 @@ def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
                 request,
                 storage_root=data.storage,
                 timeout_seconds=get_settings().request_timeout_seconds,
-                limits=build(Limits, {}),
+                limits=build(ContractLimits, {}),
             )
         except RefusedPartitionError as error:
             print_refusal(error, as_json=as_json)

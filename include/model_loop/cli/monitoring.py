@@ -24,7 +24,7 @@ from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 
 if TYPE_CHECKING:
-    from model_loop.monitoring.levels import Finding
+    from model_loop.monitoring.levels import WindowFinding
     from model_loop.monitoring.windows import WindowTrips
     from model_loop.scoring.predictor import Predictor
     from model_loop.tracking.versions import ModelVersions
@@ -112,7 +112,7 @@ def monitor(
 
     versions, settings = options.versions(), get_settings()
     rules = DriftRules(thresholds_of(settings), settings.monitoring_trips)
-    every: list[Finding] = []
+    every: list[WindowFinding] = []
     told: list[dict[str, object]] = []
     for predictor in options.predictors():
         number, trips = predictor.version.number, _trips(predictor, versions, month, days, source)
@@ -165,7 +165,7 @@ def _trips(
 def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
     from model_loop.monitoring.windows import of_month
     from model_loop.trips.contract.checked import CheckedMonthStore
-    from model_loop.trips.contract.rules import Limits
+    from model_loop.trips.contract.rules import ContractLimits
     from model_loop.trips.source.fetching import fetch_month
 
     settings, service = get_settings(), get_service(predictor.version.service)
@@ -177,7 +177,9 @@ def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
         sample=build(SampleOptions, {}),
         timeout_seconds=settings.request_timeout_seconds,
     )
-    checked = CheckedMonthStore(settings.storage_root).check(raw, service, build(Limits, {}))
+    checked = CheckedMonthStore(settings.storage_root).check(
+        raw, service, build(ContractLimits, {})
+    )
     return of_month(checked, predictor.columns, build(CleaningRules, {}), predictor)
 
 
@@ -192,7 +194,7 @@ def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> Windo
     return found.asked_at(moment, versions.known_moment)
 
 
-def _print(findings: list[Finding], title: str) -> None:
+def _print(findings: list[WindowFinding], title: str) -> None:
     table = Table("found", "level", "thresholds", "", box=box.SIMPLE_HEAD)
     for one in gravest_first(findings):
         table.add_row(str(one), one.level.value, str(one.thresholds), one.note)

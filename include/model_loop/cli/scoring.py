@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model_loop.cli.console import console
 from model_loop.settings import get_settings
-from model_loop.tracking.standing import check_moment
+from model_loop.tracking.deployments import check_moment
 from model_loop.trips.services import get_service
 
 if TYPE_CHECKING:

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model_loop.charts import figures
-from model_loop.charts.words import short
-from model_loop.dashboard.known import Sources
+from model_loop.charts.formatting import short
+from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.questions import Questions
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import compute_missing
+from model_loop.tracking.deployments import PARTS, Part, alias_of
 from model_loop.tracking.names import NUMBERS
-from model_loop.tracking.standing import PARTS, Part, alias_of
 from model_loop.trips.services import Moment
 
 if TYPE_CHECKING:
-    from model_loop.serving.models.manager import Live
-    from model_loop.serving.models.predictor import Predictor
+    from model_loop.serving.models.manager import ActiveModels
+    from model_loop.serving.models.predictor import ServedVersion
 
 CONFIDENCE = 90
 
 
-def answers_of(sources: Sources, live: Live, row: Row) -> list[dict[str, Any]]:
+def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[str, Any]]:
     """Predict a row by each version, with the interval of its residuals."""
     known = sources.look("registry")
     found = []
@@ -57,7 +57,7 @@ def answers_of(sources: Sources, live: Live, row: Row) -> list[dict[str, Any]]:
     return found
 
 
-def reasons_of(questions: Questions, live: Live, alias: str, row: Row) -> dict[str, Any]:
+def reasons_of(questions: Questions, live: ActiveModels, alias: str, row: Row) -> dict[str, Any]:
     """Explain a version's prediction of a row, with a figure."""
     if alias not in (there := _ready(live)):
         return {"why": f"There is no {alias}."}
@@ -74,12 +74,12 @@ def reasons_of(questions: Questions, live: Live, alias: str, row: Row) -> dict[s
     }
 
 
-def _complete(predictor: Predictor, row: Row) -> Row:
+def _complete(predictor: ServedVersion, row: Row) -> Row:
     """Return a row with what a version needs and can be computed."""
     return compute_missing([row])[0] if predictor.lacking([row]) else row
 
 
-def _ready(live: Live) -> dict[str, tuple[Part, Moment, Predictor]]:
+def _ready(live: ActiveModels) -> dict[str, tuple[Part, Moment, ServedVersion]]:
     """The versions that are ready by their alias, those of the earliest moment first."""
     return {
         alias_of(part, moment): (part, moment, predictor)

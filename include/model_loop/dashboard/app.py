@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from model_loop.dashboard.answers import answers_of, reasons_of
-from model_loop.dashboard.known import Sources
+from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.questions import Questions
@@ -94,7 +94,7 @@ class Dashboard:
         Whether whoever asks may move versions: only they are shown the buttons.
     """
 
-    sources: Sources
+    sources: PageSources
     service: PredictionService
     questions: Questions
     may_promote: MayPromote

@@ -11,8 +11,8 @@ from model_loop.models.explanation import reasons_of
 from model_loop.scoring.rows import to_frame
 from model_loop.serving.models.store import ModelStore
 from model_loop.settings import Settings
+from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.registry import LoadedModel, read_model
-from model_loop.tracking.standing import registered_name
 
 #: Models that are kept in memory.
 _KEPT = 2

@@ -12,13 +12,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from model_loop.background_cache import BackgroundCache
 from model_loop.charts.chart import Chart, Empty
-from model_loop.charts.words import UNKNOWN
+from model_loop.charts.formatting import UNKNOWN
 from model_loop.dashboard.page import Card
 from model_loop.dashboard.types import (
     DagRuns,
     FamilyRun,
     MonthRun,
-    Registry,
+    RegistryState,
     TrialRun,
     WindowRun,
 )
@@ -55,7 +55,7 @@ class SingleRuns(Protocol):
 
 
 @dataclass(frozen=True)
-class Sources:
+class PageSources:
     """Sources of the parts of a page.
 
     Parameters
@@ -78,7 +78,7 @@ class Sources:
     runs: SingleRuns
     families: BackgroundCache[tuple[FamilyRun, ...]]
     months: BackgroundCache[tuple[MonthRun, ...]]
-    registry: BackgroundCache[Registry]
+    registry: BackgroundCache[RegistryState]
     windows: BackgroundCache[tuple[WindowRun, ...]]
     live: BackgroundCache[AbReport]
     dags: BackgroundCache[DagRuns]
@@ -172,7 +172,7 @@ class Known:
         Parts that are not known, and why: nothing must be said of them, least of all "none".
     """
 
-    sources: Sources
+    sources: PageSources
     values: Mapping[str, Any]
     problems: list[str] = field(default_factory=list)
     waiting: bool = False
@@ -223,9 +223,9 @@ class Known:
         return found
 
     @property
-    def registry(self) -> Registry:
+    def registry(self) -> RegistryState:
         """The versions, and how they stand."""
-        return self.values.get("registry") or Registry()
+        return self.values.get("registry") or RegistryState()
 
     @property
     def windows(self) -> tuple[WindowRun, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 
 from model_loop.dashboard.runs import Runs
-from model_loop.dashboard.types import Registry
+from model_loop.dashboard.types import RegistryState
 from model_loop.dashboard.worker import serve
 from model_loop.monitoring.health.stored import champion_of, products_of
 from model_loop.monitoring.health.types import Champion, Product
@@ -31,7 +31,7 @@ class Lookups:
         self._settings = settings
         self.runs = Runs(MlflowClient(settings.tracking_uri), settings.experiment)
 
-    def registry(self, service: str) -> Registry:
+    def registry(self, service: str) -> RegistryState:
         """The versions of a service, how they stand, and what was done."""
         return self.runs.registry(self._versions(service))
 

@@ -28,7 +28,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PageField:
     """A field by which a page is asked for something else.
 
     Parameters
@@ -48,7 +48,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Section:
+class ChartGroup:
     """Charts under a heading."""
 
     heading: str
@@ -80,8 +80,8 @@ class Page:
     title: str
     lead: str
     cards: Sequence[Card] = ()
-    choices: Sequence[Choice] = ()
-    sections: Sequence[Section] = ()
+    choices: Sequence[PageField] = ()
+    sections: Sequence[ChartGroup] = ()
     notes: Sequence[str] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     waiting: bool = False

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from model_loop.dashboard.types import FamilyRun, MonthRun, Registry, TrialRun, WindowRun
+from model_loop.dashboard.types import FamilyRun, MonthRun, RegistryState, TrialRun, WindowRun
 from model_loop.dashboard.worker import WorkerProcess
 from model_loop.errors import WorkerError
 from model_loop.monitoring.health.types import Champion, Product
@@ -48,9 +48,9 @@ class Questions:
         """Return the findings of monitoring, in the order of the windows."""
         return self._ask("windows", tuple[WindowRun, ...], service=service)
 
-    def registry(self, service: str) -> Registry:
+    def registry(self, service: str) -> RegistryState:
         """The versions of a service, how they stand, and what was done."""
-        return self._ask("registry", Registry, service=service)
+        return self._ask("registry", RegistryState, service=service)
 
     def trials(self, family_run_id: str) -> tuple[TrialRun, ...]:
         """The trials of a family, in their order."""

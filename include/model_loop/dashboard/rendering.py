@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from model_loop.charts.document import STATIC, plotly_script, templates
-from model_loop.charts.words import UNKNOWN
+from model_loop.charts.formatting import UNKNOWN
 from model_loop.dashboard.page import Page
 
 #: Rows of a table that a page shows; its CSV has all of them.

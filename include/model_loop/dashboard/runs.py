@@ -15,11 +15,12 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from model_loop.dashboard.types import (
     FamilyRun,
     MonthRun,
-    Registry,
+    RegistryState,
     TrialRun,
-    Version,
+    VersionRow,
     WindowRun,
 )
+from model_loop.tracking.deployments import RETIRED_TAG, declared_moment
 from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.history import History
 from model_loop.tracking.runs import (
@@ -29,7 +30,6 @@ from model_loop.tracking.runs import (
     JUDGED_TAG,
     REFUSED_TAG,
 )
-from model_loop.tracking.standing import RETIRED_TAG, declared_moment
 from model_loop.tracking.versions import ModelVersions
 
 #: The newest of each kind that the pages show.
@@ -92,12 +92,12 @@ class Runs:
         runs = self._search(self._experiment, wanted, MOST_TRIALS)
         return tuple(sorted(map(_trial, runs), key=lambda one: one.number))
 
-    def registry(self, versions: ModelVersions) -> Registry:
+    def registry(self, versions: ModelVersions) -> RegistryState:
         """The versions of a service, how they stand, and what was done."""
         found = self._client.search_model_versions(
             f"name = '{versions.name}'", MOST_VERSIONS, order_by=["version_number DESC"]
         )
-        return Registry(
+        return RegistryState(
             versions.standings(),
             tuple(map(_version, found)),
             tuple(History(versions).entries(most=MOST_ENTRIES)),
@@ -204,8 +204,8 @@ def _trial(run: Run) -> TrialRun:
     )
 
 
-def _version(found: Any) -> Version:  # noqa: ANN401 - MLflow's
-    return Version(
+def _version(found: Any) -> VersionRow:  # noqa: ANN401 - MLflow's
+    return VersionRow(
         number=int(found.version),
         run_id=found.run_id or "",
         family=found.tags.get("MODEL", ""),

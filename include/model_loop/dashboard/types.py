@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from model_loop.tracking.standing import (
+from model_loop.tracking.deployments import (
     PARTS,
+    Deployment,
     HistoryEntry,
     Part,
-    Standing,
     first_standing,
 )
 from model_loop.trips.services import MOMENTS, Moment
@@ -110,7 +110,7 @@ class TrialRun:
 
 
 @dataclass(frozen=True)
-class Version:
+class VersionRow:
     """A version of the registered model.
 
     Parameters
@@ -130,25 +130,25 @@ class Version:
     retired: bool = False
 
 
-def _nothing() -> dict[Moment, Standing]:
-    return {moment: Standing() for moment in MOMENTS}
+def _nothing() -> dict[Moment, Deployment]:
+    return {moment: Deployment() for moment in MOMENTS}
 
 
 @dataclass(frozen=True)
-class Registry:
+class RegistryState:
     """The versions of the service, the newest first, how they stand, and what was done."""
 
-    standings: Mapping[Moment, Standing] = field(default_factory=_nothing)
-    versions: tuple[Version, ...] = ()
+    standings: Mapping[Moment, Deployment] = field(default_factory=_nothing)
+    versions: tuple[VersionRow, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> Deployment:
         """Standing at the earliest moment that has a champion."""
         return first_standing(self.standings)
 
     @property
-    def led(self) -> Mapping[Moment, Standing]:
+    def led(self) -> Mapping[Moment, Deployment]:
         """Return how the versions stand at the moments that have a champion, the earliest first."""
         return {at: one for at, one in self.standings.items() if one.champion is not None}
 
@@ -161,7 +161,7 @@ class Registry:
             if getattr(standing, part) == number
         ]
 
-    def version(self, number: int | None) -> Version | None:
+    def version(self, number: int | None) -> VersionRow | None:
         """A version by its number."""
         return next((one for one in self.versions if one.number == number), None)
 

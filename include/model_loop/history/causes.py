@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_loop.history.table import Array, Table, Values
+from model_loop.history.table import Array, ComparedTable, Values
 
 Change = Callable[[dict[str, Array]], None]
 """Alters columns in place."""
@@ -47,7 +47,7 @@ class Cause:
         return changed
 
 
-def causes_of(table: Table) -> Iterator[Cause]:
+def causes_of(table: ComparedTable) -> Iterator[Cause]:
     """Yield every cause that a table can suffer from."""
     for name in table.of_kind("number"):
         for words, factor in (table.column(name).units or {}).items():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.history.table import Array, Table, Values
+from model_loop.history.table import Array, ComparedTable, Values
 
 Codes = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
@@ -136,7 +136,7 @@ class Coding:
     categories: dict[str, CategoryCoder]
 
     @classmethod
-    def learn(cls, table: Table, values: Values) -> Coding:
+    def learn(cls, table: ComparedTable, values: Values) -> Coding:
         """Learn from the rows of history."""
         derived = [one.name for one in table.derived]
         numbers = (*table.of_kind("number"), *derived)
@@ -196,7 +196,7 @@ def _quantiles(ordered: Array, probabilities: Shares) -> Array:
     return found
 
 
-def complete(table: Table, columns: Values) -> dict[str, Array]:
+def complete(table: ComparedTable, columns: Values) -> dict[str, Array]:
     """Add the derived numbers and the hour of the day to the columns of some rows."""
     values = {name: columns[name].astype(np.float64) for name in columns if name != table.time}
     values[HOUR] = ((columns[table.time] // _MICROSECONDS_PER_HOUR) % 24).astype(np.float64)

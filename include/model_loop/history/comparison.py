@@ -21,7 +21,7 @@ from model_loop.history.coding import (
 from model_loop.history.counting import Counted, beyond_chance, deviation_by_chance
 from model_loop.history.reference import ReferenceModel, fit_all
 from model_loop.history.sketch import MICROSECONDS_PER_HOUR, Sketch
-from model_loop.history.table import Array, Table, Values
+from model_loop.history.table import Array, ComparedTable, Values
 
 #: Rows of history that are looked at, of all partitions together.
 _MOST_ROWS = 49_152
@@ -69,7 +69,9 @@ class Past:
         The days of the week that count.
     """
 
-    def __init__(self, table: Table, sketches: Sequence[Sketch], calendar: Calendar) -> None:
+    def __init__(
+        self, table: ComparedTable, sketches: Sequence[Sketch], calendar: Calendar
+    ) -> None:
         self.table = table
         self.calendar = calendar
         self.sketches = [sketch for sketch in sketches if sketch.sampled]

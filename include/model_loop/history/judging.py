@@ -18,9 +18,9 @@ from model_loop.history.detectors import (
     relations,
     weekdays,
 )
-from model_loop.history.limits import Limits
+from model_loop.history.limits import HistoryLimits
 from model_loop.history.sketch import Sketch
-from model_loop.history.table import Table
+from model_loop.history.table import ComparedTable
 
 #: A message names so many partitions of history.
 _MOST_NAMED = 6
@@ -41,11 +41,11 @@ _COMPARING = (
 
 
 def judge(
-    table: Table,
+    table: ComparedTable,
     sketch: Sketch,
     history: Sequence[Sketch],
-    limits: Limits | None = None,
-    prepare: Callable[[Table, Sequence[Sketch], Calendar], Past] = Past,
+    limits: HistoryLimits | None = None,
+    prepare: Callable[[ComparedTable, Sequence[Sketch], Calendar], Past] = Past,
 ) -> tuple[Finding, ...]:
     """Compare a partition with those before it.
 
@@ -65,7 +65,7 @@ def judge(
     tuple of Finding
         The gravest first.
     """
-    limits = limits or Limits()
+    limits = limits or HistoryLimits()
     found = [*coverage.coverage(sketch, history, limits)]
     found += _beside(coverage.thin_days(sketch, history, limits), history)
     found += _beside(coverage.size(sketch, history, limits), history)

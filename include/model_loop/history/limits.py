@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class HistoryLimits:
     """Bounds that hold whatever history has learned; what varies more in history may vary more.
 
     Each is a share from 0 to 1 unless it says otherwise. They were set with some of the kinds of

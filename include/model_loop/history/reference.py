@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_loop.history.coding import HOUR, Codes, Coding
-from model_loop.history.table import Array, Table, Values
+from model_loop.history.table import Array, ComparedTable, Values
 
 _SWEEPS = 3
 #: Rows that an effect is learned from; more make it hardly surer.
@@ -75,7 +75,7 @@ class ReferenceModel:
 
 
 def fit_all(
-    table: Table, coding: Coding, codes: dict[str, Codes], values: Values
+    table: ComparedTable, coding: Coding, codes: dict[str, Codes], values: Values
 ) -> dict[str, ReferenceModel]:
     """Fit a model of each number of a table from the other columns."""
     return {
@@ -90,7 +90,7 @@ def fit_all(
     }
 
 
-def inputs_of(table: Table, name: str) -> tuple[str, ...]:
+def inputs_of(table: ComparedTable, name: str) -> tuple[str, ...]:
     """Return what a number is predicted from: never from another number known only with it."""
     numbers = (
         column.name

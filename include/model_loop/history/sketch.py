@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.history.table import Array, Table, Values
+from model_loop.history.table import Array, ComparedTable, Values
 
 #: Rows of a sample. A share of a thousandth of them is known to within a third of itself.
 SAMPLE_ROWS = 16_384
@@ -98,7 +98,9 @@ class SketchBuilder:
         Number of rows that will come.
     """
 
-    def __init__(self, table: Table, partition: str, start: int, end: int, rows: int) -> None:
+    def __init__(
+        self, table: ComparedTable, partition: str, start: int, end: int, rows: int
+    ) -> None:
         self._table, self._partition, self._start = table, partition, start
         self._rows, self._sound = rows, 0
         self._hours = (end - start) // MICROSECONDS_PER_HOUR

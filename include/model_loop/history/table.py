@@ -43,7 +43,7 @@ DECIMALS: Mapping[str, float] = {
 
 
 @dataclass(frozen=True)
-class Column:
+class ComparedColumn:
     """A column of a table.
 
     Parameters
@@ -116,7 +116,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Table:
+class ComparedTable:
     """The columns that are compared, and what follows from them.
 
     Parameters
@@ -135,7 +135,7 @@ class Table:
         Relations that hold in any sound partition, for one that has no history.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[ComparedColumn, ...]
     time: str
     target: str
     identity: tuple[str, ...]
@@ -146,13 +146,13 @@ class Table:
         """Return the names of the columns of a kind."""
         return tuple(column.name for column in self.columns if column.kind == kind)
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> ComparedColumn:
         """Return a column by its name."""
         return next(column for column in self.columns if column.name == name)
 
-    def limited_to(self, names: frozenset[str]) -> Table:
+    def limited_to(self, names: frozenset[str]) -> ComparedTable:
         """Return the table without the columns that a partition does not have."""
-        return Table(
+        return ComparedTable(
             columns=tuple(column for column in self.columns if column.name in names),
             time=self.time,
             target=self.target,
@@ -167,7 +167,7 @@ class Table:
             ),
         )
 
-    def bounded(self) -> Table:
+    def bounded(self) -> ComparedTable:
         """Return the table with only those derived numbers that have bounds or a relation."""
         needed = {part for one in self.derived if one.usual for part in (one.name, *one.columns)}
         needed |= {name for it in self.related for name in (it.one, it.other)}

@@ -14,9 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.models.evaluation import measure
-from model_loop.models.search import Metrics
+from model_loop.models.search import ErrorMetrics
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
-from model_loop.training_set.types import Matrix, Minutes, TrainingSet
+from model_loop.training_set.matrices import Matrix, Minutes
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, DURATION, PICKUP_ZONE
 
 #: Pairs of fewer trips say less than all trips from their pick-up zone.
@@ -70,7 +71,7 @@ class Baseline:
         return within
 
 
-def baseline_errors(training_set: TrainingSet) -> dict[str, Metrics]:
+def baseline_errors(training_set: TrainingSet) -> dict[str, ErrorMetrics]:
     """Measure the best rule on the test trips, by its name; nothing where there are none."""
     trips = training_set.test_trips
     if trips.empty:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from model_loop.errors import StoredObjectError
 from model_loop.objects.trees import require_sound_booster
-from model_loop.training_set.types import Matrix, Minutes
+from model_loop.training_set.matrices import Matrix, Minutes
 
 _VALIDATION = "validation"
 #: Threads that a file may ask for.

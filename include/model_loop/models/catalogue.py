@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from model_loop.errors import InvalidInputError, look_up
-from model_loop.models.spaces import Choice, Integer, Real, Settings, Space
+from model_loop.models.spaces import Categorical, Integer, Real, Settings, Space
 from model_loop.training_set.recipes import Encoding, Layout
 
 XGBOOST = "xgboost"
@@ -114,7 +114,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "linear_model.LinearRegression",
                 "Ordinary least squares",
                 "sparse",
-                {"fit_intercept": Choice((True, False))},
+                {"fit_intercept": Categorical((True, False))},
                 seeded=False,
             ),
             ModelFamily(

@@ -11,7 +11,7 @@ from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.catalogue import XGBOOST, ModelFamily
 from model_loop.models.search import SearchRequest
 from model_loop.models.spaces import Settings
-from model_loop.training_set.types import Matrix, Minutes
+from model_loop.training_set.matrices import Matrix, Minutes
 
 
 class Regressor(Protocol):

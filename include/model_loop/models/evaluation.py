@@ -13,8 +13,8 @@ import pandas as pd
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.pipeline import Pipeline
 
-from model_loop.models.search import Metrics
-from model_loop.training_set.types import Minutes
+from model_loop.models.search import ErrorMetrics
+from model_loop.training_set.matrices import Minutes
 from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, PICKUP_ZONE
 from model_loop.trips.zones import zones
 
@@ -23,7 +23,7 @@ _MILES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 _MINUTES = (0.0, 5.0, 10.0, 20.0, 40.0)
 
 
-def measure(actual: Minutes, predicted: npt.ArrayLike) -> Metrics:
+def measure(actual: Minutes, predicted: npt.ArrayLike) -> ErrorMetrics:
     """Compare predicted with actual minutes, each of shape (trips,).
 
     Raises
@@ -39,7 +39,7 @@ def measure(actual: Minutes, predicted: npt.ArrayLike) -> Metrics:
         # If all trips take equally long, there is no spread to compare with.
         rae = float(np.float64(mae) / np.abs(spread).mean())
         rse = float(np.float64(mse) / np.square(spread).mean())
-    return Metrics(
+    return ErrorMetrics(
         rmse=mse**0.5, mse=mse, mae=mae, r2=float(r2_score(actual, predictions)), rae=rae, rse=rse
     )
 
@@ -63,8 +63,8 @@ class Evaluation:
         versions of this package.
     """
 
-    metrics: Metrics
-    naive: Metrics
+    metrics: ErrorMetrics
+    naive: ErrorMetrics
     slices: pd.DataFrame
     predictions: pd.DataFrame
     zones: pd.DataFrame | None = None

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import make_constraint
 
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.models.catalogue import FAMILIES, ModelFamily
-from model_loop.models.spaces import Choice, Dimension, Integer, Real, Setting
+from model_loop.models.spaces import Categorical, Dimension, Integer, Real, Setting
 from model_loop.objects.trust import dump_estimator
 
 #: Further keys of a range, beside its bounds.
@@ -146,7 +146,7 @@ def _dimension(model: str, parameter: str, value: Any) -> Dimension | Setting:  
                 return Integer(low, high, log=log)
             return Real(float(low), float(high), log=log)
         case list(values) if values and all(_is_setting(one) for one in values):
-            return Choice(tuple(values))
+            return Categorical(tuple(values))
         case float() | int() | str() | None as one:
             return one
     shown = repr(value) if not isinstance(value, Mapping) or _is_short(value) else "{…}"
@@ -194,8 +194,8 @@ def _checked(model: str, parameter: str, given: Dimension | Setting) -> Dimensio
             if all(isinstance(one, int) for one in ends):
                 return given
             return Real(float(low), float(high), log=log)
-        case Choice(values):
-            return Choice(tuple(map(taken, values)))
+        case Categorical(values):
+            return Categorical(tuple(map(taken, values)))
         case value:
             return taken(value)
 

@@ -21,7 +21,8 @@ from model_loop.models.estimators import Regressor, make_booster, make_sklearn
 from model_loop.models.search import MAXIMUM_ROUNDS, SearchRequest
 from model_loop.models.selection import score_columns, selector
 from model_loop.models.spaces import Settings
-from model_loop.training_set.types import Matrix, Minutes, TrainingSet
+from model_loop.training_set.matrices import Matrix, Minutes
+from model_loop.training_set.types import TrainingSet
 
 
 @dataclass(frozen=True)

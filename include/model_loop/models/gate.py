@@ -12,8 +12,8 @@ from scipy import stats
 
 from model_loop.models.evaluation import errors_by_slice, measure
 from model_loop.models.gate_rules import GateRules
-from model_loop.training_set.data_tests import Outcome
-from model_loop.training_set.types import Minutes
+from model_loop.training_set.data_tests import DataTestResult
+from model_loop.training_set.matrices import Minutes
 from model_loop.trips.columns import ATTRIBUTES, known_too_late
 from model_loop.trips.services import DURATION, MOMENTS, WHEN, Moment
 
@@ -83,7 +83,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """Decision of the gate on a challenger, with every check.
 
     Parameters
@@ -133,12 +133,12 @@ def judge(
     champion: Contender | None,
     trips: pd.DataFrame,
     rules: GateRules,
-    data_tests: Sequence[Outcome] = (),
+    data_tests: Sequence[DataTestResult] = (),
     *,
     baseline: Standard | None = None,
     moment: Moment = MOMENTS[-1],
     random_state: int = 42,
-) -> Verdict:
+) -> GateVerdict:
     """Compare a challenger with the champion on the same test trips.
 
     Without a champion, the challenger is compared with the baseline.
@@ -173,7 +173,7 @@ def judge(
         *_is_fit_to_serve(challenger, champion, rules, moment),
         *data_checks(data_tests),
     ]
-    return Verdict(challenger.version, champion.version if champion else None, tuple(checks))
+    return GateVerdict(challenger.version, champion.version if champion else None, tuple(checks))
 
 
 def _is_better(
@@ -288,7 +288,7 @@ def asked_further(challenger: Contender, champion: Contender) -> str:
     return f"callers may give {', '.join(further)} as well" if further else ""
 
 
-def data_checks(outcomes: Sequence[Outcome]) -> Iterator[Check]:
+def data_checks(outcomes: Sequence[DataTestResult]) -> Iterator[Check]:
     """Make one check of what the data tests of a training set found; none if there were none."""
     if not outcomes:
         return

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from model_loop.models.clock import SearchClock
-from model_loop.models.search import Metrics, SearchRequest, Trial
+from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
 from model_loop.objects.documents import UNREADABLE
 
 #: Raised whenever the same settings would be evaluated differently.
@@ -161,7 +161,7 @@ def _trial(kept: dict[str, Any]) -> Trial:
     return Trial(
         **{
             **kept,
-            "metrics": Metrics(**metrics) if metrics else None,
+            "metrics": ErrorMetrics(**metrics) if metrics else None,
             **{name: tuple(kept[name]) for name in _SERIES},
         }
     )

@@ -15,7 +15,7 @@ from sklearn.model_selection import ParameterGrid
 
 from model_loop.models.search import SearchRequest
 from model_loop.models.spaces import (
-    Choice,
+    Categorical,
     Dimension,
     Integer,
     Real,
@@ -136,7 +136,7 @@ def _to_hyperopt(name: str, dimension: Dimension) -> Any:  # noqa: ANN401 - hype
         case Integer(low, high):
             # Each bound comes half as often as what lies between: that is hyperopt's own way.
             return hp.uniformint(name, low, high)
-        case Choice(values):
+        case Categorical(values):
             return hp.choice(name, list(values))
 
 
@@ -161,7 +161,7 @@ def grid(space: Space, most: int) -> list[dict[str, Setting]]:
 
 def _values(dimension: Dimension, number: int) -> list[Setting]:
     match dimension:
-        case Choice(values):
+        case Categorical(values):
             return list(values[:number])
         case Integer(low, high) if number == high - low + 1:
             return [*range(low, high + 1)]

@@ -123,14 +123,14 @@ class SearchRequest:
         """The error that learning curves show: the one that ranks as the primary metric does."""
         return "mae" if self.primary_metric in {"mae", "rae"} else "rmse"
 
-    def loss(self, metrics: Metrics) -> float:
+    def loss(self, metrics: ErrorMetrics) -> float:
         """The primary metric as a number that is better when it is lower."""
         value: float = getattr(metrics, self.primary_metric)
         return -value if self.direction == "maximize" else value
 
 
 @dataclass(frozen=True)
-class Metrics:
+class ErrorMetrics:
     """Errors of predictions.
 
     Parameters
@@ -192,7 +192,7 @@ class Trial:
 
     number: int
     settings: Mapping[str, Setting]
-    metrics: Metrics | None
+    metrics: ErrorMetrics | None
     started: float
     seconds: float
     rounds: int | None = None
@@ -233,7 +233,7 @@ class TuningResult:
     columns: pd.DataFrame | None = None
 
     @property
-    def validation(self) -> Metrics:
+    def validation(self) -> ErrorMetrics:
         """Errors of the best trial on the validation months."""
         if self.best.metrics is None:
             msg = f"The best trial of {self.family} has no metrics"

@@ -18,7 +18,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.search import FeatureSelection, SelectionMethod
-from model_loop.training_set.types import Matrix, Minutes, as_dense
+from model_loop.training_set.matrices import Matrix, Minutes, as_dense
 
 #: Trips that mutual information and permutation are computed from, at most.
 _SAMPLE_TRIPS = 5_000

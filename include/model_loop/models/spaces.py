@@ -36,7 +36,7 @@ class Integer:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Categorical:
     """One of several values."""
 
     values: tuple[Setting, ...]
@@ -45,7 +45,7 @@ class Choice:
         return ", ".join(map(str, self.values))
 
 
-Dimension = Real | Integer | Choice
+Dimension = Real | Integer | Categorical
 Space = Mapping[str, Dimension]
 
 
@@ -59,7 +59,7 @@ def most_values(dimension: Dimension) -> float:
     match dimension:
         case Integer(low, high):
             return high - low + 1
-        case Choice(values):
+        case Categorical(values):
             return len(values)
         case Real(low, high):
             return math.inf if low < high else 1
@@ -82,6 +82,6 @@ def _plain(dimension: Dimension, value: Any) -> Setting:  # noqa: ANN401 - whate
         case Real(low, high):
             # exp(log(low)) may fall a rounding error outside the bounds.
             return min(max(float(value), low), high)
-        case Choice():
+        case Categorical():
             chosen: Setting = value.item() if hasattr(value, "item") else value
             return chosen

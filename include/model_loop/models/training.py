@@ -16,7 +16,7 @@ from model_loop.models.estimators import Regressor, make_booster, make_sklearn
 from model_loop.models.evaluation import Evaluation, evaluate
 from model_loop.models.explanation import Explanation, explain
 from model_loop.models.progress import step
-from model_loop.models.search import MAXIMUM_ROUNDS, Metrics, SearchRequest, TuningResult
+from model_loop.models.search import MAXIMUM_ROUNDS, ErrorMetrics, SearchRequest, TuningResult
 from model_loop.models.selection import selector
 from model_loop.training_set.types import TrainingSet
 
@@ -49,7 +49,7 @@ class TrainedModel:
     explanation: Explanation | None
 
     @property
-    def test(self) -> Metrics | None:
+    def test(self) -> ErrorMetrics | None:
         """Errors on the test months; None where there are none."""
         return self.evaluation.metrics if self.evaluation else None
 

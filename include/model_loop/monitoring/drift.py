@@ -11,11 +11,11 @@ from sklearn.pipeline import Pipeline
 
 from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.monitoring.features import Floats, features
-from model_loop.monitoring.levels import ALL, Finding, Thresholds, judge, unknown
+from model_loop.monitoring.levels import ALL, Thresholds, WindowFinding, judge, unknown
 from model_loop.monitoring.profile import FeatureProfile, ShapProfile, VersionProfile
 from model_loop.monitoring.psi import psi_beyond_chance
 from model_loop.training_set.encoders.sources import HOUR, WEEKDAY
-from model_loop.training_set.types import Minutes
+from model_loop.training_set.matrices import Minutes
 from model_loop.trips.services import PICKUP_TIME
 
 PSI, PSI_AVERAGE = "psi", "psi_average"
@@ -73,7 +73,7 @@ def drift_findings(
     inputs: Inputs,
     thresholds: Mapping[str, Thresholds],
     least_trips: int,
-) -> list[Finding]:
+) -> list[WindowFinding]:
     """Compare a window with the profile of a version.
 
     Of fewer trips than `least_trips` all findings are unknown.
@@ -101,7 +101,7 @@ def drift_findings(
     return found
 
 
-def no_findings(thresholds: Mapping[str, Thresholds], why: str) -> list[Finding]:
+def no_findings(thresholds: Mapping[str, Thresholds], why: str) -> list[WindowFinding]:
     """Return findings that say that nothing can be said, and why."""
     metrics = (PSI_AVERAGE, PREDICTIONS, SHAP)
     return [unknown(metric, ALL, thresholds[metric], why) for metric in metrics]
@@ -112,7 +112,7 @@ def _of_feature(
     values: Floats,
     thresholds: Mapping[str, Thresholds],
     hours: float,
-) -> Iterator[Finding]:
+) -> Iterator[WindowFinding]:
     bins = feature.bins
     now = FeatureProfile.of(bins, values)
     if not feature.known and not now.known:
@@ -148,7 +148,7 @@ def _unseen(feature: FeatureProfile, values: Floats) -> str:
 
 def _predictions(
     profile: VersionProfile, predicted: Minutes, thresholds: Thresholds, least_trips: int
-) -> Finding:
+) -> WindowFinding:
     known = predicted[np.isfinite(predicted)]
     if len(known) < least_trips:
         why = f"{len(known):,} predictions of this version, of the {least_trips:,} that are needed"
@@ -160,7 +160,7 @@ def _predictions(
 
 def _shap(
     then: ShapProfile | None, minutes: pd.DataFrame | None, thresholds: Thresholds
-) -> Iterator[Finding]:
+) -> Iterator[WindowFinding]:
     """Change of the mean absolute SHAP value, as a share of what all features add.
 
     Two standard errors of the difference are taken for chance. Of all features: half the sum of

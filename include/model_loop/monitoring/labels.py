@@ -158,13 +158,13 @@ class _Candidates:
     trips: TripArrays
     wanted: npt.NDArray[np.int64]
 
-    def take(self, batch: TripBatch, wanted: Mask) -> None:
+    def append(self, batch: TripBatch, wanted: Mask) -> None:
         """Take what may be meant of a batch."""
         if not len(self.wanted):
             return
         keys = _pack(*(batch[name] for name in _PLACE_AND_TIME))
         places = np.minimum(np.searchsorted(self.wanted, keys), len(self.wanted) - 1)
-        self.trips.take(batch, wanted & (self.wanted[places] == keys))
+        self.trips.append(batch, wanted & (self.wanted[places] == keys))
 
 
 def _is_placed(trips: pd.DataFrame, month: CheckedMonth) -> npt.NDArray[np.bool_]:

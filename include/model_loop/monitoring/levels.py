@@ -85,7 +85,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Finding:
+class WindowFinding:
     """One figure about a window.
 
     Parameters
@@ -128,7 +128,7 @@ class Finding:
 
 def judge(
     metric: str, subject: str, value: float | None, thresholds: Thresholds, note: str = ""
-) -> Finding:
+) -> WindowFinding:
     """Judge a value; None, NaN and infinity are unknown, for which `note` should give the reason.
 
     Returns
@@ -137,24 +137,24 @@ def judge(
         At the level that the value has reached.
     """
     number = math.nan if value is None or not math.isfinite(value) else float(value)
-    return Finding(metric, subject, number, thresholds.level(number), thresholds, note)
+    return WindowFinding(metric, subject, number, thresholds.level(number), thresholds, note)
 
 
-def unknown(metric: str, subject: str, thresholds: Thresholds, why: str) -> Finding:
+def unknown(metric: str, subject: str, thresholds: Thresholds, why: str) -> WindowFinding:
     """A finding that could not be made, and why."""
     return judge(metric, subject, None, thresholds, why)
 
 
-def worst(findings: Iterable[Finding]) -> Level:
+def worst(findings: Iterable[WindowFinding]) -> Level:
     """The gravest level that is known; of nothing, and where nothing is known, unknown."""
     levels = [finding.level for finding in findings if finding.level is not Level.UNKNOWN]
     return max(levels, key=lambda level: level.rank) if levels else Level.UNKNOWN
 
 
-def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
+def gravest_first(findings: Iterable[WindowFinding]) -> list[WindowFinding]:
     """Findings by level, and within one by how far beyond their threshold they are."""
 
-    def order(finding: Finding) -> tuple[int, float]:
+    def order(finding: WindowFinding) -> tuple[int, float]:
         limit = finding.thresholds.act or 1.0
         beyond = 0.0 if math.isnan(finding.value) else finding.value / limit
         return -finding.level.rank, -beyond
@@ -204,13 +204,13 @@ def _pair(metric: str, pair: Any) -> Thresholds:  # noqa: ANN401 - JSON of a for
     return Thresholds(warn, act)
 
 
-def to_json(findings: Iterable[Finding]) -> str:
+def to_json(findings: Iterable[WindowFinding]) -> str:
     """Serialize findings; values that are unknown are null."""
     rows = [as_row(finding) for finding in findings]
     return json.dumps({"format": _FORMAT, "findings": rows}, indent=1)
 
 
-def from_json(text: str | bytes) -> list[Finding]:
+def from_json(text: str | bytes) -> list[WindowFinding]:
     """Read findings that `to_json` has written, or a version before 0.2: those are a list.
 
     Raises
@@ -227,10 +227,10 @@ def from_json(text: str | bytes) -> list[Finding]:
     return from_rows(stored)
 
 
-def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
+def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[WindowFinding]:
     """Findings from what `as_row` has made of them."""
     return [
-        Finding(
+        WindowFinding(
             metric=row["metric"],
             subject=row["subject"],
             value=math.nan if row["value"] is None else row["value"],
@@ -244,7 +244,7 @@ def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
     ]
 
 
-def as_row(finding: Finding) -> dict[str, Any]:
+def as_row(finding: WindowFinding) -> dict[str, Any]:
     """A finding as plain JSON values."""
     value = None if math.isnan(finding.value) else finding.value
     return {**asdict(finding), "level": finding.level.value, "value": value}

@@ -11,9 +11,9 @@ import numpy as np
 
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.monitoring.drift import Inputs, drift_findings, no_findings, shap_of_window
-from model_loop.monitoring.levels import Finding, Thresholds
+from model_loop.monitoring.levels import Thresholds, WindowFinding
 from model_loop.monitoring.profile import (
-    Reference,
+    ReferenceProfile,
     VersionProfile,
     find_profile,
     find_sample,
@@ -22,7 +22,7 @@ from model_loop.monitoring.profile import (
 )
 from model_loop.monitoring.report import write_report
 from model_loop.monitoring.windows import WindowTrips
-from model_loop.scoring.predictor import Predictor, Version
+from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.tracking.challengers import judged_by
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.build import build_training_set
@@ -64,7 +64,7 @@ def look_for_drift(
     trips: WindowTrips,
     rules: DriftRules,
     folder: Path | None = None,
-) -> list[Finding]:
+) -> list[WindowFinding]:
     """Compare a window with what a version has learned from.
 
     Parameters
@@ -95,7 +95,7 @@ def look_for_drift(
     return findings
 
 
-def known_profile(versions: ModelVersions, version: Version) -> VersionProfile | str:
+def known_profile(versions: ModelVersions, version: RegisteredVersion) -> VersionProfile | str:
     """Return the profile of a version; in words, why there is none that can be read."""
     try:
         profile = find_profile(versions.tracker, version.name, version.number)
@@ -107,7 +107,7 @@ def known_profile(versions: ModelVersions, version: Version) -> VersionProfile |
 
 def profile_version(
     versions: ModelVersions, predictor: Predictor, *, storage_root: str, timeout_seconds: float
-) -> Reference:
+) -> ReferenceProfile:
     """Profile a version afterwards, and keep the profile beside it.
 
     By the training set of its lineage; a version that was brought in, by that of the champion.

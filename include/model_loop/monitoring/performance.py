@@ -20,9 +20,9 @@ from model_loop.models.intervals import (
 from model_loop.monitoring.levels import (
     ALL,
     WITHIN_CHANCE,
-    Finding,
     Level,
     Thresholds,
+    WindowFinding,
     judge,
     unknown,
 )
@@ -37,7 +37,7 @@ WORST = "worst slice"
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceErrors:
     """Errors of a version on its test months.
 
     Parameters
@@ -89,11 +89,11 @@ class PerformanceRules:
 
 def judge_performance(
     labelled: WindowTrips,
-    reference: Reference,
-    history: Sequence[Sequence[Finding]],
+    reference: ReferenceErrors,
+    history: Sequence[Sequence[WindowFinding]],
     thresholds: Mapping[str, Thresholds],
     rules: PerformanceRules | None = None,
-) -> tuple[Finding, ...]:
+) -> tuple[WindowFinding, ...]:
     """Judge the errors of a version in a window.
 
     Each value is a share: by how much the error is above that of the test months (`rmse`, `mae`,
@@ -142,7 +142,7 @@ def judge_performance(
     return tuple(_counted(finding, history, rules) for finding in found)
 
 
-def _why_unknown(trips: int, reference: Reference, rules: PerformanceRules) -> str:
+def _why_unknown(trips: int, reference: ReferenceErrors, rules: PerformanceRules) -> str:
     if reference.rmse is None or reference.mae is None:
         return f"version {reference.version} has no errors on test months to compare with"
     if trips < rules.trips:
@@ -152,10 +152,10 @@ def _why_unknown(trips: int, reference: Reference, rules: PerformanceRules) -> s
 
 def _judge_all(
     measured: MeasuredErrors,
-    reference: Reference,
+    reference: ReferenceErrors,
     thresholds: Mapping[str, Thresholds],
     confidence: float,
-) -> tuple[Finding, ...]:
+) -> tuple[WindowFinding, ...]:
     found = []
     for metric, value, interval, standard in (
         (RMSE, measured.rmse, measured.rmse_interval, reference.rmse),
@@ -177,10 +177,10 @@ def _judge_all(
 
 def _judge_slices(
     slices: Sequence[SliceErrors],
-    reference: Reference,
+    reference: ReferenceErrors,
     thresholds: Thresholds,
     rules: PerformanceRules,
-) -> Finding:
+) -> WindowFinding:
     known = [
         one
         for one in slices
@@ -210,14 +210,14 @@ def _judge_slices(
 
 def _judge(
     metric: str, subject: str, value: float, thresholds: Thresholds, note: str, *, certain: bool
-) -> Finding:
+) -> WindowFinding:
     finding = judge(metric, subject, value, thresholds, note)
     if certain or finding.level.rank < Level.WARN.rank:
         return finding
     return replace(finding, level=Level.OK, note=f"{note}; {WITHIN_CHANCE}", certain=False)
 
 
-def _has_moved(measured: MeasuredErrors, reference: Reference, confidence: float) -> bool:
+def _has_moved(measured: MeasuredErrors, reference: ReferenceErrors, confidence: float) -> bool:
     """Return whether the mean error is surely another than in the test months."""
     if reference.days is None or measured.bias_interval is None:
         return measured.bias_interval is not None
@@ -227,7 +227,11 @@ def _has_moved(measured: MeasuredErrors, reference: Reference, confidence: float
 
 
 def _is_above(
-    metric: str, value: float, interval: Interval | None, reference: Reference, confidence: float
+    metric: str,
+    value: float,
+    interval: Interval | None,
+    reference: ReferenceErrors,
+    confidence: float,
 ) -> bool:
     """Return whether an error is surely above that of the test months, which are a sample too."""
     standard = (reference.rmse if metric == RMSE else reference.mae) or 0.0
@@ -242,8 +246,8 @@ def _is_above(
 
 
 def _counted(
-    finding: Finding, history: Sequence[Sequence[Finding]], rules: PerformanceRules
-) -> Finding:
+    finding: WindowFinding, history: Sequence[Sequence[WindowFinding]], rules: PerformanceRules
+) -> WindowFinding:
     """A finding at the gravest level that enough of the last windows have reached."""
     if finding.level.rank < Level.WARN.rank:
         return finding

@@ -165,7 +165,7 @@ class VersionProfile:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceProfile:
     """A profile with some of the trips that it was made of.
 
     Parameters
@@ -182,7 +182,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Trips:
+class ProfiledTrips:
     """Trips that a profile is computed from, as raw columns.
 
     Parameters
@@ -202,13 +202,13 @@ class Trips:
 
 def make_reference(
     model: Pipeline, training_set: TrainingSet, shap: pd.DataFrame | None = None
-) -> Reference:
+) -> ReferenceProfile:
     """Profile a version by its training set.
 
     Parameters
     ----------
     shap
-        See `Trips`.
+        See `ProfiledTrips`.
 
     Raises
     ------
@@ -222,14 +222,14 @@ def make_reference(
             "Build it again from its months: model-loop profile-version.",
         )
     request = training_set.request
-    trips = Trips(training_set.reference_trips, training_set.test_trips, shap)
+    trips = ProfiledTrips(training_set.reference_trips, training_set.test_trips, shap)
     about = (request.service, training_set.digest, training_set.data_source)
     return reference_of(model, trips, about, random_state=request.random_state)
 
 
 def reference_of(
-    model: Pipeline, trips: Trips, about: tuple[str, str, str], *, random_state: int
-) -> Reference:
+    model: Pipeline, trips: ProfiledTrips, about: tuple[str, str, str], *, random_state: int
+) -> ReferenceProfile:
     """Profile a model by trips.
 
     Parameters
@@ -258,7 +258,7 @@ def reference_of(
     )
     kept = _some(learned, SAMPLE_TRIPS, random_state).reset_index(drop=True)
     sample = pd.concat([kept, pd.Series(predicted[:SAMPLE_TRIPS], name=PREDICTION)], axis=1)
-    return Reference(profile, sample)
+    return ReferenceProfile(profile, sample)
 
 
 def day_spread(model: Pipeline, trips: pd.DataFrame) -> DaySpread | None:
@@ -278,7 +278,7 @@ def _some(trips: pd.DataFrame, most: int, random_state: int) -> pd.DataFrame:
     return trips.sample(min(len(trips), most), random_state=random_state)
 
 
-def log_reference(tracker: Tracker, run_id: str, reference: Reference) -> None:
+def log_reference(tracker: Tracker, run_id: str, reference: ReferenceProfile) -> None:
     """Keep a profile beside its version; one that is there is replaced."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / PROFILE).write_text(text_of(reference.profile))

@@ -19,7 +19,14 @@ import numpy as np
 from mlflow.entities import Metric, Run
 
 from model_loop.days import SECONDS_PER_DAY
-from model_loop.monitoring.levels import Finding, Level, from_json, gravest_first, to_json, worst
+from model_loop.monitoring.levels import (
+    Level,
+    WindowFinding,
+    from_json,
+    gravest_first,
+    to_json,
+    worst,
+)
 from model_loop.monitoring.windows import Source, Window
 from model_loop.objects.documents import UNREADABLE
 from model_loop.tracking.downloads import read_artifact
@@ -114,7 +121,7 @@ class Records:
         return self.tracker.open_run(watched.identity, watched.title, tags)
 
     def write(
-        self, run_id: str, part: str, findings: Sequence[Finding], folder: Path | None = None
+        self, run_id: str, part: str, findings: Sequence[WindowFinding], folder: Path | None = None
     ) -> None:
         """Keep what one step has found, and the files that it has made.
 
@@ -132,7 +139,7 @@ class Records:
         if folder is not None:
             self.tracker.client.log_artifacts(run_id, str(folder), part)
 
-    def close(self, watched: Watched, findings: Sequence[Finding]) -> Level:
+    def close(self, watched: Watched, findings: Sequence[WindowFinding]) -> Level:
         """Say how grave it all is, and add the window to the time series."""
         run_id, level = self.open(watched), worst(findings)
         run = self.tracker.client.get_run(run_id)
@@ -152,7 +159,7 @@ class Records:
 
     def history(
         self, watched: Watched, part: str, most: int, known: str = ""
-    ) -> list[list[Finding]]:
+    ) -> list[list[WindowFinding]]:
         """Return the findings of a step in the windows before a window, the oldest first.
 
         Of windows that end within a day of each other only the last counts, so that repeated checks
@@ -171,7 +178,7 @@ class Records:
                 before.append(run)
         return [self.read(str(run.info.run_id), part) for run in reversed(before[:most])]
 
-    def read(self, run_id: str, part: str) -> list[Finding]:
+    def read(self, run_id: str, part: str) -> list[WindowFinding]:
         """Return what one step has found; nothing if it has not run, or that cannot be read."""
         path = f"{part}/{FINDINGS}"
         content = read_artifact(self.tracker.client, run_id, path)
@@ -230,7 +237,7 @@ def _known(run: Run) -> dict[str, float]:
     return {name: value for name, value in run.data.metrics.items() if not np.isnan(value)}
 
 
-def _metrics(findings: Iterable[Finding]) -> Iterator[tuple[str, float]]:
+def _metrics(findings: Iterable[WindowFinding]) -> Iterator[tuple[str, float]]:
     for finding in findings:
         if not np.isnan(finding.value):
             yield _FORBIDDEN.sub("_", f"{finding.metric}.{finding.subject}"), finding.value

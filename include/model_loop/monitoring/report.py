@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from model_loop.monitoring.features import features
-from model_loop.monitoring.levels import Finding, Thresholds, judge, unknown
+from model_loop.monitoring.levels import Thresholds, WindowFinding, judge, unknown
 from model_loop.monitoring.profile import PREDICTION
 from model_loop.tracking.names import EVIDENTLY_HTML
 from model_loop.training_set.build import CLIP_DISTANCE
-from model_loop.training_set.types import Minutes
+from model_loop.training_set.matrices import Minutes
 from model_loop.trips.services import DISTANCE
 
 DISTANCE_METRIC = "drift_distance"
@@ -37,7 +37,7 @@ def write_report(
     trips: pd.DataFrame,
     predicted: Minutes,
     thresholds: Mapping[str, Thresholds],
-) -> list[Finding]:
+) -> list[WindowFinding]:
     """Compare the trips of a window with a sample of those learned from, as HTML and JSON.
 
     By the size of the effect, not by p-values, which in a large window any change makes small:

@@ -10,7 +10,7 @@ import pandas as pd
 from model_loop.errors import StoredObjectError
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.intervals import DaySpread
-from model_loop.monitoring.performance import Reference
+from model_loop.monitoring.performance import ReferenceErrors
 from model_loop.monitoring.profile import find_profile
 from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.runs import Tracker
@@ -21,16 +21,16 @@ logger = logging.getLogger(__name__)
 _SLICES = "errors_by_slice.csv"
 
 
-def find_reference(tracker: Tracker, name: str, version: int) -> Reference:
+def find_reference(tracker: Tracker, name: str, version: int) -> ReferenceErrors:
     """Return what a version of a registered model came to on its test months, as its run tells.
 
     Empty where the version has no run here, or was trained without test months.
     """
     run_id = tracker.client.get_model_version(name, str(version)).run_id
     if not run_id:
-        return Reference(version)
+        return ReferenceErrors(version)
     metrics = tracker.client.get_run(run_id).data.metrics
-    return Reference(
+    return ReferenceErrors(
         version,
         metrics.get("test_rmse"),
         metrics.get("test_mae"),

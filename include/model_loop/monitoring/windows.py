@@ -26,7 +26,7 @@ from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.rows import COLUMNS
 from model_loop.serving.request_log.tables import feedback, predictions
-from model_loop.training_set.types import Minutes
+from model_loop.training_set.matrices import Minutes
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.columns import TRIP_COLUMNS

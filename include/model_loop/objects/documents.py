@@ -17,7 +17,7 @@ from upath import UPath
 
 from model_loop.errors import StoredObjectError
 from model_loop.objects.formats import format_of
-from model_loop.objects.tree import flatten, rebuild
+from model_loop.objects.tree import from_tree, to_tree
 
 #: Part of the name of a file that was moved aside; the time follows.
 ASIDE = ".unreadable-"
@@ -56,7 +56,7 @@ def read_document(path: UPath, parse: Callable[[Any], Document]) -> Document | N
 
 def text_of(record: object) -> str:
     """Serialize a dataclass that has a format; see `formats`."""
-    return json.dumps(flatten(record)[0], indent=1)
+    return json.dumps(to_tree(record)[0], indent=1)
 
 
 def record_of(kind: type[Document], stored: object) -> Document:
@@ -71,7 +71,7 @@ def record_of(kind: type[Document], stored: object) -> Document:
     """
     if isinstance(stored, dict) and not {"format", "$dataclass"} & stored.keys():
         stored = {"format": format_of(kind), **stored}
-    found = rebuild(stored, {})
+    found = from_tree(stored, {})
     if not isinstance(found, kind):
         raise StoredObjectError(
             f"A stored {kind.__name__}", f"is a {type(found).__name__}", "Make it again."

@@ -18,7 +18,7 @@ _SUFFIX = ".partial"
 
 
 @contextlib.contextmanager
-def whole_file(target: UPath) -> Iterator[UPath]:
+def atomic_write(target: UPath) -> Iterator[UPath]:
     """A place beside *target* to write to; moves to *target* when the block ends without an error.
 
     Each writer has a place of its own, so that two that make the same file at once do not meet.

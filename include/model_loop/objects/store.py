@@ -13,10 +13,10 @@ from upath import UPath
 
 from model_loop.errors import StoredObjectError
 from model_loop.objects.codecs import CODECS, codec_of
-from model_loop.objects.files import LOCAL_PROTOCOLS, whole_file
+from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.objects.limits import bounded_archive
 from model_loop.objects.reference import ObjectReference
-from model_loop.objects.tree import flatten, is_own_dataclass, rebuild
+from model_loop.objects.tree import from_tree, is_own_dataclass, to_tree
 
 _MANIFEST = "manifest.json"
 _JSON_SUFFIX = ".json"
@@ -73,7 +73,7 @@ def write_bytes(path: UPath, data: bytes) -> None:
     if path.protocol not in LOCAL_PROTOCOLS:
         path.write_bytes(data)
         return
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(data)
 
 
@@ -94,7 +94,7 @@ def _encode(value: object) -> tuple[str, str, str | None, bytes]:
     if codec is not None:
         return codec.kind, codec.suffix, codec.shape(value), codec.encode(value)
     kind = type(value).__name__ if is_own_dataclass(value) else "json"
-    tree, parts = flatten(value)
+    tree, parts = to_tree(value)
     manifest = json.dumps(tree, allow_nan=False).encode()
     shape = f"{len(value):,} items" if isinstance(value, list | tuple | dict) else None
     if not parts:
@@ -108,11 +108,11 @@ def _decode(uri: str, data: bytes) -> Any:  # noqa: ANN401 - any value that was 
         if uri.endswith(codec.suffix):
             return codec.decode(data)
     if uri.endswith(_JSON_SUFFIX):
-        return rebuild(_parse(uri, data), {})
+        return from_tree(_parse(uri, data), {})
     plain = bounded_archive(data, f"The stored object {uri}")
     with zipfile.ZipFile(io.BytesIO(plain)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    return rebuild(_parse(uri, parts.pop(_MANIFEST, b"")), parts)
+    return from_tree(_parse(uri, parts.pop(_MANIFEST, b"")), parts)
 
 
 def _parse(uri: str, manifest: bytes) -> Any:  # noqa: ANN401 - any JSON

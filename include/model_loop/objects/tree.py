@@ -49,7 +49,7 @@ def needs_tree(value: object, depth: int = 0) -> bool:
     """Return whether a value is, or holds, something that plain JSON cannot.
 
     A user's own dict that looks like a reference needs a tree too: it must not be read as one. So
-    does what is nested too deep, which `flatten` refuses.
+    does what is nested too deep, which `to_tree` refuses.
     """
     if isinstance(value, MappingProxyType) or ObjectReference.is_reference(value):
         return True
@@ -62,7 +62,7 @@ def needs_tree(value: object, depth: int = 0) -> bool:
     return is_own_dataclass(value) or codec_of(value) is not None
 
 
-def flatten(value: object) -> tuple[Any, Parts]:
+def to_tree(value: object) -> tuple[Any, Parts]:
     """Turn a value into JSON and parts.
 
     Raises
@@ -131,7 +131,7 @@ def _text(key: object) -> str:
     return key
 
 
-def rebuild(node: Any, parts: Mapping[str, bytes], depth: int = 0) -> Any:  # noqa: ANN401, PLR0911 - any kind
+def from_tree(node: Any, parts: Mapping[str, bytes], depth: int = 0) -> Any:  # noqa: ANN401, PLR0911 - any kind
     """Turn JSON and parts back into the value.
 
     A dataclass that has gained a field with a default since, or lost a field, is still read, and so
@@ -144,7 +144,7 @@ def rebuild(node: Any, parts: Mapping[str, bytes], depth: int = 0) -> Any:  # no
         part is missing or of a kind that is not known; or if it is nested too deep.
     """
     _require_flat(depth)
-    descend = functools.partial(rebuild, parts=parts, depth=depth + 1)
+    descend = functools.partial(from_tree, parts=parts, depth=depth + 1)
     match node:
         case list():
             return [descend(item) for item in node]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from model_loop.orchestration.alerts.notifications import announce
-from model_loop.serving.compiled.stored import CompiledModel, load_answering
+from model_loop.serving.compiled.stored import CompiledVersion, load_answering
 from model_loop.serving.models.registry import upgrade_alert
 from model_loop.tracking.registry import Answering
 from model_loop.tracking.runs import Tracker
@@ -18,7 +18,7 @@ def load(tracker: Tracker, name: str, version: int) -> Answering:
         See `load_answering`.
     """
     found = load_answering(tracker, name, version)
-    if isinstance(found, CompiledModel):
+    if isinstance(found, CompiledVersion):
         why = found.why
         announce(upgrade_alert(name, version, why.given, why.rule, why.remedy))
     return found

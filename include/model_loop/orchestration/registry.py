@@ -8,9 +8,9 @@ from typing import Any
 from model_loop.orchestration.forms.fields import ANY_MOMENT
 from model_loop.settings import get_settings
 from model_loop.tracking.choosing import promoter_for
+from model_loop.tracking.deployments import check_moment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import check_moment
 from model_loop.tracking.versions import ModelVersions
 from model_loop.trips.services import Moment
 

@@ -11,16 +11,16 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from model_loop.errors import InvalidInputError
-from model_loop.tracking.registry import Load, LoadedModel, Predicts, load_registered
-from model_loop.tracking.standing import (
+from model_loop.tracking.deployments import (
     Standings,
     parts_of_aliases,
     registered_name,
     version_of_alias,
 )
+from model_loop.tracking.registry import Load, LoadedModel, Predicts, load_registered
 from model_loop.tracking.versions import ModelVersions
+from model_loop.training_set.matrices import Minutes
 from model_loop.training_set.recipes import get_recipe
-from model_loop.training_set.types import Minutes
 from model_loop.trips.columns import TRIP_COLUMNS
 from model_loop.trips.services import MOMENTS, SERVICES, Moment
 
@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d{1,9})|@(?P<al
 
 
 @dataclass(frozen=True)
-class Version:
+class RegisteredVersion:
     """Version of a registered model.
 
     Parameters
@@ -102,7 +102,7 @@ class Predictor:
         The raw columns that it takes.
     """
 
-    version: Version
+    version: RegisteredVersion
     model: Predicts
     columns: tuple[str, ...]
 
@@ -155,7 +155,7 @@ def parse_model(text: str, service: str) -> Named:
 
 def choose_version(
     versions: ModelVersions, number: int | None = None, moment: Moment | None = None
-) -> Version:
+) -> RegisteredVersion:
     """Return the version that is to answer.
 
     Parameters
@@ -192,13 +192,13 @@ def choose_version(
             "promotion; or name a version.",
         )
     versions.require_usable(chosen)
-    return Version(versions.service, chosen)
+    return RegisteredVersion(versions.service, chosen)
 
 
-def choose_versions(versions: ModelVersions) -> list[Version]:
+def choose_versions(versions: ModelVersions) -> list[RegisteredVersion]:
     """Return every champion that answers, that of the earliest moment first."""
     return [
-        Version(versions.service, standing.champion)
+        RegisteredVersion(versions.service, standing.champion)
         for standing in versions.standings().values()
         if standing.champion is not None and standing.enabled
     ]
@@ -260,7 +260,7 @@ def _first_answering(standings: Standings) -> Moment:
 
 
 def load_predictor(
-    versions: ModelVersions, version: Version, load: Load = load_registered
+    versions: ModelVersions, version: RegisteredVersion, load: Load = load_registered
 ) -> Predictor:
     """Load a version, under the policy of `objects.trust`.
 

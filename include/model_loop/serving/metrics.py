@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.request_log.log import RequestLog
-from model_loop.tracking.standing import PARTS
+from model_loop.tracking.deployments import PARTS
 
 _PREFIX = "model_loop"
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
@@ -18,7 +18,7 @@ _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 _Family = CounterMetricFamily | GaugeMetricFamily
 
 
-class Metrics:
+class ServerMetrics:
     """Counters of one server.
 
     Parameters
@@ -27,7 +27,7 @@ class Metrics:
         Versions and log that are read when scraped.
     """
 
-    def __init__(self, live: LiveModels, log: RequestLog) -> None:
+    def __init__(self, live: ModelManager, log: RequestLog) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             f"{_PREFIX}_requests",
@@ -88,7 +88,7 @@ class Metrics:
 class _State(Collector):
     """Collector of values that are looked up when scraped, not counted."""
 
-    def __init__(self, live: LiveModels, log: RequestLog) -> None:
+    def __init__(self, live: ModelManager, log: RequestLog) -> None:
         self._live = live
         self._log = log
 

@@ -11,15 +11,15 @@ import numpy as np
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_id
-from model_loop.serving.metrics import Metrics
-from model_loop.serving.models.manager import LiveModels
+from model_loop.serving.metrics import ServerMetrics
+from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.traffic import choose
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.trips.services import Moment
 
 
-class Answer(NamedTuple):
+class PredictedRows(NamedTuple):
     """Predictions for the trips of a request.
 
     Parameters
@@ -54,7 +54,9 @@ class PredictionService:
         Counters of the predictions.
     """
 
-    def __init__(self, service: str, live: LiveModels, log: RequestLog, metrics: Metrics) -> None:
+    def __init__(
+        self, service: str, live: ModelManager, log: RequestLog, metrics: ServerMetrics
+    ) -> None:
         self.service = service
         self.live = live
         self.log = log
@@ -77,7 +79,7 @@ class PredictionService:
         caller: str,
         started: float,
         moment: Moment | None = None,
-    ) -> Answer:
+    ) -> PredictedRows:
         """Predict rows, and log each of them.
 
         Parameters
@@ -107,4 +109,4 @@ class PredictionService:
         for one, row, took in zip(ids, values, minutes, strict=True):
             log.record(Entry(one, at, service, version, part, caller, key, took, latency, row))
         self.metrics.predicted(version, part, len(ids))
-        return Answer(version, chosen.moment, minutes, ids, rows)
+        return PredictedRows(version, chosen.moment, minutes, ids, rows)

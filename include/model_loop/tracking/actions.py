@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
 from model_loop.errors import InvalidInputError, require_within
-from model_loop.tracking.standing import Standing
+from model_loop.tracking.deployments import Deployment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,25 +106,25 @@ class Action:
 
 
 def standing_after(
-    kind: ActionKind, before: Standing, version: int | None, share: float
-) -> Standing:
+    kind: ActionKind, before: Deployment, version: int | None, share: float
+) -> Deployment:
     """Return how the versions stand after an action."""
     return _AFTER[kind](before, version, share)
 
 
-def _champion(before: Standing, version: int | None, _share: float) -> Standing:
+def _champion(before: Deployment, version: int | None, _share: float) -> Deployment:
     return dataclasses.replace(_without(before, version), champion=version)
 
 
-def _canary(before: Standing, version: int | None, share: float) -> Standing:
+def _canary(before: Deployment, version: int | None, share: float) -> Deployment:
     return dataclasses.replace(_without(before, version), challenger=version, share=share)
 
 
-def _shadow(before: Standing, version: int | None, _share: float) -> Standing:
+def _shadow(before: Deployment, version: int | None, _share: float) -> Deployment:
     return dataclasses.replace(_without(before, version), shadow=version)
 
 
-def _without(before: Standing, version: int | None, _share: float = 0.0) -> Standing:
+def _without(before: Deployment, version: int | None, _share: float = 0.0) -> Deployment:
     """Return the standing without a version as challenger or shadow."""
     after = before
     if before.challenger == version:
@@ -134,16 +134,20 @@ def _without(before: Standing, version: int | None, _share: float = 0.0) -> Stan
     return after
 
 
-_AFTER: Mapping[ActionKind, Callable[[Standing, int | None, float], Standing]] = MappingProxyType(
-    {
-        "promote": _champion,
-        "rollback": _champion,
-        "canary": _canary,
-        "end_canary": lambda before, *_: dataclasses.replace(before, challenger=None, share=0.0),
-        "shadow": _shadow,
-        "end_shadow": lambda before, *_: dataclasses.replace(before, shadow=None),
-        "retire": _without,
-        "disable": lambda before, *_: dataclasses.replace(before, enabled=False),
-        "enable": lambda before, *_: dataclasses.replace(before, enabled=True),
-    }
+_AFTER: Mapping[ActionKind, Callable[[Deployment, int | None, float], Deployment]] = (
+    MappingProxyType(
+        {
+            "promote": _champion,
+            "rollback": _champion,
+            "canary": _canary,
+            "end_canary": lambda before, *_: dataclasses.replace(
+                before, challenger=None, share=0.0
+            ),
+            "shadow": _shadow,
+            "end_shadow": lambda before, *_: dataclasses.replace(before, shadow=None),
+            "retire": _without,
+            "disable": lambda before, *_: dataclasses.replace(before, enabled=False),
+            "enable": lambda before, *_: dataclasses.replace(before, enabled=True),
+        }
+    )
 )

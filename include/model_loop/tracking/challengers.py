@@ -16,23 +16,23 @@ from model_loop.models.baseline import best_baseline
 from model_loop.models.gate import (
     Check,
     Contender,
+    GateVerdict,
     Standard,
-    Verdict,
     asked_further,
     data_checks,
     judge,
 )
 from model_loop.models.gate_rules import GateRules
+from model_loop.tracking.deployments import BROUGHT_IN
 from model_loop.tracking.judging import columns_of, judged_rows, unseen_check
 from model_loop.tracking.learned import Learned, compare_sources, learned_by
 from model_loop.tracking.lineage import Lineage, find_lineage
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import Answering, Load, load_registered
-from model_loop.tracking.standing import BROUGHT_IN
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.data_tests import DATA_TESTS, Outcome
+from model_loop.training_set.data_tests import DATA_TESTS, DataTestResult
 from model_loop.training_set.judged_months import read_test_months
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
@@ -93,7 +93,7 @@ def judge_version(
     timeout_seconds: float,
     accept_generated: bool = False,
     load: Load = load_registered,
-) -> Verdict:
+) -> GateVerdict:
     """Compare a version with the champion on those test trips that neither has learned from.
 
     A champion of generated trips is no measure for a model of published ones: such a challenger is
@@ -153,7 +153,7 @@ def judge_version(
         checks += _compare(judged, promoter.moment, training_set, rows.trips, rules, tests)
         further = asked_further(*judged) if len(judged) > 1 else ""
         remarks += (further,) if further else ()
-    return Verdict(
+    return GateVerdict(
         version,
         champion,
         tuple(checks),
@@ -170,7 +170,7 @@ def _compare(
     training_set: TrainingSet,
     trips: pd.DataFrame,
     rules: GateRules,
-    tests: Sequence[Outcome],
+    tests: Sequence[DataTestResult],
 ) -> tuple[Check, ...]:
     """Judge the first contender against the second, or where there is none, the baseline."""
     rule = best_baseline(training_set)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.actions import SWITCHES, ActionKind
+from model_loop.tracking.deployments import BROUGHT_IN, Part
 from model_loop.tracking.history import CROWNING, History
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import BROUGHT_IN, Part
 from model_loop.tracking.versions import ModelVersions
 from model_loop.trips.services import MOMENTS, Moment
 

@@ -12,10 +12,10 @@ import pandas as pd
 from upath import UPath
 
 from model_loop.errors import InvalidInputError
+from model_loop.tracking.deployments import BROUGHT_IN, MOMENT_TAG
 from model_loop.tracking.downloads import registered_address
 from model_loop.tracking.registry import RegisteredModel, read_model, register_model
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import BROUGHT_IN, MOMENT_TAG
 from model_loop.tracking.versions import ModelVersions
 from model_loop.trips.columns import KNOWN_FROM, moment_of
 
@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"^(runs|models):/[^?#]+$")
 _FOLDER = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
-def bring_in(
+def import_model(
     versions: ModelVersions,
     model: str,
     example_of: Callable[[Sequence[str]], pd.DataFrame],

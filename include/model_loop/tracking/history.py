@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from mlflow.entities import Run
 
 from model_loop.errors import InvalidInputError
-from model_loop.tracking.standing import HistoryEntry, Standing, check_moment, log_once
+from model_loop.tracking.deployments import Deployment, HistoryEntry, check_moment, log_once
 from model_loop.tracking.versions import ModelVersions
 from model_loop.trips.services import Moment
 
@@ -176,7 +176,7 @@ def _on_top(stack: list[int], version: int) -> list[int]:
     return [*(one for one in stack if one != version), version]
 
 
-def _standing_tags(when: str, standing: Standing) -> dict[str, str]:
+def _standing_tags(when: str, standing: Deployment) -> dict[str, str]:
     return {
         f"{when}_{name}": str(value)
         for name, value in dataclasses.asdict(standing).items()
@@ -184,12 +184,12 @@ def _standing_tags(when: str, standing: Standing) -> dict[str, str]:
     }
 
 
-def _standing(when: str, tags: Mapping[str, str]) -> Standing:
+def _standing(when: str, tags: Mapping[str, str]) -> Deployment:
     def number(name: str) -> int | None:
         found = tags.get(f"{when}_{name}")
         return None if found is None else int(found)
 
-    return Standing(
+    return Deployment(
         champion=number("champion"),
         challenger=number("challenger"),
         shadow=number("shadow"),

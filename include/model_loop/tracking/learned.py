@@ -89,7 +89,7 @@ def learned_by(tracker: Tracker, name: str, version: int) -> Learned:
 
 
 @dataclass(frozen=True)
-class Sources:
+class DataSources:
     """Result of comparing the sources of a challenger and a champion.
 
     Parameters
@@ -109,7 +109,7 @@ class Sources:
 
 def compare_sources(
     ours: Learned, theirs: Learned | None, *, accept_generated: bool = False
-) -> Sources:
+) -> DataSources:
     """Decide whether a challenger may be compared with a champion, and may replace it.
 
     Parameters
@@ -122,7 +122,7 @@ def compare_sources(
     remarks: tuple[str, ...] = (ours.label,) if ours.generated else ()
     remarks += unknown_remarks({one.version: one.data_source for one in (ours, theirs) if one})
     if theirs is None:
-        return Sources(_check(ours.label, "any: there is no champion"), remarks=remarks)
+        return DataSources(_check(ours.label, "any: there is no champion"), remarks=remarks)
     why = f"version {theirs.version} has learned from {theirs.label} and is not compared"
     if ours.generated and not theirs.generated:
         wanted = f"the champion's, or {ACCEPT_GENERATED} in the form"
@@ -130,10 +130,12 @@ def compare_sources(
             told = f"{ours.label} accepted by {ACCEPT_GENERATED} in place of {theirs.label}"
             remarks = (told, why, *remarks[1:])
         check = _check(f"{ours.label}; {why}", wanted, passed=accept_generated)
-        return Sources(check, remarks=remarks)
+        return DataSources(check, remarks=remarks)
     if theirs.generated and ours.published:
-        return Sources(_check(f"{ours.label}; {why}", "published trips"), remarks=(why, *remarks))
-    return Sources(_check(ours.label, "the champion's"), comparable=True, remarks=remarks)
+        return DataSources(
+            _check(f"{ours.label}; {why}", "published trips"), remarks=(why, *remarks)
+        )
+    return DataSources(_check(ours.label, "the champion's"), comparable=True, remarks=remarks)
 
 
 def _check(found: str, wanted: str, *, passed: bool = True) -> Check:

@@ -20,7 +20,7 @@ from model_loop.errors import ContractError, InvalidInputError, StoredObjectErro
 from model_loop.models import fitting
 from model_loop.models.catalogue import ModelFamily, get_family
 from model_loop.models.evaluation import measure
-from model_loop.models.search import Metrics, SearchRequest, Trial, TuningResult
+from model_loop.models.search import ErrorMetrics, SearchRequest, Trial, TuningResult
 from model_loop.models.training import TrainedModel, train
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.tracking.downloads import read_artifact, refuse_absent
@@ -29,7 +29,7 @@ from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.source.types import RawMonth
 
 #: Name of the artifact.
@@ -69,7 +69,7 @@ class Lineage:
     family: ModelFamily
     search: SearchRequest
     best: Trial
-    test: Metrics | None
+    test: ErrorMetrics | None
     code: str
     packages: Mapping[str, str]
 
@@ -173,7 +173,11 @@ def read_lineage(client: MlflowClient, version: ModelVersion) -> Lineage | None:
 
 
 def reproduce(
-    lineage: Lineage, *, storage_root: str, timeout_seconds: float, limits: Limits | None = None
+    lineage: Lineage,
+    *,
+    storage_root: str,
+    timeout_seconds: float,
+    limits: ContractLimits | None = None,
 ) -> Reproduction:
     """Build the training set again, fit the chosen settings again, and compare the errors.
 
@@ -204,7 +208,7 @@ def reproduce(
     )
 
 
-def _refit(lineage: Lineage, data: fitting.FitData) -> Metrics:
+def _refit(lineage: Lineage, data: fitting.FitData) -> ErrorMetrics:
     prepared = fitting.prepare(lineage.family, data, lineage.search)
     fit = fitting.Fit(lineage.family, lineage.best.settings, prepared, lineage.search)
     fit.advance()

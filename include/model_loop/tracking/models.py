@@ -18,7 +18,7 @@ from model_loop.charts.numbers import numbers_of
 from model_loop.errors import optional
 from model_loop.models.evaluation import measure
 from model_loop.models.explanation import Explanation
-from model_loop.models.search import Metrics
+from model_loop.models.search import ErrorMetrics
 from model_loop.models.training import TrainedModel
 from model_loop.tracking.learned import Learned, learned_by
 from model_loop.tracking.lines import OtherLineError
@@ -73,7 +73,7 @@ def log_comparison(
     tracker: Tracker,
     run_id: str,
     families: Sequence[Mapping[str, Any]],
-    others: Mapping[str, Metrics],
+    others: Mapping[str, ErrorMetrics],
     notes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Log a table of the families, best first, with what they compare with below them.
@@ -108,7 +108,7 @@ class ChampionErrors:
         Remarks by name and version: why it is not compared, or what is not known.
     """
 
-    errors: Mapping[str, Metrics] = field(default_factory=dict)
+    errors: Mapping[str, ErrorMetrics] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
 

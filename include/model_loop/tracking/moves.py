@@ -12,7 +12,7 @@ from collections.abc import Callable
 from mlflow.exceptions import MlflowException
 
 from model_loop.tracking.actions import SWITCHES
-from model_loop.tracking.standing import (
+from model_loop.tracking.deployments import (
     DISABLED_TAG,
     PARTS,
     RETIRED_TAG,

@@ -16,17 +16,17 @@ from mlflow.entities import Run
 
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.actions import SWITCHES, Action, standing_after
+from model_loop.tracking.deployments import Deployment, HistoryEntry
 from model_loop.tracking.history import CROWNING, EVERYWHERE, REJECT, History, entry_tags
 from model_loop.tracking.interrupted import Interrupted
 from model_loop.tracking.moves import move
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.sources import replacement_remarks
-from model_loop.tracking.standing import HistoryEntry, Standing
 from model_loop.tracking.versions import ModelVersions
 from model_loop.trips.services import Moment
 
 if TYPE_CHECKING:
-    from model_loop.models.gate import Verdict
+    from model_loop.models.gate import GateVerdict
 
 #: Name of the artifact that holds the checks of the gate.
 EVIDENCE = "evidence.json"
@@ -60,7 +60,7 @@ class Promoter:
         self._history = History(self.versions)
         self._interrupted = Interrupted(self.versions, self._history)
 
-    def standing(self) -> Standing:
+    def standing(self) -> Deployment:
         """Return how the versions stand now."""
         return self.versions.standings()[self.moment]
 
@@ -103,7 +103,7 @@ class Promoter:
         self.tracker.close_run(run.info.run_id)
         return self._history.entry(self.tracker.client.get_run(run.info.run_id))
 
-    def record(self, verdict: Verdict, identity: str) -> str:
+    def record(self, verdict: GateVerdict, identity: str) -> str:
         """Keep what the gate said of a challenger, whether it was passed or not.
 
         Returns
@@ -126,7 +126,7 @@ class Promoter:
         return run_id
 
     def reject(
-        self, verdict: Verdict, identity: str, *, who: str, why: str, approver: str
+        self, verdict: GateVerdict, identity: str, *, who: str, why: str, approver: str
     ) -> HistoryEntry:
         """Keep that a person has refused a challenger that had passed the gate; nothing moves."""
         now = self.standing()
@@ -143,7 +143,7 @@ class Promoter:
         """Return what was done at this moment or at all of them, the latest first; None for all."""
         return self._history.entries(self.moment, most)
 
-    def _check(self, action: Action, now: Standing) -> int | None:
+    def _check(self, action: Action, now: Deployment) -> int | None:
         """Return the version that is meant, if the action may be done."""
         if action.expected is not None and action.expected != now.champion:
             raise InvalidInputError(
@@ -162,7 +162,7 @@ class Promoter:
         self._require_fit(action, version, now)
         return version
 
-    def _require_fit(self, action: Action, version: int, now: Standing) -> None:
+    def _require_fit(self, action: Action, version: int, now: Deployment) -> None:
         if action.kind == "retire":
             self.versions.find(version)
         else:
@@ -204,7 +204,7 @@ class Promoter:
                 "Try it as a shadow, or promote it where every caller sends the value.",
             )
 
-    def _ended(self, action: Action, now: Standing) -> int:
+    def _ended(self, action: Action, now: Deployment) -> int:
         """Return the version whose canary or shadow is to end."""
         part = action.kind.removeprefix("end_")
         there = now.challenger if part == "canary" else now.shadow
@@ -236,7 +236,7 @@ class Promoter:
         return f"Service {self.service} at the moment {self.moment}"
 
     def _source_remarks(
-        self, action: Action, version: int | None, before: Standing
+        self, action: Action, version: int | None, before: Deployment
     ) -> tuple[str, ...]:
         if action.kind not in {*CROWNING, "canary", "shadow"} or version is None:
             return ()
@@ -249,7 +249,7 @@ class Promoter:
         action: Action,
         identity: str,
         version: int | None,
-        before: Standing,
+        before: Deployment,
         remarks: Sequence[str],
     ) -> Run:
         entry = HistoryEntry(

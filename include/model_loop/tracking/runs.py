@@ -21,7 +21,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_RUN_NAME,
 )
 
-from model_loop.tracking.standing import MOMENT_TAG
+from model_loop.tracking.deployments import MOMENT_TAG
 from model_loop.training_set.products import product_key
 
 if TYPE_CHECKING:

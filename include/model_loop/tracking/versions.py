@@ -13,10 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import get_model_info
 
 from model_loop.errors import InvalidInputError
-from model_loop.tracking.downloads import ABSENT, refuse_absent
-from model_loop.tracking.moments import MomentLookUps
-from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import (
+from model_loop.tracking.deployments import (
     MOMENT_TAG,
     RETIRED_TAG,
     MomentUnknownError,
@@ -28,6 +25,9 @@ from model_loop.tracking.standing import (
     registered_name,
     standings_of,
 )
+from model_loop.tracking.downloads import ABSENT, refuse_absent
+from model_loop.tracking.moments import MomentLookUps
+from model_loop.tracking.runs import Tracker
 from model_loop.trips.columns import TRIP_COLUMNS, moment_of
 from model_loop.trips.services import MOMENTS, Moment
 

@@ -17,14 +17,15 @@ from model_loop.findings import DoubtfulDataWarning, Finding
 from model_loop.training_set.encoders.dense import DenseTripEncoder
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from model_loop.training_set.history import compare, require_sound
+from model_loop.training_set.matrices import Minutes
 from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.recipes import Layout, get_recipe
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.training_set.types import EncodedSplits, Minutes, TrainingSet
+from model_loop.training_set.types import EncodedSplits, TrainingSet
 from model_loop.trips.cleaning import CleaningReport, Selection, take_month
 from model_loop.trips.columns import known_too_late
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.services import DURATION, get_service
 from model_loop.trips.source.fetching import check_months, fetch_month
@@ -94,7 +95,7 @@ def fetch(
     )
 
 
-def check(raw: RawMonth, *, storage_root: str, limits: Limits) -> CheckedMonth:
+def check(raw: RawMonth, *, storage_root: str, limits: ContractLimits) -> CheckedMonth:
     """Check one fetched month against its contract, unless that was done before.
 
     Raises
@@ -138,7 +139,7 @@ def build_training_set(
     *,
     storage_root: str,
     timeout_seconds: float = 60.0,
-    limits: Limits | None = None,
+    limits: ContractLimits | None = None,
     accept: Iterable[str] = (),
 ) -> TrainingSet:
     """Do all of it in one process: the steps of the DAG `data_preparation`, in its order.
@@ -169,7 +170,8 @@ def build_training_set(
         for month in request.split.all
     ]
     checked = [
-        check(raw, storage_root=storage_root, limits=limits or Limits()) for raw in raw_months
+        check(raw, storage_root=storage_root, limits=limits or ContractLimits())
+        for raw in raw_months
     ]
     accepted = request.accepted_findings
     findings = require_sound(compare(checked, storage_root=storage_root, accepted=accepted))

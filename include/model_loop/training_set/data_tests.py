@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model_loop.errors import ContractError
-from model_loop.training_set.types import Matrix, TrainingSet
+from model_loop.training_set.matrices import Matrix
+from model_loop.training_set.types import TrainingSet
 from model_loop.trips.columns import KNOWN_FROM, known_too_late
 from model_loop.trips.services import DURATION, OUTCOME_COLUMNS, WHEN, Moment
 
@@ -25,7 +26,7 @@ MOST_SHIFT = 2.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DataTestResult:
     """Result of one data test."""
 
     name: str
@@ -40,7 +41,7 @@ class Outcome:
         return asdict(self)
 
 
-def require_passed(outcomes: Sequence[Outcome]) -> None:
+def require_passed(outcomes: Sequence[DataTestResult]) -> None:
     """Refuse a training set of which a test failed.
 
     Raises
@@ -57,35 +58,37 @@ def require_passed(outcomes: Sequence[Outcome]) -> None:
         )
 
 
-def rows_are_conserved(training_set: TrainingSet) -> Iterable[Outcome]:
+def rows_are_conserved(training_set: TrainingSet) -> Iterable[DataTestResult]:
     """Every row of every file is in a split, or was left out for a reason that was counted."""
     kept = 0
     for report in training_set.cleaning:
         left_out = report.quarantined + report.too_short + report.too_long
         kept += report.rows_kept
-        yield Outcome(
+        yield DataTestResult(
             f"{report.month}: rows read are rows kept and rows left out",
             report.rows_read == report.rows_kept + left_out,
             f"{report.rows_read:,} = {report.rows_kept:,} + {left_out:,}",
         )
     rows = training_set.rows
     used = rows["all"] + rows["test"] + training_set.strays
-    yield Outcome("rows kept are in one split, or strays", kept == used, f"{kept:,} = {used:,}")
+    yield DataTestResult(
+        "rows kept are in one split, or strays", kept == used, f"{kept:,} = {used:,}"
+    )
 
 
-def nothing_leaks(training_set: TrainingSet) -> Iterable[Outcome]:
+def nothing_leaks(training_set: TrainingSet) -> Iterable[DataTestResult]:
     """No split reaches into the next, and every column is known when the model is asked."""
     periods = training_set.periods
     names = [name for name in ("train", "validation", "test") if name in periods]
     for earlier, later in itertools.pairwise(names):
-        yield Outcome(
+        yield DataTestResult(
             f"every {earlier} trip begins before every {later} trip",
             periods[earlier].last < periods[later].first,
             f"{periods[earlier].last} and {periods[later].first}",
         )
     recipe = training_set.recipe
     late = known_too_late(recipe.columns, recipe.moment)
-    yield Outcome(
+    yield DataTestResult(
         f"every raw column is known {WHEN[recipe.moment]}", not late, _too_late(late, recipe.moment)
     )
     features = {
@@ -96,7 +99,7 @@ def nothing_leaks(training_set: TrainingSet) -> Iterable[Outcome]:
     # Features that are not raw columns are computed from those.
     raw = [name for name in features if name in KNOWN_FROM or name in OUTCOME_COLUMNS]
     leaking = known_too_late(raw, recipe.moment)
-    yield Outcome(
+    yield DataTestResult(
         f"every feature is known {WHEN[recipe.moment]}",
         not leaking,
         _too_late(leaking, recipe.moment),
@@ -108,7 +111,7 @@ def _too_late(columns: Sequence[str], moment: Moment) -> str:
     return f"{told}; known too late: {', '.join(columns)}" if columns else told
 
 
-def matrices_match_targets(training_set: TrainingSet) -> Iterable[Outcome]:
+def matrices_match_targets(training_set: TrainingSet) -> Iterable[DataTestResult]:
     """There is one finite row for each trip."""
     rows = training_set.rows
     for layout, splits in training_set.layouts.items():
@@ -118,48 +121,50 @@ def matrices_match_targets(training_set: TrainingSet) -> Iterable[Outcome]:
             "all": splits.train_validation.shape[0],
         }
         agree = found == {name: rows[name] for name in found}
-        yield Outcome(f"{layout}: one row for each trip", agree, f"{found}")
+        yield DataTestResult(f"{layout}: one row for each trip", agree, f"{found}")
         matrices = (splits.train, splits.validation, splits.train_validation)
         finite = all(bool(np.isfinite(_values(matrix)).all()) for matrix in matrices)
-        yield Outcome(f"{layout}: every value is finite", finite, f"{len(matrices)} matrices")
+        yield DataTestResult(
+            f"{layout}: every value is finite", finite, f"{len(matrices)} matrices"
+        )
 
 
-def categories_were_seen(training_set: TrainingSet) -> Iterable[Outcome]:
+def categories_were_seen(training_set: TrainingSet) -> Iterable[DataTestResult]:
     """Nearly every validation trip is between zones that the train months know."""
     splits = training_set.layouts["sparse"]
     # A trip between unknown zones lacks the entry that every other trip has.
     entries = int(_row_lengths(splits.train).max())
     share = float(np.mean(_row_lengths(splits.validation) < entries))
-    yield Outcome(
+    yield DataTestResult(
         "validation trips are between zones that the train months know",
         share <= MOST_UNSEEN,
         f"{share:.2%} are not",
     )
 
 
-def distributions_are_sane(training_set: TrainingSet) -> Iterable[Outcome]:
+def distributions_are_sane(training_set: TrainingSet) -> Iterable[DataTestResult]:
     """Durations keep to the rules, vary, and are alike in neighbouring splits."""
     rules, splits = training_set.request.rules, _durations(training_set)
     low = min(float(minutes.min()) for minutes in splits.values())
     high = max(float(minutes.max()) for minutes in splits.values())
-    yield Outcome(
+    yield DataTestResult(
         "durations lie within the cleaning rules",
         rules.minimum_duration <= low and high <= rules.maximum_duration,
         f"{low:.2f} to {high:.2f} minutes",
     )
     medians = {name: float(np.median(minutes)) for name, minutes in splits.items()}
     shift = max(medians.values()) / max(min(medians.values()), 1e-9)
-    yield Outcome(
+    yield DataTestResult(
         "median durations are alike in all splits",
         shift <= MOST_SHIFT,
         ", ".join(f"{name} {median:.2f}" for name, median in medians.items()) + " minutes",
     )
     spread = float(np.std(splits["train"]))
-    yield Outcome("durations vary", spread > 0, f"standard deviation {spread:.2f} minutes")
+    yield DataTestResult("durations vary", spread > 0, f"standard deviation {spread:.2f} minutes")
 
 
 #: Every test, by the name of its task.
-DATA_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[Outcome]]] = MappingProxyType(
+DATA_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[DataTestResult]]] = MappingProxyType(
     {
         test.__name__: test
         for test in (
@@ -173,7 +178,7 @@ DATA_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[Outcome]]] = MappingPr
 )
 
 
-def run_data_tests(training_set: TrainingSet) -> list[Outcome]:
+def run_data_tests(training_set: TrainingSet) -> list[DataTestResult]:
     """Run all data tests."""
     return [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from model_loop.findings import Acceptance, Finding, require_none_refused
 from model_loop.trips.contract.checked import CheckedMonth
-from model_loop.trips.history import MonthHistory, Verdict
+from model_loop.trips.history import HistoryVerdict, MonthHistory
 
 
 def compare(
     months: Sequence[CheckedMonth], *, storage_root: str, accepted: Iterable[str] = ()
-) -> list[Verdict]:
+) -> list[HistoryVerdict]:
     """Compare checked months of one service with the months before them, and keep the verdicts.
 
     Parameters
@@ -27,7 +27,7 @@ def compare(
     return MonthHistory(storage_root).compare(months, [*map(Acceptance.parse, accepted)])
 
 
-def require_sound(verdicts: Iterable[Verdict]) -> tuple[Finding, ...]:
+def require_sound(verdicts: Iterable[HistoryVerdict]) -> tuple[Finding, ...]:
     """Refuse to learn from months of which one is refused; return the findings otherwise.
 
     Raises

@@ -12,7 +12,7 @@ from model_loop.errors import ContractError
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.services import PICKUP_TIME, get_service
 from model_loop.trips.source.fetching import fetch_month
@@ -49,7 +49,7 @@ def read_test_months(
     for month in request.split.test:
         raw = _same_file(training_set, month, storage_root, timeout_seconds)
         # It was found sound enough when the training set was built.
-        checked = store.find(raw) or store.check(raw, service, Limits(1.0, 1.0))
+        checked = store.find(raw) or store.check(raw, service, ContractLimits(1.0, 1.0))
         trips = clean_month(checked, service, selection)
         # Trips before the test months may have been learned from.
         found[month] = trips[trips[PICKUP_TIME] >= min(request.split.test).start]

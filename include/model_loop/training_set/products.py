@@ -84,7 +84,7 @@ def product_key(request: TrainingSetRequest, months: Sequence[RawMonth]) -> str:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RequestRecord:
     """The product that answers a request.
 
     Parameters
@@ -131,7 +131,7 @@ class TrainingSetStore:
 
     def renew(self, product: TrainingSetProduct, request: TrainingSetRequest) -> None:
         """Note that a product answers a request as of now, because its source has not changed."""
-        answer = Answer(product.key, time.time())
+        answer = RequestRecord(product.key, time.time())
         write_bytes(self._request(request), text_of(answer).encode())
 
     def find_fresh(
@@ -210,5 +210,5 @@ class TrainingSetStore:
         return self.folder / _REQUESTS / f"{request.key}.json"
 
 
-def _answer(stored: dict[str, Any]) -> Answer:
-    return record_of(Answer, stored)
+def _answer(stored: dict[str, Any]) -> RequestRecord:
+    return record_of(RequestRecord, stored)

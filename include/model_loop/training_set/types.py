@@ -6,14 +6,14 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import csr_matrix
 
 from model_loop.findings import Finding
+from model_loop.training_set.matrices import Matrix, Minutes
 from model_loop.training_set.recipes import (
     Layout,
     Recipe,
@@ -25,14 +25,6 @@ from model_loop.trips.origin import data_source_of
 from model_loop.trips.services import DURATION
 from model_loop.trips.source.types import RawMonth
 from model_loop.trips.split import Period
-
-Matrix: TypeAlias = csr_matrix | npt.NDArray[np.float32]
-Minutes: TypeAlias = npt.NDArray[np.float64]
-
-
-def as_dense(matrix: Matrix) -> npt.NDArray[np.float32]:
-    """A design matrix with every entry written out."""
-    return matrix.toarray() if isinstance(matrix, csr_matrix) else matrix
 
 
 class TripEncoder(Protocol):

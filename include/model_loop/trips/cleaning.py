@@ -71,10 +71,10 @@ class Selection:
     keep_set_aside: bool = False
 
 
-class Taker(Protocol):
+class RowSink(Protocol):
     """Somebody who takes the wanted trips of a month."""
 
-    def take(self, batch: TripBatch, wanted: Mask) -> None:
+    def append(self, batch: TripBatch, wanted: Mask) -> None:
         """Take the wanted rows of a batch."""
 
 
@@ -95,7 +95,7 @@ def clean_month(month: CheckedMonth, service: Service, selection: Selection) -> 
 
 
 def take_month(
-    month: CheckedMonth, service: Service, selection: Selection, taker: Taker
+    month: CheckedMonth, service: Service, selection: Selection, taker: RowSink
 ) -> CleaningReport:
     """Hand the wanted trips of a checked month to somebody, in the order of the file.
 
@@ -121,7 +121,7 @@ def take_month(
         long = sound & (minutes > rules.maximum_duration)
         too_short += int(np.count_nonzero(short))
         too_long += int(np.count_nonzero(long))
-        taker.take(batch, sound & ~short & ~long)
+        taker.append(batch, sound & ~short & ~long)
     report = CleaningReport(
         month=month.raw.month,
         rows_read=rows,
@@ -158,7 +158,7 @@ class TripArrays:
         self._absent = {name for name in names if name != DURATION and name not in service.columns}
         self.rows = 0
 
-    def take(self, batch: TripBatch, wanted: Mask) -> None:
+    def append(self, batch: TripBatch, wanted: Mask) -> None:
         """Append rows of a batch."""
         rows = np.flatnonzero(wanted)
         end = self.rows + len(rows)

@@ -16,7 +16,7 @@ from upath import UPath
 
 from model_loop.errors import ContractError
 from model_loop.objects.files import LOCAL_PROTOCOLS
-from model_loop.trips.side_by_side import side_by_side
+from model_loop.trips.prefetching import prefetch
 from model_loop.trips.source.kept import forget_kept
 from model_loop.trips.source.types import MonthFile
 
@@ -81,7 +81,7 @@ def decode(
         if len(groups) == 1:
             yield from groups_of_batches[0]
             return
-        for parts in stack.enter_context(side_by_side(groups_of_batches, ahead=_AHEAD)):
+        for parts in stack.enter_context(prefetch(groups_of_batches, ahead=_AHEAD)):
             yield _put_together(parts)
 
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class HistoryVerdict:
     """Outcome of the comparison of a month with those before it.
 
     Parameters
@@ -65,7 +65,7 @@ class MonthHistory:
 
     def compare(
         self, months: Sequence[CheckedMonth], accepted: Iterable[Acceptance] = ()
-    ) -> list[Verdict]:
+    ) -> list[HistoryVerdict]:
         """Compare months with those before them, of the same run and of the store.
 
         Parameters
@@ -81,28 +81,28 @@ class MonthHistory:
             In the order of the months' time.
         """
         allowed = tuple(accepted)
-        verdicts: list[Verdict] = []
+        verdicts: list[HistoryVerdict] = []
         for month in sorted(months, key=lambda one: one.raw.month):
             verdicts.append(self._compare_one(month, verdicts, allowed))
             self._keep(verdicts[-1])
         return verdicts
 
     def _compare_one(
-        self, month: CheckedMonth, before: Sequence[Verdict], accepted: Sequence[Acceptance]
-    ) -> Verdict:
+        self, month: CheckedMonth, before: Sequence[HistoryVerdict], accepted: Sequence[Acceptance]
+    ) -> HistoryVerdict:
         known = {one.month.raw.month: one for one in (*self._stored_before(month), *before)}
         history = [known[name].month for name in sorted(known) if not known[name].refused]
         history = history[-LATEST:]
         table = trip_table(month.raw.service)
         sketches = [sketch for one in history if (sketch := _sketch(one)) is not None]
         findings = judge(table, month.load_sketch(), sketches)
-        return Verdict(
+        return HistoryVerdict(
             month,
             settle(findings, accepted),
             tuple(f"{one.raw.month} {one.raw.digest}" for one in history),
         )
 
-    def _stored_before(self, month: CheckedMonth) -> Iterator[Verdict]:
+    def _stored_before(self, month: CheckedMonth) -> Iterator[HistoryVerdict]:
         """Yield the latest verdict on each month before one, of the same place."""
         folder = self._store.folder / month.raw.service
         names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
@@ -116,7 +116,7 @@ class MonthHistory:
             same = [one for one in found if place_of(one.month.raw) == place_of(month.raw)]
             yield from same[-1:]
 
-    def _keep(self, verdict: Verdict) -> None:
+    def _keep(self, verdict: HistoryVerdict) -> None:
         entry = self._store.entry(verdict.month.raw)
         path = entry.parent / f"{entry.stem}{_SUFFIX}"
         write_bytes(path, text_of(verdict).encode())
@@ -135,5 +135,5 @@ def _sketch(month: CheckedMonth) -> Sketch | None:
         return None
 
 
-def _verdict(stored: object) -> Verdict:
-    return record_of(Verdict, stored)
+def _verdict(stored: object) -> HistoryVerdict:
+    return record_of(HistoryVerdict, stored)

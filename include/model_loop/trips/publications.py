@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from model_loop.trips.months import Month
-from model_loop.trips.source.kept import Version
+from model_loop.trips.source.kept import FileVersion
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Publication:
     """
 
     month: Month
-    version: Version
+    version: FileVersion
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read the output of `to_json`."""
         version = {name: fields.get(name) for name in ("etag", "last_modified", "size")}
-        return cls(Month.parse(fields["month"]), Version(**version))
+        return cls(Month.parse(fields["month"]), FileVersion(**version))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a state store."""

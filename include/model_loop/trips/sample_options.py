@@ -59,7 +59,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Dirt:
+class Corruption:
     """Faults of the file: each a share of its rows.
 
     Parameters
@@ -96,13 +96,13 @@ class SampleOptions:
     trips: int = setting_option("sample_trips_per_month", offered=False)
     seed: int = setting_option("sample_seed", offered=False)
     drift: Drift = Drift()
-    dirt: Dirt = Dirt()
+    dirt: Corruption = Corruption()
 
     @property
     def label(self) -> str:
         """A name for files made with these options, which no others share."""
         label = f"generator={GENERATOR_VERSION},trips={self.trips},seed={self.seed}"
-        if (self.drift, self.dirt) == (Drift(), Dirt()):
+        if (self.drift, self.dirt) == (Drift(), Corruption()):
             return label
         return f"{label},options={hashlib.sha256(self.to_json().encode()).hexdigest()[:12]}"
 

@@ -83,11 +83,11 @@ class SplitCollector:
         learned = month in (*self._split.train, *self._split.validation)
         self._parts = (self._train, self._validation) if learned else (self._test,)
 
-    def take(self, batch: TripBatch, wanted: Mask) -> None:
+    def append(self, batch: TripBatch, wanted: Mask) -> None:
         """Take the wanted trips of a batch."""
         pickup = batch[PICKUP_TIME]
         first, last = int(pickup.min(initial=_END)), int(pickup.max(initial=_BEGINNING))
-        taken = sum(part.take(batch, wanted, first, last) for part in self._parts)
+        taken = sum(part.append(batch, wanted, first, last) for part in self._parts)
         self._strays += int(np.count_nonzero(wanted)) - taken
 
     def finish(self) -> SplitTrips:
@@ -123,7 +123,7 @@ class _Part:
     first: int = _END
     last: int = _BEGINNING
 
-    def take(self, batch: TripBatch, wanted: Mask, first: int, last: int) -> int:
+    def append(self, batch: TripBatch, wanted: Mask, first: int, last: int) -> int:
         """Take the wanted trips of this part; return how many they are.
 
         Parameters
@@ -139,7 +139,7 @@ class _Part:
         if last >= self.end:
             mine = mine & (pickup < self.end)
         before = self.trips.rows
-        self.trips.take(batch, mine)
+        self.trips.append(batch, mine)
         if (first < self.first or last > self.last) and self.trips.rows > before:
             times = pickup[mine]
             self.first = min(self.first, int(times.min()))

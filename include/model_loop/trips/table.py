@@ -12,10 +12,10 @@ from model_loop.history.table import (
     DURATIONS,
     LENGTHS,
     Array,
-    Column,
+    ComparedColumn,
+    ComparedTable,
     Derived,
     Relation,
-    Table,
     Values,
     ratio_bounds,
 )
@@ -38,7 +38,7 @@ _MAP_DISTANCE = "map_distance"
 
 
 @functools.cache
-def trip_table(service: str) -> Table:
+def trip_table(service: str) -> ComparedTable:
     """Return the table of a service's trips.
 
     Raises
@@ -91,17 +91,17 @@ def _amount_per_minute(values: Values) -> Array:
     return np.log(values[AMOUNT] / values[DURATION])
 
 
-_TRIPS = Table(
+_TRIPS = ComparedTable(
     columns=(
-        Column(PICKUP_TIME, "time"),
-        Column(PICKUP_ZONE, "category"),
-        Column(DROPOFF_ZONE, "category"),
-        Column(PASSENGERS, "category"),
-        Column(VENDOR, "category"),
-        Column(TRIP_TYPE, "category"),
-        Column(DISTANCE, "number", {**LENGTHS, **DECIMALS}),
-        Column(AMOUNT, "number", DECIMALS, outcome=True),
-        Column(DURATION, "number", {**DURATIONS, **DECIMALS}),
+        ComparedColumn(PICKUP_TIME, "time"),
+        ComparedColumn(PICKUP_ZONE, "category"),
+        ComparedColumn(DROPOFF_ZONE, "category"),
+        ComparedColumn(PASSENGERS, "category"),
+        ComparedColumn(VENDOR, "category"),
+        ComparedColumn(TRIP_TYPE, "category"),
+        ComparedColumn(DISTANCE, "number", {**LENGTHS, **DECIMALS}),
+        ComparedColumn(AMOUNT, "number", DECIMALS, outcome=True),
+        ComparedColumn(DURATION, "number", {**DURATIONS, **DECIMALS}),
     ),
     time=PICKUP_TIME,
     target=DURATION,

@@ -17,7 +17,7 @@ from tests.trips.contract import damage as by
 
 from model_loop.errors import ContractError, ModelLoopError, SourceError
 from model_loop.trips.contract.report import ACTIONS
-from model_loop.trips.contract.rules import ALL_RULES, Limits
+from model_loop.trips.contract.rules import ALL_RULES, ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.services import SERVICES
 
@@ -81,7 +81,7 @@ class TooMany:
     @property
     def words(self) -> str:
         """What the message says, after the numbers."""
-        return f"allowed are {Limits().quarantine_share:.1%}): {self.rule}: "
+        return f"allowed are {ContractLimits().quarantine_share:.1%}): {self.rule}: "
 
     @property
     def reason(self) -> str:
@@ -841,7 +841,7 @@ found by comparing it with [earlier months](damaged-months.md).
 
 def page() -> str:
     """The page, as Markdown."""
-    limits = Limits()
+    limits = ContractLimits()
     introduction = _INTRODUCTION.format(
         quarantine=limits.quarantine_share, missing=limits.missing_share
     )

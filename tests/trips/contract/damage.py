@@ -19,7 +19,7 @@ from tests.trips.conftest import JANUARY
 from model_loop.trips.contract.breaches import LONGEST_DISTANCE
 from model_loop.trips.months import Month
 from model_loop.trips.sample import generate_month
-from model_loop.trips.sample_options import Dirt, SampleOptions
+from model_loop.trips.sample_options import Corruption, SampleOptions
 from model_loop.trips.services import DISTANCE, PASSENGERS, PICKUP_TIME, Service
 
 OPTIONS = SampleOptions(trips=400, seed=1)
@@ -235,7 +235,7 @@ def trips(*changes: Change, **options: Any) -> Damage:
 
 def dirty(**shares: float) -> Damage:
     """Strew dirt with the generator's own knobs."""
-    options = dataclasses.replace(OPTIONS, dirt=Dirt(**shares))
+    options = dataclasses.replace(OPTIONS, dirt=Corruption(**shares))
     return lambda sound, path: _write(
         path, as_file(generate_month(sound.service, JANUARY, options))
     )

@@ -33,7 +33,7 @@ from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.quarantine import KEPT
-from model_loop.trips.contract.rules import ALL_RULES, Limits
+from model_loop.trips.contract.rules import ALL_RULES, ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service, get_service
@@ -90,7 +90,7 @@ def check(months: Path, storage: Path, service: Service, month: Month = JANUARY)
     raw = fetch_month(
         str(months), service, month, str(storage), sample=SampleOptions(), timeout_seconds=1.0
     )
-    return CheckedMonthStore(str(storage)).check(raw, service, Limits())
+    return CheckedMonthStore(str(storage)).check(raw, service, ContractLimits())
 
 
 def require_refused(

@@ -11,11 +11,11 @@ from tests.trips.conftest import GREEN, fetch
 
 from model_loop.errors import ContractError
 from model_loop.trips.contract.checking import check_month
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.decoding import reading
 from model_loop.trips.services import SERVICES
 
-LIMITS = Limits()
+LIMITS = ContractLimits()
 
 
 def rewrite(folder: Path, table: pa.Table) -> None:

@@ -14,10 +14,10 @@ from model_loop.history.calendar import Calendar
 from model_loop.history.comparison import Past
 from model_loop.history.judging import judge
 from model_loop.history.sketch import Sketch, SketchBuilder
-from model_loop.history.table import Table
+from model_loop.history.table import ComparedTable
 from model_loop.trips.batches import read_batches
 from model_loop.trips.contract.checking import check_month
-from model_loop.trips.contract.rules import REPEATED, Limits, month_bounds
+from model_loop.trips.contract.rules import REPEATED, ContractLimits, month_bounds
 from model_loop.trips.months import Month
 from model_loop.trips.sample import generate_month
 from model_loop.trips.sample_options import SampleOptions
@@ -52,7 +52,7 @@ def sketch_of(trips: pd.DataFrame, month: str, folder: Path) -> Sketch:
     ContractError
         If it breaks its contract.
     """
-    return check_month(_write(trips, month, folder), GREEN, Limits()).sketch
+    return check_month(_write(trips, month, folder), GREEN, ContractLimits()).sketch
 
 
 def verdict(
@@ -68,7 +68,7 @@ def verdict(
     return level_of(findings), findings
 
 
-def _remembered(table: Table, sketches: Sequence[Sketch], calendar: Calendar) -> Past:
+def _remembered(table: ComparedTable, sketches: Sequence[Sketch], calendar: Calendar) -> Past:
     """Prepare a history once for all months that are compared with it."""
     key = (*map(id, sketches), calendar)
     if key not in _PREPARED:
@@ -90,7 +90,7 @@ def level_of(findings: Sequence[Finding]) -> str:
 def parts_of(trips: pd.DataFrame, month: str, days: int, folder: Path) -> Iterator[Sketch]:
     """Yield sketches of successive parts of a month, so many days each."""
     raw = _write(trips, month, folder)
-    checked = check_month(raw, GREEN, Limits())
+    checked = check_month(raw, GREEN, ContractLimits())
     report, quarantine = checked.report, checked.quarantine
     broken = {count.rule: count.rows / report.rows for count in report.rules}
     batches = [batch.columns for batch in read_batches(raw, GREEN, GREEN.columns)]

@@ -20,7 +20,7 @@ from model_loop.findings import DoubtfulDataWarning, Finding, RefusedPartitionEr
 from model_loop.training_set import build
 from model_loop.training_set.history import compare, require_sound
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import MonthSplit, parse_months
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
@@ -167,7 +167,7 @@ def checked(source: Path, storage: Path, *months: str) -> list[Any]:
         )
         for month in parse_months(months)
     ]
-    return [build.check(raw, storage_root=str(storage), limits=Limits()) for raw in found]
+    return [build.check(raw, storage_root=str(storage), limits=ContractLimits()) for raw in found]
 
 
 def findings_of(source: Path, storage: Path, *months: str) -> tuple[Finding, ...]:

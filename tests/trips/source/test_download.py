@@ -22,7 +22,7 @@ from tests.websites import Website
 
 from model_loop.errors import ContractError, InvalidInputError, SourceError, TransientSourceError
 from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
@@ -422,7 +422,7 @@ def test_a_damaged_file_of_the_user_stays(folder: Path, storage: Path) -> None:
     (folder / NAME).write_bytes(damaged(published(folder)))
     raw = fetch(str(folder), storage)
     with pytest.raises(ContractError, match="fetch it again"):
-        CheckedMonthStore(str(storage)).check(raw, GREEN, Limits())
+        CheckedMonthStore(str(storage)).check(raw, GREEN, ContractLimits())
     assert published(folder)
     assert [path.name for path in folder.iterdir()] == [NAME]
 

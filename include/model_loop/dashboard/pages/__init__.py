@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from model_loop.dashboard.known import Sources
+from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages.data import data_page
 from model_loop.dashboard.pages.models import models_page
@@ -14,7 +14,7 @@ from model_loop.dashboard.pages.overview import overview_page
 from model_loop.dashboard.pages.playground import playground_page
 
 #: What makes each page, by its name, in the order of the menu.
-PAGES: Mapping[str, Callable[[Sources, Mapping[str, str]], Page]] = MappingProxyType(
+PAGES: Mapping[str, Callable[[PageSources, Mapping[str, str]], Page]] = MappingProxyType(
     {
         "overview": overview_page,
         "data": data_page,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Empty, Table
-from model_loop.charts.words import percent
-from model_loop.dashboard.types import Registry
-from model_loop.serving.comparison.report import AbReport, Comparison
+from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.formatting import percent
+from model_loop.dashboard.types import RegistryState
+from model_loop.serving.comparison.report import AbReport, VersionComparison
 
 _NO_FEEDBACK = Empty(
     "No predicted trip has feedback: send actual durations to /model-loop/feedback."
 )
 
 
-def ab_charts(live: AbReport, registry: Registry) -> list[Chart]:
+def ab_charts(live: AbReport, registry: RegistryState) -> list[Chart]:
     """Show the errors of each version, and the better one of each moment."""
     return [_errors(live), _comparison(live, registry), *([_shadows(live)] if live.paired else [])]
 
@@ -52,7 +52,7 @@ def _errors(live: AbReport) -> Chart:
         "Errors of the versions that answer",
         "minutes",
         "On predicted trips whose actual duration is known, with intervals of 95 %.",
-        Table(
+        ChartTable(
             (
                 "version",
                 "moment",
@@ -72,7 +72,7 @@ def _errors(live: AbReport) -> Chart:
     )
 
 
-def _comparison(live: AbReport, registry: Registry) -> Chart:
+def _comparison(live: AbReport, registry: RegistryState) -> Chart:
     return Chart(
         "ab_comparison",
         "Which version is nearer to the truth",
@@ -84,7 +84,7 @@ def _comparison(live: AbReport, registry: Registry) -> Chart:
     )
 
 
-def _nothing_to_compare(registry: Registry) -> Empty:
+def _nothing_to_compare(registry: RegistryState) -> Empty:
     canaries = (one for one in registry.led.values() if one.challenger is not None)
     standing = next(canaries, None)
     if standing is None:
@@ -116,7 +116,7 @@ def _shadows(live: AbReport) -> Chart:
     )
 
 
-def _table(pairs: Sequence[Comparison]) -> Table:
+def _table(pairs: Sequence[VersionComparison]) -> ChartTable:
     rows = [
         (
             f"{one.version} against {one.against}",
@@ -129,4 +129,4 @@ def _table(pairs: Sequence[Comparison]) -> Table:
         for one in pairs
     ]
     heads = ("versions", "difference (min)", "95 % interval (min)", "verdict", "trips")
-    return Table((*heads, "trips needed"), rows)
+    return ChartTable((*heads, "trips needed"), rows)

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.columns import NO_PROFILE, column_charts
+from model_loop.charts.formatting import date_of, percent, plain
 from model_loop.charts.months import trips_charts
-from model_loop.charts.words import date_of, percent, plain
 from model_loop.charts.zones import pairs_chart
-from model_loop.dashboard.known import Sources
+from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.outlines import outlines_or_why
-from model_loop.dashboard.page import Card, Choice, Page, Section
+from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.zones import map_chart, measures_of
 from model_loop.dashboard.types import MonthRun
 from model_loop.trips.contract.breaches import BROKEN_WHEN
@@ -22,7 +22,7 @@ _NO_CARD = Card("Months", "0", "Run the DAG data_preparation.", "warn")
 _NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")
 
 
-def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
+def data_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """The page of the months."""
     known = sources.look("months", "registry")
     services = sorted({month.service for month in known.months} | {sources.service})
@@ -48,33 +48,33 @@ def data_page(sources: Sources, query: Mapping[str, str]) -> Page:
         if chosen
         else [known.card("Months", ["months"], lambda _: _NO_CARD)],
         choices=[
-            Choice("service", "Service", service, [(one, one) for one in services]),
-            Choice("month", "Month", title, [(one, one) for one in reversed(names)]),
-            Choice("map", "Map shows", measure, list(measures.items())),
+            PageField("service", "Service", service, [(one, one) for one in services]),
+            PageField("month", "Month", title, [(one, one) for one in reversed(names)]),
+            PageField("map", "Map shows", measure, list(measures.items())),
         ],
         sections=[
-            Section(
+            ChartGroup(
                 "All months",
                 known.charts(
                     ["months"],
                     [_trips_by_month(sound), _durations_by_month(sound), _months(months)],
                 ),
             ),
-            Section(
+            ChartGroup(
                 f"Findings about {title}".strip(), known.charts(["months"], [_findings(found)])
             ),
-            Section(
+            ChartGroup(
                 f"Trips of {title}".strip(), known.charts(["months"], trips_charts(profile, title))
             ),
-            Section(
+            ChartGroup(
                 "Zones",
                 known.charts(
                     ["months"],
                     [map_chart(known, profile, measure, outlines), pairs_chart(profile)],
                 ),
             ),
-            Section("Columns", known.charts(["months"], column_charts(profile))),
-            Section("Quarantine", known.charts(["months"], [_quarantine(report, chosen)])),
+            ChartGroup("Columns", known.charts(["months"], column_charts(profile))),
+            ChartGroup("Quarantine", known.charts(["months"], [_quarantine(report, chosen)])),
         ],
         notes=[*known.problems, *unusable],
         waiting=known.waiting,
@@ -121,7 +121,7 @@ def _trips_by_month(months: Sequence[MonthRun]) -> Chart:
         "Trips by month",
         "trips",
         f"{len(rows)} months were ingested; sound trips, and rows in quarantine.",
-        Table(("month", "trips", "rows in quarantine"), rows),
+        ChartTable(("month", "trips", "rows in quarantine"), rows),
         _NO_MONTHS,
         figures.stacked(
             [row[0] for row in rows],
@@ -144,7 +144,7 @@ def _durations_by_month(months: Sequence[MonthRun]) -> Chart:
         "Duration by month",
         "minutes",
         "Median and mean of the durations of all sound trips of each month.",
-        Table(("month", "median (min)", "mean (min)"), found),
+        ChartTable(("month", "median (min)", "mean (min)"), found),
         _NO_MONTHS,
         figures.lines(
             {
@@ -174,7 +174,7 @@ def _months(months: Sequence[MonthRun]) -> Chart:
         "The months we have",
         "",
         "A line for each month, the newest first. Nobody learns from one that is refused.",
-        Table(
+        ChartTable(
             (
                 *("month", "source", "rows", "trips", "quarantine", "median (min)"),
                 *("compared (UTC)", "state"),
@@ -213,7 +213,7 @@ def _findings(found: Mapping[str, Any] | None) -> Chart:
         f"{len(rows)} findings: what is unusual about the month, and what it may come from."
         if rows
         else "",
-        Table(("level", "finding", "column", "what was found", "what to do"), rows),
+        ChartTable(("level", "finding", "column", "what was found", "what to do"), rows),
         empty,
         wide=True,
     )
@@ -236,7 +236,7 @@ def _quarantine(report: Mapping[str, Any] | None, chosen: MonthRun | None) -> Ch
         "rows",
         f"Rules that rows break, of {rows_all:,.0f} rows; a row may break several. Some rules only "
         "note, see the page of broken months.",
-        Table(("rule", "rows", "broken when"), rows),
+        ChartTable(("rule", "rows", "broken when"), rows),
         empty,
         figures.bars(
             [row[0] for row in rows],

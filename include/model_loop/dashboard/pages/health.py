@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model_loop.charts.chart import Chart, Empty, Table
-from model_loop.charts.words import UNKNOWN, age_of, date_of
+from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.formatting import UNKNOWN, age_of, date_of
 from model_loop.monitoring.health.types import RECENT_SECONDS, ServiceHealth
 
 _NO_CHAMPION = Empty("Nothing answers yet.", "promotion")
@@ -26,7 +26,7 @@ def _service(health: ServiceHealth | None) -> Chart:
         "see each line",
         "What the request log, the server that shows this page, and the registry say. The same is "
         "at /model-loop/health/metrics for Prometheus.",
-        Table(("what", "value"), [] if health is None else list(_lines(health))),
+        ChartTable(("what", "value"), [] if health is None else list(_lines(health))),
         _NO_CHAMPION,
     )
 
@@ -78,7 +78,7 @@ def _products(health: ServiceHealth | None) -> Chart:
         "UTC",
         "The newest of each kind: until which month, when it was made, and when its source was "
         "last looked at.",
-        Table(("product", "of", "until", "made (UTC)", "looked at (UTC)"), rows),
+        ChartTable(("product", "of", "until", "made (UTC)", "looked at (UTC)"), rows),
         _NO_PRODUCTS,
     )
 
@@ -99,7 +99,7 @@ def _dags(health: ServiceHealth | None) -> Chart:
         "DAGs: last success",
         "UTC",
         "When each DAG has last ended well, and how many of its runs have failed since.",
-        Table(("DAG", "last success (UTC)", "failed since", "paused"), rows),
+        ChartTable(("DAG", "last success (UTC)", "failed since", "paused"), rows),
         _NO_DAGS,
     )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_loop.charts.chart import Chart, Empty, Table
+from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.explanations import explanation_charts
+from model_loop.charts.formatting import UNKNOWN, date_of, minutes, plain, short
 from model_loop.charts.models import curves_chart, evaluation_charts
-from model_loop.charts.words import UNKNOWN, date_of, minutes, plain, short
 from model_loop.dashboard.comparable import judged_on, model_input, same_rows, source_of
-from model_loop.dashboard.known import Known, Sources
-from model_loop.dashboard.page import Card, Choice, Page, Section
+from model_loop.dashboard.known import Known, PageSources
+from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.searches import trials_chart, trials_table
 from model_loop.dashboard.types import FamilyRun
 from model_loop.tracking.names import NUMBERS
@@ -25,7 +25,7 @@ _NO_HISTORY = Empty("No version was promoted yet.", "promotion")
 _COMPARED, _OFFERED, _LISTED = 24, 60, 30
 
 
-def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
+def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """The page of the models."""
     known = sources.look("families", "registry")
     runs = [run for run in known.families if run.service == sources.service]
@@ -43,23 +43,25 @@ def models_page(sources: Sources, query: Mapping[str, str]) -> Page:
         if chosen
         else [known.card("Models", ["families"], lambda _: _NO_MODELS)],
         choices=[
-            Choice("run", "Model", chosen.run_id if chosen else "", _offered(runs, known, chosen))
+            PageField(
+                "run", "Model", chosen.run_id if chosen else "", _offered(runs, known, chosen)
+            )
         ],
         sections=[
-            Section("Comparison", known.charts(["families"], [_comparison(runs, known)])),
-            Section(
+            ChartGroup("Comparison", known.charts(["families"], [_comparison(runs, known)])),
+            ChartGroup(
                 f"How {name} was found" if name else "How it was found",
                 [trials_chart(trials), curves_chart(numbers), trials_table(trials)],
             ),
-            Section(
+            ChartGroup(
                 "How far off it is",
                 evaluation_charts(test),
             ),
-            Section(
+            ChartGroup(
                 "What it needs to know",
                 explanation_charts(numbers),
             ),
-            Section("Registry", known.charts(["registry"], [_history(known)])),
+            ChartGroup("Registry", known.charts(["registry"], [_history(known)])),
         ],
         notes=known.problems,
         extra={
@@ -164,7 +166,7 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
         f"The newest {len(rows)} runs; errors in minutes, of trips of 1 to 60 minutes unless a "
         "form said otherwise. Ranked among those of the same test rows and source, the newest rows "
         "first; those of other rows cannot be compared.",
-        Table(
+        ChartTable(
             (
                 "family",
                 "version",
@@ -245,7 +247,7 @@ def _history(known: Known) -> Chart:
         "What was done",
         "",
         "Every move of a version, the latest first; Airflow's audit log has the same runs.",
-        Table(
+        ChartTable(
             (
                 "at (UTC)",
                 "action",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Empty, Table
-from model_loop.charts.words import UNKNOWN, date_of, plain
-from model_loop.dashboard.known import Known, Sources
-from model_loop.dashboard.page import Card, Choice, Page, Section
+from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.formatting import UNKNOWN, date_of, plain
+from model_loop.dashboard.known import Known, PageSources
+from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.ab import ab_charts
 from model_loop.dashboard.pages.health import health_charts
 from model_loop.dashboard.pages.overview import asked_at
@@ -74,7 +74,7 @@ _LISTED = 60
 _FEW = 6
 
 
-def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
+def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """The page of monitoring."""
     known = sources.look("windows", "live", "registry", "health")
     lines = sorted({(one.version, one.source) for one in known.windows}, reverse=True)
@@ -95,7 +95,7 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
         if window
         else [known.card("Monitoring", ["windows"], lambda _: _NO_WINDOW)],
         choices=[
-            Choice(
+            PageField(
                 "line",
                 "Version and trips",
                 line,
@@ -104,7 +104,7 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
                     for name, (version, source) in named.items()
                 ],
             ),
-            Choice(
+            PageField(
                 "window",
                 "Window",
                 window.label if window else "",
@@ -112,8 +112,8 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
             ),
         ],
         sections=[
-            Section("Windows", known.charts(["windows"], [_levels(windows)])),
-            Section(
+            ChartGroup("Windows", known.charts(["windows"], [_levels(windows)])),
+            ChartGroup(
                 "Drift",
                 known.charts(
                     ["windows"],
@@ -123,7 +123,7 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
                     ],
                 ),
             ),
-            Section(
+            ChartGroup(
                 "Live error",
                 known.charts(
                     ["windows"],
@@ -141,11 +141,11 @@ def monitoring_page(sources: Sources, query: Mapping[str, str]) -> Page:
                     ],
                 ),
             ),
-            Section(
+            ChartGroup(
                 "Versions side by side (A/B)",
                 known.charts(["live", "registry"], ab_charts(known.live, known.registry)),
             ),
-            Section("Service health", known.charts(["health"], health_charts(known.health))),
+            ChartGroup("Service health", known.charts(["health"], health_charts(known.health))),
         ],
         notes=known.problems,
         extra={
@@ -208,7 +208,7 @@ def _levels(windows: Sequence[WindowRun]) -> Chart:
         "Level of each window",
         "level",
         f"{len(windows)} windows, {grave} with a warning or worse.",
-        Table(("window", "until (UTC)", "level", "found", "outcome"), rows),
+        ChartTable(("window", "until (UTC)", "level", "found", "outcome"), rows),
         _NOTHING,
         {
             "data": [trace],
@@ -262,7 +262,7 @@ def _over_time(
         title,
         unit,
         f"{about}{said}",
-        Table(("until (UTC)", "window", "of", title), rows),
+        ChartTable(("until (UTC)", "window", "of", title), rows),
         empty,
         figures.lines(series, title=unit, dates=True, limits=limits, zero=metric != "bias"),
         wide=metric == "psi",

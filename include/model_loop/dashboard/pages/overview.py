@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Empty, Table
-from model_loop.charts.words import UNKNOWN, age_of, date_of, minutes, percent, plain, short
+from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.formatting import UNKNOWN, age_of, date_of, minutes, percent, plain, short
 from model_loop.dashboard.comparable import (
     judged_on,
     left_out,
@@ -17,10 +17,10 @@ from model_loop.dashboard.comparable import (
     same_rows,
     source_of,
 )
-from model_loop.dashboard.known import Known, Sources
-from model_loop.dashboard.page import Card, Choice, Page, Section
+from model_loop.dashboard.known import Known, PageSources
+from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.types import DagDay, FamilyRun, WindowRun
-from model_loop.tracking.standing import Standing
+from model_loop.tracking.deployments import Deployment
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 _NO_CHAMPION = Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")
@@ -39,7 +39,7 @@ METRICS = {
 _MINUTES = ("rmse", "mae")
 
 
-def overview_page(sources: Sources, query: Mapping[str, str]) -> Page:
+def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """The first page."""
     known = sources.look("families", "months", "registry", "windows", "live", "dags")
     metric = query.get("metric", "test_rmse")
@@ -50,10 +50,10 @@ def overview_page(sources: Sources, query: Mapping[str, str]) -> Page:
         title="Overview",
         lead=f"The loop of {sources.service} taxis: what answers now, how well, and what has run.",
         cards=_cards(known),
-        choices=[Choice("metric", "Metric of the distribution", metric, list(METRICS.items()))],
+        choices=[PageField("metric", "Metric of the distribution", metric, list(METRICS.items()))],
         sections=[
-            Section("Alarms", known.charts(("dags", "windows", "registry"), [_alarms(known)])),
-            Section(
+            ChartGroup("Alarms", known.charts(("dags", "windows", "registry"), [_alarms(known)])),
+            ChartGroup(
                 "Models",
                 known.charts(
                     ["families"],
@@ -66,7 +66,7 @@ def overview_page(sources: Sources, query: Mapping[str, str]) -> Page:
                     ],
                 ),
             ),
-            Section(
+            ChartGroup(
                 "Runs of the DAGs",
                 known.charts(["dags"], [_days(known.dags.days, dag_id) for dag_id in TRAININGS]),
             ),
@@ -91,7 +91,7 @@ def _by_moment(
     known: Known,
     label: str,
     parts: Iterable[str],
-    make: Callable[[str, Standing, Known], Card],
+    make: Callable[[str, Deployment, Known], Card],
 ) -> Iterator[Card]:
     """Yield a card for the champion of each moment; where there is none, one that says so."""
     led = known.registry.led
@@ -104,7 +104,7 @@ def _by_moment(
         yield known.card(named, parts, functools.partial(make, named, standing))
 
 
-def _champion_card(label: str, standing: Standing, known: Known) -> Card:
+def _champion_card(label: str, standing: Deployment, known: Known) -> Card:
     version = known.registry.version(standing.champion)
     moved = next(
         (
@@ -134,7 +134,7 @@ def _champion_card(label: str, standing: Standing, known: Known) -> Card:
     return Card(label, f"version {standing.champion}", told, level)
 
 
-def _others(standing: Standing) -> list[str]:
+def _others(standing: Deployment) -> list[str]:
     """List the versions that answer beside the champion."""
     found = []
     if standing.challenger is not None:
@@ -144,7 +144,7 @@ def _others(standing: Standing) -> list[str]:
     return found
 
 
-def _test_card(label: str, standing: Standing, known: Known) -> Card:
+def _test_card(label: str, standing: Deployment, known: Known) -> Card:
     run = _run_of(known, standing.champion)
     test = run.metrics.get("test_rmse") if run else None
     naive = run.metrics.get("naive_test_rmse") if run else None
@@ -153,7 +153,7 @@ def _test_card(label: str, standing: Standing, known: Known) -> Card:
     return Card(label, minutes(test), f"{of}{beside}")
 
 
-def _live_card(label: str, standing: Standing, known: Known) -> Card:
+def _live_card(label: str, standing: Deployment, known: Known) -> Card:
     live = next((one for one in known.live.versions if one.version == standing.champion), None)
     if live is None:
         return Card(label, UNKNOWN, "No actual duration is known yet: send feedback.")
@@ -250,7 +250,7 @@ def _alarms(known: Known) -> Chart:
         "",
         "DAGs whose latest run has failed, and the latest window of each champion's trips in which "
         "something was found.",
-        Table(("kind", "of", "level", "what"), rows),
+        ChartTable(("kind", "of", "level", "what"), rows),
         Empty("No alarm is open.", "monitoring"),
         wide=True,
         links={dag_id: f"dags/{dag_id}" for dag_id in known.dags.failing},
@@ -288,7 +288,7 @@ def _rmse_by_model(all_runs: Sequence[FamilyRun]) -> Chart:
         f"Best: {rows[0][0]}, {best[0]:.2f} minutes.{left_out(all_runs, runs)}"
         if rows
         else "",
-        Table(
+        ChartTable(
             ("family", "runs", "best RMSE (min)", "median RMSE (min)", "latest RMSE (min)"), rows
         ),
         _NO_RUNS,
@@ -318,7 +318,9 @@ def _mse_over_time(all_runs: Sequence[FamilyRun]) -> Chart:
         "The mean squared error on the test months of every run, when it was trained (UTC): how "
         "errors go on as months come, which ranks nothing, for those of different months cannot be "
         f"compared.{left_out(all_runs, runs)}",
-        Table(("trained (UTC)", "family", "recipe", "MSE (min²)", "RMSE (min)", "judged on"), rows),
+        ChartTable(
+            ("trained (UTC)", "family", "recipe", "MSE (min²)", "RMSE (min)", "judged on"), rows
+        ),
         _NO_RUNS,
         figures.lines(series, title="MSE (minutes²)", dates=True, mode="markers"),
         height=340,
@@ -338,7 +340,7 @@ def _share_by_model(runs: Sequence[FamilyRun]) -> Chart:
         "Runs by model",
         "share of the runs",
         ", ".join(f"{name} {percent(part)}" for name, _, part in rows[:7]) + ".",
-        Table(("family", "runs", "share"), rows),
+        ChartTable(("family", "runs", "share"), rows),
         _NO_RUNS,
         figures.share([row[0] for row in rows], [row[1] for row in rows]),
     )
@@ -353,7 +355,7 @@ def _runs_by_model(runs: Sequence[FamilyRun]) -> Chart:
         "Total runs by model",
         "runs",
         f"{len(runs):,} runs of {len(rows)} families, finished and not.",
-        Table(("family", "finished", "not finished", "total"), table),
+        ChartTable(("family", "finished", "not finished", "total"), table),
         _NO_RUNS,
         figures.stacked(
             [row[0] for row in table],
@@ -379,7 +381,7 @@ def _distribution(all_runs: Sequence[FamilyRun], metric: str) -> Chart:
         f"{left_out(all_runs, runs)}"
         if rows
         else "",
-        Table(("family", f"{metric}{' (min)' if unit else ''}"), rows),
+        ChartTable(("family", f"{metric}{' (min)' if unit else ''}"), rows),
         _NO_RUNS,
         figures.strip(found, title=METRICS[metric] + (f" ({unit})" if unit else "")),
         wide=True,
@@ -395,7 +397,7 @@ def _days(days: Iterable[DagDay], dag_id: str) -> Chart:
         f"Completed and failed runs of {dag_id}",
         "runs per day",
         f"{succeeded:,} completed and {failed:,} failed in the last 30 days with runs (UTC).",
-        Table(("day (UTC)", "completed", "failed"), rows),
+        ChartTable(("day (UTC)", "completed", "failed"), rows),
         Empty(f"{dag_id} has not run yet.", dag_id),
         figures.stacked(
             [row[0] for row in rows],

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from model_loop.charts import figures
 from model_loop.charts.places import places
-from model_loop.dashboard.known import Sources
+from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.outlines import outlines_or_why
 from model_loop.dashboard.page import Page
 from model_loop.trips.zone_names import zone_labels
@@ -16,7 +16,7 @@ _FROM, _TO = 74, 166
 _BIG = 9
 
 
-def playground_page(sources: Sources, _query: Mapping[str, str]) -> Page:
+def playground_page(sources: PageSources, _query: Mapping[str, str]) -> Page:
     """The page of the playground."""
     known = sources.look("registry")
     standings = known.registry.standings.values()

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from model_loop.charts import figures
-from model_loop.charts.chart import Chart, Empty, Table
-from model_loop.charts.words import plain
+from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.formatting import plain
 from model_loop.dashboard.types import TrialRun
 
 _NO_TRIALS = Empty("No trial of this model was logged.", "sklearn_training")
@@ -42,7 +42,7 @@ def trials_chart(trials: Sequence[TrialRun]) -> Chart:
         f"{best.metrics[_ERROR]:.3f} minutes."
         if best
         else "",
-        Table(
+        ChartTable(
             ("trial", *names, "validation RMSE (min)", "state"),
             [
                 (
@@ -105,7 +105,9 @@ def trials_table(trials: Sequence[TrialRun]) -> Chart:
         "How the trials ended",
         "trials",
         f"{len(trials)} trials, {seconds:.1f} seconds of fitting.",
-        Table(("state", "trials"), [(state, count) for state, count in counts.items() if trials]),
+        ChartTable(
+            ("state", "trials"), [(state, count) for state, count in counts.items() if trials]
+        ),
         _NO_TRIALS,
         figures.bars(
             list(counts),

@@ -9,7 +9,7 @@ import numpy as np
 from model_loop.findings import Finding, FindingLevel
 from model_loop.history.coding import HOUR, MISSING
 from model_loop.history.comparison import Comparison
-from model_loop.history.limits import Limits
+from model_loop.history.limits import HistoryLimits
 from model_loop.history.table import Array
 
 #: A bin with fewer of history's rows is hardly ever hit.
@@ -23,7 +23,7 @@ _MOST_NAMED = 3
 _LOOK = "Compare the column with the publisher's description and with earlier files."
 
 
-def shifts(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def shifts(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find columns whose rows lie elsewhere than in history: the net for what has no name."""
     for name, shift in comparison.shift.items():
         allowed = allowed_shift(comparison, name, limits)
@@ -39,7 +39,7 @@ def shifts(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         )
 
 
-def allowed_shift(comparison: Comparison, name: str, limits: Limits) -> float:
+def allowed_shift(comparison: Comparison, name: str, limits: HistoryLimits) -> float:
     """Return how much of a column may lie elsewhere before a person looks."""
     table = comparison.past.table
     kinds = {column.name: column.kind for column in table.columns}
@@ -52,7 +52,7 @@ def allowed_shift(comparison: Comparison, name: str, limits: Limits) -> float:
     return floor * apart * widening + limits.spread * comparison.past.variation[name]
 
 
-def rare_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def rare_values(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find values that history hardly ever has: outliers, unseen categories, negative numbers."""
     for name, counted in comparison.counted.items():
         before = comparison.past.counted[name].shares
@@ -83,7 +83,7 @@ def rare_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         )
 
 
-def vanished_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def vanished_values(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find values that no longer occur: a part was cut off, or codes are others."""
     for name, counted in comparison.counted.items():
         before = comparison.past.counted[name].shares
@@ -106,7 +106,7 @@ def vanished_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]
         )
 
 
-def single_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def single_values(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find one value that many more rows share than before: a constant, a cap, a filler."""
     past = comparison.past
     for name in past.table.of_kind("number"):
@@ -125,7 +125,7 @@ def single_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         )
 
 
-def grains(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def grains(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find numbers that have become whole, and times that have lost their seconds."""
     past = comparison.past
     for name, what, step in _steps(comparison):
@@ -145,7 +145,7 @@ def grains(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         )
 
 
-def missing_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def missing_values(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find columns that lack more values than before."""
     sketch, history = comparison.sketch, comparison.past.sketches
     for name, now in sketch.missing.items():
@@ -162,7 +162,7 @@ def missing_values(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         )
 
 
-def broken_rules(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def broken_rules(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find rules of the contract that more rows break than before."""
     sketch, history = comparison.sketch, comparison.past.sketches
     for rule, now in sketch.broken.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from model_loop.findings import Finding
-from model_loop.history.limits import Limits
+from model_loop.history.limits import HistoryLimits
 from model_loop.history.sketch import KEYS, Sketch
 from model_loop.history.table import Array
 
@@ -16,7 +16,7 @@ _LEAST_KEYS = 200
 _CERTAIN = 4.0
 
 
-def copies(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
+def copies(sketch: Sketch, history: Sequence[Sketch], limits: HistoryLimits) -> Iterator[Finding]:
     """Find a stale copy of an earlier partition, and rows that were copied within this one."""
     for one in history:
         # A row that is drawn anew is found among the others as often as one of their own rows is.
@@ -34,7 +34,7 @@ def copies(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterato
 
 
 def _copied(
-    sketch: Sketch, share: float, chance: float, words: str, limits: Limits
+    sketch: Sketch, share: float, chance: float, words: str, limits: HistoryLimits
 ) -> Iterator[Finding]:
     if share > limits.copied + chance:
         yield Finding(

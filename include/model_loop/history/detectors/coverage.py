@@ -10,7 +10,7 @@ import numpy as np
 from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.findings import Finding
 from model_loop.history.calendar import first_weekday, weekly_profile
-from model_loop.history.limits import Limits
+from model_loop.history.limits import HistoryLimits
 from model_loop.history.sketch import Sketch
 from model_loop.history.table import Array
 
@@ -27,7 +27,7 @@ _LEAST_DAILY = 40.0
 _MOST_LISTED = 5
 
 
-def coverage(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
+def coverage(sketch: Sketch, history: Sequence[Sketch], limits: HistoryLimits) -> Iterator[Finding]:
     """Find days and hours without rows; the profile of the week is the partition's own."""
     missing = _missing_hours(sketch, history)
     if missing is None:
@@ -48,7 +48,9 @@ def coverage(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Itera
     )
 
 
-def thin_days(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
+def thin_days(
+    sketch: Sketch, history: Sequence[Sketch], limits: HistoryLimits
+) -> Iterator[Finding]:
     """Find weekdays, or other days, that have far fewer rows than history lets expect."""
     missing = _missing_hours(sketch, history) if history else None
     if missing is None:
@@ -71,7 +73,7 @@ def thin_days(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iter
     )
 
 
-def size(sketch: Sketch, history: Sequence[Sketch], limits: Limits) -> Iterator[Finding]:
+def size(sketch: Sketch, history: Sequence[Sketch], limits: HistoryLimits) -> Iterator[Finding]:
     """Find a partition with many more or fewer rows than those before.
 
     Of hardly any rows nothing else can be compared, and no catastrophe has left so few.

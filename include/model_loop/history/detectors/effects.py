@@ -15,7 +15,7 @@ import numpy as np
 from model_loop.findings import Finding, FindingLevel
 from model_loop.history.coding import Codes
 from model_loop.history.comparison import REST, Comparison
-from model_loop.history.limits import Limits
+from model_loop.history.limits import HistoryLimits
 from model_loop.history.table import Array
 
 #: A weaker effect, as a share of what the model leaves, changes from one partition to the next.
@@ -47,7 +47,7 @@ class Loss:
     share: float
 
 
-def lost_effects(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def lost_effects(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find the column that says least of what it said of a number; one for each number."""
     past = comparison.past
     widening = past.calendar.widening * (1 + comparison.months_apart / 12)

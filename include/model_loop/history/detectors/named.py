@@ -18,7 +18,7 @@ from model_loop.history.causes import Cause, causes_of
 from model_loop.history.coding import Shares
 from model_loop.history.comparison import Comparison, Past
 from model_loop.history.counting import Counted
-from model_loop.history.limits import Limits
+from model_loop.history.limits import HistoryLimits
 
 #: A cause that moves fewer rows of a column does not show in it.
 _MOVES = 0.06
@@ -40,7 +40,7 @@ _LEAST_SHIFT = 0.012
 
 
 @dataclass(frozen=True)
-class Explanation:
+class ExplainedChange:
     """A cause, and the part of a change that it explains.
 
     Parameters
@@ -64,7 +64,7 @@ class Explanation:
     error: float
 
 
-def named_causes(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def named_causes(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find the likely cause of a change, at most one for each set of columns."""
     calendar = comparison.past.calendar
     # History that is not alike does not tell what is usual.
@@ -91,7 +91,7 @@ def named_causes(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
         )
 
 
-def _explanations(comparison: Comparison) -> Iterator[Explanation]:
+def _explanations(comparison: Comparison) -> Iterator[ExplainedChange]:
     past = comparison.past
     causes = list(_possible(comparison))
     if not causes:
@@ -125,7 +125,7 @@ def _possible(comparison: Comparison) -> Iterator[Cause]:
 
 def _explain(
     comparison: Comparison, cause: Cause, plain: dict[str, Counted], after: dict[str, Counted]
-) -> Explanation | None:
+) -> ExplainedChange | None:
     past = comparison.past
     directions = {
         name: after[name].shares - plain[name].shares
@@ -162,7 +162,7 @@ def _explain(
     if explains < _EXPLAINS:
         return None
     usual = _usual(past, directions, weights)
-    return Explanation(cause, share, explains, usual, _error(comparison, directions, weights))
+    return ExplainedChange(cause, share, explains, usual, _error(comparison, directions, weights))
 
 
 def _least_share(comparison: Comparison, name: str) -> float:

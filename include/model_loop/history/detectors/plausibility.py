@@ -10,16 +10,16 @@ import numpy as np
 from model_loop.findings import Finding, FindingLevel
 from model_loop.history.coding import complete
 from model_loop.history.comparison import Comparison, Past
-from model_loop.history.limits import Limits
+from model_loop.history.limits import HistoryLimits
 from model_loop.history.sketch import Sketch
-from model_loop.history.table import Array, Derived, Table, Values
+from model_loop.history.table import Array, ComparedTable, Derived, Values
 
 _LEAST_KNOWN = 100
 #: Standard errors within which a difference counts as chance.
 _CERTAIN = 4.0
 
 
-def usual_numbers(table: Table, sketch: Sketch) -> Iterator[Finding]:
+def usual_numbers(table: ComparedTable, sketch: Sketch) -> Iterator[Finding]:
     """Find derived numbers whose median is not where that of any sound partition is."""
     table = table.bounded()
     for one in _unusual(table, sketch.sample):
@@ -35,7 +35,7 @@ def usual_numbers(table: Table, sketch: Sketch) -> Iterator[Finding]:
         )
 
 
-def usual_relations(table: Table, sketch: Sketch) -> Iterator[Finding]:
+def usual_relations(table: ComparedTable, sketch: Sketch) -> Iterator[Finding]:
     """Find numbers that do not go together as they do in any sound partition.
 
     The one that the weak relations have in common is named.
@@ -84,7 +84,7 @@ def _rank_correlation(one: Array, other: Array) -> tuple[float, float]:
     return strength, (1 - strength**2) / np.sqrt(rows)
 
 
-def moved_ratios(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def moved_ratios(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find a ratio whose median has moved although neither demand nor traffic moves it."""
     past = comparison.past
     for one in past.table.derived:
@@ -125,7 +125,7 @@ def _median(values: Array) -> tuple[float, float]:
     return float(middle), float(high - low) / 1.35 * 1.25 / np.sqrt(len(known))
 
 
-def _likely_unit(table: Table, one: Derived, sample: Values) -> tuple[str | None, str]:
+def _likely_unit(table: ComparedTable, one: Derived, sample: Values) -> tuple[str | None, str]:
     """Return the column, and the unit, by which everything would be usual again."""
     for name in table.sources_of(one.name):
         for words, factor in (table.column(name).units or {}).items():
@@ -134,7 +134,7 @@ def _likely_unit(table: Table, one: Derived, sample: Values) -> tuple[str | None
     return None, ""
 
 
-def _unusual(table: Table, sample: Values) -> list[Derived]:
+def _unusual(table: ComparedTable, sample: Values) -> list[Derived]:
     """Return the derived numbers whose median is out of its bounds."""
     values = complete(table, sample)
     found = []

@@ -10,7 +10,7 @@ import numpy as np
 
 from model_loop.findings import Finding, FindingLevel
 from model_loop.history.comparison import Coded, Comparison, Past
-from model_loop.history.limits import Limits
+from model_loop.history.limits import HistoryLimits
 from model_loop.history.table import Array
 
 #: Weaker relations change from one partition to the next.
@@ -20,7 +20,7 @@ _LEAST_ROWS = 300
 _CERTAIN = 4.0
 
 
-def weaker_relations(comparison: Comparison, limits: Limits) -> Iterator[Finding]:
+def weaker_relations(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
     """Find relations that have become weaker; the column that they have in common is named."""
     past = comparison.past
     losses: dict[str, list[tuple[float, str]]] = defaultdict(list)

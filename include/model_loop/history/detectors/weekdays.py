@@ -10,7 +10,7 @@ import numpy as np
 from model_loop.days import DAYS_PER_WEEK
 from model_loop.findings import Finding
 from model_loop.history.calendar import weekly_profile
-from model_loop.history.limits import Limits
+from model_loop.history.limits import HistoryLimits
 from model_loop.history.sketch import Sketch
 from model_loop.history.table import Array
 
@@ -33,7 +33,7 @@ class _Shift:
 
 
 def late_days(
-    time: str, sketch: Sketch, history: Sequence[Sketch], limits: Limits
+    time: str, sketch: Sketch, history: Sequence[Sketch], limits: HistoryLimits
 ) -> Iterator[Finding]:
     """Find hours of the week that are those of another day in history."""
     if min(len(sketch.per_hour), sum(len(one.per_hour) for one in history)) < 24 * _LEAST_DAYS:

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from upath import UPath
 
 from model_loop.monitoring.health.types import Champion, Product
+from model_loop.tracking.deployments import first_standing
 from model_loop.tracking.history import History
-from model_loop.tracking.standing import first_standing
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.trips.contract.checked import CheckedMonthStore

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from model_loop.alerts.types import Alert, Link, Table
+from model_loop.alerts.types import Alert, AlertTable, Link
 from model_loop.orchestration.alerts.failed_tasks import run_url
 from model_loop.orchestration.alerts.failures import tracking_link
 from model_loop.training_set.recipes import recipe_label
@@ -14,8 +14,8 @@ from model_loop.trips.origin import SAMPLE, is_generated, source_label
 
 if TYPE_CHECKING:
     from model_loop.findings import Finding
-    from model_loop.models.gate import Verdict
-    from model_loop.tracking.standing import HistoryEntry, Standing
+    from model_loop.models.gate import GateVerdict
+    from model_loop.tracking.deployments import Deployment, HistoryEntry
 
 
 #: Files that one mail names.
@@ -37,7 +37,7 @@ def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
         summary=f"The best of {len(families)} on the validation months is {best['family']}, with "
         f"an RMSE of {best['validation_rmse']:.3f} minutes: "
         f"{source_label(results['data_source'])}, {recipe_label(results['recipe'])}.",
-        table=Table(
+        table=AlertTable(
             ("Family", "Validation RMSE", "Test RMSE", "Trials", "Seconds"),
             tuple(
                 (
@@ -81,7 +81,7 @@ def deadline_missed(dag_id: str, run_id: str, deadline: str, hours: float) -> Al
     )
 
 
-def gate_refused(verdict: Verdict, service: str, dag_id: str, run_id: str) -> Alert:
+def gate_refused(verdict: GateVerdict, service: str, dag_id: str, run_id: str) -> Alert:
     """A challenger did not pass the gate; nothing has moved."""
     failed = [check.name for check in verdict.checks if not check.passed]
     about = f"{dag_id}/{run_id}"
@@ -117,7 +117,7 @@ def doubtful(findings: Iterable[Finding], service: str, dag_id: str, run_id: str
         headline=f"Something about {months} is doubtful",
         summary=f"Compared with the months before, {service} {months} is not as usual. The run "
         "goes on; look whether the month is right.",
-        table=Table(
+        table=AlertTable(
             ("Month", "Finding", "Column", "What was found"),
             tuple(
                 (finding.partition, finding.code, finding.column or "", finding.message)
@@ -132,7 +132,7 @@ def doubtful(findings: Iterable[Finding], service: str, dag_id: str, run_id: str
 
 
 def approval_waits(
-    verdict: Verdict, service: str, hours: float, default: str | None, dag_id: str, run_id: str
+    verdict: GateVerdict, service: str, hours: float, default: str | None, dag_id: str, run_id: str
 ) -> Alert:
     """A challenger has passed the gate, and a person has to decide."""
     about = f"{dag_id}/{run_id}"
@@ -155,7 +155,7 @@ def approval_waits(
 
 
 def moved(
-    entry: HistoryEntry, service: str, dag_id: str, run_id: str, verdict: Verdict | None
+    entry: HistoryEntry, service: str, dag_id: str, run_id: str, verdict: GateVerdict | None
 ) -> Alert:
     """Another version is champion."""
     about = f"{dag_id}/{run_id}"
@@ -221,7 +221,7 @@ def drifted(
         subject=f"drift: {what}",
         headline="The trips have drifted",
         summary=what,
-        table=Table(("What", "Found", "Threshold"), tuple(findings)),
+        table=AlertTable(("What", "Found", "Threshold"), tuple(findings)),
         facts=(("Run", run_id),),
         advice=("Train on newer months: trigger retraining, or wait for its schedule.",),
         links=(*report, Link("The run", run_url(dag_id, run_id))),
@@ -280,7 +280,7 @@ def unreadable_files(found: Sequence[str]) -> Alert:
         headline="Stored files could not be read",
         summary="They were damaged, or written by another version. Each was moved aside, and what "
         "it held was made anew where that was possible.",
-        table=Table(("File",), tuple((path,) for path in found[-_MOST_FILES:])),
+        table=AlertTable(("File",), tuple((path,) for path in found[-_MOST_FILES:])),
         advice=(
             "If they come from an upgrade, or a machine that broke down, nothing has to be done.",
             "If more of them come, look at the disk and at who else writes into this folder.",
@@ -323,7 +323,7 @@ def sample_mark(data_source: str) -> str:
     return f" ({source_label(data_source)})" if is_generated(data_source) else ""
 
 
-def _judged(verdict: Verdict, *, remarks: bool = True) -> Iterator[tuple[str, str]]:
+def _judged(verdict: GateVerdict, *, remarks: bool = True) -> Iterator[tuple[str, str]]:
     """Yield what figures of a verdict are of."""
     yield "Data", source_label(verdict.data_source) if verdict.data_source else "not known"
     if verdict.recipe:
@@ -332,8 +332,8 @@ def _judged(verdict: Verdict, *, remarks: bool = True) -> Iterator[tuple[str, st
         yield "Remarks", "; ".join(verdict.remarks)
 
 
-def _checks(verdict: Verdict) -> Table:
-    return Table(
+def _checks(verdict: GateVerdict) -> AlertTable:
+    return AlertTable(
         ("Check", "", "Found", "Wanted"),
         tuple(
             (check.name, "passed" if check.passed else "NOT PASSED", check.found, check.wanted)
@@ -346,7 +346,7 @@ def _version(number: int | None) -> str:
     return "none" if number is None else f"version {number}"
 
 
-def _standing(standing: Standing) -> str:
+def _standing(standing: Deployment) -> str:
     parts = [f"champion {_version(standing.champion)}"]
     if standing.challenger is not None:
         parts.append(f"challenger version {standing.challenger} ({standing.share:.0%})")

@@ -9,7 +9,7 @@ from model_loop.orchestration.forms.data import (
     source_form,
     watch_form,
 )
-from model_loop.orchestration.forms.fields import Form
+from model_loop.orchestration.forms.fields import FormFields
 from model_loop.orchestration.forms.maintenance import maintenance_form
 from model_loop.orchestration.forms.monitoring import monitoring_form
 from model_loop.orchestration.forms.prediction import prediction_form
@@ -18,7 +18,7 @@ from model_loop.orchestration.forms.retraining import retraining_form
 from model_loop.orchestration.forms.training import search_form, sklearn_form, training_form
 
 __all__ = [
-    "Form",
+    "FormFields",
     "acceptance_form",
     "alerts_form",
     "batch_scoring_form",

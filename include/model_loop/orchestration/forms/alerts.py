@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from model_loop.orchestration.forms.fields import Form, Section
+from model_loop.orchestration.forms.fields import FormFields, Section
 
 
-def alerts_form() -> Form:
+def alerts_form() -> FormFields:
     """The field of the DAG that delivers alerts."""
     return {
         "test": Param(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from model_loop.orchestration.forms.data import source_form
-from model_loop.orchestration.forms.fields import Form, Section, setting_field
+from model_loop.orchestration.forms.fields import FormFields, Section, setting_field
 from model_loop.orchestration.forms.prediction import version_form
 from model_loop.trips.months import MONTH_PATTERN
 
 
-def batch_scoring_form() -> Form:
+def batch_scoring_form() -> FormFields:
     """Fields of the DAG that scores files."""
     return {
         "input": Param(

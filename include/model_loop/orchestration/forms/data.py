@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from model_loop.orchestration.forms.fields import (
-    Form,
+    FormFields,
     Section,
     option_fields,
     service_field,
@@ -14,12 +14,12 @@ from model_loop.orchestration.forms.fields import (
 from model_loop.training_set.request import TrainingSetRequest
 
 
-def source_form(section: str = Section.DATA) -> Form:
+def source_form(section: str = Section.DATA) -> FormFields:
     """Return the field that says where months come from."""
     return option_fields(TrainingSetRequest, section, ["source"])
 
 
-def watch_form() -> Form:
+def watch_form() -> FormFields:
     """Return the fields of the DAG that waits for months."""
     return {
         **source_form(),
@@ -28,7 +28,7 @@ def watch_form() -> Form:
     }
 
 
-def preparation_form() -> Form:
+def preparation_form() -> FormFields:
     """Return the fields of the DAG that prepares training sets."""
     return {
         **data_form(),
@@ -43,16 +43,16 @@ def preparation_form() -> Form:
     }
 
 
-def data_form() -> Form:
+def data_form() -> FormFields:
     """Return the fields of every DAG that needs a training set."""
     return {**option_fields(TrainingSetRequest, Section.DATA), **model_input_form()}
 
 
-def acceptance_form() -> Form:
+def acceptance_form() -> FormFields:
     """Return the field that lets an operator overrule the comparison of months."""
     return option_fields(TrainingSetRequest, Section.DATA, ["accepted_findings"])
 
 
-def model_input_form() -> Form:
+def model_input_form() -> FormFields:
     """Return the fields that say what a model may know, and in which form it gets it."""
     return option_fields(TrainingSetRequest, Section.MODEL_INPUT, ["recipe", "encoding"])

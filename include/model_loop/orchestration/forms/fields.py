@@ -10,7 +10,7 @@ from airflow.sdk import Param
 from model_loop.options import Option, option_of_setting, options_of
 from model_loop.training_set.request import TrainingSetRequest
 
-Form = dict[str, Param]
+FormFields = dict[str, Param]
 
 #: A field `moment` that is left open.
 ANY_MOMENT = "any"
@@ -39,7 +39,7 @@ class Section(StrEnum):
     JUDGED = "Thresholds and actions"
 
 
-def option_fields(cls: type, section: str, only: Iterable[str] = ()) -> Form:
+def option_fields(cls: type, section: str, only: Iterable[str] = ()) -> FormFields:
     """Return a field for each option of a class of options, or for those that are named."""
     known = options_of(cls)
     return {name: option_field(known[name], section) for name in only or known}

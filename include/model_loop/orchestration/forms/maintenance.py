@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from model_loop.orchestration.forms.fields import Form, Section, setting_field
+from model_loop.orchestration.forms.fields import FormFields, Section, setting_field
 
 
-def maintenance_form() -> Form:
+def maintenance_form() -> FormFields:
     """Fields of the DAG that removes what nobody needs any more."""
     return {
         "versions": setting_field("retention_versions", Section.RETENTION),

@@ -6,7 +6,7 @@ from airflow.sdk import Param
 
 from model_loop.orchestration.forms.data import source_form
 from model_loop.orchestration.forms.fields import (
-    Form,
+    FormFields,
     Section,
     choice_field,
     service_field,
@@ -16,12 +16,12 @@ from model_loop.orchestration.forms.fields import (
 from model_loop.trips.months import MONTH_PATTERN
 
 
-def monitoring_form() -> Form:
+def monitoring_form() -> FormFields:
     """Fields of the DAG that compares what is asked with what was learned."""
     return {**_window_form(), **source_form(), **_judging_form()}
 
 
-def _window_form() -> Form:
+def _window_form() -> FormFields:
     return {
         "service": service_field(Section.WATCHED),
         "version": version_field(Section.WATCHED, "every champion, one for each moment"),
@@ -69,7 +69,7 @@ def _day_field(title: str, description: str) -> Param:
     )
 
 
-def _judging_form() -> Form:
+def _judging_form() -> FormFields:
     return {
         "thresholds": Param(
             {},

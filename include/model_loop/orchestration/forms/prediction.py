@@ -9,7 +9,7 @@ from airflow.sdk import Param
 from model_loop.datasets.columns import Column
 from model_loop.orchestration.forms.fields import (
     ANY_MOMENT,
-    Form,
+    FormFields,
     Section,
     choice_field,
     service_field,
@@ -20,7 +20,7 @@ from model_loop.trips.services import MOMENTS
 from model_loop.trips.zone_names import zone_labels
 
 
-def prediction_form() -> Form:
+def prediction_form() -> FormFields:
     """Fields of the DAG that predicts a few trips: one for each column, or a list."""
     return {
         **{column.field: _field(column) for column in TRIP_COLUMNS},
@@ -39,7 +39,7 @@ def prediction_form() -> Form:
     }
 
 
-def version_form() -> Form:
+def version_form() -> FormFields:
     """Fields that say which model predicts."""
     return {
         "service": service_field(Section.MODEL),

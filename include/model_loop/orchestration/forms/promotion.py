@@ -7,7 +7,7 @@ from airflow.sdk import Param
 from model_loop.models.gate_rules import GateRules
 from model_loop.orchestration.forms.fields import (
     ANY_MOMENT,
-    Form,
+    FormFields,
     Section,
     choice_field,
     option_fields,
@@ -18,7 +18,7 @@ from model_loop.settings import get_settings
 from model_loop.trips.services import MOMENTS
 
 
-def promotion_form() -> Form:
+def promotion_form() -> FormFields:
     """Fields of the DAG that moves versions."""
     return {
         "action": choice_field(
@@ -88,14 +88,14 @@ def promotion_form() -> Form:
     }
 
 
-def override_form() -> Form:
+def override_form() -> FormFields:
     """Fields of the DAG that moves versions past gate and approval: those of the move alone."""
     form = promotion_form()
     left_out = {"model", "gate", *gate_form()} - {"accept_generated_data"}
     return {name: param for name, param in form.items() if name not in left_out}
 
 
-def gate_form() -> Form:
+def gate_form() -> FormFields:
     """Fields that say what a challenger has to pass."""
     return {
         "approval": Param(

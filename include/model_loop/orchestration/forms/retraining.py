@@ -5,13 +5,13 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from model_loop.orchestration.forms.data import model_input_form, source_form
-from model_loop.orchestration.forms.fields import Form, Section, service_field, setting_field
+from model_loop.orchestration.forms.fields import FormFields, Section, service_field, setting_field
 from model_loop.orchestration.forms.promotion import gate_form
 from model_loop.orchestration.forms.training import models_form, search_form
 from model_loop.trips.months import MONTH_PATTERN
 
 
-def retraining_form() -> Form:
+def retraining_form() -> FormFields:
     """Fields of the DAG that prepares, trains and promotes."""
     return {
         "newest_month": Param(

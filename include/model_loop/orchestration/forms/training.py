@@ -10,7 +10,7 @@ from model_loop.models.search import FeatureSelection, SearchRequest
 from model_loop.models.termination import EarlyTermination
 from model_loop.orchestration.forms.data import data_form
 from model_loop.orchestration.forms.fields import (
-    Form,
+    FormFields,
     Section,
     option_fields,
     setting_field,
@@ -19,13 +19,13 @@ from model_loop.settings import get_settings
 from model_loop.settings.part import split_list
 
 
-def training_form() -> Form:
+def training_form() -> FormFields:
     """Return the fields of every training DAG."""
     age = setting_field("max_age_seconds", Section.DATA)
     return {**data_form(), "max_age_seconds": age, **search_form()}
 
 
-def search_form() -> Form:
+def search_form() -> FormFields:
     """Return the fields that say how settings are searched."""
     return {
         **option_fields(SearchRequest, Section.SEARCH),
@@ -34,12 +34,12 @@ def search_form() -> Form:
     }
 
 
-def sklearn_form() -> Form:
+def sklearn_form() -> FormFields:
     """Fields of the DAG that trains the scikit-learn families."""
     return {**models_form(), **training_form()}
 
 
-def models_form() -> Form:
+def models_form() -> FormFields:
     """Fields that say which scikit-learn families are trained."""
     return {
         "models": Param(

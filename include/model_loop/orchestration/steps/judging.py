@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk.types import DagRunProtocol
 
 from model_loop.errors import optional
-from model_loop.models.gate import Verdict
+from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import GateRules
 from model_loop.options import build
 from model_loop.orchestration.loading import load
@@ -18,7 +18,7 @@ from model_loop.orchestration.steps.promotion import saying
 from model_loop.serving.compiled.compiler import log_form
 from model_loop.settings import get_settings
 from model_loop.tracking.challengers import example_trips, judge_version, latest_challenger
-from model_loop.tracking.foreign import bring_in
+from model_loop.tracking.foreign import import_model
 from model_loop.tracking.registry import load_registered
 from model_loop.tracking.versions import ModelVersions
 
@@ -29,13 +29,13 @@ def judge(
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
     ti: Any = None,  # noqa: ANN401 - Airflow's
-) -> Verdict:
+) -> GateVerdict:
     """Let the challenger and the champion predict the same test trips, and compare them."""
     with saying(ti):
         return _judge(params, dag_run)
 
 
-def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
+def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> GateVerdict:
     version = params["version"]
     if params["model"]:
         identity = f"{dag_run.dag_id}/{dag_run.run_id}/model"
@@ -59,7 +59,7 @@ def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> Verdict:
 
 
 def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
-    registered = bring_in(
+    registered = import_model(
         versions,
         model,
         lambda columns: example_trips(versions, columns, **_places()),

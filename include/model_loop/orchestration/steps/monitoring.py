@@ -37,15 +37,20 @@ from model_loop.orchestration.steps.windows import (
     windows_of,
     with_labels,
 )
-from model_loop.scoring.predictor import Version, choose_version, choose_versions, load_predictor
+from model_loop.scoring.predictor import (
+    RegisteredVersion,
+    choose_version,
+    choose_versions,
+    load_predictor,
+)
 from model_loop.settings import get_settings
-from model_loop.tracking.standing import check_moment
+from model_loop.tracking.deployments import check_moment
 from model_loop.trips.cleaning_rules import CleaningRules
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
-    from model_loop.monitoring.levels import Finding, Thresholds
+    from model_loop.monitoring.levels import Thresholds, WindowFinding
     from model_loop.monitoring.records import Watched
     from model_loop.orchestration.schedules.watermarks import StateStore
     from model_loop.scoring.predictor import Predictor
@@ -58,7 +63,7 @@ _NAMED = 3
 #: Findings of a step as plain values, by the identity of what was watched.
 Found = dict[str, list[dict[str, Any]]]
 #: A finding that calls for something, with what was watched, and its window as plain values.
-Grave = tuple["Finding", "Watched", Mapping[str, Any]]
+Grave = tuple["WindowFinding", "Watched", Mapping[str, Any]]
 
 
 def other_occasions(triggering_asset_events: Events) -> list[dict[str, Any]]:
@@ -253,7 +258,9 @@ def _judge(
     return evidence
 
 
-def _evidence(records: Records, watched: Watched, findings: Sequence[Finding]) -> dict[str, Any]:
+def _evidence(
+    records: Records, watched: Watched, findings: Sequence[WindowFinding]
+) -> dict[str, Any]:
     """Return the evidence for a retraining; the gravest findings give its reason."""
     run = records.tracker.find_run(watched.identity)
     assert run is not None
@@ -269,7 +276,7 @@ def _evidence(records: Records, watched: Watched, findings: Sequence[Finding]) -
     }
 
 
-def _remark(finding: Finding) -> str:
+def _remark(finding: WindowFinding) -> str:
     return f"{finding.level}; {finding.note}" if finding.note else str(finding.level)
 
 
@@ -281,14 +288,16 @@ def retrain(evidence: Mapping[str, Any], outlet_events: Mapping[Any, Any]) -> di
 
 
 def _predictor(plan: Mapping[str, Any], version: int) -> Predictor:
-    return load_predictor(versions_of(plan["service"]), Version(plan["service"], version), load)
+    return load_predictor(
+        versions_of(plan["service"]), RegisteredVersion(plan["service"], version), load
+    )
 
 
 def _thresholds(params: Mapping[str, Any]) -> Mapping[str, Thresholds]:
     return thresholds_of(get_settings(), params["thresholds"])
 
 
-def _tell(watched: Watched, findings: Sequence[Finding]) -> None:
+def _tell(watched: Watched, findings: Sequence[WindowFinding]) -> None:
     for finding in gravest_first(findings):
         note = f" ({finding.note})" if finding.note else ""
         logger.info("%s: %s: %s%s", watched.title, finding.level, finding, note)

@@ -10,13 +10,13 @@ from model_loop.settings import get_settings
 from model_loop.tracking.months import log_month as log_one
 from model_loop.tracking.months import log_refused as log_refusal
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.history import Verdict
+from model_loop.trips.history import HistoryVerdict
 from model_loop.trips.source.types import RawMonth
 
 logger = logging.getLogger(__name__)
 
 
-def log_month(verdict: Verdict) -> str:
+def log_month(verdict: HistoryVerdict) -> str:
     """Log the profile, report, findings and figures of one month; return the address of its run."""
     settings = get_settings()
     tracker = Tracker(settings.tracking_uri, settings.experiment)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.datasets.reading import Row
-    from model_loop.scoring.predictor import Version
+    from model_loop.scoring.predictor import RegisteredVersion
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
 
 
 def _log(
-    version: Version,
+    version: RegisteredVersion,
     rows: Sequence[Row],
     answers: Sequence[Mapping[str, Any]],
     caller: str,

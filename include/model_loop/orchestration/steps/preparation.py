@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from model_loop.training_set.request import TrainingSetRequest
     from model_loop.training_set.types import TrainingSet
     from model_loop.trips.contract.checked import CheckedMonth
-    from model_loop.trips.history import Verdict
+    from model_loop.trips.history import HistoryVerdict
     from model_loop.trips.source.types import RawMonth
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def compare_months(
     params: Mapping[str, Any],
     outlet_events: OutletEventAccessorsProtocol,
     dag_run: DagRunProtocol,
-) -> list[Verdict]:
+) -> list[HistoryVerdict]:
     """Compare months with the months before them; a refused month fails the run.
 
     It is shown on the dashboard. Somebody is told of what is doubtful, and the run goes on.
@@ -143,13 +143,13 @@ def compare_month(
     params: Mapping[str, Any],
     outlet_events: OutletEventAccessorsProtocol,
     dag_run: DagRunProtocol,
-) -> Verdict:
+) -> HistoryVerdict:
     """Compare one month with the months before it; see `compare_months`."""
     (verdict,) = compare_months([month], params, outlet_events, dag_run)
     return verdict
 
 
-def encode_months(verdicts: Sequence[Verdict], params: Mapping[str, Any]) -> TrainingSet:
+def encode_months(verdicts: Sequence[HistoryVerdict], params: Mapping[str, Any]) -> TrainingSet:
     """Clean, split by time, encode, and put together the training set."""
     return encode(
         training_set_request(params),

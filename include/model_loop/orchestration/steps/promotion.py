@@ -22,7 +22,7 @@ from model_loop.tracking.actions import SWITCHES, Action
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
-    from model_loop.models.gate import Verdict
+    from model_loop.models.gate import GateVerdict
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _require_gate(params: Mapping[str, Any]) -> None:
 
 
 def after_the_gate(
-    verdict: Verdict,
+    verdict: GateVerdict,
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
     ti: Any = None,  # noqa: ANN401 - Airflow's
@@ -145,7 +145,7 @@ def after_the_answer(answer: Mapping[str, Any]) -> str:
 
 
 def reject(
-    verdict: Verdict,
+    verdict: GateVerdict,
     answer: Mapping[str, Any],
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
@@ -174,7 +174,7 @@ def approver_of(answer: Mapping[str, Any]) -> str:
 def move(
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
-    verdict: Verdict | None = None,
+    verdict: GateVerdict | None = None,
     answer: Mapping[str, Any] | None = None,
     ti: Any = None,  # noqa: ANN401 - Airflow's
 ) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def move(
 
 
 def _require_steps(
-    params: Mapping[str, Any], verdict: Verdict | None, answer: Mapping[str, Any] | None
+    params: Mapping[str, Any], verdict: GateVerdict | None, answer: Mapping[str, Any] | None
 ) -> None:
     """Refuse what has not come through the steps before it."""
     approval = get_settings().approval
@@ -216,7 +216,7 @@ def _require_steps(
 def _move(
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
-    verdict: Verdict | None = None,
+    verdict: GateVerdict | None = None,
     answer: Mapping[str, Any] | None = None,
     remarks: tuple[str, ...] = (),
 ) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _move(
 def _action(
     params: Mapping[str, Any],
     who: str,
-    verdict: Verdict | None,
+    verdict: GateVerdict | None,
     approver: str = "",
     remarks: tuple[str, ...] = (),
 ) -> Action:

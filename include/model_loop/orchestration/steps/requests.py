@@ -12,7 +12,7 @@ from model_loop.options import build, options_of
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.settings import get_settings
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.contract.rules import Limits
+from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service, get_service
@@ -99,9 +99,9 @@ def fetch_named_month(
     )
 
 
-def contract_limits() -> Limits:
+def contract_limits() -> ContractLimits:
     """Return how much of a month may be wrong."""
-    return build(Limits, {})
+    return build(ContractLimits, {})
 
 
 def search_request(params: Mapping[str, Any]) -> SearchRequest:

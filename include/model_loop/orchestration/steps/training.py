@@ -13,7 +13,7 @@ from model_loop.models.catalogue import FAMILIES, ModelFamily, get_family
 from model_loop.models.extras import extra_families
 from model_loop.models.journal import TrialJournal
 from model_loop.models.progress import TrialProgress
-from model_loop.models.search import Metrics, TuningResult
+from model_loop.models.search import ErrorMetrics, TuningResult
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.monitoring.profile import log_reference, make_reference
@@ -26,6 +26,7 @@ from model_loop.orchestration.steps.requests import (
 )
 from model_loop.serving.compiled.compiler import log_form
 from model_loop.settings import get_settings
+from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.lineage import lineage_of, log_lineage
 from model_loop.tracking.models import (
     ChampionErrors,
@@ -35,7 +36,6 @@ from model_loop.tracking.models import (
 )
 from model_loop.tracking.registry import LoadedModel, register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
-from model_loop.tracking.standing import registered_name
 from model_loop.tracking.trials import TrialLogger
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.summary import summarize
@@ -236,7 +236,7 @@ def collect_results(
     )
     # It is the same for all: the median of the same trips on the same trips.
     errors, *_ = [family.pop("naive_test") for family in ranked]
-    naive = {"naive median": Metrics(**errors)} if errors else {}
+    naive = {"naive median": ErrorMetrics(**errors)} if errors else {}
     training_set, champion = product.load(), ChampionErrors()
     rule = baseline_errors(training_set) if errors else {}
     with optional("The comparison with the champion"):

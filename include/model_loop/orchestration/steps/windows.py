@@ -26,8 +26,8 @@ from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place, require_allowed
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
+from model_loop.tracking.deployments import check_moment
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.standing import check_moment
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.months import Month

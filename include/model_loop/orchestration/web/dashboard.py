@@ -14,7 +14,7 @@ from sqlalchemy import case, func, select
 
 from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.app import Dashboard
-from model_loop.dashboard.known import Sources
+from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.types import DagDay, DagRuns, LastRun
 from model_loop.monitoring.levels import thresholds_of
 from model_loop.orchestration.conventions import Tag
@@ -43,7 +43,7 @@ def make_dashboard(
     """The pages; they are mounted behind the guard of the prediction application."""
     name = service.service
     always = math.inf
-    sources = Sources(
+    sources = PageSources(
         service=name,
         runs=questions,
         families=BackgroundCache(questions.families, _RUNS_SECONDS, always),

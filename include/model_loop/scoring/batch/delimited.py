@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 from upath import UPath
 
-from model_loop.objects.files import whole_file
+from model_loop.objects.files import atomic_write
 from model_loop.scoring.batch.job import ADDED, Chunk, Job, rejected_names
 from model_loop.scoring.batch.lines import (
     BLOCK,
@@ -249,8 +249,8 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
     """Something to hand rows and their scores to; both files appear whole or not at all."""
     header = header_of(place(chunk.job.source))
     with (
-        whole_file(chunk.part()) as good,
-        whole_file(chunk.part(_REJECTED)) as bad,
+        atomic_write(chunk.part()) as good,
+        atomic_write(chunk.part(_REJECTED)) as bad,
         good.open("wb") as output,
         bad.open("wb") as rejected,
     ):

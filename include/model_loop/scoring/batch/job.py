@@ -16,7 +16,7 @@ from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION, UNIT_NAME, VERSION
 from model_loop.scoring.places import place
-from model_loop.scoring.predictor import Version
+from model_loop.scoring.predictor import RegisteredVersion
 
 #: Raised whenever the same rows would be scored into other files.
 SCORING_VERSION = 4
@@ -73,7 +73,7 @@ class Job:
     source: str
     output: str
     identity: str
-    version: Version
+    version: RegisteredVersion
     preprocessing: str
     folder: str
     overwrite: bool
@@ -236,7 +236,9 @@ def identity_of(path: UPath) -> str:
     return json.dumps({name: str(info[name]) for name in _MARKS if name in info}, sort_keys=True)
 
 
-def job_key(source: UPath, identity: str, version: Version, step: str, output: UPath) -> str:
+def job_key(
+    source: UPath, identity: str, version: RegisteredVersion, step: str, output: UPath
+) -> str:
     """Digest of everything that the scored chunks of a file depend on, and of where they go."""
     content = [SCORING_VERSION, str(source), identity, version.name, version.number, step]
     return hashlib.sha256(json.dumps([*content, str(output)]).encode()).hexdigest()[:32]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from model_loop.errors import InvalidInputError
-from model_loop.objects.files import LOCAL_PROTOCOLS, whole_file
+from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION
 from model_loop.scoring.batch.job import (
     ADDED,
@@ -145,7 +145,7 @@ def _rows(
 def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]:
     """Something to hand scored rows to; the part appears whole or not at all."""
     with (
-        whole_file(chunk.part()) as partial,
+        atomic_write(chunk.part()) as partial,
         partial.open("wb") as file,
         pq.ParquetWriter(file, _PART, compression="lz4") as writer,
     ):

@@ -13,7 +13,7 @@ from model_loop.scoring.batch.formats import FORMATS
 from model_loop.scoring.batch.job import ADDED, Chunk, Job, format_of, identity_of, job_key
 from model_loop.scoring.batch.results import require_free
 from model_loop.scoring.columns import find_columns
-from model_loop.scoring.predictor import Version
+from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.scoring.preprocessing import find_preprocessing
 from model_loop.trips.columns import TRIP_COLUMNS, local_now
 
@@ -51,7 +51,7 @@ class BatchRequest:
     """
 
     files: Sequence[tuple[UPath, UPath]]
-    version: Version
+    version: RegisteredVersion
     columns: Sequence[str]
     chunk_rows: int = 250_000
     overwrite: bool = False

@@ -12,7 +12,7 @@ import pandas as pd
 
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.identifiers import new_ids
-from model_loop.training_set.types import Minutes
+from model_loop.training_set.matrices import Minutes
 
 #: Rows that are scored at once: memory depends on it, and on nothing else.
 BATCH_ROWS = 2**16

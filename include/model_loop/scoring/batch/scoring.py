@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from model_loop.errors import StoredObjectError
-from model_loop.objects.files import whole_file
+from model_loop.objects.files import atomic_write
 from model_loop.scoring.batch.formats import FORMATS
 from model_loop.scoring.batch.job import Chunk, ChunkResult, Job, JobResult
 from model_loop.scoring.batch.results import find_result, keep_result
@@ -77,8 +77,8 @@ def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
     job.require_unchanged()
     result = _result(job, [_require_scored(chunk) for chunk in chunks])
     output, rejected = place(job.output), rejected_of(place(job.output))
-    with whole_file(output) as whole:
-        with whole_file(rejected) as side:
+    with atomic_write(output) as whole:
+        with atomic_write(rejected) as side:
             FORMATS[job.format].join(job, chunks, whole, side)
         if not result.rejected_rows:
             rejected.unlink()

@@ -53,7 +53,7 @@ class VersionErrors(MeasuredErrors):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class VersionComparison:
     """Compare two versions.
 
     Parameters
@@ -113,11 +113,11 @@ class AbReport:
     """
 
     versions: tuple[VersionErrors, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[VersionComparison, ...]
     confidence: float = CONFIDENCE
     power: float = POWER
     shadows: tuple[VersionErrors, ...] = ()
-    paired: tuple[Comparison, ...] = ()
+    paired: tuple[VersionComparison, ...] = ()
 
 
 def ab_report(
@@ -194,8 +194,10 @@ def _trips(sums: DaySums) -> int:
     return sum(one.trips for one in sums.values())
 
 
-def _compare(version: int, one: DaySums, against: int, other: DaySums, share: float) -> Comparison:
-    left, right = _Sample.of(one), _Sample.of(other)
+def _compare(
+    version: int, one: DaySums, against: int, other: DaySums, share: float
+) -> VersionComparison:
+    left, right = _AbsoluteErrors.of(one), _AbsoluteErrors.of(other)
     independent = left.variance / left.trips + right.variance / right.trips
     # The effect of a day on both versions is not a difference between them.
     residuals = [
@@ -216,7 +218,7 @@ def _compare(version: int, one: DaySums, against: int, other: DaySums, share: fl
     )
 
 
-def _pair(shadow: int, version: int, days: Mapping[int, Pairs], share: float) -> Comparison:
+def _pair(shadow: int, version: int, days: Mapping[int, Pairs], share: float) -> VersionComparison:
     trips = sum(one.shadow.trips for one in days.values())
     difference = sum(one.difference for one in days.values()) / trips
     squares = sum(one.squared for one in days.values())
@@ -268,12 +270,12 @@ def _comparison(
     *,
     trips: int,
     paired: bool = False,
-) -> Comparison:
+) -> VersionComparison:
     low, high = around(difference, half)
     verdict = "no difference is shown" if low <= 0 <= high else "differs"
     if trips < needed:
         verdict = f"too early: {trips:,} of {needed:,} trips"
-    return Comparison(
+    return VersionComparison(
         *versions,
         difference=difference,
         interval=(low, high),
@@ -287,7 +289,7 @@ def _comparison(
 
 
 @dataclass(frozen=True)
-class _Sample:
+class _AbsoluteErrors:
     """Absolute errors of a version."""
 
     days: DaySums
@@ -296,7 +298,7 @@ class _Sample:
     variance: float
 
     @classmethod
-    def of(cls, days: DaySums) -> _Sample:
+    def of(cls, days: DaySums) -> _AbsoluteErrors:
         total = sum(days.values(), ErrorSums())
         left = max(total.squared - total.absolute**2 / total.trips, 0.0)
         return cls(days, total.trips, total.absolute / total.trips, left / (total.trips - 1))

@@ -22,14 +22,14 @@ from mlflow.exceptions import MlflowException
 from upath import UPath
 
 from model_loop.errors import InvalidInputError, ModelLoopError
-from model_loop.objects.files import whole_file
+from model_loop.objects.files import atomic_write
 from model_loop.scoring.rows import COLUMNS, PLACES, Rows, from_frame, to_frame
 from model_loop.serving.compiled import forests
-from model_loop.serving.compiled.model import Form, NotCompiledError, Predict
-from model_loop.serving.compiled.orders import Order, Outcome, write_outcome
+from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
+from model_loop.serving.compiled.orders import CompilerResult, Order, write_outcome
 from model_loop.serving.compiled.stored import KEPT_FORM, LOGGED_FORM, columns_of, proven_form
 from model_loop.serving.compiled.tables import dense_tables, sparse_tables
-from model_loop.serving.models.predictor import Predictor, places_of
+from model_loop.serving.models.predictor import ServedVersion, places_of
 from model_loop.serving.models.store import ModelStore
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.registry import LoadedModel, read_model
@@ -79,7 +79,7 @@ class Compiled:
     """
 
     columns: tuple[str, ...]
-    form: Form | None
+    form: CompiledModel | None
     plain: str = ""
 
 
@@ -111,7 +111,7 @@ def compile_model(version: int, loaded: LoadedModel) -> Compiled:
         return Compiled(columns, None, f"compiling it failed: {error!r}")
 
 
-def make_predictor(version: int, loaded: LoadedModel) -> Predictor:
+def make_predictor(version: int, loaded: LoadedModel) -> ServedVersion:
     """Make a loaded version ready to answer in this process.
 
     Raises
@@ -123,11 +123,11 @@ def make_predictor(version: int, loaded: LoadedModel) -> Predictor:
     columns, plain = compiled.columns, compiled.plain
     if compiled.form is not None:
         try:
-            return Predictor(version, columns, places_of(columns), compiled.form.prove())
+            return ServedVersion(version, columns, places_of(columns), compiled.form.verify())
         except NotCompiledError as error:
             plain = str(error)
     logger.warning("Version %d is served as it is: %s", version, plain)
-    return Predictor(version, columns, places_of(columns), predict_by(loaded, columns), plain)
+    return ServedVersion(version, columns, places_of(columns), predict_by(loaded, columns), plain)
 
 
 def log_form(tracker: Tracker, run_id: str, loaded: LoadedModel) -> None:
@@ -136,7 +136,7 @@ def log_form(tracker: Tracker, run_id: str, loaded: LoadedModel) -> None:
     plain = compiled.plain
     if compiled.form is not None:
         try:
-            compiled.form.prove(machine_code=False)
+            compiled.form.verify(machine_code=False)
         except NotCompiledError as error:
             plain = str(error)
     if compiled.form is None or plain:
@@ -166,7 +166,7 @@ def _columns(loaded: LoadedModel) -> tuple[str, ...]:
     return loaded.inputs
 
 
-def _form(loaded: LoadedModel, columns: tuple[str, ...]) -> Form:
+def _form(loaded: LoadedModel, columns: tuple[str, ...]) -> CompiledModel:
     steps = dict(loaded.model.named_steps)
     encoder, selected = steps.pop("encode", None), steps.pop("select", None)
     estimator = steps.popitem()[1]
@@ -178,7 +178,7 @@ def _form(loaded: LoadedModel, columns: tuple[str, ...]) -> Form:
         raise NotCompiledError(f"{type(estimator).__name__} has no compiled form")
     one_hot = isinstance(encoder, OneHotTripEncoder)
     sample = _sample(loaded, columns)
-    return Form(
+    return CompiledModel(
         tables=sparse_tables(encoder) if one_hot else dense_tables(encoder),
         flat=flat,
         sample=sample,
@@ -214,7 +214,7 @@ def odd_rows(count: int, seed: int = 0) -> Rows:
     return rows
 
 
-def carry_out(order: Order) -> tuple[Outcome, Form | None]:
+def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
     """Compile a version of the registry, as one process for another.
 
     Raises
@@ -239,38 +239,38 @@ def carry_out(order: Order) -> tuple[Outcome, Form | None]:
             machine_code=order.machine_code,
             kept=files / KEPT_FORM,
         )
-        return Outcome(columns_of(files), files=str(files), other_line=told), stored
+        return CompilerResult(columns_of(files), files=str(files), other_line=told), stored
     compiled = compile_model(order.version, loaded)
     plain = compiled.plain
     if compiled.form is not None:
         # The requesting process proves it once more, and finds the cached machine code: making it
         # takes 150 MB.
         try:
-            compiled.form.prove(machine_code=order.machine_code)
+            compiled.form.verify(machine_code=order.machine_code)
         except NotCompiledError as error:
             plain = str(error)
     form = None if plain else compiled.form
     if form is not None:
-        with whole_file(UPath(files / KEPT_FORM)) as kept, kept.open("wb") as file:
+        with atomic_write(UPath(files / KEPT_FORM)) as kept, kept.open("wb") as file:
             form.write(file)
-    return Outcome(compiled.columns, plain, str(files)), form
+    return CompilerResult(compiled.columns, plain, str(files)), form
 
 
 def main() -> None:
     """Carry out the order on the standard input; outcome and form go to the standard output."""
     os.nice(_NICENESS)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    form: Form | None = None
+    form: CompiledModel | None = None
     # Output of libraries goes to the log; only the outcome is returned.
     with os.fdopen(os.dup(1), "wb") as answer:
         os.dup2(2, 1)
         try:
             outcome, form = carry_out(order)
         except ModelLoopError as error:
-            outcome = Outcome(refused=(error.given, error.rule, error.remedy))
+            outcome = CompilerResult(refused=(error.given, error.rule, error.remedy))
         except MlflowException as error:
             said = str(error).partition("\n")[0][:200]
-            outcome = Outcome(
+            outcome = CompilerResult(
                 refused=(
                     f"Version {order.version} of {order.name}",
                     f"cannot be had from the tracking server ({said})",
@@ -280,7 +280,7 @@ def main() -> None:
         except Exception as error:
             # A damaged file may raise anything; the error names the version.
             logger.exception("Version %d cannot be read", order.version)
-            outcome = Outcome(
+            outcome = CompilerResult(
                 refused=(
                     f"Version {order.version} of {order.name}",
                     f"cannot be read ({error!r:.200})",

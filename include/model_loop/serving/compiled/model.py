@@ -41,7 +41,7 @@ class NotCompiledError(Exception):
 
 
 @dataclass(frozen=True)
-class Form:
+class CompiledModel:
     """A model as tables and flat arrays, with what it has to say.
 
     Parameters
@@ -59,7 +59,7 @@ class Form:
     sample: Rows
     minutes: Minutes
 
-    def prove(self, *, machine_code: bool = True) -> Predict:
+    def verify(self, *, machine_code: bool = True) -> Predict:
         """Return a function that predicts by this form, once it agrees with the registered model.
 
         Parameters
@@ -103,7 +103,7 @@ class Form:
         np.savez(file, **parts)
 
     @classmethod
-    def read(cls, file: BinaryIO) -> Form:
+    def read(cls, file: BinaryIO) -> CompiledModel:
         """Read it from where a file is.
 
         Raises

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from model_loop.serving.compiled.model import Form
+from model_loop.serving.compiled.model import CompiledModel
 
 
 class Order(msgspec.Struct):
@@ -21,7 +21,7 @@ class Order(msgspec.Struct):
     needed
         Versions whose files are kept, however old they are.
     machine_code
-        See `Form.prove`.
+        See `CompiledModel.verify`.
     """
 
     tracking_uri: str
@@ -32,7 +32,7 @@ class Order(msgspec.Struct):
     machine_code: bool
 
 
-class Outcome(msgspec.Struct):
+class CompilerResult(msgspec.Struct):
     """Answer of a compiling process; a compiled form follows it.
 
     Parameters
@@ -56,7 +56,7 @@ class Outcome(msgspec.Struct):
     other_line: tuple[str, str, str] | None = None
 
 
-def write_outcome(file: BinaryIO, outcome: Outcome, form: Form | None) -> None:
+def write_outcome(file: BinaryIO, outcome: CompilerResult, form: CompiledModel | None) -> None:
     """Write an outcome as a line of JSON, and its form behind it."""
     file.write(msgspec.json.encode(outcome) + b"\n")
     if form is not None:

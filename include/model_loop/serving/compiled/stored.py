@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from model_loop.scoring.rows import from_frame
-from model_loop.serving.compiled.model import Form, NotCompiledError, Predict
+from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
 from model_loop.tracking.downloads import read_artifact, registered_address
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.registry import Answering, load_registered
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class CompiledModel(Answering):
+class CompiledVersion(Answering):
     """A version that its compiled form answers for.
 
     Parameters
@@ -81,10 +81,10 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
         with registered_address(tracker.tracking_uri, f"models:/{name}/{version}") as folder:
             columns = columns_of(folder)
         form = proven_form(tracker.client, name, version, error, machine_code=False)
-        predict = form.prove(machine_code=False)
+        predict = form.verify(machine_code=False)
         megabytes = sum(one.nbytes for one in form.flat if isinstance(one, np.ndarray)) / 1e6
         logger.warning("%s Its compiled form goes on answering.", error)
-        return CompiledModel(_FromFrames(predict, columns), columns, megabytes, error)
+        return CompiledVersion(_FromFrames(predict, columns), columns, megabytes, error)
 
 
 def columns_of(folder: Path) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def proven_form(
     *,
     machine_code: bool,
     kept: Path | None = None,
-) -> Form:
+) -> CompiledModel:
     """Find a compiled form of a version that says of its sample what the model said then.
 
     Parameters
@@ -109,7 +109,7 @@ def proven_form(
     why
         Error that says why the version itself cannot be read: raised where there is no such form.
     machine_code
-        See `Form.prove`.
+        See `CompiledModel.verify`.
     kept
         A file on this machine, which is looked at first.
 
@@ -121,8 +121,8 @@ def proven_form(
     for origin, open_form in _candidates(client, name, version, kept):
         try:
             with open_form() as file:
-                form = Form.read(file)
-            form.prove(machine_code=machine_code)
+                form = CompiledModel.read(file)
+            form.verify(machine_code=machine_code)
         except _USELESS:
             logger.exception("The compiled form of version %d is of no use: %s", version, origin)
         else:

@@ -43,10 +43,10 @@ from model_loop.serving.http.requests import (
     read_trips,
 )
 from model_loop.serving.http.thread_pools import Pool
-from model_loop.serving.models.manager import LiveModels, Side
-from model_loop.serving.service import Answer, PredictionService
+from model_loop.serving.models.manager import ModelManager, Side
+from model_loop.serving.service import PredictedRows, PredictionService
 from model_loop.settings import get_settings
-from model_loop.tracking.standing import PARTS
+from model_loop.tracking.deployments import PARTS
 from model_loop.trips.columns import UNIT
 from model_loop.trips.judged import Judged
 from model_loop.trips.services import Moment
@@ -287,7 +287,7 @@ class Routes:
         rows = read_invocation(body, call.header(b"content-type"), self._max_trips)
         key = check_key(call.header(b"x-request-key"))
         moment = read_moment(call.header(b"x-moment"))
-        answer: Answer = self._service.predict(rows, key, call.caller, call.started, moment)
+        answer: PredictedRows = self._service.predict(rows, key, call.caller, call.started, moment)
         told: dict[str, Any] = {
             "predictions": answer.minutes,
             "unit": UNIT,
@@ -348,7 +348,7 @@ def _behind() -> RequestRefusedError:
     )
 
 
-def _versions(moment: Moment, side: Side, live: LiveModels) -> Iterator[dict[str, Any]]:
+def _versions(moment: Moment, side: Side, live: ModelManager) -> Iterator[dict[str, Any]]:
     """Tell of each version that has a part at a moment."""
     standing = side.standing
     shares = {"challenger": standing.share, "champion": 1 - standing.share, "shadow": 0.0}

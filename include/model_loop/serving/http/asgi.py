@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from model_loop.errors import ErrorFields, ModelLoopError
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.http.tokens import Caller
-from model_loop.serving.metrics import Metrics
+from model_loop.serving.metrics import ServerMetrics
 
 #: Routes that need no token.
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -150,7 +150,7 @@ class Endpoint:
 
     route: str
     handler: Handler
-    metrics: Metrics
+    metrics: ServerMetrics
     most: int
     needs: str
 
@@ -206,7 +206,7 @@ class Guard:
 
     app: ASGIApp
     authenticate: Authenticate
-    metrics: Metrics
+    metrics: ServerMetrics
     endpoints: Mapping[tuple[str, str], ASGIApp] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,9 +19,9 @@ from model_loop.serving.http.app import create_app
 from model_loop.serving.http.bearer import BearerTokens
 from model_loop.serving.http.bounds import bounded
 from model_loop.serving.http.tokens import KnownTokens, TokenFile
-from model_loop.serving.metrics import Metrics
-from model_loop.serving.models.manager import Live, LiveModels
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.metrics import ServerMetrics
+from model_loop.serving.models.manager import ActiveModels, ModelManager
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.models.registry import MlflowRegistry
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
@@ -30,7 +30,7 @@ from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.request_log.writer_process import ProcessWriter
 from model_loop.serving.service import PredictionService
 from model_loop.settings import Settings, split_list
-from model_loop.tracking.standing import registered_name
+from model_loop.tracking.deployments import registered_name
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def make_service(settings: Settings, *, small: bool = False) -> PredictionServic
     ----------
     small
         Whether to take less memory instead of less time: compiled models run as arithmetic on
-        arrays, see `Form.prove`, and a thread writes the request log instead of a process.
+        arrays, see `CompiledModel.verify`, and a thread writes the request log instead of a process.
 
     Raises
     ------
@@ -77,10 +77,10 @@ def make_service(settings: Settings, *, small: bool = False) -> PredictionServic
         machine_code=not small,
         outbox=outbox,
     )
-    live = LiveModels(registry, folder, settings.serving_refresh_seconds, _settle, outbox)
+    live = ModelManager(registry, folder, settings.serving_refresh_seconds, _settle, outbox)
     log = make_log(settings, lambda: live.now.shadow, apart=not small)
     log.make_spool = _Spools(folder / "spool", log.rules.buffer * RECORD_BYTES)
-    return PredictionService(settings.service, live, log, Metrics(live, log))
+    return PredictionService(settings.service, live, log, ServerMetrics(live, log))
 
 
 class _Spools:
@@ -102,7 +102,7 @@ class _Spools:
 
 def make_log(
     settings: Settings,
-    shadow: Callable[[], Predictor | None] = lambda: None,
+    shadow: Callable[[], ServedVersion | None] = lambda: None,
     *,
     apart: bool = False,
 ) -> RequestLog:
@@ -202,7 +202,7 @@ def serve(app: ASGIApp, settings: Settings) -> None:
     )
 
 
-def _settle(_: Live) -> None:
+def _settle(_: ActiveModels) -> None:
     """Take what a swap has loaded out of the sight of the garbage collector."""
     gc.collect()
     gc.freeze()

@@ -44,7 +44,7 @@ Positive = Annotated[float, Meta(ge=0)]
 Timestamp = Annotated[float, Meta(ge=0, le=_LAST_SECOND)]
 
 
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TokenLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of a token.
 
     Parameters
@@ -83,7 +83,7 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scopes: tuple[Right, ...] = USUAL_RIGHTS
     datasets: tuple[str, ...] | None = None
     expires: Timestamp | None = None
-    limits: Limits = Limits()
+    limits: TokenLimits = TokenLimits()
     made: float = msgspec.field(default_factory=time.time)
 
 
@@ -106,7 +106,7 @@ class _OldToken(msgspec.Struct):
 
     def today(self) -> Token:
         """Read it as of today: it was good for all that there was."""
-        return Token(self.name, self.sha256, limits=Limits(self.rate), made=self.made)
+        return Token(self.name, self.sha256, limits=TokenLimits(self.rate), made=self.made)
 
 
 class _OldFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -209,7 +209,7 @@ class TokenFile:
             tuple(dict.fromkeys(scopes)),
             None if datasets is None else tuple(dict.fromkeys(datasets)),
             None if days is None else now + days * SECONDS_PER_DAY,
-            Limits(rate),
+            TokenLimits(rate),
             now,
         )
         with self._alone():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from model_loop.errors import ModelLoopError
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.moments import Tries
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class RegistryError(Exception):
     """The registry does not answer, or not what was asked for."""
 
 
-Load = Callable[[int, threading.Event], Predictor]
+Load = Callable[[int, threading.Event], ServedVersion]
 """Loads a version, unless it is given up meanwhile."""
 
 
@@ -42,7 +42,7 @@ class Loader:
 
     load: Load
     on_end: Callable[[], None]
-    loaded: dict[int, Predictor] = field(default_factory=dict)
+    loaded: dict[int, ServedVersion] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -23,10 +23,10 @@ from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.types import Alert
 from model_loop.errors import ModelLoopError
 from model_loop.objects.documents import read_document
-from model_loop.objects.files import whole_file
+from model_loop.objects.files import atomic_write
 from model_loop.serving.models.loading import Loader, RegistryError
-from model_loop.serving.models.predictor import Predictor
-from model_loop.tracking.standing import Standing, Standings, log_once
+from model_loop.serving.models.predictor import ServedVersion
+from model_loop.tracking.deployments import Deployment, Standings, log_once
 from model_loop.trips.columns import moment_of
 from model_loop.trips.services import MOMENTS, Moment
 
@@ -54,13 +54,13 @@ class Side:
         Versions that are ready; None where there is none, or none could be loaded.
     """
 
-    standing: Standing = field(default_factory=Standing)
-    champion: Predictor | None = None
-    challenger: Predictor | None = None
-    shadow: Predictor | None = None
+    standing: Deployment = field(default_factory=Deployment)
+    champion: ServedVersion | None = None
+    challenger: ServedVersion | None = None
+    shadow: ServedVersion | None = None
 
     @property
-    def predictors(self) -> tuple[Predictor, ...]:
+    def predictors(self) -> tuple[ServedVersion, ...]:
         """All that are ready."""
         found = (self.champion, self.challenger, self.shadow)
         return tuple(one for one in found if one is not None)
@@ -71,7 +71,7 @@ def _no_sides() -> dict[Moment, Side]:
 
 
 @dataclass(frozen=True)
-class Live:
+class ActiveModels:
     """Versions that answer, at all moments.
 
     Parameters
@@ -83,7 +83,7 @@ class Live:
     sides: Mapping[Moment, Side] = field(default_factory=_no_sides)
 
     @property
-    def predictors(self) -> tuple[Predictor, ...]:
+    def predictors(self) -> tuple[ServedVersion, ...]:
         """All that are ready."""
         return tuple(one for side in self.sides.values() for one in side.predictors)
 
@@ -97,17 +97,17 @@ class Live:
         }
 
     @property
-    def champion(self) -> Predictor | None:
+    def champion(self) -> ServedVersion | None:
         """The champion of the earliest moment that has one."""
         return next((side.champion for side in self.sides.values() if side.champion), None)
 
     @property
-    def shadow(self) -> Predictor | None:
+    def shadow(self) -> ServedVersion | None:
         """The version that is asked unseen; where several moments have one, the earliest's."""
         return next((side.shadow for side in self.sides.values() if side.shadow), None)
 
 
-class Registry(Protocol):
+class VersionSource(Protocol):
     """The source of versions.
 
     Attributes
@@ -130,7 +130,7 @@ class Registry(Protocol):
             If the registry does not tell.
         """
 
-    def load(self, version: int, given_up: threading.Event) -> Predictor:
+    def load(self, version: int, given_up: threading.Event) -> ServedVersion:
         """A version, ready to answer; an error if it is given up before it is."""
 
     def moment(self, version: int) -> Moment:
@@ -143,7 +143,7 @@ class Registry(Protocol):
         """
 
 
-class LiveModels:
+class ModelManager:
     """Keeps the versions that answer up to date, on threads of its own.
 
     Parameters
@@ -162,13 +162,13 @@ class LiveModels:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: VersionSource,
         folder: Path,
         refresh_seconds: float,
-        on_swap: Callable[[Live], None] = lambda _: None,
+        on_swap: Callable[[ActiveModels], None] = lambda _: None,
         outbox: Outbox | None = None,
     ) -> None:
-        self.now = Live()
+        self.now = ActiveModels()
         self._registry = registry
         self._last_known = tuple(UPath(folder / name) for name in (_LAST_KNOWN, _KEPT))
         self._outbox = outbox
@@ -314,7 +314,7 @@ class LiveModels:
         wanted = {version for standing in standings.values() for version in standing.versions}
         self._loader.want(champions, wanted - champions)
         loaded = self._loader.loaded
-        after = Live(
+        after = ActiveModels(
             {
                 moment: _side(standings[moment], loaded, before.sides[moment])
                 for moment in before.sides
@@ -331,7 +331,7 @@ class LiveModels:
         ):
             self._remember(standings)
 
-    def _forget(self, wanted: set[int], before: Live, after: Live) -> None:
+    def _forget(self, wanted: set[int], before: ActiveModels, after: ActiveModels) -> None:
         """Keep what answers and what answered before, for a quick way back."""
         for moment, side in before.sides.items():
             if side.champion is not None and side.champion is not after.sides[moment].champion:
@@ -345,7 +345,7 @@ class LiveModels:
         for path in self._last_known:
             try:
                 if not path.exists() or path.read_bytes() != content:
-                    with whole_file(path) as file:
+                    with atomic_write(path) as file:
                         file.write_bytes(content)
             except OSError as error:
                 log_once(f"A start without the registry will not know what answers now: {error}")
@@ -362,7 +362,7 @@ class LiveModels:
                 return found
             if there:
                 self._tell(path)
-        return {moment: Standing() for moment in MOMENTS}
+        return {moment: Deployment() for moment in MOMENTS}
 
     def _read(self, told: dict[str, Any]) -> Standings:
         # Versions before 0.2 have written no format.
@@ -371,12 +371,12 @@ class LiveModels:
                 message = f"its format is {told['format']!r}, and {_FORMAT!r} is known"
                 raise ValueError(message)
             told = told["moments"]
-        nothing = {moment: Standing() for moment in MOMENTS}
+        nothing = {moment: Deployment() for moment in MOMENTS}
         try:
             if "champion" in told:
-                one = msgspec.convert(told, Standing)
+                one = msgspec.convert(told, Deployment)
                 return {**nothing, **self._of_its_moment(one)}
-            return nothing | msgspec.convert(told, dict[Moment, Standing])
+            return nothing | msgspec.convert(told, dict[Moment, Deployment])
         except msgspec.ValidationError as error:
             # A file of another version must not pass for a service without versions.
             raise ValueError(error) from error
@@ -399,7 +399,7 @@ class LiveModels:
         except OSError as error:
             logger.warning("No mail could be left: %s", error)
 
-    def _of_its_moment(self, standing: Standing) -> Standings:
+    def _of_its_moment(self, standing: Deployment) -> Standings:
         """Place what an older server has kept, which knew one champion for all moments."""
         if standing.champion is None:
             return {}
@@ -409,7 +409,7 @@ class LiveModels:
         return {moment_of(champion.columns): standing} if champion else {}
 
 
-def _side(standing: Standing, ready: Mapping[int, Predictor], before: Side) -> Side:
+def _side(standing: Deployment, ready: Mapping[int, ServedVersion], before: Side) -> Side:
     champion = ready.get(standing.champion or -1)
     if standing.champion is not None and champion is None:
         # A champion that cannot be loaded leaves the one before in its place.

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from model_loop.datasets.reading import Row
 from model_loop.scoring.rows import PLACES
-from model_loop.serving.compiled.model import Form, Predict
+from model_loop.serving.compiled.model import CompiledModel, Predict
 from model_loop.trips.columns import TRIP_COLUMNS
 
 
 @dataclass(frozen=True)
-class Predictor:
+class ServedVersion:
     """A version that can answer.
 
     Parameters
@@ -36,7 +36,7 @@ class Predictor:
     places: tuple[int, ...]
     predict: Predict
     plain: str = ""
-    form: Form | None = None
+    form: CompiledModel | None = None
 
     def lacking(self, rows: Sequence[Row], *, computed: bool = False) -> str:
         """Return the field that some row lacks; empty if nothing is missing.

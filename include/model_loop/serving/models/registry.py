@@ -25,18 +25,18 @@ import requests
 from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.types import Alert
 from model_loop.errors import InvalidInputError
-from model_loop.serving.compiled.model import Form, NotCompiledError
-from model_loop.serving.compiled.orders import Order, Outcome
+from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
+from model_loop.serving.compiled.orders import CompilerResult, Order
 from model_loop.serving.models.loading import RegistryError
-from model_loop.serving.models.predictor import Predictor, places_of
-from model_loop.tracking.moments import MomentLookUps
-from model_loop.tracking.standing import (
+from model_loop.serving.models.predictor import ServedVersion, places_of
+from model_loop.tracking.deployments import (
     MomentUnknownError,
     Standings,
     declared_moment,
     log_once,
     standings_of,
 )
+from model_loop.tracking.moments import MomentLookUps
 from model_loop.trips.services import Moment
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class MlflowRegistry:
     folder
         Folder of the models' files.
     machine_code
-        Whether compiled forms run as machine code; see `Form.prove`.
+        Whether compiled forms run as machine code; see `CompiledModel.verify`.
     outbox
         Outbox for alerts; None to leave none.
     """
@@ -145,7 +145,7 @@ class MlflowRegistry:
         self._needed = frozenset().union(*(standing.versions for standing in found.values()))
         return found
 
-    def load(self, version: int, given_up: threading.Event | None = None) -> Predictor:
+    def load(self, version: int, given_up: threading.Event | None = None) -> ServedVersion:
         """A version, ready to answer.
 
         Parameters
@@ -172,21 +172,21 @@ class MlflowRegistry:
         with tempfile.TemporaryFile() as file:
             _compile(order, file, given_up or threading.Event())
             file.seek(0)
-            outcome = msgspec.json.decode(file.readline(), type=Outcome)
+            outcome = msgspec.json.decode(file.readline(), type=CompilerResult)
             if outcome.refused is not None:
                 raise InvalidInputError(*outcome.refused)
             return self._predictor(version, outcome, file)
 
-    def _predictor(self, version: int, outcome: Outcome, file: BinaryIO) -> Predictor:
+    def _predictor(self, version: int, outcome: CompilerResult, file: BinaryIO) -> ServedVersion:
         columns, plain = outcome.columns, outcome.plain
         places = places_of(columns)
         if not plain:
             try:
-                form = Form.read(file)
-                predict = form.prove(machine_code=self._machine_code)
+                form = CompiledModel.read(file)
+                predict = form.verify(machine_code=self._machine_code)
                 if outcome.other_line is not None:
                     self._tell(version, *outcome.other_line)
-                return Predictor(version, columns, places, predict, form=form)
+                return ServedVersion(version, columns, places, predict, form=form)
             except NotCompiledError as error:
                 plain = str(error)
         logger.warning("Version %d is served as it is: %s", version, plain)
@@ -196,7 +196,7 @@ class MlflowRegistry:
         from model_loop.tracking.registry import read_model  # noqa: PLC0415 - as above
 
         loaded = read_model(Path(outcome.files), f"Version {version} of {self._name}")
-        return Predictor(version, columns, places, predict_by(loaded, columns), plain)
+        return ServedVersion(version, columns, places, predict_by(loaded, columns), plain)
 
     def _tell(self, version: int, given: str, rule: str, remedy: str) -> None:
         """Ask for a retraining of a version that only its compiled form answers for."""

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Entry
 
 logger = logging.getLogger(__name__)
 
 
-def ask_shadow(shadow: Predictor, entries: Sequence[Entry]) -> dict[int, tuple[int, float]]:
+def ask_shadow(shadow: ServedVersion, entries: Sequence[Entry]) -> dict[int, tuple[int, float]]:
     """Version and minutes, by the place of the entry, of those that hold what it needs."""
     said: dict[int, tuple[int, float]] = {}
     for first in range(0, len(entries), PART):

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from model_loop.datasets.reading import Row
 from model_loop.serving.http.requests import RequestRefusedError
-from model_loop.serving.models.manager import Live, Side
-from model_loop.serving.models.predictor import Predictor
-from model_loop.tracking.standing import Part
+from model_loop.serving.models.manager import ActiveModels, Side
+from model_loop.serving.models.predictor import ServedVersion
+from model_loop.tracking.deployments import Part
 from model_loop.trips.services import Moment
 
 _UNAVAILABLE = 503
@@ -28,14 +28,14 @@ class Chosen(NamedTuple):
         Whether values that it needs have to be computed from the others.
     """
 
-    predictor: Predictor
+    predictor: ServedVersion
     part: Part
     moment: Moment
     computes: bool = False
 
 
 def choose(
-    live: Live, rows: Sequence[Row], key: str | None, moment: Moment | None = None
+    live: ActiveModels, rows: Sequence[Row], key: str | None, moment: Moment | None = None
 ) -> Chosen:
     """Return the version that answers.
 
@@ -70,12 +70,12 @@ def place_of(key: str | None, challenger: int) -> float:
     return int.from_bytes(hashed, "big") / _WHOLE
 
 
-def _only(live: Live, moment: Moment) -> Mapping[Moment, Side]:
+def _only(live: ActiveModels, moment: Moment) -> Mapping[Moment, Side]:
     found = live.answering.get(moment)
     return {} if found is None else {moment: found}
 
 
-def _share(side: Side, champion: Predictor, key: str | None, moment: Moment) -> Chosen:
+def _share(side: Side, champion: ServedVersion, key: str | None, moment: Moment) -> Chosen:
     challenger = side.challenger
     if (
         challenger is not None
@@ -87,7 +87,7 @@ def _share(side: Side, champion: Predictor, key: str | None, moment: Moment) -> 
 
 
 def _refusal(
-    live: Live,
+    live: ActiveModels,
     answering: Mapping[Moment, Side],
     rows: Sequence[Row],
     moment: Moment | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from model_loop.serving.models.predictor import Predictor
+    from model_loop.serving.models.predictor import ServedVersion
 
 #: Entries that are worked on without a break. After each such part comes a moment without work:
 #: answers wait for the interpreter's lock, or on a small machine for the core.
@@ -97,7 +97,7 @@ class Writer(Protocol):
     def start(self) -> None:
         """Get ready."""
 
-    def follow(self, shadow: Predictor | None) -> None:
+    def follow(self, shadow: ServedVersion | None) -> None:
         """From now on, ask this version too what it says of what is written."""
 
     def write(self, batch: Batch) -> Written:

@@ -10,7 +10,7 @@ import pandas as pd
 from sqlalchemy import Engine, func, select
 from upath import UPath
 
-from model_loop.objects.files import whole_file
+from model_loop.objects.files import atomic_write
 from model_loop.scoring.answers import answered
 from model_loop.serving.request_log.tables import feedback, predictions
 from model_loop.trips.columns import TRIP_COLUMNS
@@ -39,7 +39,7 @@ def export_log(engine: Engine, folder: Path, since: dt.date | None = None) -> li
         trips = read_day(engine, day)
         if trips.empty:
             continue
-        with whole_file(UPath(path)) as file:
+        with atomic_write(UPath(path)) as file:
             trips.to_parquet(file.path, index=False)
         written.append(path)
     return written

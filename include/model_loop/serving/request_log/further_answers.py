@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.datasets.reading import Row
-from model_loop.scoring.predictor import Version
+from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import CALLER_LENGTH
@@ -18,7 +18,7 @@ PART = "form"
 
 def log_answers(
     log: RequestLog,
-    version: Version,
+    version: RegisteredVersion,
     rows: Sequence[Row],
     answers: Sequence[Mapping[str, Any]],
     caller: str,

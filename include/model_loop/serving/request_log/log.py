@@ -22,10 +22,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
-from model_loop.serving.models.predictor import Predictor
+from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.entries import Batch, Entry, Writer
 from model_loop.serving.request_log.queries import count_lost, find_prediction, note_feedback
-from model_loop.serving.request_log.retention import Retention
+from model_loop.serving.request_log.retention import LogPruner
 from model_loop.serving.request_log.spool import Spool
 from model_loop.serving.request_log.writer import LogWriter
 
@@ -96,7 +96,7 @@ class RequestLog:
 
     engine: Engine
     rules: LogRules = field(default_factory=LogRules)
-    shadow: Callable[[], Predictor | None] = lambda: None
+    shadow: Callable[[], ServedVersion | None] = lambda: None
     spool: Spool[Entry] | None = None
     writer: Writer | None = None
     make_spool: Callable[[], Spool[Entry] | None] | None = None
@@ -119,7 +119,7 @@ class RequestLog:
         self._turns = threading.Condition()
         self._begun = self._done = 0
         self._thread: threading.Thread | None = None
-        self._retention = Retention(self.engine, self.rules.days)
+        self._retention = LogPruner(self.engine, self.rules.days)
         self._next_spool = 0.0
         self._inherited = False
         #: The last error of each step of a turn that fails for a reason that nobody has foreseen.

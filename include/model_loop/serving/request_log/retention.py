@@ -18,7 +18,7 @@ _PASS_SECONDS = 600.0
 logger = logging.getLogger(__name__)
 
 
-class Retention:
+class LogPruner:
     """Removes what is older than it may become.
 
     The time is the database's where it has a clock of its own, else this machine's. A clock that is

@@ -16,7 +16,7 @@ from model_loop.serving.request_log.queries import find_known, note_losses
 from model_loop.serving.request_log.tables import insert_predictions, metadata
 
 if TYPE_CHECKING:
-    from model_loop.serving.models.predictor import Predictor
+    from model_loop.serving.models.predictor import ServedVersion
 
 #: Errors that are the entries' own, and not of a database that is away.
 _UNFIT = (IntegrityError, DataError)
@@ -38,7 +38,7 @@ class LogWriter:
     def __init__(self, engine: Engine, *, inputs: bool = True) -> None:
         self._engine = engine
         self._inputs = inputs
-        self._shadow: Predictor | None = None
+        self._shadow: ServedVersion | None = None
         self._unsure = False
 
     def start(self) -> None:
@@ -47,7 +47,7 @@ class LogWriter:
     def close(self) -> None:
         """Nothing is held."""
 
-    def follow(self, shadow: Predictor | None) -> None:
+    def follow(self, shadow: ServedVersion | None) -> None:
         """From now on, ask this version too what it says of what is written."""
         self._shadow = shadow
 

@@ -26,7 +26,7 @@ from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.request_log.writer import LogWriter
 
 if TYPE_CHECKING:
-    from model_loop.serving.models.predictor import Predictor
+    from model_loop.serving.models.predictor import ServedVersion
 
 #: Requests go before.
 _NICENESS = 5
@@ -62,9 +62,9 @@ class Follow(msgspec.Struct, tag=True):
     Parameters
     ----------
     version, columns, places
-        See `Predictor`; 0 is none.
+        See `ServedVersion`; 0 is none.
     form
-        Compiled form as `Form.write` writes it.
+        Compiled form as `CompiledModel.write` writes it.
     """
 
     version: int = 0
@@ -92,9 +92,9 @@ class ProcessWriter:
     def __init__(self, url: str, folder: Path, *, inputs: bool = True) -> None:
         self._place = LogPlace(url, str(folder), inputs)
         self._process: subprocess.Popen[bytes] | None = None
-        self._shadow: Predictor | None = None
+        self._shadow: ServedVersion | None = None
         #: What the process was told last.
-        self._followed: Predictor | None = None
+        self._followed: ServedVersion | None = None
         self._lock = threading.Lock()
         self._closed = False
 
@@ -112,7 +112,7 @@ class ProcessWriter:
                     # If it has ended already, the first batch says so.
                     _send(self._process.stdin, self._place)
 
-    def follow(self, shadow: Predictor | None) -> None:
+    def follow(self, shadow: ServedVersion | None) -> None:
         """From now on, ask this version too what it says of what is written."""
         self._shadow = shadow
 
@@ -165,7 +165,7 @@ class ProcessWriter:
         process.stdout.close()
 
 
-def _follow(shadow: Predictor | None) -> Follow:
+def _follow(shadow: ServedVersion | None) -> Follow:
     if shadow is None or shadow.form is None:
         return Follow()
     form = io.BytesIO()
@@ -217,11 +217,11 @@ class _Shadowed:
             threading.Thread(target=self._prepare, args=(wanted,), daemon=True).start()
 
     def _prepare(self, wanted: Follow) -> None:
-        from model_loop.serving.compiled.model import Form  # noqa: PLC0415 - as above
-        from model_loop.serving.models.predictor import Predictor  # noqa: PLC0415 - as above
+        from model_loop.serving.compiled.model import CompiledModel  # noqa: PLC0415 - as above
+        from model_loop.serving.models.predictor import ServedVersion  # noqa: PLC0415 - as above
 
-        predict = Form.read(io.BytesIO(wanted.form)).prove()
-        ready = Predictor(wanted.version, wanted.columns, wanted.places, predict)
+        predict = CompiledModel.read(io.BytesIO(wanted.form)).verify()
+        ready = ServedVersion(wanted.version, wanted.columns, wanted.places, predict)
         with self._turn:
             if self._wanted is wanted:
                 self._writer.follow(ready)

@@ -23,7 +23,7 @@ from model_loop.trips.contract.checking import (
     require_within_limits,
 )
 from model_loop.trips.contract.report import MonthReport
-from model_loop.trips.contract.rules import CONTRACT_VERSION, Limits
+from model_loop.trips.contract.rules import CONTRACT_VERSION, ContractLimits
 from model_loop.trips.profile import MonthProfile
 from model_loop.trips.services import Service, get_service
 from model_loop.trips.source.types import MonthFile, RawMonth
@@ -99,7 +99,7 @@ class CheckedMonth:
         return profile
 
     def _check_again(self) -> MonthFindings:
-        everything = Limits(quarantine_share=1.0, missing_share=1.0)
+        everything = ContractLimits(quarantine_share=1.0, missing_share=1.0)
         return check_month(self.raw, get_service(self.raw.service), everything)
 
 
@@ -115,7 +115,7 @@ class CheckedMonthStore:
     def __init__(self, storage_root: str) -> None:
         self.folder = UPath(storage_root) / _FOLDER
 
-    def check(self, raw: RawMonth, service: Service, limits: Limits) -> CheckedMonth:
+    def check(self, raw: RawMonth, service: Service, limits: ContractLimits) -> CheckedMonth:
         """Check a month, unless the same file was checked before.
 
         Raises
@@ -135,7 +135,7 @@ class CheckedMonthStore:
         # The same content may have been found elsewhere since.
         return dataclasses.replace(known, raw=raw)
 
-    def _known(self, raw: RawMonth, limits: Limits) -> CheckedMonth | None:
+    def _known(self, raw: RawMonth, limits: ContractLimits) -> CheckedMonth | None:
         known = self.find(raw)
         if known is not None:
             require_within_limits(raw, known.report, limits)

@@ -22,7 +22,7 @@ from model_loop.trips.contract.report import MonthReport
 from model_loop.trips.contract.rules import (
     ALL_RULES,
     REPEATED,
-    Limits,
+    ContractLimits,
     check_columns,
     month_bounds,
 )
@@ -70,7 +70,7 @@ class MonthFindings:
     profile: MonthProfile
 
 
-def check_month(raw: MonthFile, service: Service, limits: Limits) -> MonthFindings:
+def check_month(raw: MonthFile, service: Service, limits: ContractLimits) -> MonthFindings:
     """Check a month against its contract, sketch and profile it, in one reading.
 
     A month with rows that may repeat earlier ones is read twice: which rows these are is known only
@@ -129,7 +129,7 @@ def check_month(raw: MonthFile, service: Service, limits: Limits) -> MonthFindin
     )
 
 
-def require_within_limits(raw: MonthFile, report: MonthReport, limits: Limits) -> None:
+def require_within_limits(raw: MonthFile, report: MonthReport, limits: ContractLimits) -> None:
     """Refuse a month of which too much is wrong.
 
     Raises

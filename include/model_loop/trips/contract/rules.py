@@ -155,7 +155,7 @@ def rules_with(action: Action) -> tuple[str, ...]:
 
 
 @options
-class Limits:
+class ContractLimits:
     """Limits on the errors in a month; beyond them it is refused as a whole."""
 
     quarantine_share: float = setting_option("quarantine_share", offered=False)

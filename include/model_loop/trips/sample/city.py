@@ -60,7 +60,7 @@ _GREEN_LATITUDE = 40.78
 
 
 @dataclass(frozen=True)
-class Trips:
+class GeneratedTrips:
     """Generated trips, each array of shape (trips,), ordered by pick-up.
 
     Parameters
@@ -101,7 +101,9 @@ class City:
         attraction = toward * np.exp(-self.miles / _REACH)
         self.cumulative = np.cumsum(attraction / attraction.sum(axis=1, keepdims=True), axis=1)
 
-    def travel(self, month: Month, trips: int, drift: Drift, random: np.random.Generator) -> Trips:
+    def travel(
+        self, month: Month, trips: int, drift: Drift, random: np.random.Generator
+    ) -> GeneratedTrips:
         """Trips of one month."""
         pickup = _pickup_seconds(month, trips, drift.rush_hour_shift, random)
         start, end = self._zones(trips, drift, random)
@@ -109,7 +111,7 @@ class City:
         distance = np.maximum(np.round(distance * drift.distance_factor, 2), 0.05)
         hours = distance / self._speed(pickup, start, end, distance, drift, random)
         seconds = np.round(hours * 3_600 + _OVERHEAD * 60).astype(np.int64)
-        return Trips(
+        return GeneratedTrips(
             pickup=pickup * 1_000_000,
             dropoff=(pickup + seconds) * 1_000_000,
             pickup_zone=self.ids[start],

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from model_loop.trips.sample.city import Trips
-from model_loop.trips.sample_options import Dirt
+from model_loop.trips.sample.city import GeneratedTrips
+from model_loop.trips.sample_options import Corruption
 from model_loop.trips.services import (
     DISTANCE,
     DROPOFF_TIME,
@@ -24,9 +24,9 @@ _MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 _INCOMPLETE_SHARE = 0.06
 
 
-def soil(
-    trips: Trips, dirt: Dirt, random: np.random.Generator
-) -> tuple[Trips, npt.NDArray[np.int64]]:
+def corrupt(
+    trips: GeneratedTrips, dirt: Corruption, random: np.random.Generator
+) -> tuple[GeneratedTrips, npt.NDArray[np.int64]]:
     """Strew dirt into trips; also name the rows of the file, some of which are there twice."""
     count = len(trips.pickup)
     pickup, dropoff, distance = trips.pickup.copy(), trips.dropoff.copy(), trips.distance.copy()
@@ -43,11 +43,11 @@ def soil(
     pickup[rows["stray_share"]] -= other_year
     dropoff[rows["stray_share"]] -= other_year
     twice = np.sort(np.concatenate([np.arange(count), np.flatnonzero(rows["duplicate_share"])]))
-    return Trips(pickup, dropoff, trips.pickup_zone, trips.dropoff_zone, distance), twice
+    return GeneratedTrips(pickup, dropoff, trips.pickup_zone, trips.dropoff_zone, distance), twice
 
 
 def published_columns(
-    service: Service, trips: Trips, random: np.random.Generator, missing_share: float = 0.0
+    service: Service, trips: GeneratedTrips, random: np.random.Generator, missing_share: float = 0.0
 ) -> pa.Table:
     """Trips in the columns and types that TLC publishes for the service.
 
@@ -70,7 +70,7 @@ def published_columns(
 
 
 def _taxi_columns(
-    service: Service, trips: Trips, random: np.random.Generator, incomplete_share: float
+    service: Service, trips: GeneratedTrips, random: np.random.Generator, incomplete_share: float
 ) -> dict[str, pa.Array]:
     count = len(trips.pickup)
     incomplete = random.random(count) < incomplete_share
@@ -106,7 +106,7 @@ def _taxi_columns(
     return columns
 
 
-def _for_hire_columns(trips: Trips, random: np.random.Generator) -> dict[str, pa.Array]:
+def _for_hire_columns(trips: GeneratedTrips, random: np.random.Generator) -> dict[str, pa.Array]:
     count = len(trips.pickup)
     seconds = (trips.dropoff - trips.pickup) // 1_000_000
     waited = random.integers(60, 600, count) * 1_000_000

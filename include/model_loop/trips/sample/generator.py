@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from model_loop.objects.files import whole_file
+from model_loop.objects.files import atomic_write
 from model_loop.trips.months import Month
 from model_loop.trips.sample.city import City
-from model_loop.trips.sample.columns import published_columns, soil
+from model_loop.trips.sample.columns import corrupt, published_columns
 from model_loop.trips.sample_options import GENERATOR_VERSION, SampleOptions
 from model_loop.trips.services import Service
 
@@ -31,7 +31,7 @@ def generate_month(service: Service, month: Month, options: SampleOptions) -> pa
     city = City(service.name, np.random.default_rng([options.seed, kind]))
     random = np.random.default_rng([options.seed, kind, month.year, month.number])
     travelled = city.travel(month, options.trips, options.drift, random)
-    trips, rows = soil(travelled, options.dirt, random)
+    trips, rows = corrupt(travelled, options.dirt, random)
     metadata = {
         _LABEL_KEY: _LABEL,
         b"sample_options": options.to_json().encode(),
@@ -46,7 +46,7 @@ def write_month(
 ) -> None:
     """Generate one month into a Parquet file, which appears whole or not at all."""
     table = generate_month(service, month, options)
-    with whole_file(UPath(path)) as partial, partial.open("wb") as file:
+    with atomic_write(UPath(path)) as partial, partial.open("wb") as file:
         pq.write_table(table, file)
 
 

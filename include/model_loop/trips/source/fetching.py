@@ -22,14 +22,14 @@ from model_loop.errors import (
     SourceError,
     TransientSourceError,
 )
-from model_loop.objects.files import LOCAL_PROTOCOLS, whole_file
+from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.trips.months import Month
 from model_loop.trips.sample import is_sample, write_month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service
 from model_loop.trips.source.allowed import require_no_login
 from model_loop.trips.source.download import download, published
-from model_loop.trips.source.kept import FOLDER, KeptFile, Version, find_kept, keep
+from model_loop.trips.source.kept import FOLDER, FileVersion, KeptFile, find_kept, keep
 from model_loop.trips.source.naming import with_digest
 from model_loop.trips.source.types import DataSource, MonthFile, RawMonth
 
@@ -86,7 +86,7 @@ def fetch_month(
 
 def look_up_month(
     source: str, service: Service, month: Month, *, timeout_seconds: float
-) -> Version | None:
+) -> FileVersion | None:
     """Look up a month's version at a source without fetching it; None if not published.
 
     Raises
@@ -104,7 +104,7 @@ class _Source(ABC):
     def check(self, service: Service, months: Sequence[Month]) -> None: ...
 
     @abstractmethod
-    def look_up(self, service: Service, month: Month) -> Version | None: ...
+    def look_up(self, service: Service, month: Month) -> FileVersion | None: ...
 
     @abstractmethod
     def fetch(self, service: Service, month: Month, kept: UPath) -> MonthFile: ...
@@ -139,13 +139,13 @@ class _Sample(_Source):
     def check(self, service: Service, months: Sequence[Month]) -> None:
         """Every month can be generated."""
 
-    def look_up(self, service: Service, month: Month) -> Version | None:  # noqa: ARG002 - alike
+    def look_up(self, service: Service, month: Month) -> FileVersion | None:  # noqa: ARG002 - alike
         """Sample months come out when TLC's do."""
         today = dt.datetime.now(tz=dt.UTC)
         months_ago = (today.year - month.year) * 12 + today.month - month.number
         if months_ago < _DELAY_MONTHS:
             return None
-        return Version(self.options.label, None, None)
+        return FileVersion(self.options.label, None, None)
 
     def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
         path = kept / "sample" / self.options.label / file_name(service, month)
@@ -153,7 +153,7 @@ class _Sample(_Source):
         known = find_kept(path, url)
         if known is None:
             write_month(path, service, month, self.options)
-            known = keep(path, url, Version(None, None, None))
+            known = keep(path, url, FileVersion(None, None, None))
         return _raw_month(path, service, month, "sample", known)
 
 
@@ -185,10 +185,10 @@ class _Folder(_Source):
             Path(path.path).as_uri(),
         )
 
-    def look_up(self, service: Service, month: Month) -> Version | None:
+    def look_up(self, service: Service, month: Month) -> FileVersion | None:
         self._require_folder()
         file = self.folder / file_name(service, month)
-        return Version.of_file(file) if file.is_file() else None
+        return FileVersion.of_file(file) if file.is_file() else None
 
     def _require_folder(self) -> None:
         if not self.folder.is_dir():
@@ -215,17 +215,17 @@ class _Web(_Source):
         path = _kept_path(kept, self.kind, self.address) / file_name(service, month)
         known = find_kept(path, url)
         try:
-            version = Version.of_headers(published(url, self.timeout_seconds))
+            version = FileVersion.of_headers(published(url, self.timeout_seconds))
             if known is None or not known.version.is_same(version):
                 known = self._download(url, path)
         except TransientSourceError as error:
             raise _with_kept_copy(error, path, known) from error
         return _raw_month(path, service, month, self.kind, known)
 
-    def look_up(self, service: Service, month: Month) -> Version | None:
+    def look_up(self, service: Service, month: Month) -> FileVersion | None:
         url = f"{self.address}/{file_name(service, month)}"
         try:
-            return Version.of_headers(published(url, self.timeout_seconds))
+            return FileVersion.of_headers(published(url, self.timeout_seconds))
         except NotPublishedError:
             return None
 
@@ -239,13 +239,13 @@ class _Web(_Source):
     def _download(self, url: str, path: UPath) -> KeptFile:
         if path.protocol in LOCAL_PROTOCOLS:
             headers = download(url, Path(path.path), self.timeout_seconds, _require_parquet)
-            return keep(path, url, Version.of_headers(headers))
+            return keep(path, url, FileVersion.of_headers(headers))
         # What is elsewhere is put there whole.
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / path.name
             headers = download(url, local, self.timeout_seconds, _require_parquet)
             _copy(UPath(local), path)
-        return keep(path, url, Version.of_headers(headers))
+        return keep(path, url, FileVersion.of_headers(headers))
 
 
 class _Bucket(_Source):
@@ -277,16 +277,16 @@ class _Bucket(_Source):
         file = self.folder / file_name(service, month)
         url = str(file)
         path = _kept_path(kept, "s3", self.address) / file.name
-        version = Version.of_object(file)
+        version = FileVersion.of_object(file)
         known = find_kept(path, url)
         if known is None or not known.version.is_same(version):
             _copy(file, path)
             known = keep(path, url, version)
         return _raw_month(path, service, month, "s3", known)
 
-    def look_up(self, service: Service, month: Month) -> Version | None:
+    def look_up(self, service: Service, month: Month) -> FileVersion | None:
         file = self.folder / file_name(service, month)
-        return Version.of_object(file) if file.exists() else None
+        return FileVersion.of_object(file) if file.exists() else None
 
 
 def _kept_path(kept: UPath, kind: DataSource, address: str) -> UPath:
@@ -314,7 +314,7 @@ def _require_parquet(path: Path, given: str) -> None:
 def _copy(source: UPath, target: UPath) -> None:
     """Copy a file, which appears whole or not at all."""
     if target.protocol in LOCAL_PROTOCOLS:
-        with whole_file(target) as partial:
+        with atomic_write(target) as partial:
             with source.open("rb") as read, partial.open("wb") as write:
                 shutil.copyfileobj(read, write)
             _require_parquet(Path(partial.path), str(source))

@@ -6,7 +6,7 @@ from upath import UPath
 
 from model_loop.errors import SourceError
 from model_loop.trips.source.download import published
-from model_loop.trips.source.kept import Version, digest_of
+from model_loop.trips.source.kept import FileVersion, digest_of
 from model_loop.trips.source.types import RawMonth
 
 
@@ -19,13 +19,13 @@ def is_unchanged(raw: RawMonth, *, timeout_seconds: float) -> bool:
     path = UPath(raw.path)
     if not path.exists() or path.stat().st_size != raw.size:
         return False
-    mine = Version(raw.etag, raw.last_modified, raw.size)
+    mine = FileVersion(raw.etag, raw.last_modified, raw.size)
     if raw.url.startswith(("https://", "http://")):
         try:
-            return mine.is_same(Version.of_headers(published(raw.url, timeout_seconds)))
+            return mine.is_same(FileVersion.of_headers(published(raw.url, timeout_seconds)))
         except SourceError:
             return False
     if raw.url.startswith("s3://"):
         file = UPath(raw.url)
-        return file.exists() and mine.is_same(Version.of_object(file))
+        return file.exists() and mine.is_same(FileVersion.of_object(file))
     return digest_of(path) == raw.digest

@@ -21,7 +21,7 @@ _CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Version:
+class FileVersion:
     """Version of a file, as its source describes it.
 
     Parameters
@@ -53,7 +53,7 @@ class Version:
         status = file.stat()
         return cls(None, str(status.st_mtime_ns), status.st_size)
 
-    def is_same(self, other: Version) -> bool:
+    def is_same(self, other: FileVersion) -> bool:
         """Return whether both are surely of the same content; False if in doubt."""
         if self.etag and other.etag:
             return self.etag == other.etag
@@ -80,7 +80,7 @@ class KeptFile:
     """
 
     url: str
-    version: Version
+    version: FileVersion
     digest: str
     size: int
     fetched: str
@@ -120,7 +120,7 @@ def forget_kept(path: UPath, url: str, why: Exception) -> bool:
     return True
 
 
-def keep(path: UPath, url: str, version: Version) -> KeptFile:
+def keep(path: UPath, url: str, version: FileVersion) -> KeptFile:
     """Note where a fetched file comes from."""
     now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
     kept = KeptFile(url, version, digest_of(path), path.stat().st_size, now)
@@ -185,7 +185,7 @@ def _remembered(stored: dict[str, Any]) -> RememberedDigest:
 def _kept_file(stored: dict[str, Any]) -> KeptFile:
     # Versions before 0.2 have noted fields alone.
     if "format" not in stored:
-        stored = {**stored, "version": record_of(Version, stored["version"])}
+        stored = {**stored, "version": record_of(FileVersion, stored["version"])}
     return record_of(KeptFile, stored)
 
 

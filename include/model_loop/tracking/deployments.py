@@ -131,7 +131,7 @@ def declared_moment(tags: Mapping[str, str]) -> Moment | None:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Deployment:
     """Versions that answer at one moment.
 
     Parameters
@@ -158,7 +158,7 @@ class Standing:
 
 
 #: Standing of a service's versions, at every moment.
-Standings = Mapping[Moment, Standing]
+Standings = Mapping[Moment, Deployment]
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,8 @@ class HistoryEntry:
     version: int | None
     who: str
     why: str
-    before: Standing
-    after: Standing
+    before: Deployment
+    after: Deployment
     at: float
     run_id: str
     moment: Moment | None = None
@@ -209,7 +209,7 @@ def standings_of(
     moment_of: Callable[[int], Moment],
     before: Standings | None = None,
     tell: Callable[[str], None] = log_once,
-) -> dict[Moment, Standing]:
+) -> dict[Moment, Deployment]:
     """Return how the versions of a registered model stand at each moment.
 
     People and other programs write tags too. One that cannot be read holds up nothing else.
@@ -228,12 +228,12 @@ def standings_of(
     known = before or {}
     found = {}
     for moment in MOMENTS:
-        last = known.get(moment, Standing())
+        last = known.get(moment, Deployment())
         found[moment] = _standing(moment, aliases, tags, moment_of, last, tell)
     return found
 
 
-def first_standing(standings: Standings) -> Standing:
+def first_standing(standings: Standings) -> Deployment:
     """Return the standing of the earliest moment that has a champion, or of the earliest."""
     led = [one for one in standings.values() if one.champion is not None]
     return led[0] if led else standings[MOMENTS[0]]
@@ -258,9 +258,9 @@ def _standing(
     aliases: Mapping[str, str],
     tags: Mapping[str, str],
     moment_of: Callable[[int], Moment],
-    before: Standing,
+    before: Deployment,
     tell: Callable[[str], None],
-) -> Standing:
+) -> Deployment:
     named: dict[Part, int | None] = {}
     share = None
     for part in PARTS:
@@ -275,7 +275,7 @@ def _standing(
                 share = before.share
     if share is None:
         share = _share_of(named["challenger"], moment, aliases, tags, before, tell)
-    return Standing(**named, share=share, enabled=_is_enabled(moment, tags))
+    return Deployment(**named, share=share, enabled=_is_enabled(moment, tags))
 
 
 def _share_of(
@@ -283,7 +283,7 @@ def _share_of(
     moment: Moment,
     aliases: Mapping[str, str],
     tags: Mapping[str, str],
-    before: Standing,
+    before: Deployment,
     tell: Callable[[str], None],
 ) -> float:
     """Return the share of a challenger, the last one that was read if its tag cannot be."""

@@ -15,7 +15,7 @@ _Item = TypeVar("_Item")
 
 
 @contextlib.contextmanager
-def side_by_side(
+def prefetch(
     iterators: Sequence[Iterator[_Item]], *, ahead: int
 ) -> Generator[Iterator[Sequence[_Item | None]]]:
     """Go through iterators together, as `itertools.zip_longest` does.

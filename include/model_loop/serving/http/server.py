@@ -61,7 +61,7 @@ def make_service(settings: Settings, *, small: bool = False) -> PredictionServic
     ----------
     small
         Whether to take less memory instead of less time: compiled models run as arithmetic on
-        arrays, see `CompiledModel.verify`, and a thread writes the request log instead of a process.
+        arrays (`CompiledModel.verify`), and a thread writes the request log, not a process.
 
     Raises
     ------

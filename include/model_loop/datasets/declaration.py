@@ -1,0 +1,464 @@
+"""What a dataset is, as one TOML file says it.
+
+Every key is checked: one that is unknown is refused with the nearest that is known, and one that a
+later version will read is refused by that name. Names are those of Frictionless (`encoding`,
+`missing_values`, `constraints`, `categories`, `primary_key`), of AutoGluon (`time_on`, `group_on`,
+`stratify_on`), and two of our own: `unit`, and `known`, the moment from which a value is known.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+import zoneinfo
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from model_loop.errors import InvalidInputError
+
+Kind = Literal["number", "category", "yes_no", "time", "text", "id", "ignored"]
+#: Types of columns that models learn from.
+LEARNED_KINDS: tuple[Kind, ...] = ("number", "category", "yes_no", "time")
+Part = Literal["month", "week", "day", "whole"]
+Action = Literal["set_aside", "refuse", "warn"]
+
+#: Moments where a file lists none: when a prediction is asked for, and when the outcome is known.
+REQUEST, LATER = "request", "later"
+#: Place of the name of a partition in the address of its file.
+PARTITION = "{partition}"
+#: A question that is still open.
+OPEN = "?"
+
+#: Keys that later versions read.
+RESERVED: Mapping[str, str] = {
+    "task.cost": "what a false alarm and a miss cost",
+    "task.threshold": "the probability from which the answer is yes",
+    "columns.*.monotone": "the direction in which a prediction may move with a column",
+    "columns.*.group_report": "a report of errors by group",
+    "source.connection": "a table of a database",
+    "source.table": "a table of a database",
+    "lookups": "tables that are joined by a key",
+}
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_NUMBER_OF_UNIT = re.compile(r"(\d+(?:\.\d+)?) (minute|hour|day|week)s?")
+_SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 7 * 86_400}
+
+
+def _named(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        msg = "is no name: use small letters, digits and _, beginning with a letter, at most 40"
+        raise ValueError(msg)
+    return value
+
+
+def _zone(value: str) -> str:
+    if value not in zoneinfo.available_timezones():
+        msg = "is no time zone of the IANA database, such as America/New_York or UTC"
+        raise ValueError(msg)
+    return value
+
+
+def _duration(value: str) -> str:
+    if not _NUMBER_OF_UNIT.fullmatch(value):
+        msg = "is no length of time, such as '1 day' or '90 minutes'"
+        raise ValueError(msg)
+    return value
+
+
+Name = Annotated[str, AfterValidator(_named)]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+Duration = Annotated[str, AfterValidator(_duration)]
+
+
+def seconds_of(duration: Duration) -> float:
+    """Return how many seconds a length of time has: ``1 day`` is 86,400."""
+    number, unit = duration.rstrip("s").split(" ")
+    return float(number) * _SECONDS[unit]
+
+
+class _Strict(BaseModel):
+    """A table of the file, without any key that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Dialect(_Strict):
+    """How lines of text become columns."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    header: bool = True
+
+
+class Time(_Strict):
+    """The time of a row.
+
+    Parameters
+    ----------
+    column
+        Its column.
+    stored_in
+        Time zone of its values, where they carry none.
+    time_zone
+        Time zone of the place: months, weekdays and hours are those of its clocks.
+    country
+        Code (ISO 3166) of the country whose holidays count; none if left out.
+    """
+
+    column: str
+    stored_in: TimeZone = "UTC"
+    time_zone: TimeZone = "UTC"
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+
+
+class Task(_Strict):
+    """What is predicted.
+
+    Parameters
+    ----------
+    kind
+        ``regression``: a number.
+    unit
+        Unit of the target, as people write it.
+    """
+
+    kind: Literal["regression", "binary", "multiclass"] = "regression"
+    unit: str = ""
+    positive_class: str | int | bool | None = None
+
+
+class Split(_Strict):
+    """What decides which rows are learned from, and which judge.
+
+    Exactly one of the three, or nothing: then time decides where the table has one, and a stable
+    hash of the row's identity where it has none.
+    """
+
+    time_on: str | None = None
+    group_on: str | None = None
+    stratify_on: str | None = None
+    shuffle: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Self:
+        if sum((self.time_on is not None, self.group_on is not None, self.shuffle)) > 1:
+            msg = "says more than one of time_on, group_on and shuffle: choose one"
+            raise ValueError(msg)
+        return self
+
+
+class Constraints(_Strict):
+    """Conditions on the values of a column, as in Frictionless."""
+
+    required: bool = False
+    unique: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    enum: tuple[str | int | float | bool, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if None not in {self.minimum, self.maximum} and self.minimum > self.maximum:  # type: ignore[operator]  # neither is None
+            msg = f"has a minimum ({self.minimum:g}) above its maximum ({self.maximum:g})"
+            raise ValueError(msg)
+        return self
+
+
+class ColumnDeclaration(_Strict):
+    """One column of the table; what is left out is found in the data, by the same rules each time.
+
+    Parameters
+    ----------
+    type
+        Type of its values. Categories may be whole numbers that are codes; ids are kept and never
+        learned from; text is not learned from yet.
+    known
+        Moment from which its value is known; ``?`` is an open question.
+    field
+        Name in requests, where that of the file is no name.
+    aliases
+        Further names in requests.
+    format
+        Of times, as `datetime.strptime` reads them.
+    """
+
+    type: Kind | None = None
+    known: str | None = None
+    title: str | None = None
+    description: str | None = None
+    unit: str | None = None
+    field: Name | None = None
+    aliases: tuple[str, ...] = Field(default=(), strict=False)
+    format: str | None = None
+    decimal_char: Literal[".", ","] | None = None
+    missing_values: tuple[str | int | float, ...] | None = Field(default=None, strict=False)
+    categories: tuple[str | int, ...] | None = Field(default=None, strict=False)
+    constraints: Constraints = Constraints()
+    example: str | int | float | bool | None = None
+
+
+class RecipeDeclaration(_Strict):
+    """Which columns a model may know, and the moment at which it is asked.
+
+    Parameters
+    ----------
+    at
+        The moment: only columns that are known by then are learned from.
+    columns
+        These alone; all that are known by then, if left out.
+    without
+        Columns that are known by then, and left out.
+    """
+
+    at: str
+    title: str | None = None
+    columns: tuple[str, ...] | None = Field(default=None, strict=False)
+    without: tuple[str, ...] = Field(default=(), strict=False)
+
+
+class Rule(_Strict):
+    """A rule of the contract, beyond what the columns say.
+
+    Parameters
+    ----------
+    when
+        Condition of the rows that break it; see `conditions`.
+    action
+        ``set_aside`` the rows, ``refuse`` the partition, or ``warn``.
+    """
+
+    name: str
+    when: str
+    action: Action = "set_aside"
+    message: str | None = None
+
+
+class Variant(_Strict):
+    """A variant of the table: its own files, and its own names of columns."""
+
+    title: str | None = None
+    source: str | None = None
+    columns: Mapping[str, str] = {}
+
+
+class Acceptance(_Strict):
+    """A finding of the draft that a person has judged."""
+
+    code: str
+    reason: Annotated[str, Field(min_length=1)]
+    column: str | None = None
+    partition: str | None = None
+
+
+class Declaration(_Strict):
+    """A dataset, as its file declares it.
+
+    Parameters
+    ----------
+    name
+        Name that never changes: what is stored bears it.
+    source
+        Path, s3:// or https:// address of the files. With ``{partition}``, one file for each; with
+        ``*``, one table that is cut by its time.
+    target
+        Column that is predicted.
+    partition
+        Part of the table that comes as one, cut in the dataset's time zone.
+    labels_after
+        How long after the time of a row its true value arrives.
+    moments
+        Moments in their order.
+    status
+        ``draft`` until every question is answered; nobody trains on a draft.
+    """
+
+    name: Name
+    source: str
+    target: str
+    title: str | None = None
+    description: str | None = None
+    status: Literal["draft", "ready"] = "ready"
+    owner: str | None = None
+    schedule: str | None = None
+    partition: Part = "whole"
+    labels_after: Duration | None = None
+    moments: tuple[Name, ...] = Field(default=(REQUEST, LATER), min_length=1, strict=False)
+    primary_key: tuple[str, ...] = Field(default=(), strict=False)
+    label_keys: tuple[str, ...] = Field(default=(), strict=False)
+    slices: tuple[str, ...] = Field(default=(), strict=False)
+    encoding: str | None = None
+    decimal_char: Literal[".", ","] | None = None
+    missing_values: tuple[str | int | float, ...] | None = Field(default=None, strict=False)
+    dialect: Dialect = Dialect()
+    time: Time | None = None
+    task: Task = Task()
+    split: Split = Split()
+    columns: Mapping[str, ColumnDeclaration] = {}
+    recipes: Mapping[Name, RecipeDeclaration] = {}
+    rules: tuple[Rule, ...] = Field(default=(), strict=False)
+    variants: Mapping[Name, Variant] = {}
+    accepted: tuple[Acceptance, ...] = Field(default=(), strict=False)
+
+    @field_validator("moments")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            msg = "names a moment twice: name each once, in the order of time"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def open_questions(self) -> tuple[str, ...]:
+        """Keys whose value is still ``?``."""
+        return tuple(
+            f"columns.{name}.known" for name, each in self.columns.items() if each.known == OPEN
+        )
+
+
+def read_declaration(path: Path) -> Declaration:
+    """Read the file of a dataset.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is missing, is no TOML, has a key or a value that a declaration does not take, or
+        contradicts itself. The first mistake is named with its key, and how many more there are.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(
+            f"The dataset {path}", f"cannot be read ({error})", "Give a TOML file in UTF-8."
+        ) from error
+    return parse_declaration(text, str(path))
+
+
+def parse_declaration(text: str, origin: str) -> Declaration:
+    """Read a declaration from the text of a file.
+
+    Parameters
+    ----------
+    origin
+        Name of the file, for errors.
+
+    Raises
+    ------
+    InvalidInputError
+        See `read_declaration`.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInputError(
+            f"The dataset {origin}", f"is no TOML: {error}", "Correct it."
+        ) from error
+    _refuse_reserved(content, origin)
+    try:
+        declaration = Declaration.model_validate(content)
+    except ValidationError as error:
+        raise _refusal(error, origin) from None
+    mistakes = [*_contradictions(declaration)]
+    if mistakes:
+        key, rule, remedy = mistakes[0]
+        raise InvalidInputError(f"{origin}: {key}", _counted(rule, len(mistakes)), remedy)
+    return declaration
+
+
+def _refuse_reserved(content: Mapping[str, Any], origin: str) -> None:
+    for pattern, meaning in RESERVED.items():
+        for key in _matching(content, pattern.split("."), ()):
+            raise InvalidInputError(
+                f"{origin}: {key}",
+                f"is reserved: a later version will read it as {meaning}",
+                "Leave it out.",
+            )
+
+
+def _matching(content: Any, parts: list[str], before: tuple[str, ...]) -> Iterator[str]:  # noqa: ANN401 - any TOML
+    if not parts:
+        yield ".".join(before)
+        return
+    if isinstance(content, Mapping):
+        first, *rest = parts
+        for key in content if first == "*" else [first] if first in content else []:
+            yield from _matching(content[key], rest, (*before, key))
+
+
+def _contradictions(found: Declaration) -> Iterator[tuple[str, str, str]]:
+    """Yield the statements that contradict each other: key, rule, remedy."""
+    unknown = "is none of the moments"
+    for name, column in found.columns.items():
+        if column.known not in {None, OPEN, *found.moments}:
+            key = f"columns.{name}.known = {column.known!r}"
+            yield key, unknown, _nearest(str(column.known), found.moments)
+    for name, recipe in found.recipes.items():
+        if recipe.at not in found.moments:
+            key = f"recipes.{name}.at = {recipe.at!r}"
+            yield key, unknown, _nearest(recipe.at, found.moments)
+        if found.target in (recipe.columns or ()):
+            key = f"recipes.{name}.columns"
+            yield key, f"holds the target {found.target!r}", "Leave it out: it is predicted."
+    if found.partition != "whole" and found.time is None and PARTITION not in found.source:
+        yield (
+            f"partition = {found.partition!r}",
+            f"cannot be cut: the table has no time, and its source no {PARTITION}",
+            f"Add [time] with its column, or {PARTITION} to the source.",
+        )
+
+
+def _refusal(error: ValidationError, origin: str) -> InvalidInputError:
+    """Return the first of pydantic's errors by the key of the file."""
+    errors = error.errors()
+    first = errors[0]
+    path = [str(part) for part in first["loc"]]
+    key, count = ".".join(path), len(errors)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        return InvalidInputError(
+            f"{origin}: {key}", _counted("is unknown", count), _nearest(path[-1], known)
+        )
+    if first["type"] == "missing":
+        return InvalidInputError(
+            f"{origin}: {key}", _counted("is missing", count), "Add it to the file."
+        )
+    said = first["msg"].removeprefix("Value error, ")
+    rule = said if said.startswith(("is ", "has ", "says ", "names ")) else f"is refused: {said}"
+    given = f"{origin}: {key} = {first['input']!r}"
+    return InvalidInputError(given, _counted(rule, count), "Correct the value.")
+
+
+def _known_keys(path: Iterable[str]) -> list[str]:
+    """Return the keys that the table of the file at a path may have."""
+    kind: Any = Declaration
+    for part in path:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[part].annotation
+        else:
+            # A key of a mapping, or a place in a list: the last argument is what they hold.
+            kind = next(each for each in reversed(get_args(kind)) if each is not Ellipsis)
+        while get_args(kind) and type(None) in get_args(kind):
+            kind = next(each for each in get_args(kind) if each is not type(None))
+    return list(kind.model_fields)
+
+
+def _nearest(given: str, known: Any) -> str:  # noqa: ANN401 - any names
+    near = difflib.get_close_matches(given, list(known), 1, 0.5)
+    if near:
+        return f"Did you mean {near[0]}?"
+    return f"Choose one of: {', '.join(known)}."
+
+
+def _counted(rule: str, mistakes: int) -> str:
+    return rule if mistakes == 1 else f"{rule} (and {mistakes - 1} more mistakes)"

@@ -1,4 +1,4 @@
-"""What a dataset is, as one TOML file says it.
+"""The declaration of a dataset: one TOML file.
 
 Every key is checked: one that is unknown is refused with the nearest that is known, and one that a
 later version will read is refused by that name. Names are those of Frictionless (`encoding`,
@@ -96,7 +96,7 @@ class _Strict(BaseModel):
 
 
 class Dialect(_Strict):
-    """How lines of text become columns."""
+    """The marks by which lines of text become columns."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     header: bool = True
@@ -124,7 +124,7 @@ class Time(_Strict):
 
 
 class Task(_Strict):
-    """What is predicted.
+    """The kind of prediction.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class Task(_Strict):
 
 
 class Split(_Strict):
-    """What decides which rows are learned from, and which judge.
+    """The rule by which rows are learned from or judge.
 
     Exactly one of the three, or nothing: then time decides where the table has one, and a stable
     hash of the row's identity where it has none.
@@ -210,7 +210,7 @@ class ColumnDeclaration(_Strict):
 
 
 class RecipeDeclaration(_Strict):
-    """Which columns a model may know, and the moment at which it is asked.
+    """The columns that a model may know, and the moment at which it is asked.
 
     Parameters
     ----------

@@ -129,6 +129,16 @@ def test_no_modules_import_each_other() -> None:
     graphlib.TopologicalSorter(imported_modules()).prepare()
 
 
+def test_no_two_classes_have_one_name() -> None:
+    """A name stands for one thing, so that it can be searched for; names of a module's own may."""
+    places: dict[str, list[str]] = {}
+    for file in files():
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module_of(file))
+    assert {name: homes for name, homes in places.items() if len(homes) > 1} == {}
+
+
 #: Rooms of `orchestration`, and modules beside them, in the order in which each may import others.
 ORCHESTRATION = (
     *("lazy", "names", "assets", "xcom"),

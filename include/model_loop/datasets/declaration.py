@@ -95,7 +95,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Dialect(_Strict):
+class DialectDeclaration(_Strict):
     """The marks by which lines of text become columns."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
@@ -228,7 +228,7 @@ class RecipeDeclaration(_Strict):
     without: tuple[str, ...] = Field(default=(), strict=False)
 
 
-class Rule(_Strict):
+class RuleDeclaration(_Strict):
     """A rule of the contract, beyond what the columns say.
 
     Parameters
@@ -253,7 +253,7 @@ class Variant(_Strict):
     columns: Mapping[str, str] = {}
 
 
-class Acceptance(_Strict):
+class AcceptedFinding(_Strict):
     """A finding of the draft that a person has judged."""
 
     code: str
@@ -301,15 +301,15 @@ class Declaration(_Strict):
     encoding: str | None = None
     decimal_char: Literal[".", ","] | None = None
     missing_values: tuple[str | int | float, ...] | None = Field(default=None, strict=False)
-    dialect: Dialect = Dialect()
+    dialect: DialectDeclaration = DialectDeclaration()
     time: Time | None = None
     task: Task = Task()
     split: Split = Split()
     columns: Mapping[str, ColumnDeclaration] = {}
     recipes: Mapping[Name, RecipeDeclaration] = {}
-    rules: tuple[Rule, ...] = Field(default=(), strict=False)
+    rules: tuple[RuleDeclaration, ...] = Field(default=(), strict=False)
     variants: Mapping[Name, Variant] = {}
-    accepted: tuple[Acceptance, ...] = Field(default=(), strict=False)
+    accepted: tuple[AcceptedFinding, ...] = Field(default=(), strict=False)
 
     @field_validator("moments")
     @classmethod

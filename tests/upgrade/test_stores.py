@@ -53,7 +53,7 @@ def test_every_document_and_every_result_is_read(old: Served) -> None:
         "RawMonth",
         "TrainedModel",
         "TrainingSet",
-        "HistoryVerdict",
+        "GateVerdict",
         "TuningResult",
     }
     assert found <= {*kinds}

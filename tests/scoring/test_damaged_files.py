@@ -374,7 +374,7 @@ def test_times_of_an_unknown_zone_are_refused(predictor: Predictor, tmp_path: Pa
     time = pa.array([1_705_307_400_000_000], pa.timestamp("us", "Mars/Base"))
     trip = {"PULocationID": [74], "DOLocationID": [75], "trip_distance": [1.2]}
     pq.write_table(pa.table({"pickup_datetime": time, **trip}), tmp_path / "a.parquet")
-    with pytest.raises(InvalidInputError, match=r"a zone that is unknown .*Mars/Base"):
+    with pytest.raises(InvalidInputError, match=r"an unknown time zone .*Mars/Base"):
         scored(predictor, tmp_path / "a.parquet")
 
 

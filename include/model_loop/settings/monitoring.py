@@ -54,7 +54,7 @@ class MonitoringSettings(Part):
         ge=0,
         title="Hours between two drifts",
         description="Hours after a retraining caused by drift during which no drift of the same "
-        "service starts another one.",
+        "service and moment starts another one.",
     )
     threshold_psi: tuple[float, float] = Field(
         default=(0.1, 0.25),

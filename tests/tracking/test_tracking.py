@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 from sklearn.pipeline import Pipeline
 
 from model_loop.models.evaluation import measure
@@ -56,6 +57,25 @@ def test_a_run_is_opened_once(tracker: Tracker) -> None:
     tracker.close_run(first, "FAILED")
     assert tracker.open_run("dag/run/1", "one", {}) == first
     assert tracker.client.get_run(first).info.status == "RUNNING"
+
+
+def test_a_parameter_stays_as_it_was_logged(tracker: Tracker) -> None:
+    """A number that is written otherwise is the same; another value is refused, as MLflow does."""
+    run_id = tracker.open_run("dag/run/params", "one", {})
+    tracker.log(run_id, params={"seconds": 0, "share": 0.5, "gate": True, "months": ["2024-01"]})
+    tracker.log(run_id, params={"seconds": 0.0, "share": 0.5, "gate": True, "months": ["2024-01"]})
+    tracker.log(run_id, params={"further": 1})
+    logged = tracker.client.get_run(run_id).data.params
+    assert logged == {
+        "seconds": "0",
+        "share": "0.5",
+        "gate": "True",
+        "months": "['2024-01']",
+        "further": "1",
+    }
+    for other in ({"seconds": 1}, {"gate": False}, {"months": ["2024-02"]}):
+        with pytest.raises(MlflowException, match="not allowed"):
+            tracker.log(run_id, params=other)
 
 
 def test_experiment_is_found_again(tracker: Tracker) -> None:

@@ -121,11 +121,20 @@ class Tracker:
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log parameters, metrics and tags in one request."""
+        """Log parameters, metrics and tags in one request.
+
+        MLflow refuses to change a parameter. A number that was written otherwise before, as ``0``
+        by a former version in place of ``0.0``, is the same and stays as it is.
+        """
         now = int(time.time() * 1_000)
+        logged = self.client.get_run(run_id).data.params if params else {}
         self.client.log_batch(
             run_id,
-            params=[Param(key, str(value)) for key, value in (params or {}).items()],
+            params=[
+                Param(key, str(value))
+                for key, value in (params or {}).items()
+                if not _is_same_number(logged.get(key), value)
+            ],
             metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()],
             tags=[RunTag(key, value) for key, value in (tags or {}).items()],
         )
@@ -232,3 +241,13 @@ def dataset_inputs(training_set: TrainingSet) -> list[DatasetInput]:
         )
         for month in training_set.months
     ]
+
+
+def _is_same_number(logged: str | None, value: object) -> bool:
+    """Return whether a value is the number that was logged, however that is written."""
+    if logged is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return float(logged) == value
+    except ValueError:
+        return False

@@ -48,7 +48,8 @@ class Engine:
             raise EngineError("docker is not installed; it is needed, with Compose 2.24 or newer")
         for command in (["info"], ["compose", "version"]):
             _docker(command, seconds=60)
-        self._files = [str(file) for file in (COMPOSE, *overrides)]
+        # Commands of the runbook run in another folder.
+        self._files = [str(file.resolve()) for file in (COMPOSE, *overrides)]
         self._folder = folder
         self._env = folder / ".env"
         self._env.write_text(f"{fresh_environment()}\nMODEL_LOOP_IMAGE={IMAGE}\n")

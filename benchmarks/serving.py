@@ -34,6 +34,7 @@ from benchmarks.load import Load, Outcome
 from benchmarks.preparation import months_folder
 from benchmarks.results import record
 from benchmarks.tables import KNOWN
+from fastapi import FastAPI
 from scipy.stats import sem, t
 from sklearn.pipeline import Pipeline
 from tests.servers import free_port, mlflow_server, wait_for
@@ -165,7 +166,9 @@ def main() -> None:
     """Start everything, measure in turn, print the figures."""
     if sys.argv[1:] == ["serve"]:
         app = make_app(get_settings())
-        app.app.add_api_route("/empty", nothing)  # type: ignore[attr-defined]  # FastAPI's
+        empty = FastAPI()
+        empty.add_api_route("/", nothing)
+        app.app.mount("/empty", empty)  # type: ignore[attr-defined]  # Starlette's
         serve(app, get_settings())
         return
     folder = months_folder()
@@ -290,7 +293,7 @@ def measure(
         process([*their_command, "--workers", "1"], f"{theirs}/ping", folder),
     ):
         predict = Load(f"{url}/predict", headers=headers, bodies=asked[0], seconds=SECONDS)
-        empty = Load(f"{url}/empty", "GET", headers, seconds=SECONDS)
+        empty = Load(f"{url}/empty/", "GET", headers, seconds=SECONDS)
         bare = Load(f"{url}/healthz", "GET", headers, seconds=SECONDS)
         mlflow = Load(f"{theirs}/invocations", headers=headers, bodies=asked[1], seconds=SECONDS)
         loads = {"predict": predict, "empty": empty, "bare": bare, "mlflow": mlflow}

@@ -149,7 +149,7 @@ ORCHESTRATION = (
 
 @pytest.mark.parametrize("place", range(len(ORCHESTRATION)), ids=ORCHESTRATION)
 def test_rooms_of_orchestration_have_an_order(place: int) -> None:
-    """What a task runs knows neither the operator around it nor the pages that show it."""
+    """The function of a task knows neither the operator around it nor the pages that show it."""
     allowed = {*ORCHESTRATION[: place + 1]}
     prefix = f"model_loop.orchestration.{ORCHESTRATION[place]}"
     for module, imported in imported_modules().items():

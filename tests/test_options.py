@@ -62,7 +62,7 @@ class Outer:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Arguments(arguments_of(Outer)):  # type: ignore[misc]  # made of options
-    """What a command takes for it."""
+    """The arguments that a command takes for it."""
 
 
 _ARGUMENTS = Arguments()

@@ -56,7 +56,7 @@ def test_what_cannot_be_delivered_waits(dispatcher: AlertDispatcher, recorder: R
 
 
 def test_channels_fail_for_themselves(tmp_path: Path) -> None:
-    """Where one channel is down the other gets everything once; the first gets it later."""
+    """A channel that is down gets everything later; the other one gets it once, at once."""
     mail, chat = Recorder("mail"), Recorder("chat", down=True)
     dispatcher = AlertDispatcher(str(tmp_path), lambda: [mail, chat], window_seconds=0)
     dispatcher.submit(failure(1))
@@ -69,7 +69,7 @@ def test_channels_fail_for_themselves(tmp_path: Path) -> None:
 
 
 def test_without_a_channel_alerts_wait(tmp_path: Path) -> None:
-    """Where no connection is defined, that is said, and the alerts wait."""
+    """A missing connection is reported, and the alerts wait."""
 
     def none() -> list[Recorder]:
         raise DeliveryError("No connection", "is defined", "Define one.")
@@ -136,7 +136,7 @@ def test_a_failed_message_is_no_first_one(tmp_path: Path, recorder: Recorder) ->
 def test_an_alert_that_cannot_be_kept_is_sent(
     dispatcher: AlertDispatcher, recorder: Recorder, tmp_path: Path
 ) -> None:
-    """Where the storage is the failure, each alert goes out at once."""
+    """Each alert goes out at once if the storage itself has failed."""
     (tmp_path / "alerts").write_text("no folder")
     dispatcher.submit(failure(1), failure(2))
     assert len(recorder.messages) == 2
@@ -194,7 +194,7 @@ def test_a_damaged_alert_is_told(
 def test_old_notes_are_forgotten(
     dispatcher: AlertDispatcher, recorder: Recorder, tmp_path: Path
 ) -> None:
-    """What was told long ago is no longer noted down, and old leases are removed."""
+    """Notes of old alerts and old leases are removed."""
     for number in range(3):
         dispatcher.submit(failure(number))
     assert len(recorder.messages) == 3

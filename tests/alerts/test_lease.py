@@ -18,7 +18,7 @@ SECONDS = 60.0
 
 @pytest.fixture
 def folder(tmp_path: Path) -> UPath:
-    """Where the leases are."""
+    """Folder of the leases."""
     return UPath(tmp_path / "leases")
 
 

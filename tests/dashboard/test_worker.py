@@ -34,7 +34,7 @@ def answer(worker: WorkerProcess, name: str, **asked: Any) -> Any:
 
 
 def has_ended(pid: int, *, orphan: bool = False) -> bool:
-    """Whether a process ends soon, down to its last thread; an orphan may be left unburied."""
+    """Return whether a process ends soon, with all its threads; an orphan may stay a zombie."""
     deadline = time.monotonic() + 10
     while psutil.pid_exists(pid):
         if orphan and psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:

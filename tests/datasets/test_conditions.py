@@ -110,7 +110,7 @@ def test_it_knows_its_columns() -> None:
     ],
 )
 def test_nothing_else_is_taken(text: str) -> None:
-    """Whatever is not in the language is refused with the language, and never run."""
+    """An expression outside the language is refused with the language, and never run."""
     with pytest.raises(InvalidInputError, match="Combine comparisons"):
         Condition.parse(text, TABLE.columns).rows_of(TABLE)
 

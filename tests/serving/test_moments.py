@@ -102,7 +102,7 @@ def test_what_is_missing_and_what_there_is_are_told(server: Server) -> None:
 
 
 def test_a_challenger_that_needs_more_answers_nothing(server: Server) -> None:
-    """The same request would be answered or refused by chance, so not even one that it could."""
+    """Not even a request that it could answer: the same one would be refused by chance."""
     server.registry.early = Deployment(champion=EARLY, challenger=1, share=1.0)
     server.live.refresh()
     for trip in (BOOKED, ENDED):

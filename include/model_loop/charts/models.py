@@ -50,7 +50,7 @@ def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
                 "legendgroup": kind,
                 "showlegend": kind not in named,
                 "line": {"color": color, "width": 3 if kind == "best" else 1.2},
-                # Where it was stopped, a cross stands at the end.
+                # A cross at the end marks a trial that was stopped.
                 "marker": {
                     "size": [0] * (len(curve["steps"]) - 1) + [9 if kind == "given up" else 5],
                     "symbol": "x" if kind == "given up" else "circle",

@@ -121,7 +121,7 @@ class ProcessWriter:
         self.start()
         process, shadow = self._process, self._shadow
         if shadow is not None and shadow.form is None and batch.entries:
-            # What is served as it is cannot be handed over.
+            # A model without a compiled form cannot be handed over.
             from model_loop.serving.models.shadow import (  # noqa: PLC0415 - only a shadow needs NumPy
                 ask_shadow,
             )

@@ -104,7 +104,7 @@ def everything(name: str, stored: ObjectReference, tracking_uri: str, threads: i
         run_id,
         trained.model,
         name="plain",
-        example=training_set.example_trips,
+        example=training_set.example_rows,
         tags={},
     )
     tracker.close_run(run_id)

@@ -142,7 +142,7 @@ class Store:
             run_id,
             trained.model,
             name=registered_name("green"),
-            example=training_set.example_trips,
+            example=training_set.example_rows,
             tags=tags,
         )
         self.tracker.close_run(run_id)

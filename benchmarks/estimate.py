@@ -29,7 +29,7 @@ from model_loop.models.catalogue import XGBOOST, get_family
 from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
 from model_loop.training_set.build import CLIP_DISTANCE, build_training_set
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 from model_loop.training_set.recipes import RECIPES
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
@@ -64,8 +64,8 @@ LEAST = 200
 class Losses:
     """Squared errors of some trips, each of shape (trips,): as they were, and as estimated."""
 
-    actual: Minutes
-    estimated: Minutes
+    actual: Targets
+    estimated: Targets
 
     def rmse(self, which: npt.NDArray[np.bool_] | slice = slice(None)) -> tuple[float, float]:
         """What the RMSE of some of them was, and the estimate of it."""
@@ -162,7 +162,7 @@ def days_of(losses: Losses, pickups: pd.Series[pd.Timestamp]) -> Iterator[tuple[
             yield losses.rmse(days == day)
 
 
-def features(trips: pd.DataFrame, predicted: Minutes) -> npt.NDArray[np.float64]:
+def features(trips: pd.DataFrame, predicted: Targets) -> npt.NDArray[np.float64]:
     """What errors are learned from: the prediction, and the inputs as plain numbers."""
     times = trips[PICKUP_TIME].dt
     numbers = trips[COLUMNS].drop(columns=PICKUP_TIME)
@@ -179,7 +179,7 @@ def watch(
         source, "green", MonthSplit.parse(*split), sample=sample or SampleOptions()
     )
     training_set = build_training_set(request, storage_root=storage)
-    model, test = fit(training_set), training_set.test_trips
+    model, test = fit(training_set), training_set.test_rows
     predicted = np.asarray(model.predict(test[COLUMNS]), np.float64)
     squared = np.square(predicted - test[DURATION].to_numpy())
     estimator = HistGradientBoostingRegressor(random_state=42)
@@ -192,7 +192,7 @@ def fit(training_set: TrainingSet) -> Pipeline:
     family = get_family(XGBOOST)
     splits = training_set.layout_for(family.layout)
     booster = make_booster(family, SETTINGS, SearchRequest(threads=2), rounds=ROUNDS)
-    booster.fit(splits.train_validation, training_set.train_validation_minutes)
+    booster.fit(splits.train_validation, training_set.train_validation_target)
     return Pipeline([("encode", splits.encoder), ("estimate", booster)])
 
 

@@ -91,7 +91,7 @@ class Replayed:
         """Predictions that are as far off as those of the recorded fit were."""
         ended = self.step == len(self.recording.errors)
         error = self.recording.end if ended else self.recording.errors[self.step - 1]
-        return Fitted(self.data.validation_minutes + error)
+        return Fitted(self.data.validation_target + error)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def record(family: ModelFamily, training_set: TrainingSet) -> Iterator[Recording
         fit = Fit(watched, settings, data, request)
         fit.advance()
         predicted = fit.fitted().predicted
-        end = float(np.sqrt(np.square(predicted - data.validation_minutes).mean()))
+        end = float(np.sqrt(np.square(predicted - data.validation_target).mean()))
         yield Recording(settings, tuple(fit.curve), end)
 
 

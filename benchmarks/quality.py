@@ -74,9 +74,9 @@ def flaml(data: FitData, seconds: float) -> float:
         warnings.simplefilter("ignore")
         search.fit(
             data.train,
-            data.train_minutes,
+            data.train_target,
             X_val=data.validation,
-            y_val=data.validation_minutes,
+            y_val=data.validation_target,
             task="regression",
             metric="rmse",
             time_budget=seconds,
@@ -117,14 +117,14 @@ def stacking(data: FitData, seconds: float) -> float:
             ],
             RidgeCV(),
             cv=3,
-        ).fit(data.train, data.train_minutes)
+        ).fit(data.train, data.train_target)
         best = min(best, rmse(data, model.predict(data.validation)))
     return best
 
 
 def rmse(data: FitData, predicted: np.ndarray) -> float:
     """Root mean squared error on validation, in minutes."""
-    return float(np.sqrt(np.square(predicted - data.validation_minutes).mean()))
+    return float(np.sqrt(np.square(predicted - data.validation_target).mean()))
 
 
 if __name__ == "__main__":

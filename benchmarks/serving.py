@@ -74,7 +74,7 @@ def fit(training_set: TrainingSet, rounds: int) -> Pipeline:
     family = get_family("xgboost")
     splits = training_set.layout_for(family.layout)
     booster = make_booster(family, SETTINGS, SearchRequest(), rounds=rounds)
-    booster.fit(splits.train_validation, training_set.train_validation_minutes)
+    booster.fit(splits.train_validation, training_set.train_validation_target)
     return Pipeline([("encode", splits.encoder), ("estimate", booster)])
 
 
@@ -177,7 +177,7 @@ def main() -> None:
     request = TrainingSetRequest(str(folder), "green", split, recipe="rich")
     with tempfile.TemporaryDirectory() as storage:
         training_set = build_training_set(request, storage_root=storage)
-    trips = training_set.example_trips.sample(TRIPS, replace=True, random_state=0)
+    trips = training_set.example_rows.sample(TRIPS, replace=True, random_state=0)
     trips["trip_distance"] = [0.5 + number / 50 for number in range(TRIPS)]
     trips["PULocationID"] = [1 + number % 263 for number in range(TRIPS)]
     with tempfile.TemporaryDirectory() as place, mlflow_server(Path(place)) as tracking:
@@ -189,7 +189,7 @@ def main() -> None:
                 promoter.tracker.open_run(f"benchmark/{rounds}", "model", {}),
                 fit(training_set, rounds),
                 name=promoter.name,
-                example=training_set.example_trips,
+                example=training_set.example_rows,
                 tags={},
             )
         move(promoter, "promote", 1)

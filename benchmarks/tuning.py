@@ -122,7 +122,7 @@ def search_plainly(folder: Path, families: list[str]) -> tuple[Found, float]:
         )
     with tempfile.TemporaryDirectory() as storage:
         reference = build(folder, "one_hot", storage)
-    minutes = (reference.train_minutes, reference.validation_minutes)
+    minutes = (reference.train_target, reference.validation_target)
     found: Found = {}
     began = time.perf_counter()
     for family in families:

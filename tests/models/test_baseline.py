@@ -65,7 +65,7 @@ def test_the_table_is_that_of_the_months(
 
 def test_it_is_the_best_of_them(sample_training_set: TrainingSet) -> None:
     """It beats the median of all trips by far, and needs no model."""
-    trips = sample_training_set.test_trips
+    trips = sample_training_set.test_rows
     actual = trips.duration.to_numpy()
     naive = measure(actual, np.full_like(actual, np.median(actual)))
     assert (
@@ -73,10 +73,10 @@ def test_it_is_the_best_of_them(sample_training_set: TrainingSet) -> None:
     )
 
 
-Minutes = Callable[[np.ndarray], np.ndarray]
+Targets = Callable[[np.ndarray], np.ndarray]
 
 
-def published(folder: Path, train: Minutes, validation: Minutes, *, miles: int = 1) -> Path:
+def published(folder: Path, train: Targets, validation: Targets, *, miles: int = 1) -> Path:
     """Publish months whose minutes are given by the numbers of the trips.
 
     Metered distances repeat 1, 2, … *miles*.
@@ -129,7 +129,7 @@ def test_a_pace_is_minutes_for_each_mile(tmp_path: Path) -> None:
     rule = best_baseline(training_set)
     assert rule.title == "median pace of the pair of zones times the metered distance"
     assert rule.table[74, 75] == pytest.approx(4.0)
-    trips = training_set.test_trips
+    trips = training_set.test_rows
     np.testing.assert_allclose(rule.predict(trips), trips.duration, rtol=1e-6)
     assert baseline_errors(training_set)[rule.title].rmse == pytest.approx(0.0, abs=1e-4)
 
@@ -159,7 +159,7 @@ def test_the_metered_distance_is_used_only_where_it_is_known(sample_root: str) -
     rule = best_baseline(training_set)
     assert rule.statistic in {"mean", "median"}
     assert "distance" not in rule.title
-    assert rule.predict(training_set.test_trips).shape == (training_set.rows["test"],)
+    assert rule.predict(training_set.test_rows).shape == (training_set.rows["test"],)
 
 
 def test_on_published_months(whole_months: str, tmp_path: str) -> None:
@@ -167,10 +167,10 @@ def test_on_published_months(whole_months: str, tmp_path: str) -> None:
     split = MonthSplit.parse("2024-01", "2024-02", "2024-03")
     request = TrainingSetRequest(whole_months, "green", split, "booking")
     training_set = build_training_set(request, storage_root=str(tmp_path))
-    trips = training_set.test_trips
+    trips = training_set.test_rows
     actual = trips.duration.to_numpy()
     rule = best_baseline(training_set)
     assert rule.title == "mean of the pair of zones"
     assert measure(actual, rule.predict(trips)).rmse == pytest.approx(6.702, abs=0.001)
-    median = np.full_like(actual, np.median(training_set.train_validation_minutes))
+    median = np.full_like(actual, np.median(training_set.train_validation_target))
     assert measure(actual, median).rmse == pytest.approx(9.444, abs=0.001)

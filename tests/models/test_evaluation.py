@@ -99,14 +99,14 @@ def test_shuffling_what_counts_hurts(
     assert set(worth.index) == set(sample_training_set.recipe.columns)
     assert worth["trip_distance"] > 0.5 > abs(worth["VendorID"])
     assert list(table["increase"]) == sorted(table["increase"], reverse=True)
-    again = explain(trained.model, sample_training_set.test_trips, random_state=42)
+    again = explain(trained.model, sample_training_set.test_rows, random_state=42)
     assert again is not None
     pd.testing.assert_frame_equal(table, again.permutation)
 
 
 def test_nothing_to_explain(trained: TrainedModel, sample_training_set: TrainingSet) -> None:
     """Without test months there is no explanation."""
-    nothing = sample_training_set.test_trips.iloc[:0]
+    nothing = sample_training_set.test_rows.iloc[:0]
     assert explain(trained.model, nothing, random_state=42) is None
 
 
@@ -117,7 +117,7 @@ def test_shap_values_add_up(family: str, sample_training_set: TrainingSet) -> No
     """What the columns add is what the prediction differs from the average."""
     request = SearchRequest(max_evaluations=1, threads=1)
     model = train(tune(family, sample_training_set, request), sample_training_set, request).model
-    trips = sample_training_set.test_trips.drop(columns="duration")
+    trips = sample_training_set.test_rows.drop(columns="duration")
     found = shap_values(model, trips, random_state=42)
     assert found is not None
     assert len(found.minutes) == min(len(trips), SHAP_TRIPS)

@@ -79,7 +79,7 @@ def test_they_are_tuned_trained_and_stored(name: str, sample_training_set: Train
     trained = train(tuned, sample_training_set, QUICK, family)
     assert trained.evaluation is not None
     assert trained.evaluation.metrics.rmse < trained.evaluation.naive.rmse
-    trips = sample_training_set.example_trips
+    trips = sample_training_set.example_rows
     again = load_estimator(dump_estimator(trained.model))
     assert again.predict(trips) == pytest.approx(trained.model.predict(trips))
 

@@ -43,7 +43,7 @@ def test_growing_ends_where_one_fit_does(name: str, sample_training_set: Trainin
     watched = Fit(family, settings, data, REQUEST)
     watched.advance()
     alone = make_sklearn(family, settings, random_state=42)
-    alone.fit(data.train, data.train_minutes)
+    alone.fit(data.train, data.train_target)
     expected = alone.predict(data.validation)
     assert watched.fitted().predicted == pytest.approx(expected, rel=1e-6)
     assert watched.ended
@@ -91,7 +91,7 @@ def test_every_growing_family_can_be_given_up(name: str, sample_training_set: Tr
     assert fit.ended
     assert len(fit.curve) == 2
     if name != XGBOOST:  # whose best round may lie before the last
-        error = rmse(data.validation_minutes, fit.fitted().predicted)
+        error = rmse(data.validation_target, fit.fitted().predicted)
         assert error == pytest.approx(fit.curve[-1])
 
 
@@ -128,7 +128,7 @@ def test_a_linear_trial_takes_all_its_iterations(
     fit.advance()
     assert fit.ended
     alone = make_sklearn(family, settings, random_state=42)
-    alone.fit(data.train, data.train_minutes)
+    alone.fit(data.train, data.train_target)
     np.testing.assert_array_equal(fit.fitted().predicted, alone.predict(data.validation))
 
 
@@ -183,6 +183,6 @@ def test_curves_show_what_is_asked_for(sample_training_set: TrainingSet) -> None
     request = SearchRequest(threads=1, primary_metric="mae")
     fit = Fit(family, settings, data, request)
     fit.advance()
-    expected = np.abs(fit.fitted().predicted - data.validation_minutes).mean()
+    expected = np.abs(fit.fitted().predicted - data.validation_target).mean()
     assert fit.curve[-1] == pytest.approx(expected)
     assert len(fit.curve) == 10

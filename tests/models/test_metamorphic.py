@@ -19,7 +19,7 @@ from model_loop.models.spaces import Settings
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.services import DURATION
 
-Minutes = npt.NDArray[np.float64]
+Targets = npt.NDArray[np.float64]
 
 #: Small enough to be fitted in a moment.
 SMALL: dict[str, Settings] = {
@@ -33,7 +33,7 @@ SMALL: dict[str, Settings] = {
 def fit(name: str, training_set: TrainingSet, scale: float = 1.0, shift: float = 0.0) -> Pipeline:
     """Fit a family on the test month, whose durations may be scaled and shifted."""
     family = get_family(name)
-    trips = training_set.test_trips
+    trips = training_set.test_rows
     minutes = scale * trips[DURATION].to_numpy(np.float64) + shift
     encoder = clone(training_set.layout_for(family.layout).encoder)
     settings = SMALL.get(name, {})
@@ -55,7 +55,7 @@ def fitted(request: pytest.FixtureRequest, sample_training_set: TrainingSet) -> 
 @pytest.fixture(scope="module")
 def asked(sample_training_set: TrainingSet) -> pd.DataFrame:
     """Trips to predict."""
-    return sample_training_set.test_trips.drop(columns=DURATION).head(400)
+    return sample_training_set.test_rows.drop(columns=DURATION).head(400)
 
 
 def test_batches_change_no_prediction(fitted: Pipeline, asked: pd.DataFrame) -> None:

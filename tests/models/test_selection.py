@@ -65,7 +65,7 @@ def test_models_take_what_was_selected(family: str, sample_training_set: Trainin
     assert tuned.columns is not None
     names = trained.model[:-1].get_feature_names_out()
     assert len(names) == tuned.columns.kept.sum() == round(0.3 * len(tuned.columns))
-    trips = sample_training_set.example_trips
+    trips = sample_training_set.example_rows
     again = load_estimator(dump_estimator(trained.model))
     assert again.predict(trips) == pytest.approx(trained.model.predict(trips))
 

@@ -24,8 +24,8 @@ QUICK = SearchRequest(max_evaluations=3, threads=1)
 
 def median_rmse(training_set: TrainingSet) -> float:
     """Error of always saying the median."""
-    guess = np.full_like(training_set.validation_minutes, np.median(training_set.train_minutes))
-    return measure(training_set.validation_minutes, guess).rmse
+    guess = np.full_like(training_set.validation_target, np.median(training_set.train_target))
+    return measure(training_set.validation_target, guess).rmse
 
 
 @pytest.mark.parametrize("name", list(FAMILIES))
@@ -144,7 +144,7 @@ def test_final_fit_uses_the_rounds_found(sample_training_set: TrainingSet) -> No
 def test_model_takes_raw_trips(sample_training_set: TrainingSet) -> None:
     """The trained model needs nothing but raw columns, and knows unseen zones."""
     model = train(tune(XGBOOST, sample_training_set, QUICK), sample_training_set, QUICK).model
-    trips = sample_training_set.example_trips.assign(PULocationID=264, passenger_count=np.nan)
+    trips = sample_training_set.example_rows.assign(PULocationID=264, passenger_count=np.nan)
     assert np.isfinite(model.predict(trips)).all()
 
 
@@ -152,8 +152,8 @@ def test_no_test_months_no_test_errors(sample_training_set: TrainingSet) -> None
     """Without test trips there is nothing to judge by."""
     tuned = tune("linear_model.LinearRegression", sample_training_set, QUICK)
     model = train(tuned, sample_training_set, QUICK).model
-    learned = sample_training_set.train_minutes
-    assert evaluate(model, sample_training_set.test_trips.iloc[:0], learned) is None
+    learned = sample_training_set.train_target
+    assert evaluate(model, sample_training_set.test_rows.iloc[:0], learned) is None
 
 
 def test_errors_are_those_of_the_textbook() -> None:
@@ -169,11 +169,11 @@ def test_early_stopping_looks_at_validation(sample_training_set: TrainingSet) ->
     splits = sample_training_set.layouts["dense"]
     fitted = BoosterRegressor({"max_depth": 6}, early_stopping_rounds=5, threads=1).fit(
         splits.train,
-        sample_training_set.train_minutes,
-        (splits.validation, sample_training_set.validation_minutes),
+        sample_training_set.train_target,
+        (splits.validation, sample_training_set.validation_target),
     )
     assert fitted.best_rounds_ == int(np.argmin(fitted.curve_)) + 1
-    error = measure(sample_training_set.validation_minutes, fitted.predict(splits.validation)).rmse
+    error = measure(sample_training_set.validation_target, fitted.predict(splits.validation)).rmse
     assert error == pytest.approx(min(fitted.curve_), rel=1e-5)
 
 

@@ -152,7 +152,7 @@ def test_shap_by_feature_is_the_direct_computation(
     trained: TrainedModel, sample_training_set: TrainingSet
 ) -> None:
     """XGBoost's own contributions, column by column, shared among what each column is made of."""
-    model, trips = trained.model, sample_training_set.example_trips
+    model, trips = trained.model, sample_training_set.example_rows
     found = shap_by_feature(model, trips)
     encoded = model[:-1].transform(trips)
     booster = model.named_steps["estimate"]

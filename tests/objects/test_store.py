@@ -136,7 +136,7 @@ def test_trained_models(
 ) -> None:
     """Every family's trained model predicts the same afterwards, with all that tuning found."""
     _, back = there_and_back(trained[name], folder)
-    trips = sample_training_set.test_trips
+    trips = sample_training_set.test_rows
     np.testing.assert_array_equal(back.model.predict(trips), trained[name].model.predict(trips))
     assert back.tuned == trained[name].tuned
 
@@ -149,8 +149,8 @@ def test_training_set(sample_training_set: TrainingSet, folder: UPath) -> None:
     assert back.request == sample_training_set.request
     before, after = sample_training_set.layouts["dense"], back.layouts["dense"]
     np.testing.assert_array_equal(
-        after.encoder.transform(back.example_trips),
-        before.encoder.transform(sample_training_set.example_trips),
+        after.encoder.transform(back.example_rows),
+        before.encoder.transform(sample_training_set.example_rows),
     )
     with pytest.raises(TypeError):
         back.layouts["dense"] = after
@@ -309,9 +309,9 @@ def test_same_value_same_file(sample_training_set: TrainingSet, folder: UPath) -
     """The same matrix or frame written twice is one file."""
     for value in (
         sample_training_set.layouts["sparse"].train,
-        sample_training_set.train_minutes,
-        sample_training_set.test_trips,
-        {"a": sample_training_set.train_minutes, "b": [1]},
+        sample_training_set.train_target,
+        sample_training_set.test_rows,
+        {"a": sample_training_set.train_target, "b": [1]},
     ):
         assert write_object(value, folder, "twice") == write_object(value, folder, "twice")
     assert len(list(folder.iterdir())) == 4

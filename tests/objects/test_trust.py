@@ -129,7 +129,7 @@ def test_every_encoding_is_read_back(
     split = MonthSplit.parse("2024-01", "2024-02")
     request = TrainingSetRequest("sample", "green", split, recipe=recipe, encoding=encoding)
     made = build_training_set(request, storage_root=str(sample_root))
-    trips, encoder = made.example_trips, made.layout_for(layout).encoder
+    trips, encoder = made.example_rows, made.layout_for(layout).encoder
     again = load_estimator(dump_estimator(encoder))
     assert abs(again.transform(trips) - encoder.transform(trips)).max() == 0
 
@@ -141,7 +141,7 @@ def test_every_family_is_read_back(name: str, sample_training_set: TrainingSet) 
     model = train(
         tune(FAMILIES[name], sample_training_set, quick), sample_training_set, quick
     ).model
-    trips = sample_training_set.example_trips
+    trips = sample_training_set.example_rows
     again = load_estimator(dump_estimator(model))
     np.testing.assert_array_equal(again.predict(trips), model.predict(trips))
 

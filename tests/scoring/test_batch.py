@@ -30,7 +30,7 @@ from model_loop.scoring.batch.scoring import is_scored, join, score_chunk
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.places import find_inputs, output_of
 from model_loop.scoring.predictor import Predictor
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 
 REJECTED = {5, 7, 2_999}
 
@@ -43,7 +43,7 @@ def run(chunks: list[Chunk], predictor: Predictor) -> JobResult:
     return join(job, parts)
 
 
-def expected(predictor: Predictor, month: Path) -> Minutes:
+def expected(predictor: Predictor, month: Path) -> Targets:
     """What the model itself says of the sound rows of a month."""
     rows = pd.read_parquet(month).drop(index=list(REJECTED))
     trips = rows.rename(columns={"lpep_pickup_datetime": "pickup_datetime"})
@@ -56,7 +56,7 @@ class Counting(Predictor):
 
     rows: list[int] = dataclasses.field(default_factory=list)
 
-    def minutes(self, trips: pd.DataFrame) -> Minutes:
+    def minutes(self, trips: pd.DataFrame) -> Targets:
         """Predict, and count."""
         self.rows.append(len(trips))
         return super().minutes(trips)

@@ -141,7 +141,7 @@ def loop(
             tracker.open_run("entrances/model", "model", {}),
             fit("ensemble.GradientBoostingRegressor", training_set),
             name="trip_duration_yellow",
-            example=training_set.example_trips,
+            example=training_set.example_rows,
             tags=training_set_tags(training_set),
         )
         Promoter(tracker, "yellow", "ended").act(Action("promote", "yellow", 1), "entrances")

@@ -45,7 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, sample_root: Path) -> str:
             tracker.open_run(recipe, recipe, {}),
             fit("linear_model.LinearRegression", training_set),
             name="trip_duration_green",
-            example=training_set.example_trips,
+            example=training_set.example_rows,
             tags=training_set_tags(training_set),
         )
     return tracker.tracking_uri

@@ -26,7 +26,7 @@ from model_loop.serving.http.mlflow_protocol import CSV, JSON, read_invocation
 from model_loop.serving.http.requests import read_trips
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 from model_loop.training_set.recipes import Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.columns import TRIP_READER, local_now
@@ -50,7 +50,7 @@ def strange_trips(folder: str) -> pd.DataFrame:
     return trips
 
 
-def batch(predictor: Predictor, source: Path) -> Minutes:
+def batch(predictor: Predictor, source: Path) -> Targets:
     """Minutes by way of a file."""
     output = source.with_name(f"o-{source.name}")
     chunks = plan(request_for(predictor, source, output, chunk_rows=3_000), str(source.parent))
@@ -62,7 +62,7 @@ def batch(predictor: Predictor, source: Path) -> Minutes:
     return read(output)["predicted_minutes"].to_numpy()
 
 
-def served(model: Path, trips: pd.DataFrame) -> Iterator[Minutes]:
+def served(model: Path, trips: pd.DataFrame) -> Iterator[Targets]:
     """Minutes by way of the bodies that the server takes."""
     predictor = make_predictor(1, read_model(model, "The model"))
     assert predictor.compiled, predictor.plain
@@ -96,9 +96,9 @@ def test_every_way_gives_the_same_minutes(
     request = TrainingSetRequest(published_months, "green", split, recipe=recipe, encoding=encoding)
     training_set = build_training_set(request, storage_root=str(tmp_path))
     splits = training_set.layout_for("dense")
-    estimator.fit(splits.train_validation, training_set.train_validation_minutes)
+    estimator.fit(splits.train_validation, training_set.train_validation_target)
     model = Pipeline([("encode", splits.encoder), ("estimate", estimator)])
-    save_model(model, tmp_path / "model", training_set.example_trips)
+    save_model(model, tmp_path / "model", training_set.example_rows)
 
     trips = strange_trips(published_months)
     raw = trips.rename(columns={"lpep_pickup_datetime": "pickup_datetime"})

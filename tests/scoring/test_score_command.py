@@ -42,7 +42,7 @@ def promoter(tracking_uri: str, predictor: Predictor, sample_training_set: Train
         tracker.open_run("model", "model", {}),
         predictor.model,
         name=promoter.name,
-        example=sample_training_set.example_trips,
+        example=sample_training_set.example_rows,
         tags={},
     )
     return promoter

@@ -92,13 +92,13 @@ def fit(family: str | ModelFamily, training_set: TrainingSet, *, keep: int = 0) 
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator.fit(matrix, training_set.train_validation_minutes)
+        estimator.fit(matrix, training_set.train_validation_target)
     return Pipeline([*steps, ("estimate", estimator)])
 
 
 def loaded(model: Pipeline, training_set: TrainingSet) -> LoadedModel:
     """A model as it comes from the registry."""
-    return LoadedModel(model, training_set.recipe.columns, 1.0, training_set.example_trips)
+    return LoadedModel(model, training_set.recipe.columns, 1.0, training_set.example_rows)
 
 
 @pytest.fixture(scope="session")

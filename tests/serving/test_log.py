@@ -22,7 +22,7 @@ from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.queries import remove_older
 from model_loop.serving.request_log.tables import dropped, open_log, predictions
 from model_loop.serving.request_log.writer import LogWriter
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 
 ROW = (74.0, 75.0, 1_709_280_000.0, 1.5, float("nan"), 2.0, float("nan"))
 
@@ -222,7 +222,7 @@ def test_the_shadow_is_asked_what_it_can_answer(engine: Engine) -> None:
 def test_a_shadow_that_fails_costs_no_entry(engine: Engine) -> None:
     """What was answered is logged without what the shadow says."""
 
-    def fail(_: Rows) -> Minutes:
+    def fail(_: Rows) -> Targets:
         raise ZeroDivisionError
 
     log = RequestLog(engine, shadow=lambda: ServedVersion(9, (), (), fail))

@@ -54,7 +54,7 @@ def test_compiled_agrees(sample_root: Path, family: str, encoding: Encoding, rec
     """Every kind of model, with every recipe in both encodings, on trips and on oddities."""
     request = sample_request(recipe, encoding)
     training_set = build_training_set(request, storage_root=str(sample_root))
-    assert differences(training_set, family, training_set.test_trips).max() <= TOLERANCE
+    assert differences(training_set, family, training_set.test_rows).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -65,7 +65,7 @@ def test_compiled_agrees_on_real_trips(
     split = MonthSplit.parse("2023-01", "2023-02", "2024-01..2024-04")
     request = TrainingSetRequest(published_months, "green", split, encoding=encoding)
     training_set = build_training_set(request, storage_root=str(sample_root))
-    trips = training_set.test_trips.head(REAL_TRIPS)
+    trips = training_set.test_rows.head(REAL_TRIPS)
     assert len(trips) == REAL_TRIPS
     encoder = training_set.layout_for("sparse").encoder
     seen = set(map(tuple, encoder.pairs_.tolist()))  # type: ignore[attr-defined]  # a one-hot encoder
@@ -145,14 +145,14 @@ def test_a_stored_model_brings_its_example(
     save_model(
         fit("linear_model.LinearRegression", sample_training_set),
         tmp_path / "model",
-        sample_training_set.example_trips,
+        sample_training_set.example_rows,
     )
     found = read_model(tmp_path / "model", "The model")
     assert found.example is not None
     predictor = make_predictor(7, found)
     assert predictor.compiled
     stored = from_frame(found.example, predictor.columns)
-    given = from_frame(sample_training_set.example_trips, predictor.columns)
+    given = from_frame(sample_training_set.example_rows, predictor.columns)
     np.testing.assert_array_equal(stored, given)
 
 

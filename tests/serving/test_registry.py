@@ -60,7 +60,7 @@ def promoter(
                 promoter.tracker.open_run(f"registry/{number}", "family", {}),
                 fit(family, sample_training_set),
                 name=promoter.name,
-                example=sample_training_set.example_trips,
+                example=sample_training_set.example_rows,
                 tags={},
             )
         yield promoter

@@ -133,7 +133,7 @@ def running(
                 tracker.open_run(f"serving/{family}", family, {}),
                 fit(family, sample_training_set),
                 name=running.promoter.name,
-                example=sample_training_set.example_trips,
+                example=sample_training_set.example_rows,
                 tags={},
             )
         running.promoter.act(Action("promote", "green", 1), "serving/first")

@@ -111,7 +111,7 @@ def registered(
         run_id,
         trained.model,
         name=NAME,
-        example=built.example_trips,
+        example=built.example_rows,
         tags=training_set_tags(built),
     ).version
 
@@ -174,7 +174,7 @@ def test_what_either_has_seen_is_left_out(tracker: Tracker, published: Path) -> 
     both = training_set(published, "2024-01", "2024-02", "2024-03..2024-04")
     verdict = judged(registered(tracker, both))
     unseen = check(verdict, "unseen test trips")
-    april = both.test_trips[both.test_trips.pickup_datetime >= "2024-04-01"]
+    april = both.test_rows[both.test_rows.pickup_datetime >= "2024-04-01"]
     assert unseen.passed
     assert unseen.found.startswith(f"{len(april):,} trips of 2024-04 (real months (folder))")
     assert "left out of the comparison: 2024-03, from which version 1 has learned" in unseen.found
@@ -230,7 +230,7 @@ def test_a_model_from_elsewhere_may_ask_for_what_the_champion_does_without(
     crown(registered(tracker, training_set(published, *months, recipe="booking")))
     rich = training_set(published, *months)
     theirs = train(tune(LINEAR, rich, SEARCH), rich, SEARCH).model
-    save_model(theirs, tmp_path / "storage" / "incoming" / "theirs", rich.example_trips)
+    save_model(theirs, tmp_path / "storage" / "incoming" / "theirs", rich.example_rows)
     verdict = judged(None, model="theirs")
     assert (verdict.moment, verdict.champion) == ("ended", None)
     loaded = load_registered(tracker, NAME, verdict.challenger)

@@ -55,7 +55,7 @@ def test_a_version_leads_back(tracker: Tracker, sample_training_set: TrainingSet
         run_id,
         trained.model,
         name="reproducible",
-        example=sample_training_set.example_trips,
+        example=sample_training_set.example_rows,
         tags={},
     )
     log_lineage(tracker, run_id, lineage_of(trained, sample_training_set, SEARCH))

@@ -87,7 +87,7 @@ def test_a_version_is_registered_once(
     model = train(tuned, sample_training_set, request).model
     run_id = lossy.open_run("lossy/4", "family", {})
     relay.lose = b"model-versions/create"
-    example = sample_training_set.example_trips
+    example = sample_training_set.example_rows
     registered = register_model(lossy, run_id, model, name="lossy", example=example, tags={})
     assert relay.broken
     found = lossy.client.search_model_versions("name = 'lossy'")

@@ -112,7 +112,7 @@ def test_a_version_without_a_profile_says_so_until_it_gets_one(
 
     columns = sample_training_set.recipe.columns
     predictor = Predictor(RegisteredVersion("profiled", 1), trained.model, columns)
-    judged = sample_training_set.test_trips
+    judged = sample_training_set.test_rows
     now = dt.datetime.now(tz=dt.UTC)
     trips = WindowTrips(
         window=Window.of_days("green", now - dt.timedelta(days=1), now),

@@ -62,14 +62,14 @@ def stored(
 ) -> Path:
     """The folder that it is saved in."""
     folder = tmp_path_factory.mktemp("stored") / "model"
-    save_model(model, folder, sample_training_set.example_trips)
+    save_model(model, folder, sample_training_set.example_rows)
     return folder
 
 
 @pytest.fixture
 def trips(sample_training_set: TrainingSet) -> pd.DataFrame:
     """Raw trips in the types of prepared months, with whole miles."""
-    found = sample_training_set.test_trips.drop(columns="duration").head(20)
+    found = sample_training_set.test_rows.drop(columns="duration").head(20)
     return found.assign(trip_distance=found.trip_distance.round()).reset_index(drop=True)
 
 
@@ -199,7 +199,7 @@ def test_the_same_model_is_shipped_with_the_same_code(
     model: Pipeline, stored: Path, sample_training_set: TrainingSet, tmp_path: Path
 ) -> None:
     """The archive of modules holds no times."""
-    save_model(model, tmp_path / "again", sample_training_set.example_trips)
+    save_model(model, tmp_path / "again", sample_training_set.example_rows)
     first, second = (
         (folder / "code" / "model_loop" / "modules.zip").read_bytes()
         for folder in (stored, tmp_path / "again")
@@ -232,7 +232,7 @@ def test_a_model_of_the_same_line_is_read(
     folder = changed(stored, tmp_path / "same", "xgboost", repaired)
     assert read_model(folder, "Version 3").inputs
     linear = fit("linear_model.LinearRegression", sample_training_set)
-    save_model(linear, tmp_path / "linear", sample_training_set.example_trips)
+    save_model(linear, tmp_path / "linear", sample_training_set.example_rows)
     folder = changed(tmp_path / "linear", tmp_path, "xgboost", "xgboost-cpu==9.4.1")
     assert read_model(folder, "Version 4").inputs
 

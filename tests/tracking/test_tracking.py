@@ -185,13 +185,13 @@ def test_registered_model_takes_raw_trips(
 ) -> None:
     """The registered model is loaded by its address and predicts minutes from raw columns."""
     run_id = tracker.open_run("registered", "registered", {})
-    example = sample_training_set.example_trips
+    example = sample_training_set.example_rows
     registered = register_model(
         tracker, run_id, model, name=registered_name("green"), example=example, tags={"MODEL": "x"}
     )
     mlflow.set_tracking_uri(tracker.tracking_uri)
     loaded = mlflow.pyfunc.load_model(registered.uri)
-    trips = sample_training_set.test_trips.drop(columns="duration").head(100)
+    trips = sample_training_set.test_rows.drop(columns="duration").head(100)
     np.testing.assert_array_equal(loaded.predict(trips), model.predict(trips))
     assert loaded.metadata.signature.inputs.input_names() == list(example.columns)
     # Stored as JSON: a time is text there, as a caller sends it.
@@ -218,7 +218,7 @@ def test_a_retry_registers_no_second_version(
             run_id,
             model,
             name="twice",
-            example=sample_training_set.example_trips,
+            example=sample_training_set.example_rows,
             tags={},
         )
         for _ in range(2)
@@ -234,7 +234,7 @@ def test_champion_is_loaded_without_pickle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The version with the alias is found and loaded by the policy; errors are those on test."""
-    name, example = registered_name("green"), sample_training_set.example_trips
+    name, example = registered_name("green"), sample_training_set.example_rows
     run_id = tracker.open_run("champion", "champion", {})
     found = register_model(tracker, run_id, model, name=name, example=example, tags={})
     assert champion_errors(tracker, sample_training_set) == ChampionErrors()
@@ -243,7 +243,7 @@ def test_champion_is_loaded_without_pickle(
     found_errors = champion_errors(tracker, sample_training_set)
     (errors,) = found_errors.errors.items()
     tracker.client.delete_registered_model_alias(name, "champion")
-    trips = sample_training_set.test_trips
+    trips = sample_training_set.test_rows
     expected = measure(trips.duration.to_numpy(), model.predict(trips.drop(columns="duration")))
     title = f"champion (version {found.version})"
     assert errors == (title, expected)
@@ -255,7 +255,7 @@ def test_saved_model_holds_no_pickle(
     model: Pipeline, sample_training_set: TrainingSet, tmp_path: Path
 ) -> None:
     """A saved model is a skops file, with pinned requirements, and no pickle anywhere."""
-    save_model(model, tmp_path / "model", sample_training_set.example_trips)
+    save_model(model, tmp_path / "model", sample_training_set.example_rows)
     names = {path.name for path in (tmp_path / "model").iterdir()}
     assert "model.skops" in names
     assert not [name for name in names if name.endswith(".pkl")]

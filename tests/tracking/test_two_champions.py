@@ -64,7 +64,7 @@ def ask(champions: Any, factor: float = 1.0) -> None:
     settings = get_settings()
     log = RequestLog(open_log(settings.request_log_url, settings.serving_folder))
     for moment, (version, built) in champions.items():
-        trips = built.test_trips.drop(columns=DURATION)
+        trips = built.test_rows.drop(columns=DURATION)
         predictor = load_predictor(versions_of("green"), RegisteredVersion("green", version))
         minutes = predictor.minutes(trips).tolist()
         rows = from_frame(trips, [name for name in COLUMNS if name in trips])

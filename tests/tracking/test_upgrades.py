@@ -85,7 +85,7 @@ def test_the_compiled_form_of_a_champion_is_judged_and_answers(
     after = judged(challenger)
     assert check(after, "RMSE against version 1").found == before
     assert not any("not known how" in remark for remark in after.remarks)
-    trips = built.test_trips.drop(columns="duration")
+    trips = built.test_rows.drop(columns="duration")
     found = load(tracker, NAME, 1)
     expected = theirs.model.predict(trips)
     np.testing.assert_allclose(found.model.predict(trips), expected, rtol=0, atol=1e-5)
@@ -125,7 +125,7 @@ def test_a_form_of_another_format_is_not_read(tracker: Tracker, built: TrainingS
     """Its name and number stand in it; what an earlier version has kept has none."""
     trained = train(tune(LINEAR, built, SEARCH), built, SEARCH)
     run_id = tracker.open_run("upgrades/format", "format", {})
-    model = LoadedModel(trained.model, built.recipe.columns, 0.0, built.example_trips)
+    model = LoadedModel(trained.model, built.recipe.columns, 0.0, built.example_rows)
     log_form(tracker, run_id, model)
     stored = tracker.client.download_artifacts(run_id, LOGGED_FORM)
     with np.load(stored) as parts:

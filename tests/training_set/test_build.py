@@ -31,7 +31,7 @@ def test_every_recipe_and_encoding(recipe: str, encoding: Encoding, sample_root:
     assert set(training_set.layouts) == (
         {"sparse"} if encoding == "one_hot" else {"sparse", "dense"}
     )
-    assert list(training_set.example_trips.columns) == list(RECIPES[recipe].columns)
+    assert list(training_set.example_rows.columns) == list(RECIPES[recipe].columns)
 
 
 def test_carries_its_provenance(sample_training_set: TrainingSet) -> None:
@@ -50,7 +50,7 @@ def test_is_immutable(sample_training_set: TrainingSet) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         sample_training_set.strays = 3  # type: ignore[misc]  # that is the point
     arrays: list[Any] = [
-        sample_training_set.train_minutes,
+        sample_training_set.train_target,
         sample_training_set.layouts["dense"].train,
         sample_training_set.layouts["sparse"].train.data,
     ]

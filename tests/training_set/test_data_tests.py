@@ -45,7 +45,7 @@ def lost_rows(training_set: TrainingSet) -> TrainingSet:
 
 def lost_trips(training_set: TrainingSet) -> TrainingSet:
     """Trips went missing between cleaning and encoding."""
-    return dataclasses.replace(training_set, test_trips=training_set.test_trips.iloc[1:])
+    return dataclasses.replace(training_set, test_rows=training_set.test_rows.iloc[1:])
 
 
 def reaching_into_validation(training_set: TrainingSet) -> TrainingSet:
@@ -57,8 +57,8 @@ def reaching_into_validation(training_set: TrainingSet) -> TrainingSet:
 
 def short_target(training_set: TrainingSet) -> TrainingSet:
     """The target is shorter than its matrix."""
-    minutes = training_set.train_minutes[:-1].copy()
-    return dataclasses.replace(training_set, train_minutes=minutes)
+    minutes = training_set.train_target[:-1].copy()
+    return dataclasses.replace(training_set, train_target=minutes)
 
 
 def not_finite(training_set: TrainingSet) -> TrainingSet:
@@ -75,19 +75,19 @@ def unknown_pairs(training_set: TrainingSet) -> TrainingSet:
 
 def too_long(training_set: TrainingSet) -> TrainingSet:
     """Durations are out of bounds."""
-    return dataclasses.replace(training_set, train_minutes=training_set.train_minutes * 100)
+    return dataclasses.replace(training_set, train_target=training_set.train_target * 100)
 
 
 def shifted(training_set: TrainingSet) -> TrainingSet:
     """Validation trips last three times as long."""
-    minutes = np.minimum(training_set.validation_minutes * 3, 60.0)
-    return dataclasses.replace(training_set, validation_minutes=minutes)
+    minutes = np.minimum(training_set.validation_target * 3, 60.0)
+    return dataclasses.replace(training_set, validation_target=minutes)
 
 
 def constant(training_set: TrainingSet) -> TrainingSet:
     """Every train trip lasts equally long."""
-    minutes = np.full_like(training_set.train_minutes, 10.0)
-    return dataclasses.replace(training_set, train_minutes=minutes)
+    minutes = np.full_like(training_set.train_target, 10.0)
+    return dataclasses.replace(training_set, train_target=minutes)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_a_report_says_what_was_found(sample_training_set: TrainingSet) -> None:
     assert outcomes["dense: one row for each trip"].found == str(rows)
     assert outcomes["sparse: every value is finite"].found == "3 matrices"
     minutes = {
-        "train": sample_training_set.train_minutes,
-        "validation": sample_training_set.validation_minutes,
-        "test": sample_training_set.test_trips["duration"].to_numpy(),
+        "train": sample_training_set.train_target,
+        "validation": sample_training_set.validation_target,
+        "test": sample_training_set.test_rows["duration"].to_numpy(),
     }
     medians = ", ".join(f"{name} {np.median(one):.2f}" for name, one in minutes.items())
     assert outcomes["median durations are alike in all splits"].found == f"{medians} minutes"
@@ -186,21 +186,21 @@ def test_bounds_themselves_are_allowed(sample_training_set: TrainingSet) -> None
     """Durations at the ends of the rules, twice the median, half of the pairs, a small spread."""
     rules = sample_training_set.request.rules
     low, high = rules.minimum_duration, rules.maximum_duration
-    train = np.full_like(sample_training_set.train_minutes, 2 * low)
+    train = np.full_like(sample_training_set.train_target, 2 * low)
     train[0], train[1] = low, high
-    minutes = sample_training_set.validation_minutes
+    minutes = sample_training_set.validation_target
     validation = np.full_like(minutes, 4 * low)
-    test_trips = sample_training_set.test_trips.assign(duration=2 * low)
+    test_rows = sample_training_set.test_rows.assign(duration=2 * low)
     bound = dataclasses.replace(
         sample_training_set,
-        train_minutes=train,
-        validation_minutes=validation,
-        test_trips=test_trips,
+        train_target=train,
+        validation_target=validation,
+        test_rows=test_rows,
     )
     require_passed(list(DATA_TESTS["distributions_are_sane"](bound)))
     train = np.where(np.arange(len(train)) % 2, 4 * low, 4 * low - 0.1)
     require_passed(
-        list(DATA_TESTS["distributions_are_sane"](dataclasses.replace(bound, train_minutes=train)))
+        list(DATA_TESTS["distributions_are_sane"](dataclasses.replace(bound, train_target=train)))
     )
     sparse = csr_matrix(sample_training_set.layouts["sparse"].validation)
     rows = sparse.shape[0] // 2 * 2
@@ -228,8 +228,8 @@ def test_durations_of_every_split_are_looked_at(
     rules = sample_training_set.request.rules
 
     def with_minutes(change: Callable[[Any], Any]) -> TrainingSet:
-        trips = sample_training_set.test_trips
-        name = "test_trips" if part == "test" else f"{part}_minutes"
+        trips = sample_training_set.test_rows
+        name = "test_rows" if part == "test" else f"{part}_target"
         was = trips["duration"].to_numpy() if part == "test" else getattr(sample_training_set, name)
         minutes = change(np.asarray(was, dtype=np.float64))
         changes: dict[str, Any] = {name: minutes}

@@ -93,8 +93,8 @@ def test_outcomes_of_validation_change_no_matrix(
     """Train and validation are encoded equally, to the bit, whatever validation comes to."""
     changed = with_outcomes(published, tmp_path / "changed", "2024-02", permuted)
     was, now = (build(source, encoding, tmp_path) for source in (published, changed))
-    assert (was.train_minutes == now.train_minutes).all()
-    assert (was.validation_minutes != now.validation_minutes).mean() > 0.9
+    assert (was.train_target == now.train_target).all()
+    assert (was.validation_target != now.validation_target).mean() > 0.9
     assert was.layouts.keys() == now.layouts.keys()
     for layout, before in was.layouts.items():
         after = now.layouts[layout]
@@ -110,7 +110,7 @@ def test_outcomes_of_the_test_month_change_nothing_that_is_learned(
     """Matrices to fit on hold nothing of the trips that judge at the end."""
     changed = with_outcomes(published, tmp_path / "changed", "2024-03", permuted)
     was, now = (build(source, "native", tmp_path) for source in (published, changed))
-    assert (was.test_trips[DURATION] != now.test_trips[DURATION]).mean() > 0.9
+    assert (was.test_rows[DURATION] != now.test_rows[DURATION]).mean() > 0.9
     for layout, before in was.layouts.items():
         one, other = as_dense(before.train_validation), now.layouts[layout].train_validation
         np.testing.assert_array_equal(one, as_dense(other), err_msg=layout)
@@ -120,7 +120,7 @@ def test_outcomes_of_the_test_month_change_nothing_that_is_learned(
 def test_no_row_holds_its_own_outcome(published: Path, tmp_path: Path, recipe: str) -> None:
     """A trip that lasts longer is described as before; trips of the other folds may differ."""
     request = TrainingSetRequest(str(published), "green", SPLIT, recipe, encoding="native")
-    trips = build_training_set(request, storage_root=str(tmp_path)).test_trips
+    trips = build_training_set(request, storage_root=str(tmp_path)).test_rows
     columns, minutes = trips.drop(columns=DURATION), trips[DURATION].to_numpy(dtype=np.float64)
     was = DenseTripEncoder(recipe).fit_transform(columns, minutes)
     for row in (0, 17, len(trips) - 1):

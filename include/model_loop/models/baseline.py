@@ -16,7 +16,7 @@ import pandas as pd
 from model_loop.models.evaluation import measure
 from model_loop.models.search import ErrorMetrics
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
-from model_loop.training_set.matrices import Matrix, Minutes
+from model_loop.training_set.matrices import Matrix, Targets
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, DURATION, PICKUP_ZONE
 
@@ -58,22 +58,22 @@ class Baseline:
         rule = f"{self.statistic} of the pair of zones"
         return f"{rule} times the metered distance" if self.statistic == _PACE else rule
 
-    def predict(self, trips: pd.DataFrame) -> Minutes:
+    def predict(self, trips: pd.DataFrame) -> Targets:
         """Return minutes of raw trips, shape (trips,)."""
         pickup, dropoff = (
             np.clip(trips[zone].to_numpy(dtype=np.int64), 0, _ZONES - 1)
             for zone in (PICKUP_ZONE, DROPOFF_ZONE)
         )
-        minutes: Minutes = self.table[pickup, dropoff]
+        minutes: Targets = self.table[pickup, dropoff]
         if self.statistic == _PACE:
             minutes = minutes * _miles(trips[DISTANCE].to_numpy(dtype=np.float64))
-        within: Minutes = np.clip(minutes, self.shortest, self.longest)
+        within: Targets = np.clip(minutes, self.shortest, self.longest)
         return within
 
 
 def baseline_errors(training_set: TrainingSet) -> dict[str, ErrorMetrics]:
     """Measure the best rule on the test trips, by its name; nothing where there are none."""
-    trips = training_set.test_trips
+    trips = training_set.test_rows
     if trips.empty:
         return {}
     rule = best_baseline(training_set)
@@ -85,8 +85,8 @@ class _Trips:
     """Columns that the rules read: pairs of zones, minutes, and miles where the recipe has them."""
 
     pairs: npt.NDArray[np.int64]
-    minutes: Minutes
-    miles: Minutes | None
+    minutes: Targets
+    miles: Targets | None
 
     def rows(self, rows: slice) -> _Trips:
         miles = None if self.miles is None else self.miles[rows]
@@ -106,7 +106,7 @@ def best_baseline(training_set: TrainingSet) -> Baseline:
     recipe knows it.
     """
     trips = _trips(training_set)
-    train = len(training_set.train_minutes)
+    train = len(training_set.train_target)
     learned, judged = trips.rows(slice(None, train)), trips.rows(slice(train, None))
     raw = judged.frame()
     best = min(
@@ -127,7 +127,7 @@ def _rules(trips: _Trips, training_set: TrainingSet) -> Iterator[Baseline]:
 
 
 def _table(
-    pairs: npt.NDArray[np.int64], values: Minutes, statistic: str
+    pairs: npt.NDArray[np.int64], values: Targets, statistic: str
 ) -> npt.NDArray[np.float64]:
     found = pd.Series(values)
     table = np.full((_ZONES, _ZONES), float(getattr(found, statistic)()))
@@ -156,8 +156,8 @@ def _trips(training_set: TrainingSet) -> _Trips:
     miles = None
     if training_set.recipe.knows_distance:
         miles = matrix.data.reshape(rows, -1)[:, -1]
-    return _Trips(pairs[first], training_set.train_validation_minutes, miles)
+    return _Trips(pairs[first], training_set.train_validation_target, miles)
 
 
-def _miles(distance: Minutes) -> Minutes:
+def _miles(distance: Targets) -> Targets:
     return np.clip(distance, _SHORTEST, _LONGEST)

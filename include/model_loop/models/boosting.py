@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from model_loop.errors import StoredObjectError
 from model_loop.objects.trees import require_sound_booster
-from model_loop.training_set.matrices import Matrix, Minutes
+from model_loop.training_set.matrices import Matrix, Targets
 
 _VALIDATION = "validation"
 #: Threads that a file may ask for.
@@ -67,8 +67,8 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     def fit(
         self,
         X: Matrix | xgb.DMatrix,
-        y: Minutes,
-        validation: tuple[Matrix | xgb.DMatrix, Minutes] | None = None,
+        y: Targets,
+        validation: tuple[Matrix | xgb.DMatrix, Targets] | None = None,
     ) -> Self:
         """Learn from *X*, shape (trips, columns), and stop early by *validation* where given."""
         for _ in self.grow(X, y, validation):
@@ -78,8 +78,8 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     def grow(
         self,
         X: Matrix | xgb.DMatrix,
-        y: Minutes,
-        validation: tuple[Matrix | xgb.DMatrix, Minutes] | None = None,
+        y: Targets,
+        validation: tuple[Matrix | xgb.DMatrix, Targets] | None = None,
     ) -> Iterator[tuple[int, float]]:
         """Learn round by round, yielding the number of each round (from 1) and its error.
 
@@ -105,7 +105,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
             if number - self.best_rounds_ >= self.early_stopping_rounds:
                 break
 
-    def predict(self, X: Matrix) -> Minutes:
+    def predict(self, X: Matrix) -> Targets:
         """Predict minutes, shape (trips,)."""
         predicted: npt.NDArray[np.float32] = self.booster_.inplace_predict(
             X, iteration_range=(0, self.best_rounds_)
@@ -159,7 +159,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
 def binned(
     X: Matrix | xgb.DMatrix,
-    y: Minutes,
+    y: Targets,
     threads: int,
     reference: xgb.DMatrix | None = None,
 ) -> xgb.DMatrix:

@@ -11,16 +11,16 @@ from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.catalogue import XGBOOST, ModelFamily
 from model_loop.models.search import SearchRequest
 from model_loop.models.spaces import Settings
-from model_loop.training_set.matrices import Matrix, Minutes
+from model_loop.training_set.matrices import Matrix, Targets
 
 
 class Regressor(Protocol):
     """A scikit-learn regressor."""
 
-    def fit(self, X: Matrix, y: Minutes) -> object:
+    def fit(self, X: Matrix, y: Targets) -> object:
         """Learn."""
 
-    def predict(self, X: Matrix) -> Minutes:
+    def predict(self, X: Matrix) -> Targets:
         """Predict minutes."""
 
 

@@ -14,7 +14,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.pipeline import Pipeline
 
 from model_loop.models.search import ErrorMetrics
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, PICKUP_ZONE
 from model_loop.trips.zones import zones
 
@@ -23,7 +23,7 @@ _MILES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 _MINUTES = (0.0, 5.0, 10.0, 20.0, 40.0)
 
 
-def measure(actual: Minutes, predicted: npt.ArrayLike) -> ErrorMetrics:
+def measure(actual: Targets, predicted: npt.ArrayLike) -> ErrorMetrics:
     """Compare predicted with actual minutes, each of shape (trips,).
 
     Raises
@@ -70,7 +70,7 @@ class Evaluation:
     zones: pd.DataFrame | None = None
 
 
-def evaluate(model: Pipeline, trips: pd.DataFrame, learned: Minutes) -> Evaluation | None:
+def evaluate(model: Pipeline, trips: pd.DataFrame, learned: Targets) -> Evaluation | None:
     """Judge a model on raw trips with their durations; None where there are no trips.
 
     Parameters
@@ -91,7 +91,7 @@ def evaluate(model: Pipeline, trips: pd.DataFrame, learned: Minutes) -> Evaluati
     )
 
 
-def errors_by_zone(trips: pd.DataFrame, actual: Minutes, predicted: Minutes) -> pd.DataFrame:
+def errors_by_zone(trips: pd.DataFrame, actual: Targets, predicted: Targets) -> pd.DataFrame:
     """Errors by the zone where trips begin.
 
     Returns
@@ -109,7 +109,7 @@ def errors_by_zone(trips: pd.DataFrame, actual: Minutes, predicted: Minutes) -> 
 
 
 def errors_by_slice(
-    trips: pd.DataFrame, actual: Minutes, predicted: Minutes, *, described: bool = False
+    trips: pd.DataFrame, actual: Targets, predicted: Targets, *, described: bool = False
 ) -> pd.DataFrame:
     """Compute errors by borough and hour of the pick-up, and by distance.
 

@@ -21,7 +21,7 @@ from model_loop.models.estimators import Regressor, make_booster, make_sklearn
 from model_loop.models.search import MAXIMUM_ROUNDS, SearchRequest
 from model_loop.models.selection import score_columns, selector
 from model_loop.models.spaces import Settings
-from model_loop.training_set.matrices import Matrix, Minutes
+from model_loop.training_set.matrices import Matrix, Targets
 from model_loop.training_set.types import TrainingSet
 
 
@@ -33,7 +33,7 @@ class FitData:
     ----------
     train, validation
         Design matrices of shape (trips, columns).
-    train_minutes, validation_minutes
+    train_target, validation_target
         Durations, each of shape (trips,).
     binned
         Both matrices in XGBoost's own form; see `prepare`.
@@ -42,9 +42,9 @@ class FitData:
     """
 
     train: Matrix
-    train_minutes: Minutes
+    train_target: Targets
     validation: Matrix
-    validation_minutes: Minutes
+    validation_target: Targets
     binned: tuple[xgb.DMatrix, xgb.DMatrix] | None = None
     columns: pd.DataFrame | None = None
 
@@ -59,14 +59,14 @@ class FitData:
         """
         family.require_readable(training_set.request.encoding)
         splits = training_set.layout_for(family.layout)
-        train, validation, minutes = splits.train, splits.validation, training_set.train_minutes
+        train, validation, minutes = splits.train, splits.validation, training_set.train_target
         names = splits.train_encoder.get_feature_names_out()
         rule, seed = request.feature_selection, request.random_state
         columns = score_columns(rule, train, minutes, names, seed)
         if columns is not None:
             keep = selector(columns, names)
             train, validation = keep.transform(train), keep.transform(validation)
-        return cls(train, minutes, validation, training_set.validation_minutes, columns=columns)
+        return cls(train, minutes, validation, training_set.validation_target, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Fitted:
         Boosting rounds at the lowest validation error, where the family has any.
     """
 
-    predicted: Minutes
+    predicted: Targets
     rounds: int | None = None
 
 
@@ -89,8 +89,8 @@ def prepare(family: ModelFamily, data: FitData, request: SearchRequest) -> FitDa
     """Make once what all fits of a family share: XGBoost's own form of the matrices."""
     if family.name != XGBOOST:
         return data
-    train = binned(data.train, data.train_minutes, request.threads)
-    validation = binned(data.validation, data.validation_minutes, request.threads, train)
+    train = binned(data.train, data.train_target, request.threads)
+    validation = binned(data.validation, data.validation_target, request.threads, train)
     return dataclasses.replace(data, binned=(train, validation))
 
 
@@ -220,7 +220,7 @@ class _AtOnce:
         self.estimator, self.data = estimator, data
 
     def advance(self, halts: Halts) -> bool:  # noqa: ARG002 - it is never asked
-        self.estimator.fit(self.data.train, self.data.train_minutes)
+        self.estimator.fit(self.data.train, self.data.train_target)
         return True
 
     def fitted(self) -> Fitted:
@@ -237,7 +237,7 @@ class _Rounds:
         self.validation = data.validation
         train, validation = data.binned or (data.train, data.validation)
         self.rounds = self.booster.grow(
-            train, data.train_minutes, (validation, data.validation_minutes)
+            train, data.train_target, (validation, data.validation_target)
         )
 
     def advance(self, halts: Halts) -> bool:
@@ -254,12 +254,12 @@ class _Trees:
         self.estimator, self.data, self.error_of = estimator, data, error_of
         self.wanted, self.trees = estimator.n_estimators, 0
         self.rows = _as_trees_read(data.validation)
-        self.total, self.squares = np.zeros(len(data.validation_minutes)), 0.0
+        self.total, self.squares = np.zeros(len(data.validation_target)), 0.0
 
     def advance(self, halts: Halts) -> bool:
         while self.trees < self.wanted:
             self.estimator.set_params(n_estimators=self.trees + 1, warm_start=True)
-            self.estimator.fit(self.data.train, self.data.train_minutes)
+            self.estimator.fit(self.data.train, self.data.train_target)
             tree = self.estimator.estimators_[-1].predict(self.rows, check_input=False)
             self.trees += 1
             self.total += tree
@@ -281,7 +281,7 @@ class _Stages:
         self.estimator, self.data, self.error_of = estimator, data, error_of
         self.estimator.set_params(warm_start=True)
         self.rows = _as_trees_read(data.validation)
-        self.predicted = np.zeros(len(data.validation_minutes))
+        self.predicted = np.zeros(len(data.validation_target))
 
     def advance(self, halts: Halts) -> bool:
         halted = False
@@ -295,14 +295,14 @@ class _Stages:
             halted = halts(stage + 1, self.error_of(self.predicted))
             return halted
 
-        self.estimator.fit(self.data.train, self.data.train_minutes, monitor=monitor)
+        self.estimator.fit(self.data.train, self.data.train_target, monitor=monitor)
         return not halted
 
     def fitted(self) -> Fitted:
         return Fitted(self.predicted)
 
 
-ErrorOf = Callable[[Minutes], float]
+ErrorOf = Callable[[Targets], float]
 
 
 def _growth(
@@ -311,7 +311,7 @@ def _growth(
     if family.name == XGBOOST:
         return _Rounds(family, settings, data, request)
     estimator = make_sklearn(family, settings, random_state=request.random_state)
-    error_of = _error_of(data.validation_minutes, request)
+    error_of = _error_of(data.validation_target, request)
     match family.resource.grows if family.resource else None:
         case "trees":
             return _Trees(estimator, data, error_of)
@@ -321,11 +321,11 @@ def _growth(
             return _AtOnce(estimator, data)
 
 
-def _error_of(actual: Minutes, request: SearchRequest) -> ErrorOf:
-    def rmse(predicted: Minutes) -> float:
+def _error_of(actual: Targets, request: SearchRequest) -> ErrorOf:
+    def rmse(predicted: Targets) -> float:
         return float(np.sqrt(np.square(predicted - actual).mean()))
 
-    def mae(predicted: Minutes) -> float:
+    def mae(predicted: Targets) -> float:
         return float(np.abs(predicted - actual).mean())
 
     return mae if request.curve_metric == "mae" else rmse

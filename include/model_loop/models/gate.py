@@ -13,7 +13,7 @@ from scipy import stats
 from model_loop.models.evaluation import errors_by_slice, measure
 from model_loop.models.gate_rules import GateRules
 from model_loop.training_set.data_tests import DataTestResult
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 from model_loop.trips.columns import ATTRIBUTES, known_too_late
 from model_loop.trips.services import DURATION, MOMENTS, WHEN, Moment
 
@@ -40,7 +40,7 @@ class Contender:
     """
 
     version: int
-    predicted: Minutes
+    predicted: Targets
     inputs: tuple[str, ...]
     milliseconds: float
     megabytes: float
@@ -59,7 +59,7 @@ class Standard:
     """
 
     name: str
-    predicted: Minutes
+    predicted: Targets
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,9 @@ def judge(
 
 
 def _is_better(
-    predicted: Minutes,
+    predicted: Targets,
     standard: Standard,
-    actual: Minutes,
+    actual: Targets,
     rules: GateRules,
     random_state: int,
 ) -> Check:
@@ -227,7 +227,7 @@ def _no_slice_is_worse(
     challenger: Contender,
     champion: Contender,
     trips: pd.DataFrame,
-    actual: Minutes,
+    actual: Targets,
     rules: GateRules,
 ) -> Iterator[Check]:
     ours, theirs = (

@@ -18,7 +18,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.search import FeatureSelection, SelectionMethod
-from model_loop.training_set.matrices import Matrix, Minutes, as_dense
+from model_loop.training_set.matrices import Matrix, Targets, as_dense
 
 #: Trips that mutual information and permutation are computed from, at most.
 _SAMPLE_TRIPS = 5_000
@@ -63,7 +63,7 @@ class ColumnSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
 
 
 def score_columns(
-    rule: FeatureSelection, matrix: Matrix, minutes: Minutes, names: npt.ArrayLike, seed: int
+    rule: FeatureSelection, matrix: Matrix, minutes: Targets, names: npt.ArrayLike, seed: int
 ) -> pd.DataFrame | None:
     """Score the columns of the train trips; None if all are kept anyway.
 
@@ -106,13 +106,13 @@ def _spread(matrix: Matrix) -> Scores:
     return spread
 
 
-def _correlation(matrix: Matrix, minutes: Minutes, _seed: int) -> Scores:
+def _correlation(matrix: Matrix, minutes: Targets, _seed: int) -> Scores:
     with np.errstate(divide="ignore", invalid="ignore"):
         scores: Scores = np.abs(r_regression(matrix, minutes))
     return scores
 
 
-def _chi2(matrix: Matrix, minutes: Minutes, _seed: int) -> Scores:
+def _chi2(matrix: Matrix, minutes: Targets, _seed: int) -> Scores:
     """Chi² between a column, scaled to [0, 1], and ten equally large groups of durations."""
     scaler = MaxAbsScaler() if issparse(matrix) else MinMaxScaler()
     groups = pd.qcut(minutes, _GROUPS, labels=False, duplicates="drop")
@@ -120,13 +120,13 @@ def _chi2(matrix: Matrix, minutes: Minutes, _seed: int) -> Scores:
     return scores
 
 
-def _mutual_information(matrix: Matrix, minutes: Minutes, seed: int) -> Scores:
+def _mutual_information(matrix: Matrix, minutes: Targets, seed: int) -> Scores:
     rows = _sample(len(minutes), seed)
     scores: Scores = mutual_info_regression(matrix[rows], minutes[rows], random_state=seed)
     return scores
 
 
-def _permutation(matrix: Matrix, minutes: Minutes, seed: int) -> Scores:
+def _permutation(matrix: Matrix, minutes: Targets, seed: int) -> Scores:
     """Measure how much shuffling a column costs a small XGBoost on unseen trips (Breiman, 2001)."""
     known, unseen = train_test_split(np.arange(len(minutes)), test_size=0.2, random_state=seed)
     settings = {"max_depth": 6, "learning_rate": 0.2}
@@ -155,7 +155,7 @@ def _sample(rows: int, seed: int) -> npt.NDArray[np.int64]:
     return np.sort(order[:_SAMPLE_TRIPS])
 
 
-_SCORES: Mapping[SelectionMethod, Callable[[Matrix, Minutes, int], Scores]] = MappingProxyType(
+_SCORES: Mapping[SelectionMethod, Callable[[Matrix, Targets, int], Scores]] = MappingProxyType(
     {
         "correlation": _correlation,
         "chi2": _chi2,

@@ -84,16 +84,16 @@ def train(
     with step(fitting), warnings.catch_warnings():
         # As in tuning, a fit need not converge: validation has chosen the number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator.fit(matrix, training_set.train_validation_minutes)
+        estimator.fit(matrix, training_set.train_validation_target)
     seconds = time.monotonic() - started
     model = Pipeline([*steps, ("estimate", estimator)])
-    with step(f"{family.name}: judging on {len(training_set.test_trips):,} test trips"):
-        evaluation = evaluate(model, training_set.test_trips, training_set.train_validation_minutes)
+    with step(f"{family.name}: judging on {len(training_set.test_rows):,} test trips"):
+        evaluation = evaluate(model, training_set.test_rows, training_set.train_validation_target)
     if evaluation:
         logger.info("%s: test RMSE %.3f minutes", family.name, evaluation.metrics.rmse)
     explanation = None
     with optional("The explanation"), step(f"{family.name}: explaining some test trips"):
-        explanation = explain(model, training_set.test_trips, random_state=request.random_state)
+        explanation = explain(model, training_set.test_rows, random_state=request.random_state)
     return TrainedModel(tuned, model, seconds, evaluation, explanation)
 
 

@@ -15,7 +15,7 @@ from model_loop.monitoring.levels import ALL, Thresholds, WindowFinding, judge, 
 from model_loop.monitoring.profile import FeatureProfile, ShapProfile, VersionProfile
 from model_loop.monitoring.psi import psi_beyond_chance
 from model_loop.training_set.encoders.sources import HOUR, WEEKDAY
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 from model_loop.trips.services import PICKUP_TIME
 
 PSI, PSI_AVERAGE = "psi", "psi_average"
@@ -48,7 +48,7 @@ class Inputs:
     """
 
     trips: pd.DataFrame
-    predicted: Minutes
+    predicted: Targets
     shap: pd.DataFrame | None = None
 
 
@@ -147,7 +147,7 @@ def _unseen(feature: FeatureProfile, values: Floats) -> str:
 
 
 def _predictions(
-    profile: VersionProfile, predicted: Minutes, thresholds: Thresholds, least_trips: int
+    profile: VersionProfile, predicted: Targets, thresholds: Thresholds, least_trips: int
 ) -> WindowFinding:
     known = predicted[np.isfinite(predicted)]
     if len(known) < least_trips:

@@ -127,7 +127,7 @@ def profile_version(
     training_set = judged_by(
         versions, number, storage_root=storage_root, timeout_seconds=timeout_seconds
     )
-    if training_set.reference_trips is None:
+    if training_set.reference_rows is None:
         training_set = build_training_set(
             training_set.request, storage_root=storage_root, timeout_seconds=timeout_seconds
         )

@@ -215,14 +215,14 @@ def make_reference(
     ContractError
         If the training set holds no reference trips.
     """
-    if training_set.reference_trips is None:
+    if training_set.reference_rows is None:
         raise ContractError(
             f"The training set {training_set.digest}",
             "was built by a version of this package that kept no reference trips",
             "Build it again from its months: model-loop profile-version.",
         )
     request = training_set.request
-    trips = ProfiledTrips(training_set.reference_trips, training_set.test_trips, shap)
+    trips = ProfiledTrips(training_set.reference_rows, training_set.test_rows, shap)
     about = (request.service, training_set.digest, training_set.data_source)
     return reference_of(model, trips, about, random_state=request.random_state)
 

@@ -18,7 +18,7 @@ from model_loop.monitoring.levels import Thresholds, WindowFinding, judge, unkno
 from model_loop.monitoring.profile import PREDICTION
 from model_loop.tracking.names import EVIDENTLY_HTML
 from model_loop.training_set.build import CLIP_DISTANCE
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 from model_loop.trips.services import DISTANCE
 
 DISTANCE_METRIC = "drift_distance"
@@ -35,7 +35,7 @@ def write_report(
     folder: Path,
     sample: pd.DataFrame,
     trips: pd.DataFrame,
-    predicted: Minutes,
+    predicted: Targets,
     thresholds: Mapping[str, Thresholds],
 ) -> list[WindowFinding]:
     """Compare the trips of a window with a sample of those learned from, as HTML and JSON.
@@ -102,7 +102,7 @@ def write_report(
     ]
 
 
-def _shown(trips: pd.DataFrame, predicted: Minutes) -> pd.DataFrame:
+def _shown(trips: pd.DataFrame, predicted: Targets) -> pd.DataFrame:
     """Features and predictions side by side; both may be longer than the other."""
     if len(trips) > MOST_TRIPS:
         trips = trips.sample(MOST_TRIPS, random_state=0)

@@ -26,7 +26,7 @@ from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.rows import COLUMNS
 from model_loop.serving.request_log.tables import feedback, predictions
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.columns import TRIP_COLUMNS
@@ -114,7 +114,7 @@ class WindowTrips:
         The raw columns that models take, by our names (`PICKUP_TIME` on the city's clocks),
         shape (trips, columns); NaN and NaT where the log does not hold what was asked.
     predicted
-        Minutes, shape (trips,); NaN where nobody has predicted.
+        Targets, shape (trips,); NaN where nobody has predicted.
     versions
         Version that has predicted, shape (trips,); 0 where none has.
     ids
@@ -129,10 +129,10 @@ class WindowTrips:
     window: Window
     source: Source
     trips: pd.DataFrame
-    predicted: Minutes
+    predicted: Targets
     versions: npt.NDArray[np.int64]
     ids: npt.NDArray[np.object_]
-    actual: Minutes
+    actual: Targets
     asked: Days | None = None
 
     def __len__(self) -> int:

@@ -87,7 +87,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "training_answer/1": "training_set.products:RequestRecord",
         "training_product/1": "training_set.products:TrainingSetProduct",
         "training_request/1": "training_set.request:TrainingSetRequest",
-        "training_set/1": "training_set.types:TrainingSet",
+        "training_set/2": "training_set.types:TrainingSet",
         "trial/1": "models.search:Trial",
         "tuning_result/1": "models.search:TuningResult",
         "verdict/1": "models.gate:GateVerdict",
@@ -97,9 +97,24 @@ FORMATS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+
+def _rows_of_trips(fields: Fields) -> Fields:
+    """Rename the fields of a training set that was of trips by its type."""
+    renamed = {
+        "train_minutes": "train_target",
+        "validation_minutes": "validation_target",
+        "test_trips": "test_rows",
+        "example_trips": "example_rows",
+        "reference_trips": "reference_rows",
+    }
+    return {renamed.get(name, name): value for name, value in fields.items()}
+
+
 #: Formats that are read and no longer written: the next one, and the function that makes its fields
 #: of those of a file.
-FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType({})
+FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType(
+    {"training_set/1": ("training_set/2", _rows_of_trips)}
+)
 
 #: Paths of classes that have moved since versions before 0.2, which have written paths.
 _MOVED: Mapping[str, str] = MappingProxyType(
@@ -110,6 +125,7 @@ _MOVED: Mapping[str, str] = MappingProxyType(
         "trip_duration.models.spaces:Choice": "space_choice/1",
         "trip_duration.monitoring.levels:Finding": "monitoring_finding/1",
         "trip_duration.scoring.predictor:Version": "version/1",
+        "trip_duration.training_set.types:TrainingSet": "training_set/1",
         "trip_duration.training_set.types:TrainingSetRequest": "training_request/1",
         "trip_duration.trips.cleaning:CleaningRules": "cleaning_rules/1",
         "trip_duration.trips.history:Verdict": "history_verdict/1",

@@ -19,7 +19,7 @@ from model_loop.tracking.deployments import (
 )
 from model_loop.tracking.registry import Load, LoadedModel, Predicts, load_registered
 from model_loop.tracking.versions import ModelVersions
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 from model_loop.training_set.recipes import get_recipe
 from model_loop.trips.columns import TRIP_COLUMNS
 from model_loop.trips.services import MOMENTS, SERVICES, Moment
@@ -111,7 +111,7 @@ class Predictor:
         """Return encoder and estimator; None where the model itself cannot be read."""
         return self.model if isinstance(self.model, Pipeline) else None
 
-    def minutes(self, trips: pd.DataFrame) -> Minutes:
+    def minutes(self, trips: pd.DataFrame) -> Targets:
         """Minutes of trips, shape (trips,), from the raw columns."""
         if trips.empty:
             return np.empty(0)

@@ -205,7 +205,7 @@ def judged_by(
     return _training_set(lineage, storage_root, timeout_seconds)
 
 
-def example_trips(
+def example_rows(
     versions: ModelVersions, columns: Sequence[str], *, storage_root: str, timeout_seconds: float
 ) -> pd.DataFrame:
     """Return a few raw trips that have some columns, as the models of their moment are judged by.
@@ -218,7 +218,7 @@ def example_trips(
     standard = standard_version(versions, moment_of(columns))
     places = {"storage_root": storage_root, "timeout_seconds": timeout_seconds}
     training_set = judged_by(versions, standard, **places)  # type: ignore[arg-type]  # by name
-    example = training_set.example_trips
+    example = training_set.example_rows
     if set(columns) <= set(example.columns) or not training_set.request.split.test:
         return example
     # The version that is the standard may be asked earlier, and do without some of them.

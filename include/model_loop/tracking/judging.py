@@ -84,7 +84,7 @@ def judged_rows(
         See `read_test_months`.
     """
     test = training_set.request.split.test
-    if not test or training_set.test_trips.empty:
+    if not test or training_set.test_rows.empty:
         raise InvalidInputError(
             f"The training set {training_set.digest[:16]}",
             "has no test months, so that nothing can be compared",
@@ -99,10 +99,10 @@ def judged_rows(
         for month, versions in sorted(seen.items())
     )
     if not left:
-        return JudgedRows(training_set.test_trips.iloc[:0], (), left_out, unknown)
+        return JudgedRows(training_set.test_rows.iloc[:0], (), left_out, unknown)
     # Months that follow hold trips whose pick-up lies in a month that was learned from.
     learned = {month for one in contenders for month in one.months or () if month >= min(test)}
-    held = training_set.test_trips
+    held = training_set.test_rows
     if not seen and not learned and set(columns) <= set(held.columns):
         return JudgedRows(held, left, left_out, unknown)
     months = read_test_months(

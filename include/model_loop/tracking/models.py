@@ -121,7 +121,7 @@ def champion_errors(
     the test months: what it came to could not be compared. Nothing where there is no champion, or
     no test month.
     """
-    trips = training_set.test_trips
+    trips = training_set.test_rows
     versions = ModelVersions(tracker, training_set.request.service)
     version = versions.standings()[training_set.recipe.moment].champion
     if trips.empty or version is None:

@@ -17,7 +17,7 @@ from model_loop.findings import DoubtfulDataWarning, Finding
 from model_loop.training_set.encoders.dense import DenseTripEncoder
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from model_loop.training_set.history import compare, require_sound
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.recipes import Layout, get_recipe
 from model_loop.training_set.request import TrainingSetRequest
@@ -198,13 +198,13 @@ def _training_set(
         months=tuple(months),
         cleaning=tuple(reports),
         layouts=MappingProxyType(layouts),
-        train_minutes=minutes["train"],
-        validation_minutes=minutes["validation"],
-        test_trips=split.test[[*columns, DURATION]].copy(),
-        example_trips=example,
+        train_target=minutes["train"],
+        validation_target=minutes["validation"],
+        test_rows=split.test[[*columns, DURATION]].copy(),
+        example_rows=example,
         periods=MappingProxyType(dict(split.periods)),
         strays=split.strays,
-        reference_trips=reference,
+        reference_rows=reference,
         findings=tuple(findings),
     )
 
@@ -281,6 +281,6 @@ def _first_rows(matrix: csr_matrix, rows: int) -> csr_matrix:
     return csr_matrix(parts, shape=(rows, matrix.shape[1]), copy=False)
 
 
-def _minutes(trips: pd.DataFrame) -> Minutes:
-    minutes: Minutes = trips[DURATION].to_numpy()
+def _minutes(trips: pd.DataFrame) -> Targets:
+    minutes: Targets = trips[DURATION].to_numpy()
     return minutes

@@ -185,9 +185,9 @@ def run_data_tests(training_set: TrainingSet) -> list[DataTestResult]:
 
 def _durations(training_set: TrainingSet) -> dict[str, npt.NDArray[np.float64]]:
     splits = {
-        "train": training_set.train_minutes,
-        "validation": training_set.validation_minutes,
-        "test": training_set.test_trips[DURATION].to_numpy(dtype=np.float64),
+        "train": training_set.train_target,
+        "validation": training_set.validation_target,
+        "test": training_set.test_rows[DURATION].to_numpy(dtype=np.float64),
     }
     return {name: minutes for name, minutes in splits.items() if len(minutes)}
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 Matrix: TypeAlias = csr_matrix | npt.NDArray[np.float32]
-Minutes: TypeAlias = npt.NDArray[np.float64]
+Targets: TypeAlias = npt.NDArray[np.float64]
 
 
 def as_dense(matrix: Matrix) -> npt.NDArray[np.float32]:

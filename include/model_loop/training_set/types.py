@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.findings import Finding
-from model_loop.training_set.matrices import Matrix, Minutes
+from model_loop.training_set.matrices import Matrix, Targets
 from model_loop.training_set.recipes import (
     Layout,
     Recipe,
@@ -27,10 +27,10 @@ from model_loop.trips.source.types import RawMonth
 from model_loop.trips.split import Period
 
 
-class TripEncoder(Protocol):
+class RowEncoder(Protocol):
     """A scikit-learn transformer from raw trip columns to a design matrix."""
 
-    def fit_transform(self, X: pd.DataFrame, y: Minutes) -> Matrix:
+    def fit_transform(self, X: pd.DataFrame, y: Targets) -> Matrix:
         """Learn from trips and encode the same trips."""
 
     def transform(self, X: pd.DataFrame) -> Matrix:
@@ -61,8 +61,8 @@ class EncodedSplits:
     train: Matrix
     validation: Matrix
     train_validation: Matrix
-    train_encoder: TripEncoder
-    encoder: TripEncoder
+    train_encoder: RowEncoder
+    encoder: RowEncoder
 
 
 @dataclass(frozen=True)
@@ -79,18 +79,18 @@ class TrainingSet:
         Trips that were left out of each month, and the reasons.
     layouts
         The design matrices, by layout. The encoding ``one_hot`` has one layout, ``native`` two.
-    train_minutes, validation_minutes
+    train_target, validation_target
         Durations, each of shape (trips,).
-    test_trips
+    test_rows
         The test months as raw columns with their ``duration``: models are judged on them as they
         will be served, from raw columns.
-    example_trips
+    example_rows
         A few validation trips as raw columns, to show what a model takes.
     periods
         First and last pick-up of each split that has trips, as ISO 8601 text.
     strays
         Number of trips picked up outside their part of the time line, which belong to no split.
-    reference_trips
+    reference_rows
         A sample of the train and validation trips as raw columns: what later trips are compared
         with. None in training sets of earlier versions of this package.
     findings
@@ -101,13 +101,13 @@ class TrainingSet:
     months: tuple[RawMonth, ...]
     cleaning: tuple[CleaningReport, ...]
     layouts: Mapping[Layout, EncodedSplits]
-    train_minutes: Minutes
-    validation_minutes: Minutes
-    test_trips: pd.DataFrame
-    example_trips: pd.DataFrame
+    train_target: Targets
+    validation_target: Targets
+    test_rows: pd.DataFrame
+    example_rows: pd.DataFrame
     periods: Mapping[str, Period]
     strays: int = 0
-    reference_trips: pd.DataFrame | None = None
+    reference_rows: pd.DataFrame | None = None
     findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
@@ -121,9 +121,9 @@ class TrainingSet:
         return get_recipe(self.request.recipe)
 
     @property
-    def train_validation_minutes(self) -> Minutes:
+    def train_validation_target(self) -> Targets:
         """Durations of the train and the validation trips, in this order."""
-        return np.concatenate([self.train_minutes, self.validation_minutes])
+        return np.concatenate([self.train_target, self.validation_target])
 
     @property
     def data_source(self) -> str:
@@ -138,8 +138,8 @@ class TrainingSet:
         durations in their order stand for the rows.
         """
         minutes = {
-            "validation": self.validation_minutes,
-            "test": self.test_trips[DURATION].to_numpy(dtype=np.float64),
+            "validation": self.validation_target,
+            "test": self.test_rows[DURATION].to_numpy(dtype=np.float64),
         }
         return {
             part: hashlib.sha256(np.ascontiguousarray(found, dtype=np.float64).data).hexdigest()
@@ -150,8 +150,8 @@ class TrainingSet:
     @property
     def rows(self) -> dict[str, int]:
         """Number of trips in each split; ``all`` is train and validation."""
-        train, validation = len(self.train_minutes), len(self.validation_minutes)
-        test = len(self.test_trips)
+        train, validation = len(self.train_target), len(self.validation_target)
+        test = len(self.test_rows)
         return {
             "all": train + validation,
             "train": train,
@@ -183,8 +183,9 @@ class TrainingSet:
 
     def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         arrays: dict[str, npt.NDArray[np.generic]] = {
-            "train_minutes": self.train_minutes,
-            "validation_minutes": self.validation_minutes,
+            # The names that digests have held since the first version.
+            "train_minutes": self.train_target,
+            "validation_minutes": self.validation_target,
         }
         for layout, splits in self.layouts.items():
             for name in ("train", "validation", "train_validation"):

@@ -17,7 +17,7 @@ class Judged:
     Parameters
     ----------
     shortest, longest
-        Minutes; both are included.
+        Targets; both are included.
     """
 
     shortest: float = 1.0

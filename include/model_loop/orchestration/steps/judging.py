@@ -17,7 +17,7 @@ from model_loop.orchestration.registry import promoter_of, versions_of
 from model_loop.orchestration.steps.promotion import saying
 from model_loop.serving.compiled.compiler import log_form
 from model_loop.settings import get_settings
-from model_loop.tracking.challengers import example_trips, judge_version, latest_challenger
+from model_loop.tracking.challengers import example_rows, judge_version, latest_challenger
 from model_loop.tracking.foreign import import_model
 from model_loop.tracking.registry import load_registered
 from model_loop.tracking.versions import ModelVersions
@@ -62,7 +62,7 @@ def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
     registered = import_model(
         versions,
         model,
-        lambda columns: example_trips(versions, columns, **_places()),
+        lambda columns: example_rows(versions, columns, **_places()),
         identity=identity,
         storage_root=get_settings().storage_root,
     )

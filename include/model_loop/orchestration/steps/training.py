@@ -178,7 +178,7 @@ def register_family(
     family, request = model_family(tuned.family, params), search_request(params)
     log_lineage(tracker, run_id, lineage_of(trained, training_set, request, family))
     shap = trained.explanation.shap if trained.explanation else None
-    if training_set.reference_trips is None:
+    if training_set.reference_rows is None:
         logger.warning("The training set is of an earlier version: no profile is kept")
     else:
         reference = make_reference(trained.model, training_set, shap.features if shap else None)
@@ -188,13 +188,13 @@ def register_family(
         run_id,
         trained.model,
         name=registered_name(training_set.request.service),
-        example=training_set.example_trips,
+        example=training_set.example_rows,
         tags=tags,
     )
     with optional("The compiled form"):
         columns = training_set.recipe.columns
         log_form(
-            tracker, run_id, LoadedModel(trained.model, columns, 0.0, training_set.example_trips)
+            tracker, run_id, LoadedModel(trained.model, columns, 0.0, training_set.example_rows)
         )
     tracker.close_run(run_id)
     return {

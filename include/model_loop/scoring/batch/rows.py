@@ -12,7 +12,7 @@ import pandas as pd
 
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.identifiers import new_ids
-from model_loop.training_set.matrices import Minutes
+from model_loop.training_set.matrices import Targets
 
 #: Rows that are scored at once: memory depends on it, and on nothing else.
 BATCH_ROWS = 2**16
@@ -53,7 +53,7 @@ class ScoredRows:
         Fields that a row left out and that were assumed; None where nothing was.
     """
 
-    minutes: Minutes
+    minutes: Targets
     identifiers: npt.NDArray[np.bytes_]
     reasons: npt.NDArray[np.object_]
     assumed: npt.NDArray[np.object_]
@@ -74,7 +74,7 @@ def score_rows(
     rows: pd.DataFrame,
     broken: Mapping[int, str],
     columns: Sequence[str],
-    predict: Callable[[pd.DataFrame], Minutes],
+    predict: Callable[[pd.DataFrame], Targets],
     now: dt.datetime | None = None,
 ) -> ScoredRows:
     """Check rows, and predict those that can be.

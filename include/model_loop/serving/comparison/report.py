@@ -70,7 +70,7 @@ class VersionComparison:
         Trips of each version that it takes to find a difference of *worthwhile* minutes, with the
         confidence and a power of 0.8.
     worthwhile
-        Minutes; a share of the second's error.
+        Targets; a share of the second's error.
     verdict
         Conclusion in words; before there are enough trips, that it is too early.
     trips

@@ -24,8 +24,8 @@ FORMAT, NUMBER = "model_loop.compiled", 1
 #: Names of the same format in forms of earlier versions; the first ones have none.
 _FORMER = (None, ("trip_duration.compiled", 1))
 
-Minutes = npt.NDArray[np.float64]
-Predict = Callable[[Rows], Minutes]
+Targets = npt.NDArray[np.float64]
+Predict = Callable[[Rows], Targets]
 
 _CODE: dict[tuple[type, type], str] = {
     (DenseTables, Trees): "predict_dense_trees",
@@ -57,7 +57,7 @@ class CompiledModel:
     tables: DenseTables | SparseTables
     flat: Trees | Linear
     sample: Rows
-    minutes: Minutes
+    minutes: Targets
 
     def verify(self, *, machine_code: bool = True) -> Predict:
         """Return a function that predicts by this form, once it agrees with the registered model.
@@ -80,7 +80,7 @@ class CompiledModel:
         code = importlib.import_module(f"{__package__}.{'kernels' if machine_code else 'vectors'}")
         kernel, tables, flat = getattr(code, name), self.tables, self.flat
 
-        def predict(rows: Rows) -> Minutes:
+        def predict(rows: Rows) -> Targets:
             minutes = np.empty(len(rows))
             kernel(rows, tables, flat, minutes)
             return minutes

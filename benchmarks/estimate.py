@@ -30,7 +30,6 @@ from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
 from model_loop.training_set.build import CLIP_DISTANCE, build_training_set
 from model_loop.training_set.matrices import Targets
-from model_loop.training_set.recipes import RECIPES
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.cleaning import Selection, clean_month
@@ -38,6 +37,7 @@ from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.recipes import RECIPES
 from model_loop.trips.sample_options import Drift, SampleOptions
 from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
 from model_loop.trips.source.fetching import fetch_month

@@ -39,7 +39,7 @@ from model_loop.models.tuning import tune
 from model_loop.objects.reference import ObjectReference
 from model_loop.objects.store import read_object, write_object
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.recipes import ENCODINGS, Encoding
+from model_loop.training_set.encodings import ENCODINGS, Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit

@@ -30,7 +30,7 @@ for name in [name for name in os.environ if name.startswith("MODEL_LOOP_")]:
 
 from model_loop.settings import get_settings
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.recipes import Encoding
+from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit

@@ -13,6 +13,7 @@ import pytest
 from tests.integration.conftest import RunningStack, make_stack, running_stack
 from tests.websites import Website, website_over
 
+from model_loop.datasets.dataset import Moment
 from model_loop.local.airflow_api import FINISHED
 from model_loop.local.supervision import Supervision
 from model_loop.tracking.promotion import Promoter
@@ -20,7 +21,7 @@ from model_loop.tracking.runs import Tracker
 from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import Drift, SampleOptions
-from model_loop.trips.services import Moment, get_service
+from model_loop.trips.services import get_service
 
 WAIT_SECONDS = 600
 SMALL = {"max_evaluations": 1, "models": ["linear_model.LinearRegression"]}

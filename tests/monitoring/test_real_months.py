@@ -23,12 +23,12 @@ from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import Settings
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.recipes import get_recipe
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month, MonthSplit
+from model_loop.trips.recipes import get_recipe
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
 from model_loop.trips.source.fetching import fetch_month

@@ -14,8 +14,8 @@ from model_loop.monitoring.windows import Window, of_scored, read_request_log
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
-from model_loop.training_set.recipes import get_recipe
 from model_loop.trips.months import Month
+from model_loop.trips.recipes import get_recipe
 from model_loop.trips.services import PICKUP_TIME, PICKUP_ZONE
 
 COLUMNS = get_recipe("rich").columns

@@ -14,6 +14,7 @@ from airflow.utils.types import DagRunType
 from mlflow import MlflowClient
 from tests.servers import tracking_database
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError, SourceError
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.forms import retraining_form
@@ -24,7 +25,7 @@ from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.trips.publications import Publications
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
 BY_HAND = SimpleNamespace(triggering_user_name="ada", run_type=DagRunType.MANUAL)

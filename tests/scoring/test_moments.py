@@ -12,6 +12,7 @@ from tests.conftest import sample_request
 from tests.serving.conftest import fit
 
 from model_loop.cli.scoring import ScoreOptions, score
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
 from model_loop.orchestration.steps import batch_scoring, prediction
@@ -22,7 +23,7 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.build import build_training_set
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 TRIP = {"pickup_zone": 74, "dropoff_zone": 166, "pickup_at": "2024-03-01T08:30:00"}
 WITH_DISTANCE = {**TRIP, "trip_distance": 1.9}

@@ -26,8 +26,8 @@ from model_loop.serving.http.mlflow_protocol import CSV, JSON, read_invocation
 from model_loop.serving.http.requests import read_trips
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
+from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.matrices import Targets
-from model_loop.training_set.recipes import Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.columns import TRIP_READER, local_now
 from model_loop.trips.months import MonthSplit

@@ -16,6 +16,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
+from model_loop.datasets.dataset import Moment
 from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
 from model_loop.models.estimators import make_booster, make_sklearn
 from model_loop.models.search import SearchRequest
@@ -36,7 +37,6 @@ from model_loop.serving.service import PredictionService
 from model_loop.tracking.deployments import Deployment, Standings
 from model_loop.tracking.registry import LoadedModel
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.services import Moment
 
 TRIP = {
     "pickup_zone": 74,

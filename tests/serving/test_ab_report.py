@@ -13,6 +13,7 @@ from scipy import stats
 from sqlalchemy import Engine
 from tests.serving.test_log import entry
 
+from model_loop.datasets.dataset import Moment
 from model_loop.models.intervals import measured_errors, sums_by_day
 from model_loop.monitoring.labels import labelled
 from model_loop.monitoring.windows import Window, read_request_log
@@ -22,7 +23,6 @@ from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import insert_predictions, open_log
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.judged import Judged
-from model_loop.trips.services import Moment
 
 SIZES = {1: 8_000, 2: 4_000}
 SPREADS = {1: 4.0, 2: 3.0}

@@ -22,10 +22,11 @@ from model_loop.serving.compiled.model import TOLERANCE
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encoders.columns import holidays_between
-from model_loop.training_set.recipes import ENCODINGS, RECIPES, Encoding
+from model_loop.training_set.encodings import ENCODINGS, Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit
+from model_loop.trips.recipes import RECIPES
 
 REAL_TRIPS = 10_000
 

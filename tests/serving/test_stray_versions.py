@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from tests.servers import mlflow_server
 from tests.serving.conftest import Server
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.serving.models import registry as registry_module
 from model_loop.serving.models.manager import ModelManager
@@ -24,7 +25,6 @@ from model_loop.tracking.choosing import promoter_for
 from model_loop.tracking.deployments import DISABLED_TAG, MOMENT_TAG, Deployment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.services import Moment
 
 NAME = "trip_duration_green"
 #: A store that nobody here may read.

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from tests.tracking.deaths import Death, Killed
 from tests.tracking.right import Cell, Move, Seen, Side, State, seen, standing_seen
 
+from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, GateVerdict
@@ -39,7 +40,7 @@ from model_loop.tracking.deployments import (
 from model_loop.tracking.history import History
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 #: The versions of each service, and the recipe that each was trained with.
 RECIPES = {1: "rich", 2: "booking", 3: "rich", 4: "pair_distance", 5: "booking"}

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from model_loop.datasets.dataset import Moment
 from model_loop.tracking.deployments import PARTS, Deployment
-from model_loop.trips.services import Moment
 
 #: What one move owns: the parts of one moment, or whether anything answers at it.
 Cell = tuple[Literal["parts", "switch"], Moment]

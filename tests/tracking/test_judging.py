@@ -13,6 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from tests.orchestration.test_retraining import Store
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.models.gate import Check, GateVerdict
 from model_loop.models.search import SearchRequest
@@ -36,7 +37,7 @@ from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit, parse_months
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import Moment, get_service
+from model_loop.trips.services import get_service
 
 pytestmark = pytest.mark.integration
 

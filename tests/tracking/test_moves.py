@@ -21,11 +21,12 @@ from tests.tracking.moving import MOMENT_OF, RECIPES, Moving
 from tests.tracking.old_moves import OldPromoter
 from tests.tracking.right import Side
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.steps import promotion
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 VERSIONS = st.sampled_from(sorted(RECIPES))
 MOMENT = st.sampled_from(MOMENTS)

@@ -12,12 +12,13 @@ from tests.conftest import sample_request
 from model_loop.errors import ContractError, InvalidInputError, SourceError
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.data_tests import require_passed, run_data_tests
-from model_loop.training_set.recipes import ENCODINGS, RECIPES, Encoding
+from model_loop.training_set.encodings import ENCODINGS, Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.summary import summarize
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.months import MonthSplit
+from model_loop.trips.recipes import RECIPES
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))

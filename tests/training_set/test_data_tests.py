@@ -16,7 +16,6 @@ from tests.conftest import sample_request
 
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.orchestration import names
-from model_loop.training_set import recipes
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.data_tests import (
     DATA_TESTS,
@@ -24,8 +23,9 @@ from model_loop.training_set.data_tests import (
     require_passed,
     run_data_tests,
 )
-from model_loop.training_set.recipes import RECIPES, Recipe
 from model_loop.training_set.types import EncodedSplits, TrainingSet
+from model_loop.trips import recipes
+from model_loop.trips.recipes import RECIPES, TripRecipe
 from model_loop.trips.split import Period
 
 
@@ -264,7 +264,7 @@ def test_a_recipe_that_knows_the_outcome_is_refused_before_anything_is_built(
     column: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """By name, whatever its type: the end of a trip is a time that no split could hold."""
-    leaking = Recipe("leaking", "a leak", (*RECIPES["booking"].columns, column))
+    leaking = TripRecipe("leaking", "a leak", (*RECIPES["booking"].columns, column), "booked")
     monkeypatch.setattr(recipes, "RECIPES", {**RECIPES, "leaking": leaking})
     request = sample_request("leaking")
     with pytest.raises(InvalidInputError, match=rf"'leaking' knows {column}.*a leak"):

@@ -13,9 +13,9 @@ import pytest
 from model_loop.orchestration import forms
 from model_loop.training_set.encoders.dense import DenseTripEncoder
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
-from model_loop.training_set.recipes import DEFAULT_RECIPE, RECIPES
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.months import MonthSplit
+from model_loop.trips.recipes import DEFAULT_RECIPE, RECIPES
 
 ROOT = Path(__file__).parents[2]
 

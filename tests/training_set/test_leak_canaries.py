@@ -19,8 +19,8 @@ import pytest
 from model_loop.findings import RefusedPartitionError
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encoders.dense import DenseTripEncoder
+from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.matrices import as_dense
-from model_loop.training_set.recipes import Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.months import MonthSplit, parse_months

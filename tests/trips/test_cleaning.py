@@ -15,7 +15,6 @@ import pytest
 from tests.trips.conftest import GREEN, JANUARY, fetch
 
 from model_loop.errors import ContractError, InvalidInputError
-from model_loop.training_set.recipes import RECIPES
 from model_loop.trips.cleaning import (
     CleaningReport,
     Selection,
@@ -26,6 +25,7 @@ from model_loop.trips.cleaning import (
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.rules import ContractLimits
+from model_loop.trips.recipes import RECIPES
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import Corruption, SampleOptions
 from model_loop.trips.services import SERVICES

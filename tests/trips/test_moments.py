@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from model_loop.training_set.recipes import RECIPES
 from model_loop.trips.columns import known_too_late, moment_of
+from model_loop.trips.recipes import RECIPES
 from model_loop.trips.services import DISTANCE, DROPOFF_TIME, PICKUP_ZONE, SERVICES
 
 

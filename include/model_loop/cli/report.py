@@ -11,7 +11,6 @@ from rich.text import Text
 
 from model_loop.cli.console import console
 from model_loop.findings import Finding, RefusedPartitionError
-from model_loop.training_set.recipes import recipe_label
 from model_loop.trips.origin import source_label
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ def _outcome(tuned: TuningResult, trained: TrainedModel | None) -> dict[str, Any
 
 
 def _origin(training_set: TrainingSet) -> str:
-    label, recipe = source_label(training_set.data_source), recipe_label(training_set.recipe.name)
+    label, recipe = source_label(training_set.data_source), training_set.recipe.label
     return f"{training_set.request.service}, {label}, {recipe}"
 
 

@@ -11,11 +11,11 @@ from model_loop.charts import figures
 from model_loop.charts.formatting import short
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.questions import Questions
+from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.tracking.deployments import PARTS, Part, alias_of
 from model_loop.tracking.names import NUMBERS
-from model_loop.trips.services import Moment
 
 if TYPE_CHECKING:
     from model_loop.serving.models.manager import ActiveModels

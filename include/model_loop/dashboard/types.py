@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from model_loop.datasets.dataset import Moment
 from model_loop.tracking.deployments import (
     PARTS,
     Deployment,
@@ -12,7 +13,7 @@ from model_loop.tracking.deployments import (
     Part,
     first_standing,
 )
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 
 @dataclass(frozen=True)

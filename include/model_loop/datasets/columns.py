@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-Kind = Literal["number", "category", "time"]
+Kind = Literal["number", "category", "time", "yes_no"]
 #: Values that stand for one that a request leaves out: the present moment, and the one that is
 #: computed from the other values of the row.
 Default = Literal["", "now", "computed"]
@@ -55,7 +55,7 @@ class Column:
     field
         Name in requests, forms and the log.
     kind
-        Type of its values. Categories are codes: whole numbers, which may have names.
+        Type of its values. Categories are codes (whole numbers, which may have names) or texts.
     title, description
         For people, in forms and descriptions.
     known
@@ -66,6 +66,12 @@ class Column:
         Word for one value, in messages.
     published
         Names in published files and in requests of their readers, by variant.
+    aliases
+        Further names in requests.
+    text
+        Whether categories are texts; otherwise they are codes.
+    categories
+        Texts that are known beforehand; others are unknown to a model, and not refused.
     unit
         For people.
     required
@@ -94,11 +100,16 @@ class Column:
     default: Default = ""
     example: Any = None
     scale: Scale | None = None
+    aliases: tuple[str, ...] = ()
+    text: bool = False
+    categories: tuple[str, ...] = ()
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """Every name under which a value may be given, that of requests first."""
-        return tuple(dict.fromkeys((self.field, self.name, *self.published.values())))
+        return tuple(
+            dict.fromkeys((self.field, self.name, *self.published.values(), *self.aliases))
+        )
 
     @property
     def wanted(self) -> str:

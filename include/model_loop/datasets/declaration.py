@@ -245,7 +245,7 @@ class RuleDeclaration(_Strict):
     message: str | None = None
 
 
-class Variant(_Strict):
+class VariantDeclaration(_Strict):
     """A variant of the table: its own files, and its own names of columns."""
 
     title: str | None = None
@@ -308,7 +308,7 @@ class Declaration(_Strict):
     columns: Mapping[str, ColumnDeclaration] = {}
     recipes: Mapping[Name, RecipeDeclaration] = {}
     rules: tuple[RuleDeclaration, ...] = Field(default=(), strict=False)
-    variants: Mapping[Name, Variant] = {}
+    variants: Mapping[Name, VariantDeclaration] = {}
     accepted: tuple[AcceptedFinding, ...] = Field(default=(), strict=False)
 
     @field_validator("moments")

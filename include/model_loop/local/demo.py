@@ -11,11 +11,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import require_within
 from model_loop.local.airflow_api import FINISHED, AirflowApi, TaskState
 from model_loop.local.preflight import LocalStackError
 from model_loop.models.catalogue import get_family
-from model_loop.training_set.recipes import recipe_label
 from model_loop.trips.origin import source_label
 
 PREPARATION = "data_preparation"
@@ -167,9 +167,10 @@ class Demo:
 def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
     """All families, best first."""
     first = results[0]
+    recipe = dataset_of_variant(first["service"]).recipe_label(first["recipe"])
     table = Table(
         title=f"RMSE in minutes: {first['service']}, {source_label(first['data_source'])}\n"
-        f"{recipe_label(first['recipe'])}, {first['encoding']}",
+        f"{recipe}, {first['encoding']}",
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
         pad_edge=False,

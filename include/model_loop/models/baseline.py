@@ -154,7 +154,7 @@ def _trips(training_set: TrainingSet) -> _Trips:
     first = matrix.indices.reshape(rows, -1)[:, 0]
     pairs = encoder.pairs_.astype(np.int64) @ np.array([_ZONES, 1])
     miles = None
-    if training_set.recipe.knows_distance:
+    if DISTANCE in training_set.recipe.columns:
         miles = matrix.data.reshape(rows, -1)[:, -1]
     return _Trips(pairs[first], training_set.train_validation_target, miles)
 

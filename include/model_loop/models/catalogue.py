@@ -9,7 +9,7 @@ from typing import Literal
 
 from model_loop.errors import InvalidInputError, look_up
 from model_loop.models.spaces import Categorical, Integer, Real, Settings, Space
-from model_loop.training_set.recipes import Encoding, Layout
+from model_loop.training_set.encodings import Encoding, Layout
 
 XGBOOST = "xgboost"
 

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from model_loop.datasets.dataset import Moment
 from model_loop.models.evaluation import errors_by_slice, measure
 from model_loop.models.gate_rules import GateRules
 from model_loop.training_set.data_tests import DataTestResult
 from model_loop.training_set.matrices import Targets
 from model_loop.trips.columns import ATTRIBUTES, known_too_late
-from model_loop.trips.services import DURATION, MOMENTS, WHEN, Moment
+from model_loop.trips.services import DURATION, MOMENTS, WHEN
 
 #: Resamplings of the bootstrap.
 RESAMPLINGS = 999

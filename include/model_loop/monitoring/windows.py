@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 from sqlalchemy import Engine, select
 
+from model_loop.datasets.dataset import Moment
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.answers import IDENTIFIER, VERSION
@@ -32,14 +33,7 @@ from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.columns import TRIP_COLUMNS
 from model_loop.trips.contract.checked import CheckedMonth
 from model_loop.trips.months import Month
-from model_loop.trips.services import (
-    DROPOFF_ZONE,
-    DURATION,
-    PICKUP_TIME,
-    PICKUP_ZONE,
-    Moment,
-    get_service,
-)
+from model_loop.trips.services import DROPOFF_ZONE, DURATION, PICKUP_TIME, PICKUP_ZONE, get_service
 from model_loop.trips.values import TIME_ZONE
 
 Source = Literal["request_log", "batch", "month"]

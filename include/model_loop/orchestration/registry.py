@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model_loop.datasets.dataset import Moment
 from model_loop.orchestration.forms.fields import ANY_MOMENT
 from model_loop.settings import get_settings
 from model_loop.tracking.choosing import promoter_for
@@ -12,7 +13,6 @@ from model_loop.tracking.deployments import check_moment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import Moment
 
 
 def promoter_of(params: Mapping[str, Any], version: int | None = None) -> Promoter:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import (
     Standings,
@@ -20,9 +21,9 @@ from model_loop.tracking.deployments import (
 from model_loop.tracking.registry import Load, LoadedModel, Predicts, load_registered
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.matrices import Targets
-from model_loop.training_set.recipes import get_recipe
 from model_loop.trips.columns import TRIP_COLUMNS
-from model_loop.trips.services import MOMENTS, SERVICES, Moment
+from model_loop.trips.recipes import get_recipe
+from model_loop.trips.services import MOMENTS, SERVICES
 
 #: A version's number; longer ones are numbers that no registry keeps.
 _NUMBER = re.compile(r"\d{1,9}")

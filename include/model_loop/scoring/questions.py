@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import Row
 from model_loop.scoring.answers import answer_of
 from model_loop.scoring.assumptions import compute_missing
@@ -15,7 +16,6 @@ from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.rows import to_frame
 from model_loop.trips.columns import TRIP_COLUMNS
-from model_loop.trips.services import Moment
 
 
 def answer(

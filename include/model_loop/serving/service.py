@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_id
@@ -16,7 +17,6 @@ from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.traffic import choose
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
-from model_loop.trips.services import Moment
 
 
 class PredictedRows(NamedTuple):

@@ -29,6 +29,12 @@ class DataSettings(Part):
         title="Storage root",
         description="Folder or bucket of downloads, XCom objects and data products: file:// or s3://.",
     )
+    datasets_folder: str = Field(
+        default="",
+        title="Folder of datasets",
+        description="Folder with one TOML file for each table, besides the datasets of installed "
+        "packages. Empty: the folder `datasets` beside the package.",
+    )
     tracking_uri: str = Field(
         default="http://127.0.0.1:5000",
         validation_alias=AliasChoices("MODEL_LOOP_TRACKING_URI", "MLFLOW_TRACKING_URI"),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.models.baseline import best_baseline
 from model_loop.models.gate import (
@@ -37,7 +38,7 @@ from model_loop.training_set.judged_months import read_test_months
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.columns import moment_of
-from model_loop.trips.services import DURATION, Moment
+from model_loop.trips.services import DURATION
 
 #: Remark of verdict, mail and history on a champion that cannot be read after an upgrade.
 NOT_KNOWN = "not known how version {version} predicts these trips"

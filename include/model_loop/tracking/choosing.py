@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.actions import SWITCHES, ActionKind
 from model_loop.tracking.deployments import BROUGHT_IN, Part
@@ -9,7 +10,7 @@ from model_loop.tracking.history import CROWNING, History
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 #: Kinds that are done when something is wrong: other versions' stores are hardly waited for.
 _URGENT = SWITCHES | {"rollback", "end_canary", "end_shadow"}

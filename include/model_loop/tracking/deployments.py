@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError, ModelLoopError
-from model_loop.training_set.recipes import RECIPES
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.recipes import RECIPES
+from model_loop.trips.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

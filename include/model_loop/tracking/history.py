@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mlflow.entities import Run
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import Deployment, HistoryEntry, check_moment, log_once
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import Moment
 
 #: Tag of an entry: its moment, or that it is of all moments. Entries that were written before
 #: moments were declared have none.

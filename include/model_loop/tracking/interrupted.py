@@ -11,13 +11,14 @@ import logging
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from model_loop.datasets.dataset import Moment
 from model_loop.tracking.actions import SWITCHES, ActionKind
 from model_loop.tracking.deployments import PARTS, RETIRED_TAG, HistoryEntry
 from model_loop.tracking.history import REJECT, History
 from model_loop.tracking.moves import move
 from model_loop.tracking.runs import RunStatus
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

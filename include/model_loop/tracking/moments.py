@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from model_loop.datasets.dataset import Moment
 from model_loop.tracking.deployments import MomentUnknownError
-from model_loop.trips.services import Moment
 
 #: Seconds until a version is tried again that could not be loaded or looked up, at first and at
 #: most.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from mlflow.exceptions import MlflowException
 
+from model_loop.datasets.dataset import Moment
 from model_loop.tracking.actions import SWITCHES
 from model_loop.tracking.deployments import (
     DISABLED_TAG,
@@ -22,7 +23,7 @@ from model_loop.tracking.deployments import (
     share_tag,
 )
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 
 def move(versions: ModelVersions, entry: HistoryEntry) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mlflow.entities import Run
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.actions import SWITCHES, Action, standing_after
 from model_loop.tracking.deployments import Deployment, HistoryEntry
@@ -23,7 +24,6 @@ from model_loop.tracking.moves import move
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.sources import replacement_remarks
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import Moment
 
 if TYPE_CHECKING:
     from model_loop.models.gate import GateVerdict

@@ -12,6 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import get_model_info
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import (
     MOMENT_TAG,
@@ -29,7 +30,7 @@ from model_loop.tracking.downloads import ABSENT, refuse_absent
 from model_loop.tracking.moments import MomentLookUps
 from model_loop.tracking.runs import Tracker
 from model_loop.trips.columns import TRIP_COLUMNS, moment_of
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

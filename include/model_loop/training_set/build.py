@@ -16,10 +16,10 @@ from model_loop.errors import InvalidInputError
 from model_loop.findings import DoubtfulDataWarning, Finding
 from model_loop.training_set.encoders.dense import DenseTripEncoder
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
+from model_loop.training_set.encodings import Layout
 from model_loop.training_set.history import compare, require_sound
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.products import TrainingSetProduct
-from model_loop.training_set.recipes import Layout, get_recipe
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import EncodedSplits, TrainingSet
 from model_loop.trips.cleaning import CleaningReport, Selection, take_month
@@ -27,6 +27,7 @@ from model_loop.trips.columns import known_too_late
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
+from model_loop.trips.recipes import get_recipe
 from model_loop.trips.services import DURATION, get_service
 from model_loop.trips.source.fetching import check_months, fetch_month
 from model_loop.trips.source.freshness import is_unchanged

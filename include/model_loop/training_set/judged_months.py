@@ -43,7 +43,7 @@ def read_test_months(
     selection = Selection(
         [name for name in columns if name != PICKUP_TIME],
         request.rules,
-        keep_set_aside=PICKUP_TIME not in columns and not training_set.recipe.knows_time,
+        keep_set_aside=PICKUP_TIME not in {*columns, *training_set.recipe.columns},
     )
     store, found = CheckedMonthStore(storage_root), {}
     for month in request.split.test:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 Matrix: TypeAlias = csr_matrix | npt.NDArray[np.float32]
 Targets: TypeAlias = npt.NDArray[np.float64]
+"""Values of the target, shape (rows,)."""
 
 
 def as_dense(matrix: Matrix) -> npt.NDArray[np.float32]:

@@ -12,16 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.datasets.dataset import Recipe
 from model_loop.findings import Finding
+from model_loop.training_set.encodings import Layout
 from model_loop.training_set.matrices import Matrix, Targets
-from model_loop.training_set.recipes import (
-    Layout,
-    Recipe,
-    get_recipe,
-)
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.cleaning import CleaningReport
 from model_loop.trips.origin import data_source_of
+from model_loop.trips.recipes import get_recipe
 from model_loop.trips.services import DURATION
 from model_loop.trips.source.types import RawMonth
 from model_loop.trips.split import Period

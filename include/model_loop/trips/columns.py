@@ -8,6 +8,7 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from model_loop.datasets.columns import Column, Columns, Scale
+from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import RowReader
 from model_loop.trips.services import (
     DISTANCE,
@@ -21,7 +22,6 @@ from model_loop.trips.services import (
     SERVICES,
     TRIP_TYPE,
     VENDOR,
-    Moment,
 )
 from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, NOT_ASKED, TIME_ZONE, time_of
 from model_loop.trips.zone_names import find_zone, suggest_zone

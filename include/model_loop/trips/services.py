@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, get_args
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError, look_up
 
 #: The names that every service's columns get, so that nothing downstream knows the service.
@@ -32,8 +32,7 @@ LAST_ZONE = 265
 REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE)
 #: When a prediction can be asked for, in the order of time: when a ride is ordered, and when the
 #: meter has stopped. A model that is asked at a moment may know what is known by then, no more.
-Moment = Literal["booked", "ended"]
-MOMENTS: tuple[Moment, ...] = get_args(Moment)
+MOMENTS: tuple[Moment, ...] = ("booked", "ended")
 
 #: Each moment in words, as it ends a sentence.
 WHEN: Mapping[Moment, str] = MappingProxyType(

@@ -28,13 +28,13 @@ from tests.trips.contract.damage import (
     trips,
 )
 
-from model_loop.training_set.recipes import RECIPES
 from model_loop.trips.cleaning import Selection, clean_month
 from model_loop.trips.cleaning_rules import CleaningRules
 from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
 from model_loop.trips.contract.quarantine import KEPT
 from model_loop.trips.contract.rules import ALL_RULES, ContractLimits
 from model_loop.trips.months import Month
+from model_loop.trips.recipes import RECIPES
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service, get_service
 from model_loop.trips.source.fetching import fetch_month, file_name

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from model_loop.alerts.types import Alert, AlertTable, Link
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.orchestration.alerts.failed_tasks import run_url
 from model_loop.orchestration.alerts.failures import tracking_link
-from model_loop.training_set.recipes import recipe_label
 from model_loop.trips.origin import SAMPLE, is_generated, source_label
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
     families = results["families"]
     best = families[0]
     about = f"{dag_id}/{run_id}"
+    recipe = dataset_of_variant(results["service"]).recipe_label(results["recipe"])
     return Alert(
         kind="success",
         key=f"success/{about}/{results['run_id']}",
@@ -36,7 +37,7 @@ def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
         headline=f"{dag_id} ended well",
         summary=f"The best of {len(families)} on the validation months is {best['family']}, with "
         f"an RMSE of {best['validation_rmse']:.3f} minutes: "
-        f"{source_label(results['data_source'])}, {recipe_label(results['recipe'])}.",
+        f"{source_label(results['data_source'])}, {recipe}.",
         table=AlertTable(
             ("Family", "Validation RMSE", "Test RMSE", "Trials", "Seconds"),
             tuple(
@@ -53,7 +54,10 @@ def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
         facts=(
             ("Run", run_id),
             ("Data", f"{results['service']}, {source_label(results['data_source'])}"),
-            ("Model input", f"{recipe_label(results['recipe'])}, {results['encoding']}"),
+            (
+                "Model input",
+                f"{recipe}, {results['encoding']}",
+            ),
             ("Training set", results["training_set"]),
         ),
         links=(Link("MLflow", results["run_url"]), Link("The run", run_url(dag_id, run_id))),
@@ -97,7 +101,7 @@ def gate_refused(verdict: GateVerdict, service: str, dag_id: str, run_id: str) -
         summary=f"Nothing has moved; champion of {service}: {champion}. Not passed: "
         f"{', '.join(failed)}.",
         table=_checks(verdict),
-        facts=(("Service", service), *_judged(verdict), ("Run", run_id)),
+        facts=(("Service", service), *_judged(verdict, service), ("Run", run_id)),
         links=(Link("The run", run_url(dag_id, run_id)), *tracking),
         notes=notes,
     )
@@ -183,7 +187,7 @@ def moved(
             *((("Approved by", entry.approver),) if entry.approver else ()),
             ("Why", entry.why or "no reason was given"),
             *((("Remarks", entry.remarks),) if entry.remarks else ()),
-            *(_judged(verdict, remarks=False) if verdict else ()),
+            *(_judged(verdict, service, remarks=False) if verdict else ()),
             ("Run", run_id),
         ),
         advice=()
@@ -323,11 +327,13 @@ def sample_mark(data_source: str) -> str:
     return f" ({source_label(data_source)})" if is_generated(data_source) else ""
 
 
-def _judged(verdict: GateVerdict, *, remarks: bool = True) -> Iterator[tuple[str, str]]:
+def _judged(
+    verdict: GateVerdict, service: str, *, remarks: bool = True
+) -> Iterator[tuple[str, str]]:
     """Yield what figures of a verdict are of."""
     yield "Data", source_label(verdict.data_source) if verdict.data_source else "not known"
     if verdict.recipe:
-        yield "Model input", recipe_label(verdict.recipe)
+        yield "Model input", dataset_of_variant(service).recipe_label(verdict.recipe)
     if remarks and verdict.remarks:
         yield "Remarks", "; ".join(verdict.remarks)
 

@@ -11,13 +11,14 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import StateStore
 from model_loop.settings import get_settings
-from model_loop.training_set.recipes import RECIPES
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.recipes import RECIPES
+from model_loop.trips.services import MOMENTS
 
 #: Field that evidence has always had, and events of other programs have not.
 _RUN = "run_url"

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from model_loop.datasets.dataset import Moment
 from model_loop.objects.documents import UNREADABLE
 from model_loop.orchestration.alerts.announcements import state_lost
 from model_loop.orchestration.alerts.notifications import announce
 from model_loop.trips.publications import Publications
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.alerts.announcements import drift_answered
 from model_loop.orchestration.alerts.notifications import announce
@@ -28,11 +29,11 @@ from model_loop.orchestration.steps.requests import who_asked
 from model_loop.orchestration.steps.windows import records_of_windows
 from model_loop.settings import get_settings
 from model_loop.tracking.learned import learned_by
-from model_loop.training_set.recipes import RECIPES, get_recipe
 from model_loop.trips.months import Month, MonthSplit
 from model_loop.trips.origin import is_generated, source_label
 from model_loop.trips.publications import Publications
-from model_loop.trips.services import MOMENTS, Moment, get_service
+from model_loop.trips.recipes import RECIPES, get_recipe
+from model_loop.trips.services import MOMENTS, get_service
 from model_loop.trips.source.published import look_at_source, look_up_publication
 
 if TYPE_CHECKING:

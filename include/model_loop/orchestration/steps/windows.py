@@ -38,9 +38,9 @@ from model_loop.trips.values import FIRST_YEAR, LAST_YEAR
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
+    from model_loop.datasets.dataset import Moment
     from model_loop.monitoring.windows import WindowTrips
     from model_loop.scoring.predictor import Predictor
-    from model_loop.trips.services import Moment
 
 logger = logging.getLogger(__name__)
 

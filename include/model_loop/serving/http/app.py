@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from model_loop.datasets.dataset import Moment
 from model_loop.scoring.answers import answer_of
 from model_loop.scoring.assumptions import tell_assumed
 from model_loop.serving.comparison.report import ab_report
@@ -49,7 +50,6 @@ from model_loop.settings import get_settings
 from model_loop.tracking.deployments import PARTS
 from model_loop.trips.columns import UNIT
 from model_loop.trips.judged import Judged
-from model_loop.trips.services import Moment
 
 #: Bodies up to so many bytes are answered on the event loop: a thread would take longer.
 _INLINE_BYTES = 16_384

@@ -21,6 +21,7 @@ from upath import UPath
 
 from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.types import Alert
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import ModelLoopError
 from model_loop.objects.documents import read_document
 from model_loop.objects.files import atomic_write
@@ -28,7 +29,7 @@ from model_loop.serving.models.loading import Loader, RegistryError
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.deployments import Deployment, Standings, log_once
 from model_loop.trips.columns import moment_of
-from model_loop.trips.services import MOMENTS, Moment
+from model_loop.trips.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ import requests
 
 from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.types import Alert
+from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.serving.compiled.orders import CompilerResult, Order
@@ -37,7 +38,6 @@ from model_loop.tracking.deployments import (
     standings_of,
 )
 from model_loop.tracking.moments import MomentLookUps
-from model_loop.trips.services import Moment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

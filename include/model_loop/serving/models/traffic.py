@@ -7,12 +7,12 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import Row
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.models.manager import ActiveModels, Side
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.deployments import Part
-from model_loop.trips.services import Moment
 
 _UNAVAILABLE = 503
 _UNPROCESSABLE = 422

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from model_loop.training_set.encoders import columns as read
 from model_loop.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
-from model_loop.training_set.recipes import DEFAULT_RECIPE, Recipe, get_recipe
 from model_loop.trips import geometry
+from model_loop.trips.recipes import DEFAULT_RECIPE, TripRecipe, get_recipe
 from model_loop.trips.services import DROPOFF_ZONE, PICKUP_ZONE
 
 FOLDS = 5
@@ -116,7 +116,7 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         names = [f"{what}_{category}" for what in learned for category in _category_names(recipe)]
         return np.asarray([*known, *names], dtype=object)
 
-    def _checked(self, trips: pd.DataFrame) -> tuple[pd.DataFrame, Recipe]:
+    def _checked(self, trips: pd.DataFrame) -> tuple[pd.DataFrame, TripRecipe]:
         recipe = get_recipe(self.recipe)
         return read.as_trained(trips, recipe.columns), recipe
 
@@ -144,7 +144,7 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
 
 
 def _plain_columns(
-    trips: pd.DataFrame, recipe: Recipe, clip_distance: float | None
+    trips: pd.DataFrame, recipe: TripRecipe, clip_distance: float | None
 ) -> list[read.FloatArray | read.IntArray]:
     pickup, dropoff = read.zones(trips)
     columns: list[read.FloatArray | read.IntArray] = [pickup, dropoff]
@@ -164,11 +164,11 @@ def _detour(miles: read.FloatArray, centroid_miles: read.FloatArray) -> read.Flo
     return np.where(known, miles / (np.abs(centroid_miles) + SHORTEST_DISTANCE), MISSING)
 
 
-def _category_names(recipe: Recipe) -> tuple[str, ...]:
+def _category_names(recipe: TripRecipe) -> tuple[str, ...]:
     return (*_ZONE_CATEGORIES, *(_TIME_CATEGORIES if recipe.knows_time else ()))
 
 
-def _categories(trips: pd.DataFrame, recipe: Recipe) -> read.IntArray:
+def _categories(trips: pd.DataFrame, recipe: TripRecipe) -> read.IntArray:
     """Codes of the categories, shape (trips, categories)."""
     pickup, dropoff = read.zones(trips)
     codes = [pickup, dropoff, pickup * CODES + dropoff]

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.training_set.encoders import columns as read
-from model_loop.training_set.recipes import DEFAULT_RECIPE, Recipe, get_recipe
+from model_loop.trips.recipes import DEFAULT_RECIPE, TripRecipe, get_recipe
 from model_loop.trips.services import DISTANCE
 
 #: Zone ids below this are looked up in a table; TLC's highest is 265.
@@ -200,12 +200,12 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         self.table_ = np.full((_TABLE_SIZE, _TABLE_SIZE), _UNKNOWN, dtype=np.int32)
         self.table_[self.pairs_[:, 0], self.pairs_[:, 1]] = np.arange(len(codes), dtype=np.int32)
 
-    def _entries(self, recipe: Recipe) -> int:
+    def _entries(self, recipe: TripRecipe) -> int:
         """Entries of a row, of which the first may be missing."""
         return 1 + 2 * recipe.knows_time + len(recipe.attributes) + recipe.knows_distance
 
     def _further_columns(
-        self, trips: read.Trips, recipe: Recipe
+        self, trips: read.Trips, recipe: TripRecipe
     ) -> list[npt.NDArray[np.int32] | int]:
         first = len(self.pairs_)
         columns: list[npt.NDArray[np.int32] | int] = []
@@ -217,7 +217,9 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         numbers = len(recipe.attributes) + recipe.knows_distance
         return [*columns, *range(first, first + numbers)]
 
-    def _further_values(self, trips: read.Trips, recipe: Recipe) -> list[read.FloatArray | float]:
+    def _further_values(
+        self, trips: read.Trips, recipe: TripRecipe
+    ) -> list[read.FloatArray | float]:
         values: list[read.FloatArray | float] = [1.0] * (2 * recipe.knows_time)
         values += [read.attribute(trips, name) for name in recipe.attributes]
         if recipe.knows_distance:

@@ -1,12 +1,11 @@
-"""Recipes (what a model may know of a trip) and encodings (how it is told)."""
+"""Recipes: what a model may know of a trip."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, get_args
 
+from model_loop.datasets.dataset import Recipe
 from model_loop.errors import look_up
 from model_loop.trips.columns import ATTRIBUTES, moment_of
 from model_loop.trips.services import (
@@ -18,44 +17,11 @@ from model_loop.trips.services import (
     TRIP_TYPE,
     VENDOR,
     WHEN,
-    Moment,
 )
 
-Encoding = Literal["one_hot", "native"]
-#: `one_hot` is the course's matrix, exactly; `native` is what suits each model family.
-ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
-Layout = Literal["sparse", "dense"]
-"""The form of a matrix: one-hot columns (sparse) or a few numbers per trip (dense)."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Columns of a trip that a model may use.
-
-    Parameters
-    ----------
-    name
-        Name in the forms and on the command line.
-    title
-        Title for people.
-    columns
-        The raw columns that the model takes, in the order of its signature.
-    """
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-
-    @property
-    def moment(self) -> Moment:
-        """The earliest moment at which a caller can fill all of its columns."""
-        return moment_of(self.columns)
-
-    @property
-    def asked(self) -> str:
-        """The moment in words: ``asked when a ride is booked``."""
-        return f"asked {WHEN[self.moment]}"
+class TripRecipe(Recipe):
+    """Columns of a trip that a model may use."""
 
     @property
     def knows_time(self) -> bool:
@@ -78,21 +44,27 @@ DEFAULT_RECIPE = "booking"
 
 _BOOKING = (PICKUP_TIME, PICKUP_ZONE, DROPOFF_ZONE, PASSENGERS, VENDOR, TRIP_TYPE)
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType(
+
+def _recipe(name: str, title: str, columns: tuple[str, ...]) -> TripRecipe:
+    moment = moment_of(columns)
+    return TripRecipe(name, title, columns, moment, WHEN[moment])
+
+
+RECIPES: Mapping[str, TripRecipe] = MappingProxyType(
     {
         recipe.name: recipe
         for recipe in (
-            Recipe(
+            _recipe(
                 "pair_distance",
                 "pick-up zone, drop-off zone and metered distance (the course's inputs)",
                 (PICKUP_ZONE, DROPOFF_ZONE, DISTANCE),
             ),
-            Recipe(
+            _recipe(
                 "rich",
                 "everything known before a trip begins, and the metered distance",
                 (*_BOOKING, DISTANCE),
             ),
-            Recipe(
+            _recipe(
                 "booking",
                 "everything known before a trip begins, without the metered distance",
                 _BOOKING,
@@ -102,7 +74,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 
-def get_recipe(name: str) -> Recipe:
+def get_recipe(name: str) -> TripRecipe:
     """Find a recipe by its name.
 
     Raises
@@ -111,15 +83,3 @@ def get_recipe(name: str) -> Recipe:
         If there is no such recipe.
     """
     return look_up("Recipe", name, RECIPES)
-
-
-def recipe_label(name: str) -> str:
-    """Return the words by which people are told a recipe; a model from elsewhere may have another.
-
-    Examples
-    --------
-    >>> recipe_label("booking")
-    'recipe booking, asked when a ride is booked'
-    """
-    recipe = RECIPES.get(name)
-    return f"recipe {name}, {recipe.asked}" if recipe else f"recipe {name}"

@@ -1,0 +1,260 @@
+"""A dataset: everything that the loop has to know of one table.
+
+It is made from a declaration (`declared`), or written in Python. Forms, requests, files, the log,
+training sets, models and charts are derived from it. Nothing here needs NumPy or pandas: forms are
+built from it when DAG files are read, and servers read every request by it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from model_loop.datasets.columns import Columns
+from model_loop.datasets.reading import RowReader
+from model_loop.errors import InvalidInputError, look_up
+
+if TYPE_CHECKING:
+    # Stored models bring recipes with them, and need no pydantic.
+    from model_loop.datasets.declaration import Declaration, Part
+
+#: A moment from which values are known, such as ``request``; the dataset lists them in order.
+Moment = str
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column that is predicted.
+
+    Parameters
+    ----------
+    name
+        Name in frames.
+    unit
+        Unit as people write it, such as ``min``; empty if it has none.
+    title
+        For people, in the middle of a sentence: ``duration``.
+    """
+
+    name: str
+    unit: str = ""
+    title: str = ""
+
+    def with_unit(self, text: str) -> str:
+        """Return a number in words with the unit: ``5.3 min``."""
+        return f"{text} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Columns that a model may use, and the moment at which it is asked.
+
+    Parameters
+    ----------
+    name
+        Name in forms and commands.
+    title
+        For people.
+    columns
+        The raw columns that the model takes, in the order of its signature.
+    moment
+        The moment at which a caller can fill all of them.
+    asked
+        The moment in words, after "asked": ``when a ride is booked``.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    moment: Moment
+    when: str = ""
+
+    @property
+    def asked(self) -> str:
+        """The moment in words: ``asked when a ride is booked``."""
+        return f"asked {self.when or f'at the moment {self.moment}'}"
+
+    @property
+    def label(self) -> str:
+        """The recipe in words: ``recipe booking, asked when a ride is booked``."""
+        return f"recipe {self.name}, {self.asked}"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant of a dataset, with models of its own.
+
+    Parameters
+    ----------
+    key
+        Name in settings, forms, tags and the log, unlike that of any other variant of any dataset.
+    title
+        For people.
+    model_name
+        Name of its registered model.
+    """
+
+    key: str
+    title: str
+    model_name: str
+
+
+@dataclass(frozen=True)
+class Extensions:
+    """Functions of a dataset that is written in Python, as ``module:name``.
+
+    Each has a general fallback, named in its description; empty where the fallback serves.
+
+    Parameters
+    ----------
+    slices
+        ``(rows) -> dict[str, array]``: parts of the rows by which errors are shown and judged, from
+        values that are known beforehand. By default the declared slices, and the time.
+    outcome_bands
+        ``(actual) -> array``: slices by the outcome, for descriptions alone.
+    baselines
+        ``(training set) -> rule``: the best rule that needs no model; see `models.baseline`.
+    """
+
+    slices: str = ""
+    outcome_bands: str = ""
+    baselines: str = ""
+
+    def load(self, name: str) -> Callable[..., Any] | None:
+        """Return a function; None where there is none."""
+        address: str = getattr(self, name)
+        if not address:
+            return None
+        module, _, function = address.partition(":")
+        loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        return loaded
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table, and what is known of it.
+
+    Parameters
+    ----------
+    name
+        Name that never changes.
+    title
+        For people.
+    target
+        The column that is predicted.
+    columns
+        Columns that a model may be asked with.
+    moments
+        Moments in their order: a model that is asked at one knows what is known by then.
+    recipes
+        What models may know, by name.
+    default_recipe
+        Name of the recipe where nobody names another.
+    variants
+        At least one.
+    reader
+        Reads the rows of requests and files.
+    outcomes
+        Columns that hold the outcome or are known only together with it: no model may know them.
+    time
+        Column with the time of a row, in frames; None if the table has none.
+    time_zone
+        Time zone of the place, whose clocks all times are on.
+    partition
+        Part of the table that comes as one.
+    rows
+        Word for several rows, and for one.
+    slices
+        Columns by which errors are shown and judged.
+    extensions
+        Functions in Python.
+    declaration
+        The file that it was made from; None if it is written in Python.
+    """
+
+    name: str
+    title: str
+    target: Target
+    columns: Columns
+    moments: tuple[Moment, ...]
+    recipes: Mapping[str, Recipe]
+    default_recipe: str
+    variants: Mapping[str, Variant]
+    reader: RowReader
+    outcomes: frozenset[str] = frozenset()
+    time: str | None = None
+    time_zone: str = "UTC"
+    partition: Part = "whole"
+    rows: tuple[str, str] = ("rows", "row")
+    slices: tuple[str, ...] = ()
+    extensions: Extensions = field(default_factory=Extensions)
+    declaration: Declaration | None = None
+
+    @functools.cached_property
+    def known_from(self) -> Mapping[str, Moment]:
+        """The moment from which each column that a model may know is known."""
+        return MappingProxyType({column.name: column.known for column in self.columns})
+
+    @functools.cached_property
+    def optional(self) -> frozenset[str]:
+        """Columns whose values may be unknown to a model."""
+        return frozenset(column.name for column in self.columns if not column.required)
+
+    def recipe(self, name: str) -> Recipe:
+        """Find a recipe by its name.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such recipe.
+        """
+        return look_up("Recipe", name, self.recipes)
+
+    def recipe_label(self, name: str) -> str:
+        """Return a recipe in words; a model from elsewhere may have an unknown one."""
+        recipe = self.recipes.get(name)
+        return recipe.label if recipe else f"recipe {name}"
+
+    def check_moment(self, name: str) -> Moment:
+        """Check the name of a moment.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such moment.
+        """
+        if name not in self.moments:
+            raise InvalidInputError(
+                f"Moment {name!r}", "is unknown", f"Choose one of: {', '.join(self.moments)}."
+            )
+        return name
+
+    def moment_of(self, columns: Iterable[str]) -> Moment:
+        """Return the earliest moment at which all of these columns are known.
+
+        Columns that are not declared count as known at the last moment: nothing says that they are
+        known earlier.
+        """
+        last = len(self.moments) - 1
+        order = [self._place(name, last) for name in columns]
+        return self.moments[max(order, default=0)]
+
+    def known_too_late(self, columns: Iterable[str], moment: Moment) -> list[str]:
+        """Return the columns that are not known yet at a moment, or hold the outcome, sorted.
+
+        Undeclared columns are among them before the last moment.
+        """
+        by, last = self.moments.index(moment), len(self.moments) - 1
+        return sorted(
+            name
+            for name in columns
+            if name == self.target.name or name in self.outcomes or self._place(name, last) > by
+        )
+
+    def _place(self, column: str, default: int) -> int:
+        known = self.known_from.get(column)
+        return default if known is None else self.moments.index(known)

@@ -1,0 +1,176 @@
+"""From the declaration of a dataset to the dataset itself."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+from model_loop.datasets.columns import Column, Columns, Kind
+from model_loop.datasets.dataset import Dataset, Recipe, Target, Variant
+from model_loop.datasets.declaration import (
+    LEARNED_KINDS,
+    OPEN,
+    ColumnDeclaration,
+    Declaration,
+    RecipeDeclaration,
+)
+from model_loop.datasets.reading import RowReader
+from model_loop.datasets.times import FIRST_YEAR, LAST_YEAR, TimeReader
+from model_loop.errors import InvalidInputError
+
+_KINDS: Mapping[str, Kind] = MappingProxyType(
+    {"number": "number", "category": "category", "yes_no": "yes_no", "time": "time"}
+)
+_NOT_OF_NAMES = re.compile(r"[^a-z0-9]+")
+
+
+def dataset_of(declaration: Declaration) -> Dataset:
+    """Return the dataset of a declaration in which the type of each column is known.
+
+    Columns that are not declared, or have no type, are unknown to requests and models:
+    `tables.inference` completes a declaration by the data.
+
+    Raises
+    ------
+    InvalidInputError
+        If no column is left to learn from, or a question is open.
+    """
+    if declaration.open_questions:
+        raise InvalidInputError(
+            f"The dataset {declaration.name}",
+            f"has open questions: {', '.join(declaration.open_questions)}",
+            "Answer each in its file: a moment in the place of '?'.",
+        )
+    columns = Columns(_columns(declaration))
+    if not columns:
+        raise InvalidInputError(
+            f"The dataset {declaration.name}",
+            "declares no column that a model can learn from",
+            "Declare columns of the types number, category, yes_no or time.",
+        )
+    time = declaration.time
+    zone = time.time_zone if time else "UTC"
+    title = declaration.title or declaration.name
+    learned = {column.name for column in columns}
+    recipes = {recipe.name: recipe for recipe in _recipes(declaration, columns)}
+    return Dataset(
+        name=declaration.name,
+        title=title,
+        target=Target(
+            declaration.target,
+            declaration.task.unit,
+            _title(declaration.target, declaration.columns.get(declaration.target)),
+        ),
+        columns=columns,
+        moments=declaration.moments,
+        recipes=MappingProxyType(recipes),
+        default_recipe=next(iter(recipes)),
+        variants=MappingProxyType({one.key: one for one in _variants(declaration, title)}),
+        reader=RowReader(
+            columns,
+            ignored=frozenset(declaration.columns).difference(learned) | {declaration.target},
+            read_time=TimeReader(time.stored_in if time else "UTC", zone),
+            codes={},
+        ),
+        outcomes=frozenset({declaration.target}),
+        time=time.column if time else None,
+        time_zone=zone,
+        partition=declaration.partition,
+        slices=declaration.slices,
+        declaration=declaration,
+    )
+
+
+def field_name(column: str, taken: Iterable[str] = ()) -> str:
+    """Return a name for requests of a column's name, unlike those taken: ``Größe [m]`` is grosse_m.
+
+    Letters that have a form without accents get it, all others are left out.
+    """
+    folded = unicodedata.normalize("NFKD", column.casefold()).encode("ascii", "ignore").decode()
+    name = _NOT_OF_NAMES.sub("_", folded).strip("_")
+    if not name or name[0].isdigit():
+        name = f"column_{name}".rstrip("_")
+    used, number, unique = {*taken}, 2, name
+    while unique in used:
+        unique, number = f"{name}_{number}", number + 1
+    return unique
+
+
+def _columns(declaration: Declaration) -> Iterator[Column]:
+    first = declaration.moments[0]
+    fields: list[str] = []
+    for name, column in declaration.columns.items():
+        if column.type not in LEARNED_KINDS or name == declaration.target:
+            continue
+        fields.append(column.field or field_name(name, fields))
+        yield _column(name, fields[-1], column, first if column.known is None else column.known)
+
+
+def _column(name: str, field: str, declared: ColumnDeclaration, known: str) -> Column:
+    bounds, kind = declared.constraints, _KINDS[declared.type or OPEN]
+    lowest = -math.inf if bounds.minimum is None else bounds.minimum
+    highest = math.inf if bounds.maximum is None else bounds.maximum
+    if kind == "time":
+        lowest, highest = FIRST_YEAR, LAST_YEAR
+    categories = declared.categories or bounds.enum if kind == "category" else ()
+    return Column(
+        name=name,
+        field=field,
+        kind=kind,
+        title=_title(name, declared),
+        description=declared.description or "",
+        known=known,
+        lowest=lowest,
+        highest=highest,
+        noun={"time": "time", "category": "category", "yes_no": "yes or no"}.get(kind, "number"),
+        aliases=declared.aliases,
+        unit=declared.unit or "",
+        required=bounds.required,
+        example=declared.example,
+        categories=tuple(map(str, categories)),
+        text=kind == "category",
+    )
+
+
+def _title(name: str, declared: ColumnDeclaration | None) -> str:
+    return (declared.title if declared else None) or name.replace("_", " ").strip()
+
+
+def _recipes(declaration: Declaration, columns: Columns) -> Iterator[Recipe]:
+    declared = declaration.recipes or {
+        declaration.moments[0]: RecipeDeclaration(at=declaration.moments[0])
+    }
+    order = declaration.moments.index
+    for name, recipe in declared.items():
+        known = [one.name for one in columns if order(one.known) <= order(recipe.at)]
+        late = [one for one in recipe.columns or () if one not in known]
+        if late:
+            raise InvalidInputError(
+                f"Recipe {name} of the dataset {declaration.name}",
+                f"has columns that are unknown at the moment {recipe.at}: {', '.join(late)}",
+                "Leave them out, ask at a later moment, or correct the moment of the columns.",
+            )
+        chosen = tuple(
+            one
+            for one in (recipe.columns if recipe.columns is not None else known)
+            if one not in recipe.without
+        )
+        if not chosen:
+            raise InvalidInputError(
+                f"Recipe {name} of the dataset {declaration.name}",
+                "has no column",
+                f"Declare columns that are known at the moment {recipe.at}.",
+            )
+        words = recipe.title or f"what is known at the moment {recipe.at}"
+        yield Recipe(name, words, chosen, recipe.at)
+
+
+def _variants(declaration: Declaration, title: str) -> Iterator[Variant]:
+    if not declaration.variants:
+        yield Variant(declaration.name, title, declaration.name)
+    for name, variant in declaration.variants.items():
+        key = f"{declaration.name}.{name}"
+        yield Variant(key, variant.title or f"{title}: {name}", f"{declaration.name}_{name}")

@@ -24,6 +24,7 @@ FLOW = (
     "datasets",
     "objects",
     "alerts",
+    "sources",
     "history",
     "trips",
     "training_set",

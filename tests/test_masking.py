@@ -24,7 +24,7 @@ from model_loop.alerts.types import Envelope
 from model_loop.errors import InvalidInputError
 from model_loop.masking import mask_logins
 from model_loop.settings import Settings
-from model_loop.trips.source.allowed import require_allowed_source
+from model_loop.sources.allowed import require_allowed_source
 
 PACKAGE = Path(model_loop.__file__).parent
 SECRET = "s3cr3t"  # noqa: S105 - what must not be seen

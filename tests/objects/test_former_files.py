@@ -15,10 +15,10 @@ from model_loop.monitoring import levels
 from model_loop.monitoring.levels import Level, Thresholds, WindowFinding
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import Watermarks
+from model_loop.sources import kept
+from model_loop.sources.kept import FileVersion, find_kept, keep, remembered_digest
 from model_loop.trips.months import Month
 from model_loop.trips.publications import Publications
-from model_loop.trips.source import kept
-from model_loop.trips.source.kept import FileVersion, find_kept, keep, remembered_digest
 
 URL = "https://example.com/green_tripdata_2024-01.parquet"
 MONTH = {

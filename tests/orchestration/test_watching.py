@@ -14,10 +14,10 @@ from tests.websites import Website, website_over
 
 from model_loop.orchestration.schedules.watching import NewMonthTrigger, Watch
 from model_loop.orchestration.schedules.watermarks import Watermarks
+from model_loop.sources import download
+from model_loop.sources.kept import FileVersion
 from model_loop.trips.months import Month
 from model_loop.trips.publications import Publication, Publications
-from model_loop.trips.source import download
-from model_loop.trips.source.kept import FileVersion
 
 JANUARY = "green_tripdata_2024-01.parquet"
 DAY = dt.timedelta(days=1)

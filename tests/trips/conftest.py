@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tests.websites import Website, website_over
 
+from model_loop.sources import download
 from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import get_service
-from model_loop.trips.source import download
 from model_loop.trips.source.fetching import fetch_month
 from model_loop.trips.source.types import RawMonth
 

@@ -17,8 +17,8 @@ from model_loop.cli.console import console
 from model_loop.cli.options import arguments_of
 from model_loop.options import build
 from model_loop.settings import get_settings
+from model_loop.sources.origin import source_label
 from model_loop.training_set.retention_rules import Retention
-from model_loop.trips.origin import source_label
 from model_loop.trips.recipes import get_recipe
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from model_loop.cli.console import console
 from model_loop.findings import Finding, RefusedPartitionError
-from model_loop.trips.origin import source_label
+from model_loop.sources.origin import source_label
 
 if TYPE_CHECKING:
     from model_loop.models.search import TuningResult

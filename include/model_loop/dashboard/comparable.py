@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model_loop.dashboard.types import FamilyRun
-from model_loop.trips.origin import is_generated, source_label
+from model_loop.sources.origin import is_generated, source_label
 from model_loop.trips.services import MOMENTS, WHEN
 
 

@@ -16,7 +16,7 @@ from model_loop.errors import require_within
 from model_loop.local.airflow_api import FINISHED, AirflowApi, TaskState
 from model_loop.local.preflight import LocalStackError
 from model_loop.models.catalogue import get_family
-from model_loop.trips.origin import source_label
+from model_loop.sources.origin import source_label
 
 PREPARATION = "data_preparation"
 TRAININGS = ("sklearn_training", "xgboost_training")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from model_loop.settings import ENVIRONMENT_PREFIX, Settings
 from model_loop.settings.servers import PATIENT_WORKERS
-from model_loop.trips.source.allowed import ANY
+from model_loop.sources.allowed import ANY
 
 HOST = "127.0.0.1"
 ADMIN = "admin"

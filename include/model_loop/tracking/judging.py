@@ -10,13 +10,13 @@ import pandas as pd
 
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check
+from model_loop.sources.origin import source_label
 from model_loop.tracking.learned import Learned
 from model_loop.tracking.registry import Answering
 from model_loop.training_set.judged_months import read_test_months
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.contract.rules import month_bounds
 from model_loop.trips.months import Month
-from model_loop.trips.origin import source_label
 from model_loop.trips.services import DURATION, PICKUP_TIME
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from model_loop.errors import StoredObjectError
 from model_loop.models.gate import Check
+from model_loop.sources.origin import data_source_of, is_generated
 from model_loop.tracking.lineage import read_lineage
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.sources import ACCEPT_GENERATED, label_of, source_of, unknown_remarks
 from model_loop.trips.months import Month
-from model_loop.trips.origin import data_source_of, is_generated
 
 logger = logging.getLogger(__name__)
 

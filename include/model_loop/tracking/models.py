@@ -20,6 +20,7 @@ from model_loop.models.evaluation import measure
 from model_loop.models.explanation import Explanation
 from model_loop.models.search import ErrorMetrics
 from model_loop.models.training import TrainedModel
+from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.learned import Learned, learned_by
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.names import FIGURES, NUMBERS
@@ -27,7 +28,6 @@ from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.origin import is_generated, source_label
 from model_loop.trips.services import DURATION
 
 #: Name of the artifact that compares the families.

@@ -20,10 +20,10 @@ from model_loop.errors import InvalidInputError
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import remove_object, write_bytes
+from model_loop.sources.origin import data_source_of
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
 from model_loop.trips.contract.rules import CONTRACT_VERSION
-from model_loop.trips.origin import data_source_of
 from model_loop.trips.source.types import RawMonth
 
 _FOLDER = "products/training_set"

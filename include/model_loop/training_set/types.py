@@ -14,11 +14,11 @@ import pandas as pd
 
 from model_loop.datasets.dataset import Recipe
 from model_loop.findings import Finding
+from model_loop.sources.origin import data_source_of
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.matrices import Matrix, Targets
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.trips.cleaning import CleaningReport
-from model_loop.trips.origin import data_source_of
 from model_loop.trips.recipes import get_recipe
 from model_loop.trips.services import DURATION
 from model_loop.trips.source.types import RawMonth

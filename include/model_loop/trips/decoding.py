@@ -16,8 +16,8 @@ from upath import UPath
 
 from model_loop.errors import ContractError
 from model_loop.objects.files import LOCAL_PROTOCOLS
-from model_loop.trips.prefetching import prefetch
-from model_loop.trips.source.kept import forget_kept
+from model_loop.sources.kept import forget_kept
+from model_loop.sources.prefetching import prefetch
 from model_loop.trips.source.types import MonthFile
 
 #: Bytes that are read of a column at once; a whole row group would be read otherwise.

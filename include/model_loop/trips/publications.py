@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
+from model_loop.sources.kept import FileVersion
 from model_loop.trips.months import Month
-from model_loop.trips.source.kept import FileVersion
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from tests.trips.conftest import GREEN, JANUARY, fetch
 from tests.websites import Website
 
 from model_loop.errors import ContractError, InvalidInputError, SourceError, TransientSourceError
+from model_loop.sources.download import ATTEMPTS
 from model_loop.trips.contract.checked import CheckedMonthStore
 from model_loop.trips.contract.rules import ContractLimits
 from model_loop.trips.months import Month
 from model_loop.trips.sample import write_month
 from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.source.download import ATTEMPTS
 from model_loop.trips.source.fetching import check_months
 
 NAME = "green_tripdata_2024-01.parquet"

@@ -10,7 +10,7 @@ from model_loop.alerts.types import Alert, AlertTable, Link
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.orchestration.alerts.failed_tasks import run_url
 from model_loop.orchestration.alerts.failures import tracking_link
-from model_loop.trips.origin import SAMPLE, is_generated, source_label
+from model_loop.sources.origin import SAMPLE, is_generated, source_label
 
 if TYPE_CHECKING:
     from model_loop.findings import Finding

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_loop.settings import get_settings, split_list
-from model_loop.trips.source.allowed import require_allowed_source
+from model_loop.sources.allowed import require_allowed_source
 
 
 def source_of(params: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from model_loop.scoring.batch.scoring import score_chunk as score
 from model_loop.scoring.places import choose_outputs, find_inputs, place, require_allowed
 from model_loop.scoring.predictor import find_predictor, load_predictor
 from model_loop.settings import get_settings, split_list
-from model_loop.trips.source.allowed import ALWAYS, ANY, require_allowed_source
+from model_loop.sources.allowed import ALWAYS, ANY, require_allowed_source
 
 if TYPE_CHECKING:
     from upath import UPath

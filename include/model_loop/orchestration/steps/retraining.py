@@ -28,9 +28,9 @@ from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.orchestration.steps.requests import who_asked
 from model_loop.orchestration.steps.windows import records_of_windows
 from model_loop.settings import get_settings
+from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.learned import learned_by
 from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.origin import is_generated, source_label
 from model_loop.trips.publications import Publications
 from model_loop.trips.recipes import RECIPES, get_recipe
 from model_loop.trips.services import MOMENTS, get_service

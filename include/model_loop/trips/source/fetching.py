@@ -23,13 +23,13 @@ from model_loop.errors import (
     TransientSourceError,
 )
 from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
+from model_loop.sources.allowed import require_no_login
+from model_loop.sources.download import download, published
+from model_loop.sources.kept import FOLDER, FileVersion, KeptFile, find_kept, keep
 from model_loop.trips.months import Month
 from model_loop.trips.sample import is_sample, write_month
 from model_loop.trips.sample_options import SampleOptions
 from model_loop.trips.services import Service
-from model_loop.trips.source.allowed import require_no_login
-from model_loop.trips.source.download import download, published
-from model_loop.trips.source.kept import FOLDER, FileVersion, KeptFile, find_kept, keep
 from model_loop.trips.source.naming import with_digest
 from model_loop.trips.source.types import DataSource, MonthFile, RawMonth
 

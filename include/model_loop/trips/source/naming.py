@@ -6,7 +6,7 @@ import dataclasses
 
 from upath import UPath
 
-from model_loop.trips.source.kept import FOLDER, remembered_digest
+from model_loop.sources.kept import FOLDER, remembered_digest
 from model_loop.trips.source.types import MonthFile, RawMonth
 
 

@@ -25,7 +25,7 @@ from urllib3.util import Retry
 
 from model_loop.errors import InvalidInputError, SourceError, TransientSourceError
 from model_loop.objects.files import is_at
-from model_loop.trips.source.answers import (
+from model_loop.sources.answers import (
     Begun,
     is_all_of_it,
     is_packed,
@@ -34,7 +34,7 @@ from model_loop.trips.source.answers import (
     require_the_rest,
     validator_of,
 )
-from model_loop.trips.source.kept import content_length
+from model_loop.sources.kept import content_length
 
 #: How often a request is made before it has failed.
 ATTEMPTS = 4

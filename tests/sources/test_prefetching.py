@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from model_loop.trips.prefetching import prefetch
+from model_loop.sources.prefetching import prefetch
 
 
 @pytest.fixture(params=[1, 2, 8], autouse=True)

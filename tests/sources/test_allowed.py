@@ -8,7 +8,7 @@ import pytest
 
 from model_loop.errors import InvalidInputError
 from model_loop.masking import mask_logins
-from model_loop.trips.source.allowed import require_allowed_source
+from model_loop.sources.allowed import require_allowed_source
 
 SITE = "https://months.example.com/trips"
 BUCKET = "s3://months/trips"

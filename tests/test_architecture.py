@@ -23,6 +23,7 @@ FLOW = (
     "options",
     "datasets",
     "objects",
+    "tables",
     "alerts",
     "sources",
     "history",

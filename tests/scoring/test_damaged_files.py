@@ -23,6 +23,7 @@ from model_loop.scoring.batch.job import JobResult
 from model_loop.scoring.batch.planning import plan
 from model_loop.scoring.batch.scoring import score_chunk
 from model_loop.scoring.predictor import Predictor
+from model_loop.tables import lines as row_lines
 
 HEADER = "pickup_datetime,PULocationID,DOLocationID,trip_distance,passenger_count,note"
 GOOD = "2024-01-15 08:30:00,74,75,1.2,1"
@@ -74,7 +75,7 @@ def test_a_quote_spoils_its_own_row_at_most(
 ) -> None:
     """All rows are accounted for by another reader, wherever the file is cut."""
     (tmp_path / "a.csv").write_bytes(table(changed, end=end).encode())
-    monkeypatch.setattr(lines, "BLOCK", 1_024)
+    monkeypatch.setattr(row_lines, "BLOCK", 1_024)
     result = scored(predictor, tmp_path / "a.csv")
     assert (result.rows, result.rejected_rows) == (ROWS, len(rejected))
     good = read(tmp_path / "out.csv")
@@ -128,7 +129,7 @@ def test_every_valid_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
         place = UPath(path)
         header = lines.header_of(place)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lines, "BLOCK", choose.choice((8, 40, 10_000)))
+            patch.setattr(row_lines, "BLOCK", choose.choice((8, 40, 10_000)))
             found = [
                 header.dialect.cells(line.decode())
                 for block in lines.blocks(place, header.dialect, header.bytes)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tests.scoring.test_damaged_files import GOOD, HEADER, scored
 
 from model_loop.errors import StoredObjectError
-from model_loop.scoring.batch import delimited, lines
+from model_loop.scoring.batch import delimited
 from model_loop.scoring.batch.job import ADDED
 from model_loop.scoring.predictor import Predictor
+from model_loop.tables import lines
 
 ROWS = 1_000
 LINES = [HEADER, *(f"{GOOD},n{row}" for row in range(ROWS))]

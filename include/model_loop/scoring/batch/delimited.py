@@ -19,17 +19,12 @@ from upath import UPath
 
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.batch.job import ADDED, Chunk, Job, rejected_names
-from model_loop.scoring.batch.lines import (
-    BLOCK,
-    Header,
-    blocks,
-    header_of,
-    what_is_wrong,
-)
+from model_loop.scoring.batch.lines import Header, blocks, header_of
 from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.batch.typed import SAMPLE_ROWS, kinds_of, typed
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.places import place
+from model_loop.tables.lines import BLOCK, what_is_wrong
 from model_loop.trips.columns import UNIT
 
 _REJECTED = "-rejected"

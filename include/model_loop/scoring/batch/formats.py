@@ -14,7 +14,7 @@ from model_loop.scoring.batch.job import Chunk, Job
 from model_loop.scoring.batch.rows import RawRows, ScoredRows
 
 
-class FileFormat(Protocol):
+class BatchFormat(Protocol):
     """Operations on a kind of file."""
 
     def columns_of(self, path: UPath) -> list[str]:
@@ -35,4 +35,4 @@ class FileFormat(Protocol):
         """Put the parts of all chunks together."""
 
 
-FORMATS: Mapping[str, FileFormat] = MappingProxyType({"parquet": parquet, "csv": delimited})
+FORMATS: Mapping[str, BatchFormat] = MappingProxyType({"parquet": parquet, "csv": delimited})

@@ -1,0 +1,1 @@
+"""Tables: one reader of files for any of them, from bytes to typed columns."""

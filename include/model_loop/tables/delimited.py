@@ -1,0 +1,366 @@
+"""Delimited text (CSV): its header, and its rows block by block as columns of text.
+
+Rows are found once by `lines`, and a second time by Arrow's parser or by Python's; where the two
+do not agree, the block is read row by row. A row whose cells are not those of the header is
+rejected by itself, so that no row shifts a column or spoils another row.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from model_loop.datasets.conditions import Mask
+from model_loop.datasets.declaration import DialectDeclaration
+from model_loop.tables.lines import (
+    DELIMITERS,
+    LINE_ENDS,
+    LONGEST_HEADER,
+    Block,
+    Dialect,
+    cells_of,
+    first_row,
+    row_blocks,
+    unclosed_rows,
+    what_is_wrong,
+)
+from model_loop.tables.opening import Utf8Stream
+from model_loop.tables.refused import TableFileError
+from model_loop.tables.row_blocks import RowBlock
+
+#: Delimiters that are recognised, so that a file with one is not read as one column.
+_RARE = ("^", "~", "\x01", "\x1f", ":", " ")
+_SAMPLE_LINES = 200
+#: Share of the sampled rows that have to be as wide as the header.
+_ALIKE = 0.9
+_CONFLICT = re.compile(rb"^(?:<{7}|>{7}|\|{7}) |^(?:<{7}|>{7})\r?$", re.MULTILINE)
+_NUMBER_LIKE = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+
+
+@dataclass(frozen=True)
+class TextHeader:
+    """The first row of a delimited text.
+
+    Parameters
+    ----------
+    names
+        Names of the columns, without unnamed ones at the end.
+    delimiter
+        Delimiter between two cells.
+    rest
+        Bytes behind it, of those that were read.
+    """
+
+    names: tuple[str, ...]
+    delimiter: str
+    rest: bytes
+
+
+def read_header(stream: Utf8Stream, dialect: DialectDeclaration, origin: str) -> TextHeader:
+    """Return the names of the columns, and the delimiter.
+
+    Raises
+    ------
+    TableFileError
+        If the file is empty, names a column twice, or would be read as one column although its
+        rows hold delimiters.
+    """
+    start = b""
+    while len(start) < 2 * LONGEST_HEADER and (data := stream.read(2 * LONGEST_HEADER)):
+        start += data
+    start = start.lstrip(LINE_ENDS)
+    if not start.strip():
+        raise TableFileError("no_rows", origin, "is empty", "Give a file with a header and rows.")
+    delimiter = dialect.delimiter or _delimiter(start)
+    row, _ = first_row(origin, start, delimiter)
+    cells = [cell.strip() for cell in cells_of(row, delimiter)]
+    _require_columns(cells, start, delimiter, origin)
+    if not dialect.header:
+        return TextHeader(tuple(f"column_{n + 1}" for n in range(len(cells))), delimiter, start)
+    while len(cells) > 1 and not cells[-1]:
+        cells.pop()
+    names = tuple(cell or f"column_{number}" for number, cell in enumerate(cells, 1))
+    require_names(names, origin)
+    return TextHeader(names, delimiter, start[len(row) :])
+
+
+def require_names(names: Sequence[str], origin: str) -> None:
+    """Refuse names of columns of which one is there twice.
+
+    Raises
+    ------
+    TableFileError
+        With the name.
+    """
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            raise TableFileError(
+                "column_twice",
+                origin,
+                f"has two columns that are called {name!r}",
+                "Give each column a name of its own, and leave out what is there twice.",
+            )
+        seen.add(name)
+
+
+def is_of_numbers(names: Sequence[str]) -> bool:
+    """Return whether names of columns look like a first row of numbers."""
+    return len(names) > 1 and all(_NUMBER_LIKE.fullmatch(name) for name in names)
+
+
+def _sample(start: bytes) -> list[str]:
+    lines = start.decode(errors="replace").splitlines()
+    # The last line may go on.
+    complete = lines[:-1] if len(lines) > 2 and len(start) >= LONGEST_HEADER else lines  # noqa: PLR2004 - a header and a row
+    return [line for line in complete if line.strip()][:_SAMPLE_LINES]
+
+
+def _delimiter(start: bytes) -> str:
+    """Return the delimiter that makes the most rows as wide as the header, then the widest one."""
+    lines = _sample(start)
+    best, best_score = DELIMITERS[0], (0.0, 1)
+    for candidate in DELIMITERS:
+        header, *rows = csv.reader(lines, delimiter=candidate)
+        if len(header) == 1:
+            continue
+        alike = sum(len(row) == len(header) or not any(row[len(header) :]) for row in rows)
+        score = (alike / len(rows) >= _ALIKE if rows else 0.0, len(header))
+        if score > best_score:
+            best, best_score = candidate, score
+    return best
+
+
+def _require_columns(cells: list[str], start: bytes, delimiter: str, origin: str) -> None:
+    if len(cells) > 1:
+        return
+    header, *rows = [re.sub(r'"[^"]*"', "", line) for line in _sample(start)]
+    for other in (*DELIMITERS, *_RARE):
+        counts = [row.count(other) for row in rows]
+        if not counts or other == delimiter:
+            continue
+        common = max(set(counts), key=counts.count)
+        alike = counts.count(common) >= _ALIKE * len(counts)
+        if common and alike and (other in DELIMITERS or header.count(other) == common):
+            raise TableFileError(
+                "one_column_read",
+                origin,
+                f"would be read as one column, although its rows hold {common + 1} fields between "
+                f"{other!r}",
+                f"Declare the delimiter: [dialect] delimiter = {other!r}.",
+            )
+
+
+def read_blocks(stream: Utf8Stream, header: TextHeader, origin: str) -> Iterator[RowBlock]:
+    """Yield the rows behind the header, block by block.
+
+    Raises
+    ------
+    TableFileError
+        If the file holds the marks of a conflict of version control.
+    """
+    waiting = header.rest
+
+    def read(count: int) -> bytes:
+        nonlocal waiting
+        data, waiting = waiting or stream.read(count), b""
+        return data
+
+    dialect, rows = Dialect(header.delimiter, len(header.names)), 0
+    for block in row_blocks(read, dialect, origin):
+        _refuse_conflicts(block, rows, origin)
+        parsed = _parse(block, header, rows)
+        rows += len(block.ends) - parsed.blank
+        yield parsed
+
+
+def _refuse_conflicts(block: Block, rows: int, origin: str) -> None:
+    if b"<<<<<<<" not in block.data and b">>>>>>>" not in block.data:
+        return
+    if (match := _CONFLICT.search(block.data)) is not None:
+        row = rows + int(np.searchsorted(block.ends, match.start(), side="right")) + 1
+        raise TableFileError(
+            "conflict_markers",
+            origin,
+            f"holds the marks of a conflict of version control (row {row:,})",
+            "Resolve the conflict, and commit the file again.",
+        )
+
+
+def _parse(block: Block, header: TextHeader, before: int) -> RowBlock:
+    """Return the rows of a block.
+
+    Parameters
+    ----------
+    before
+        Number of rows before it.
+    """
+    starts = np.concatenate([[0], block.ends[:-1]]).astype(np.int64)
+    columns, rows, reasons = _at_once(block, header, starts) or _singly(
+        block, header, np.arange(len(block.ends)), starts
+    )
+    if not (filled := _filled(columns, len(rows))).all():
+        columns, rows = [column.filter(pa.array(filled)) for column in columns], rows[filled]
+    # Rows without text have no numbers: those behind them move up.
+    counted = np.zeros(len(block.ends), dtype=bool)
+    counted[rows] = True
+    counted[[row for row, reason in reasons.items() if reason]] = True
+    numbers = before + np.cumsum(counted)
+    return RowBlock(
+        dict(zip(header.names, columns, strict=True)),
+        numbers[rows],
+        {int(numbers[row]): reason for row, reason in sorted(reasons.items()) if reason},
+        int((~counted).sum()),
+    )
+
+
+def _filled(columns: Sequence[pa.Array], rows: int) -> Mask:
+    """Return which rows hold any text."""
+    filled = np.zeros(rows, dtype=bool)
+    for column in columns:
+        lengths = pc.binary_length(column).to_numpy(zero_copy_only=False)
+        filled |= lengths > 0
+        if filled.all():
+            break
+    return filled
+
+
+def _fields(block: Block, delimiter: str) -> tuple[Mask, npt.NDArray[np.int64]]:
+    """Return rows with misplaced quotes, and the number of fields of each other row."""
+    data = np.frombuffer(block.data, dtype=np.uint8)
+    between = np.flatnonzero(data == ord(delimiter))
+    strange = np.zeros(len(block.ends), dtype=bool)
+    if b'"' in block.data:
+        strange[unclosed_rows(block.data, block.ends, delimiter)] = True
+        quotes = np.flatnonzero(data == ord('"'))
+        if strange.any():
+            # Each of the other rows has as many quotes that open as close.
+            quotes = quotes[~strange[np.searchsorted(block.ends, quotes, side="right")]]
+        between = between[np.searchsorted(quotes, between) % 2 == 0]
+    ends = np.searchsorted(between, block.ends)
+    return strange, np.diff(ends, prepend=0) + 1
+
+
+_Rows = tuple[list[pa.Array], npt.NDArray[np.int64], dict[int, str]]
+
+
+def _at_once(block: Block, header: TextHeader, starts: npt.NDArray[np.int64]) -> _Rows | None:
+    """Return columns and places of rows by Arrow's parser; None if it counts others.
+
+    Rows that are rejected have a reason, and lines of spaces alone an empty one.
+    """
+    strange, fields = _fields(block, header.delimiter)
+    width, reasons = len(header.names), dict[int, str]()
+    parts: list[tuple[list[pa.Array], npt.NDArray[np.int64]]] = []
+    for count in np.unique(fields[~strange]).tolist():
+        rows = np.flatnonzero((fields == count) & ~strange)
+        if count < width:
+            for row in rows.tolist():
+                text = block.data[starts[row] : block.ends[row]]
+                reasons[row] = ragged(count, width) if text.strip() else ""
+            continue
+        whole = len(rows) == len(block.ends)
+        text = block.data if whole else _cut_out(block, rows, starts)
+        columns = _arrow(text, header.delimiter, count, len(rows))
+        if columns is None:
+            return None
+        if count > width:
+            surplus = _filled(columns[width:], len(rows))
+            for row in rows[surplus].tolist():
+                reasons[row] = ragged(count, width)
+            columns, rows = columns[:width], rows[~surplus]
+            if surplus.any():
+                columns = [column.filter(pa.array(~surplus)) for column in columns]
+        parts.append((columns, rows))
+    if strange.any():
+        columns, rows, more = _singly(block, header, np.flatnonzero(strange), starts)
+        reasons |= more
+        parts.append((columns, rows))
+    return *_in_order(parts, width), reasons
+
+
+def _cut_out(block: Block, rows: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> bytes:
+    """Return the bytes of some rows, each with its line end."""
+    chosen = np.zeros(len(block.ends), dtype=bool)
+    chosen[rows] = True
+    inside = np.repeat(chosen, block.ends - starts)
+    data = np.frombuffer(block.data, dtype=np.uint8)[: len(inside)]
+    return bytes(data[inside])
+
+
+def _arrow(text: bytes, delimiter: str, width: int, rows: int) -> list[pa.Array] | None:
+    """Return the columns of rows that are all of one width; None if Arrow sees other rows."""
+    quoted = b'"' in text
+    names = [str(number) for number in range(width)]
+    try:
+        table = pyarrow.csv.read_csv(
+            pa.py_buffer(text),
+            read_options=pyarrow.csv.ReadOptions(column_names=names, block_size=len(text) + 1),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char='"' if quoted else False,
+                newlines_in_values=quoted,
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if table.num_rows != rows:
+        return None
+    return [column.combine_chunks() for column in table.columns]
+
+
+def _singly(
+    block: Block, header: TextHeader, rows: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
+) -> _Rows:
+    """Return the same for some rows, each read by itself by Python's parser."""
+    dialect, width = Dialect(header.delimiter, len(header.names)), len(header.names)
+    accepted, cells, reasons = list[int](), list[list[str]](), dict[int, str]()
+    for row in rows.tolist():
+        text = block.data[starts[row] : block.ends[row]].strip(LINE_ENDS).decode(errors="replace")
+        try:
+            fields = dialect.cells(text)
+        except csv.Error as error:
+            reasons[row] = f"the row is not CSV: {what_is_wrong(error)}"
+            continue
+        if len(fields) < width or any(fields[width:]):
+            reasons[row] = ragged(len(fields), width) if text.strip() else ""
+            continue
+        accepted.append(row)
+        cells.append(fields[:width])
+    columns = [pa.array(column, pa.string()) for column in zip(*cells, strict=True)]
+    if not columns:
+        columns = [pa.array([], pa.string())] * width
+    return columns, np.array(accepted, dtype=np.int64), reasons
+
+
+def _in_order(
+    parts: list[tuple[list[pa.Array], npt.NDArray[np.int64]]], width: int
+) -> tuple[list[pa.Array], npt.NDArray[np.int64]]:
+    """Put groups of rows together again, in the order of the file."""
+    if not parts:
+        return [pa.array([], pa.string())] * width, np.empty(0, dtype=np.int64)
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate([rows for _, rows in parts])
+    order = np.argsort(rows, kind="stable")
+    columns = [
+        pa.concat_arrays([columns[place] for columns, _ in parts]).take(pa.array(order))
+        for place in range(width)
+    ]
+    return columns, rows[order]
+
+
+def ragged(fields: int, width: int) -> str:
+    """Return why a row of another width than the header is rejected."""
+    return f"the row has {fields} field{'s' * (fields != 1)}, and the header {width}"

@@ -1,0 +1,81 @@
+"""JSON lines: an object on each line, whose values become text as it is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from model_loop.tables.lines import LINE_ENDS
+from model_loop.tables.opening import Utf8Stream
+from model_loop.tables.row_blocks import RowBlock
+
+_BLOCK = 2**22
+
+
+def names_of(stream: Utf8Stream) -> tuple[str, ...]:
+    """Return the keys of all objects, in the order in which they come first."""
+    names: dict[str, None] = {}
+    for lines in _line_blocks(stream):
+        for line in lines:
+            content = _parsed(line)
+            if isinstance(content, dict):
+                names |= dict.fromkeys(content)
+    return tuple(names)
+
+
+def read_blocks(stream: Utf8Stream, names: Sequence[str]) -> Iterator[RowBlock]:
+    """Yield rows, block by block; a line that is no object is rejected.
+
+    Parameters
+    ----------
+    names
+        Keys of the objects; a row is null where it lacks one.
+    """
+    rows = 0
+    for lines in _line_blocks(stream):
+        contents = [_parsed(line) for line in lines]
+        accepted = [number for number, each in enumerate(contents) if isinstance(each, dict)]
+        objects = [contents[number] for number in accepted]
+        rejected = {
+            rows + number + 1: f"the line is not a JSON object ({each})"
+            for number, each in enumerate(contents)
+            if not isinstance(each, dict)
+        }
+        columns = {
+            name: pa.array([_text(each.get(name)) for each in objects], pa.string())
+            for name in names
+        }
+        yield RowBlock(columns, np.array(accepted, dtype=np.int64) + rows + 1, rejected)
+        rows += len(lines)
+
+
+def _line_blocks(stream: Utf8Stream) -> Iterator[list[bytes]]:
+    """Yield lines that hold something, some megabytes at a time."""
+    rest = b""
+    while data := stream.read(_BLOCK):
+        *lines, rest = (rest + data).split(b"\n")
+        yield [line for line in lines if line.strip()]
+    if rest.strip(LINE_ENDS):
+        yield [rest]
+
+
+def _parsed(line: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return the object of a line; for anything else, why it is none."""
+    try:
+        # Numbers stay as they are written: no float has all of their digits.
+        found = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+    except ValueError as error:
+        return str(error)
+    return found if isinstance(found, dict) else f"it is {type(found).__name__}"
+
+
+def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,62 @@
+"""Refusals of files that cannot be read, and remarks on those that had to be interpreted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from model_loop.errors import InvalidInputError
+
+RefusalCode = Literal[
+    "column_twice",
+    "conflict_markers",
+    "damaged",
+    "different_columns",
+    "encoding",
+    "missing_file",
+    "no_rows",
+    "no_table",
+    "one_column_read",
+    "rows_of_other_width",
+    "undecided_format",
+    "unknown_column",
+]
+NoteCode = Literal["encoding_assumed", "blank_rows", "header_of_numbers", "rows_rejected"]
+
+
+class TableFileError(InvalidInputError):
+    """A file cannot be read as a table.
+
+    Parameters
+    ----------
+    code
+        Name of the rule that it breaks, for machines.
+    given, rule, remedy
+        See `ModelLoopError`.
+    """
+
+    def __init__(self, code: RefusalCode, given: str, rule: str, remedy: str) -> None:
+        super().__init__(given, rule, remedy)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class ReadingNote:
+    """A remark on how a file was read, where its reader had to assume something.
+
+    Parameters
+    ----------
+    code
+        Name of the kind of remark, for machines.
+    file
+        Address of the file.
+    message
+        The remark, as a sentence.
+    remedy
+        Remedy, as a sentence.
+    """
+
+    code: NoteCode
+    file: str
+    message: str
+    remedy: str

@@ -1,0 +1,344 @@
+"""Times as text: which formats are read, and all values of a column at once.
+
+A format is ``ISO8601`` (a day, or a day and a time with ``T`` or a space between them, with or
+without seconds, fractions and an offset, ``Z`` or ``UTC``), one of `datetime.strptime`, or an epoch
+(``epoch_s``, ``epoch_ms``, ``epoch_us``: numbers since 1970 in UTC).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from model_loop.datasets.conditions import Mask
+from model_loop.errors import InvalidInputError
+
+ISO = "ISO8601"
+#: Microseconds of a unit of numbers that count from 1970.
+EPOCHS: Mapping[str, int] = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+#: Years whose nanoseconds fit into 64 bits, as libraries beside ours want it.
+FIRST_YEAR, LAST_YEAR = 1678, 2261
+
+_ISO = (
+    r"^(?P<Y>[0-9]{4})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})"
+    r"(?:[Tt ](?P<H>[0-9]{2})(?::(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]{1,12}))?)?)?"
+    r" ?(?P<z>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
+)
+_DIRECTIVES = {
+    "Y": r"(?P<Y>[0-9]{4})",
+    "y": r"(?P<y>[0-9]{2})",
+    "m": r"(?P<m>[0-9]{1,2})",
+    "d": r"(?P<d>[0-9]{1,2})",
+    "H": r"(?P<H>[0-9]{1,2})",
+    "I": r"(?P<I>[0-9]{1,2})",
+    "M": r"(?P<M>[0-9]{2})",
+    "S": r"(?P<S>[0-9]{2})",
+    "f": r"(?P<f>[0-9]{1,12})",
+    "p": r"(?P<p>[AaPp])\.?[Mm]\.?",
+    "b": r"(?P<b>\pL+)\.?",
+    "B": r"(?P<b>\pL+)\.?",
+    "a": r"\pL+\.?",
+    "A": r"\pL+\.?",
+    "z": r"(?P<z>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)",
+    "Z": r"(?P<z>Z|UTC|GMT)",
+    "%": "%",
+}
+#: Beginnings of months' names, in English, German, French, Spanish, Italian and Portuguese.
+_MONTHS = (
+    ("jan", "jän", "ene", "gen"),
+    ("feb", "fév", "fev"),
+    ("mar", "mär", "mrz"),
+    ("apr", "avr", "abr"),
+    ("may", "mai", "mag"),
+    ("jun", "juin", "giu"),
+    ("jul", "juil", "lug"),
+    ("aug", "aoû", "ago"),
+    ("sep", "set"),
+    ("oct", "okt", "ott", "out"),
+    ("nov",),
+    ("dec", "dez", "déc", "dic"),
+)
+_DAY_MICROSECONDS = 86_400_000_000
+_MONTHS_OF_A_YEAR, _HOURS, _HOURS_OF_HALF_A_DAY, _SIXTY = 12, 24, 12, 60
+#: Two digits from here on are years of the last century, as POSIX has it.
+_LAST_CENTURY = 69
+
+Micros = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Times that were read.
+
+    Parameters
+    ----------
+    micros
+        Microseconds since 1970, shape (rows,): on the clocks that were written, or in UTC where an
+        offset stood beside them.
+    readable
+        Whether there is a time, shape (rows,).
+    in_utc
+        Whether a time had an offset, shape (rows,).
+    is_day
+        Whether it is a day without a time of day, shape (rows,).
+    """
+
+    micros: Micros
+    readable: Mask
+    in_utc: Mask
+    is_day: Mask
+
+
+def require_time_format(time_format: str) -> None:
+    """Refuse a format of times that is not read.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has a directive that is unknown, or says no day.
+    """
+    if time_format != ISO and time_format not in EPOCHS:
+        _pattern(time_format)
+
+
+@functools.cache
+def _pattern(time_format: str) -> str:
+    """Return the regular expression of a format, with a group for each directive."""
+    if time_format == ISO:
+        return _ISO
+    tokens = re.findall(r"%.?|[^%]+", time_format)
+    pieces, names = list[str](), set[str]()
+    for place, token in enumerate(tokens):
+        if not token.startswith("%"):
+            pieces.append(re.sub(r"(?:\\ )+", r"\\s+", re.escape(token)))
+            continue
+        piece = _DIRECTIVES.get(token[1:])
+        if piece is None:
+            raise _refused(time_format, f"has {token!r}, which is not read")
+        beside = tokens[max(0, place - 1) : place] + tokens[place + 1 : place + 2]
+        if any(other.startswith("%") for other in beside):
+            piece = piece.replace("{1,2}", "{2}")
+        names |= {token[1:]}
+        pieces.append(piece)
+    if not names & {"Y", "y"} or not names & {"m", "b", "B"}:
+        raise _refused(time_format, "says no year and month")
+    pattern = f"^{''.join(pieces)}$"
+    if len(re.findall(r"\?P<(\w)>", pattern)) != len(set(re.findall(r"\?P<(\w)>", pattern))):
+        raise _refused(time_format, "says the same twice")
+    return pattern
+
+
+def _refused(time_format: str, rule: str) -> InvalidInputError:
+    known = ", ".join(f"%{name}" for name in _DIRECTIVES if name != "%")
+    return InvalidInputError(
+        f"The format of times {time_format!r}",
+        rule,
+        f"Combine {known}, or give {ISO}, {', '.join(EPOCHS)}.",
+    )
+
+
+@functools.cache
+def python_pattern(time_format: str) -> re.Pattern[str]:
+    """Return the pattern of a format for Python, which matches its texts from their beginning."""
+    return re.compile(_pattern(time_format).removesuffix("$").replace(r"\pL", r"[^\W0-9_]"))
+
+
+def matches(text: pa.Array, time_format: str) -> Mask:
+    """Return which texts look like times of a format, whether or not there is such a day."""
+    found = pc.match_substring_regex(text, re.sub(r"\?P<\w>", "", _pattern(time_format)))
+    return np.asarray(found.fill_null(False), dtype=bool)  # noqa: FBT003 - Arrow's signature
+
+
+def read_times(text: pa.Array, time_format: str) -> Times:
+    """Read texts as times.
+
+    Parameters
+    ----------
+    text
+        Texts without spaces around them; null where there is none.
+    """
+    if time_format in EPOCHS:
+        numbers = pc.cast(_only(text, r"^[+-]?[0-9]+(?:\.[0-9]+)?$"), pa.float64())
+        return from_epoch(numbers.fill_null(np.nan).to_numpy(zero_copy_only=False), time_format)
+    if time_format == ISO and (times := _plain_iso(text)) is not None:
+        return times
+    fields = pc.extract_regex(text, _pattern(time_format))
+    return _composed({each.name: fields.field(each.name) for each in fields.type}, fields)
+
+
+def from_epoch(numbers: npt.NDArray[np.float64], time_format: str) -> Times:
+    """Return times that are counted from 1970 in UTC; NaN is none."""
+    micros = numbers * EPOCHS[time_format]
+    bounds = np.array([f"{FIRST_YEAR}-01-01", f"{LAST_YEAR + 1}-01-01"], dtype="M8[us]")
+    first, last = bounds.astype(np.int64).tolist()
+    readable = (micros >= first) & (micros < last)
+    whole = np.where(readable, micros, 0).round().astype(np.int64)
+    every = np.ones(len(whole), dtype=bool)
+    return Times(whole, readable, every, ~every)
+
+
+def _only(text: pa.Array, pattern: str) -> pa.Array:
+    return pc.if_else(pc.match_substring_regex(text, pattern), text, None)
+
+
+def _plain_iso(text: pa.Array) -> Times | None:
+    """Return times that Arrow reads as such, all with offsets or all without; None otherwise."""
+    for zone in (None, "UTC"):
+        try:
+            found = pc.cast(text, pa.timestamp("us", zone))
+        except pa.ArrowInvalid:
+            continue
+        micros = found.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        is_day = pc.equal(pc.binary_length(text), len("2024-01-15")).fill_null(False)  # noqa: FBT003 - Arrow's signature
+        given = text.is_valid().to_numpy(zero_copy_only=False)
+        return Times(
+            micros,
+            within_years(micros) & given,
+            np.full(len(text), zone is not None),
+            is_day.to_numpy(zero_copy_only=False),
+        )
+    return None
+
+
+def within_years(micros: Micros) -> Mask:
+    """Return which times are of years that are read."""
+    years = micros.view("M8[us]").astype("M8[Y]").astype(np.int64) + 1970
+    return np.asarray((years >= FIRST_YEAR) & (years <= LAST_YEAR))
+
+
+def _composed(fields: Mapping[str, pa.Array], extracted: pa.StructArray) -> Times:
+    """Return times from the digits of their fields."""
+    readable = np.asarray(extracted.is_valid().to_numpy(zero_copy_only=False)).copy()
+    number = {name: _whole(fields[name]) for name in "YymdHIMS" if name in fields}
+    year = number["Y"] if "Y" in number else _of_century(number["y"])
+    month = number["m"] if "m" in number else _month_number(fields["b"])
+    months = (year - 1970) * 12 + month - 1
+    day = number.get("d", np.ones_like(year))
+    days = months.astype("M8[M]").astype("M8[D]") + (day - 1)
+    readable &= (
+        (month >= 1)
+        & (month <= _MONTHS_OF_A_YEAR)
+        & (days.astype("M8[M]").astype(np.int64) == months)
+    )
+    readable &= (year >= FIRST_YEAR) & (year <= LAST_YEAR)
+    hour, is_hour = _hours(number, fields)
+    minute, second = (number.get(name, np.zeros_like(year)) for name in "MS")
+    readable &= is_hour & (minute < _SIXTY) & (second < _SIXTY)
+    micros = days.astype(np.int64) * _DAY_MICROSECONDS
+    micros += ((hour * 60 + minute) * 60 + second) * 1_000_000
+    if "f" in fields:
+        micros += _whole(pc.utf8_slice_codeunits(pc.utf8_rpad(fields["f"], 6, "0"), 0, 6))
+    in_utc = np.zeros(len(year), dtype=bool)
+    if "z" in fields:
+        in_utc = _filled(fields["z"])
+        offset, is_offset = _offset_minutes(fields["z"])
+        micros -= offset * 60_000_000
+        readable &= is_offset
+    is_day = np.ones(len(year), dtype=bool)
+    if "H" in fields or "I" in fields:
+        is_day = ~_filled(fields["H" if "H" in fields else "I"])
+    return Times(np.where(readable, micros, 0), readable, in_utc & readable, is_day & readable)
+
+
+def _hours(
+    number: Mapping[str, Micros], fields: Mapping[str, pa.Array]
+) -> tuple[Micros, Mask | np.bool_]:
+    """Return hours of the day, and whether they are any."""
+    if "I" not in number:
+        hour = number.get("H", np.zeros_like(next(iter(number.values()))))
+        return hour, hour < _HOURS
+    half, given = number["I"], _lower(fields["p"]) if "p" in fields else None
+    after = np.zeros(len(half), dtype=bool)
+    if given is not None:
+        after = pc.equal(given, "p").fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - Arrow's signature
+    is_hour = (half >= 1) & (half <= _HOURS_OF_HALF_A_DAY)
+    return half % _HOURS_OF_HALF_A_DAY + _HOURS_OF_HALF_A_DAY * after, is_hour
+
+
+def _whole(digits: pa.Array) -> Micros:
+    """Return digits as numbers; 0 where there are none."""
+    given = pc.if_else(pc.equal(digits, ""), "0", digits).fill_null("0")
+    return np.asarray(pc.cast(given, pa.int64()).to_numpy(zero_copy_only=False))
+
+
+def _filled(texts: pa.Array) -> Mask:
+    return np.asarray(
+        pc.not_equal(texts, "").fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - Arrow's signature
+    )
+
+
+def _lower(texts: pa.Array) -> pa.Array:
+    return pc.utf8_lower(texts)
+
+
+def _of_century(two_digits: Micros) -> Micros:
+    return np.asarray(two_digits + np.where(two_digits >= _LAST_CENTURY, 1900, 2000))
+
+
+def _month_number(names: pa.Array) -> Micros:
+    """Return numbers of months; 0 for a name of none."""
+    encoded = pc.dictionary_encode(pc.utf8_lower(names))
+    numbers = [_month_of(name) for name in encoded.dictionary.to_pylist()]
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    found: Micros = np.array([*numbers, 0], dtype=np.int64)[codes]
+    return found
+
+
+def _month_of(name: str) -> int:
+    """Return the number of a month by its name; of several beginnings, the longest counts."""
+    fitting = [
+        (len(begin), number)
+        for number, begins in enumerate(_MONTHS, 1)
+        for begin in begins
+        if name.startswith(begin)
+    ]
+    return max(fitting, default=(0, 0))[1]
+
+
+def _offset_minutes(texts: pa.Array) -> tuple[Micros, Mask]:
+    """Return minutes east of UTC, and whether there are such; no offset is none."""
+    encoded = pc.dictionary_encode(texts)
+    minutes = [_minutes_of(text) for text in encoded.dictionary.to_pylist()]
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    found: Micros = np.array([*minutes, 0], dtype=np.int64)[codes]
+    return found, np.abs(found) < _HOURS * _SIXTY
+
+
+def _minutes_of(text: str) -> int:
+    if not text or text[0] not in "+-":
+        return 0
+    hours, minutes = int(text[1:3]), int(text[-2:]) if len(text) > len("+05") else 0
+    return (hours * 60 + minutes) * (-1 if text[0] == "-" else 1)
+
+
+def on_clocks(times: Times, stored_in: str, time_zone: str) -> npt.NDArray[np.datetime64]:
+    """Return times on the clocks of a place, shape (rows,), NaT where there is none.
+
+    Parameters
+    ----------
+    stored_in
+        Time zone of times without an offset. Of two moments that its clocks show as the same time
+        the first is meant, and a time that they skip is the first moment after.
+    time_zone
+        Time zone of the place. A day without a time of day is the same day there.
+    """
+    local = times.micros.view("M8[us]").copy()
+    local[~times.readable] = np.datetime64("NaT")
+    for chosen, zone in ((times.in_utc, "UTC"), (~times.in_utc & ~times.is_day, stored_in)):
+        chosen = chosen & times.readable  # noqa: PLW2901 - the same rows, without those that hold none
+        if zone == time_zone or not chosen.any():
+            continue
+        naive = pd.DatetimeIndex(local[chosen])
+        moments = naive.tz_localize(
+            zone, ambiguous=np.ones(len(naive), dtype=bool), nonexistent="shift_forward"
+        )
+        local[chosen] = moments.tz_convert(time_zone).tz_localize(None).to_numpy("M8[us]")
+    return local

@@ -88,7 +88,7 @@ def make_model(folder: Path) -> None:
     from model_loop.tracking.registry import save_model
     from model_loop.training_set.build import build_training_set
     from model_loop.training_set.request import TrainingSetRequest
-    from model_loop.trips.months import MonthSplit
+    from trip_duration.months import MonthSplit
 
     split = MonthSplit.parse("2024-01", "2024-02")
     request = TrainingSetRequest(str(months_folder()), "green", split, recipe="pair_distance")

@@ -20,8 +20,8 @@ from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.months import MonthSplit
-from model_loop.trips.sample_options import SampleOptions
+from trip_duration.months import MonthSplit
+from trip_duration.sample_options import SampleOptions
 
 TRIPS = 200_000
 EVALUATIONS = 3

@@ -31,10 +31,10 @@ from tests.production.clusters import can_run, cluster
 from model_loop.local.airflow_api import AirflowApi
 from model_loop.local.start import api_of
 from model_loop.production.environment import fresh_environment
-from model_loop.trips.months import Month
-from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import get_service
+from trip_duration.months import Month
+from trip_duration.sample import write_month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
 
 EVALUATIONS = 2
 MONTHS = ("2024-01", "2024-02", "2024-03")

@@ -59,12 +59,12 @@ from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.tracking.trials import TrialLogger
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import get_service
-from model_loop.trips.source.fetching import fetch_month
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month, MonthSplit
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
+from trip_duration.source.fetching import fetch_month
 
 RUNS, MONTHS, WINDOWS, ROUNDS = 5_000, 36, 120, 5
 FAMILIES = {"xgboost": "xgboost_training", "ensemble.ExtraTreesRegressor": "sklearn_training"}

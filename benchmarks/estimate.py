@@ -32,15 +32,15 @@ from model_loop.training_set.build import CLIP_DISTANCE, build_training_set
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.cleaning import Selection, clean_month
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.recipes import RECIPES
-from model_loop.trips.sample_options import Drift, SampleOptions
-from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
-from model_loop.trips.source.fetching import fetch_month
+from trip_duration.cleaning import Selection, clean_month
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month, MonthSplit
+from trip_duration.recipes import RECIPES
+from trip_duration.sample_options import Drift, SampleOptions
+from trip_duration.services import DISTANCE, DURATION, PICKUP_TIME, get_service
+from trip_duration.source.fetching import fetch_month
 
 SERVICE = get_service("green")
 SETTINGS = {"max_depth": 8, "learning_rate": 0.1, "min_child_weight": 5.0, "subsample": 0.8}

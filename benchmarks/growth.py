@@ -152,10 +152,10 @@ def repeat(month: Path, folder: Path, times: int) -> int:
 
 def for_hire(folder: Path) -> None:
     """Prepare a large generated month."""
-    from model_loop.trips.months import Month
-    from model_loop.trips.sample import write_month
-    from model_loop.trips.sample_options import SampleOptions
-    from model_loop.trips.services import get_service
+    from trip_duration.months import Month
+    from trip_duration.sample import write_month
+    from trip_duration.sample_options import SampleOptions
+    from trip_duration.services import get_service
 
     path = folder / "fhvhv_tripdata_2024-01.parquet"
     write_month(path, get_service("fhvhv"), Month(2024, 1), SampleOptions(trips=FOR_HIRE_TRIPS))
@@ -204,12 +204,12 @@ def prepare(what: str, folder: Path) -> Figures:
 
 def prepare_month(folder: Path) -> None:
     """Check a month, set aside what is wrong with it, and profile its trips."""
-    from model_loop.trips.contract.checked import CheckedMonthStore
-    from model_loop.trips.contract.rules import ContractLimits
-    from model_loop.trips.months import Month
-    from model_loop.trips.sample_options import SampleOptions
-    from model_loop.trips.services import get_service
-    from model_loop.trips.source.fetching import fetch_month
+    from trip_duration.contract.checked import CheckedMonthStore
+    from trip_duration.contract.rules import ContractLimits
+    from trip_duration.months import Month
+    from trip_duration.sample_options import SampleOptions
+    from trip_duration.services import get_service
+    from trip_duration.source.fetching import fetch_month
 
     service = get_service("fhvhv")
     raw = fetch_month(

@@ -35,7 +35,7 @@ from model_loop.models.tuning import COHORT, tune
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit
+from trip_duration.months import MonthSplit
 
 CURVES = 60
 COHORTS = 400

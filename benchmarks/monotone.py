@@ -17,8 +17,8 @@ from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.catalogue import XGBOOST, get_family
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.months import MonthSplit
-from model_loop.trips.services import DISTANCE, DURATION
+from trip_duration.months import MonthSplit
+from trip_duration.services import DISTANCE, DURATION
 
 SETTINGS = {"max_depth": 8, "learning_rate": 0.08, "device": "cpu"}
 ROUNDS = 250

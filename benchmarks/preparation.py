@@ -26,11 +26,11 @@ from model_loop.training_set.build import check, encode, fetch
 from model_loop.training_set.history import compare, require_sound
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import get_service
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month, MonthSplit
+from trip_duration.sample import write_month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
 
 PAIRS = 7
 _TRIPS = 55_000

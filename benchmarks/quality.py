@@ -34,8 +34,8 @@ from model_loop.models.tuning import tune
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit
-from model_loop.trips.recipes import RECIPES
+from trip_duration.months import MonthSplit
+from trip_duration.recipes import RECIPES
 
 EVALUATIONS = 20
 SEED = 42

@@ -51,7 +51,7 @@ from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit
+from trip_duration.months import MonthSplit
 
 PAIRS = 3
 VERSION_PAIRS = 40

@@ -42,7 +42,7 @@ from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encodings import ENCODINGS, Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit
+from trip_duration.months import MonthSplit
 
 EVALUATIONS = 20
 SEED = 42

@@ -9,7 +9,7 @@ from model_loop.orchestration.assets import MONTHS
 from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import acceptance_form, source_form
 from model_loop.orchestration.schedules.timetables import months_schedule
-from model_loop.trips.services import SERVICES
+from trip_duration.services import SERVICES
 
 DOC = """
 ### One month of one service in each run

@@ -33,8 +33,8 @@ from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit
-from model_loop.trips.sample_options import SampleOptions
+from trip_duration.months import MonthSplit
+from trip_duration.sample_options import SampleOptions
 
 # Set no bound on the seconds of an example: they are the machine's matter.
 hypothesis.settings.register_profile("tests", deadline=None)

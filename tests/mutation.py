@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = "model_loop"
+PACKAGES = ("model_loop", "trip_duration")
 ROOMS: Mapping[str, Mapping[str, Any]] = tomllib.loads(
     (ROOT / "tests" / "mutation.toml").read_text(encoding="utf-8")
 )
@@ -31,7 +31,8 @@ def make_copy(folder: Path, room: Mapping[str, Any]) -> None:
     """Copy the project, with the settings of mutmut for a room."""
     shutil.rmtree(folder, ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "include" / PACKAGE, folder / "src" / PACKAGE, ignore=ignored)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / "include" / package, folder / "src" / package, ignore=ignored)
     for name in _BESIDE:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
@@ -40,8 +41,8 @@ def make_copy(folder: Path, room: Mapping[str, Any]) -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     pytest = project[project.index("[tool.pytest.ini_options]") : project.index("[tool.mypy]")]
     settings = {
-        "source_paths": [f"src/{PACKAGE}"],
-        "only_mutate": [f"src/{PACKAGE}/{module}" for module in room["modules"]],
+        "source_paths": [f"src/{package}" for package in PACKAGES],
+        "only_mutate": [f"src/{module}" for module in room["modules"]],
         "also_copy": [name for name in _BESIDE if name != "tests"],
         "pytest_add_cli_args": ["-p", "no:cacheprovider"],
         "pytest_add_cli_args_test_selection": list(room["tests"]),
@@ -81,13 +82,13 @@ def modules_of(name: str, changed: Collection[str] | None = None) -> list[str]:
 def changed_since(commit: str) -> set[str]:
     """Return the modules that differ from the last common commit with another one."""
     done = subprocess.run(
-        ["git", "diff", "--name-only", f"{commit}...", "--", f"include/{PACKAGE}"],
+        ["git", "diff", "--name-only", f"{commit}...", "--", "include"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    return {path.removeprefix(f"include/{PACKAGE}/") for path in done.stdout.splitlines()}
+    return {path.removeprefix("include/") for path in done.stdout.splitlines()}
 
 
 def measure(

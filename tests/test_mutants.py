@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.mutants import MUTANTS, PACKAGE, ROOT, Mutant
+from tests.mutants import MUTANTS, ROOT, Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -14,7 +14,7 @@ def test_a_fault_changes_code_that_is_there(mutant: Mutant, tmp_path: Path) -> N
     """Code that was moved would leave a fault that nobody tries, and tests that nobody runs."""
     copy = tmp_path / mutant.file
     copy.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "include" / PACKAGE / mutant.file, copy)
+    shutil.copy(ROOT / "include" / mutant.file, copy)
     mutant.apply(tmp_path)
     compile(copy.read_text(), mutant.file, "exec")
     assert all((ROOT / test.partition("::")[0]).exists() for test in mutant.tests)

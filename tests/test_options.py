@@ -25,7 +25,7 @@ from model_loop.orchestration.forms.fields import option_fields, setting_field
 from model_loop.settings import Settings, get_settings
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.retention_rules import Retention
-from model_loop.trips.cleaning_rules import CleaningRules
+from trip_duration.cleaning_rules import CleaningRules
 
 CLASSES = (
     SearchRequest,

@@ -6,16 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from tests.trips.conftest import GREEN, fetch
+from tests.trip_duration.conftest import GREEN, fetch
 
 from model_loop.charts.numbers import numbers_of
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.sample_options import SampleOptions
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.sample_options import SampleOptions
 
 
 @pytest.fixture(scope="package")

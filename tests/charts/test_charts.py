@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.trips.conftest import JANUARY
+from tests.trip_duration.conftest import JANUARY
 
 from model_loop.charts.chart import Chart
 from model_loop.charts.models import model_charts
 from model_loop.charts.months import month_charts
 from model_loop.charts.zones import DURATION, LEAST_TRIPS, rows_of_month, zones_chart
-from model_loop.trips.profile import ProfileBuilder
+from trip_duration.profile import ProfileBuilder
 
 
 def named(charts: list[Chart], name: str) -> Chart:

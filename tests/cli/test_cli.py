@@ -18,7 +18,7 @@ from model_loop.cli.report import print_written
 from model_loop.cli.scoring import print_results
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.batch.job import JobResult
-from model_loop.trips.sample import is_sample
+from trip_duration.sample import is_sample
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "MODEL_LOOP_SAMPLE_TRIPS_PER_MONTH": "800"}
 

@@ -18,10 +18,10 @@ from model_loop.local.airflow_api import FINISHED
 from model_loop.local.supervision import Supervision
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.months import Month
-from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import Drift, SampleOptions
-from model_loop.trips.services import get_service
+from trip_duration.months import Month
+from trip_duration.sample import write_month
+from trip_duration.sample_options import Drift, SampleOptions
+from trip_duration.services import get_service
 
 WAIT_SECONDS = 600
 SMALL = {"max_evaluations": 1, "models": ["linear_model.LinearRegression"]}

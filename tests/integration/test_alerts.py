@@ -20,9 +20,9 @@ from upath import UPath
 
 from model_loop.local.airflow_api import FINISHED
 from model_loop.local.supervision import Supervision
-from model_loop.trips.months import Month
-from model_loop.trips.sample import write_month
-from model_loop.trips.services import get_service
+from trip_duration.months import Month
+from trip_duration.sample import write_month
+from trip_duration.services import get_service
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

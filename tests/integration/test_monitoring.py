@@ -26,13 +26,13 @@ from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.tracking.actions import Action
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month
-from model_loop.trips.sample_options import Drift, SampleOptions
-from model_loop.trips.services import get_service
-from model_loop.trips.source.fetching import fetch_month
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month
+from trip_duration.sample_options import Drift, SampleOptions
+from trip_duration.services import get_service
+from trip_duration.source.fetching import fetch_month
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 

@@ -22,13 +22,13 @@ from model_loop.models.evaluation import measure
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.cleaning import Selection, clean_month
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import get_service
+from trip_duration.cleaning import Selection, clean_month
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month, MonthSplit
+from trip_duration.sample import write_month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
 
 GREEN = get_service("green")
 

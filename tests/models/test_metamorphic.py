@@ -17,7 +17,7 @@ from model_loop.models.estimators import make_booster, make_sklearn
 from model_loop.models.search import SearchRequest
 from model_loop.models.spaces import Settings
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.services import DURATION
+from trip_duration.services import DURATION
 
 Targets = npt.NDArray[np.float64]
 

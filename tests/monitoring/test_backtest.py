@@ -23,13 +23,13 @@ from model_loop.monitoring.windows import WindowTrips, of_month
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import Settings
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month
-from model_loop.trips.sample_options import Drift, SampleOptions
-from model_loop.trips.services import get_service
-from model_loop.trips.source.fetching import fetch_month
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month
+from trip_duration.sample_options import Drift, SampleOptions
+from trip_duration.services import get_service
+from trip_duration.source.fetching import fetch_month
 
 GREEN = get_service("green")
 

@@ -23,8 +23,8 @@ from model_loop.objects.tree import from_tree, to_tree
 from model_loop.settings import Settings
 from model_loop.training_set.encoders.sources import sources
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.sample_options import Drift
-from model_loop.trips.services import (
+from trip_duration.sample_options import Drift
+from trip_duration.services import (
     DISTANCE,
     DROPOFF_ZONE,
     PASSENGERS,

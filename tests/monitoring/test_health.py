@@ -38,8 +38,8 @@ from model_loop.serving.request_log.tables import dropped, open_log
 from model_loop.tracking.deployments import Deployment
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.months import Month
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.months import Month
 
 NOW = 1_800_000_000.0
 HEALTH = ServiceHealth(

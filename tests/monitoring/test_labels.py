@@ -17,15 +17,15 @@ from model_loop.scoring.rows import COLUMNS, from_frame
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
-from model_loop.trips.cleaning import Selection, clean_month
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month
-from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, get_service
-from model_loop.trips.source.fetching import fetch_month
+from trip_duration.cleaning import Selection, clean_month
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month
+from trip_duration.sample import write_month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import DISTANCE, DURATION, PICKUP_TIME, get_service
+from trip_duration.source.fetching import fetch_month
 
 GREEN = get_service("green")
 MARCH = Month(2024, 3)

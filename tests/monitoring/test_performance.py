@@ -41,8 +41,8 @@ from model_loop.monitoring.slices import errors_table, measure_errors
 from model_loop.monitoring.windows import Window, WindowTrips
 from model_loop.options import build
 from model_loop.settings import Settings
-from model_loop.trips.months import Month
-from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
+from trip_duration.months import Month
+from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
 
 THRESHOLDS = thresholds_of(Settings())
 AT_ONCE = PerformanceRules(windows=1, needed=1)

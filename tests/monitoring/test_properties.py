@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from model_loop.monitoring.labels import _keys, _meet
 from model_loop.monitoring.psi import psi, psi_beyond_chance, psi_by_chance
-from model_loop.trips.services import (
+from trip_duration.services import (
     DISTANCE,
     DROPOFF_ZONE,
     DURATION,

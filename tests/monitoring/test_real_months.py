@@ -24,14 +24,14 @@ from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import Settings
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.recipes import get_recipe
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import get_service
-from model_loop.trips.source.fetching import fetch_month
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month, MonthSplit
+from trip_duration.recipes import get_recipe
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
+from trip_duration.source.fetching import fetch_month
 
 pytestmark = pytest.mark.whole_months
 

@@ -17,7 +17,7 @@ from model_loop.monitoring.profile import PREDICTION, ReferenceProfile
 from model_loop.monitoring.report import JSON, write_report
 from model_loop.settings import Settings
 from model_loop.tracking.names import EVIDENTLY_HTML
-from model_loop.trips.services import DISTANCE, PASSENGERS
+from trip_duration.services import DISTANCE, PASSENGERS
 
 
 def test_the_report_names_what_has_changed(reference: ReferenceProfile, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from model_loop.monitoring.windows import Window, of_scored, read_request_log
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
-from model_loop.trips.months import Month
-from model_loop.trips.recipes import get_recipe
-from model_loop.trips.services import PICKUP_TIME, PICKUP_ZONE
+from trip_duration.months import Month
+from trip_duration.recipes import get_recipe
+from trip_duration.services import PICKUP_TIME, PICKUP_ZONE
 
 COLUMNS = get_recipe("rich").columns
 NOON = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)

@@ -13,10 +13,10 @@ from model_loop.errors import StoredObjectError
 from model_loop.models.search import Trial
 from model_loop.objects import formats
 from model_loop.objects.documents import record_of, text_of
-from model_loop.objects.formats import FORMATS, class_of, format_of
+from model_loop.objects.formats import all_formats, class_of, format_of
 from model_loop.objects.tree import from_tree, to_tree
 from model_loop.scoring.batch.job import ChunkResult
-from model_loop.trips.months import Month
+from trip_duration.months import Month
 
 #: Paths of classes that stores of versions before 0.2 hold. Whoever moves a class leaves them here.
 FORMER_PATHS = [
@@ -78,7 +78,7 @@ FORMER_PATHS = [
 TRIAL = Trial(3, {"alpha": 0.1}, None, 1.0, 2.0)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", all_formats())
 def test_a_format_is_a_class_that_can_be_stored(name: str) -> None:
     """It is there, is a dataclass, leaves the key `format` free, and finds its own name."""
     kind, _ = class_of(name, {})
@@ -92,7 +92,7 @@ def test_a_format_is_a_class_that_can_be_stored(name: str) -> None:
 
 def test_no_class_has_two_formats() -> None:
     """Otherwise one of them would be written by chance."""
-    assert len(set(FORMATS.values())) == len(FORMATS)
+    assert len(set(all_formats().values())) == len(all_formats())
 
 
 @pytest.mark.parametrize("path", FORMER_PATHS)
@@ -137,12 +137,12 @@ def test_an_older_format_becomes_the_one_of_today(monkeypatch: pytest.MonkeyPatc
     def numbered(fields: dict[str, Any]) -> dict[str, Any]:
         return {**fields, "number": int(fields["name"].removeprefix("trial "))}
 
-    today = {**FORMATS, "trial/3": FORMATS["trial/1"]}
+    today = {**formats._OURS, "trial/3": formats._OURS["trial/1"]}
     del today["trial/1"]
-    monkeypatch.setattr(formats, "FORMATS", MappingProxyType(today))
+    monkeypatch.setattr(formats, "_OURS", MappingProxyType(today))
     former = {"trial/1": ("trial/2", seconds), "trial/2": ("trial/3", numbered)}
     monkeypatch.setattr(formats, "FORMER", MappingProxyType(former))
-    formats._by_path.cache_clear()
+    _forget()
     try:
         stored: dict[str, Any] = {
             "name": "trial 3",
@@ -154,7 +154,12 @@ def test_an_older_format_becomes_the_one_of_today(monkeypatch: pytest.MonkeyPatc
         assert from_tree({"format": "trial/1", **stored}, {}) == expected
         assert to_tree(expected)[0]["format"] == "trial/3"
     finally:
-        formats._by_path.cache_clear()
+        _forget()
+
+
+def _forget() -> None:
+    for cached in (formats.all_formats, formats._names, formats._former_names):
+        cached.cache_clear()
 
 
 def test_records_without_a_format_are_of_their_reader() -> None:

@@ -17,8 +17,8 @@ from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.sources import kept
 from model_loop.sources.kept import FileVersion, find_kept, keep, remembered_digest
-from model_loop.trips.months import Month
-from model_loop.trips.publications import Publications
+from trip_duration.months import Month
+from trip_duration.publications import Publications
 
 URL = "https://example.com/green_tripdata_2024-01.parquet"
 MONTH = {

@@ -39,7 +39,7 @@ from model_loop.objects import (
 )
 from model_loop.objects.documents import moved_aside, read_document, record_of
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit
+from trip_duration.months import MonthSplit
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encodings import ENCODINGS
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit
-from model_loop.trips.recipes import RECIPES
+from trip_duration.months import MonthSplit
+from trip_duration.recipes import RECIPES
 
 PACKAGE = Path(__file__).parents[2] / "include" / "model_loop"
 #: Nodes by which a file names something: made, called, or handed on as it is.

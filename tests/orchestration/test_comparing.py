@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from tests.dashboard.conftest import Documents, MakeSources, make_sources
 from tests.servers import tracking_database
-from tests.trips.history.test_history import (
+from tests.trip_duration.history.test_history import (
     SIGHTINGS,
     first_week,
     published,
@@ -30,9 +30,9 @@ from model_loop.orchestration.forms import preparation_form
 from model_loop.orchestration.steps import month_log, preparation
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
-from model_loop.trips import batches
-from model_loop.trips.decoding import decode
-from model_loop.trips.source.types import RawMonth
+from trip_duration import batches
+from trip_duration.decoding import decode
+from trip_duration.source.types import RawMonth
 
 __all__ = ["make_sources", "published"]
 

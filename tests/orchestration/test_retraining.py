@@ -24,8 +24,8 @@ from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.publications import Publications
-from model_loop.trips.services import MOMENTS
+from trip_duration.publications import Publications
+from trip_duration.services import MOMENTS
 
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
 BY_HAND = SimpleNamespace(triggering_user_name="ada", run_type=DagRunType.MANUAL)

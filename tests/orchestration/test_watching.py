@@ -16,8 +16,8 @@ from model_loop.orchestration.schedules.watching import NewMonthTrigger, Watch
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.sources import download
 from model_loop.sources.kept import FileVersion
-from model_loop.trips.months import Month
-from model_loop.trips.publications import Publication, Publications
+from trip_duration.months import Month
+from trip_duration.publications import Publication, Publications
 
 JANUARY = "green_tripdata_2024-01.parquet"
 DAY = dt.timedelta(days=1)

@@ -24,7 +24,7 @@ from model_loop.errors import StoredObjectError
 from model_loop.orchestration.xcom import ModelLoopXComBackend, escaped, unescaped
 from model_loop.settings import get_settings
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import Month
+from trip_duration.months import Month
 
 COORDINATES = {
     "key": "return_value",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.mutation import PACKAGE, ROOMS, modules_of
+from tests.mutation import ROOMS, modules_of
 from tests.production.compose import ROOT, START_SECONDS, filled, services
 from tests.production.programs import BIN, run
 
@@ -110,7 +110,7 @@ def test_every_room_of_mutation_is_measured_weekly() -> None:
     for name, room in ROOMS.items():
         assert modules_of(name) == room["modules"]
         assert modules_of(name, {room["modules"][0], "other.py"}) == room["modules"][:1]
-        assert all((ROOT / "include" / PACKAGE / one).is_file() for one in room["modules"])
+        assert all((ROOT / "include" / one).is_file() for one in room["modules"])
         assert all((ROOT / one.partition("::")[0]).is_file() for one in room["tests"])
         assert room["least"] >= 85
 

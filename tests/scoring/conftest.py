@@ -16,10 +16,10 @@ from model_loop.models.tuning import tune
 from model_loop.scoring.batch.planning import BatchRequest
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import Month
-from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import get_service
+from trip_duration.months import Month
+from trip_duration.sample import write_month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
 
 ROWS = 3_000
 

@@ -12,7 +12,7 @@ import pytest
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.columns import check_rows, find_columns
 from model_loop.scoring.typical import typical_distance
-from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS
+from trip_duration.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS
 
 FORMS = f"read are {TIME_FORMS}"
 YEARS = f"trips begin from {FIRST_YEAR} to {LAST_YEAR}"

@@ -23,7 +23,7 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.build import build_training_set
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 TRIP = {"pickup_zone": 74, "dropoff_zone": 166, "pickup_at": "2024-03-01T08:30:00"}
 WITH_DISTANCE = {**TRIP, "trip_distance": 1.9}

@@ -29,8 +29,8 @@ from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.columns import TRIP_READER, local_now
-from model_loop.trips.months import MonthSplit
+from trip_duration.columns import TRIP_READER, local_now
+from trip_duration.months import MonthSplit
 
 TRIPS = 10_000
 UNSEEN = 1_000

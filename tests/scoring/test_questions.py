@@ -20,8 +20,8 @@ from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Named, Predictor, parse_model
 from model_loop.scoring.questions import answer
 from model_loop.scoring.typical import typical_distance, typical_miles
-from model_loop.trips.columns import TRIP_READER
-from model_loop.trips.zones import mapped_zones
+from trip_duration.columns import TRIP_READER
+from trip_duration.zones import mapped_zones
 
 #: By the city's clocks.
 NOON = dt.datetime(2024, 3, 4, 12, 0)  # noqa: DTZ001 - the city's clocks

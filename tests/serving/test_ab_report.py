@@ -21,8 +21,8 @@ from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import insert_predictions, open_log
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.judged import Judged
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.judged import Judged
 
 SIZES = {1: 8_000, 2: 4_000}
 SPREADS = {1: 4.0, 2: 3.0}

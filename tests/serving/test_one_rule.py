@@ -17,7 +17,7 @@ from model_loop.scoring.questions import answer
 from model_loop.scoring.rows import COLUMNS, from_frame
 from model_loop.serving.http.mlflow_protocol import read_invocation
 from model_loop.serving.http.requests import read_trips
-from model_loop.trips.columns import TRIP_READER, local_now
+from trip_duration.columns import TRIP_READER, local_now
 
 WANTED = ("pickup_datetime", "PULocationID", "DOLocationID", "trip_distance", "passenger_count")
 GOOD = {

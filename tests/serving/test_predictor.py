@@ -25,8 +25,8 @@ from model_loop.training_set.encoders.columns import holidays_between
 from model_loop.training_set.encodings import ENCODINGS, Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit
-from model_loop.trips.recipes import RECIPES
+from trip_duration.months import MonthSplit
+from trip_duration.recipes import RECIPES
 
 REAL_TRIPS = 10_000
 

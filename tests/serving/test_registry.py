@@ -33,7 +33,7 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 NEIGHBORS = "neighbors.KNeighborsRegressor"
 

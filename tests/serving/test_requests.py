@@ -21,7 +21,7 @@ from model_loop.serving.http.requests import (
     read_feedback,
     read_trips,
 )
-from model_loop.trips.columns import local_now
+from trip_duration.columns import local_now
 
 MOST = 100
 #: 2024-03-01 08:00:00 on the city's clocks.

@@ -40,7 +40,7 @@ from model_loop.tracking.deployments import (
 from model_loop.tracking.history import History
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 #: The versions of each service, and the recipe that each was trained with.
 RECIPES = {1: "rich", 2: "booking", 3: "rich", 4: "pair_distance", 5: "booking"}

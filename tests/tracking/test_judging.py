@@ -34,10 +34,10 @@ from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit, parse_months
-from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import get_service
+from trip_duration.months import MonthSplit, parse_months
+from trip_duration.sample import write_month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ from model_loop.tracking.models import log_model_report
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import Month
+from trip_duration.months import Month
 
 pytestmark = pytest.mark.integration
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.trips.conftest import GREEN, JANUARY, fetch
+from tests.trip_duration.conftest import GREEN, JANUARY, fetch
 
 from model_loop.tracking.months import log_month
 from model_loop.tracking.names import FIGURES
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import Corruption, SampleOptions
+from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.sample import write_month
+from trip_duration.sample_options import Corruption, SampleOptions
 
 pytestmark = pytest.mark.integration
 

@@ -26,7 +26,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.orchestration.steps import promotion
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 VERSIONS = st.sampled_from(sorted(RECIPES))
 MOMENT = st.sampled_from(MOMENTS)

@@ -19,7 +19,7 @@ from model_loop.tracking.challengers import latest_challenger
 from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 pytestmark = pytest.mark.integration
 

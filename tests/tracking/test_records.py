@@ -24,8 +24,8 @@ from model_loop.tracking.lineage import lineage_of, log_lineage
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import Month
-from model_loop.trips.services import DURATION
+from trip_duration.months import Month
+from trip_duration.services import DURATION
 
 pytestmark = pytest.mark.integration
 

@@ -26,8 +26,8 @@ from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.publications import Publications
-from model_loop.trips.services import DISTANCE, DURATION, MOMENTS
+from trip_duration.publications import Publications
+from trip_duration.services import DISTANCE, DURATION, MOMENTS
 
 pytestmark = pytest.mark.integration
 

@@ -16,9 +16,9 @@ from model_loop.training_set.encodings import ENCODINGS, Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.summary import summarize
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.months import MonthSplit
-from model_loop.trips.recipes import RECIPES
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.months import MonthSplit
+from trip_duration.recipes import RECIPES
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))

@@ -13,7 +13,7 @@ import pytest
 from model_loop.errors import ContractError
 from model_loop.training_set.encoders import columns as read
 from model_loop.training_set.encoders.columns import as_trained
-from model_loop.trips.recipes import RECIPES
+from trip_duration.recipes import RECIPES
 
 RICH = RECIPES["rich"].columns
 #: Federal holidays, as the Office of Personnel Management lists them: some are observed on the

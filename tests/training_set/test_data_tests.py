@@ -24,9 +24,9 @@ from model_loop.training_set.data_tests import (
     run_data_tests,
 )
 from model_loop.training_set.types import EncodedSplits, TrainingSet
-from model_loop.trips import recipes
-from model_loop.trips.recipes import RECIPES, TripRecipe
-from model_loop.trips.split import Period
+from trip_duration import recipes
+from trip_duration.recipes import RECIPES, TripRecipe
+from trip_duration.split import Period
 
 
 def with_sparse(training_set: TrainingSet, **changes: csr_matrix) -> TrainingSet:

@@ -14,8 +14,8 @@ from model_loop.orchestration import forms
 from model_loop.training_set.encoders.dense import DenseTripEncoder
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.months import MonthSplit
-from model_loop.trips.recipes import DEFAULT_RECIPE, RECIPES
+from trip_duration.months import MonthSplit
+from trip_duration.recipes import DEFAULT_RECIPE, RECIPES
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import pytest
 from tests.training_set.test_one_hot import make_trips
 
 from model_loop.training_set.encoders.dense import DenseTripEncoder
-from model_loop.trips.services import LAST_ZONE
+from trip_duration.services import LAST_ZONE
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.matrices import as_dense
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.months import MonthSplit, parse_months
-from model_loop.trips.sample import write_month
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import DROPOFF_TIME, DURATION, PICKUP_TIME, get_service
+from trip_duration.months import MonthSplit, parse_months
+from trip_duration.sample import write_month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import DROPOFF_TIME, DURATION, PICKUP_TIME, get_service
 
 GREEN = get_service("green")
 PICKUP, DROPOFF = GREEN.columns[PICKUP_TIME], GREEN.columns[DROPOFF_TIME]

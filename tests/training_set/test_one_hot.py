@@ -10,7 +10,7 @@ from sklearn.feature_extraction import DictVectorizer
 
 from model_loop.errors import ContractError
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
-from model_loop.trips.recipes import RECIPES
+from trip_duration.recipes import RECIPES
 
 
 def make_trips(pairs: list[tuple[int, int]], miles: list[float]) -> pd.DataFrame:

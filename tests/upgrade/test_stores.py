@@ -32,7 +32,7 @@ from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.lineage import find_lineage
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import load_registered
-from model_loop.trips.columns import TRIP_READER, local_now
+from trip_duration.columns import TRIP_READER, local_now
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ from typing import Any
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import percent, plain
-from model_loop.trips.zone_names import zone_labels
+from trip_duration.zone_names import zone_labels
 
 NO_PROFILE = Empty("This month has no profile on the tracking server.", "green_months")
 #: Columns whose values are names of something: their most frequent ones are told.

@@ -11,7 +11,7 @@ from importlib import resources
 @functools.cache
 def places() -> Mapping[int, tuple[float, float]]:
     """Latitude and longitude (degrees) of the zones that have a place on the map, by number."""
-    with resources.files("model_loop.trips").joinpath("zones.csv").open() as file:
+    with resources.files("trip_duration").joinpath("zones.csv").open() as file:
         return {
             int(row["LocationID"]): (float(row["latitude"]), float(row["longitude"]))
             for row in csv.DictReader(file)

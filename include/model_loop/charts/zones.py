@@ -11,7 +11,7 @@ from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.columns import NO_PROFILE
 from model_loop.charts.figures.maps import Ring
 from model_loop.charts.places import place_of
-from model_loop.trips.zone_names import zone_labels
+from trip_duration.zone_names import zone_labels
 
 DURATION = "mean duration (min)"
 #: Zones of fewer trips tell nothing of a mean.

@@ -31,15 +31,16 @@ from model_loop.cli.serving import (
     tokens,
     traffic,
 )
+from model_loop.datasets.registry import dataset_packages
 from model_loop.errors import InvalidInputError
 from model_loop.findings import DoubtfulDataWarning, RefusedPartitionError
 from model_loop.models.progress import TrialProgress
 from model_loop.options import build
 from model_loop.settings import get_settings
 from model_loop.tracking.deployments import registered_name
-from model_loop.trips.months import Month, parse_months
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import get_service
+from trip_duration.months import Month, parse_months
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.models.search import TuningResult
@@ -67,7 +68,8 @@ _SEARCH = SearchOptions()
 def run() -> None:
     """Run the command that the arguments name."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("model_loop").setLevel(logging.INFO)
+    for package in ("model_loop", *dataset_packages()):
+        logging.getLogger(package).setLevel(logging.INFO)
     app(exit_on_error=False, print_error=False, result_action="return_value")
 
 
@@ -169,7 +171,7 @@ def reproduce(
     from model_loop.tracking.lineage import find_lineage
     from model_loop.tracking.lineage import reproduce as train_again
     from model_loop.tracking.runs import Tracker
-    from model_loop.trips.contract.rules import ContractLimits
+    from trip_duration.contract.rules import ContractLimits
 
     settings, name = get_settings(), registered_name(get_service(service).name)
     lineage = find_lineage(Tracker(settings.tracking_uri, settings.experiment), name, version)
@@ -214,7 +216,7 @@ def sample(
     as_json
         Print one JSON object, for machines.
     """
-    from model_loop.trips.sample import write_month
+    from trip_duration.sample import write_month
 
     options, which = SampleOptions(trips=trips, seed=seed), get_service(service)
     if not months.strip():
@@ -234,7 +236,7 @@ def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
     # Wrong options are refused before the heavy imports begin.
     request = data.request
     from model_loop.training_set.build import build_training_set
-    from model_loop.trips.contract.rules import ContractLimits
+    from trip_duration.contract.rules import ContractLimits
 
     with warnings.catch_warnings():
         # They are printed with the training set.

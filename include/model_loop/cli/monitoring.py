@@ -18,10 +18,10 @@ from model_loop.errors import InvalidInputError, require_within
 from model_loop.monitoring.levels import Level, as_row, gravest_first, thresholds_of, worst
 from model_loop.options import build
 from model_loop.settings import get_settings
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.months import Month
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import get_service
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.months import Month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.monitoring.levels import WindowFinding
@@ -164,9 +164,9 @@ def _trips(
 
 def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
     from model_loop.monitoring.windows import of_month
-    from model_loop.trips.contract.checked import CheckedMonthStore
-    from model_loop.trips.contract.rules import ContractLimits
-    from model_loop.trips.source.fetching import fetch_month
+    from trip_duration.contract.checked import CheckedMonthStore
+    from trip_duration.contract.rules import ContractLimits
+    from trip_duration.source.fetching import fetch_month
 
     settings, service = get_settings(), get_service(predictor.version.service)
     raw = fetch_month(

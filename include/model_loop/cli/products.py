@@ -19,7 +19,7 @@ from model_loop.options import build
 from model_loop.settings import get_settings
 from model_loop.sources.origin import source_label
 from model_loop.training_set.retention_rules import Retention
-from model_loop.trips.recipes import get_recipe
+from trip_duration.recipes import get_recipe
 
 if TYPE_CHECKING:
     from model_loop.training_set.products import TrainingSetProduct

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model_loop.cli.console import console
 from model_loop.settings import get_settings
 from model_loop.tracking.deployments import check_moment
-from model_loop.trips.services import get_service
+from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.scoring.batch.job import Chunk, JobResult

@@ -22,8 +22,8 @@ from model_loop.serving.http.tokens import USUAL_RIGHTS, Right
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import SWITCHES, Action
 from model_loop.tracking.deployments import check_moment
-from model_loop.trips.judged import Judged
-from model_loop.trips.services import get_service
+from trip_duration.judged import Judged
+from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.serving.http.tokens import TokenFile

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from model_loop.dashboard.types import FamilyRun
 from model_loop.sources.origin import is_generated, source_label
-from model_loop.trips.services import MOMENTS, WHEN
+from trip_duration.services import MOMENTS, WHEN
 
 
 def source_of(run: FamilyRun) -> str:

@@ -13,7 +13,7 @@ from model_loop.tracking.deployments import (
     Part,
     first_standing,
 )
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 
 @dataclass(frozen=True)

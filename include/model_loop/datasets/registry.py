@@ -103,6 +103,12 @@ def _sound() -> Iterator[Dataset]:
             logger.warning("The dataset %s is left out: %s", name, error)
 
 
+def dataset_packages() -> tuple[str, ...]:
+    """Return the installed packages that hold datasets in Python."""
+    modules = (point.module for point in _in_python().values())
+    return tuple(dict.fromkeys(module.partition(".")[0] for module in modules))
+
+
 @functools.cache
 def _in_python() -> Mapping[str, importlib.metadata.EntryPoint]:
     points = importlib.metadata.entry_points(group=ENTRY_POINTS)

@@ -18,7 +18,7 @@ from model_loop.models.search import ErrorMetrics
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from model_loop.training_set.matrices import Matrix, Targets
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, DURATION, PICKUP_ZONE
+from trip_duration.services import DISTANCE, DROPOFF_ZONE, DURATION, PICKUP_ZONE
 
 #: Pairs of fewer trips say less than all trips from their pick-up zone.
 FEWEST_TRIPS = 5

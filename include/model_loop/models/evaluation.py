@@ -15,8 +15,8 @@ from sklearn.pipeline import Pipeline
 
 from model_loop.models.search import ErrorMetrics
 from model_loop.training_set.matrices import Targets
-from model_loop.trips.services import DISTANCE, DURATION, PICKUP_TIME, PICKUP_ZONE
-from model_loop.trips.zones import zones
+from trip_duration.services import DISTANCE, DURATION, PICKUP_TIME, PICKUP_ZONE
+from trip_duration.zones import zones
 
 #: Lower bounds of the bands that errors are shown by.
 _MILES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)

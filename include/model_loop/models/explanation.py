@@ -20,7 +20,7 @@ from model_loop.errors import optional
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.training_set.encoders.sources import sources
 from model_loop.training_set.matrices import Matrix, as_dense
-from model_loop.trips.services import DURATION
+from trip_duration.services import DURATION
 
 logger = logging.getLogger(__name__)
 

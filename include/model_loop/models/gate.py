@@ -15,8 +15,8 @@ from model_loop.models.evaluation import errors_by_slice, measure
 from model_loop.models.gate_rules import GateRules
 from model_loop.training_set.data_tests import DataTestResult
 from model_loop.training_set.matrices import Targets
-from model_loop.trips.columns import ATTRIBUTES, known_too_late
-from model_loop.trips.services import DURATION, MOMENTS, WHEN
+from trip_duration.columns import ATTRIBUTES, known_too_late
+from trip_duration.services import DURATION, MOMENTS, WHEN
 
 #: Resamplings of the bootstrap.
 RESAMPLINGS = 999

@@ -16,7 +16,7 @@ from model_loop.monitoring.profile import FeatureProfile, ShapProfile, VersionPr
 from model_loop.monitoring.psi import psi_beyond_chance
 from model_loop.training_set.encoders.sources import HOUR, WEEKDAY
 from model_loop.training_set.matrices import Targets
-from model_loop.trips.services import PICKUP_TIME
+from trip_duration.services import PICKUP_TIME
 
 PSI, PSI_AVERAGE = "psi", "psi_average"
 UNSEEN, MISSING = "unseen_share", "missing_change"

@@ -16,8 +16,8 @@ import pandas as pd
 
 from model_loop.training_set.encoders import columns as read
 from model_loop.training_set.encoders.sources import HOUR, WEEKDAY
-from model_loop.trips.profile import SCALES
-from model_loop.trips.services import PICKUP_TIME
+from trip_duration.profile import SCALES
+from trip_duration.services import PICKUP_TIME
 
 Kind = Literal["number", "category"]
 Floats = npt.NDArray[np.float64]

@@ -13,13 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.monitoring.windows import WindowTrips
-from model_loop.trips.batches import TripBatch
-from model_loop.trips.cleaning import Selection, TripArrays, take_month
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.contract.checked import CheckedMonth
-from model_loop.trips.contract.rules import MINUTES_PER_DAY, Mask
-from model_loop.trips.judged import Judged
-from model_loop.trips.services import (
+from trip_duration.batches import TripBatch
+from trip_duration.cleaning import Selection, TripArrays, take_month
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.contract.checked import CheckedMonth
+from trip_duration.contract.rules import MINUTES_PER_DAY, Mask
+from trip_duration.judged import Judged
+from trip_duration.services import (
     DISTANCE,
     DROPOFF_ZONE,
     DURATION,

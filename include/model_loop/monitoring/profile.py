@@ -28,8 +28,8 @@ from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.recipes import get_recipe
-from model_loop.trips.services import DURATION, PICKUP_TIME
+from trip_duration.recipes import get_recipe
+from trip_duration.services import DURATION, PICKUP_TIME
 
 logger = logging.getLogger(__name__)
 

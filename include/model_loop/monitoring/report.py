@@ -19,7 +19,7 @@ from model_loop.monitoring.profile import PREDICTION
 from model_loop.tracking.names import EVIDENTLY_HTML
 from model_loop.training_set.build import CLIP_DISTANCE
 from model_loop.training_set.matrices import Targets
-from model_loop.trips.services import DISTANCE
+from trip_duration.services import DISTANCE
 
 DISTANCE_METRIC = "drift_distance"
 #: Names of the written files.

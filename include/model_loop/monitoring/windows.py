@@ -28,13 +28,13 @@ from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.rows import COLUMNS
 from model_loop.serving.request_log.tables import feedback, predictions
 from model_loop.training_set.matrices import Targets
-from model_loop.trips.cleaning import Selection, clean_month
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.columns import TRIP_COLUMNS
-from model_loop.trips.contract.checked import CheckedMonth
-from model_loop.trips.months import Month
-from model_loop.trips.services import DROPOFF_ZONE, DURATION, PICKUP_TIME, PICKUP_ZONE, get_service
-from model_loop.trips.values import TIME_ZONE
+from trip_duration.cleaning import Selection, clean_month
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.columns import TRIP_COLUMNS
+from trip_duration.contract.checked import CheckedMonth
+from trip_duration.months import Month
+from trip_duration.services import DROPOFF_ZONE, DURATION, PICKUP_TIME, PICKUP_ZONE, get_service
+from trip_duration.values import TIME_ZONE
 
 Source = Literal["request_log", "batch", "month"]
 

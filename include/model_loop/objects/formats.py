@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -22,11 +23,14 @@ from model_loop.errors import StoredObjectError
 Fields = dict[str, Any]
 
 _PACKAGE = __name__.partition(".")[0]
+#: Group of entry points that name the formats of datasets in Python. Each is a module with two
+#: mappings: `FORMATS`, in which classes stand with their whole path, and `FORMER_PATHS`.
+ENTRY_POINTS = "model_loop.formats"
 #: Name of this package in the paths that versions before 0.2 have written.
 _FORMER_PACKAGE = "trip_duration"
 
 #: Format and class: its module below `model_loop`, and its name.
-FORMATS: Mapping[str, str] = MappingProxyType(
+_OURS: Mapping[str, str] = MappingProxyType(
     {
         "alert/1": "alerts.types:Alert",
         "alert_envelope/1": "alerts.types:Envelope",
@@ -39,10 +43,6 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "batch_kept_result/1": "scoring.batch.results:KeptResult",
         "bins/1": "monitoring.features:Bins",
         "check/1": "models.gate:Check",
-        "checked_month/1": "trips.contract.checked:CheckedMonth",
-        "cleaning_report/1": "trips.cleaning:CleaningReport",
-        "cleaning_rules/1": "trips.cleaning_rules:CleaningRules",
-        "column_profile/1": "trips.profile:ColumnProfile",
         "day_spread/1": "models.intervals:DaySpread",
         "early_termination/1": "models.termination:EarlyTermination",
         "download/1": "sources.answers:Begun",
@@ -53,26 +53,13 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "feature_selection/1": "models.search:FeatureSelection",
         "file_digest/1": "sources.kept:RememberedDigest",
         "finding/1": "findings:Finding",
-        "histogram/1": "trips.profile:Histogram",
-        "history_verdict/1": "trips.history:HistoryVerdict",
         "kept_file/1": "sources.kept:KeptFile",
         "lineage/1": "tracking.lineage:Lineage",
         "metrics/1": "models.search:ErrorMetrics",
         "model_family/1": "models.catalogue:ModelFamily",
         "monitoring_finding/1": "monitoring.levels:WindowFinding",
-        "month/1": "trips.months:Month",
-        "month_file/1": "trips.source.types:RawMonth",
-        "month_profile/1": "trips.profile:MonthProfile",
-        "month_report/1": "trips.contract.report:MonthReport",
-        "month_split/1": "trips.months:MonthSplit",
         "object_reference/1": "objects.reference:ObjectReference",
-        "pair_profile/1": "trips.profile:PairProfile",
-        "period/1": "trips.split:Period",
         "resource/1": "models.catalogue:Resource",
-        "rule_count/1": "trips.contract.report:RuleCount",
-        "sample_dirt/1": "trips.sample_options:Corruption",
-        "sample_drift/1": "trips.sample_options:Drift",
-        "sample_options/1": "trips.sample_options:SampleOptions",
         "search_request/1": "models.search:SearchRequest",
         "shap_profile/1": "monitoring.profile:ShapProfile",
         "shap_values/1": "models.explanation:ShapValues",
@@ -93,7 +80,6 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "verdict/1": "models.gate:GateVerdict",
         "version/1": "scoring.predictor:RegisteredVersion",
         "version_profile/1": "monitoring.profile:VersionProfile",
-        "zone_profile/1": "trips.profile:ZoneProfile",
     }
 )
 
@@ -127,17 +113,29 @@ _MOVED: Mapping[str, str] = MappingProxyType(
         "trip_duration.scoring.predictor:Version": "version/1",
         "trip_duration.training_set.types:TrainingSet": "training_set/1",
         "trip_duration.training_set.types:TrainingSetRequest": "training_request/1",
-        "trip_duration.trips.cleaning:CleaningRules": "cleaning_rules/1",
-        "trip_duration.trips.history:Verdict": "history_verdict/1",
-        "trip_duration.trips.source.answers:Begun": "download/1",
-        "trip_duration.trips.source.kept:FileVersion": "source_version/1",
-        "trip_duration.trips.source.kept:KeptFile": "kept_file/1",
-        "trip_duration.trips.source.kept:RememberedDigest": "file_digest/1",
-        "trip_duration.trips.sample.options:Dirt": "sample_dirt/1",
-        "trip_duration.trips.sample.options:Drift": "sample_drift/1",
-        "trip_duration.trips.sample.options:SampleOptions": "sample_options/1",
     }
 )
+
+
+@functools.cache
+def all_formats() -> Mapping[str, str]:
+    """Return every format with its class: its module, and its name."""
+    formats = {name: f"{_PACKAGE}.{home}" for name, home in _OURS.items()}
+    for module in _of_datasets():
+        formats |= module.FORMATS
+    return MappingProxyType(formats)
+
+
+@functools.cache
+def own_packages() -> frozenset[str]:
+    """Return the packages whose dataclasses may be stored: this one, and those of datasets."""
+    return frozenset({_PACKAGE, *(one.__name__.partition(".")[0] for one in _of_datasets())})
+
+
+@functools.cache
+def _of_datasets() -> tuple[Any, ...]:
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return tuple(point.load() for point in points)
 
 
 def format_of(kind: type[Any]) -> str:
@@ -148,7 +146,7 @@ def format_of(kind: type[Any]) -> str:
     StoredObjectError
         If it has none.
     """
-    name = _by_path(_PACKAGE).get(f"{kind.__module__}:{kind.__qualname__}")
+    name = _names().get(f"{kind.__module__}:{kind.__qualname__}")
     if name is None:
         raise StoredObjectError(
             f"A value of type {kind.__module__}.{kind.__qualname__}",
@@ -169,14 +167,14 @@ def class_of(name: str, fields: Fields) -> tuple[type[Any], Fields]:
     while name in FORMER:
         name, renew = FORMER[name]
         fields = renew(fields)
-    if name not in FORMATS:
+    if name not in all_formats():
         raise StoredObjectError(
             f"A stored object of the format {name!r}",
             "cannot be read: this version knows no such format",
             "It was written by a newer version, or by another program: make it again.",
         )
-    module, _, class_name = FORMATS[name].partition(":")
-    kind: type[Any] = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), class_name)
+    module, _, class_name = all_formats()[name].partition(":")
+    kind: type[Any] = getattr(importlib.import_module(module), class_name)
     return kind, fields
 
 
@@ -188,7 +186,7 @@ def former_format(path: str) -> str:
     StoredObjectError
         If they have stored no such class.
     """
-    name = _MOVED.get(path) or _by_path(_FORMER_PACKAGE).get(path)
+    name = _former_names().get(path)
     if name is None:
         raise StoredObjectError(
             f"A stored object of class {path}",
@@ -199,6 +197,15 @@ def former_format(path: str) -> str:
 
 
 @functools.cache
-def _by_path(package: str) -> Mapping[str, str]:
-    """Return formats by the path of their class as it is now, below a name of the package."""
-    return {f"{package}.{home}": name for name, home in FORMATS.items()}
+def _names() -> Mapping[str, str]:
+    """Return formats by the path of their class as it is now."""
+    return {home: name for name, home in all_formats().items()}
+
+
+@functools.cache
+def _former_names() -> Mapping[str, str]:
+    """Return formats by the paths that versions before 0.2 have written."""
+    names = {f"{_FORMER_PACKAGE}.{home}": name for name, home in _OURS.items()}
+    for module in _of_datasets():
+        names |= module.FORMER_PATHS
+    return {**names, **_MOVED}

@@ -17,10 +17,9 @@ from typing import Any
 
 from model_loop.errors import StoredObjectError
 from model_loop.objects.codecs import CODECS, codec_of
-from model_loop.objects.formats import class_of, format_of, former_format
+from model_loop.objects.formats import class_of, format_of, former_format, own_packages
 from model_loop.objects.reference import ObjectReference
 
-_PACKAGE = __name__.partition(".")[0]
 _PART = "$part"
 #: Values within values; a trained model has a dozen.
 _DEPTH = 100
@@ -40,9 +39,9 @@ Parts = dict[str, bytes]
 
 
 def is_own_dataclass(value: object) -> bool:
-    """Return whether a value is an instance of a dataclass of this package."""
+    """Return whether a value is an instance of a dataclass of this package or of a dataset's."""
     package = type(value).__module__.partition(".")[0]
-    return dataclasses.is_dataclass(value) and package == _PACKAGE
+    return dataclasses.is_dataclass(value) and package in own_packages()
 
 
 def needs_tree(value: object, depth: int = 0) -> bool:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from model_loop.models.catalogue import FAMILIES
 from model_loop.settings import ENVIRONMENT_PREFIX, Settings
-from model_loop.trips.recipes import DEFAULT_RECIPE, RECIPES
+from trip_duration.recipes import DEFAULT_RECIPE, RECIPES
 
 _DAGS = Path(__file__).resolve().parents[3] / "dags"
 

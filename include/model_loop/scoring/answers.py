@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import tell_assumed
-from model_loop.trips.columns import UNIT
+from trip_duration.columns import UNIT
 
 #: Names of the parts of an answer, in JSON and as columns of a file that was scored.
 PREDICTION, UNIT_NAME, IDENTIFIER, VERSION = (

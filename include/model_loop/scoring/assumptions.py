@@ -9,8 +9,8 @@ from typing import Any
 
 from model_loop.datasets.reading import Problem, RefusedRowsError, Row
 from model_loop.errors import InvalidInputError
-from model_loop.trips.columns import TRIP_COLUMNS
-from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
+from trip_duration.columns import TRIP_COLUMNS
+from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
 
 #: The rule that a row without a distance breaks where none can be computed.
 OFF_THE_MAP = "is missing, and a zone has no place on the map"

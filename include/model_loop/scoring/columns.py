@@ -24,10 +24,10 @@ from model_loop.datasets.reading import Problem
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.assumptions import OFF_THE_MAP
 from model_loop.scoring.typical import typical_miles
-from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER
-from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
-from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, PLAIN, TIME_ZONE, read_time
-from model_loop.trips.zone_names import known_zone
+from trip_duration.columns import TRIP_COLUMNS, TRIP_READER
+from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
+from trip_duration.values import FIRST_YEAR, LAST_YEAR, PLAIN, TIME_ZONE, read_time
+from trip_duration.zone_names import known_zone
 
 _LARGEST_FLOAT = sys.float_info.max
 _EARLIEST = np.datetime64(f"{FIRST_YEAR}-01-01")

@@ -21,9 +21,9 @@ from model_loop.tracking.deployments import (
 from model_loop.tracking.registry import Load, LoadedModel, Predicts, load_registered
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.matrices import Targets
-from model_loop.trips.columns import TRIP_COLUMNS
-from model_loop.trips.recipes import get_recipe
-from model_loop.trips.services import MOMENTS, SERVICES
+from trip_duration.columns import TRIP_COLUMNS
+from trip_duration.recipes import get_recipe
+from trip_duration.services import MOMENTS, SERVICES
 
 #: A version's number; longer ones are numbers that no registry keeps.
 _NUMBER = re.compile(r"\d{1,9}")

@@ -15,7 +15,7 @@ from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.rows import to_frame
-from model_loop.trips.columns import TRIP_COLUMNS
+from trip_duration.columns import TRIP_COLUMNS
 
 
 def answer(

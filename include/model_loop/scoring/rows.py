@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.trips.columns import TRIP_COLUMNS
+from trip_duration.columns import TRIP_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ import numpy as np
 
 from model_loop.errors import InvalidInputError
 from model_loop.training_set.encoders.columns import FloatArray, IntArray
-from model_loop.trips import geometry
-from model_loop.trips.zone_names import zone_labels
+from trip_duration import geometry
+from trip_duration.zone_names import zone_labels
 
 #: Miles on the meter for each mile between the centroids, and for each mile of the side of a
 #: square as large as the zones. Fitted to the green trips of 2023-01, 2023-02, 2024-01 and 2024-02

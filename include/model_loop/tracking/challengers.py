@@ -37,8 +37,8 @@ from model_loop.training_set.data_tests import DATA_TESTS, DataTestResult
 from model_loop.training_set.judged_months import read_test_months
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.columns import moment_of
-from model_loop.trips.services import DURATION
+from trip_duration.columns import moment_of
+from trip_duration.services import DURATION
 
 #: Remark of verdict, mail and history on a champion that cannot be read after an upgrade.
 NOT_KNOWN = "not known how version {version} predicts these trips"

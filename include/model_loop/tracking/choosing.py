@@ -10,7 +10,7 @@ from model_loop.tracking.history import CROWNING, History
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 #: Kinds that are done when something is wrong: other versions' stores are hardly waited for.
 _URGENT = SWITCHES | {"rollback", "end_canary", "end_shadow"}

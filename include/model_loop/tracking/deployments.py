@@ -18,8 +18,8 @@ from typing import Literal, get_args
 
 from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError, ModelLoopError
-from model_loop.trips.recipes import RECIPES
-from model_loop.trips.services import MOMENTS
+from trip_duration.recipes import RECIPES
+from trip_duration.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

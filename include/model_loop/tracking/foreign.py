@@ -17,7 +17,7 @@ from model_loop.tracking.downloads import registered_address
 from model_loop.tracking.registry import RegisteredModel, read_model, register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.columns import KNOWN_FROM, moment_of
+from trip_duration.columns import KNOWN_FROM, moment_of
 
 #: Folder below the storage root where models are laid that are to be brought in.
 INCOMING = "incoming"

@@ -18,7 +18,7 @@ from model_loop.tracking.history import REJECT, History
 from model_loop.tracking.moves import move
 from model_loop.tracking.runs import RunStatus
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

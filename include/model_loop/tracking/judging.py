@@ -15,9 +15,9 @@ from model_loop.tracking.learned import Learned
 from model_loop.tracking.registry import Answering
 from model_loop.training_set.judged_months import read_test_months
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.contract.rules import month_bounds
-from model_loop.trips.months import Month
-from model_loop.trips.services import DURATION, PICKUP_TIME
+from trip_duration.contract.rules import month_bounds
+from trip_duration.months import Month
+from trip_duration.services import DURATION, PICKUP_TIME
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from model_loop.datasets.registry import dataset_packages
 from model_loop.errors import ContractError, InvalidInputError, StoredObjectError
 from model_loop.models import fitting
 from model_loop.models.catalogue import ModelFamily, get_family
@@ -29,8 +30,8 @@ from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.source.types import RawMonth
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.source.types import RawMonth
 
 #: Name of the artifact.
 LINEAGE = "lineage.json"
@@ -249,7 +250,8 @@ def _packages() -> dict[str, str]:
 def _code() -> str:
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode())
-        digest.update(path.read_bytes())
+    for folder in (root, *(root.parent / package for package in dataset_packages())):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(str(path.relative_to(folder)).encode())
+            digest.update(path.read_bytes())
     return f"{importlib.metadata.version('model-loop')} {digest.hexdigest()[:16]}"

@@ -28,7 +28,7 @@ from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.services import DURATION
+from trip_duration.services import DURATION
 
 #: Name of the artifact that compares the families.
 COMPARISON = "comparison.json"

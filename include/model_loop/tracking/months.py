@@ -23,10 +23,10 @@ from model_loop.tracking.runs import (
     REFUSED_TAG,
     Tracker,
 )
-from model_loop.trips.contract.checked import CheckedMonth
-from model_loop.trips.profile import MonthProfile
-from model_loop.trips.services import DURATION
-from model_loop.trips.source.types import RawMonth
+from trip_duration.contract.checked import CheckedMonth
+from trip_duration.profile import MonthProfile
+from trip_duration.services import DURATION
+from trip_duration.source.types import RawMonth
 
 
 def log_month(tracker: Tracker, month: CheckedMonth, findings: Sequence[Finding] = ()) -> str:

@@ -23,7 +23,7 @@ from model_loop.tracking.deployments import (
     share_tag,
 )
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 
 def move(versions: ModelVersions, entry: HistoryEntry) -> None:

@@ -33,7 +33,7 @@ from model_loop.tracking.lines import (
 )
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code
-from model_loop.trips.columns import ATTRIBUTES
+from trip_duration.columns import ATTRIBUTES
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: The class of ours that holds a model of XGBoost's, as models of today and before 0.2 name it.
@@ -246,7 +246,7 @@ def _description(model: Pipeline, example: pd.DataFrame) -> Iterator[dict[str, A
             "input_example": example,
             # Inferring them would import and run the model in a fresh process for ten seconds.
             "pip_requirements": _requirements(),
-            "code_paths": [str(ship_code(Path(folder)))],
+            "code_paths": [str(path) for path in ship_code(Path(folder))],
             "skops_trusted_types": trusted_types(dump_estimator(model)),
         }
 

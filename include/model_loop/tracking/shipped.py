@@ -8,33 +8,46 @@ This project's own servers and DAGs never read that folder: see `registry.read_m
 
 from __future__ import annotations
 
+import importlib.util
 import zipfile
 from pathlib import Path
 
-import model_loop
+from model_loop.datasets.registry import dataset_packages
 
-_PACKAGE = model_loop.__name__
+_OURS = __name__.partition(".")[0]
 _ARCHIVE = "modules.zip"
 _SHIPPED = (".py", ".csv")
 #: Third parties that the shipped modules import beyond those of every MLflow model.
 FURTHER_REQUIREMENTS = ("pyarrow", "requests", "universal-pathlib")
 
-_INIT = f'''"""The modules of {_PACKAGE} that a model was made by, out of the archive beside."""
+_INIT = '''"""The modules of {package} that a model was made by, out of the archive beside."""
 
 from pathlib import Path
 
-__path__ = [str(Path(__file__).with_name("{_ARCHIVE}") / "{_PACKAGE}")]
+__path__ = [str(Path(__file__).with_name("{archive}") / "{package}")]
 '''
 
 
-def ship_code(folder: Path) -> Path:
-    """Write the package into a new folder; the same modules give the same bytes."""
-    root, package = Path(model_loop.__file__).parent, folder / _PACKAGE
+def ship_code(folder: Path) -> list[Path]:
+    """Write this package, and those of datasets in Python, into a folder; return their folders.
+
+    The same modules give the same bytes.
+    """
+    return [_ship(package, folder / package) for package in (_OURS, *dataset_packages())]
+
+
+def _ship(name: str, package: Path) -> Path:
+    found = importlib.util.find_spec(name)
+    assert found is not None
+    assert found.origin is not None
+    root = Path(found.origin).parent
     package.mkdir()
-    (package / "__init__.py").write_text(_INIT, encoding="utf-8")
+    (package / "__init__.py").write_text(
+        _INIT.format(package=name, archive=_ARCHIVE), encoding="utf-8"
+    )
     with zipfile.ZipFile(package / _ARCHIVE, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(root.rglob("*")):
             if path.suffix in _SHIPPED and path.is_file():
-                name = f"{_PACKAGE}/{path.relative_to(root).as_posix()}"
-                archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+                member = f"{name}/{path.relative_to(root).as_posix()}"
+                archive.writestr(zipfile.ZipInfo(member), path.read_bytes(), zipfile.ZIP_DEFLATED)
     return package

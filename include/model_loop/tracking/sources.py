@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from model_loop.errors import InvalidInputError
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.versions import ModelVersions
-from model_loop.trips.source.types import DATA_SOURCES
+from trip_duration.source.types import DATA_SOURCES
 
 #: Field of the forms that lets a model of generated trips replace one of published trips.
 ACCEPT_GENERATED = "accept_generated_data"

@@ -29,8 +29,8 @@ from model_loop.tracking.deployments import (
 from model_loop.tracking.downloads import ABSENT, refuse_absent
 from model_loop.tracking.moments import MomentLookUps
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.columns import TRIP_COLUMNS, moment_of
-from model_loop.trips.services import MOMENTS
+from trip_duration.columns import TRIP_COLUMNS, moment_of
+from trip_duration.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

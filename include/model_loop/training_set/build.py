@@ -22,17 +22,17 @@ from model_loop.training_set.matrices import Targets
 from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import EncodedSplits, TrainingSet
-from model_loop.trips.cleaning import CleaningReport, Selection, take_month
-from model_loop.trips.columns import known_too_late
-from model_loop.trips.contract.checked import CheckedMonth, CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month
-from model_loop.trips.recipes import get_recipe
-from model_loop.trips.services import DURATION, get_service
-from model_loop.trips.source.fetching import check_months, fetch_month
-from model_loop.trips.source.freshness import is_unchanged
-from model_loop.trips.source.types import RawMonth
-from model_loop.trips.split import SplitCollector, SplitTrips
+from trip_duration.cleaning import CleaningReport, Selection, take_month
+from trip_duration.columns import known_too_late
+from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month
+from trip_duration.recipes import get_recipe
+from trip_duration.services import DURATION, get_service
+from trip_duration.source.fetching import check_months, fetch_month
+from trip_duration.source.freshness import is_unchanged
+from trip_duration.source.types import RawMonth
+from trip_duration.split import SplitCollector, SplitTrips
 
 #: Miles. Linear models lose their slope to the 201,421-mile trips of the real files; 30 miles
 #: is beyond every plausible trip within the city.

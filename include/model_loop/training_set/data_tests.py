@@ -15,8 +15,8 @@ from model_loop.datasets.dataset import Moment
 from model_loop.errors import ContractError
 from model_loop.training_set.matrices import Matrix
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.columns import KNOWN_FROM, known_too_late
-from model_loop.trips.services import DURATION, OUTCOME_COLUMNS, WHEN
+from trip_duration.columns import KNOWN_FROM, known_too_late
+from trip_duration.services import DURATION, OUTCOME_COLUMNS, WHEN
 
 #: Share of validation trips between zones that the train months never saw. The real months have
 #: 3 to 6 %; with more than this the months do not belong together.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from model_loop.findings import Acceptance, Finding, require_none_refused
-from model_loop.trips.contract.checked import CheckedMonth
-from model_loop.trips.history import HistoryVerdict, MonthHistory
+from trip_duration.contract.checked import CheckedMonth
+from trip_duration.history import HistoryVerdict, MonthHistory
 
 
 def compare(

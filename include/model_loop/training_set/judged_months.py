@@ -10,14 +10,14 @@ from upath import UPath
 
 from model_loop.errors import ContractError
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.cleaning import Selection, clean_month
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month
-from model_loop.trips.services import PICKUP_TIME, get_service
-from model_loop.trips.source.fetching import fetch_month
-from model_loop.trips.source.naming import with_digest
-from model_loop.trips.source.types import MonthFile, RawMonth
+from trip_duration.cleaning import Selection, clean_month
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month
+from trip_duration.services import PICKUP_TIME, get_service
+from trip_duration.source.fetching import fetch_month
+from trip_duration.source.naming import with_digest
+from trip_duration.source.types import MonthFile, RawMonth
 
 
 def read_test_months(

@@ -23,8 +23,8 @@ from model_loop.objects.store import remove_object, write_bytes
 from model_loop.sources.origin import data_source_of
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from model_loop.trips.contract.rules import CONTRACT_VERSION
-from model_loop.trips.source.types import RawMonth
+from trip_duration.contract.rules import CONTRACT_VERSION
+from trip_duration.source.types import RawMonth
 
 _FOLDER = "products/training_set"
 _REQUESTS = "requests"

@@ -11,11 +11,11 @@ from types import MappingProxyType
 from model_loop.findings import Acceptance
 from model_loop.options import Lines, option, options, setting_option
 from model_loop.training_set.encodings import Encoding
-from model_loop.trips.cleaning_rules import CLEANING_VERSION, CleaningRules
-from model_loop.trips.months import MonthSplit
-from model_loop.trips.recipes import DEFAULT_RECIPE, RECIPES, get_recipe
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import SERVICES, get_service
+from trip_duration.cleaning_rules import CLEANING_VERSION, CleaningRules
+from trip_duration.months import MonthSplit
+from trip_duration.recipes import DEFAULT_RECIPE, RECIPES, get_recipe
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import SERVICES, get_service
 
 #: Raised whenever the same trips would be encoded differently: it is part of every product's key.
 ENCODING_VERSION = 2

@@ -18,11 +18,11 @@ from model_loop.sources.origin import data_source_of
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.matrices import Matrix, Targets
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.cleaning import CleaningReport
-from model_loop.trips.recipes import get_recipe
-from model_loop.trips.services import DURATION
-from model_loop.trips.source.types import RawMonth
-from model_loop.trips.split import Period
+from trip_duration.cleaning import CleaningReport
+from trip_duration.recipes import get_recipe
+from trip_duration.services import DURATION
+from trip_duration.source.types import RawMonth
+from trip_duration.split import Period
 
 
 class RowEncoder(Protocol):

@@ -17,7 +17,7 @@ from tests.production.faults.cluster import API, SERVERS, Cluster
 from tests.production.faults.stores import Stores
 
 from model_loop.local.airflow_api import FINISHED, AirflowApi
-from model_loop.trips.months import Month
+from trip_duration.months import Month
 
 #: Trials of each family.
 EVALUATIONS = 2

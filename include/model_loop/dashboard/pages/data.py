@@ -16,7 +16,7 @@ from model_loop.dashboard.outlines import outlines_or_why
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.zones import map_chart, measures_of
 from model_loop.dashboard.types import MonthRun
-from model_loop.trips.contract.breaches import BROKEN_WHEN
+from trip_duration.contract.breaches import BROKEN_WHEN
 
 _NO_CARD = Card("Months", "0", "Run the DAG data_preparation.", "warn")
 _NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")

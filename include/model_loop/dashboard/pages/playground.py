@@ -10,7 +10,7 @@ from model_loop.charts.places import places
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.outlines import outlines_or_why
 from model_loop.dashboard.page import Page
-from model_loop.trips.zone_names import zone_labels
+from trip_duration.zone_names import zone_labels
 
 _FROM, _TO = 74, 166
 _BIG = 9

@@ -15,9 +15,9 @@ from model_loop.tracking.deployments import first_standing
 from model_loop.tracking.history import History
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.products import TrainingSetStore
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.months import Month, parse_months
-from model_loop.trips.values import TIME_ZONE
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.months import Month, parse_months
+from trip_duration.values import TIME_ZONE
 
 #: Tags of a training run; see `tracking.runs.training_set_tags`.
 _LEARNED_TAGS = ("TRAIN_DATA", "VAL_DATA")

@@ -7,7 +7,7 @@ from airflow.sdk import Param
 from model_loop.orchestration.forms.data import source_form
 from model_loop.orchestration.forms.fields import FormFields, Section, setting_field
 from model_loop.orchestration.forms.prediction import version_form
-from model_loop.trips.months import MONTH_PATTERN
+from trip_duration.months import MONTH_PATTERN
 
 
 def batch_scoring_form() -> FormFields:

@@ -13,7 +13,7 @@ from model_loop.orchestration.forms.fields import (
     setting_field,
     version_field,
 )
-from model_loop.trips.months import MONTH_PATTERN
+from trip_duration.months import MONTH_PATTERN
 
 
 def monitoring_form() -> FormFields:

@@ -15,9 +15,9 @@ from model_loop.orchestration.forms.fields import (
     service_field,
     version_field,
 )
-from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER
-from model_loop.trips.services import MOMENTS
-from model_loop.trips.zone_names import zone_labels
+from trip_duration.columns import TRIP_COLUMNS, TRIP_READER
+from trip_duration.services import MOMENTS
+from trip_duration.zone_names import zone_labels
 
 
 def prediction_form() -> FormFields:

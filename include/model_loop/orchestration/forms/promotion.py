@@ -15,7 +15,7 @@ from model_loop.orchestration.forms.fields import (
     version_field,
 )
 from model_loop.settings import get_settings
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 
 def promotion_form() -> FormFields:

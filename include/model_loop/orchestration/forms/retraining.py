@@ -8,7 +8,7 @@ from model_loop.orchestration.forms.data import model_input_form, source_form
 from model_loop.orchestration.forms.fields import FormFields, Section, service_field, setting_field
 from model_loop.orchestration.forms.promotion import gate_form
 from model_loop.orchestration.forms.training import models_form, search_form
-from model_loop.trips.months import MONTH_PATTERN
+from trip_duration.months import MONTH_PATTERN
 
 
 def retraining_form() -> FormFields:

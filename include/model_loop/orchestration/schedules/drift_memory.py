@@ -8,7 +8,7 @@ from typing import Any
 
 from model_loop.datasets.dataset import Moment
 from model_loop.orchestration.schedules.watermarks import StateStore, read_state, require_format
-from model_loop.trips.services import MOMENTS
+from trip_duration.services import MOMENTS
 
 #: Actions after which a drift of each level is no news.
 _COVERED_BY = {"warn": ("warn", "act"), "act": ("act",)}

@@ -17,8 +17,8 @@ from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import StateStore
 from model_loop.settings import get_settings
-from model_loop.trips.recipes import RECIPES
-from model_loop.trips.services import MOMENTS
+from trip_duration.recipes import RECIPES
+from trip_duration.services import MOMENTS
 
 #: Field that evidence has always had, and events of other programs have not.
 _RUN = "run_url"

@@ -16,9 +16,9 @@ from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
 from model_loop.orchestration.schedules.drifts import completed
-from model_loop.trips.months import Month
-from model_loop.trips.recipes import RECIPES
-from model_loop.trips.services import MOMENTS, get_service
+from trip_duration.months import Month
+from trip_duration.recipes import RECIPES
+from trip_duration.services import MOMENTS, get_service
 
 #: Events of assets, as Airflow gives them to the tasks of a run that they have started.
 Events = Mapping[Any, Sequence[Any]]

@@ -17,9 +17,9 @@ from model_loop.orchestration.assets import PUBLISHED_MONTHS
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.schedules.watermarks import Watermarks, known
 from model_loop.settings import Settings, get_settings
-from model_loop.trips.months import Month, parse_months
-from model_loop.trips.publications import Publications
-from model_loop.trips.services import get_service
+from trip_duration.months import Month, parse_months
+from trip_duration.publications import Publications
+from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -72,7 +72,7 @@ class Watch:
         SourceError
             If the source does not answer as it should.
         """
-        from model_loop.trips.source.published import (  # noqa: PLC0415 - DAG files import the sensor
+        from trip_duration.source.published import (  # noqa: PLC0415 - DAG files import the sensor
             look_at_source,
         )
 

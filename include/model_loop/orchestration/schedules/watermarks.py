@@ -17,8 +17,8 @@ from model_loop.datasets.dataset import Moment
 from model_loop.objects.documents import UNREADABLE
 from model_loop.orchestration.alerts.announcements import state_lost
 from model_loop.orchestration.alerts.notifications import announce
-from model_loop.trips.publications import Publications
-from model_loop.trips.services import MOMENTS
+from trip_duration.publications import Publications
+from trip_duration.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

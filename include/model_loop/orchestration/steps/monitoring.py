@@ -45,7 +45,7 @@ from model_loop.scoring.predictor import (
 )
 from model_loop.settings import get_settings
 from model_loop.tracking.deployments import check_moment
-from model_loop.trips.cleaning_rules import CleaningRules
+from trip_duration.cleaning_rules import CleaningRules
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol

@@ -10,8 +10,8 @@ from model_loop.settings import get_settings
 from model_loop.tracking.months import log_month as log_one
 from model_loop.tracking.months import log_refused as log_refusal
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.history import HistoryVerdict
-from model_loop.trips.source.types import RawMonth
+from trip_duration.history import HistoryVerdict
+from trip_duration.source.types import RawMonth
 
 logger = logging.getLogger(__name__)
 

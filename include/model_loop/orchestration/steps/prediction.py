@@ -20,8 +20,8 @@ from model_loop.scoring.questions import answer, given_columns
 from model_loop.serving.http.server import make_log
 from model_loop.serving.request_log.further_answers import log_answers
 from model_loop.settings import get_settings
-from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER, local_now
-from model_loop.trips.zone_names import zone_labels
+from trip_duration.columns import TRIP_COLUMNS, TRIP_READER, local_now
+from trip_duration.zone_names import zone_labels
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol

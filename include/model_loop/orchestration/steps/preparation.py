@@ -26,7 +26,7 @@ from model_loop.training_set.data_tests import require_passed
 from model_loop.training_set.history import compare, require_sound
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.summary import summarize
-from model_loop.trips.months import Month
+from trip_duration.months import Month
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from model_loop.training_set.products import TrainingSetProduct
     from model_loop.training_set.request import TrainingSetRequest
     from model_loop.training_set.types import TrainingSet
-    from model_loop.trips.contract.checked import CheckedMonth
-    from model_loop.trips.history import HistoryVerdict
-    from model_loop.trips.source.types import RawMonth
+    from trip_duration.contract.checked import CheckedMonth
+    from trip_duration.history import HistoryVerdict
+    from trip_duration.source.types import RawMonth
 
 logger = logging.getLogger(__name__)
 

@@ -12,16 +12,16 @@ from model_loop.options import build, options_of
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.settings import get_settings
 from model_loop.training_set.request import TrainingSetRequest
-from model_loop.trips.contract.rules import ContractLimits
-from model_loop.trips.months import Month
-from model_loop.trips.sample_options import SampleOptions
-from model_loop.trips.services import Service, get_service
-from model_loop.trips.source.fetching import fetch_month
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.months import Month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import Service, get_service
+from trip_duration.source.fetching import fetch_month
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
-    from model_loop.trips.source.types import RawMonth
+    from trip_duration.source.types import RawMonth
 
 
 def who_asked(dag_run: DagRunProtocol) -> str:

@@ -30,17 +30,17 @@ from model_loop.orchestration.steps.windows import records_of_windows
 from model_loop.settings import get_settings
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.learned import learned_by
-from model_loop.trips.months import Month, MonthSplit
-from model_loop.trips.publications import Publications
-from model_loop.trips.recipes import RECIPES, get_recipe
-from model_loop.trips.services import MOMENTS, get_service
-from model_loop.trips.source.published import look_at_source, look_up_publication
+from trip_duration.months import Month, MonthSplit
+from trip_duration.publications import Publications
+from trip_duration.recipes import RECIPES, get_recipe
+from trip_duration.services import MOMENTS, get_service
+from trip_duration.source.published import look_at_source, look_up_publication
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.orchestration.schedules.watermarks import StateStore
-    from model_loop.trips.months import Month
+    from trip_duration.months import Month
 
 logger = logging.getLogger(__name__)
 

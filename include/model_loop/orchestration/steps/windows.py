@@ -28,12 +28,12 @@ from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.tracking.deployments import check_moment
 from model_loop.tracking.runs import Tracker
-from model_loop.trips.cleaning_rules import CleaningRules
-from model_loop.trips.contract.checked import CheckedMonthStore
-from model_loop.trips.months import Month
-from model_loop.trips.services import PICKUP_TIME, get_service
-from model_loop.trips.source.published import look_up_publication
-from model_loop.trips.values import FIRST_YEAR, LAST_YEAR
+from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.months import Month
+from trip_duration.services import PICKUP_TIME, get_service
+from trip_duration.source.published import look_up_publication
+from trip_duration.values import FIRST_YEAR, LAST_YEAR
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol

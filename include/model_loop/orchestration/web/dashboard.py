@@ -22,7 +22,7 @@ from model_loop.orchestration.web.health import dag_health
 from model_loop.orchestration.web.login import authenticate
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.requests import RequestRefusedError
-from model_loop.trips.judged import Judged
+from trip_duration.judged import Judged
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Scope

@@ -25,7 +25,7 @@ from model_loop.scoring.batch.typed import SAMPLE_ROWS, kinds_of, typed
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.places import place
 from model_loop.tables.lines import BLOCK, what_is_wrong
-from model_loop.trips.columns import UNIT
+from trip_duration.columns import UNIT
 
 _REJECTED = "-rejected"
 #: Words that people and programs write for a missing value.

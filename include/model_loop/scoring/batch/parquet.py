@@ -30,7 +30,7 @@ from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place
-from model_loop.trips.columns import UNIT
+from trip_duration.columns import UNIT
 
 _PART = pa.schema(
     [

@@ -15,7 +15,7 @@ from model_loop.scoring.batch.results import require_free
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.scoring.preprocessing import find_preprocessing
-from model_loop.trips.columns import TRIP_COLUMNS, local_now
+from trip_duration.columns import TRIP_COLUMNS, local_now
 
 #: Airflow maps a task over 1,024 chunks at most.
 MOST_CHUNKS = 1_000

@@ -23,8 +23,8 @@ from model_loop.models.intervals import (
 )
 from model_loop.serving.comparison.day_sums import Pairs, answered_by_day, shadowed_by_day
 from model_loop.serving.request_log.tables import feedback, predictions
-from model_loop.trips.judged import Judged
-from model_loop.trips.services import MOMENTS
+from trip_duration.judged import Judged
+from trip_duration.services import MOMENTS
 
 #: Moment of a version; None where it is not known.
 MomentOf = Callable[[int], Moment | None]

@@ -36,8 +36,8 @@ from model_loop.tracking.registry import LoadedModel, read_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.encoders.dense import DenseTripEncoder
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
-from model_loop.trips.recipes import get_recipe
-from model_loop.trips.services import (
+from trip_duration.recipes import get_recipe
+from trip_duration.services import (
     DISTANCE,
     DROPOFF_ZONE,
     PASSENGERS,

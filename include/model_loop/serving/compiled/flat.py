@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.scoring.rows import PLACES
-from model_loop.trips.services import (
+from trip_duration.services import (
     DISTANCE,
     DROPOFF_ZONE,
     LAST_ZONE,

@@ -12,9 +12,9 @@ from model_loop.serving.compiled.flat import DenseTables, SparseTables
 from model_loop.training_set.encoders.columns import holidays_between
 from model_loop.training_set.encoders.dense import CODES, DenseTripEncoder
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
-from model_loop.trips import geometry
-from model_loop.trips.recipes import get_recipe
-from model_loop.trips.values import FIRST_YEAR, LAST_YEAR
+from trip_duration import geometry
+from trip_duration.recipes import get_recipe
+from trip_duration.values import FIRST_YEAR, LAST_YEAR
 
 _Codes = npt.NDArray[np.int64]
 

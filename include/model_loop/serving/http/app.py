@@ -48,8 +48,8 @@ from model_loop.serving.models.manager import ModelManager, Side
 from model_loop.serving.service import PredictedRows, PredictionService
 from model_loop.settings import get_settings
 from model_loop.tracking.deployments import PARTS
-from model_loop.trips.columns import UNIT
-from model_loop.trips.judged import Judged
+from trip_duration.columns import UNIT
+from trip_duration.judged import Judged
 
 #: Bodies up to so many bytes are answered on the event loop: a thread would take longer.
 _INLINE_BYTES = 16_384

@@ -19,8 +19,8 @@ from model_loop.scoring.answers import Answer
 from model_loop.serving.http.asgi import OPEN_PATHS, Refusal
 from model_loop.serving.http.requests import KEY_LENGTH, Feedback
 from model_loop.serving.http.tokens import Right
-from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER, UNIT
-from model_loop.trips.services import MOMENTS
+from trip_duration.columns import TRIP_COLUMNS, TRIP_READER, UNIT
+from trip_duration.services import MOMENTS
 
 TITLE = "Model loop"
 _REFERENCE = "#/components/schemas/{name}"

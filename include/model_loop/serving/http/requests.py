@@ -11,8 +11,8 @@ from msgspec import Meta, Struct
 from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import Row
 from model_loop.errors import ModelLoopError
-from model_loop.trips.columns import TRIP_COLUMNS, TRIP_READER, local_now
-from model_loop.trips.services import MOMENTS
+from trip_duration.columns import TRIP_COLUMNS, TRIP_READER, local_now
+from trip_duration.services import MOMENTS
 
 KEY_LENGTH = 200
 #: Fields that a request to predict may hold besides a row.

@@ -28,8 +28,8 @@ from model_loop.objects.files import atomic_write
 from model_loop.serving.models.loading import Loader, RegistryError
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.deployments import Deployment, Standings, log_once
-from model_loop.trips.columns import moment_of
-from model_loop.trips.services import MOMENTS
+from trip_duration.columns import moment_of
+from trip_duration.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 

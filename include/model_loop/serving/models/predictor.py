@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from model_loop.datasets.reading import Row
 from model_loop.scoring.rows import PLACES
 from model_loop.serving.compiled.model import CompiledModel, Predict
-from model_loop.trips.columns import TRIP_COLUMNS
+from trip_duration.columns import TRIP_COLUMNS
 
 
 @dataclass(frozen=True)

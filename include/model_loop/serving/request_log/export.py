@@ -13,7 +13,7 @@ from upath import UPath
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.answers import answered
 from model_loop.serving.request_log.tables import feedback, predictions
-from model_loop.trips.columns import TRIP_COLUMNS
+from trip_duration.columns import TRIP_COLUMNS
 
 _DAY = dt.timedelta(days=1)
 

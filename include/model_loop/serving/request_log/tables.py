@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from model_loop.errors import InvalidInputError
-from model_loop.trips.columns import TRIP_COLUMNS
+from trip_duration.columns import TRIP_COLUMNS
 
 #: Characters of a caller's name that are kept: Postgres refuses longer ones.
 CALLER_LENGTH = 100

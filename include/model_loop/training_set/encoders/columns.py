@@ -15,9 +15,9 @@ from pandas.tseries.holiday import USFederalHolidayCalendar
 
 from model_loop.days import SECONDS_PER_DAY, weekday_of
 from model_loop.errors import ContractError
-from model_loop.trips.columns import ATTRIBUTES, LARGEST_NUMBER
-from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, LAST_ZONE, PICKUP_TIME, PICKUP_ZONE
-from model_loop.trips.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS, TIME_ZONE, read_time
+from trip_duration.columns import ATTRIBUTES, LARGEST_NUMBER
+from trip_duration.services import DISTANCE, DROPOFF_ZONE, LAST_ZONE, PICKUP_TIME, PICKUP_ZONE
+from trip_duration.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS, TIME_ZONE, read_time
 
 _EPOCH_YEAR = 1970
 _EARLIEST, _END = np.datetime64(f"{FIRST_YEAR}-01-01"), np.datetime64(f"{LAST_YEAR + 1}-01-01")

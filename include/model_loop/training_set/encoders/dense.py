@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from model_loop.training_set.encoders import columns as read
 from model_loop.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
-from model_loop.trips import geometry
-from model_loop.trips.recipes import DEFAULT_RECIPE, TripRecipe, get_recipe
-from model_loop.trips.services import DROPOFF_ZONE, PICKUP_ZONE
+from trip_duration import geometry
+from trip_duration.recipes import DEFAULT_RECIPE, TripRecipe, get_recipe
+from trip_duration.services import DROPOFF_ZONE, PICKUP_ZONE
 
 FOLDS = 5
 

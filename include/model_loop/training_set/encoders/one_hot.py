@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.training_set.encoders import columns as read
-from model_loop.trips.recipes import DEFAULT_RECIPE, TripRecipe, get_recipe
-from model_loop.trips.services import DISTANCE
+from trip_duration.recipes import DEFAULT_RECIPE, TripRecipe, get_recipe
+from trip_duration.services import DISTANCE
 
 #: Zone ids below this are looked up in a table; TLC's highest is 265.
 _TABLE_SIZE = 512

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from model_loop.trips.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
+from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
 
 #: Features of the pick-up time.
 HOUR, WEEKDAY = "hour", "weekday"

@@ -1,1 +1,0 @@
-"""Trips: where months come from, what they must contain, and how they become clean."""

@@ -1,0 +1,322 @@
+"""Profile of the trips of a month: counts that are added up batch by batch.
+
+Every number comes from counts in fixed bins and from sums, so that memory depends on neither the
+number of trips nor the size of a batch, and profiles do not depend on how a month was cut.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_loop.datasets.columns import Scale
+from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
+from trip_duration.batches import TripBatch
+from trip_duration.columns import TRIP_COLUMNS
+from trip_duration.contract.rules import MINUTES_PER_DAY, Mask
+from trip_duration.months import Month
+from trip_duration.services import (
+    DISTANCE,
+    DROPOFF_ZONE,
+    DURATION,
+    LAST_ZONE,
+    PICKUP_TIME,
+    PICKUP_ZONE,
+)
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+#: How many of the most frequent values, and of the most frequent pairs of zones, are named.
+MOST_FREQUENT = 10
+
+_MICROSECONDS_PER_HOUR = 3_600 * 1_000_000
+_ZONES = LAST_ZONE + 1
+
+
+#: By name, of each column that is profiled; minutes to the twentieth, up to a day.
+SCALES: Mapping[str, Scale] = {
+    **{column.name: column.scale for column in TRIP_COLUMNS if column.scale},
+    DURATION: Scale(0.05, MINUTES_PER_DAY),
+}
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column of a month.
+
+    Parameters
+    ----------
+    name
+        Our name of it.
+    known, missing
+        Number of trips with and without a value.
+    mean, standard_deviation, minimum, maximum
+        Of the known values; None where there is none.
+    quantiles
+        Values below which a share of the trips lies, to the width of the column's bins.
+    distinct
+        Number of distinct values, to the width of the bins.
+    most_frequent
+        The most frequent values with their counts, the most frequent first.
+    """
+
+    name: str
+    known: int
+    missing: int
+    mean: float | None
+    standard_deviation: float | None
+    minimum: float | None
+    maximum: float | None
+    quantiles: Mapping[str, float]
+    distinct: int
+    most_frequent: tuple[tuple[float, int], ...]
+
+    @property
+    def missing_share(self) -> float:
+        """Share of trips without a value."""
+        return self.missing / max(self.known + self.missing, 1)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges; the last bin takes everything beyond.
+
+    Parameters
+    ----------
+    edges
+        Lower edges of the bins.
+    counts
+        Number of trips in each.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ZoneProfile:
+    """The trips that begin in a zone: how many, and their means in minutes and miles."""
+
+    zone: int
+    trips: int
+    mean_duration: float
+    mean_distance: float
+
+
+@dataclass(frozen=True)
+class PairProfile:
+    """Number of trips from one zone to another."""
+
+    pickup: int
+    dropoff: int
+    trips: int
+
+
+@dataclass(frozen=True)
+class MonthProfile:
+    """Profile of the trips of a month.
+
+    Parameters
+    ----------
+    service, month
+        Which month.
+    trips
+        Number of sound trips, of any duration up to a day.
+    columns
+        Each column.
+    durations, distances
+        Histograms in minutes and miles.
+    per_day
+        Trips by day of the month, the first day first.
+    per_weekday_and_hour
+        Trips by weekday, Monday first, and by hour of the day.
+    zones
+        The zones where trips begin.
+    pairs
+        The most frequent pairs of zones.
+    """
+
+    service: str
+    month: str
+    trips: int
+    columns: tuple[ColumnProfile, ...]
+    durations: Histogram
+    distances: Histogram
+    per_day: tuple[int, ...]
+    per_weekday_and_hour: tuple[tuple[int, ...], ...]
+    zones: tuple[ZoneProfile, ...]
+    pairs: tuple[PairProfile, ...]
+
+    def column(self, name: str) -> ColumnProfile:
+        """The profile of a column."""
+        return next(column for column in self.columns if column.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain JSON."""
+        return asdict(self)
+
+
+class ProfileBuilder:
+    """Adds up the trips of a month.
+
+    Parameters
+    ----------
+    service, month
+        Which month.
+    """
+
+    def __init__(self, service: str, month: Month) -> None:
+        self._service = service
+        self._month = month
+        self._start = int(np.datetime64(month.start, "us").astype(np.int64))
+        self._days = (month.next().start - month.start).days
+        self._columns: dict[str, _Column] = {}
+        self._per_hour = np.zeros(self._days * HOURS_PER_DAY, dtype=np.int64)
+        self._zone_minutes = np.zeros(_ZONES)
+        self._zone_miles = np.zeros(_ZONES)
+        self._pairs = np.zeros(_ZONES * _ZONES, dtype=np.int64)
+
+    def add(self, batch: TripBatch, sound: Mask) -> None:
+        """Add the sound trips of a batch."""
+        # Nearly all batches are sound as a whole, and need no copy.
+        rows = slice(None) if sound.all() else sound
+        trips = {name: values[rows] for name, values in batch.columns.items()}
+        for name, scale in SCALES.items():
+            if name in trips:
+                if name not in self._columns:
+                    self._columns[name] = _Column(name, scale)
+                self._columns[name].add(trips[name].astype(np.float64, copy=False))
+        hours = (trips[PICKUP_TIME] - self._start) // _MICROSECONDS_PER_HOUR
+        self._per_hour += np.bincount(hours, minlength=len(self._per_hour))
+        pickup = trips[PICKUP_ZONE]
+        self._zone_minutes += np.bincount(pickup, trips[DURATION], minlength=_ZONES)
+        self._zone_miles += np.bincount(pickup, trips[DISTANCE], minlength=_ZONES)
+        pairs = pickup.astype(np.int64) * _ZONES + trips[DROPOFF_ZONE]
+        self._pairs += np.bincount(pairs, minlength=len(self._pairs))
+
+    def build(self) -> MonthProfile:
+        """The profile of what was added."""
+        return MonthProfile(
+            service=self._service,
+            month=str(self._month),
+            trips=int(self._per_hour.sum()),
+            columns=tuple(column.profile() for column in self._columns.values()),
+            durations=self._histogram(DURATION, 1.0, 60),
+            distances=self._histogram(DISTANCE, 0.5, 40),
+            per_day=_whole(self._per_hour.reshape(-1, HOURS_PER_DAY).sum(axis=1)),
+            per_weekday_and_hour=self._per_weekday_and_hour(),
+            zones=self._zones(),
+            pairs=self._most_frequent_pairs(),
+        )
+
+    def _histogram(self, name: str, width: float, bins: int) -> Histogram:
+        column = self._columns.get(name)
+        edges = tuple(width * number for number in range(bins + 1))
+        if column is None:
+            return Histogram(edges, (0,) * len(edges))
+        centres = np.arange(len(column.counts)) * column.scale.width
+        # The bins of a column are finer, and their centres lie between the edges.
+        indices = np.minimum((centres / width + 1e-9).astype(np.int64), bins)
+        counts = np.bincount(indices, column.counts, minlength=bins + 1)
+        return Histogram(edges, _whole(counts))
+
+    def _per_weekday_and_hour(self) -> tuple[tuple[int, ...], ...]:
+        table = np.zeros((DAYS_PER_WEEK, HOURS_PER_DAY), dtype=np.int64)
+        first = dt.date(self._month.year, self._month.number, 1).weekday()
+        for day, hours in enumerate(self._per_hour.reshape(-1, HOURS_PER_DAY)):
+            table[(first + day) % DAYS_PER_WEEK] += hours
+        return tuple(_whole(row) for row in table)
+
+    def _zones(self) -> tuple[ZoneProfile, ...]:
+        trips = self._pairs.reshape(_ZONES, _ZONES).sum(axis=1)
+        return tuple(
+            ZoneProfile(
+                int(zone),
+                int(trips[zone]),
+                float(self._zone_minutes[zone] / trips[zone]),
+                float(self._zone_miles[zone] / trips[zone]),
+            )
+            for zone in np.flatnonzero(trips)
+        )
+
+    def _most_frequent_pairs(self) -> tuple[PairProfile, ...]:
+        order = np.argsort(-self._pairs, kind="stable")[:MOST_FREQUENT]
+        return tuple(
+            PairProfile(int(pair // _ZONES), int(pair % _ZONES), int(self._pairs[pair]))
+            for pair in order
+            if self._pairs[pair]
+        )
+
+
+class _Column:
+    """Counts and sums of one column."""
+
+    def __init__(self, name: str, scale: Scale) -> None:
+        self.name = name
+        self.scale = scale
+        self.counts = np.zeros(scale.bins, dtype=np.int64)
+        self.missing = 0
+        self.sum = self.squares = 0.0
+        self.minimum, self.maximum = np.inf, -np.inf
+
+    def add(self, values: npt.NDArray[np.float64]) -> None:
+        """Add values; NaN is a missing one."""
+        missing = np.isnan(values)
+        known = values[~missing] if missing.any() else values
+        self.missing += len(values) - len(known)
+        if not len(known):
+            return
+        # Clipped before anything is computed: a distance may be nearly the largest number.
+        bins = np.rint(np.clip(known, 0.0, self.scale.end) / self.scale.width)
+        self.counts += np.bincount(bins.astype(np.int64), minlength=self.scale.bins)
+        with np.errstate(over="ignore"):
+            self.sum += float(known.sum())
+            # Not np.dot, whose threads wait for each other on a busy machine.
+            self.squares += float(np.square(known).sum())
+        self.minimum = min(self.minimum, float(known.min()))
+        self.maximum = max(self.maximum, float(known.max()))
+
+    def profile(self) -> ColumnProfile:
+        """Return the profile of the values."""
+        known = int(self.counts.sum())
+        mean = self.sum / known if known else None
+        # Not a power, which is an error where a product of floats is infinite.
+        variance = max(self.squares / known - mean * mean, 0.0) if mean is not None else None
+        return ColumnProfile(
+            name=self.name,
+            known=known,
+            missing=self.missing,
+            mean=mean,
+            standard_deviation=None if variance is None else variance**0.5,
+            minimum=self.minimum if known else None,
+            maximum=self.maximum if known else None,
+            quantiles=self._quantiles(known),
+            distinct=int(np.count_nonzero(self.counts)),
+            most_frequent=self._most_frequent(),
+        )
+
+    def _quantiles(self, known: int) -> dict[str, float]:
+        if not known:
+            return {}
+        cumulated = np.cumsum(self.counts)
+        bins = (int(np.searchsorted(cumulated, share * known)) for share in QUANTILES)
+        return {
+            f"{share:g}": self._value(bin_) for share, bin_ in zip(QUANTILES, bins, strict=True)
+        }
+
+    def _most_frequent(self) -> tuple[tuple[float, int], ...]:
+        order = np.argsort(-self.counts, kind="stable")[:MOST_FREQUENT]
+        return tuple(
+            (self._value(int(bin_)), int(self.counts[bin_])) for bin_ in order if self.counts[bin_]
+        )
+
+    def _value(self, bin_: int) -> float:
+        return round(bin_ * self.scale.width, 10)
+
+
+def _whole(counts: npt.NDArray[Any]) -> tuple[int, ...]:
+    return tuple(int(count) for count in counts)

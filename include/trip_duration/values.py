@@ -67,7 +67,7 @@ def read_time(text: str) -> dt.datetime:
 
 
 def time_of(value: object) -> dt.datetime:
-    """Return a time of New York's clocks from a text, or from a time with or without an offset.
+    """Return a time of New York's clocks, to the second, from a text or from a time.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def time_of(value: object) -> dt.datetime:
         If it is none, or out of bounds; the message continues "<name> = <value> …".
     """
     if isinstance(value, str):
-        return read_time(value)
+        return read_time(value).replace(microsecond=0)
     if not isinstance(value, dt.datetime):
         raise ValueError(f"is not a time; read are {TIME_FORMS}")  # noqa: TRY004 - one error for all
     # The clocks of a far year cannot be converted, and it is out of bounds anyway.
@@ -84,7 +84,7 @@ def time_of(value: object) -> dt.datetime:
     local = value.astimezone(_CITY).replace(tzinfo=None) if value.tzinfo else value
     if not FIRST_YEAR <= local.year <= LAST_YEAR:
         raise ValueError(outside(local.year))
-    return local
+    return local.replace(microsecond=0)
 
 
 def outside(year: int | None = None) -> str:

@@ -159,7 +159,7 @@ def test_what_is_read_is_within_bounds(value: Any) -> None:
     for field, low, high in (("from", 1, 3), ("delay", -60, 1_440), ("seats", 0, 1_000)):
         problems: list[Problem] = []
         row = READER.read({"from": 1, field: value}, lambda: NOON, problems)
-        number = row.numbers[FLIGHTS.fields.index(field)]
+        number = row.cells[FLIGHTS.fields.index(field)]
         if problems:
             assert math.isnan(number)
             assert all(one.rule and one.remedy for one in problems)

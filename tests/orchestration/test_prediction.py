@@ -56,12 +56,12 @@ def test_a_list_takes_the_place_of_the_form() -> None:
     """Without a list the form's fields are one trip."""
     fields = prediction_form()
     (trip,) = prediction._rows(form(fields))
-    assert trip.numbers[:2] == [239.0, 236.0]
-    assert math.isnan(trip.numbers[3])
+    assert trip.cells[:2] == [239.0, 236.0]
+    assert math.isnan(trip.cells[3])
     assert trip.assumed == ("pickup_at",)
     inputs = [{"pickup_zone": 1, "dropoff_zone": 2}]
     (row,) = prediction._rows(form(fields, inputs=inputs))
-    assert row.numbers[:2] == [1.0, 2.0]
+    assert row.cells[:2] == [1.0, 2.0]
     with pytest.raises(InvalidInputError, match="run the DAG batch_scoring"):
         prediction._rows(form(fields, inputs=inputs * 51))
 

@@ -74,7 +74,7 @@ def served(model: Path, trips: pd.DataFrame) -> Iterator[Targets]:
         read_invocation(json.dumps({"dataframe_split": split}).encode(), JSON, TRIPS),
         read_invocation(sent.to_csv(index=False).encode(), CSV, TRIPS),
     ):
-        yield predictor.predict(np.asarray([row.numbers for row in rows]))
+        yield predictor.predict(np.asarray([row.cells for row in rows]))
 
 
 @pytest.mark.parametrize(

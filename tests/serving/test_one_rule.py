@@ -31,19 +31,19 @@ GOOD = {
 def by_json(trip: dict[str, Any]) -> list[float]:
     """Ask the server."""
     (row,) = read_trips(json.dumps(trip).encode(), 10).rows
-    return row.numbers
+    return row.cells
 
 
 def by_records(trip: dict[str, Any]) -> list[float]:
     """Ask the server as MLflow's clients do."""
     body = json.dumps({"dataframe_records": [trip]}).encode()
-    return read_invocation(body, "application/json", 10)[0].numbers
+    return read_invocation(body, "application/json", 10)[0].cells
 
 
 def by_csv(trip: dict[str, Any]) -> list[float]:
     """Ask the server with CSV."""
     body = ",".join(trip) + "\n" + ",".join(map(str, trip.values())) + "\n"
-    return read_invocation(body.encode(), "text/csv", 10)[0].numbers
+    return read_invocation(body.encode(), "text/csv", 10)[0].cells
 
 
 def by_file(trip: dict[str, Any]) -> list[float]:

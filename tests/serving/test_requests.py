@@ -31,7 +31,7 @@ ROW = [74.0, 75.0, AT, 1.5, math.nan, math.nan, math.nan]
 
 def read(body: object) -> list[list[float]]:
     """Rows of a request."""
-    return [row.numbers for row in read_trips(json.dumps(body).encode(), MOST).rows]
+    return [row.cells for row in read_trips(json.dumps(body).encode(), MOST).rows]
 
 
 def same(found: list[list[float]], expected: list[list[float]]) -> bool:

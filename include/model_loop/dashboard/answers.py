@@ -39,7 +39,7 @@ def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[
             found.append({**answer, "why": f"It needs {lacking}."})
             continue
         complete = _complete(predictor, row)
-        (minutes,) = predictor.predict(np.array([complete.numbers], dtype=np.float64)).tolist()
+        (minutes,) = predictor.predict(np.array([complete.cells], dtype=np.float64)).tolist()
         version = known.registry.version(predictor.version)
         numbers = known.numbers(version.run_id, NUMBERS) if version and version.run_id else None
         test = (numbers or {}).get("test") or {}
@@ -62,7 +62,7 @@ def reasons_of(questions: Questions, live: ActiveModels, alias: str, row: Row) -
     if alias not in (there := _ready(live)):
         return {"why": f"There is no {alias}."}
     predictor = there[alias][-1]
-    values = _complete(predictor, row).numbers
+    values = _complete(predictor, row).cells
     found = questions.explain(predictor.version, values, predictor.columns)
     if "features" not in found:
         return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -113,15 +114,26 @@ class Column:
 
     @property
     def wanted(self) -> str:
-        """A value and its bounds in words: ``a zone from 1 to 265``."""
+        """A value and its bounds in words: ``a number from 1 to 265``."""
         article = "an" if self.noun[0] in "aeiou" else "a"
-        return f"{article} {self.noun} from {self.bounds}"
+        bounds = self.bounds
+        return f"{article} {self.noun} {'from ' if ' to ' in bounds else ''}{bounds}".rstrip()
 
     @property
     def bounds(self) -> str:
-        """Bounds in words: ``1 to 265``, ``0 to 1,000,000 miles``."""
+        """Bounds in words: ``1 to 265``, ``of 0 or more miles``; the unit alone without any."""
         unit = f" {self.unit}" if self.unit else ""
-        return f"{self.lowest:,.0f} to {self.highest:,.0f}{unit}"
+        if math.isfinite(self.lowest) and math.isfinite(self.highest):
+            return f"{_number(self.lowest)} to {_number(self.highest)}{unit}"
+        if math.isfinite(self.lowest):
+            return f"of {_number(self.lowest)} or more{unit}"
+        if math.isfinite(self.highest):
+            return f"of {_number(self.highest)} or less{unit}"
+        return f"of{unit}" if unit else ""
+
+
+def _number(bound: float) -> str:
+    return f"{bound:,.0f}" if float(bound).is_integer() else f"{bound:,g}"
 
 
 class Columns(tuple[Column, ...]):  # noqa: SLOT001 - it caches what is derived

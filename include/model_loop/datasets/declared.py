@@ -18,7 +18,8 @@ from model_loop.datasets.declaration import (
     RecipeDeclaration,
 )
 from model_loop.datasets.reading import RowReader
-from model_loop.datasets.times import FIRST_YEAR, LAST_YEAR, TimeReader
+from model_loop.datasets.times import FIRST_YEAR, ISO, LAST_YEAR, TimeReader
+from model_loop.datasets.words import missing_words
 from model_loop.errors import InvalidInputError
 
 _KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -54,7 +55,6 @@ def dataset_of(declaration: Declaration) -> Dataset:
     time = declaration.time
     zone = time.time_zone if time else "UTC"
     title = declaration.title or declaration.name
-    learned = {column.name for column in columns}
     recipes = {recipe.name: recipe for recipe in _recipes(declaration, columns)}
     return Dataset(
         name=declaration.name,
@@ -69,12 +69,7 @@ def dataset_of(declaration: Declaration) -> Dataset:
         recipes=MappingProxyType(recipes),
         default_recipe=next(iter(recipes)),
         variants=MappingProxyType({one.key: one for one in _variants(declaration, title)}),
-        reader=RowReader(
-            columns,
-            ignored=frozenset(declaration.columns).difference(learned) | {declaration.target},
-            read_time=TimeReader(time.stored_in if time else "UTC", zone),
-            codes={},
-        ),
+        reader=_reader(declaration, columns),
         outcomes=frozenset({declaration.target}),
         time=time.column if time else None,
         time_zone=zone,
@@ -129,9 +124,46 @@ def _column(name: str, field: str, declared: ColumnDeclaration, known: str) -> C
         aliases=declared.aliases,
         unit=declared.unit or "",
         required=bounds.required,
-        example=declared.example,
+        example="2024-01-15T08:30:00"
+        if declared.example is None and kind == "time"
+        else declared.example,
         categories=tuple(map(str, categories)),
         text=kind == "category",
+    )
+
+
+def _reader(declaration: Declaration, columns: Columns) -> RowReader:
+    """Return a reader by which a row means the same in a request and in a file."""
+    learned = {column.name: declaration.columns[column.name] for column in columns}
+    stored_in = declaration.time.stored_in if declaration.time else "UTC"
+    zone = declaration.time.time_zone if declaration.time else "UTC"
+    decimals = {
+        name: each.decimal_char or declaration.decimal_char or "." for name, each in learned.items()
+    }
+    return RowReader(
+        columns,
+        ignored=frozenset(declaration.columns).difference(learned) | {declaration.target},
+        read_time=TimeReader(stored_in, zone),
+        codes={},
+        missing=MappingProxyType(
+            {
+                name: missing_words(
+                    declaration.missing_values
+                    if each.missing_values is None
+                    else each.missing_values
+                )
+                for name, each in learned.items()
+            }
+        ),
+        decimals=MappingProxyType(decimals),
+        times=MappingProxyType(
+            {
+                name: TimeReader(stored_in, zone, each.format or ISO)
+                for name, each in learned.items()
+                if each.type == "time"
+            }
+        ),
+        first_moment=declaration.moments[0],
     )
 
 

@@ -3,6 +3,9 @@
 A value has one meaning wherever it comes in: a number may be text, as in CSV, a code may be given
 by its name, a time in several forms. Everything that is wrong with a row is told at once. Nothing
 here needs NumPy or pandas: servers read every request with it.
+
+A value of a row is a number, or the text of a category. Times are seconds since 1970 on the table's
+clocks, yes and no are 1 and 0, and NaN is unknown, also where the column holds text.
 """
 
 from __future__ import annotations
@@ -12,21 +15,28 @@ import difflib
 import functools
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Real
 from typing import Any, NamedTuple
 
-from model_loop.datasets.columns import Column, Columns, Kind
+from model_loop.datasets.columns import Column, Columns
+from model_loop.datasets.words import NO, YES, number_of, without_fraction
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import ErrorFields, InvalidInputError
+
+#: A value of a row that was read: a number (float), or the text of a category.
+Value = Any
 
 #: A number as text, in files and lists.
 NUMBER = r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*"
 
 _NUMBER = re.compile(NUMBER, re.ASCII)
 _NAN = math.nan
+#: Stands for a value that is a word for a missing one.
+_MISSING = object()
 #: Characters of a value that a message shows; problems of a request that are told, and those for
 #: which similar names are looked for: that takes milliseconds each.
 _SHOWN, _TOLD, _SUGGESTED = 60, 20, 3
@@ -80,14 +90,13 @@ class Row(NamedTuple):
 
     Parameters
     ----------
-    numbers
-        Numbers in the order of the columns; times are seconds since 1970 on the table's clocks, and
-        NaN is unknown.
+    cells
+        Values in the order of the columns.
     assumed
         Fields whose values were left out, and for which another one was taken.
     """
 
-    numbers: list[float]
+    cells: list[Value]
     assumed: tuple[str, ...]
 
 
@@ -135,6 +144,15 @@ class RowReader:
         stands for none, or for several.
     suggest
         Returns the remedy for such a name, with similar ones.
+    missing
+        Words for a missing value, by names of columns; None stands for one in any column.
+    decimals
+        Decimal signs of numbers that are text, by names of columns, where it is not a point.
+    times
+        Readers of times, by names of columns, where it is not `read_time`.
+    first_moment
+        The moment at which a required column has to be given; that of the first column by default.
+        A model of that moment does without values that are only known later.
     """
 
     columns: Columns
@@ -142,6 +160,10 @@ class RowReader:
     read_time: Callable[[object], dt.datetime]
     codes: Mapping[str, Callable[[str], int]]
     suggest: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    decimals: Mapping[str, str] = field(default_factory=dict)
+    times: Mapping[str, Callable[[object], dt.datetime]] = field(default_factory=dict)
+    first_moment: str = ""
 
     def read_rows(self, records: Sequence[object], now: Callable[[], dt.datetime]) -> list[Row]:
         """Read a list of rows; see `read`.
@@ -189,11 +211,11 @@ class RowReader:
             Everything that is wrong is appended to it.
         """
         table = self._table
-        numbers = [_NAN] * len(self.columns)
+        values: list[Value] = [_NAN] * len(self.columns)
         if type(record) is not dict and not isinstance(record, Mapping):
             remedy = f"Give an object with {', '.join(self.columns.fields)}."
             problems.append(Problem(shown(record), "is not a row", remedy))
-            return Row(numbers, ())
+            return Row(values, ())
         seen = 0
         for name, value in record.items():
             entry = table.get(name)
@@ -203,39 +225,56 @@ class RowReader:
                 continue
             if value is None:
                 continue
-            place, bit, kind, low, high = entry
+            place, bit, whole, low, high = entry
             if seen & bit:
                 problems.append(_twice(name, self.columns[place], record))
                 continue
-            seen |= bit
             given = type(value)
             # Nearly all values are plain numbers within their bounds.
             if (
                 (given is float or given is int)
-                and kind != "time"
                 and low <= value <= high
-                and (kind == "number" or value % 1 == 0)
+                and (not whole or value % 1 == 0)
             ):
-                numbers[place] = float(value)
+                values[place] = float(value)
             else:
-                numbers[place] = self._value(name, value, self.columns[place], problems)
+                read = self._value(name, value, self.columns[place], problems)
+                if read is _MISSING:
+                    continue
+                values[place] = read
+            seen |= bit
         if self._needed & ~seen:
-            return Row(numbers, self._complete(record, numbers, seen, now, problems))
-        return Row(numbers, ())
+            return Row(values, self._complete(record, values, seen, now, problems))
+        return Row(values, ())
 
     @functools.cached_property
-    def _table(self) -> Mapping[str, tuple[int, int, Kind, float, float]]:
-        """Place, bit, type and bounds of each column, by every name that is taken."""
+    def _table(self) -> Mapping[str, tuple[int, int, bool, float, float]]:
+        """Place, bit, wholeness and bounds of plain numbers, by every name that is taken.
+
+        No number is within the bounds of a column whose numbers have to be looked at.
+        """
+        table = {}
+        for place, column in enumerate(self.columns):
+            is_plain = column.kind == "number" or (column.kind == "category" and not column.text)
+            is_plain &= not self._missing_numbers.get(column.name)
+            low = max(column.lowest, -sys.float_info.max) if is_plain else math.inf
+            high = min(column.highest, sys.float_info.max)
+            for name in column.names:
+                table[name] = (place, 1 << place, column.kind == "category", low, high)
+        return table
+
+    @functools.cached_property
+    def _missing_numbers(self) -> Mapping[str, frozenset[float]]:
+        """Numbers that stand for a missing value, by names of columns."""
         return {
-            name: (place, 1 << place, column.kind, column.lowest, column.highest)
-            for place, column in enumerate(self.columns)
-            for name in column.names
+            name: frozenset(number for word in words if (number := number_of(word)) is not None)
+            for name, words in self.missing.items()
         }
 
     @functools.cached_property
     def _needed(self) -> int:
         """Bits of the columns without a value of which something has to be done."""
-        first = self.columns[0].known
+        first = self.first_moment or self.columns[0].known
         return sum(
             1 << place
             for place, column in enumerate(self.columns)
@@ -243,31 +282,71 @@ class RowReader:
             if column.required and column.default != "computed" and column.known == first
         )
 
-    def _value(self, name: str, value: Any, column: Column, problems: list[Problem]) -> float:  # noqa: ANN401 - any JSON
-        """Return the number of a value; NaN where there is a problem."""
+    def _value(
+        self,
+        name: str,
+        value: Any,  # noqa: ANN401 - any JSON
+        column: Column,
+        problems: list[Problem],
+    ) -> Value | object:
+        """Return the value of what was given; NaN where there is a problem."""
+        words = self.missing.get(column.name)
+        if words is not None:
+            if isinstance(value, str):
+                value = value.strip()
+            if self._is_missing(value, column, words):
+                return _MISSING
         if column.kind == "time":
             return self._time(name, value, column, problems)
+        if column.kind == "yes_no":
+            return _yes_no(name, value, problems)
+        return (
+            _text(name, value, problems)
+            if column.text
+            else self._within(name, value, column, problems)
+        )
+
+    def _within(self, name: str, value: Any, column: Column, problems: list[Problem]) -> float:  # noqa: ANN401 - any JSON
+        """Return the number of a value, if it is within the bounds of its column."""
         kind = type(value)
         if kind is float or (kind is int and -_LARGE < value < _LARGE):
-            number = float(value)
+            number: float | None = float(value)
         else:
-            found = self._number(name, value, column, problems)
-            if found is None:
-                return _NAN
-            number = found
-        if column.lowest <= number <= column.highest and (
-            column.kind == "number" or number.is_integer()
+            number = self._number(name, value, column, problems)
+        if number is None:
+            return _NAN
+        if (
+            column.lowest <= number <= column.highest
+            and math.isfinite(number)
+            and (column.kind == "number" or number.is_integer())
         ):
             return number
         problems.append(_outside(name, value, column))
         return _NAN
+
+    def _is_missing(self, value: object, column: Column, words: frozenset[str]) -> bool:
+        if isinstance(value, str):
+            if value in words:
+                return True
+            if column.kind == "number":
+                number = number_of(value, self.decimals.get(column.name, "."))
+                return number in self._missing_numbers[column.name]
+            return without_fraction(value) in words
+        if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+            return False
+        # NaN is how frames and some programs write a missing value.
+        return value != value or value in self._missing_numbers[column.name]  # noqa: PLR0124 - only NaN differs from itself
 
     def _number(
         self, name: str, value: object, column: Column, problems: list[Problem]
     ) -> float | None:
         """Return the number of a value that JSON does not have as such; None if there is none."""
         if isinstance(value, str):
-            if _NUMBER.fullmatch(value):
+            if column.name in self.missing:
+                read = number_of(value, self.decimals.get(column.name, "."))
+                if read is not None:
+                    return read
+            elif _NUMBER.fullmatch(value):
                 return float(value)
             read_code = self.codes.get(column.name)
             if read_code is not None:
@@ -283,7 +362,8 @@ class RowReader:
             # Whole numbers that no float can hold are out of any bounds all the same.
             return float(number) if abs(number) < _LARGE else math.inf if number > 0 else -math.inf
         kinds = "a number or a name" if column.name in self.codes else "a number"
-        remedy = f"Give {kinds}, from {column.bounds}."
+        bounds = column.bounds
+        remedy = f"Give {kinds}{f', from {bounds}' if ' to ' in bounds else f' {bounds}'.rstrip()}."
         problems.append(Problem(f"{name} = {shown(value)}", "is not a number", remedy))
         return None
 
@@ -297,7 +377,7 @@ class RowReader:
             if at is not None and column.lowest <= at.year <= column.highest:
                 return seconds_of(at)
         try:
-            return seconds_of(self.read_time(value))
+            return seconds_of(self.times.get(column.name, self.read_time)(value))
         except ValueError as error:
             remedy = f"Give a time such as {column.example}."
             problems.append(Problem(f"{name} = {shown(value)}", str(error), remedy))
@@ -306,7 +386,7 @@ class RowReader:
     def _complete(
         self,
         record: Mapping[str, Any],
-        numbers: list[float],
+        values: list[Value],
         seen: int,
         now: Callable[[], dt.datetime],
         problems: list[Problem],
@@ -317,7 +397,7 @@ class RowReader:
             if not self._needed & ~seen & 1 << place:
                 continue
             if column.default == "now":
-                numbers[place] = seconds_of(now())
+                values[place] = seconds_of(now())
                 assumed = (*assumed, column.field)
             else:
                 name = next((one for one in column.names if one in record), column.field)
@@ -337,8 +417,8 @@ class RowReader:
 
 def seconds_of(at: dt.datetime) -> float:
     """Return seconds since 1970 on the clocks that a time is of."""
-    seconds = at.hour * 3_600 + at.minute * 60 + at.second
-    return float((at.toordinal() - _EPOCH_DAY) * SECONDS_PER_DAY + seconds)
+    seconds = at.hour * 3_600 + at.minute * 60 + at.second + at.microsecond / 1_000_000
+    return (at.toordinal() - _EPOCH_DAY) * SECONDS_PER_DAY + float(seconds)
 
 
 def shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
@@ -354,6 +434,32 @@ def shown(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+def _yes_no(name: str, value: object, problems: list[Problem]) -> float:
+    is_small = isinstance(value, int | float) and abs(value) <= 1
+    word = str(value).strip().lower() if is_small or isinstance(value, str) else ""
+    word = without_fraction(word)
+    if word in YES or word in NO:
+        return float(word in YES)
+    problems.append(
+        Problem(f"{name} = {shown(value)}", "is neither yes nor no", "Give true or false.")
+    )
+    return _NAN
+
+
+def _text(name: str, value: Any, problems: list[Problem]) -> Value:  # noqa: ANN401 - any JSON
+    """Return the text of a category as a file has it, also where it was given as a number."""
+    if isinstance(value, str):
+        return without_fraction(value.strip())
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float | Decimal) and -_LARGE < value < _LARGE:
+        return without_fraction(str(value))
+    problems.append(
+        Problem(f"{name} = {shown(value)}", "is not a category", "Give its text or its number.")
+    )
+    return _NAN
+
+
 def _twice(name: str, column: Column, record: Mapping[str, Any]) -> Problem:
     first = next(one for one in record if one in column.names and record[one] is not None)
     return Problem(name, f"is the same column as {first}, and both are given", "Give one of them.")
@@ -361,5 +467,5 @@ def _twice(name: str, column: Column, record: Mapping[str, Any]) -> Problem:
 
 def _outside(name: str, value: object, column: Column) -> Problem:
     given = f"{name} = {shown(value)}"
-    rule = f"is not a {column.noun} from {column.bounds}"
+    rule = f"is not {column.wanted}"
     return Problem(given, rule, f"Give {column.wanted}.")

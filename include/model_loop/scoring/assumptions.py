@@ -54,7 +54,7 @@ def compute_missing(rows: Sequence[Row]) -> list[Row]:
 def tell_assumed(row: Row) -> dict[str, Any]:
     """Return what was assumed, by fields of requests: times as text, numbers as they are."""
     told: dict[str, Any] = {}
-    for column, value in zip(TRIP_COLUMNS, row.numbers, strict=True):
+    for column, value in zip(TRIP_COLUMNS, row.cells, strict=True):
         if column.field in row.assumed:
             told[column.field] = time_text(value) if column.kind == "time" else value
     return told

@@ -173,7 +173,7 @@ def _read_singly(
         problems += [Problem(name, "is missing", remedy) for name in read.assumed]
     if problems:
         return "; ".join(map(str, problems))
-    for column, value in zip(TRIP_COLUMNS, read.numbers, strict=True):
+    for column, value in zip(TRIP_COLUMNS, read.cells, strict=True):
         if column.name in values:
             whole = column.kind == "time" and not math.isnan(value)
             values[column.name][row] = np.datetime64(int(value), "s") if whole else value

@@ -42,7 +42,7 @@ def answer(
     """
     needed = {*predictor.columns} - given_columns(rows)
     complete = compute_missing(rows) if needed & TRIP_COLUMNS.computed else list(rows)
-    values = np.array([row.numbers for row in complete], dtype=np.float64)
+    values = np.array([row.cells for row in complete], dtype=np.float64)
     minutes = predictor.minutes(to_frame(values, predictor.columns)).tolist()
     identifiers = new_ids(len(complete)).astype(str).tolist()
     version = predictor.version.number
@@ -59,5 +59,5 @@ def given_columns(rows: Sequence[Row]) -> set[str]:
         name
         for place, name in enumerate(TRIP_COLUMNS.names)
         # Only NaN differs from itself.
-        if all(row.numbers[place] == row.numbers[place] for row in rows)
+        if all(row.cells[place] == row.cells[place] for row in rows)
     }

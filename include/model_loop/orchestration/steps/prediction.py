@@ -97,7 +97,7 @@ def _rows(params: Mapping[str, Any]) -> list[Row]:
 
 
 def _summary(row: Row, found: Mapping[str, Any]) -> str:
-    names, trip = zone_labels(), dict(zip(TRIP_COLUMNS.fields, row.numbers, strict=True))
+    names, trip = zone_labels(), dict(zip(TRIP_COLUMNS.fields, row.cells, strict=True))
     start, end, miles = trip["pickup_zone"], trip["dropoff_zone"], trip["trip_distance"]
     distance = ""
     if not math.isnan(miles):

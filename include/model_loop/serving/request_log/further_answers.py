@@ -51,7 +51,7 @@ def log_answers(
             None,
             one["prediction"],
             latency_ms,
-            row.numbers,
+            row.cells,
         )
         for one, row in zip(answers, rows, strict=True)
     )

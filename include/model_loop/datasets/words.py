@@ -1,0 +1,81 @@
+"""Words that people and programs write for a missing value, and for yes and no."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+#: Words for a missing value.
+MISSING_WORDS = frozenset(
+    {
+        *("", "NA", "N/A", "n/a", "na", "n.a.", "#N/A", "<NA>", "NaN", "nan", "NAN", "NaT"),
+        *("null", "NULL", "Null", "None", "none", "nil", "?", "\\N", "-", "--", "."),
+    }
+)
+#: Words for yes and no, in small letters.
+YES_NO: tuple[tuple[str, str], ...] = (
+    ("true", "false"),
+    ("yes", "no"),
+    ("1", "0"),
+    ("y", "n"),
+    ("t", "f"),
+    ("on", "off"),
+    ("ja", "nein"),
+    ("oui", "non"),
+    ("sí", "no"),
+    ("si", "no"),
+    ("sim", "não"),
+    ("wahr", "falsch"),
+    ("vrai", "faux"),
+)
+YES = frozenset(yes for yes, _ in YES_NO)
+NO = frozenset(no for _, no in YES_NO)
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
+#: Spaces and apostrophes between thousands are never a decimal sign.
+_GAPS = "\u0020\u00a0\u202f\u2009'\u2019"
+_MINUS = "\u2212"
+_PLAIN = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+
+
+def missing_words(declared: Iterable[str | float] | None) -> frozenset[str]:
+    """Return the words for a missing value.
+
+    Parameters
+    ----------
+    declared
+        Numbers are added to the usual words; a list with any text replaces them.
+    """
+    if declared is None:
+        return MISSING_WORDS
+    given = list(declared)
+    words = {each if isinstance(each, str) else f"{each:g}" for each in given}
+    numbers_alone = bool(given) and not any(isinstance(each, str) for each in given)
+    return frozenset(words | {""} | (MISSING_WORDS if numbers_alone else set()))
+
+
+def without_fraction(text: str) -> str:
+    """Return the text of a code, in which a whole number has no fraction: ``74.0`` is ``74``."""
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
+
+
+def number_pattern(decimal: str) -> str:
+    """Return the regular expression of numbers, with or without signs between thousands."""
+    other = "," if decimal == "." else "."
+    sign, mark = "^[+-]?", re.escape(decimal)
+    plain = _PLAIN.replace(r"\.", mark)
+    grouped = "|".join(
+        rf"\d{{1,3}}(?:{between}\d{{3}})+(?:{mark}\d+)?"
+        for between in (re.escape(other), "[ \u00a0\u202f\u2009]", "['\u2019]")
+    )
+    return f"{sign}(?:{plain}|{grouped})$"
+
+
+def number_of(text: str, decimal: str = ".") -> float | None:
+    """Return the number that a text without spaces around it is; None for any other text."""
+    given = text.replace(_MINUS, "-")
+    if not re.match(number_pattern(decimal), given, re.ASCII):
+        return None
+    other = "," if decimal == "." else "."
+    return float(given.translate(dict.fromkeys(map(ord, other + _GAPS))).replace(",", "."))

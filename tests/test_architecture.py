@@ -27,7 +27,6 @@ FLOW = (
     "alerts",
     "sources",
     "history",
-    "trips",
     "training_set",
     "models",
     "charts",

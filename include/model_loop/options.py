@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from pydantic.fields import FieldInfo
 
 from model_loop.errors import InvalidInputError, ModelLoopError
-from model_loop.settings import Settings, get_settings
+from model_loop.settings import all_settings, get_settings
 
 Choices = Mapping[str, str]
 _T = TypeVar("_T")
@@ -108,7 +108,7 @@ def setting_option(
     offered
         Whether callers may choose it; otherwise the setting decides.
     """
-    field = copy.copy(Settings.model_fields[setting])
+    field = copy.copy(all_settings().model_fields[setting])
     extra = {_NAME: name, _CHOICES: dict(choices or {}), _SETTING: setting, _OFFERED: offered}
     if default is None:
         default = field.get_default(call_default_factory=False)
@@ -237,7 +237,7 @@ def options_of(cls: type) -> dict[str, Option]:
 def option_of_setting(setting: str, *, title: str = "", description: str = "") -> Option:
     """Return an option that no class has: a setting that a caller may replace for one run."""
     field = setting_option(setting, title=title, description=description)
-    field.annotation = Settings.model_fields[setting].annotation
+    field.annotation = all_settings().model_fields[setting].annotation
     return Option(setting, setting, field)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from model_loop.settings import Settings
+from trip_duration.settings import TripSettings
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Judged:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Take the bounds by which training sets are cleaned."""
-        return cls(settings.minimum_duration, settings.maximum_duration)
+        known = cast("TripSettings", settings)
+        return cls(known.minimum_duration, known.maximum_duration)
 
     def of_actual(self, minutes: Any) -> Any:  # noqa: ANN401 - an array, or a column of a database
         """Say which durations count: of an array, or as a condition on a column."""

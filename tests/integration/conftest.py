@@ -21,7 +21,7 @@ from model_loop.local.demo import Demo, DemoRequest
 from model_loop.local.stack import LocalStack
 from model_loop.local.start import api_of, ensure_up
 from model_loop.local.supervision import Supervision
-from model_loop.settings import Settings
+from trip_duration.settings import TripSettings
 
 PROJECT = Path(__file__).parents[2]
 #: These tests fill in the metered distance: their models are asked when the trip has ended.
@@ -57,7 +57,7 @@ def mails(running: RunningStack) -> list[email.message.EmailMessage]:
 
 def make_stack(state: Path) -> LocalStack:
     """A stack with small months, whose state lies in a folder."""
-    settings = Settings(
+    settings = TripSettings(
         state=state,
         sample_trips_per_month=1_500,
         # Results of runs that were deleted are orphans at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import logging
 import sys
 import warnings
@@ -13,14 +14,13 @@ from cyclopts import App, Parameter
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.monitoring import monitor, profile_version
-from model_loop.cli.options import DataOptions, SearchOptions
+from model_loop.cli.options import AsJson, DataOptions, SearchOptions
 from model_loop.cli.products import products
 from model_loop.cli.report import (
     print_outcomes,
     print_refusal,
     print_reproduction,
     print_training_set,
-    print_written,
 )
 from model_loop.cli.scoring import score
 from model_loop.cli.serving import (
@@ -38,17 +38,18 @@ from model_loop.models.progress import TrialProgress
 from model_loop.options import build
 from model_loop.settings import get_settings
 from model_loop.tracking.deployments import registered_name
-from trip_duration.months import Month, parse_months
-from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.models.search import TuningResult
     from model_loop.training_set.types import TrainingSet
 
+#: Group of entry points that add the commands of datasets in Python: functions of the app.
+ENTRY_POINTS = "model_loop.commands"
+
 app = App(
     name="model-loop",
-    help="Taxi trip durations: prepare months, tune and train models, without Airflow.",
+    help="The whole loop of a machine-learning product for a table: without Airflow.",
 )
 
 app.command(products)
@@ -56,10 +57,11 @@ app.command(score)
 app.command(monitor)
 app.command(profile_version)
 app.command(tokens)
+for _point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    # Commands that one dataset alone has.
+    _point.load()(app)
 for command in (serve, client_code, traffic, ab_report, export_requests):
     app.command(command)
-
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 
 _DATA = DataOptions()
 _SEARCH = SearchOptions()
@@ -189,49 +191,6 @@ def reproduce(
         sys.exit(ExitCode.NEGATIVE)
 
 
-@app.command
-def sample(
-    folder: Path,
-    *,
-    service: str = "green",
-    months: str = "2024-01..2024-03",
-    trips: int = get_settings().sample_trips_per_month,
-    seed: int = get_settings().sample_seed,
-    as_json: AsJson = False,
-) -> None:
-    """Generate sample months into a folder, in TLC's schema and always labelled as sample.
-
-    Parameters
-    ----------
-    folder
-        Folder to write to; it serves as a `--source` afterwards.
-    service
-        green, yellow or fhvhv.
-    months
-        2024-01, a list with commas, or a range 2023-11..2024-01.
-    trips
-        Trips in each month.
-    seed
-        Same seed, same months, to the byte.
-    as_json
-        Print one JSON object, for machines.
-    """
-    from trip_duration.sample import write_month
-
-    options, which = SampleOptions(trips=trips, seed=seed), get_service(service)
-    if not months.strip():
-        raise InvalidInputError(
-            "The list of months", "is empty", "Name at least one month, as YYYY-MM."
-        )
-    paths = {
-        month: folder / f"{service}_tripdata_{month}.parquet" for month in parse_months(months)
-    }
-    _require_absent(paths)
-    for month, path in paths.items():
-        write_month(path, which, month, options)
-    print_written([str(path) for path in paths.values()], as_json=as_json)
-
-
 def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
     # Wrong options are refused before the heavy imports begin.
     request = data.request
@@ -277,11 +236,3 @@ def _require_new(output: Path | None) -> None:
         raise InvalidInputError(
             f"Output folder {output}", "exists", "Choose a new folder: nothing is overwritten."
         )
-
-
-def _require_absent(paths: dict[Month, Path]) -> None:
-    for path in paths.values():
-        if path.exists():
-            raise InvalidInputError(
-                f"File {path}", "exists", "Choose another folder: nothing is overwritten."
-            )

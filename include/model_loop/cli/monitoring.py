@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 from rich import box
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
+from model_loop.cli.options import AsJson
 from model_loop.errors import InvalidInputError, require_within
 from model_loop.monitoring.levels import Level, as_row, gravest_first, thresholds_of, worst
 from model_loop.options import build
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from model_loop.tracking.versions import ModelVersions
 
 _settings = get_settings()
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 
 
 @Parameter(name="*", group="Version")

@@ -14,6 +14,8 @@ from model_loop.options import Option, build, options_of
 from model_loop.settings import get_settings
 from model_loop.training_set.request import TrainingSetRequest
 
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+
 #: Names on the command line that are not those of the options.
 _SHORT = {
     "train_months": "train",

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 
 from model_loop.cli.console import console
-from model_loop.cli.options import arguments_of
+from model_loop.cli.options import AsJson, arguments_of
 from model_loop.options import build
 from model_loop.settings import get_settings
 from model_loop.sources.origin import source_label
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 products = App(name="products", help="Finished training sets: list, show their lineage, prune.")
 
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 Storage = Annotated[str, Parameter(show_default=False)]
 
 _settings = get_settings()

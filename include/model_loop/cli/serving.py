@@ -16,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from model_loop.cli.console import console
+from model_loop.cli.options import AsJson
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import require_within
 from model_loop.serving.http.tokens import USUAL_RIGHTS, Right
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 tokens = App(name="tokens", help="Bearer tokens of the prediction server: add, list, revoke.")
 
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 
 #: Values that follow their option, as many as there are.
 _Several = Parameter(consume_multiple=True, negative=())

@@ -7,7 +7,7 @@ import textwrap
 
 from pydantic_core import PydanticUndefined
 
-from model_loop.settings import ENVIRONMENT_PREFIX, Settings
+from model_loop.settings import ENVIRONMENT_PREFIX, all_settings
 
 _HEADER = """\
 # Settings of Model Loop on Airflow. Copy this file to .env and change what you need;
@@ -19,7 +19,7 @@ _HEADER = """\
 def env_example() -> str:
     """The file's text."""
     entries = [_HEADER]
-    for name, field in Settings.model_fields.items():
+    for name, field in all_settings().model_fields.items():
         about = textwrap.wrap(f"{field.title}. {field.description}", 96)
         # A default that depends on where one stands is left for the reader to fill in.
         known = field.default is not PydanticUndefined

@@ -11,7 +11,7 @@ from airflow.dag_processing.dagbag import DagBag
 from pydantic_core import PydanticUndefined
 
 from model_loop.models.catalogue import FAMILIES
-from model_loop.settings import ENVIRONMENT_PREFIX, Settings
+from model_loop.settings import ENVIRONMENT_PREFIX, all_settings
 from trip_duration.recipes import DEFAULT_RECIPE, RECIPES
 
 _DAGS = Path(__file__).resolve().parents[3] / "dags"
@@ -135,7 +135,7 @@ def _settings() -> str:
             str(field.description),
             _code(field.default) if field.default is not PydanticUndefined else "in `.state`",
         )
-        for name, field in Settings.model_fields.items()
+        for name, field in all_settings().model_fields.items()
     )
     return "## Settings\n\n" + _table(("Variable", "Title", "What it is", "Default"), rows)
 

@@ -7,6 +7,7 @@ one most users want. The trigger forms take their defaults from here.
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 
 from pydantic import ValidationError
@@ -21,7 +22,7 @@ from model_loop.settings.renamed import refuse_former_names
 from model_loop.settings.serving import ServingSettings
 from model_loop.settings.training import TrainingSettings
 
-__all__ = ["ENVIRONMENT_PREFIX", "Settings", "get_settings", "split_list"]
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "all_settings", "get_settings", "split_list"]
 
 
 # The last one's fields come first.
@@ -36,6 +37,18 @@ class Settings(
     """The package's settings."""
 
 
+#: Group of entry points that name the settings of datasets in Python: classes of `Part`.
+ENTRY_POINTS = "model_loop.settings"
+
+
+@functools.cache
+def all_settings() -> type[Settings]:
+    """Return the class of all settings: those of the loop, and those of installed datasets."""
+    points = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda one: one.name)
+    # The last one's fields come first.
+    return type("AllSettings", (*(point.load() for point in points), Settings), {})
+
+
 @functools.cache
 def get_settings() -> Settings:
     """Return the settings of this process, read once from the environment.
@@ -45,9 +58,9 @@ def get_settings() -> Settings:
     InvalidInputError
         If a variable holds what its setting cannot be, or has a name of before version 0.2.
     """
-    refuse_former_names(os.environ, Settings.model_fields)
+    refuse_former_names(os.environ, all_settings().model_fields)
     try:
-        return Settings()
+        return all_settings()()
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"])

@@ -71,28 +71,6 @@ class DataSettings(Part):
         "months prepares the newest month that TLC has published; empty for runs by hand "
         "and backfills alone.",
     )
-    train_months: str = Field(
-        default="2024-01", title="Train months", description="Months to learn from, as 2024-01."
-    )
-    validation_months: str = Field(
-        default="2024-02",
-        title="Validation months",
-        description="Months to tune on; they follow the train months.",
-    )
-    test_months: str = Field(
-        default="2024-03",
-        title="Test months",
-        description="Months that tuning never sees; they follow the validation months.",
-    )
-    minimum_duration: float = Field(
-        default=1.0,
-        ge=0,
-        title="Shortest trip (minutes)",
-        description="Shorter trips are left out.",
-    )
-    maximum_duration: float = Field(
-        default=60.0, gt=0, title="Longest trip (minutes)", description="Longer trips are left out."
-    )
     quarantine_share: float = Field(
         default=0.05,
         ge=0,
@@ -107,18 +85,6 @@ class DataSettings(Part):
         title="Share of missing values",
         description="A month is refused when more than this share of a column, such as the "
         "passenger count, is missing.",
-    )
-    sample_trips_per_month: int = Field(
-        default=20_000,
-        ge=100,
-        title="Sample trips per month",
-        description="Size of a generated month, when the source is `sample`.",
-    )
-    sample_seed: int = Field(
-        default=42,
-        ge=0,
-        title="Sample seed",
-        description="Seed of the generated months, when the source is `sample`.",
     )
     request_timeout_seconds: float = Field(
         default=60.0,

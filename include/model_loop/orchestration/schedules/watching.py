@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseOperator
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -20,6 +20,7 @@ from model_loop.settings import Settings, get_settings
 from trip_duration.months import Month, parse_months
 from trip_duration.publications import Publications
 from trip_duration.services import get_service
+from trip_duration.settings import TripSettings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -205,7 +206,8 @@ def newest_configured(settings: Settings) -> Month:
     InvalidInputError
         If they name none.
     """
-    named = [settings.train_months, settings.validation_months, settings.test_months]
+    known = cast("TripSettings", settings)
+    named = [known.train_months, known.validation_months, known.test_months]
     months = [month for text in named for month in parse_months(text)]
     if not months:
         raise InvalidInputError(

@@ -1,0 +1,58 @@
+"""Settings of the dataset of trips, which stand among those of the loop."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from pydantic import Field
+
+from model_loop.settings import Settings, get_settings
+from model_loop.settings.part import Part
+
+
+class TripPart(Part):
+    """Months that models learn from, bounds of trips, and generated months."""
+
+    train_months: str = Field(
+        default="2024-01", title="Train months", description="Months to learn from, as 2024-01."
+    )
+    validation_months: str = Field(
+        default="2024-02",
+        title="Validation months",
+        description="Months to tune on; they follow the train months.",
+    )
+    test_months: str = Field(
+        default="2024-03",
+        title="Test months",
+        description="Months that tuning never sees; they follow the validation months.",
+    )
+    minimum_duration: float = Field(
+        default=1.0,
+        ge=0,
+        title="Shortest trip (minutes)",
+        description="Shorter trips are left out.",
+    )
+    maximum_duration: float = Field(
+        default=60.0, gt=0, title="Longest trip (minutes)", description="Longer trips are left out."
+    )
+    sample_trips_per_month: int = Field(
+        default=20_000,
+        ge=100,
+        title="Sample trips per month",
+        description="Size of a generated month, when the source is `sample`.",
+    )
+    sample_seed: int = Field(
+        default=42,
+        ge=0,
+        title="Sample seed",
+        description="Seed of the generated months, when the source is `sample`.",
+    )
+
+
+class TripSettings(TripPart, Settings):
+    """All settings of an installation that holds this dataset."""
+
+
+def get_trip_settings() -> TripSettings:
+    """Return the settings of this process; see `model_loop.settings.get_settings`."""
+    return cast("TripSettings", get_settings())

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.tables.raw import read_raw
 from model_loop.tables.refused import TableFileError
 from model_loop.tables.table import Table, read_chunks, read_table, source_files
 
@@ -86,3 +87,12 @@ def test_a_source_with_a_pattern_names_its_files(tmp_path: Path) -> None:
     ]
     with pytest.raises(TableFileError, match="has no files"):
         source_files(declared(source=f"{tmp_path}/none-*.csv"))
+
+
+def test_a_file_of_an_installed_package_is_a_source() -> None:
+    """Public tables come as packages: the index is the one address that every machine reaches."""
+    (file,) = source_files(declared(source="package://trip_duration/zones.csv"))
+    assert read_raw([file]).rows == 265
+    for name in ("no_such_package", "../etc", ""):
+        with pytest.raises(TableFileError, match="not installed"):
+            source_files(declared(source=f"package://{name}/zones.csv"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib.util
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,8 @@ from model_loop.tables.refused import ReadingNote, TableFileError
 from model_loop.tables.times import ISO
 from model_loop.tables.values import ColumnFormat, missing_words, to_frame
 
+#: Beginning of the address of a file that an installed package holds.
+_OF_PACKAGE = "package://"
 _NOUNS = {"number": "a number", "time": "a time", "yes_no": "yes or no"}
 
 
@@ -293,12 +297,15 @@ def source_files(
     Raises
     ------
     TableFileError
-        If there is none, or the source is a web address with a ``*``, which no server lists.
+        If there is none, the source is a web address with a ``*``, which no server lists, or it is
+        ``package://name/path`` of a package that is not installed.
     """
     source = declaration.source
     if variant is not None:
         source = look_up("Variant", variant, declaration.variants).source or source
     pattern = source.replace(PARTITION, "*" if partition is None else partition)
+    if pattern.startswith(_OF_PACKAGE):
+        pattern = _in_package(pattern)
     if "*" not in pattern:
         path = UPath(pattern)
         inner = sorted(map(str, path.iterdir())) if path.is_dir() else [pattern]
@@ -316,6 +323,26 @@ def source_files(
         first, parts = ".", [first, *parts]
     found = _matching(UPath(f"{protocol}{mark}{first or '/'}"), parts)
     return _required(sorted(str(each) for each in found if each.is_file()), pattern)
+
+
+def _in_package(address: str) -> str:
+    """Return the path of ``package://name/path``: a file that an installed package holds.
+
+    Raises
+    ------
+    TableFileError
+        If the package is not installed.
+    """
+    name, _, path = address.removeprefix(_OF_PACKAGE).partition("/")
+    found = importlib.util.find_spec(name) if name.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        raise TableFileError(
+            "missing_file",
+            f"The source {address!r}",
+            f"names the package {name}, which is not installed",
+            f"Install it: pip install {name}.",
+        )
+    return str(Path(found.submodule_search_locations[0]) / path)
 
 
 def _matching(folder: UPath, parts: Sequence[str]) -> Iterator[UPath]:

@@ -24,6 +24,7 @@ FLOW = (
     "datasets",
     "objects",
     "tables",
+    "drafting",
     "alerts",
     "sources",
     "history",

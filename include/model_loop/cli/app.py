@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from model_loop.cli.codes import ExitCode
+from model_loop.cli.datasets import datasets
 from model_loop.cli.monitoring import monitor, profile_version
 from model_loop.cli.options import AsJson, DataOptions, SearchOptions
 from model_loop.cli.products import products
@@ -52,6 +53,7 @@ app = App(
     help="The whole loop of a machine-learning product for a table: without Airflow.",
 )
 
+app.command(datasets)
 app.command(products)
 app.command(score)
 app.command(monitor)

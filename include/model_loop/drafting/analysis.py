@@ -1,0 +1,189 @@
+"""The analysis of files: their table, and all that the draft says of it, computed once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_loop.drafting import structure
+from model_loop.drafting.answers import DateOrder
+from model_loop.drafting.kinds import table_values
+from model_loop.drafting.leaks import Suspicions, suspicions
+from model_loop.drafting.refining import as_codes, without_order, without_sentinels
+from model_loop.drafting.sources import FilePattern, file_pattern
+from model_loop.drafting.values import ColumnValues, TableValues
+from model_loop.errors import InvalidInputError
+from model_loop.tables.raw import RawTable, read_raw
+
+#: Rows with a target below which nothing is drafted.
+LEAST_ROWS = 30
+
+
+class RefusedTableError(InvalidInputError):
+    """A table cannot be drafted.
+
+    Parameters
+    ----------
+    code
+        Name of the rule that it breaks, for machines.
+    given, rule, remedy
+        See `ModelLoopError`.
+    column
+        Its column.
+    """
+
+    def __init__(
+        self, code: str, given: str, rule: str, remedy: str, column: str | None = None
+    ) -> None:
+        super().__init__(given, rule, remedy)
+        self.code, self.column = code, column
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """Files, their table and what its rows say.
+
+    Parameters
+    ----------
+    pattern
+        Address of the files.
+    raw
+        The files as they were read.
+    table
+        Columns with their types, without sentinels.
+    classes
+        Whether the target is a class.
+    suspicions
+        Columns that may give the target away.
+    time
+        Time of the rows; None if there is none.
+    entity
+        Column of an entity that comes several times; None if there is none.
+    totals
+        Column and label of rows that sum up others, and their number; None if there are none.
+    duplicates
+        Number of rows that are equal to an earlier one.
+    """
+
+    pattern: FilePattern
+    raw: RawTable
+    table: TableValues
+    classes: bool
+    suspicions: Suspicions
+    time: ColumnValues | None
+    entity: ColumnValues | None
+    totals: tuple[str, str, int] | None
+    duplicates: int
+
+    @property
+    def target(self) -> ColumnValues:
+        """The target."""
+        return self.table.outcome
+
+    def column(self, name: str) -> ColumnValues:
+        """Return a column by its name.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is none, with the nearest name.
+        """
+        if name not in self.table.columns:
+            near = difflib.get_close_matches(name, list(self.table.columns), 1, 0.4)
+            remedy = f"Did you mean {near[0]}?" if near else "Name one of its columns."
+            raise InvalidInputError(f"The column {name!r}", "is not in the table", remedy)
+        return self.table.columns[name]
+
+
+def analyse(
+    files: Sequence[str], target: str, *, folder: Path, date_order: DateOrder | None = None
+) -> Analysis:
+    """Read files whole and analyse their table.
+
+    Parameters
+    ----------
+    folder
+        Folder that the declaration will lie in.
+    date_order
+        Order of day and month in dates that can be read in both.
+
+    Raises
+    ------
+    RefusedTableError
+        If the target is no column or constant, or too few rows have it.
+    TableFileError
+        If the files cannot be read as one table.
+    """
+    pattern = file_pattern(files, folder)
+    raw = read_raw(files)
+    _require_target(target, raw.names)
+    table = table_values(raw, target, date_order=date_order)
+    _require_rows(table)
+    table = _refined(table)
+    classes = table.outcome.kind in {"yes_no", "category"}
+    totals = structure.total_rows(table)
+    return Analysis(
+        pattern,
+        raw,
+        table,
+        classes,
+        suspicions(table, classes=classes),
+        structure.time_column(table),
+        structure.entity_column(table),
+        None if totals is None else (totals[0], totals[1], int(totals[2].sum())),
+        structure.duplicated_rows(table),
+    )
+
+
+def _require_target(target: str, names: Sequence[str]) -> None:
+    if target in names:
+        return
+    near = difflib.get_close_matches(target, names, 1, 0.4)
+    listed = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")  # noqa: PLR2004 - a few lines
+    remedy = f"Did you mean {near[0]}?" if near else f"The columns are {listed}."
+    raise RefusedTableError(
+        "target_absent", f"The target {target!r}", "is no column of the table", remedy, target
+    )
+
+
+def _require_rows(table: TableValues) -> None:
+    target = table.outcome
+    present = int(target.present.sum())
+    if present < LEAST_ROWS:
+        raise RefusedTableError(
+            "too_few_rows",
+            "The table",
+            f"has {present} rows with a value of {target.name}, and needs {LEAST_ROWS}",
+            f"Add at least {LEAST_ROWS - present} rows.",
+        )
+    if target.distinct < 2:  # noqa: PLR2004 - nothing to predict
+        raise RefusedTableError(
+            "target_constant",
+            f"The target {target.name!r}",
+            "has one value in all rows: there is nothing to predict",
+            "Choose another target, or add rows with other values of it.",
+            target.name,
+        )
+    if target.kind in {"text", "id", "time"}:
+        raise RefusedTableError(
+            "target_type",
+            f"The target {target.name!r}",
+            f"is of the type {target.kind}: {target.reason}",
+            "Choose a column of numbers, categories or yes and no.",
+            target.name,
+        )
+
+
+def _refined(table: TableValues) -> TableValues:
+    """Return a table without sentinels, and with codes where numbers have no order."""
+    columns = {name: without_sentinels(column) for name, column in table.columns.items()}
+    target = columns[table.target]
+    for name, column in columns.items():
+        if name != table.target:
+            reason = without_order(column, target)
+            if reason:
+                columns[name] = as_codes(column, reason)
+    return dataclasses.replace(table, columns=columns)

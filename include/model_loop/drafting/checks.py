@@ -1,0 +1,173 @@
+"""Checks of a table before it is learned from: each finding with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from model_loop.drafting import structure
+from model_loop.drafting.analysis import LEAST_ROWS, Analysis
+from model_loop.drafting.answers import Answers
+from model_loop.drafting.sources import WHOLE
+from model_loop.drafting.values import ColumnValues
+from model_loop.findings import Finding
+from model_loop.tables.values import MISSING_WORDS
+
+#: Share of the rows that judge.
+_JUDGED = 0.2
+#: Half-width of an error's interval, share of rare categories and their number, skewness, and share
+#: of missing values from which a finding is made.
+_WIDE, _RARE, _MANY, _SKEWED, _MISSING = 0.1, 0.5, 1_000, 3.0, 0.95
+
+
+def about_target(analysis: Analysis) -> Iterator[Finding]:
+    """Yield findings about the target."""
+    target, rows = analysis.target, analysis.table.rows
+    if target.missing:
+        yield _finding(
+            "target_missing", target.name,
+            f"{target.name} is missing in {target.missing:,} of {rows:,} rows.",
+            "They are not learned from. If their reason is known, add a rule that sets them "
+            'aside: [[rules]] with when = "… is missing".',
+        )  # fmt: skip
+    known = target.numbers[target.present]
+    if analysis.classes:
+        counts = np.unique(known, return_counts=True)[1]
+        if counts.min() < LEAST_ROWS:
+            yield _finding(
+                "rare_class", target.name,
+                f"The rarest of {len(counts)} classes has {counts.min():,} rows.",
+                "Join rare classes, or expect no answers about them.",
+            )  # fmt: skip
+        return
+    width = structure.half_width(known, max(int(_JUDGED * len(known)), 2))
+    if width > _WIDE:
+        needed = int(len(known) * (width / _WIDE) ** 2)
+        yield _finding(
+            "too_few_rows", None,
+            f"Errors will be known to ±{width:.0%} only, as {int(_JUDGED * len(known)):,} rows "
+            "judge.",
+            f"About {needed:,} rows would bring that to ±10%. Until then, read small "
+            "differences between models as chance.",
+        )  # fmt: skip
+    if abs(structure.skew_of(known)) > _SKEWED:
+        yield _finding(
+            "target_skewed", target.name,
+            f"{target.name} has a long tail: half of the rows are within "
+            f"{np.median(known):,.6g}, and the largest is {known.max():,.6g}.",
+            "Look at the largest values; if they are errors, add a rule that sets them aside.",
+        )  # fmt: skip
+
+
+def about_rows(
+    analysis: Analysis, answers: Answers, time: ColumnValues | None
+) -> Iterator[Finding]:
+    """Yield findings about the rows.
+
+    Parameters
+    ----------
+    time
+        Time by which the rows are split; None if there is none.
+    """
+    table, entity = analysis.table, analysis.entity
+    if analysis.totals:
+        column, label, count = analysis.totals
+        shown = repr(label) if label else "nothing"
+        yield _finding(
+            "aggregate_rows", column,
+            f"{count:,} rows have {shown} as {column}, and sum up others.",
+            "Leave them out of the file, or add a rule that sets them aside.",
+        )  # fmt: skip
+    if analysis.duplicates:
+        yield _finding(
+            "duplicates", None,
+            f"{analysis.duplicates:,} of {table.rows:,} rows are equal to an earlier one.",
+            "If the same row was written twice, remove it: it would be learned from and judge.",
+        )  # fmt: skip
+    if entity is not None and answers.group_on is None:
+        name = entity.name
+        kept = time is None and not answers.shuffle
+        yield _finding(
+            "repeated_entities", name,
+            f"{entity.distinct:,} values of {name} have "
+            f"{int(entity.present.sum()):,} rows: the same entity comes several times.",
+            f"The draft keeps the rows of each together (group_on = {name!r})." if kept
+            else f"If new entities will be predicted, split by them: --group-on {name}.",
+        )  # fmt: skip
+    if time is not None:
+        gaps = structure.gaps_in(time.numbers, table)
+        if gaps:
+            yield _finding(
+                "time_gaps", time.name,
+                f"{gaps.missing:,} of {gaps.steps:,} times have no row, the first at "
+                f"{gaps.first:%Y-%m-%d %H:%M}.",
+                "If rows are missing, fetch them; if nothing happened then, leave it so.",
+            )  # fmt: skip
+
+
+def about_columns(analysis: Analysis) -> Iterator[Finding]:
+    """Yield findings about single columns."""
+    for column in analysis.table.columns.values():
+        yield from _about_values(column, analysis.target.name)
+        yield from _about_reading(column)
+
+
+def _about_values(column: ColumnValues, target: str) -> Iterator[Finding]:
+    name, rows = column.name, len(column.numbers)
+    if column.kind == "ignored":
+        code = "constant" if column.distinct else "all_missing"
+        yield _finding(
+            code, name, f"{name} says nothing: {column.reason}.",
+            "The draft ignores it. Remove it, or give it a type if it will vary.",
+        )  # fmt: skip
+    if column.kind == "id" and name != target:
+        yield _finding(
+            "id_like", name, f"{name} looks like an id: {column.reason}.",
+            "It is kept and never learned from. If it measures something, set its type.",
+        )  # fmt: skip
+    if column.kind == "category" and len(column.labels) > 1:
+        rare = sum(1 for _ in structure.rare_values(column))
+        if len(column.labels) > _MANY or rare > _RARE * len(column.labels) > 25:  # noqa: PLR2004 - few
+            yield _finding(
+                "many_categories", name,
+                f"{name} has {len(column.labels):,} values, {rare:,} of them in fewer than "
+                "five rows.",
+                "Values that are new or rare are read as one. If it is an id, set its type.",
+            )  # fmt: skip
+    if column.kind != "ignored" and column.missing > 0.95 * rows:
+        yield _finding(
+            "mostly_missing", name,
+            f"{name} is missing in {column.missing / rows:.1%} of the rows.",
+            "If it is filled later than the rest, set known; if it is dead, ignore it.",
+        )  # fmt: skip
+
+
+def _about_reading(column: ColumnValues) -> Iterator[Finding]:
+    name = column.name
+    words = [*sorted(column.read_as.missing - MISSING_WORDS)]
+    if column.sentinels or words:
+        shown = ", ".join([*(f"{each:g}" for each in column.sentinels), *map(repr, words)])
+        yield _finding(
+            "sentinel", name,
+            f"{name} holds {shown} where a value is missing.",
+            "The draft reads it as missing. If it is a value, remove it from missing_values.",
+        )  # fmt: skip
+    if column.alternatives and column.kind == "time":
+        formats = [each.time_format for each in (column.read_as, *column.alternatives)]
+        yield _finding(
+            "ambiguous_date", name,
+            f"The dates of {name} can be read as {' and as '.join(formats)}.",
+            f"The draft has {formats[0]}. Correct it, or give --date-order.",
+        )  # fmt: skip
+    elif column.alternatives:
+        yield _finding(
+            "ambiguous_number", name,
+            f"The sign {column.read_as.decimal!r} in {name} may be the decimal sign, or stand "
+            "between thousands.",
+            f"The draft has decimal_char = {column.read_as.decimal!r}: correct it if need be.",
+        )  # fmt: skip
+
+
+def _finding(code: str, column: str | None, message: str, remedy: str) -> Finding:
+    return Finding(code, column, WHOLE, "warning", message, remedy)

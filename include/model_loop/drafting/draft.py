@@ -1,0 +1,248 @@
+"""The draft of a declaration: from the analysis of a table to its text and its findings."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+
+from model_loop.datasets.declaration import LATER, OPEN, REQUEST
+from model_loop.drafting import structure
+from model_loop.drafting.analysis import Analysis
+from model_loop.drafting.answers import NONE, Answers
+from model_loop.drafting.checks import about_columns, about_rows, about_target
+from model_loop.drafting.leaks import leak_findings
+from model_loop.drafting.reading import dialect_keys, file_keys, reading_findings
+from model_loop.drafting.sources import WHOLE
+from model_loop.drafting.text import DraftedColumn, DraftedText, Value, name_of
+from model_loop.drafting.values import ColumnValues
+from model_loop.errors import InvalidInputError
+from model_loop.findings import Finding
+from model_loop.tables.values import MISSING_WORDS
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A drafted declaration.
+
+    Parameters
+    ----------
+    name
+        Name of the dataset.
+    text
+        TOML of the declaration.
+    findings
+        Findings, those about single columns after those about the table.
+    ranked
+        Columns in the order of what they say about the target.
+    open_columns
+        Columns whose moment is an open question.
+    rows, columns
+        Numbers of rows and columns.
+    """
+
+    name: str
+    text: str
+    findings: tuple[Finding, ...]
+    ranked: tuple[str, ...]
+    open_columns: tuple[str, ...]
+    rows: int
+    columns: int
+
+
+def draft(analysis: Analysis, answers: Answers) -> Draft:
+    """Draft the declaration of a table.
+
+    Raises
+    ------
+    InvalidInputError
+        If an answer names a column that is not there, or none of its type.
+    """
+    return _Drafting(analysis, answers).draft()
+
+
+class _Drafting:
+    def __init__(self, analysis: Analysis, answers: Answers) -> None:
+        self.analysis, self.answers = analysis, answers
+        self.table, self.target = analysis.table, analysis.target
+        self.suspicions = analysis.suspicions
+        self.name = answers.name or name_of(analysis.pattern.stem, "table")
+        for column in (*answers.known_later, *answers.known_at_request):
+            analysis.column(column)
+        self.time = self._time()
+        self.entity = self._entity()
+        self.partition = analysis.pattern.partition or WHOLE
+        if self.time is not None and analysis.pattern.partition is None:
+            self.partition = structure.partition_of(self.time.numbers, self.table.rows)
+        answered = {*answers.known_later, *answers.known_at_request}
+        if self.time is not None:
+            # Of two times whose distance is the target, the other one is late.
+            answered.add(self.time.name)
+        self.open_columns = tuple(
+            column
+            for column in self.table.columns
+            if column in self.suspicions.by_name and column not in answered
+        )
+
+    def draft(self) -> Draft:
+        analysis, answers = self.analysis, self.answers
+        findings = (
+            *reading_findings(analysis.raw, analysis.pattern.partitions(analysis.raw.files)),
+            *about_target(analysis),
+            *about_rows(analysis, answers, self.time),
+            *about_columns(analysis),
+            *leak_findings(
+                self.suspicions,
+                self.target.name,
+                (*answers.known_later, *answers.known_at_request),
+            ),
+        )
+        return Draft(
+            self.name,
+            str(self._text()),
+            findings,
+            self.suspicions.ranked,
+            self.open_columns,
+            self.table.rows,
+            len(self.table.columns),
+        )
+
+    def _time(self) -> ColumnValues | None:
+        chosen = self.answers.time_column
+        if chosen is None or chosen == NONE:
+            return self.analysis.time if chosen is None else None
+        column = self.analysis.column(chosen)
+        if column.kind != "time":
+            raise InvalidInputError(
+                f"The time column {chosen!r}",
+                f"holds no times: its type is {column.kind}",
+                "Name a column of dates or times, or none.",
+            )
+        return column
+
+    def _entity(self) -> ColumnValues | None:
+        chosen = self.answers.group_on
+        if chosen is None or chosen == NONE:
+            return self.analysis.entity if chosen is None else None
+        return self.analysis.column(chosen)
+
+    def _text(self) -> DraftedText:
+        target, questions = self.target, self.open_columns
+        status = "draft" if questions else "ready"
+        asked = (
+            f"Open questions: known = {OPEN!r} of {', '.join(questions)}. Answer each by the "
+            f"moment from which its value is known ({REQUEST} or {LATER}), and set status to ready."
+            if questions
+            else "No question is open. Read the comments before you train."
+        )
+        keys: dict[str, tuple[Value, str]] = {
+            "name": (self.name, "never changes; the title may"),
+            "title": (self.answers.title or self.name.replace("_", " ").capitalize(), ""),
+            "status": (status, ""),
+            "source": (self.analysis.pattern.source, self.analysis.pattern.remark),
+            "target": (target.name, _described(target)),
+            "partition": (self.partition, ""),
+        }
+        if self.answers.owner:
+            keys["owner"] = (self.answers.owner, "")
+        keys.update(file_keys(self.analysis.raw))
+        return DraftedText(
+            (f"{self.table.rows:,} rows, {len(self.table.columns):,} columns. {asked}",),
+            keys,
+            {
+                "dialect": dialect_keys(self.analysis.raw),
+                "task": self._task(),
+                "time": self._time_keys(),
+                "split": self._split(),
+            },
+            tuple(self._column(column) for column in self.table.columns.values()),
+        )
+
+    def _task(self) -> dict[str, tuple[Value, str]]:
+        target = self.target
+        if not self.analysis.classes:
+            keys: dict[str, tuple[Value, str]] = {"kind": ("regression", "")}
+        elif target.distinct == 2:  # noqa: PLR2004 - yes and no
+            keys = {"kind": ("binary", "")}
+            positive: Value = True if target.kind == "yes_no" else target.labels[-1]
+            keys["positive_class"] = (positive, "the class whose probability is predicted")
+        else:
+            keys = {"kind": ("multiclass", f"{target.distinct} classes")}
+        if self.answers.unit:
+            keys["unit"] = (self.answers.unit, "")
+        return keys
+
+    def _time_keys(self) -> dict[str, tuple[Value, str]]:
+        if self.time is None:
+            return {}
+        begin, end = (
+            dt.datetime.fromtimestamp(float(each), dt.UTC)
+            for each in (np.nanmin(self.time.numbers), np.nanmax(self.time.numbers))
+        )
+        return {
+            "column": (self.time.name, f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}"),
+            "stored_in": (self.answers.stored_in or "UTC", "time zone of its values"),
+            "time_zone": (self.answers.time_zone or "UTC", "time zone of the place"),
+        }
+
+    def _split(self) -> dict[str, tuple[Value, str]]:
+        if self.answers.shuffle:
+            return {"shuffle": (True, "rows are split at random, as was declared")}
+        grouped = self.entity is not None and (self.time is None or self.answers.group_on)
+        if grouped and self.entity is not None:
+            return {"group_on": (self.entity.name, "rows of the same entity stay together")}
+        if self.time is not None:
+            return {"time_on": (self.time.name, "the latest rows judge")}
+        return {}
+
+    def _column(self, column: ColumnValues) -> DraftedColumn:
+        keys: dict[str, Value] = {"type": column.kind}
+        comments = [_described(column)]
+        name = column.name
+        if name in self.suspicions.scores:
+            ranked, score = self.suspicions.ranked, self.suspicions.scores[name]
+            asked = OPEN if name in self.open_columns else REQUEST
+            keys["known"] = LATER if name in self.answers.known_later else asked
+            comments.append(
+                f"Says {score.alone:.0%} of {self.target.name} by itself; "
+                f"place {ranked.index(name) + 1} of {len(ranked)}."
+            )
+        if name in self.suspicions.by_name:
+            comments.append(f"Question: {self.suspicions.by_name[name]}.")
+        if column.read_as.clock_time:
+            comments.append("Times of day on a clock: 517 is 05:17.")
+        return DraftedColumn(name, keys | _reading_keys(column), tuple(comments))
+
+
+def _reading_keys(column: ColumnValues) -> dict[str, Value]:
+    """Return the keys by which a column is read again as it was."""
+    keys: dict[str, Value] = {}
+    if column.kind == "time":
+        keys["format"] = column.read_as.time_format
+    if column.kind == "number" and column.read_as.decimal != ".":
+        keys["decimal_char"] = column.read_as.decimal
+    if column.read_as.missing != MISSING_WORDS:
+        # A list with any word replaces the usual ones.
+        keys["missing_values"] = [*sorted(column.read_as.missing), *column.sentinels]
+    elif column.sentinels:
+        keys["missing_values"] = list(column.sentinels)
+    return keys
+
+
+def _described(column: ColumnValues) -> str:
+    """Return the evidence of a column, in one line."""
+    parts = [column.reason]
+    known = column.numbers[column.present]
+    if column.kind == "number" and len(known):
+        parts.append(f"{known.min():,.6g} to {known.max():,.6g}")
+    elif column.kind == "time" and len(known):
+        begin, end = (
+            dt.datetime.fromtimestamp(float(t), dt.UTC) for t in (known.min(), known.max())
+        )
+        parts.append(f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}")
+    elif column.kind == "category" and len(column.labels) <= 12:  # noqa: PLR2004 - a line
+        parts.append(", ".join(map(str, column.labels)))
+    if column.missing and column.kind != "ignored":
+        parts.append(f"missing in {column.missing:,} rows")
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,188 @@
+"""Types of columns: what the reader's inference says, and what it cannot know of a whole table."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from model_loop.datasets.declaration import Kind
+from model_loop.drafting.answers import DateOrder
+from model_loop.drafting.values import ColumnValues, Floats, TableValues
+from model_loop.drafting.words import names
+from model_loop.tables.inference import Inference, infer
+from model_loop.tables.raw import RawTable
+from model_loop.tables.values import to_values
+
+#: Rows from which values that never repeat are no chance.
+_LEAST_ROWS = 30
+#: Repeated values that chance would make of as many numbers between the same bounds.
+_REPEATS_BY_CHANCE = 5
+#: Values for each row of a column that is named as an id.
+_SHARE_OF_IDS = 0.05
+
+
+def table_values(raw: RawTable, target: str, *, date_order: DateOrder | None = None) -> TableValues:
+    """Return the columns of a table as numbers, with their types.
+
+    Parameters
+    ----------
+    date_order
+        Order of day and month in dates that can be read in both.
+    """
+    columns = {
+        name: column_values(name, raw.columns[name], date_order=date_order, target=name == target)
+        for name in raw.names
+    }
+    return TableValues(columns, target, raw.rows)
+
+
+def column_values(
+    name: str, column: pa.ChunkedArray, *, date_order: DateOrder | None = None, target: bool = False
+) -> ColumnValues:
+    """Return a column as numbers, with its type.
+
+    Parameters
+    ----------
+    target
+        Whether it is predicted: then whole numbers are never ids.
+    """
+    inference = _ordered(infer(column, name=name), date_order)
+    found = _as_numbers(name, column, inference)
+    kind, reason = _decided(found, target=target)
+    if kind == found.kind or kind in {"id", "ignored"}:
+        return dataclasses.replace(found, kind=kind, reason=reason)
+    again = dataclasses.replace(inference.format, kind=kind)
+    decided = _as_numbers(name, column, Inference(again))
+    return dataclasses.replace(decided, reason=reason)
+
+
+def _ordered(inference: Inference, date_order: DateOrder | None) -> Inference:
+    """Return an inference whose dates have the given order, where their values allow it."""
+    if date_order is None or inference.format.kind != "time":
+        return inference
+    first = "%d" if date_order == "day_first" else "%m"
+    chosen = [
+        each
+        for each in (inference.format, *inference.alternatives)
+        if each.time_format.startswith(first)
+    ]
+    return Inference(chosen[0]) if chosen else inference
+
+
+def _as_numbers(name: str, column: pa.ChunkedArray, inference: Inference) -> ColumnValues:
+    values, _ = to_values(column, inference.format)
+    kind = inference.format.kind
+    labels: tuple[str, ...] = ()
+    if kind == "time":
+        numbers = _seconds(values)
+    elif kind in {"number", "yes_no"}:
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    else:
+        codes, texts = pd.factorize(values)
+        numbers, labels = np.where(codes < 0, np.nan, codes), tuple(map(str, texts))
+    distinct = len(labels) or len(np.unique(numbers[~np.isnan(numbers)]))
+    return ColumnValues(
+        name, kind, numbers, labels, distinct,
+        read_as=inference.format, alternatives=inference.alternatives,
+        row_number=_counts_rows(numbers, labels),
+    )  # fmt: skip
+
+
+def _seconds(values: pd.Series[Any]) -> Floats:
+    times = values.to_numpy(dtype="datetime64[us]")
+    seconds: Floats = times.astype(np.int64) / 1e6
+    seconds[np.isnat(times)] = np.nan
+    return seconds
+
+
+def _counts_rows(numbers: Floats, labels: tuple[str, ...]) -> bool:
+    """Return whether each row has the next whole number."""
+    if len(numbers) < _LEAST_ROWS or np.isnan(numbers).any():
+        return False
+    if labels:
+        if len(labels) < len(numbers) or not all(label.isdecimal() for label in labels[:100]):
+            return False
+        numbers = _whole_numbers(labels)
+    return bool((np.abs(np.diff(numbers)) == 1).all())
+
+
+def _whole_numbers(labels: tuple[str, ...]) -> Floats:
+    return np.asarray(pd.to_numeric(pd.Series(labels), errors="coerce").to_numpy(dtype=float))
+
+
+def _decided(column: ColumnValues, *, target: bool) -> tuple[Kind, str]:
+    """Return the type of a column and the reason for it."""
+    filled = len(column.numbers) - column.missing
+    if not filled or (column.distinct == 1 and not column.missing):
+        return "ignored", f"every row has {_shown(column, 0)}" if filled else "no row has a value"
+    if column.kind in {"time", "yes_no"}:
+        return column.kind, "times" if column.kind == "time" else "yes or no"
+    whole = _whole(column)
+    if target and column.kind == "id" and whole is not None:
+        return "number", "numbers"
+    reason = None if target else _id_reason(column, whole, filled)
+    if reason:
+        return "id", reason
+    if column.kind == "number" and column.distinct == 2 and whole is not None:  # noqa: PLR2004 - two codes
+        return "category", "two whole numbers"
+    reasons: dict[Kind, str] = {
+        "number": "numbers",
+        "category": f"{column.distinct:,} different values",
+        "id": "nearly each row has another value",
+        "text": "free text",
+    }
+    return column.kind, reasons.get(column.kind, "")
+
+
+def _id_reason(column: ColumnValues, whole: Floats | None, filled: int) -> str | None:
+    """Return why a column identifies rows or entities, beyond how it was read; None if not."""
+    if whole is not None:
+        return _is_id(column, whole, filled)
+    named = bool(column.labels) and names(column.name, "ids")
+    if named and column.distinct > _SHARE_OF_IDS * filled:
+        return "named as an id, with many values"
+    return None
+
+
+def _whole(column: ColumnValues) -> Floats | None:
+    """Return the whole numbers that the different values are; None if they are not."""
+    if column.kind == "number":
+        known = np.unique(column.numbers[column.present])
+        return known if bool((known == np.round(known)).all()) else None
+    if column.kind in {"id", "category"} and column.labels[0].lstrip("-").isdecimal():
+        known = _whole_numbers(column.labels)
+        return None if np.isnan(known).any() else np.sort(known)
+    return None
+
+
+def _is_id(column: ColumnValues, whole: Floats, filled: int) -> str | None:
+    """Return why whole numbers identify rows or entities; None if they do not."""
+    if column.row_number:
+        return "it counts the rows"
+    named = names(column.name, "ids")
+    if named and column.distinct > _SHARE_OF_IDS * filled:
+        return "named as an id, with many values"
+    if column.distinct < filled or filled < _LEAST_ROWS or names(column.name, "quantities"):
+        return "nearly each row has another number" if column.kind == "id" else None
+    if whole[-1] - whole[0] + 1 == filled:
+        return "each whole number of a range comes once"
+    return "no number comes twice" if _repeats_by_chance(whole) > _REPEATS_BY_CHANCE else None
+
+
+def _repeats_by_chance(whole: Floats) -> float:
+    """Return how many values would repeat if as many numbers were drawn from the same places."""
+    edges = np.quantile(whole, np.linspace(0, 1, 9))
+    widths, share = np.maximum(np.diff(edges), 1), len(whole) / 8
+    return float((share**2 / (2 * widths)).sum())
+
+
+def _shown(column: ColumnValues, place: int) -> str:
+    if column.labels:
+        return column.labels[place]
+    number: npt.NDArray[np.float64] = column.numbers[column.present][:1]
+    return f"{float(number[0]):g}"

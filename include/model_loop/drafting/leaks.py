@@ -1,0 +1,118 @@
+"""Columns that may give the target away: exact relations by name, all others in one question.
+
+No statistic tells a leak from a good column. So what can be proven on the rows is raised by name,
+and every other column is listed once, in the order of how much it says, for a person to judge.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from model_loop.drafting.relations import Relation, find_relations
+from model_loop.drafting.scores import Score, score_columns
+from model_loop.drafting.sources import WHOLE
+from model_loop.drafting.values import ColumnValues, TableValues
+from model_loop.findings import Finding
+
+#: Scores from which a column is raised by name: as good as the target, and its gaps as good as it.
+_AS_GOOD, _SAME_GAPS, _GAPS_SAY = 0.97, 0.9, 0.9
+_LATER = 'If its value is known only later, set known = "later"; if not, the moment it is known.'
+
+
+@dataclass(frozen=True)
+class Suspicions:
+    """What the rows say about leaks.
+
+    Parameters
+    ----------
+    relations
+        Exact relations with the target.
+    scores
+        Score of each column.
+    ranked
+        Names of the columns, those that say most about the target first.
+    by_name
+        Columns that were raised, each with the reason.
+    """
+
+    relations: tuple[Relation, ...]
+    scores: Mapping[str, Score]
+    ranked: tuple[str, ...]
+    by_name: Mapping[str, str]
+
+
+def suspicions(table: TableValues, *, classes: bool) -> Suspicions:
+    """Return the columns of a table that may give the target away."""
+    target, columns = table.outcome, table.features
+    relations = find_relations(columns, target, classes=classes)
+    scores = score_columns(columns, target, classes=classes)
+    by_name = {name: relation.formula for relation in relations for name in relation.columns}
+    for column in columns:
+        reason = _reason(column, target, scores[column.name])
+        if reason and column.name not in by_name:
+            by_name[column.name] = reason
+    for relation in relations:
+        if relation.code == "target_copy":
+            name = relation.columns[0]
+            scores[name] = dataclasses.replace(scores[name], alone=1.0)
+    ranked = sorted(scores, key=lambda name: scores[name].rank, reverse=True)
+    return Suspicions(tuple(relations), scores, tuple(ranked), by_name)
+
+
+def _reason(column: ColumnValues, target: ColumnValues, score: Score) -> str | None:
+    if score.absent >= _SAME_GAPS:
+        both = int((~column.present & ~target.present).sum())
+        return (
+            f"in {both:,} of the {target.missing:,} rows without {target.name}, "
+            f"{column.name} is missing, too"
+        )
+    if score.absent_value >= _GAPS_SAY:
+        return f"the presence of {column.name} alone says {score.absent_value:.0%} of {target.name}"
+    if score.alone >= _AS_GOOD:
+        return f"{column.name} alone says {score.alone:.0%} of {target.name}"
+    return None
+
+
+def leak_findings(found: Suspicions, target: str, settled: Sequence[str]) -> Iterator[Finding]:
+    """Yield a finding for each relation and suspicion, and the one question about all columns.
+
+    Parameters
+    ----------
+    settled
+        Columns whose moment was given, and that need no question.
+    """
+    for relation in found.relations:
+        names = ", ".join(relation.columns)
+        share = "" if relation.share > 0.99995 else f" in {relation.share:.2%} of the rows"  # noqa: PLR2004 - shown as 100 %
+        for name in relation.columns:
+            yield Finding(
+                relation.code,
+                name,
+                WHOLE,
+                "warning",
+                f"{names}: {relation.formula}{share}.",
+                f"A model would only repeat it. {_LATER}",
+            )
+    related = {name for relation in found.relations for name in relation.columns}
+    for name, reason in found.by_name.items():
+        if name not in related:
+            yield Finding("leak_suspected", name, WHOLE, "warning", f"{_sentence(reason)}.", _LATER)
+    if found.ranked:
+        listed = ", ".join(f"{name} ({found.scores[name].rank:.2f})" for name in found.ranked)
+        open_ones = [name for name in found.ranked if name not in settled]
+        if open_ones:
+            yield Finding(
+                "leak_suspected",
+                None,
+                WHOLE,
+                "warning",
+                f"Which columns are known only after {target} is to be predicted? Those that say "
+                f"most about it first: {listed}.",
+                'Set known = "later" in their tables, or give --known-later COLUMN for each.',
+            )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] if text[:1].islower() and " " in text else text

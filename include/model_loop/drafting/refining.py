@@ -1,0 +1,120 @@
+"""Types that only the values beside the target decide: codes, and numbers for a missing value."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+
+from model_loop.drafting.values import ColumnValues, Floats, Places
+from model_loop.drafting.words import names
+
+#: Numbers that programs write where there is no value.
+_SENTINEL = re.compile(r"-?9{2,}(?:\.9+)?|-200|-1|-32768|-2147483648|-?1e\+?\d\d")
+#: Rows that a sentinel fills at least, and different values that a column needs to have one.
+_LEAST, _LEAST_SHARE, _VALUES = 3, 0.001, 5
+#: Different values of a code: fewer show no order, and more are no codes.
+_FEWEST_CODES, _MOST_CODES = 6, 5_000
+#: Strength of the differences between values, and roughness of neighbours, of codes.
+_STRENGTH, _ROUGH, _ROWS_OF_A_MEAN = 4.0, 0.55, 5
+_FEW_FAR, _DIGITS = 50, 100
+
+
+def without_sentinels(column: ColumnValues) -> ColumnValues:
+    """Return a column of numbers in which those that stand for a missing value are missing."""
+    if column.kind != "number" or column.distinct < _VALUES:
+        return column
+    values = column.numbers.copy()
+    found: list[float] = []
+    for _ in range(3):
+        known = values[~np.isnan(values)]
+        if not len(known):
+            break
+        ends = [each for each in (known.min(), known.max()) if _is_sentinel(float(each), known)]
+        if not ends:
+            break
+        found += map(float, ends)
+        values[np.isin(values, ends)] = np.nan
+    if not found:
+        return column
+    distinct = column.distinct - len(found)
+    return dataclasses.replace(column, numbers=values, sentinels=tuple(found), distinct=distinct)
+
+
+def _is_sentinel(value: float, known: Floats) -> bool:
+    if not _SENTINEL.fullmatch(f"{value:g}" if abs(value) < 1e15 else f"{value:.0e}"):  # noqa: PLR2004 - digits
+        return False
+    filled = known == value
+    count, rest = int(filled.sum()), known[~filled]
+    if count < max(_LEAST, _LEAST_SHARE * len(known)) or len(rest) < count / 4:
+        return False
+    low, high = float(rest.min()), float(rest.max())
+    if value == -1:
+        return low >= 0 and count >= 0.005 * len(known)
+    gap, spread = max(low - value, value - high), high - low
+    levels = max(len(np.unique(rest[:10_000])), 1)
+    spike = count >= 5 * len(rest) / levels
+    return gap > spread / 2 or (spike and gap > spread / 10)
+
+
+def without_order(column: ColumnValues, target: ColumnValues) -> str | None:
+    """Return why the whole numbers of a column are codes; None if they are quantities.
+
+    Quantities of similar size have similar targets. Where neighbouring numbers differ in their mean
+    target as much as any two do, the numbers have no order.
+    """
+    if column.kind != "number" or names(column.name, "quantities"):
+        return None
+    rows = column.present & target.present
+    known = column.numbers[rows]
+    if not len(known) or not (known == np.round(known)).all():
+        return None
+    if names(column.name, "codes"):
+        return "whole numbers, named as a code"
+    levels, codes = np.unique(known, return_inverse=True)
+    if _few_far(levels, len(known)):
+        return f"{len(levels)} whole numbers far from each other"
+    enough = _FEWEST_CODES <= len(levels) <= _MOST_CODES and len(known) >= 10 * len(levels)
+    if enough and target.kind in {"number", "yes_no"} and _is_rough(codes, target.numbers[rows]):
+        return "whole numbers without an order: neighbours differ as much as any two"
+    return None
+
+
+def _is_rough(codes: Places, y: Floats) -> bool:
+    """Return whether neighbouring levels differ in their mean as much as any two do."""
+    low, high = np.quantile(y, [0.005, 0.995])
+    y = np.clip(y, low, high)
+    size = np.bincount(codes)
+    means = np.bincount(codes, y) / size
+    within = float(((y - means[codes]) ** 2).sum() / max(len(y) - len(size), 1))
+    counted = size >= _ROWS_OF_A_MEAN
+    if within == 0 or counted.sum() < _FEWEST_CODES:
+        return False
+    means, size = means[counted], size[counted]
+    overall = np.average(means, weights=size)
+    # Both are 1 where nothing but chance is at work.
+    strength = float((size * (means - overall) ** 2).sum() / (len(means) - 1) / within)
+    neighbours = (1 / size[1:] + 1 / size[:-1]) * within
+    rough = float((np.diff(means) ** 2 / neighbours).mean())
+    return strength > _STRENGTH and rough > 1 and (rough - 1) / (strength - 1) > _ROUGH
+
+
+def _few_far(levels: Floats, rows: int) -> bool:
+    """Return whether there are few values of as many digits, at uneven distances."""
+    if not 3 <= len(levels) <= _FEW_FAR or rows < 10 * len(levels) or levels[0] < _DIGITS:  # noqa: PLR2004 - codes
+        return False
+    steps = np.diff(levels)
+    same_digits = len(f"{levels[0]:.0f}") == len(f"{levels[-1]:.0f}")
+    uneven = steps.max() > 1 and len(np.unique(steps)) > 1 and np.gcd.reduce(levels.astype(int)) < 5  # noqa: PLR2004 - round
+    return bool(same_digits and uneven and len(levels) / (levels[-1] - levels[0] + 1) < 0.2)  # noqa: PLR2004 - a fifth
+
+
+def as_codes(column: ColumnValues, reason: str) -> ColumnValues:
+    """Return a column of whole numbers as one of codes."""
+    levels, places = np.unique(column.numbers, return_inverse=True)
+    labels = tuple(f"{level:.0f}" for level in levels if not np.isnan(level))
+    values = np.where(column.present, places.astype(float), np.nan)
+    return dataclasses.replace(
+        column, kind="category", numbers=values, labels=labels, reason=reason
+    )

@@ -11,7 +11,7 @@ from tests.drafting.tables import CASES, Case, make_case
 
 from model_loop.datasets.declaration import Declaration, parse_declaration
 from model_loop.drafting.analysis import analyse
-from model_loop.drafting.answers import Answers
+from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.draft import Draft, draft
 
 SEEDS = (0, 1)
@@ -25,7 +25,7 @@ def drafted(name: str, seed: int) -> tuple[Case, Draft, Declaration]:
     case = make_case(name, seed)
     with tempfile.TemporaryDirectory() as folder:
         path = case.write(Path(folder) / f"{name}.csv")
-        made = draft(analyse([str(path)], case.target, folder=Path(folder)), Answers())
+        made = draft(analyse([str(path)], case.target, folder=Path(folder)), DraftAnswers())
     return case, made, parse_declaration(made.text, name)
 
 

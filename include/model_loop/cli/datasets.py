@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from model_loop.cli.console import console
-from model_loop.drafting.answers import Answers
+from model_loop.drafting.answers import DraftAnswers
 from model_loop.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from model_loop.findings import Finding
     from model_loop.tables.refused import TableFileError
 
-datasets = App(name="datasets", help="Datasets: draft one from files, check, add and remove it.")
+datasets = App(
+    name="datasets",
+    help="Datasets: draft one from files, check, add and remove it.",
+    default_parameter=Parameter(negative=(), show_default=False),
+)
 
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
-Flag = Annotated[bool, Parameter(negative=())]
+AsJson = Annotated[bool, Parameter(name="--json")]
 
-_ANSWERS = Answers()
+_ANSWERS = DraftAnswers()
 
 
 @datasets.command
@@ -37,9 +40,9 @@ def init(
     *files: str,
     target: str,
     output: Path = Path(),
-    answers: Annotated[Answers, Parameter(name="*", group="Answers")] = _ANSWERS,
-    force: Flag = False,
-    no_input: Flag = False,
+    answers: Annotated[DraftAnswers, Parameter(name="*", group="Answers")] = _ANSWERS,
+    force: bool = False,
+    no_input: bool = False,
     as_json: AsJson = False,
 ) -> None:
     """Draft the declaration of a dataset from its files, and say what is doubtful about them.
@@ -94,7 +97,7 @@ def init(
     _print_draft(drafted, path, target)
 
 
-def _ask(analysis: Analysis, answers: Answers) -> Answers:
+def _ask(analysis: Analysis, answers: DraftAnswers) -> DraftAnswers:
     """Ask the open questions on the terminal."""
     from model_loop.drafting.questions import MOST_QUESTIONS, questions
 

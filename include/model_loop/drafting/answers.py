@@ -11,27 +11,37 @@ DateOrder = Literal["day_first", "month_first"]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Answers that a draft does not have to guess.
+class DraftAnswers:
+    """DraftAnswers that a draft does not have to guess.
 
     Parameters
     ----------
-    name, title, owner, unit
-        As in the declaration; the name is made of the file's by default.
+    name
+        Name of the dataset, which never changes; made of the file's by default.
+    title
+        Title, for people.
+    owner
+        Address that is mailed about failures.
+    unit
+        Unit of the target, as people write it.
     known_later
-        Columns whose value is known only after the prediction.
+        Column whose value is known only after the prediction. Repeat it for several.
     known_at_request
-        Columns that were asked about, and are known when a prediction is requested.
+        Column that was asked about, and is known when a prediction is requested. Repeat it for
+        several.
     time_column
-        Column of the row's time; ``none`` if it has none. Found by default.
+        Column of the row's time, by which rows are split; `none` if the table has none. Found in
+        the columns by default.
     group_on
-        Column of the entity whose rows stay together; ``none`` if they need not.
+        Column of the entity whose rows stay together; `none` if they need not.
     shuffle
-        Whether rows are split at random.
+        Split the rows at random.
     date_order
-        Order of day and month where the values allow both.
-    stored_in, time_zone
-        Time zone of the values of the time, and of the place.
+        Order of day and month in dates that can be read in both.
+    stored_in
+        Time zone of the values of the time; UTC by default.
+    time_zone
+        Time zone of the place, whose days and hours count; UTC by default.
     """
 
     name: str | None = None

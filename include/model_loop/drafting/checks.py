@@ -8,7 +8,7 @@ import numpy as np
 
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
-from model_loop.drafting.answers import Answers
+from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.values import ColumnValues
 from model_loop.findings import Finding
@@ -61,7 +61,7 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
 
 
 def about_rows(
-    analysis: Analysis, answers: Answers, time: ColumnValues | None
+    analysis: Analysis, answers: DraftAnswers, time: ColumnValues | None
 ) -> Iterator[Finding]:
     """Yield findings about the rows.
 

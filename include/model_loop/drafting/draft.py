@@ -10,7 +10,7 @@ import numpy as np
 from model_loop.datasets.declaration import LATER, OPEN, REQUEST
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import Analysis
-from model_loop.drafting.answers import NONE, Answers
+from model_loop.drafting.answers import NONE, DraftAnswers
 from model_loop.drafting.checks import about_columns, about_rows, about_target
 from model_loop.drafting.leaks import leak_findings
 from model_loop.drafting.reading import dialect_keys, file_keys, reading_findings
@@ -51,7 +51,7 @@ class Draft:
     columns: int
 
 
-def draft(analysis: Analysis, answers: Answers) -> Draft:
+def draft(analysis: Analysis, answers: DraftAnswers) -> Draft:
     """Draft the declaration of a table.
 
     Raises
@@ -63,7 +63,7 @@ def draft(analysis: Analysis, answers: Answers) -> Draft:
 
 
 class _Drafting:
-    def __init__(self, analysis: Analysis, answers: Answers) -> None:
+    def __init__(self, analysis: Analysis, answers: DraftAnswers) -> None:
         self.analysis, self.answers = analysis, answers
         self.table, self.target = analysis.table, analysis.target
         self.suspicions = analysis.suspicions

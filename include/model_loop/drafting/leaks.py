@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from model_loop.drafting.relations import Relation, find_relations
+from model_loop.drafting.relations import ExactRelation, find_relations
 from model_loop.drafting.scores import Score, score_columns
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.values import ColumnValues, TableValues
@@ -23,7 +23,7 @@ _LATER = 'If its value is known only later, set known = "later"; if not, the mom
 
 @dataclass(frozen=True)
 class Suspicions:
-    """What the rows say about leaks.
+    """Evidence of leaks in the rows.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Suspicions:
         Columns that were raised, each with the reason.
     """
 
-    relations: tuple[Relation, ...]
+    relations: tuple[ExactRelation, ...]
     scores: Mapping[str, Score]
     ranked: tuple[str, ...]
     by_name: Mapping[str, str]

@@ -9,7 +9,7 @@ from typing import Any
 
 from model_loop.datasets.declaration import REQUEST
 from model_loop.drafting.analysis import Analysis
-from model_loop.drafting.answers import NONE, Answers
+from model_loop.drafting.answers import NONE, DraftAnswers
 from model_loop.drafting.text import name_of
 
 #: Columns that the question about moments names before it says how many more there are.
@@ -25,7 +25,7 @@ class Question:
     Parameters
     ----------
     field
-        Field of `Answers` that it fills.
+        Field of `DraftAnswers` that it fills.
     text
         The question.
     default
@@ -42,7 +42,7 @@ class Question:
     option: str
     several: bool = False
 
-    def answered(self, answers: Answers, given: str) -> Answers:
+    def answered(self, answers: DraftAnswers, given: str) -> DraftAnswers:
         """Return answers with this one among them."""
         text = given.strip() or self.default
         names = tuple(each.strip() for each in text.split(",") if each.strip())
@@ -50,7 +50,7 @@ class Question:
         return dataclasses.replace(answers, **changed)
 
 
-def questions(analysis: Analysis, answers: Answers) -> Iterator[Question]:
+def questions(analysis: Analysis, answers: DraftAnswers) -> Iterator[Question]:
     """Yield what is worth asking and has no answer yet."""
     if answers.name is None:
         name = name_of(analysis.pattern.stem, "table")

@@ -1,4 +1,4 @@
-"""What the reader of files had to assume or to leave out, for the draft: findings, and keys."""
+"""Assumptions and omissions of the reader of files, for the draft: findings, and keys."""
 
 from __future__ import annotations
 

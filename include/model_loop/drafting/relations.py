@@ -37,7 +37,7 @@ _MOST_COLUMNS, _MOST_TERMS = 600, 8
 
 
 @dataclass(frozen=True)
-class Relation:
+class ExactRelation:
     """An equation that gives the target away.
 
     Parameters
@@ -60,7 +60,7 @@ class Relation:
 
 def find_relations(
     columns: Sequence[ColumnValues], target: ColumnValues, *, classes: bool
-) -> list[Relation]:
+) -> list[ExactRelation]:
     """Return the exact relations of columns with the target.
 
     Parameters
@@ -98,7 +98,7 @@ def resolution(values: Floats) -> float:
     return 0.0
 
 
-def _copy(column: ColumnValues, target: ColumnValues, *, classes: bool) -> Relation | None:
+def _copy(column: ColumnValues, target: ColumnValues, *, classes: bool) -> ExactRelation | None:
     """Return the relation of a column that says the target in another way."""
     if column.row_number:
         return None
@@ -113,7 +113,7 @@ def _copy(column: ColumnValues, target: ColumnValues, *, classes: bool) -> Relat
         share = _share_of_copy(values[shared], target.numbers[shared], ordered, classes)
         if share >= _HOLDS:
             said = formula.format(column=column.name, target=target.name)
-            return Relation("target_copy", (column.name,), said, share)
+            return ExactRelation("target_copy", (column.name,), said, share)
     return None
 
 
@@ -224,7 +224,7 @@ class _Probe:
     log_y: Floats
 
 
-def _pairs(columns: Sequence[ColumnValues], target: ColumnValues) -> Iterator[Relation]:
+def _pairs(columns: Sequence[ColumnValues], target: ColumnValues) -> Iterator[ExactRelation]:
     """Yield sums, differences, products and ratios of two columns that equal the target."""
     rows = probe(np.flatnonzero(target.present), _PAIR_PROBED)
     if len(columns) < 2 or len(rows) < _ENOUGH:  # noqa: PLR2004 - a pair
@@ -242,7 +242,7 @@ def _pairs(columns: Sequence[ColumnValues], target: ColumnValues) -> Iterator[Re
                 yield from _multiplied(probed, i)
 
 
-def _added(probed: _Probe, i: int) -> Iterator[Relation]:
+def _added(probed: _Probe, i: int) -> Iterator[ExactRelation]:
     """Yield the columns whose sum with a column, or difference from it, is the target."""
     x, y, columns = probed.x, probed.y, probed.columns
     tolerance = _tolerance(probed.target.numbers)
@@ -253,7 +253,7 @@ def _added(probed: _Probe, i: int) -> Iterator[Relation]:
             yield from _checked("target_difference", columns[i], columns[int(j)], probed.target)
 
 
-def _multiplied(probed: _Probe, i: int) -> Iterator[Relation]:
+def _multiplied(probed: _Probe, i: int) -> Iterator[ExactRelation]:
     """Yield the columns whose product or ratio with a column is the target, up to a factor."""
     left = probed.log_y - probed.logs[i]
     for code, rest, first in (
@@ -274,7 +274,7 @@ def _multiplied(probed: _Probe, i: int) -> Iterator[Relation]:
                 )
 
 
-def _between_times(probed: _Probe, i: int) -> Iterator[Relation]:
+def _between_times(probed: _Probe, i: int) -> Iterator[ExactRelation]:
     """Yield the times whose distance from a time is the target, in any unit."""
     for j, other in enumerate(probed.columns):
         if other.kind != "time" or j == i:
@@ -317,7 +317,7 @@ def _checked(
     second: ColumnValues,
     target: ColumnValues,
     scale: float = 1.0,
-) -> Iterator[Relation]:
+) -> Iterator[ExactRelation]:
     """Yield the relation of two columns if it holds on all rows."""
     a, b, y = first.numbers, second.numbers, target.numbers
     known = first.present & second.present & target.present
@@ -351,10 +351,10 @@ def _checked(
     formula = f"{target.name} = {first.name} {sign} {second.name}"
     if factor:
         formula = f"{target.name} = ({first.name} {sign} {second.name}){factor}"
-    yield Relation(code, (first.name, second.name), formula, share)
+    yield ExactRelation(code, (first.name, second.name), formula, share)
 
 
-def _equations(columns: Sequence[ColumnValues], target: ColumnValues) -> Iterator[Relation]:
+def _equations(columns: Sequence[ColumnValues], target: ColumnValues) -> Iterator[ExactRelation]:
     """Yield the weighted sum, or the product of powers, of three and more columns."""
     whole = [
         column
@@ -415,7 +415,7 @@ def _sparse(x: Floats, y: Floats, fits: Callable[[Floats], Mask]) -> list[tuple[
 
 def _equation(
     code: RelationCode, terms: Sequence[tuple[ColumnValues, float]], target: ColumnValues
-) -> Relation:
+) -> ExactRelation:
     if code == "target_sum":
         parts = [
             column.name if abs(weight - 1) < 1e-4 else f"{weight:.4g} * {column.name}"  # noqa: PLR2004 - as good as 1
@@ -428,10 +428,10 @@ def _equation(
             for column, power in terms
         )
     names = tuple(column.name for column, _ in terms)
-    return Relation(code, names, f"{target.name} = {formula}", 1.0)
+    return ExactRelation(code, names, f"{target.name} = {formula}", 1.0)
 
 
-def _conjunctions(columns: Sequence[ColumnValues], target: ColumnValues) -> Iterator[Relation]:
+def _conjunctions(columns: Sequence[ColumnValues], target: ColumnValues) -> Iterator[ExactRelation]:
     """Yield the yes/no columns of which any, or all, make the target."""
     if target.distinct != 2:  # noqa: PLR2004 - yes and no
         return
@@ -442,7 +442,9 @@ def _conjunctions(columns: Sequence[ColumnValues], target: ColumnValues) -> Iter
         chosen = _cover(flags, target, positive, answer=answer)
         if len(chosen) >= 2:  # noqa: PLR2004 - one column is a copy
             names = tuple(column.name for column in chosen)
-            yield Relation("target_or", names, f"{target.name} = {f' {word} '.join(names)}", 1.0)
+            yield ExactRelation(
+                "target_or", names, f"{target.name} = {f' {word} '.join(names)}", 1.0
+            )
 
 
 def _cover(

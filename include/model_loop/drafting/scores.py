@@ -27,7 +27,7 @@ _ENOUGH_MISSING = 10
 
 @dataclass(frozen=True)
 class Score:
-    """How much a column says about the target.
+    """Share that a column says about the target.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class FilePattern:
 
     @property
     def remark(self) -> str:
-        """What the address is relative to, for people."""
+        """Folder that the address is relative to, for people."""
         is_relative = "://" not in self.source and not Path(self.source).is_absolute()
         return "relative to the folder of this file" if is_relative else ""
 

@@ -31,5 +31,10 @@ TRIPS = Dataset(
     time_zone=TIME_ZONE,
     partition="month",
     rows=("trips", "trip"),
-    extensions=Extensions(),
+    extensions=Extensions(
+        slices="trip_duration.slices:slices_of",
+        outcome_bands="trip_duration.slices:duration_bands",
+        baselines="trip_duration.baselines:best_pair_rule",
+        error_tables="trip_duration.slices:errors_by_zone",
+    ),
 )

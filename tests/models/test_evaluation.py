@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,12 +13,14 @@ from sklearn.preprocessing import MinMaxScaler
 
 from model_loop.models import explanation
 from model_loop.models.catalogue import XGBOOST
-from model_loop.models.evaluation import Evaluation, errors_by_slice, slices_of
-from model_loop.models.explanation import OTHERS, SHAP_TRIPS, explain, shap_values
+from model_loop.models.evaluation import Evaluation, errors_by_slice
+from model_loop.models.explanation import OTHERS, SHAP_ROWS, explain, shap_values
 from model_loop.models.search import SearchRequest
+from model_loop.models.slices import Slicing
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS as DATASET
 
 QUICK = SearchRequest(max_evaluations=2, threads=1)
 
@@ -32,6 +36,7 @@ TRIPS = pd.DataFrame(
 )
 ACTUAL = np.array([45.0, 4.0, 10.0, 12.0])
 PREDICTED = np.array([40.0, 6.0, 10.0, 9.0])
+SLICING = Slicing(DATASET)
 
 
 @pytest.fixture(scope="module")
@@ -49,37 +54,37 @@ def evaluation(trained: TrainedModel) -> Evaluation:
 
 def test_slices_by_hand() -> None:
     """Each slice holds its own trips and their errors."""
-    table = errors_by_slice(TRIPS, ACTUAL, PREDICTED, described=True)
+    table = errors_by_slice(TRIPS, ACTUAL, PREDICTED, SLICING, described=True)
     rows = {(row["slice"], row["value"]): row for row in table.to_dict("records")}
     nine = rows["hour", "9"]
-    assert (nine["trips"], nine["mae"], nine["bias"]) == (2, 1.0, 1.0)
+    assert (nine["rows"], nine["mae"], nine["bias"]) == (2, 1.0, 1.0)
     assert nine["rmse"] == pytest.approx(2.0**0.5)
     assert rows["borough", "Queens"]["bias"] == -5.0
-    assert rows["borough", "Unknown"]["trips"] == 1
-    assert rows["distance", "16 miles and more"]["trips"] == 1
-    assert rows["distance", "1 to 2 miles"]["trips"] == 1
+    assert rows["borough", "Unknown"]["rows"] == 1
+    assert rows["distance", "16 miles and more"]["rows"] == 1
+    assert rows["distance", "1 to 2 miles"]["rows"] == 1
     assert rows["duration", "0 to 5 minutes"]["mae"] == 2.0
 
 
 def test_every_kind_of_slice_holds_all_trips(evaluation: Evaluation) -> None:
     """The slices of each kind add up to all trips, and to the error of all trips."""
     for _, part in evaluation.slices.groupby("slice"):
-        assert part.trips.sum() == len(evaluation.predictions)
-        squared = (part.rmse**2 * part.trips).sum() / part.trips.sum()
+        assert part.rows.sum() == len(evaluation.predictions)
+        squared = (part.rmse**2 * part.rows).sum() / part.rows.sum()
         assert squared == pytest.approx(evaluation.metrics.mse)
 
 
 def test_slices_need_their_columns() -> None:
     """What a recipe does not know is not a slice."""
     few = TRIPS[["PULocationID", "DOLocationID"]]
-    assert set(errors_by_slice(few, ACTUAL, PREDICTED)["slice"]) == {"borough"}
+    assert set(errors_by_slice(few, ACTUAL, PREDICTED, SLICING)["slice"]) == {"borough"}
 
 
 def test_what_is_judged_by_is_known_beforehand() -> None:
     """Slices by the actual duration describe, where that is asked for, and are else left out."""
-    judged = set(errors_by_slice(TRIPS, ACTUAL, PREDICTED)["slice"])
-    assert judged == set(slices_of(TRIPS)) == {"borough", "hour", "distance"}
-    described = errors_by_slice(TRIPS, ACTUAL, PREDICTED, described=True)
+    judged = set(errors_by_slice(TRIPS, ACTUAL, PREDICTED, SLICING)["slice"])
+    assert judged == set(SLICING.slices(TRIPS)) == {"borough", "hour", "distance"}
+    described = errors_by_slice(TRIPS, ACTUAL, PREDICTED, SLICING, described=True)
     assert set(described["slice"]) == {*judged, "duration"}
 
 
@@ -99,14 +104,15 @@ def test_shuffling_what_counts_hurts(
     assert set(worth.index) == set(sample_training_set.recipe.columns)
     assert worth["trip_distance"] > 0.5 > abs(worth["VendorID"])
     assert list(table["increase"]) == sorted(table["increase"], reverse=True)
-    again = explain(trained.model, sample_training_set.test_rows, random_state=42)
+    again = explain(trained.model, sample_training_set, random_state=42)
     assert again is not None
     pd.testing.assert_frame_equal(table, again.permutation)
 
 
 def test_nothing_to_explain(trained: TrainedModel, sample_training_set: TrainingSet) -> None:
     """Without test months there is no explanation."""
-    nothing = sample_training_set.test_rows.iloc[:0]
+    none = sample_training_set.test_rows.iloc[:0]
+    nothing = dataclasses.replace(sample_training_set, test_rows=none)
     assert explain(trained.model, nothing, random_state=42) is None
 
 
@@ -120,12 +126,12 @@ def test_shap_values_add_up(family: str, sample_training_set: TrainingSet) -> No
     trips = sample_training_set.test_rows.drop(columns="duration")
     found = shap_values(model, trips, random_state=42)
     assert found is not None
-    assert len(found.minutes) == min(len(trips), SHAP_TRIPS)
-    assert found.minutes.shape == found.columns.shape
-    total = found.base + found.minutes.sum(axis=1)
-    sample = trips.sample(len(found.minutes), random_state=42)
+    assert len(found.added) == min(len(trips), SHAP_ROWS)
+    assert found.added.shape == found.columns.shape
+    total = found.base + found.added.sum(axis=1)
+    sample = trips.sample(len(found.added), random_state=42)
     assert total.to_numpy() == pytest.approx(model.predict(sample), abs=1e-3)
-    telling = found.minutes.drop(columns=OTHERS, errors="ignore").abs().mean()
+    telling = found.added.drop(columns=OTHERS, errors="ignore").abs().mean()
     assert list(telling) == sorted(telling, reverse=True)
 
 
@@ -149,4 +155,4 @@ def test_large_forests_are_explained_on_fewer_trips(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(explanation, "SHAP_VISITS", 3.5 * visits)
     found = shap_values(model, columns, random_state=0)
     assert found is not None
-    assert len(found.minutes) == 3
+    assert len(found.added) == 3

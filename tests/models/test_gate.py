@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pandas as pd
 import pytest
 
 from model_loop.errors import InvalidInputError
-from model_loop.models.gate import Contender, GateVerdict, Standard, judge
+from model_loop.models import gate
+from model_loop.models.gate import Contender, GateVerdict, Standard
 from model_loop.models.gate_rules import GateRules
+from model_loop.models.slices import Slicing
 from model_loop.training_set.data_tests import DataTestResult
+from trip_duration.dataset import TRIPS as DATASET
 
 RANDOM = np.random.default_rng(0)
 TRIPS = 2_000
@@ -36,6 +40,7 @@ def contender(version: int, error: float, **changes: object) -> Contender:
 
 
 CHAMPION = contender(1, 5.0)
+judge = functools.partial(gate.judge, slicing=Slicing(DATASET))
 
 
 def failed(verdict: GateVerdict) -> list[str]:
@@ -126,7 +131,7 @@ def test_no_slice_may_pay_for_the_others() -> None:
     assert failed(verdict) == ["worst slice"]
     table = verdict.table().set_index("name")
     assert "borough EWR" in str(table.loc["worst slice", "found"])
-    rare = GateRules(slice_trips=TRIPS)
+    rare = GateRules(slice_rows=TRIPS)
     assert judge(contender(2, 0.0, predicted=predicted), CHAMPION, one_airport, rare).passed
 
 
@@ -154,8 +159,8 @@ def test_the_first_model_is_compared_with_the_median() -> None:
 def test_the_first_model_has_to_beat_the_baseline() -> None:
     """Where there is a better rule than the median, that is the bar, and it is named."""
     rule = Standard("the mean of the pair of zones", ACTUAL + 6.0 * ERRORS)
-    assert judge(contender(1, 5.0), None, DATA, GateRules(), baseline=rule).passed
-    weak = judge(contender(1, 8.0), None, DATA, GateRules(), baseline=rule)
+    assert judge(contender(1, 5.0), rule, DATA, GateRules()).passed
+    weak = judge(contender(1, 8.0), rule, DATA, GateRules())
     assert failed(weak) == ["RMSE against the mean of the pair of zones"]
     assert judge(contender(1, 8.0), None, DATA, GateRules()).passed
 
@@ -226,8 +231,8 @@ def test_slices_of_enough_trips_count() -> None:
     trips = DATA.assign(PULocationID=np.where(first, 132, 74))
     worse = np.where(first, 2.0, 0.5) * 5.0 * ERRORS
     challenger = contender(2, 0.0, predicted=ACTUAL + worse)
-    assert failed(judge(challenger, CHAMPION, trips, GateRules(slice_trips=200))) == ["worst slice"]
-    assert not failed(judge(challenger, CHAMPION, trips, GateRules(slice_trips=201)))
+    assert failed(judge(challenger, CHAMPION, trips, GateRules(slice_rows=200))) == ["worst slice"]
+    assert not failed(judge(challenger, CHAMPION, trips, GateRules(slice_rows=201)))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +243,8 @@ def test_slices_of_enough_trips_count() -> None:
         ("confidence", 0.5, 0.499, "Give 0.5 or more"),
         ("confidence", 0.999, 0.9991, "Give 0.999 or less"),
         ("slice_share", 0.0, -0.001, "Give 0.0 or more"),
-        ("slice_trips", 1, 0, "Give 1 or more"),
+        ("slice_rows", 1, 0, "Give 1 or more"),
+        ("least_rows", 2, 1, "Give 2 or more"),
         ("latency_milliseconds", 0.001, 0.0, "Give more than 0.0"),
         ("size_megabytes", 0.001, 0.0, "Give more than 0.0"),
     ],

@@ -175,7 +175,7 @@ def test_shap_by_feature_is_the_direct_computation(
 def test_shared_columns_are_shared_equally() -> None:
     """A column of a pair belongs half to each zone; an unknown one to itself."""
     values = np.array([[2.0, 1.0, 5.0]])
-    found = by_feature(values, ["PU_DO=74_75", "trip_distance", "temperature"])
+    found = by_feature(values, [*map(sources, ["PU_DO=74_75", "trip_distance", "temperature"])])
     assert found.iloc[0].to_dict() == {
         PICKUP_ZONE: 1.0,
         DROPOFF_ZONE: 1.0,

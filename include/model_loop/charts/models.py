@@ -157,8 +157,14 @@ def _slices(test: Mapping[str, Any]) -> list[Chart]:
     return [_slice(name, rows) for name, rows in found.items()] or [_slice("slice", [])]
 
 
+def _number(row: Mapping[str, Any]) -> int:
+    """Return the number of rows of a slice, also of runs of versions before 0.2."""
+    number: int = row["rows"] if "rows" in row else row["trips"]
+    return number
+
+
 def _slice(name: str, found: Sequence[Mapping[str, Any]]) -> Chart:
-    rows = [(row["value"], row["trips"], row["mae"], row["rmse"], row["bias"]) for row in found]
+    rows = [(row["value"], _number(row), row["mae"], row["rmse"], row["bias"]) for row in found]
     worst = max(rows, key=lambda row: row[2] or 0.0, default=None)
     return Chart(
         f"errors_by_{name}",

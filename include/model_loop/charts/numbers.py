@@ -88,7 +88,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         },
         "intervals": _intervals(predicted, errors),
         "slices": _records(evaluation.slices),
-        "zones": [] if evaluation.zones is None else _records(evaluation.zones),
+        **{name: _records(table) for name, table in evaluation.tables.items()},
     }
 
 
@@ -119,24 +119,24 @@ def _permutation(explanation: Explanation | None) -> list[dict[str, Any]] | None
 
 def _shap(found: ShapValues) -> dict[str, Any]:
     """SHAP values of some trips: the longest prediction first, which the force plot shows."""
-    longest = int(found.minutes.sum(axis=1).to_numpy().argmax())
-    others = [row for row in range(len(found.minutes)) if row != longest]
+    longest = int(found.added.sum(axis=1).to_numpy().argmax())
+    others = [row for row in range(len(found.added)) if row != longest]
     rows = [longest, *others[: _SHAP_TRIPS - 1]]
-    named = [name for name in found.minutes.columns if name != OTHERS]
-    shown, rest = named[:_SHAP_COLUMNS], found.minutes.columns.difference(named[:_SHAP_COLUMNS])
-    minutes, columns = found.minutes.iloc[rows][shown], found.columns.iloc[rows][shown]
+    named = [name for name in found.added.columns if name != OTHERS]
+    shown, rest = named[:_SHAP_COLUMNS], found.added.columns.difference(named[:_SHAP_COLUMNS])
+    minutes, columns = found.added.iloc[rows][shown], found.columns.iloc[rows][shown]
     if len(rest):
-        minutes = minutes.assign(**{OTHERS: found.minutes.iloc[rows][rest].sum(axis=1)})
+        minutes = minutes.assign(**{OTHERS: found.added.iloc[rows][rest].sum(axis=1)})
         columns = columns.assign(**{OTHERS: np.nan})
-    means = found.minutes.abs().mean()
+    means = found.added.abs().mean()
     return {
         "base": round(found.base, 4),
-        "trips": len(found.minutes),
+        "trips": len(found.added),
         "columns": list(minutes.columns),
         "means": [
             round(float(means[name]), 4)
             if name != OTHERS
-            else round(float(found.minutes[rest].sum(axis=1).abs().mean()), 4)
+            else round(float(found.added[rest].sum(axis=1).abs().mean()), 4)
             for name in minutes.columns
         ],
         "minutes": minutes.astype(float).round(3).to_numpy().tolist(),

@@ -117,12 +117,21 @@ class Extensions:
     outcome_bands
         ``(actual) -> array``: slices by the outcome, for descriptions alone.
     baselines
-        ``(training set) -> rule``: the best rule that needs no model; see `models.baseline`.
+        ``(training set) -> rule``: the best rule that needs no model; see `models.baseline`. By
+        default the mean by one column, of all, or the median.
+    error_tables
+        ``(rows, actual, predicted) -> dict[str, DataFrame]``: further tables of the errors on the
+        test rows, for charts. By default none.
+    model_charts
+        ``(numbers of the test rows) -> list of charts``: further charts of a model, such as a map
+        of its errors. By default none.
     """
 
     slices: str = ""
     outcome_bands: str = ""
     baselines: str = ""
+    error_tables: str = ""
+    model_charts: str = ""
 
     def load(self, name: str) -> Callable[..., Any] | None:
         """Return a function; None where there is none."""
@@ -170,6 +179,8 @@ class Dataset:
         Word for several rows, and for one.
     slices
         Columns by which errors are shown and judged.
+    group
+        Column of the entities that come several times; rows of one are not independent.
     extensions
         Functions in Python.
     declaration
@@ -191,6 +202,7 @@ class Dataset:
     partition: Part = "whole"
     rows: tuple[str, str] = ("rows", "row")
     slices: tuple[str, ...] = ()
+    group: str | None = None
     extensions: Extensions = field(default_factory=Extensions)
     declaration: Declaration | None = None
 
@@ -218,6 +230,11 @@ class Dataset:
         """Return a recipe in words; a model from elsewhere may have an unknown one."""
         recipe = self.recipes.get(name)
         return recipe.label if recipe else f"recipe {name}"
+
+    def when(self, moment: Moment) -> str:
+        """Return a moment in words, as they end a sentence: ``when a ride is booked``."""
+        words = (recipe.when for recipe in self.recipes.values() if recipe.moment == moment)
+        return next((each for each in words if each), f"at the moment {moment}")
 
     def check_moment(self, name: str) -> Moment:
         """Check the name of a moment.

@@ -75,6 +75,7 @@ def dataset_of(declaration: Declaration) -> Dataset:
         time_zone=zone,
         partition=declaration.partition,
         slices=declaration.slices,
+        group=declaration.split.group_on,
         declaration=declaration,
     )
 

@@ -1,163 +1,206 @@
 """The best trivial rule: what a first champion has to beat.
 
-A model that is no better than a table of pairs of zones is not worth its upkeep, and the median of
-all trips is a bar that any table clears.
+A model that is no better than the mean of one column's values is not worth its upkeep. Datasets in
+Python may have stronger rules of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.datasets.columns import Column
 from model_loop.models.evaluation import measure
 from model_loop.models.search import ErrorMetrics
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
-from model_loop.training_set.matrices import Matrix, Targets
+from model_loop.models.slices import TimePart, as_texts
+from model_loop.training_set.matrices import Targets
 from model_loop.training_set.types import TrainingSet
-from trip_duration.services import DISTANCE, DROPOFF_ZONE, DURATION, PICKUP_ZONE
 
-#: Pairs of fewer trips say less than all trips from their pick-up zone.
-FEWEST_TRIPS = 5
-#: Miles: shorter ones are metering errors, longer ones are no trips within the city.
-_SHORTEST, _LONGEST = 0.1, 30.0
-#: Zone ids below this are looked up in a table; TLC's highest is 265.
-_ZONES = 512
+#: Bands of equally many rows into which a number is cut.
+_BANDS = 20
+_PARTS: tuple[TimePart, ...] = get_args(TimePart)
 
-_MEDIAN, _MEAN, _PACE = "median", "mean", "median pace"
+
+class Baseline(Protocol):
+    """A rule that needs no model."""
+
+    @property
+    def title(self) -> str:
+        """Return what the rule says, for people: ``mean by carrier``."""
+
+    def predict(self, rows: pd.DataFrame) -> Targets:
+        """Return the target of raw rows, shape (rows,)."""
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """A rule that needs no model: a table of pairs of zones.
+class ConstantRule:
+    """Always the same value.
 
     Parameters
     ----------
     statistic
-        What the table holds of each pair: the ``median`` or ``mean`` duration, or the ``median
-        pace`` in minutes per mile, which is multiplied by the metered distance. A pair of fewer
-        than `FEWEST_TRIPS` trips has the value of its pick-up zone, and a zone without trips that
-        of all trips.
-    table
-        Values, shape (512, 512), by pick-up and drop-off zone.
-    shortest, longest
-        Bounds of the durations (minutes) that were learned from.
+        What it is of the learned rows: ``mean`` or ``median``.
+    value
+        The value.
     """
 
     statistic: str
-    table: npt.NDArray[np.float64]
-    shortest: float
-    longest: float
+    value: float
 
     @property
     def title(self) -> str:
         """Return what the rule says, for people."""
-        rule = f"{self.statistic} of the pair of zones"
-        return f"{rule} times the metered distance" if self.statistic == _PACE else rule
+        return f"{self.statistic} of all rows"
 
-    def predict(self, trips: pd.DataFrame) -> Targets:
-        """Return minutes of raw trips, shape (trips,)."""
-        pickup, dropoff = (
-            np.clip(trips[zone].to_numpy(dtype=np.int64), 0, _ZONES - 1)
-            for zone in (PICKUP_ZONE, DROPOFF_ZONE)
-        )
-        minutes: Targets = self.table[pickup, dropoff]
-        if self.statistic == _PACE:
-            minutes = minutes * _miles(trips[DISTANCE].to_numpy(dtype=np.float64))
-        within: Targets = np.clip(minutes, self.shortest, self.longest)
-        return within
-
-
-def baseline_errors(training_set: TrainingSet) -> dict[str, ErrorMetrics]:
-    """Measure the best rule on the test trips, by its name; nothing where there are none."""
-    trips = training_set.test_rows
-    if trips.empty:
-        return {}
-    rule = best_baseline(training_set)
-    return {rule.title: measure(trips[DURATION].to_numpy(dtype=np.float64), rule.predict(trips))}
+    def predict(self, rows: pd.DataFrame) -> Targets:
+        """Return the value for each row."""
+        return np.full(len(rows), self.value)
 
 
 @dataclass(frozen=True)
-class _Trips:
-    """Columns that the rules read: pairs of zones, minutes, and miles where the recipe has them."""
+class ColumnRule:
+    """The mean of the rows with the same value of one column, shrunk towards that of all.
 
-    pairs: npt.NDArray[np.int64]
-    minutes: Targets
-    miles: Targets | None
+    A mean of few rows says little by itself: it is drawn to the mean of all rows by as much as the
+    rows of one value differ, compared with the values among each other (empirical Bayes).
 
-    def rows(self, rows: slice) -> _Trips:
-        miles = None if self.miles is None else self.miles[rows]
-        return _Trips(self.pairs[rows], self.minutes[rows], miles)
+    Parameters
+    ----------
+    column, label
+        The column, and its words for people.
+    edges
+        Inner bounds of bands, where the column holds numbers; otherwise none.
+    part
+        Part of the time, where the column holds times.
+    means
+        Mean by value or number of the band.
+    overall
+        Mean of all rows, for values that were never seen.
+    """
 
-    def frame(self) -> pd.DataFrame:
-        pickup, dropoff = np.divmod(self.pairs, _ZONES)
-        columns = {PICKUP_ZONE: pickup, DROPOFF_ZONE: dropoff}
-        return pd.DataFrame(columns if self.miles is None else {**columns, DISTANCE: self.miles})
+    column: str
+    label: str
+    edges: tuple[float, ...]
+    part: TimePart | None
+    means: pd.Series
+    overall: float
+
+    @property
+    def title(self) -> str:
+        """Return what the rule says, for people."""
+        return f"mean by {self.label}"
+
+    def predict(self, rows: pd.DataFrame) -> Targets:
+        """Return the mean of each row's value."""
+        keys = _keys(rows[self.column], self.edges, self.part)
+        predicted: Targets = keys.map(self.means).fillna(self.overall).to_numpy(dtype=np.float64)
+        return predicted
+
+
+def baseline_errors(training_set: TrainingSet) -> dict[str, ErrorMetrics]:
+    """Measure the best rule on the test rows, by its name; nothing where there are none."""
+    if training_set.test_rows.empty:
+        return {}
+    rule = best_baseline(training_set)
+    return {rule.title: measure(training_set.test_target, rule.predict(training_set.test_rows))}
 
 
 def best_baseline(training_set: TrainingSet) -> Baseline:
-    """Return the rule with the lowest RMSE on the validation trips.
+    """Return the rule with the lowest RMSE on the validation rows.
 
-    The choice is made by tables of the train months; the table of the rule that is chosen is
-    learned from train and validation, as models are. The metered distance is used only where the
-    recipe knows it.
+    The choice is made by rules that have learned from the train rows; the rule that is chosen
+    learns from train and validation, as models do.
     """
-    trips = _trips(training_set)
-    train = len(training_set.train_target)
-    learned, judged = trips.rows(slice(None, train)), trips.rows(slice(train, None))
-    raw = judged.frame()
-    best = min(
-        _rules(learned, training_set),
-        key=lambda rule: float(np.mean((rule.predict(raw) - judged.minutes) ** 2)),
-    )
-    return next(rule for rule in _rules(trips, training_set) if rule.statistic == best.statistic)
+    own = training_set.dataset.extensions.load("baselines")
+    if own is not None:
+        rule: Baseline = own(training_set)
+        return rule
+    learned, judged = training_set.train_rows, training_set.validation_rows
+    target = training_set.dataset.target.name
+    if learned is None or judged is None:
+        # Constants need no column.
+        learned, judged = (
+            pd.DataFrame({target: values})
+            for values in (training_set.train_target, training_set.validation_target)
+        )
+    columns = [
+        column
+        for column in training_set.dataset.columns
+        if column.name in training_set.recipe.columns and column.name in learned
+    ]
+    actual = judged[target].to_numpy(dtype=np.float64)
+    errors = {
+        rule.title: float(np.mean((rule.predict(judged) - actual) ** 2)) if len(judged) else 0.0
+        for rule in _rules(learned, target, columns)
+    }
+    best = min(errors, key=errors.__getitem__)
+    everything = pd.concat([learned, judged], ignore_index=True)
+    return next(rule for rule in _rules(everything, target, columns) if rule.title == best)
 
 
-def _rules(trips: _Trips, training_set: TrainingSet) -> Iterator[Baseline]:
-    rules = training_set.request.rules
-    bounds = (rules.minimum_duration, rules.maximum_duration)
-    for statistic in (_MEDIAN, _MEAN):
-        yield Baseline(statistic, _table(trips.pairs, trips.minutes, statistic), *bounds)
-    if trips.miles is not None:
-        paces = trips.minutes / _miles(trips.miles)
-        yield Baseline(_PACE, _table(trips.pairs, paces, _MEDIAN), *bounds)
+def _rules(rows: pd.DataFrame, target: str, columns: Sequence[Column]) -> Iterator[Baseline]:
+    outcomes = rows[target].to_numpy(dtype=np.float64)
+    mean = float(outcomes.mean())
+    yield ConstantRule("mean", mean)
+    yield ConstantRule("median", float(np.median(outcomes)))
+    for column in columns:
+        values = rows[column.name]
+        if column.kind == "time":
+            for part in _PARTS:
+                yield _rule(column, f"{part} of {column.title}", (), part, values, outcomes)
+            continue
+        edges: tuple[float, ...] = ()
+        if column.kind == "number" and values.nunique() > _BANDS:
+            numbers = _numbers(values)
+            known = numbers[np.isfinite(numbers)]
+            edges = tuple(np.unique(np.quantile(known, np.arange(1, _BANDS) / _BANDS)).tolist())
+        yield _rule(column, column.title, edges, None, values, outcomes)
 
 
-def _table(
-    pairs: npt.NDArray[np.int64], values: Targets, statistic: str
-) -> npt.NDArray[np.float64]:
-    found = pd.Series(values)
-    table = np.full((_ZONES, _ZONES), float(getattr(found, statistic)()))
-    by_zone = found.groupby(pairs // _ZONES).agg(statistic)
-    table[by_zone.index.to_numpy()] = by_zone.to_numpy()[:, np.newaxis]
-    by_pair = found.groupby(pairs).agg([statistic, "size"])
-    known = by_pair[by_pair["size"] >= FEWEST_TRIPS]
-    table.ravel()[known.index.to_numpy()] = known[statistic].to_numpy()
-    return table
+def _rule(
+    column: Column,
+    label: str,
+    edges: tuple[float, ...],
+    part: TimePart | None,
+    values: pd.Series,
+    outcomes: Targets,
+) -> ColumnRule:
+    means = _shrunk_means(_keys(values, edges, part), outcomes)
+    return ColumnRule(column.name, label, edges, part, means, float(outcomes.mean()))
 
 
-def _trips(training_set: TrainingSet) -> _Trips:
-    """Read zones and distances back from the one-hot layout, which every training set has.
-
-    Each row begins with the entry of its pair, which the encoder of all trips always knows, and
-    ends with the distance, where the recipe knows it.
-    """
-    splits = training_set.layouts["sparse"]
-    matrix: Matrix = splits.train_validation
-    encoder = splits.encoder
-    if not isinstance(encoder, OneHotTripEncoder) or isinstance(matrix, np.ndarray):
-        raise TypeError("The sparse layout holds no one-hot matrix")
-    rows = matrix.shape[0]
-    first = matrix.indices.reshape(rows, -1)[:, 0]
-    pairs = encoder.pairs_.astype(np.int64) @ np.array([_ZONES, 1])
-    miles = None
-    if DISTANCE in training_set.recipe.columns:
-        miles = matrix.data.reshape(rows, -1)[:, -1]
-    return _Trips(pairs[first], training_set.train_validation_target, miles)
+def _shrunk_means(keys: pd.Series, outcomes: Targets) -> pd.Series:
+    """Return the mean of each key, shrunk towards that of all rows."""
+    groups = pd.Series(outcomes).groupby(keys.to_numpy()).agg(["size", "mean", "var"])
+    rows, sizes, overall = len(outcomes), groups["size"], float(outcomes.mean())
+    within = float((groups["var"].fillna(0.0) * (sizes - 1)).sum()) / max(rows - len(groups), 1)
+    # The variance of the means beyond what the rows within make them vary by (one-way analysis of
+    # variance with groups of unlike sizes).
+    among = float((sizes * np.square(groups["mean"] - overall)).sum())
+    freedom = max(len(groups) - 1, 1)
+    size = (rows - float(np.square(sizes).sum()) / rows) / freedom
+    between = max(among / freedom - within, 0.0) / size if size else 0.0
+    if not between:
+        return pd.Series(overall, index=groups.index)
+    return overall + (groups["mean"] - overall) * sizes / (sizes + within / between)
 
 
-def _miles(distance: Targets) -> Targets:
-    return np.clip(distance, _SHORTEST, _LONGEST)
+def _keys(values: pd.Series, edges: tuple[float, ...], part: TimePart | None) -> pd.Series:
+    """Return what rows are told apart by; missing values have a key of their own."""
+    if part is not None:
+        parts: pd.Series = getattr(values.dt, part).fillna(-1).astype(int)
+        return parts
+    if not edges:
+        return as_texts(values).fillna("")
+    numbers = _numbers(values)
+    bands = np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="right"))
+    return pd.Series(bands, index=values.index)
+
+
+def _numbers(values: pd.Series) -> npt.NDArray[np.float64]:
+    return pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan)

@@ -1,4 +1,4 @@
-"""Explanations of a model: the columns it needs, and the minutes each adds to a prediction."""
+"""Explanations of a model: the columns it needs, and what each adds to a prediction."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ from sklearn.tree import BaseDecisionTree
 
 from model_loop.errors import optional
 from model_loop.models.boosting import BoosterRegressor
-from model_loop.training_set.encoders.sources import sources
-from model_loop.training_set.matrices import Matrix, as_dense
-from trip_duration.services import DURATION
+from model_loop.training_set.matrices import Matrix, Targets, as_dense
+from model_loop.training_set.types import TrainingSet
 
 logger = logging.getLogger(__name__)
 
 #: Models of scikit-learn's whose trees SHAP reads; bagging and AdaBoost are of trees, too.
 _READ_BY_SHAP = (BaseDecisionTree, ForestRegressor, GradientBoostingRegressor)
 
-#: Trips and repetitions that permutation importance may cost.
-SAMPLE_TRIPS = 5_000
+#: Rows and repetitions that permutation importance may cost.
+SAMPLE_ROWS = 5_000
 REPETITIONS = 3
 
-#: Trips that SHAP values may be computed for, and leaves times squared depth (what the algorithm
+#: Rows that SHAP values may be computed for, and leaves times squared depth (what the algorithm
 #: visits) over all of them: some ten seconds on one core.
-SHAP_TRIPS = 500
+SHAP_ROWS = 500
 SHAP_VISITS = 1e10
 #: Columns that are shown one by one; the contributions of the others are summed.
 SHAP_COLUMNS = 30
@@ -42,24 +41,24 @@ OTHERS = "all others"
 
 @dataclass(frozen=True)
 class ShapValues:
-    """Minutes that each column adds to the prediction of each trip.
+    """Amounts that each column adds to the prediction of each row, in the unit of the target.
 
     Parameters
     ----------
     base
-        Minutes predicted on average over the trips that the model has learned from.
-    minutes
-        Minutes that each column adds, of shape (trips, columns), the most telling column first;
+        Average prediction over the rows that the model has learned from.
+    added
+        Amount that each column adds, of shape (rows, columns), the most telling column first;
         `base` and a row of it add up to the prediction.
     columns
-        The encoded columns of the same trips.
+        The encoded columns of the same rows.
     features
-        The minutes by feature of the trip, of shape (trips, features); see `by_feature`. None in
+        The amounts by feature of the row, of shape (rows, features); see `by_feature`. None in
         explanations of earlier versions of this package.
     """
 
     base: float
-    minutes: pd.DataFrame
+    added: pd.DataFrame
     columns: pd.DataFrame
     features: pd.DataFrame | None = None
 
@@ -80,42 +79,45 @@ class Explanation:
     shap: ShapValues | None
 
 
-def explain(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> Explanation | None:
-    """Explain a model on raw trips with their ``duration``; None where there are none.
+def explain(model: Pipeline, training_set: TrainingSet, *, random_state: int) -> Explanation | None:
+    """Explain a model on the test rows of its training set; None where there are none.
 
     Parameters
     ----------
     random_state
         Seed of the draws and of the shuffling.
     """
-    if trips.empty:
+    rows, target = training_set.test_inputs, training_set.test_target
+    if rows.empty:
         return None
     shap = None
     with optional("The SHAP explanation"):
-        shap = shap_values(model, trips.drop(columns=DURATION), random_state=random_state)
-    return Explanation(needed_columns(model, trips, random_state=random_state), shap)
+        shap = shap_values(model, rows, random_state=random_state)
+    return Explanation(needed_columns(model, rows, target, random_state=random_state), shap)
 
 
-def needed_columns(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> pd.DataFrame:
+def needed_columns(
+    model: Pipeline, rows: pd.DataFrame, target: Targets, *, random_state: int
+) -> pd.DataFrame:
     """Measure how much worse a model predicts when one raw column is shuffled (Breiman, 2001).
 
     Parameters
     ----------
-    trips
-        Raw columns with their ``duration``; at most `SAMPLE_TRIPS` of them are drawn.
+    rows, target
+        Raw columns and their target, shape (rows,); at most `SAMPLE_ROWS` of them are drawn.
 
     Returns
     -------
     pandas.DataFrame
         ``column``, ``increase`` of the RMSE and its ``spread`` (standard deviation) over
-        `REPETITIONS` shufflings, in minutes, the most needed first.
+        `REPETITIONS` shufflings, in the unit of the target, the most needed first.
     """
-    sample = trips.sample(min(len(trips), SAMPLE_TRIPS), random_state=random_state)
-    columns = sample.drop(columns=DURATION)
+    numbered = rows.reset_index(drop=True)
+    columns = numbered.sample(min(len(rows), SAMPLE_ROWS), random_state=random_state)
     found = permutation_importance(
         model,
         columns,
-        sample[DURATION],
+        target[columns.index],
         scoring="neg_root_mean_squared_error",
         n_repeats=REPETITIONS,
         random_state=random_state,
@@ -130,53 +132,55 @@ def needed_columns(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -
     return table.sort_values("increase", ascending=False, ignore_index=True)
 
 
-def shap_values(model: Pipeline, trips: pd.DataFrame, *, random_state: int) -> ShapValues | None:
-    """SHAP values of a sample of trips (Lundberg et al., 2020); None unless the model is of trees.
+def shap_values(model: Pipeline, rows: pd.DataFrame, *, random_state: int) -> ShapValues | None:
+    """SHAP values of a sample of rows (Lundberg et al., 2020); None unless the model is of trees.
 
-    At most `SHAP_TRIPS` trips are drawn, fewer for large forests; see `SHAP_VISITS`.
+    At most `SHAP_ROWS` rows are drawn, fewer for large forests; see `SHAP_VISITS`.
     """
     encoder = model[:-1]
-    rows = shap_rows(model, SHAP_TRIPS)
-    if rows is None:
+    most = shap_rows(model, SHAP_ROWS)
+    if most is None:
         kind = type(model.named_steps["estimate"]).__name__
         logger.info("No SHAP values: they are computed for trees alone, not for %s", kind)
         return None
-    drawn = trips.sample(min(len(trips), rows), random_state=random_state)
+    drawn = rows.sample(min(len(rows), most), random_state=random_state)
     encoded = encoder.transform(drawn)
     values, base = _contributions(model.named_steps["estimate"], encoded)
     names = [str(name) for name in encoder.get_feature_names_out()]
-    return _most_telling(values, base, pd.DataFrame(as_dense(encoded), columns=names))
+    columns = pd.DataFrame(as_dense(encoded), columns=names)
+    return _most_telling(values, base, columns, by_feature(values, _made_of(model, rows, names)))
 
 
 def shap_rows(model: Pipeline, most: int) -> int | None:
-    """Return the number of trips to compute SHAP values of; None unless the model is of trees."""
+    """Return the number of rows to compute SHAP values of; None unless the model is of trees."""
     visits = _visits(model.named_steps["estimate"])
     return None if visits is None else int(min(most, max(1, SHAP_VISITS // max(visits, 1.0))))
 
 
-def shap_by_feature(model: Pipeline, trips: pd.DataFrame) -> pd.DataFrame:
-    """Minutes that each feature adds to the prediction of each trip, by a model of trees.
+def shap_by_feature(model: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what each feature adds to the prediction of each row, by a model of trees.
 
     Returns
     -------
     pandas.DataFrame
-        Of shape (trips, features); see `by_feature`.
+        Of shape (rows, features); see `by_feature`.
     """
     encoder = model[:-1]
-    values, _ = _contributions(model.named_steps["estimate"], encoder.transform(trips))
-    return by_feature(values, [str(name) for name in encoder.get_feature_names_out()])
+    values, _ = _contributions(model.named_steps["estimate"], encoder.transform(rows))
+    names = [str(name) for name in encoder.get_feature_names_out()]
+    return by_feature(values, _made_of(model, rows, names))
 
 
 @dataclass(frozen=True)
-class TripReasons:
-    """Contributions of features to the prediction of one trip.
+class RowReasons:
+    """Contributions of features to the prediction of one row.
 
     Parameters
     ----------
     base
-        Minutes that everything is added to.
+        Value that everything is added to, in the unit of the target.
     features
-        Minutes by feature; with `base` they add up to the prediction.
+        Amounts by feature; with `base` they add up to the prediction.
     method
         Method that computed them.
     """
@@ -186,16 +190,16 @@ class TripReasons:
     method: str
 
 
-def reasons_of(model: Pipeline, trip: pd.DataFrame) -> TripReasons | None:
-    """Explain the prediction of one raw trip; None for models of neither trees nor a sum.
+def reasons_of(model: Pipeline, row: pd.DataFrame) -> RowReasons | None:
+    """Explain the prediction of one raw row; None for models of neither trees nor a sum.
 
     Parameters
     ----------
-    trip
+    row
         Raw columns, of one row.
     """
     encoder, estimator = model[:-1], model.named_steps["estimate"]
-    encoded = encoder.transform(trip)
+    encoded = encoder.transform(row)
     names = [str(name) for name in encoder.get_feature_names_out()]
     if _visits(estimator) is not None:
         values, base = _contributions(estimator, encoded)
@@ -206,23 +210,51 @@ def reasons_of(model: Pipeline, trip: pd.DataFrame) -> TripReasons | None:
         method = "coefficient times value; the sum begins at the intercept"
     else:
         return None
-    (minutes,) = by_feature(values, names).to_dict(orient="records")
-    return TripReasons(base, {str(name): float(value) for name, value in minutes.items()}, method)
+    (added,) = by_feature(values, _made_of(model, row, names)).to_dict(orient="records")
+    return RowReasons(base, {str(name): float(value) for name, value in added.items()}, method)
 
 
-def by_feature(values: npt.NDArray[np.float64], names: Sequence[str]) -> pd.DataFrame:
+def by_feature(values: npt.NDArray[np.float64], made_of: Sequence[tuple[str, ...]]) -> pd.DataFrame:
     """Add up what encoded columns add, by the features that they are computed from.
 
     SHAP values are additive, so that those of a group of columns may be summed (Lundberg and Lee,
     2017). What a column adds that is computed from several features is shared equally among them.
+
+    Parameters
+    ----------
+    values
+        Amounts that the encoded columns add, shape (rows, columns).
+    made_of
+        Features of each column.
     """
-    made_of = [sources(name) for name in names]
     features = sorted({feature for found in made_of for feature in found})
-    shares = np.zeros((len(names), len(features)))
+    shares = np.zeros((len(made_of), len(features)))
     for row, found in enumerate(made_of):
         for feature in found:
             shares[row, features.index(feature)] = 1 / len(found)
     return pd.DataFrame(values @ shares, columns=features)
+
+
+def _made_of(model: Pipeline, rows: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the features that each encoded column is computed from.
+
+    The encoder tells them if it can. Otherwise an encoded column is of the raw column with whose
+    name its own begins, the longest of them, as those of scikit-learn's encoders.
+    """
+    told = getattr(model[0], "sources", None)
+    if told is not None:
+        return [tuple(told(name)) for name in names]
+    raw = sorted(map(str, rows.columns), key=len, reverse=True)
+    return [(next((column for column in raw if _is_of(name, column)), name),) for name in names]
+
+
+def _is_of(encoded: str, column: str) -> bool:
+    """Return whether an encoded column is named after a raw one: ``carrier=UA``, ``carrier_UA``."""
+    own = encoded.rpartition("__")[2] if "__" in encoded else encoded
+    return any(
+        name == column or (name.startswith(column) and name[len(column)] in "=_ ")
+        for name in (encoded, own)
+    )
 
 
 def _contributions(
@@ -257,9 +289,8 @@ def _of_sklearn(
 
 
 def _most_telling(
-    values: npt.NDArray[np.float64], base: float, columns: pd.DataFrame
+    values: npt.NDArray[np.float64], base: float, columns: pd.DataFrame, features: pd.DataFrame
 ) -> ShapValues:
-    features = by_feature(values, list(columns.columns))
     order = np.argsort(-np.abs(values).mean(axis=0), kind="stable")
     kept, others = order[:SHAP_COLUMNS], order[SHAP_COLUMNS:]
     table = pd.DataFrame(values[:, kept], columns=columns.columns[kept])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -10,16 +11,17 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from model_loop.datasets.dataset import Moment
-from model_loop.models.evaluation import errors_by_slice, measure
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.models.evaluation import errors_by_slice
 from model_loop.models.gate_rules import GateRules
+from model_loop.models.slices import Slicing
 from model_loop.training_set.data_tests import DataTestResult
 from model_loop.training_set.matrices import Targets
-from trip_duration.columns import ATTRIBUTES, known_too_late
-from trip_duration.services import DURATION, MOMENTS, WHEN
 
 #: Resamplings of the bootstrap.
 RESAMPLINGS = 999
+#: An RMSE that is known less surely than by this share of the baseline's is said to be.
+_SURE, _CONFIDENCE = 0.1, 0.95
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,11 @@ class Contender:
     version
         Its number in the registry.
     predicted
-        Minutes of the test trips, shape (trips,).
+        Its predictions of the test rows, shape (rows,).
     inputs
         Names of the columns that its signature asks for; empty if it has no signature.
     milliseconds
-        Time for one trip (median).
+        Time for one row (median).
     megabytes
         Size as stored.
     """
@@ -56,7 +58,7 @@ class Standard:
     name
         Name for people.
     predicted
-        Minutes of the test trips, shape (trips,).
+        Predictions of the test rows, shape (rows,).
     """
 
     name: str
@@ -94,7 +96,7 @@ class GateVerdict:
     checks
         Every check.
     data_source, recipe, moment
-        Source of the challenger's months, its recipe, and the moment of its predictions;
+        Source of the challenger's data, its recipe, and the moment of its predictions;
         empty where not recorded, as for a model from elsewhere.
     remarks
         Remarks for the history and the mails: that generated data were accepted, that a champion
@@ -131,66 +133,156 @@ class GateVerdict:
 
 def judge(
     challenger: Contender,
-    champion: Contender | None,
-    trips: pd.DataFrame,
+    opponent: Contender | Standard | None,
+    rows: pd.DataFrame,
     rules: GateRules,
     data_tests: Sequence[DataTestResult] = (),
     *,
-    baseline: Standard | None = None,
-    moment: Moment = MOMENTS[-1],
+    slicing: Slicing,
+    moment: Moment | None = None,
     random_state: int = 42,
 ) -> GateVerdict:
-    """Compare a challenger with the champion on the same test trips.
-
-    Without a champion, the challenger is compared with the baseline.
+    """Compare a challenger with the champion on the same test rows.
 
     Parameters
     ----------
-    trips
-        Raw test trips with their ``duration``, at least one, that neither was chosen by.
+    opponent
+        The champion; where there is none, the best trivial rule (see `models.baseline`), or None:
+        always saying the median of the test rows.
+    rows
+        Raw test rows with their target, at least one, that neither was chosen by. Where the dataset
+        declares groups and the rows tell them, whole groups are resampled.
     data_tests
         Results of the data tests of the training set.
-    baseline
-        The best trivial rule, see `models.baseline`; always saying the median of the test trips
-        where there is none.
+    slicing
+        Slices of the dataset that the rows are of.
     moment
-        The moment at which the challenger is asked: it may know what is known by then.
+        The moment at which the challenger is asked: it may know what is known by then. The last
+        one, if left out.
     random_state
         Seed of the bootstrap.
     """
-    actual = trips[DURATION].to_numpy(dtype=np.float64)
-    standard = baseline or Standard("the naive median", np.full_like(actual, np.median(actual)))
-    if champion is not None:
+    dataset = slicing.dataset
+    actual = rows[dataset.target.name].to_numpy(dtype=np.float64)
+    champion, standard = None, Standard("the naive median", np.full_like(actual, np.median(actual)))
+    if isinstance(opponent, Standard):
+        standard = opponent
+    elif opponent is not None:
+        champion = opponent
         standard = Standard(f"version {champion.version}", champion.predicted)
+    groups = _groups(rows, dataset)
+    errors = _PairedErrors.of(challenger.predicted, standard.predicted, actual, groups)
     checks = [
-        Check(
-            "test trips",
-            len(trips) >= rules.slice_trips,
-            f"{len(trips):,}",
-            f"{rules.slice_trips} or more: fewer say nothing",
-        ),
-        _is_better(challenger.predicted, standard, actual, rules, random_state),
-        *(_no_slice_is_worse(challenger, champion, trips, actual, rules) if champion else ()),
-        *_is_fit_to_serve(challenger, champion, rules, moment),
+        _are_enough(errors, rules, dataset),
+        _is_better(errors, standard, rules, dataset, random_state),
+        *(_no_slice_is_worse(challenger, champion, rows, rules, slicing) if champion else ()),
+        *_is_fit_to_serve(challenger, champion, rules, dataset, moment or dataset.moments[-1]),
         *data_checks(data_tests),
     ]
     return GateVerdict(challenger.version, champion.version if champion else None, tuple(checks))
 
 
+@dataclass(frozen=True)
+class _PairedErrors:
+    """Squared errors of challenger and standard, each of one row or summed over a group of rows.
+
+    Parameters
+    ----------
+    ours, theirs
+        Sums of squared errors, shape (groups,).
+    rows
+        Rows of each group.
+    """
+
+    ours: Targets
+    theirs: Targets
+    rows: Targets
+
+    @classmethod
+    def of(
+        cls, ours: Targets, theirs: Targets, actual: Targets, groups: npt.NDArray[np.int64] | None
+    ) -> _PairedErrors:
+        squared = [np.square(predicted - actual) for predicted in (ours, theirs)]
+        if groups is None:
+            return cls(squared[0], squared[1], np.ones(len(actual)))
+        sums = [
+            np.bincount(groups, weights=each).astype(np.float64)
+            for each in (*squared, np.ones(len(actual)))
+        ]
+        return cls(*sums)
+
+    @property
+    def number(self) -> int:
+        """Number of rows."""
+        return int(self.rows.sum())
+
+    @property
+    def is_grouped(self) -> bool:
+        """Return whether rows are summed over groups."""
+        return bool((self.rows > 1).any())
+
+    @property
+    def standard_rmse(self) -> float:
+        """RMSE of the standard."""
+        return float(np.sqrt(self.theirs.sum() / self.rows.sum()))
+
+    def half_width(self, confidence: float) -> float:
+        """Return half the interval of the challenger's RMSE, by the delta method on groups."""
+        number, groups = self.rows.sum(), len(self.rows)
+        if groups < 2 or not self.ours.any():  # noqa: PLR2004 - one group has no spread
+            return math.inf if groups < 2 else 0.0  # noqa: PLR2004 - the same
+        mse = self.ours.sum() / number
+        residuals = self.ours - mse * self.rows
+        variance = groups / (groups - 1) * float(np.square(residuals).sum()) / number**2
+        reach = float(stats.norm.ppf((1 + confidence) / 2))
+        return reach * math.sqrt(variance) / (2 * math.sqrt(mse))
+
+
+def _groups(rows: pd.DataFrame, dataset: Dataset) -> npt.NDArray[np.int64] | None:
+    """Number the groups of the rows; None where rows are independent, or do not tell their group.
+
+    A row of an unknown group is a group by itself.
+    """
+    if dataset.group is None or dataset.group not in rows:
+        return None
+    codes = pd.factorize(rows[dataset.group])[0].astype(np.int64)
+    unknown = codes < 0
+    codes[unknown] = codes.max(initial=-1) + 1 + np.arange(unknown.sum())
+    return codes
+
+
+def _are_enough(errors: _PairedErrors, rules: GateRules, dataset: Dataset) -> Check:
+    """Check that there are rows enough, and say how surely they tell the error."""
+    half = errors.half_width(_CONFIDENCE)
+    found = f"{errors.number:,}"
+    if errors.is_grouped:
+        found += f" of {len(errors.rows):,} groups"
+    if half > _SURE * errors.standard_rmse:
+        known = dataset.target.with_unit(f"{half:.3g}")
+        found += f": the RMSE is known to within {known} only ({_CONFIDENCE:.0%} confidence)"
+    return Check(
+        f"test {dataset.rows[0]}",
+        len(errors.rows) >= rules.least_rows,
+        found,
+        f"{rules.least_rows} or more: fewer say nothing",
+    )
+
+
 def _is_better(
-    predicted: Targets,
+    errors: _PairedErrors,
     standard: Standard,
-    actual: Targets,
     rules: GateRules,
+    dataset: Dataset,
     random_state: int,
 ) -> Check:
     """A paired bootstrap of the difference (Efron and Tibshirani, 1993, chapter 16)."""
-    squared = np.square(predicted - actual)
-    standard_squared = np.square(standard.predicted - actual)
-    gain, lowest = _gain(squared, standard_squared), 0.0
-    if len(actual) > 1:
+    sums: tuple[Targets, ...] = (errors.ours, errors.theirs)
+    if errors.is_grouped:
+        sums = (*sums, errors.rows)
+    gain, lowest = _gain(errors.ours, errors.theirs, errors.rows), 0.0
+    if len(errors.rows) > 1:
         found = stats.bootstrap(
-            (squared, standard_squared),
+            sums,
             _gain,
             n_resamples=RESAMPLINGS,
             batch=50,
@@ -203,12 +295,12 @@ def _is_better(
             rng=np.random.default_rng(random_state),
         )
         lowest = float(found.confidence_interval.low)
-    needed = rules.margin_share * float(np.sqrt(standard_squared.mean()))
+    needed = rules.margin_share * errors.standard_rmse
+    ours = float(np.sqrt(errors.ours.sum() / errors.rows.sum()))
     return Check(
         f"RMSE against {standard.name}",
         bool(lowest > needed),
-        f"{measure(actual, predicted).rmse:.3f} against "
-        f"{measure(actual, standard.predicted).rmse:.3f}: "
+        f"{ours:.3f} against {dataset.target.with_unit(f'{errors.standard_rmse:.3f}')}: "
         f"better by {float(gain):.3f}, by more than {lowest:.3f} "
         f"at {rules.confidence:.0%} confidence",
         f"better by more than {needed:.3f}",
@@ -216,10 +308,15 @@ def _is_better(
 
 
 def _gain(
-    squared: npt.NDArray[np.float64], standard: npt.NDArray[np.float64], axis: int = -1
+    ours: npt.NDArray[np.float64],
+    theirs: npt.NDArray[np.float64],
+    rows: npt.NDArray[np.float64] | None = None,
+    axis: int = -1,
 ) -> npt.NDArray[np.float64]:
-    gain: npt.NDArray[np.float64] = np.sqrt(standard.mean(axis=axis)) - np.sqrt(
-        squared.mean(axis=axis)
+    """Return by how much the RMSE is lower, of squared errors of rows or of sums over groups."""
+    size = 1.0 if rows is None else rows.mean(axis=axis)
+    gain: npt.NDArray[np.float64] = np.sqrt(theirs.mean(axis=axis) / size) - np.sqrt(
+        ours.mean(axis=axis) / size
     )
     return gain
 
@@ -227,14 +324,16 @@ def _gain(
 def _no_slice_is_worse(
     challenger: Contender,
     champion: Contender,
-    trips: pd.DataFrame,
-    actual: Targets,
+    rows: pd.DataFrame,
     rules: GateRules,
+    slicing: Slicing,
 ) -> Iterator[Check]:
+    actual = rows[slicing.dataset.target.name].to_numpy(dtype=np.float64)
     ours, theirs = (
-        errors_by_slice(trips, actual, contender.predicted) for contender in (challenger, champion)
+        errors_by_slice(rows, actual, contender.predicted, slicing)
+        for contender in (challenger, champion)
     )
-    large = ours.trips >= rules.slice_trips
+    large = ours.rows >= rules.slice_rows
     if not large.any():
         return
     worse = (ours.rmse / theirs.rmse - 1)[large]
@@ -243,33 +342,40 @@ def _no_slice_is_worse(
         "worst slice",
         bool(worse.max() <= rules.slice_share),
         f"{worst['slice']} {worst['value']}: RMSE {worse.max():+.1%}",
-        f"at most {rules.slice_share:+.1%} (slices of {rules.slice_trips} trips and more)",
+        f"at most {rules.slice_share:+.1%} "
+        f"(slices of {rules.slice_rows} {slicing.dataset.rows[0]} and more)",
     )
 
 
 def _is_fit_to_serve(
-    challenger: Contender, champion: Contender | None, rules: GateRules, moment: Moment
+    challenger: Contender,
+    champion: Contender | None,
+    rules: GateRules,
+    dataset: Dataset,
+    moment: Moment,
 ) -> Iterator[Check]:
+    rows, row = dataset.rows
     inputs = set(challenger.inputs)
     yield Check("signature", bool(inputs), ", ".join(sorted(inputs)) or "none", "there is one")
     if champion is not None:
         yield Check(
             "inputs beside the champion's",
             passed=True,
-            found=asked_further(challenger, champion) or "the same or fewer",
-            wanted=f"any that can be filled {WHEN[moment]}: both have predicted the same trips",
+            found=asked_further(challenger, champion, dataset) or "the same or fewer",
+            wanted=f"any that can be filled {dataset.when(moment)}: "
+            f"both have predicted the same {rows}",
         )
-    leaks = known_too_late(inputs, moment)
+    leaks = dataset.known_too_late(inputs, moment)
     yield Check(
         "no leak",
         not leaks,
         f"known too late: {', '.join(leaks)}" if leaks else f"moment: {moment}",
-        f"every column is known {WHEN[moment]}",
+        f"every column is known {dataset.when(moment)}",
     )
     yield Check(
         "latency",
         challenger.milliseconds <= rules.latency_milliseconds,
-        f"{challenger.milliseconds:.1f} ms for one trip",
+        f"{challenger.milliseconds:.1f} ms for one {row}",
         f"at most {rules.latency_milliseconds:g} ms",
     )
     yield Check(
@@ -280,10 +386,10 @@ def _is_fit_to_serve(
     )
 
 
-def asked_further(challenger: Contender, champion: Contender) -> str:
+def asked_further(challenger: Contender, champion: Contender, dataset: Dataset) -> str:
     """Say what callers have to give, or may give, beyond what the champion takes; else nothing."""
     further = sorted(set(challenger.inputs) - set(champion.inputs))
-    needed = [name for name in further if name not in ATTRIBUTES]
+    needed = [name for name in further if name not in dataset.optional]
     if needed:
         return f"callers have to give {', '.join(needed)}, which the champion does without"
     return f"callers may give {', '.join(further)} as well" if further else ""

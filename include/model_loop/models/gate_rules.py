@@ -19,7 +19,7 @@ class GateRules:
     confidence: float = option(
         0.95,
         "Confidence",
-        "Share of resampled test months in which the gain has to hold.",
+        "Share of resampled test parts in which the gain has to hold.",
         ge=0.5,
         le=0.999,
     )
@@ -29,14 +29,21 @@ class GateRules:
         "Allowed increase of a slice's RMSE, as a share of the champion's.",
         ge=0,
     )
-    slice_trips: int = option(
+    slice_rows: int = option(
         200,
-        "Least trips of a slice",
-        "Slices with fewer trips are not checked; test months with fewer do not pass.",
+        "Least rows of a slice",
+        "Slices with fewer rows are not checked.",
         offered=False,
         ge=1,
     )
+    least_rows: int = option(
+        30,
+        "Least test rows",
+        "With fewer test rows, or groups of rows, no model passes.",
+        offered=False,
+        ge=2,
+    )
     latency_milliseconds: float = option(
-        100.0, "Latency (milliseconds)", "Longest time for one trip (median).", gt=0
+        100.0, "Latency (milliseconds)", "Longest time for one row (median).", gt=0
     )
     size_megabytes: float = option(200.0, "Size (megabytes)", "Largest size as stored.", gt=0)

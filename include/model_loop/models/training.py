@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model that takes raw trip columns and returns minutes.
+    """A model that takes raw columns and returns the target.
 
     Parameters
     ----------
@@ -36,10 +36,10 @@ class TrainedModel:
     seconds
         Time of the fit.
     evaluation
-        Evaluation on the test months; None where there are none.
+        Evaluation on the test rows; None where there are none.
     explanation
-        Explanation on a sample of the test months; None where there are none, or where
-        it could not be made.
+        Explanation on a sample of the test rows; None where there are none, or where it could not
+        be made.
     """
 
     tuned: TuningResult
@@ -50,7 +50,7 @@ class TrainedModel:
 
     @property
     def test(self) -> ErrorMetrics | None:
-        """Errors on the test months; None where there are none."""
+        """Errors on the test rows; None where there are none."""
         return self.evaluation.metrics if self.evaluation else None
 
 
@@ -60,7 +60,7 @@ def train(
     request: SearchRequest,
     family: ModelFamily | None = None,
 ) -> TrainedModel:
-    """Fit the best settings on train and validation, and judge the result on the test months.
+    """Fit the best settings on train and validation, and judge the result on the test rows.
 
     The number of boosting rounds is the one that tuning found: no row that the model learns from
     decides when it stops.
@@ -80,20 +80,23 @@ def train(
         steps.append(("select", keep))
     estimator = _estimator(family, tuned, request)
     rows, columns = matrix.shape
-    fitting = f"{family.name}: fitting on {rows:,} trips, {columns:,} columns"
+    dataset = training_set.dataset
+    noun = dataset.rows[0]
+    fitting = f"{family.name}: fitting on {rows:,} {noun}, {columns:,} columns"
     with step(fitting), warnings.catch_warnings():
         # As in tuning, a fit need not converge: validation has chosen the number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(matrix, training_set.train_validation_target)
     seconds = time.monotonic() - started
     model = Pipeline([*steps, ("estimate", estimator)])
-    with step(f"{family.name}: judging on {len(training_set.test_rows):,} test trips"):
-        evaluation = evaluate(model, training_set.test_rows, training_set.train_validation_target)
+    with step(f"{family.name}: judging on {len(training_set.test_rows):,} test {noun}"):
+        evaluation = evaluate(model, training_set)
     if evaluation:
-        logger.info("%s: test RMSE %.3f minutes", family.name, evaluation.metrics.rmse)
+        error = dataset.target.with_unit(f"{evaluation.metrics.rmse:.3f}")
+        logger.info("%s: test RMSE %s", family.name, error)
     explanation = None
-    with optional("The explanation"), step(f"{family.name}: explaining some test trips"):
-        explanation = explain(model, training_set.test_rows, random_state=request.random_state)
+    with optional("The explanation"), step(f"{family.name}: explaining some test {noun}"):
+        explanation = explain(model, training_set, random_state=request.random_state)
     return TrainedModel(tuned, model, seconds, evaluation, explanation)
 
 

@@ -70,7 +70,7 @@ class PerformanceRules:
 
     trips: int = setting_option("monitoring_trips", name="least_trips")
     slice_trips: int = option(
-        GateRules.slice_trips,
+        GateRules.slice_rows,
         "Least trips of a slice",
         "Slices with fewer trips get no findings; as at the gate.",
         offered=False,

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.models.evaluation import slices_of
 from model_loop.models.intervals import (
     CONFIDENCE,
     DaySpread,
@@ -19,8 +18,10 @@ from model_loop.models.intervals import (
     measured_errors,
     sums_by_day,
 )
+from model_loop.models.slices import Slicing
 from model_loop.monitoring.levels import ALL
 from model_loop.monitoring.windows import ZONES, Days, WindowTrips
+from trip_duration.dataset import TRIPS
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _slice_sums(
     trips, wanted, days = labelled.trips[known], errors[known], days[known]
     return {
         (name, str(value)): sums_by_day(wanted[rows], days[rows])
-        for name, values in slices_of(trips).items()
+        for name, values in Slicing(TRIPS).slices(trips).items()
         for value, rows in pd.Series(wanted)
         .groupby(pd.Series(values), observed=True)
         .indices.items()

@@ -54,6 +54,8 @@ def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], fl
         # Runs of models that were trained elsewhere have no such table.
         return {}
     table = pd.read_csv(io.BytesIO(content), dtype={"slice": str, "value": str})
-    table = table[table["trips"] >= GateRules.slice_trips]
+    # The name of the column in runs of versions before 0.2.
+    table = table.rename(columns={"trips": "rows"})
+    table = table[table["rows"] >= GateRules.slice_rows]
     keys = zip(table["slice"], table["value"], strict=True)
     return dict(zip(keys, table["rmse"].astype(float), strict=True))

@@ -43,11 +43,12 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "batch_kept_result/1": "scoring.batch.results:KeptResult",
         "bins/1": "monitoring.features:Bins",
         "check/1": "models.gate:Check",
+        "cut/1": "models.slices:Cut",
         "day_spread/1": "models.intervals:DaySpread",
         "early_termination/1": "models.termination:EarlyTermination",
         "download/1": "sources.answers:Begun",
         "encoded_splits/1": "training_set.types:EncodedSplits",
-        "evaluation/1": "models.evaluation:Evaluation",
+        "evaluation/2": "models.evaluation:Evaluation",
         "explanation/1": "models.explanation:Explanation",
         "feature_profile/1": "monitoring.profile:FeatureProfile",
         "feature_selection/1": "models.search:FeatureSelection",
@@ -62,7 +63,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "resource/1": "models.catalogue:Resource",
         "search_request/1": "models.search:SearchRequest",
         "shap_profile/1": "monitoring.profile:ShapProfile",
-        "shap_values/1": "models.explanation:ShapValues",
+        "shap_values/2": "models.explanation:ShapValues",
         "sketch/1": "history.sketch:Sketch",
         "source_version/1": "sources.kept:FileVersion",
         "space_choice/1": "models.spaces:Categorical",
@@ -96,10 +97,26 @@ def _rows_of_trips(fields: Fields) -> Fields:
     return {renamed.get(name, name): value for name, value in fields.items()}
 
 
+def _tables_of_errors(fields: Fields) -> Fields:
+    """Rename what an evaluation held of trips, and put its errors by zone among its tables."""
+    zones, slices = fields.get("zones"), fields["slices"].rename(columns={"trips": "rows"})
+    others = {name: value for name, value in fields.items() if name != "zones"}
+    return {**others, "slices": slices, "tables": {} if zones is None else {"zones": zones}}
+
+
+def _added_of_minutes(fields: Fields) -> Fields:
+    """Rename the field of SHAP values that was in minutes by its name."""
+    return {"added" if name == "minutes" else name: value for name, value in fields.items()}
+
+
 #: Formats that are read and no longer written: the next one, and the function that makes its fields
 #: of those of a file.
 FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType(
-    {"training_set/1": ("training_set/2", _rows_of_trips)}
+    {
+        "evaluation/1": ("evaluation/2", _tables_of_errors),
+        "shap_values/1": ("shap_values/2", _added_of_minutes),
+        "training_set/1": ("training_set/2", _rows_of_trips),
+    }
 )
 
 #: Paths of classes that have moved since versions before 0.2, which have written paths.

@@ -24,6 +24,7 @@ from model_loop.models.gate import (
     judge,
 )
 from model_loop.models.gate_rules import GateRules
+from model_loop.models.slices import slicing_of
 from model_loop.tracking.deployments import BROUGHT_IN
 from model_loop.tracking.judging import columns_of, judged_rows, unseen_check
 from model_loop.tracking.learned import Learned, compare_sources, learned_by
@@ -152,8 +153,9 @@ def judge_version(
     else:
         judged = [_contender(number, model, rows.trips) for number, model in models.items()]
         checks += _compare(judged, promoter.moment, training_set, rows.trips, rules, tests)
-        further = asked_further(*judged) if len(judged) > 1 else ""
-        remarks += (further,) if further else ()
+        if len(judged) > 1:
+            further = asked_further(judged[0], judged[1], training_set.dataset)
+            remarks += (further,) if further else ()
     return GateVerdict(
         version,
         champion,
@@ -174,17 +176,21 @@ def _compare(
     tests: Sequence[DataTestResult],
 ) -> tuple[Check, ...]:
     """Judge the first contender against the second, or where there is none, the baseline."""
-    rule = best_baseline(training_set)
     verdict = judge(
         contenders[0],
-        contenders[1] if len(contenders) > 1 else None,
+        contenders[1] if len(contenders) > 1 else _standard(training_set, trips),
         trips,
         rules,
         tests,
-        baseline=Standard(f"the {rule.title}", rule.predict(trips)),
+        slicing=slicing_of(training_set),
         moment=moment,
     )
     return verdict.checks
+
+
+def _standard(training_set: TrainingSet, rows: pd.DataFrame) -> Standard:
+    rule = best_baseline(training_set)
+    return Standard(f"the {rule.title}", rule.predict(rows))
 
 
 def judged_by(

@@ -23,12 +23,11 @@ from model_loop.models.training import TrainedModel
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.learned import Learned, learned_by
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.names import FIGURES, NUMBERS
+from model_loop.tracking.names import CUTS, FIGURES, NUMBERS
 from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.types import TrainingSet
-from trip_duration.services import DURATION
 
 #: Name of the artifact that compares the families.
 COMPARISON = "comparison.json"
@@ -54,6 +53,8 @@ def write_model_report(folder: Path, trained: TrainedModel) -> None:
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         evaluation.slices.to_csv(folder / "errors_by_slice.csv", index=False)
+        cuts = [asdict(cut) for cut in evaluation.cuts]
+        (folder / CUTS).write_text(json.dumps(cuts, indent=1), encoding="utf-8")
         evaluation.predictions.to_parquet(folder / "test_predictions.parquet", index=False)
         content = {"test": asdict(evaluation.metrics), "naive": asdict(evaluation.naive)}
         (folder / "test_metrics.json").write_text(json.dumps(content, indent=1))
@@ -64,8 +65,8 @@ def write_model_report(folder: Path, trained: TrainedModel) -> None:
 def _write_explanation(folder: Path, explanation: Explanation) -> None:
     explanation.permutation.to_csv(folder / "permutation_importance.csv", index=False)
     if explanation.shap is not None:
-        minutes, columns = explanation.shap.minutes, explanation.shap.columns
-        table = pd.concat([minutes, columns.add_prefix("column ")], axis=1)
+        added, columns = explanation.shap.added, explanation.shap.columns
+        table = pd.concat([added, columns.add_prefix("column ")], axis=1)
         table.assign(base=explanation.shap.base).to_parquet(folder / "shap.parquet", index=False)
 
 
@@ -121,10 +122,10 @@ def champion_errors(
     the test months: what it came to could not be compared. Nothing where there is no champion, or
     no test month.
     """
-    trips = training_set.test_rows
+    rows, dataset = training_set.test_rows, training_set.dataset
     versions = ModelVersions(tracker, training_set.request.service)
     version = versions.standings()[training_set.recipe.moment].champion
-    if trips.empty or version is None:
+    if rows.empty or version is None:
         return ChampionErrors()
     name = versions.name
     title, learned = f"champion (version {version})", learned_by(tracker, name, version)
@@ -134,13 +135,13 @@ def champion_errors(
         champion = load(tracker, name, version)
     except OtherLineError as error:
         return ChampionErrors(notes={title: f"not known: {error.given} {error.rule}"})
-    lacking = sorted(set(champion.inputs) - set(trips.columns))
+    lacking = sorted(set(champion.inputs) - set(rows.columns))
     if lacking:
         why = f"it asks for {', '.join(lacking)}, which this training set does not hold"
         return ChampionErrors(notes={title: f"not compared: {why}"})
-    columns = trips.drop(columns=DURATION)[list(champion.inputs) or slice(None)]
-    found = measure(trips[DURATION].to_numpy(), champion.model.predict(columns))
-    unknown = {title: "not known whether it has learned from the test trips"}
+    columns = rows[list(champion.inputs)] if champion.inputs else training_set.test_inputs
+    found = measure(training_set.test_target, champion.model.predict(columns))
+    unknown = {title: f"not known whether it has learned from the test {dataset.rows[0]}"}
     return ChampionErrors({title: found}, {} if learned.known else unknown)
 
 

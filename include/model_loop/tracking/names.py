@@ -6,5 +6,7 @@ from __future__ import annotations
 FIGURES = "figures.html"
 #: Artifact with the numbers of a model's charts.
 NUMBERS = "numbers.json"
+#: The rules by which test rows were cut into slices; see `models.slices.Cut`.
+CUTS = "slices.json"
 #: Evidently's report of a window.
 EVIDENTLY_HTML = "evidently.html"

@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.datasets.dataset import Recipe
+from model_loop.datasets.dataset import Dataset, Recipe
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.findings import Finding
 from model_loop.sources.origin import data_source_of
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.matrices import Matrix, Targets
 from model_loop.training_set.request import TrainingSetRequest
 from trip_duration.cleaning import CleaningReport
-from trip_duration.recipes import get_recipe
-from trip_duration.services import DURATION
 from trip_duration.source.types import RawMonth
 from trip_duration.split import Period
 
@@ -80,8 +79,8 @@ class TrainingSet:
     train_target, validation_target
         Durations, each of shape (trips,).
     test_rows
-        The test months as raw columns with their ``duration``: models are judged on them as they
-        will be served, from raw columns.
+        The test rows as raw columns with their target: models are judged on them as they will be
+        served, from raw columns. Of a dataset with groups, the column of the group is among them.
     example_rows
         A few validation trips as raw columns, to show what a model takes.
     periods
@@ -93,6 +92,9 @@ class TrainingSet:
         with. None in training sets of earlier versions of this package.
     findings
         Doubtful findings about the months, compared with those before them.
+    train_rows, validation_rows
+        Train and validation rows as raw columns with their target, or a sample of each: baselines
+        and slices are learned from them. None of datasets whose own functions do without.
     """
 
     request: TrainingSetRequest
@@ -107,16 +109,34 @@ class TrainingSet:
     strays: int = 0
     reference_rows: pd.DataFrame | None = None
     findings: tuple[Finding, ...] = ()
+    train_rows: pd.DataFrame | None = None
+    validation_rows: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""
         for array in self._arrays().values():
             array.flags.writeable = False
 
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The table that the rows are of."""
+        return dataset_of_variant(self.request.service)
+
     @property
     def recipe(self) -> Recipe:
         """Columns that the model may use."""
-        return get_recipe(self.request.recipe)
+        return self.dataset.recipe(self.request.recipe)
+
+    @property
+    def test_target(self) -> Targets:
+        """Target of the test rows, shape (rows,)."""
+        target: Targets = self.test_rows[self.dataset.target.name].to_numpy(dtype=np.float64)
+        return target
+
+    @property
+    def test_inputs(self) -> pd.DataFrame:
+        """Columns of the test rows that the model is asked with."""
+        return self.test_rows[list(self.recipe.columns)]
 
     @property
     def train_validation_target(self) -> Targets:
@@ -133,15 +153,12 @@ class TrainingSet:
         """Digest (sha256, hex) of the rows of the validation and of the test months.
 
         Errors can be compared where these are the same, whatever the recipe and the encoding. The
-        durations in their order stand for the rows.
+        targets in their order stand for the rows.
         """
-        minutes = {
-            "validation": self.validation_target,
-            "test": self.test_rows[DURATION].to_numpy(dtype=np.float64),
-        }
+        targets = {"validation": self.validation_target, "test": self.test_target}
         return {
             part: hashlib.sha256(np.ascontiguousarray(found, dtype=np.float64).data).hexdigest()
-            for part, found in minutes.items()
+            for part, found in targets.items()
             if len(found)
         }
 

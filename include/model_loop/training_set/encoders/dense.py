@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from model_loop.training_set.encoders import columns as read
 from model_loop.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
+from model_loop.training_set.encoders.sources import sources
 from trip_duration import geometry
 from trip_duration.recipes import DEFAULT_RECIPE, TripRecipe, get_recipe
 from trip_duration.services import DROPOFF_ZONE, PICKUP_ZONE
@@ -97,6 +98,11 @@ class DenseTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         categories = _categories(X, recipe)
         paces = None if self.paces_ is None else self.paces_.transform(categories)
         return self._stack(X, self.durations_.transform(categories), paces)
+
+    @staticmethod
+    def sources(column: str) -> tuple[str, ...]:
+        """Return the features that one of its columns is computed from."""
+        return sources(column)
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:  # noqa: ARG002 - scikit-learn's interface
         """Names of the columns."""

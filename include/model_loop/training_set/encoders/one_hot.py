@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from model_loop.days import DAYS_PER_WEEK, HOURS_PER_DAY
 from model_loop.training_set.encoders import columns as read
+from model_loop.training_set.encoders.sources import sources
 from trip_duration.recipes import DEFAULT_RECIPE, TripRecipe, get_recipe
 from trip_duration.services import DISTANCE
 
@@ -163,6 +164,11 @@ class OneHotTripEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         recipe = get_recipe(self.recipe)
         time = (HOURS_PER_DAY + DAYS_PER_WEEK) * recipe.knows_time
         return len(self.pairs_) + time + len(recipe.attributes) + recipe.knows_distance
+
+    @staticmethod
+    def sources(column: str) -> tuple[str, ...]:
+        """Return the features that one of its columns is computed from."""
+        return sources(column)
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:  # noqa: ARG002 - scikit-learn's interface
         """Names of the columns, as ``DictVectorizer`` writes them: ``PU_DO=74_75``."""

@@ -12,16 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from tests.training_set.test_leak_canaries import build
 
-from model_loop.models.baseline import (
-    FEWEST_TRIPS,
-    Baseline,
-    baseline_errors,
-    best_baseline,
-)
+from model_loop.models.baseline import baseline_errors, best_baseline
 from model_loop.models.evaluation import measure
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
+<<<<<<< HEAD:tests/models/test_baseline.py
 from trip_duration.cleaning import Selection, clean_month
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
@@ -29,6 +25,16 @@ from trip_duration.months import Month, MonthSplit
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
+=======
+from trip_duration.cleaning import Selection, clean_month
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
+from trip_duration.baselines import FEWEST_TRIPS, PairRule, best_pair_rule
+from trip_duration.months import Month, MonthSplit
+from trip_duration.sample import write_month
+from trip_duration.sample_options import SampleOptions
+from trip_duration.services import get_service
+>>>>>>> d00701f (Judge models of any dataset: slices, baselines, gate and explanations know its target, unit and words):tests/trips/extensions/test_baselines.py
 
 GREEN = get_service("green")
 
@@ -46,7 +52,7 @@ def test_the_table_is_that_of_the_months(
     sample_training_set: TrainingSet, sample_root: str
 ) -> None:
     """Of a frequent pair it says what pandas says of the raw trips; a rare one says its zone's."""
-    rule = best_baseline(sample_training_set)
+    rule = best_pair_rule(sample_training_set)
     trips = learned_trips(sample_training_set, str(sample_root))
     trips["value"] = trips.duration
     if rule.statistic == "median pace":
@@ -69,7 +75,7 @@ def test_it_is_the_best_of_them(sample_training_set: TrainingSet) -> None:
     actual = trips.duration.to_numpy()
     naive = measure(actual, np.full_like(actual, np.median(actual)))
     assert (
-        measure(actual, best_baseline(sample_training_set).predict(trips)).rmse < 0.9 * naive.rmse
+        measure(actual, best_pair_rule(sample_training_set).predict(trips)).rmse < 0.9 * naive.rmse
     )
 
 
@@ -102,7 +108,7 @@ def test_a_rule_is_chosen_by_trips_that_it_has_not_learned_from(tmp_path: Path) 
         lambda number: np.where(number % 5 == 0, 55.0, 10.0),
     )
     training_set = build(source, "native", tmp_path / "root")
-    assert best_baseline(training_set).statistic == "median"
+    assert best_pair_rule(training_set).statistic == "median"
 
 
 @pytest.mark.filterwarnings("ignore::model_loop.findings.DoubtfulDataWarning")
@@ -114,7 +120,7 @@ def test_a_rule_is_not_chosen_by_trips_that_it_has_learned_from(tmp_path: Path) 
         lambda number: 10.0 + number % 2,
     )
     training_set = build(source, "native", tmp_path / "root")
-    assert best_baseline(training_set).statistic == "median"
+    assert best_pair_rule(training_set).statistic == "median"
 
 
 @pytest.mark.filterwarnings("ignore::model_loop.findings.DoubtfulDataWarning")
@@ -126,11 +132,12 @@ def test_a_pace_is_minutes_for_each_mile(tmp_path: Path) -> None:
 
     source = published(tmp_path, four_a_mile, four_a_mile, miles=7)
     training_set = build(source, "native", tmp_path / "root")
-    rule = best_baseline(training_set)
+    rule = best_pair_rule(training_set)
     assert rule.title == "median pace of the pair of zones times the metered distance"
     assert rule.table[74, 75] == pytest.approx(4.0)
     trips = training_set.test_rows
     np.testing.assert_allclose(rule.predict(trips), trips.duration, rtol=1e-6)
+    assert best_baseline(training_set).title == rule.title
     assert baseline_errors(training_set)[rule.title].rmse == pytest.approx(0.0, abs=1e-4)
 
 
@@ -138,7 +145,7 @@ def test_a_rule_stays_within_its_bounds() -> None:
     """Odd distances are clipped, odd zones are the nearest there are, minutes are those learned."""
     table = np.full((512, 512), 4.0)
     table[0, 1], table[511, 510] = 3.0, 5.0
-    rule = Baseline("median pace", table, shortest=1.0, longest=60.0)
+    rule = PairRule("median pace", table, shortest=1.0, longest=60.0)
     trips = pd.DataFrame(
         {
             "PULocationID": [74, 74, 74, 74, -5, 600],
@@ -156,7 +163,7 @@ def test_the_metered_distance_is_used_only_where_it_is_known(sample_root: str) -
     split = MonthSplit.parse("2024-01", "2024-02", "2024-03")
     request = TrainingSetRequest("sample", "green", split, "booking")
     training_set = build_training_set(request, storage_root=str(sample_root))
-    rule = best_baseline(training_set)
+    rule = best_pair_rule(training_set)
     assert rule.statistic in {"mean", "median"}
     assert "distance" not in rule.title
     assert rule.predict(training_set.test_rows).shape == (training_set.rows["test"],)
@@ -169,7 +176,7 @@ def test_on_published_months(whole_months: str, tmp_path: str) -> None:
     training_set = build_training_set(request, storage_root=str(tmp_path))
     trips = training_set.test_rows
     actual = trips.duration.to_numpy()
-    rule = best_baseline(training_set)
+    rule = best_pair_rule(training_set)
     assert rule.title == "mean of the pair of zones"
     assert measure(actual, rule.predict(trips)).rmse == pytest.approx(6.702, abs=0.001)
     median = np.full_like(actual, np.median(training_set.train_validation_target))

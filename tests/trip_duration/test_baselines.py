@@ -17,24 +17,14 @@ from model_loop.models.evaluation import measure
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-<<<<<<< HEAD:tests/models/test_baseline.py
-from trip_duration.cleaning import Selection, clean_month
-from trip_duration.contract.checked import CheckedMonthStore
-from trip_duration.contract.rules import ContractLimits
-from trip_duration.months import Month, MonthSplit
-from trip_duration.sample import write_month
-from trip_duration.sample_options import SampleOptions
-from trip_duration.services import get_service
-=======
-from trip_duration.cleaning import Selection, clean_month
-from trip_duration.contract.checked import CheckedMonthStore
-from trip_duration.contract.rules import ContractLimits
 from trip_duration.baselines import FEWEST_TRIPS, PairRule, best_pair_rule
+from trip_duration.cleaning import Selection, clean_month
+from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
 from trip_duration.months import Month, MonthSplit
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
->>>>>>> d00701f (Judge models of any dataset: slices, baselines, gate and explanations know its target, unit and words):tests/trips/extensions/test_baselines.py
 
 GREEN = get_service("green")
 

@@ -1,4 +1,4 @@
-"""How far off a model is, and where: errors on rows that it has never seen."""
+"""Errors of predictions on rows that a model has never seen, overall and by slice."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ FLOW = (
     "settings",
     "options",
     "datasets",
+    "partitions",
     "objects",
     "tables",
     "drafting",

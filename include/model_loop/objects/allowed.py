@@ -25,6 +25,7 @@ TRUSTED = frozenset(
         "trip_duration.models.selection.ColumnSelector",
         "trip_duration.training_set.encoders.dense.DenseTripEncoder",
         "trip_duration.training_set.encoders.one_hot.OneHotTripEncoder",
+        "numpy.dtype",
         "sklearn._loss.loss.HalfTweedieLossIdentity",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.metrics._dist_metrics.EuclideanDistance64",
@@ -55,6 +56,8 @@ ensemble._stacking: StackingRegressor
 ensemble._voting: VotingRegressor
 ensemble._weight_boosting: AdaBoostRegressor
 feature_selection._variance_threshold: VarianceThreshold
+frozen._frozen: FrozenEstimator
+impute._base: MissingIndicator SimpleImputer
 kernel_ridge: KernelRidge
 linear_model._base: LinearRegression
 linear_model._bayes: ARDRegression BayesianRidge
@@ -74,6 +77,7 @@ neural_network._multilayer_perceptron: MLPRegressor
 pipeline: FeatureUnion Pipeline
 preprocessing._data: Binarizer MaxAbsScaler MinMaxScaler Normalizer PowerTransformer
 preprocessing._data: QuantileTransformer RobustScaler StandardScaler
+preprocessing._discretization: KBinsDiscretizer
 preprocessing._encoders: OneHotEncoder OrdinalEncoder
 preprocessing._function_transformer: FunctionTransformer
 preprocessing._label: LabelBinarizer
@@ -99,7 +103,7 @@ def _names(lines: str) -> frozenset[str]:
     )
 
 
-CLASSES = TRUSTED - {"sklearn.tree._tree.Tree"} | _names(_SCIKIT_LEARN)
+CLASSES = TRUSTED - {"numpy.dtype", "sklearn.tree._tree.Tree"} | _names(_SCIKIT_LEARN)
 FUNCTIONS = frozenset({*NUMPY_UFUNC_TYPE_NAMES, *SCIPY_UFUNC_TYPE_NAMES})
 #: Attributes that may hold a function, and the classes that have them.
 FUNCTION_ATTRIBUTES = frozenset({"func", "inverse_func"})
@@ -129,6 +133,7 @@ LOADERS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "BytesNode": frozenset({"builtins.bytes"}),
         "DictNode": frozenset({"builtins.dict"}),
+        "DTypeNode": frozenset({"numpy.dtype"}),
         "JsonNode": frozenset({"builtins.str"}),
         "ListNode": frozenset({"builtins.list"}),
         "LossNode": _names(f"_loss._loss: {_LOSSES}"),

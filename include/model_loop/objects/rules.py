@@ -41,7 +41,7 @@ from model_loop.objects.trees import require, require_predictor, require_tree
 _Condition = Callable[[Any, Any], bool]
 
 _MISSING: Any = types.SimpleNamespace()
-_NO = (False,)
+_NO, _YES_NO = (False,), (False, True)
 #: Attributes that are called, and read as an object's state.
 _STATES = ("__getstate__", "get_state")
 #: Distances that need nothing but the rows.
@@ -158,12 +158,34 @@ def _weights(value: Any, machine: Any) -> bool:  # noqa: ANN401 - as above
 
 def _outputs(value: Any, encoder: Any) -> bool:  # noqa: ANN401 - as above
     """Return whether categories become as many columns as there are, less those dropped."""
-    sizes, dropped = [len(one) for one in encoder.categories_], encoder._drop_idx_after_grouping  # noqa: SLF001 - what it encodes by
+    sizes, dropped = _sizes(encoder), encoder._drop_idx_after_grouping  # noqa: SLF001 - what it encodes by
     if dropped is not None:
         within = [one is None or 0 <= one < size for one, size in zip(dropped, sizes, strict=True)]
         require(all(within), "a category out of range")
         sizes = [size - (one is not None) for one, size in zip(dropped, sizes, strict=True)]
     return type(value) is list and value == sizes
+
+
+def _sizes(encoder: Any) -> list[int]:  # noqa: ANN401 - as above
+    """Return the number of columns of each feature, in which rare categories share one."""
+    sizes = [len(one) for one in encoder.categories_]
+    if not encoder._infrequent_enabled:  # noqa: SLF001 - as above
+        return sizes
+    mappings = encoder._default_to_infrequent_mappings  # noqa: SLF001 - as above
+    rare = encoder._infrequent_indices  # noqa: SLF001 - as above
+    for place, (mapping, indices) in enumerate(zip(mappings, rare, strict=True)):
+        require((mapping is None) == (indices is None), "rare categories that do not fit")
+        if mapping is None:
+            continue
+        found = sizes[place] - len(indices) + 1
+        fits = _numbers(mapping, sizes[place], kinds="i") and _numbers(
+            indices, len(indices), kinds="i"
+        )
+        require(
+            fits and bool(((mapping >= 0) & (mapping < found)).all()), "a category out of range"
+        )
+        sizes[place] = found
+    return sizes
 
 
 def _elementwise(value: Any, _: Any) -> bool:  # noqa: ANN401 - as above
@@ -222,7 +244,7 @@ _RULES: Mapping[type, Mapping[str, _Condition]] = MappingProxyType(
             "_probA": _shaped(0),
             "_probB": _shaped(0),
         },
-        OneHotEncoder: {"_infrequent_enabled": _is(*_NO), "_n_features_outs": _outputs},
+        OneHotEncoder: {"_infrequent_enabled": _is(*_YES_NO), "_n_features_outs": _outputs},
         PolynomialFeatures: {"_n_out_full": lambda value, _: value in range(1, _POWERS)},
         FunctionTransformer: {**_FUNCTIONS, "kw_args": _is(None, {}), "inv_kw_args": _is(None, {})},
         TransformedTargetRegressor: _FUNCTIONS,
@@ -258,6 +280,9 @@ def require_sound(estimator: object) -> None:
 
 def _require_own_methods(one: object) -> None:
     """Refuse an attribute of an object in the place of a method of its class."""
+    if isinstance(one, np.ufunc):
+        # A function of a module, and none of the file's.
+        return
     for name in getattr(one, "__dict__", ()):
         for base in type(one).__mro__:
             method = name in vars(base) and not isinstance(vars(base)[name], _PLAIN)

@@ -204,6 +204,8 @@ def _children(node: dict[str, Any], *, function: bool) -> Iterator[tuple[dict[st
         case "NdArrayNode" if node["type"] == "json":
             yield from ((child, False) for child in node["content"])
             yield node["shape"], False
+        case "DTypeNode" if content is not None:
+            yield content, False
         case "ObjectNode" if content is not None:
             yield content, f"{node['__module__']}.{node['__class__']}" in TAKES_FUNCTIONS
         case "TreeNode" | "LossNode":

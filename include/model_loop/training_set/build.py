@@ -21,6 +21,8 @@ from model_loop.training_set.history import compare, require_sound
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.table_build import build_table
+from model_loop.training_set.table_request import TableRequest
 from model_loop.training_set.types import EncodedSplits, TrainingSet
 from trip_duration.cleaning import CleaningReport, Selection, take_month
 from trip_duration.columns import known_too_late
@@ -136,7 +138,7 @@ def encode(
 
 
 def build_training_set(
-    request: TrainingSetRequest,
+    request: TrainingSetRequest | TableRequest,
     *,
     storage_root: str,
     timeout_seconds: float = 60.0,
@@ -162,6 +164,8 @@ def build_training_set(
     RefusedPartitionError
         If a month is far from those before it. Nothing has been encoded then.
     """
+    if isinstance(request, TableRequest):
+        return build_table(request)
     request = dataclasses.replace(
         request, accepted_findings=tuple(dict.fromkeys((*request.accepted_findings, *accept)))
     )

@@ -20,11 +20,15 @@ from model_loop.errors import InvalidInputError
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import remove_object, write_bytes
+from model_loop.partitions.types import SourceFile
 from model_loop.sources.origin import data_source_of
 from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.table_request import TableRequest
 from model_loop.training_set.types import TrainingSet
 from trip_duration.contract.rules import CONTRACT_VERSION
 from trip_duration.source.types import RawMonth
+
+AnyRequest = TrainingSetRequest | TableRequest
 
 _FOLDER = "products/training_set"
 _REQUESTS = "requests"
@@ -55,8 +59,10 @@ class TrainingSetProduct:
     key: str
     digest: str
     created: float
-    request: TrainingSetRequest
-    months: tuple[RawMonth, ...]
+    #: `AnyRequest`.
+    request: Any
+    #: `RawMonth`, or `SourceFile`.
+    months: tuple[Any, ...]
     rows: Mapping[str, int]
     reference: ObjectReference
 
@@ -77,7 +83,7 @@ class TrainingSetProduct:
         return loaded
 
 
-def product_key(request: TrainingSetRequest, months: Sequence[RawMonth]) -> str:
+def product_key(request: AnyRequest, months: Sequence[RawMonth | SourceFile]) -> str:
     """Digest (sha256, hex) of everything that a training set is made of."""
     content = [request.content_key, CONTRACT_VERSION, [month.digest for month in months]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -111,8 +117,16 @@ class TrainingSetStore:
     def __init__(self, storage_root: str) -> None:
         self.folder = UPath(storage_root) / _FOLDER
 
-    def publish(self, training_set: TrainingSet) -> TrainingSetProduct:
-        """Keep a training set; from now on it is found for the same request."""
+    def publish(
+        self, training_set: TrainingSet, asked: AnyRequest | None = None
+    ) -> TrainingSetProduct:
+        """Keep a training set; from now on it is found for the same request.
+
+        Parameters
+        ----------
+        asked
+            Request that it answers, where that has left open what its own request says.
+        """
         request, months = training_set.request, training_set.months
         key = product_key(request, months)
         product = TrainingSetProduct(
@@ -126,16 +140,18 @@ class TrainingSetStore:
         )
         # The object is there before the entry that names it: a killed task leaves no half product.
         write_bytes(self._entry(key), text_of(product).encode())
-        self.renew(product, request)
+        for answered in (request, asked):
+            if answered is not None:
+                self.renew(product, answered)
         return product
 
-    def renew(self, product: TrainingSetProduct, request: TrainingSetRequest) -> None:
+    def renew(self, product: TrainingSetProduct, request: AnyRequest) -> None:
         """Note that a product answers a request as of now, because its source has not changed."""
         answer = RequestRecord(product.key, time.time())
         write_bytes(self._request(request), text_of(answer).encode())
 
     def find_fresh(
-        self, request: TrainingSetRequest, *, max_age_seconds: float
+        self, request: AnyRequest, *, max_age_seconds: float
     ) -> TrainingSetProduct | None:
         """The product that answers a request, if its source was looked at recently enough.
 
@@ -147,7 +163,7 @@ class TrainingSetStore:
         return self.get(answer.product)
 
     def find(
-        self, request: TrainingSetRequest, months: Sequence[RawMonth]
+        self, request: AnyRequest, months: Sequence[RawMonth | SourceFile]
     ) -> TrainingSetProduct | None:
         """The product that is made of these very months, however old it is."""
         return self.get(product_key(request, months))
@@ -206,7 +222,7 @@ class TrainingSetStore:
     def _entry(self, key: str) -> UPath:
         return self.folder / f"{key}.json"
 
-    def _request(self, request: TrainingSetRequest) -> UPath:
+    def _request(self, request: AnyRequest) -> UPath:
         return self.folder / _REQUESTS / f"{request.key}.json"
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.datasets.dataset import Dataset, Recipe
+from model_loop.datasets.dataset import Dataset, Recipe, Target
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.findings import Finding
 from model_loop.sources.origin import data_source_of
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.matrices import Matrix, Targets
-from model_loop.training_set.request import TrainingSetRequest
-from trip_duration.cleaning import CleaningReport
-from trip_duration.source.types import RawMonth
+from model_loop.training_set.table_request import TableRequest
 from trip_duration.split import Period
 
 
@@ -95,11 +94,19 @@ class TrainingSet:
     train_rows, validation_rows
         Train and validation rows as raw columns with their target, or a sample of each: baselines
         and slices are learned from them. None of datasets whose own functions do without.
+    calibration_rows
+        Rows between validation and test that no model learns from, as raw columns with the target;
+        None where there are none.
+    parts
+        Keys of the partitions that each part has rows of; empty of months, whose request says it.
     """
 
-    request: TrainingSetRequest
-    months: tuple[RawMonth, ...]
-    cleaning: tuple[CleaningReport, ...]
+    #: A `TrainingSetRequest` of months, or a `TableRequest`.
+    request: Any
+    #: `RawMonth`, or `SourceFile`.
+    months: tuple[Any, ...]
+    #: `CleaningReport`, or `PartitionReport`.
+    cleaning: tuple[Any, ...]
     layouts: Mapping[Layout, EncodedSplits]
     train_target: Targets
     validation_target: Targets
@@ -111,6 +118,8 @@ class TrainingSet:
     findings: tuple[Finding, ...] = ()
     train_rows: pd.DataFrame | None = None
     validation_rows: pd.DataFrame | None = None
+    calibration_rows: pd.DataFrame | None = None
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""
@@ -119,8 +128,33 @@ class TrainingSet:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        """The table that the rows are of."""
-        return dataset_of_variant(self.request.service)
+        """The table that the rows are of, as the request declares it."""
+        if isinstance(self.request, TableRequest):
+            return self.request.dataset
+        return dataset_of_variant(self.variant)
+
+    @property
+    def variant(self) -> str:
+        """Key of the variant that the rows are of."""
+        key: str = self.request.service
+        return key
+
+    @property
+    def target(self) -> Target:
+        """The column that is predicted."""
+        return self.dataset.target
+
+    def partitions(self, part: str) -> tuple[str, ...]:
+        """Return the keys of the partitions that a part has rows of, in their order.
+
+        Parameters
+        ----------
+        part
+            ``train``, ``validation``, ``calibration`` or ``test``.
+        """
+        if isinstance(self.request, TableRequest):
+            return self.parts.get(part, ())
+        return tuple(map(str, getattr(self.request.split, part, ())))
 
     @property
     def recipe(self) -> Recipe:

@@ -1,0 +1,76 @@
+"""Completion of a declaration: what it leaves out is found in the data once, and written down."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from model_loop.datasets.declaration import ColumnDeclaration, Declaration
+from model_loop.errors import ContractError, StoredObjectError
+from model_loop.partitions.reading import Table
+
+#: Number of the stored form of a declaration.
+_FORMAT = "declaration/1"
+
+
+def complete(declaration: Declaration, table: Table) -> Declaration:
+    """Return a declaration that names the type of each column, as the table was read.
+
+    Raises
+    ------
+    ContractError
+        If the table has no target, or it is no number.
+    """
+    if declaration.target not in table.formats:
+        raise ContractError(
+            f"The table of {declaration.name}",
+            f"has no column {declaration.target!r}, the target",
+            f"Name one of its columns as target: {', '.join(map(str, table.frame.columns))}.",
+        )
+    kind = table.formats[declaration.target].kind
+    if declaration.task.kind == "regression" and kind != "number":
+        raise ContractError(
+            f"The target {declaration.target!r} of {declaration.name}",
+            f"was read as {kind}, and a regression predicts a number",
+            "Choose another target, or declare its type, decimal_char and missing_values.",
+        )
+    columns = {
+        name: _completed(declaration.columns.get(name, ColumnDeclaration()), column_format)
+        for name, column_format in table.formats.items()
+    }
+    return declaration.model_copy(update={"columns": columns})
+
+
+def _completed(column: ColumnDeclaration, column_format: Any) -> ColumnDeclaration:  # noqa: ANN401 - of the reader
+    found: dict[str, Any] = {}
+    if column.type is None:
+        found["type"] = column_format.kind
+    if column_format.kind == "time" and column.format is None:
+        found["format"] = column_format.time_format
+    if column_format.kind == "number" and column.decimal_char is None:
+        found["decimal_char"] = column_format.decimal
+    if column.missing_values is None:
+        found["missing_values"] = tuple(sorted(column_format.missing))
+    return column.model_copy(update=found)
+
+
+def text_of_declaration(declaration: Declaration) -> str:
+    """Return a declaration as JSON with the number of its format, as it is stored."""
+    content = declaration.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps({"format": _FORMAT, **content}, sort_keys=True, separators=(",", ":"))
+
+
+def declaration_of_text(text: str) -> Declaration:
+    """Read a stored declaration.
+
+    Raises
+    ------
+    StoredObjectError
+        If it is of another format.
+    """
+    content = json.loads(text)
+    if content.pop("format", None) != _FORMAT:
+        raise StoredObjectError(
+            "A stored declaration", "is of a format that is not known", "Train anew."
+        )
+    return Declaration.model_validate_json(json.dumps(content))

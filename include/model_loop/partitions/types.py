@@ -1,0 +1,88 @@
+"""Types of the files and partitions of a declared table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that rows were read from, identified by its content.
+
+    Parameters
+    ----------
+    variant
+        Variant of the dataset.
+    partition
+        Key of the partition that the file holds; the name of the file where it holds several.
+    path
+        Path or address that it is read from.
+    size
+        Bytes.
+    data_source
+        ``folder``, ``https`` or ``s3``.
+    url
+        Address that it was fetched from.
+    digest
+        sha256 of the file, hex.
+    """
+
+    variant: str
+    partition: str
+    path: str
+    size: int
+    data_source: str
+    url: str
+    digest: str
+    etag: str | None = None
+    last_modified: str | None = None
+
+    @property
+    def month(self) -> str:
+        """Return the key of the partition, by the name that files of months have."""
+        return self.partition
+
+    @property
+    def service(self) -> str:
+        """Return the variant, by the name that files of months have."""
+        return self.variant
+
+
+@dataclass(frozen=True)
+class PartitionReport:
+    """Rows of a partition that were kept, and that were left out for each reason.
+
+    Parameters
+    ----------
+    partition
+        Key of the partition.
+    rows_read
+        Rows that were read.
+    unreadable
+        Rows that the reader has left out, such as those with too many fields.
+    set_aside
+        Rows that break a rule, by its name; each row is counted once, by the first that it breaks.
+    rows_kept
+        Rows that are left.
+    """
+
+    partition: str
+    rows_read: int
+    unreadable: int
+    set_aside: Mapping[str, int]
+    rows_kept: int
+    warned: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def rows_set_aside(self) -> int:
+        """Rows that are not kept."""
+        return self.unreadable + sum(self.set_aside.values())
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{rows:,} {rule}" for rule, rows in self.set_aside.items())
+        return (
+            f"{self.partition}: kept {self.rows_kept:,} of {self.rows_read:,} rows"
+            f"{'; set aside ' + reasons if reasons else ''}"
+        )

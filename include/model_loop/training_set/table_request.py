@@ -1,0 +1,91 @@
+"""Request for a training set of a declared table."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.declared import dataset_of
+from model_loop.errors import look_up
+from model_loop.findings import Acceptance
+from model_loop.partitions.completing import declaration_of_text
+from model_loop.partitions.contract import TableLimits
+from model_loop.training_set.encodings import Encoding
+from model_loop.training_set.table_split import TableSplit
+
+#: Raised whenever the same rows would be checked or encoded differently: it is part of every key.
+_TABLE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """Table, variant, recipe and split of a training set.
+
+    Parameters
+    ----------
+    declaration
+        The completed declaration as JSON, see `partitions.completing`: models answer by it,
+        whatever its file says later.
+    source
+        Address of the files, with ``{partition}`` or ``*`` as declared.
+    variant
+        Key of the variant.
+    recipe
+        Name of the recipe.
+    split
+        Rule of the parts, and where they begin once rows have been seen.
+    partitions
+        Keys of the partitions that are read; all, if empty.
+    random_state
+        Seed of the cross-fitted target encodings, and of shuffling.
+    accepted_findings
+        Findings that a person has accepted.
+    limits
+        Shares of rows above which a partition is refused.
+    """
+
+    declaration: str
+    source: str
+    variant: str
+    recipe: str
+    split: TableSplit
+    partitions: tuple[str, ...] = ()
+    random_state: int = 42
+    encoding: Encoding = "native"
+    accepted_findings: tuple[str, ...] = ()
+    limits: TableLimits = field(default_factory=TableLimits)
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        look_up("Variant", self.variant, self.dataset.variants)
+        self.dataset.recipe(self.recipe)
+        for text in self.accepted_findings:
+            Acceptance.parse(text)
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The dataset, as the declaration of this request has it."""
+        return dataset_of(declaration_of_text(self.declaration))
+
+    @property
+    def service(self) -> str:
+        """Return the key of the variant, by its name in stored requests of months."""
+        return self.variant
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Digest (sha256, hex) of everything that was asked for."""
+        return _digest(asdict(self))
+
+    @functools.cached_property
+    def content_key(self) -> str:
+        """Key of the content, without the source: the digests of its files tell them apart."""
+        return _digest({**asdict(self), "source": None})
+
+
+def _digest(content: object) -> str:
+    versioned = {"request": content, "table_version": _TABLE_VERSION}
+    return hashlib.sha256(json.dumps(versioned, sort_keys=True).encode()).hexdigest()

@@ -7,7 +7,8 @@ from typing import Any
 
 from model_loop.datasets.declaration import ColumnDeclaration, Declaration
 from model_loop.errors import ContractError, StoredObjectError
-from model_loop.partitions.reading import Table
+from model_loop.tables.table import Table
+from model_loop.tables.values import ColumnFormat
 
 #: Number of the stored form of a declaration.
 _FORMAT = "declaration/1"
@@ -41,7 +42,7 @@ def complete(declaration: Declaration, table: Table) -> Declaration:
     return declaration.model_copy(update={"columns": columns})
 
 
-def _completed(column: ColumnDeclaration, column_format: Any) -> ColumnDeclaration:  # noqa: ANN401 - of the reader
+def _completed(column: ColumnDeclaration, column_format: ColumnFormat) -> ColumnDeclaration:
     found: dict[str, Any] = {}
     if column.type is None:
         found["type"] = column_format.kind

@@ -6,12 +6,13 @@ from them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.conditions import Condition, Mask
@@ -73,26 +74,26 @@ class CheckedRows:
     ----------
     frame
         Rows that are kept, in their order.
-    report
-        Numbers of rows that were set aside, by rule.
+    reports
+        Numbers of rows that were set aside, by rule, of each partition.
     findings
         Doubtful findings; rules that only warn are among them.
     """
 
     frame: pd.DataFrame
-    report: PartitionReport
+    reports: tuple[PartitionReport, ...]
     findings: tuple[Finding, ...] = ()
 
 
 def check_rows(
     declaration: Declaration,
     frame: pd.DataFrame,
-    partition: str,
+    partitions: npt.NDArray[np.object_],
     *,
-    unreadable: int = 0,
+    unreadable: Mapping[str, int] = MappingProxyType({}),
     limits: TableLimits | None = None,
 ) -> CheckedRows:
-    """Check the rows of a partition against the contract of their table.
+    """Check rows against the contract of their table.
 
     Parameters
     ----------
@@ -100,75 +101,96 @@ def check_rows(
         Completed declaration: it names the type of each column.
     frame
         All rows that could be read, as `tables.read_table` returns them.
+    partitions
+        Key of the partition of each row, shape (rows,).
     unreadable
-        Rows that could not.
+        Rows that could not be read, by partition.
 
     Raises
     ------
     RefusedPartitionError
-        If a row breaks a rule that refuses, or too many rows are set aside.
+        If a row breaks a rule that refuses, or too many rows of a partition are set aside.
     """
-    limits, rows = limits or TableLimits(), len(frame) + unreadable
-    left = np.ones(len(frame), dtype=bool)
-    counts: dict[str, int] = {}
-    findings: list[Finding] = []
-    broken = unreadable
-    for rule in _rules(declaration, frame):
-        hit = rule.rows & left
-        number = int(np.count_nonzero(hit))
-        if not number:
-            continue
+    # The number of the rule that sets a row aside, from 1; 0 of a row that is kept.
+    broken_rule = np.zeros(len(frame), dtype=np.int32)
+    rules, findings = [*_rules(declaration, frame)], list[Finding]()
+    for number, rule in enumerate(rules, start=1):
+        hit = rule.rows & (broken_rule == 0)
         if rule.action == "set_aside":
-            counts[rule.name] = number
-            broken += number if rule.broken else 0
-            left &= ~hit
-        else:
-            findings.append(_finding(rule, partition, number, rows))
-    kept = int(np.count_nonzero(left))
-    if kept + sum(counts.values()) != len(frame):
-        msg = f"{partition}: the rows of the rules do not add up"
-        raise AssertionError(msg)
-    report = PartitionReport(
+            broken_rule[hit] = number
+        elif hit.any():
+            findings.append(_finding(rule, partitions[hit], len(frame)))
+    limits, reports = limits or TableLimits(), []
+    for partition in dict.fromkeys([*partitions.tolist(), *unreadable]):
+        here = broken_rule[partitions == partition]
+        counts = np.bincount(here, minlength=len(rules) + 1)
+        report = _report(partition, counts, rules, unreadable.get(partition, 0))
+        if report.rows_kept + report.rows_set_aside != report.rows_read:
+            msg = f"the rows of the rules do not add up: {report}"
+            raise AssertionError(msg)
+        findings += _too_many(report, counts, rules, limits)
+        reports.append(report)
+    _require_none_refused(declaration, findings)
+    kept = broken_rule == 0
+    if not kept.any():
+        raise ContractError(
+            f"The table of {declaration.name}",
+            f"has no row left of {len(frame):,}: {'; '.join(map(str, reports[:3]))}",
+            "Look at its files and at the rules of the dataset.",
+        )
+    rows = frame[kept] if not kept.all() else frame
+    return CheckedRows(rows.reset_index(drop=True), tuple(reports), tuple(findings))
+
+
+def _report(
+    partition: str, counts: npt.NDArray[np.int64], rules: Sequence[_Rule], unreadable: int
+) -> PartitionReport:
+    set_aside = {
+        rule.name: int(number) for rule, number in zip(rules, counts[1:], strict=True) if number
+    }
+    return PartitionReport(
         partition,
-        rows_read=rows,
+        rows_read=int(counts.sum()) + unreadable,
         unreadable=unreadable,
-        set_aside=MappingProxyType(counts),
-        rows_kept=kept,
+        set_aside=MappingProxyType(set_aside),
+        rows_kept=int(counts[0]),
     )
-    findings += _too_many(report, broken, limits)
+
+
+def _require_none_refused(declaration: Declaration, findings: Sequence[Finding]) -> None:
     refusing = [each for each in findings if each.level == "refused"]
     if refusing:
         raise RefusedPartitionError(
-            f"Partition {partition} of {declaration.name}",
-            "; ".join(each.message for each in refusing),
+            f"The table of {declaration.name}",
+            f"is refused: {'; '.join(map(str, refusing))}",
             refusing[0].remedy,
             findings,
         )
-    if not kept:
-        raise ContractError(
-            f"Partition {partition} of {declaration.name}",
-            f"has no row left of {rows:,}: {report}",
-            "Look at its file and at the rules of the dataset.",
-        )
-    kept_rows = frame[left] if kept < len(frame) else frame
-    return CheckedRows(kept_rows.reset_index(drop=True), report, tuple(findings))
 
 
-def _finding(rule: _Rule, partition: str, number: int, rows: int) -> Finding:
+def _finding(rule: _Rule, partitions: npt.NDArray[np.object_], rows: int) -> Finding:
     refused = rule.action == "refuse"
-    said = rule.message or f"{number:,} of {rows:,} rows break the rule {rule.name!r}"
+    said = rule.message or f"{len(partitions):,} of {rows:,} rows break the rule {rule.name!r}"
     return Finding(
         code="rule_broken",
         column=None,
-        partition=partition,
+        partition=str(partitions[0]),
         level="refused" if refused else "warning",
         message=said,
         remedy="Correct the file, or the rule of the dataset.",
     )
 
 
-def _too_many(report: PartitionReport, broken: int, limits: TableLimits) -> Iterator[Finding]:
+def _too_many(
+    report: PartitionReport,
+    counts: npt.NDArray[np.int64],
+    rules: Sequence[_Rule],
+    limits: TableLimits,
+) -> Iterator[Finding]:
     rows = max(report.rows_read, 1)
+    broken = report.unreadable + sum(
+        int(number) for rule, number in zip(rules, counts[1:], strict=True) if rule.broken
+    )
     for number, most, rule in (
         (broken, limits.broken, "break what their columns say"),
         (report.rows_set_aside, limits.set_aside, "are set aside"),

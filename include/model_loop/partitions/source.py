@@ -4,49 +4,54 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from upath import UPath
 
-from model_loop.datasets.declaration import PARTITION, Part
-from model_loop.errors import SourceError
+from model_loop.datasets.declaration import PARTITION, Declaration
+from model_loop.errors import SourceError, look_up
 from model_loop.partitions.keys import key_pattern
 from model_loop.partitions.types import SourceFile
+from model_loop.tables.table import source_files
 
 _CHUNK = 2**20
-_GLOB = re.compile(r"[*?\[]")
+_WEB = ("http://", "https://")
 
 
-@dataclass(frozen=True)
-class SourceAddress:
-    """Address of a file, and the partition that it holds.
+def resolved_source(declaration: Declaration, folder: Path) -> Declaration:
+    """Return a declaration whose sources are whole addresses.
 
     Parameters
     ----------
-    partition
-        Key of its partition; None where the source does not say.
-    address
-        Path, or s3:// or https:// address.
+    folder
+        Folder of the declaration's file, at which relative paths begin.
     """
-
-    partition: str | None
-    address: str
-
-
-def resolve_source(source: str, folder: Path) -> str:
-    """Return the address of a source; a relative path begins at the folder of the declaration."""
-    if "://" in source:
-        return source
-    return str(folder.resolve() / Path(source).expanduser())
+    variants = {
+        name: variant.model_copy(
+            update={"source": variant.source and _resolved(variant.source, folder)}
+        )
+        for name, variant in declaration.variants.items()
+    }
+    source = _resolved(declaration.source, folder)
+    return declaration.model_copy(update={"source": source, "variants": variants})
 
 
-def list_source(source: str, part: Part, partitions: Sequence[str] = ()) -> list[SourceAddress]:
-    """List the files of a source, in the order of their partitions or names.
+def _resolved(source: str, folder: Path) -> str:
+    return source if "://" in source else str(folder.resolve() / Path(source).expanduser())
+
+
+def find_files(
+    declaration: Declaration, variant: str, partitions: Sequence[str] = ()
+) -> tuple[SourceFile, ...]:
+    """Find the files of a variant, in the order of their partitions or names.
 
     Parameters
     ----------
+    declaration
+        Its sources are whole addresses.
+    variant
+        Key of the variant.
     partitions
         Keys of the wanted partitions; all that there are, if empty.
 
@@ -54,75 +59,44 @@ def list_source(source: str, part: Part, partitions: Sequence[str] = ()) -> list
     ------
     SourceError
         If there is none, or one of the wanted ones is missing.
+    TableFileError
+        If the source cannot be listed.
     """
-    files = [*_found(source, part, partitions)]
-    if not files:
+    named = variant.partition(".")[2] or None
+    source = declaration.source
+    if named is not None:
+        source = look_up("Variant", named, declaration.variants).source or source
+    if PARTITION not in source:
+        addresses = source_files(declaration, variant=named)
+        return tuple(_identified(variant, None, address) for address in addresses)
+    if source.startswith(_WEB):
+        # Sites do not list their files.
+        keys = {key: source.replace(PARTITION, key) for key in partitions}
+    else:
+        pattern = re.compile("(.+)".join(map(re.escape, source.split(PARTITION, 1))))
+        found = map(pattern.fullmatch, source_files(declaration, variant=named))
+        keys = {
+            match[1]: match[0]
+            for match in found
+            if match and re.fullmatch(key_pattern(declaration.partition), match[1])
+        }
+    missing = [key for key in partitions if key not in keys]
+    if missing or not keys:
         raise SourceError(
             f"The source {source}",
-            "has no file",
-            "Correct the source of the dataset: a relative path begins at its file's folder.",
+            f"has no file of {', '.join(missing) or f'a {declaration.partition}'}",
+            f"Name partitions that it has: {', '.join(sorted(keys)) or 'there is none'}.",
         )
-    if PARTITION in source and partitions:
-        there = {each.partition for each in files}
-        if missing := [key for key in partitions if key not in there]:
-            raise SourceError(
-                f"The source {source}",
-                f"has no file of {', '.join(missing)}",
-                f"Name partitions that it has: {', '.join(map(str, sorted(map(str, there))))}.",
-            )
-        files = [each for each in files if each.partition in partitions]
-    return files
-
-
-def _found(source: str, part: Part, partitions: Sequence[str]) -> Iterator[SourceAddress]:
-    if PARTITION in source:
-        if source.startswith(("http://", "https://")):
-            # Sites do not list their files.
-            for key in partitions:
-                yield SourceAddress(key, source.replace(PARTITION, key))
-            return
-        pattern = re.compile("(.+)".join(re.escape(piece) for piece in source.split(PARTITION, 1)))
-        for address in _matching(source.replace(PARTITION, "*")):
-            found = pattern.fullmatch(address)
-            if found and re.fullmatch(key_pattern(part), found[1]):
-                yield SourceAddress(found[1], address)
-        return
-    if _GLOB.search(source) and not source.startswith(("http://", "https://")):
-        yield from (SourceAddress(None, address) for address in _matching(source))
-        return
-    path = UPath(source)
-    if not source.startswith(("http://", "https://")) and path.is_dir():
-        for address in _matching(f"{source.rstrip('/')}/*"):
-            yield SourceAddress(None, address)
-        return
-    yield SourceAddress(None, source)
-
-
-def _matching(pattern: str) -> list[str]:
-    """Return the addresses that a pattern matches, sorted; hidden files and folders are none."""
-    at = _GLOB.search(pattern)
-    folder, _, rest = (pattern if at is None else pattern[: at.start()]).rpartition("/")
-    below = pattern[len(folder) + 1 :] if folder or pattern.startswith("/") else pattern
-    del rest
-    root = UPath(folder or ("/" if pattern.startswith("/") else "."))
-    if not root.exists():
-        return []
-    return sorted(
-        str(path)
-        for path in root.glob(below)
-        if path.is_file() and not path.name.startswith((".", "_"))
+    return tuple(
+        _identified(variant, key, address)
+        for key, address in sorted(keys.items())
+        if not partitions or key in partitions
     )
 
 
-def identify(variant: str, address: SourceAddress) -> SourceFile:
-    """Identify a file by its content.
-
-    Raises
-    ------
-    SourceError
-        If it cannot be read.
-    """
-    path, digest, size = UPath(address.address), hashlib.sha256(), 0
+def _identified(variant: str, partition: str | None, address: str) -> SourceFile:
+    """Identify a file by its content."""
+    path, digest, size = UPath(address), hashlib.sha256(), 0
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
@@ -130,17 +104,16 @@ def identify(variant: str, address: SourceAddress) -> SourceFile:
                 size += len(chunk)
     except OSError as error:
         raise SourceError(
-            f"The file {address.address}",
+            f"The file {address}",
             f"cannot be read ({error.strerror or error})",
             "Check the source of the dataset, and that the file may be read.",
         ) from error
-    kind = path.protocol or "folder"
     return SourceFile(
         variant=variant,
-        partition=address.partition or path.name,
-        path=address.address,
+        partition=partition or path.name,
+        path=address,
         size=size,
-        data_source=kind if kind in {"s3", "https", "http"} else "folder",
-        url=address.address,
+        data_source=path.protocol if path.protocol in {"s3", "https", "http"} else "folder",
+        url=address,
         digest=digest.hexdigest(),
     )

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import PARTITION, Declaration
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
-from model_loop.partitions.completing import complete, text_of_declaration
-from model_loop.partitions.contract import CheckedRows, TableLimits, check_rows
+from model_loop.partitions.completing import complete
+from model_loop.partitions.contract import CheckedRows, check_rows
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
-from model_loop.partitions.reading import Table, read_table
-from model_loop.partitions.source import identify, list_source
-from model_loop.partitions.types import PartitionReport, SourceFile
+from model_loop.partitions.source import find_files
+from model_loop.partitions.types import SourceFile
+from model_loop.tables.table import Table, read_table
 from model_loop.training_set.encoders.tables import as_float32, table_encoder
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.frames import clock_times, model_frame
@@ -58,26 +60,43 @@ class ReadTable:
     ----------
     declaration
         Completed declaration.
-    tables
-        Rows by partition: of each file where there is one for each, of the whole table otherwise.
+    table
+        All rows.
     files
         The files.
+    partitions
+        Key of the partition of each file, in their order, if each holds one.
     """
 
     declaration: Declaration
-    tables: tuple[tuple[str, Table], ...]
+    table: Table
     files: tuple[SourceFile, ...]
+    partitions: tuple[str, ...]
+
+    def partitions_of_rows(self) -> npt.NDArray[np.object_]:
+        """Return the key of the partition of each row, as the source says, shape (rows,)."""
+        if not self.partitions:
+            return np.full(len(self.table.frame), WHOLE, dtype=object)
+        return np.array(self.partitions, dtype=object)[self.table.file_of_row]
+
+    def unreadable(self) -> dict[str, int]:
+        """Return the number of rows that could not be read, by partition."""
+        place = {file.path: number for number, file in enumerate(self.files)}
+        return Counter(
+            self.partitions[place[row.file]] if self.partitions else WHOLE
+            for row in self.table.rejected
+        )
 
 
 def read_source(
-    declaration: Declaration, source: str, variant: str, partitions: Sequence[str] = ()
+    declaration: Declaration, variant: str, partitions: Sequence[str] = ()
 ) -> ReadTable:
     """Read the files of a table, and complete its declaration.
 
     Parameters
     ----------
-    source
-        Address of the files.
+    declaration
+        Its sources are whole addresses.
     variant
         Key of the variant.
     partitions
@@ -91,18 +110,12 @@ def read_source(
         If a file is not to be had, or cannot be read.
     """
     _require_ready(declaration)
-    named = variant.partition(".")[2] or None
-    addresses = list_source(source, declaration.partition, partitions)
-    files = tuple(identify(variant, address) for address in addresses)
-    by_file = PARTITION in source
-    groups = [[each] for each in files] if by_file else [[*files]]
-    tables = []
-    for group in groups:
-        table = read_table(declaration, [each.path for each in group], variant=named)
-        # The types that the first file has are those of all.
-        declaration = complete(declaration, table)
-        tables.append((group[0].partition if by_file else WHOLE, table))
-    return ReadTable(declaration, tuple(tables), files)
+    files = find_files(declaration, variant, partitions)
+    table = read_table(
+        declaration, [each.path for each in files], variant=variant.partition(".")[2] or None
+    )
+    keys = tuple(each.partition for each in files) if PARTITION in declaration.source else ()
+    return ReadTable(complete(declaration, table), table, files, keys)
 
 
 def _require_ready(declaration: Declaration) -> None:
@@ -126,32 +139,6 @@ def _require_ready(declaration: Declaration) -> None:
         )
 
 
-def request_of(  # noqa: PLR0913 - one for each choice
-    read: ReadTable,
-    source: str,
-    variant: str,
-    recipe: str,
-    split: TableSplit,
-    *,
-    random_state: int = 42,
-    accepted: Sequence[str] = (),
-    limits: TableLimits | None = None,
-    partitions: Sequence[str] = (),
-) -> TableRequest:
-    """Return the request for a training set of rows that were read."""
-    return TableRequest(
-        declaration=text_of_declaration(read.declaration),
-        source=source,
-        variant=variant,
-        recipe=recipe,
-        split=split,
-        partitions=tuple(partitions),
-        random_state=random_state,
-        accepted_findings=tuple(accepted),
-        limits=limits or TableLimits(),
-    )
-
-
 def build_table(request: TableRequest, read: ReadTable | None = None) -> TrainingSet:
     """Build the training set of a declared table.
 
@@ -165,40 +152,25 @@ def build_table(request: TableRequest, read: ReadTable | None = None) -> Trainin
     SourceError, ContractError
         If a file is not to be had, breaks its contract, or too few rows are left.
     """
-    dataset = request.dataset
-    declaration = _declaration(dataset)
+    declaration = request.dataset.declaration
+    if read is None and declaration is not None:
+        read = read_source(declaration, request.variant, request.partitions)
     if read is None:
-        read = read_source(declaration, request.source, request.variant, request.partitions)
-    checked = check_tables(declaration, read.tables, request.limits)
-    rows = pd.concat([each.frame for each in checked], ignore_index=True)
-    findings = [finding for each in checked for finding in each.findings]
-    return encode_table(request, read.files, rows, [each.report for each in checked], findings)
-
-
-def check_tables(
-    declaration: Declaration, tables: Sequence[tuple[str, Table]], limits: TableLimits
-) -> list[CheckedRows]:
-    """Check each partition of a table against its contract; see `partitions.contract`."""
-    checked = []
-    for partition, table in tables:
-        found = check_rows(
-            declaration,
-            table.frame,
-            partition,
-            unreadable=table.rows_read - len(table.frame),
-            limits=limits,
-        )
-        logger.info("%s", found.report)
-        checked.append(found)
-    return checked
+        raise AssertionError(request.variant)
+    checked = check_rows(
+        read.declaration,
+        read.table.frame,
+        read.partitions_of_rows(),
+        unreadable=read.unreadable(),
+        limits=request.limits,
+    )
+    for report in checked.reports:
+        logger.info("%s", report)
+    return encode_table(request, read.files, checked)
 
 
 def encode_table(
-    request: TableRequest,
-    files: Sequence[SourceFile],
-    rows: pd.DataFrame,
-    reports: Sequence[PartitionReport],
-    findings: Sequence[Finding] = (),
+    request: TableRequest, files: Sequence[SourceFile], checked: CheckedRows
 ) -> TrainingSet:
     """Split checked rows into parts, and encode them.
 
@@ -207,7 +179,7 @@ def encode_table(
     ContractError
         If a part has too few rows, or the target does not vary.
     """
-    dataset = request.dataset
+    dataset, rows = request.dataset, checked.frame
     places = places_of(request.split, dataset, rows, request.random_state)
     split = resolved(request.split, places, _cuts(dataset, request.split, rows))
     request = dataclasses.replace(request, split=split)
@@ -223,11 +195,11 @@ def encode_table(
     targets = {name: part[target].to_numpy(dtype=np.float64) for name, part in parts.items()}
     _require_rows(dataset, targets)
     encoded = _layouts(dataset, request, parts, targets)
-    said = [*findings, *_doubts(dataset, targets, repeated, len(rows))]
+    said = [*checked.findings, *_doubts(dataset, targets, repeated, len(rows))]
     return TrainingSet(
         request=request,
         months=tuple(files),
-        cleaning=tuple(reports),
+        cleaning=checked.reports,
         layouts=MappingProxyType(encoded),
         train_target=targets["train"],
         validation_target=targets["validation"],
@@ -242,14 +214,6 @@ def encode_table(
             {name: tuple(dict.fromkeys(keys[mask].tolist())) for name, mask in masks.items()}
         ),
     )
-
-
-def _declaration(dataset: Dataset) -> Declaration:
-    if dataset.declaration is None:
-        raise InvalidInputError(
-            f"The dataset {dataset.name}", "has no declaration", "Name a dataset that is a file."
-        )
-    return dataset.declaration
 
 
 def _beside(dataset: Dataset) -> list[str]:

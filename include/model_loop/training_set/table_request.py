@@ -29,8 +29,6 @@ class TableRequest:
     declaration
         The completed declaration as JSON, see `partitions.completing`: models answer by it,
         whatever its file says later.
-    source
-        Address of the files, with ``{partition}`` or ``*`` as declared.
     variant
         Key of the variant.
     recipe
@@ -48,7 +46,6 @@ class TableRequest:
     """
 
     declaration: str
-    source: str
     variant: str
     recipe: str
     split: TableSplit
@@ -71,6 +68,12 @@ class TableRequest:
         return dataset_of(declaration_of_text(self.declaration))
 
     @property
+    def source(self) -> str:
+        """Return the address of the files, with ``{partition}`` or ``*`` as declared."""
+        content: str = json.loads(self.declaration)["source"]
+        return content
+
+    @property
     def service(self) -> str:
         """Return the key of the variant, by its name in stored requests of months."""
         return self.variant
@@ -83,7 +86,8 @@ class TableRequest:
     @functools.cached_property
     def content_key(self) -> str:
         """Key of the content, without the source: the digests of its files tell them apart."""
-        return _digest({**asdict(self), "source": None})
+        declared = {**json.loads(self.declaration), "source": None, "variants": None}
+        return _digest({**asdict(self), "declaration": declared})
 
 
 def _digest(content: object) -> str:

@@ -125,7 +125,7 @@ def places_of(split: TableSplit, dataset: Dataset, rows: pd.DataFrame, seed: int
         strata = rows[split.stratify_on].astype("string").fillna("")
         ranked = pd.Series(line).groupby(strata.to_numpy()).rank(method="first", pct=True)
         # Within (0, 1), so that each stratum is cut at its own shares.
-        line = ranked.to_numpy(dtype=np.float64)
+        return np.asarray(ranked, dtype=np.float64)
     return line
 
 

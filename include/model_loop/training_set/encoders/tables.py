@@ -103,14 +103,20 @@ def _imputer(strategy: str) -> SimpleImputer:
     return SimpleImputer(strategy=strategy, add_indicator=True, keep_empty_features=True)
 
 
-def _calendar(columns: int, hours: int = 0, weekdays: int = 0, months: int = 0) -> Pipeline:
+def _calendar(
+    columns: int, hours: int = 0, weekdays: int = 0, months: int = 0
+) -> Pipeline | None:
     """Return the time of the day, of the week and of the year, or bins of them.
+
+    None for no column.
 
     All of them repeat: nothing grows with the calendar.
 
     The first step leaves numbers as they are, and raises an error for any other type: times of
     pandas' own may be of any unit.
     """
+    if not columns:
+        return None
     return make_pipeline(
         _function(np.positive),
         SimpleImputer(strategy="median", keep_empty_features=True),

@@ -1,0 +1,245 @@
+"""Training sets of declared tables: read, checked, split and encoded by the declaration alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from upath import UPath
+
+from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declared import dataset_of
+from model_loop.errors import ContractError, InvalidInputError
+from model_loop.findings import RefusedPartitionError
+from model_loop.objects import read_object, write_object
+from model_loop.objects.trust import dump_estimator
+from model_loop.partitions.completing import text_of_declaration
+from model_loop.partitions.source import resolved_source
+from model_loop.training_set.build import build_training_set
+from model_loop.training_set.encoders.tables import feature_columns
+from model_loop.training_set.frames import model_frame
+from model_loop.training_set.matrices import as_dense
+from model_loop.training_set.table_build import build_table, read_source
+from model_loop.training_set.table_request import TableRequest
+from model_loop.training_set.table_split import SHARES, split_of
+from model_loop.training_set.types import TrainingSet
+
+ROWS = 2_000
+DECLARATION = """
+name = "rides"
+target = "count"
+source = "rides.csv"
+partition = "month"
+[time]
+column = "at"
+time_zone = "America/New_York"
+[columns.number]
+type = "id"
+"""
+
+
+def table(rows: int = ROWS, seed: int = 5) -> pd.DataFrame:
+    """Return hourly rows of half a year, with missing numbers and categories."""
+    rng = np.random.default_rng(seed)
+    at = pd.Timestamp("2024-01-01T05:00Z") + pd.to_timedelta(np.arange(rows) * 2, unit="h")
+    weather = rng.choice(["dry", "wet", "snow"], rows, p=[0.6, 0.3, 0.1])
+    warmth = rng.normal(10, 5, rows).round(2)
+    count = (20 + 3 * warmth + 10 * (weather == "dry") + rng.normal(0, 4, rows)).round(1)
+    frame = pd.DataFrame(
+        {
+            "number": np.arange(rows),
+            "at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "weather": np.where(rng.random(rows) < 0.05, "", weather),
+            "warmth": warmth,
+            "open": rng.choice(["yes", "no"], rows),
+            "count": count,
+        }
+    )
+    frame.loc[rng.random(rows) < 0.1, "warmth"] = np.nan
+    return frame
+
+
+def build(
+    folder: Path,
+    frame: pd.DataFrame,
+    text: str = DECLARATION,
+    shares: tuple[float, ...] = SHARES,
+) -> TrainingSet:
+    """Build the training set of a table that is written to a folder."""
+    frame.to_csv(folder / "rides.csv", index=False)
+    declaration = resolved_source(parse_declaration(text, "rides.toml"), folder)
+    read = read_source(declaration, declaration.name)
+    dataset = dataset_of(read.declaration)
+    completed, recipe = text_of_declaration(read.declaration), dataset.default_recipe
+    request = TableRequest(completed, declaration.name, recipe, split_of(dataset, shares))
+    return build_table(request, read)
+
+
+def test_every_row_is_in_a_part_or_counted(tmp_path: Path) -> None:
+    """Rows without a target are set aside by name, and all others are in one part."""
+    frame = table()
+    frame.loc[[3, 4, 500], "count"] = np.nan
+    training_set = build(tmp_path, frame)
+    (report,) = training_set.cleaning
+    assert report.set_aside == {"no target": 3}
+    rows, calibration = training_set.rows, training_set.calibration_rows
+    assert calibration is not None
+    assert rows["all"] + len(calibration) + rows["test"] == ROWS - 3 == report.rows_kept
+
+
+def test_a_table_is_built_again_from_what_is_stored(tmp_path: Path) -> None:
+    """The stored request says all: where the parts begin, and how each column is read."""
+    training_set = build(tmp_path, table())
+    reference = write_object(training_set, UPath(tmp_path / "store"), "stored")
+    stored = read_object(reference)
+    assert stored.digest == training_set.digest
+    again = build_training_set(stored.request, storage_root=str(tmp_path))
+    assert again.digest == training_set.digest
+
+
+def test_parts_stay_when_a_table_grows(tmp_path: Path) -> None:
+    """Rows that come later are judged, and move no boundary."""
+    training_set = build(tmp_path, table())
+    longer = pd.concat([table(), table().tail(50).assign(at="2025-01-01T00:00:00Z")])
+    longer.to_csv(tmp_path / "rides.csv", index=False)
+    again = build_table(training_set.request)
+    assert np.array_equal(again.train_target, training_set.train_target)
+    assert again.rows["test"] == training_set.rows["test"] + 50
+
+
+def test_time_decides_and_equal_times_stay_together(tmp_path: Path) -> None:
+    """Each part ends before the next begins, also where many rows have one time."""
+    frame = table()
+    frame["at"] = frame["at"].str[:10] + "T12:00:00Z"
+    periods = build(tmp_path, frame).periods
+    parts = [periods[name] for name in ("train", "validation", "calibration", "test")]
+    for earlier, later in zip(parts[:-1], parts[1:], strict=True):
+        assert earlier.last < later.first
+
+
+def test_no_group_is_in_two_parts(tmp_path: Path) -> None:
+    """A group that came to two parts would be judged by what was learned of it."""
+    frame = table().assign(group=lambda rows: "g" + (rows["number"] % 97).astype(str))
+    text = DECLARATION + '[columns.group]\ntype = "category"\n[split]\ngroup_on = "group"\n'
+    training_set = build(tmp_path, frame, text)
+    test = set(training_set.test_rows["group"])
+    learned = training_set.reference_rows
+    assert learned is not None
+    assert test
+    assert not test & set(learned["group"])
+
+
+def test_identical_rows_are_in_one_part_without_a_time(tmp_path: Path) -> None:
+    """A stable hash of the row decides, whatever the order of the file."""
+    text = DECLARATION.split("partition")[0] + '[columns.number]\ntype = "id"\n'
+    frame = table().drop(columns="at")
+    doubled = pd.concat([frame, frame]).sample(frac=1, random_state=1)
+    training_set = build(tmp_path, doubled, text)
+    assert not [each for each in training_set.findings if each.code == "overlap"]
+    assert training_set.rows["test"] % 2 == 0
+
+
+def test_shuffling_is_said_and_overlap_is_counted(tmp_path: Path) -> None:
+    """Repetitions that shuffling has put into two parts are counted."""
+    text = DECLARATION + "[split]\nshuffle = true\n"
+    frame = table().assign(number=0)
+    training_set = build(tmp_path, pd.concat([frame, frame]), text)
+    (overlap,) = [each for each in training_set.findings if each.code == "overlap"]
+    assert "stand in an earlier part" in overlap.message
+    assert "by chance" in training_set.request.split.in_words
+
+
+def test_too_few_judged_rows_are_refused_with_the_number(tmp_path: Path) -> None:
+    """Below thirty judged rows nothing can be said."""
+    with pytest.raises(ContractError, match=r"test part .* less than 30") as error:
+        build(tmp_path, table(100))
+    assert "200 rows" in error.value.remedy
+
+
+def test_wide_intervals_are_said(tmp_path: Path) -> None:
+    """Fifty judged rows leave more than a tenth of the baseline's error open."""
+    (finding,) = build(tmp_path, table(340)).findings
+    assert finding.code == "too_few_rows"
+
+
+def test_a_draft_and_an_open_question_are_refused(tmp_path: Path) -> None:
+    """Nobody trains on what nobody has answered."""
+    for line, words in (('status = "draft"\n', "is a draft"), ("", "open questions")):
+        text = line + DECLARATION
+        if not line:
+            text += '[columns.warmth]\nknown = "?"\n'
+        with pytest.raises(InvalidInputError, match=words):
+            build(tmp_path, table(), text)
+
+
+def test_broken_rows_are_set_aside_by_rule_and_too_many_refuse(tmp_path: Path) -> None:
+    """A row is counted by the first rule that it breaks."""
+    frame = table()
+    frame.loc[:9, "warmth"] = 99.0
+    frame.loc[5:14, "weather"] = "hail"
+    text = DECLARATION + (
+        "[columns.warmth]\nconstraints = {maximum = 40}\n"
+        '[columns.weather]\ntype = "category"\nconstraints = {enum = ["dry", "wet", "snow"]}\n'
+        '[[rules]]\nname = "first rows"\nwhen = "number < 3"\n'
+    )
+    text = text.replace('type = "id"', 'type = "number"')
+    (report,) = build(tmp_path, frame, text).cleaning
+    assert report.set_aside == {
+        "first rows": 3,
+        "warmth above 40": 2,
+        "weather is none of its values": 10,
+    }
+    frame.loc[:200, "warmth"] = 99.0
+    with pytest.raises(RefusedPartitionError, match="more than 5%"):
+        build(tmp_path, frame, text)
+
+
+def test_encoders_are_of_scikit_learn_alone(tmp_path: Path) -> None:
+    """A model of a declared table loads wherever scikit-learn is installed."""
+    for splits in build(tmp_path, table()).layouts.values():
+        unknown = skops.io.get_untrusted_types(data=dump_estimator(splits.encoder))
+        assert not [name for name in unknown if not name.startswith(("sklearn.", "numpy."))]
+
+
+def test_features_lead_back_to_their_columns(tmp_path: Path) -> None:
+    """Each feature is of one column, whatever the encoder makes of it."""
+    for splits in build(tmp_path, table()).layouts.values():
+        found = feature_columns(splits.train_encoder)
+        assert len(found) == splits.train.shape[1]
+        assert set(found) == {"at", "weather", "warmth", "open"}
+
+
+def test_times_are_seen_as_clock_and_calendar(tmp_path: Path) -> None:
+    """The same hour of another week looks the same; nothing grows with the calendar."""
+    training_set = build(tmp_path, table())
+    encoder = training_set.layouts["dense"].encoder
+    row = training_set.example_rows.head(1)
+    later = row.assign(at=row["at"] + 7 * 86_400)
+    difference = as_dense(encoder.transform(later)) - as_dense(encoder.transform(row))
+    names = list(encoder.get_feature_names_out())
+    assert [names[place] for place in np.flatnonzero(np.abs(difference[0]) > 1e-6)] == [
+        "time__year__at"
+    ]
+
+
+def test_times_that_are_no_seconds_are_refused(tmp_path: Path) -> None:
+    """Times of pandas' own may be of any unit: they raise an error and give no wrong number."""
+    training_set = build(tmp_path, table())
+    rows = training_set.example_rows.assign(at=pd.Timestamp("2024-05-01"))
+    for splits in training_set.layouts.values():
+        with pytest.raises(TypeError):
+            splits.encoder.transform(rows)
+    seconds = model_frame(training_set.dataset.columns, rows)
+    assert len(training_set.layouts["dense"].encoder.transform(seconds)) == len(rows)
+
+
+def test_unseen_and_missing_values_are_encoded(tmp_path: Path) -> None:
+    """A category that nobody has seen, and any missing value, give finite numbers."""
+    training_set = build(tmp_path, table())
+    rows = training_set.example_rows.assign(weather="fog", warmth=np.nan, open=np.nan)
+    rows = pd.concat([rows, rows.assign(weather=np.nan)])
+    for splits in training_set.layouts.values():
+        assert np.isfinite(as_dense(splits.encoder.transform(rows))).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_time_decides_and_equal_times_stay_together(tmp_path: Path) -> None:
     frame["at"] = frame["at"].str[:10] + "T12:00:00Z"
     periods = build(tmp_path, frame).periods
     parts = [periods[name] for name in ("train", "validation", "calibration", "test")]
-    for earlier, later in zip(parts[:-1], parts[1:], strict=True):
+    for earlier, later in itertools.pairwise(parts):
         assert earlier.last < later.first
 
 
@@ -134,7 +135,7 @@ def test_no_group_is_in_two_parts(tmp_path: Path) -> None:
 
 def test_identical_rows_are_in_one_part_without_a_time(tmp_path: Path) -> None:
     """A stable hash of the row decides, whatever the order of the file."""
-    text = DECLARATION.split("partition")[0] + '[columns.number]\ntype = "id"\n'
+    text = DECLARATION.split("partition", maxsplit=1)[0] + '[columns.number]\ntype = "id"\n'
     frame = table().drop(columns="at")
     doubled = pd.concat([frame, frame]).sample(frac=1, random_state=1)
     training_set = build(tmp_path, doubled, text)

@@ -67,7 +67,7 @@ class _Rule:
 
 
 @dataclass(frozen=True)
-class CheckedRows:
+class KeptRows:
     """Rows of a partition that keep the contract.
 
     Parameters
@@ -92,7 +92,7 @@ def check_rows(
     *,
     unreadable: Mapping[str, int] = MappingProxyType({}),
     limits: TableLimits | None = None,
-) -> CheckedRows:
+) -> KeptRows:
     """Check rows against the contract of their table.
 
     Parameters
@@ -139,7 +139,7 @@ def check_rows(
             "Look at its files and at the rules of the dataset.",
         )
     rows = frame[kept] if not kept.all() else frame
-    return CheckedRows(rows.reset_index(drop=True), tuple(reports), tuple(findings))
+    return KeptRows(rows.reset_index(drop=True), tuple(reports), tuple(findings))
 
 
 def _report(

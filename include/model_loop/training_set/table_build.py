@@ -18,7 +18,7 @@ from model_loop.datasets.declaration import PARTITION, Declaration
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
 from model_loop.partitions.completing import complete
-from model_loop.partitions.contract import CheckedRows, check_rows
+from model_loop.partitions.contract import KeptRows, check_rows
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
 from model_loop.partitions.source import find_files
 from model_loop.partitions.types import SourceFile
@@ -170,7 +170,7 @@ def build_table(request: TableRequest, read: ReadTable | None = None) -> Trainin
 
 
 def encode_table(
-    request: TableRequest, files: Sequence[SourceFile], checked: CheckedRows
+    request: TableRequest, files: Sequence[SourceFile], checked: KeptRows
 ) -> TrainingSet:
     """Split checked rows into parts, and encode them.
 

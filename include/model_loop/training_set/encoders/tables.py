@@ -103,9 +103,7 @@ def _imputer(strategy: str) -> SimpleImputer:
     return SimpleImputer(strategy=strategy, add_indicator=True, keep_empty_features=True)
 
 
-def _calendar(
-    columns: int, hours: int = 0, weekdays: int = 0, months: int = 0
-) -> Pipeline | None:
+def _calendar(columns: int, hours: int = 0, weekdays: int = 0, months: int = 0) -> Pipeline | None:
     """Return the time of the day, of the week and of the year, or bins of them.
 
     None for no column.

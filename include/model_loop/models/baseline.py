@@ -18,6 +18,7 @@ from model_loop.datasets.columns import Column
 from model_loop.models.evaluation import measure
 from model_loop.models.search import ErrorMetrics
 from model_loop.models.slices import TimePart, as_texts
+from model_loop.training_set.frames import clock_times
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.types import TrainingSet
 
@@ -193,7 +194,7 @@ def _shrunk_means(keys: pd.Series, outcomes: Targets) -> pd.Series:
 def _keys(values: pd.Series, edges: tuple[float, ...], part: TimePart | None) -> pd.Series:
     """Return what rows are told apart by; missing values have a key of their own."""
     if part is not None:
-        parts: pd.Series = getattr(values.dt, part).fillna(-1).astype(int)
+        parts: pd.Series = getattr(clock_times(values).dt, part).fillna(-1).astype(int)
         return parts
     if not edges:
         return as_texts(values).fillna("")

@@ -18,6 +18,7 @@ import pandas as pd
 
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
+from model_loop.training_set.frames import clock_times
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.types import TrainingSet
 
@@ -67,9 +68,9 @@ class Cut:
         """Return the slice of each value."""
         if self.part == "hour":
             # Hours stay whole numbers where one is unknown.
-            return values.dt.hour.astype("Int64").array
+            return clock_times(values).dt.hour.astype("Int64").array
         if self.part == "weekday":
-            codes = values.dt.weekday.fillna(-1).to_numpy(dtype=np.int64)
+            codes = clock_times(values).dt.weekday.fillna(-1).to_numpy(dtype=np.int64)
             return _categorical(codes, _WEEKDAYS)
         if self.values:
             texts = as_texts(values)
@@ -210,7 +211,7 @@ def _times(dataset: Dataset, rows: pd.DataFrame) -> Iterator[Cut]:
     """Yield the cuts by the parts of the time that differ among the rows."""
     if dataset.time is None or dataset.time not in rows:
         return
-    times = rows[dataset.time].dt
+    times = clock_times(rows[dataset.time]).dt
     if len(times.hour.unique()) > 1:
         yield Cut("hour", dataset.time, part="hour")
     if len(times.weekday.unique()) > 1:

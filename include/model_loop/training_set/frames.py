@@ -33,7 +33,7 @@ def model_frame(columns: Columns, rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**changed)
 
 
-def clock_times(values: pd.Series[Any]) -> npt.NDArray[np.datetime64]:
+def clock_times(values: pd.Series[Any]) -> pd.Series[Any]:
     """Return the times of a column of a frame, datetime64[us] of shape (rows,), NaT where missing.
 
     Parameters
@@ -42,13 +42,13 @@ def clock_times(values: pd.Series[Any]) -> npt.NDArray[np.datetime64]:
         Times, or seconds since 1970 on the clocks of the table.
     """
     if values.dtype.kind == "M":
-        return values.to_numpy().astype("datetime64[us]")
+        return values
     seconds = values.to_numpy(dtype=np.float64)
     missing = np.isnan(seconds)
     micros = (np.where(missing, 0.0, seconds) * _MICROSECONDS).astype(np.int64)
     times = micros.astype("datetime64[us]")
     times[missing] = np.datetime64("NaT")
-    return times
+    return pd.Series(times, index=values.index)
 
 
 def _as_number(values: pd.Series[Any]) -> npt.NDArray[np.float64]:

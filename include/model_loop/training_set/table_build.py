@@ -210,6 +210,8 @@ def encode_table(
         reference_rows=_reference(parts, columns, request.random_state),
         findings=tuple(said),
         calibration_rows=parts["calibration"] if len(parts["calibration"]) else None,
+        train_rows=_sample(parts["train"], request.random_state),
+        validation_rows=_sample(parts["validation"], request.random_state),
         parts=MappingProxyType(
             {name: tuple(dict.fromkeys(keys[mask].tolist())) for name, mask in masks.items()}
         ),
@@ -225,7 +227,7 @@ def _beside(dataset: Dataset) -> list[str]:
 def _partition_keys(dataset: Dataset, rows: pd.DataFrame) -> np.ndarray:
     if dataset.time is None or dataset.partition == "whole":
         return np.full(len(rows), WHOLE, dtype=object)
-    return keys_of(clock_times(rows[dataset.time]), dataset.partition)
+    return keys_of(clock_times(rows[dataset.time]).to_numpy(), dataset.partition)
 
 
 def _cuts(dataset: Dataset, split: TableSplit, rows: pd.DataFrame) -> Places | None:
@@ -343,10 +345,14 @@ def _reference(
     parts: dict[PartName, pd.DataFrame], columns: list[str], random_state: int
 ) -> pd.DataFrame:
     """Draw a sample of what is learned from, in the order of the rows."""
-    learned = pd.concat([parts["train"], parts["validation"]], ignore_index=True)[columns]
-    if len(learned) <= REFERENCE_ROWS:
-        return learned
+    learned = pd.concat([parts["train"], parts["validation"]], ignore_index=True)
+    return _sample(learned, random_state)[columns]
+
+
+def _sample(rows: pd.DataFrame, random_state: int) -> pd.DataFrame:
+    """Draw some rows, in their order; all of them where they are few."""
+    if len(rows) <= REFERENCE_ROWS:
+        return rows
     generator = np.random.default_rng(random_state)
-    return learned.iloc[
-        np.sort(generator.choice(len(learned), REFERENCE_ROWS, replace=False))
-    ].reset_index(drop=True)
+    drawn = np.sort(generator.choice(len(rows), REFERENCE_ROWS, replace=False))
+    return rows.iloc[drawn].reset_index(drop=True)

@@ -25,7 +25,7 @@ def drafted(name: str, seed: int) -> tuple[Case, Draft, Declaration]:
     case = make_case(name, seed)
     with tempfile.TemporaryDirectory() as folder:
         path = case.write(Path(folder) / f"{name}.csv")
-        made = draft(analyse([str(path)], case.target, folder=Path(folder)), DraftAnswers())
+        made = draft(*analyse([str(path)], case.target, folder=Path(folder)), DraftAnswers())
     return case, made, parse_declaration(made.text, name)
 
 

@@ -14,12 +14,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
 from model_loop.drafting.answers import DraftAnswers
-from model_loop.errors import InvalidInputError
+from model_loop.errors import InvalidInputError, ModelLoopError
+from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
-    from model_loop.drafting.analysis import Analysis, RefusedTableError
+    from model_loop.drafting.analysis import Analysis, DraftedFiles, RefusedTableError
     from model_loop.drafting.draft import Draft
     from model_loop.findings import Finding
     from model_loop.tables.refused import TableFileError
@@ -31,8 +33,10 @@ datasets = App(
 )
 
 AsJson = Annotated[bool, Parameter(name="--json")]
+Storage = Annotated[str, Parameter(show_default=False)]
 
 _ANSWERS = DraftAnswers()
+_STORAGE = get_settings().storage_root
 
 
 @datasets.command
@@ -74,10 +78,10 @@ def init(
 
     try:
         with _busy("Reading the files whole, and looking at each column"):
-            analysis = analyse(files, target, folder=output, date_order=answers.date_order)
+            read, analysis = analyse(files, target, folder=output, date_order=answers.date_order)
         if sys.stdin.isatty() and not no_input and not as_json:
-            answers = _ask(analysis, answers)
-        drafted = draft(analysis, answers)
+            answers = _ask(read, analysis, answers)
+        drafted = draft(read, analysis, answers)
     except (RefusedTableError, TableFileError) as error:
         if as_json:
             _print_json({"rows": 0, "columns": 0, "file": None, "findings": [_refusal(error)]})
@@ -97,7 +101,197 @@ def init(
     _print_draft(drafted, path, target)
 
 
-def _ask(analysis: Analysis, answers: DraftAnswers) -> DraftAnswers:
+@datasets.command
+def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> None:
+    """Check a declaration and its files, and say what a change of it invalidates.
+
+    Ends with exit code 1 while a question is open, or a finding refuses the dataset.
+
+    Parameters
+    ----------
+    dataset
+        File of the declaration, or name of a dataset.
+    storage
+        Root of the storage, which holds the record of each name.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.datasets.changes import effect_of
+    from model_loop.datasets.declaration import read_declaration, source_in
+    from model_loop.datasets.registration import changes_since_added
+    from model_loop.drafting.checking import check_dataset
+    from model_loop.tables.table import source_files
+
+    path = _path_of(dataset)
+    declaration = read_declaration(path)
+    located = declaration.model_copy(update={"source": source_in(declaration.source, path.parent)})
+    with _busy("Reading the files whole"):
+        checked = check_dataset(declaration, source_files(located))
+    changes = changes_since_added(declaration, storage)
+    effect = effect_of(changes or ())
+    if as_json:
+        _print_json(
+            {
+                "rows": checked.rows,
+                "columns": checked.columns,
+                "file": str(path),
+                "status": declaration.status,
+                "open_questions": list(declaration.open_questions),
+                "findings": [finding.to_json() for finding in checked.findings],
+                "changes": [change.to_json() for change in changes or ()],
+                "invalidates": effect.text,
+            }
+        )
+    else:
+        out = console()
+        out.print(f"{path}: {checked.rows:,} rows, {checked.columns:,} columns")
+        print_findings(checked.findings)
+        if checked.accepted:
+            out.print(f"{checked.accepted} findings were accepted.")
+        if changes is None:
+            out.print("It was never added: model-loop datasets add.")
+        for change in changes or ():
+            out.print(f"{change.key}: {change.before} is now {change.after}; {change.effect.text}")
+        if changes:
+            out.print(f"In all, these changes invalidate {effect.text}.")
+    if checked.is_refused:
+        sys.exit(ExitCode.NEGATIVE)
+
+
+@datasets.command(name="list")
+def list_datasets(*, as_json: AsJson = False) -> None:
+    """List the datasets, broken files among them.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.datasets.registry import dataset_names
+
+    rows = [_listed(name) for name in dataset_names()]
+    if as_json:
+        _print_json({"datasets": rows})
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    for heading in ("name", "title", "target", "status", "home"):
+        table.add_column(heading, no_wrap=heading in {"name", "status"})
+    for row in rows:
+        table.add_row(*(str(row[key]) for key in ("name", "title", "target", "status", "home")))
+    console().print(table)
+
+
+@datasets.command
+def show(dataset: str, *, as_json: AsJson = False) -> None:
+    """Show what is declared of a dataset.
+
+    Parameters
+    ----------
+    dataset
+        File of the declaration, or name of a dataset.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.datasets.changes import digest_of
+    from model_loop.datasets.declaration import read_declaration
+
+    path = _path_of(dataset)
+    declaration = read_declaration(path)
+    if as_json:
+        content = declaration.model_dump(mode="json", exclude_defaults=True)
+        _print_json({"file": str(path), "digest": digest_of(declaration), "declaration": content})
+        return
+    out = console()
+    out.print(Text.assemble((str(path), "bold"), f"  digest {digest_of(declaration)[:16]}\n"))
+    out.print(path.read_text(encoding="utf-8-sig").rstrip())
+
+
+@datasets.command
+def add(
+    file: Path, *, force: bool = False, storage: Storage = _STORAGE, as_json: AsJson = False
+) -> None:
+    """Add a dataset: put its declaration into the folder of datasets.
+
+    Parameters
+    ----------
+    file
+        File of the declaration.
+    force
+        Replace the declaration of the same name.
+    storage
+        Root of the storage, which holds the record of each name.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.datasets.registration import add_dataset
+
+    path = add_dataset(file, storage, force=force)
+    if as_json:
+        _print_json({"name": path.stem, "file": str(path)})
+        return
+    console().print(f"Added {path.stem}: {path}")
+
+
+@datasets.command
+def remove(name: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> None:
+    """Remove a dataset from the folder of datasets, and say what stays.
+
+    Parameters
+    ----------
+    name
+        Name of the dataset.
+    storage
+        Root of the storage, which holds the record of each name.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.datasets.registration import remove_dataset
+
+    path = remove_dataset(name, storage)
+    stays = (
+        f"Training sets, runs and models of {name} stay, and so does the record of its name: "
+        "no other table gets it."
+    )
+    if as_json:
+        _print_json({"name": name, "file": str(path), "stays": stays})
+        return
+    console().print(f"Removed {path}.\n{stays}")
+
+
+def _path_of(dataset: str) -> Path:
+    """Return the file of a dataset, by the file itself or its name."""
+    from model_loop.datasets.registry import dataset_names, datasets_folder
+
+    path = Path(dataset)
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    named = datasets_folder() / f"{dataset}.toml"
+    if dataset in dataset_names() and named.is_file():
+        return named
+    rule = "is written in Python, and no file" if dataset in dataset_names() else "is unknown"
+    remedy = "Give a file, or a name of: model-loop datasets list."
+    raise InvalidInputError(f"The dataset {dataset!r}", rule, remedy)
+
+
+def _listed(name: str) -> dict[str, str]:
+    from model_loop.datasets.declaration import read_declaration
+    from model_loop.datasets.registry import datasets_folder, get_dataset
+
+    path, status = datasets_folder() / f"{name}.toml", "ready"
+    try:
+        if path.is_file():
+            declaration = read_declaration(path)
+            title, target = declaration.title or name, declaration.target
+            status, home = str(declaration.status), str(path)
+        else:
+            dataset = get_dataset(name)
+            title, target, home = dataset.title, dataset.target.name, "Python"
+    except ModelLoopError as error:
+        title, target, status, home = str(error), "", "broken", str(path)
+    return {"name": name, "title": title, "target": target, "status": status, "home": home}
+
+
+def _ask(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> DraftAnswers:
     """Ask the open questions on the terminal."""
     from model_loop.drafting.questions import MOST_QUESTIONS, questions
 
@@ -105,7 +299,9 @@ def _ask(analysis: Analysis, answers: DraftAnswers) -> DraftAnswers:
     asked: set[str] = set()
     while len(asked) < MOST_QUESTIONS:
         # An answer may leave nothing to ask, or something new.
-        question = next((q for q in questions(analysis, answers) if q.field not in asked), None)
+        question = next(
+            (q for q in questions(files, analysis, answers) if q.field not in asked), None
+        )
         if question is None:
             break
         asked.add(question.field)

@@ -270,8 +270,9 @@ class Declaration(_Strict):
     name
         Name that never changes: what is stored bears it.
     source
-        Path, s3:// or https:// address of the files. With ``{partition}``, one file for each; with
-        ``*``, one table that is cut by its time.
+        Path, s3:// or https:// address of the files; a relative path begins at the folder of the
+        declaration, see `source_in`. With ``{partition}``, one file for each; with ``*``, one table
+        that is cut by its time.
     target
         Column that is predicted.
     partition
@@ -325,6 +326,13 @@ class Declaration(_Strict):
         return tuple(
             f"columns.{name}.known" for name, each in self.columns.items() if each.known == OPEN
         )
+
+
+def source_in(source: str, folder: Path) -> str:
+    """Return the whole address of a source, of a declaration in some folder."""
+    if "://" in source:
+        return source
+    return str(folder.absolute() / Path(source).expanduser())
 
 
 def read_declaration(path: Path) -> Declaration:

@@ -43,15 +43,19 @@ class RefusedTableError(InvalidInputError):
 
 
 @dataclass(frozen=True, eq=False)
+class DraftedFiles:
+    """The files of a draft: their address, and how they were read."""
+
+    pattern: FilePattern
+    raw: RawTable
+
+
+@dataclass(frozen=True, eq=False)
 class Analysis:
-    """Files, their table and what its rows say.
+    """A table and what its rows say.
 
     Parameters
     ----------
-    pattern
-        Address of the files.
-    raw
-        The files as they were read.
     table
         Columns with their types, without sentinels.
     classes
@@ -68,8 +72,6 @@ class Analysis:
         Number of rows that are equal to an earlier one.
     """
 
-    pattern: FilePattern
-    raw: RawTable
     table: TableValues
     classes: bool
     suspicions: Suspicions
@@ -100,7 +102,7 @@ class Analysis:
 
 def analyse(
     files: Sequence[str], target: str, *, folder: Path, date_order: DateOrder | None = None
-) -> Analysis:
+) -> tuple[DraftedFiles, Analysis]:
     """Read files whole and analyse their table.
 
     Parameters
@@ -117,17 +119,24 @@ def analyse(
     TableFileError
         If the files cannot be read as one table.
     """
-    pattern = file_pattern(files, folder)
     raw = read_raw(files)
     _require_target(target, raw.names)
-    table = table_values(raw, target, date_order=date_order)
+    values = table_values(raw, target, date_order=date_order)
+    return DraftedFiles(file_pattern(files, folder), raw), analyse_table(_refined(values))
+
+
+def analyse_table(table: TableValues) -> Analysis:
+    """Analyse a table whose columns have their types.
+
+    Raises
+    ------
+    RefusedTableError
+        If the target is constant or of a type that is not predicted, or too few rows have it.
+    """
     _require_rows(table)
-    table = _refined(table)
     classes = table.outcome.kind in {"yes_no", "category"}
     totals = structure.total_rows(table)
     return Analysis(
-        pattern,
-        raw,
         table,
         classes,
         suspicions(table, classes=classes),

@@ -8,7 +8,6 @@ import numpy as np
 
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
-from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.values import ColumnValues
 from model_loop.findings import Finding
@@ -61,14 +60,22 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
 
 
 def about_rows(
-    analysis: Analysis, answers: DraftAnswers, time: ColumnValues | None
+    analysis: Analysis,
+    group_on: str | None,
+    time: ColumnValues | None,
+    *,
+    kept: bool = False,
 ) -> Iterator[Finding]:
     """Yield findings about the rows.
 
     Parameters
     ----------
+    group_on
+        Column of the entity, if it was said.
     time
         Time by which the rows are split; None if there is none.
+    kept
+        Whether the rows of each entity are kept together.
     """
     table, entity = analysis.table, analysis.entity
     if analysis.totals:
@@ -85,9 +92,8 @@ def about_rows(
             f"{analysis.duplicates:,} of {table.rows:,} rows are equal to an earlier one.",
             "If the same row was written twice, remove it: it would be learned from and judge.",
         )  # fmt: skip
-    if entity is not None and answers.group_on is None:
+    if entity is not None and group_on is None:
         name = entity.name
-        kept = time is None and not answers.shuffle
         yield _finding(
             "repeated_entities", name,
             f"{entity.distinct:,} values of {name} have "

@@ -9,12 +9,12 @@ import numpy as np
 
 from model_loop.datasets.declaration import LATER, OPEN, REQUEST
 from model_loop.drafting import structure
-from model_loop.drafting.analysis import Analysis
+from model_loop.drafting.analysis import Analysis, DraftedFiles
 from model_loop.drafting.answers import NONE, DraftAnswers
 from model_loop.drafting.checks import about_columns, about_rows, about_target
 from model_loop.drafting.leaks import leak_findings
 from model_loop.drafting.reading import dialect_keys, file_keys, reading_findings
-from model_loop.drafting.sources import WHOLE
+from model_loop.drafting.sources import WHOLE, partitions_of
 from model_loop.drafting.text import DraftedColumn, DraftedText, Value, name_of
 from model_loop.drafting.values import ColumnValues
 from model_loop.errors import InvalidInputError
@@ -51,7 +51,7 @@ class Draft:
     columns: int
 
 
-def draft(analysis: Analysis, answers: DraftAnswers) -> Draft:
+def draft(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Draft:
     """Draft the declaration of a table.
 
     Raises
@@ -59,21 +59,21 @@ def draft(analysis: Analysis, answers: DraftAnswers) -> Draft:
     InvalidInputError
         If an answer names a column that is not there, or none of its type.
     """
-    return _Drafting(analysis, answers).draft()
+    return _Drafting(files, analysis, answers).draft()
 
 
 class _Drafting:
-    def __init__(self, analysis: Analysis, answers: DraftAnswers) -> None:
-        self.analysis, self.answers = analysis, answers
+    def __init__(self, files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> None:
+        self.files, self.analysis, self.answers = files, analysis, answers
         self.table, self.target = analysis.table, analysis.target
         self.suspicions = analysis.suspicions
-        self.name = answers.name or name_of(analysis.pattern.stem, "table")
+        self.name = answers.name or name_of(files.pattern.stem, "table")
         for column in (*answers.known_later, *answers.known_at_request):
             analysis.column(column)
         self.time = self._time()
         self.entity = self._entity()
-        self.partition = analysis.pattern.partition or WHOLE
-        if self.time is not None and analysis.pattern.partition is None:
+        self.partition = files.pattern.partition or WHOLE
+        if self.time is not None and files.pattern.partition is None:
             self.partition = structure.partition_of(self.time.numbers, self.table.rows)
         answered = {*answers.known_later, *answers.known_at_request}
         if self.time is not None:
@@ -86,11 +86,13 @@ class _Drafting:
         )
 
     def draft(self) -> Draft:
-        analysis, answers = self.analysis, self.answers
+        analysis, answers, raw = self.analysis, self.answers, self.files.raw
         findings = (
-            *reading_findings(analysis.raw, analysis.pattern.partitions(analysis.raw.files)),
+            *reading_findings(raw, partitions_of(raw.files, self.files.pattern.partition)),
             *about_target(analysis),
-            *about_rows(analysis, answers, self.time),
+            *about_rows(
+                analysis, self.answers.group_on, self.time, kept="group_on" in self._split()
+            ),
             *about_columns(analysis),
             *leak_findings(
                 self.suspicions,
@@ -140,18 +142,18 @@ class _Drafting:
             "name": (self.name, "never changes; the title may"),
             "title": (self.answers.title or self.name.replace("_", " ").capitalize(), ""),
             "status": (status, ""),
-            "source": (self.analysis.pattern.source, self.analysis.pattern.remark),
+            "source": (self.files.pattern.source, ""),
             "target": (target.name, _described(target)),
             "partition": (self.partition, ""),
         }
         if self.answers.owner:
             keys["owner"] = (self.answers.owner, "")
-        keys.update(file_keys(self.analysis.raw))
+        keys.update(file_keys(self.files.raw))
         return DraftedText(
             (f"{self.table.rows:,} rows, {len(self.table.columns):,} columns. {asked}",),
             keys,
             {
-                "dialect": dialect_keys(self.analysis.raw),
+                "dialect": dialect_keys(self.files.raw),
                 "task": self._task(),
                 "time": self._time_keys(),
                 "split": self._split(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from model_loop.drafting.values import ColumnValues, Floats, TableValues
 from model_loop.drafting.words import names
 from model_loop.tables.inference import Inference, infer
 from model_loop.tables.raw import RawTable
-from model_loop.tables.values import to_values
+from model_loop.tables.values import ColumnFormat, to_values
 
 #: Rows from which values that never repeat are no chance.
 _LEAST_ROWS = 30
@@ -39,6 +40,17 @@ def table_values(raw: RawTable, target: str, *, date_order: DateOrder | None = N
         for name in raw.names
     }
     return TableValues(columns, target, raw.rows)
+
+
+def declared_values(
+    frame: pd.DataFrame, target: str, formats: Mapping[str, ColumnFormat]
+) -> TableValues:
+    """Return the columns of a typed table as numbers, with the types that they were read as."""
+    columns = {
+        name: _numbered(name, frame[name], Inference(column_format))
+        for name, column_format in formats.items()
+    }
+    return TableValues(columns, target, len(frame))
 
 
 def column_values(
@@ -76,6 +88,10 @@ def _ordered(inference: Inference, date_order: DateOrder | None) -> Inference:
 
 def _as_numbers(name: str, column: pa.ChunkedArray, inference: Inference) -> ColumnValues:
     values, _ = to_values(column, inference.format)
+    return _numbered(name, values, inference)
+
+
+def _numbered(name: str, values: pd.Series[Any], inference: Inference) -> ColumnValues:
     kind = inference.format.kind
     labels: tuple[str, ...] = ()
     if kind == "time":

@@ -7,7 +7,7 @@ and every other column is listed once, in the order of how much it says, for a p
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from model_loop.drafting.relations import ExactRelation, find_relations
@@ -75,43 +75,43 @@ def _reason(column: ColumnValues, target: ColumnValues, score: Score) -> str | N
     return None
 
 
-def leak_findings(found: Suspicions, target: str, settled: Sequence[str]) -> Iterator[Finding]:
+def leak_findings(
+    found: Suspicions, target: str, settled: Collection[str], *, without: Collection[str] = ()
+) -> Iterator[Finding]:
     """Yield a finding for each relation and suspicion, and the one question about all columns.
 
     Parameters
     ----------
     settled
-        Columns whose moment was given, and that need no question.
+        Columns whose moment was given. The question is asked while one of them is not.
+    without
+        Columns that are known later, and need no finding any more.
     """
     for relation in found.relations:
         names = ", ".join(relation.columns)
         share = "" if relation.share > 0.99995 else f" in {relation.share:.2%} of the rows"  # noqa: PLR2004 - shown as 100 %
         for name in relation.columns:
-            yield Finding(
-                relation.code,
-                name,
-                WHOLE,
-                "warning",
-                f"{names}: {relation.formula}{share}.",
-                f"A model would only repeat it. {_LATER}",
-            )
+            # Without one of its columns, an equation gives nothing away.
+            if not {*relation.columns} & {*without}:
+                message = f"{names}: {relation.formula}{share}."
+                remedy = f"A model would only repeat it. {_LATER}"
+                yield Finding(relation.code, name, WHOLE, "warning", message, remedy)
     related = {name for relation in found.relations for name in relation.columns}
     for name, reason in found.by_name.items():
-        if name not in related:
-            yield Finding("leak_suspected", name, WHOLE, "warning", f"{_sentence(reason)}.", _LATER)
-    if found.ranked:
+        if name not in related and name not in without:
+            message = f"{_sentence(reason)}."
+            yield Finding("leak_suspected", name, WHOLE, "warning", message, _LATER)
+    if not {*found.ranked} <= {*settled}:
         listed = ", ".join(f"{name} ({found.scores[name].rank:.2f})" for name in found.ranked)
-        open_ones = [name for name in found.ranked if name not in settled]
-        if open_ones:
-            yield Finding(
-                "leak_suspected",
-                None,
-                WHOLE,
-                "warning",
-                f"Which columns are known only after {target} is to be predicted? Those that say "
-                f"most about it first: {listed}.",
-                'Set known = "later" in their tables, or give --known-later COLUMN for each.',
-            )
+        yield Finding(
+            "leak_suspected",
+            None,
+            WHOLE,
+            "warning",
+            f"Which columns are known only after {target} is to be predicted? Those that say most "
+            f"about it first: {listed}.",
+            'Set known = "later" in their tables, or give --known-later COLUMN for each.',
+        )
 
 
 def _sentence(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_loop.datasets.declaration import REQUEST
-from model_loop.drafting.analysis import Analysis
+from model_loop.drafting.analysis import Analysis, DraftedFiles
 from model_loop.drafting.answers import NONE, DraftAnswers
 from model_loop.drafting.text import name_of
 
@@ -50,10 +50,10 @@ class Question:
         return dataclasses.replace(answers, **changed)
 
 
-def questions(analysis: Analysis, answers: DraftAnswers) -> Iterator[Question]:
+def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Iterator[Question]:
     """Yield what is worth asking and has no answer yet."""
     if answers.name is None:
-        name = name_of(analysis.pattern.stem, "table")
+        name = name_of(files.pattern.stem, "table")
         yield Question("name", "Name of the dataset, which never changes", name, "--name")
     if answers.unit is None and not analysis.classes:
         text = f"Unit of {analysis.target.name}, as people write it"

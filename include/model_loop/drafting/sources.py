@@ -41,21 +41,16 @@ class FilePattern:
     partition: str | None
     stem: str
 
-    @property
-    def remark(self) -> str:
-        """Folder that the address is relative to, for people."""
-        is_relative = "://" not in self.source and not Path(self.source).is_absolute()
-        return "relative to the folder of this file" if is_relative else ""
 
-    def partitions(self, files: Sequence[str]) -> dict[str, str]:
-        """Return the partition of each file: its key, or the name of the file."""
-        key = dict(_KEYS).get(self.partition or "")
-        found = {}
-        for file in files:
-            name = file.rsplit("/", 1)[-1]
-            match = key.search(name) if key else None
-            found[file] = match[0] if match else name if len(files) > 1 else WHOLE
-        return found
+def partitions_of(files: Sequence[str], partition: str | None) -> dict[str, str]:
+    """Return the partition of each file, for findings: its key, or the name of the file."""
+    key = dict(_KEYS).get(partition or "")
+    found = {}
+    for file in files:
+        name = file.rsplit("/", 1)[-1]
+        match = key.search(name) if key else None
+        found[file] = match[0] if match else name if len(files) > 1 else WHOLE
+    return found
 
 
 def file_pattern(files: Sequence[str], folder: Path) -> FilePattern:

@@ -44,6 +44,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "bins/1": "monitoring.features:Bins",
         "check/1": "models.gate:Check",
         "cut/1": "models.slices:Cut",
+        "dataset_record/1": "datasets.registration:DatasetRecord",
         "day_spread/1": "models.intervals:DaySpread",
         "early_termination/1": "models.termination:EarlyTermination",
         "download/1": "sources.answers:Begun",

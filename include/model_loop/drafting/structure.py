@@ -60,15 +60,14 @@ def duplicated_rows(table: TableValues) -> int:
 
 def total_rows(table: TableValues) -> tuple[str, str, Mask] | None:
     """Return the column and the label of rows that sum up others, and these rows; None if none."""
-    labelled = [column for column in table.features if column.labels]
+    labelled = [each for each in table.features if 0 < len(each.labels) <= _MOST_LABELS]
     for column in labelled:
         for place, label in enumerate(column.labels):
-            rows = column.numbers == place
-            if is_total(label) and rows.sum() <= table.rows / 2:
-                return column.name, label, rows
+            if is_total(label):
+                rows = column.numbers == place
+                if rows.sum() <= table.rows / 2:
+                    return column.name, label, rows
     for column in labelled:
-        if len(column.labels) > _MOST_LABELS:
-            continue
         for number in _summable(table):
             found = _sum_of_the_others(column, number)
             if found == len(column.labels):

@@ -49,7 +49,7 @@ class CheckedDataset:
 
     @property
     def is_refused(self) -> bool:
-        """Whether a finding keeps the dataset from being trained on."""
+        """Refusal: true if a finding keeps the dataset from being trained on."""
         return any(finding.level == "refused" for finding in self.findings)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +16,13 @@ from rich.text import Text
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
+from model_loop.cli.drafts import print_draft, print_findings
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
     from model_loop.drafting.analysis import Analysis, DraftedFiles, RefusedTableError
-    from model_loop.drafting.draft import Draft
-    from model_loop.findings import Finding
     from model_loop.tables.refused import TableFileError
 
 datasets = App(
@@ -98,7 +97,7 @@ def init(
             }
         )
         return
-    _print_draft(drafted, path, target)
+    print_draft(drafted, path, target)
 
 
 @datasets.command
@@ -348,24 +347,6 @@ def _write(path: Path, text: str, *, force: bool) -> None:
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
-
-
-def _print_draft(drafted: Draft, path: Path, target: str) -> None:
-    out = console()
-    out.print(f"{path}: {drafted.rows:,} rows, {drafted.columns:,} columns, target {target}")
-    print_findings(drafted.findings)
-
-
-def print_findings(findings: Sequence[Finding]) -> None:
-    """Print findings, each with its remedy."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    for heading in ("finding", "column"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("what it means, and what to do")
-    for finding in findings:
-        text = Text.assemble(finding.message, "\n", (finding.remedy, "dim"))
-        table.add_row(finding.code, finding.column or "", text)
-    console().print(table)
 
 
 def _print_json(value: object) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from model_loop.datasets.declaration import LATER, OPEN, REQUEST
+from model_loop.datasets.declaration import LATER, OPEN, REQUEST, Kind
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import Analysis, DraftedFiles
 from model_loop.drafting.answers import NONE, DraftAnswers
@@ -36,6 +37,10 @@ class Draft:
         Findings, those about single columns after those about the table.
     ranked
         Columns in the order of what they say about the target.
+    scores
+        Score of each of these columns, from 0 to 1.
+    kinds
+        Type of each column, in the order of the file.
     open_columns
         Columns whose moment is an open question.
     rows, columns
@@ -46,6 +51,8 @@ class Draft:
     text: str
     findings: tuple[Finding, ...]
     ranked: tuple[str, ...]
+    scores: Mapping[str, float]
+    kinds: Mapping[str, Kind]
     open_columns: tuple[str, ...]
     rows: int
     columns: int
@@ -105,6 +112,8 @@ class _Drafting:
             str(self._text()),
             findings,
             self.suspicions.ranked,
+            {name: score.rank for name, score in self.suspicions.scores.items()},
+            {name: column.kind for name, column in self.table.columns.items()},
             self.open_columns,
             self.table.rows,
             len(self.table.columns),

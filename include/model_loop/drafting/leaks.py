@@ -18,7 +18,7 @@ from model_loop.findings import Finding
 
 #: Scores from which a column is raised by name: as good as the target, and its gaps as good as it.
 _AS_GOOD, _SAME_GAPS, _GAPS_SAY = 0.97, 0.9, 0.9
-_LATER = 'If its value is known only later, set known = "later"; if not, the moment it is known.'
+_LATER = 'Set known to the moment from which it is known: "later", if that is after the prediction.'
 
 
 @dataclass(frozen=True)

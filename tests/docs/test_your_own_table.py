@@ -1,0 +1,92 @@
+"""The page about tables of one's own, followed word by word."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from model_loop.datasets.declaration import read_declaration
+from model_loop.drafting import analysis, checks, leaks, reading
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "your-own-table.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+COMMANDS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
+TOML = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+
+
+def follow(commands: str, folder: Path) -> str:
+    """Run commands of the page in a folder; return what they print."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "MODEL_LOOP_DATASETS_FOLDER": str(folder / "datasets"),
+        "MODEL_LOOP_STORAGE_ROOT": str(folder / "storage"),
+    }
+    done = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{commands}"],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, (commands, done.stderr)
+    return done.stdout
+
+
+@pytest.mark.integration
+def test_the_page_leads_to_a_dataset(tmp_path: Path) -> None:
+    """Each step does what the page says of it."""
+    table, first, answered, check, add = COMMANDS
+    follow(table, tmp_path)
+    printed = follow(first, tmp_path)
+    for code, column in re.findall(
+        r"^\| `(id_like|target_copy)` \| `(\w+)` \|", TEXT, re.MULTILINE
+    ):
+        assert re.search(rf"{code} +{column}", printed)
+    path = tmp_path / "orders.toml"
+    assert read_declaration(path).open_questions == ("columns.seconds.known",)
+    question = printed.split("Which columns are known only after")[1]
+    assert question.index("bell ") < question.index("loaves ")
+    follow(answered, tmp_path)
+    declaration = read_declaration(path)
+    assert declaration.status == "ready"
+    assert declaration.columns["bell"].known == declaration.columns["seconds"].known == "later"
+    follow(check, tmp_path)
+    assert "orders" in follow(add, tmp_path)
+    follow("model-loop datasets check orders\nmodel-loop datasets remove orders", tmp_path)
+
+
+def test_its_parts_of_declarations_are_read(tmp_path: Path) -> None:
+    """Moments, a rule and an accepted finding, in one declaration."""
+    path = tmp_path / "orders.toml"
+    parts = "\n".join([TOML[0], *TOML[1:]])
+    path.write_text(f'name = "orders"\nsource = "orders.csv"\ntarget = "minutes"\n{parts}')
+    declaration = read_declaration(path)
+    assert len(declaration.moments) == 3
+    assert declaration.rules[0].action == "set_aside"
+    assert declaration.accepted[0].code == "time_gaps"
+    assert len(tomllib.loads(path.read_text())["recipes"]) == 2
+
+
+def test_every_code_of_a_finding_is_explained() -> None:
+    """A reader looks it up on the page."""
+    explained = set(re.findall(r"`(\w+)`", TEXT.split("## Findings")[1]))
+    codes = {
+        code
+        for module in (checks, leaks, reading, analysis)
+        for code in re.findall(
+            r'(?:inding|RefusedTableError)\(\s*"(\w+)"',
+            Path(str(module.__file__)).read_text(encoding="utf-8"),
+        )
+    }
+    assert len(codes) > 10
+    assert codes <= explained

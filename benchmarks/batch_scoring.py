@@ -176,7 +176,7 @@ def in_chunks(folder: Path, source: Path, *, warm_up: bool = False) -> None:
     if warm_up:
         import pandas as pd
 
-        predictor.minutes(pd.DataFrame([[74, 75, 1.0]], columns=list(predictor.columns)))
+        predictor.predict(pd.DataFrame([[74, 75, 1.0]], columns=list(predictor.columns)))
         return
     output = UPath(source.with_suffix(f".predictions{source.suffix}"))
     request = BatchRequest([(UPath(source), output)], predictor.version, predictor.columns)

@@ -311,7 +311,7 @@ def serve(url: str, folder: Path, port: int) -> None:
         service,
         anybody,
         max_bytes=1_000_000,
-        max_trips=100,
+        max_rows=100,
         mounts={"/dashboard": Dashboard(sources, service, questions, yes).app()},
     )
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")

@@ -49,7 +49,7 @@ from model_loop.monitoring.windows import Window, WindowTrips, of_month, read_re
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
-from model_loop.scoring.rows import COLUMNS, from_frame
+from model_loop.scoring.rows import from_frame
 from model_loop.serving.request_log.tables import insert_predictions, open_log
 from model_loop.settings import Settings
 from model_loop.training_set.build import build_training_set
@@ -57,6 +57,7 @@ from model_loop.training_set.request import TrainingSetRequest
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
+from trip_duration.dataset import TRIPS as DATASET
 from trip_duration.months import Month, MonthSplit, parse_months
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -232,7 +233,9 @@ def cost(root: str, subject: Subject) -> None:
 
 def _fill(log: Path, trips: WindowTrips) -> None:
     engine, now = open_log("", log), time.time()
-    rows = from_frame(trips.trips, [name for name in COLUMNS if name in trips.trips])
+    rows = from_frame(
+        DATASET, trips.trips, [name for name in DATASET.columns.names if name in trips.trips]
+    )
     head = ("green", 1, "champion", "benchmark", None)
     values = [
         [one.decode(), now - 60, *head, minutes, 1.0, None, None, *row]

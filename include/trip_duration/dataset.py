@@ -13,7 +13,7 @@ from trip_duration.values import TIME_ZONE
 TRIPS = Dataset(
     name="trips",
     title="NYC taxi trips",
-    target=Target(DURATION, UNIT, "duration"),
+    target=Target(DURATION, UNIT, "duration", "minutes", 0.0, 1_440.0),
     columns=TRIP_COLUMNS,
     moments=MOMENTS,
     recipes=RECIPES,
@@ -31,10 +31,28 @@ TRIPS = Dataset(
     time_zone=TIME_ZONE,
     partition="month",
     rows=("trips", "trip"),
+    logged_in_columns=True,
+    notes=(
+        "Zones are TLC's, 1 to 265 (264 is unknown, 265 is outside of the city), by number or by "
+        "name; one that the model has not learned from counts as the average. Times without an "
+        "offset are those of New York's clocks, with one they are converted. Distances are in "
+        "miles, 0 or more. `passenger_count`, `vendor_id` and `trip_type` may be left out; a time "
+        "that is left out is now. There is one champion for rides that are `booked`, which does "
+        "without the metered distance, and one for trips that have `ended`; a request names the "
+        "`moment`, or is answered by the earliest champion that has all the values it needs. Where "
+        "that of ended trips has to answer without a distance, the typical one between the zones "
+        "is taken. The answer tells under `assumed` what was taken for a value that was left out. "
+        "Each value may come under TLC's own name instead of ours, and a number as text. What else "
+        "TLC publishes of a trip, such as `fare_amount`, is not read; an unknown name is refused."
+    ),
     extensions=Extensions(
         slices="trip_duration.slices:slices_of",
         outcome_bands="trip_duration.slices:duration_bands",
         baselines="trip_duration.baselines:best_pair_rule",
         error_tables="trip_duration.slices:errors_by_zone",
+        computed="trip_duration.typical:compute",
+        compiled="trip_duration.compiled:FORMS",
+        judged="trip_duration.judged:Judged.of",
+        as_trained="model_loop.training_set.encoders.columns:as_trained",
     ),
 )

@@ -21,7 +21,7 @@ from model_loop.monitoring.levels import Level, from_json
 from model_loop.monitoring.windows import WindowTrips, of_month
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
-from model_loop.scoring.rows import COLUMNS, from_frame
+from model_loop.scoring.rows import from_frame
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import open_log
@@ -29,6 +29,7 @@ from model_loop.tracking.actions import Action
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
+from trip_duration.dataset import TRIPS
 from trip_duration.months import Month
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -92,7 +93,9 @@ def ask(loop: RunningStack, trips: WindowTrips) -> None:
     """Log the predictions as the prediction server does."""
     settings = loop.stack.settings
     log = RequestLog(open_log(settings.request_log_url, settings.serving_folder))
-    rows = from_frame(trips.trips, [name for name in COLUMNS if name in trips.trips])
+    rows = from_frame(
+        TRIPS, trips.trips, [name for name in TRIPS.columns.names if name in trips.trips]
+    )
     at = time.time() - 60
     log.record_many(
         Entry(one.decode(), at, "green", int(version), "champion", "test", None, minutes, 1.0, row)

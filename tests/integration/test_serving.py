@@ -11,10 +11,11 @@ from tests.integration.conftest import RunningStack
 from model_loop.local.stack import ADMIN
 from model_loop.orchestration.web.mounting import URL_PREFIX
 from model_loop.serving.http.asgi import OPEN_PATHS
-from model_loop.serving.http.openapi import OPERATIONS
+from model_loop.serving.http.openapi import SHARED, Described
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +44,7 @@ def url(running: RunningStack, results: list[dict[str, Any]]) -> str:
 
 def test_nobody_passes_without_a_login(url: str) -> None:
     """Every route but the health checks answers 401 without a login, and with a wrong token."""
-    for operation in OPERATIONS:
+    for operation in (*Described(TRIPS).operations(), *SHARED):
         path = operation.path.replace("{prediction_id}", "0")
         for headers in ({}, {"Authorization": "Bearer wrong"}):
             answer = requests.request(operation.method, f"{url}{path}", headers=headers, timeout=90)

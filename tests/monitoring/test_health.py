@@ -196,7 +196,7 @@ def test_routes_are_guarded_and_described(tmp_path: Path) -> None:
     bearer = BearerTokens(KnownTokens(server.tokens, 1_000, "green"), refresh_seconds=0)
     routes = health_routes(parts(answers=lambda: answers_of(server.service)))
     server.app = create_app(
-        server.service, bearer, max_bytes=MAX_BYTES, max_trips=MAX_TRIPS, extensions=routes
+        server.service, bearer, max_bytes=MAX_BYTES, max_rows=MAX_TRIPS, extensions=routes
     )
     try:
         for path in ("/health", "/health/metrics"):

@@ -13,7 +13,7 @@ import pytest
 
 from model_loop.monitoring.labels import labelled, match_month
 from model_loop.monitoring.windows import Window, WindowTrips, read_request_log
-from model_loop.scoring.rows import COLUMNS, from_frame
+from model_loop.scoring.rows import from_frame
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
@@ -21,6 +21,7 @@ from trip_duration.cleaning import Selection, clean_month
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
+from trip_duration.dataset import TRIPS
 from trip_duration.months import Month
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
@@ -52,7 +53,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
 @pytest.fixture(scope="module")
 def trips(month: CheckedMonth) -> pd.DataFrame:
     """What was published of it."""
-    return clean_month(month, GREEN, Selection(COLUMNS, CleaningRules()))
+    return clean_month(month, GREEN, Selection(TRIPS.columns.names, CleaningRules()))
 
 
 def ask(folder: Path, rows: np.ndarray, *, inputs: bool = True) -> RequestLog:
@@ -81,11 +82,11 @@ def test_a_published_month_gives_each_prediction_its_trip(
 ) -> None:
     """Every one that one trip agrees with; the others are left out and counted."""
     chosen = trips.iloc[[0, *range(10, 210)]]
-    rows = from_frame(chosen, COLUMNS)
+    rows = from_frame(TRIPS, chosen, TRIPS.columns.names)
     other_distance, other_month, unknown = (rows[[1]].copy() for _ in range(3))
-    other_distance[:, COLUMNS.index(DISTANCE)] += 0.01
-    other_month[:, COLUMNS.index(PICKUP_TIME)] -= 40 * 86_400
-    unknown[:, COLUMNS.index(PICKUP_TIME)] = np.nan
+    other_distance[:, TRIPS.columns.names.index(DISTANCE)] += 0.01
+    other_month[:, TRIPS.columns.names.index(PICKUP_TIME)] -= 40 * 86_400
+    unknown[:, TRIPS.columns.names.index(PICKUP_TIME)] = np.nan
     log = ask(tmp_path, np.concatenate([rows, other_distance, other_month, unknown]))
     found, report = match_month(read(log), month)
     assert (report.matched, report.ambiguous, report.not_found, report.elsewhere) == (200, 1, 1, 2)
@@ -100,7 +101,7 @@ def test_what_was_not_asked_need_not_agree(
     tmp_path: Path, month: CheckedMonth, trips: pd.DataFrame
 ) -> None:
     """Zones and time are enough where nothing else was asked."""
-    rows = from_frame(trips.iloc[10:60], COLUMNS)
+    rows = from_frame(TRIPS, trips.iloc[10:60], TRIPS.columns.names)
     rows[:, 3:] = np.nan
     found, report = match_month(read(ask(tmp_path, rows)), month)
     assert report.matched == 50
@@ -111,7 +112,7 @@ def test_what_feedback_has_told_stays(
     tmp_path: Path, month: CheckedMonth, trips: pd.DataFrame
 ) -> None:
     """By the id of the prediction, whatever the month says."""
-    log = ask(tmp_path, from_frame(trips.iloc[10:13], COLUMNS))
+    log = ask(tmp_path, from_frame(TRIPS, trips.iloc[10:13], TRIPS.columns.names))
     log.add_feedback({f"{1:032d}": 33.0}, "me")
     found, report = match_month(read(log), month)
     assert (report.told, report.matched, report.elsewhere) == (1, 2, 0)
@@ -140,7 +141,9 @@ def test_twins_that_nobody_learns_from_count(tmp_path: Path, trips: pd.DataFrame
         str(tmp_path), GREEN, MARCH, storage, sample=SampleOptions(), timeout_seconds=1
     )
     checked = CheckedMonthStore(storage).check(raw, GREEN, ContractLimits())
-    found, report = match_month(read(ask(tmp_path, from_frame(chosen, COLUMNS))), checked)
+    found, report = match_month(
+        read(ask(tmp_path, from_frame(TRIPS, chosen, TRIPS.columns.names))), checked
+    )
     assert (report.ambiguous, report.matched) == (2, 1)
     np.testing.assert_allclose(found.actual[2], chosen[DURATION].iloc[2])
     assert str(report).endswith("0 without place and time in this month")
@@ -151,7 +154,9 @@ def test_without_inputs_nothing_is_matched(
     tmp_path: Path, month: CheckedMonth, trips: pd.DataFrame
 ) -> None:
     """A log that keeps no inputs, and a window without predictions, are no error."""
-    log = ask(tmp_path / "none", from_frame(trips.head(3), COLUMNS), inputs=False)
+    log = ask(
+        tmp_path / "none", from_frame(TRIPS, trips.head(3), TRIPS.columns.names), inputs=False
+    )
     for window in (read(log), read(log).of_version(99)):
         found, report = match_month(window, month)
         assert (report.matched, report.elsewhere) == (0, len(window))
@@ -161,7 +166,7 @@ def test_without_inputs_nothing_is_matched(
 
 def test_only_durations_that_were_learned_count(tmp_path: Path, trips: pd.DataFrame) -> None:
     """Trips that took longer than those of the training are no errors of the version."""
-    log = ask(tmp_path, from_frame(trips.iloc[10:14], COLUMNS))
+    log = ask(tmp_path, from_frame(TRIPS, trips.iloc[10:14], TRIPS.columns.names))
     log.add_feedback(
         {f"{number:032d}": minutes for number, minutes in enumerate((5, 60, 61))}, "me"
     )

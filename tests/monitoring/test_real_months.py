@@ -17,7 +17,7 @@ from model_loop.monitoring.profile import make_reference
 from model_loop.monitoring.slices import measure_errors
 from model_loop.monitoring.windows import Window, WindowTrips, of_month, read_request_log
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
-from model_loop.scoring.rows import COLUMNS, from_frame
+from model_loop.scoring.rows import from_frame
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
@@ -27,6 +27,7 @@ from model_loop.training_set.request import TrainingSetRequest
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
+from trip_duration.dataset import TRIPS
 from trip_duration.months import Month, MonthSplit
 from trip_duration.recipes import get_recipe
 from trip_duration.sample_options import SampleOptions
@@ -99,7 +100,9 @@ def test_most_predictions_of_a_month_meet_their_trips(whole_months: str, tmp_pat
     log = RequestLog(open_log("", tmp_path), LogRules(days=0))
     at = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
     chosen = np.random.default_rng(42).choice(len(trips), 5_000, replace=False)
-    for number, row in zip(chosen, from_frame(trips.trips.iloc[chosen], COLUMNS), strict=True):
+    for number, row in zip(
+        chosen, from_frame(TRIPS, trips.trips.iloc[chosen], TRIPS.columns.names), strict=True
+    ):
         one = f"{number:032d}"
         log.record(Entry(one, at.timestamp(), "green", 1, "champion", "me", None, 9.0, 1.0, row))
     log._write_all()

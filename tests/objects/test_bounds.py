@@ -511,7 +511,7 @@ def read(path):
     try:
         if path.suffix == ".form":
             with path.open("rb") as file:
-                CompiledModel.read(file)
+                CompiledModel.read(file, TRIPS)
         else:
             model = READ[path.suffix](path.read_bytes())
             if hasattr(model, "predict"):

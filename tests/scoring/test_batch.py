@@ -24,13 +24,14 @@ from upath import UPath
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.scoring.batch import planning, scoring
 from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
-from model_loop.scoring.batch.job import ADDED, Chunk, JobResult
+from model_loop.scoring.batch.job import Chunk, JobResult, added_names
 from model_loop.scoring.batch.planning import by_job, plan
 from model_loop.scoring.batch.scoring import is_scored, join, score_chunk
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.places import find_inputs, output_of
 from model_loop.scoring.predictor import Predictor
 from model_loop.training_set.matrices import Targets
+from trip_duration.dataset import TRIPS
 
 REJECTED = {5, 7, 2_999}
 
@@ -47,7 +48,7 @@ def expected(predictor: Predictor, month: Path) -> Targets:
     """What the model itself says of the sound rows of a month."""
     rows = pd.read_parquet(month).drop(index=list(REJECTED))
     trips = rows.rename(columns={"lpep_pickup_datetime": "pickup_datetime"})
-    return predictor.minutes(trips)
+    return predictor.predict(trips)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +57,10 @@ class Counting(Predictor):
 
     rows: list[int] = dataclasses.field(default_factory=list)
 
-    def minutes(self, trips: pd.DataFrame) -> Targets:
+    def predict(self, trips: pd.DataFrame) -> Targets:
         """Predict, and count."""
         self.rows.append(len(trips))
-        return super().minutes(trips)
+        return super().predict(trips)
 
 
 def counting(predictor: Predictor) -> Counting:
@@ -74,7 +75,8 @@ def test_parquet(predictor: Predictor, month: Path, tmp_path: Path) -> None:
     result = run(chunks, predictor)
     given, scored = pd.read_parquet(month), pd.read_parquet(output)
     pd.testing.assert_frame_equal(
-        scored.drop(columns=list(ADDED)), given.drop(index=list(REJECTED)).reset_index(drop=True)
+        scored.drop(columns=list(added_names(TRIPS.target))),
+        given.drop(index=list(REJECTED)).reset_index(drop=True),
     )
     assert np.abs(scored.predicted_minutes - expected(predictor, month)).max() < 1e-5
     assert set(scored.model_version) == {7}
@@ -104,7 +106,7 @@ def test_csv_is_passed_on_byte_for_byte(predictor: Predictor, month: Path, tmp_p
     pd.read_parquet(month).to_csv(source, index=False)
     result = run(plan(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor)
     given, found = source.read_text().splitlines(), (tmp_path / "o.csv").read_text().splitlines()
-    assert found[0] == f"{given[0]},{','.join(ADDED)}"
+    assert found[0] == f"{given[0]},{','.join(added_names(TRIPS.target))}"
     kept = [line for row, line in enumerate(given[1:]) if row not in REJECTED]
     assert [line.rsplit(",", 6)[0] for line in found[1:]] == kept
     minutes = pd.read_csv(tmp_path / "o.csv").predicted_minutes
@@ -163,8 +165,8 @@ def test_a_misplaced_quote_spoils_no_other_row(predictor: Predictor, tmp_path: P
         trip = pd.DataFrame(
             [dict(zip(predictor.columns, good.format(mile).split(","), strict=True))]
         )
-        checked = check_rows(trip, predictor.columns)
-        (alone[str(mile)],) = predictor.minutes(checked.trips)
+        checked = check_rows(TRIPS, trip, predictor.columns)
+        (alone[str(mile)],) = predictor.predict(checked.rows)
     assert len(scored) >= 3
     for fields in (line.split(",") for line in scored):
         assert float(fields[-6]) == pytest.approx(alone[fields[-7]], abs=1e-5)

@@ -11,7 +11,8 @@ import pytest
 
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.columns import check_rows, find_columns
-from model_loop.scoring.typical import typical_distance
+from trip_duration.dataset import TRIPS
+from trip_duration.typical import typical_distance
 from trip_duration.values import FIRST_YEAR, LAST_YEAR, TIME_FORMS
 
 FORMS = f"read are {TIME_FORMS}"
@@ -33,9 +34,9 @@ def rows(**changes: object) -> pd.DataFrame:
 
 def test_good_rows_get_the_types_of_the_model() -> None:
     """Times without a zone, whole zones, and numbers."""
-    checked = check_rows(rows(), WANTED)
-    assert list(checked.trips.columns) == list(WANTED)
-    assert [str(kind) for kind in checked.trips.dtypes] == [
+    checked = check_rows(TRIPS, rows(), WANTED)
+    assert list(checked.rows.columns) == list(WANTED)
+    assert [str(kind) for kind in checked.rows.dtypes] == [
         *("datetime64[us]", "int32", "int32", "float64", "float64")
     ]
     assert list(checked.reasons) == [None, None]
@@ -87,19 +88,19 @@ def test_good_rows_get_the_types_of_the_model() -> None:
 )
 def test_a_row_that_cannot_be_predicted(name: str, value: object, reason: str) -> None:
     """It is left out, and the reason names the column as it was given."""
-    checked = check_rows(rows(**{name: value}), WANTED)
+    checked = check_rows(TRIPS, rows(**{name: value}), WANTED)
     begin, _, end = reason.partition("…") if reason[0] == "…" else (reason, "", "")
     assert checked.reasons[0] is None
     assert checked.reasons[1].startswith(begin)
     assert checked.reasons[1].endswith(end)
     assert reason[0] == "…" or checked.reasons[1] == reason
     assert "\n" not in checked.reasons[1]
-    assert list(checked.trips.index) == [0]
+    assert list(checked.rows.index) == [0]
 
 
 def test_every_reason_is_told() -> None:
     """A row may be wrong in several ways, also in a column that the model does without."""
-    checked = check_rows(rows(PULocationID=0, trip_distance=-1), WANTED[:-1])
+    checked = check_rows(TRIPS, rows(PULocationID=0, trip_distance=-1), WANTED[:-1])
     assert checked.reasons[1] == (
         "PULocationID = 0 is not a zone from 1 to 265; "
         "trip_distance = -1 is not a distance from 0 to 1,000,000 miles"
@@ -110,24 +111,24 @@ def test_what_is_left_out_is_assumed_and_told() -> None:
     """The time is that of the job, the distance the typical one between the zones."""
     now = dt.datetime(2024, 3, 4, 12, 0)  # noqa: DTZ001 - the city's clocks
     given = rows(lpep_pickup_datetime=None, trip_distance=np.nan)
-    checked = check_rows(given, WANTED, now)
+    checked = check_rows(TRIPS, given, WANTED, now)
     assert list(checked.reasons) == [None, None]
     assert list(checked.assumed) == [None, "pickup_at, trip_distance"]
-    assert checked.trips.pickup_datetime[1] == pd.Timestamp(now)
-    assert checked.trips.trip_distance[1] == typical_distance(74, 75)
+    assert checked.rows.pickup_datetime[1] == pd.Timestamp(now)
+    assert checked.rows.trip_distance[1] == typical_distance(74, 75)
     off_the_map = rows(DOLocationID=264, trip_distance=np.nan)
-    (_, reason) = check_rows(off_the_map, WANTED, now).reasons
+    (_, reason) = check_rows(TRIPS, off_the_map, WANTED, now).reasons
     assert reason == "trip_distance is missing, and a zone has no place on the map"
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, ""])
 def test_what_the_model_need_not_know_may_be_missing(missing: object) -> None:
     """A passenger count that is not given is NaN."""
-    checked = check_rows(rows(passenger_count=missing or None), WANTED)
+    checked = check_rows(TRIPS, rows(passenger_count=missing or None), WANTED)
     assert checked.reasons[1] is None
-    assert np.isnan(checked.trips.passenger_count[1])
-    without = check_rows(rows().drop(columns="passenger_count"), WANTED)
-    assert without.trips.passenger_count.isna().all()
+    assert np.isnan(checked.rows.passenger_count[1])
+    without = check_rows(TRIPS, rows().drop(columns="passenger_count"), WANTED)
+    assert without.rows.passenger_count.isna().all()
 
 
 @pytest.mark.parametrize(
@@ -147,14 +148,16 @@ def test_what_the_model_need_not_know_may_be_missing(missing: object) -> None:
 )
 def test_times_are_those_of_new_york(given: object, local: str) -> None:
     """A time that says how far it is from Greenwich is turned into New York's, summer or winter."""
-    checked = check_rows(rows(lpep_pickup_datetime=given), WANTED)
-    assert checked.trips.pickup_datetime[1] == pd.Timestamp(local)
+    checked = check_rows(TRIPS, rows(lpep_pickup_datetime=given), WANTED)
+    assert checked.rows.pickup_datetime[1] == pd.Timestamp(local)
 
 
 def test_times_of_arrow_keep_their_moment() -> None:
     """A column of moments with a time zone is turned as a whole."""
     given = rows().assign(lpep_pickup_datetime=pd.to_datetime(["2024-03-04T08:30Z"] * 2))
-    assert check_rows(given, WANTED).trips.pickup_datetime[0] == pd.Timestamp("2024-03-04 03:30")
+    assert check_rows(TRIPS, given, WANTED).rows.pickup_datetime[0] == pd.Timestamp(
+        "2024-03-04 03:30"
+    )
 
 
 def test_moments_beyond_the_clocks_spoil_their_row_alone() -> None:
@@ -163,8 +166,8 @@ def test_moments_beyond_the_clocks_spoil_their_row_alone() -> None:
     for zone in (None, "UTC"):
         times = pa.array(far, pa.timestamp("ms", zone)).to_pandas()
         given = pd.concat([rows(), rows().head(1)], ignore_index=True)
-        checked = check_rows(given.assign(lpep_pickup_datetime=times), WANTED)
-        assert list(checked.trips.index) == [0]
+        checked = check_rows(TRIPS, given.assign(lpep_pickup_datetime=times), WANTED)
+        assert list(checked.rows.index) == [0]
         assert all(YEARS in reason for reason in checked.reasons[1:])
 
 
@@ -174,17 +177,17 @@ def test_moments_beyond_the_clocks_spoil_their_row_alone() -> None:
 )
 def test_zones_as_programs_and_people_write_them(zone: object, number: int) -> None:
     """A whole number with a point, and a name."""
-    assert check_rows(rows(PULocationID=zone), WANTED).trips.PULocationID[1] == number
+    assert check_rows(TRIPS, rows(PULocationID=zone), WANTED).rows.PULocationID[1] == number
 
 
 def test_columns_are_found_by_any_of_their_names() -> None:
     """Ours, the friendly ones, and those of every service."""
-    assert find_columns(["tpep_pickup_datetime", "x"], ["pickup_datetime"]) == {
+    assert find_columns(TRIPS, ["tpep_pickup_datetime", "x"], ["pickup_datetime"]) == {
         "pickup_datetime": "tpep_pickup_datetime"
     }
-    assert find_columns(["trip_miles"], ["trip_distance"]) == {"trip_distance": "trip_miles"}
+    assert find_columns(TRIPS, ["trip_miles"], ["trip_distance"]) == {"trip_distance": "trip_miles"}
     # Our own name is meant where there are two.
-    assert find_columns(["PULocationID", "pickup_zone"], ["PULocationID"]) == {
+    assert find_columns(TRIPS, ["PULocationID", "pickup_zone"], ["PULocationID"]) == {
         "PULocationID": "PULocationID"
     }
 
@@ -200,5 +203,5 @@ def test_columns_are_found_by_any_of_their_names() -> None:
 def test_columns_that_do_not_fit(given: list[str], message: str) -> None:
     """What lacks is named by every name it may have."""
     with pytest.raises(InvalidInputError) as caught:
-        find_columns(given, ("pickup_datetime",) if "both" in message else WANTED[1:3])
+        find_columns(TRIPS, given, ("pickup_datetime",) if "both" in message else WANTED[1:3])
     assert message in str(caught.value)

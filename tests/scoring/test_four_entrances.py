@@ -146,7 +146,7 @@ def loop(
         )
         Promoter(tracker, "yellow", "ended").act(Action("promote", "yellow", 1), "entrances")
         service = make_service(get_settings(), small=True)
-        app = create_app(service, _anybody, max_bytes=100_000, max_trips=500)
+        app = create_app(service, _anybody, max_bytes=100_000, max_rows=500)
         service.start()
         assert service.live.wait(300), "the version is compiled beside everything else"
         questions = Questions()

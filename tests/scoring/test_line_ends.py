@@ -13,10 +13,12 @@ from tests.scoring.test_damaged_files import GOOD, HEADER, scored
 
 from model_loop.errors import StoredObjectError
 from model_loop.scoring.batch import delimited
-from model_loop.scoring.batch.job import ADDED
+from model_loop.scoring.batch.job import added_names
 from model_loop.scoring.predictor import Predictor
 from model_loop.tables import lines
+from trip_duration.dataset import TRIPS
 
+ADDED = len(added_names(TRIPS.target))
 ROWS = 1_000
 LINES = [HEADER, *(f"{GOOD},n{row}" for row in range(ROWS))]
 
@@ -58,7 +60,9 @@ def test_mixed_line_ends_lose_no_row(
     expected = python_rows(tmp_path / "a.csv")
     assert len(expected) == ROWS
     assert (result.rows, result.predicted_rows, result.rejected_rows) == (ROWS, ROWS, 0)
-    assert [row[: -len(ADDED)] for row in python_rows(tmp_path / "out.csv")] == expected
+    assert [
+        row[: -len(added_names(TRIPS.target))] for row in python_rows(tmp_path / "out.csv")
+    ] == expected
 
 
 def test_rejected_rows_of_mixed_line_ends(predictor: Predictor, tmp_path: Path) -> None:
@@ -84,7 +88,9 @@ def test_line_ends_in_quotes_are_text(
     result = scored(predictor, tmp_path / "a.csv")
     assert (result.rows, result.predicted_rows) == (ROWS, ROWS)
     expected = python_rows(tmp_path / "a.csv")
-    assert [row[: -len(ADDED)] for row in python_rows(tmp_path / "out.csv")] == expected
+    assert [
+        row[: -len(added_names(TRIPS.target))] for row in python_rows(tmp_path / "out.csv")
+    ] == expected
 
 
 def test_the_second_count_is_another_one(

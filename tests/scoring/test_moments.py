@@ -16,7 +16,6 @@ from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
 from model_loop.orchestration.steps import batch_scoring, prediction
-from model_loop.scoring.typical import typical_distance
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
@@ -24,6 +23,7 @@ from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.build import build_training_set
 from trip_duration.services import MOMENTS
+from trip_duration.typical import typical_distance
 
 TRIP = {"pickup_zone": 74, "dropoff_zone": 166, "pickup_at": "2024-03-01T08:30:00"}
 WITH_DISTANCE = {**TRIP, "trip_distance": 1.9}

@@ -27,6 +27,7 @@ from model_loop.orchestration.steps import batch_scoring, windows
 from model_loop.scoring.batch.planning import columns_in
 from model_loop.scoring.opening import open_input, without_links
 from model_loop.settings import get_settings
+from trip_duration.dataset import TRIPS
 
 SECRET = "the-token-of-somebody"  # noqa: S105 - what must not be seen
 TRIES = 300
@@ -88,7 +89,7 @@ def test_a_form_reads_nothing_through_an_exchanged_link(
         for _ in range(TRIES):
             try:
                 (chosen,) = batch_scoring._files(given)
-                names = columns_in([chosen[0]], "")
+                names = columns_in(TRIPS, [chosen[0]], "")
             except (InvalidInputError, FileNotFoundError) as error:
                 said.append(str(error))
             else:
@@ -134,7 +135,7 @@ def test_what_names_no_file_is_refused(folder: Path, name: str, rule: str) -> No
     given = {name: param.value for name, param in batch_scoring_form().items()}
     given |= {"input": str(folder / "in" / name), "version": 1}
     with pytest.raises(InvalidInputError, match=rule) as refused:
-        columns_in([source for source, _ in batch_scoring._files(given)], "")
+        columns_in(TRIPS, [source for source, _ in batch_scoring._files(given)], "")
     assert refused.value.remedy.startswith(("Give", "Put"))
     environment = {"PATH": os.environ["PATH"], "MODEL_LOOP_STORAGE_ROOT": str(folder)}
     if "\0" not in name:

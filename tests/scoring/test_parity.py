@@ -23,16 +23,17 @@ from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.scoring.questions import answer
 from model_loop.serving.compiled.compiler import make_predictor
 from model_loop.serving.http.mlflow_protocol import CSV, JSON, read_invocation
-from model_loop.serving.http.requests import read_trips
+from model_loop.serving.http.requests import read_request
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.request import TrainingSetRequest
 from trip_duration.columns import TRIP_READER, local_now
+from trip_duration.dataset import TRIPS
 from trip_duration.months import MonthSplit
 
-TRIPS = 10_000
+MOST_ROWS = 10_000
 UNSEEN = 1_000
 _ZONES = ["PULocationID", "DOLocationID"]
 _ATTRIBUTES = ["passenger_count", "VendorID", "trip_type"]
@@ -44,7 +45,7 @@ def strange_trips(folder: str) -> pd.DataFrame:
     trips = pd.concat(
         pd.read_parquet(f"{folder}/green_tripdata_{month}.parquet") for month in months
     )
-    trips = trips[trips.trip_distance.ge(0)].sample(TRIPS, random_state=0, ignore_index=True)
+    trips = trips[trips.trip_distance.ge(0)].sample(MOST_ROWS, random_state=0, ignore_index=True)
     random = np.random.default_rng(0)
     trips.loc[: UNSEEN - 1, _ZONES] = random.integers(1, 266, (UNSEEN, 2), dtype=np.int32)
     return trips
@@ -57,22 +58,22 @@ def batch(predictor: Predictor, source: Path) -> Targets:
     for chunk in chunks:
         score_chunk(chunk, predictor)
     ((job, parts),) = by_job(chunks)
-    assert join(job, parts).predicted_rows == TRIPS
+    assert join(job, parts).predicted_rows == MOST_ROWS
     read = pd.read_parquet if source.suffix == ".parquet" else pd.read_csv
     return read(output)["predicted_minutes"].to_numpy()
 
 
 def served(model: Path, trips: pd.DataFrame) -> Iterator[Targets]:
     """Minutes by way of the bodies that the server takes."""
-    predictor = make_predictor(1, read_model(model, "The model"))
+    predictor = make_predictor(TRIPS, 1, read_model(model, "The model"))
     assert predictor.compiled, predictor.plain
     sent = trips[[*_ZONES, "lpep_pickup_datetime", "trip_distance", *_ATTRIBUTES]]
     split = json.loads(sent.to_json(orient="split"))
     records = json.loads(sent.to_json(orient="records"))
     for rows in (
-        read_trips(json.dumps({"inputs": records}).encode(), TRIPS).rows,
-        read_invocation(json.dumps({"dataframe_split": split}).encode(), JSON, TRIPS),
-        read_invocation(sent.to_csv(index=False).encode(), CSV, TRIPS),
+        read_request(TRIPS, json.dumps({"inputs": records}).encode(), MOST_ROWS).rows,
+        read_invocation(TRIPS, json.dumps({"dataframe_split": split}).encode(), JSON, MOST_ROWS),
+        read_invocation(TRIPS, sent.to_csv(index=False).encode(), CSV, MOST_ROWS),
     ):
         yield predictor.predict(np.asarray([row.cells for row in rows]))
 
@@ -107,7 +108,7 @@ def test_every_way_gives_the_same_minutes(
     notebook = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     columns = notebook.metadata.signature.inputs.input_names()
     said = np.asarray(notebook.predict(raw[columns]))
-    assert len(said) == TRIPS
+    assert len(said) == MOST_ROWS
 
     stored = (tmp_path / "model" / "model.skops").read_bytes()
     predictor = Predictor(RegisteredVersion("green", 1), load_estimator(stored), tuple(columns))

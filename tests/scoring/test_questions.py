@@ -19,8 +19,8 @@ from model_loop.errors import InvalidInputError
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Named, Predictor, parse_model
 from model_loop.scoring.questions import answer
-from model_loop.scoring.typical import typical_distance, typical_miles
 from trip_duration.columns import TRIP_READER
+from trip_duration.typical import typical_distance, typical_miles
 from trip_duration.zones import mapped_zones
 
 #: By the city's clocks.

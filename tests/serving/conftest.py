@@ -37,6 +37,7 @@ from model_loop.serving.service import PredictionService
 from model_loop.tracking.deployments import Deployment, Standings
 from model_loop.tracking.registry import LoadedModel
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 
 TRIP = {
     "pickup_zone": 74,
@@ -107,7 +108,7 @@ def predictors(sample_training_set: TrainingSet) -> dict[int, ServedVersion]:
     families = ("xgboost", "linear_model.LinearRegression", "ensemble.GradientBoostingRegressor")
     return {
         number: make_predictor(
-            number, loaded(fit(family, sample_training_set), sample_training_set)
+            TRIPS, number, loaded(fit(family, sample_training_set), sample_training_set)
         )
         for number, family in enumerate(families, start=1)
     }
@@ -116,6 +117,7 @@ def predictors(sample_training_set: TrainingSet) -> dict[int, ServedVersion]:
 class MemoryRegistry:
     """A registry that a test moves versions in."""
 
+    dataset = TRIPS
     unreadable: tuple[str, ...] = ()
     before: Standings | None = None
 
@@ -162,17 +164,22 @@ class Server:
     ) -> None:
         self.registry = registry
         self.live = ModelManager(registry, folder, refresh_seconds)
-        self.log = RequestLog(open_log("", folder), rules, lambda: self.live.now.shadow)
+        self.log = RequestLog(open_log("", folder), rules, self.shadows)
         self.service = PredictionService(
-            "green", self.live, self.log, ServerMetrics(self.live, self.log)
+            "green", self.live, self.log, ServerMetrics({"green": self.live}, self.log)
         )
         self.tokens = TokenFile(folder / "tokens.json")
         self.secret = self.tokens.add("tests", rate=0)
-        known = KnownTokens(self.tokens, rate=1_000, service="green")
+        known = KnownTokens(self.tokens, rate=1_000, served={"trips", "green"})
         bearer = BearerTokens(known, refresh_seconds=0)
-        self.app: Guard = create_app(self.service, bearer, max_bytes=MAX_BYTES, max_trips=MAX_TRIPS)
+        self.app: Guard = create_app(self.service, bearer, max_bytes=MAX_BYTES, max_rows=MAX_TRIPS)
         self.service.start()
         self.live.refresh()
+
+    def shadows(self) -> dict[str, ServedVersion]:
+        """The version that is asked unseen."""
+        shadow = self.live.now.shadow
+        return {} if shadow is None else {"green": shadow}
 
     def ask(
         self, method: str, path: str, *, secret: str | None = None, **more: Any

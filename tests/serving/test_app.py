@@ -13,14 +13,15 @@ from starlette.routing import Route
 from starlette.types import Message
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
 
-from model_loop.scoring.typical import typical_distance
 from model_loop.serving.http.asgi import OPEN_PATHS
-from model_loop.serving.http.requests import read_trips
+from model_loop.serving.http.requests import read_request
 from model_loop.serving.http.server import let_pages_ask
 from model_loop.serving.http.tokens import RIGHTS
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.log import LogRules
 from model_loop.tracking.deployments import Deployment
+from trip_duration.dataset import TRIPS
+from trip_duration.typical import typical_distance
 
 Make = Callable[..., Server]
 
@@ -122,7 +123,8 @@ def test_predictions_are_the_models(server: Server, predictors: dict[int, Served
     """One and many trips get minutes, an id each, and the version."""
     (one,) = server.predict(TRIP)
     many = server.predict({"inputs": [TRIP, {**TRIP, "trip_distance": 5.0}]})
-    ((row, _),), *_ = read_trips(
+    ((row, _),), *_ = read_request(
+        TRIPS,
         b'{"pickup_zone":74,"dropoff_zone":75,"trip_distance":1.5,'
         b'"pickup_at":"2024-03-01T08:00:00"}',
         1,

@@ -9,20 +9,21 @@ import shlex
 import pytest
 
 from model_loop.serving.http.client_code import client_code
+from trip_duration.dataset import TRIPS
 
 URL = """http://127.0.0.1:9/it's/"quoted"/$(echo run)/`echo run`"""
 
 
 def test_curl() -> None:
     """The shell reads the address as one word."""
-    words = shlex.split(client_code("curl", URL))
+    words = shlex.split(client_code("curl", URL, TRIPS))
     assert f"{URL}/predict" in words
     json.loads(words[words.index("--data") + 1])
 
 
 def test_python() -> None:
     """The address is one text."""
-    tree = ast.parse(client_code("python", URL))
+    tree = ast.parse(client_code("python", URL, TRIPS))
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     assert f"{URL}/predict" in texts
 
@@ -30,6 +31,6 @@ def test_python() -> None:
 @pytest.mark.parametrize("url", [URL, "http://127.0.0.1:8090", "http://127.0.0.1:8090/"])
 def test_javascript(url: str) -> None:
     """JSON's texts are JavaScript's."""
-    code = client_code("javascript", url)
+    code = client_code("javascript", url, TRIPS)
     text, _ = json.JSONDecoder().raw_decode(code.removeprefix("fetch("))
     assert text == f"{url.rstrip('/')}/predict"

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 from tests.serving.conftest import fit, loaded
 
-from model_loop.serving.compiled.compiler import compile_model, odd_rows
-from model_loop.serving.compiled.flat import DenseTables, Linear, SparseTables, Trees
+from model_loop.serving.compiled.compiler import compile_model
+from model_loop.serving.compiled.flat import Linear, Trees
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.training_set.types import TrainingSet
+from trip_duration.compiled.flat import DenseTables, SparseTables
+from trip_duration.compiled.forms import odd_rows
+from trip_duration.dataset import TRIPS
 
 
 def form_of(family: str, training_set: TrainingSet) -> CompiledModel:
     """The compiled form of a small model."""
-    form = compile_model(1, loaded(fit(family, training_set), training_set)).form
+    form = compile_model(TRIPS, 1, loaded(fit(family, training_set), training_set)).form
     assert form is not None
     return form
 
@@ -35,7 +38,7 @@ def test_a_form_survives_its_way(sample_training_set: TrainingSet, family: str) 
     form.write(file)
     file.seek(0)
     file.readline()
-    again = CompiledModel.read(file)
+    again = CompiledModel.read(file, TRIPS)
     rows = odd_rows(200, seed=2)
     np.testing.assert_array_equal(again.verify()(rows), form.verify()(rows))
     for before, after in ((form.tables, again.tables), (form.flat, again.flat)):
@@ -51,12 +54,14 @@ def test_what_differs_is_not_used(sample_training_set: TrainingSet) -> None:
     assert isinstance(form.flat, Trees)
     values = form.flat.values.copy()
     values[form.flat.nodes["left"] == np.arange(len(values))] += 1e-3
-    wrong = CompiledModel(form.tables, form.flat._replace(values=values), form.sample, form.minutes)
+    wrong = CompiledModel(
+        TRIPS, form.tables, form.flat._replace(values=values), form.sample, form.predictions
+    )
     with pytest.raises(NotCompiledError, match="differs by up to"):
         wrong.verify()
-    without_number = np.full_like(form.minutes, np.nan)
+    without_number = np.full_like(form.predictions, np.nan)
     with pytest.raises(NotCompiledError, match="nan"):
-        CompiledModel(form.tables, form.flat, form.sample, without_number).verify()
+        CompiledModel(TRIPS, form.tables, form.flat, form.sample, without_number).verify()
 
 
 def test_there_is_no_code_for_linear_models_of_dense_columns(
@@ -66,7 +71,7 @@ def test_there_is_no_code_for_linear_models_of_dense_columns(
     form = form_of("xgboost", sample_training_set)
     flat = Linear(np.zeros(3), 0.0)
     with pytest.raises(NotCompiledError, match="linear models of dense columns"):
-        CompiledModel(form.tables, flat, form.sample, form.minutes).verify()
+        CompiledModel(TRIPS, form.tables, flat, form.sample, form.predictions).verify()
 
 
 def test_pickles_are_not_read(sample_training_set: TrainingSet) -> None:
@@ -74,10 +79,10 @@ def test_pickles_are_not_read(sample_training_set: TrainingSet) -> None:
     form = form_of("xgboost", sample_training_set)
     file = io.BytesIO()
     strange = np.array([{"a": 1}], dtype=object)
-    CompiledModel(form.tables, form.flat, strange, form.minutes).write(file)
+    CompiledModel(TRIPS, form.tables, form.flat, strange, form.predictions).write(file)
     file.seek(0)
     with pytest.raises(NotCompiledError, match="does not match its header"):
-        CompiledModel.read(file)
+        CompiledModel.read(file, TRIPS)
 
 
 def _nodes(form: CompiledModel, field: str, place: int, value: float) -> CompiledModel:
@@ -110,7 +115,7 @@ DAMAGE: dict[str, Callable[[CompiledModel], CompiledModel]] = {
     "fewer means": lambda form: _tables(form, learned=np.zeros((1, 3))),
     "fewer columns": lambda form: _tables(form, width=1),
     "more attributes": lambda form: _tables(form, attributes=1_000),
-    "fewer minutes": lambda form: dataclasses.replace(form, minutes=np.zeros(1)),
+    "fewer minutes": lambda form: dataclasses.replace(form, predictions=np.zeros(1)),
     "other rows": lambda form: dataclasses.replace(form, sample=form.sample[:, :2]),
 }
 
@@ -145,4 +150,4 @@ def _refused(form: CompiledModel) -> None:
     form.write(file)
     file.seek(0)
     with pytest.raises(NotCompiledError, match="do not fit together"):
-        CompiledModel.read(file)
+        CompiledModel.read(file, TRIPS)

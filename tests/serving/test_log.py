@@ -151,7 +151,7 @@ def test_a_commit_whose_answer_was_lost(engine: Engine) -> None:
 def test_what_cannot_be_written_holds_nothing_up(engine: Engine) -> None:
     """A batch that no database takes is dropped and counted; the next one is written."""
     log = RequestLog(engine)
-    log.record(entry(1)._replace(minutes=object()))  # type: ignore[arg-type]  # wrong on purpose
+    log.record(entry(1)._replace(prediction=object()))  # type: ignore[arg-type]  # wrong on purpose
     assert log._write_all()
     log.record(entry(2))
     assert log._write_all()
@@ -205,7 +205,8 @@ def test_losses_are_counted_by_every_thread(engine: Engine) -> None:
 
 def test_the_shadow_is_asked_what_it_can_answer(engine: Engine) -> None:
     """A trip that lacks what it needs is no reason to leave out the others of the batch."""
-    log = RequestLog(engine, shadow=lambda: ServedVersion(9, (), (3,), lambda trips: trips[:, 3]))
+    shadow = ServedVersion(9, (), (3,), lambda trips: trips[:, 3])
+    log = RequestLog(engine, shadows=lambda: {"green": shadow})
     log.record_many([entry(1), entry(2)._replace(row=(*ROW[:3], float("nan"), *ROW[4:]))])
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE predictions RENAME TO away")
@@ -225,7 +226,7 @@ def test_a_shadow_that_fails_costs_no_entry(engine: Engine) -> None:
     def fail(_: Rows) -> Targets:
         raise ZeroDivisionError
 
-    log = RequestLog(engine, shadow=lambda: ServedVersion(9, (), (), fail))
+    log = RequestLog(engine, shadows=lambda: {"green": ServedVersion(9, (), (), fail)})
     log.record(entry(1))
     assert log._write_all()
     found = log.find(f"{1:032x}")

@@ -17,6 +17,7 @@ from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.deployments import Deployment
 from model_loop.training_set.build import build_training_set
+from trip_duration.dataset import TRIPS
 
 BOOKED = {"pickup_zone": 74, "dropoff_zone": 166, "pickup_at": "2024-03-01T08:30:00"}
 ENDED = {**BOOKED, "trip_distance": 1.9}
@@ -30,7 +31,7 @@ def early(sample_root: Path) -> ServedVersion:
     """A version that does without the metered distance."""
     training_set = build_training_set(sample_request("booking"), storage_root=str(sample_root))
     model = fit("linear_model.LinearRegression", training_set)
-    return make_predictor(EARLY, loaded(model, training_set))
+    return make_predictor(TRIPS, EARLY, loaded(model, training_set))
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from model_loop.errors import ModelLoopError
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.scoring.questions import answer
-from model_loop.scoring.rows import COLUMNS, from_frame
+from model_loop.scoring.rows import from_frame
 from model_loop.serving.http.mlflow_protocol import read_invocation
-from model_loop.serving.http.requests import read_trips
+from model_loop.serving.http.requests import read_request
 from trip_duration.columns import TRIP_READER, local_now
+from trip_duration.dataset import TRIPS
 
 WANTED = ("pickup_datetime", "PULocationID", "DOLocationID", "trip_distance", "passenger_count")
 GOOD = {
@@ -30,28 +31,28 @@ GOOD = {
 
 def by_json(trip: dict[str, Any]) -> list[float]:
     """Ask the server."""
-    (row,) = read_trips(json.dumps(trip).encode(), 10).rows
+    (row,) = read_request(TRIPS, json.dumps(trip).encode(), 10).rows
     return row.cells
 
 
 def by_records(trip: dict[str, Any]) -> list[float]:
     """Ask the server as MLflow's clients do."""
     body = json.dumps({"dataframe_records": [trip]}).encode()
-    return read_invocation(body, "application/json", 10)[0].cells
+    return read_invocation(TRIPS, body, "application/json", 10)[0].cells
 
 
 def by_csv(trip: dict[str, Any]) -> list[float]:
     """Ask the server with CSV."""
     body = ",".join(trip) + "\n" + ",".join(map(str, trip.values())) + "\n"
-    return read_invocation(body.encode(), "text/csv", 10)[0].cells
+    return read_invocation(TRIPS, body.encode(), "text/csv", 10)[0].cells
 
 
 def by_file(trip: dict[str, Any]) -> list[float]:
     """Have a row of a CSV file read, in which everything is text."""
-    checked = check_rows(pd.DataFrame([trip]).astype(str), WANTED)
+    checked = check_rows(TRIPS, pd.DataFrame([trip]).astype(str), WANTED)
     if checked.reasons[0] is not None:
         raise ValueError(checked.reasons[0])
-    return [float(value) for value in from_frame(checked.trips, WANTED)[0]]
+    return [float(value) for value in from_frame(TRIPS, checked.rows, WANTED)[0]]
 
 
 def by_dag(trip: dict[str, Any]) -> list[float]:
@@ -83,7 +84,7 @@ def test_what_is_read(way: Any, changes: dict[str, Any], found: dict[str, float]
     """Every way reads the same trip."""
     at = pd.Timestamp("2024-01-15 08:30") + pd.Timedelta(hours=found.get("pickup_datetime", 0))
     expected = {**GOOD, **found, "pickup_datetime": at.timestamp()}
-    row = dict(zip(COLUMNS, way({**GOOD, **changes}), strict=True))
+    row = dict(zip(TRIPS.columns.names, way({**GOOD, **changes}), strict=True))
     assert {name: row[name] for name in expected} == expected
     assert math.isnan(row["passenger_count"])
 

@@ -16,7 +16,7 @@ from model_loop.models.catalogue import FAMILIES
 from model_loop.models.extras import extra_families
 from model_loop.scoring.rows import from_frame, to_frame
 from model_loop.serving.compiled import forests
-from model_loop.serving.compiled.compiler import compile_model, make_predictor, odd_rows
+from model_loop.serving.compiled.compiler import compile_model, make_predictor
 from model_loop.serving.compiled.flat import Trees
 from model_loop.serving.compiled.model import TOLERANCE
 from model_loop.tracking.registry import read_model, save_model
@@ -25,6 +25,8 @@ from model_loop.training_set.encoders.columns import holidays_between
 from model_loop.training_set.encodings import ENCODINGS, Encoding
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
+from trip_duration.compiled.forms import odd_rows
+from trip_duration.dataset import TRIPS
 from trip_duration.months import MonthSplit
 from trip_duration.recipes import RECIPES
 
@@ -34,14 +36,14 @@ REAL_TRIPS = 10_000
 def differences(training_set: TrainingSet, family: str, trips: pd.DataFrame) -> np.ndarray:
     """Minutes between compiled and registered model, on trips and on odd rows."""
     model = fit(family, training_set)
-    predictor = make_predictor(1, loaded(model, training_set))
+    predictor = make_predictor(TRIPS, 1, loaded(model, training_set))
     assert predictor.compiled, predictor.plain
-    rows = np.concatenate([from_frame(trips, predictor.columns), odd_rows(2_000, seed=1)])
-    expected = model.predict(to_frame(rows, predictor.columns))
+    rows = np.concatenate([from_frame(TRIPS, trips, predictor.columns), odd_rows(2_000, seed=1)])
+    expected = model.predict(to_frame(TRIPS, rows, predictor.columns))
     # Trips read from a frame are the same to the model as the frame itself.
     given = model.predict(trips[list(predictor.columns)])
     np.testing.assert_array_equal(expected[: len(trips)], given)
-    form = compile_model(1, loaded(model, training_set)).form
+    form = compile_model(TRIPS, 1, loaded(model, training_set)).form
     assert form is not None
     vectors = form.verify(machine_code=False)
     found = np.stack([predictor.predict(rows), vectors(rows)])
@@ -80,7 +82,7 @@ def test_compiled_agrees_on_real_trips(
 def test_selected_columns(sample_training_set: TrainingSet, family: str) -> None:
     """A step that keeps some columns is compiled too."""
     model = fit(family, sample_training_set, keep=2)
-    predictor = make_predictor(1, loaded(model, sample_training_set))
+    predictor = make_predictor(TRIPS, 1, loaded(model, sample_training_set))
     assert predictor.compiled, predictor.plain
 
 
@@ -97,11 +99,11 @@ def test_what_differs_is_not_used(
         return trees._replace(base=trees.base + 1e-4)
 
     monkeypatch.setattr(forests, "flatten", wrong)
-    predictor = make_predictor(1, loaded(model, sample_training_set))
+    predictor = make_predictor(TRIPS, 1, loaded(model, sample_training_set))
     assert not predictor.compiled
     assert "differs by up to" in predictor.plain
     rows = odd_rows(50)
-    expected = model.predict(to_frame(rows, predictor.columns))
+    expected = model.predict(to_frame(TRIPS, rows, predictor.columns))
     np.testing.assert_array_equal(predictor.predict(rows), expected)
 
 
@@ -110,7 +112,7 @@ def test_other_families_are_served_as_they_are(sample_training_set: TrainingSet)
     name = "neighbors.KNeighborsRegressor"
     family = extra_families({name: {"n_neighbors": [3, 5]}})[name]
     model = fit(family, sample_training_set)
-    predictor = make_predictor(1, loaded(model, sample_training_set))
+    predictor = make_predictor(TRIPS, 1, loaded(model, sample_training_set))
     assert predictor.plain == "KNeighborsRegressor has no compiled form"
     assert np.isfinite(predictor.predict(odd_rows(5))).all()
 
@@ -125,7 +127,7 @@ def test_a_fault_of_the_compiler_is_none_of_the_model(
 
     monkeypatch.setattr(forests, "flatten", changed)
     model = loaded(fit("xgboost", sample_training_set), sample_training_set)
-    predictor = make_predictor(1, model)
+    predictor = make_predictor(TRIPS, 1, model)
     assert predictor.plain == "compiling it failed: KeyError('base_score')"
     assert np.isfinite(predictor.predict(odd_rows(5))).all()
 
@@ -136,7 +138,7 @@ def test_columns_that_no_request_has(sample_training_set: TrainingSet) -> None:
     model.steps = model.steps[1:]
     foreign = dataclasses.replace(loaded(model, sample_training_set), inputs=("fare_amount",))
     with pytest.raises(InvalidInputError, match="fare_amount"):
-        make_predictor(1, foreign)
+        make_predictor(TRIPS, 1, foreign)
 
 
 def test_a_stored_model_brings_its_example(
@@ -150,10 +152,10 @@ def test_a_stored_model_brings_its_example(
     )
     found = read_model(tmp_path / "model", "The model")
     assert found.example is not None
-    predictor = make_predictor(7, found)
+    predictor = make_predictor(TRIPS, 7, found)
     assert predictor.compiled
-    stored = from_frame(found.example, predictor.columns)
-    given = from_frame(sample_training_set.example_rows, predictor.columns)
+    stored = from_frame(TRIPS, found.example, predictor.columns)
+    given = from_frame(TRIPS, sample_training_set.example_rows, predictor.columns)
     np.testing.assert_array_equal(stored, given)
 
 

@@ -21,7 +21,6 @@ from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import ModelFamily
 from model_loop.models.extras import extra_families
 from model_loop.scoring.rows import to_frame
-from model_loop.serving.compiled.compiler import odd_rows
 from model_loop.serving.models.loading import RegistryError
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
@@ -33,6 +32,8 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
+from trip_duration.compiled.forms import odd_rows
+from trip_duration.dataset import TRIPS
 from trip_duration.services import MOMENTS
 
 NEIGHBORS = "neighbors.KNeighborsRegressor"
@@ -97,7 +98,7 @@ def test_the_standing_is_what_the_client_of_mlflow_says(
 def test_a_registry_without_the_model(promoter: Promoter, tmp_path: Path) -> None:
     """Nothing answers, and nothing is wrong."""
     url = promoter.tracker.tracking_uri
-    assert MlflowRegistry(url, "another", tmp_path).standings() == NOTHING
+    assert MlflowRegistry(url, "another", tmp_path, dataset=TRIPS).standings() == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_version_says_what_the_registered_model_says(
     predictor = registry.load(version)
     family = families()[version - 1]
     rows = odd_rows(500, seed=3)
-    expected = fit(family, sample_training_set).predict(to_frame(rows, predictor.columns))
+    expected = fit(family, sample_training_set).predict(to_frame(TRIPS, rows, predictor.columns))
     np.testing.assert_allclose(predictor.predict(rows), expected, rtol=0, atol=1e-5)
     assert predictor.version == version
     assert predictor.compiled == (version != 3)
@@ -175,13 +176,13 @@ def test_answers_that_are_none(
     kind, url = odd
     kind.status, kind.body = status, body
     with pytest.raises(RegistryError, match="does not tell"):
-        MlflowRegistry(url, "green", tmp_path).standings()
+        MlflowRegistry(url, "trip_duration_green", tmp_path).standings()
 
 
 def test_a_server_that_is_down(tmp_path: Path) -> None:
     """So does one that nobody listens for."""
     with pytest.raises(RegistryError, match="does not answer"):
-        MlflowRegistry("http://127.0.0.1:9", "green", tmp_path).standings()
+        MlflowRegistry("http://127.0.0.1:9", "trip_duration_green", tmp_path).standings()
 
 
 def test_the_login_is_that_of_mlflow(
@@ -190,7 +191,7 @@ def test_the_login_is_that_of_mlflow(
     """Name and password, or a token, as MLflow's client takes them from the environment."""
     kind, url = odd
     kind.body = b'{"registered_model": {"name": "green"}}'
-    registry = MlflowRegistry(url, "green", tmp_path)
+    registry = MlflowRegistry(url, "trip_duration_green", tmp_path)
     assert registry.standings() == NOTHING
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
     registry.standings()
@@ -287,7 +288,7 @@ def test_a_tag_that_cannot_be_read_freezes_nothing(
 ) -> None:
     """The last good share stays, a new challenger has none, and all else is applied."""
     kind, url = odd
-    registry = MlflowRegistry(url, "green", tmp_path)
+    registry = MlflowRegistry(url, "trip_duration_green", tmp_path)
     aliases = {"champion": 1, "challenger": 2}
 
     def told(share: str, **tags: str) -> bytes:
@@ -326,7 +327,7 @@ def test_a_moment_that_cannot_be_read_freezes_nothing(
             "model_version": {"tags": [{"key": "moment", "value": moment}]},
         }
         kind.body = json.dumps(told).encode()
-        registry = MlflowRegistry(url, "green", tmp_path)
+        registry = MlflowRegistry(url, "trip_duration_green", tmp_path)
         monkeypatch.setattr(registry, "load", lambda version, _: predictors[version])
         live = ModelManager(registry, tmp_path, 3_600)
         live.refresh()

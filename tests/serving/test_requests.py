@@ -19,9 +19,10 @@ from model_loop.serving.http.requests import (
     RequestRefusedError,
     check_key,
     read_feedback,
-    read_trips,
+    read_request,
 )
 from trip_duration.columns import local_now
+from trip_duration.dataset import TRIPS
 
 MOST = 100
 #: 2024-03-01 08:00:00 on the city's clocks.
@@ -31,7 +32,7 @@ ROW = [74.0, 75.0, AT, 1.5, math.nan, math.nan, math.nan]
 
 def read(body: object) -> list[list[float]]:
     """Rows of a request."""
-    return [row.cells for row in read_trips(json.dumps(body).encode(), MOST).rows]
+    return [row.cells for row in read_request(TRIPS, json.dumps(body).encode(), MOST).rows]
 
 
 def same(found: list[list[float]], expected: list[list[float]]) -> bool:
@@ -42,7 +43,9 @@ def same(found: list[list[float]], expected: list[list[float]]) -> bool:
 def test_a_trip_and_trips() -> None:
     """One trip, or several, with or without a key."""
     assert same(read(TRIP), [ROW])
-    rows, key, _ = read_trips(json.dumps({"inputs": [TRIP, TRIP], "key": "k"}).encode(), MOST)
+    rows, key, _ = read_request(
+        TRIPS, json.dumps({"inputs": [TRIP, TRIP], "key": "k"}).encode(), MOST
+    )
     assert len(rows) == 2
     assert key == "k"
 
@@ -173,7 +176,7 @@ def test_zones_that_tlc_has_for_unknown(zone: int) -> None:
 def test_bodies_that_are_no_request(body: bytes, status: int) -> None:
     """Whatever comes, there is an answer that says why."""
     with pytest.raises(ModelLoopError) as caught:
-        read_trips(body, MOST)
+        read_request(TRIPS, body, MOST)
     assert refusal(caught.value).status == status, caught.value
 
 
@@ -210,14 +213,16 @@ def is_the_record(found: list[Row]) -> bool:
 )
 def test_forms_of_mlflow(body: object) -> None:
     """All forms of MLflow's protocol are the same trip."""
-    found = read_invocation(json.dumps(body).encode(), "application/json; charset=utf-8", MOST)
+    found = read_invocation(
+        TRIPS, json.dumps(body).encode(), "application/json; charset=utf-8", MOST
+    )
     assert is_the_record(found)
 
 
 def test_csv() -> None:
     """CSV holds text, and an empty cell is unknown."""
     body = b"PULocationID,DOLocationID,trip_distance,passenger_count\r\n74,75,1.5,\r\n"
-    assert is_the_record(read_invocation(body, "text/csv", MOST))
+    assert is_the_record(read_invocation(TRIPS, body, "text/csv", MOST))
 
 
 @pytest.mark.parametrize(
@@ -253,7 +258,7 @@ def test_csv() -> None:
 def test_invocations_that_are_none(body: bytes, kind: str, status: int) -> None:
     """Each is refused."""
     with pytest.raises(ModelLoopError) as caught:
-        read_invocation(body, kind, MOST)
+        read_invocation(TRIPS, body, kind, MOST)
     assert refusal(caught.value).status == status
 
 
@@ -273,11 +278,13 @@ def test_trips_are_counted_before_they_take_their_room(
 ) -> None:
     """Far too many trips are refused in a few times the memory of their body."""
     body = begin + trip * 250_000 + end
-    readers = {"predict": read_trips, "feedback": read_feedback}
+    readers = {"predict": read_request, "feedback": read_feedback}
     tracemalloc.start()
     try:
-        with pytest.raises(RequestRefusedError, match="more than 100 trips") as caught:
-            readers[kind](body, MOST) if kind in readers else read_invocation(body, kind, MOST)
+        with pytest.raises(RequestRefusedError, match="more than 100 rows") as caught:
+            readers[kind](TRIPS, body, MOST) if kind in readers else read_invocation(
+                TRIPS, body, kind, MOST
+            )
         assert tracemalloc.get_traced_memory()[1] < 8 * len(body)
     finally:
         tracemalloc.stop()
@@ -288,7 +295,7 @@ def test_keys() -> None:
     """A key of brackets is one; what a database does not keep, or is too long, is none."""
     key = "{[" * (KEY_LENGTH // 2)
     body = json.dumps({"inputs": [TRIP] * MOST, "key": key}).encode()
-    assert read_trips(body + b" " * 100_000, MOST)[1] == check_key(key) == key
+    assert read_request(TRIPS, body + b" " * 100_000, MOST)[1] == check_key(key) == key
     assert check_key("") is None
     for wrong in ("\0", "x" * (KEY_LENGTH + 1)):
         with pytest.raises(RequestRefusedError) as caught:
@@ -301,8 +308,8 @@ def test_keys() -> None:
 def test_feedback() -> None:
     """One or several; minutes are more than none and at most a day."""
     one = {"prediction_id": "a" * 32, "actual_minutes": 12.5}
-    assert read_feedback(json.dumps(one).encode(), MOST) == {"a" * 32: 12.5}
-    assert read_feedback(json.dumps([one]).encode(), MOST) == {"a" * 32: 12.5}
+    assert read_feedback(TRIPS, json.dumps(one).encode(), MOST) == {"a" * 32: 12.5}
+    assert read_feedback(TRIPS, json.dumps([one]).encode(), MOST) == {"a" * 32: 12.5}
     for wrong in ({"actual_minutes": 0}, {"actual_minutes": 1_441}, {"prediction_id": "x"}):
         with pytest.raises(ModelLoopError):
-            read_feedback(json.dumps({**one, **wrong}).encode(), MOST)
+            read_feedback(TRIPS, json.dumps({**one, **wrong}).encode(), MOST)

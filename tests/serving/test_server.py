@@ -34,6 +34,7 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 
@@ -153,7 +154,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_client_code(running: Running, language: str) -> None:
     """The code that is printed runs as it is, and gets a prediction."""
-    code = client_code(language, running.url)
+    code = client_code(language, running.url, TRIPS)
     programs = {
         "curl": ("sh", "-c"),
         "python": (sys.executable, "-c"),
@@ -185,7 +186,7 @@ def test_client_code(running: Running, language: str) -> None:
 def test_commands(running: Running) -> None:
     """What the commands print is what the library gives, and what they move is moved."""
     printed = running.command("client-code", "curl", "--url", running.url)
-    assert printed == client_code("curl", running.url)
+    assert printed == client_code("curl", running.url, TRIPS)
     moved = running.command("traffic", "canary", "2", "--share", "0.25", "--why", "a test")
     assert json.loads(moved)["challenger"] == 2
     assert running.promoter.history()[0].why == "a test"

@@ -44,8 +44,8 @@ def client(tmp_path: Path, registry: MemoryRegistry) -> Iterator[httpx.AsyncClie
     """The application as Airflow mounts it: nobody tells it that a server has started."""
     live = ModelManager(registry, tmp_path, 3_600)
     log = RequestLog(open_log("", tmp_path))
-    service = PredictionService("green", live, log, ServerMetrics(live, log))
-    app = create_app(service, authenticate, max_bytes=10_000, max_trips=10)
+    service = PredictionService("green", live, log, ServerMetrics({"green": live}, log))
+    app = create_app(service, authenticate, max_bytes=10_000, max_rows=10)
     yield httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tests")
     service.stop()
 

@@ -27,6 +27,7 @@ from model_loop.serving.request_log.spool import Spool
 from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.request_log.writer_process import ProcessWriter
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 
 #: Records without end, tells how many, and waits to be killed.
 SERVER = """
@@ -204,14 +205,20 @@ def test_an_address_without_a_database(tmp_path: Path) -> None:
 
 def test_the_process_asks_the_shadow(log: RequestLog, sample_training_set: TrainingSet) -> None:
     """What it says is what the version says here; a version that goes is asked no more."""
-    compiled = compile_model(9, loaded(fit("xgboost", sample_training_set), sample_training_set))
+    compiled = compile_model(
+        TRIPS, 9, loaded(fit("xgboost", sample_training_set), sample_training_set)
+    )
     assert compiled.form is not None
     trees = ServedVersion(
-        9, compiled.columns, places_of(compiled.columns), compiled.form.verify(), form=compiled.form
+        9,
+        compiled.columns,
+        places_of(TRIPS.columns, compiled.columns),
+        compiled.form.verify(),
+        form=compiled.form,
     )
     plain = ServedVersion(8, (), (3,), lambda trips: trips[:, 3], "tests")
     followed: ServedVersion | None = None
-    log.shadow = lambda: followed
+    log.shadows = lambda: {} if followed is None else {"green": followed}
     for number, followed in enumerate((trees, plain, None, trees)):
         says = None if followed is None else followed.predict(np.array([ROW])).item()
         deadline = time.monotonic() + 30

@@ -40,6 +40,7 @@ from model_loop.tracking.deployments import (
 from model_loop.tracking.history import History
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
+from trip_duration.dataset import TRIPS
 from trip_duration.services import MOMENTS
 
 #: The versions of each service, and the recipe that each was trained with.
@@ -129,10 +130,12 @@ class Moving(RuleBasedStateMachine):
             standing = side.standing
             if standing.champion is None or not standing.enabled:
                 with pytest.raises(RequestRefusedError):
-                    choose(self.server.now, [Row([], ())], KEYS[0], moment)
+                    choose(TRIPS, self.server.now, [Row([], ())], KEYS[0], moment)
                 continue
             for key in KEYS:
-                chosen = choose(self.server.now, [Row([], ())], key, moment).predictor.version
+                chosen = choose(
+                    TRIPS, self.server.now, [Row([], ())], key, moment
+                ).predictor.version
                 challenger = standing.challenger
                 is_shared = challenger and place_of(key, challenger) < standing.share
                 assert chosen == (challenger if is_shared else standing.champion)

@@ -19,13 +19,14 @@ from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.steps import monitoring, retraining
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
-from model_loop.scoring.rows import COLUMNS, PLACES, from_frame
+from model_loop.scoring.rows import from_frame
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 from trip_duration.publications import Publications
 from trip_duration.services import DISTANCE, DURATION, MOMENTS
 
@@ -66,11 +67,11 @@ def ask(champions: Any, factor: float = 1.0) -> None:
     for moment, (version, built) in champions.items():
         trips = built.test_rows.drop(columns=DURATION)
         predictor = load_predictor(versions_of("green"), RegisteredVersion("green", version))
-        minutes = predictor.minutes(trips).tolist()
-        rows = from_frame(trips, [name for name in COLUMNS if name in trips])
-        rows[:, PLACES[DISTANCE]] *= factor
+        minutes = predictor.predict(trips).tolist()
+        rows = from_frame(TRIPS, trips, [name for name in TRIPS.columns.names if name in trips])
+        rows[:, TRIPS.columns.places[DISTANCE]] *= factor
         if moment == MOMENTS[0]:
-            rows[:, PLACES[DISTANCE]] = np.nan
+            rows[:, TRIPS.columns.places[DISTANCE]] = np.nan
         log.record_many(
             Entry(
                 f"{version:016x}{number:016x}",

@@ -35,6 +35,7 @@ from model_loop.tracking.models import champion_errors
 from model_loop.tracking.registry import LoadedModel, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 
@@ -63,7 +64,7 @@ def champion(tracker: Tracker, built: TrainingSet, *, form: bool) -> LoadedModel
     loaded = load_registered(tracker, NAME, version)
     if form:
         run_id = tracker.client.get_model_version(NAME, str(version)).run_id
-        log_form(tracker, str(run_id), loaded)
+        log_form(tracker, str(run_id), loaded, TRIPS)
     crown(version)
     return loaded
 
@@ -126,7 +127,7 @@ def test_a_form_of_another_format_is_not_read(tracker: Tracker, built: TrainingS
     trained = train(tune(LINEAR, built, SEARCH), built, SEARCH)
     run_id = tracker.open_run("upgrades/format", "format", {})
     model = LoadedModel(trained.model, built.recipe.columns, 0.0, built.example_rows)
-    log_form(tracker, run_id, model)
+    log_form(tracker, run_id, model, TRIPS)
     stored = tracker.client.download_artifacts(run_id, LOGGED_FORM)
     with np.load(stored) as parts:
         content = dict(parts)
@@ -136,8 +137,8 @@ def test_a_form_of_another_format_is_not_read(tracker: Tracker, built: TrainingS
         np.savez(file, **{**content, **changed})
         file.seek(0)
         with pytest.raises(NotCompiledError, match="is stored in the format"):
-            CompiledModel.read(file)
+            CompiledModel.read(file, TRIPS)
     older, named = io.BytesIO(), {"format", "number"}
     np.savez(older, **{name: it for name, it in content.items() if name not in named})
     older.seek(0)
-    CompiledModel.read(older).verify(machine_code=False)
+    CompiledModel.read(older, TRIPS).verify(machine_code=False)

@@ -26,13 +26,15 @@ from model_loop.orchestration.steps import batch_scoring, monitoring
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.scoring.questions import answer
 from model_loop.serving.compiled.compiler import compile_model
-from model_loop.serving.compiled.flat import DenseTables, Linear
+from model_loop.serving.compiled.flat import Linear
 from model_loop.serving.compiled.model import NotCompiledError
 from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.lineage import find_lineage
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import load_registered
 from trip_duration.columns import TRIP_READER, local_now
+from trip_duration.compiled.flat import DenseTables
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 
@@ -91,7 +93,7 @@ def test_a_version_says_what_it_said(old: Served, number: int) -> None:
     assert [repr(one["prediction"]) for one in answers] == told["minutes"]
     assert list(predictor.columns) == told["columns"]
     loaded = load_registered(old.versions.tracker, "trip_duration_green", number)
-    form = compile_model(number, loaded).form
+    form = compile_model(TRIPS, number, loaded).form
     assert form is not None
     if isinstance(form.flat, Linear) and isinstance(form.tables, DenseTables):
         with pytest.raises(NotCompiledError, match="linear models of dense columns"):

@@ -11,9 +11,8 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model_loop.cli.console import console
+from model_loop.datasets.registry import choose_variant
 from model_loop.settings import get_settings
-from model_loop.tracking.deployments import check_moment
-from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.scoring.batch.job import Chunk, JobResult
@@ -31,13 +30,13 @@ class ScoreOptions:
     Parameters
     ----------
     model
-        Number of a version, or models:/trip_duration_green/3, or by alias, as
-        models:/trip_duration_green@champion_ended; the champion, if left out.
-    service
-        Service of the model: green, yellow or fhvhv.
+        Number of a version, or models:/flights/3, or by alias, as models:/flights@champion; the
+        champion, if left out.
+    variant
+        Variant of the model, such as flights or flights.domestic; a dataset, if it has one alone.
     moment
-        Champion to use, where no model is named: booked or ended; the earliest whose columns the
-        files have, if left out.
+        Champion to use, where no model is named: a moment of the dataset; the earliest whose
+        columns the files have, if left out.
     tracking_uri
         Address of the MLflow server.
     chunk_rows
@@ -49,7 +48,9 @@ class ScoreOptions:
     """
 
     model: str | None = None
-    service: str = _settings.service
+    variant: Annotated[str, Parameter(name=("--variant", "--dataset", "--service"))] = (
+        _settings.service
+    )
     moment: str | None = None
     tracking_uri: Annotated[str, Parameter(show_default=False)] = _settings.tracking_uri
     chunk_rows: int = _settings.scoring_chunk_rows
@@ -57,7 +58,7 @@ class ScoreOptions:
     storage: Annotated[str, Parameter(show_default=False)] = _settings.storage_root
 
     def predictor(self, given: Collection[str]) -> Predictor:
-        """The version that is to answer trips with these columns.
+        """The version that is to answer rows with these columns.
 
         Raises
         ------
@@ -68,11 +69,11 @@ class ScoreOptions:
         from model_loop.tracking.runs import Tracker
         from model_loop.tracking.versions import ModelVersions
 
-        service = get_service(self.service).name
-        moment = None if self.moment is None else check_moment(self.moment)
-        named = None if self.model is None else parse_model(self.model, service)
+        dataset, variant = choose_variant(self.variant)
+        moment = None if self.moment is None else dataset.check_moment(self.moment)
+        named = None if self.model is None else parse_model(self.model, variant.key)
         tracker = Tracker(self.tracking_uri, f"{_settings.experiment}-promotion")
-        versions = ModelVersions(tracker, named.service if named else service)
+        versions = ModelVersions(tracker, named.service if named else variant.key)
         number = named.number(versions) if named else None
         return find_predictor(versions, given, number=number, moment=moment)
 
@@ -88,7 +89,7 @@ def score(
     options: ScoreOptions = _OPTIONS,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
-    """Predict the trips of a Parquet or CSV file, or of a folder of such files.
+    """Predict the rows of a Parquet or CSV file, or of a folder of such files.
 
     What was interrupted goes on where it was when the same command is given again. Ends with exit
     code 0 when rows were predicted, however many were rejected, and with 2 when the input was
@@ -99,8 +100,8 @@ def score(
     input_
         The file or folder: a path or an s3:// address.
     output
-        A file of the same kind, or a folder; beside the input, if left out: trips.csv becomes
-        trips.predictions.csv.
+        A file of the same kind, or a folder; beside the input, if left out: rows.csv becomes
+        rows.predictions.csv.
     as_json
         Print one JSON object, for machines.
     """
@@ -112,7 +113,7 @@ def score(
     named = find_inputs(place(input_))
     outputs = choose_outputs(named, None if output is None else place(output))
     inputs = [without_links(one) for one in named]
-    given = columns_in(inputs, _settings.scoring_preprocessing)
+    given = columns_in(choose_variant(options.variant)[0], inputs, _settings.scoring_preprocessing)
     predictor = options.predictor(given)
     request = BatchRequest(
         files=list(zip(inputs, outputs, strict=True)),

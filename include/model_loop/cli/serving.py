@@ -23,7 +23,6 @@ from model_loop.serving.http.tokens import USUAL_RIGHTS, Right
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import SWITCHES, Action
 from model_loop.tracking.deployments import check_moment
-from trip_duration.judged import Judged
 from trip_duration.services import get_service
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 tokens = App(name="tokens", help="Bearer tokens of the prediction server: add, list, revoke.")
 
 
+#: Names of the option that names a variant.
+_VARIANT = Parameter(name=("--variant", "--dataset", "--service"))
 #: Values that follow their option, as many as there are.
 _Several = Parameter(consume_multiple=True, negative=())
 
@@ -92,7 +93,7 @@ def add(
         Rights of the token: predict, feedback, read (the log, models, metrics, reports), or admin
         for everything.
     datasets
-        Services that it may ask: green, yellow, fhvhv; without it, all.
+        Datasets and variants that it may ask, by their exact names; without it, all.
     days
         Days until it expires; without it, it is valid until it is revoked.
     rate
@@ -100,9 +101,16 @@ def add(
     as_json
         Print one JSON object, for machines.
     """
-    asked = None if datasets is None else [get_service(one).name for one in datasets]
+    asked = None if datasets is None else [_asked(one) for one in datasets]
     secret = _file().add(name, rate, scopes=scopes, datasets=asked, days=days)
     print(json.dumps({"name": name, "token": secret}) if as_json else secret)  # noqa: T201 - the command's answer
+
+
+def _asked(name: str) -> str:
+    """Check the name of a dataset or the key of a variant."""
+    from model_loop.datasets.registry import dataset_names, find_variant
+
+    return name if name in dataset_names() else find_variant(name)[1].key
 
 
 @tokens.command(name="list")
@@ -163,7 +171,12 @@ def revoke(name: str) -> None:
     _file().revoke(name)
 
 
-def client_code(language: str, *, url: str = f"http://127.0.0.1:{_settings.serving_port}") -> None:
+def client_code(
+    language: str,
+    *,
+    url: str = f"http://127.0.0.1:{_settings.serving_port}",
+    variant: Annotated[str, _VARIANT] = _settings.service,
+) -> None:
     """Print a working request for a running server.
 
     The token is read from the environment variable MODEL_LOOP_TOKEN.
@@ -174,10 +187,16 @@ def client_code(language: str, *, url: str = f"http://127.0.0.1:{_settings.servi
         curl, python or javascript.
     url
         Address of the server, or of its mount inside Airflow.
+    variant
+        Variant whose rows are asked; a dataset, if it has one variant alone.
     """
+    from model_loop.datasets.registry import choose_variant
     from model_loop.serving.http.client_code import client_code as code
+    from model_loop.serving.http.server import paths_of
 
-    print(code(language, url), end="")  # noqa: T201 - the command's answer
+    dataset, chosen = choose_variant(variant)
+    path = "" if chosen.key == _settings.service else paths_of(chosen.key)[0]
+    print(code(language, f"{url.rstrip('/')}{path}", dataset), end="")  # noqa: T201 - the command's answer
 
 
 def traffic(
@@ -262,7 +281,7 @@ def ab_report(
     since = time.time() - days * SECONDS_PER_DAY
     tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
     moment_of = ModelVersions(tracker, service).known_moment
-    report = compare(engine, service, moment_of, since, judged=Judged.of(settings))
+    report = compare(engine, service, moment_of, since)
     if as_json:
         print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer
         return

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from model_loop.charts import figures
 from model_loop.charts.formatting import short
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.questions import Questions
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import compute_missing
+from model_loop.scoring.rows import as_rows
 from model_loop.tracking.deployments import PARTS, Part, alias_of
 from model_loop.tracking.names import NUMBERS
 
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
 CONFIDENCE = 90
 
 
-def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[str, Any]]:
+def answers_of(
+    sources: PageSources, dataset: Dataset, live: ActiveModels, row: Row
+) -> list[dict[str, Any]]:
     """Predict a row by each version, with the interval of its residuals."""
     known = sources.look("registry")
     found = []
@@ -35,11 +36,11 @@ def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[
             "moment": moment,
             "version": predictor.version,
         }
-        if lacking := predictor.lacking([row], computed=True):
+        if lacking := predictor.lacking(dataset.columns, [row], computed=True):
             found.append({**answer, "why": f"It needs {lacking}."})
             continue
-        complete = _complete(predictor, row)
-        (minutes,) = predictor.predict(np.array([complete.cells], dtype=np.float64)).tolist()
+        complete = _complete(dataset, predictor, row)
+        (minutes,) = predictor.predict(as_rows(dataset, [complete.cells])).tolist()
         version = known.registry.version(predictor.version)
         numbers = known.numbers(version.run_id, NUMBERS) if version and version.run_id else None
         test = (numbers or {}).get("test") or {}
@@ -57,12 +58,14 @@ def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[
     return found
 
 
-def reasons_of(questions: Questions, live: ActiveModels, alias: str, row: Row) -> dict[str, Any]:
+def reasons_of(
+    questions: Questions, dataset: Dataset, live: ActiveModels, alias: str, row: Row
+) -> dict[str, Any]:
     """Explain a version's prediction of a row, with a figure."""
     if alias not in (there := _ready(live)):
         return {"why": f"There is no {alias}."}
     predictor = there[alias][-1]
-    values = _complete(predictor, row).cells
+    values = _complete(dataset, predictor, row).cells
     found = questions.explain(predictor.version, values, predictor.columns)
     if "features" not in found:
         return found
@@ -74,9 +77,10 @@ def reasons_of(questions: Questions, live: ActiveModels, alias: str, row: Row) -
     }
 
 
-def _complete(predictor: ServedVersion, row: Row) -> Row:
+def _complete(dataset: Dataset, predictor: ServedVersion, row: Row) -> Row:
     """Return a row with what a version needs and can be computed."""
-    return compute_missing([row])[0] if predictor.lacking([row]) else row
+    lacking = predictor.lacking(dataset.columns, [row])
+    return compute_missing(dataset, [row])[0] if lacking else row
 
 
 def _ready(live: ActiveModels) -> dict[str, tuple[Part, Moment, ServedVersion]]:

@@ -26,7 +26,7 @@ from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.rendering import asset, render
 from model_loop.errors import ModelLoopError, WorkerError
-from model_loop.serving.http.requests import RequestRefusedError, read_trips
+from model_loop.serving.http.requests import RequestRefusedError, read_request
 from model_loop.tracking.names import EVIDENTLY_HTML
 
 _MOST_BYTES = 16_384
@@ -154,16 +154,21 @@ class Dashboard:
     async def explain(self, request: Request) -> Response:
         """Say what each version predicts for a trip; with ``?why=champion``, how it comes to it."""
         body = await _body(request)
-        (row, *_) = read_trips(body, 1).rows
+        dataset = self.service.dataset
+        (row, *_) = read_request(dataset, body, 1).rows
         live = self.service.live
         if not live.looked:
             self.service.start()
             await asyncio.to_thread(live.wait, _FIRST_LOOK_SECONDS)
         alias = request.query_params.get("why")
         if alias:
-            found = await asyncio.to_thread(reasons_of, self.questions, live.now, alias, row)
+            found = await asyncio.to_thread(
+                reasons_of, self.questions, self.service.dataset, live.now, alias, row
+            )
             return JSONResponse(found, headers=_SAFE)
-        answers = await asyncio.to_thread(answers_of, self.sources, live.now, row)
+        answers = await asyncio.to_thread(
+            answers_of, self.sources, self.service.dataset, live.now, row
+        )
         return JSONResponse({"answers": answers}, headers=_SAFE)
 
     async def evidently(self, request: Request) -> Response:

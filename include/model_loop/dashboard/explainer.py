@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from model_loop.datasets.registry import find_variant
 from model_loop.models.explanation import reasons_of
-from model_loop.scoring.rows import to_frame
+from model_loop.scoring.rows import as_rows, to_frame
 from model_loop.serving.models.store import ModelStore
 from model_loop.settings import Settings
-from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.registry import LoadedModel, read_model
 
 #: Models that are kept in memory.
@@ -28,14 +28,16 @@ class Models:
     """
 
     def __init__(self, settings: Settings) -> None:
-        name = registered_name(settings.service)
+        self._dataset, variant = find_variant(settings.service)
+        name = variant.model_name
         self._store = ModelStore(settings.tracking_uri, name, settings.serving_folder / "models")
         self._kept: dict[int, LoadedModel] = {}
 
     def explain(self, version: int, row: list[float | None], columns: list[str]) -> dict[str, Any]:
         """Explain a version's prediction of a row; see `scoring.rows`."""
-        rows = np.array([[np.nan if value is None else value for value in row]])
-        reasons = reasons_of(self._loaded(version).model, to_frame(rows, columns))
+        rows = as_rows(self._dataset, [[np.nan if value is None else value for value in row]])
+        frame = to_frame(self._dataset, rows, columns)
+        reasons = reasons_of(self._loaded(version).model, frame)
         if reasons is None:
             return {"why": "This kind of model cannot be taken apart into what each column adds."}
         return asdict(reasons)

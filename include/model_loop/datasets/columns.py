@@ -167,6 +167,11 @@ class Columns(tuple[Column, ...]):  # noqa: SLOT001 - it caches what is derived
         return frozenset(column.name for column in self if column.required)
 
     @functools.cached_property
+    def texts(self) -> frozenset[str]:
+        """Names in frames of the columns whose values are texts."""
+        return frozenset(column.name for column in self if column.text)
+
+    @functools.cached_property
     def computed(self) -> frozenset[str]:
         """Names in frames of the columns that are computed where they are left out."""
         return frozenset(column.name for column in self if column.default == "computed")

@@ -7,8 +7,12 @@ built from it when DAG files are read, and servers read every request by it.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import importlib
+import math
+import operator
+import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -38,11 +42,19 @@ class Target:
         Unit as people write it, such as ``min``; empty if it has none.
     title
         For people, in the middle of a sentence: ``duration``.
+    former
+        Older name of predictions, which answers and scored files have beside ``prediction``; empty
+        if there is none.
+    above, highest
+        Bounds of a true value: it is more than the first, and at most the second.
     """
 
     name: str
     unit: str = ""
     title: str = ""
+    former: str = ""
+    above: float = -math.inf
+    highest: float = math.inf
 
     def with_unit(self, text: str) -> str:
         """Return a number in words with the unit: ``5.3 min``."""
@@ -125,6 +137,18 @@ class Extensions:
     model_charts
         ``(numbers of the test rows) -> list of charts``: further charts of a model, such as a map
         of its errors. By default none.
+    computed
+        ``(name of a column, columns by name) -> (values, rule)``: values of a column whose default
+        is ``computed``, NaN where there is none, and the rule that such a row breaks.
+    judged
+        ``(settings) -> Judged``: true values that count where versions are compared, see
+        `serving.comparison`. By default all of them.
+    as_trained
+        ``(rows, columns) -> rows``: frames that people give, in the types of training sets. By
+        default, they have them already.
+    compiled
+        Compiled forms of encoders in Python, see `serving.compiled.encoders`. By default, those of
+        scikit-learn's parts.
     """
 
     slices: str = ""
@@ -132,6 +156,10 @@ class Extensions:
     baselines: str = ""
     error_tables: str = ""
     model_charts: str = ""
+    computed: str = ""
+    judged: str = ""
+    as_trained: str = ""
+    compiled: str = ""
 
     def load(self, name: str) -> Callable[..., Any] | None:
         """Return a function; None where there is none."""
@@ -139,7 +167,7 @@ class Extensions:
         if not address:
             return None
         module, _, function = address.partition(":")
-        loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        loaded: Callable[..., Any] = operator.attrgetter(function)(importlib.import_module(module))
         return loaded
 
 
@@ -185,6 +213,11 @@ class Dataset:
         Functions in Python.
     declaration
         The file that it was made from; None if it is written in Python.
+    logged_in_columns
+        Whether the request log has a column for each field, as it had before there were other
+        datasets; otherwise what was asked is kept as one object.
+    notes
+        What callers have to know of rows and moments, in sentences.
     """
 
     name: str
@@ -205,6 +238,8 @@ class Dataset:
     group: str | None = None
     extensions: Extensions = field(default_factory=Extensions)
     declaration: Declaration | None = None
+    logged_in_columns: bool = False
+    notes: str = ""
 
     @functools.cached_property
     def known_from(self) -> Mapping[str, Moment]:
@@ -215,6 +250,11 @@ class Dataset:
     def optional(self) -> frozenset[str]:
         """Columns whose values may be unknown to a model."""
         return frozenset(column.name for column in self.columns if not column.required)
+
+    def now(self) -> dt.datetime:
+        """Return the present moment on the clocks of the place, to the second."""
+        now = dt.datetime.now(tz=zoneinfo.ZoneInfo(self.time_zone))
+        return now.replace(tzinfo=None, microsecond=0)
 
     def recipe(self, name: str) -> Recipe:
         """Find a recipe by its name.

@@ -85,6 +85,52 @@ def find_variant(key: str) -> tuple[Dataset, Variant]:
     raise InvalidInputError(f"Variant {key!r}", "is unknown", f"Choose one of: {', '.join(known)}.")
 
 
+def choose_variant(name: str) -> tuple[Dataset, Variant]:
+    """Find a variant by its key, or by the name of a dataset that has one variant alone.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, or the dataset has several.
+    """
+    if name not in variants() and name in dataset_names():
+        dataset = get_dataset(name)
+        if len(dataset.variants) == 1:
+            return dataset, next(iter(dataset.variants.values()))
+        raise InvalidInputError(
+            f"Dataset {name!r}",
+            "has several variants",
+            f"Name one of: {', '.join(dataset.variants)}.",
+        )
+    return find_variant(name)
+
+
+def datasets_in_python() -> tuple[Dataset, ...]:
+    """Return the datasets of installed packages."""
+    return tuple(_loaded(point) for point in _in_python().values())
+
+
+def dataset_of_model(name: str) -> Dataset:
+    """Find the dataset of a registered model by its name.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is of none.
+    """
+    known: list[str] = []
+    for dataset in _sound():
+        models = [variant.model_name for variant in dataset.variants.values()]
+        if name in models:
+            return dataset
+        known.extend(models)
+    raise InvalidInputError(
+        f"The registered model {name!r}",
+        "is of no dataset",
+        f"Choose one of: {', '.join(known)}.",
+    )
+
+
 def dataset_of_variant(key: str) -> Dataset:
     """Find the dataset of a variant; see `find_variant`."""
     return find_variant(key)[0]

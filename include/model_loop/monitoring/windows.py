@@ -21,17 +21,16 @@ from sqlalchemy import Engine, select
 from model_loop.datasets.dataset import Moment
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
-from model_loop.scoring.answers import IDENTIFIER, VERSION
-from model_loop.scoring.batch.job import MINUTES
+from model_loop.scoring.answers import IDENTIFIER, PREDICTION, VERSION
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
-from model_loop.scoring.rows import COLUMNS
 from model_loop.serving.request_log.tables import feedback, predictions
 from model_loop.training_set.matrices import Targets
 from trip_duration.cleaning import Selection, clean_month
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.columns import TRIP_COLUMNS
 from trip_duration.contract.checked import CheckedMonth
+from trip_duration.dataset import TRIPS
 from trip_duration.months import Month
 from trip_duration.services import DROPOFF_ZONE, DURATION, PICKUP_TIME, PICKUP_ZONE, get_service
 from trip_duration.values import TIME_ZONE
@@ -207,7 +206,9 @@ def read_request_log(engine: Engine, window: Window) -> WindowTrips:
         found = pd.read_sql(query, connection)
     # A column may be unknown as a whole, which leaves it without a type.
     trips = (
-        found[list(TRIP_COLUMNS.fields)].astype("float64").set_axis(list(COLUMNS), axis="columns")
+        found[list(TRIP_COLUMNS.fields)]
+        .astype("float64")
+        .set_axis(list(TRIP_COLUMNS.names), axis="columns")
     )
     seconds = trips[PICKUP_TIME]
     trips[PICKUP_TIME] = pd.to_datetime(seconds, unit="s").astype("datetime64[us]")
@@ -251,7 +252,7 @@ def of_month(
         window=Window.of_month(service.name, Month.parse(month.raw.month)),
         source="month",
         trips=trips,
-        predicted=predictor.minutes(trips) if predictor else np.full(count, np.nan),
+        predicted=predictor.predict(trips) if predictor else np.full(count, np.nan),
         versions=np.full(count, predictor.version.number if predictor else 0, dtype=np.int64),
         ids=np.arange(count).astype(str).astype(object),
         actual=found[DURATION].to_numpy(),
@@ -280,7 +281,11 @@ def of_scored(
     InvalidInputError
         If a column is lacking, or it is no output of batch scoring.
     """
-    if lacking := [name for name in (MINUTES, VERSION, IDENTIFIER) if name not in scored]:
+    target = TRIPS.target
+    if PREDICTION not in scored:
+        # Files of before 0.2 have the older name alone.
+        scored = scored.rename(columns={f"predicted_{target.former}": PREDICTION})
+    if lacking := [name for name in (PREDICTION, VERSION, IDENTIFIER) if name not in scored]:
         raise InvalidInputError(
             f"A file without {', '.join(lacking)}",
             "was not made by batch scoring",
@@ -288,14 +293,14 @@ def of_scored(
         )
     scored = scored[scored[VERSION].map(wanted).astype(bool)]
     if scored.empty:
-        scored = scored.reindex(columns=[*columns, MINUTES, VERSION, IDENTIFIER])
-    checked = check_rows(scored, columns)
-    rows: Any = scored.iloc[checked.trips.index]
+        scored = scored.reindex(columns=[*columns, PREDICTION, VERSION, IDENTIFIER])
+    checked = check_rows(TRIPS, scored, columns)
+    rows: Any = scored.iloc[checked.rows.index]
     return WindowTrips(
         window=window,
         source="batch",
-        trips=checked.trips.reset_index(drop=True),
-        predicted=rows[MINUTES].to_numpy(dtype=np.float64),
+        trips=checked.rows.reset_index(drop=True),
+        predicted=rows[PREDICTION].to_numpy(dtype=np.float64),
         versions=rows[VERSION].to_numpy(dtype=np.int64),
         ids=rows[IDENTIFIER].astype(str).to_numpy(dtype=object),
         actual=np.full(len(rows), np.nan),

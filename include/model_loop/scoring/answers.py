@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import tell_assumed
-from trip_duration.columns import UNIT
 
 #: Names of the parts of an answer, in JSON and as columns of a file that was scored.
 PREDICTION, UNIT_NAME, IDENTIFIER, VERSION = (
@@ -19,17 +20,18 @@ PREDICTION, UNIT_NAME, IDENTIFIER, VERSION = (
     "model_version",
 )
 ASSUMED = "assumed"
+#: Name of a true value.
+ACTUAL = "actual"
 
 
 class Answer(Struct, kw_only=True):
     """The answer to one row."""
 
     prediction: float
-    unit: str = UNIT
+    unit: str = ""
     prediction_id: str
     model_version: int
     moment: Moment
-    minutes: Annotated[float, Meta(description="The same as `prediction`, by its older name.")]
     assumed: (
         Annotated[
             dict[str, Any],
@@ -39,20 +41,59 @@ class Answer(Struct, kw_only=True):
     ) = UNSET
 
 
-def answered(prediction: Any, version: Any) -> dict[str, Any]:  # noqa: ANN401 - values or columns
+@functools.cache
+def answer_type(target: Target, name: str = "Answer") -> type[Answer]:
+    """Return the type of the answers about a target, with its unit and its older name.
+
+    Parameters
+    ----------
+    name
+        Name of the schema.
+    """
+    fields: list[Any] = [("unit", str, target.unit)]
+    if target.former:
+        same = Meta(description="The same as `prediction`, by its older name.")
+        fields.append((target.former, Annotated[float, same]))
+    about: dict[str, Any] = {"__doc__": Answer.__doc__}
+    kind: Any = defstruct(name, fields, bases=(Answer,), kw_only=True, namespace=about)
+    made: type[Answer] = kind
+    return made
+
+
+def actual_name(target: Target) -> str:
+    """Return the name of a true value in requests and in the log."""
+    return f"{ACTUAL}_{target.former}" if target.former else ACTUAL
+
+
+def answered(target: Target, prediction: Any, version: Any) -> dict[str, Any]:  # noqa: ANN401 - values or columns
     """Return what the log holds of an answer, by the names that an answer has."""
-    return {PREDICTION: prediction, UNIT_NAME: UNIT, VERSION: version}
+    named = {PREDICTION: prediction, UNIT_NAME: target.unit, VERSION: version}
+    return {**named, target.former: prediction} if target.former else named
 
 
-def answer_of(
-    row: Row, prediction: float, prediction_id: str, version: int, moment: Moment
-) -> Answer:
-    """Return an answer; values that were left out and assumed stand under `assumed`."""
-    return Answer(
-        prediction=prediction,
-        prediction_id=prediction_id,
-        model_version=version,
-        moment=moment,
-        minutes=prediction,
-        assumed=tell_assumed(row) if row.assumed else UNSET,
-    )
+Make = Callable[[Row, float, str, int, Moment], Answer]
+
+
+def answering(dataset: Dataset) -> Make:
+    """Return a function that makes an answer of row, prediction, id, version and moment.
+
+    Values that were left out and assumed stand under `assumed`.
+    """
+    kind: Any = answer_type(dataset.target)
+    former = dataset.target.former
+
+    def make(
+        row: Row, prediction: float, prediction_id: str, version: int, moment: Moment
+    ) -> Answer:
+        older = {former: prediction} if former else {}
+        answer: Answer = kind(
+            prediction=prediction,
+            prediction_id=prediction_id,
+            model_version=version,
+            moment=moment,
+            assumed=tell_assumed(dataset, row) if row.assumed else UNSET,
+            **older,
+        )
+        return answer
+
+    return make

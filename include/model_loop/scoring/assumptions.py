@@ -3,61 +3,72 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Problem, RefusedRowsError, Row
-from model_loop.errors import InvalidInputError
-from trip_duration.columns import TRIP_COLUMNS
-from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
 
-#: The rule that a row without a distance breaks where none can be computed.
-OFF_THE_MAP = "is missing, and a zone has no place on the map"
-
-_FROM, _TO = TRIP_COLUMNS.places[PICKUP_ZONE], TRIP_COLUMNS.places[DROPOFF_ZONE]
-_MILES = TRIP_COLUMNS.places[DISTANCE]
-_FIELD = TRIP_COLUMNS[_MILES].field
+Numbers = npt.NDArray[np.float64]
+Compute = Callable[[str, Mapping[str, Numbers]], tuple[Numbers, str]]
+"""Computes a column from the others: see `Extensions.computed`."""
 
 
-def compute_missing(rows: Sequence[Row]) -> list[Row]:
-    """Return rows with the typical distance between the zones where none was given.
+def compute_missing(dataset: Dataset, rows: Sequence[Row]) -> list[Row]:
+    """Return rows in which the columns that can be computed from the others are.
 
     Raises
     ------
     RefusedRowsError
-        If a zone has no place on the map.
+        If a value cannot be computed.
     """
-    from model_loop.scoring.typical import (  # noqa: PLC0415 - servers need the map for this alone
-        typical_distance,
-    )
-
-    complete, problems = [], []
-    for number, (values, assumed) in enumerate(rows):
-        if not math.isnan(values[_MILES]):
-            complete.append(Row(values, assumed))
+    complete, problems = list(rows), []
+    for column in dataset.columns:
+        place = dataset.columns.places[column.name]
+        lacking = [
+            number
+            for number, row in enumerate(rows)
+            if column.default == "computed" and row.cells[place] != row.cells[place]
+        ]
+        if not lacking:
             continue
-        try:
-            miles = typical_distance(int(values[_FROM]), int(values[_TO]))
-        except InvalidInputError as error:
-            place = number if len(rows) > 1 else None
-            problems.append(Problem(_FIELD, OFF_THE_MAP, error.remedy, place))
-            continue
-        filled = [*values]
-        filled[_MILES] = miles
-        complete.append(Row(filled, (*assumed, _FIELD)))
+        given = {
+            other.name: np.array([rows[number].cells[at] for number in lacking], dtype=np.float64)
+            for at, other in enumerate(dataset.columns)
+            if not other.text
+        }
+        values, rule = computing(dataset)(column.name, given)
+        for number, value in zip(lacking, values.tolist(), strict=True):
+            cells, assumed = complete[number]
+            if value != value:  # noqa: PLR0124 - only NaN differs from itself
+                at = number if len(rows) > 1 else None
+                problems.append(Problem(column.field, rule, f"Give {column.name}.", at))
+            else:
+                cells = [*cells]
+                cells[place] = value
+                complete[number] = Row(cells, (*assumed, column.field))
     if problems:
         raise RefusedRowsError(problems)
     return complete
 
 
-def tell_assumed(row: Row) -> dict[str, Any]:
+def computing(dataset: Dataset) -> Compute:
+    """Return the function that computes the columns of a table."""
+    compute: Compute | None = dataset.extensions.load("computed")
+    assert compute is not None, f"{dataset.name} declares computed columns and no function"
+    return compute
+
+
+def tell_assumed(dataset: Dataset, row: Row) -> dict[str, Any]:
     """Return what was assumed, by fields of requests: times as text, numbers as they are."""
-    told: dict[str, Any] = {}
-    for column, value in zip(TRIP_COLUMNS, row.cells, strict=True):
-        if column.field in row.assumed:
-            told[column.field] = time_text(value) if column.kind == "time" else value
-    return told
+    return {
+        column.field: time_text(value) if column.kind == "time" else value
+        for column, value in zip(dataset.columns, row.cells, strict=True)
+        if column.field in row.assumed
+    }
 
 
 def time_text(seconds: float) -> str:

@@ -18,24 +18,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from model_loop.datasets.columns import Column
+from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Problem
 from model_loop.errors import InvalidInputError
-from model_loop.scoring.assumptions import OFF_THE_MAP
-from model_loop.scoring.typical import typical_miles
-from trip_duration.columns import TRIP_COLUMNS, TRIP_READER
-from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
-from trip_duration.values import FIRST_YEAR, LAST_YEAR, PLAIN, TIME_ZONE, read_time
-from trip_duration.zone_names import known_zone
+from model_loop.scoring.assumptions import computing
+from model_loop.tables.table import declared_format
+from model_loop.tables.values import to_values
 
 _LARGEST_FLOAT = sys.float_info.max
-_EARLIEST = np.datetime64(f"{FIRST_YEAR}-01-01")
-_END = np.datetime64(f"{LAST_YEAR + 1}-01-01")
 #: Stands for the present moment where none is assumed; the row is refused then.
 _NO_TIME = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - on no clocks
-#: A time with its distance from Greenwich, in forms that pandas reads at once.
-_WITH_OFFSET = rf"({PLAIN})(?:Z|([+-]\d{{2}}:?\d{{2}}))"
+#: A time in the form that most files have, and the same with its distance from Greenwich.
+_PLAIN = r"\d{4}-\d{2}-\d{2}[ Tt]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?"
+_WITH_OFFSET = rf"({_PLAIN})(?:Z|([+-]\d{{2}}:?\d{{2}}))"
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class CheckedRows:
 
     Parameters
     ----------
-    trips
+    rows
         The raw columns of the model, of the rows that can be; its index counts the rows given.
     reasons
         Reasons why the others cannot, shape (rows given,); None for those that can.
@@ -53,12 +51,12 @@ class CheckedRows:
         given,); None where nothing was.
     """
 
-    trips: pd.DataFrame
+    rows: pd.DataFrame
     reasons: npt.NDArray[np.object_]
     assumed: npt.NDArray[np.object_]
 
 
-def find_columns(given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
+def find_columns(dataset: Dataset, given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
     """Return the given column that holds each that a model wants, and each other one of the table.
 
     Raises
@@ -67,9 +65,10 @@ def find_columns(given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
         If one that a model wants is lacking, or one is given twice.
     """
     present, found, missing = list(given), {}, []
-    for name in dict.fromkeys((*wanted, *TRIP_COLUMNS.names)):
-        place = TRIP_COLUMNS.places.get(name)
-        column = None if place is None else TRIP_COLUMNS[place]
+    columns = dataset.columns
+    for name in dict.fromkeys((*wanted, *columns.names)):
+        place = columns.places.get(name)
+        column = None if place is None else columns[place]
         names = [other for other in (column.names if column else (name,)) if other in present]
         if len(names) > 1 and name not in names:
             raise InvalidInputError(
@@ -80,7 +79,7 @@ def find_columns(given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
         elif name in wanted and (column is None or column.required):
             missing.append(name)
     if missing:
-        called = "; ".join(" or ".join(_names(name)) for name in missing)
+        called = "; ".join(" or ".join(_names(dataset, name)) for name in missing)
         raise InvalidInputError(
             f"The input with the columns {', '.join(map(str, present))}",
             f"lacks {', '.join(missing)}",
@@ -90,18 +89,17 @@ def find_columns(given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: present.index(item[1])))
 
 
-def _names(name: str) -> tuple[str, ...]:
-    place = TRIP_COLUMNS.places.get(name)
-    return (name,) if place is None else TRIP_COLUMNS[place].names
+def _names(dataset: Dataset, name: str) -> tuple[str, ...]:
+    place = dataset.columns.places.get(name)
+    return (name,) if place is None else dataset.columns[place].names
 
 
 def check_rows(
-    rows: pd.DataFrame, wanted: Sequence[str], now: dt.datetime | None = None
+    dataset: Dataset, rows: pd.DataFrame, wanted: Sequence[str], now: dt.datetime | None = None
 ) -> CheckedRows:
     """Read the raw columns of a model off rows of numbers, times or text.
 
-    A number of passengers, vendor or trip type that is not given is unknown to the model, as it is
-    in TLC's own files.
+    A value of a column that is not required is unknown to the model where it is not given.
 
     Parameters
     ----------
@@ -114,42 +112,54 @@ def check_rows(
     InvalidInputError
         If a column is lacking, or is given twice.
     """
-    found = find_columns(map(str, rows.columns), wanted)
+    found = find_columns(dataset, map(str, rows.columns), wanted)
     given = {name: rows[other].reset_index(drop=True) for name, other in found.items()}
     right = np.ones(len(rows), dtype=bool)
     values: dict[str, Any] = {}
     for name, one in given.items():
-        place = TRIP_COLUMNS.places.get(name)
+        place = dataset.columns.places.get(name)
         if place is None:
             values[name] = one.to_numpy()
         else:
-            values[name], fits = _read(TRIP_COLUMNS[place], one)
+            values[name], fits = _read(dataset, dataset.columns[place], one)
             right &= fits
     reasons: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
     assumed: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
     # Those of the table alone: what else a model wants has no rule.
-    cells = {str(one.name): one for name, one in given.items() if name in TRIP_COLUMNS.places}
+    cells = {str(one.name): one for name, one in given.items() if name in dataset.columns.places}
     for row in np.flatnonzero(~right).tolist():
         record = {name: _plain(one.iloc[row]) for name, one in cells.items()}
-        reasons[row] = _read_singly(record, row, values, assumed, now)
+        reasons[row] = _read_singly(dataset, record, row, values, assumed, now)
     for name in wanted:
         values.setdefault(name, np.full(len(rows), np.nan))
-    if DISTANCE in wanted:
-        _compute_distance(values, reasons, assumed)
-    trips = pd.DataFrame({name: values[name] for name in wanted})[pd.isna(reasons)]
-    codes = {name: np.int32 for name in (PICKUP_ZONE, DROPOFF_ZONE) if name in wanted}
-    return CheckedRows(trips.astype(codes), reasons, assumed)
+    for column in dataset.columns:
+        if column.default == "computed" and column.name in wanted:
+            _compute(dataset, column, values, reasons, assumed)
+    good = pd.DataFrame({name: values[name] for name in wanted})[pd.isna(reasons)]
+    return CheckedRows(good.astype(_codes(dataset, wanted)), reasons, assumed)
 
 
-def _read(column: Column, given: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
+def _codes(dataset: Dataset, wanted: Sequence[str]) -> dict[str, type[np.int32]]:
+    """Return the types of the columns of codes that models of tables in Python take."""
+    if dataset.declaration is not None:
+        return {}
+    codes = dataset.columns.by_kind("category")
+    return {column.name: np.int32 for column in codes if column.name in wanted and column.required}
+
+
+def _read(
+    dataset: Dataset, column: Column, given: pd.Series[Any]
+) -> tuple[Any, npt.NDArray[np.bool_]]:
     """Return the values of a column, and which of them are plainly right."""
+    if dataset.declaration is not None:
+        return _read_declared(dataset, column, given)
     if column.kind == "time":
-        times = read_times(given)
+        times = read_times(dataset, column, given)
         return times.to_numpy(copy=True), times.notna().to_numpy()
     numbers = read_numbers(given)
-    if column.name in TRIP_READER.codes:
+    if column.name in dataset.reader.codes:
         no_number = np.isnan(numbers) & given.notna().to_numpy()
-        numbers[no_number] = _named(given[no_number])
+        numbers[no_number] = _named(dataset, column, given[no_number])
     right = (numbers >= column.lowest) & (numbers <= column.highest)
     if column.kind == "category":
         right &= numbers == np.floor(numbers)
@@ -158,7 +168,36 @@ def _read(column: Column, given: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bo
     return numbers, right
 
 
+def _read_declared(
+    dataset: Dataset, column: Column, given: pd.Series[Any]
+) -> tuple[Any, npt.NDArray[np.bool_]]:
+    """Return the values of a column of a declared table, as its files are read."""
+    declaration = dataset.declaration
+    assert declaration is not None
+    try:
+        cells = pa.array(given, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # Cells of several types: each is read by itself.
+        kind = object if column.text else np.float64
+        return np.full(len(given), np.nan, dtype=kind), np.zeros(len(given), dtype=bool)
+    read, unreadable = to_values(cells, declared_format(declaration, column.name))
+    missing = read.isna().to_numpy(dtype=bool)
+    right = ~unreadable & ~(missing & column.required)
+    if column.text:
+        texts = read.astype(object).to_numpy(copy=True)
+        texts[missing] = np.nan
+        return texts, right
+    if column.kind == "time":
+        times = read.to_numpy().astype("datetime64[us]")
+        return np.where(missing, np.nan, times.astype(np.int64) / 1e6), right
+    numbers = read.to_numpy(dtype=np.float64, na_value=np.nan)
+    if column.kind == "number":
+        right &= missing | ((numbers >= column.lowest) & (numbers <= column.highest))
+    return numbers, right
+
+
 def _read_singly(
+    dataset: Dataset,
     record: dict[str, Any],
     row: int,
     values: dict[str, Any],
@@ -167,38 +206,45 @@ def _read_singly(
 ) -> str | None:
     """Read a row as a request is read; return why it cannot be, or put its values in place."""
     problems: list[Problem] = []
-    read = TRIP_READER.read(record, lambda: now or _NO_TIME, problems)
+    read = dataset.reader.read(record, lambda: now or _NO_TIME, problems)
     if now is None and read.assumed:
         remedy = "Give it in every row."
         problems += [Problem(name, "is missing", remedy) for name in read.assumed]
     if problems:
         return "; ".join(map(str, problems))
-    for column, value in zip(TRIP_COLUMNS, read.cells, strict=True):
+    for column, value in zip(dataset.columns, read.cells, strict=True):
         if column.name in values:
-            whole = column.kind == "time" and not math.isnan(value)
-            values[column.name][row] = np.datetime64(int(value), "s") if whole else value
+            is_time = values[column.name].dtype.kind == "M" and not math.isnan(value)
+            values[column.name][row] = np.datetime64(int(value), "s") if is_time else value
     if read.assumed:
         assumed[row] = ", ".join(read.assumed)
     return None
 
 
-def _compute_distance(
+def _compute(
+    dataset: Dataset,
+    column: Column,
     values: dict[str, Any],
     reasons: npt.NDArray[np.object_],
     assumed: npt.NDArray[np.object_],
 ) -> None:
-    """Fill in the typical distance between the zones, as `scoring.assumptions` does."""
-    rows = np.flatnonzero(np.isnan(values[DISTANCE]) & pd.isna(reasons))
+    """Fill in a column that is computed from the others, as `scoring.assumptions` does."""
+    rows = np.flatnonzero(np.isnan(values[column.name]) & pd.isna(reasons))
     if not rows.size:
         return
-    field = TRIP_COLUMNS[TRIP_COLUMNS.places[DISTANCE]].field
-    zones = (values[name][rows].astype(np.int64) for name in (PICKUP_ZONE, DROPOFF_ZONE))
-    for row, miles in zip(rows.tolist(), typical_miles(*zones).tolist(), strict=True):
-        if math.isnan(miles):
-            reasons[row] = f"{field} {OFF_THE_MAP}"
+    given = {
+        name: one[rows].astype(np.float64)
+        for name, one in values.items()
+        if one.dtype.kind in "iuf"
+    }
+    computed, rule = computing(dataset)(column.name, given)
+    for row, value in zip(rows.tolist(), computed.tolist(), strict=True):
+        if math.isnan(value):
+            reasons[row] = f"{column.field} {rule}"
         else:
-            values[DISTANCE][row] = miles
-            assumed[row] = f"{assumed[row]}, {field}" if assumed[row] else field
+            values[column.name][row] = value
+            before = assumed[row]
+            assumed[row] = f"{before}, {column.field}" if before else column.field
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any kind
@@ -225,7 +271,7 @@ def read_numbers(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
         # Arrow and pandas would count truths, moments and spans of time.
         return np.full(len(given), np.nan)
     numbers = pd.to_numeric(given, errors="coerce")
-    # A copy: names of zones are written into it.
+    # A copy: codes of names are written into it.
     found: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     return found
 
@@ -239,33 +285,47 @@ def _number(value: object) -> object:
     return value if numeric and not isinstance(value, bool | np.bool_) else None
 
 
-def _named(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
-    """Return the numbers of zones that are given by name; NaN for names of none, or of several."""
+def _named(dataset: Dataset, column: Column, given: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """Return the codes of names; NaN for names of none, or of several."""
     names = [name if isinstance(name, str) else "" for name in given]
-    known = {name: known_zone(name) for name in set(names)}
-    return np.array([known[name] or np.nan for name in names], dtype=np.float64)
+    known = {name: _code(dataset, column, name) for name in set(names)}
+    return np.array([known[name] for name in names], dtype=np.float64)
 
 
-def read_times(given: pd.Series[Any]) -> pd.Series[Any]:
-    """Return times as microseconds of New York's clocks; NaT for what is none, or out of bounds."""
+def _code(dataset: Dataset, column: Column, name: str) -> float:
+    try:
+        return dataset.reader.codes[column.name](name)
+    except InvalidInputError:
+        return math.nan
+
+
+def read_times(dataset: Dataset, column: Column, given: pd.Series[Any]) -> pd.Series[Any]:
+    """Return times as microseconds on the clocks of a table in Python.
+
+    NaT for what is none, or out of bounds.
+    """
+    first = np.datetime64(f"{column.lowest:.0f}-01-01")
+    end = np.datetime64(f"{column.highest + 1:.0f}-01-01")
     if isinstance(given.dtype, pd.DatetimeTZDtype):
-        local = _on_clocks(given)
+        local = _on_clocks(dataset, given, first, end)
     elif pd.api.types.is_datetime64_dtype(given.dtype):
         local = given
     else:
-        local = _times_of_text(given.astype("string").str.strip())
-    times: pd.Series[Any] = local.where(_within(local, _EARLIEST, _END)).astype("datetime64[us]")
+        local = _times_of_text(dataset, given.astype("string").str.strip(), first, end)
+    times: pd.Series[Any] = local.where(_within(local, first, end)).astype("datetime64[us]")
     return times
 
 
-def _on_clocks(moments: pd.Series[Any]) -> pd.Series[Any]:
-    """Return times with an offset on New York's clocks; NaT for those far out of bounds.
+def _on_clocks(
+    dataset: Dataset, moments: pd.Series[Any], first: np.datetime64, end: np.datetime64
+) -> pd.Series[Any]:
+    """Return times with an offset on the table's clocks; NaT for those far out of bounds.
 
     Bounds come first, a day wide: the clocks of a far year cannot be converted.
     """
     day, plain = np.timedelta64(1, "D"), moments.dt.tz_convert("UTC").dt.tz_localize(None)
-    near = moments.where(_within(plain, _EARLIEST - day, _END + day))
-    local: pd.Series[Any] = near.dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
+    near = moments.where(_within(plain, first - day, end + day))
+    local: pd.Series[Any] = near.dt.tz_convert(dataset.time_zone).dt.tz_localize(None)
     return local
 
 
@@ -274,9 +334,11 @@ def _within(times: pd.Series[Any], first: np.datetime64, end: np.datetime64) -> 
     return (times >= first) & (times < end)
 
 
-def _times_of_text(text: pd.Series[Any]) -> pd.Series[Any]:
-    """Return New York's times of texts: of the usual forms at once, of others one by one."""
-    plain = text.str.fullmatch(PLAIN).fillna(value=False).astype(bool)
+def _times_of_text(
+    dataset: Dataset, text: pd.Series[Any], first: np.datetime64, end: np.datetime64
+) -> pd.Series[Any]:
+    """Return times of texts: of the usual forms at once, of others one by one."""
+    plain = text.str.fullmatch(_PLAIN).fillna(value=False).astype(bool)
     times: pd.Series[Any] = pd.to_datetime(text.where(plain), errors="coerce", format="ISO8601")
     others = text[~plain & text.notna()]
     if others.empty:
@@ -285,15 +347,15 @@ def _times_of_text(text: pd.Series[Any]) -> pd.Series[Any]:
     usual = others.str.fullmatch(_WITH_OFFSET).astype(bool)
     if usual.any():
         moments = pd.to_datetime(others[usual], errors="coerce", format="ISO8601", utc=True)
-        times[moments.index] = _on_clocks(moments)
-    found = {text: _time(text) for text in others[~usual].unique()}
+        times[moments.index] = _on_clocks(dataset, moments, first, end)
+    found = {text: _time(dataset, text) for text in others[~usual].unique()}
     singly = others[~usual].map(found)
     times[singly.index] = singly.astype("datetime64[us]")
     return times
 
 
-def _time(text: str) -> dt.datetime | None:
+def _time(dataset: Dataset, text: str) -> dt.datetime | None:
     try:
-        return read_time(text)
+        return dataset.reader.read_time(text)
     except ValueError:
         return None

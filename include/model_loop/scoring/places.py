@@ -36,7 +36,7 @@ def place(address: str | os.PathLike[str]) -> UPath:
         raise InvalidInputError(
             f"Path {str(address)!r}",
             f"is not an address of a storage ({error})",
-            "Give a path, or an address such as s3://bucket/trips.csv.",
+            "Give a path, or an address such as s3://bucket/rows.csv.",
         ) from error
     return UPath(Path(path.path).absolute()) if path.protocol in LOCAL_PROTOCOLS else path
 

@@ -10,20 +10,17 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.registry import dataset_of_variant, find_variant, variants
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import (
     Standings,
     parts_of_aliases,
-    registered_name,
     version_of_alias,
 )
 from model_loop.tracking.registry import Load, LoadedModel, Predicts, load_registered
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.matrices import Targets
-from trip_duration.columns import TRIP_COLUMNS
-from trip_duration.recipes import get_recipe
-from trip_duration.services import MOMENTS, SERVICES
 
 #: A version's number; longer ones are numbers that no registry keeps.
 _NUMBER = re.compile(r"\d{1,9}")
@@ -37,7 +34,7 @@ class RegisteredVersion:
     Parameters
     ----------
     service
-        Service of the model.
+        Key of the variant of the model; see `datasets.registry`.
     number
         Number of the version.
     """
@@ -48,7 +45,12 @@ class RegisteredVersion:
     @property
     def name(self) -> str:
         """Name of the registered model."""
-        return registered_name(self.service)
+        return find_variant(self.service)[1].model_name
+
+    @property
+    def dataset(self) -> Dataset:
+        """Dataset of the variant."""
+        return find_variant(self.service)[0]
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Named:
     Parameters
     ----------
     service
-        Service of the model.
+        Key of the variant of the model.
     version
         Its number; None where an alias is named.
     alias
@@ -112,20 +114,20 @@ class Predictor:
         """Return encoder and estimator; None where the model itself cannot be read."""
         return self.model if isinstance(self.model, Pipeline) else None
 
-    def minutes(self, trips: pd.DataFrame) -> Targets:
-        """Minutes of trips, shape (trips,), from the raw columns."""
-        if trips.empty:
+    def predict(self, rows: pd.DataFrame) -> Targets:
+        """Predict rows from their raw columns, shape (rows,)."""
+        if rows.empty:
             return np.empty(0)
-        return np.asarray(self.model.predict(trips[list(self.columns)]), dtype=np.float64)
+        return np.asarray(self.model.predict(rows[list(self.columns)]), dtype=np.float64)
 
 
 def parse_model(text: str, service: str) -> Named:
-    """Read ``3``, ``models:/trip_duration_green/3`` or ``models:/trip_duration_green@champion``.
+    """Read ``3``, ``models:/flights/3`` or ``models:/flights@champion``.
 
     Parameters
     ----------
     service
-        Service of the model, where the text does not name it.
+        Key of the variant of the model, where the text does not name it.
 
     Raises
     ------
@@ -134,13 +136,13 @@ def parse_model(text: str, service: str) -> Named:
     """
     if _NUMBER.fullmatch(text):
         return Named(service, int(text))
-    services = {registered_name(name): name for name in SERVICES}
+    services = {variant.model_name: key for key, variant in variants().items()}
     address = _ADDRESS.fullmatch(text)
     if address is None or address["name"] not in services:
         raise InvalidInputError(
             f"Model {text!r}",
             "is not a version of a registered model",
-            f"Give a number, or models:/{registered_name(service)}/3.",
+            f"Give a number, or models:/{find_variant(service)[1].model_name}/3.",
         )
     named, alias = services[address["name"]], address["alias"]
     if alias is None:
@@ -176,18 +178,18 @@ def choose_version(
         versions.require_usable(number)
         asked_at = versions.moment(number)
     else:
-        asked_at = moment or _first_answering(standings)
+        asked_at = moment or _first_answering(versions.service, standings)
     standing = standings[asked_at]
     if not standing.enabled:
         raise InvalidInputError(
-            f"The model of service {versions.service}",
+            f"The model of {versions.service}",
             f"is disabled, so nothing answers at the moment {asked_at}",
             "Run the DAG promotion with the action enable when it is safe again.",
         )
     chosen = number or standing.champion
     if chosen is None:
         raise InvalidInputError(
-            f"Service {versions.service}",
+            f"Variant {versions.service}",
             "has no champion yet" + (f" at the moment {moment}" if moment else ""),
             "Train models (DAGs sklearn_training and xgboost_training), then run the DAG "
             "promotion; or name a version.",
@@ -213,7 +215,7 @@ def find_predictor(
     moment: Moment | None = None,
     load: Load = load_registered,
 ) -> Predictor:
-    """Load the version that is to answer trips of which some columns are given.
+    """Load the version that is to answer rows of which some columns are given.
 
     The version that is named, or the champion of the moment that is named, or else the earliest
     champion that has all the columns that it needs; if there is none, the earliest one for which
@@ -227,8 +229,10 @@ def find_predictor(
     """
     if number is not None:
         return load_predictor(versions, choose_version(versions, number), load)
-    standings = versions.standings()
-    asked = [moment] if moment else [one for one in MOMENTS if standings[one].champion is not None]
+    dataset = dataset_of_variant(versions.service)
+    columns, standings = dataset.columns, versions.standings()
+    led = [one for one in dataset.moments if standings[one].champion is not None]
+    asked = [moment] if moment else led
     able = [one for one in asked if standings[one].enabled]
     if not able:
         # Says what there is not.
@@ -236,10 +240,10 @@ def find_predictor(
     lacking, computing = [], []
     for one in able:
         predictor = load_predictor(versions, choose_version(versions, moment=one), load)
-        missing = {*predictor.columns} & TRIP_COLUMNS.required - {*given}
+        missing = {*predictor.columns} & columns.required - {*given}
         if not missing:
             return predictor
-        if missing <= TRIP_COLUMNS.computed:
+        if missing <= columns.computed:
             computing.append(predictor)
         lacking.append((one, predictor.version.number, ", ".join(sorted(missing))))
     if computing:
@@ -249,15 +253,16 @@ def find_predictor(
         for name, version, what in lacking
     )
     raise InvalidInputError(
-        "A trip",
+        f"A {dataset.rows[1]}",
         f"lacks {lacking[-1][-1]} ({needs})",
         "Give it, or train and promote a model that does without it.",
     )
 
 
-def _first_answering(standings: Standings) -> Moment:
-    led = [moment for moment in MOMENTS if standings[moment].champion is not None]
-    return next((moment for moment in led if standings[moment].enabled), (*led, MOMENTS[0])[0])
+def _first_answering(variant: str, standings: Standings) -> Moment:
+    moments = dataset_of_variant(variant).moments
+    led = [moment for moment in moments if standings[moment].champion is not None]
+    return next((moment for moment in led if standings[moment].enabled), (*led, moments[0])[0])
 
 
 def load_predictor(
@@ -273,5 +278,6 @@ def load_predictor(
     loaded = load(versions.tracker, version.name, version.number)
     columns = loaded.inputs
     if not columns and isinstance(loaded, LoadedModel):
-        columns = get_recipe(loaded.model.named_steps["encode"].recipe).columns
+        # Models of before there were signatures name their recipe.
+        columns = version.dataset.recipe(loaded.model.named_steps["encode"].recipe).columns
     return Predictor(version, loaded.model, tuple(columns))

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import Row
-from model_loop.scoring.answers import answer_of
+from model_loop.scoring.answers import answering
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Predictor
-from model_loop.scoring.rows import to_frame
-from trip_duration.columns import TRIP_COLUMNS
+from model_loop.scoring.rows import as_rows, known_columns, to_frame
 
 
 def answer(
@@ -40,24 +38,22 @@ def answer(
     InvalidInputError
         If a value that is missing cannot be computed.
     """
-    needed = {*predictor.columns} - given_columns(rows)
-    complete = compute_missing(rows) if needed & TRIP_COLUMNS.computed else list(rows)
-    values = np.array([row.cells for row in complete], dtype=np.float64)
-    minutes = predictor.minutes(to_frame(values, predictor.columns)).tolist()
+    dataset = predictor.version.dataset
+    needed = {*predictor.columns} - given_columns(dataset, rows)
+    complete = list(rows)
+    if needed & dataset.columns.computed:
+        complete = compute_missing(dataset, rows)
+    values = as_rows(dataset, [row.cells for row in complete])
+    predicted = predictor.predict(to_frame(dataset, values, predictor.columns)).tolist()
     identifiers = new_ids(len(complete)).astype(str).tolist()
-    version = predictor.version.number
+    version, make = predictor.version.number, answering(dataset)
     answers = [
-        msgspec.to_builtins(answer_of(row, took, identifier, version, moment))
-        for row, took, identifier in zip(complete, minutes, identifiers, strict=True)
+        msgspec.to_builtins(make(row, value, identifier, version, moment))
+        for row, value, identifier in zip(complete, predicted, identifiers, strict=True)
     ]
     return complete, answers
 
 
-def given_columns(rows: Sequence[Row]) -> set[str]:
+def given_columns(dataset: Dataset, rows: Sequence[Row]) -> set[str]:
     """Return the columns, by names in frames, that every row has."""
-    return {
-        name
-        for place, name in enumerate(TRIP_COLUMNS.names)
-        # Only NaN differs from itself.
-        if all(row.cells[place] == row.cells[place] for row in rows)
-    }
+    return known_columns(dataset, [row.cells for row in rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -23,11 +23,11 @@ class ServerMetrics:
 
     Parameters
     ----------
-    live, log
-        Versions and log that are read when scraped.
+    lives, log
+        Versions by the keys of their variants, and the log, which are read when scraped.
     """
 
-    def __init__(self, live: ModelManager, log: RequestLog) -> None:
+    def __init__(self, lives: Mapping[str, ModelManager], log: RequestLog) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             f"{_PREFIX}_requests",
@@ -44,14 +44,14 @@ class ServerMetrics:
         )
         self._predictions = Counter(
             f"{_PREFIX}_predictions",
-            "Trips predicted.",
-            ("version", "part"),
+            "Rows predicted.",
+            ("variant", "version", "part"),
             registry=self._registry,
         )
         # Looking up labels costs more than counting.
         self._known_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        self._known_predictions: dict[tuple[int, str], Counter] = {}
-        self._registry.register(_State(live, log))
+        self._known_predictions: dict[tuple[str, int, str], Counter] = {}
+        self._registry.register(_State(lives, log))
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -62,13 +62,13 @@ class ServerMetrics:
         known[0].inc()
         known[1].observe(seconds)
 
-    def predicted(self, version: int, part: str, trips: int) -> None:
+    def predicted(self, variant: str, version: int, part: str, rows: int) -> None:
         """Count predictions."""
-        known = self._known_predictions.get((version, part))
+        known = self._known_predictions.get((variant, version, part))
         if known is None:
-            known = self._predictions.labels(version, part)
-            self._known_predictions[version, part] = known
-        known.inc(trips)
+            known = self._predictions.labels(variant, version, part)
+            self._known_predictions[variant, version, part] = known
+        known.inc(rows)
 
     def by_status(self) -> dict[int, int]:
         """Requests answered, by HTTP status."""
@@ -88,15 +88,15 @@ class ServerMetrics:
 class _State(Collector):
     """Collector of values that are looked up when scraped, not counted."""
 
-    def __init__(self, live: ModelManager, log: RequestLog) -> None:
-        self._live = live
+    def __init__(self, lives: Mapping[str, ModelManager], log: RequestLog) -> None:
+        self._lives = lives
         self._log = log
 
     def collect(self) -> Iterator[_Family]:
         counts = self._log.counts
         yield _counter("request_log_written", "Predictions committed to the log.", counts.written)
         yield _counter("request_log_dropped", "Predictions that were not logged.", counts.dropped)
-        yield _counter("shadow_predictions", "Trips that the shadow predicted.", counts.shadowed)
+        yield _counter("shadow_predictions", "Rows that a shadow predicted.", counts.shadowed)
         yield _counter(
             "shadow_difference_minutes",
             "Sum of the absolute differences between shadow and answer.",
@@ -104,22 +104,22 @@ class _State(Collector):
         )
         yield _gauge("request_log_waiting", "Predictions not written yet.", self._log.waiting)
         yield _gauge("request_log_working", "Whether the log takes all.", self._log.working)
-        yield _gauge(
-            "registry_reachable", "Whether the registry answers.", not self._live.unreachable
-        )
-        unreadable = len(self._live.unreadable)
+        lives = self._lives.values()
+        reachable = not any(live.unreachable for live in lives)
+        yield _gauge("registry_reachable", "Whether the registry answers.", reachable)
+        unreadable = sum(len(live.unreadable) for live in lives)
         yield _gauge("registry_unreadable", "What of the registry cannot be read.", unreadable)
-        now = self._live.now
         ready = GaugeMetricFamily(
             f"{_PREFIX}_model_live",
             "Versions that answer.",
-            labels=("moment", "part", "version", "compiled"),
+            labels=("variant", "moment", "part", "version", "compiled"),
         )
-        for moment, side in now.sides.items():
-            for part in PARTS:
-                if (one := getattr(side, part)) is not None:
-                    compiled = str(one.compiled).lower()
-                    ready.add_metric((moment, part, str(one.version), compiled), 1)
+        for key, live in self._lives.items():
+            for moment, side in live.now.sides.items():
+                for part in PARTS:
+                    if (one := getattr(side, part)) is not None:
+                        compiled = str(one.compiled).lower()
+                        ready.add_metric((key, moment, part, str(one.version), compiled), 1)
         yield ready
 
 

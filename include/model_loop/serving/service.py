@@ -1,4 +1,4 @@
-"""Prediction service behind the routes: answer trips, log the answers, count."""
+"""Prediction service behind the routes: answer rows, log the answers, count."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import Row
+from model_loop.datasets.registry import find_variant
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_id
 from model_loop.serving.metrics import ServerMetrics
@@ -20,32 +21,32 @@ from model_loop.serving.request_log.log import RequestLog
 
 
 class PredictedRows(NamedTuple):
-    """Predictions for the trips of a request.
+    """Predictions for the rows of a request.
 
     Parameters
     ----------
     version, moment
         Version that answered, and its moment.
-    minutes, ids
-        One of each for every trip.
+    predictions, ids
+        One of each for every row.
     rows
-        The trips, with what was assumed of each.
+        The rows, with what was assumed of each.
     """
 
     version: int
     moment: Moment
-    minutes: Sequence[float]
+    predictions: Sequence[float]
     ids: Sequence[str]
     rows: Sequence[Row]
 
 
 class PredictionService:
-    """Answers trips of one service.
+    """Answers rows of one variant.
 
     Parameters
     ----------
     service
-        Service of the trips.
+        Key of the variant.
     live
         The versions that answer.
     log
@@ -58,6 +59,8 @@ class PredictionService:
         self, service: str, live: ModelManager, log: RequestLog, metrics: ServerMetrics
     ) -> None:
         self.service = service
+        self.dataset, self.variant = find_variant(service)
+        self._dtype = object if self.dataset.columns.texts else np.float64
         self.live = live
         self.log = log
         self.metrics = metrics
@@ -96,17 +99,17 @@ class PredictionService:
         InvalidInputError
             If a value that is missing cannot be computed.
         """
-        chosen = choose(self.live.now, rows, key, moment)
+        chosen = choose(self.dataset, self.live.now, rows, key, moment)
         predictor, part = chosen.predictor, chosen.part
         if chosen.computes:
-            rows = compute_missing(rows)
+            rows = compute_missing(self.dataset, rows)
         values = [row[0] for row in rows]
-        minutes = predictor.predict(np.array(values, dtype=np.float64)).tolist()
+        predictions = predictor.predict(np.array(values, dtype=self._dtype)).tolist()
         at = time.time()
         latency = (time.perf_counter() - started) * 1_000
-        ids = [new_id(at) for _ in minutes]
+        ids = [new_id(at) for _ in predictions]
         version, service, log = predictor.version, self.service, self.log
-        for one, row, took in zip(ids, values, minutes, strict=True):
-            log.record(Entry(one, at, service, version, part, caller, key, took, latency, row))
-        self.metrics.predicted(version, part, len(ids))
-        return PredictedRows(version, chosen.moment, minutes, ids, rows)
+        for one, row, value in zip(ids, values, predictions, strict=True):
+            log.record(Entry(one, at, service, version, part, caller, key, value, latency, row))
+        self.metrics.predicted(service, version, part, len(ids))
+        return PredictedRows(version, chosen.moment, predictions, ids, rows)

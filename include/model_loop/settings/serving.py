@@ -100,6 +100,13 @@ class ServingSettings(Part):
         "may ask the prediction server from a browser (CORS); each page needs a token all the "
         "same. Empty for none.",
     )
+    serving_variants: str = Field(
+        default="",
+        title="What is served",
+        description="Keys of the variants that the prediction server answers for below their own "
+        "paths, separated by commas, such as flights, rides.city; empty for all that there are. "
+        "That of the setting `service` answers at the root in any case.",
+    )
     serving_refresh_seconds: float = Field(
         default=2.0,
         gt=0,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError, ReportedError
 from model_loop.orchestration.forms.sources import listed_sources
 from model_loop.orchestration.loading import load
@@ -38,7 +39,11 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
     """Check the form and the files, and cut them into chunks."""
     _require_one(params)
     versions, settings, chosen = versions_of(params["service"]), get_settings(), _files(params)
-    given = columns_in((source for source, _ in chosen), settings.scoring_preprocessing)
+    given = columns_in(
+        dataset_of_variant(versions.service),
+        (source for source, _ in chosen),
+        settings.scoring_preprocessing,
+    )
     # Loaded once before the work is shared: a version that cannot be loaded ends the run here.
     predictor = find_predictor(
         versions, given, number=params["version"], moment=moment_of_form(params), load=load

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk.types import DagRunProtocol
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import optional
 from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import GateRules
@@ -68,7 +69,8 @@ def _bring_in(versions: ModelVersions, model: str, identity: str) -> int:
     )
     with optional("The compiled form"):
         loaded = load_registered(versions.tracker, registered.name, registered.version)
-        log_form(versions.tracker, registered.run_id, loaded)
+        dataset = dataset_of_variant(versions.service)
+        log_form(versions.tracker, registered.run_id, loaded, dataset)
     logger.info("%s is version %d of %s", model, registered.version, registered.name)
     return registered.version
 

@@ -21,6 +21,7 @@ from model_loop.serving.http.server import make_log
 from model_loop.serving.request_log.further_answers import log_answers
 from model_loop.settings import get_settings
 from trip_duration.columns import TRIP_COLUMNS, TRIP_READER, local_now
+from trip_duration.dataset import TRIPS
 from trip_duration.zone_names import zone_labels
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     versions = versions_of(params["service"])
     predictor = find_predictor(
         versions,
-        given_columns(rows),
+        given_columns(TRIPS, rows),
         number=params["version"],
         moment=moment_of_form(params),
         load=load,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError, ReportedError, StoredObjectError, optional
 from model_loop.models.baseline import baseline_errors
 from model_loop.models.catalogue import FAMILIES, ModelFamily, get_family
@@ -193,9 +194,8 @@ def register_family(
     )
     with optional("The compiled form"):
         columns = training_set.recipe.columns
-        log_form(
-            tracker, run_id, LoadedModel(trained.model, columns, 0.0, training_set.example_rows)
-        )
+        loaded = LoadedModel(trained.model, columns, 0.0, training_set.example_rows)
+        log_form(tracker, run_id, loaded, dataset_of_variant(training_set.request.service))
     tracker.close_run(run_id)
     return {
         "family": tuned.family,

@@ -22,7 +22,6 @@ from model_loop.orchestration.web.health import dag_health
 from model_loop.orchestration.web.login import authenticate
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.requests import RequestRefusedError
-from trip_duration.judged import Judged
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Scope
@@ -51,9 +50,7 @@ def make_dashboard(
         registry=BackgroundCache(lambda: questions.registry(name), _REGISTRY_SECONDS, always),
         windows=BackgroundCache(lambda: questions.windows(name), _RUNS_SECONDS, always),
         live=BackgroundCache(
-            lambda: ab_report(
-                service.log.engine, name, service.live.moment_of, judged=Judged.of(settings)
-            ),
+            lambda: ab_report(service.log.engine, name, service.live.moment_of),
             _AIRFLOW_SECONDS,
             always,
         ),

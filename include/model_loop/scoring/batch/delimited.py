@@ -17,19 +17,24 @@ import pyarrow as pa
 import pyarrow.csv
 from upath import UPath
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.objects.files import atomic_write
-from model_loop.scoring.batch.job import ADDED, Chunk, Job, rejected_names
+from model_loop.scoring.batch.job import Chunk, Job, added_names, rejected_names
 from model_loop.scoring.batch.lines import Header, blocks, header_of
 from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.batch.typed import SAMPLE_ROWS, kinds_of, typed
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.places import place
+from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.tables.lines import BLOCK, what_is_wrong
-from trip_duration.columns import UNIT
 
 _REJECTED = "-rejected"
-#: Words that people and programs write for a missing value.
+#: Words for a missing value in files of tables in Python. A declared table has its own.
 _NULLS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "NaT"})
+
+
+def _nulls(dataset: Dataset) -> frozenset[str]:
+    return _NULLS if dataset.declaration is None else frozenset({""})
 
 
 def columns_of(path: UPath) -> list[str]:
@@ -92,39 +97,43 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
     """
     path = place(chunk.job.source)
     header = header_of(path)
-    names = list(header.names)
+    names, nulls = list(header.names), _nulls(chunk.job.version.dataset)
     if wanted is not None:
-        names = list(find_columns(header.names, wanted).values())
-    kinds = None if wanted is not None else kinds_of(_sample(path, header))
+        names = list(find_columns(chunk.job.version.dataset, header.names, wanted).values())
+    kinds = (
+        None
+        if wanted is not None
+        else kinds_of(chunk.job.version.dataset, _sample(path, header, nulls))
+    )
     for block in blocks(path, header.dialect, chunk.first_byte, chunk.last_byte):
         lines = block.lines()
         for first in range(0, len(lines), BATCH_ROWS):
-            rows = _parsed(lines[first : first + BATCH_ROWS], header, names)
-            yield rows if kinds is None else typed(rows, kinds)
+            rows = _parsed(lines[first : first + BATCH_ROWS], header, names, nulls)
+            yield rows if kinds is None else typed(chunk.job.version.dataset, rows, kinds)
 
 
-def _sample(path: UPath, header: Header) -> pd.DataFrame:
+def _sample(path: UPath, header: Header, nulls: frozenset[str]) -> pd.DataFrame:
     """Return the first rows of a file, as text."""
     for block in blocks(path, header.dialect, header.bytes):
         if lines := block.lines():
-            return _parsed(lines[:SAMPLE_ROWS], header, list(header.names)).frame
+            return _parsed(lines[:SAMPLE_ROWS], header, list(header.names), nulls).frame
     return pd.DataFrame(columns=list(header.names), dtype=object)
 
 
-def _parsed(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
+def _parsed(lines: list[bytes], header: Header, names: list[str], nulls: frozenset[str]) -> RawRows:
     # Without either, every reader sees the same cells; they are read at once.
     together = b"\n".join(lines)
     if b'"' not in together and b"\r" not in together:
-        return _parsed_at_once(lines, header, names, together)
+        return _parsed_at_once(lines, header, names, together, nulls)
     plain = [b'"' not in line and b"\r" not in line for line in lines]
     strange = [row for row, is_plain in enumerate(plain) if not is_plain]
-    singly = _parsed_with_quotes([lines[row] for row in strange], header, names)
+    singly = _parsed_with_quotes([lines[row] for row in strange], header, names, nulls)
     broken = {strange[row]: reason for row, reason in singly.broken.items()}
     if not any(plain):
         return RawRows(singly.frame, singly.lines, broken)
     others = [row for row, is_plain in enumerate(plain) if is_plain]
     rest = [lines[row] for row in others]
-    at_once = _parsed_at_once(rest, header, names, b"\n".join(rest))
+    at_once = _parsed_at_once(rest, header, names, b"\n".join(rest), nulls)
     broken |= {others[row]: reason for row, reason in at_once.broken.items()}
     found = list(lines)
     for rows, part in ((strange, singly), (others, at_once)):
@@ -135,7 +144,11 @@ def _parsed(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
 
 
 def _parsed_at_once(
-    lines: list[bytes], header: Header, names: list[str], together: bytes
+    lines: list[bytes],
+    header: Header,
+    names: list[str],
+    together: bytes,
+    nulls: frozenset[str],
 ) -> RawRows:
     broken: dict[int, str] = {}
     if f"{header.delimiter}\n".encode() in together + b"\n":
@@ -162,7 +175,7 @@ def _parsed_at_once(
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(header.names, pa.string()),
             include_columns=names,
-            null_values=sorted(_NULLS),
+            null_values=sorted(nulls),
             strings_can_be_null=True,
         ),
     )
@@ -174,7 +187,7 @@ def _parsed_at_once(
 
 
 def _without_surplus(lines: list[bytes], header: Header) -> list[bytes]:
-    """Return lines without empty cells behind the header's last one, as some of TLC's files have.
+    """Return lines without empty cells behind the header's last one, as some programs write them.
 
     Cells that are added to such a row would otherwise stand under no name.
     """
@@ -187,7 +200,9 @@ def _trimmed(line: bytes, between: bytes, most: int) -> bytes:
     return line[:-surplus] if surplus > 0 and line.endswith(between * surplus) else line
 
 
-def _parsed_with_quotes(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
+def _parsed_with_quotes(
+    lines: list[bytes], header: Header, names: list[str], nulls: frozenset[str]
+) -> RawRows:
     """Return the same where cells may be quoted."""
     texts = [line.decode(errors="replace") for line in lines]
     places = [header.names.index(name) for name in names]
@@ -197,15 +212,17 @@ def _parsed_with_quotes(lines: list[bytes], header: Header, names: list[str]) ->
         rows = []
     # A quote that is never closed makes one row of several lines.
     if len(rows) != len(lines) or any(len(row) != len(header.names) for row in rows):
-        return _parsed_one_by_one(lines, header, names)
+        return _parsed_one_by_one(lines, header, names, nulls)
     columns = {
-        name: [None if row[place] in _NULLS else row[place] for row in rows]
+        name: [None if row[place] in nulls else row[place] for row in rows]
         for name, place in zip(names, places, strict=True)
     }
     return RawRows(pd.DataFrame(columns, dtype=object), lines)
 
 
-def _parsed_one_by_one(lines: list[bytes], header: Header, names: list[str]) -> RawRows:
+def _parsed_one_by_one(
+    lines: list[bytes], header: Header, names: list[str], nulls: frozenset[str]
+) -> RawRows:
     """Return the same where quotes may be misplaced: a row spoils none but itself."""
     places = [header.names.index(name) for name in names]
     rows, kept, broken = list[list[str | None]](), list[bytes](), dict[int, str]()
@@ -221,7 +238,7 @@ def _parsed_one_by_one(lines: list[bytes], header: Header, names: list[str]) -> 
         if fields and len(fields) != len(header.names):
             fields, broken[number] = [], _ragged(len(fields), header)
         found = (fields[place] if fields else None for place in places)
-        rows.append([None if value in _NULLS else value for value in found])
+        rows.append([None if value in nulls else value for value in found])
         kept.append(text)
     return RawRows(pd.DataFrame(rows, columns=names, dtype=object), kept, broken)
 
@@ -249,7 +266,7 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
         good.open("wb") as output,
         bad.open("wb") as rejected,
     ):
-        first_row, version = chunk.first_row, chunk.job.version.number
+        first_row, version = chunk.first_row, chunk.job.version
 
         def write(rows: RawRows, scored: ScoredRows) -> None:
             nonlocal first_row
@@ -269,19 +286,24 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
         yield write
 
 
-def _predicted(lines: Sequence[bytes], scored: ScoredRows, header: Header, version: int) -> bytes:
+def _predicted(
+    lines: Sequence[bytes], scored: ScoredRows, header: Header, version: RegisteredVersion
+) -> bytes:
     between = header.delimiter.encode()
-    unit = between + UNIT.encode() + between
-    number_of = between + str(version).encode() + between
-    minutes = [said.encode() for said in pa.array(scored.minutes).cast(pa.string()).to_pylist()]
+    target = version.dataset.target
+    unit = between + _as_row([target.unit], header) + between
+    number_of = between + str(version.number).encode() + between
+    predicted = [text.encode() for text in pa.array(scored.predicted).cast(pa.string()).to_pylist()]
     # Problems of several fields are listed in one cell, with any delimiter.
     assumed = [b"" if one is None else _as_row([one], header) for one in scored.assumed]
     return b"".join(
         b"".join(
-            (line, between, said, unit, identifier, number_of, told, between, said, header.line_end)
+            (line, between, text, unit, identifier, number_of, told)
+            + ((between, text) if target.former else ())
+            + (header.line_end,)
         )
-        for line, said, identifier, told, reason in zip(
-            lines, minutes, scored.identifiers.tolist(), assumed, scored.reasons, strict=True
+        for line, text, identifier, told, reason in zip(
+            lines, predicted, scored.identifiers.tolist(), assumed, scored.reasons, strict=True
         )
         if reason is None
     )
@@ -316,7 +338,7 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
     """
     header = header_of(place(job.source))
     between = header.delimiter.encode()
-    added = between.join(name.encode() for name in ADDED)
+    added = between.join(name.encode() for name in added_names(job.version.dataset.target))
     before = between.join(name.encode() for name in rejected_names(header.names))
     lines = 0
     for target, kind, first in (

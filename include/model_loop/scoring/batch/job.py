@@ -11,6 +11,7 @@ from typing import Literal
 
 from upath import UPath
 
+from model_loop.datasets.dataset import Target
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
@@ -21,12 +22,15 @@ from model_loop.scoring.predictor import RegisteredVersion
 #: Raised whenever the same rows would be scored into other files.
 SCORING_VERSION = 4
 
-#: The columns that a scored file has besides its own.
-MINUTES = "predicted_minutes"
-#: `predicted_minutes` is the name of `prediction` before 0.2.
-ADDED = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION, ASSUMED, MINUTES)
+#: The columns that every scored file has besides its own.
+_ADDED = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION, ASSUMED)
 #: The columns that a file of rejected rows has before its own.
 ROW, REASON = "row", "reason"
+
+
+def added_names(target: Target) -> tuple[str, ...]:
+    """Return the columns that a scored file has besides its own, the older name last."""
+    return (*_ADDED, f"predicted_{target.former}") if target.former else _ADDED
 
 
 def rejected_names(names: Collection[str]) -> tuple[str, str]:

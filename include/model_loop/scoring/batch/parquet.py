@@ -1,7 +1,7 @@
 """Parquet files: cut at row groups, read a few columns at a time, joined batch by batch.
 
-The scored part of a chunk holds minutes, ids and reasons only: the input's own columns are decoded
-once, when the output is written.
+The scored part of a chunk holds predictions, ids and reasons only: the input's own columns are
+decoded once, when the output is written.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
+from model_loop.datasets.dataset import Target
 from model_loop.errors import InvalidInputError
 from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION
 from model_loop.scoring.batch.job import (
-    ADDED,
-    MINUTES,
     REASON,
     Chunk,
     Job,
+    added_names,
     rejected_names,
 )
 from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place
-from trip_duration.columns import UNIT
+from model_loop.scoring.predictor import RegisteredVersion
 
 _PART = pa.schema(
     [
@@ -42,7 +42,8 @@ _PART = pa.schema(
 )
 #: Types of the columns that a scored file has besides its own.
 _ADDED = (pa.float64(), pa.string(), pa.string(), pa.int32(), pa.string(), pa.float64())
-_DIFFERENT = (IDENTIFIER, PREDICTION, MINUTES)
+#: Beginnings of the names of columns whose values are nearly all different.
+_DIFFERENT = (IDENTIFIER, PREDICTION, "predicted_")
 #: Rows of a row group of the output.
 _GROUP_ROWS = 2**17
 #: Bytes that are read of a column at once.
@@ -103,7 +104,9 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
     with _opened(place(chunk.job.source)) as file:
         names = None
         if wanted is not None:
-            names = list(find_columns(file.schema_arrow.names, wanted).values())
+            names = list(
+                find_columns(chunk.job.version.dataset, file.schema_arrow.names, wanted).values()
+            )
         for batch in _rows(file, chunk.first_row, chunk.rows, names):
             try:
                 # A description for pandas may hold anything, and would be parsed in any case.
@@ -154,7 +157,7 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
             writer.write_batch(
                 pa.RecordBatch.from_arrays(
                     [
-                        pa.array(scored.minutes, mask=scored.rejected),
+                        pa.array(scored.predicted, mask=scored.rejected),
                         _text(scored.identifiers),
                         pa.array(scored.reasons, pa.string()),
                         pa.array(scored.assumed, pa.string()),
@@ -185,13 +188,13 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
     """
     with _opened(place(job.source)) as file, contextlib.ExitStack() as stack:
         schema = _plain(file.schema_arrow.empty_table()).schema
-        good = stack.enter_context(_writer(output, _predicted(schema)))
+        good = stack.enter_context(_writer(output, _predicted(schema, job.version.dataset.target)))
         bad = stack.enter_context(_writer(rejected, _rejected(schema)))
         parts, first = _Parts(chunks), 0
         for batch in file.iter_batches(_GROUP_ROWS):
             scored = parts.take(batch.num_rows)
             numbers = pa.array(np.arange(first, first + batch.num_rows))
-            _write(good, bad, batch, scored, numbers, job.version.number)
+            _write(good, bad, batch, scored, numbers, job.version)
             first += batch.num_rows
     job.require_all(
         "rows", planned=_rows_of(place(job.source)), written=_rows_of(output) + _rows_of(rejected)
@@ -211,7 +214,7 @@ def _write(
     batch: pa.RecordBatch,
     scored: pa.Table,
     numbers: pa.Array,
-    version: int,
+    version: RegisteredVersion,
 ) -> None:
     rows = _plain(pa.Table.from_batches([batch]))
     usable = scored[REASON].is_null()
@@ -222,10 +225,11 @@ def _write(
             pa.table([*reasons, *rows.filter(wrong).columns], schema=bad.schema), _GROUP_ROWS
         )
         rows, scored = rows.filter(usable), scored.filter(usable)
-    versions = pa.repeat(pa.scalar(version, pa.int32()), len(rows))
-    units = pa.repeat(pa.scalar(UNIT, pa.string()), len(rows))
+    versions = pa.repeat(pa.scalar(version.number, pa.int32()), len(rows))
+    target = version.dataset.target
+    units = pa.repeat(pa.scalar(target.unit, pa.string()), len(rows))
     said, ids, assumed = scored[PREDICTION], scored[IDENTIFIER], scored[ASSUMED]
-    added = [said, units, ids, versions, assumed, said]
+    added = [said, units, ids, versions, assumed, *([said] if target.former else [])]
     good.write_table(pa.table([*rows.columns, *added], schema=good.schema), _GROUP_ROWS)
 
 
@@ -260,8 +264,8 @@ def _without_views(field: pa.Field) -> pa.Field:
     return field
 
 
-def _predicted(schema: pa.Schema) -> pa.Schema:
-    for name, kind in zip(ADDED, _ADDED, strict=True):
+def _predicted(schema: pa.Schema, target: Target) -> pa.Schema:
+    for name, kind in zip(added_names(target), _ADDED, strict=False):
         schema = schema.append(pa.field(name, kind))
     return schema
 
@@ -298,7 +302,11 @@ def _writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         path.open("wb") as file,
         # Ids are all different: a dictionary of them would be built for nothing.
         pq.ParquetWriter(
-            file, schema, use_dictionary=[n for n in schema.names if n not in _DIFFERENT]
+            file,
+            schema,
+            use_dictionary=[
+                n for n in schema.names if n not in _DIFFERENT and not n.startswith("predicted_")
+            ],
         ) as writer,
     ):
         yield writer

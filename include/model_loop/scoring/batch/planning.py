@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from upath import UPath
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError, require_within
 from model_loop.scoring.batch.formats import FORMATS
-from model_loop.scoring.batch.job import ADDED, Chunk, Job, format_of, identity_of, job_key
+from model_loop.scoring.batch.job import Chunk, Job, added_names, format_of, identity_of, job_key
 from model_loop.scoring.batch.results import require_free
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.scoring.preprocessing import find_preprocessing
-from trip_duration.columns import TRIP_COLUMNS, local_now
 
 #: Airflow maps a task over 1,024 chunks at most.
 MOST_CHUNKS = 1_000
@@ -63,7 +63,7 @@ class BatchRequest:
         require_within("Number of files", len(self.files), least=1, most=MOST_CHUNKS)
 
 
-def columns_in(sources: Iterable[UPath], preprocessing: str) -> set[str]:
+def columns_in(dataset: Dataset, sources: Iterable[UPath], preprocessing: str) -> set[str]:
     """Return the raw columns that all files have; of an own preprocessing step, any may come.
 
     Raises
@@ -72,8 +72,8 @@ def columns_in(sources: Iterable[UPath], preprocessing: str) -> set[str]:
         If a file cannot be read.
     """
     if preprocessing:
-        return {*TRIP_COLUMNS.names}
-    found = (TRIP_COLUMNS.given(FORMATS[format_of(one)].columns_of(one)) for one in sources)
+        return {*dataset.columns.names}
+    found = (dataset.columns.given(FORMATS[format_of(one)].columns_of(one)) for one in sources)
     return set.intersection(*found)
 
 
@@ -97,7 +97,7 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
             raise InvalidInputError(
                 f"Input {job.source}",
                 "holds no row, only the names of its columns",
-                "Give a file with trips, or take this one out of the folder.",
+                "Give a file with rows, or take this one out of the folder.",
             )
     # The room that is left when every file has its first chunk is shared by the others.
     further = sum(len(chunks) - 1 for chunks in cut)
@@ -106,9 +106,9 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
 
 
 def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str) -> Job:
-    step = find_preprocessing(request.preprocessing)
+    step, dataset = find_preprocessing(request.preprocessing), request.version.dataset
     names = FORMATS[format_of(source)].columns_of(source)
-    if taken := [name for name in names if name in ADDED]:
+    if taken := [name for name in names if name in added_names(dataset.target)]:
         raise InvalidInputError(
             f"Input {source}",
             f"has the column {taken[0]} already",
@@ -116,7 +116,7 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
         )
     if step is None:
         try:
-            find_columns(names, request.columns)
+            find_columns(dataset, names, request.columns)
         except InvalidInputError as error:
             # A folder has several.
             given = f"Input {source}: {error.given}"
@@ -133,7 +133,7 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
         preprocessing=request.preprocessing,
         folder=str(UPath(storage_root) / SCORING_FOLDER / key),
         overwrite=request.overwrite,
-        asked_at=local_now(),
+        asked_at=dataset.now(),
     )
     require_free(job)
     return job

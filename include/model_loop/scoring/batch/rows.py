@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.identifiers import new_ids
 from model_loop.training_set.matrices import Targets
@@ -43,8 +44,8 @@ class ScoredRows:
 
     Parameters
     ----------
-    minutes
-        Predicted; NaN for rows that could not be.
+    predicted
+        Predictions; NaN for rows that could not be predicted.
     identifiers
         Ids of the predictions, as bytes; of rows that could not be predicted, they name nothing.
     reasons
@@ -53,7 +54,7 @@ class ScoredRows:
         Fields that a row left out and that were assumed; None where nothing was.
     """
 
-    minutes: Targets
+    predicted: Targets
     identifiers: npt.NDArray[np.bytes_]
     reasons: npt.NDArray[np.object_]
     assumed: npt.NDArray[np.object_]
@@ -71,6 +72,7 @@ class ScoredRows:
 
 
 def score_rows(
+    dataset: Dataset,
     rows: pd.DataFrame,
     broken: Mapping[int, str],
     columns: Sequence[str],
@@ -86,14 +88,14 @@ def score_rows(
     columns
         The raw columns of the model.
     predict
-        Minutes from these.
+        Predicts from these.
     now
         The present moment on the clocks of the table, for rows that leave their time out.
     """
-    checked = check_rows(rows, columns, now)
-    trips, reasons = checked.trips.drop(index=list(broken), errors="ignore"), checked.reasons
+    checked = check_rows(dataset, rows, columns, now)
+    good, reasons = checked.rows.drop(index=list(broken), errors="ignore"), checked.reasons
     for row, reason in broken.items():
         reasons[row] = reason
-    minutes = np.full(len(rows), np.nan)
-    minutes[trips.index] = predict(trips)
-    return ScoredRows(minutes, new_ids(len(rows)), reasons, checked.assumed)
+    predicted = np.full(len(rows), np.nan)
+    predicted[good.index] = predict(good)
+    return ScoredRows(predicted, new_ids(len(rows)), reasons, checked.assumed)

@@ -48,7 +48,12 @@ def score_chunk(
         for raw in file.read(chunk, wanted):
             frame = raw.frame if step is None else step(raw.frame)
             scored = score_rows(
-                frame, raw.broken, predictor.columns, predictor.minutes, chunk.job.asked_at
+                chunk.job.version.dataset,
+                frame,
+                raw.broken,
+                predictor.columns,
+                predictor.predict,
+                chunk.job.asked_at,
             )
             write(raw, scored)
             rows, rejected = rows + len(frame), rejected + int(scored.rejected.sum())

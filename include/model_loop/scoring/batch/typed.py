@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import shown
 from model_loop.scoring.batch.rows import RawRows
 from model_loop.scoring.columns import read_numbers, read_times
@@ -23,25 +24,33 @@ _SHARE = 0.9
 _CODE = re.compile(r"\s*[+-]?0\d")
 
 
-def kinds_of(sample: pd.DataFrame) -> dict[str, Kind]:
+def kinds_of(dataset: Dataset, sample: pd.DataFrame) -> dict[str, Kind]:
     """Return what each column holds, as the first rows of a file say.
 
     The same for every part of the file, so that a step sees one type wherever the file is cut.
     """
-    return {str(name): _kind(sample[name]) for name in sample.columns}
+    return {str(name): _kind(dataset, sample[name]) for name in sample.columns}
 
 
-def _kind(column: pd.Series[Any]) -> Kind:
+def _kind(dataset: Dataset, column: pd.Series[Any]) -> Kind:
     given = column[column.notna()]
     if given.empty or given.str.match(_CODE).any():
         return "text"
     if read_numbers(given).size * _SHARE <= np.isfinite(read_numbers(given)).sum():
         return "number"
-    return "time" if read_times(given).notna().mean() >= _SHARE else "text"
+    return "time" if _times(dataset, given).notna().mean() >= _SHARE else "text"
 
 
-def typed(raw: RawRows, kinds: Mapping[str, Kind]) -> RawRows:
-    """Return rows of numbers (float64), of New York's times (datetime64) and of text.
+def _times(dataset: Dataset, given: pd.Series[Any]) -> pd.Series[Any]:
+    """Return times on the table's clocks, by its own column of times or else in ISO 8601."""
+    columns = dataset.columns.by_kind("time")
+    if dataset.declaration is None and columns:
+        return read_times(dataset, columns[0], given)
+    return pd.to_datetime(given, errors="coerce", format="ISO8601").astype("datetime64[us]")
+
+
+def typed(dataset: Dataset, raw: RawRows, kinds: Mapping[str, Kind]) -> RawRows:
+    """Return rows of numbers (float64), of times on the table's clocks (datetime64) and of text.
 
     A cell that is of another kind than its column rejects its row, and is missing to the step.
     """
@@ -52,7 +61,7 @@ def typed(raw: RawRows, kinds: Mapping[str, Kind]) -> RawRows:
             columns[name] = given
             continue
         numbers = kind == "number"
-        found = pd.Series(read_numbers(given), given.index) if numbers else read_times(given)
+        found = pd.Series(read_numbers(given), given.index) if numbers else _times(dataset, given)
         for row in np.flatnonzero((found.isna() & given.notna()).to_numpy()).tolist():
             rule = f"is not a {kind}, unlike nearly all of its column"
             broken.setdefault(row, f"{name} = {shown(given.iloc[row])} {rule}")

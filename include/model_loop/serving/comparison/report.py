@@ -1,16 +1,18 @@
-"""Compare versions by their errors on predictions whose actual duration is known."""
+"""Compare versions by their errors on predictions whose true value is known."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
+from typing import Any, Protocol
 
-from sqlalchemy import Engine
+from sqlalchemy import ColumnElement, Engine
 
 from model_loop.datasets.dataset import Moment
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.models.intervals import (
     CONFIDENCE,
     WEEK,
@@ -23,8 +25,7 @@ from model_loop.models.intervals import (
 )
 from model_loop.serving.comparison.day_sums import Pairs, answered_by_day, shadowed_by_day
 from model_loop.serving.request_log.tables import feedback, predictions
-from trip_duration.judged import Judged
-from trip_duration.services import MOMENTS
+from model_loop.settings import get_settings
 
 #: Moment of a version; None where it is not known.
 MomentOf = Callable[[int], Moment | None]
@@ -37,9 +38,16 @@ _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 _Z_POWER = NormalDist().inv_cdf(POWER)
 
 
+class Judged(Protocol):
+    """The true values that count."""
+
+    def of_actual(self, actual: Any, /) -> Any:  # noqa: ANN401 - an array, or a column of a database
+        """Say which values count: of an array, or as a condition on a column."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class VersionErrors(MeasuredErrors):
-    """Errors of a version, on predictions whose actual duration is known.
+    """Errors of a version, on predictions whose true value is known.
 
     Parameters
     ----------
@@ -64,20 +72,20 @@ class VersionComparison:
         its shadow.
     difference, interval
         Mean absolute error of the first less that of the second, and its interval: of the same
-        trips where they are paired, of two samples otherwise (Welch).
+        rows where they are paired, of two samples otherwise (Welch).
     decided
-        Whether there are enough trips, and the interval leaves out 0.
+        Whether there are enough rows, and the interval leaves out 0.
     trips_needed
-        Trips of each version that it takes to find a difference of *worthwhile* minutes, with the
+        Rows of each version that it takes to find a difference of *worthwhile*, with the
         confidence and a power of 0.8.
     worthwhile
         Targets; a share of the second's error.
     verdict
-        Conclusion in words; before there are enough trips, that it is too early.
+        Conclusion in words; before there are enough rows, that it is too early.
     trips
-        Trips of the version that has fewer.
+        Rows of the version that has fewer.
     paired
-        Whether both have predicted the same trips.
+        Whether both have predicted the same rows.
     """
 
     version: int
@@ -102,15 +110,15 @@ class AbReport:
     Parameters
     ----------
     versions
-        Errors of the versions that have answered, the one with the most trips first.
+        Errors of the versions that have answered, the one with the most rows first.
     comparisons
         Comparisons of versions that have answered, each against the first of its moment.
     confidence, power
         Confidence of intervals, and power of sample sizes.
     shadows
-        Errors of versions that have predicted unseen, on trips that another one has answered.
+        Errors of versions that have predicted unseen, on rows that another one has answered.
     paired
-        Each shadow against the version that has answered the same trips.
+        Each shadow against the version that has answered the same rows.
     """
 
     versions: tuple[VersionErrors, ...]
@@ -129,7 +137,7 @@ def ab_report(
     worthwhile: float = WORTHWHILE,
     judged: Judged | None = None,
 ) -> AbReport:
-    """Compare versions on the predictions of the log whose actual duration is known.
+    """Compare versions on the predictions of the log whose true value is known.
 
     The same predictions count as for monitoring. The database adds up; no row leaves it.
 
@@ -142,13 +150,17 @@ def ab_report(
     worthwhile
         Share of the error that a difference has to come to, to be worth finding.
     judged
-        Durations that count.
+        True values that count; by default, those that the dataset names.
     """
-    wanted = (
+    dataset = dataset_of_variant(service)
+    if judged is None and (find := dataset.extensions.load("judged")) is not None:
+        judged = find(get_settings())
+    wanted: tuple[ColumnElement[bool], ...] = (
         predictions.c.service == service,
         predictions.c.at >= since,
-        (judged or Judged()).of_actual(feedback.c.actual_minutes),
     )
+    if judged is not None:
+        wanted = (*wanted, judged.of_actual(feedback.c.actual_minutes))
     answered = answered_by_day(engine, wanted)
     usable = {version: sums for version, sums in answered.items() if _trips(sums) > 1}
     shadowed = {
@@ -164,7 +176,7 @@ def ab_report(
         _errors(answered, moment_of),
         tuple(
             _compare(one, usable[one], first, usable[first], worthwhile)
-            for first, *others in _by_moment(usable, moment_of)
+            for first, *others in _by_moment(dataset.moments, usable, moment_of)
             for one in others
         ),
         shadows=_errors(by_shadow, moment_of),
@@ -176,10 +188,12 @@ def ab_report(
     )
 
 
-def _by_moment(versions: Iterable[int], moment_of: MomentOf) -> Iterator[list[int]]:
+def _by_moment(
+    moments: Sequence[Moment], versions: Iterable[int], moment_of: MomentOf
+) -> Iterator[list[int]]:
     """Yield the versions of each moment that has any, in their order."""
     known = {version: moment_of(version) for version in versions}
-    for moment in MOMENTS:
+    for moment in moments:
         if found := [version for version in known if known[version] == moment]:
             yield found
 
@@ -245,10 +259,10 @@ def _error(independent: float, residuals: list[float]) -> tuple[float, float, fl
     Parameters
     ----------
     independent
-        Variance of the difference, were trips independent.
+        Variance of the difference, were rows independent.
     residuals
         What each day adds to the difference beyond its share. Of less than a week days say nothing,
-        and trips count as independent: both versions have had the same days.
+        and rows count as independent: both versions have had the same days.
     """
     count = len(residuals)
     if count < WEEK or not independent:

@@ -19,45 +19,27 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sklearn.preprocessing import FunctionTransformer
 from upath import UPath
 
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import dataset_of_model
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.objects.files import atomic_write
-from model_loop.scoring.rows import COLUMNS, PLACES, Rows, from_frame, to_frame
+from model_loop.scoring.rows import Rows, from_frame, to_frame
 from model_loop.serving.compiled import forests
+from model_loop.serving.compiled.encoders import Vocabulary, forms_of
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
 from model_loop.serving.compiled.orders import CompilerResult, Order, write_outcome
 from model_loop.serving.compiled.stored import KEPT_FORM, LOGGED_FORM, columns_of, proven_form
-from model_loop.serving.compiled.tables import dense_tables, sparse_tables
+from model_loop.serving.compiled.transformers import UNKNOWN
 from model_loop.serving.models.predictor import ServedVersion, places_of
 from model_loop.serving.models.store import ModelStore
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.registry import LoadedModel, read_model
 from model_loop.tracking.runs import Tracker
-from model_loop.training_set.encoders.dense import DenseTripEncoder
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
-from trip_duration.recipes import get_recipe
-from trip_duration.services import (
-    DISTANCE,
-    DROPOFF_ZONE,
-    PASSENGERS,
-    PICKUP_TIME,
-    PICKUP_ZONE,
-    TRIP_TYPE,
-    VENDOR,
-)
 
 _GENERATED = 1_000
-_ODD_SHARE = 0.3
-#: 2000-01-01 and 2099-12-31, in seconds since 1970.
-_TIMES = (946_684_800, 4_102_444_799)
-#: Rare zones: the first and last of TLC's. Models refuse other numbers, as requests do.
-_ODD_ZONES = (1, 263, 264, 265)
-#: Miles: what the encoders clip or floor, and what meters have reported.
-_ODD_DISTANCES = (0.0, 0.01, 0.3, 30.0, 30.01, 100.0, 201_421.0)
-#: 2024-07-04, a holiday, and the last second of a leap day.
-_ODD_TIMES = (1_720_051_200, 1_709_251_199)
-
 #: Requests go before: a new version may come a second later.
 _NICENESS = 5
 
@@ -83,26 +65,26 @@ class Compiled:
     plain: str = ""
 
 
-def compile_model(version: int, loaded: LoadedModel) -> Compiled:
+def compile_model(dataset: Dataset, version: int, loaded: LoadedModel) -> Compiled:
     """Compile a loaded version.
 
     The form brings what the model says of the example that is stored beside it, and of generated
-    trips with every oddity that requests may have.
+    rows with every oddity that requests may have.
 
     Raises
     ------
     InvalidInputError
         If the model reads columns that no request has.
     """
-    columns = _columns(loaded)
-    if unknown := sorted(set(columns) - set(COLUMNS)):
+    columns = _columns(dataset, loaded)
+    if unknown := sorted(set(columns) - set(dataset.columns.names)):
         raise InvalidInputError(
             f"Version {version}",
             f"reads {', '.join(unknown)}, which requests do not hold",
-            "Promote a version that reads raw columns of trips.",
+            f"Promote a version that reads raw columns of {dataset.rows[0]}.",
         )
     try:
-        return Compiled(columns, _form(loaded, columns))
+        return Compiled(columns, _form(dataset, loaded, columns))
     except NotCompiledError as error:
         return Compiled(columns, None, str(error))
     except Exception as error:
@@ -111,7 +93,7 @@ def compile_model(version: int, loaded: LoadedModel) -> Compiled:
         return Compiled(columns, None, f"compiling it failed: {error!r}")
 
 
-def make_predictor(version: int, loaded: LoadedModel) -> ServedVersion:
+def make_predictor(dataset: Dataset, version: int, loaded: LoadedModel) -> ServedVersion:
     """Make a loaded version ready to answer in this process.
 
     Raises
@@ -119,20 +101,21 @@ def make_predictor(version: int, loaded: LoadedModel) -> ServedVersion:
     InvalidInputError
         If the model reads columns that no request has.
     """
-    compiled = compile_model(version, loaded)
+    compiled = compile_model(dataset, version, loaded)
     columns, plain = compiled.columns, compiled.plain
+    places = places_of(dataset.columns, columns)
     if compiled.form is not None:
         try:
-            return ServedVersion(version, columns, places_of(columns), compiled.form.verify())
+            return ServedVersion(version, columns, places, compiled.form.verify())
         except NotCompiledError as error:
             plain = str(error)
     logger.warning("Version %d is served as it is: %s", version, plain)
-    return ServedVersion(version, columns, places_of(columns), predict_by(loaded, columns), plain)
+    return ServedVersion(version, columns, places, predict_by(dataset, loaded, columns), plain)
 
 
-def log_form(tracker: Tracker, run_id: str, loaded: LoadedModel) -> None:
+def log_form(tracker: Tracker, run_id: str, loaded: LoadedModel, dataset: Dataset) -> None:
     """Log the compiled form of a model beside it, for the time after an upgrade; if it has one."""
-    compiled = compile_model(0, loaded)
+    compiled = compile_model(dataset, 0, loaded)
     plain = compiled.plain
     if compiled.form is not None:
         try:
@@ -150,68 +133,75 @@ def log_form(tracker: Tracker, run_id: str, loaded: LoadedModel) -> None:
         tracker.client.log_artifact(run_id, str(path), place)
 
 
-def predict_by(loaded: LoadedModel, columns: tuple[str, ...]) -> Predict:
+def predict_by(dataset: Dataset, loaded: LoadedModel, columns: tuple[str, ...]) -> Predict:
     """Return a function that predicts by the registered model itself."""
 
     def predict(rows: Rows) -> np.ndarray:
-        return np.asarray(loaded.model.predict(to_frame(rows, columns)), dtype=np.float64)
+        frame = to_frame(dataset, rows, columns)
+        return np.asarray(loaded.model.predict(frame), dtype=np.float64)
 
     return predict
 
 
-def _columns(loaded: LoadedModel) -> tuple[str, ...]:
+def _columns(dataset: Dataset, loaded: LoadedModel) -> tuple[str, ...]:
     encoder = loaded.model.named_steps.get("encode")
-    if isinstance(encoder, DenseTripEncoder | OneHotTripEncoder):
-        return get_recipe(encoder.recipe).columns
-    return loaded.inputs
+    return forms_of(dataset).columns_of(encoder) or loaded.inputs
 
 
-def _form(loaded: LoadedModel, columns: tuple[str, ...]) -> CompiledModel:
+def _form(dataset: Dataset, loaded: LoadedModel, columns: tuple[str, ...]) -> CompiledModel:
     steps = dict(loaded.model.named_steps)
     encoder, selected = steps.pop("encode", None), steps.pop("select", None)
     estimator = steps.popitem()[1]
-    if steps or not isinstance(encoder, DenseTripEncoder | OneHotTripEncoder):
+    steps = {name: step for name, step in steps.items() if not _only_casts(step)}
+    forms = forms_of(dataset)
+    made = None if steps else forms.tables_of(encoder)
+    if made is None:
         raise NotCompiledError("pipelines of other steps have no compiled form")
-    width = len(encoder.get_feature_names_out())
+    tables, vocabulary = made
+    width = forms.sound_width(tables)
+    if width is None:
+        raise NotCompiledError("the tables of its encoder do not fit together")
     flat = forests.flatten(estimator, selected.places if selected else None, width)
     if flat is None:
         raise NotCompiledError(f"{type(estimator).__name__} has no compiled form")
-    one_hot = isinstance(encoder, OneHotTripEncoder)
-    sample = _sample(loaded, columns)
-    return CompiledModel(
-        tables=sparse_tables(encoder) if one_hot else dense_tables(encoder),
-        flat=flat,
-        sample=sample,
-        minutes=predict_by(loaded, columns)(sample),
+    generated = forms.odd_rows(tables, _GENERATED)
+    plain = _plain(dataset, generated, vocabulary)
+    predictions = predict_by(dataset, loaded, columns)(plain)
+    if loaded.example is not None and not vocabulary:
+        example = from_frame(dataset, _example(dataset, loaded.example, columns), columns)
+        generated = np.concatenate([example, generated])
+        predictions = predict_by(dataset, loaded, columns)(generated)
+    return CompiledModel(dataset, tables, flat, generated, predictions, vocabulary)
+
+
+def _only_casts(step: object) -> bool:
+    """Return whether a step changes the precision of numbers alone, as trees do anyway."""
+    return (
+        isinstance(step, FunctionTransformer) and getattr(step.func, "__name__", "") == "as_float32"
     )
 
 
-def _sample(loaded: LoadedModel, columns: tuple[str, ...]) -> Rows:
-    """The stored example and generated trips."""
-    generated = odd_rows(_GENERATED)
-    if loaded.example is None:
-        return generated
-    example: pd.DataFrame = loaded.example
-    if PICKUP_TIME in columns:
-        example = example.assign(**{PICKUP_TIME: pd.to_datetime(example[PICKUP_TIME])})
-    return np.concatenate([from_frame(example, columns), generated])
+def _plain(dataset: Dataset, rows: Rows, vocabulary: Vocabulary) -> Rows:
+    """Return rows with the texts of their categories."""
+    if not dataset.columns.texts:
+        return rows
+    plain = rows.astype(object)
+    for column in dataset.columns.texts:
+        place = dataset.columns.places[column]
+        texts = (*vocabulary.get(place, ()), UNKNOWN)
+        plain[:, place] = [
+            np.nan if np.isnan(code) else texts[int(code) if 0 <= code < len(texts) else -1]
+            for code in rows[:, place]
+        ]
+    return plain
 
 
-def odd_rows(count: int, seed: int = 0) -> Rows:
-    """Generated rows, among them every oddity that a request may have."""
-    random = np.random.default_rng(seed)
-
-    def mixed(usual: np.ndarray, odd: tuple[float, ...]) -> np.ndarray:
-        return np.where(random.random(count) < _ODD_SHARE, random.choice(odd, count), usual)
-
-    rows = np.empty((count, len(COLUMNS)))
-    for zone in (PICKUP_ZONE, DROPOFF_ZONE):
-        rows[:, PLACES[zone]] = mixed(random.integers(1, 266, count), _ODD_ZONES)
-    rows[:, PLACES[PICKUP_TIME]] = mixed(random.integers(*_TIMES, count), _ODD_TIMES)
-    rows[:, PLACES[DISTANCE]] = mixed(random.gamma(2.0, 1.5, count).round(2), _ODD_DISTANCES)
-    for name in (PASSENGERS, VENDOR, TRIP_TYPE):
-        rows[:, PLACES[name]] = mixed(random.integers(0, 7, count), (np.nan,))
-    return rows
+def _example(dataset: Dataset, example: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return the example that is stored beside a model, with its times."""
+    times = [one.name for one in dataset.columns.by_kind("time") if one.name in columns]
+    if dataset.declaration is not None:
+        return example
+    return example.assign(**{name: pd.to_datetime(example[name]) for name in times})
 
 
 def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
@@ -224,6 +214,7 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
     mlflow.exceptions.MlflowException
         If its files have to be downloaded and cannot be.
     """
+    dataset = dataset_of_model(order.name)
     store = ModelStore(order.tracking_uri, order.name, Path(order.folder))
     store.needed = frozenset(order.needed)
     files = store.files(order.version)
@@ -240,7 +231,7 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
             kept=files / KEPT_FORM,
         )
         return CompilerResult(columns_of(files), files=str(files), other_line=told), stored
-    compiled = compile_model(order.version, loaded)
+    compiled = compile_model(dataset, order.version, loaded)
     plain = compiled.plain
     if compiled.form is not None:
         # The requesting process proves it once more, and finds the cached machine code: making it

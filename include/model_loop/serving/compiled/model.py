@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.errors import StoredObjectError
 from model_loop.objects.limits import bounded_file
 from model_loop.scoring.rows import Rows
-from model_loop.serving.compiled.flat import DenseTables, Linear, SparseTables, Trees
+from model_loop.serving.compiled.encoders import forms_of
+from model_loop.serving.compiled.errors import NotCompiledError
+from model_loop.serving.compiled.flat import Linear, Trees
 from model_loop.serving.compiled.soundness import is_sample, is_sound
 
-#: Minutes by which the compiled form may differ from the registered model.
-TOLERANCE = 1e-5
+__all__ = ["FORMAT", "NUMBER", "TOLERANCE", "CompiledModel", "NotCompiledError", "Predict"]
+
+#: By how much the compiled form may differ from the registered model: a share of the largest
+#: prediction of the sample, and in any case so much.
+_SHARE, TOLERANCE = 1e-9, 1e-5
 
 #: Name and number of the format of a stored form.
 FORMAT, NUMBER = "model_loop.compiled", 1
@@ -27,17 +33,7 @@ _FORMER = (None, ("trip_duration.compiled", 1))
 Targets = npt.NDArray[np.float64]
 Predict = Callable[[Rows], Targets]
 
-_CODE: dict[tuple[type, type], str] = {
-    (DenseTables, Trees): "predict_dense_trees",
-    (SparseTables, Trees): "predict_sparse_trees",
-    (SparseTables, Linear): "predict_sparse_linear",
-}
-_TABLES = {kind.__name__: kind for kind in (DenseTables, SparseTables)}
 _FLAT = {kind.__name__: kind for kind in (Trees, Linear)}
-
-
-class NotCompiledError(Exception):
-    """A model has no compiled form, or none that agrees with it."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +42,25 @@ class CompiledModel:
 
     Parameters
     ----------
+    dataset
+        Dataset of the rows.
     tables, flat
         Tables of its encoder, and flat arrays of its estimator.
     sample
-        Rows on which it has to agree with the registered model.
-    minutes
+        Rows on which it has to agree with the registered model; categories that are texts as their
+        places in the vocabulary.
+    predictions
         Predictions of the registered model for them.
+    vocabulary
+        Texts of the categories that it knows, by the places of their columns.
     """
 
-    tables: DenseTables | SparseTables
+    dataset: Dataset
+    tables: Any
     flat: Trees | Linear
     sample: Rows
-    minutes: Targets
+    predictions: Targets
+    vocabulary: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def verify(self, *, machine_code: bool = True) -> Predict:
         """Return a function that predicts by this form, once it agrees with the registered model.
@@ -66,45 +69,60 @@ class CompiledModel:
         ----------
         machine_code
             Whether machine code does; arithmetic on arrays otherwise, which takes 80 times as long
-            for one trip, 6 times for many, and spares the process numba and LLVM, 130 MB.
+            for one row, 6 times for many, and spares the process numba and LLVM, 130 MB.
 
         Raises
         ------
         NotCompiledError
             If there is no machine code for it, or it says something else.
         """
-        name = _CODE.get((type(self.tables), type(self.flat)))
-        if name is None:
+        forms, tables, flat = forms_of(self.dataset), self.tables, self.flat
+        kernel = forms.kernel(tables, flat, machine_code=machine_code)
+        if kernel is None:
             raise NotCompiledError("linear models of dense columns have no compiled form")
-        # Only one of them is needed, and one of them is large.
-        code = importlib.import_module(f"{__package__}.{'kernels' if machine_code else 'vectors'}")
-        kernel, tables, flat = getattr(code, name), self.tables, self.flat
+        codes = [
+            (place, {text: float(code) for code, text in enumerate(texts)})
+            for place, texts in self.vocabulary.items()
+        ]
 
         def predict(rows: Rows) -> Targets:
-            minutes = np.empty(len(rows))
-            kernel(rows, tables, flat, minutes)
-            return minutes
+            if codes and rows.dtype == object:
+                rows = _coded(rows, codes)
+            predictions = np.empty(len(rows))
+            kernel(rows, tables, flat, predictions)
+            return predictions
 
-        difference = float(np.max(np.abs(predict(self.sample) - self.minutes)))
+        difference = float(np.max(np.abs(predict(self.sample) - self.predictions)))
+        tolerance = max(TOLERANCE, _SHARE * float(np.max(np.abs(self.predictions))))
         # Written so that NaN is too much.
-        if not difference <= TOLERANCE:
+        if not difference <= tolerance:
             raise NotCompiledError(
-                f"its compiled form differs by up to {difference:g} minutes on the sample"
+                f"its compiled form differs by up to {difference:g} on the sample"
             )
         return predict
 
     def write(self, file: BinaryIO) -> None:
         """Write it where a file is."""
         parts: dict[str, Any] = {"format": FORMAT, "number": NUMBER}
-        parts |= {"sample": self.sample, "minutes": self.minutes}
+        # The name of the predictions is that of the first forms.
+        parts |= {"sample": self.sample, "minutes": self.predictions}
+        if self.vocabulary:
+            parts["vocabulary"] = msgspec.json.encode(
+                {str(place): texts for place, texts in self.vocabulary.items()}
+            ).decode()
         for name, part in (("tables", self.tables), ("flat", self.flat)):
             parts[name] = type(part).__name__
             parts |= {f"{name}.{key}": value for key, value in part._asdict().items()}
         np.savez(file, **parts)
 
     @classmethod
-    def read(cls, file: BinaryIO) -> CompiledModel:
+    def read(cls, file: BinaryIO, dataset: Dataset) -> CompiledModel:
         """Read it from where a file is.
+
+        Parameters
+        ----------
+        dataset
+            Dataset of its rows.
 
         Raises
         ------
@@ -120,15 +138,45 @@ class CompiledModel:
             found = (str(parts["format"]), int(parts["number"])) if "format" in parts else None
             if found not in {(FORMAT, NUMBER), *_FORMER}:
                 raise NotCompiledError(f"it is stored in the format {found}")
-            tables, flat = _part(parts, "tables", _TABLES), _part(parts, "flat", _FLAT)
-            sample, minutes = parts["sample"], parts["minutes"]
-        if not (is_sound(tables, flat) and is_sample(sample, minutes)):
+            forms = forms_of(dataset)
+            tables, flat = _part(parts, "tables", forms.kinds), _part(parts, "flat", _FLAT)
+            sample, predictions = parts["sample"], parts["minutes"]
+            stored = str(parts["vocabulary"]) if "vocabulary" in parts else "{}"
+        vocabulary = _vocabulary(stored, dataset)
+        width = forms.sound_width(tables)
+        sound = width is not None and is_sound(width, flat)
+        if not (sound and is_sample(dataset.columns, sample, predictions)):
             raise NotCompiledError("its stored parts do not fit together")
-        return cls(tables, flat, sample, minutes)
+        return cls(dataset, tables, flat, sample, predictions, vocabulary)
 
 
-def _part(parts: Any, name: str, kinds: dict[str, Any]) -> Any:  # noqa: ANN401 - one of our named tuples
+def _part(parts: Any, name: str, kinds: Mapping[str, Any]) -> Any:  # noqa: ANN401 - one of our named tuples
     kind = kinds[str(parts[name])]
     values = (parts[f"{name}.{key}"] for key in kind._fields)
     # Numbers come back as arrays without a dimension.
     return kind(*(value if value.ndim else value.item() for value in values))
+
+
+def _coded(rows: Rows, codes: list[tuple[int, dict[str, float]]]) -> Rows:
+    """Return rows in which each text is its place in the vocabulary; -1 stands for no place."""
+    coded = rows.copy()
+    for place, code_of in codes:
+        coded[:, place] = [
+            code_of.get(value, -1.0) if isinstance(value, str) else value
+            for value in rows[:, place]
+        ]
+    # Texts of columns that the model does not read.
+    return np.array(
+        [[np.nan if isinstance(value, str) else value for value in row] for row in coded],
+        dtype=np.float64,
+    )
+
+
+def _vocabulary(stored: str, dataset: Dataset) -> dict[int, tuple[str, ...]]:
+    try:
+        told = msgspec.json.decode(stored, type=dict[int, tuple[str, ...]])
+    except msgspec.MsgspecError as error:
+        raise NotCompiledError(f"its vocabulary cannot be read ({error})") from error
+    if any(not 0 <= place < len(dataset.columns) for place in told):
+        raise NotCompiledError("its stored parts do not fit together")
+    return told

@@ -6,82 +6,38 @@ from typing import Any
 
 import numpy as np
 
-from model_loop.scoring.rows import COLUMNS
-from model_loop.serving.compiled.flat import (
-    BETWEEN_FACTS,
-    CATEGORIES,
-    DAYS,
-    HOURS,
-    NODE,
-    SIDE_BY_SIDE,
-    SIDE_FACTS,
-    ZONE_ROWS,
-    DenseTables,
-    Linear,
-    SparseTables,
-    Trees,
-)
+from model_loop.datasets.columns import Columns
+from model_loop.serving.compiled.flat import NODE, SIDE_BY_SIDE, Linear, Trees
 
 #: Levels of a tree; learned ones have some dozens.
 _LEVELS = 1_000
-_ATTRIBUTES = 3
 
 
-def is_sound(tables: DenseTables | SparseTables, flat: Trees | Linear) -> bool:
-    """Return whether every number that is followed leads to where there is something."""
-    attributes = tables.attributes in range(_ATTRIBUTES + 1)
-    flags = all(isinstance(one, bool) for one in (tables.knows_time, tables.knows_distance))
-    if not (attributes and flags):
-        return False
-    if isinstance(tables, DenseTables):
-        fits, width = _is_dense(tables), tables.width
-    else:
-        fits, width = _is_sparse(tables), _sparse_width(tables)
+def is_sound(width: int, flat: Trees | Linear) -> bool:
+    """Return whether every number that is followed leads to where there is something.
+
+    Parameters
+    ----------
+    width
+        Columns of the design matrix.
+    """
     if isinstance(flat, Linear):
-        return fits and _is_array(flat.weights, np.float64, (width,))
-    return fits and _is_forest(flat, width)
+        return is_array(flat.weights, np.float64, (width,))
+    return _is_forest(flat, width)
 
 
-def is_sample(sample: Any, minutes: Any) -> bool:  # noqa: ANN401 - whatever a file holds
-    """Return whether there are rows that requests could hold, and minutes of each of them."""
+def is_sample(columns: Columns, sample: Any, predictions: Any) -> bool:  # noqa: ANN401 - whatever a file holds
+    """Return whether there are rows that requests could hold, and a prediction of each of them."""
     return (
         len(sample) > 0
-        and _is_array(sample, np.float64, (len(sample), len(COLUMNS)))
-        and _is_array(minutes, np.float64, (len(sample),))
+        and is_array(sample, np.float64, (len(sample), len(columns)))
+        and is_array(predictions, np.float64, (len(sample),))
     )
 
 
-def _is_array(value: Any, dtype: Any, shape: tuple[int, ...]) -> bool:  # noqa: ANN401 - as above
+def is_array(value: Any, dtype: Any, shape: tuple[int, ...]) -> bool:  # noqa: ANN401 - as above
+    """Return whether an array has a type and a shape."""
     return bool(value.dtype == dtype) and value.shape == shape
-
-
-def _is_dense(tables: DenseTables) -> bool:
-    categories = 3 + 3 * tables.knows_time
-    width = 2 + 2 * SIDE_FACTS + BETWEEN_FACTS + 3 * tables.knows_time + tables.attributes
-    width += 2 * tables.knows_distance + categories * (1 + 2 * tables.knows_distance)
-    return (
-        _is_array(tables.sides, np.float64, (ZONE_ROWS, SIDE_FACTS))
-        and _is_array(tables.between, np.float64, (ZONE_ROWS**2, BETWEEN_FACTS))
-        and _is_array(tables.learned, np.float64, (CATEGORIES, 3))
-        and _is_array(tables.holidays, np.uint8, (len(tables.holidays),))
-        and tables.width == width
-    )
-
-
-def _is_sparse(tables: SparseTables) -> bool:
-    pairs, size = tables.pairs, len(tables.pairs)
-    return (
-        size > 0
-        and tables.first in range(size**2 + 1)
-        and _is_array(pairs, np.int32, (size, size))
-        and int(pairs.min()) >= -1
-        and int(pairs.max()) < tables.first
-    )
-
-
-def _sparse_width(tables: SparseTables) -> int:
-    time = (HOURS + DAYS) * tables.knows_time
-    return tables.first + time + tables.attributes + tables.knows_distance
 
 
 def _is_forest(trees: Trees, width: int) -> bool:
@@ -89,10 +45,10 @@ def _is_forest(trees: Trees, width: int) -> bool:
     groups = -(-len(roots) // SIDE_BY_SIDE)
     shaped = (
         count > 0
-        and _is_array(nodes, NODE, (count,))
-        and _is_array(trees.values, np.float64, (count,))
-        and _is_array(roots, np.int32, (len(roots),))
-        and _is_array(trees.depths, np.int32, (groups,))
+        and is_array(nodes, NODE, (count,))
+        and is_array(trees.values, np.float64, (count,))
+        and is_array(roots, np.int32, (len(roots),))
+        and is_array(trees.depths, np.int32, (groups,))
     )
     if not shaped:
         return False

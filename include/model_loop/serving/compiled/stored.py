@@ -22,6 +22,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import dataset_of_model
 from model_loop.scoring.rows import from_frame
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
 from model_loop.tracking.downloads import read_artifact, registered_address
@@ -54,15 +56,16 @@ class CompiledVersion(Answering):
 
 @dataclass(frozen=True)
 class _FromFrames:
-    """Predictor of raw trips by a compiled form."""
+    """Predictor of raw rows by a compiled form."""
 
+    dataset: Dataset
     by_rows: Predict
     columns: tuple[str, ...]
 
-    def predict(self, trips: Any, /) -> npt.NDArray[np.float64]:  # noqa: ANN401 - as scikit-learn's
-        """Return minutes of raw trips, shape (trips,)."""
-        frame: pd.DataFrame = trips
-        return self.by_rows(from_frame(frame, self.columns))
+    def predict(self, rows: Any, /) -> npt.NDArray[np.float64]:  # noqa: ANN401 - as scikit-learn's
+        """Return predictions of raw rows, shape (rows,)."""
+        frame: pd.DataFrame = rows
+        return self.by_rows(from_frame(self.dataset, frame, self.columns))
 
 
 def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
@@ -84,7 +87,9 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
         predict = form.verify(machine_code=False)
         megabytes = sum(one.nbytes for one in form.flat if isinstance(one, np.ndarray)) / 1e6
         logger.warning("%s Its compiled form goes on answering.", error)
-        return CompiledVersion(_FromFrames(predict, columns), columns, megabytes, error)
+        return CompiledVersion(
+            _FromFrames(form.dataset, predict, columns), columns, megabytes, error
+        )
 
 
 def columns_of(folder: Path) -> tuple[str, ...]:
@@ -118,10 +123,11 @@ def proven_form(
     OtherLineError
         If there is none.
     """
+    dataset = dataset_of_model(name)
     for origin, open_form in _candidates(client, name, version, kept):
         try:
             with open_form() as file:
-                form = CompiledModel.read(file)
+                form = CompiledModel.read(file, dataset)
             form.verify(machine_code=machine_code)
         except _USELESS:
             logger.exception("The compiled form of version %d is of no use: %s", version, origin)

@@ -10,74 +10,76 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.days import SECONDS_PER_DAY, weekday_of
 from model_loop.scoring.rows import Rows
-from model_loop.serving.compiled.flat import (
-    ATTRIBUTES,
-    BETWEEN_FACTS,
-    DAYS,
-    DROPOFF,
-    DROPOFF_HOURS,
-    DROPOFFS,
-    HOURS,
-    MILES,
-    PAIRS,
-    PICKUP,
-    PICKUP_HOURS,
-    SIDE_FACTS,
-    TIME,
-    WEEKDAY_HOURS,
-    ZONE_ROWS,
-    DenseTables,
-    Linear,
-    SparseTables,
-    Trees,
-)
-from model_loop.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
+from model_loop.serving.compiled.columns import ColumnTables
+from model_loop.serving.compiled.flat import Linear, Trees
 
 _Floats = npt.NDArray[np.float64]
 _Columns = npt.NDArray[np.float32]
-_Numbers = npt.NDArray[np.int64]
 
 #: Numbers that are worked on at once.
 _MOST = 500_000
 
 
-def predict_dense_trees(rows: Rows, tables: DenseTables, trees: Trees, minutes: _Floats) -> None:
-    """Predict *rows* into *minutes*, both of one length."""
-    for part in _parts(rows, len(trees.roots)):
-        minutes[part] = _walk(_encode_dense(rows[part], tables), trees)
+def predict_trees(rows: Rows, tables: ColumnTables, trees: Trees, out: _Floats) -> None:
+    """Predict *rows* into *out*, both of one length."""
+    for part in parts(rows, max(len(trees.roots), tables.width)):
+        columns = encode(rows[part], tables, trees.absent if tables.is_sparse else 0.0)
+        out[part] = walk(columns.astype(np.float32), trees)
 
 
-def predict_sparse_trees(rows: Rows, tables: SparseTables, trees: Trees, minutes: _Floats) -> None:
-    """Predict *rows* into *minutes*, both of one length."""
-    for part in _parts(rows, max(len(trees.roots), tables.first)):
-        places, numbers, first = _encode_sparse(rows[part], tables)
-        columns = np.full((len(numbers), first + numbers.shape[1]), trees.absent, dtype=np.float32)
-        row, kind = np.nonzero(places >= 0)
-        columns[row, places[row, kind]] = 1.0
-        columns[:, first:] = numbers
-        minutes[part] = _walk(columns, trees)
+def predict_linear(rows: Rows, tables: ColumnTables, linear: Linear, out: _Floats) -> None:
+    """Predict *rows* into *out*, both of one length."""
+    for part in parts(rows, tables.width):
+        out[part] = encode(rows[part], tables, 0.0) @ linear.weights + linear.base
 
 
-def predict_sparse_linear(
-    rows: Rows, tables: SparseTables, linear: Linear, minutes: _Floats
-) -> None:
-    """Predict *rows* into *minutes*, both of one length."""
-    places, numbers, first = _encode_sparse(rows, tables)
-    weights = np.where(places >= 0, linear.weights[places], 0.0)
-    further = linear.weights[first : first + numbers.shape[1]]
-    minutes[:] = weights.sum(axis=1) + numbers @ further + linear.base
+def encode(rows: Rows, tables: ColumnTables, absent: float) -> _Floats:
+    """Return the columns of the design matrix, shape (rows, columns); see `kernels.encode`."""
+    columns = np.full((len(rows), tables.width), absent)
+
+    def put(targets: npt.NDArray[np.int32], values: _Floats) -> None:
+        before = columns[:, targets]
+        columns[:, targets] = np.where(tables.is_sparse & (values == 0), before, values)
+
+    given = rows[:, tables.number_columns]
+    filled = np.where(np.isnan(given), tables.number_fills, given)
+    put(tables.number_targets, (filled - tables.number_shifts) / tables.number_scales)
+    missing = np.isnan(rows[:, tables.flag_columns])
+    put(tables.flag_targets, np.where(missing, tables.flag_missing, tables.flag_given))
+    times = rows[:, tables.phase_columns]
+    times = np.where(np.isnan(times), tables.phase_fills, times)
+    phases = (times - tables.phase_starts) / tables.phase_periods
+    phases -= np.floor(phases)
+    every = np.arange(len(rows))
+    for which, bins in enumerate(tables.phase_bins.tolist()):
+        target, phase = tables.phase_targets[which], phases[:, which]
+        if bins:
+            columns[every, target + np.minimum((phase * bins).astype(np.int64), bins - 1)] = 1.0
+        else:
+            columns[:, target] = phase * np.pi - np.pi / 2
+    for which, size in enumerate(tables.category_sizes.tolist()):
+        values = rows[:, tables.category_columns[which]]
+        known = (values >= 0) & (values < size)
+        codes = np.where(np.isnan(values), size + 1, np.where(known, values, size))
+        at = tables.category_firsts[which] + codes.astype(np.int64)
+        firsts, counts = tables.spans[at], tables.spans[at + 1] - tables.spans[at]
+        for entry in range(int(counts.max(initial=0))):
+            more = counts > entry
+            places = firsts[more] + entry
+            columns[every[more], tables.targets[places]] = tables.values[places]
+    return columns
 
 
-def _parts(rows: Rows, width: int) -> Iterator[slice]:
+def parts(rows: Rows, width: int) -> Iterator[slice]:
+    """Cut rows so that as many numbers are worked on at once as memory is meant for."""
     step = max(_MOST // max(width, 1), 1)
     for first in range(0, len(rows), step):
         yield slice(first, first + step)
 
 
-def _walk(columns: _Columns, trees: Trees) -> _Floats:
-    """Return the sum of the trees for design rows of shape (trips, columns)."""
+def walk(columns: _Columns, trees: Trees) -> _Floats:
+    """Return the sum of the trees for design rows of shape (rows, columns)."""
     threshold, feature, left = (trees.nodes[name] for name in ("threshold", "feature", "left"))
     missing_left = feature < 0
     feature = feature ^ (feature >> 31)
@@ -95,61 +97,3 @@ def _walk(columns: _Columns, trees: Trees) -> _Floats:
     start = np.full((len(leaves), 1), trees.base)
     terms = np.hstack([start, leaves]).astype(np.float32)
     return np.asarray(np.cumsum(terms, axis=1, dtype=np.float32)[:, -1], dtype=np.float64)
-
-
-def _encode_dense(rows: Rows, tables: DenseTables) -> _Columns:
-    pickup, dropoff = rows[:, PICKUP].astype(np.int64), rows[:, DROPOFF].astype(np.int64)
-    begin, end = (np.where((it > 0) & (it < ZONE_ROWS), it, 0) for it in (pickup, dropoff))
-    pair = begin * ZONE_ROWS + end
-    columns: list[npt.NDArray[np.generic]] = [pickup, dropoff]
-    columns += [tables.sides[side, fact] for side in (begin, end) for fact in range(SIDE_FACTS)]
-    columns += [tables.between[pair, fact] for fact in range(BETWEEN_FACTS)]
-    categories = [begin, DROPOFFS + end, PAIRS + pair]
-    if tables.knows_time:
-        day, second = np.divmod(rows[:, TIME].astype(np.int64), SECONDS_PER_DAY)
-        weekday, hour = weekday_of(day), second // 3_600
-        known = (day >= 0) & (day < len(tables.holidays))
-        holiday = np.where(known, tables.holidays[np.where(known, day, 0)], 0)
-        columns += [second / 3_600, weekday, holiday]
-        categories += [
-            PICKUP_HOURS + begin * HOURS + hour,
-            DROPOFF_HOURS + end * HOURS + hour,
-            WEEKDAY_HOURS + weekday * HOURS + hour,
-        ]
-    columns += [_attribute(rows, which) for which in range(tables.attributes)]
-    learned = [tables.learned[category] for category in categories]
-    miles = np.minimum(rows[:, MILES], tables.clip)
-    if tables.knows_distance:
-        apart = tables.between[pair, 0]
-        detour = np.where(apart >= 0, miles / (np.abs(apart) + SHORTEST_DISTANCE), MISSING)
-        columns += [miles, detour]
-    columns += [one[:, 0] for one in learned]
-    if tables.knows_distance:
-        columns += [one[:, 1] for one in learned]
-        columns += [one[:, 2] * miles for one in learned]
-    return np.column_stack([column.astype(np.float32) for column in columns])
-
-
-def _encode_sparse(rows: Rows, tables: SparseTables) -> tuple[_Numbers, _Floats, int]:
-    """Columns that are one, shape (trips, 3), -1 for none; the numbers; the first one's column."""
-    size = len(tables.pairs)
-    pickup, dropoff = rows[:, PICKUP].astype(np.int64), rows[:, DROPOFF].astype(np.int64)
-    possible = (pickup > 0) & (pickup < size) & (dropoff > 0) & (dropoff < size)
-    places = np.full((len(rows), 3), -1, dtype=np.int64)
-    places[:, 0] = tables.pairs[np.where(possible, pickup, 0), np.where(possible, dropoff, 0)]
-    first = tables.first
-    if tables.knows_time:
-        day, second = np.divmod(rows[:, TIME].astype(np.int64), SECONDS_PER_DAY)
-        places[:, 1] = first + second // 3_600
-        first += HOURS
-        places[:, 2] = first + weekday_of(day)
-        first += DAYS
-    numbers = [_attribute(rows, which) for which in range(tables.attributes)]
-    if tables.knows_distance:
-        numbers.append(np.minimum(rows[:, MILES], tables.clip))
-    return places, np.column_stack(numbers) if numbers else np.empty((len(rows), 0)), first
-
-
-def _attribute(rows: Rows, which: int) -> _Floats:
-    value = rows[:, ATTRIBUTES + which]
-    return np.where(np.isnan(value), 0.0, value)

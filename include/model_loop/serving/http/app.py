@@ -19,7 +19,8 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from model_loop.datasets.dataset import Moment
-from model_loop.scoring.answers import answer_of
+from model_loop.errors import ModelLoopError
+from model_loop.scoring.answers import answering
 from model_loop.scoring.assumptions import tell_assumed
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.asgi import (
@@ -34,22 +35,26 @@ from model_loop.serving.http.asgi import (
     route_path,
 )
 from model_loop.serving.http.mlflow_protocol import read_invocation
-from model_loop.serving.http.openapi import OPERATIONS, Operation, describe, docs_page
+from model_loop.serving.http.openapi import (
+    SHARED,
+    Described,
+    Operation,
+    describe,
+    docs_page,
+)
 from model_loop.serving.http.requests import (
     RequestRefusedError,
     check_key,
     is_id,
     read_feedback,
     read_moment,
-    read_trips,
+    read_request,
 )
 from model_loop.serving.http.thread_pools import Pool
+from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ModelManager, Side
 from model_loop.serving.service import PredictedRows, PredictionService
-from model_loop.settings import get_settings
 from model_loop.tracking.deployments import PARTS
-from trip_duration.columns import UNIT
-from trip_duration.judged import Judged
 
 #: Bodies up to so many bytes are answered on the event loop: a thread would take longer.
 _INLINE_BYTES = 16_384
@@ -84,7 +89,8 @@ def create_app(
     authenticate: Authenticate,
     *,
     max_bytes: int,
-    max_trips: int,
+    max_rows: int,
+    others: Mapping[str, PredictionService | ModelLoopError] = MappingProxyType({}),
     extensions: Sequence[Extension] = (),
     mounts: Mapping[str, ASGIApp] = MappingProxyType({}),
 ) -> Guard:
@@ -93,35 +99,65 @@ def create_app(
     Parameters
     ----------
     service
-        Service that answers; it is started and stopped with the application by the server.
+        Service that answers by default; it is started and stopped with the application by the
+        server, as the others are.
     authenticate
         Check of the caller, for every route but the health checks.
-    max_bytes, max_trips
+    max_bytes, max_rows
         Bounds of a request.
+    others
+        Further services by the beginning of their paths, and why one cannot be: its routes answer
+        503 with that.
     extensions
         Routes besides our own, behind the same guard.
     mounts
         Applications for people below these paths, behind the same guard; they are not described.
     """
+    there = {path: one for path, one in others.items() if isinstance(one, PredictionService)}
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        service.start()
+        for one in (service, *there.values()):
+            one.start()
         yield
-        await asyncio.to_thread(service.stop)
+        for one in (*there.values(), service):
+            await asyncio.to_thread(one.stop)
 
-    operations = (*OPERATIONS, *(extension.operation for extension in extensions))
-    routes = Routes(service, max_trips, describe(operations))
-    handlers = [getattr(routes, operation.name) for operation in OPERATIONS]
-    handlers += [extension.handler for extension in extensions]
+    served = [Described(service.dataset), *(Described(one.dataset, p) for p, one in there.items())]
+    pools = Pools()
+    handled: list[tuple[Operation, Handler, frozenset[str]]] = []
+    for described, one in zip(served, (service, *there.values()), strict=True):
+        routes = Routes(one, max_rows, pools)
+        handled += [
+            (operation, getattr(routes, operation.name), names_of(one))
+            for operation in described.operations()
+        ]
+    further = [extension.operation for extension in extensions]
+    described_operations = [*(operation for operation, _, _ in handled), *SHARED, *further]
+    shared = SharedRoutes(service.metrics, describe(served, described_operations))
+    handled += [(operation, getattr(shared, operation.name), ANY) for operation in SHARED]
+    handled += [
+        (extension.operation, extension.handler, names_of(service)) for extension in extensions
+    ]
     straight: dict[tuple[str, str], ASGIApp] = {}
     below: list[Route | Mount] = []
-    for operation, handler in zip(operations, handlers, strict=True):
-        endpoint = Endpoint(operation.path, handler, service.metrics, max_bytes, operation.scope)
+
+    def add(operation: Operation, handler: Handler, about: frozenset[str]) -> None:
+        endpoint = Endpoint(
+            operation.path, handler, service.metrics, max_bytes, operation.scope, about
+        )
         below.append(Route(operation.path, endpoint, methods=[operation.method]))
         if "{" not in operation.path:
             straight[operation.method, operation.path] = endpoint
+
+    for operation, handler, about in handled:
+        add(operation, handler, about)
     below += [Mount(path, app) for path, app in mounts.items()]
+    below += [
+        Mount(path, Endpoint(path, refusing(why), service.metrics, max_bytes, "read"))
+        for path, why in others.items()
+        if isinstance(why, ModelLoopError)
+    ]
     api = Starlette(routes=below, lifespan=lifespan, exception_handlers={HTTPException: _refused})
     api.router.redirect_slashes = False
     return Guard(api, authenticate, service.metrics, straight)
@@ -138,53 +174,111 @@ def _refused(request: Request, error: Exception) -> Response:
     return Response(reply.body, reply.status, allowed, reply.content_type.decode())
 
 
+#: Names of no dataset: a route that any token may ask.
+ANY: frozenset[str] = frozenset()
+
+
+def names_of(service: PredictionService) -> frozenset[str]:
+    """Return the names by which a token may be limited to a variant."""
+    return frozenset({service.service, service.dataset.name})
+
+
+def refusing(why: ModelLoopError) -> Handler:
+    """Return a handler that says why a dataset cannot be asked."""
+
+    async def refuse(_call: Call) -> Reply:
+        raise RequestRefusedError(503, why.given, why.rule, why.remedy)
+
+    return refuse
+
+
+class Pools:
+    """Threads that all variants share: of large predictions, and of the request log."""
+
+    def __init__(self) -> None:
+        self.large = Pool("Predictions", *_LARGE)
+        self.log = Pool("The request log", *_LOG)
+
+
+class SharedRoutes:
+    """One handler for each operation of the whole server.
+
+    Parameters
+    ----------
+    metrics
+        Counters of the server.
+    document
+        Description of the routes, as OpenAPI.
+    """
+
+    def __init__(self, metrics: ServerMetrics, document: Mapping[str, Any]) -> None:
+        self._metrics = metrics
+        self._document = document
+
+    async def healthz(self, _call: Call) -> Reply:
+        """The process lives."""
+        return Reply(b'{"status":"ok"}')
+
+    async def metrics(self, _call: Call) -> Reply:
+        """Counters for Prometheus."""
+        text = self._metrics.text()
+        return Reply(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
+
+    async def docs(self, _call: Call) -> Reply:
+        """Show the description to people."""
+        page = docs_page(self._document).encode()
+        return Reply(page, content_type=b"text/html; charset=utf-8")
+
+    async def openapi(self, _call: Call) -> Reply:
+        """Show the description to programs."""
+        return json_reply(self._document)
+
+
 class Routes:
-    """One handler for each operation.
+    """One handler for each operation of a variant.
 
     Parameters
     ----------
     service
         Service that answers.
-    max_trips
-        Trips of one request.
-    document
-        Description of the routes, as OpenAPI.
+    max_rows
+        Rows of one request.
+    pools
+        Threads for what takes long.
     """
 
-    def __init__(
-        self, service: PredictionService, max_trips: int, document: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, service: PredictionService, max_rows: int, pools: Pools) -> None:
         self._service = service
-        self._max_trips = max_trips
-        self._document = document
-        self._large = Pool("Predictions", *_LARGE)
-        self._log = Pool("The request log", *_LOG)
+        self._dataset = service.dataset
+        self._max_rows = max_rows
+        self._large, self._log = pools.large, pools.log
+        self._answer = answering(service.dataset)
 
     async def predict(self, call: Call) -> Reply:
-        """Minutes of one or many trips."""
+        """Predict one or many rows."""
         body = await call.body()
         if not self._service.live.looked:
             # A request that is refused anyway loads no version.
-            await self._large.run(read_trips, body, self._max_trips)
+            await self._large.run(read_request, self._dataset, body, self._max_rows)
             await self._first_look()
         if len(body) <= _INLINE_BYTES:
             return self._predicted(call, body)
         return await self._large.run(self._predicted, call, body)
 
     async def invocations(self, call: Call) -> Reply:
-        """Predict durations by MLflow's protocol."""
+        """Predict by MLflow's protocol."""
         body = await call.body()
         if not self._service.live.looked:
             kind = call.header(b"content-type")
-            await self._large.run(read_invocation, body, kind, self._max_trips)
+            await self._large.run(read_invocation, self._dataset, body, kind, self._max_rows)
             await self._first_look()
         if len(body) <= _INLINE_BYTES:
             return self._invoked(call, body)
         return await self._large.run(self._invoked, call, body)
 
     async def feedback(self, call: Call) -> Reply:
-        """Note how long trips took."""
-        actual = read_feedback(await call.body(), self._max_trips)
+        """Note true values."""
+        actual = read_feedback(self._dataset, await call.body(), self._max_rows)
         return await self._log.run(self._noted, actual, call.caller)
 
     async def prediction(self, call: Call) -> Reply:
@@ -226,13 +320,8 @@ class Routes:
             log.engine,
             self._service.service,
             self._service.live.moment_of,
-            judged=Judged.of(get_settings()),
         )
         return json_reply(asdict(report))
-
-    async def healthz(self, _call: Call) -> Reply:
-        """The process lives."""
-        return Reply(b'{"status":"ok"}')
 
     async def readyz(self, _call: Call) -> Reply:
         """Report whether predictions are answered, and whether the registry can be reached."""
@@ -256,47 +345,34 @@ class Routes:
         }
         return json_reply(told, 200 if ready else 503)
 
-    async def metrics(self, _call: Call) -> Reply:
-        """Counters for Prometheus."""
-        text = self._service.metrics.text()
-        return Reply(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
-
-    async def docs(self, _call: Call) -> Reply:
-        """Show the description to people."""
-        page = docs_page(self._document).encode()
-        return Reply(page, content_type=b"text/html; charset=utf-8")
-
-    async def openapi(self, _call: Call) -> Reply:
-        """Show the description to programs."""
-        return json_reply(self._document)
-
     def _predicted(self, call: Call, body: bytes) -> Reply:
-        asked = read_trips(body, self._max_trips)
+        asked = read_request(self._dataset, body, self._max_rows)
         answer = self._service.predict(
             asked.rows, asked.key, call.caller, call.started, asked.moment
         )
-        version, moment = answer.version, answer.moment
+        version, moment, make = answer.version, answer.moment, self._answer
         return json_reply(
             [
-                answer_of(row, minutes, one, version, moment)
-                for row, minutes, one in zip(answer.rows, answer.minutes, answer.ids, strict=True)
+                make(row, value, one, version, moment)
+                for row, value, one in zip(answer.rows, answer.predictions, answer.ids, strict=True)
             ]
         )
 
     def _invoked(self, call: Call, body: bytes) -> Reply:
-        rows = read_invocation(body, call.header(b"content-type"), self._max_trips)
+        kind = call.header(b"content-type")
+        rows = read_invocation(self._dataset, body, kind, self._max_rows)
         key = check_key(call.header(b"x-request-key"))
-        moment = read_moment(call.header(b"x-moment"))
+        moment = read_moment(self._dataset, call.header(b"x-moment"))
         answer: PredictedRows = self._service.predict(rows, key, call.caller, call.started, moment)
         told: dict[str, Any] = {
-            "predictions": answer.minutes,
-            "unit": UNIT,
+            "predictions": answer.predictions,
+            "unit": self._dataset.target.unit,
             "prediction_ids": answer.ids,
             "model_version": answer.version,
             "moment": answer.moment,
         }
         if any(row.assumed for row in answer.rows):
-            told["assumed"] = [tell_assumed(row) for row in answer.rows]
+            told["assumed"] = [tell_assumed(self._dataset, row) for row in answer.rows]
         return Reply(msgspec.json.encode(told))
 
     def _noted(self, actual: dict[str, float], caller: str) -> Reply:

@@ -146,6 +146,8 @@ class Endpoint:
         Bytes that a body may have.
     needs
         Scope without which a token is refused.
+    about
+        Names of the dataset and of the variant that it asks; a token may be for others.
     """
 
     route: str
@@ -153,6 +155,7 @@ class Endpoint:
     metrics: ServerMetrics
     most: int
     needs: str
+    about: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -178,7 +181,16 @@ class Endpoint:
         self.metrics.answered(self.route, reply.status, time.perf_counter() - call.started)
 
     def _check_scope(self, caller: Caller | None) -> None:
-        if caller is None or caller.scopes is None or self.needs in caller.scopes:
+        if caller is None:
+            return
+        if self.about and caller.datasets is not None and self.about.isdisjoint(caller.datasets):
+            raise RequestRefusedError(
+                _FORBIDDEN,
+                f"Token {caller.name!r}",
+                f"is for other datasets (it has {', '.join(sorted(caller.datasets))})",
+                "Use one that was made with `model-loop tokens add NAME --datasets …`.",
+            )
+        if caller.scopes is None or self.needs in caller.scopes:
             return
         raise RequestRefusedError(
             _FORBIDDEN,

@@ -41,7 +41,7 @@ class BearerTokens:
         ------
         RequestRefusedError
             If there is no token, or one that is unknown or has expired (401), or one for other
-            services (403), or it comes too often (429).
+            datasets (403), or it comes too often (429).
         """
         if time.monotonic() >= self._look_at:
             self._refresh()
@@ -69,7 +69,7 @@ class BearerTokens:
             raise RequestRefusedError(
                 403,
                 f"Token {found.caller.name!r}",
-                "is for other datasets than the one that is served here",
+                "is for other datasets than those that are served here",
                 "Use one that was made with `model-loop tokens add NAME --datasets …`.",
             )
         if wait := found.bucket.take():
@@ -77,7 +77,7 @@ class BearerTokens:
                 429,
                 f"Token {found.caller.name!r}",
                 f"may ask {found.bucket.rate:g} times per second",
-                f"Wait {wait:.3f} seconds, or send several trips in one request.",
+                f"Wait {wait:.3f} seconds, or send several rows in one request.",
             )
         return found.caller
 

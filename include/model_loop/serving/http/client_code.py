@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.errors import look_up
-from model_loop.serving.http.openapi import TRIP
+from model_loop.serving.http.openapi import example_row
 
 Language = Literal["curl", "python", "javascript"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -17,30 +18,36 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 #: Variable from which the examples read the token: a secret does not belong into code.
 TOKEN_VARIABLE = "MODEL_LOOP_TOKEN"  # noqa: S105 - the name of a variable
 
-_BODY = {"inputs": [dict(TRIP)], "key": "customer-17"}
 
+def client_code(language: str, url: str, dataset: Dataset) -> str:
+    """Return code that asks the server at *url* for a prediction and prints the answer.
 
-def client_code(language: str, url: str) -> str:
-    """Code that asks the server at *url* for a prediction and prints the answer.
+    Parameters
+    ----------
+    url
+        Address of the server, with the path of the variant where it is not the default one.
+    dataset
+        Dataset whose rows are asked.
 
     Raises
     ------
     InvalidInputError
         If there is none for this language.
     """
-    return look_up("Language", language, _CODE)(f"{url.rstrip('/')}/predict")
+    body = json.dumps({"inputs": [example_row(dataset)], "key": "customer-17"})
+    return look_up("Language", language, _CODE)(f"{url.rstrip('/')}/predict", body)
 
 
-def _curl(url: str) -> str:
+def _curl(url: str, body: str) -> str:
     return f"""\
 curl --fail-with-body --silent --show-error {shlex.quote(url)} \\
   --header "Authorization: Bearer ${TOKEN_VARIABLE}" \\
   --header 'Content-Type: application/json' \\
-  --data '{json.dumps(_BODY)}'
+  --data '{body}'
 """
 
 
-def _python(url: str) -> str:
+def _python(url: str, body: str) -> str:
     return f"""\
 import json
 import os
@@ -48,7 +55,7 @@ import urllib.request
 
 request = urllib.request.Request(
     {json.dumps(url)},
-    data=json.dumps({json.dumps(_BODY)}).encode(),
+    data=json.dumps({body}).encode(),
     headers={{
         "Authorization": f"Bearer {{os.environ['{TOKEN_VARIABLE}']}}",
         "Content-Type": "application/json",
@@ -59,7 +66,7 @@ with urllib.request.urlopen(request, timeout=10) as response:
 """
 
 
-def _javascript(url: str) -> str:
+def _javascript(url: str, body: str) -> str:
     return f"""\
 fetch({json.dumps(url)}, {{
   method: "POST",
@@ -67,7 +74,7 @@ fetch({json.dumps(url)}, {{
     Authorization: `Bearer ${{process.env.{TOKEN_VARIABLE}}}`,
     "Content-Type": "application/json",
   }},
-  body: JSON.stringify({json.dumps(_BODY)}),
+  body: JSON.stringify({body}),
 }})
   .then(async (response) => {{
     if (!response.ok) throw new Error(await response.text());
@@ -80,6 +87,6 @@ fetch({json.dumps(url)}, {{
 """
 
 
-_CODE: Mapping[str, Callable[[str], str]] = MappingProxyType(
+_CODE: Mapping[str, Callable[[str, str], str]] = MappingProxyType(
     {"curl": _curl, "python": _python, "javascript": _javascript}
 )

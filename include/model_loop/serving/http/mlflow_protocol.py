@@ -1,4 +1,4 @@
-"""MLflow's scoring protocol: the five forms in which `/invocations` takes trips.
+"""MLflow's scoring protocol: the five forms in which `/invocations` takes rows.
 
 https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/#inference-server-specification
 """
@@ -14,35 +14,36 @@ from typing import Any
 
 import msgspec
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
 from model_loop.serving.http.requests import (
     RequestRefusedError,
-    convert_trips,
+    convert_rows,
     refuse_too_many,
     require_count,
 )
 
 JSON, CSV = "application/json", "text/csv"
 
-#: Keys that clients may send beside the trips.
+#: Keys that clients may send beside the rows.
 _BESIDE = frozenset({"params", "signature_name"})
 _UNPROCESSABLE = 422
 
 
-def read_invocation(body: bytes, content_type: str, most: int) -> list[Row]:
+def read_invocation(dataset: Dataset, body: bytes, content_type: str, most: int) -> list[Row]:
     """Rows of a request in any of the forms.
 
     Raises
     ------
     RequestRefusedError
         If its type is unknown (415), it cannot be read (400), it is of no form (422), or there are
-        too many trips (413).
+        too many rows (413).
     RefusedRowsError
-        If a trip breaks a rule.
+        If a row breaks a rule.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == CSV:
-        return convert_trips(_from_csv(body, most), most)
+        return convert_rows(dataset, _from_csv(body, most), most)
     if kind and kind != JSON:
         raise RequestRefusedError(
             415, f"Content type {kind!r}", "is not known here", f"Send {JSON} or {CSV}."
@@ -59,7 +60,7 @@ def read_invocation(body: bytes, content_type: str, most: int) -> list[Row]:
         raise _refused(
             "The request", f"holds not exactly one of {', '.join(_FORMS)}, and no params"
         )
-    return convert_trips(_FORMS[given[0]](request[given[0]], most), most)
+    return convert_rows(dataset, _FORMS[given[0]](request[given[0]], most), most)
 
 
 def _from_split(value: Any, most: int) -> object:  # noqa: ANN401 - JSON
@@ -77,7 +78,7 @@ def _from_split(value: Any, most: int) -> object:  # noqa: ANN401 - JSON
 
 def _from_records(value: Any, _most: int) -> object:  # noqa: ANN401 - JSON
     if not _is_list(value, dict):
-        raise _refused("The trips", "are not a list of objects")
+        raise _refused("The rows", "are not a list of objects")
     return value
 
 

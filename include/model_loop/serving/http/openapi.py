@@ -7,38 +7,25 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from model_loop.datasets.columns import Column
+from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.schema import schema_of
-from model_loop.scoring.answers import Answer
+from model_loop.scoring.answers import actual_name, answer_type
 from model_loop.serving.http.asgi import OPEN_PATHS, Refusal
-from model_loop.serving.http.requests import KEY_LENGTH, Feedback
+from model_loop.serving.http.requests import KEY_LENGTH, feedback_type
 from model_loop.serving.http.tokens import Right
-from trip_duration.columns import TRIP_COLUMNS, TRIP_READER, UNIT
-from trip_duration.services import MOMENTS
 
 TITLE = "Model loop"
 _REFERENCE = "#/components/schemas/{name}"
-
-#: An example of a row.
-TRIP: Mapping[str, Any] = MappingProxyType(
-    {column.field: column.example for column in TRIP_COLUMNS if column.example is not None}
-)
-_TLC_TRIP = {
-    next(iter(column.published.values())): column.example
-    for column in TRIP_COLUMNS
-    if column.required
-}
 _ID = "018e0000000070008000000000000000"
-_ANSWER = msgspec.to_builtins(
-    Answer(prediction=11.9, prediction_id=_ID, model_version=3, moment="ended", minutes=11.9)
-)
-_COLUMNS = list(_TLC_TRIP)
 
 _TEXT = {"type": "string"}
 _MEANINGS = {
@@ -46,26 +33,60 @@ _MEANINGS = {
     401: "No known credentials.",
     403: "The role, or the scopes of the token, do not allow it.",
     404: "It is not in the log.",
-    413: "Too many bytes or trips.",
+    413: "Too many bytes or rows.",
     415: "The content type is not known.",
     422: "A value breaks a rule; the answer says which.",
     429: "The token asks too often.",
     503: "Nothing can answer at the moment.",
 }
+#: Values of columns that have no example.
+_EXAMPLES: Mapping[str, Any] = MappingProxyType(
+    {"number": 1.0, "category": "A", "yes_no": True, "time": "2024-01-15T08:30:00"}
+)
 
-_RULES = """\
-Zones are TLC's, 1 to 265 (264 is unknown, 265 is outside of the city), by number or by name; one
-that the model has not learned from counts as the average. Times without an offset are those of New
-York's clocks, with one they are converted. Distances are in miles, 0 or more. `passenger_count`,
-`vendor_id` and `trip_type` may be left out; a time that is left out is now. There is one champion
-for rides that are `booked`, which does without the metered distance, and one for trips that have
-`ended`; a request names the `moment`, or is answered by the earliest champion that has all the
-values it needs. Where that of ended trips has to answer without a distance, the typical one between
-the zones is taken. The answer tells under `assumed` what was taken for a value that was left out.
-Each value may come under TLC's own name instead of ours, and a number as text. What else TLC
-publishes of a trip, such as `fare_amount`, is not read; an unknown name is refused. Everything that
-is wrong with a request is told at once, under `problems`.
-"""
+
+def example_row(dataset: Dataset) -> dict[str, Any]:
+    """Return a row as requests have it, with every column that has an example or is needed."""
+    return {
+        column.field: _example(column)
+        for column in dataset.columns
+        if column.example is not None or dataset.declaration is not None
+    }
+
+
+def _file_row(dataset: Dataset) -> dict[str, Any]:
+    """Return the columns that a model cannot do without, by their names in files."""
+    return {
+        next(iter(column.published.values()), column.name): _example(column)
+        for column in dataset.columns
+        if column.required or dataset.declaration is not None
+    }
+
+
+def _example(column: Column) -> Any:  # noqa: ANN401 - any JSON
+    if column.example is not None:
+        return column.example
+    if column.kind == "number" and math.isfinite(column.lowest):
+        return column.lowest
+    return column.categories[0] if column.categories else _EXAMPLES[column.kind]
+
+
+def _rules(dataset: Dataset) -> str:
+    """Return what callers have to know of rows, in sentences."""
+    notes = dataset.notes or (
+        f"Times without an offset are those of {_zone(dataset)}, with one they are converted. A "
+        "value that is not required may be left out, and a category that the model has not learned "
+        "from is read. A row is asked at one of the moments "
+        f"{', '.join(f'`{moment}`' for moment in dataset.moments)}; a request names the `moment`, "
+        "or is answered by the earliest champion that has all the values it needs. Each value may "
+        "come under its name in files, and a number as text; an unknown name is refused."
+    )
+    return f"{notes} Everything that is wrong with a request is told at once, under `problems`."
+
+
+def _zone(dataset: Dataset) -> str:
+    time = dataset.declaration.time if dataset.declaration else None
+    return time.stored_in if time else dataset.time_zone
 
 
 @dataclass(frozen=True)
@@ -99,6 +120,12 @@ class Operation:
     refuses: tuple[int, ...] = ()
     scope: Right = "read"
 
+    @property
+    def identifier(self) -> str:
+        """Name that no other operation has: that of the handler, behind the path of its dataset."""
+        words = self.path.strip("/").partition("/{")[0].split("/")[:-1]
+        return "_".join((*words, self.name))
+
     def describe(self) -> dict[str, Any]:
         """Return the operation as OpenAPI has it."""
         is_open = self.path in OPEN_PATHS
@@ -113,10 +140,10 @@ class Operation:
                 for status in sorted(statuses)
             },
         }
-        if self.path == "/readyz":
+        if self.name == "readyz":
             responses["503"] = {"description": "Nothing answers.", "content": dict(self.gives)}
         told: dict[str, Any] = {
-            "operationId": self.name,
+            "operationId": self.identifier,
             "summary": self.about.partition(".")[0],
             "description": self.about,
             "responses": responses,
@@ -143,125 +170,201 @@ def _reference(name: str) -> dict[str, str]:
 
 
 _OBJECT = {"type": "object"}
-_RECORDS = {"type": "array", "items": _reference("Row"), "minItems": 1}
-_SPLIT = {"columns": _COLUMNS, "data": [list(_TLC_TRIP.values())]}
-_INVOCATION = {
-    "oneOf": [
-        {
-            "type": "object",
-            "properties": {"dataframe_split": _OBJECT},
-            "required": ["dataframe_split"],
-            "additionalProperties": False,
-        },
-        *(
+
+
+@dataclass(frozen=True)
+class Described:
+    """A variant as the description shows it.
+
+    Parameters
+    ----------
+    dataset
+        Dataset of the variant.
+    path
+        Beginning of the paths of its routes; empty for the default one.
+    """
+
+    dataset: Dataset
+    path: str = ""
+
+    def schema(self, name: str) -> str:
+        """Return the name of a schema: ``Row``, or ``FlightsRow`` of another than the default."""
+        words = self.path.replace("/", "_").split("_")
+        return "".join(word.capitalize() for word in words) + name
+
+    def schemas(self) -> dict[str, Any]:
+        """Return the schemas of its requests and answers."""
+        types = (
+            answer_type(self.dataset.target, self.schema("Answer")),
+            feedback_type(self.dataset.target, self.schema("Feedback")),
+        )
+        _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+        row = schema_of(self.dataset.reader, self.schema("Row"))
+        return {
+            **schemas,
+            self.schema("Row"): row,
+            self.schema("PredictRequest"): self._request(row),
+        }
+
+    def _request(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the schema of a request: a row, or a list of them, with a key and a moment."""
+        return {
+            **row,
+            "title": self.schema("PredictRequest"),
+            "description": "One row, or several as `inputs`; the same `key` is always answered by "
+            "the same version.",
+            "properties": {
+                **row["properties"],
+                "inputs": self._records(),
+                "key": {"type": ["string", "null"], "maxLength": KEY_LENGTH},
+                "moment": {"enum": [*self.dataset.moments, None]},
+            },
+        }
+
+    def _records(self) -> dict[str, Any]:
+        return {"type": "array", "items": _reference(self.schema("Row")), "minItems": 1}
+
+    def _answer(self) -> Any:  # noqa: ANN401 - JSON
+        target = self.dataset.target
+        older = {target.former: 11.9} if target.former else {}
+        kind: Any = answer_type(target)
+        moment = self.dataset.recipe(self.dataset.default_recipe).moment
+        answer = kind(prediction=11.9, prediction_id=_ID, model_version=3, moment=moment, **older)
+        return msgspec.to_builtins(answer)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return the routes that ask this variant."""
+        dataset, unit = self.dataset, self.dataset.target.unit
+        row, in_files = example_row(dataset), _file_row(dataset)
+        answer, rows = self._answer(), dataset.rows[0]
+        feedback = _reference(self.schema("Feedback"))
+        return (
+            Operation(
+                "predict",
+                f"{self.path}/predict",
+                "POST",
+                f"Predict one or many {rows}. {_rules(dataset)} Requests with the same `key` are "
+                "answered by the same version.",
+                _json(
+                    {"type": "array", "items": _reference(self.schema("Answer"))}, answer=[answer]
+                ),
+                _json(
+                    _reference(self.schema("PredictRequest")),
+                    one=row,
+                    many={"inputs": [row, in_files], "key": "customer-17"},
+                ),
+                (400, 413, 422, 503),
+                "predict",
+            ),
+            Operation(
+                "invocations",
+                f"{self.path}/invocations",
+                "POST",
+                "Predict by MLflow's protocol. Takes `dataframe_split`, `dataframe_records`, "
+                "`instances`, `inputs` or CSV, with the names and rules of `/predict`; the headers "
+                "`X-Request-Key` and `X-Moment` are its key and its moment.",
+                _json(
+                    _OBJECT,
+                    answer={
+                        "predictions": [11.9],
+                        "unit": unit,
+                        "prediction_ids": [_ID],
+                        "model_version": 3,
+                        "moment": answer["moment"],
+                    },
+                ),
+                {
+                    **_json(
+                        _invocation(self._records()),
+                        split={
+                            "dataframe_split": {
+                                "columns": list(in_files),
+                                "data": [list(in_files.values())],
+                            }
+                        },
+                        records={"dataframe_records": [in_files]},
+                        inputs={"inputs": {name: [value] for name, value in in_files.items()}},
+                    ),
+                    "text/csv": {
+                        "schema": _TEXT,
+                        "example": f"{','.join(in_files)}\n"
+                        f"{','.join(map(str, in_files.values()))}\n",
+                    },
+                },
+                (400, 413, 415, 422, 503),
+                "predict",
+            ),
+            Operation(
+                "feedback",
+                f"{self.path}/feedback",
+                "POST",
+                "Tell true values. By their prediction ids, one or a list; the last word on a "
+                "prediction counts.",
+                _json(_OBJECT, answer={"noted": 1}),
+                _json(
+                    {"anyOf": [feedback, {"type": "array", "items": feedback}]},
+                    one={"prediction_id": _ID, actual_name(dataset.target): 12.5},
+                ),
+                (400, 404, 413, 422, 503),
+                "feedback",
+            ),
+            Operation(
+                "prediction",
+                f"{self.path}/predictions/{{prediction_id}}",
+                "GET",
+                "Look up a prediction in the log. What is found has been committed.",
+                _json(_OBJECT),
+                refuses=(404, 503),
+            ),
+            Operation(
+                "models",
+                f"{self.path}/models",
+                "GET",
+                "Show the versions that answer. With moments, aliases and shares, and whether each "
+                "is compiled.",
+                _json(_OBJECT),
+            ),
+            Operation(
+                "ab_report",
+                f"{self.path}/ab_report",
+                "GET",
+                "Compare versions of a moment on predictions whose true value is known. With "
+                f"intervals; decided once, when each has the {rows} that it takes. A shadow is "
+                f"compared on the {rows} that another version has answered.",
+                _json(_OBJECT),
+                refuses=(503,),
+            ),
+            Operation(
+                "readyz",
+                f"{self.path}/readyz",
+                "GET",
+                "Say whether predictions are answered. And whether the registry is reachable: if "
+                "not, the last known version goes on answering.",
+                _json(_OBJECT),
+            ),
+        )
+
+
+def _invocation(records: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a request in one of MLflow's forms."""
+    forms: dict[str, Mapping[str, Any]] = {"dataframe_split": _OBJECT}
+    forms |= dict.fromkeys(("dataframe_records", "instances", "inputs"), records)
+    return {
+        "oneOf": [
             {
                 "type": "object",
-                "properties": {name: _RECORDS},
+                "properties": {name: form},
                 "required": [name],
                 "additionalProperties": False,
             }
-            for name in ("dataframe_records", "instances", "inputs")
-        ),
-    ]
-}
+            for name, form in forms.items()
+        ]
+    }
 
-OPERATIONS = (
-    Operation(
-        "predict",
-        "/predict",
-        "POST",
-        f"Predict one or many trips. {_RULES}Requests with the same `key` are answered by the same "
-        "version.",
-        _json({"type": "array", "items": _reference("Answer")}, answer=[_ANSWER]),
-        _json(
-            _reference("PredictRequest"),
-            one=dict(TRIP),
-            many={"inputs": [dict(TRIP), _TLC_TRIP], "key": "customer-17"},
-        ),
-        (400, 413, 422, 503),
-        "predict",
-    ),
-    Operation(
-        "invocations",
-        "/invocations",
-        "POST",
-        "Predict by MLflow's protocol. Takes `dataframe_split`, `dataframe_records`, `instances`, "
-        "`inputs` or CSV, with the names and rules of `/predict`; the headers `X-Request-Key` and "
-        "`X-Moment` are its key and its moment.",
-        _json(
-            _OBJECT,
-            answer={
-                "predictions": [11.9],
-                "unit": UNIT,
-                "prediction_ids": [_ID],
-                "model_version": 3,
-                "moment": "ended",
-            },
-        ),
-        {
-            **_json(
-                _INVOCATION,
-                split={"dataframe_split": _SPLIT},
-                records={"dataframe_records": [_TLC_TRIP]},
-                inputs={"inputs": {name: [value] for name, value in _TLC_TRIP.items()}},
-            ),
-            "text/csv": {
-                "schema": _TEXT,
-                "example": f"{','.join(_COLUMNS)}\n{','.join(map(str, _TLC_TRIP.values()))}\n",
-            },
-        },
-        (400, 413, 415, 422, 503),
-        "predict",
-    ),
-    Operation(
-        "feedback",
-        "/feedback",
-        "POST",
-        "Tell how long trips took. By their prediction ids, one or a list; the last word on a "
-        "prediction counts.",
-        _json(_OBJECT, answer={"noted": 1}),
-        _json(
-            {"anyOf": [_reference("Feedback"), {"type": "array", "items": _reference("Feedback")}]},
-            one={"prediction_id": _ID, "actual_minutes": 12.5},
-        ),
-        (400, 404, 413, 422, 503),
-        "feedback",
-    ),
-    Operation(
-        "prediction",
-        "/predictions/{prediction_id}",
-        "GET",
-        "Look up a prediction in the log. What is found has been committed.",
-        _json(_OBJECT),
-        refuses=(404, 503),
-    ),
-    Operation(
-        "models",
-        "/models",
-        "GET",
-        "Show the versions that answer. With moments, aliases and shares, and whether each is "
-        "compiled.",
-        _json(_OBJECT),
-    ),
-    Operation(
-        "ab_report",
-        "/ab_report",
-        "GET",
-        "Compare versions of a moment on predictions whose actual duration is known. With "
-        "intervals; decided once, when each has the trips that it takes. A shadow is compared on "
-        "the trips that another version has answered.",
-        _json(_OBJECT),
-        refuses=(503,),
-    ),
+
+#: Routes of the whole server.
+SHARED = (
     Operation("healthz", "/healthz", "GET", "Say that the process lives.", _json(_OBJECT)),
-    Operation(
-        "readyz",
-        "/readyz",
-        "GET",
-        "Say whether predictions are answered. And whether the registry is reachable: if not, the "
-        "last known version goes on answering.",
-        _json(_OBJECT),
-    ),
     Operation(
         "metrics",
         "/metrics",
@@ -288,39 +391,29 @@ _STYLE = (
 )
 
 
-def describe(operations: Iterable[Operation]) -> dict[str, Any]:
-    """Return the OpenAPI document: schemas are those of the types that read and write JSON."""
+def describe(served: Sequence[Described], operations: Iterable[Operation]) -> dict[str, Any]:
+    """Return the OpenAPI document: schemas are those of the types that read and write JSON.
+
+    Parameters
+    ----------
+    served
+        The variants, the default one first.
+    """
     paths: dict[str, Any] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = operation.describe()
-    types = (Answer, Feedback, Refusal)
-    _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    row = schema_of(TRIP_READER)
+    _, schemas = msgspec.json.schema_components((Refusal,), ref_template=_REFERENCE)
+    for one in served:
+        schemas |= one.schemas()
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": "1"},
         "paths": paths,
         "components": {
-            "schemas": {**schemas, "Row": row, "PredictRequest": _request(row)},
+            "schemas": schemas,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}],
-    }
-
-
-def _request(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a request: a row, or a list of them, with a key and a moment."""
-    return {
-        **row,
-        "title": "PredictRequest",
-        "description": "One row, or several as `inputs`; the same `key` is always answered by the "
-        "same version.",
-        "properties": {
-            **row["properties"],
-            "inputs": _RECORDS,
-            "key": {"type": ["string", "null"], "maxLength": KEY_LENGTH},
-            "moment": {"enum": [*MOMENTS, None]},
-        },
     }
 
 

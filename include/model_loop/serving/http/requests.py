@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import re
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, defstruct
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.datasets.reading import Row
 from model_loop.errors import ModelLoopError
-from trip_duration.columns import TRIP_COLUMNS, TRIP_READER, local_now
-from trip_duration.services import MOMENTS
+from model_loop.scoring.answers import ACTUAL, actual_name
 
 KEY_LENGTH = 200
 #: Fields that a request to predict may hold besides a row.
 FURTHER_FIELDS = ("inputs", "key", "moment")
-#: Up to so many bytes, a body is read whole before its trips are counted.
+#: Up to so many bytes, a body is read whole before its rows are counted.
 _SMALL_BYTES = 65_536
-#: Objects and lists that a request may hold besides its trips; a key may consist of brackets.
+#: Objects and lists that a request may hold besides its rows; a key may consist of brackets.
 _FURTHER = 1_000
 
 _ID = re.compile(r"\A[0-9a-f]{32}\Z")
@@ -50,18 +51,39 @@ class Asked(NamedTuple):
 
 
 class Feedback(Struct, forbid_unknown_fields=True):
-    """Actual durations of trips."""
+    """The true value of a prediction."""
 
     prediction_id: Annotated[str, Meta(pattern=_ID.pattern)]
-    actual_minutes: Annotated[float, Meta(gt=0, le=1_440)]
 
 
-_feedback = msgspec.json.Decoder(Feedback | list[Feedback])
 _any = msgspec.json.Decoder()
 
 
-def read_trips(body: bytes, most: int) -> Asked:
-    """Read a request to predict: one trip, or several as `inputs`.
+@functools.cache
+def feedback_type(target: Target, name: str = "Feedback") -> type[Feedback]:
+    """Return the type of a true value of a target, within its bounds.
+
+    Parameters
+    ----------
+    name
+        Name of the schema.
+    """
+    above = target.above if math.isfinite(target.above) else None
+    highest = target.highest if math.isfinite(target.highest) else None
+    value = Annotated[float, Meta(gt=above, le=highest)]
+    kind: Any = defstruct(
+        name,
+        [(actual_name(target), value)],
+        bases=(Feedback,),
+        namespace={"__doc__": Feedback.__doc__},
+        forbid_unknown_fields=True,
+    )
+    made: type[Feedback] = kind
+    return made
+
+
+def read_request(dataset: Dataset, body: bytes, most: int) -> Asked:
+    """Read a request to predict: one row, or several as `inputs`.
 
     The same `key` is always answered by the same version. `moment` names the champion that is
     asked; left out, the earliest one answers that has all the values it needs.
@@ -70,9 +92,9 @@ def read_trips(body: bytes, most: int) -> Asked:
     ------
     RequestRefusedError
         If it is not JSON (400), is not an object, its key or moment breaks a rule (422), or there
-        are too many trips (413).
+        are too many rows (413).
     RefusedRowsError
-        If a trip breaks a rule; every one that is broken is told.
+        If a row breaks a rule; every one that is broken is told.
     """
     refuse_too_many(body, most)
     request = _decoded(_any, body)
@@ -81,49 +103,64 @@ def read_trips(body: bytes, most: int) -> Asked:
             422,
             "The request",
             "is not an object",
-            f"Give one with {', '.join(TRIP_COLUMNS.fields)}, or with a list of such as `inputs`.",
+            f"Give one with {', '.join(dataset.columns.fields)}, or with a list of such as "
+            "`inputs`.",
         )
     key, moment = request.pop("key", None), request.pop("moment", None)
-    key, moment = check_key(key), read_moment(moment)
+    key, moment = check_key(key), read_moment(dataset, moment)
     if "inputs" not in request:
-        return Asked([TRIP_READER.read_row(request, local_now)], key, moment)
+        return Asked([dataset.reader.read_row(request, dataset.now)], key, moment)
     inputs = request.pop("inputs")
     if request:
         raise RequestRefusedError(
-            422, "The request", "holds a trip beside `inputs`", "Put all trips into `inputs`."
+            422,
+            "The request",
+            f"holds a {dataset.rows[1]} beside `inputs`",
+            f"Put all {dataset.rows[0]} into `inputs`.",
         )
-    return Asked(convert_trips(inputs, most), key, moment)
+    return Asked(convert_rows(dataset, inputs, most), key, moment)
 
 
-def read_feedback(body: bytes, most: int) -> dict[str, float]:
-    """Actual minutes by prediction id.
+def read_feedback(dataset: Dataset, body: bytes, most: int) -> dict[str, float]:
+    """Return true values by prediction id.
 
     Raises
     ------
     RequestRefusedError
-        As `read_trips`.
+        As `read_request`.
     """
     refuse_too_many(body, most)
-    found = _decoded(_feedback, body)
-    some = found if isinstance(found, list) else [found]
+    kind, name = feedback_type(dataset.target), actual_name(dataset.target)
+    given = _decoded(_any, body)
+    if name != ACTUAL:
+        # Both names are taken.
+        for one in given if isinstance(given, list) else [given]:
+            if isinstance(one, dict) and ACTUAL in one and name not in one:
+                one[name] = one.pop(ACTUAL)
+    try:
+        read = msgspec.convert(given, kind | list[kind])  # type: ignore[valid-type]  # made for the target
+    except msgspec.ValidationError as error:
+        raise _broken(error) from error
+    some = read if isinstance(read, list) else [read]
     require_count(len(some), most)
-    return {one.prediction_id: one.actual_minutes for one in some}
+    return {one.prediction_id: getattr(one, name) for one in some}
 
 
-def convert_trips(records: object, most: int) -> list[Row]:
+def convert_rows(dataset: Dataset, records: object, most: int) -> list[Row]:
     """Read the rows of a list of records.
 
     Raises
     ------
     RequestRefusedError
-        If it is not a list, or holds no trip (422) or too many (413).
+        If it is not a list, or holds no row (422) or too many (413).
     RefusedRowsError
-        If a trip breaks a rule.
+        If a row breaks a rule.
     """
     if not isinstance(records, list):
-        raise RequestRefusedError(422, "The trips", "are not a list", "Give a list of objects.")
+        given = f"The {dataset.rows[0]}"
+        raise RequestRefusedError(422, given, "are not a list", "Give a list of objects.")
     require_count(len(records), most)
-    return TRIP_READER.read_rows(records, local_now)
+    return dataset.reader.read_rows(records, dataset.now)
 
 
 def is_id(text: str) -> bool:
@@ -151,7 +188,7 @@ def check_key(key: object) -> str | None:
     return key or None
 
 
-def read_moment(given: object) -> Moment | None:
+def read_moment(dataset: Dataset, given: object) -> Moment | None:
     """Return the moment that a request names; None where it names none.
 
     Raises
@@ -159,20 +196,23 @@ def read_moment(given: object) -> Moment | None:
     RequestRefusedError
         If there is no such moment (422).
     """
-    for moment in MOMENTS:
+    for moment in dataset.moments:
         if given == moment:
             return moment
     if given is None or given == "":
         return None
     raise RequestRefusedError(
-        422, f"Moment {str(given)[:20]!r}", "is unknown", f"Give one of: {', '.join(MOMENTS)}."
+        422,
+        f"Moment {str(given)[:20]!r}",
+        "is unknown",
+        f"Give one of: {', '.join(dataset.moments)}.",
     )
 
 
 def refuse_too_many(body: bytes, most: int) -> None:
-    """Refuse JSON that cannot but hold too many trips, before it takes its room in memory.
+    """Refuse JSON that cannot but hold too many rows, before it takes its room in memory.
 
-    Each trip is an object or a list of its own.
+    Each row is an object or a list of its own.
 
     Raises
     ------
@@ -189,19 +229,23 @@ def _decoded(decoder: msgspec.json.Decoder[_Request], body: bytes) -> _Request:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise RequestRefusedError(
-            422, "The request", f"breaks a rule: {error}", "The names and bounds are in /docs."
-        ) from error
+        raise _broken(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefusedError(
             400, "The body", f"is not JSON ({error})", "NaN and Infinity are not JSON either."
         ) from error
 
 
+def _broken(error: msgspec.ValidationError) -> RequestRefusedError:
+    return RequestRefusedError(
+        422, "The request", f"breaks a rule: {error}", "The names and bounds are in /docs."
+    )
+
+
 def require_count(count: int, most: int) -> None:
-    """Refuse no trip (422), and too many of them (413)."""
+    """Refuse no row (422), and too many of them (413)."""
     if not count:
-        raise RequestRefusedError(422, "The request", "holds no trip", "Give at least one.")
+        raise RequestRefusedError(422, "The request", "holds no row", "Give at least one.")
     if count > most:
         raise _too_many(most)
 
@@ -210,6 +254,6 @@ def _too_many(most: int) -> RequestRefusedError:
     return RequestRefusedError(
         413,
         "The request",
-        f"holds more than {most:,} trips",
+        f"holds more than {most:,} rows",
         "Send parts, or score the file with the DAG batch_scoring.",
     )

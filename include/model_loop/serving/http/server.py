@@ -6,7 +6,8 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -15,7 +16,9 @@ from starlette.types import ASGIApp
 from upath import UPath
 
 from model_loop.alerts.outbox import Outbox
-from model_loop.serving.http.app import create_app
+from model_loop.datasets.registry import dataset_names, find_variant, get_dataset, variants
+from model_loop.errors import ModelLoopError
+from model_loop.serving.http.app import create_app, names_of
 from model_loop.serving.http.bearer import BearerTokens
 from model_loop.serving.http.bounds import bounded
 from model_loop.serving.http.tokens import KnownTokens, TokenFile
@@ -30,7 +33,6 @@ from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.request_log.writer_process import ProcessWriter
 from model_loop.serving.service import PredictionService
 from model_loop.settings import Settings, split_list
-from model_loop.tracking.deployments import registered_name
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,9 @@ _GARBAGE = (20_000, 20, 20)
 #: client that never ends its body keeps the log from being closed until the process is killed.
 _ENDING_SECONDS = 5
 
+#: Time between two looks at the registry for a variant that has no version which answers.
+_IDLE_SECONDS = 15.0
+
 #: A tracking server that is down is tried again soon anyway.
 _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -54,11 +59,56 @@ _PATIENCE = {
 }
 
 
-def make_service(settings: Settings, *, small: bool = False) -> PredictionService:
-    """Make the prediction service of the settings; nothing runs yet.
+@dataclass(frozen=True)
+class Services:
+    """The services of one server.
 
     Parameters
     ----------
+    default
+        Answers at the root.
+    others
+        Further ones by the beginning of their paths, and why one cannot be made.
+    """
+
+    default: PredictionService
+    others: Mapping[str, PredictionService | ModelLoopError]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the datasets and keys of the variants, by which tokens are limited."""
+        made = [one for one in self.others.values() if isinstance(one, PredictionService)]
+        return frozenset().union(*map(names_of, (self.default, *made)))
+
+
+def paths_of(key: str) -> tuple[str, ...]:
+    """Return the beginnings of the paths of a variant, the shorter one where it stands alone.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such variant.
+    """
+    dataset = find_variant(key)[0]
+    if len(dataset.variants) == 1:
+        return (f"/{dataset.name}",)
+    return (f"/{dataset.name}/{key.rpartition('.')[2]}",)
+
+
+def make_service(settings: Settings, *, small: bool = False) -> PredictionService:
+    """Make the default service of the settings alone; see `make_services`."""
+    return make_services(settings, small=small, only_default=True).default
+
+
+def make_services(
+    settings: Settings, *, small: bool = False, only_default: bool = False
+) -> Services:
+    """Make the prediction services of the settings; nothing runs yet.
+
+    Parameters
+    ----------
+    only_default
+        Whether to make none but that of the setting `service`.
     small
         Whether to take less memory instead of less time: compiled models run as arithmetic on
         arrays (`CompiledModel.verify`), and a thread writes the request log, not a process.
@@ -70,17 +120,57 @@ def make_service(settings: Settings, *, small: bool = False) -> PredictionServic
     """
     folder = settings.serving_folder
     outbox = Outbox(UPath(settings.storage_root) / "alerts")
-    registry = MlflowRegistry(
-        settings.tracking_uri,
-        registered_name(settings.service),
-        folder / "models",
-        machine_code=not small,
-        outbox=outbox,
-    )
-    live = ModelManager(registry, folder, settings.serving_refresh_seconds, _settle, outbox)
-    log = make_log(settings, lambda: live.now.shadow, apart=not small)
+    lives: dict[str, ModelManager] = {}
+
+    def shadows() -> dict[str, ServedVersion]:
+        return {key: live.now.shadow for key, live in lives.items() if live.now.shadow is not None}
+
+    log = make_log(settings, shadows, apart=not small)
     log.make_spool = _Spools(folder / "spool", log.rules.buffer * RECORD_BYTES)
-    return PredictionService(settings.service, live, log, ServerMetrics(live, log))
+    metrics = ServerMetrics(lives, log)
+
+    def service_of(key: str) -> PredictionService:
+        is_default = key == settings.service
+        registry = MlflowRegistry(
+            settings.tracking_uri,
+            find_variant(key)[1].model_name,
+            folder / "models",
+            machine_code=not small,
+            outbox=outbox,
+        )
+        lives[key] = ModelManager(
+            registry,
+            folder if is_default else folder / "variants" / key,
+            settings.serving_refresh_seconds,
+            _settle,
+            outbox,
+            idle_seconds=0.0 if is_default else _IDLE_SECONDS,
+        )
+        return PredictionService(key, lives[key], log, metrics)
+
+    default = service_of(settings.service)
+    others: dict[str, PredictionService | ModelLoopError] = {}
+    for key in () if only_default else _served(settings):
+        try:
+            (path,) = paths_of(key)
+            others[path] = default if key == settings.service else service_of(key)
+        except ModelLoopError as error:
+            logger.warning("%s is not served: %s", key, error)
+            others[f"/{key.replace('.', '/')}"] = error
+    return Services(default, others)
+
+
+def _served(settings: Settings) -> Sequence[str]:
+    """Return the keys of the variants that are served below their own paths."""
+    if given := split_list(settings.serving_variants):
+        return given
+    broken = []
+    for name in dataset_names():
+        try:
+            get_dataset(name)
+        except ModelLoopError:
+            broken.append(name)
+    return (*variants(), *broken)
 
 
 class _Spools:
@@ -102,7 +192,7 @@ class _Spools:
 
 def make_log(
     settings: Settings,
-    shadow: Callable[[], ServedVersion | None] = lambda: None,
+    shadows: Callable[[], Mapping[str, ServedVersion]] = dict,
     *,
     apart: bool = False,
 ) -> RequestLog:
@@ -110,8 +200,8 @@ def make_log(
 
     Parameters
     ----------
-    shadow
-        The version whose answers are compared, if there is one at the moment.
+    shadows
+        The version of each variant whose answers are compared, where there is one at the moment.
     apart
         Whether a process of its own writes it.
 
@@ -133,19 +223,21 @@ def make_log(
             inputs=inputs,
             days=settings.request_log_days,
         ),
-        shadow,
+        shadows,
         writer=ProcessWriter(url, folder, inputs=inputs) if apart else None,
     )
 
 
 def make_app(settings: Settings) -> ASGIApp:
     """Make the application behind the tokens of the serving folder."""
-    tokens = KnownTokens(token_file(settings), settings.serving_rate, settings.service)
+    services = make_services(settings)
+    tokens = KnownTokens(token_file(settings), settings.serving_rate, services.names)
     app = create_app(
-        make_service(settings),
+        services.default,
         BearerTokens(tokens, settings.serving_refresh_seconds),
         max_bytes=settings.serving_max_bytes,
-        max_trips=settings.serving_max_trips,
+        max_rows=settings.serving_max_trips,
+        others=services.others,
     )
     return let_pages_ask(app, split_list(settings.serving_cors_origins))
 

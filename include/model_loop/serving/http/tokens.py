@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args
 
@@ -69,7 +69,7 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scopes
         Rights of the token.
     datasets
-        Names of the services that it may ask; None for all.
+        Names of the datasets and keys of the variants that it may ask; None for all.
     expires
         Seconds since 1970 from which it is good for nothing; None for no end.
     limits
@@ -328,10 +328,13 @@ class Caller(NamedTuple):
         Name of the token or user.
     scopes
         Rights of the token; None where something else decides.
+    datasets
+        Names of the datasets and keys of the variants that it may ask; None for all.
     """
 
     name: str
     scopes: frozenset[str] | None = None
+    datasets: frozenset[str] | None = None
 
 
 class Grant(NamedTuple):
@@ -346,7 +349,7 @@ class Grant(NamedTuple):
     bucket
         Holds it to its rate.
     here
-        Whether it may ask this server's service.
+        Whether it may ask anything of this server.
     """
 
     caller: Caller
@@ -364,14 +367,14 @@ class KnownTokens:
         File of the tokens.
     rate
         Requests per second of tokens without a rate of their own.
-    service
-        Service that tokens have to be valid for.
+    served
+        Names of datasets and keys of variants that are served: tokens have to be valid for one.
     """
 
-    def __init__(self, file: TokenFile, rate: float, service: str) -> None:
+    def __init__(self, file: TokenFile, rate: float, served: Collection[str]) -> None:
         self._file = file
         self._rate = rate
-        self._service = service
+        self._served = frozenset(served)
         self._read_at: tuple[int, int, int] | None = None
         self._known: tuple[tuple[bytes, Grant], ...] = ()
         self.refresh()
@@ -395,12 +398,13 @@ class KnownTokens:
         self._known, self._read_at = tuple(known), state
 
     def _grant(self, token: Token, bucket: Bucket) -> Grant:
+        datasets = None if token.datasets is None else frozenset(token.datasets)
         scopes = frozenset(RIGHTS if "admin" in token.scopes else token.scopes)
         return Grant(
-            Caller(token.name, scopes),
+            Caller(token.name, scopes, datasets),
             float("inf") if token.expires is None else token.expires,
             bucket,
-            token.datasets is None or self._service in token.datasets,
+            datasets is None or not datasets.isdisjoint(self._served),
         )
 
     def find(self, secret: bytes) -> Grant | None:

@@ -21,15 +21,13 @@ from upath import UPath
 
 from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.types import Alert
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.errors import ModelLoopError
 from model_loop.objects.documents import read_document
 from model_loop.objects.files import atomic_write
 from model_loop.serving.models.loading import Loader, RegistryError
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.deployments import Deployment, Standings, log_once
-from trip_duration.columns import moment_of
-from trip_duration.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +65,6 @@ class Side:
         return tuple(one for one in found if one is not None)
 
 
-def _no_sides() -> dict[Moment, Side]:
-    return {moment: Side() for moment in MOMENTS}
-
-
 @dataclass(frozen=True)
 class ActiveModels:
     """Versions that answer, at all moments.
@@ -81,7 +75,7 @@ class ActiveModels:
         Versions of each moment.
     """
 
-    sides: Mapping[Moment, Side] = field(default_factory=_no_sides)
+    sides: Mapping[Moment, Side] = field(default_factory=dict)
 
     @property
     def predictors(self) -> tuple[ServedVersion, ...]:
@@ -117,8 +111,11 @@ class VersionSource(Protocol):
         Errors of the last look, in words.
     before
         Previous standing, in place of what cannot be read.
+    dataset
+        Dataset of the versions.
     """
 
+    dataset: Dataset
     unreadable: tuple[str, ...]
     before: Standings | None
 
@@ -159,6 +156,8 @@ class ModelManager:
         Called after each swap, on the thread that has made it.
     outbox
         Outbox for alerts about an unreadable last known standing; None to log it alone.
+    idle_seconds
+        Time between two looks while no version stands, if it is longer.
     """
 
     def __init__(
@@ -168,12 +167,14 @@ class ModelManager:
         refresh_seconds: float,
         on_swap: Callable[[ActiveModels], None] = lambda _: None,
         outbox: Outbox | None = None,
+        *,
+        idle_seconds: float = 0.0,
     ) -> None:
-        self.now = ActiveModels()
+        self.now = ActiveModels({moment: Side() for moment in registry.dataset.moments})
         self._registry = registry
         self._last_known = tuple(UPath(folder / name) for name in (_LAST_KNOWN, _KEPT))
         self._outbox = outbox
-        self._refresh_seconds = refresh_seconds
+        self._refresh_seconds, self._idle_seconds = refresh_seconds, idle_seconds
         self._on_swap = on_swap
         self._loader = Loader(registry.load, self._swap_loaded)
         self._wanted: Standings | None = None
@@ -274,7 +275,9 @@ class ModelManager:
             except Exception:
                 # After any error, the loaded versions go on answering.
                 logger.exception("The versions could not be refreshed")
-            self._stop.wait(self._refresh_seconds)
+            standing = any(one.versions for one in (self._wanted or {}).values())
+            idle = 0.0 if standing else self._idle_seconds
+            self._stop.wait(max(self._refresh_seconds, idle))
 
     def _settle(self) -> None:
         """Let requests wait no longer, unless a champion is still being loaded."""
@@ -363,7 +366,7 @@ class ModelManager:
                 return found
             if there:
                 self._tell(path)
-        return {moment: Deployment() for moment in MOMENTS}
+        return self._nothing()
 
     def _read(self, told: dict[str, Any]) -> Standings:
         # Versions before 0.2 have written no format.
@@ -372,7 +375,7 @@ class ModelManager:
                 message = f"its format is {told['format']!r}, and {_FORMAT!r} is known"
                 raise ValueError(message)
             told = told["moments"]
-        nothing = {moment: Deployment() for moment in MOMENTS}
+        nothing = self._nothing()
         try:
             if "champion" in told:
                 one = msgspec.convert(told, Deployment)
@@ -381,6 +384,9 @@ class ModelManager:
         except msgspec.ValidationError as error:
             # A file of another version must not pass for a service without versions.
             raise ValueError(error) from error
+
+    def _nothing(self) -> dict[Moment, Deployment]:
+        return {moment: Deployment() for moment in self._registry.dataset.moments}
 
     def _tell(self, path: UPath) -> None:
         if self._outbox is None:
@@ -407,7 +413,9 @@ class ModelManager:
         self._loader.want({standing.champion}, ())
         self._loader.wait()
         champion = self._loader.loaded.get(standing.champion)
-        return {moment_of(champion.columns): standing} if champion else {}
+        if champion is None:
+            return {}
+        return {self._registry.dataset.moment_of(champion.columns): standing}
 
 
 def _side(standing: Deployment, ready: Mapping[int, ServedVersion], before: Side) -> Side:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model_loop.datasets.columns import Columns
 from model_loop.datasets.reading import Row
-from model_loop.scoring.rows import PLACES
 from model_loop.serving.compiled.model import CompiledModel, Predict
-from trip_duration.columns import TRIP_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class ServedVersion:
     places
         Places in a row of those that may not be unknown.
     predict
-        Minutes of rows, shape (trips,). It may run in several threads at once.
+        Predictions of rows, shape (rows,). It may run in several threads at once.
     plain
         Reason why it is served as it is; empty if it is compiled.
     form
@@ -38,11 +37,13 @@ class ServedVersion:
     plain: str = ""
     form: CompiledModel | None = None
 
-    def lacking(self, rows: Sequence[Row], *, computed: bool = False) -> str:
+    def lacking(self, columns: Columns, rows: Sequence[Row], *, computed: bool = False) -> str:
         """Return the field that some row lacks; empty if nothing is missing.
 
         Parameters
         ----------
+        columns
+            Columns of the table.
         computed
             Whether values that can be computed from the others are taken as given.
         """
@@ -50,9 +51,9 @@ class ServedVersion:
             values = row[0]
             for place in self.places:
                 if values[place] != values[place]:  # NaN: ten times as fast as a call
-                    if computed and TRIP_COLUMNS[place].default == "computed":
+                    if computed and columns[place].default == "computed":
                         continue
-                    return TRIP_COLUMNS[place].field
+                    return columns[place].field
         return ""
 
     @property
@@ -61,6 +62,6 @@ class ServedVersion:
         return not self.plain
 
 
-def places_of(columns: Sequence[str]) -> tuple[int, ...]:
-    """Places in a row of those columns that may not be unknown."""
-    return tuple(PLACES[name] for name in columns if TRIP_COLUMNS[PLACES[name]].required)
+def places_of(table: Columns, columns: Sequence[str]) -> tuple[int, ...]:
+    """Return the places in a row of those columns that may not be unknown."""
+    return tuple(table.places[name] for name in columns if name in table.required)

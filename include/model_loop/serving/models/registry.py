@@ -1,4 +1,4 @@
-"""The registered model of a service as a server sees it: how its versions stand, and each of them.
+"""The registered model of a variant as a server sees it: how its versions stand, and each of them.
 
 Both are had without MLflow's client and without scikit-learn, which together take 250 MB: the
 standing by one request to the tracking server, a version from a process that compiles it.
@@ -24,7 +24,8 @@ import requests
 
 from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.types import Alert
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.registry import dataset_of_model
 from model_loop.errors import InvalidInputError
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.serving.compiled.orders import CompilerResult, Order
@@ -86,20 +87,22 @@ def upgrade_alert(name: str, version: int, given: str, rule: str, remedy: str) -
 
 
 class MlflowRegistry:
-    """The registered model of one service, with its files kept on disk.
+    """The registered model of one variant, with its files kept on disk.
 
     Parameters
     ----------
     tracking_uri
         Address of the tracking server.
     name
-        Name of the registered model.
+        Name of the registered model, of a variant of some dataset.
     folder
         Folder of the models' files.
     machine_code
         Whether compiled forms run as machine code; see `CompiledModel.verify`.
     outbox
         Outbox for alerts; None to leave none.
+    dataset
+        Dataset of the model; that of its name by default.
     """
 
     def __init__(
@@ -110,9 +113,11 @@ class MlflowRegistry:
         *,
         machine_code: bool = True,
         outbox: Outbox | None = None,
+        dataset: Dataset | None = None,
     ) -> None:
         self._tracking_uri = tracking_uri
         self._name = name
+        self.dataset = dataset or dataset_of_model(name)
         self._folder = folder
         self._machine_code = machine_code
         self._outbox = outbox
@@ -179,10 +184,10 @@ class MlflowRegistry:
 
     def _predictor(self, version: int, outcome: CompilerResult, file: BinaryIO) -> ServedVersion:
         columns, plain = outcome.columns, outcome.plain
-        places = places_of(columns)
+        places = places_of(self.dataset.columns, columns)
         if not plain:
             try:
-                form = CompiledModel.read(file)
+                form = CompiledModel.read(file, self.dataset)
                 predict = form.verify(machine_code=self._machine_code)
                 if outcome.other_line is not None:
                     self._tell(version, *outcome.other_line)
@@ -196,7 +201,9 @@ class MlflowRegistry:
         from model_loop.tracking.registry import read_model  # noqa: PLC0415 - as above
 
         loaded = read_model(Path(outcome.files), f"Version {version} of {self._name}")
-        return ServedVersion(version, columns, places, predict_by(loaded, columns), plain)
+        return ServedVersion(
+            version, columns, places, predict_by(self.dataset, loaded, columns), plain
+        )
 
     def _tell(self, version: int, given: str, rule: str, remedy: str) -> None:
         """Ask for a retraining of a version that only its compiled form answers for."""

@@ -1,35 +1,58 @@
-"""Shadow predictions: a version on trial predicts trips that another version has answered."""
+"""Shadow predictions: a version on trial predicts rows that another version has answered."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from model_loop.scoring.rows import Rows
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Entry
 
 logger = logging.getLogger(__name__)
 
 
-def ask_shadow(shadow: ServedVersion, entries: Sequence[Entry]) -> dict[int, tuple[int, float]]:
-    """Version and minutes, by the place of the entry, of those that hold what it needs."""
+def ask_shadows(
+    shadows: Mapping[str, ServedVersion], entries: Sequence[Entry]
+) -> dict[int, tuple[int, float]]:
+    """Return version and prediction, by the place of the entry, of those that hold what it needs.
+
+    Parameters
+    ----------
+    shadows
+        The version on trial of each variant that has one.
+    """
     said: dict[int, tuple[int, float]] = {}
-    for first in range(0, len(entries), PART):
-        if first:
-            time.sleep(PAUSE_SECONDS)
-        given = [entry.row for entry in entries[first : first + PART]]
-        try:
-            # Rows that a damaged spool has left may be of any length.
-            rows = np.array(given, dtype=np.float64)
-            able = np.flatnonzero(~np.isnan(rows[:, shadow.places]).any(axis=1))
-            minutes = shadow.predict(rows[able])
-        except Exception:
-            # The shadow is on trial; the log is not.
-            logger.exception("The shadow, version %d, failed", shadow.version)
-            return {}
-        for place, one in zip((first + able).tolist(), minutes.tolist(), strict=True):
-            said[place] = (shadow.version, one)
+    for service, shadow in shadows.items():
+        places = [place for place, entry in enumerate(entries) if entry.service == service]
+        for first in range(0, len(places), PART):
+            if first:
+                time.sleep(PAUSE_SECONDS)
+            some = places[first : first + PART]
+            try:
+                # Rows that a damaged spool has left may be of any length.
+                rows = _as_array([entries[place].row for place in some])
+                needed = rows[:, shadow.places]
+                # Only NaN differs from itself.
+                able = np.flatnonzero((needed == needed).all(axis=1))  # noqa: PLR0124 - as said
+                predictions = shadow.predict(rows[able])
+            except Exception:
+                # The shadow is on trial; the log is not.
+                logger.exception("The shadow of %s, version %d, failed", service, shadow.version)
+                break
+            for place, one in zip(able.tolist(), predictions.tolist(), strict=True):
+                said[some[place]] = (shadow.version, one)
     return said
+
+
+def _as_array(rows: Sequence[Sequence[Any]]) -> Rows:
+    """Return rows as float64, or as objects where they hold texts."""
+    cells = np.array(rows, dtype=object)
+    try:
+        return cells.astype(np.float64)
+    except ValueError:
+        return cells

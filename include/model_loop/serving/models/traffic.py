@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import Row
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.models.manager import ActiveModels, Side
@@ -35,7 +35,11 @@ class Chosen(NamedTuple):
 
 
 def choose(
-    live: ActiveModels, rows: Sequence[Row], key: str | None, moment: Moment | None = None
+    dataset: Dataset,
+    live: ActiveModels,
+    rows: Sequence[Row],
+    key: str | None,
+    moment: Moment | None = None,
 ) -> Chosen:
     """Return the version that answers.
 
@@ -50,16 +54,17 @@ def choose(
     RequestRefusedError
         If nothing answers (503), or a value is missing that every champion needs (422).
     """
+    columns = dataset.columns
     answering = live.answering if moment is None else _only(live, moment)
     for asked_at, side in answering.items():
         champion = side.champion
-        if champion is not None and not champion.lacking(rows):
+        if champion is not None and not champion.lacking(columns, rows):
             return _share(side, champion, key, asked_at)
     for asked_at, side in answering.items():
         champion = side.champion
-        if champion is not None and not champion.lacking(rows, computed=True):
+        if champion is not None and not champion.lacking(columns, rows, computed=True):
             return _share(side, champion, key, asked_at)._replace(computes=True)
-    raise _refusal(live, answering, rows, moment)
+    raise _refusal(dataset, live, answering, rows, moment)
 
 
 def place_of(key: str | None, challenger: int) -> float:
@@ -87,6 +92,7 @@ def _share(side: Side, champion: ServedVersion, key: str | None, moment: Moment)
 
 
 def _refusal(
+    dataset: Dataset,
     live: ActiveModels,
     answering: Mapping[Moment, Side],
     rows: Sequence[Row],
@@ -101,7 +107,7 @@ def _refusal(
     )
     if answering:
         lacking = [
-            (name, side.champion.version, side.champion.lacking(rows))
+            (name, side.champion.version, side.champion.lacking(dataset.columns, rows))
             for name, side in answering.items()
             if side.champion is not None
         ]
@@ -111,7 +117,7 @@ def _refusal(
         )
         return RequestRefusedError(
             _UNPROCESSABLE,
-            "A trip",
+            f"A {dataset.rows[1]}",
             f"lacks {lacking[-1][2]}",
             f"{needs}. There is no champion that can do without it.",
         )

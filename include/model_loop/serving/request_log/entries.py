@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -26,13 +26,13 @@ class Entry(NamedTuple):
     at
         Seconds since 1970.
     service, version, part
-        Model that answered, and its part: ``champion``, ``challenger`` or ``form``.
+        Variant and version that answered, and its part: ``champion``, ``challenger`` or ``form``.
     caller, key
         Name of the token or user, and the key that the request came with.
-    minutes, latency_ms
-        Predicted minutes, and time of the answer.
+    prediction, latency_ms
+        Prediction, and time of the answer.
     row
-        The trip, as in `scoring.rows.COLUMNS`.
+        The row, in the order of the table's columns.
     """
 
     prediction_id: str
@@ -42,9 +42,9 @@ class Entry(NamedTuple):
     part: str
     caller: str
     key: str | None
-    minutes: float
+    prediction: float
     latency_ms: float
-    row: Sequence[float]
+    row: Sequence[Any]
 
 
 class Batch(msgspec.Struct, tag=True):
@@ -57,7 +57,7 @@ class Batch(msgspec.Struct, tag=True):
     lost
         Predictions that were dropped, in all, by the name of the spool that has counted them.
     shadow
-        Version and minutes of a shadow that was asked already, by the place of the entry.
+        Version and prediction of a shadow that was asked already, by the place of the entry.
     """
 
     entries: list[Entry]
@@ -79,8 +79,8 @@ class Written(msgspec.Struct):
     problem
         Reason why something is left; empty if nothing is.
     shadowed, shadow_difference
-        Number of the written ones that the shadow has answered too, and the minutes by which
-        it differs from them in all.
+        Number of the written ones that the shadow has answered too, and by how much it differs
+        from them in all.
     """
 
     left: list[int] = []
@@ -97,8 +97,8 @@ class Writer(Protocol):
     def start(self) -> None:
         """Get ready."""
 
-    def follow(self, shadow: ServedVersion | None) -> None:
-        """From now on, ask this version too what it says of what is written."""
+    def follow(self, shadows: Mapping[str, ServedVersion]) -> None:
+        """From now on, ask these versions of each variant too what they say of what is written."""
 
     def write(self, batch: Batch) -> Written:
         """Write a batch; entries that are written already are not doubled."""

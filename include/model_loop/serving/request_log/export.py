@@ -5,20 +5,27 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Engine, func, select
 from upath import UPath
 
+from model_loop.datasets.columns import Column
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.objects.files import atomic_write
-from model_loop.scoring.answers import answered
+from model_loop.scoring.answers import PREDICTION, actual_name, answered
+from model_loop.serving.request_log.inputs import columns_of_their_own, read_inputs
 from model_loop.serving.request_log.tables import feedback, predictions
-from trip_duration.columns import TRIP_COLUMNS
+from model_loop.settings import get_settings
 
 _DAY = dt.timedelta(days=1)
 
 
-def export_log(engine: Engine, folder: Path, since: dt.date | None = None) -> list[Path]:
+def export_log(
+    engine: Engine, folder: Path, since: dt.date | None = None, dataset: Dataset | None = None
+) -> list[Path]:
     """Write ``day=2024-03-01/predictions.parquet`` for each day (UTC) that has predictions.
 
     A file that exists is replaced as a whole: feedback may have come since.
@@ -27,57 +34,92 @@ def export_log(engine: Engine, folder: Path, since: dt.date | None = None) -> li
     ----------
     since
         First day; the first of the log where it is left out.
+    dataset
+        The dataset whose predictions are written; that of the setting `service` by default.
 
     Returns
     -------
     list of Path
         The files.
     """
+    dataset = dataset or dataset_of_variant(get_settings().service)
     written = []
     for day in _days(engine, since):
         path = folder / f"day={day}" / "predictions.parquet"
-        trips = read_day(engine, day)
-        if trips.empty:
+        rows = read_day(engine, day, dataset)
+        if rows.empty:
             continue
         with atomic_write(UPath(path)) as file:
-            trips.to_parquet(file.path, index=False)
+            rows.to_parquet(file.path, index=False)
         written.append(path)
     return written
 
 
-def read_day(engine: Engine, day: dt.date) -> pd.DataFrame:
-    """Return the predictions of a day (UTC), with ``actual_minutes`` where they are known.
+def read_day(engine: Engine, day: dt.date, dataset: Dataset | None = None) -> pd.DataFrame:
+    """Return the predictions of a day (UTC), with true values where they are known.
 
-    `prediction` with its `unit`, and `model_version`; `minutes` and `version` are their names of
-    before 0.2.
+    `prediction` with its `unit`, and `model_version`; `version`, and the older name of the
+    prediction where it has one, are those of before 0.2.
+
+    Parameters
+    ----------
+    dataset
+        See `export_log`.
     """
+    dataset = dataset or dataset_of_variant(get_settings().service)
     start = dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()
     end = dt.datetime.combine(day + _DAY, dt.time(), dt.UTC).timestamp()
     query = (
         select(predictions, feedback.c.actual_minutes)
         .join(feedback, feedback.c.prediction_id == predictions.c.prediction_id, isouter=True)
-        .where(predictions.c.at >= start, predictions.c.at < end)
+        .where(
+            predictions.c.at >= start,
+            predictions.c.at < end,
+            predictions.c.service.in_(dataset.variants),
+        )
         .order_by(predictions.c.at)
     )
     with engine.connect() as connection:
-        trips = pd.read_sql(query, connection)
-    return trips.assign(
-        **answered(trips["minutes"], trips["version"]),
-        at=pd.to_datetime(trips["at"], unit="s", utc=True),
-        **{name: pd.to_datetime(trips[name].astype("float64"), unit="s") for name in _TIMES},
+        logged = pd.read_sql(query, connection)
+    target = dataset.target
+    own = [column.field for column in columns_of_their_own()]
+    plain = logged.drop(columns=[*own, "inputs", "minutes", "shadow_minutes", "actual_minutes"])
+    shadow = f"shadow_{target.former or PREDICTION}"
+    return plain.assign(
+        **_inputs(dataset, logged),
+        **answered(target, logged["minutes"], logged["version"]),
+        at=pd.to_datetime(logged["at"], unit="s", utc=True),
+        shadow_version=logged["shadow_version"].astype("Int64"),
         # A whole column may be unknown, which leaves it without a type.
-        **{name: trips[name].astype("float64") for name in _NUMBERS},
-        **{name: trips[name].astype("Int64") for name in _WHOLE},
+        **{
+            shadow: logged["shadow_minutes"].astype("float64"),
+            actual_name(target): logged["actual_minutes"].astype("float64"),
+        },
     )
 
 
-_NUMBERS = (
-    *(column.field for column in TRIP_COLUMNS.by_kind("number")),
-    "shadow_minutes",
-    "actual_minutes",
-)
-_WHOLE = (*(column.field for column in TRIP_COLUMNS.by_kind("category")), "shadow_version")
-_TIMES = tuple(column.field for column in TRIP_COLUMNS.by_kind("time"))
+def _inputs(dataset: Dataset, logged: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+    """Return what was asked, each field in the type of its column."""
+    if dataset.logged_in_columns:
+        given = logged
+    else:
+        records = [read_inputs(dataset, {"inputs": text}) for text in logged["inputs"]]
+        given = pd.DataFrame(records, columns=list(dataset.columns.fields), index=logged.index)
+    return {
+        column.field: _typed(column, given[column.field].infer_objects())
+        for column in dataset.columns
+    }
+
+
+def _typed(column: Column, values: pd.Series[Any]) -> pd.Series[Any]:
+    if column.text:
+        return values.astype("string")
+    numbers = values.astype("float64")
+    if column.kind == "time":
+        return pd.to_datetime(numbers, unit="s")
+    if column.kind == "yes_no":
+        return numbers.astype("boolean")
+    return numbers.astype("Int64") if column.kind == "category" else numbers
 
 
 def _days(engine: Engine, since: dt.date | None) -> Iterator[dt.date]:

@@ -33,7 +33,7 @@ def log_answers(
     version
         Version that has answered.
     rows, answers
-        One of each for every trip; see `scoring.answers`.
+        One of each for every row; see `scoring.answers`.
     caller
         Name of the caller.
     latency_ms

@@ -16,7 +16,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -83,8 +83,8 @@ class RequestLog:
         Database of the log; see `open_log`.
     rules
         Limits and contents of the log.
-    shadow
-        The version that is asked, too, if there is one at the moment.
+    shadows
+        The version of each variant that is asked, too, where there is one at the moment.
     spool
         Keeps what is not committed yet beyond the end of the process; None to keep it in memory
         alone.
@@ -96,7 +96,7 @@ class RequestLog:
 
     engine: Engine
     rules: LogRules = field(default_factory=LogRules)
-    shadow: Callable[[], ServedVersion | None] = lambda: None
+    shadows: Callable[[], Mapping[str, ServedVersion]] = dict
     spool: Spool[Entry] | None = None
     writer: Writer | None = None
     make_spool: Callable[[], Spool[Entry] | None] | None = None
@@ -193,12 +193,12 @@ class RequestLog:
         return find_prediction(self.engine, prediction_id)
 
     def add_feedback(self, actual: dict[str, float], caller: str) -> list[str]:
-        """Note how long trips took; what was noted before of the same predictions is replaced.
+        """Note true values; what was noted before of the same predictions is replaced.
 
         Parameters
         ----------
         actual
-            Minutes by prediction id.
+            True values by prediction id.
 
         Returns
         -------
@@ -315,7 +315,7 @@ class RequestLog:
     def _write_taken(self) -> str:
         """Write what was taken; why something of it is left, if something is."""
         taken, lost, counts = self._taken, self._untold(), self.counts
-        self._writer.follow(self.shadow())
+        self._writer.follow(self.shadows())
         written = self._writer.write(Batch(taken, lost=lost))
         self._taken = [taken[place] for place in written.left]
         if written.unfit:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
-from model_loop.scoring.answers import answered
+from model_loop.datasets.registry import find_variant
+from model_loop.errors import InvalidInputError
+from model_loop.scoring.answers import PREDICTION, actual_name, answered
+from model_loop.serving.request_log.inputs import columns_of_their_own, read_inputs
 from model_loop.serving.request_log.tables import dropped, feedback, losses, predictions
 
 #: Old predictions that are removed in one transaction, at most: others wait for the database.
@@ -26,7 +29,30 @@ def find_prediction(engine: Engine, prediction_id: str) -> dict[str, Any] | None
     with engine.connect() as connection:
         query = known.where(predictions.c.prediction_id == prediction_id)
         row = connection.execute(query).mappings().first()
-    return {**row, **answered(row["minutes"], row["version"])} if row else None
+    return _named({**row}) if row else None
+
+
+#: Columns of a logged prediction that have other names for people.
+_STORED = ("minutes", "shadow_minutes", "actual_minutes", "inputs")
+
+
+def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a logged prediction by the names that its dataset gives."""
+    try:
+        dataset = find_variant(row["service"])[0]
+    except InvalidInputError:
+        # It was removed, and what it has answered is still there.
+        return {**row}
+    own = {column.field for column in columns_of_their_own()}
+    former = dataset.target.former
+    plain = {name: value for name, value in row.items() if name not in own.union(_STORED)}
+    return {
+        **plain,
+        **read_inputs(dataset, row),
+        **answered(dataset.target, row["minutes"], row["version"]),
+        f"shadow_{former or PREDICTION}": row["shadow_minutes"],
+        actual_name(dataset.target): row["actual_minutes"],
+    }
 
 
 def find_known(engine: Engine, ids: Sequence[str]) -> set[str]:
@@ -36,7 +62,7 @@ def find_known(engine: Engine, ids: Sequence[str]) -> set[str]:
 
 
 def note_feedback(engine: Engine, actual: dict[str, float], caller: str) -> list[str]:
-    """Note how long trips took; see `RequestLog.add_feedback`."""
+    """Note true values; see `RequestLog.add_feedback`."""
     now = time.time()
     with engine.begin() as connection:
         known = _known(connection, list(actual))
@@ -48,8 +74,8 @@ def note_feedback(engine: Engine, actual: dict[str, float], caller: str) -> list
         connection.execute(
             insert(feedback),
             [
-                {"prediction_id": one, "at": now, "actual_minutes": minutes, "caller": caller}
-                for one, minutes in actual.items()
+                {"prediction_id": one, "at": now, "actual_minutes": value, "caller": caller}
+                for one, value in actual.items()
             ],
         )
     return []

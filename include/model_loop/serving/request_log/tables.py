@@ -19,14 +19,23 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     create_engine,
     event,
     insert,
+    inspect,
+    text,
 )
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from model_loop.errors import InvalidInputError
-from trip_duration.columns import TRIP_COLUMNS
+from model_loop.serving.request_log.inputs import columns_of_their_own
 
 #: Characters of a caller's name that are kept: Postgres refuses longer ones.
 CALLER_LENGTH = 100
@@ -38,14 +47,18 @@ metadata = MetaData()
 
 logger = logging.getLogger(__name__)
 
-#: One row for each prediction. Times are seconds since 1970: `at` in UTC, `pickup_at` on the city's
-#: clocks. What was asked is missing where inputs are left out.
+#: Characters of a variant's key.
+_SERVICE_LENGTH = 100
+
+#: One row for each prediction, `minutes` by its name of before 0.2. Times are seconds since 1970:
+#: `at` in UTC, those of inputs on the table's clocks. What was asked stands in `inputs`, or in
+#: columns of its own; see `inputs`. It is missing where inputs are left out.
 predictions = Table(
     "predictions",
     metadata,
     Column("prediction_id", String(32), primary_key=True),
     Column("at", Float(53), nullable=False),
-    Column("service", String(16), nullable=False),
+    Column("service", String(_SERVICE_LENGTH), nullable=False),
     Column("version", Integer, nullable=False),
     Column("part", String(10), nullable=False),
     Column("caller", String(CALLER_LENGTH), nullable=False),
@@ -54,11 +67,15 @@ predictions = Table(
     Column("latency_ms", Float(53), nullable=False),
     Column("shadow_version", Integer),
     Column("shadow_minutes", Float(53)),
-    *(Column(one.field, Float(53) if one.kind == "number" else BigInteger) for one in TRIP_COLUMNS),
+    *(
+        Column(one.field, Float(53) if one.kind == "number" else BigInteger)
+        for one in columns_of_their_own()
+    ),
+    Column("inputs", Text),
     Index("predictions_at", "at"),
 )
 
-#: Actual durations of trips; the last one of a prediction counts.
+#: True values, by the name of the first dataset; the last one of a prediction counts.
 feedback = Table(
     "feedback",
     metadata,
@@ -119,12 +136,42 @@ def open_log(url: str, folder: Path, *, must_answer: bool = True) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     try:
-        metadata.create_all(engine)
+        make_tables(engine)
     except SQLAlchemyError as error:
         if must_answer:
             raise
         logger.warning("The request log does not answer, so predictions wait: %s", error)
     return engine
+
+
+def make_tables(engine: Engine) -> None:
+    """Make the tables that are missing, and bring those of earlier versions up to date.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        If the database does not answer.
+    """
+    metadata.create_all(engine)
+    there = {column["name"]: column for column in inspect(engine).get_columns(predictions.name)}
+    changes = []
+    if "inputs" not in there:
+        changes.append(f"ALTER TABLE {predictions.name} ADD COLUMN inputs TEXT")
+    length = getattr(there["service"]["type"], "length", None) or _SERVICE_LENGTH
+    if engine.dialect.name == "postgresql" and length < _SERVICE_LENGTH:
+        wide = f"VARCHAR({_SERVICE_LENGTH})"
+        changes.append(f"ALTER TABLE {predictions.name} ALTER COLUMN service TYPE {wide}")
+    for change in changes:
+        try:
+            with engine.begin() as connection:
+                connection.execute(text(change))
+        except (OperationalError, ProgrammingError):
+            # Another server may have done the same a moment ago.
+            names = {column["name"] for column in inspect(engine).get_columns(predictions.name)}
+            if "inputs" not in names:
+                raise
+        else:
+            logger.info("The request log was brought up to date: %s", change)
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

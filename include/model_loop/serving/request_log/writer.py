@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,8 +12,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Batch, Entry, Written
+from model_loop.serving.request_log.inputs import NO_INPUTS, logged_inputs
 from model_loop.serving.request_log.queries import find_known, note_losses
-from model_loop.serving.request_log.tables import insert_predictions, metadata
+from model_loop.serving.request_log.tables import insert_predictions, make_tables
 
 if TYPE_CHECKING:
     from model_loop.serving.models.predictor import ServedVersion
@@ -38,7 +39,7 @@ class LogWriter:
     def __init__(self, engine: Engine, *, inputs: bool = True) -> None:
         self._engine = engine
         self._inputs = inputs
-        self._shadow: ServedVersion | None = None
+        self._shadows: Mapping[str, ServedVersion] = {}
         self._unsure = False
 
     def start(self) -> None:
@@ -47,9 +48,9 @@ class LogWriter:
     def close(self) -> None:
         """Nothing is held."""
 
-    def follow(self, shadow: ServedVersion | None) -> None:
-        """From now on, ask this version too what it says of what is written."""
-        self._shadow = shadow
+    def follow(self, shadows: Mapping[str, ServedVersion]) -> None:
+        """From now on, ask these versions of each variant too what they say of what is written."""
+        self._shadows = shadows
 
     def write(self, batch: Batch) -> Written:
         """Write a batch; entries that are written already are not doubled.
@@ -57,17 +58,19 @@ class LogWriter:
         Entries are committed in one transaction, unless there are some among them that no database
         takes.
         """
-        if self._shadow is not None and batch.entries:
+        if self._shadows and batch.entries:
             from model_loop.serving.models.shadow import (  # noqa: PLC0415 - only a shadow needs NumPy
-                ask_shadow,
+                ask_shadows,
             )
 
-            batch = msgspec.structs.replace(batch, shadow=ask_shadow(self._shadow, batch.entries))
+            said = ask_shadows(self._shadows, batch.entries)
+            # Those of models without a compiled form were asked where they are.
+            batch = msgspec.structs.replace(batch, shadow={**batch.shadow, **said})
         written = Written(left=[*range(len(batch.entries))], noted=not batch.lost)
         try:
             if self._unsure:
                 # The database may have been away since before the tables were made.
-                metadata.create_all(self._engine)
+                make_tables(self._engine)
                 self._unsure = False
             self._write(batch, written.left, written)
             if batch.lost:
@@ -92,8 +95,8 @@ class LogWriter:
             # Not earlier: the shadow is asked again for entries that a database refuses.
             for place in batch.shadow.keys() & {*places}:
                 written.shadowed += 1
-                minutes = batch.shadow[place][1]
-                written.shadow_difference += abs(minutes - batch.entries[place].minutes)
+                predicted = batch.shadow[place][1]
+                written.shadow_difference += abs(predicted - batch.entries[place].prediction)
 
     def _note(self, lost: dict[str, int]) -> None:
         """Note losses; those that no database takes would stand in the way of all that follows."""
@@ -117,7 +120,7 @@ class LogWriter:
     def _values(self, batch: Batch, place: int) -> list[object]:
         """Return the values of an entry, in the order of the table's columns."""
         entry: Entry = batch.entries[place]
-        inputs = entry.row if self._inputs else (None,) * len(entry.row)
+        inputs = logged_inputs(entry.service, entry.row) if self._inputs else NO_INPUTS
         return [*entry[:-1], *batch.shadow.get(place, (None, None)), *inputs]
 
     def _is_unfit(self, error: SQLAlchemyError) -> bool:

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
@@ -56,21 +57,27 @@ class LogPlace(msgspec.Struct):
     inputs: bool
 
 
-class Follow(msgspec.Struct, tag=True):
-    """The shadow from now on.
+class Shadow(msgspec.Struct):
+    """A version that is asked unseen.
 
     Parameters
     ----------
     version, columns, places
-        See `ServedVersion`; 0 is none.
+        See `ServedVersion`.
     form
         Compiled form as `CompiledModel.write` writes it.
     """
 
-    version: int = 0
-    columns: tuple[str, ...] = ()
-    places: tuple[int, ...] = ()
-    form: bytes = b""
+    version: int
+    columns: tuple[str, ...]
+    places: tuple[int, ...]
+    form: bytes
+
+
+class Follow(msgspec.Struct, tag=True):
+    """The shadows from now on, by the variants that they are of."""
+
+    shadows: dict[str, Shadow] = {}
 
 
 _PLACE = msgspec.msgpack.Decoder(LogPlace)
@@ -92,9 +99,9 @@ class ProcessWriter:
     def __init__(self, url: str, folder: Path, *, inputs: bool = True) -> None:
         self._place = LogPlace(url, str(folder), inputs)
         self._process: subprocess.Popen[bytes] | None = None
-        self._shadow: ServedVersion | None = None
+        self._shadows: Mapping[str, ServedVersion] = {}
         #: What the process was told last.
-        self._followed: ServedVersion | None = None
+        self._followed: Mapping[str, ServedVersion] = {}
         self._lock = threading.Lock()
         self._closed = False
 
@@ -107,32 +114,33 @@ class ProcessWriter:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                 )
-                self._followed = None
+                self._followed = {}
                 with contextlib.suppress(OSError):
                     # If it has ended already, the first batch says so.
                     _send(self._process.stdin, self._place)
 
-    def follow(self, shadow: ServedVersion | None) -> None:
-        """From now on, ask this version too what it says of what is written."""
-        self._shadow = shadow
+    def follow(self, shadows: Mapping[str, ServedVersion]) -> None:
+        """From now on, ask these versions of each variant too what they say of what is written."""
+        self._shadows = shadows
 
     def write(self, batch: Batch) -> Written:
         """Write a batch; entries that are written already are not doubled."""
         self.start()
-        process, shadow = self._process, self._shadow
-        if shadow is not None and shadow.form is None and batch.entries:
+        process, shadows = self._process, self._shadows
+        here = {key: one for key, one in shadows.items() if one.form is None}
+        if here and batch.entries:
             # A model without a compiled form cannot be handed over.
             from model_loop.serving.models.shadow import (  # noqa: PLC0415 - only a shadow needs NumPy
-                ask_shadow,
+                ask_shadows,
             )
 
-            batch = msgspec.structs.replace(batch, shadow=ask_shadow(shadow, batch.entries))
+            batch = msgspec.structs.replace(batch, shadow=ask_shadows(here, batch.entries))
         written = None
         if process is not None:
             with contextlib.suppress(OSError):
-                if shadow is not self._followed:
-                    _send(process.stdin, _follow(shadow))
-                    self._followed = shadow
+                if {**shadows} != {**self._followed}:
+                    _send(process.stdin, _follow(shadows))
+                    self._followed = shadows
                 _send(process.stdin, batch)
                 written = _receive(process.stdout, _WRITTEN)
         if written is None:
@@ -165,12 +173,16 @@ class ProcessWriter:
         process.stdout.close()
 
 
-def _follow(shadow: ServedVersion | None) -> Follow:
-    if shadow is None or shadow.form is None:
-        return Follow()
-    form = io.BytesIO()
-    shadow.form.write(form)
-    return Follow(shadow.version, shadow.columns, shadow.places, form.getvalue())
+def _follow(shadows: Mapping[str, ServedVersion]) -> Follow:
+    follow = Follow({})
+    for key, shadow in shadows.items():
+        if shadow.form is not None:
+            form = io.BytesIO()
+            shadow.form.write(form)
+            follow.shadows[key] = Shadow(
+                shadow.version, shadow.columns, shadow.places, form.getvalue()
+            )
+    return follow
 
 
 def _send(stream: IO[bytes] | None, message: msgspec.Struct) -> None:
@@ -196,7 +208,7 @@ def _plain(number: object) -> object:
 
 
 class _Shadowed:
-    """A writer, and the shadow that it follows as soon as that is ready."""
+    """A writer, and the shadows that it follows as soon as they are ready."""
 
     def __init__(self, writer: LogWriter) -> None:
         self._writer = writer
@@ -208,20 +220,23 @@ class _Shadowed:
         return self._writer.write(batch)
 
     def follow(self, wanted: Follow) -> None:
-        """Follow another one; until it is ready, none is asked."""
+        """Follow others; until they are ready, none is asked."""
         with self._turn:
             self._wanted = wanted
-            self._writer.follow(None)
-        if wanted.version:
+            self._writer.follow({})
+        if wanted.shadows:
             # It takes a second or two, in which the log goes on.
             threading.Thread(target=self._prepare, args=(wanted,), daemon=True).start()
 
     def _prepare(self, wanted: Follow) -> None:
+        from model_loop.datasets.registry import find_variant  # noqa: PLC0415 - as above
         from model_loop.serving.compiled.model import CompiledModel  # noqa: PLC0415 - as above
         from model_loop.serving.models.predictor import ServedVersion  # noqa: PLC0415 - as above
 
-        predict = CompiledModel.read(io.BytesIO(wanted.form)).verify()
-        ready = ServedVersion(wanted.version, wanted.columns, wanted.places, predict)
+        ready = {}
+        for key, one in wanted.shadows.items():
+            form = CompiledModel.read(io.BytesIO(one.form), find_variant(key)[0])
+            ready[key] = ServedVersion(one.version, one.columns, one.places, form.verify())
         with self._turn:
             if self._wanted is wanted:
                 self._writer.follow(ready)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from model_loop.errors import InvalidInputError
 from model_loop.training_set.encoders.columns import FloatArray, IntArray
 from trip_duration import geometry
+from trip_duration.services import DROPOFF_ZONE, PICKUP_ZONE
 from trip_duration.zone_names import zone_labels
+
+#: The rule that a row without a distance breaks where none can be computed.
+OFF_THE_MAP = "is missing, and a zone has no place on the map"
 
 #: Miles on the meter for each mile between the centroids, and for each mile of the side of a
 #: square as large as the zones. Fitted to the green trips of 2023-01, 2023-02, 2024-01 and 2024-02
@@ -30,6 +36,12 @@ def typical_miles(pickup: IntArray, dropoff: IntArray) -> FloatArray:
     side = (_side(facts["pickup_area"]) + _side(facts["dropoff_area"])) / 2
     miles = np.hypot(_PER_MILE * straight, _PER_SIDE * side)
     return np.where(straight < 0, np.nan, np.round(miles, 2))
+
+
+def compute(_column: str, given: Mapping[str, FloatArray]) -> tuple[FloatArray, str]:
+    """Return the typical distances between the zones of trips, see `Extensions.computed`."""
+    zones = (given[name].astype(np.int64) for name in (PICKUP_ZONE, DROPOFF_ZONE))
+    return typical_miles(*zones), OFF_THE_MAP
 
 
 def typical_distance(pickup: int, dropoff: int) -> float:

@@ -238,7 +238,7 @@ def _fill(log: Path, trips: WindowTrips) -> None:
     )
     head = ("green", 1, "champion", "benchmark", None)
     values = [
-        [one.decode(), now - 60, *head, minutes, 1.0, None, None, *row]
+        [one.decode(), now - 60, *head, minutes, 1.0, None, None, *row, None]
         for one, minutes, row in zip(
             new_ids(len(trips)), trips.predicted.tolist(), rows.tolist(), strict=True
         )

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from model_loop.scoring.rows import Rows
-from model_loop.serving.compiled.encoders import Kernel, Vocabulary
+from model_loop.serving.compiled.columns import Vocabulary
+from model_loop.serving.compiled.encoders import Kernel
 from model_loop.serving.compiled.flat import Linear, Trees
 from trip_duration.columns import TRIP_COLUMNS
 from trip_duration.compiled.flat import DenseTables, SparseTables

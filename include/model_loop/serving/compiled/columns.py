@@ -7,6 +7,7 @@ fitted encoder itself is asked what it makes of each of them, so that it need no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,10 @@ import numpy.typing as npt
 
 _Ints = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float64]
+
+
+Vocabulary = Mapping[int, tuple[str, ...]]
+"""Texts of each column of categories, by its place in a row."""
 
 
 class ColumnTables(NamedTuple):

@@ -28,7 +28,8 @@ from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.rows import Rows, from_frame, to_frame
 from model_loop.serving.compiled import forests
-from model_loop.serving.compiled.encoders import Vocabulary, forms_of
+from model_loop.serving.compiled.columns import Vocabulary
+from model_loop.serving.compiled.encoders import forms_of
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
 from model_loop.serving.compiled.orders import CompilerResult, Order, write_outcome
 from model_loop.serving.compiled.stored import KEPT_FORM, LOGGED_FORM, columns_of, proven_form

@@ -11,14 +11,11 @@ import numpy as np
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.scoring.rows import Rows
-from model_loop.serving.compiled.columns import ColumnTables, sound_width
+from model_loop.serving.compiled.columns import ColumnTables, Vocabulary, sound_width
 from model_loop.serving.compiled.flat import Linear, Trees
 
 Kernel = Callable[[Rows, Any, Any, Any], None]
 """Predicts rows of float64 by tables and a flat estimator into an array of one length."""
-
-Vocabulary = Mapping[int, tuple[str, ...]]
-"""Texts of each column of categories, by its place in a row."""
 
 _CODE: Mapping[tuple[type, type], str] = MappingProxyType(
     {(ColumnTables, Trees): "predict_trees", (ColumnTables, Linear): "predict_linear"}

@@ -26,8 +26,7 @@ from sklearn.preprocessing import (
 )
 
 from model_loop.datasets.columns import Columns
-from model_loop.serving.compiled.columns import ColumnTables
-from model_loop.serving.compiled.encoders import Vocabulary
+from model_loop.serving.compiled.columns import ColumnTables, Vocabulary
 from model_loop.serving.compiled.errors import NotCompiledError
 
 #: A text that no vocabulary holds.
@@ -67,7 +66,7 @@ class _Phase:
 
 @dataclass
 class _Parts:
-    """What was found of the design matrix, each with its column there."""
+    """Parts of the design matrix that were found, each with its column there."""
 
     numbers: list[tuple[int, _Number]] = field(default_factory=list)
     flags: list[tuple[int, _Flag]] = field(default_factory=list)
@@ -143,7 +142,7 @@ def _add_categories(
         probes = pd.DataFrame([base] * (len(vocabulary[place]) + 2), dtype=object)
         probes[name] = np.array([*vocabulary[place], UNKNOWN, np.nan], dtype=object)
         made = _transformed(part, probes).tocsc()
-        lowest, highest = made.min(axis=0).toarray()[0], made.max(axis=0).toarray()[0]
+        lowest, highest = (np.ravel(one.toarray()) for one in (made.min(axis=0), made.max(axis=0)))
         own = np.flatnonzero(lowest != highest)
         if which == len(names) - 1:
             # What never changes is set by every category of one column.

@@ -1,4 +1,4 @@
-"""What was asked, as the request log keeps it: an object in JSON, by fields of requests.
+"""Inputs of predictions, as the request log keeps them: an object in JSON, by fields of requests.
 
 Datasets that were logged before there were others have columns of their own in the log
 (`Dataset.logged_in_columns`), which go on being written and read.

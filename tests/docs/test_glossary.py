@@ -35,9 +35,9 @@ def test_each_word_leads_to_a_file_that_exists() -> None:
         path = (GLOSSARY.parent / address).resolve()
         assert path.is_file(), word
         if path.suffix == ".py":
-            path = label.strip("`")
+            named = label.strip("`")
             homes = ("include/model_loop/", "include/")
-            assert any(f"{home}{path}" in address for home in homes), word
+            assert any(f"{home}{named}" in address for home in homes), word
         else:
             lines = path.read_text(encoding="utf-8").lower().replace(",", "").splitlines()
             assert any(f"# {heading.replace('-', ' ')}" in line for line in lines), word

@@ -10,6 +10,7 @@ from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.values import ColumnValues
+from model_loop.drafting.words import names
 from model_loop.findings import Finding
 from model_loop.tables.values import MISSING_WORDS
 
@@ -18,6 +19,8 @@ _JUDGED = 0.2
 #: Half-width of an error's interval, share of rare categories and their number, skewness, and share
 #: of missing values from which a finding is made.
 _WIDE, _RARE, _MANY, _SKEWED, _MISSING = 0.1, 0.5, 1_000, 3.0, 0.95
+#: Different years, months, days or hours at most.
+_PARTS = 200
 
 
 def about_target(analysis: Analysis) -> Iterator[Finding]:
@@ -101,6 +104,13 @@ def about_rows(
             f"The draft keeps the rows of each together (group_on = {name!r})." if kept
             else f"If new entities will be predicted, split by them: --group-on {name}.",
         )  # fmt: skip
+    parts = [each.name for each in analysis.table.features if _is_part_of_time(each)]
+    if analysis.time is None and len(parts) > 1:
+        yield _finding(
+            "time_in_parts", parts[0],
+            f"The table has no time, but parts of one: {', '.join(parts)}.",
+            "Join them into one column, such as 2024-01-31 08:00: then the latest rows judge.",
+        )  # fmt: skip
     if time is not None:
         gaps = structure.gaps_in(time.numbers, table)
         if gaps:
@@ -110,6 +120,14 @@ def about_rows(
                 f"{gaps.first:%Y-%m-%d %H:%M}.",
                 "If rows are missing, fetch them; if nothing happened then, leave it so.",
             )  # fmt: skip
+
+
+def _is_part_of_time(column: ColumnValues) -> bool:
+    """Return whether a column is a year, month, day or hour by its name and its values."""
+    if column.kind not in {"number", "category", "yes_no"} or not names(column.name, "parts"):
+        return False
+    labels = column.labels[:1]
+    return column.distinct <= _PARTS and (not labels or labels[0].isdecimal())
 
 
 def about_columns(analysis: Analysis) -> Iterator[Finding]:

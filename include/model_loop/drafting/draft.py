@@ -92,6 +92,11 @@ class _Drafting:
             if column in self.suspicions.by_name and column not in answered
         )
 
+    @property
+    def ambiguous(self) -> tuple[str, ...]:
+        """Columns whose values can be read in several ways."""
+        return tuple(name for name, each in self.table.columns.items() if each.alternatives)
+
     def draft(self) -> Draft:
         analysis, answers, raw = self.analysis, self.answers, self.files.raw
         findings = (
@@ -140,13 +145,16 @@ class _Drafting:
 
     def _text(self) -> DraftedText:
         target, questions = self.target, self.open_columns
-        status = "draft" if questions else "ready"
-        asked = (
-            f"Open questions: known = {OPEN!r} of {', '.join(questions)}. Answer each by the "
-            f"moment from which its value is known ({REQUEST} or {LATER}), and set status to ready."
-            if questions
-            else "No question is open. Read the comments before you train."
-        )
+        status = "draft" if questions or self.ambiguous else "ready"
+        asked = "No question is open. Read the comments before you train."
+        if questions:
+            asked = (
+                f"Open questions: known = {OPEN!r} of {', '.join(questions)}. Answer each by the "
+                f"moment from which its value is known ({REQUEST} or {LATER}), and set status to "
+                "ready."
+            )
+        if self.ambiguous:
+            asked += f" Confirm how the values of {', '.join(self.ambiguous)} are read."
         keys: dict[str, tuple[Value, str]] = {
             "name": (self.name, "never changes; the title may"),
             "title": (self.answers.title or self.name.replace("_", " ").capitalize(), ""),

@@ -23,6 +23,9 @@ from model_loop.tables.values import ColumnFormat, to_values
 _LEAST_ROWS = 30
 #: Repeated values that chance would make of as many numbers between the same bounds.
 _REPEATS_BY_CHANCE = 5
+#: Seconds from 1970 to 1995 and 2065: numbers between them may be times.
+_EPOCH_SECONDS = (788_918_400, 2_997_907_200)
+_EPOCH_UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
 #: Values for each row of a column that is named as an id.
 _SHARE_OF_IDS = 0.05
 
@@ -65,6 +68,10 @@ def column_values(
     """
     inference = _ordered(infer(column, name=name), date_order)
     found = _as_numbers(name, column, inference)
+    if not target and (epoch := _epoch_of(found)):
+        counted = dataclasses.replace(inference.format, kind="time", time_format=epoch)
+        times = _as_numbers(name, column, Inference(counted))
+        return dataclasses.replace(times, reason="times that are counted from 1970")
     kind, reason = _decided(found, target=target)
     if kind == found.kind or kind in {"id", "ignored"}:
         return dataclasses.replace(found, kind=kind, reason=reason)
@@ -107,6 +114,18 @@ def _numbered(name: str, values: pd.Series[Any], inference: Inference) -> Column
         read_as=inference.format, alternatives=inference.alternatives,
         row_number=_counts_rows(numbers, labels),
     )  # fmt: skip
+
+
+def _epoch_of(column: ColumnValues) -> str | None:
+    """Return the format of whole numbers that count time from 1970; None if they do not."""
+    whole = _whole(column) if column.kind in {"number", "id"} else None
+    if whole is None or len(whole) < _LEAST_ROWS or not names(column.name, "epochs"):
+        return None
+    for epoch, unit in _EPOCH_UNITS.items():
+        first, last = (bound * unit for bound in _EPOCH_SECONDS)
+        if whole[0] >= first and whole[-1] <= last:
+            return epoch
+    return None
 
 
 def _seconds(values: pd.Series[Any]) -> Floats:

@@ -15,7 +15,7 @@ _SPLIT = re.compile(r"[\W_]+|(?<=\D)(?=\d)|(?<=\d)(?=\D)", re.UNICODE)
 #: Letters of a word that other words end with: shorter ones are endings by chance.
 _LEAST_LETTERS = 4
 
-Meaning = Literal["ids", "codes", "quantities", "totals", "births"]
+Meaning = Literal["ids", "codes", "quantities", "totals", "births", "epochs", "parts"]
 
 
 def tokens(name: str) -> tuple[str, ...]:

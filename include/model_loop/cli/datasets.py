@@ -57,7 +57,7 @@ def init(
     ----------
     files
         Files of the table, with the same columns: CSV (also in gzip or zip), Parquet, Arrow or JSON
-        lines.
+        lines; a folder, a pattern with `*`, or `package://name/path` of an installed package.
     target
         Column to predict.
     output

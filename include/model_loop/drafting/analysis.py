@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_loop.datasets.declaration import Declaration
 from model_loop.drafting import structure
 from model_loop.drafting.answers import DateOrder
 from model_loop.drafting.kinds import table_values
@@ -17,6 +18,7 @@ from model_loop.drafting.sources import FilePattern, file_pattern
 from model_loop.drafting.values import ColumnValues, TableValues
 from model_loop.errors import InvalidInputError
 from model_loop.tables.raw import RawTable, read_raw
+from model_loop.tables.table import source_files
 
 #: Rows with a target below which nothing is drafted.
 LEAST_ROWS = 30
@@ -119,10 +121,15 @@ def analyse(
     TableFileError
         If the files cannot be read as one table.
     """
-    raw = read_raw(files)
+    raw = read_raw([path for file in files for path in _located(file, target)])
     _require_target(target, raw.names)
     values = table_values(raw, target, date_order=date_order)
     return DraftedFiles(file_pattern(files, folder), raw), analyse_table(_refined(values))
+
+
+def _located(file: str, target: str) -> list[str]:
+    """Return the files of an address, which may be a pattern, a folder or inside a package."""
+    return source_files(Declaration(name="draft", source=file, target=target))
 
 
 def analyse_table(table: TableValues) -> Analysis:

@@ -116,14 +116,15 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
         Print one JSON object, for machines.
     """
     from model_loop.datasets.changes import effect_of
-    from model_loop.datasets.declaration import read_declaration, source_in
+    from model_loop.datasets.declaration import read_declaration
     from model_loop.datasets.registration import changes_since_added
     from model_loop.drafting.checking import check_dataset
+    from model_loop.partitions.source import resolved_source
     from model_loop.tables.table import source_files
 
     path = _path_of(dataset)
     declaration = read_declaration(path)
-    located = declaration.model_copy(update={"source": source_in(declaration.source, path.parent)})
+    located = resolved_source(declaration, path.parent)
     with _busy("Reading the files whole"):
         checked = check_dataset(declaration, source_files(located))
     changes = changes_since_added(declaration, storage)

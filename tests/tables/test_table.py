@@ -7,30 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.tables.conftest import declared, read, write
 
-from model_loop.datasets.declaration import Declaration, parse_declaration
 from model_loop.tables.raw import read_raw
 from model_loop.tables.refused import TableFileError
-from model_loop.tables.table import Table, read_chunks, read_table, source_files
-
-
-def declared(more: str = "", source: str = "rides.csv") -> Declaration:
-    """A declaration of three keys, and more."""
-    return parse_declaration(
-        f'name = "rides"\nsource = "{source}"\ntarget = "cnt"\n{more}', "r.toml"
-    )
-
-
-def write(folder: Path, content: str | bytes, name: str = "rides.csv") -> str:
-    """Write a file, and return its path."""
-    path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return str(path)
-
-
-def read(folder: Path, content: str | bytes, more: str = "") -> Table:
-    """Read a text as a table."""
-    return read_table(declared(more), [write(folder, content)])
+from model_loop.tables.table import read_chunks, read_table, source_files
 
 
 def test_types_are_found_in_the_values(tmp_path: Path) -> None:

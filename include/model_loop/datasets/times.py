@@ -24,28 +24,28 @@ ISO = "ISO8601"
 EPOCHS: Mapping[str, int] = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 
 _ISO = (
-    r"^(?P<Y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})"
-    r"(?:[Tt ](?P<H>\d{2})(?::(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,12}))?)?)?"
-    r" ?(?P<z>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?$"
+    r"^(?P<Y>[0-9]{4})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})"
+    r"(?:[Tt ](?P<H>[0-9]{2})(?::(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]{1,12}))?)?)?"
+    r" ?(?P<z>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
 )
 #: A word in any alphabet, as Python writes it.
-_WORD = r"[^\W\d_]+"
+WORD = r"[^\W\d_]+"
 _DIRECTIVES = {
-    "Y": r"(?P<Y>\d{4})",
-    "y": r"(?P<y>\d{2})",
-    "m": r"(?P<m>\d{1,2})",
-    "d": r"(?P<d>\d{1,2})",
-    "H": r"(?P<H>\d{1,2})",
-    "I": r"(?P<I>\d{1,2})",
-    "M": r"(?P<M>\d{2})",
-    "S": r"(?P<S>\d{2})",
-    "f": r"(?P<f>\d{1,12})",
+    "Y": r"(?P<Y>[0-9]{4})",
+    "y": r"(?P<y>[0-9]{2})",
+    "m": r"(?P<m>[0-9]{1,2})",
+    "d": r"(?P<d>[0-9]{1,2})",
+    "H": r"(?P<H>[0-9]{1,2})",
+    "I": r"(?P<I>[0-9]{1,2})",
+    "M": r"(?P<M>[0-9]{2})",
+    "S": r"(?P<S>[0-9]{2})",
+    "f": r"(?P<f>[0-9]{1,12})",
     "p": r"(?P<p>[AaPp])\.?[Mm]\.?",
-    "b": rf"(?P<b>{_WORD})\.?",
-    "B": rf"(?P<b>{_WORD})\.?",
-    "a": rf"{_WORD}\.?",
-    "A": rf"{_WORD}\.?",
-    "z": r"(?P<z>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)",
+    "b": rf"(?P<b>{WORD})\.?",
+    "B": rf"(?P<b>{WORD})\.?",
+    "a": rf"{WORD}\.?",
+    "A": rf"{WORD}\.?",
+    "z": r"(?P<z>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)",
     "Z": r"(?P<z>Z|UTC|GMT)",
     "%": "%",
 }
@@ -65,9 +65,9 @@ _MONTHS = (
     ("dec", "dez", "déc", "dic"),
 )
 #: Two digits from here on are years of the last century, as POSIX has it.
-_LAST_CENTURY = 69
+LAST_CENTURY = 69
 _HOURS_OF_HALF_A_DAY, _MICRO_DIGITS = 12, 6
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NOT_A_TIME = "is not a time"
 
@@ -207,7 +207,7 @@ def _composed(fields: Mapping[str, str | None]) -> tuple[dt.datetime, bool]:
     """Return the time of the digits of a format, and whether it is a day without a time of day."""
     digits = {name: int(text) for name, text in fields.items() if text and name in "YymdHIMS"}
     short = digits.get("y", 0)
-    year = digits["Y"] if "Y" in digits else short + (1900 if short >= _LAST_CENTURY else 2000)
+    year = digits["Y"] if "Y" in digits else short + (1900 if short >= LAST_CENTURY else 2000)
     month = digits["m"] if "m" in digits else month_of(fields.get("b") or "")
     hour = digits.get("H", 0)
     if "I" in digits:

@@ -33,8 +33,8 @@ NO = frozenset(no for _, no in YES_NO)
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 #: Spaces and apostrophes between thousands are never a decimal sign.
-_GAPS = "\u0020\u00a0\u202f\u2009'\u2019"
-_MINUS = "\u2212"
+GAPS = "\u0020\u00a0\u202f\u2009'\u2019"
+MINUS = "\u2212"
 _PLAIN = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 
 
@@ -66,7 +66,7 @@ def number_pattern(decimal: str) -> str:
     sign, mark = "^[+-]?", re.escape(decimal)
     plain = _PLAIN.replace(r"\.", mark)
     grouped = "|".join(
-        rf"\d{{1,3}}(?:{between}\d{{3}})+(?:{mark}\d+)?"
+        rf"[1-9]\d{{0,2}}(?:{between}\d{{3}})+(?:{mark}\d+)?"
         for between in (re.escape(other), "[ \u00a0\u202f\u2009]", "['\u2019]")
     )
     return f"{sign}(?:{plain}|{grouped})$"
@@ -74,8 +74,8 @@ def number_pattern(decimal: str) -> str:
 
 def number_of(text: str, decimal: str = ".") -> float | None:
     """Return the number that a text without spaces around it is; None for any other text."""
-    given = text.replace(_MINUS, "-")
+    given = text.replace(MINUS, "-")
     if not re.match(number_pattern(decimal), given, re.ASCII):
         return None
     other = "," if decimal == "." else "."
-    return float(given.translate(dict.fromkeys(map(ord, other + _GAPS))).replace(",", "."))
+    return float(given.translate(dict.fromkeys(map(ord, other + GAPS))).replace(",", "."))

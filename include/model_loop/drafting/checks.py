@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.values import ColumnValues
 from model_loop.drafting.words import names
 from model_loop.findings import Finding
-from model_loop.tables.values import MISSING_WORDS
 
 #: Share of the rows that judge.
 _JUDGED = 0.2

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_loop.datasets.declaration import LATER, OPEN, REQUEST, Kind
+from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import Analysis, DraftedFiles
 from model_loop.drafting.answers import NONE, DraftAnswers
@@ -20,7 +21,6 @@ from model_loop.drafting.text import DraftedColumn, DraftedText, Value, name_of
 from model_loop.drafting.values import ColumnValues
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Finding
-from model_loop.tables.values import MISSING_WORDS
 
 
 @dataclass(frozen=True)

@@ -130,10 +130,10 @@ def _delimiter(start: bytes) -> str:
     best, best_score = DELIMITERS[0], (0.0, 1)
     for candidate in DELIMITERS:
         header, *rows = csv.reader(lines, delimiter=candidate)
-        if len(header) == 1:
+        if (width := len(header)) == 1:
             continue
-        alike = sum(len(row) == len(header) or not any(row[len(header) :]) for row in rows)
-        score = (alike / len(rows) >= _ALIKE if rows else 0.0, len(header))
+        alike = sum(len(row) >= width and not any(row[width:]) for row in rows)
+        score = (alike / len(rows) >= _ALIKE if rows else 0.0, width)
         if score > best_score:
             best, best_score = candidate, score
     return best

@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 
 from model_loop.datasets.conditions import Mask
 from model_loop.datasets.declaration import Kind
-from model_loop.tables.times import ISO, Micros, matches, python_pattern, read_times
+from model_loop.datasets.times import ISO
+from model_loop.datasets.words import YES_NO
+from model_loop.tables.times import Micros, matches, python_pattern, read_times
 from model_loop.tables.values import (
-    YES_NO,
     ColumnFormat,
     clock_minutes,
     is_text,
@@ -178,7 +179,7 @@ class _TimeCandidate:
             self.rising &= bool((steps >= 0).all())
             self.falling &= bool((steps <= 0).all())
             self.last = int(micros[-1])
-        return times.micros
+        return np.where(times.readable, times.micros, 0)
 
     @property
     def ordered(self) -> bool:
@@ -205,14 +206,23 @@ class _NumberCandidate:
     marks: bool = False
     dropped: bool = False
 
-    def add(self, text: pa.Array, filled: int) -> Mask:
-        """Return which values are no such numbers."""
+    def add(self, texts: pa.Array, counts: npt.NDArray[np.int64], filled: int) -> Mask:
+        """Return which texts are no such numbers.
+
+        Parameters
+        ----------
+        counts
+            How often each is there.
+        filled
+            Number of values so far.
+        """
         if self.dropped:
-            return np.ones(len(text), dtype=bool)
-        wrong = np.isnan(read_numbers(text, self.decimal))
-        self.failures += int(wrong.sum())
+            return np.ones(len(texts), dtype=bool)
+        wrong = np.isnan(read_numbers(texts, self.decimal))
+        self.failures += int(counts[wrong].sum())
         self.dropped = self.failures > _WORDS_SHARE * max(filled, _SAMPLE)
-        self.marks |= bool(pc.any(pc.match_substring(text, self.decimal)).as_py())
+        if not self.marks:
+            self.marks = bool(pc.any(pc.match_substring(texts, self.decimal)).as_py())
         return wrong
 
 
@@ -237,8 +247,6 @@ class _WholeNumbers:
         Whether all numbers are.
     padded
         Whether one is written with a zero before it, as codes are.
-    rising, falling
-        Whether each number is above, or below, the one before it.
     clock
         Whether all may be times of day on a clock, such as 517.
     """
@@ -247,28 +255,28 @@ class _WholeNumbers:
     padded: bool = False
     lowest: float = np.inf
     highest: float = -np.inf
-    last: float | None = None
-    rising: bool = True
-    falling: bool = True
     clock: bool = True
 
     def add(self, numbers: npt.NDArray[np.float64]) -> None:
-        """Look at some more numbers, without NaN."""
+        """Look at some more numbers; NaN is none."""
+        numbers = numbers[~np.isnan(numbers)]
         if not self.whole or not len(numbers):
             return
         self.whole = bool((numbers == np.floor(numbers)).all())
         self.lowest = min(self.lowest, float(numbers.min()))
         self.highest = max(self.highest, float(numbers.max()))
         self.clock &= bool(np.isfinite(clock_minutes(numbers)).all())
-        steps = np.diff(numbers if self.last is None else np.concatenate([[self.last], numbers]))
-        self.rising &= bool((steps > 0).all())
-        self.falling &= bool((steps < 0).all())
-        self.last = float(numbers[-1])
 
-    @property
-    def ordered(self) -> bool:
-        """Order: true if the numbers rise, or fall, from each row to the next."""
-        return self.rising != self.falling
+    def add_texts(self, texts: pa.Array, decimal: str) -> None:
+        """Look at how some more numbers are written."""
+        # Three digits may be thousands: 12.000 is no whole number for sure.
+        fraction = r"[.,](?:0{1,2}|0{4,})$"
+        texts = pc.replace_substring_regex(texts, fraction, "")
+        self.add(read_numbers(texts, decimal))
+        if self.whole:
+            self.whole = not pc.any(pc.match_substring_regex(texts, "[.,]")).as_py()
+            padded = pc.match_substring_regex(texts, r"^[+-]?0\d")
+            self.padded |= bool(pc.any(padded).as_py())
 
 
 class ColumnEvidence:
@@ -291,7 +299,7 @@ class ColumnEvidence:
         self._distinct: pa.Array | None = None
         # Values that were counted until there were too many different ones.
         self._counted, self._many = 0, False
-        self._characters = self._words = 0
+        self._texts = self._characters = self._words = 0
         self._stray: set[str] = set()
         self._point, self._comma = _NumberCandidate("."), _NumberCandidate(",")
         self._numbers = _WholeNumbers()
@@ -313,38 +321,43 @@ class ColumnEvidence:
         if not len(text):
             return
         self._filled += len(text)
-        self._count(text)
         self._add_times(text)
-        if is_words:
-            self._add_text(text)
-        else:
+        if not is_words:
+            self._count(text)
             self._numbers.add(read_numbers(text))
+            return
+        self._add_texts(*self._count(text))
 
-    def _count(self, text: pa.Array) -> None:
+    def _count(self, text: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+        """Return different texts and how often each is there; all texts where they are many."""
         if self._many:
-            return
+            return text, np.ones(len(text), dtype=np.int64)
         self._counted += len(text)
+        counted = text.value_counts()
+        texts, counts = counted.field("values"), counted.field("counts")
         before = [] if self._distinct is None else [self._distinct]
-        self._distinct = pa.concat_arrays([*before, text.unique()]).unique()
+        self._distinct = pa.concat_arrays([*before, texts]).unique()
         self._many = len(self._distinct) > MOST_DISTINCT
+        return texts, counts.to_numpy(zero_copy_only=False)
 
-    def _add_text(self, text: pa.Array) -> None:
-        self._characters += int(pc.sum(pc.utf8_length(text)).as_py())
-        self._words += int(pc.sum(pc.count_substring_regex(text, r"\S+")).as_py())
-        if self._point.dropped and self._comma.dropped:
-            return
-        text = without_fraction(text)
-        wrong = self._point.add(text, self._filled)
-        if wrong.any() or pc.any(pc.match_substring_regex(text, "[.,]")).as_py():
-            wrong &= self._comma.add(text, self._filled)
-        if wrong.any():
-            _note(self._stray, text, wrong)
-        padded = pc.match_substring_regex(text, r"^[+-]?0\d")
-        self._numbers.padded |= bool(pc.any(padded).as_py())
-        if self._point.marks or self._comma.marks:
-            self._numbers.whole = False
-        numbers = read_numbers(text)
-        self._numbers.add(numbers[~np.isnan(numbers)])
+    def _add_texts(self, texts: pa.Array, counts: npt.NDArray[np.int64]) -> None:
+        if not (self._point.dropped and self._comma.dropped):
+            wrong = self._point.add(texts, counts, self._filled)
+            if wrong.any() or pc.any(pc.match_substring_regex(texts, "[.,]")).as_py():
+                wrong &= self._comma.add(texts, counts, self._filled)
+            if wrong.any():
+                _note(self._stray, texts, wrong)
+            if self._numbers.whole:
+                self._numbers.add_texts(texts, self._sign)
+        if not self._times and self._point.failures and self._comma.failures:
+            self._texts += int(counts.sum())
+            self._characters += int((pc.utf8_length(texts).to_numpy() * counts).sum())
+            words = pc.count_substring_regex(texts, r"\S+").to_numpy()
+            self._words += int((words * counts).sum())
+
+    @property
+    def _sign(self) -> str:
+        return "," if self._point.dropped else "."
 
     def _add_times(self, text: pa.Array) -> None:
         if self._times is None:
@@ -515,11 +528,12 @@ class ColumnEvidence:
         return share == 1 and collisions >= _SURE_COLLISIONS
 
     def _as_words(self) -> Inference:
-        share, words = self._share_of_distinct, self._words / self._filled
+        share, texts = self._share_of_distinct, max(self._texts, 1)
+        words = self._words / texts
         mostly = _MOSTLY if self._filled >= _MANY_ROWS else _MOSTLY_OF_FEW
         if self._filled >= _FEWEST_IDS and share >= mostly:
             return self._as("text" if words >= 2 else "id")  # noqa: PLR2004 - more than a word
-        long = self._characters / self._filled > _LONG_TEXT and words > _WORDS_OF_TEXT
+        long = self._characters / texts > _LONG_TEXT and words > _WORDS_OF_TEXT
         return self._as("text" if long else "category")
 
 

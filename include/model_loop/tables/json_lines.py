@@ -70,7 +70,12 @@ def _parsed(line: bytes) -> Any:  # noqa: ANN401 - any JSON
         found = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
     except ValueError as error:
         return str(error)
-    return found if isinstance(found, dict) else f"it is {type(found).__name__}"
+    if not isinstance(found, dict):
+        return f"it is {type(found).__name__}"
+    if any(isinstance(value, list | dict) for value in found.values()):
+        plain = json.loads(line)
+        found |= {key: plain[key] for key in plain if isinstance(plain[key], list | dict)}
+    return found
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON

@@ -19,12 +19,13 @@ from upath import UPath
 
 from model_loop.datasets.declaration import PARTITION, ColumnDeclaration, Declaration, Kind
 from model_loop.datasets.reading import shown
+from model_loop.datasets.times import ISO
+from model_loop.datasets.words import missing_words
 from model_loop.errors import look_up
 from model_loop.tables.inference import ColumnEvidence, Inference
 from model_loop.tables.raw import RawTable, RejectedRow, chunks_of, read_raw, read_raw_blocks
 from model_loop.tables.refused import ReadingNote, TableFileError
-from model_loop.tables.times import ISO
-from model_loop.tables.values import ColumnFormat, missing_words, to_frame
+from model_loop.tables.values import ColumnFormat, to_frame
 
 #: Beginning of the address of a file that an installed package holds.
 _OF_PACKAGE = "package://"

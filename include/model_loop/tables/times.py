@@ -1,9 +1,4 @@
-"""Times as text: which formats are read, and all values of a column at once.
-
-A format is ``ISO8601`` (a day, or a day and a time with ``T`` or a space between them, with or
-without seconds, fractions and an offset, ``Z`` or ``UTC``), one of `datetime.strptime`, or an epoch
-(``epoch_s``, ``epoch_ms``, ``epoch_us``: numbers since 1970 in UTC).
-"""
+"""Times as text, all values of a column at once; `datasets.times` says which formats are read."""
 
 from __future__ import annotations
 
@@ -19,57 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model_loop.datasets.conditions import Mask
-from model_loop.errors import InvalidInputError
-
-ISO = "ISO8601"
-#: Microseconds of a unit of numbers that count from 1970.
-EPOCHS: Mapping[str, int] = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
-#: Years whose nanoseconds fit into 64 bits, as libraries beside ours want it.
-FIRST_YEAR, LAST_YEAR = 1678, 2261
-
-_ISO = (
-    r"^(?P<Y>[0-9]{4})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})"
-    r"(?:[Tt ](?P<H>[0-9]{2})(?::(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]{1,12}))?)?)?"
-    r" ?(?P<z>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
+from model_loop.datasets.times import (
+    EPOCHS,
+    FIRST_YEAR,
+    ISO,
+    LAST_CENTURY,
+    LAST_YEAR,
+    WORD,
+    month_of,
+    pattern,
 )
-_DIRECTIVES = {
-    "Y": r"(?P<Y>[0-9]{4})",
-    "y": r"(?P<y>[0-9]{2})",
-    "m": r"(?P<m>[0-9]{1,2})",
-    "d": r"(?P<d>[0-9]{1,2})",
-    "H": r"(?P<H>[0-9]{1,2})",
-    "I": r"(?P<I>[0-9]{1,2})",
-    "M": r"(?P<M>[0-9]{2})",
-    "S": r"(?P<S>[0-9]{2})",
-    "f": r"(?P<f>[0-9]{1,12})",
-    "p": r"(?P<p>[AaPp])\.?[Mm]\.?",
-    "b": r"(?P<b>\pL+)\.?",
-    "B": r"(?P<b>\pL+)\.?",
-    "a": r"\pL+\.?",
-    "A": r"\pL+\.?",
-    "z": r"(?P<z>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)",
-    "Z": r"(?P<z>Z|UTC|GMT)",
-    "%": "%",
-}
-#: Beginnings of months' names, in English, German, French, Spanish, Italian and Portuguese.
-_MONTHS = (
-    ("jan", "jän", "ene", "gen"),
-    ("feb", "fév", "fev"),
-    ("mar", "mär", "mrz"),
-    ("apr", "avr", "abr"),
-    ("may", "mai", "mag"),
-    ("jun", "juin", "giu"),
-    ("jul", "juil", "lug"),
-    ("aug", "aoû", "ago"),
-    ("sep", "set"),
-    ("oct", "okt", "ott", "out"),
-    ("nov",),
-    ("dec", "dez", "déc", "dic"),
-)
+
 _DAY_MICROSECONDS = 86_400_000_000
 _MONTHS_OF_A_YEAR, _HOURS, _HOURS_OF_HALF_A_DAY, _SIXTY = 12, 24, 12, 60
-#: Two digits from here on are years of the last century, as POSIX has it.
-_LAST_CENTURY = 69
 
 Micros = npt.NDArray[np.int64]
 
@@ -97,58 +54,15 @@ class Times:
     is_day: Mask
 
 
-def require_time_format(time_format: str) -> None:
-    """Refuse a format of times that is not read.
-
-    Raises
-    ------
-    InvalidInputError
-        If it has a directive that is unknown, or says no day.
-    """
-    if time_format != ISO and time_format not in EPOCHS:
-        _pattern(time_format)
-
-
-@functools.cache
 def _pattern(time_format: str) -> str:
-    """Return the regular expression of a format, with a group for each directive."""
-    if time_format == ISO:
-        return _ISO
-    tokens = re.findall(r"%.?|[^%]+", time_format)
-    pieces, names = list[str](), set[str]()
-    for place, token in enumerate(tokens):
-        if not token.startswith("%"):
-            pieces.append(re.sub(r"(?:\\ )+", r"\\s+", re.escape(token)))
-            continue
-        piece = _DIRECTIVES.get(token[1:])
-        if piece is None:
-            raise _refused(time_format, f"has {token!r}, which is not read")
-        beside = tokens[max(0, place - 1) : place] + tokens[place + 1 : place + 2]
-        if any(other.startswith("%") for other in beside):
-            piece = piece.replace("{1,2}", "{2}")
-        names |= {token[1:]}
-        pieces.append(piece)
-    if not names & {"Y", "y"} or not names & {"m", "b", "B"}:
-        raise _refused(time_format, "says no year and month")
-    pattern = f"^{''.join(pieces)}$"
-    if len(re.findall(r"\?P<(\w)>", pattern)) != len(set(re.findall(r"\?P<(\w)>", pattern))):
-        raise _refused(time_format, "says the same twice")
-    return pattern
-
-
-def _refused(time_format: str, rule: str) -> InvalidInputError:
-    known = ", ".join(f"%{name}" for name in _DIRECTIVES if name != "%")
-    return InvalidInputError(
-        f"The format of times {time_format!r}",
-        rule,
-        f"Combine {known}, or give {ISO}, {', '.join(EPOCHS)}.",
-    )
+    """Return the regular expression of a format for Arrow, with a group for each directive."""
+    return pattern(time_format).replace(WORD, r"\pL+")
 
 
 @functools.cache
 def python_pattern(time_format: str) -> re.Pattern[str]:
     """Return the pattern of a format for Python, which matches its texts from their beginning."""
-    return re.compile(_pattern(time_format).removesuffix("$").replace(r"\pL", r"[^\W0-9_]"))
+    return re.compile(pattern(time_format).removesuffix("$"))
 
 
 def matches(text: pa.Array, time_format: str) -> Mask:
@@ -280,27 +194,16 @@ def _lower(texts: pa.Array) -> pa.Array:
 
 
 def _of_century(two_digits: Micros) -> Micros:
-    return np.asarray(two_digits + np.where(two_digits >= _LAST_CENTURY, 1900, 2000))
+    return np.asarray(two_digits + np.where(two_digits >= LAST_CENTURY, 1900, 2000))
 
 
 def _month_number(names: pa.Array) -> Micros:
     """Return numbers of months; 0 for a name of none."""
     encoded = pc.dictionary_encode(pc.utf8_lower(names))
-    numbers = [_month_of(name) for name in encoded.dictionary.to_pylist()]
+    numbers = [month_of(name) for name in encoded.dictionary.to_pylist()]
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     found: Micros = np.array([*numbers, 0], dtype=np.int64)[codes]
     return found
-
-
-def _month_of(name: str) -> int:
-    """Return the number of a month by its name; of several beginnings, the longest counts."""
-    fitting = [
-        (len(begin), number)
-        for number, begins in enumerate(_MONTHS, 1)
-        for begin in begins
-        if name.startswith(begin)
-    ]
-    return max(fitting, default=(0, 0))[1]
 
 
 def _offset_minutes(texts: pa.Array) -> tuple[Micros, Mask]:

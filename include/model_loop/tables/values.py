@@ -7,7 +7,7 @@ the same wherever it comes in.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 
 from model_loop.datasets.conditions import Mask
 from model_loop.datasets.declaration import Kind
+from model_loop.datasets.times import EPOCHS, ISO
+from model_loop.datasets.words import GAPS, MINUS, MISSING_WORDS, NO, YES, number_pattern
 from model_loop.tables.times import (
-    EPOCHS,
-    ISO,
     Times,
     from_epoch,
     on_clocks,
@@ -29,34 +29,7 @@ from model_loop.tables.times import (
     within_years,
 )
 
-#: Words that people and programs write for a missing value.
-MISSING_WORDS = frozenset(
-    {
-        *("", "NA", "N/A", "n/a", "na", "n.a.", "#N/A", "<NA>", "NaN", "nan", "NAN", "NaT"),
-        *("null", "NULL", "Null", "None", "none", "nil", "?", "\\N", "-", "--", "."),
-    }
-)
-#: Words for yes and no, in small letters.
-YES_NO: tuple[tuple[str, str], ...] = (
-    ("true", "false"),
-    ("yes", "no"),
-    ("1", "0"),
-    ("y", "n"),
-    ("t", "f"),
-    ("on", "off"),
-    ("ja", "nein"),
-    ("oui", "non"),
-    ("sí", "no"),
-    ("si", "no"),
-    ("sim", "não"),
-    ("wahr", "falsch"),
-    ("vrai", "faux"),
-)
-_PLAIN_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-#: Spaces and apostrophes between thousands are never a decimal sign.
-_GAPS = "\u0020\u00a0\u202f\u2009'\u2019"
 _DAY = 1_440
-_MINUS = "\u2212"
 
 TEXT = pd.StringDtype("pyarrow", na_value=np.nan)
 
@@ -92,22 +65,6 @@ class ColumnFormat:
     stored_in: str = "UTC"
     time_zone: str = "UTC"
     clock_time: bool = False
-
-
-def missing_words(declared: Iterable[str | float] | None) -> frozenset[str]:
-    """Return the words for a missing value.
-
-    Parameters
-    ----------
-    declared
-        Numbers are added to the usual words; a list with any text replaces them.
-    """
-    if declared is None:
-        return MISSING_WORDS
-    given = list(declared)
-    words = {each if isinstance(each, str) else f"{each:g}" for each in given}
-    numbers_alone = bool(given) and not any(isinstance(each, str) for each in given)
-    return frozenset(words | {""} | (MISSING_WORDS if numbers_alone else set()))
 
 
 def to_values(
@@ -165,9 +122,24 @@ def _from_text(column: pa.Array, column_format: ColumnFormat) -> tuple[pd.Series
         numbers[np.isin(numbers, _missing_numbers(column_format))] = np.nan
         return pd.Series(numbers), unreadable
     if kind == "time":
-        times = read_times(text, column_format.time_format)
+        times = _read_times(text, column_format.time_format)
         return _series_of(times, column_format), given & ~times.readable
     return _of_codes(text, column_format)
+
+
+def _read_times(text: pa.Array, time_format: str) -> Times:
+    """Return times in a format, or else in ISO 8601, which requests may have in any case."""
+    times = read_times(text, time_format)
+    others = text.is_valid().to_numpy(zero_copy_only=False) & ~times.readable
+    if time_format == ISO or not others.any():
+        return times
+    iso = read_times(pc.if_else(pa.array(others), text, None), ISO)
+    return Times(
+        np.where(others, iso.micros, times.micros),
+        np.where(others, iso.readable, times.readable),
+        np.where(others, iso.in_utc, times.in_utc),
+        np.where(others, iso.is_day, times.is_day),
+    )
 
 
 def _of_codes(text: pa.Array, column_format: ColumnFormat) -> tuple[pd.Series[Any], Mask]:
@@ -182,11 +154,9 @@ def _of_codes(text: pa.Array, column_format: ColumnFormat) -> tuple[pd.Series[An
     if column_format.kind != "yes_no":
         decoded = pa.DictionaryArray.from_arrays(encoded.indices, codes).dictionary_decode()
         return as_text(decoded), _none(len(text))
-    positive = {yes for yes, _ in YES_NO}
-    negative = {no for _, no in YES_NO}
     lower = [None if code is None else code.lower() for code in codes.to_pylist()]
-    answers = np.array([code in positive for code in lower] + [False], dtype=bool)
-    is_known = np.array([code in positive | negative for code in lower] + [False], dtype=bool)
+    answers = np.array([code in YES for code in lower] + [False], dtype=bool)
+    is_known = np.array([code in YES | NO for code in lower] + [False], dtype=bool)
     is_given = np.array([code is not None for code in lower] + [False], dtype=bool)
     places = encoded.indices.fill_null(len(lower)).to_numpy(zero_copy_only=False)
     values = pd.arrays.BooleanArray(answers[places], ~is_known[places])
@@ -216,23 +186,11 @@ def _with_point(text: pa.Array, decimal: str) -> pa.Array:
 
 def _canonical(text: pa.Array, decimal: str) -> pa.Array:
     """Return numbers as programs write them; null for any text that is none."""
-    text = pc.replace_substring(text, _MINUS, "-")
+    text = pc.replace_substring(text, MINUS, "-")
     plain = pc.if_else(pc.match_substring_regex(text, number_pattern(decimal)), text, None)
     other = "," if decimal == "." else "."
-    plain = pc.replace_substring_regex(plain, f"[{re.escape(other)}{_GAPS}]", "")
+    plain = pc.replace_substring_regex(plain, f"[{re.escape(other)}{GAPS}]", "")
     return plain if decimal == "." else pc.replace_substring(plain, ",", ".")
-
-
-def number_pattern(decimal: str) -> str:
-    """Return the regular expression of numbers, with or without signs between thousands."""
-    other = "," if decimal == "." else "."
-    sign, mark = "^[+-]?", re.escape(decimal)
-    plain = _PLAIN_NUMBER.replace(r"\.", mark)
-    grouped = "|".join(
-        rf"[1-9]\d{{0,2}}(?:{between}\d{{3}})+(?:{mark}\d+)?"
-        for between in (re.escape(other), "[ \u00a0\u202f\u2009]", "['\u2019]")
-    )
-    return f"{sign}(?:{plain}|{grouped})$"
 
 
 def _missing_numbers(column_format: ColumnFormat) -> list[float]:
@@ -372,3 +330,41 @@ def to_frame(
         if mask.any():
             unreadable[name] = mask
     return pd.DataFrame(values), unreadable
+
+
+def records_to_frame(
+    records: Sequence[Mapping[str, Any]], formats: Mapping[str, ColumnFormat]
+) -> tuple[pd.DataFrame, dict[str, Mask]]:
+    """Convert rows of a request, by the rules of files.
+
+    Parameters
+    ----------
+    records
+        Values of any type that JSON or Python has; one that a row lacks is missing.
+
+    Returns
+    -------
+    frame, unreadable
+        See `to_frame`; the columns are those of the formats.
+    """
+    return to_frame(
+        {name: _column_of([record.get(name) for record in records]) for name in formats}, formats
+    )
+
+
+def _column_of(values: list[Any]) -> pa.Array:
+    """Return values as a column of their type; as text where they are of several types."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) == 1:
+        try:
+            return pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            # Whole numbers of any length, and types that Arrow does not have, have a text.
+            pass
+    return pa.array([_text_of(value) for value in values], pa.string())
+
+
+def _text_of(value: object) -> str | None:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)

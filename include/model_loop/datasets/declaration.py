@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from model_loop.datasets.times import EPOCHS, pattern
 from model_loop.errors import InvalidInputError
 
 Kind = Literal["number", "category", "yes_no", "time", "text", "id", "ignored"]
@@ -78,6 +79,15 @@ def _duration(value: str) -> str:
     return value
 
 
+def _time_format(value: str) -> str:
+    if value not in EPOCHS:
+        try:
+            pattern(value)
+        except InvalidInputError as error:
+            raise ValueError(f"{error.rule}: {error.remedy}") from error
+    return value
+
+
 Name = Annotated[str, AfterValidator(_named)]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Duration = Annotated[str, AfterValidator(_duration)]
@@ -96,9 +106,19 @@ class _Strict(BaseModel):
 
 
 class DialectDeclaration(_Strict):
-    """The marks by which lines of text become columns."""
+    """The marks by which lines of text become columns.
 
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    Parameters
+    ----------
+    delimiter
+        A character of ASCII between two cells; found in the rows if left out.
+    header
+        Whether the first row names the columns; otherwise they are column_1, column_2 …
+    """
+
+    delimiter: Annotated[str, Field(pattern=r"^[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]$")] | None = (
+        None
+    )
     header: bool = True
 
 
@@ -191,7 +211,10 @@ class ColumnDeclaration(_Strict):
     aliases
         Further names in requests.
     format
-        Of times, as `datetime.strptime` reads them.
+        Of times: ISO8601, as `datetime.strptime` reads them, or epoch_s, epoch_ms, epoch_us.
+    missing_values
+        Values that stand for a missing one. Numbers are added to the usual words (empty, NA, null,
+        ? …); a list with any text replaces them. An empty cell is missing in any case.
     """
 
     type: Kind | None = None
@@ -201,7 +224,7 @@ class ColumnDeclaration(_Strict):
     unit: str | None = None
     field: Name | None = None
     aliases: tuple[str, ...] = Field(default=(), strict=False)
-    format: str | None = None
+    format: Annotated[str, AfterValidator(_time_format)] | None = None
     decimal_char: Literal[".", ","] | None = None
     missing_values: tuple[str | int | float, ...] | None = Field(default=None, strict=False)
     categories: tuple[str | int, ...] | None = Field(default=None, strict=False)

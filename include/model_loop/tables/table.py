@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,7 @@ from model_loop.errors import look_up
 from model_loop.tables.inference import ColumnEvidence, Inference
 from model_loop.tables.raw import RawTable, RejectedRow, chunks_of, read_raw, read_raw_blocks
 from model_loop.tables.refused import ReadingNote, TableFileError
-from model_loop.tables.values import ColumnFormat, to_frame
+from model_loop.tables.values import ColumnFormat, cell_text, to_frame
 
 #: Beginning of the address of a file that an installed package holds.
 _OF_PACKAGE = "package://"
@@ -130,7 +129,7 @@ def to_table(raw: RawTable, formats: Mapping[str, ColumnFormat]) -> Table:
                 raw.files[file_of_row[row]],
                 int(row_number[row]),
                 "; ".join(
-                    _reason(name, raw.columns[name][row].as_py(), formats[name])
+                    _reason(name, cell_text(raw.columns[name], row), formats[name])
                     for name, mask in unreadable.items()
                     if mask[row]
                 ),
@@ -152,7 +151,7 @@ def to_table(raw: RawTable, formats: Mapping[str, ColumnFormat]) -> Table:
     )
 
 
-def _reason(name: str, cell: Any, column_format: ColumnFormat) -> str:  # noqa: ANN401 - a cell of any type
+def _reason(name: str, cell: str, column_format: ColumnFormat) -> str:
     noun = _NOUNS.get(column_format.kind, "a value")
     if column_format.kind == "time":
         noun += f" ({column_format.time_format})"

@@ -225,6 +225,12 @@ def _from_typed(column: pa.Array, column_format: ColumnFormat) -> tuple[pd.Serie
     return _from_text(written(column), column_format)
 
 
+def cell_text(column: pa.ChunkedArray, row: int) -> str:
+    """Return one cell as text; empty for null."""
+    cell = column.slice(row, 1).combine_chunks()
+    return (cell if is_text(cell.type) else written(cell)).to_pylist()[0] or ""
+
+
 def written(column: pa.Array) -> pa.Array:
     """Return typed values as text: whole numbers without a fraction, times in ISO 8601."""
     kind = column.type

@@ -291,7 +291,7 @@ def test_one_file_read_in_four_ways(tmp_path: Path) -> None:
         wanted = whole.frame.iloc[first : first + len(rows)].reset_index(drop=True)
         pd.testing.assert_frame_equal(frame, wanted)
         assert unreadable == {}
-    typed = whole.frame.assign(code=[74.0, 75.0, None])
+    typed = whole.frame.assign(code=[74.0, 75.0, np.nan])
     pq.write_table(pa.Table.from_pandas(typed.drop(columns="when")), tmp_path / "a.parquet")
     again = read_table(
         declared(_TYPES.split("[columns", 1)[1].join(["[columns", ""])),

@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from model_loop.datasets.times import EPOCHS, pattern
+from model_loop.datasets import times
 from model_loop.errors import InvalidInputError
 
 Kind = Literal["number", "category", "yes_no", "time", "text", "id", "ignored"]
@@ -79,10 +79,17 @@ def _duration(value: str) -> str:
     return value
 
 
+def _delimiter(value: str) -> str:
+    if len(value) != 1 or not value.isascii() or value in '\0"\r\n':
+        msg = "is no delimiter: give one character of ASCII, such as ; or \\t"
+        raise ValueError(msg)
+    return value
+
+
 def _time_format(value: str) -> str:
-    if value not in EPOCHS:
+    if value not in times.EPOCHS:
         try:
-            pattern(value)
+            times.pattern(value)
         except InvalidInputError as error:
             raise ValueError(f"{error.rule}: {error.remedy}") from error
     return value

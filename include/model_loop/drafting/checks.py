@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +20,8 @@ _JUDGED = 0.2
 #: Half-width of an error's interval, share of rare categories and their number, skewness, and share
 #: of missing values from which a finding is made.
 _WIDE, _RARE, _MANY, _SKEWED, _MISSING = 0.1, 0.5, 1_000, 3.0, 0.95
+#: Rows of a date that stands for none, and other dates beside it.
+_LEAST_DATES = 5
 #: Different years, months, days or hours at most.
 _PARTS = 200
 
@@ -35,6 +38,11 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
         )  # fmt: skip
     known = target.numbers[target.present]
     if analysis.classes:
+        yield _finding(
+            "task_not_learned", target.name,
+            f"{target.name} is a class, and this version learns numbers alone.",
+            "Predict a number for now; the declaration is right for later versions.",
+        )  # fmt: skip
         counts = np.unique(known, return_counts=True)[1]
         if counts.min() < LEAST_ROWS:
             yield _finding(
@@ -177,6 +185,12 @@ def _about_reading(column: ColumnValues) -> Iterator[Finding]:
             f"{name} holds {shown} where a value is missing.",
             "The draft reads it as missing. If it is a value, remove it from missing_values.",
         )  # fmt: skip
+    if (far := _far_date(column)) is not None:
+        yield _finding(
+            "sentinel", name,
+            f"{name} holds {far:%Y-%m-%d}, far from all other dates: it stands for a missing one.",
+            "Add it to missing_values of the column, as the file writes it.",
+        )  # fmt: skip
     if column.alternatives and column.kind == "time":
         formats = [each.time_format for each in (column.read_as, *column.alternatives)]
         yield _finding(
@@ -191,6 +205,20 @@ def _about_reading(column: ColumnValues) -> Iterator[Finding]:
             "between thousands.",
             f"The draft has decimal_char = {column.read_as.decimal!r}: correct it if need be.",
         )  # fmt: skip
+
+
+def _far_date(column: ColumnValues) -> dt.datetime | None:
+    """Return a date that several rows have, and that is far from those of all others."""
+    if column.kind != "time":
+        return None
+    levels, counts = np.unique(column.numbers[column.present], return_counts=True)
+    if len(levels) < _LEAST_DATES:
+        return None
+    for end, rest in ((0, levels[1:]), (-1, levels[:-1])):
+        gap = max(float(rest[0] - levels[end]), float(levels[end] - rest[-1]))
+        if counts[end] >= _LEAST_DATES and gap > rest[-1] - rest[0]:
+            return dt.datetime.fromtimestamp(float(levels[end]), dt.UTC)
+    return None
 
 
 def _finding(code: str, column: str | None, message: str, remedy: str) -> Finding:

@@ -16,6 +16,7 @@ from model_loop.drafting.answers import NONE, DraftAnswers
 from model_loop.drafting.checks import about_columns, about_rows, about_target
 from model_loop.drafting.leaks import leak_findings
 from model_loop.drafting.reading import dialect_keys, file_keys, reading_findings
+from model_loop.drafting.scores import ROWS
 from model_loop.drafting.sources import WHOLE, partitions_of
 from model_loop.drafting.text import DraftedColumn, DraftedText, Value, name_of
 from model_loop.drafting.values import ColumnValues
@@ -166,8 +167,13 @@ class _Drafting:
         if self.answers.owner:
             keys["owner"] = (self.answers.owner, "")
         keys.update(file_keys(self.files.raw))
+        measured = (
+            f"Shares of {target.name} are measured on up to {ROWS:,} rows, all else on all. "
+            "A relative source begins at the folder of this file."
+        )
+        size = f"{self.table.rows:,} rows, {len(self.table.columns):,} columns."
         return DraftedText(
-            (f"{self.table.rows:,} rows, {len(self.table.columns):,} columns. {asked}",),
+            (f"{size} {asked}", measured),
             keys,
             {
                 "dialect": dialect_keys(self.files.raw),

@@ -15,8 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from model_loop.drafting.values import ColumnValues, Floats, Mask, Places, probe
 
-#: Rows that are scored, bins of a number, folds, and rows that weigh as much as the overall mean.
-_ROWS, _BINS, _FOLDS, _PRIOR = 20_000, 64, 4, 3.0
+#: Rows that are scored.
+ROWS = 20_000
+#: Bins of a number, folds, and rows that weigh as much as the overall mean.
+_BINS, _FOLDS, _PRIOR = 64, 4, 3.0
 #: Cells of the joint model, and rows for which it is fitted at all.
 _CELLS, _JOINT_ROWS, _LEAST_JOINT = 2_000_000, 12_000, 100
 #: Columns that the joint model is tried without.
@@ -65,7 +67,7 @@ def score_columns(
         Whether the target is a class; then the variance is that of its indicators.
     """
     known = np.flatnonzero(target.present)
-    rows = probe(known, _ROWS)
+    rows = probe(known, ROWS)
     outcome = _outcome(target.numbers[rows], classes=classes)
     folds = np.random.default_rng(7).permutation(len(rows)) % _FOLDS
     alone = {column.name: _alone(column, rows, outcome, folds) for column in columns}

@@ -97,7 +97,7 @@ def everything(name: str, stored: ObjectReference, tracking_uri: str, threads: i
     with TrialLogger(tracker, run_id, {}) as log_trial:
         tuned = tune(name, training_set, request, log_trial)
     trained = train(tuned, training_set, request)
-    log_model_report(tracker, run_id, trained)
+    log_model_report(tracker, run_id, trained, training_set)
     log_lineage(tracker, run_id, lineage_of(trained, training_set, request))
     register_model(
         tracker,

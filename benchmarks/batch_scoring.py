@@ -95,7 +95,9 @@ def make_model(folder: Path) -> None:
     training_set = build_training_set(request, storage_root=str(folder))
     search = SearchRequest(max_evaluations=1)
     trained = train(tune("xgboost", training_set, search), training_set, search)
-    save_model(trained.model, folder / "model", training_set.example_rows)
+    save_model(
+        trained.model, folder / "model", training_set.example_rows, training_set.dataset.optional
+    )
     print(f"XGBoost, pair_distance, {trained.tuned.best.rounds} rounds", flush=True)
 
 

@@ -52,7 +52,6 @@ from model_loop.settings import Settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.models import log_model_report
-from model_loop.tracking.months import log_month
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
@@ -65,6 +64,7 @@ from trip_duration.months import Month, MonthSplit
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
 from trip_duration.source.fetching import fetch_month
+from trip_duration.tracked_months import log_month
 
 RUNS, MONTHS, WINDOWS, ROUNDS = 5_000, 36, 120, 5
 FAMILIES = {"xgboost": "xgboost_training", "ensemble.ExtraTreesRegressor": "sklearn_training"}
@@ -136,7 +136,7 @@ class Store:
             "training_seconds": trained.seconds,
         }
         self.tracker.log(run_id, params=tuned.best.settings, metrics=metrics)
-        log_model_report(self.tracker, run_id, trained)
+        log_model_report(self.tracker, run_id, trained, training_set)
         register_model(
             self.tracker,
             run_id,
@@ -144,6 +144,7 @@ class Store:
             name=registered_name("green"),
             example=training_set.example_rows,
             tags=tags,
+            optional=training_set.dataset.optional,
         )
         self.tracker.close_run(run_id)
         return run_id

@@ -191,6 +191,7 @@ def main() -> None:
                 name=promoter.name,
                 example=training_set.example_rows,
                 tags={},
+                optional=training_set.dataset.optional,
             )
         move(promoter, "promote", 1)
         if sys.argv[1:2] == ["against"]:

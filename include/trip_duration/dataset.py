@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from model_loop.datasets.columns import Scale
 from model_loop.datasets.dataset import Dataset, Extensions, Target, Variant
 from trip_duration.columns import TRIP_COLUMNS, TRIP_READER, UNIT
 from trip_duration.recipes import DEFAULT_RECIPE, RECIPES
@@ -13,7 +14,16 @@ from trip_duration.values import TIME_ZONE
 TRIPS = Dataset(
     name="trips",
     title="NYC taxi trips",
-    target=Target(DURATION, UNIT, "duration", "minutes", 0.0, 1_440.0),
+    target=Target(
+        DURATION,
+        UNIT,
+        "duration",
+        former="minutes",
+        above=0.0,
+        highest=1_440.0,
+        scale=Scale(2.0, 60.0),
+        bands=(0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0),
+    ),
     columns=TRIP_COLUMNS,
     moments=MOMENTS,
     recipes=RECIPES,
@@ -54,5 +64,6 @@ TRIPS = Dataset(
         compiled="trip_duration.compiled:FORMS",
         judged="trip_duration.judged:Judged.of",
         as_trained="model_loop.training_set.encoders.columns:as_trained",
+        judged_rows="trip_duration.judging:judged_rows",
     ),
 )

@@ -9,9 +9,13 @@ from tests.trip_duration.conftest import JANUARY
 
 from model_loop.charts.chart import Chart
 from model_loop.charts.models import model_charts
-from model_loop.charts.months import month_charts
-from model_loop.charts.zones import DURATION, LEAST_TRIPS, rows_of_month, zones_chart
+from model_loop.charts.words import Words
+from trip_duration.charts.months import month_charts
+from trip_duration.charts.zones import DURATION, LEAST_TRIPS, rows_of_month, zones_chart
+from trip_duration.dataset import TRIPS
 from trip_duration.profile import ProfileBuilder
+
+WORDS = Words.of(TRIPS)
 
 
 def named(charts: list[Chart], name: str) -> Chart:
@@ -27,17 +31,19 @@ def trace(chart: Chart, number: int = 0) -> Any:
 
 def test_residuals_are_the_errors(numbers: dict[str, Any]) -> None:
     """All test trips are in the bars and in the cells."""
-    charts = model_charts(numbers)
-    trips = numbers["test"]["trips"]
+    charts = model_charts(numbers, WORDS)
+    trips = numbers["test"]["rows"]
     assert sum(trace(named(charts, "residuals"))["y"]) == trips
     cells = trace(named(charts, "predicted_and_actual"))["z"]
     assert sum(cell or 0 for row in cells for cell in row) == trips
-    assert f"{numbers['test']['half_within']:.1f} minutes" in named(charts, "residuals").about
+    assert f"{numbers['test']['half_within']:.1f} min" in named(charts, "residuals").about
 
 
 def test_every_slice_has_its_bar(numbers: dict[str, Any]) -> None:
     """There is one bar for each line of the table."""
-    slices = [chart for chart in model_charts(numbers) if chart.name.startswith("errors_by_")]
+    slices = [
+        chart for chart in model_charts(numbers, WORDS) if chart.name.startswith("errors_by_")
+    ]
     assert len(slices) == len({row["slice"] for row in numbers["test"]["slices"]})
     assert sum(len(trace(chart)["x"]) for chart in slices) == len(numbers["test"]["slices"])
 
@@ -49,7 +55,7 @@ def test_the_best_trial_stands_out() -> None:
         {"trial": 1, "steps": [2, 4], "errors": [8.0, 5.0], "stopped": "", "best": True},
         {"trial": 2, "steps": [2], "errors": [9.5], "stopped": "median", "best": False},
     ]
-    chart = named(model_charts({"curves": curves}), "learning_curves")
+    chart = named(model_charts({"curves": curves}, WORDS), "learning_curves")
     assert chart.figure is not None
     lines = [trace["line"] for trace in chart.figure["data"]]
     assert len({line["color"] for line in lines}) == len(curves)
@@ -59,7 +65,7 @@ def test_the_best_trial_stands_out() -> None:
 
 def test_a_model_without_numbers_has_empty_charts() -> None:
     """Of a run that was stopped, or of an earlier version."""
-    assert not any(chart.table.rows for chart in model_charts({}))
+    assert not any(chart.table.rows for chart in model_charts({}, WORDS))
 
 
 def test_counts_are_those_of_the_profile(profile: dict[str, Any]) -> None:

@@ -12,16 +12,20 @@ from playwright.sync_api import expect, sync_playwright
 
 from model_loop.charts.document import document
 from model_loop.charts.models import model_charts
-from model_loop.charts.months import month_charts
+from model_loop.charts.words import Words
+from trip_duration.charts.months import month_charts
+from trip_duration.dataset import TRIPS
 
 CHROMIUM = shutil.which("chromium")
 #: Bytes, nearly all of Plotly's script: every run of a model and of a month has such a document.
 MOST_BYTES = 2_100_000
 
+WORDS = Words.of(TRIPS)
+
 
 def test_every_chart_is_in_it(numbers: dict[str, Any], profile: dict[str, Any]) -> None:
     """Once, by its name, if it has data; the whole stays small."""
-    for charts in (model_charts(numbers), month_charts(profile)):
+    for charts in (model_charts(numbers, WORDS), month_charts(profile)):
         html = document("green", charts)
         for chart in charts:
             drawn = bool(chart.table.rows and chart.figure)
@@ -44,7 +48,7 @@ def test_names_are_no_markup(profile: dict[str, Any]) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_it_is_drawn_in_a_frame_that_loads_nothing(numbers: dict[str, Any], tmp_path: Path) -> None:
     """MLflow's frame has no origin; a machine may have no internet."""
-    charts = [chart for chart in model_charts(numbers) if chart.table.rows and chart.figure]
+    charts = [chart for chart in model_charts(numbers, WORDS) if chart.table.rows and chart.figure]
     (tmp_path / "figures.html").write_text(document("xgboost", charts), encoding="utf-8")
     frame = '<iframe sandbox="allow-scripts" src="figures.html" width=900 height=9000></iframe>'
     (tmp_path / "mlflow.html").write_text(frame)

@@ -54,7 +54,7 @@ def test_the_best_family_is_the_best_on_the_same_rows(make_sources: MakeSources)
     drawn = chart(make_sources, "overview", "rmse_by_model")
     assert [row[0] for row in drawn.table.rows] == ["xgboost", "Lasso"]
     assert [row[2] for row in drawn.table.rows] == [4.8, 5.6]
-    assert "on real months (tlc), test months 2024-03" in drawn.about
+    assert "on real data (tlc), test months 2024-03" in drawn.about
     assert "Left out: 2 runs of other rows or another source." in drawn.about
     assert len(chart(make_sources, "overview", "metric_distribution").table.rows) == 2
 
@@ -63,8 +63,8 @@ def test_over_time_published_and_generated_trips_are_apart(make_sources: MakeSou
     """The months of one source follow each other; those of another are not drawn beside them."""
     drawn = chart(make_sources, "overview", "mse_over_time")
     assert {row[5] for row in drawn.table.rows} == {
-        "real months (tlc), test months 2024-03",
-        "real months (tlc), test months 2024-04",
+        "real data (tlc), test months 2024-03",
+        "real data (tlc), test months 2024-04",
     }
 
 
@@ -73,14 +73,14 @@ def test_the_comparison_ranks_within_the_same_rows(make_sources: MakeSources) ->
     drawn = chart(make_sources, "models", "comparison")
     table = [dict(zip(drawn.table.columns, row, strict=True)) for row in drawn.table.rows]
     assert [row["test RMSE"] for row in table] == [4.8, 5.6, 3.0, 1.0]
-    assert [row["source"] for row in table] == [*["real months (tlc)"] * 3, "SAMPLE data"]
+    assert [row["source"] for row in table] == [*["real data (tlc)"] * 3, "SAMPLE data"]
     assert table[0]["recipe"] == "booking native, asked when a ride is booked"
     assert table[0]["test months"] == "2024-03"
 
 
 def test_versions_and_history_say_what_they_are_of(make_sources: MakeSources) -> None:
     """A version of generated trips is named as one, and so is the word that let it move."""
-    remark = "SAMPLE data accepted by accept_generated_data in place of real months (tlc)"
+    remark = "SAMPLE data accepted by accept_generated_data in place of real data (tlc)"
     before, after = Deployment(champion=2), Deployment(champion=3)
     entry = HistoryEntry("promote", 3, "ada", "demo", before, after, 1.7e9, "r", remarks=remark)
     registry = dataclasses.replace(REGISTRY, history=(entry,))

@@ -25,6 +25,7 @@ from model_loop.monitoring.health.types import (
     Traffic,
 )
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_the_health_of_the_service_is_told(make_sources: MakeSources) -> None:
 
 def test_models_show_what_training_logs(make_sources: MakeSources, trained: TrainedModel) -> None:
     """Every chart of the page is filled by the numbers of a real training, which are small JSON."""
-    text = json.dumps(numbers_of(trained), allow_nan=False)
+    text = json.dumps(numbers_of(trained, TRIPS.target), allow_nan=False)
     assert len(text) < 150_000
     documents = Documents(
         {f"{RUN.run_id}/numbers.json": json.loads(text)},
@@ -117,7 +118,7 @@ def test_models_show_what_training_logs(make_sources: MakeSources, trained: Trai
     force = next(chart for chart in page.charts if chart.name == "shap_force")
     shap = json.loads(text)["shap"]
     total = shap["base"] + sum(row[1] for row in force.table.rows)
-    assert total == pytest.approx(shap["base"] + sum(shap["minutes"][0]))
+    assert total == pytest.approx(shap["base"] + sum(shap["added"][0]))
     html = render(page, query={}, may_promote=True, service="green")
     assert 'data-action="rollback"' in html
     assert "data-action" not in render(page, query={}, may_promote=False, service="green")

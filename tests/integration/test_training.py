@@ -20,6 +20,7 @@ from tests.integration.conftest import PROJECT, RunningStack
 from model_loop.local.airflow_api import FINISHED, TaskState
 from model_loop.tracking.deployments import alias_of
 from model_loop.tracking.names import FIGURES
+from trip_duration.services import MOMENTS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
 
@@ -167,7 +168,7 @@ def test_further_regressors_on_selected_columns(
     """A regressor from the conf, on half of the columns, beside the champion of the registry."""
     client, other = running.tracking, results[-1]
     _, name, version = other["families"][0]["model_uri"].split("/")
-    alias = alias_of("champion", other["moment"])
+    alias = alias_of("champion", other["moment"], MOMENTS)
     before = client.get_registered_model(name).aliases.get(alias)
     client.set_registered_model_alias(name, alias, version)
     conf = {

@@ -177,7 +177,7 @@ def test_an_explanation_that_fails_costs_no_model(
     monkeypatch.setattr("model_loop.tracking.models.model_charts", fail)
     tuned = tune(family, sample_training_set, QUICK)
     trained = train(tuned, sample_training_set, QUICK, family)
-    write_model_report(tmp_path, trained)
+    write_model_report(tmp_path, trained, sample_training_set)
     assert trained.explanation is not None
     assert trained.explanation.shap is None
     assert not trained.explanation.permutation.empty

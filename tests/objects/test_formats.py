@@ -7,10 +7,13 @@ import json
 from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from model_loop.errors import StoredObjectError
-from model_loop.models.search import Trial
+from model_loop.models.evaluation import Evaluation
+from model_loop.models.explanation import ShapValues
+from model_loop.models.search import ErrorMetrics, Trial
 from model_loop.objects import formats
 from model_loop.objects.documents import record_of, text_of
 from model_loop.objects.formats import all_formats, class_of, format_of
@@ -181,3 +184,28 @@ def test_a_class_without_a_format_is_not_stored() -> None:
     Fresh.__module__ = "model_loop.models.search"
     with pytest.raises(StoredObjectError, match=r"it has no format.*objects/formats\.py"):
         to_tree(Fresh(1))
+
+
+def test_an_evaluation_of_trips_is_read() -> None:
+    """Its slices counted trips, and its errors by zone had a field of their own."""
+    slices = pd.DataFrame({"slice": ["hour"], "value": ["8"], "trips": [3], "rmse": [1.0]})
+    zones = pd.DataFrame({"zone": [74], "trips": [3]})
+    predictions = pd.DataFrame({"actual": [1.0], "predicted": [2.0]})
+    errors = ErrorMetrics(1.0, 1.0, 1.0, 0.0, 1.0, 1.0)
+    stored = {"metrics": errors, "naive": errors, "slices": slices, "predictions": predictions}
+    kind, fields = class_of("evaluation/1", {**stored, "zones": zones})
+    read = kind(**fields)
+    assert isinstance(read, Evaluation)
+    assert read.slices.columns.tolist() == ["slice", "value", "rows", "rmse"]
+    assert read.tables["zones"] is zones
+    kind, fields = class_of("evaluation/1", {**stored, "zones": None})
+    assert kind(**fields).tables == {}
+
+
+def test_shap_values_in_minutes_are_read() -> None:
+    """Their amounts had the name of a unit."""
+    table = pd.DataFrame({"hour": [1.0]})
+    kind, fields = class_of("shap_values/1", {"base": 9.0, "minutes": table, "columns": table})
+    read = kind(**fields)
+    assert isinstance(read, ShapValues)
+    assert read.added is table

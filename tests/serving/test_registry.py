@@ -98,7 +98,7 @@ def test_the_standing_is_what_the_client_of_mlflow_says(
 def test_a_registry_without_the_model(promoter: Promoter, tmp_path: Path) -> None:
     """Nothing answers, and nothing is wrong."""
     url = promoter.tracker.tracking_uri
-    assert MlflowRegistry(url, "another", tmp_path, dataset=TRIPS).standings() == NOTHING
+    assert MlflowRegistry(url, "trip_duration_fhvhv", tmp_path).standings() == NOTHING
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from tests.tracking.deaths import Death, Killed
 from tests.tracking.right import Cell, Move, Seen, Side, State, seen, standing_seen
+from tests.variants import made_up
 
 from model_loop.datasets.dataset import Moment
 from model_loop.datasets.reading import Row
@@ -71,7 +72,7 @@ class Moving(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.service = f"moved {next(self.numbers)}"
+        self.service = made_up(f"moved {next(self.numbers)}")
         self.name = registered_name(self.service)
         self.right: dict[Cell, State] = {("switch", moment): True for moment in MOMENTS}
         self.right |= {("parts", moment): Side() for moment in MOMENTS}
@@ -262,7 +263,7 @@ class Moving(RuleBasedStateMachine):
         aliases = self.tracker.client.get_registered_model(self.name).aliases
         for part, moment in itertools.product(PARTS, MOMENTS):
             # Whatever older code has left, a move leaves each alias at a version of its moment.
-            named = aliases.get(alias_of(part, moment))
+            named = aliases.get(alias_of(part, moment, MOMENTS))
             assert named is None or MOMENT_OF[int(named)] == moment
 
     def _step(self, number: int, params: dict[str, Any], writes: int | None) -> Any:

@@ -14,6 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.objects.crafted import command
+from tests.variants import made_up
 
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.tracking.deployments import BROUGHT_IN
@@ -37,7 +38,9 @@ MINUTES = np.array([6.0, 11.5, 21.0, 4.0])
 @pytest.fixture
 def promoter(tracker: Tracker, request: pytest.FixtureRequest) -> Promoter:
     """A service without models."""
-    return Promoter(Tracker(tracker.tracking_uri, "foreign"), request.node.name[:60], "ended")
+    return Promoter(
+        Tracker(tracker.tracking_uri, "foreign"), made_up(request.node.name[:60]), "ended"
+    )
 
 
 def theirs(columns: list[str]) -> Pipeline:

@@ -45,7 +45,7 @@ GREEN = get_service("green")
 SEARCH = SearchRequest(max_evaluations=1, threads=1)
 LINEAR = "linear_model.LinearRegression"
 NAME = registered_name("green")
-ACCEPTED = "SAMPLE data accepted by accept_generated_data in place of real months (folder)"
+ACCEPTED = "SAMPLE data accepted by accept_generated_data in place of real data (folder)"
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_what_either_has_seen_is_left_out(tracker: Tracker, published: Path) -> 
     unseen = check(verdict, "unseen test trips")
     april = both.test_rows[both.test_rows.pickup_datetime >= "2024-04-01"]
     assert unseen.passed
-    assert unseen.found.startswith(f"{len(april):,} trips of 2024-04 (real months (folder))")
+    assert unseen.found.startswith(f"{len(april):,} trips of 2024-04 (real data (folder))")
     assert "left out of the comparison: 2024-03, from which version 1 has learned" in unseen.found
     trained = train(tune(LINEAR, both, SEARCH), both, SEARCH).model
     errors = trained.predict(april.drop(columns="duration")) - april.duration
@@ -334,7 +334,7 @@ def test_a_model_of_published_months_replaces_one_of_generated_trips_freely(
     source = check(verdict, "data source")
     assert source.passed
     assert source.found == (
-        "real months (folder); version 1 has learned from SAMPLE data and is not compared"
+        "real data (folder); version 1 has learned from SAMPLE data and is not compared"
     )
     assert "of the pair of zones" in check(verdict, "RMSE against the ").name
     assert verdict.remarks == ("version 1 has learned from SAMPLE data and is not compared",)

@@ -83,7 +83,7 @@ def test_a_version_from_elsewhere_is_told_in_plain_words(tracker: Tracker) -> No
             find_lineage(tracker, "foreign", number)
         said = str(refused.value)
         assert said.startswith(f"Version {number} of foreign was not trained by this project")
-        assert "no test months to judge it by" in said
+        assert "no test rows to judge it by" in said
         assert "the field `model` of the DAG promotion" in said
         assert "lineage.json" not in said
 
@@ -115,5 +115,5 @@ def test_changed_months_are_refused(sample_training_set: TrainingSet, tmp_path: 
     found = lineage("linear_model.LinearRegression", sample_training_set)
     sample = dataclasses.replace(found.data.sample, seed=found.data.sample.seed + 1)
     other = dataclasses.replace(found, data=dataclasses.replace(found.data, sample=sample))
-    with pytest.raises(ContractError, match=r"Month 2024-01 of green.*sha256 was \w{64} and is"):
+    with pytest.raises(ContractError, match=r"2024-01 of green.*sha256 was \w{64} and is"):
         again(other, tmp_path)

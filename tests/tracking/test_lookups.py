@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.variants import made_up
 
 from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.runs import Runs
@@ -33,7 +34,7 @@ def test_it_answers_what_the_server_holds(tracker: Tracker, questions: Questions
     """Typed, and the same as whoever asks the server himself is told."""
     url = tracker.tracking_uri
     ours, watched = Tracker(url, EXPERIMENT), Tracker(url, f"{EXPERIMENT}-monitoring")
-    promoter = Promoter(Tracker(url, f"{EXPERIMENT}-promotion"), "asked", "ended")
+    promoter = Promoter(Tracker(url, f"{EXPERIMENT}-promotion"), made_up("asked"), "ended")
     tags = {"MODEL": "xgboost", "service": "asked", IDENTITY_TAG: "training/run/xgboost"}
     run_id = ours.open_run("training/run/xgboost", "xgboost", tags)
     ours.log(run_id, params={"max_depth": 6}, metrics={"test_rmse": 4.5, "test_mae": float("nan")})

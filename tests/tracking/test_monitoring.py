@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.variants import made_up
 
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
@@ -34,13 +35,13 @@ def trained(sample_training_set: TrainingSet) -> TrainedModel:
 @pytest.fixture
 def promoter(tracker: Tracker, sample_training_set: TrainingSet, trained: TrainedModel) -> Promoter:
     """A service with a version that was trained here, and one that was not."""
-    promoter = Promoter(Tracker(tracker.tracking_uri, "monitoring"), "watched", "ended")
+    promoter = Promoter(Tracker(tracker.tracking_uri, "monitoring"), made_up("watched"), "ended")
     if promoter.tracker.find_run("watched/model") is None:
         tags = training_set_tags(sample_training_set)
         run_id = promoter.tracker.open_run("watched/model", "model", tags)
         assert trained.test
         promoter.tracker.log(run_id, metrics=trained.test.named("test"))
-        log_model_report(promoter.tracker, run_id, trained)
+        log_model_report(promoter.tracker, run_id, trained, sample_training_set)
         other = promoter.tracker.open_run("watched/elsewhere", "elsewhere", {})
         bare = promoter.tracker.open_run("watched/bare", "bare", {})
         promoter.tracker.log(bare, metrics={"test_rmse": 5.0, "test_mae": 3.0})

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from tests.trip_duration.conftest import GREEN, JANUARY, fetch
 
-from model_loop.tracking.months import log_month
 from model_loop.tracking.names import FIGURES
 from model_loop.tracking.runs import Tracker
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.sample import write_month
 from trip_duration.sample_options import Corruption, SampleOptions
+from trip_duration.tracked_months import log_month
 
 pytestmark = pytest.mark.integration
 

@@ -11,6 +11,7 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from tests.variants import made_up
 
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, GateVerdict
@@ -29,7 +30,7 @@ VERSIONS = 4
 @pytest.fixture
 def promoter(tracker: Tracker, request: pytest.FixtureRequest) -> Iterator[Promoter]:
     """A service with some versions, none of which is champion."""
-    service = f"{request.node.name}"[:60]
+    service = made_up(request.node.name[:60])
     history = Tracker(tracker.tracking_uri, "promotions")
     promoter = Promoter(history, service, "ended")
     run_id = history.open_run(f"{service}/model", "model", {})
@@ -49,7 +50,7 @@ def promote(promoter: Promoter, version: int) -> None:
 
 def test_nothing_is_registered(tracker: Tracker) -> None:
     """Without a registered model there is no champion, and no history."""
-    promoter = Promoter(tracker, "no such service", "ended")
+    promoter = Promoter(tracker, "fhvhv", "ended")
     assert promoter.standing() == Deployment()
     assert promoter.history() == []
 

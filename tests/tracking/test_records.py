@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.variants import made_up
 
 from model_loop.models.catalogue import get_family
 from model_loop.models.search import SearchRequest
@@ -101,7 +102,7 @@ def test_a_version_without_a_profile_says_so_until_it_gets_one(
     tracker: Tracker, sample_training_set: TrainingSet, sample_root: Path
 ) -> None:
     """Findings are unknown and name the command; it makes the profile from the lineage."""
-    promoter = Promoter(Tracker(tracker.tracking_uri, "profiles"), "profiled", "ended")
+    promoter = Promoter(Tracker(tracker.tracking_uri, "profiles"), made_up("profiled"), "ended")
     search = SearchRequest(max_evaluations=1, threads=1)
     linear = get_family("linear_model.LinearRegression")
     trained = train(tune(linear, sample_training_set, search), sample_training_set, search)

@@ -1,1 +1,1 @@
-"""Charts, made of prepared data and never of trips; a browser draws them."""
+"""Charts, made of prepared data and never of rows; a browser draws them."""

@@ -34,9 +34,9 @@ def age_of(at: float, now: float | None = None) -> str:
     raise AssertionError(seconds)
 
 
-def minutes(value: float | None) -> str:
-    """Minutes to the hundredth; a dash where they are not known."""
-    return UNKNOWN if value is None else f"{value:.2f} min"
+def amount(value: float | None, unit: str) -> str:
+    """A value of the target to the hundredth, with its unit; a dash where it is not known."""
+    return UNKNOWN if value is None else f"{value:.2f} {unit}".rstrip()
 
 
 def plain(value: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
 from model_loop.charts.explanations import UNTOLD, explanation_charts
+from model_loop.charts.words import Words, renewed
 
 _NO_CURVES = Empty(
     "It learns in one step, or was trained by an earlier version: there is no learning curve.",
@@ -17,16 +18,16 @@ _NO_CURVES = Empty(
 _WORST_SHOWN = 2.5
 
 
-def model_charts(numbers: Mapping[str, Any]) -> list[Chart]:
+def model_charts(numbers: Mapping[str, Any], words: Words) -> list[Chart]:
     """Return the charts of a training run; see `numbers.numbers_of`."""
     return [
-        curves_chart(numbers),
-        *evaluation_charts(numbers.get("test") or {}),
-        *explanation_charts(numbers),
+        curves_chart(numbers, words),
+        *evaluation_charts(numbers.get("test") or {}, words),
+        *explanation_charts(numbers, words),
     ]
 
 
-def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
+def curves_chart(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
     """Draw the validation error of each trial while it was fitted."""
     curves = (numbers or {}).get("curves") or ()
     given_up = sum(bool(curve["stopped"]) for curve in curves)
@@ -65,9 +66,9 @@ def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
     return Chart(
         "learning_curves",
         "Learning curves",
-        "minutes of validation RMSE",
+        words.axis("validation RMSE"),
         f"{len(curves)} trials, of which {given_up} were given up: a cross stands where.",
-        ChartTable(("trial", "step", "validation error (min)", "given up", "which"), rows),
+        ChartTable(("trial", "step", words.axis("validation error"), "given up", "which"), rows),
         _NO_CURVES,
         {
             "data": traces,
@@ -75,7 +76,7 @@ def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
                 "showlegend": True,
                 "xaxis": {"title": {"text": "steps (rounds, trees or iterations)"}},
                 "yaxis": {
-                    "title": {"text": "validation error (minutes)"},
+                    "title": {"text": words.axis("validation error")},
                     "range": [best * 0.96, worst * 1.02],
                 },
             },
@@ -85,64 +86,78 @@ def curves_chart(numbers: Mapping[str, Any] | None) -> Chart:
     )
 
 
-def evaluation_charts(test: Mapping[str, Any]) -> list[Chart]:
-    """Return the charts of the errors on the test months."""
-    return [_residuals(test), _cells(test), *_slices(test)]
+def evaluation_charts(test: Mapping[str, Any], words: Words) -> list[Chart]:
+    """Return the charts of the errors on the test rows."""
+    known = renewed(test)
+    return [_residuals(known, words), _cells(known, words), *_slices(known, words)]
 
 
-def _residuals(test: Mapping[str, Any]) -> Chart:
+def _residuals(test: Mapping[str, Any], words: Words) -> Chart:
     found = test.get("residuals", {})
-    edges, counts = found.get("edges", []), found.get("trips", [])
+    edges, counts = found.get("edges", []), found.get("rows", [])
+    less = f"predicted less actual {words.target}"
     return Chart(
         "residuals",
         "Residuals",
-        "trips by minutes",
-        f"Half of the {test['trips']:,} test trips are predicted to within "
-        f"{test['half_within']:.1f} minutes. ±20 minutes and more are counted together."
+        words.rows,
+        f"Half of the {test['rows']:,} test {words.rows} are predicted to within "
+        f"{words.amount(test['half_within'])}. ±{words.amount(-edges[0], 0)} and more are counted "
+        "together."
         if edges
         else "",
         ChartTable(
-            ("predicted less actual, from (min)", "trips"), list(zip(edges, counts, strict=True))
+            (words.axis(f"{less}, from"), words.rows), list(zip(edges, counts, strict=True))
         ),
         UNTOLD,
-        figures.histogram(edges, counts, title="predicted less actual minutes") if edges else None,
+        figures.histogram(edges, counts, title=words.axis(less), values=words.rows)
+        if edges
+        else None,
     )
 
 
-def _cells(test: Mapping[str, Any]) -> Chart:
+def _cells(test: Mapping[str, Any], words: Words) -> Chart:
     found = test.get("cells", {})
     edges = found.get("edges", [])
+    counts = found.get("rows", [])
+    width = edges[1] - edges[0] if len(edges) > 1 else 0.0
     rows = [
         (predicted, actual, count)
-        for predicted, row in zip(edges, found.get("trips", []), strict=True)
+        for predicted, row in zip(edges, counts, strict=True)
         for actual, count in zip(edges, row, strict=True)
         if count
     ]
-    shown = [[count or None for count in row] for row in found.get("trips", [])]
+    shown = [[count or None for count in row] for row in counts]
+    size = f"{width:g} {words.unit}".rstrip()
     return Chart(
         "predicted_and_actual",
-        "Predicted and actual duration",
-        "trips",
-        "Test trips by what was predicted and how long they took, in cells of two minutes; on the "
+        f"Predicted and actual {words.target}",
+        words.rows,
+        f"Test {words.rows} by predicted and actual {words.target}, in cells of {size}; on the "
         "line the prediction is right.",
-        ChartTable(("predicted from (min)", "actual from (min)", "trips"), rows),
+        ChartTable((words.axis("predicted from"), words.axis("actual from"), words.rows), rows),
         UNTOLD,
-        _on_the_line(figures.heatmap(edges, edges, shown, bar="trips")) if edges else None,
+        _on_the_line(figures.heatmap(edges, edges, shown, bar=words.rows), edges, words)
+        if edges
+        else None,
     )
 
 
-def _on_the_line(figure: Figure) -> Figure:
+def _on_the_line(figure: Figure, edges: Sequence[float], words: Words) -> Figure:
+    first, last = edges[0], edges[-1] + (edges[1] - edges[0] if len(edges) > 1 else 0.0)
     layout = {
         **figure["layout"],
-        "xaxis": {"title": {"text": "actual minutes"}, "range": [0, 60]},
-        "yaxis": {"title": {"text": "predicted minutes"}, "range": [0, 60]},
+        "xaxis": {"title": {"text": words.axis(f"actual {words.target}")}, "range": [first, last]},
+        "yaxis": {
+            "title": {"text": words.axis(f"predicted {words.target}")},
+            "range": [first, last],
+        },
         "shapes": [
             {
                 "type": "line",
-                "x0": 0,
-                "y0": 0,
-                "x1": 60,
-                "y1": 60,
+                "x0": first,
+                "y0": first,
+                "x1": last,
+                "y1": last,
                 "line": {"color": figures.RED, "width": 1.5},
             }
         ],
@@ -150,32 +165,29 @@ def _on_the_line(figure: Figure) -> Figure:
     return {**figure, "layout": layout}
 
 
-def _slices(test: Mapping[str, Any]) -> list[Chart]:
+def _slices(test: Mapping[str, Any], words: Words) -> list[Chart]:
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in test.get("slices", ()):
         found.setdefault(row["slice"], []).append(row)
-    return [_slice(name, rows) for name, rows in found.items()] or [_slice("slice", [])]
+    charts = [_slice(name, rows, words) for name, rows in found.items()]
+    return charts or [_slice("slice", [], words)]
 
 
-def _number(row: Mapping[str, Any]) -> int:
-    """Return the number of rows of a slice, also of runs of versions before 0.2."""
-    number: int = row["rows"] if "rows" in row else row["trips"]
-    return number
-
-
-def _slice(name: str, found: Sequence[Mapping[str, Any]]) -> Chart:
-    rows = [(row["value"], _number(row), row["mae"], row["rmse"], row["bias"]) for row in found]
+def _slice(name: str, found: Sequence[Mapping[str, Any]], words: Words) -> Chart:
+    rows = [(row["value"], row["rows"], row["mae"], row["rmse"], row["bias"]) for row in found]
     worst = max(rows, key=lambda row: row[2] or 0.0, default=None)
+    errors = (words.axis("MAE"), words.axis("RMSE"), words.axis("bias"))
     return Chart(
         f"errors_by_{name}",
         f"Error by {name}",
-        "minutes",
-        f"Mean absolute error on the test months; largest: {worst[0]}, {worst[2]:.1f} minutes."
+        words.unit,
+        f"Mean absolute error on the test {words.rows}; largest: {worst[0]}, "
+        f"{words.amount(worst[2])}."
         if worst
         else "",
-        ChartTable((name, "trips", "MAE (min)", "RMSE (min)", "bias (min)"), rows),
+        ChartTable((name, words.rows, *errors), rows),
         UNTOLD,
         figures.bars(
-            [str(row[0]) for row in rows], [row[2] for row in rows], title="MAE (minutes)"
+            [str(row[0]) for row in rows], [row[2] for row in rows], title=words.axis("MAE")
         ),
     )

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.datasets.dataset import Target
 from model_loop.models.evaluation import Evaluation
 from model_loop.models.explanation import OTHERS, Explanation, ShapValues
 from model_loop.models.search import TuningResult
@@ -18,28 +19,27 @@ from model_loop.models.training import TrainedModel
 #: Points of a learning curve, and curves.
 _CURVE_POINTS = 40
 _CURVES = 200
-#: Minutes beyond which residuals are counted together.
-_FARTHEST = 20
-#: Minutes up to which predictions are compared with what happened, and the side of a cell.
-_LONGEST, _CELL = 60, 2
-#: Trips and columns whose SHAP values are kept.
-_SHAP_TRIPS, _SHAP_COLUMNS = 150, 12
+#: Cells of a chart, where the dataset does not say how its target is counted.
+_CELLS, _RESIDUAL_CELLS = 30, 40
+#: Share of the values that the cells span; those beyond are counted in the outer ones.
+_SPANNED = 0.98
+#: Rows and columns whose SHAP values are kept.
+_SHAP_ROWS, _SHAP_COLUMNS = 150, 12
 
-#: Share of the trips that an interval is to hold.
+#: Share of the rows that an interval is to hold.
 CONFIDENCE = 0.9
-#: Predictions from so many minutes on have an interval of their own, if so many trips tell it.
-_BANDS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0)
-_LEAST_TRIPS = 50
+#: Bands of predictions with an interval of their own, if so many rows tell it.
+_BANDS, _LEAST_ROWS = 7, 50
 
 _Floats = npt.NDArray[np.float64]
 
 
-def numbers_of(trained: TrainedModel) -> dict[str, Any]:
+def numbers_of(trained: TrainedModel, target: Target) -> dict[str, Any]:
     """Return the numbers of a model's figures, as plain JSON; None for figures it does not have."""
     return {
         "family": trained.tuned.family,
         "curves": _curves(trained.tuned),
-        "test": _evaluation(trained.evaluation) if trained.evaluation else None,
+        "test": _evaluation(trained.evaluation, target) if trained.evaluation else None,
         "permutation": _permutation(trained.explanation),
         "shap": _shap(trained.explanation.shap)
         if trained.explanation and trained.explanation.shap
@@ -65,47 +65,82 @@ def _curves(tuned: TuningResult) -> list[dict[str, Any]]:
     return found
 
 
-def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+def _evaluation(evaluation: Evaluation, target: Target) -> dict[str, Any]:
     actual = evaluation.predictions.actual.to_numpy(dtype=np.float64)
     predicted = evaluation.predictions.predicted.to_numpy(dtype=np.float64)
     errors = predicted - actual
-    edges = np.arange(-_FARTHEST, _FARTHEST + 1)
-    cells = np.arange(0, _LONGEST + _CELL, _CELL)
-    within = cells[-1] - 1e-9
+    cells, edges = _cells(actual, target), _residual_edges(errors, target)
+    low, high = cells[0], cells[-1] - 1e-9
     return {
-        "trips": len(errors),
+        "rows": len(errors),
         "half_within": round(float(np.median(np.abs(errors))), 4),
         "residuals": {
             "edges": edges[:-1].tolist(),
-            "trips": np.histogram(errors.clip(-_FARTHEST, _FARTHEST), edges)[0].tolist(),
+            "rows": np.histogram(errors.clip(edges[0], edges[-1]), edges)[0].tolist(),
         },
         "cells": {
             "edges": cells[:-1].tolist(),
-            # Row by row of the predicted minutes.
-            "trips": np.histogram2d(predicted.clip(0, within), actual.clip(0, within), cells)[0]
+            # Row by row of the predicted values.
+            "rows": np.histogram2d(predicted.clip(low, high), actual.clip(low, high), cells)[0]
             .astype(int)
             .tolist(),
         },
-        "intervals": _intervals(predicted, errors),
+        "intervals": _intervals(predicted, errors, target),
         "slices": _records(evaluation.slices),
         **{name: _records(table) for name, table in evaluation.tables.items()},
     }
 
 
-def _intervals(predicted: _Floats, errors: _Floats) -> list[dict[str, float | None]]:
-    """Quantiles of the residuals by how long the prediction is; the first is of all trips."""
+def _cells(actual: _Floats, target: Target) -> _Floats:
+    """Return the edges of cells that nearly all targets lie in."""
+    if target.scale is not None:
+        end, width = target.scale.end, target.scale.width
+        return np.arange(0.0, end + width, width, dtype=np.float64)
+    low, high = np.quantile(actual, ((1 - _SPANNED) / 2, (1 + _SPANNED) / 2))
+    width = _round_width((high - low) / _CELLS)
+    first, last = math.floor(low / width), math.ceil(high / width)
+    return width * np.arange(first, last + 1, dtype=np.float64)
+
+
+def _residual_edges(errors: _Floats, target: Target) -> _Floats:
+    if target.scale is not None:
+        width = target.scale.width / 2
+        farthest = round(target.scale.end / 3 / width)
+    else:
+        width = _round_width(2 * float(np.quantile(np.abs(errors), _SPANNED)) / _RESIDUAL_CELLS)
+        farthest = _RESIDUAL_CELLS // 2
+    return width * np.arange(-farthest, farthest + 1, dtype=np.float64)
+
+
+def _round_width(width: float) -> float:
+    """Return 1, 2 or 5 times a power of ten that is not less."""
+    if not width > 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(width))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= width * (1 - 1e-9)))
+
+
+def _intervals(
+    predicted: _Floats, errors: _Floats, target: Target
+) -> list[dict[str, float | None]]:
+    """Quantiles of the residuals by the size of the prediction; the first is of all rows."""
     tail = (1 - CONFIDENCE) / 2
-    bounds = [(-math.inf, math.inf), *itertools.pairwise((*_BANDS, math.inf))]
+    edges = target.bands or (
+        -math.inf,
+        *np.unique(np.quantile(predicted, np.arange(1, _BANDS) / _BANDS)).tolist(),
+    )
+    lowest = target.bands[0] if target.bands else None
+    bounds = [(-math.inf, math.inf), *itertools.pairwise((*edges, math.inf))]
     found: list[dict[str, float | None]] = []
     for low, high in bounds:
         part = errors[(predicted >= low) & (predicted < high)]
-        if len(part) >= _LEAST_TRIPS:
+        if len(part) >= _LEAST_ROWS:
             quantiles = np.quantile(part, (tail, 1 - tail))
             found.append(
                 {
-                    "from": max(low, 0.0),
+                    "from": low if math.isfinite(low) else lowest,
                     "to": high if math.isfinite(high) else None,
-                    "trips": len(part),
+                    "rows": len(part),
                     "low": round(float(quantiles[0]), 4),
                     "high": round(float(quantiles[1]), 4),
                 }
@@ -118,28 +153,28 @@ def _permutation(explanation: Explanation | None) -> list[dict[str, Any]] | None
 
 
 def _shap(found: ShapValues) -> dict[str, Any]:
-    """SHAP values of some trips: the longest prediction first, which the force plot shows."""
-    longest = int(found.added.sum(axis=1).to_numpy().argmax())
-    others = [row for row in range(len(found.added)) if row != longest]
-    rows = [longest, *others[: _SHAP_TRIPS - 1]]
+    """SHAP values of some rows: the largest prediction first, which the force plot shows."""
+    largest = int(found.added.sum(axis=1).to_numpy().argmax())
+    others = [row for row in range(len(found.added)) if row != largest]
+    rows = [largest, *others[: _SHAP_ROWS - 1]]
     named = [name for name in found.added.columns if name != OTHERS]
     shown, rest = named[:_SHAP_COLUMNS], found.added.columns.difference(named[:_SHAP_COLUMNS])
-    minutes, columns = found.added.iloc[rows][shown], found.columns.iloc[rows][shown]
+    added, columns = found.added.iloc[rows][shown], found.columns.iloc[rows][shown]
     if len(rest):
-        minutes = minutes.assign(**{OTHERS: found.added.iloc[rows][rest].sum(axis=1)})
+        added = added.assign(**{OTHERS: found.added.iloc[rows][rest].sum(axis=1)})
         columns = columns.assign(**{OTHERS: np.nan})
     means = found.added.abs().mean()
     return {
         "base": round(found.base, 4),
-        "trips": len(found.added),
-        "columns": list(minutes.columns),
+        "rows": len(found.added),
+        "columns": list(added.columns),
         "means": [
             round(float(means[name]), 4)
             if name != OTHERS
             else round(float(found.added[rest].sum(axis=1).abs().mean()), 4)
-            for name in minutes.columns
+            for name in added.columns
         ],
-        "minutes": minutes.astype(float).round(3).to_numpy().tolist(),
+        "added": added.astype(float).round(3).to_numpy().tolist(),
         "values": [
             [None if math.isnan(value) else value for value in row]
             for row in columns.astype(float).round(3).to_numpy().tolist()

@@ -141,7 +141,12 @@ def train(
     trained = [fit(result, training_set, search.request) for result in results]
     if output is not None:
         for model in trained:
-            save_model(model.model, output / model.tuned.family, training_set.example_rows)
+            save_model(
+                model.model,
+                output / model.tuned.family,
+                training_set.example_rows,
+                training_set.dataset.optional,
+            )
     outcomes = [(model.tuned, model) for model in trained]
     print_outcomes(training_set, outcomes, as_json=as_json)
 

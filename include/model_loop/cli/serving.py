@@ -17,12 +17,12 @@ from rich.table import Table
 
 from model_loop.cli.console import console
 from model_loop.cli.options import AsJson
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import require_within
 from model_loop.serving.http.tokens import USUAL_RIGHTS, Right
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import SWITCHES, Action
-from model_loop.tracking.deployments import check_moment
 from trip_duration.services import get_service
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def traffic(
     )
     settings = get_settings()
     tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
-    asked_at = None if moment is None else check_moment(moment)
+    asked_at = None if moment is None else dataset_of_variant(wanted.service).check_moment(moment)
     promoter = promoter_for(tracker, wanted.service, wanted.kind, version, asked_at)
     entry = promoter.act(wanted, f"traffic/{uuid.uuid4()}")
     done = {"action": entry.kind, "moment": entry.moment, **asdict(entry.after)}

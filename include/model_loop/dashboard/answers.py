@@ -73,7 +73,9 @@ def reasons_of(
     return {
         **found,
         "features": parts,
-        "figure": figures.inert(figures.force(found["base"], parts)),
+        "figure": figures.inert(
+            figures.force(found["base"], parts, average="average trip", title="minutes")
+        ),
     }
 
 
@@ -86,7 +88,7 @@ def _complete(dataset: Dataset, predictor: ServedVersion, row: Row) -> Row:
 def _ready(live: ActiveModels) -> dict[str, tuple[Part, Moment, ServedVersion]]:
     """The versions that are ready by their alias, those of the earliest moment first."""
     return {
-        alias_of(part, moment): (part, moment, predictor)
+        alias_of(part, moment, tuple(live.sides)): (part, moment, predictor)
         for moment, side in live.sides.items()
         for part in PARTS
         if (predictor := getattr(side, part)) is not None
@@ -100,16 +102,17 @@ def _interval(minutes: float, bands: Sequence[Mapping[str, Any]]) -> dict[str, A
     own = [
         band
         for band in bands[1:]
-        if band["from"] <= minutes and (band["to"] is None or minutes < band["to"])
+        if (band["from"] is None or band["from"] <= minutes)
+        and (band["to"] is None or minutes < band["to"])
     ]
     band = own[0] if own else bands[0]
     # A residual is predicted less actual.
     low, high = max(minutes - band["high"], 0.0), minutes - band["low"]
-    which = "all test trips"
+    which, count = "all test trips", band["rows"] if "rows" in band else band["trips"]
     if own:
         upper = f"{band['to']:g}" if band["to"] is not None else "more"
         which = f"the test trips that were predicted to take {band['from']:g} to {upper} minutes"
     return {
         "interval": [low, high],
-        "how": f"{CONFIDENCE} % by the quantiles of the errors on {which} ({band['trips']:,}).",
+        "how": f"{CONFIDENCE} % by the quantiles of the errors on {which} ({count:,}).",
     }

@@ -20,6 +20,8 @@ from model_loop.dashboard.types import (
     VersionRow,
     WindowRun,
 )
+from model_loop.datasets.registry import dataset_of_variant
+from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import RETIRED_TAG, declared_moment
 from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.history import History
@@ -151,7 +153,7 @@ def _family(run: Run) -> FamilyRun:
         started=run.info.start_time / 1_000,
         metrics=_metrics(run),
         settings=dict(run.data.params),
-        moment=declared_moment(tags) or "",
+        moment=_moment(tags),
         test_months=tags.get("TEST_DATA", ""),
         # Runs of earlier versions of this package name their training set alone.
         rows=tags.get("test_rows") or tags.get("training_set", ""),
@@ -212,3 +214,11 @@ def _version(found: Any) -> VersionRow:  # noqa: ANN401 - MLflow's
         registered=found.creation_timestamp / 1_000,
         retired=RETIRED_TAG in found.tags,
     )
+
+
+def _moment(tags: Mapping[str, str]) -> str:
+    """Return the moment of a run; empty where its tags do not tell, or its dataset is gone."""
+    try:
+        return declared_moment(tags, dataset_of_variant(tags.get("service", ""))) or ""
+    except InvalidInputError:
+        return ""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from model_loop.datasets.columns import Columns
+from model_loop.datasets.columns import Columns, Scale
 from model_loop.datasets.reading import RowReader
 from model_loop.errors import InvalidInputError, look_up
 
@@ -47,6 +47,11 @@ class Target:
         if there is none.
     above, highest
         Bounds of a true value: it is more than the first, and at most the second.
+    scale
+        Cells by which charts count its values; found in the data, if left out.
+    bands
+        Predictions from these values on have an interval of their own; as many bands of equally
+        many predictions, if left out.
     """
 
     name: str
@@ -55,6 +60,8 @@ class Target:
     former: str = ""
     above: float = -math.inf
     highest: float = math.inf
+    scale: Scale | None = None
+    bands: tuple[float, ...] = ()
 
     def with_unit(self, text: str) -> str:
         """Return a number in words with the unit: ``5.3 min``."""
@@ -134,6 +141,10 @@ class Extensions:
     error_tables
         ``(rows, actual, predicted) -> dict[str, DataFrame]``: further tables of the errors on the
         test rows, for charts. By default none.
+    judged_rows
+        ``(training set, columns, contenders, storage_root, timeout_seconds) -> JudgedRows``: the
+        test rows that versions are compared on; see `tracking.judging`. By default those of the
+        training set that none of them has learned from.
     model_charts
         ``(numbers of the test rows) -> list of charts``: further charts of a model, such as a map
         of its errors. By default none.
@@ -155,6 +166,7 @@ class Extensions:
     outcome_bands: str = ""
     baselines: str = ""
     error_tables: str = ""
+    judged_rows: str = ""
     model_charts: str = ""
     computed: str = ""
     judged: str = ""

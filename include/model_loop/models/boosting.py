@@ -47,7 +47,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     best_rounds_ : int
         Number of rounds with the lowest validation error, or `rounds` without validation rows.
     curve_ : list of float
-        Validation error after each round (minutes); empty without validation rows.
+        Validation error after each round, in the unit of the target; empty without validation rows.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         y: Targets,
         validation: tuple[Matrix | xgb.DMatrix, Targets] | None = None,
     ) -> Self:
-        """Learn from *X*, shape (trips, columns), and stop early by *validation* where given."""
+        """Learn from *X*, shape (rows, columns), and stop early by *validation* where given."""
         for _ in self.grow(X, y, validation):
             pass
         return self
@@ -106,14 +106,14 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
                 break
 
     def predict(self, X: Matrix) -> Targets:
-        """Predict minutes, shape (trips,)."""
+        """Predict the target, shape (rows,)."""
         predicted: npt.NDArray[np.float32] = self.booster_.inplace_predict(
             X, iteration_range=(0, self.best_rounds_)
         )
         return predicted.astype(np.float64)
 
     def contributions(self, X: Matrix) -> tuple[npt.NDArray[np.float64], float]:
-        """Return the minutes that each column adds to each prediction, and the base value."""
+        """Return what each column adds to each prediction, and the base value."""
         rows = xgb.DMatrix(X, nthread=self.threads)
         found = self.booster_.predict(
             rows, pred_contribs=True, iteration_range=(0, self.best_rounds_)

@@ -21,7 +21,7 @@ class Regressor(Protocol):
         """Learn."""
 
     def predict(self, X: Matrix) -> Targets:
-        """Predict minutes."""
+        """Predict the target."""
 
 
 def make_booster(

@@ -32,9 +32,9 @@ class FitData:
     Parameters
     ----------
     train, validation
-        Design matrices of shape (trips, columns).
+        Design matrices of shape (rows, columns).
     train_target, validation_target
-        Durations, each of shape (trips,).
+        Targets, each of shape (rows,).
     binned
         Both matrices in XGBoost's own form; see `prepare`.
     columns
@@ -59,14 +59,14 @@ class FitData:
         """
         family.require_readable(training_set.request.encoding)
         splits = training_set.layout_for(family.layout)
-        train, validation, minutes = splits.train, splits.validation, training_set.train_target
+        train, validation, target = splits.train, splits.validation, training_set.train_target
         names = splits.train_encoder.get_feature_names_out()
         rule, seed = request.feature_selection, request.random_state
-        columns = score_columns(rule, train, minutes, names, seed)
+        columns = score_columns(rule, train, target, names, seed)
         if columns is not None:
             keep = selector(columns, names)
             train, validation = keep.transform(train), keep.transform(validation)
-        return cls(train, minutes, validation, training_set.validation_target, columns=columns)
+        return cls(train, target, validation, training_set.validation_target, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Fitted:
     Parameters
     ----------
     predicted
-        Minutes of the validation trips, as far as the fit came.
+        Predictions of the validation rows, as far as the fit came.
     rounds
         Boosting rounds at the lowest validation error, where the family has any.
     """
@@ -103,7 +103,7 @@ def never(outlook: Sequence[float]) -> None:
 
 
 class Fit:
-    """One fit on the train trips, watching the error of the validation trips.
+    """One fit on the train rows, watching the error of the validation rows.
 
     Attributes
     ----------

@@ -57,7 +57,7 @@ class TrialProgress:
         """Log *trial*."""
         if trial.metrics and trial.finished:
             self.best = min(self.best, trial.metrics.rmse)
-            outcome = f"validation RMSE {trial.metrics.rmse:.3f} minutes (best {self.best:.3f})"
+            outcome = f"validation RMSE {trial.metrics.rmse:.3f} (best {self.best:.3f})"
         else:
             outcome = f"given up, {trial.stopped}" if trial.stopped else f"failed, {trial.error}"
         logger.info(

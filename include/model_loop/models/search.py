@@ -26,12 +26,12 @@ LARGEST_SEED = 2**32 - 1
 
 @options
 class FeatureSelection:
-    """Selection of columns of the design matrix, by the train months alone."""
+    """Selection of columns of the design matrix, by the train rows alone."""
 
     method: SelectionMethod = option(
         "none",
         "Feature selection",
-        "Method for choosing columns of the design matrix, by the train months alone.",
+        "Method for choosing columns of the design matrix, by the train rows alone.",
         name="feature_selection",
         choices={
             "none": "none: all columns",
@@ -90,7 +90,7 @@ class SearchRequest:
     early_stopping_rounds: int = option(
         50,
         "Early stopping rounds",
-        "Number of rounds without an improvement on the validation months after which "
+        "Number of rounds without an improvement on the validation rows after which "
         "XGBoost ends a trial.",
         ge=1,
         le=200,
@@ -136,14 +136,14 @@ class ErrorMetrics:
     Parameters
     ----------
     rmse, mae
-        Root mean squared and mean absolute error, in minutes.
+        Root mean squared and mean absolute error, in the unit of the target.
     mse
-        Mean squared error, in square minutes.
+        Mean squared error, in its square.
     r2
         Coefficient of determination.
     rae, rse
         Relative absolute and relative squared error: the sum of absolute (squared) errors as a
-        share of that of the mean of the actual minutes (Witten et al., "Data Mining", 4th edition,
+        share of that of the mean of the actual targets (Witten et al., "Data Mining", 4th edition,
         section 5.9).
     """
 
@@ -170,7 +170,7 @@ class Trial:
     settings
         Values of the searched settings; with the family's fixed settings they are complete.
     metrics
-        Errors on the validation months, when the trial ended or was given up; None if it failed.
+        Errors on the validation rows, when the trial ended or was given up; None if it failed.
     started
         Seconds since the epoch.
     seconds
@@ -217,7 +217,7 @@ class TuningResult:
     family
         Name of the family.
     best
-        The trial with the best primary metric on the validation months.
+        The trial with the best primary metric on the validation rows.
     trials
         All trials. Settings that the search proposed again were not fitted again.
     seconds
@@ -234,7 +234,7 @@ class TuningResult:
 
     @property
     def validation(self) -> ErrorMetrics:
-        """Errors of the best trial on the validation months."""
+        """Errors of the best trial on the validation rows."""
         if self.best.metrics is None:
             msg = f"The best trial of {self.family} has no metrics"
             raise ValueError(msg)

@@ -20,9 +20,9 @@ from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.search import FeatureSelection, SelectionMethod
 from model_loop.training_set.matrices import Matrix, Targets, as_dense
 
-#: Trips that mutual information and permutation are computed from, at most.
-_SAMPLE_TRIPS = 5_000
-#: Equally large groups of durations that chi² tells apart.
+#: Rows that mutual information and permutation are computed from, at most.
+_SAMPLE_ROWS = 5_000
+#: Equally large groups of targets that chi² tells apart.
 _GROUPS = 10
 #: Columns that are shuffled: those that the judge's trees gain most by.
 _SHUFFLED = 200
@@ -63,14 +63,14 @@ class ColumnSelector(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
 
 
 def score_columns(
-    rule: FeatureSelection, matrix: Matrix, minutes: Targets, names: npt.ArrayLike, seed: int
+    rule: FeatureSelection, matrix: Matrix, target: Targets, names: npt.ArrayLike, seed: int
 ) -> pd.DataFrame | None:
-    """Score the columns of the train trips; None if all are kept anyway.
+    """Score the columns of the train rows; None if all are kept anyway.
 
     Parameters
     ----------
-    matrix, minutes, names
-        Design matrix of shape (trips, columns), durations, and names of the columns.
+    matrix, target, names
+        Design matrix of shape (rows, columns), targets, and names of the columns.
     seed
         Seed of samples and of the shuffling.
 
@@ -81,7 +81,7 @@ def score_columns(
     """
     if rule.method == "none":
         return None
-    scores = _SCORES[rule.method](matrix, minutes, seed)
+    scores = _SCORES[rule.method](matrix, target, seed)
     # A constant column has no information, even if rounding makes it vary.
     scores = np.where(_spread(matrix) > 0, scores, 0.0)
     kept = np.zeros(len(scores), dtype=bool)
@@ -106,43 +106,43 @@ def _spread(matrix: Matrix) -> Scores:
     return spread
 
 
-def _correlation(matrix: Matrix, minutes: Targets, _seed: int) -> Scores:
+def _correlation(matrix: Matrix, target: Targets, _seed: int) -> Scores:
     with np.errstate(divide="ignore", invalid="ignore"):
-        scores: Scores = np.abs(r_regression(matrix, minutes))
+        scores: Scores = np.abs(r_regression(matrix, target))
     return scores
 
 
-def _chi2(matrix: Matrix, minutes: Targets, _seed: int) -> Scores:
-    """Chi² between a column, scaled to [0, 1], and ten equally large groups of durations."""
+def _chi2(matrix: Matrix, target: Targets, _seed: int) -> Scores:
+    """Chi² between a column, scaled to [0, 1], and ten equally large groups of targets."""
     scaler = MaxAbsScaler() if issparse(matrix) else MinMaxScaler()
-    groups = pd.qcut(minutes, _GROUPS, labels=False, duplicates="drop")
+    groups = pd.qcut(target, _GROUPS, labels=False, duplicates="drop")
     scores: Scores = chi2(scaler.fit_transform(matrix), groups)[0]
     return scores
 
 
-def _mutual_information(matrix: Matrix, minutes: Targets, seed: int) -> Scores:
-    rows = _sample(len(minutes), seed)
-    scores: Scores = mutual_info_regression(matrix[rows], minutes[rows], random_state=seed)
+def _mutual_information(matrix: Matrix, target: Targets, seed: int) -> Scores:
+    rows = _sample(len(target), seed)
+    scores: Scores = mutual_info_regression(matrix[rows], target[rows], random_state=seed)
     return scores
 
 
-def _permutation(matrix: Matrix, minutes: Targets, seed: int) -> Scores:
-    """Measure how much shuffling a column costs a small XGBoost on unseen trips (Breiman, 2001)."""
-    known, unseen = train_test_split(np.arange(len(minutes)), test_size=0.2, random_state=seed)
+def _permutation(matrix: Matrix, target: Targets, seed: int) -> Scores:
+    """Measure how much shuffling a column costs a small XGBoost on unseen rows (Breiman, 2001)."""
+    known, unseen = train_test_split(np.arange(len(target)), test_size=0.2, random_state=seed)
     settings = {"max_depth": 6, "learning_rate": 0.2}
     judge = BoosterRegressor(settings, rounds=60, random_state=seed)
-    gains = judge.fit(matrix[known], minutes[known]).gains(matrix.shape[1])
+    gains = judge.fit(matrix[known], target[known]).gains(matrix.shape[1])
     shuffled = np.argsort(-gains, kind="stable")[:_SHUFFLED]
     shuffled = shuffled[gains[shuffled] > 0]
     few = as_dense(matrix[:, shuffled])
     judge = BoosterRegressor(settings, rounds=60, random_state=seed)
-    judge.fit(few[known], minutes[known])
+    judge.fit(few[known], target[known])
     rows = unseen[_sample(len(unseen), seed)]
     scores = np.zeros(matrix.shape[1])
     scores[shuffled] = permutation_importance(
         judge,
         few[rows],
-        minutes[rows],
+        target[rows],
         scoring="neg_root_mean_squared_error",
         n_repeats=3,
         random_state=seed,
@@ -152,7 +152,7 @@ def _permutation(matrix: Matrix, minutes: Targets, seed: int) -> Scores:
 
 def _sample(rows: int, seed: int) -> npt.NDArray[np.int64]:
     order = np.random.default_rng(seed).permutation(rows)
-    return np.sort(order[:_SAMPLE_TRIPS])
+    return np.sort(order[:_SAMPLE_ROWS])
 
 
 _SCORES: Mapping[SelectionMethod, Callable[[Matrix, Targets, int], Scores]] = MappingProxyType(

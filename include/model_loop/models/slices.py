@@ -52,7 +52,7 @@ class Cut:
     edges
         Inner bounds of bands of numbers, ascending.
     part
-        Part of a time.
+        Part of a time, or ``yes_no``: the values are 0 and 1.
     unit
         Unit of the bounds.
     """
@@ -61,7 +61,7 @@ class Cut:
     column: str
     values: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
-    part: TimePart | None = None
+    part: TimePart | Literal["yes_no"] | None = None
     unit: str = ""
 
     def __call__(self, values: pd.Series) -> Any:  # noqa: ANN401 - an array or a categorical
@@ -72,6 +72,9 @@ class Cut:
         if self.part == "weekday":
             codes = clock_times(values).dt.weekday.fillna(-1).to_numpy(dtype=np.int64)
             return _categorical(codes, _WEEKDAYS)
+        if self.part == "yes_no":
+            codes = pd.to_numeric(values).fillna(2).to_numpy(dtype=np.int64)
+            return _categorical(codes, ("no", "yes", _MISSING))
         if self.values:
             texts = as_texts(values)
             names = list(dict.fromkeys((*self.values, _OTHERS, _MISSING)))
@@ -175,6 +178,8 @@ def as_texts(values: pd.Series) -> pd.Series:
 
 
 def _learn(values: pd.Series, column: Column) -> Cut:
+    if column.kind == "yes_no":
+        return Cut(column.field, column.name, part="yes_no")
     few = column.kind == "number" and values.nunique() <= _FEW_VALUES
     if column.kind == "number" and not few:
         edges = _edges(pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan))

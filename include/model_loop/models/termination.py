@@ -55,8 +55,9 @@ class EarlyTermination:
     )
     slack_amount: float = option(
         0.0,
-        "Slack amount (minutes)",
-        "bandit: allowed distance above the best in minutes; replaces the factor unless it is 0.",
+        "Slack amount",
+        "bandit: allowed distance above the best, in the unit of the target; replaces the factor "
+        "unless it is 0.",
         ge=0,
     )
     # All of them would leave none.

@@ -105,9 +105,11 @@ def _rows_of_trips(fields: Fields) -> Fields:
 
 def _tables_of_errors(fields: Fields) -> Fields:
     """Rename what an evaluation held of trips, and put its errors by zone among its tables."""
-    zones, slices = fields.get("zones"), fields["slices"].rename(columns={"trips": "rows"})
-    others = {name: value for name, value in fields.items() if name != "zones"}
-    return {**others, "slices": slices, "tables": {} if zones is None else {"zones": zones}}
+    zones, slices = fields.get("zones"), fields.get("slices")
+    kept = {name: value for name, value in fields.items() if name != "zones"}
+    if slices is not None:
+        kept["slices"] = slices.rename(columns={"trips": "rows"})
+    return kept if zones is None else {**kept, "tables": {"zones": zones}}
 
 
 def _added_of_minutes(fields: Fields) -> Fields:
@@ -129,6 +131,8 @@ FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType(
 _MOVED: Mapping[str, str] = MappingProxyType(
     {
         "trip_duration.alerts.types:Table": "alert_table/1",
+        "trip_duration.models.evaluation:Evaluation": "evaluation/1",
+        "trip_duration.models.explanation:ShapValues": "shap_values/1",
         "trip_duration.models.gate:Verdict": "verdict/1",
         "trip_duration.models.search:Metrics": "metrics/1",
         "trip_duration.models.spaces:Choice": "space_choice/1",

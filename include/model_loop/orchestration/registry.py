@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_loop.datasets.dataset import Moment
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.orchestration.forms.fields import ANY_MOMENT
 from model_loop.settings import get_settings
 from model_loop.tracking.choosing import promoter_for
-from model_loop.tracking.deployments import check_moment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
@@ -29,7 +29,11 @@ def promoter_of(params: Mapping[str, Any], version: int | None = None) -> Promot
 
 def moment_of_form(params: Mapping[str, Any]) -> Moment | None:
     """Return the moment that a form names; None where it leaves that open."""
-    return None if params["moment"] == ANY_MOMENT else check_moment(params["moment"])
+    return (
+        None
+        if params["moment"] == ANY_MOMENT
+        else dataset_of_variant(params["service"]).check_moment(params["moment"])
+    )
 
 
 def versions_of(service: str) -> ModelVersions:

@@ -147,7 +147,7 @@ def parse_model(text: str, service: str) -> Named:
     named, alias = services[address["name"]], address["alias"]
     if alias is None:
         return Named(named, int(address["version"]))
-    if alias not in (aliases := parts_of_aliases()):
+    if alias not in (aliases := parts_of_aliases(dataset_of_variant(named).moments)):
         raise InvalidInputError(
             f"Model {text!r}",
             f"has the alias {alias!r}, which is unknown",

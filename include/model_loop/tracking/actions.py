@@ -60,8 +60,8 @@ class Action:
     approver
         Name of the approver, for the history; empty where no approval was requested.
     accept_generated
-        promote, rollback, canary, shadow: let a model of generated trips replace one of published
-        trips, or answer beside it.
+        promote, rollback, canary, shadow: let a model of generated rows replace one of published
+        ones, or answer beside it.
     remarks
         Further remarks for the history.
     everywhere

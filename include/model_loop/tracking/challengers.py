@@ -1,6 +1,6 @@
-"""Challengers and champion before the gate: the same test trips, predicted by both.
+"""Challengers and champion before the gate: the same test rows, predicted by both.
 
-The trips are of one source, and neither has learned from them; see `judging`.
+The rows are of one source, and neither has learned from them; see `judging`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,11 @@ from model_loop.tracking.registry import Answering, Load, load_registered
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.data_tests import DATA_TESTS, DataTestResult
-from model_loop.training_set.judged_months import read_test_months
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
-from trip_duration.columns import moment_of
-from trip_duration.services import DURATION
 
 #: Remark of verdict, mail and history on a champion that cannot be read after an upgrade.
-NOT_KNOWN = "not known how version {version} predicts these trips"
+NOT_KNOWN = "not known how version {version} predicts these {rows}"
 
 _TIMED_PREDICTIONS = 20
 
@@ -96,16 +93,16 @@ def judge_version(
     accept_generated: bool = False,
     load: Load = load_registered,
 ) -> GateVerdict:
-    """Compare a version with the champion on those test trips that neither has learned from.
+    """Compare a version with the champion on those test rows that neither has learned from.
 
-    A champion of generated trips is no measure for a model of published ones: such a challenger is
-    judged against the baseline, and so is one of generated trips, which a champion of published
+    A champion of generated rows is no measure for a model of published ones: such a challenger is
+    judged against the baseline, and so is one of generated rows, which a champion of published
     ones gives way to only where that is accepted.
 
     Parameters
     ----------
     accept_generated
-        Let a model of generated trips take the place of one of published trips.
+        Let a model of generated rows take the place of one of published rows.
     load
         Loads a version. A champion that cannot be read, since another line of a library has made
         it, is not compared, and the verdict says so: nothing would ever replace it otherwise.
@@ -113,9 +110,9 @@ def judge_version(
     Raises
     ------
     InvalidInputError
-        If the version has no lineage or no test months, or is champion already.
+        If the version has no lineage or no test rows, or is champion already.
     SourceError, ContractError
-        If its training set is gone, and its months are no longer to be had or have changed.
+        If its training set is gone, and its data are no longer to be had or have changed.
     """
     champion = promoter.standing().champion
     if version == champion:
@@ -125,6 +122,7 @@ def judge_version(
     training_set = judged_by(
         promoter.versions, version, storage_root=storage_root, timeout_seconds=timeout_seconds
     )
+    noun = training_set.dataset.rows[0]
     ours = learned_by(promoter.tracker, promoter.name, version)
     theirs = _learned(promoter, champion)
     sources = compare_sources(ours, theirs, accept_generated=accept_generated)
@@ -135,7 +133,9 @@ def judge_version(
             models[theirs.version] = load(promoter.tracker, promoter.name, theirs.version)
             contenders.append(theirs)
         except OtherLineError as error:
-            unread = f"{NOT_KNOWN.format(version=theirs.version)}: {error.given} {error.rule}"
+            unread = (
+                f"{NOT_KNOWN.format(version=theirs.version, rows=noun)}: {error.given} {error.rule}"
+            )
     rows = judged_rows(
         training_set,
         columns_of(training_set, models.values()),
@@ -144,15 +144,17 @@ def judge_version(
         timeout_seconds=timeout_seconds,
     )
     tests = [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
-    checks, remarks = [sources.check, unseen_check(rows, training_set)], rows.remarks
+    checks, remarks = [sources.check, unseen_check(rows, training_set)], rows.remarks(noun)
     if unread:
         checks.append(Check("champion", passed=True, found=unread, wanted="to be compared"))
         remarks = (unread, *remarks)
-    if rows.trips.empty:
+    if rows.rows.empty:
         checks += data_checks(tests)
     else:
-        judged = [_contender(number, model, rows.trips) for number, model in models.items()]
-        checks += _compare(judged, promoter.moment, training_set, rows.trips, rules, tests)
+        judged = [
+            _contender(number, model, rows.rows, training_set) for number, model in models.items()
+        ]
+        checks += _compare(judged, promoter.moment, training_set, rows.rows, rules, tests)
         if len(judged) > 1:
             further = asked_further(judged[0], judged[1], training_set.dataset)
             remarks += (further,) if further else ()
@@ -171,15 +173,15 @@ def _compare(
     contenders: Sequence[Contender],
     moment: Moment,
     training_set: TrainingSet,
-    trips: pd.DataFrame,
+    rows: pd.DataFrame,
     rules: GateRules,
     tests: Sequence[DataTestResult],
 ) -> tuple[Check, ...]:
     """Judge the first contender against the second, or where there is none, the baseline."""
     verdict = judge(
         contenders[0],
-        contenders[1] if len(contenders) > 1 else _standard(training_set, trips),
-        trips,
+        contenders[1] if len(contenders) > 1 else _standard(training_set, rows),
+        rows,
         rules,
         tests,
         slicing=slicing_of(training_set),
@@ -196,7 +198,7 @@ def _standard(training_set: TrainingSet, rows: pd.DataFrame) -> Standard:
 def judged_by(
     versions: ModelVersions, version: int, *, storage_root: str, timeout_seconds: float
 ) -> TrainingSet:
-    """The training set whose test months a version is judged by: its own.
+    """The training set whose test rows a version is judged by: its own.
 
     A version that was brought in has none; it is judged by that of the champion, or of the latest
     of our own where there is no champion.
@@ -215,23 +217,22 @@ def judged_by(
 def example_rows(
     versions: ModelVersions, columns: Sequence[str], *, storage_root: str, timeout_seconds: float
 ) -> pd.DataFrame:
-    """Return a few raw trips that have some columns, as the models of their moment are judged by.
+    """Return a few raw rows that have some columns, as the models of their moment are judged by.
 
     Raises
     ------
     InvalidInputError, SourceError, ContractError
         As `judge_version`.
     """
-    standard = standard_version(versions, moment_of(columns))
+    standard = standard_version(versions, versions.dataset.moment_of(columns))
     places = {"storage_root": storage_root, "timeout_seconds": timeout_seconds}
     training_set = judged_by(versions, standard, **places)  # type: ignore[arg-type]  # by name
     example = training_set.example_rows
-    if set(columns) <= set(example.columns) or not training_set.request.split.test:
+    if set(columns) <= set(example.columns) or training_set.test_rows.empty:
         return example
     # The version that is the standard may be asked earlier, and do without some of them.
-    months = read_test_months(training_set, columns, **places)  # type: ignore[arg-type]  # by name
-    trips = pd.concat(months.values(), ignore_index=True)
-    return trips[list(columns)].head(len(example))
+    judged = judged_rows(training_set, columns, (), **places)  # type: ignore[arg-type]  # by name
+    return judged.rows[list(columns)].head(len(example))
 
 
 def standard_version(versions: ModelVersions, moment: Moment) -> int:
@@ -247,7 +248,7 @@ def standard_version(versions: ModelVersions, moment: Moment) -> int:
     if not own:
         raise InvalidInputError(
             f"Service {versions.service}",
-            "has no model that was trained here, so that there are no test months to judge by",
+            "has no model that was trained here, so that there are no test rows to judge by",
             "Train a model first.",
         )
     champion = versions.standings()[moment].champion
@@ -265,7 +266,7 @@ def _training_set(lineage: Lineage, storage_root: str, timeout_seconds: float) -
     if built.digest != lineage.training_set:
         raise ContractError(
             f"The training set {lineage.training_set}",
-            "is gone, and a rebuild from its months gives another one",
+            "is gone, and a rebuild from its data gives another one",
             "Train a new version.",
         )
     return built
@@ -275,8 +276,10 @@ def _learned(promoter: Promoter, version: int | None) -> Learned | None:
     return None if version is None else learned_by(promoter.tracker, promoter.name, version)
 
 
-def _contender(version: int, loaded: Answering, trips: pd.DataFrame) -> Contender:
-    columns = trips.drop(columns=DURATION)[list(loaded.inputs) or slice(None)]
+def _contender(
+    version: int, loaded: Answering, rows: pd.DataFrame, training_set: TrainingSet
+) -> Contender:
+    columns = rows[list(loaded.inputs or training_set.recipe.columns)]
     predicted = np.asarray(loaded.model.predict(columns), dtype=np.float64)
     one, seconds = columns.head(1), []
     for _ in range(_TIMED_PREDICTIONS):

@@ -10,7 +10,6 @@ from model_loop.tracking.history import CROWNING, History
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
-from trip_duration.services import MOMENTS
 
 #: Kinds that are done when something is wrong: other versions' stores are hardly waited for.
 _URGENT = SWITCHES | {"rollback", "end_canary", "end_shadow"}
@@ -33,7 +32,7 @@ def promoter_for(
     Raises
     ------
     InvalidInputError
-        If a version is not in the registry, or both moments have a canary (a shadow) to end.
+        If a version is not in the registry, or several moments have a canary (a shadow) to end.
     """
     patience = {"patience": _URGENT_SECONDS} if kind in _URGENT else {}
     versions = ModelVersions(tracker, service, **patience)
@@ -49,7 +48,7 @@ def _moment(versions: ModelVersions, kind: ActionKind) -> Moment:
         return _changed_last(versions)
     if kind in {"end_canary", "end_shadow"}:
         return _having(versions, "challenger" if kind == "end_canary" else "shadow")
-    return MOMENTS[0]
+    return versions.dataset.moments[0]
 
 
 def _of_newest(versions: ModelVersions) -> Moment:
@@ -58,26 +57,26 @@ def _of_newest(versions: ModelVersions) -> Moment:
     own = [int(one.version) for one in found if BROUGHT_IN not in one.tags]
     others = sorted((number for number in own if number not in champions), reverse=True)
     moments = map(versions.known_moment, others)
-    return next((moment for moment in moments if moment is not None), MOMENTS[0])
+    return next((moment for moment in moments if moment is not None), versions.dataset.moments[0])
 
 
 def _changed_last(versions: ModelVersions) -> Moment:
     standings = versions.standings()
-    able = [moment for moment in MOMENTS if standings[moment].champion is not None]
+    able = [moment for moment in standings if standings[moment].champion is not None]
     if len(able) > 1:
         for entry in History(versions).entries():
             if entry.kind in CROWNING and entry.moment in able:
                 return entry.moment
-    return able[0] if able else MOMENTS[0]
+    return able[0] if able else versions.dataset.moments[0]
 
 
 def _having(versions: ModelVersions, part: Part) -> Moment:
     standings = versions.standings()
-    able = [moment for moment in MOMENTS if getattr(standings[moment], part) is not None]
+    able = [moment for moment in standings if getattr(standings[moment], part) is not None]
     if len(able) > 1:
         raise InvalidInputError(
             f"Service {versions.service}",
             f"has a {part} at each of the moments {', '.join(able)}",
             "Name the moment.",
         )
-    return able[0] if able else MOMENTS[0]
+    return able[0] if able else versions.dataset.moments[0]

@@ -1,7 +1,7 @@
 """Standing of the versions of a registered model, as plain values, and the names that hold it.
 
-There is one champion for each service and moment. The earliest moment has the plain aliases, and
-each later one adds its name: ``champion``, ``champion_ended``. Older versions of this package kept
+There is one champion for each variant and moment. The earliest moment has the plain aliases, and
+each later one adds its name: ``champion``, ``champion_landed``. Older versions of this package kept
 one champion for each service, under the plain alias whatever it needed to know: an alias without a
 moment that names a version of a later one is read as that one's.
 
@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from model_loop.datasets.dataset import Moment
-from model_loop.errors import InvalidInputError, ModelLoopError
-from trip_duration.recipes import RECIPES
-from trip_duration.services import MOMENTS
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.registry import find_variant
+from model_loop.errors import ModelLoopError
 
 logger = logging.getLogger(__name__)
 
@@ -63,18 +62,24 @@ class MomentUnknownError(ModelLoopError):
 
 
 def registered_name(service: str) -> str:
-    """Name of a service's registered model."""
-    return f"trip_duration_{service}"
+    """Return the name of a variant's registered model.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such variant.
+    """
+    return find_variant(service)[1].model_name
 
 
-def alias_of(part: Part, moment: Moment) -> str:
-    """Alias of the version that has a part at a moment."""
-    return _at(part, moment)
+def alias_of(part: Part, moment: Moment, moments: Sequence[Moment]) -> str:
+    """Return the alias of the version that has a part at one of a dataset's moments."""
+    return _at(part, moment, moments)
 
 
-def share_tag(moment: Moment) -> str:
-    """Tag of a registered model: the share of the requests that a moment's challenger answers."""
-    return _at("challenger_share", moment)
+def share_tag(moment: Moment, moments: Sequence[Moment]) -> str:
+    """Return the tag of a registered model with the share that a moment's challenger answers."""
+    return _at("challenger_share", moment, moments)
 
 
 def disabled_tag(moment: Moment) -> str:
@@ -82,9 +87,9 @@ def disabled_tag(moment: Moment) -> str:
     return f"{DISABLED_TAG}_{moment}"
 
 
-def parts_of_aliases() -> dict[str, tuple[Part, Moment]]:
+def parts_of_aliases(moments: Sequence[Moment]) -> dict[str, tuple[Part, Moment]]:
     """Return every alias that this package sets, with the part and the moment that it names."""
-    return {alias_of(part, moment): (part, moment) for moment in MOMENTS for part in PARTS}
+    return {alias_of(part, moment, moments): (part, moment) for moment in moments for part in PARTS}
 
 
 def version_of_alias(alias: str, standings: Standings) -> int | None:
@@ -92,42 +97,33 @@ def version_of_alias(alias: str, standings: Standings) -> int | None:
 
     The plain ones name the earliest moment that has the part, as in older registries.
     """
-    part, moment = parts_of_aliases()[alias]
-    if moment != MOMENTS[0]:
+    moments = tuple(standings)
+    part, moment = parts_of_aliases(moments)[alias]
+    if moment != moments[0]:
         found: int | None = getattr(standings[moment], part)
         return found
     named = (getattr(standing, part) for standing in standings.values())
     return next((version for version in named if version is not None), None)
 
 
-def _at(name: str, moment: Moment) -> str:
-    return name if moment == MOMENTS[0] else f"{name}_{moment}"
+def _at(name: str, moment: Moment, moments: Sequence[Moment]) -> str:
+    return name if moment == moments[0] else f"{name}_{moment}"
 
 
-def check_moment(name: str) -> Moment:
-    """Check the name of a moment.
+def declared_moment(tags: Mapping[str, str], dataset: Dataset) -> Moment | None:
+    """Return the moment of a version by its tags; None where they do not tell.
+
+    Versions that were registered before moments were declared have the tag of their recipe alone.
 
     Raises
     ------
     InvalidInputError
-        If there is no such moment.
-    """
-    for moment in MOMENTS:
-        if moment == name:
-            return moment
-    raise InvalidInputError(
-        f"Moment {_quoted(name)}", "is unknown", f"Choose one of: {', '.join(MOMENTS)}."
-    )
-
-
-def declared_moment(tags: Mapping[str, str]) -> Moment | None:
-    """Return the moment of a version by its tags; None where they do not tell.
-
-    Versions that were registered before moments were declared have the tag of their recipe alone.
+        If the tag names no moment of the dataset.
     """
     if MOMENT_TAG in tags:
-        return check_moment(tags[MOMENT_TAG])
-    recipe = RECIPES.get(tags.get("recipe", ""))
+        # Somebody else may have written it, however long it is.
+        return dataset.check_moment(_short(tags[MOMENT_TAG]))
+    recipe = dataset.recipes.get(tags.get("recipe", ""))
     return recipe.moment if recipe else None
 
 
@@ -158,7 +154,7 @@ class Deployment:
         return frozenset(version for version in named if version is not None)
 
 
-#: Standing of a service's versions, at every moment.
+#: Standing of a variant's versions, at every moment of its dataset, in their order.
 Standings = Mapping[Moment, Deployment]
 
 
@@ -208,6 +204,7 @@ def standings_of(
     aliases: Mapping[str, str],
     tags: Mapping[str, str],
     moment_of: Callable[[int], Moment],
+    moments: Sequence[Moment],
     before: Standings | None = None,
     tell: Callable[[str], None] = log_once,
 ) -> dict[Moment, Deployment]:
@@ -221,82 +218,85 @@ def standings_of(
         Aliases and tags of the registered model.
     moment_of
         Moment of a version.
+    moments
+        Moments of the dataset, in their order.
     before
         Standing of the last successful read, in place of what cannot be read.
     tell
         Function that is called with what cannot be read.
     """
     known = before or {}
-    found = {}
-    for moment in MOMENTS:
-        last = known.get(moment, Deployment())
-        found[moment] = _standing(moment, aliases, tags, moment_of, last, tell)
-    return found
+    read = _Read(aliases, tags, moment_of, moments, tell)
+    return {moment: _standing(moment, read, known.get(moment, Deployment())) for moment in moments}
 
 
 def first_standing(standings: Standings) -> Deployment:
     """Return the standing of the earliest moment that has a champion, or of the earliest."""
     led = [one for one in standings.values() if one.champion is not None]
-    return led[0] if led else standings[MOMENTS[0]]
+    return (*led, *standings.values())[0]
 
 
 def alias_in_use(
-    part: Part, moment: Moment, aliases: Mapping[str, str], moment_of: Callable[[int], Moment]
+    part: Part,
+    moment: Moment,
+    aliases: Mapping[str, str],
+    moment_of: Callable[[int], Moment],
+    moments: Sequence[Moment],
 ) -> str | None:
     """Return the alias that says which version has a part at a moment; None if no version has it.
 
     An alias that an older version of this package has set counts until the moment has its own.
     """
-    own, plain = alias_of(part, moment), alias_of(part, MOMENTS[0])
+    own, plain = alias_of(part, moment, moments), alias_of(part, moments[0], moments)
     if own != plain and own in aliases:
         return own
     named = plain in aliases and moment_of(int(aliases[plain])) == moment
     return plain if named else None
 
 
-def _standing(
-    moment: Moment,
-    aliases: Mapping[str, str],
-    tags: Mapping[str, str],
-    moment_of: Callable[[int], Moment],
-    before: Deployment,
-    tell: Callable[[str], None],
-) -> Deployment:
+@dataclass(frozen=True)
+class _Read:
+    """Aliases and tags of a registered model as they were read; see `standings_of`."""
+
+    aliases: Mapping[str, str]
+    tags: Mapping[str, str]
+    moment_of: Callable[[int], Moment]
+    moments: Sequence[Moment]
+    tell: Callable[[str], None]
+
+
+def _standing(moment: Moment, read: _Read, before: Deployment) -> Deployment:
     named: dict[Part, int | None] = {}
     share = None
     for part in PARTS:
         try:
-            alias = alias_in_use(part, moment, aliases, moment_of)
-            named[part] = int(aliases[alias]) if alias is not None else None
+            alias = alias_in_use(part, moment, read.aliases, read.moment_of, read.moments)
+            named[part] = int(read.aliases[alias]) if alias is not None else None
         except (ModelLoopError, ValueError) as error:
-            stray = aliases[alias_of(part, MOMENTS[0])]
-            tell(f"The {part} at the moment {moment} stays as it was, not version {stray}: {error}")
+            stray = read.aliases[alias_of(part, read.moments[0], read.moments)]
+            read.tell(
+                f"The {part} at the moment {moment} stays as it was, not version {stray}: {error}"
+            )
             named[part] = getattr(before, part)
             if part == "challenger":
                 share = before.share
     if share is None:
-        share = _share_of(named["challenger"], moment, aliases, tags, before, tell)
-    return Deployment(**named, share=share, enabled=_is_enabled(moment, tags))
+        share = _share_of(named["challenger"], moment, read, before)
+    return Deployment(**named, share=share, enabled=_is_enabled(moment, read.tags))
 
 
-def _share_of(
-    challenger: int | None,
-    moment: Moment,
-    aliases: Mapping[str, str],
-    tags: Mapping[str, str],
-    before: Deployment,
-    tell: Callable[[str], None],
-) -> float:
+def _share_of(challenger: int | None, moment: Moment, read: _Read, before: Deployment) -> float:
     """Return the share of a challenger, the last one that was read if its tag cannot be."""
     if challenger is None:
         return 0.0
-    tag = share_tag(moment if alias_of("challenger", moment) in aliases else MOMENTS[0])
-    share = _share(tags.get(tag, "0"))
+    own = alias_of("challenger", moment, read.moments) in read.aliases
+    tag = share_tag(moment if own else read.moments[0], read.moments)
+    share = _share(read.tags.get(tag, "0"))
     if share is None:
         share = before.share if challenger == before.challenger else 0.0
-        tell(
-            f"The tag {tag} of the registered model is {_quoted(tags[tag])}, not a number from 0 "
-            f"to 1; version {challenger} answers {share:g} of the requests"
+        read.tell(
+            f"The tag {tag} of the registered model is {_quoted(read.tags[tag])}, not a number "
+            f"from 0 to 1; version {challenger} answers {share:g} of the requests"
         )
     return share
 
@@ -313,7 +313,11 @@ def _share(told: str) -> float | None:
 
 def _quoted(value: str) -> str:
     """Quote a value that somebody else has written, however long it is."""
-    return repr(value if len(value) <= _QUOTED else f"{value[:_QUOTED]}…")
+    return repr(_short(value))
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= _QUOTED else f"{value[:_QUOTED]}…"
 
 
 def _is_enabled(moment: Moment, tags: Mapping[str, str]) -> bool:

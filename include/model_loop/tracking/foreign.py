@@ -17,7 +17,6 @@ from model_loop.tracking.downloads import registered_address
 from model_loop.tracking.registry import RegisteredModel, read_model, register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
-from trip_duration.columns import KNOWN_FROM, moment_of
 
 #: Folder below the storage root where models are laid that are to be brought in.
 INCOMING = "incoming"
@@ -47,7 +46,7 @@ def import_model(
         ``runs:/<run>/<path>``, ``models:/<name>/<version>``, or the name of an MLflow model's
         folder in ``incoming`` below the storage root.
     example_of
-        Gives a few raw trips that have some columns: those that the model's signature names.
+        Gives a few raw rows that have some columns: those that the model's signature names.
     identity
         Names the act for good: a second try finds what the first has registered.
 
@@ -55,7 +54,7 @@ def import_model(
     ------
     InvalidInputError
         If there is no such model, it has no signature or was not stored by skops, or it asks for
-        columns that trips do not have.
+        columns that the dataset does not have.
     StoredObjectError
         If it holds a class that is not trusted.
     """
@@ -67,12 +66,13 @@ def import_model(
             "has no signature, so its columns are unknown",
             "Log it with an input example or a signature.",
         )
-    unknown = sorted(set(loaded.inputs) - set(KNOWN_FROM))
+    dataset = versions.dataset
+    unknown = sorted(set(loaded.inputs) - set(dataset.known_from))
     if unknown:
         raise InvalidInputError(
             f"Model {model}",
-            f"asks for {', '.join(unknown)}, which no trip has",
-            f"Train it on columns among: {', '.join(KNOWN_FROM)}.",
+            f"asks for {', '.join(unknown)}, which no {dataset.rows[1]} has",
+            f"Train it on columns among: {', '.join(dataset.known_from)}.",
         )
     tracker = versions.tracker
     run_id = tracker.open_run(identity, f"brought in: {model}", {BROUGHT_IN: model})
@@ -82,7 +82,8 @@ def import_model(
         loaded.model,
         name=versions.name,
         example=example_of(loaded.inputs)[list(loaded.inputs)],
-        tags={BROUGHT_IN: model, MOMENT_TAG: moment_of(loaded.inputs)},
+        optional=dataset.optional,
+        tags={BROUGHT_IN: model, MOMENT_TAG: dataset.moment_of(loaded.inputs)},
     )
     tracker.close_run(run_id)
     return registered

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 
 from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
-from model_loop.tracking.deployments import Deployment, HistoryEntry, check_moment, log_once
+from model_loop.tracking.deployments import Deployment, HistoryEntry, log_once
 from model_loop.tracking.versions import ModelVersions
 
 #: Tag of an entry: its moment, or that it is of all moments. Entries that were written before
@@ -119,7 +119,7 @@ class History:
 
     def _moment(self, told: str | None, version: int | None) -> Moment | None:
         if told is not None:
-            return None if told == EVERYWHERE else check_moment(told)
+            return None if told == EVERYWHERE else self._versions.dataset.check_moment(told)
         if version is None:
             return None
         # Nothing is known of a version that was deleted since, or cannot be read.

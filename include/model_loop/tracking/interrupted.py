@@ -18,7 +18,6 @@ from model_loop.tracking.history import REJECT, History
 from model_loop.tracking.moves import move
 from model_loop.tracking.runs import RunStatus
 from model_loop.tracking.versions import ModelVersions
-from trip_duration.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Interrupted:
         """Return whether a step of an action is in the registry, and nothing but its steps."""
         standings = self._versions.standings()
         if entry.kind in SWITCHES:
-            told = MOMENTS if entry.moment is None else (entry.moment,)
+            told = tuple(standings) if entry.moment is None else (entry.moment,)
             return all(standings[one].enabled == (entry.kind == "enable") for one in told)
         if entry.moment is None:
             return False

@@ -1,4 +1,4 @@
-"""The test trips that versions are compared on: none that either has learned from."""
+"""The test rows that versions are compared on: none that any of them has learned from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from model_loop.errors import InvalidInputError
@@ -13,40 +14,40 @@ from model_loop.models.gate import Check
 from model_loop.sources.origin import source_label
 from model_loop.tracking.learned import Learned
 from model_loop.tracking.registry import Answering
-from model_loop.training_set.judged_months import read_test_months
+from model_loop.training_set.table_request import TableRequest
+from model_loop.training_set.table_split import parts_of, places_of
 from model_loop.training_set.types import TrainingSet
-from trip_duration.contract.rules import month_bounds
-from trip_duration.months import Month
-from trip_duration.services import DURATION, PICKUP_TIME
 
 
 @dataclass(frozen=True)
 class JudgedRows:
-    """The test trips that versions are judged by.
+    """The test rows that versions are judged by.
 
     Parameters
     ----------
-    trips
-        Raw columns with ``duration``; empty where none are left.
-    months
-        The test months that they are of.
+    rows
+        Raw columns with the target; empty where none are left.
+    partitions
+        Keys of the partitions that they are of.
     left_out
-        A line for each test month that was left out, with the version that has learned from it.
+        A line for each part that was left out, with the version that has learned from it.
     unknown
-        Versions of which nobody knows whether they have learned from the trips.
+        Versions of which nobody knows whether they have learned from the rows.
+    remedy
+        Advice where no row is left, as it continues a sentence.
     """
 
-    trips: pd.DataFrame
-    months: tuple[Month, ...]
+    rows: pd.DataFrame
+    partitions: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     unknown: tuple[int, ...] = ()
+    remedy: str = "judge by newer rows, that neither was trained or tuned on"
 
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Return what the history repeats of the choice."""
+    def remarks(self, noun: str) -> tuple[str, ...]:
+        """Return what the history repeats of the choice; *noun* is the word for rows."""
         parts = [f"left out of the comparison: {line}" for line in self.left_out]
         parts += [
-            f"not known whether version {version} has learned from the test trips"
+            f"not known whether version {version} has learned from the test {noun}"
             for version in self.unknown
         ]
         return tuple(parts)
@@ -66,88 +67,109 @@ def judged_rows(
     storage_root: str,
     timeout_seconds: float,
 ) -> JudgedRows:
-    """Choose the test trips of a training set that none of some versions has learned from.
+    """Choose the test rows of a training set that none of some versions has learned from.
 
     Parameters
     ----------
     columns
-        Raw columns that the versions ask for. Where the training set does not hold them all, its
-        test months are read once more.
+        Raw columns that the versions ask for.
     contenders
         The versions; of one that is unknown, nothing is left out.
 
     Raises
     ------
     InvalidInputError
-        If the training set has no test months.
+        If the training set has no test rows, or they lack a column.
     SourceError, ContractError
-        See `read_test_months`.
+        If a dataset reads its rows once more, and they are gone or have changed.
     """
-    test = training_set.request.split.test
-    if not test or training_set.test_rows.empty:
+    own = training_set.dataset.extensions.load("judged_rows")
+    if own is not None:
+        found: JudgedRows = own(
+            training_set,
+            columns,
+            contenders,
+            storage_root=storage_root,
+            timeout_seconds=timeout_seconds,
+        )
+        return found
+    rows, noun = training_set.test_rows, training_set.dataset.rows[0]
+    if rows.empty:
         raise InvalidInputError(
             f"The training set {training_set.digest[:16]}",
-            "has no test months, so that nothing can be compared",
-            "Train with test_months.",
+            f"has no test {noun}, so that nothing can be compared",
+            "Give the split a share of test rows.",
         )
-    seen = _seen(training_set, contenders)
-    left = tuple(month for month in test if month not in seen)
-    unknown = tuple(one.version for one in contenders if not one.known)
-    left_out = tuple(
-        f"{month}, from which {' and '.join(f'version {version}' for version in versions)} "
-        f"{'have' if len(versions) > 1 else 'has'} learned"
-        for month, versions in sorted(seen.items())
+    if lacking := [name for name in columns if name not in rows]:
+        raise InvalidInputError(
+            f"The test {noun} of the training set {training_set.digest[:16]}",
+            f"lack {', '.join(lacking)}, which a version asks for",
+            "Train a version with the recipe of the champion.",
+        )
+    left, left_out, unknown = np.ones(len(rows), dtype=bool), [], []
+    for contender in contenders:
+        learned = _learned_rows(training_set, contender)
+        if learned is None:
+            unknown.append(contender.version)
+        elif learned.any():
+            left &= ~learned
+            left_out.append(
+                f"{learned.sum():,} {noun}, from which version {contender.version} has learned"
+            )
+    return JudgedRows(
+        rows[left].reset_index(drop=True),
+        training_set.partitions("test"),
+        tuple(left_out),
+        tuple(unknown),
     )
-    if not left:
-        return JudgedRows(training_set.test_rows.iloc[:0], (), left_out, unknown)
-    # Months that follow hold trips whose pick-up lies in a month that was learned from.
-    learned = {month for one in contenders for month in one.months or () if month >= min(test)}
-    held = training_set.test_rows
-    if not seen and not learned and set(columns) <= set(held.columns):
-        return JudgedRows(held, left, left_out, unknown)
-    months = read_test_months(
-        training_set, columns, storage_root=storage_root, timeout_seconds=timeout_seconds
-    )
-    trips = pd.concat([months[month] for month in left], ignore_index=True)
-    trips = trips[~_picked_up_in(trips, learned)].reset_index(drop=True)
-    return JudgedRows(trips[[*columns, DURATION]], left, left_out, unknown)
 
 
-def _seen(training_set: TrainingSet, contenders: Sequence[Learned]) -> dict[Month, list[int]]:
-    """Find the test months that were learned from, with the versions that did."""
-    digests = {raw.month: raw.digest for raw in training_set.months}
-    found: dict[Month, list[int]] = {}
-    for month in training_set.request.split.test:
-        versions = [one.version for one in contenders if one.has_seen(month, digests[str(month)])]
-        if versions:
-            found[month] = versions
-    return found
+def seen_test_data(learned: Learned, training_set: TrainingSet) -> str:
+    """Return which test data of a training set a version has learned from, in words; else nothing.
+
+    Partitions are named; of a table whose rows are split one by one, the rows are counted.
+    """
+    if isinstance(training_set.request, TableRequest):
+        rows = _learned_rows(training_set, learned)
+        if rows is None or not rows.any():
+            return ""
+        return f"{rows.sum():,} of the test {training_set.dataset.rows[0]}"
+    digests = {file.month: file.digest for file in training_set.months}
+    test = training_set.partitions("test")
+    return ", ".join(each for each in test if learned.has_seen(each, digests[each]))
 
 
-def _picked_up_in(trips: pd.DataFrame, months: set[Month]) -> np.ndarray:
-    times = trips[PICKUP_TIME].to_numpy().astype("datetime64[us]").astype(np.int64)
-    inside = np.zeros(len(trips), dtype=bool)
-    for month in months:
-        first, end = month_bounds(month)
-        inside |= (times >= first) & (times < end)
-    return inside
+def _learned_rows(training_set: TrainingSet, contender: Learned) -> npt.NDArray[np.bool_] | None:
+    """Return which test rows a version has learned from, shape (rows,); None if nobody knows."""
+    request, rows = training_set.request, training_set.test_rows
+    theirs = contender.request
+    if theirs is None or not isinstance(request, TableRequest):
+        return None
+    if theirs.split == request.split:
+        same = {file.digest for file in training_set.months} == contender.digests
+        # Chance puts a row elsewhere when others come before it; no other rule does.
+        seeded = theirs.random_state == request.random_state and same
+        if seeded or request.split.rule != "shuffle":
+            return np.zeros(len(rows), dtype=bool)
+        return None
+    if theirs.split.rule not in {"time", "group"} or theirs.split.on not in rows:
+        return None
+    places = places_of(theirs.split, training_set.dataset, rows, theirs.random_state)
+    parts = parts_of(theirs.split, places)
+    return parts["train"] | parts["validation"]
 
 
 def unseen_check(rows: JudgedRows, training_set: TrainingSet) -> Check:
-    """Make the check that tells the trips that are judged by, and what they are not.
+    """Make the check that says by which rows is judged, and what they are not.
 
-    It fails where no trip is left.
+    It fails where no row is left.
     """
-    name, wanted = "unseen test trips", "test trips that neither has learned from"
-    if rows.trips.empty:
-        after = max(training_set.request.split.test)
-        return Check(
-            name,
-            passed=False,
-            found=f"none: {'; '.join(rows.left_out)}",
-            wanted=f"{wanted}: train with test_months after {after}, or with others that neither "
-            "was trained or tuned on",
-        )
-    months, label = ", ".join(map(str, rows.months)), source_label(training_set.data_source)
-    found = f"{len(rows.trips):,} trips of {months} ({label})"
-    return Check(name, passed=True, found="; ".join((found, *rows.remarks)), wanted=wanted)
+    noun = training_set.dataset.rows[0]
+    name, wanted = f"unseen test {noun}", f"test {noun} that neither has learned from"
+    if rows.rows.empty:
+        found = f"none: {'; '.join(rows.left_out)}"
+        return Check(name, passed=False, found=found, wanted=f"{wanted}: {rows.remedy}")
+    parts, label = ", ".join(rows.partitions), source_label(training_set.data_source)
+    of = f" of {parts}" if parts else ""
+    found = f"{len(rows.rows):,} {noun}{of} ({label})"
+    return Check(name, passed=True, found="; ".join((found, *rows.remarks(noun))), wanted=wanted)

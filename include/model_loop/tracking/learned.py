@@ -11,7 +11,7 @@ from model_loop.sources.origin import data_source_of, is_generated
 from model_loop.tracking.lineage import read_lineage
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.sources import ACCEPT_GENERATED, label_of, source_of, unknown_remarks
-from trip_duration.months import Month
+from model_loop.training_set.table_request import TableRequest
 
 logger = logging.getLogger(__name__)
 
@@ -24,32 +24,36 @@ class Learned:
     ----------
     version
         Its number.
-    months
-        Its train and validation months; None where nobody knows, as of a model from elsewhere.
+    partitions
+        Keys of its train and validation partitions, where partitions are learned from as a whole;
+        None where nobody knows, as of a model from elsewhere.
     digests
-        Digests of their files.
+        Digests of their files; of a declared table, of all of its files.
     data_source
-        Source of all of its months; empty if unknown.
+        Source of all of its data; empty if unknown.
+    request
+        Request of a declared table, whose split says of each row whether it was learned from.
     """
 
     version: int
-    months: frozenset[Month] | None = None
+    partitions: frozenset[str] | None = None
     digests: frozenset[str] = frozenset()
     data_source: str = ""
+    request: TableRequest | None = None
 
     @property
     def known(self) -> bool:
-        """Return whether its months are known."""
-        return self.months is not None
+        """Return whether its data are known."""
+        return self.partitions is not None
 
     @property
     def generated(self) -> bool:
-        """Return whether it has learned from generated trips."""
+        """Return whether it has learned from generated rows."""
         return is_generated(self.data_source)
 
     @property
     def published(self) -> bool:
-        """Return whether it has learned from published trips, for all that is known."""
+        """Return whether it has learned from published rows, for all that is known."""
         return bool(self.data_source) and not self.generated
 
     @property
@@ -57,12 +61,12 @@ class Learned:
         """Return the words for its source."""
         return label_of(self.data_source)
 
-    def has_seen(self, month: Month, digest: str) -> bool:
-        """Return whether it has learned from a month.
+    def has_seen(self, partition: str, digest: str) -> bool:
+        """Return whether it has learned from a partition.
 
-        The trips of a month are the same in every version of its file that was published.
+        The rows of a partition are the same in every version of its file that was published.
         """
-        return month in (self.months or ()) or digest in self.digests
+        return partition in (self.partitions or ()) or digest in self.digests
 
 
 def learned_by(tracker: Tracker, name: str, version: int) -> Learned:
@@ -82,10 +86,13 @@ def learned_by(tracker: Tracker, name: str, version: int) -> Learned:
         lineage = None
     if lineage is None:
         return Learned(version, data_source=source_of(found.tags))
-    split = lineage.data.split
-    months = frozenset((*split.train, *split.validation))
-    digests = {raw.digest for raw in lineage.months if Month.parse(raw.month) in months}
-    return Learned(version, months, frozenset(digests), data_source_of(lineage.months))
+    request, source = lineage.data, data_source_of(lineage.months)
+    if isinstance(request, TableRequest):
+        digests = frozenset(file.digest for file in lineage.months)
+        return Learned(version, frozenset(), digests, source, request)
+    partitions = frozenset(map(str, (*request.split.train, *request.split.validation)))
+    digests = frozenset(file.digest for file in lineage.months if file.month in partitions)
+    return Learned(version, partitions, digests, source)
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ def compare_sources(
     ours, theirs
         Training data of challenger and champion; None where there is no champion.
     accept_generated
-        Whether somebody has said that a model of generated trips may replace any other.
+        Whether somebody has said that a model of generated rows may replace any other.
     """
     remarks: tuple[str, ...] = (ours.label,) if ours.generated else ()
     remarks += unknown_remarks({one.version: one.data_source for one in (ours, theirs) if one})
@@ -133,7 +140,7 @@ def compare_sources(
         return DataSources(check, remarks=remarks)
     if theirs.generated and ours.published:
         return DataSources(
-            _check(f"{ours.label}; {why}", "published trips"), remarks=(why, *remarks)
+            _check(f"{ours.label}; {why}", "published data"), remarks=(why, *remarks)
         )
     return DataSources(_check(ours.label, "the champion's"), comparable=True, remarks=remarks)
 

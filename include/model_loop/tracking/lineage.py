@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -28,10 +29,7 @@ from model_loop.tracking.downloads import read_artifact, refuse_absent
 from model_loop.tracking.lines import installed_boosters
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
-from trip_duration.contract.rules import ContractLimits
-from trip_duration.source.types import RawMonth
 
 #: Name of the artifact.
 LINEAGE = "lineage.json"
@@ -51,13 +49,14 @@ class Lineage:
     training_set
         Digest of every number of the training set.
     data
-        Requested training set: source, months, recipe, encoding, rules.
+        Requested training set: source, partitions, recipe, encoding, rules.
     months
-        The files: address, ETag, size and digest of each.
+        The files: address, ETag, size and digest of each. Lineages have this name since the first
+        version.
     family, search, best
         Family and search, and the trial that was chosen, with its validation errors.
     test
-        Errors on the test months; None where there are none.
+        Errors on the test rows; None where there are none.
     code
         Version of this package, and the digest of its source.
     packages
@@ -65,8 +64,9 @@ class Lineage:
     """
 
     training_set: str
-    data: TrainingSetRequest
-    months: tuple[RawMonth, ...]
+    #: `TrainingSetRequest` of months, or `TableRequest`.
+    data: Any
+    months: tuple[Any, ...]
     family: ModelFamily
     search: SearchRequest
     best: Trial
@@ -145,10 +145,10 @@ def find_lineage(tracker: Tracker, name: str, version: int) -> Lineage:
     if lineage is None:
         raise InvalidInputError(
             f"Version {version} of {name}",
-            "was not trained by this project, or its run was deleted: its months and settings are "
-            "unknown, so it cannot be made again, and there are no test months to judge it by",
+            "was not trained by this project, or its run was deleted: its data and settings are "
+            "unknown, so it cannot be made again, and there are no test rows to judge it by",
             "Name a version that sklearn_training or xgboost_training has registered; the champion "
-            "can be judged on its test months. A model from elsewhere is brought in with the field "
+            "can be judged on its test rows. A model from elsewhere is brought in with the field "
             "`model` of the DAG promotion, which judges it on the champion's.",
         )
     return lineage
@@ -178,16 +178,16 @@ def reproduce(
     *,
     storage_root: str,
     timeout_seconds: float,
-    limits: ContractLimits | None = None,
+    limits: Any = None,  # noqa: ANN401 - of the dataset
 ) -> Reproduction:
     """Build the training set again, fit the chosen settings again, and compare the errors.
 
     Raises
     ------
     SourceError
-        If a month is no longer to be had.
+        If a file is no longer to be had.
     ContractError
-        If a month or the training set is not what it was.
+        If a file or the training set is not what it was.
     """
     training_set = build_training_set(
         lineage.data, storage_root=storage_root, timeout_seconds=timeout_seconds, limits=limits
@@ -220,14 +220,14 @@ def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:
     for then, now in zip(lineage.months, training_set.months, strict=True):
         if then.digest != now.digest:
             raise ContractError(
-                f"Month {now.month} of {now.service} ({now.url})",
+                f"{now.month} of {now.service} ({now.url})",
                 f"has changed since: its sha256 was {then.digest} and is {now.digest}",
                 "Give the original file with --source, or train a new version.",
             )
     if lineage.training_set != training_set.digest:
         raise ContractError(
             f"The training set {training_set.digest}",
-            f"differs from the recorded {lineage.training_set}, though its months are the same",
+            f"differs from the recorded {lineage.training_set}, though its files are the same",
             "The code or its packages have changed: install the versions that were used then.",
         )
 

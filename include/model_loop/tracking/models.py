@@ -15,15 +15,18 @@ import pandas as pd
 from model_loop.charts.document import document
 from model_loop.charts.models import model_charts
 from model_loop.charts.numbers import numbers_of
+from model_loop.charts.words import Words
 from model_loop.errors import optional
 from model_loop.models.evaluation import measure
 from model_loop.models.explanation import Explanation
 from model_loop.models.search import ErrorMetrics
 from model_loop.models.training import TrainedModel
 from model_loop.sources.origin import is_generated, source_label
+from model_loop.tracking.card import model_card
+from model_loop.tracking.judging import seen_test_data
 from model_loop.tracking.learned import Learned, learned_by
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.names import CUTS, FIGURES, NUMBERS
+from model_loop.tracking.names import CUTS, FIGURES, MODEL_CARD, NUMBERS
 from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
@@ -33,20 +36,28 @@ from model_loop.training_set.types import TrainingSet
 COMPARISON = "comparison.json"
 
 
-def log_model_report(tracker: Tracker, run_id: str, trained: TrainedModel) -> None:
+def log_model_report(
+    tracker: Tracker, run_id: str, trained: TrainedModel, training_set: TrainingSet
+) -> None:
     """Log how a model was found, how far off it is and where, and what it needs to know."""
     with tempfile.TemporaryDirectory() as folder:
-        write_model_report(Path(folder), trained)
+        write_model_report(Path(folder), trained, training_set, run_id)
         tracker.client.log_artifacts(run_id, folder)
 
 
-def write_model_report(folder: Path, trained: TrainedModel) -> None:
-    """Write tables and charts into a folder."""
+def write_model_report(
+    folder: Path, trained: TrainedModel, training_set: TrainingSet, run_id: str = "<run>"
+) -> None:
+    """Write tables, charts and the card of the model into a folder."""
+    dataset = training_set.dataset
+    with optional("The card of the model"):
+        card = model_card(trained, training_set, run_id)
+        (folder / MODEL_CARD).write_text(card, encoding="utf-8")
     with optional("The numbers of the charts"):
-        numbers = numbers_of(trained)
+        numbers = numbers_of(trained, dataset.target)
         (folder / NUMBERS).write_text(json.dumps(numbers, separators=(",", ":")))
         with optional("The charts"):
-            charts = document(trained.tuned.family, model_charts(numbers))
+            charts = document(trained.tuned.family, model_charts(numbers, Words.of(dataset)))
             (folder / FIGURES).write_text(charts, encoding="utf-8")
     if trained.tuned.columns is not None:
         trained.tuned.columns.to_csv(folder / "feature_selection.csv", index=False)
@@ -84,7 +95,7 @@ def log_comparison(
     families
         Results of each family.
     others
-        Errors on the same test trips, by name: of trivial rules, of the champion.
+        Errors on the same test rows, by name: of trivial rules, of the champion.
     notes
         Remarks by name: also why a model has no errors here.
     """
@@ -99,7 +110,7 @@ def log_comparison(
 
 @dataclass(frozen=True)
 class ChampionErrors:
-    """Errors of the champion on the test trips of a training set.
+    """Errors of the champion on the test rows of a training set.
 
     Parameters
     ----------
@@ -116,11 +127,10 @@ class ChampionErrors:
 def champion_errors(
     tracker: Tracker, training_set: TrainingSet, load: Load = load_registered
 ) -> ChampionErrors:
-    """Measure the champion of the recipe's moment on the test trips that judge the families.
+    """Measure the champion of the recipe's moment on the test rows that judge the families.
 
-    It is left out, with the reason, where it has learned from trips of another kind or from one of
-    the test months: what it came to could not be compared. Nothing where there is no champion, or
-    no test month.
+    It is left out, with the reason, where it has learned from rows of another kind or from test
+    rows: what it came to could not be compared. Nothing where there is no champion, or no test row.
     """
     rows, dataset = training_set.test_rows, training_set.dataset
     versions = ModelVersions(tracker, training_set.request.service)
@@ -149,15 +159,10 @@ def _why_not_compared(learned: Learned, training_set: TrainingSet) -> str:
     source = training_set.data_source
     if learned.data_source and learned.generated != is_generated(source):
         return f"it has learned from {learned.label}, and these are {source_label(source)}"
-    digests = {raw.month: raw.digest for raw in training_set.months}
-    seen = [
-        str(month)
-        for month in training_set.request.split.test
-        if learned.has_seen(month, digests[str(month)])
-    ]
+    seen = seen_test_data(learned, training_set)
     if not seen:
         return ""
     return (
-        f"it has learned from {', '.join(seen)}: choose test months that neither it nor these "
-        "families have learned from"
+        f"it has learned from {seen}: choose test data that neither it nor these families have "
+        "learned from"
     )

@@ -1,6 +1,6 @@
 """Moments of versions whose tags do not tell them, looked up in the store of their models.
 
-The store may be away, take minutes to say so, or hold what is no model of ours. So each look-up has
+The store may be away, take long to say so, or hold what is no model of ours. So each look-up has
 a thread of its own, is waited for but briefly, and is tried again after a while that doubles with
 each failure. Meanwhile, everything else that the registry says is applied. Servers and decisions
 look them up in the same way.

@@ -23,7 +23,6 @@ from model_loop.tracking.deployments import (
     share_tag,
 )
 from model_loop.tracking.versions import ModelVersions
-from trip_duration.services import MOMENTS
 
 
 def move(versions: ModelVersions, entry: HistoryEntry) -> None:
@@ -43,23 +42,25 @@ def move(versions: ModelVersions, entry: HistoryEntry) -> None:
 
 def _set_parts(versions: ModelVersions, entry: HistoryEntry, moment: Moment) -> None:
     client, name, before, after = versions.tracker.client, versions.name, entry.before, entry.after
+    moments = versions.dataset.moments
+    share = share_tag(moment, moments)
     # No version may answer a larger share than was meant for it, at no time.
     raised = before.challenger not in {None, after.challenger} and after.share > before.share
     if after.share != before.share and after.challenger is not None and not raised:
-        client.set_registered_model_tag(name, share_tag(moment), str(after.share))
+        client.set_registered_model_tag(name, share, str(after.share))
     # The champion first: at no time is there none.
     for part in PARTS:
         version = getattr(after, part)
         if version == getattr(before, part):
             continue
         if version is not None:
-            client.set_registered_model_alias(name, alias_of(part, moment), str(version))
+            client.set_registered_model_alias(name, alias_of(part, moment, moments), str(version))
         else:
-            client.delete_registered_model_alias(name, alias_of(part, moment))
+            client.delete_registered_model_alias(name, alias_of(part, moment, moments))
     if raised:
-        client.set_registered_model_tag(name, share_tag(moment), str(after.share))
+        client.set_registered_model_tag(name, share, str(after.share))
     if before.challenger is not None and after.challenger is None:
-        client.set_registered_model_tag(name, share_tag(moment), "0.0")
+        client.set_registered_model_tag(name, share, "0.0")
 
 
 def _switch(versions: ModelVersions, entry: HistoryEntry) -> None:
@@ -72,9 +73,9 @@ def _switch(versions: ModelVersions, entry: HistoryEntry) -> None:
     tags = client.get_registered_model(name).tags
     if entry.moment is not None and DISABLED_TAG in tags:
         # The others stay as they are.
-        for other in set(MOMENTS) - {entry.moment}:
+        for other in set(versions.dataset.moments) - {entry.moment}:
             client.set_registered_model_tag(name, disabled_tag(other), tags[DISABLED_TAG])
-    enabled = MOMENTS if entry.moment is None else (entry.moment,)
+    enabled = versions.dataset.moments if entry.moment is None else (entry.moment,)
     gone = [tag for tag in (*map(disabled_tag, enabled), DISABLED_TAG) if tag in tags]
     if len(gone) > 1 and DISABLED_TAG not in gone:
         # It goes last, so that all of them answer again at once.
@@ -86,21 +87,22 @@ def _switch(versions: ModelVersions, entry: HistoryEntry) -> None:
 
 def _name_by_moment(versions: ModelVersions) -> None:
     """Give the aliases that an older version of this package has set the names of their moments."""
-    client, name = versions.tracker.client, versions.name
+    client, name, moments = versions.tracker.client, versions.name, versions.dataset.moments
     aliases = client.get_registered_model(name).aliases
     for part in PARTS:
-        plain = alias_of(part, MOMENTS[0])
+        plain = alias_of(part, moments[0], moments)
         if plain not in aliases:
             continue
         moment = versions.known_moment(int(aliases[plain]))
-        if moment is None or moment == MOMENTS[0]:
+        if moment is None or moment == moments[0]:
             # Versions of others stay where they are.
             continue
-        own = alias_of(part, moment)
+        own = alias_of(part, moment, moments)
         if own not in aliases:
             if part == "challenger":
-                share = client.get_registered_model(name).tags.get(share_tag(MOMENTS[0]), "0.0")
-                client.set_registered_model_tag(name, share_tag(moment), share)
+                first = share_tag(moments[0], moments)
+                share = client.get_registered_model(name).tags.get(first, "0.0")
+                client.set_registered_model_tag(name, share_tag(moment, moments), share)
             client.set_registered_model_alias(name, own, str(aliases[plain]))
         client.delete_registered_model_alias(name, plain)
 

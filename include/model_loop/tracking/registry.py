@@ -7,7 +7,7 @@ import importlib.metadata
 import io
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -32,8 +32,7 @@ from model_loop.tracking.lines import (
     stored_versions,
 )
 from model_loop.tracking.runs import Tracker
-from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code
-from trip_duration.columns import ATTRIBUTES
+from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code, shipped_packages
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: The class of ours that holds a model of XGBoost's, as models of today and before 0.2 name it.
@@ -74,23 +73,26 @@ def register_model(
     name: str,
     example: pd.DataFrame,
     tags: dict[str, str],
+    optional: Collection[str] = (),
 ) -> RegisteredModel:
-    """Log a model that takes raw trips, and register it.
+    """Log a model that takes raw rows, and register it.
 
     A run has one version: a retry finds the version that was registered before.
 
     Parameters
     ----------
     example
-        A few raw trips: they become the input example and give the signature.
+        A few raw rows: they become the input example and give the signature.
     tags
         Tags of the version.
+    optional
+        Columns that the model can do without.
     """
     existing = _one_version(tracker, name, run_id)
     if existing is None:
         mlflow.set_tracking_uri(tracker.tracking_uri)
         made_by = {f"{library}_version": found for library, found in installed_versions().items()}
-        with mlflow.start_run(run_id=run_id), _description(model, example) as described:
+        with mlflow.start_run(run_id=run_id), _description(model, example, optional) as described:
             logged = mlflow.sklearn.log_model(model, name="model", **described)
             # MLflow tells of each version on the error stream, which a task's log takes for errors.
             with contextlib.redirect_stderr(io.StringIO()) as told:
@@ -119,10 +121,10 @@ def _one_version(tracker: Tracker, name: str, run_id: str) -> int | None:
 
 
 class Predicts(Protocol):
-    """Protocol of predictors of raw trips."""
+    """Protocol of predictors of raw rows."""
 
-    def predict(self, trips: Any, /) -> Any:  # noqa: ANN401 - as scikit-learn's
-        """Return minutes of a frame of raw trips, shape (trips,)."""
+    def predict(self, rows: Any, /) -> Any:  # noqa: ANN401 - as scikit-learn's
+        """Return the target of a frame of raw rows, shape (rows,)."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Answering:
     Parameters
     ----------
     model
-        Predicts raw trips.
+        Predicts raw rows.
     inputs
         Names of the columns that its signature asks for; empty if it has none.
     megabytes
@@ -153,7 +155,7 @@ class LoadedModel(Answering):
     model
         Encoder and estimator together.
     example
-        The raw trips that were stored as its example; None if there are none.
+        The raw rows that were stored as its example; None if there are none.
     """
 
     model: Pipeline
@@ -231,40 +233,52 @@ def _named(what: str) -> Iterator[None]:
         raise StoredObjectError(what, error.rule, error.remedy) from error
 
 
-def save_model(model: Pipeline, folder: Path, example: pd.DataFrame) -> None:
-    """Save a model that takes raw trips as an MLflow model in a new folder."""
-    with _description(model, example) as described:
+def save_model(
+    model: Pipeline, folder: Path, example: pd.DataFrame, optional: Collection[str] = ()
+) -> None:
+    """Save a model that takes raw rows as an MLflow model in a new folder; see `register_model`."""
+    with _description(model, example, optional) as described:
         mlflow.sklearn.save_model(model, str(folder), **described)
 
 
 @contextlib.contextmanager
-def _description(model: Pipeline, example: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Prepare the files that are kept beside a model."""
+def _description(
+    model: Pipeline, example: pd.DataFrame, optional: Collection[str]
+) -> Iterator[dict[str, Any]]:
+    """Prepare the files that are kept beside a model.
+
+    A model without any class of ours is kept without our code: scikit-learn alone loads it.
+    """
+    trusted = trusted_types(dump_estimator(model))
+    ours = {name.partition(".")[0] for name in trusted} & {*shipped_packages()}
+    described = {
+        "signature": _signature(model, example, optional),
+        "input_example": example,
+        # Inferring them would import and run the model in a fresh process for ten seconds.
+        "pip_requirements": _requirements(FURTHER_REQUIREMENTS if ours else ()),
+        "skops_trusted_types": trusted,
+    }
+    if not ours:
+        yield described
+        return
     with tempfile.TemporaryDirectory() as folder:
-        yield {
-            "signature": _signature(model, example),
-            "input_example": example,
-            # Inferring them would import and run the model in a fresh process for ten seconds.
-            "pip_requirements": _requirements(),
-            "code_paths": [str(path) for path in ship_code(Path(folder))],
-            "skops_trusted_types": trusted_types(dump_estimator(model)),
-        }
+        yield {**described, "code_paths": [str(path) for path in ship_code(Path(folder))]}
 
 
-def _signature(model: Pipeline, example: pd.DataFrame) -> ModelSignature:
+def _signature(model: Pipeline, example: pd.DataFrame, optional: Collection[str]) -> ModelSignature:
     """Say by name which columns a model takes, and which of them it can do without.
 
-    Their types are left open: MLflow would refuse whole miles, zones of 64 bits and nulls of
-    pandas' own, all of which the encoder reads. So both flavours take the same.
+    Their types are left open: MLflow would refuse whole numbers in place of others, codes of 64
+    bits and nulls of pandas' own, all of which the encoder reads. So both flavours take the same.
     """
     anything = AnyType()  # type: ignore[no-untyped-call]  # MLflow types it in part
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(anything, str(name), required=name not in ATTRIBUTES) for name in example.columns
+        ColSpec(anything, str(name), required=name not in optional) for name in example.columns
     ]
-    minutes = infer_signature(None, np.asarray(model.predict(example))).outputs
-    return ModelSignature(inputs=Schema(inputs), outputs=minutes)
+    target = infer_signature(None, np.asarray(model.predict(example))).outputs
+    return ModelSignature(inputs=Schema(inputs), outputs=target)
 
 
-def _requirements() -> list[str]:
-    names = (*_REQUIREMENTS, *FURTHER_REQUIREMENTS, *installed_boosters())
+def _requirements(further: Collection[str]) -> list[str]:
+    names = (*_REQUIREMENTS, *further, *(installed_boosters() if further else ()))
     return [f"{name}=={importlib.metadata.version(name)}" for name in names]

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 #: Tag that names what a run is about, for good: ``<dag>/<dag run>/<family>``.
 IDENTITY_TAG = "trip_duration.identity"
-#: Artifact of a month with the findings of its comparison with earlier months.
+#: Artifact of a partition with the findings of its comparison with earlier ones.
 FINDINGS = "findings.json"
-#: Tags of a month: whether it was refused, when, and the artifact with the reason.
+#: Tags of a partition: whether it was refused, when, and the artifact with the reason.
 REFUSED_TAG, JUDGED_TAG, FINDINGS_TAG = "refused", "judged_at", "findings"
 
 RunStatus = Literal["FINISHED", "FAILED"]
@@ -214,32 +214,38 @@ def training_set_tags(training_set: TrainingSet) -> dict[str, str]:
         "training_set": training_set.digest,
         "training_set_key": product_key(request, training_set.months),
         **{f"{part}_rows": digest for part, digest in training_set.rows_digests.items()},
-        "TRAIN_DATA": ",".join(map(str, request.split.train)),
-        "VAL_DATA": ",".join(map(str, request.split.validation)),
-        "TEST_DATA": ",".join(map(str, request.split.test)),
+        "TRAIN_DATA": ",".join(training_set.partitions("train")),
+        "VAL_DATA": ",".join(training_set.partitions("validation")),
+        "TEST_DATA": ",".join(training_set.partitions("test")),
     }
 
 
+#: What MLflow calls the parts.
+_CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
+
+
 def dataset_inputs(training_set: TrainingSet) -> list[DatasetInput]:
-    """The files that went into a training set, as MLflow's dataset inputs."""
-    split = training_set.request.split
+    """The files that went into a training set, as MLflow's dataset inputs.
+
+    A file that holds several parts is named as one of training.
+    """
     contexts = {
-        **{str(month): "training" for month in split.train},
-        **{str(month): "validation" for month in split.validation},
-        **{str(month): "test" for month in split.test},
+        key: context
+        for part, context in reversed(_CONTEXTS.items())
+        for key in training_set.partitions(part)
     }
     return [
         DatasetInput(
             Dataset(
-                name=f"{month.service}_{month.month}",
+                name=f"{file.service}_{file.month}",
                 # MLflow holds 36 characters of a digest; the tags hold it whole.
-                digest=month.digest[:36],
-                source_type=month.data_source,
-                source=month.url,
+                digest=file.digest[:36],
+                source_type=file.data_source,
+                source=file.url,
             ),
-            tags=[InputTag("mlflow.data.context", contexts[month.month])],
+            tags=[InputTag("mlflow.data.context", contexts.get(file.month, "training"))],
         )
-        for month in training_set.months
+        for file in training_set.months
     ]
 
 

@@ -33,7 +33,12 @@ def ship_code(folder: Path) -> list[Path]:
 
     The same modules give the same bytes.
     """
-    return [_ship(package, folder / package) for package in (_OURS, *dataset_packages())]
+    return [_ship(package, folder / package) for package in shipped_packages()]
+
+
+def shipped_packages() -> tuple[str, ...]:
+    """Return the names of the packages that are shipped with models which hold their classes."""
+    return (_OURS, *dataset_packages())
 
 
 def _ship(name: str, package: Path) -> Path:

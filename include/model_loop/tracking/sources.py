@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from model_loop.errors import InvalidInputError
+from model_loop.sources.allowed import ALWAYS
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.versions import ModelVersions
-from trip_duration.source.types import DATA_SOURCES
 
-#: Field of the forms that lets a model of generated trips replace one of published trips.
+#: Field of the forms that lets a model of generated rows replace one of published rows.
 ACCEPT_GENERATED = "accept_generated_data"
-#: Tag of a version: what all of its months are.
+#: Tag of a version: what all of its data are.
 SOURCE_TAG = "data_source"
+_SOURCES = {*ALWAYS, "folder", "https", "s3"}
 
 
 def source_of(tags: Mapping[str, str]) -> str:
@@ -26,8 +27,8 @@ def label_of(data_source: str) -> str:
 
 
 def is_known(data_source: str) -> bool:
-    """Return whether a tag names sources that months have; others may hold anything."""
-    return bool(data_source) and set(data_source.split(",")) <= {*DATA_SOURCES}
+    """Return whether a tag names sources that data have; others may hold anything."""
+    return bool(data_source) and set(data_source.split(",")) <= _SOURCES
 
 
 def unknown_remarks(sources: Mapping[int, str]) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ def replacement_remarks(
     Raises
     ------
     InvalidInputError
-        If it has learned from generated trips, the champion has not, and that is not accepted.
+        If it has learned from generated rows, the champion has not, and that is not accepted.
     """
     ours = source_of(versions.find(version).tags)
     if not is_generated(ours):
@@ -64,7 +65,7 @@ def replacement_remarks(
             f"Version {version}",
             f"has learned from {label_of(ours)}, and champion version {champion} from "
             f"{label_of(theirs)}",
-            f"If generated trips are meant to take its place or to answer beside it, set "
-            f"{ACCEPT_GENERATED} in the form; otherwise name a version of published trips.",
+            f"If generated data are meant to take its place or to answer beside it, set "
+            f"{ACCEPT_GENERATED} in the form; otherwise name a version of published data.",
         )
     return (f"{label_of(ours)} accepted by {ACCEPT_GENERATED} in place of {label_of(theirs)}",)

@@ -1,10 +1,10 @@
-"""The versions of one service in the registry: their moments, and how they stand."""
+"""The versions of one variant in the registry: their moments, and how they stand."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mlflow
 from mlflow import MlflowClient
@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import get_model_info
 
 from model_loop.datasets.dataset import Moment
+from model_loop.datasets.registry import dataset_of_model, find_variant
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import (
     MOMENT_TAG,
@@ -23,14 +24,11 @@ from model_loop.tracking.deployments import (
     alias_of,
     declared_moment,
     log_once,
-    registered_name,
     standings_of,
 )
 from model_loop.tracking.downloads import ABSENT, refuse_absent
 from model_loop.tracking.moments import MomentLookUps
 from model_loop.tracking.runs import Tracker
-from trip_duration.columns import TRIP_COLUMNS, moment_of
-from trip_duration.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +42,7 @@ def find_standings(
     client: MlflowClient,
     name: str,
     moment_of: Callable[[int], Moment],
+    moments: Sequence[Moment],
     before: Standings | None = None,
     tell: Callable[[str], None] = log_once,
 ) -> Standings:
@@ -51,7 +50,7 @@ def find_standings(
 
     Parameters
     ----------
-    moment_of, before, tell
+    moment_of, moments, before, tell
         See `standings_of`.
     """
     try:
@@ -59,8 +58,8 @@ def find_standings(
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise
-        return standings_of({}, {}, moment_of)
-    return standings_of(model.aliases, model.tags, moment_of, before, tell)
+        return standings_of({}, {}, moment_of, moments)
+    return standings_of(model.aliases, model.tags, moment_of, moments, before, tell)
 
 
 def find_moment(client: MlflowClient, name: str, version: int) -> Moment:
@@ -78,11 +77,12 @@ def find_moment(client: MlflowClient, name: str, version: int) -> Moment:
     MomentUnknownError
         If it has no tag, and its model cannot be read.
     """
-    declared = declared_moment(client.get_model_version(name, str(version)).tags)
+    dataset = dataset_of_model(name)
+    declared = declared_moment(client.get_model_version(name, str(version)).tags, dataset)
     if declared:
         return declared
     columns = _signature_columns(client, name, version)
-    return MOMENTS[-1] if columns is None else moment_of(columns)
+    return dataset.moments[-1] if columns is None else dataset.moment_of(columns)
 
 
 def _signature_columns(client: MlflowClient, name: str, version: int) -> list[str] | None:
@@ -108,14 +108,14 @@ def _signature_columns(client: MlflowClient, name: str, version: int) -> list[st
 
 
 class ModelVersions:
-    """Looks up the versions of one service.
+    """Looks up the versions of one variant.
 
     Parameters
     ----------
     tracker
         Its server holds the registry.
     service
-        Service of the model.
+        Key of the variant.
     patience
         Seconds that stores which do not answer are waited for in all, where others than the version
         that is asked for are looked at.
@@ -124,7 +124,8 @@ class ModelVersions:
     def __init__(self, tracker: Tracker, service: str, patience: float = _SECONDS) -> None:
         self.tracker = tracker
         self.service = service
-        self.name = registered_name(service)
+        self.dataset, variant = find_variant(service)
+        self.name = variant.model_name
         #: The moment of a version never changes.
         self._moments: dict[int, Moment] = {}
         self._patience = patience
@@ -134,7 +135,8 @@ class ModelVersions:
 
     def standings(self) -> Standings:
         """Return the current standing at each moment; nothing answers if there is no version."""
-        return find_standings(self.tracker.client, self.name, self._moment_of_other)
+        client, moments = self.tracker.client, self.dataset.moments
+        return find_standings(client, self.name, self._moment_of_other, moments)
 
     def needs(self, version: int) -> frozenset[str] | None:
         """Return the columns without which a version cannot answer.
@@ -153,7 +155,7 @@ class ModelVersions:
             return None
         if columns is None:
             return None
-        return TRIP_COLUMNS.required.intersection(columns)
+        return self.dataset.columns.required.intersection(columns)
 
     def moment(self, version: int) -> Moment:
         """Return the moment at which a version can be asked; see `find_moment`.
@@ -185,7 +187,7 @@ class ModelVersions:
 
     def _look_up(self, version: int, seconds: float) -> Moment:
         if version not in self._moments:
-            declared = declared_moment(self.find(version).tags)
+            declared = declared_moment(self.find(version).tags, self.dataset)
             until = time.monotonic() + seconds
             self._moments[version] = declared or self._look_ups.moment(version, until)
         return self._moments[version]
@@ -200,9 +202,10 @@ class ModelVersions:
         """
         aliases = self.tracker.client.get_registered_model(self.name).aliases
         try:
-            alias_in_use("champion", moment, aliases, self.moment)
+            alias_in_use("champion", moment, aliases, self.moment, self.dataset.moments)
         except (InvalidInputError, MomentUnknownError) as error:
-            alias, why = alias_of("champion", MOMENTS[0]), f"{error.given} {error.rule}"
+            moments, why = self.dataset.moments, f"{error.given} {error.rule}"
+            alias = alias_of("champion", moments[0], moments)
             raise InvalidInputError(
                 f"Version {aliases[alias]} of {self.name}",
                 f"has the alias {alias}, and its moment cannot be determined ({why})",

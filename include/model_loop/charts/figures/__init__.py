@@ -20,7 +20,6 @@ from model_loop.charts.figures.frame import (
     YELLOW,
     inert,
 )
-from model_loop.charts.figures.maps import Spot, city
 
 __all__ = [
     "BLUE",
@@ -33,10 +32,8 @@ __all__ = [
     "SCALE",
     "SKY",
     "YELLOW",
-    "Spot",
     "bars",
     "beeswarm",
-    "city",
     "force",
     "heatmap",
     "histogram",

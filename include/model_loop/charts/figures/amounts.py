@@ -122,9 +122,7 @@ def share(names: Sequence[str], values: Sequence[float]) -> Figure:
     return figure([trace], legend=True, margin={"l": 30, "r": 30, "t": 24, "b": 24})
 
 
-def histogram(
-    edges: Sequence[float], counts: Sequence[int], *, title: str, values: str = "trips"
-) -> Figure:
+def histogram(edges: Sequence[float], counts: Sequence[int], *, title: str, values: str) -> Figure:
     """Counts between edges."""
     width = edges[1] - edges[0] if len(edges) > 1 else 1
     trace = {

@@ -100,19 +100,23 @@ def parallel(
 
 def beeswarm(
     names: Sequence[str],
-    minutes: Sequence[Sequence[float]],
+    added: Sequence[Sequence[float]],
     values: Sequence[Sequence[float | None]],
+    *,
+    title: str,
 ) -> Figure:
-    """SHAP values, a dot for each trip and column, coloured by the value of the column.
+    """SHAP values, a dot for each row and column, coloured by the value of the column.
 
     Parameters
     ----------
-    minutes, values
-        Of shape (trips, columns).
+    added, values
+        Of shape (rows, columns).
+    title
+        Title of the axis.
     """
     xs, ys, colors = [], [], []
     for place in range(len(names)):
-        column = [row[place] for row in minutes]
+        column = [row[place] for row in added]
         ranks = _ranks([row[place] for row in values])
         for at, offset, rank in zip(column, _spread(column), ranks, strict=True):
             xs.append(at)
@@ -142,7 +146,7 @@ def beeswarm(
     }
     return figure(
         [trace],
-        xaxis={"title": {"text": "minutes that it adds"}},
+        xaxis={"title": {"text": title}},
         yaxis={
             "tickvals": list(range(len(names))),
             "ticktext": list(names),
@@ -154,9 +158,9 @@ def beeswarm(
     )
 
 
-def force(base: float, parts: Sequence[tuple[str, float]]) -> Figure:
-    """Draw a prediction as the average, and the minutes that each column adds or takes."""
-    names = ["average trip", *(name for name, _ in parts), "prediction"]
+def force(base: float, parts: Sequence[tuple[str, float]], *, average: str, title: str) -> Figure:
+    """Draw a prediction as the average, and the amount that each column adds or takes."""
+    names = [average, *(name for name, _ in parts), "prediction"]
     total = base + sum(value for _, value in parts)
     trace = {
         "type": "waterfall",
@@ -174,7 +178,7 @@ def force(base: float, parts: Sequence[tuple[str, float]]) -> Figure:
     }
     return figure(
         [trace],
-        xaxis={"title": {"text": "minutes"}},
+        xaxis={"title": {"text": title}},
         yaxis={"autorange": "reversed", "automargin": True, "type": "category"},
         margin={"l": 8, "r": 48, "t": 12, "b": 44},
     )

@@ -7,15 +7,15 @@ from typing import Any
 
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
-from model_loop.charts.columns import NO_PROFILE, column_charts
 from model_loop.charts.formatting import date_of, percent, plain
-from model_loop.charts.months import trips_charts
-from model_loop.charts.zones import pairs_chart
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.outlines import outlines_or_why
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.zones import map_chart, measures_of
 from model_loop.dashboard.types import MonthRun
+from trip_duration.charts.columns import NO_PROFILE, column_charts
+from trip_duration.charts.months import trips_charts
+from trip_duration.charts.zones import pairs_chart
 from trip_duration.contract.breaches import BROKEN_WHEN
 
 _NO_CARD = Card("Months", "0", "Run the DAG data_preparation.", "warn")

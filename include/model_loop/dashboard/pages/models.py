@@ -7,14 +7,17 @@ from typing import Any
 
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.explanations import explanation_charts
-from model_loop.charts.formatting import UNKNOWN, date_of, minutes, plain, short
+from model_loop.charts.formatting import UNKNOWN, amount, date_of, plain, short
 from model_loop.charts.models import curves_chart, evaluation_charts
+from model_loop.charts.words import Words
 from model_loop.dashboard.comparable import judged_on, model_input, same_rows, source_of
 from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.searches import trials_chart, trials_table
 from model_loop.dashboard.types import FamilyRun
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.tracking.names import NUMBERS
+from trip_duration.columns import UNIT
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 _NO_MODELS = Card("Models", "none", "Run sklearn_training or xgboost_training.", "warn")
@@ -34,6 +37,7 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     trials = known.trials(chosen.run_id) if chosen else ()
     test = (numbers or {}).get("test") or {}
     name = _called(chosen, known) if chosen else ""
+    words = Words.of(dataset_of_variant(sources.service))
     return Page(
         name="models",
         title="Models",
@@ -51,15 +55,15 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
             ChartGroup("Comparison", known.charts(["families"], [_comparison(runs, known)])),
             ChartGroup(
                 f"How {name} was found" if name else "How it was found",
-                [trials_chart(trials), curves_chart(numbers), trials_table(trials)],
+                [trials_chart(trials), curves_chart(numbers, words), trials_table(trials)],
             ),
             ChartGroup(
                 "How far off it is",
-                evaluation_charts(test),
+                evaluation_charts(test, words),
             ),
             ChartGroup(
                 "What it needs to know",
-                explanation_charts(numbers),
+                explanation_charts(numbers, words),
             ),
             ChartGroup("Registry", known.charts(["registry"], [_history(known)])),
         ],
@@ -123,18 +127,18 @@ def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
         ),
         Card(
             "RMSE on the test months",
-            minutes(metrics.get("test_rmse")),
-            f"MAE {minutes(metrics.get('test_mae'))}",
+            amount(metrics.get("test_rmse"), UNIT),
+            f"MAE {amount(metrics.get('test_mae'), UNIT)}",
         ),
         Card(
             "RMSE on validation",
-            minutes(metrics.get("validation_rmse")),
-            f"MAE {minutes(metrics.get('validation_mae'))}",
+            amount(metrics.get("validation_rmse"), UNIT),
+            f"MAE {amount(metrics.get('validation_mae'), UNIT)}",
         ),
         Card(
             "R² on the test months",
             plain(metrics.get("test_r2")),
-            f"median alone: RMSE {minutes(metrics.get('naive_test_rmse'))}",
+            f"median alone: RMSE {amount(metrics.get('naive_test_rmse'), UNIT)}",
         ),
     ]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
-from model_loop.charts.formatting import UNKNOWN, age_of, date_of, minutes, percent, plain, short
+from model_loop.charts.formatting import UNKNOWN, age_of, amount, date_of, percent, plain, short
 from model_loop.dashboard.comparable import (
     judged_on,
     left_out,
@@ -21,6 +21,7 @@ from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.types import DagDay, FamilyRun, WindowRun
 from model_loop.tracking.deployments import Deployment
+from trip_duration.columns import UNIT
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 _NO_CHAMPION = Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")
@@ -148,9 +149,9 @@ def _test_card(label: str, standing: Deployment, known: Known) -> Card:
     run = _run_of(known, standing.champion)
     test = run.metrics.get("test_rmse") if run else None
     naive = run.metrics.get("naive_test_rmse") if run else None
-    beside = f"the median alone: {minutes(naive)}" if naive is not None else "not tested"
+    beside = f"the median alone: {amount(naive, UNIT)}" if naive is not None else "not tested"
     of = f"{model_input(run)}; {judged_on(run)}; trips of 1 to 60 minutes · " if run else ""
-    return Card(label, minutes(test), f"{of}{beside}")
+    return Card(label, amount(test, UNIT), f"{of}{beside}")
 
 
 def _live_card(label: str, standing: Deployment, known: Known) -> Card:
@@ -161,7 +162,7 @@ def _live_card(label: str, standing: Deployment, known: Known) -> Card:
     within = f"95 %: {interval[0]:.2f} to {interval[1]:.2f} · " if interval else ""
     run = _run_of(known, standing.champion)
     of = f"{model_input(run)} · " if run else ""
-    return Card(label, minutes(live.rmse), f"{of}{within}{live.trips:,} trips with feedback")
+    return Card(label, amount(live.rmse, UNIT), f"{of}{within}{live.trips:,} trips with feedback")
 
 
 def _run_of(known: Known, number: int | None) -> FamilyRun | None:

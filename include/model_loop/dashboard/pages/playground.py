@@ -6,10 +6,11 @@ import datetime as dt
 from collections.abc import Mapping
 
 from model_loop.charts import figures
-from model_loop.charts.places import places
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.outlines import outlines_or_why
 from model_loop.dashboard.page import Page
+from trip_duration.charts import maps
+from trip_duration.charts.places import places
 from trip_duration.zone_names import zone_labels
 
 _FROM, _TO = 74, 166
@@ -22,8 +23,8 @@ def playground_page(sources: PageSources, _query: Mapping[str, str]) -> Page:
     standings = known.registry.standings.values()
     labels, found = zone_labels(), places()
     outlines, problems = outlines_or_why(sources.zone_file)
-    figure = figures.city(
-        [figures.Spot(labels[zone], *place) for zone, place in found.items()],
+    figure = maps.city(
+        [maps.Spot(labels[zone], *place) for zone, place in found.items()],
         bar="",
         outlines=outlines.rings,
     )

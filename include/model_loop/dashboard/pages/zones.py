@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_loop.charts.chart import Chart, Empty
-from model_loop.charts.columns import NO_PROFILE
-from model_loop.charts.zones import DURATION, LEAST_TRIPS, rows_of_month, zone_rows, zones_chart
 from model_loop.dashboard.known import Known
 from model_loop.dashboard.outlines import Outlines
 from model_loop.tracking.names import NUMBERS
+from trip_duration.charts.columns import NO_PROFILE
+from trip_duration.charts.zones import DURATION, LEAST_TRIPS, rows_of_month, zone_rows, zones_chart
 
 _ERROR = "error"
 

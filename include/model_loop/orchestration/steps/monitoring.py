@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.monitoring.labels import labelled
 from model_loop.monitoring.levels import ALL, Level, as_row, from_rows, gravest_first, thresholds_of
 from model_loop.monitoring.looking import DriftRules, known_profile, look_for_drift
@@ -44,7 +45,6 @@ from model_loop.scoring.predictor import (
     load_predictor,
 )
 from model_loop.settings import get_settings
-from model_loop.tracking.deployments import check_moment
 from trip_duration.cleaning_rules import CleaningRules
 
 if TYPE_CHECKING:
@@ -236,7 +236,10 @@ def _judge(
         "source": plan["source"],
         "months": [window["month"]] if "month" in window else [],
     }
-    cooldown, moment = dt.timedelta(hours=params["cooldown_hours"]), check_moment(watched.moment)
+    cooldown, moment = (
+        dt.timedelta(hours=params["cooldown_hours"]),
+        dataset_of_variant(plan["service"]).check_moment(watched.moment),
+    )
     memory = DriftMemory(asset_state_store[DRIFT], plan["service"], cooldown, moment)
     level = findings[0].level
     if not memory.is_due(level.value, dag_run.run_id):

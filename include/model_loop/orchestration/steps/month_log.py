@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from model_loop.findings import Finding
 from model_loop.settings import get_settings
-from model_loop.tracking.months import log_month as log_one
-from model_loop.tracking.months import log_refused as log_refusal
 from model_loop.tracking.runs import Tracker
 from trip_duration.history import HistoryVerdict
 from trip_duration.source.types import RawMonth
+from trip_duration.tracked_months import log_month as log_one
+from trip_duration.tracked_months import log_refused as log_refusal
 
 logger = logging.getLogger(__name__)
 

@@ -175,7 +175,7 @@ def register_family(
     if trained.evaluation:
         metrics |= trained.evaluation.naive.named("naive_test")
     tracker.log(run_id, metrics=metrics)
-    log_model_report(tracker, run_id, trained)
+    log_model_report(tracker, run_id, trained, training_set)
     family, request = model_family(tuned.family, params), search_request(params)
     log_lineage(tracker, run_id, lineage_of(trained, training_set, request, family))
     shap = trained.explanation.shap if trained.explanation else None
@@ -191,6 +191,7 @@ def register_family(
         name=registered_name(training_set.request.service),
         example=training_set.example_rows,
         tags=tags,
+        optional=training_set.dataset.optional,
     )
     with optional("The compiled form"):
         columns = training_set.recipe.columns

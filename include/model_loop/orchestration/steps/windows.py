@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
 from model_loop.monitoring import windows
 from model_loop.monitoring.labels import match_month
@@ -26,7 +27,6 @@ from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place, require_allowed
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
-from model_loop.tracking.deployments import check_moment
 from model_loop.tracking.runs import Tracker
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
@@ -156,7 +156,12 @@ def gather(
             yield watched, _scored(watched, window, predictor, asked)
         else:
             found = windows.read_request_log(_request_log(), watched.window)
-            yield watched, found.asked_at(check_moment(watched.moment), moment_of)
+            yield (
+                watched,
+                found.asked_at(
+                    dataset_of_variant(plan["service"]).check_moment(watched.moment), moment_of
+                ),
+            )
 
 
 def _month(month: str, params: Mapping[str, Any], predictor: Predictor) -> WindowTrips:

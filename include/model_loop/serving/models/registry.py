@@ -143,7 +143,9 @@ class MlflowRegistry:
         seconds = FIRST_SECONDS if self.before is None else MORE_SECONDS
         moment_of = functools.partial(self.moment, deadline=time.monotonic() + seconds)
         aliases, tags = self._ask()
-        found = standings_of(aliases, tags, moment_of, self.before, unreadable.append)
+        found = standings_of(
+            aliases, tags, moment_of, self.dataset.moments, self.before, unreadable.append
+        )
         for problem in unreadable:
             log_once(problem)
         self.before, self.unreadable = found, tuple(unreadable)
@@ -236,7 +238,9 @@ class MlflowRegistry:
             except RegistryError as error:
                 raise MomentUnknownError.of(self._name, version, str(error)) from error
             until = time.monotonic() + FIRST_SECONDS if deadline is None else deadline
-            self._moments[version] = declared_moment(tags) or self._look_ups.moment(version, until)
+            self._moments[version] = declared_moment(tags, self.dataset) or self._look_ups.moment(
+                version, until
+            )
         return self._moments[version]
 
     def _ask(self) -> tuple[Mapping[str, str], Mapping[str, str]]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
-from model_loop.charts.columns import NO_PROFILE
-from model_loop.charts.figures.maps import Ring
-from model_loop.charts.places import place_of
+from trip_duration.charts import maps
+from trip_duration.charts.columns import NO_PROFILE
+from trip_duration.charts.maps import Ring
+from trip_duration.charts.places import place_of
 from trip_duration.zone_names import zone_labels
 
 DURATION = "mean duration (min)"
@@ -73,9 +73,9 @@ def zones_chart(
         f"Where trips begin; {how}. Highest: {rows[0][1]}." if rows else "",
         ChartTable(("zone", "name", "trips", title), rows),
         empty,
-        figures.city(
+        maps.city(
             [
-                figures.Spot(name, *place, size=trips, value=value, area=areas.get(zone, ()))
+                maps.Spot(name, *place, size=trips, value=value, area=areas.get(zone, ()))
                 for zone, name, trips, value in rows
                 if (place := place_of(zone)) is not None
             ],

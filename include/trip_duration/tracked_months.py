@@ -12,7 +12,6 @@ import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from model_loop.charts.document import document
-from model_loop.charts.months import month_charts
 from model_loop.errors import optional
 from model_loop.findings import Finding
 from model_loop.tracking.names import FIGURES
@@ -23,6 +22,7 @@ from model_loop.tracking.runs import (
     REFUSED_TAG,
     Tracker,
 )
+from trip_duration.charts.months import month_charts
 from trip_duration.contract.checked import CheckedMonth
 from trip_duration.profile import MonthProfile
 from trip_duration.services import DURATION

@@ -7,9 +7,9 @@ from typing import Any
 
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable
-from model_loop.charts.columns import NO_PROFILE, column_charts
 from model_loop.charts.formatting import percent
-from model_loop.charts.zones import DURATION, rows_of_month, zones_chart
+from trip_duration.charts.columns import NO_PROFILE, column_charts
+from trip_duration.charts.zones import DURATION, rows_of_month, zones_chart
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -52,7 +52,7 @@ def _histogram(found: Mapping[str, Any] | None, name: str, what: str, unit: str)
         said,
         ChartTable((f"from ({unit})", "trips"), list(zip(edges, counts, strict=True))),
         NO_PROFILE,
-        figures.histogram(edges, counts, title=unit) if found else None,
+        figures.histogram(edges, counts, title=unit, values="trips") if found else None,
     )
 
 

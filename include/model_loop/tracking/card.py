@@ -1,0 +1,200 @@
+"""The card of a model: what it was made of, how far off it is, and how it is loaded.
+
+It follows "Model cards for model reporting" (Mitchell et al., 2019), as far as a run knows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from model_loop.charts.words import Words
+from model_loop.models.baseline import baseline_errors
+from model_loop.models.search import ErrorMetrics
+from model_loop.models.training import TrainedModel
+from model_loop.sources.origin import source_label
+from model_loop.training_set.table_request import TableRequest
+from model_loop.training_set.types import TrainingSet
+
+#: Slices that are listed, those with the largest error first, and the fewest rows of them.
+_SLICES, _FEWEST_ROWS = 12, 30
+
+
+def model_card(trained: TrainedModel, training_set: TrainingSet, run_id: str = "<run>") -> str:
+    """Return the card of a model as Markdown.
+
+    Parameters
+    ----------
+    run_id
+        The run that the model is logged with.
+    """
+    dataset = training_set.dataset
+    variant, words = dataset.variants[training_set.variant], Words.of(dataset)
+    recipe = training_set.recipe
+    unit = f" in {words.unit}" if words.unit else ""
+    parts = [
+        f"# {_text(variant.title)}: {_text(words.target)}",
+        (
+            f"A model of the family `{trained.tuned.family}` that predicts the "
+            f"{_text(words.target)} of a {words.row}{unit}: {_text(recipe.label)} "
+            f"({_text(recipe.title)})."
+        ),
+        *_errors(trained, training_set, words),
+        *_slices(trained, words),
+        *_columns(training_set),
+        *_data(training_set, words),
+        *_findings(training_set),
+        *_fit(trained, training_set, words),
+        *_loading(training_set, run_id),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _errors(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
+    yield "## Errors"
+    evaluation = trained.evaluation
+    if evaluation is None:
+        yield f"It was not judged: the training set has no test {words.rows}."
+        return
+    rows = [("the model", evaluation.metrics)]
+    rows += [(f"baseline: {name}", found) for name, found in baseline_errors(training_set).items()]
+    rows.append((f"always the median of the learned {words.rows}", evaluation.naive))
+    yield (
+        f"On {training_set.rows['test']:,} test {words.rows} that it has never seen"
+        f"{_of(training_set.partitions('test'))}:"
+    )
+    yield _table(
+        ("", words.axis("RMSE"), words.axis("MAE"), "R²"),
+        ((name, *_measured(metrics)) for name, metrics in rows),
+    )
+
+
+def _measured(metrics: ErrorMetrics) -> tuple[str, str, str]:
+    return f"{metrics.rmse:.4g}", f"{metrics.mae:.4g}", f"{metrics.r2:.3f}"
+
+
+def _slices(trained: TrainedModel, words: Words) -> Iterator[str]:
+    if trained.evaluation is None:
+        return
+    slices = trained.evaluation.slices
+    worst = slices[slices.rows >= _FEWEST_ROWS].sort_values("rmse", ascending=False).head(_SLICES)
+    if worst.empty:
+        return
+    yield "## Where it is farthest off"
+    yield f"The slices with the largest errors, of {_FEWEST_ROWS} test {words.rows} and more:"
+    columns = ("slice", "value", "rows", "rmse", "mae", "bias")
+    yield _table(
+        ("slice", "value", words.rows, *map(words.axis, ("RMSE", "MAE", "bias"))),
+        (
+            (name, value, f"{rows:,}", *(f"{error:.4g}" for error in errors))
+            for name, value, rows, *errors in worst[list(columns)].itertuples(index=False)
+        ),
+    )
+
+
+def _columns(training_set: TrainingSet) -> Iterator[str]:
+    recipe, dataset = training_set.recipe, training_set.dataset
+    yield (
+        f"## Columns\n\nIt is {_text(recipe.asked)}, and takes what is known by then "
+        f"(moment `{recipe.moment}`)."
+    )
+    known = {column.name: column for column in dataset.columns}
+    yield _table(
+        ("column", "type", "unit", "known from", "may be missing", "meaning"),
+        (
+            (
+                name,
+                known[name].kind.replace("_", "/"),
+                known[name].unit,
+                known[name].known,
+                "" if known[name].required else "yes",
+                known[name].title,
+            )
+            for name in recipe.columns
+        ),
+    )
+
+
+def _data(training_set: TrainingSet, words: Words) -> Iterator[str]:
+    counts = training_set.rows
+    yield "## Data"
+    source = _text(source_label(training_set.data_source))
+    yield f"Source: {source}. Training set: `{training_set.digest}`."
+    parts = {name: counts[name] for name in ("train", "validation", "test")}
+    if training_set.calibration_rows is not None:
+        parts["calibration"] = len(training_set.calibration_rows)
+    yield _table(
+        ("part", words.rows, "partitions"),
+        (
+            (name, f"{number:,}", ", ".join(training_set.partitions(name)))
+            for name, number in parts.items()
+        ),
+    )
+    yield _table(
+        ("file", "sha256"), ((file.url, f"`{file.digest}`") for file in training_set.months)
+    )
+    yield "\n".join(f"- {_text(str(report))}" for report in training_set.cleaning)
+
+
+def _findings(training_set: TrainingSet) -> Iterator[str]:
+    declaration = training_set.dataset.declaration
+    accepted = [
+        (each.code, each.column or "", each.partition or "", each.reason)
+        for each in (declaration.accepted if declaration else ())
+    ]
+    accepted += [
+        (text, "", "", "accepted in the request") for text in training_set.request.accepted_findings
+    ]
+    yield "## Findings"
+    if accepted:
+        yield "Accepted by a person:"
+        yield _table(("finding", "column", "partition", "reason"), accepted)
+    said = [f"- {_text(str(finding))}" for finding in training_set.findings]
+    if said:
+        yield "Doubtful, and learned from all the same:\n\n" + "\n".join(said)
+    if not accepted and not said:
+        yield "None."
+
+
+def _fit(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
+    best = trained.tuned.best
+    settings = json.dumps(dict(best.settings), sort_keys=True)
+    yield (
+        f"## Fit\n\nFitted in {trained.seconds:.1f} s on {training_set.rows['all']:,} "
+        f"{words.rows} (train and validation), with the best of "
+        f"{len(trained.tuned.trials):,} trials: `{settings}`"
+        f"{f', {best.rounds} rounds' if best.rounds else ''}."
+    )
+
+
+def _loading(training_set: TrainingSet, run_id: str) -> Iterator[str]:
+    request = training_set.request
+    if isinstance(request, TableRequest):
+        digest = hashlib.sha256(request.declaration.encode()).hexdigest()
+        yield "## Declaration"
+        yield f"The completed declaration of {training_set.dataset.name} has the sha256 `{digest}`."
+    columns = ", ".join(training_set.recipe.columns)
+    yield (
+        "## How to load it\n\n"
+        "```python\n"
+        "import mlflow\n\n"
+        f'model = mlflow.sklearn.load_model("runs:/{run_id}/model")\n'
+        f"model.predict(rows)  # a frame with {columns}\n"
+        "```"
+    )
+
+
+def _of(partitions: Sequence[str]) -> str:
+    return f" ({', '.join(partitions)})" if partitions else ""
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(_text(str(cell)) for cell in line)} |" for line in lines)
+
+
+def _text(text: str) -> str:
+    """Return text that breaks no table and is no markup."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

@@ -1,0 +1,1 @@
+"""Charts of months of trips, and of a model's errors by zone."""

@@ -1,0 +1,115 @@
+"""Models of a declared table: logged, loaded elsewhere, and compared on rows nobody has seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.parcels import build_parcels
+
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.tracking.judging import judged_rows, seen_test_data, unseen_check
+from model_loop.tracking.learned import Learned
+from model_loop.tracking.registry import save_model
+from model_loop.training_set.types import TrainingSet
+
+SEARCH = SearchRequest(max_evaluations=1, threads=1)
+
+#: Loads a model as MLflow does, where none of our packages can be imported.
+LOADING = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"model_loop", "trip_duration"}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+import mlflow, pandas
+
+model = mlflow.pyfunc.load_model(sys.argv[1])
+rows = pandas.read_parquet(sys.argv[2])
+print(*model.predict(rows).ravel().tolist())
+assert not any(name.startswith(("model_loop", "trip_duration")) for name in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def parcels(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
+    """A training set of parcels."""
+    return build_parcels(tmp_path_factory.mktemp("parcels"))
+
+
+@pytest.mark.parametrize(
+    "family", ["linear_model.LinearRegression", "ensemble.RandomForestRegressor"]
+)
+def test_scikit_learn_alone_loads_it(parcels: TrainingSet, tmp_path: Path, family: str) -> None:
+    """The files hold no code of ours, and predict what the model predicted here."""
+    model = train(tune(family, parcels, SEARCH), parcels, SEARCH).model
+    folder, rows = tmp_path / "model", tmp_path / "rows.parquet"
+    save_model(model, folder, parcels.example_rows, parcels.dataset.optional)
+    parcels.test_inputs.head(20).to_parquet(rows)
+    assert not (folder / "code").exists()
+    assert "xgboost" not in (folder / "requirements.txt").read_text()
+    printed = subprocess.run(
+        [sys.executable, "-c", LOADING, folder, rows], capture_output=True, text=True, check=True
+    ).stdout
+    predicted = np.array(printed.split(), dtype=float)
+    np.testing.assert_allclose(predicted, model.predict(parcels.test_inputs.head(20)), rtol=1e-12)
+
+
+def test_our_classes_bring_our_code(parcels: TrainingSet, tmp_path: Path) -> None:
+    """The booster is a class of ours: its model is kept with the code that it needs."""
+    model = train(tune("xgboost", parcels, SEARCH), parcels, SEARCH).model
+    save_model(model, tmp_path / "model", parcels.example_rows)
+    assert (tmp_path / "model" / "code" / "model_loop").is_dir()
+
+
+def learned(parcels: TrainingSet, **changes: object) -> Learned:
+    """What a version has learned that was trained on another split of the same table."""
+    split = dataclasses.replace(parcels.request.split, **changes)
+    request = dataclasses.replace(parcels.request, split=split)
+    digests = frozenset(file.digest for file in parcels.months)
+    return Learned(1, frozenset(), digests, "folder", request)
+
+
+def judged(parcels: TrainingSet, *contenders: Learned) -> tuple[int, tuple[str, ...], str]:
+    """Return the number of rows that are left, what was left out, and what the check says."""
+    columns = parcels.recipe.columns
+    rows = judged_rows(parcels, columns, contenders, storage_root="", timeout_seconds=1.0)
+    return len(rows.rows), rows.left_out, unseen_check(rows, parcels).found
+
+
+def test_the_same_split_has_the_same_test_rows(parcels: TrainingSet) -> None:
+    """Nothing is left out, and the number of rows is told."""
+    assert judged(parcels, learned(parcels))[0] == 135
+    assert judged(parcels, learned(parcels))[2].startswith("135 rows of whole")
+
+
+def test_rows_that_were_learned_from_are_left_out(parcels: TrainingSet) -> None:
+    """A version whose validation part reached further has learned from the first test rows."""
+    times = np.sort(parcels.test_rows.sent_at.to_numpy())
+    first, *_ = parcels.request.split.starts
+    newer = learned(parcels, starts=(first, float(times[50]), float(times[60])))
+    left, out, found = judged(parcels, newer)
+    assert left == 85
+    assert out == ("50 rows, from which version 1 has learned",)
+    assert "left out of the comparison" in found
+    assert seen_test_data(newer, parcels) == "50 of the test rows"
+    everything = learned(parcels, starts=(first, 9e9, 9e9))
+    left, _, found = judged(parcels, everything)
+    assert left == 0
+    assert found.startswith("none: 135 rows")
+
+
+def test_what_nobody_knows_is_said(parcels: TrainingSet) -> None:
+    """Of a version from elsewhere nothing is left out, and the check says so."""
+    left, out, found = judged(parcels, Learned(4))
+    assert (left, out) == (135, ())
+    assert "not known whether version 4 has learned from the test rows" in found

@@ -362,3 +362,16 @@ def test_a_broken_file_is_listed(tmp_path: Path) -> None:
     listed = json.loads(run("list", "--json", folder=tmp_path).stdout)["datasets"]
     statuses = {row["name"]: row["status"] for row in listed}
     assert (statuses["broken"], statuses["orders"]) == ("broken", "ready")
+
+
+def test_a_dataset_goes_out_and_comes_in_as_a_data_package(tmp_path: Path) -> None:
+    """The declaration that comes back is checked on the same files."""
+    path = ready(tmp_path)
+    done = run("export", "orders.toml", "--output", "datapackage.json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    path.unlink()
+    done = run("import", "datapackage.json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert checked(tmp_path)[0] == 0
+    printed = run("export", "orders.toml", folder=tmp_path).stdout
+    assert json.loads(printed) == json.loads((tmp_path / "datapackage.json").read_text())

@@ -258,6 +258,54 @@ def remove(name: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -
     console().print(f"Removed {path}.\n{stays}")
 
 
+@datasets.command(name="export")
+def export_dataset(dataset: str, *, output: Path | None = None) -> None:
+    """Write a declaration as a data package of Frictionless.
+
+    Parameters
+    ----------
+    dataset
+        File of the declaration, or name of a dataset.
+    output
+        File to write; standard output by default.
+    """
+    from model_loop.datasets.datapackage import to_datapackage
+    from model_loop.datasets.declaration import read_declaration
+
+    package = to_datapackage(read_declaration(_path_of(dataset)))
+    text = json.dumps(package, indent=2, ensure_ascii=False)
+    if output is None:
+        print(text)  # noqa: T201 - the command's answer, unwrapped
+        return
+    output.write_text(f"{text}\n", encoding="utf-8")
+
+
+@datasets.command(name="import")
+def import_dataset(
+    file: Path, *, target: str | None = None, output: Path = Path(), force: bool = False
+) -> None:
+    """Write the declaration that a data package of Frictionless describes.
+
+    Parameters
+    ----------
+    file
+        A `datapackage.json` with one resource.
+    target
+        Column to predict, where the package does not say.
+    output
+        Folder of the declaration.
+    force
+        Overwrite the declaration.
+    """
+    from model_loop.datasets.datapackage import from_datapackage
+    from model_loop.drafting.text import toml_of
+
+    declaration = from_datapackage(file.read_text(encoding="utf-8-sig"), str(file), target)
+    path = output / f"{declaration.name}.toml"
+    _write(path, toml_of(declaration.model_dump(mode="json", exclude_defaults=True)), force=force)
+    console().print(f"Wrote {path}. Next: model-loop datasets check {path}")
+
+
 def _path_of(dataset: str) -> Path:
     """Return the file of a dataset, by the file itself or its name."""
     from model_loop.datasets.registry import dataset_names, datasets_folder

@@ -406,7 +406,7 @@ def parse_declaration(text: str, origin: str) -> Declaration:
     try:
         declaration = Declaration.model_validate(content)
     except ValidationError as error:
-        raise _refusal(error, origin) from None
+        raise refusal_of(error, origin) from None
     mistakes = [*_contradictions(declaration)]
     if mistakes:
         key, rule, remedy = mistakes[0]
@@ -456,7 +456,7 @@ def _contradictions(found: Declaration) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _refusal(error: ValidationError, origin: str) -> InvalidInputError:
+def refusal_of(error: ValidationError, origin: str) -> InvalidInputError:
     """Return the first of pydantic's errors by the key of the file."""
     errors = error.errors()
     first = errors[0]

@@ -7,12 +7,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 #: Width from which a comment goes on in the next line.
 _WIDTH = 98
 
-Value = str | int | float | bool | Sequence["Value"]
+Value = str | int | float | bool | Sequence["Value"] | Mapping[str, "Value"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,25 @@ def literal(value: Value) -> str:
         return str(value)
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    if isinstance(value, Mapping):
+        return (
+            f"{{{', '.join(f'{key(each)} = {literal(inner)}' for each, inner in value.items())}}}"
+        )
     return f"[{', '.join(literal(each) for each in value)}]"
+
+
+def toml_of(content: Mapping[str, Any]) -> str:
+    """Return the content of a declaration as TOML, without comments."""
+    keys: dict[str, tuple[Value, str]] = {}
+    tables: dict[str, dict[str, tuple[Value, str]]] = {}
+    columns: Mapping[str, Mapping[str, Value]] = content.get("columns", {})
+    for name, value in content.items():
+        if not isinstance(value, Mapping):
+            keys[name] = (value, "")
+        elif name != "columns":
+            tables[name] = {each: (inner, "") for each, inner in value.items()}
+    drafted = (DraftedColumn(name, column) for name, column in columns.items())
+    return str(DraftedText((), keys, tables, tuple(drafted))).lstrip()
 
 
 def quoted_text(text: str) -> str:

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from tests.parcels import build_parcels
+from tests.parcels import build_parcels, declared, write_parcels
 
+from model_loop.errors import InvalidInputError
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
@@ -106,6 +108,30 @@ def test_rows_that_were_learned_from_are_left_out(parcels: TrainingSet) -> None:
     left, _, found = judged(parcels, everything)
     assert left == 0
     assert found.startswith("none: 135 rows")
+
+
+def test_versions_of_another_recipe_are_compared(parcels: TrainingSet) -> None:
+    """Test rows hold what a model of any recipe asks for, and a column of nobody is refused."""
+    places = {"storage_root": "", "timeout_seconds": 1.0}
+    rows = judged_rows(parcels, ("carrier", "scans"), (), **places).rows  # type: ignore[arg-type]  # by name
+    assert rows.scans.notna().all()
+    assert "scans" not in parcels.test_inputs
+    with pytest.raises(InvalidInputError, match="lack depot, which a version asks for"):
+        judged_rows(parcels, ("carrier", "depot"), (), **places)  # type: ignore[arg-type]  # by name
+
+
+def test_test_rows_tell_their_group(tmp_path: Path) -> None:
+    """Rows of one group are judged together, though no model may know the group."""
+    source = write_parcels(tmp_path / "parcels.csv")
+    frame = pd.read_csv(source)
+    frame["customer"] = [f"customer {number // 3}" for number in range(len(frame))]
+    frame.to_csv(source, index=False)
+    split = '[columns.customer]\ntype = "id"\n[split]\ngroup_on = "customer"\n'
+    time = '[time]\ncolumn = "sent_at"\n'
+    grouped = build_parcels(tmp_path, declared(source, "grouped", **{time: split}))
+    assert grouped.dataset.group == "customer"
+    assert grouped.test_rows.customer.nunique() < len(grouped.test_rows)
+    assert "customer" not in grouped.recipe.columns
 
 
 def test_what_nobody_knows_is_said(parcels: TrainingSet) -> None:

@@ -203,7 +203,7 @@ def encode_table(
         layouts=MappingProxyType(encoded),
         train_target=targets["train"],
         validation_target=targets["validation"],
-        test_rows=parts["test"],
+        test_rows=_judged(dataset, raw["test"]),
         example_rows=parts["validation"][columns].head(EXAMPLE_ROWS).copy(),
         periods=MappingProxyType(_periods(split, places, masks)),
         strays=int(len(rows) - sum(mask.sum() for mask in masks.values())),
@@ -222,6 +222,14 @@ def _beside(dataset: Dataset) -> list[str]:
     """Columns that judged rows are shown by, whether a model may know them or not."""
     learned = {column.name for column in dataset.columns}
     return [name for name in (dataset.time, *dataset.slices) if name in learned]
+
+
+def _judged(dataset: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return test rows with every column that a model of any recipe asks for, and their group."""
+    names = [column.name for column in dataset.columns if column.name in rows]
+    wanted = [*names, *([dataset.group] if dataset.group else []), dataset.target.name]
+    held = model_frame(dataset.columns, rows[list(dict.fromkeys(wanted))])
+    return held.reset_index(drop=True)
 
 
 def _partition_keys(dataset: Dataset, rows: pd.DataFrame) -> np.ndarray:

@@ -368,7 +368,13 @@ class RowReader:
         return None
 
     def _time(self, name: str, value: object, column: Column, problems: list[Problem]) -> float:
-        if type(value) is str and len(value) == _PLAIN_TIME and value[4] == value[7] == "-":
+        reader = self.times.get(column.name)
+        if (
+            reader is None
+            and type(value) is str
+            and len(value) == _PLAIN_TIME
+            and value[4] == value[7] == "-"
+        ):
             # The form that nearly all requests have, without the way through all the others.
             try:
                 at = dt.datetime.fromisoformat(value)
@@ -377,7 +383,7 @@ class RowReader:
             if at is not None and column.lowest <= at.year <= column.highest:
                 return seconds_of(at)
         try:
-            return seconds_of(self.times.get(column.name, self.read_time)(value))
+            return seconds_of((reader or self.read_time)(value))
         except ValueError as error:
             remedy = f"Give a time such as {column.example}."
             problems.append(Problem(f"{name} = {shown(value)}", str(error), remedy))

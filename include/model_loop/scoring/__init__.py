@@ -1,1 +1,1 @@
-"""Predictions for people, requests and files: from what was given to minutes, version and id."""
+"""Predictions for people, requests and files: from what was given to prediction, version and id."""

@@ -36,9 +36,9 @@ class ServingSettings(Part):
     prediction_inputs: int = Field(
         default=50,
         ge=1,
-        title="Trips of a prediction",
-        description="Most trips in one run of the DAG prediction. Its result has to fit into the "
-        "inline XCom size; for more trips there is the DAG batch_scoring.",
+        title="Rows of a prediction",
+        description="Most rows in one run of the DAG prediction. Its result has to fit into the "
+        "inline XCom size; for more rows there is the DAG batch_scoring.",
     )
     scoring_chunk_rows: int = Field(
         default=250_000,
@@ -96,7 +96,7 @@ class ServingSettings(Part):
     serving_cors_origins: str = Field(
         default="",
         title="Web pages that may ask",
-        description="Origins such as https://rides.example.com, separated by commas, whose pages "
+        description="Origins such as https://app.example.com, separated by commas, whose pages "
         "may ask the prediction server from a browser (CORS); each page needs a token all the "
         "same. Empty for none.",
     )
@@ -104,7 +104,7 @@ class ServingSettings(Part):
         default="",
         title="What is served",
         description="Keys of the variants that the prediction server answers for below their own "
-        "paths, separated by commas, such as flights, rides.city; empty for all that there are. "
+        "paths, separated by commas, such as flights, sales.north; empty for all that there are. "
         "That of the setting `service` answers at the root in any case.",
     )
     serving_refresh_seconds: float = Field(
@@ -129,7 +129,7 @@ class ServingSettings(Part):
     serving_max_trips: int = Field(
         default=10_000,
         ge=1,
-        title="Most trips of a request",
+        title="Most rows of a request",
         description="Requests with more are refused; whole files are for `batch_scoring`.",
     )
     serving_rate: float = Field(

@@ -116,7 +116,7 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
                 raise InvalidInputError(
                     f"Input {chunk.job.source}",
                     f"holds times in an unknown time zone ({error})",
-                    "Save them in UTC, or in a zone such as America/New_York.",
+                    "Save them in UTC, or in a time zone such as Europe/Berlin.",
                 ) from error
             yield RawRows(frame)
 

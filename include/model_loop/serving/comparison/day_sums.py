@@ -14,7 +14,7 @@ from model_loop.serving.request_log.tables import feedback, predictions
 
 @dataclass(frozen=True)
 class Pairs:
-    """Hold sums of a day over trips that two versions have predicted.
+    """Hold sums of a day over rows that two versions have predicted.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ Wanted = tuple[ColumnElement[bool], ...]
 
 
 def answered_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, ErrorSums]]:
-    """Add up errors by version and day, the version with the most trips first."""
+    """Add up errors by version and day, the version with the most rows first."""
     version, day = predictions.c.version, _day(engine)
     error = predictions.c.minutes - feedback.c.actual_minutes
     query = (
@@ -49,12 +49,12 @@ def answered_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, Error
     with engine.connect() as connection:
         for number, when, *sums in connection.execute(query):
             found[number][int(when)] = ErrorSums(*sums)
-    trips = {number: sum(day.trips for day in days.values()) for number, days in found.items()}
-    return {number: found[number] for number in sorted(found, key=lambda one: (-trips[one], one))}
+    rows = {number: sum(day.trips for day in days.values()) for number, days in found.items()}
+    return {number: found[number] for number in sorted(found, key=lambda one: (-rows[one], one))}
 
 
 def shadowed_by_day(engine: Engine, wanted: Wanted) -> dict[tuple[int, int], dict[int, Pairs]]:
-    """Add up errors of trips that a shadow has predicted: by shadow, answering version and day."""
+    """Add up errors of rows that a shadow has predicted: by shadow, answering version and day."""
     log, day = predictions.c, _day(engine)
     error = log.shadow_minutes - feedback.c.actual_minutes
     other = func.abs(log.minutes - feedback.c.actual_minutes)

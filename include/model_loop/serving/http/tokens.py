@@ -24,7 +24,7 @@ from msgspec import Meta
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError, require_within
 
-#: Rights of a token: predictions, actual durations, looking (log, models, metrics,
+#: Rights of a token: predictions, true values, looking (log, models, metrics,
 #: reports, description), and everything.
 Right = Literal["predict", "feedback", "read", "admin"]
 RIGHTS: tuple[Right, ...] = get_args(Right)

@@ -29,6 +29,7 @@ from benchmarks.results import record
 from benchmarks.tables import KNOWN
 from upath import UPath
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.models.catalogue import get_family
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
@@ -39,13 +40,11 @@ from model_loop.monitoring.levels import Level, WindowFinding, gravest_first, th
 from model_loop.monitoring.performance import PerformanceRules, judge_performance
 from model_loop.monitoring.performance import ReferenceErrors as Errors
 from model_loop.monitoring.profile import (
-    ProfiledTrips,
     ReferenceProfile,
     make_reference,
-    reference_of,
 )
 from model_loop.monitoring.report import write_report
-from model_loop.monitoring.windows import Window, WindowTrips, of_month, read_request_log
+from model_loop.monitoring.windows import Window, WindowRows, read_request_log
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
@@ -54,10 +53,13 @@ from model_loop.serving.request_log.tables import insert_predictions, open_log
 from model_loop.settings import Settings
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.types import TrainingSet
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS as DATASET
+from trip_duration.judged import Judged
+from trip_duration.monitored_months import of_month
 from trip_duration.months import Month, MonthSplit, parse_months
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -73,8 +75,10 @@ EXPLAINED = 60
 #: Predictions in the window whose cost is measured.
 MANY = 100_000
 THRESHOLDS = thresholds_of(Settings())
-RULES = PerformanceRules(trips=LEAST)
+DATASET = dataset_of_variant("green")
+RULES = PerformanceRules(rows=LEAST)
 CLEANING = CleaningRules()
+JUDGED = Judged.of_rules(CLEANING)
 
 KINDS = {
     "none": Drift(),
@@ -102,6 +106,7 @@ class Subject:
 
     trained: TrainedModel
     reference: ReferenceProfile
+    training_set: TrainingSet
 
     @property
     def predictor(self) -> Predictor:
@@ -148,7 +153,7 @@ def learn(root: str, source: str, split: MonthSplit, options: SampleOptions) -> 
     started = time.perf_counter()
     reference = make_reference(trained.model, training_set, trained.explanation.shap.features)
     print(f"A profile takes {time.perf_counter() - started:.2f} s.\n", flush=True)
-    return Subject(trained, reference)
+    return Subject(trained, reference, training_set)
 
 
 def window(
@@ -157,7 +162,7 @@ def window(
     subject: Subject,
     source: str = "sample",
     options: SampleOptions | None = None,
-) -> WindowTrips:
+) -> WindowRows:
     """A month as a window, predicted by the model."""
     known = Month.parse(month)
     options = options or SampleOptions()
@@ -168,7 +173,7 @@ def window(
 
 
 def look(
-    subject: Subject, trips: WindowTrips, reference: ReferenceProfile | None = None
+    subject: Subject, trips: WindowRows, reference: ReferenceProfile | None = None
 ) -> list[WindowFinding]:
     """What drift says of a window."""
     asked = trips.inputs(subject.predictor.columns)
@@ -192,7 +197,7 @@ def _looked(root: str, subject: Subject, drift: Drift) -> Iterator[list[WindowFi
     for month in parse_months("2024-04..2026-09"):
         trips = window(root, str(month), subject, options=options)
         errors = judge_performance(
-            labelled(trips, CLEANING), subject.errors, history, THRESHOLDS, RULES
+            labelled(trips, JUDGED), subject.errors, history, THRESHOLDS, RULES
         )
         history.append(errors)
         yield [*look(subject, trips), *errors]
@@ -231,10 +236,10 @@ def cost(root: str, subject: Subject) -> None:
     print()
 
 
-def _fill(log: Path, trips: WindowTrips) -> None:
+def _fill(log: Path, trips: WindowRows) -> None:
     engine, now = open_log("", log), time.time()
     rows = from_frame(
-        DATASET, trips.trips, [name for name in DATASET.columns.names if name in trips.trips]
+        DATASET, trips.rows, [name for name in DATASET.columns.names if name in trips.rows]
     )
     head = ("green", 1, "champion", "benchmark", None)
     values = [
@@ -266,7 +271,14 @@ def _measure(
     drift_findings(subject.reference.profile, inputs, THRESHOLDS, LEAST)
     moments.append(("PSI and the rest", time.perf_counter()))
     with tempfile.TemporaryDirectory() as folder:
-        write_report(Path(folder), subject.reference.sample, asked, trips.predicted, THRESHOLDS)
+        write_report(
+            Path(folder),
+            subject.reference.sample,
+            asked,
+            trips.predicted,
+            THRESHOLDS,
+            DATASET,
+        )
     moments.append(("report, with Evidently's import", time.perf_counter()))
     parts = [
         f"{name} {after - begun:.1f} s" for (_, begun), (name, after) in itertools.pairwise(moments)
@@ -291,9 +303,8 @@ def months(root: str, folder: str) -> None:
     pairs = [("2024-01", "2024-02"), ("2024-02", "2024-03"), ("2024-03", "2024-04")]
     for then, now in [*pairs, ("2023-01", "2023-02"), ("2023-01", "2024-04")]:
         before = window(root, then, subject, folder)
-        trips = ProfiledTrips(before.trips, before.trips)
-        about = ("green", then, "tlc")
-        reference = reference_of(subject.trained.model, trips, about, random_state=SEED)
+        learned = replace(subject.training_set, reference_rows=before.rows, test_rows=before.rows)
+        reference = make_reference(subject.trained.model, learned)
         after = window(root, now, subject, folder)
         findings = look(subject, after, reference)
         (average,) = (one.value for one in findings if one.metric == "psi_average")
@@ -317,7 +328,7 @@ def alarms(root: str, folder: str) -> None:
     print("| Trips | window | windows | beyond a threshold | warn or more | act | two of three |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for kind, factor in (("as they are", 1.0), ("a fifth longer", 1.2)):
-        months = [labelled(replace(one, actual=one.actual * factor), CLEANING) for one in found]
+        months = [labelled(replace(one, actual=one.actual * factor), JUDGED) for one in found]
         for span in (1, 7):
             counts = count_alarms(months, subject.errors, span)
             print(f"| {kind} | {span} days | {' | '.join(map(str, counts))} |", flush=True)
@@ -326,9 +337,9 @@ def alarms(root: str, folder: str) -> None:
     print()
 
 
-def count_alarms(months: Sequence[WindowTrips], errors: Errors, span: int) -> tuple[int, ...]:
+def count_alarms(months: Sequence[WindowRows], errors: Errors, span: int) -> tuple[int, ...]:
     """Judge the windows of some days each, one after the other."""
-    at_once = PerformanceRules(trips=LEAST, windows=1, needed=1)
+    at_once = PerformanceRules(rows=LEAST, windows=1, needed=1)
     history: list[Sequence[WindowFinding]] = []
     beyond = warned = acted = told = 0
     for month in months:

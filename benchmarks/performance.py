@@ -19,11 +19,11 @@ from benchmarks.estimate import fit
 from benchmarks.results import record
 from benchmarks.tables import KNOWN
 
-from model_loop.monitoring.labels import labelled, match_month
+from model_loop.monitoring.labels import labelled, match_partition
 from model_loop.monitoring.levels import Level, WindowFinding, thresholds_of, worst
 from model_loop.monitoring.performance import PerformanceRules, ReferenceErrors, judge_performance
 from model_loop.monitoring.slices import measure_errors
-from model_loop.monitoring.windows import WindowTrips, of_month
+from model_loop.monitoring.windows import WindowRows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import get_settings
 from model_loop.training_set.build import build_training_set
@@ -31,6 +31,8 @@ from model_loop.training_set.request import TrainingSetRequest
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
+from trip_duration.judged import Judged
+from trip_duration.monitored_months import of_month
 from trip_duration.months import Month, MonthSplit
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import PICKUP_TIME, get_service
@@ -71,7 +73,7 @@ def main() -> None:
         cost(predictor, reference, storage)
 
 
-def row(name: str, months: Sequence[Sequence[WindowTrips]], reference: ReferenceErrors) -> str:
+def row(name: str, months: Sequence[Sequence[WindowRows]], reference: ReferenceErrors) -> str:
     """How many of the weeks are an alarm, and what the errors are."""
     at_once: Counter[Level] = Counter()
     settled: Counter[Level] = Counter()
@@ -97,7 +99,7 @@ def row(name: str, months: Sequence[Sequence[WindowTrips]], reference: Reference
 
 
 def judge(
-    week: WindowTrips,
+    week: WindowRows,
     reference: ReferenceErrors,
     history: Sequence[Sequence[WindowFinding]],
     rules: PerformanceRules,
@@ -115,32 +117,34 @@ def cost(predictor: Predictor, reference: ReferenceErrors, storage: str) -> None
     judged = time.perf_counter() - started
     unknown = dataclasses.replace(window, actual=np.full(len(window), np.nan))
     started = time.perf_counter()
-    _, report = match_month(unknown, month)
+    _, report = match_partition(unknown, month)
     matched = time.perf_counter() - started
     print(f"\n{len(window):,} predictions judged in {judged:.2f} s; in {matched:.2f} s: {report}")
 
 
-def weeks_of(drift: Drift, seed: int, predictor: Predictor, storage: str) -> Iterator[WindowTrips]:
+def weeks_of(drift: Drift, seed: int, predictor: Predictor, storage: str) -> Iterator[WindowRows]:
     """The labelled weeks of a generated month."""
     options = SampleOptions(trips=TRIPS, seed=seed, drift=drift)
     found = backtest(month_of(MONTH, options, storage), predictor)
-    weeks = (found.trips[PICKUP_TIME].dt.day.to_numpy() - 1) // 7
+    weeks = (found.rows[PICKUP_TIME].dt.day.to_numpy() - 1) // 7
     for week in range(WEEKS):
         yield found.where(weeks == week)
 
 
-def backtest(month: CheckedMonth, predictor: Predictor) -> WindowTrips:
+def backtest(month: CheckedMonth, predictor: Predictor) -> WindowRows:
     """Labelled predictions of a month."""
-    return labelled(of_month(month, predictor.columns, RULES, predictor), RULES)
+    return labelled(
+        of_month(month, predictor.columns, RULES, predictor), Judged.of_rules(RULES).of_actual
+    )
 
 
-def reference_of(window: WindowTrips) -> ReferenceErrors:
+def reference_of(window: WindowRows) -> ReferenceErrors:
     """What a version came to on its test month."""
     total, *slices = measure_errors(window)
     by_slice = {
         (one.slice, one.value): one.measured.rmse
         for one in slices
-        if one.measured.trips >= PerformanceRules.slice_trips
+        if one.measured.trips >= PerformanceRules.slice_rows
     }
     return ReferenceErrors(1, total.measured.rmse, total.measured.mae, by_slice)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 HOURS_PER_DAY = 24
 SECONDS_PER_DAY = HOURS_PER_DAY * 3_600
 DAYS_PER_WEEK = 7
+#: Names of what models are told of the time of a row.
+HOUR, WEEKDAY = "hour", "weekday"
 #: Weekday of 1970-01-01: a Thursday.
 FIRST_WEEKDAY = 3
 

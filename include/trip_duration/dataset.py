@@ -65,5 +65,6 @@ TRIPS = Dataset(
         judged="trip_duration.judged:Judged.of",
         as_trained="model_loop.training_set.encoders.columns:as_trained",
         judged_rows="trip_duration.judging:judged_rows",
+        published_labels="trip_duration.label_matching:find_labels",
     ),
 )

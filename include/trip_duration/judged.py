@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from model_loop.settings import Settings
+from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.settings import TripSettings
 
 
@@ -29,6 +30,11 @@ class Judged:
         """Take the bounds by which training sets are cleaned."""
         known = cast("TripSettings", settings)
         return cls(known.minimum_duration, known.maximum_duration)
+
+    @classmethod
+    def of_rules(cls, rules: CleaningRules) -> Self:
+        """Take the bounds of some rules of cleaning."""
+        return cls(rules.minimum_duration, rules.maximum_duration)
 
     def of_actual(self, minutes: Any) -> Any:  # noqa: ANN401 - an array, or a column of a database
         """Say which durations count: of an array, or as a condition on a column."""

@@ -18,7 +18,7 @@ from tests.websites import website_over
 
 from model_loop.local.airflow_api import FINISHED
 from model_loop.monitoring.levels import Level, from_json
-from model_loop.monitoring.windows import WindowTrips, of_month
+from model_loop.monitoring.windows import WindowRows
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.scoring.rows import from_frame
@@ -30,6 +30,7 @@ from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS
+from trip_duration.monitored_months import of_month
 from trip_duration.months import Month
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -67,7 +68,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningS
             yield running, folder
 
 
-def trips_of(folder: Path, month: str, loop: RunningStack, version: int) -> WindowTrips:
+def trips_of(folder: Path, month: str, loop: RunningStack, version: int) -> WindowRows:
     """A published month, as a version predicts it."""
     found = promoter(loop, "ended").versions
     predictor = load_predictor(found, RegisteredVersion("green", version))
@@ -84,17 +85,17 @@ def trips_of(folder: Path, month: str, loop: RunningStack, version: int) -> Wind
     return of_month(checked, predictor.columns, CleaningRules(), predictor)
 
 
-def rmse(trips: WindowTrips) -> float:
+def rmse(trips: WindowRows) -> float:
     """How far off the predictions are, in minutes."""
     return float(np.sqrt(np.mean((trips.predicted - trips.actual) ** 2)))
 
 
-def ask(loop: RunningStack, trips: WindowTrips) -> None:
+def ask(loop: RunningStack, trips: WindowRows) -> None:
     """Log the predictions as the prediction server does."""
     settings = loop.stack.settings
     log = RequestLog(open_log(settings.request_log_url, settings.serving_folder))
     rows = from_frame(
-        TRIPS, trips.trips, [name for name in TRIPS.columns.names if name in trips.trips]
+        TRIPS, trips.rows, [name for name in TRIPS.columns.names if name in trips.rows]
     )
     at = time.time() - 60
     log.record_many(

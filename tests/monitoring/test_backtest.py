@@ -19,13 +19,15 @@ from model_loop.monitoring.performance import (
     judge_performance,
 )
 from model_loop.monitoring.slices import measure_errors
-from model_loop.monitoring.windows import WindowTrips, of_month
+from model_loop.monitoring.windows import WindowRows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import Settings
 from model_loop.training_set.types import TrainingSet
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
+from trip_duration.judged import Judged
+from trip_duration.monitored_months import of_month
 from trip_duration.months import Month
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -42,7 +44,7 @@ def model(sample_training_set: TrainingSet) -> Pipeline:
 
 def backtest(
     model: Pipeline, training_set: TrainingSet, storage: Path, month: str, drift: Drift
-) -> WindowTrips:
+) -> WindowRows:
     """Labelled predictions of a generated month."""
     raw = fetch_month(
         "sample",
@@ -55,7 +57,9 @@ def backtest(
     checked = CheckedMonthStore(str(storage)).check(raw, GREEN, ContractLimits())
     predictor = Predictor(RegisteredVersion("green", 1), model, training_set.recipe.columns)
     rules = CleaningRules()
-    return labelled(of_month(checked, predictor.columns, rules, predictor), rules)
+    return labelled(
+        of_month(checked, predictor.columns, rules, predictor), Judged.of_rules(rules).of_actual
+    )
 
 
 @pytest.mark.parametrize(

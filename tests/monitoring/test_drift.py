@@ -23,6 +23,7 @@ from model_loop.objects.tree import from_tree, to_tree
 from model_loop.settings import Settings
 from model_loop.training_set.encoders.sources import sources
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 from trip_duration.sample_options import Drift
 from trip_duration.services import (
     DISTANCE,
@@ -139,7 +140,7 @@ def test_psi_agrees_with_evidently(reference: ReferenceProfile) -> None:
     now = trips.sample(len(trips), replace=True, random_state=1, weights=trips[DISTANCE] + 0.1)
     for feature in reference.profile.features:
         bins, name = feature.bins, feature.bins.name
-        before, after = (bins.codes(features(some)[name]) for some in (trips, now))
+        before, after = (bins.codes(features(some, TRIPS)[name]) for some in (trips, now))
         before, after = before[before >= 0], after[after >= 0]
         ours = psi(*(np.bincount(codes, minlength=bins.size) for codes in (before, after)))
         theirs, _ = _psi(
@@ -169,7 +170,7 @@ def test_shap_by_feature_is_the_direct_computation(
     # Nothing is lost: all features and the base are the prediction.
     predicted = model.predict(trips)
     np.testing.assert_allclose(found.sum(axis=1) + direct[:, -1], predicted, rtol=1e-4)
-    assert set(found) <= set(features(trips))
+    assert set(found) <= set(features(trips, TRIPS))
 
 
 def test_shared_columns_are_shared_equally() -> None:
@@ -191,7 +192,7 @@ def test_a_profile_survives_json_and_stays_small(reference: ReferenceProfile) ->
     found = from_tree(json.loads(content), {})
     assert isinstance(found, VersionProfile)
     assert found.features == reference.profile.features
-    assert set(reference.sample) == {*reference.profile.columns, "predicted_minutes"}
+    assert set(reference.sample) == {*reference.profile.columns, "prediction"}
 
 
 def test_a_model_without_trees_has_no_shap_drift(reference: ReferenceProfile) -> None:

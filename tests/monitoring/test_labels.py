@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from model_loop.monitoring.labels import labelled, match_month
-from model_loop.monitoring.windows import Window, WindowTrips, read_request_log
+from model_loop.monitoring.labels import labelled, match_partition
+from model_loop.monitoring.windows import Window, WindowRows, read_request_log
 from model_loop.scoring.rows import from_frame
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
@@ -22,6 +22,7 @@ from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS
+from trip_duration.judged import Judged
 from trip_duration.months import Month
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
@@ -72,7 +73,7 @@ def ask(folder: Path, rows: np.ndarray, *, inputs: bool = True) -> RequestLog:
     return log
 
 
-def read(log: RequestLog) -> WindowTrips:
+def read(log: RequestLog) -> WindowRows:
     """The window of the log."""
     return read_request_log(log.engine, DAY)
 
@@ -88,8 +89,8 @@ def test_a_published_month_gives_each_prediction_its_trip(
     other_month[:, TRIPS.columns.names.index(PICKUP_TIME)] -= 40 * 86_400
     unknown[:, TRIPS.columns.names.index(PICKUP_TIME)] = np.nan
     log = ask(tmp_path, np.concatenate([rows, other_distance, other_month, unknown]))
-    found, report = match_month(read(log), month)
-    assert (report.matched, report.ambiguous, report.not_found, report.elsewhere) == (200, 1, 1, 2)
+    found, report = match_partition(read(log), month)
+    assert (report.matched, report.ambiguous, report.unmatched, report.elsewhere) == (200, 1, 1, 2)
     assert report.predictions == 204
     assert report.share == pytest.approx(200 / 202)
     np.testing.assert_allclose(found.actual[1:201], chosen[DURATION].to_numpy()[1:])
@@ -103,7 +104,7 @@ def test_what_was_not_asked_need_not_agree(
     """Zones and time are enough where nothing else was asked."""
     rows = from_frame(TRIPS, trips.iloc[10:60], TRIPS.columns.names)
     rows[:, 3:] = np.nan
-    found, report = match_month(read(ask(tmp_path, rows)), month)
+    found, report = match_partition(read(ask(tmp_path, rows)), month)
     assert report.matched == 50
     np.testing.assert_allclose(found.actual, trips[DURATION].to_numpy()[10:60])
 
@@ -114,7 +115,7 @@ def test_what_feedback_has_told_stays(
     """By the id of the prediction, whatever the month says."""
     log = ask(tmp_path, from_frame(TRIPS, trips.iloc[10:13], TRIPS.columns.names))
     log.add_feedback({f"{1:032d}": 33.0}, "me")
-    found, report = match_month(read(log), month)
+    found, report = match_partition(read(log), month)
     assert (report.told, report.matched, report.elsewhere) == (1, 2, 0)
     assert found.actual[1] == 33.0
 
@@ -141,13 +142,13 @@ def test_twins_that_nobody_learns_from_count(tmp_path: Path, trips: pd.DataFrame
         str(tmp_path), GREEN, MARCH, storage, sample=SampleOptions(), timeout_seconds=1
     )
     checked = CheckedMonthStore(storage).check(raw, GREEN, ContractLimits())
-    found, report = match_month(
+    found, report = match_partition(
         read(ask(tmp_path, from_frame(TRIPS, chosen, TRIPS.columns.names))), checked
     )
     assert (report.ambiguous, report.matched) == (2, 1)
     np.testing.assert_allclose(found.actual[2], chosen[DURATION].iloc[2])
-    assert str(report).endswith("0 without place and time in this month")
-    assert "1 matched with trips of the month (33.3% of those it could hold)" in str(report)
+    assert str(report).endswith("0 that cannot be matched")
+    assert "1 matched (33.3% of those that could be)" in str(report)
 
 
 def test_without_inputs_nothing_is_matched(
@@ -158,10 +159,10 @@ def test_without_inputs_nothing_is_matched(
         tmp_path / "none", from_frame(TRIPS, trips.head(3), TRIPS.columns.names), inputs=False
     )
     for window in (read(log), read(log).of_version(99)):
-        found, report = match_month(window, month)
+        found, report = match_partition(window, month)
         assert (report.matched, report.elsewhere) == (0, len(window))
         assert np.isnan(report.share)
-        assert len(labelled(found, CleaningRules())) == 0
+        assert len(labelled(found, Judged.of_rules(CleaningRules()).of_actual)) == 0
 
 
 def test_only_durations_that_were_learned_count(tmp_path: Path, trips: pd.DataFrame) -> None:
@@ -170,9 +171,11 @@ def test_only_durations_that_were_learned_count(tmp_path: Path, trips: pd.DataFr
     log.add_feedback(
         {f"{number:032d}": minutes for number, minutes in enumerate((5, 60, 61))}, "me"
     )
-    found = labelled(read(log), CleaningRules())
+    found = labelled(read(log), Judged.of_rules(CleaningRules()).of_actual)
     assert found.actual.tolist() == [5.0, 60.0]
-    assert labelled(read(log), CleaningRules(1.0, 30.0)).actual.tolist() == [5.0]
+    assert labelled(
+        read(log), Judged.of_rules(CleaningRules(1.0, 30.0)).of_actual
+    ).actual.tolist() == [5.0]
     window = read(log)
     silent = dataclasses.replace(window, predicted=np.full(len(window), np.nan))
-    assert len(labelled(silent, CleaningRules())) == 0
+    assert len(labelled(silent, Judged.of_rules(CleaningRules()).of_actual)) == 0

@@ -39,10 +39,11 @@ from model_loop.monitoring.performance import (
     judge_performance,
 )
 from model_loop.monitoring.slices import errors_table, measure_errors
-from model_loop.monitoring.windows import Window, WindowTrips
+from model_loop.monitoring.windows import WindowRows
 from model_loop.options import build
 from model_loop.settings import Settings
 from trip_duration.dataset import TRIPS
+from trip_duration.monitored_months import month_window
 from trip_duration.months import Month
 from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
 
@@ -50,7 +51,7 @@ THRESHOLDS = thresholds_of(Settings())
 AT_ONCE = PerformanceRules(windows=1, needed=1)
 
 
-def window(errors: np.ndarray, seed: int = 0) -> WindowTrips:
+def window(errors: np.ndarray, seed: int = 0) -> WindowRows:
     """Trips of all hours and of some zones, predicted with these errors."""
     random, count = np.random.default_rng(seed), len(errors)
     hours = pd.to_timedelta(random.integers(0, 24 * 28, count), unit="h")
@@ -63,10 +64,10 @@ def window(errors: np.ndarray, seed: int = 0) -> WindowTrips:
             DISTANCE: random.uniform(0.5, 10, count),
         }
     )
-    return WindowTrips(
-        window=Window.of_month("green", Month(2024, 3)),
+    return WindowRows(
+        window=month_window("green", Month(2024, 3)),
         source="month",
-        trips=trips,
+        rows=trips,
         predicted=actual + errors,
         versions=np.full(count, 3),
         ids=np.arange(count).astype(str).astype(object),
@@ -79,7 +80,7 @@ def normal(count: int, spread: float = 4.0, bias: float = 0.0) -> np.ndarray:
     return np.random.default_rng(count).normal(bias, spread, count)
 
 
-def reference_of(trips: WindowTrips) -> ReferenceErrors:
+def reference_of(trips: WindowRows) -> ReferenceErrors:
     """What a version came to, had these been its test months."""
     total, *slices = measure_errors(trips)
     by_slice = {(one.slice, one.value): one.measured.rmse for one in slices}
@@ -99,7 +100,7 @@ def test_errors_are_those_of_the_reports_of_training() -> None:
     """The same slices with the same errors, and intervals around them."""
     trips = window(normal(2_000))
     total, *slices = measure_errors(trips)
-    wanted = errors_by_slice(trips.trips, trips.actual, trips.predicted, Slicing(TRIPS))
+    wanted = errors_by_slice(trips.rows, trips.actual, trips.predicted, Slicing(TRIPS))
     found = errors_table(slices)
     for name in ("slice", "value"):
         assert found[name].tolist() == wanted[name].tolist()
@@ -119,7 +120,7 @@ def test_intervals_of_slices_hold_together() -> None:
     """Each is that of its trips alone, at so much more confidence as there are slices."""
     trips = window(normal(3_000))
     _, *slices = measure_errors(trips, 0.9)
-    errors, hours = trips.predicted - trips.actual, trips.trips[PICKUP_TIME].dt.hour.to_numpy()
+    errors, hours = trips.predicted - trips.actual, trips.rows[PICKUP_TIME].dt.hour.to_numpy()
     each = 1 - (1 - 0.9) / len(slices)
     found = {one.value: one.measured for one in slices if one.slice == "hour"}
     assert set(found) == {str(hour) for hour in range(24)}
@@ -154,7 +155,7 @@ def test_larger_errors_are_found_and_named() -> None:
         SLICE: Level.OK,
     }
     assert found[0].value == pytest.approx(0.15, abs=0.03)
-    assert f"{TESTED.rmse:.2f} on the test months" in found[0].note
+    assert f"{TESTED.rmse:.2f} on the test trips" in found[0].note
     found = judge_performance(window(normal(5_000, 6.0)), TESTED, (), THRESHOLDS, AT_ONCE)
     assert levels(found)[RMSE] is Level.ACT
     assert levels(found)[SLICE] is Level.WARN
@@ -172,7 +173,7 @@ def test_one_bad_slice_is_named() -> None:
     """The total hides it; the finding says which slice."""
     errors = normal(8_000)
     trips = window(errors)
-    night = (trips.trips[PICKUP_TIME].dt.hour == 3).to_numpy()
+    night = (trips.rows[PICKUP_TIME].dt.hour == 3).to_numpy()
     worse = dataclasses.replace(trips, predicted=trips.actual + errors * np.where(night, 1.6, 1))
     found = judge_performance(worse, TESTED, (), THRESHOLDS, AT_ONCE)
     assert levels(found)[RMSE] is Level.OK
@@ -199,7 +200,7 @@ def test_what_chance_gives_counts_for_no_later_window(*, kept: bool) -> None:
     """A window whose error was no finding is none of the two that are needed."""
     small = window(np.random.default_rng(9).normal(0, 4.8, 600))
     small = small.where(small.days() == small.days().min())
-    rules = dataclasses.replace(AT_ONCE, trips=2)
+    rules = dataclasses.replace(AT_ONCE, rows=2)
     chance = judge_performance(small, TESTED, (), THRESHOLDS, rules)
     assert chance[0].value > THRESHOLDS[RMSE].warn
     assert (chance[0].level, chance[0].certain) == (Level.OK, False)
@@ -241,7 +242,7 @@ def test_a_version_without_tests_is_unknown() -> None:
 def test_trips_without_inputs_count_in_total_alone() -> None:
     """Feedback tells errors also where the log keeps no inputs."""
     trips = window(normal(2_000))
-    bare = dataclasses.replace(trips, trips=_emptied(trips.trips))
+    bare = dataclasses.replace(trips, rows=_emptied(trips.rows))
     assert len(measure_errors(bare)) == 1
     found = judge_performance(bare, TESTED, (), THRESHOLDS, AT_ONCE)
     assert levels(found)[RMSE] is Level.OK
@@ -251,7 +252,7 @@ def test_trips_without_inputs_count_in_total_alone() -> None:
 def test_hours_keep_their_names_where_one_is_unknown() -> None:
     """A trip whose time was not logged belongs to no hour, and renames none."""
     trips = window(normal(2_000))
-    trips.trips.loc[0, PICKUP_TIME] = pd.NaT
+    trips.rows.loc[0, PICKUP_TIME] = pd.NaT
     hours = {one.value for one in measure_errors(trips) if one.slice == "hour"}
     assert hours == {str(hour) for hour in range(24)}
 
@@ -269,16 +270,16 @@ def noted(error: float, interval: tuple[float, float], count: int, standard: flo
     """Write down an error as people read it."""
     low, high = interval
     told = f"{error:.2f} minutes ({low:.2f} to {high:.2f}) on {count:,} trips"
-    return f"{told}; {standard:.2f} on the test months"
+    return f"{told}; {standard:.2f} on the test trips"
 
 
-def without_slices(trips: WindowTrips) -> WindowTrips:
+def without_slices(trips: WindowRows) -> WindowRows:
     """Return a window whose zones were not logged: slices take most of the time."""
-    return dataclasses.replace(trips, trips=trips.trips.drop(columns=PICKUP_ZONE))
+    return dataclasses.replace(trips, rows=trips.rows.drop(columns=PICKUP_ZONE))
 
 
 def expected(
-    trips: WindowTrips, reference: ReferenceErrors, rules: PerformanceRules = AT_ONCE
+    trips: WindowRows, reference: ReferenceErrors, rules: PerformanceRules = AT_ONCE
 ) -> list[tuple[str, float, Level, bool, str]]:
     """Judge a window a second time: metric, share, level, whether it is certain, and the note."""
     errors = trips.predicted - trips.actual
@@ -400,7 +401,7 @@ def test_how_much_days_differ_counts_in_short_windows_and_long_ones() -> None:
         squared=Spread(600.0, 12.0, 0.4),
     )
     reference = dataclasses.replace(TESTED, days=days)
-    rules, seen = dataclasses.replace(AT_ONCE, trips=2), set()
+    rules, seen = dataclasses.replace(AT_ONCE, rows=2), set()
     for spread in np.arange(4.3, 5.5, 0.05):
         errors = np.random.default_rng(4).normal(1.2, spread, 9_000)
         month = without_slices(window(errors, 4))
@@ -429,7 +430,7 @@ def test_three_figures_of_the_same_trips_are_corrected_for() -> None:
 
 
 def worst_slice(
-    trips: WindowTrips, reference: ReferenceErrors, least: int
+    trips: WindowRows, reference: ReferenceErrors, least: int
 ) -> tuple[str, float, bool]:
     """Find the worst slice a second time: its name, its increase, and whether that is certain."""
     _, *slices = measure_errors(trips, AT_ONCE.confidence, reference.days)
@@ -448,12 +449,12 @@ def worst_slice(
 @pytest.mark.parametrize("least", [2, 60, 100])
 def test_the_worst_slice_is_found_as_by_hand(least: int) -> None:
     """One that is surely worse counts before one that chance has made bad, however bad that is."""
-    rules = dataclasses.replace(AT_ONCE, slice_trips=least)
+    rules = dataclasses.replace(AT_ONCE, slice_rows=least)
     kinds = set()
     for seed in range(6):
         errors = np.random.default_rng(seed).normal(0, 4, 2_400)
         trips = window(errors, seed)
-        night = (trips.trips[PICKUP_TIME].dt.hour == seed).to_numpy()
+        night = (trips.rows[PICKUP_TIME].dt.hour == seed).to_numpy()
         factor = np.where(night, (1.0, 1.5, 3.0)[seed % 3], 1)
         worse = dataclasses.replace(trips, predicted=trips.actual + errors * factor)
         finding = judge_performance(worse, TESTED, (), THRESHOLDS, rules)[3]
@@ -472,17 +473,17 @@ def test_the_worst_slice_is_found_as_by_hand(least: int) -> None:
 
 
 def test_the_note_of_a_slice_tells_its_figures() -> None:
-    """Its error with the interval, its trips, and what it was on the test months."""
+    """Its error with the interval, its trips, and what it was on the test trips."""
     trips = window(normal(4_000, 5.0))
     one = next(one for one in measure_errors(trips, 0.95, TESTED.days) if one.slice == "hour")
     reference = dataclasses.replace(TESTED, slices={(one.slice, one.value): 2.5})
-    rules = dataclasses.replace(AT_ONCE, slice_trips=one.measured.trips)
+    rules = dataclasses.replace(AT_ONCE, slice_rows=one.measured.trips)
     found = judge_performance(trips, reference, (), THRESHOLDS, rules)[3]
     assert one.measured.rmse_interval
     low, high = one.measured.rmse_interval
     assert found.note == (
         f"hour {one.value}: {one.measured.rmse:.2f} minutes ({low:.2f} to {high:.2f}) on "
-        f"{one.measured.trips:,} trips; 2.50 on the test months"
+        f"{one.measured.trips:,} trips; 2.50 on the test trips"
     )
     # Of fewer trips than are needed it says nothing, nor without an error to compare with.
     for changed, needed in (
@@ -490,10 +491,10 @@ def test_the_note_of_a_slice_tells_its_figures() -> None:
         (dataclasses.replace(TESTED, slices={("hour", "25"): 2.5}), 2),
         (dataclasses.replace(TESTED, slices={}), 2),
     ):
-        rules = dataclasses.replace(AT_ONCE, slice_trips=needed)
+        rules = dataclasses.replace(AT_ONCE, slice_rows=needed)
         found = judge_performance(trips, changed, (), THRESHOLDS, rules)[3]
         assert (found.level, found.subject) == (Level.UNKNOWN, "worst slice")
-        assert found.note == f"no slice has {needed:,} trips and an error on the test months"
+        assert found.note == f"no slice has {needed:,} trips and an error on the test trips"
 
 
 def test_an_error_of_nothing_is_compared_with_nothing() -> None:
@@ -502,14 +503,14 @@ def test_an_error_of_nothing_is_compared_with_nothing() -> None:
     reference = dataclasses.replace(TESTED, rmse=0.0, mae=0.0)
     found = judge_performance(trips, reference, (), THRESHOLDS, AT_ONCE)
     assert [one.level for one in found[:3]] == [Level.UNKNOWN] * 3
-    assert "; 0.00 on the test months" in found[0].note
+    assert "; 0.00 on the test trips" in found[0].note
 
 
 def test_just_enough_trips_and_a_bound_that_is_reached() -> None:
     """As many as are needed are enough; a half-tested version is unknown, with its number."""
     trips = window(normal(500))
     assert judge_performance(trips, TESTED, (), THRESHOLDS, AT_ONCE)[0].level is Level.OK
-    few = dataclasses.replace(AT_ONCE, trips=1_500)
+    few = dataclasses.replace(AT_ONCE, rows=1_500)
     found = judge_performance(trips, TESTED, (), THRESHOLDS, few)
     assert [(one.metric, one.subject) for one in found] == [
         (RMSE, "all"),
@@ -575,7 +576,7 @@ def test_thresholds_of_today_judge_windows_of_before() -> None:
     ("bound", "least", "most"),
     [
         ("trips", 2, None),
-        ("slice_trips", 2, None),
+        ("slice_rows", 2, None),
         ("windows", 1, None),
         ("needed", 1, 3),
         ("confidence", 0.5, 0.999),

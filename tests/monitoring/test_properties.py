@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from model_loop.monitoring.labels import _keys, _meet
 from model_loop.monitoring.psi import psi, psi_beyond_chance, psi_by_chance
+from trip_duration.label_matching import _keys, _meet
 from trip_duration.services import (
     DISTANCE,
     DROPOFF_ZONE,

@@ -10,12 +10,12 @@ import pytest
 from tests.serving.conftest import fit
 
 from model_loop.monitoring.drift import Inputs, drift_findings, shap_of_window
-from model_loop.monitoring.labels import labelled, match_month
+from model_loop.monitoring.labels import labelled, match_partition
 from model_loop.monitoring.levels import Level, gravest_first, thresholds_of, worst
 from model_loop.monitoring.performance import PerformanceRules, ReferenceErrors, judge_performance
 from model_loop.monitoring.profile import make_reference
 from model_loop.monitoring.slices import measure_errors
-from model_loop.monitoring.windows import Window, WindowTrips, of_month, read_request_log
+from model_loop.monitoring.windows import Window, WindowRows, read_request_log
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.scoring.rows import from_frame
 from model_loop.serving.request_log.entries import Entry
@@ -28,6 +28,8 @@ from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS
+from trip_duration.judged import Judged
+from trip_duration.monitored_months import of_month
 from trip_duration.months import Month, MonthSplit
 from trip_duration.recipes import get_recipe
 from trip_duration.sample_options import SampleOptions
@@ -53,7 +55,7 @@ def month_of(folder: str, month: str, storage: Path) -> CheckedMonth:
     return CheckedMonthStore(str(storage)).check(raw, GREEN, ContractLimits())
 
 
-def reference_of(window: WindowTrips) -> ReferenceErrors:
+def reference_of(window: WindowRows) -> ReferenceErrors:
     """What a version came to on its test month."""
     total, *slices = measure_errors(window)
     by_slice = {(one.slice, one.value): one.measured.rmse for one in slices}
@@ -76,9 +78,9 @@ def test_no_alarm_on_the_months_that_follow(
     profile = make_reference(model, training_set).profile
     predictor = Predictor(RegisteredVersion("green", 1), model, RICH)
 
-    def backtest(month: str) -> WindowTrips:
+    def backtest(month: str) -> WindowRows:
         found = of_month(month_of(whole_months, month, tmp_path), RICH, CleaningRules(), predictor)
-        return labelled(found, CleaningRules())
+        return labelled(found, Judged.of_rules(CleaningRules()).of_actual)
 
     reference = reference_of(backtest(test))
     rules = PerformanceRules(windows=1, needed=1)
@@ -101,13 +103,13 @@ def test_most_predictions_of_a_month_meet_their_trips(whole_months: str, tmp_pat
     at = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
     chosen = np.random.default_rng(42).choice(len(trips), 5_000, replace=False)
     for number, row in zip(
-        chosen, from_frame(TRIPS, trips.trips.iloc[chosen], TRIPS.columns.names), strict=True
+        chosen, from_frame(TRIPS, trips.rows.iloc[chosen], TRIPS.columns.names), strict=True
     ):
         one = f"{number:032d}"
         log.record(Entry(one, at.timestamp(), "green", 1, "champion", "me", None, 9.0, 1.0, row))
     log._write_all()
     window = read_request_log(log.engine, Window.of_days("green", at, at + dt.timedelta(days=1)))
-    found, report = match_month(window, month)
+    found, report = match_partition(window, month)
     assert report.share > 0.99
     known = ~np.isnan(found.actual)
     wanted = trips.actual[found.ids[known].astype(int)]

@@ -17,6 +17,7 @@ from model_loop.monitoring.profile import PREDICTION, ReferenceProfile
 from model_loop.monitoring.report import JSON, write_report
 from model_loop.settings import Settings
 from model_loop.tracking.names import EVIDENTLY_HTML
+from trip_duration.dataset import TRIPS
 from trip_duration.services import DISTANCE, PASSENGERS
 
 
@@ -26,7 +27,9 @@ def test_the_report_names_what_has_changed(reference: ReferenceProfile, tmp_path
     then = reference.sample[columns]
     now = then.assign(**{DISTANCE: then[DISTANCE] * 1.5}).assign(**{PASSENGERS: np.nan})
     predicted = reference.sample[PREDICTION].dropna().to_numpy()
-    found = write_report(tmp_path, reference.sample, now, predicted, thresholds_of(Settings()))
+    found = write_report(
+        tmp_path, reference.sample, now, predicted, thresholds_of(Settings()), TRIPS
+    )
     by_name = {one.subject: one for one in found}
     assert set(by_name) == {DISTANCE, PREDICTION}
     direct = wasserstein_distance(then[DISTANCE], now[DISTANCE]) / then[DISTANCE].std(ddof=0)

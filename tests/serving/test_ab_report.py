@@ -114,7 +114,7 @@ def test_what_monitoring_leaves_out_counts_for_no_version(engine: Engine, tmp_pa
     fill(tmp_path, [*nights, *moments])
     assert ab_report(engine, "green", ended) == before
     window = Window.of_days("green", dt.datetime.fromtimestamp(0, dt.UTC), dt.datetime.now(dt.UTC))
-    watched = labelled(read_request_log(engine, window), CleaningRules())
+    watched = labelled(read_request_log(engine, window), Judged.of_rules(CleaningRules()).of_actual)
     for one in before.versions:
         ours = watched.of_version(one.version)
         assert one.trips == len(ours)

@@ -18,13 +18,14 @@ from model_loop.monitoring.levels import Level, Thresholds, judge, thresholds_of
 from model_loop.monitoring.looking import DriftRules, look_for_drift, profile_version
 from model_loop.monitoring.profile import find_profile, find_sample
 from model_loop.monitoring.records import Records, Watched
-from model_loop.monitoring.windows import Window, WindowTrips
+from model_loop.monitoring.windows import Window, WindowRows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import Settings
 from model_loop.tracking.lineage import lineage_of, log_lineage
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
+from trip_duration.monitored_months import month_window
 from trip_duration.months import Month
 from trip_duration.services import DURATION
 
@@ -35,7 +36,7 @@ PSI = Thresholds(0.1, 0.25)
 
 def watched(month: int) -> Watched:
     """A month of version 7."""
-    return Watched(Window.of_month("green", Month(2024, month)), 7, "month")
+    return Watched(month_window("green", Month(2024, month)), 7, "month")
 
 
 def test_a_window_is_replaced_and_never_doubled(tracker: Tracker, tmp_path: Path) -> None:
@@ -115,11 +116,13 @@ def test_a_version_without_a_profile_says_so_until_it_gets_one(
     predictor = Predictor(RegisteredVersion("profiled", 1), trained.model, columns)
     judged = sample_training_set.test_rows
     now = dt.datetime.now(tz=dt.UTC)
-    trips = WindowTrips(
+    trips = WindowRows(
         window=Window.of_days("green", now - dt.timedelta(days=1), now),
         source="month",
         trips=judged.drop(columns=DURATION),
         predicted=predictor.predict(judged),
+        rows=judged.drop(columns=DURATION),
+        predicted=predictor.minutes(judged),
         versions=np.ones(len(judged), dtype=np.int64),
         ids=np.arange(len(judged)).astype(str).astype(object),
         actual=judged[DURATION].to_numpy(),

@@ -26,7 +26,7 @@ from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.monitoring.levels import WindowFinding
-    from model_loop.monitoring.windows import WindowTrips
+    from model_loop.monitoring.windows import WindowRows
     from model_loop.scoring.predictor import Predictor
     from model_loop.tracking.versions import ModelVersions
 
@@ -158,14 +158,14 @@ def profile_version(*, options: VersionOptions = _VERSION) -> None:
 
 def _trips(
     predictor: Predictor, versions: ModelVersions, month: str | None, days: float, source: str
-) -> WindowTrips:
+) -> WindowRows:
     return _month(month, source, predictor) if month else _logged(days, predictor, versions)
 
 
-def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
-    from model_loop.monitoring.windows import of_month
+def _month(text: str, source: str, predictor: Predictor) -> WindowRows:
     from trip_duration.contract.checked import CheckedMonthStore
     from trip_duration.contract.rules import ContractLimits
+    from trip_duration.monitored_months import of_month
     from trip_duration.source.fetching import fetch_month
 
     settings, service = get_settings(), get_service(predictor.version.service)
@@ -183,7 +183,7 @@ def _month(text: str, source: str, predictor: Predictor) -> WindowTrips:
     return of_month(checked, predictor.columns, build(CleaningRules, {}), predictor)
 
 
-def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> WindowTrips:
+def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> WindowRows:
     from model_loop.monitoring.windows import Window, read_request_log
     from model_loop.serving.request_log.tables import open_log
 

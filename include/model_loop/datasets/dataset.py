@@ -160,6 +160,9 @@ class Extensions:
     compiled
         Compiled forms of encoders in Python, see `serving.compiled.encoders`. By default, those of
         scikit-learn's parts.
+    published_labels
+        ``(rows, partition) -> values, agreeing``: true values of predicted rows in a published
+        partition, and how many of its rows agree with each. By default by the declared keys.
     """
 
     slices: str = ""
@@ -172,6 +175,7 @@ class Extensions:
     judged: str = ""
     as_trained: str = ""
     compiled: str = ""
+    published_labels: str = ""
 
     def load(self, name: str) -> Callable[..., Any] | None:
         """Return a function; None where there is none."""

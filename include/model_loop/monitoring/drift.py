@@ -1,4 +1,4 @@
-"""Drift: the trips of a window compared with those that a version has learned from."""
+"""Drift: the rows of a window compared with those that a version has learned from."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import dataset_of_variant
+from model_loop.days import HOUR, WEEKDAY
 from model_loop.models.explanation import shap_by_feature, shap_rows
-from model_loop.monitoring.features import Floats, features
+from model_loop.monitoring.features import Feature, features
 from model_loop.monitoring.levels import ALL, Thresholds, WindowFinding, judge, unknown
 from model_loop.monitoring.profile import FeatureProfile, ShapProfile, VersionProfile
 from model_loop.monitoring.psi import psi_beyond_chance
-from model_loop.training_set.encoders.sources import HOUR, WEEKDAY
 from model_loop.training_set.matrices import Targets
-from trip_duration.services import PICKUP_TIME
 
 PSI, PSI_AVERAGE = "psi", "psi_average"
 UNSEEN, MISSING = "unseen_share", "missing_change"
 SHAP, PREDICTIONS = "shap_drift", "prediction_drift"
 
-#: SHAP values are computed of so many trips of a window at most; see `explanation.SHAP_VISITS`.
-SHAP_TRIPS = 2_000
+#: SHAP values are computed of so many rows of a window at most; see `explanation.SHAP_VISITS`.
+SHAP_ROWS = 2_000
 #: Fewer tell nothing of the mean.
-_FEWEST_SHAP_TRIPS = 50
+_FEWEST_SHAP_ROWS = 50
 #: Standard errors within which a difference of two means counts as chance.
 _CHANCE = 2.0
 
@@ -35,69 +36,72 @@ _CYCLES = {HOUR: 23.0, WEEKDAY: 6.5 * 24}
 
 @dataclass(frozen=True)
 class Inputs:
-    """Trips, predictions and SHAP values that are compared with a profile.
+    """Rows, predictions and SHAP values that are compared with a profile.
 
     Parameters
     ----------
-    trips
+    rows
         Raw columns of the model, of everything that was asked in the window.
     predicted
-        Minutes that the version itself has predicted, shape (predictions,).
+        Predictions of the version itself, shape (predictions,).
     shap
-        SHAP values by feature of some of the trips; None where there are none.
+        SHAP values by feature of some of the rows; None where there are none.
     """
 
-    trips: pd.DataFrame
+    rows: pd.DataFrame
     predicted: Targets
     shap: pd.DataFrame | None = None
 
 
 def shap_of_window(
-    model: Pipeline, trips: pd.DataFrame, random_state: int, most: int = SHAP_TRIPS
+    model: Pipeline, rows: pd.DataFrame, random_state: int, most: int = SHAP_ROWS
 ) -> pd.DataFrame | None:
     """SHAP values by feature of a sample of a window; None unless the model is of trees.
 
     Parameters
     ----------
     most
-        Trips in the sample; fewer for large models.
+        Rows in the sample; fewer for large models.
     """
-    rows = shap_rows(model, most)
-    if rows is None or trips.empty:
+    count = shap_rows(model, most)
+    if count is None or rows.empty:
         return None
-    return shap_by_feature(model, trips.sample(min(len(trips), rows), random_state=random_state))
+    return shap_by_feature(model, rows.sample(min(len(rows), count), random_state=random_state))
 
 
 def drift_findings(
     profile: VersionProfile,
     inputs: Inputs,
     thresholds: Mapping[str, Thresholds],
-    least_trips: int,
+    least_rows: int,
 ) -> list[WindowFinding]:
     """Compare a window with the profile of a version.
 
-    Of fewer trips than `least_trips` all findings are unknown.
+    Of fewer rows than `least_rows` all findings are unknown.
 
     Parameters
     ----------
     thresholds
         Thresholds by metric.
     """
-    trips, count = inputs.trips, len(inputs.trips)
-    if count < least_trips:
-        return no_findings(thresholds, f"{count:,} trips, of the {least_trips:,} that are needed")
-    known = features(trips[list(profile.columns)])
-    hours = _hours(trips)
+    rows, count, dataset = inputs.rows, len(inputs.rows), dataset_of_variant(profile.variant)
+    several = dataset.rows[0]
+    if count < least_rows:
+        return no_findings(
+            thresholds, f"{count:,} {several}, of the {least_rows:,} that are needed"
+        )
+    known = features(rows[list(profile.columns)], dataset)
+    judged = _Judged(thresholds, several, _hours(rows, dataset))
     found = [
         finding
         for feature in profile.features
-        for finding in _of_feature(feature, known[feature.bins.name], thresholds, hours)
+        for finding in _of_feature(feature, known[feature.bins.name], judged)
     ]
     values = [one.value for one in found if one.metric == PSI and not np.isnan(one.value)]
     average = float(np.mean(values)) if values else None
     found.append(judge(PSI_AVERAGE, ALL, average, thresholds[PSI_AVERAGE]))
-    found.append(_predictions(profile, inputs.predicted, thresholds[PREDICTIONS], least_trips))
-    found += _shap(profile.shap, inputs.shap, thresholds[SHAP])
+    found.append(_predictions(profile, inputs.predicted, thresholds[PREDICTIONS], least_rows))
+    found += _shap(profile.shap, inputs.shap, thresholds[SHAP], dataset)
     return found
 
 
@@ -107,25 +111,33 @@ def no_findings(thresholds: Mapping[str, Thresholds], why: str) -> list[WindowFi
     return [unknown(metric, ALL, thresholds[metric], why) for metric in metrics]
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """Thresholds, the word for rows, and the hours that a window is of."""
+
+    thresholds: Mapping[str, Thresholds]
+    rows: str
+    hours: float
+
+
 def _of_feature(
-    feature: FeatureProfile,
-    values: Floats,
-    thresholds: Mapping[str, Thresholds],
-    hours: float,
+    feature: FeatureProfile, values: Feature, judged: _Judged
 ) -> Iterator[WindowFinding]:
-    bins = feature.bins
+    bins, thresholds, hours = feature.bins, judged.thresholds, judged.hours
     now = FeatureProfile.of(bins, values)
     if not feature.known and not now.known:
-        # The service does not publish it.
+        # The variant does not have it.
         return
-    cycle = _CYCLES.get(bins.name, 0.0)
+    cycle = next((cycle for name, cycle in _CYCLES.items() if _is_of(bins.name, name)), 0.0)
     if hours < cycle:
-        why = f"the trips are of {hours:.0f} hours, of the {cycle:.0f} that its cycle takes"
+        why = f"the {judged.rows} are of {hours:.0f} hours, of the {cycle:.0f} that its cycle takes"
         yield unknown(PSI, bins.name, thresholds[PSI], why)
         return
     if not feature.known or not now.known:
         where = "the window" if feature.known else "the training set"
-        yield unknown(PSI, bins.name, thresholds[PSI], f"no trip of {where} has it")
+        yield unknown(
+            PSI, bins.name, thresholds[PSI], f"none of the {judged.rows} of {where} has it"
+        )
     else:
         value = psi_beyond_chance(feature.expected, np.asarray(now.counts))
         yield judge(PSI, bins.name, value, thresholds[PSI])
@@ -138,20 +150,21 @@ def _of_feature(
     yield judge(MISSING, bins.name, change, thresholds[MISSING], note)
 
 
-def _unseen(feature: FeatureProfile, values: Floats) -> str:
+def _unseen(feature: FeatureProfile, values: Feature) -> str:
     """List the new categories, the most frequent first; some are to be expected."""
-    new = values[feature.bins.codes(values) == feature.bins.unseen].astype(np.int64)
+    new = values[feature.bins.codes(values) == feature.bins.unseen]
     found, counts = np.unique(new, return_counts=True)
     first = found[np.argsort(-counts, kind="stable")][:3]
-    return f"new: {', '.join(map(str, first))}" if len(first) else ""
+    names = (one if isinstance(one, str) else f"{one:.0f}" for one in first)
+    return f"new: {', '.join(names)}" if len(first) else ""
 
 
 def _predictions(
-    profile: VersionProfile, predicted: Targets, thresholds: Thresholds, least_trips: int
+    profile: VersionProfile, predicted: Targets, thresholds: Thresholds, least_rows: int
 ) -> WindowFinding:
     known = predicted[np.isfinite(predicted)]
-    if len(known) < least_trips:
-        why = f"{len(known):,} predictions of this version, of the {least_trips:,} that are needed"
+    if len(known) < least_rows:
+        why = f"{len(known):,} predictions of this version, of the {least_rows:,} that are needed"
         return unknown(PREDICTIONS, ALL, thresholds, why)
     then = profile.predictions
     value = psi_beyond_chance(np.asarray(then.counts), then.bins.counts(known))
@@ -159,7 +172,7 @@ def _predictions(
 
 
 def _shap(
-    then: ShapProfile | None, minutes: pd.DataFrame | None, thresholds: Thresholds
+    then: ShapProfile | None, shap: pd.DataFrame | None, thresholds: Thresholds, dataset: Dataset
 ) -> Iterator[WindowFinding]:
     """Change of the mean absolute SHAP value, as a share of what all features add.
 
@@ -167,27 +180,32 @@ def _shap(
     the changes, which is the share of the explanation that has moved from one to another, or is
     new.
     """
-    if then is None or minutes is None:
+    if then is None or shap is None:
         yield unknown(SHAP, ALL, thresholds, "the model is not made of trees, or was not explained")
         return
-    if min(then.trips, len(minutes)) < _FEWEST_SHAP_TRIPS:
-        why = f"{min(then.trips, len(minutes))} trips explained, {_FEWEST_SHAP_TRIPS} are needed"
+    if (count := min(then.rows, len(shap))) < _FEWEST_SHAP_ROWS:
+        why = f"{count} {dataset.rows[0]} explained, {_FEWEST_SHAP_ROWS} are needed"
         yield unknown(SHAP, ALL, thresholds, why)
         return
-    now, total = ShapProfile.of(minutes), sum(then.means.values())
+    now, total = ShapProfile.of(shap), sum(then.means.values())
     changes = []
     for name in sorted({*then.means, *now.means}):
         before, after = then.means.get(name, 0.0), now.means.get(name, 0.0)
         chance = _CHANCE * np.hypot(then.errors.get(name, 0.0), now.errors.get(name, 0.0))
         changes.append(max(abs(after - before) - float(chance), 0.0) / total if total else np.nan)
-        note = f"{before:.2f} minutes on average at training, {after:.2f} now"
+        mean = dataset.target.with_unit(f"{before:.2f}")
+        note = f"{mean} on average at training, {after:.2f} now"
         yield judge(SHAP, name, changes[-1], thresholds, note)
     yield judge(SHAP, ALL, float(np.sum(changes)) / 2, thresholds)
 
 
-def _hours(trips: pd.DataFrame) -> float:
-    """Between the first and the last pick-up; infinite where the model knows no time."""
-    if PICKUP_TIME not in trips:
+def _is_of(feature: str, part: str) -> bool:
+    return feature == part or feature.endswith(f"_{part}")
+
+
+def _hours(rows: pd.DataFrame, dataset: Dataset) -> float:
+    """Return the hours between the first and the last row; infinite where no time is known."""
+    if dataset.time is None or dataset.time not in rows:
         return float("inf")
-    times = trips[PICKUP_TIME].dropna()
+    times = rows[dataset.time].dropna()
     return float((times.max() - times.min()) / pd.Timedelta(hours=1)) if len(times) else 0.0

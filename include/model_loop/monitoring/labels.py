@@ -1,211 +1,239 @@
-"""Labels: the actual durations of the predicted trips.
+"""Labels: the true values of predicted rows, and the predictions that each is one of.
 
-Who sends `/feedback` names predictions by their id. A published month names nothing: its trips are
-those that were predicted where all that was asked is what was published.
+Feedback names predictions by their ids. A file or table of labels may do so as well; otherwise its
+rows are those that were predicted where the keys of the dataset agree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.monitoring.windows import WindowTrips
-from trip_duration.batches import TripBatch
-from trip_duration.cleaning import Selection, TripArrays, take_month
-from trip_duration.cleaning_rules import CleaningRules
-from trip_duration.contract.checked import CheckedMonth
-from trip_duration.contract.rules import MINUTES_PER_DAY, Mask
-from trip_duration.judged import Judged
-from trip_duration.services import (
-    DISTANCE,
-    DROPOFF_ZONE,
-    DURATION,
-    PASSENGERS,
-    PICKUP_TIME,
-    PICKUP_ZONE,
-    TRIP_TYPE,
-    VENDOR,
-    get_service,
-)
+from model_loop.datasets.dataset import Dataset
+from model_loop.errors import InvalidInputError
+from model_loop.monitoring.windows import WindowRows
+from model_loop.scoring.answers import IDENTIFIER
+from model_loop.training_set.matrices import Targets
 
-#: Columns by which a trip is found; without one of them a prediction cannot be matched.
-_PLACE_AND_TIME = (PICKUP_ZONE, DROPOFF_ZONE, PICKUP_TIME)
-#: Further columns that have to agree, where the request had them.
-_FURTHER = (DISTANCE, PASSENGERS, VENDOR, TRIP_TYPE)
-#: Distances are published to the hundredth; a request may have rounded its binary form.
-_TOLERANCE = 1e-6
-_MICROSECONDS = 1_000_000
-#: More than any zone.
-_ZONES = 512
+Agreeing = npt.NDArray[np.int64]
+
+_NUMBER = "number of the prediction"
 
 
 @dataclass(frozen=True)
 class LabelReport:
-    """Numbers of a window's predictions that were matched with the durations of their trips.
+    """Numbers of a window's predictions that were matched with true values.
 
     Parameters
     ----------
     predictions
         Predictions of the window.
     told
-        Those whose duration was known before, by feedback.
+        Those whose true value was known before, by feedback.
     matched
-        Those that one trip of the month agrees with.
+        Those that one label agrees with.
     ambiguous
-        Those that several trips agree with: left out.
-    not_found
-        Those whose pick-up lies in the month, and that no trip agrees with.
+        Those that several labels agree with: left out.
+    unmatched
+        Those that no label agrees with.
     elsewhere
-        Those whose zones or time were not logged, or whose pick-up lies in another month.
+        Those whose keys were not logged, or that these labels cannot be about.
     """
 
     predictions: int
     told: int
     matched: int
     ambiguous: int
-    not_found: int
+    unmatched: int
     elsewhere: int
 
     @property
     def share(self) -> float:
         """Matched predictions as a share of those that could have been; NaN if there were none."""
-        possible = self.matched + self.ambiguous + self.not_found
+        possible = self.matched + self.ambiguous + self.unmatched
         return self.matched / possible if possible else float("nan")
 
     def __str__(self) -> str:
-        share = "" if np.isnan(self.share) else f" ({self.share:.1%} of those it could hold)"
+        share = "" if np.isnan(self.share) else f" ({self.share:.1%} of those that could be)"
         return (
-            f"{self.predictions:,} predictions: {self.told:,} told by feedback, {self.matched:,} "
-            f"matched with trips of the month{share}; left out {self.ambiguous:,} that several "
-            f"trips agree with, {self.not_found:,} that none does, {self.elsewhere:,} without "
-            "place and time in this month"
+            f"{self.predictions:,} predictions: {self.told:,} with feedback, {self.matched:,} "
+            f"matched{share}; left out {self.ambiguous:,} that several labels agree with, "
+            f"{self.unmatched:,} that none does, {self.elsewhere:,} that cannot be matched"
         )
 
 
-def match_month(window: WindowTrips, month: CheckedMonth) -> tuple[WindowTrips, LabelReport]:
-    """Give predictions the durations of the trips of a month that they were made for.
+def match_labels(
+    window: WindowRows, labels: pd.DataFrame, dataset: Dataset
+) -> tuple[WindowRows, LabelReport]:
+    """Give predictions their true values by a file or table of labels.
 
-    A prediction meets a trip where pick-up zone, drop-off zone and pick-up time (to the second) are
-    the same, and so is whatever else was asked. What feedback has told stays. The month is read in
-    batches: memory depends on the window alone.
+    Parameters
+    ----------
+    labels
+        The target, and either ``prediction_id`` or every key of the dataset; see `label_keys`.
+        Rows without a true value count for nothing.
 
     Returns
     -------
-    WindowTrips, LabelReport
+    WindowRows, LabelReport
         The window with what is known now, and how much that is.
 
     Raises
     ------
-    ContractError
-        If the file is damaged, or there is none.
+    InvalidInputError
+        If there is no target in it, or neither ids nor keys.
     """
-    told = ~np.isnan(window.actual)
-    # A pair of zones and the moment; trips of a month outside of it cannot be told apart.
-    open_rows = np.flatnonzero(~told & _is_placed(window.trips, month))
-    asked = window.trips.iloc[open_rows].reset_index(drop=True)
-    keys = _keys(asked)
-    service = get_service(month.raw.service)
-    candidates = _Candidates(
-        TripArrays(service, (*_PLACE_AND_TIME, *_FURTHER, DURATION), month.report.rows),
-        np.unique(keys),
+    keys = label_keys(labels.columns, dataset)
+    asked = window.rows.assign(**{IDENTIFIER: window.ids})
+    if lacking := [name for name in keys if name not in asked]:
+        raise InvalidInputError(
+            f"Key {', '.join(lacking)} of the dataset {dataset.name}",
+            "is no column that predictions are kept with, so that they cannot be found by it",
+            f"Give labels with {IDENTIFIER}, or declare label_keys of columns that are asked.",
+        )
+    return _matched(window, *_meet(asked[list(keys)], labels, dataset))
+
+
+def match_partition(window: WindowRows, partition: Any) -> tuple[WindowRows, LabelReport]:  # noqa: ANN401 - a frame, or what the dataset's own function reads
+    """Give predictions the true values of the rows of a partition that they were made for.
+
+    Parameters
+    ----------
+    partition
+        What the dataset's extension `published_labels` reads; without one, a frame of labels.
+
+    Raises
+    ------
+    ContractError
+        If the partition is damaged, or there is none.
+    """
+    dataset = window.dataset
+    find: Callable[..., tuple[Targets, Agreeing]] | None = dataset.extensions.load(
+        "published_labels"
     )
-    # The longest trips too: among all that agree, one must not pass for the only one.
-    selection = Selection((*_PLACE_AND_TIME, *_FURTHER), CleaningRules(0.0, MINUTES_PER_DAY))
-    take_month(month, service, selection, candidates)
-    minutes, agreeing = _meet(asked, keys, candidates.trips.frame())
-    actual = window.actual.copy()
-    actual[open_rows[agreeing == 1]] = minutes[agreeing == 1]
+    if find is None:
+        return match_labels(window, partition, dataset)
+    known = ~np.isnan(window.actual)
+    values, agreeing = np.full(len(window), np.nan), np.full(len(window), -1)
+    values[~known], agreeing[~known] = find(window.rows[~known].reset_index(drop=True), partition)
+    return _matched(window, values, agreeing)
+
+
+def label_keys(given: Sequence[str] | pd.Index[Any], dataset: Dataset) -> tuple[str, ...]:
+    """Return the columns of labels by which predictions are found.
+
+    The prediction's id where there is one, otherwise the declared ``label_keys``, otherwise the
+    primary key.
+
+    Raises
+    ------
+    InvalidInputError
+        If the labels lack the target, or have none of these.
+    """
+    names = list(map(str, given))
+    target, declared = dataset.target.name, dataset.declaration
+    keys = (declared.label_keys or declared.primary_key) if declared else ()
+    if target not in names:
+        raise InvalidInputError(
+            f"Labels with the columns {', '.join(names)}",
+            f"lack the target {target}",
+            f"Give the true values in a column {target}.",
+        )
+    if IDENTIFIER in names:
+        return (IDENTIFIER,)
+    if not keys:
+        raise InvalidInputError(
+            f"Labels without {IDENTIFIER}",
+            f"cannot be matched: the dataset {dataset.name} declares no keys",
+            f"Add the column {IDENTIFIER}, or declare label_keys or primary_key.",
+        )
+    if lacking := [name for name in keys if name not in names]:
+        raise InvalidInputError(
+            f"Labels with the columns {', '.join(names)}",
+            f"lack {', '.join(lacking)}",
+            f"Give {IDENTIFIER}, or every key: {', '.join(keys)}.",
+        )
+    return keys
+
+
+def labelled(
+    window: WindowRows, counts: Callable[[Targets], npt.NDArray[np.bool_]] | None = None
+) -> WindowRows:
+    """Return the predictions whose true value is known.
+
+    Parameters
+    ----------
+    counts
+        Says which true values count: those that the version has learned from. How far it is off
+        elsewhere says nothing of how well it does what it was made for.
+    """
+    known = ~np.isnan(window.actual) & ~np.isnan(window.predicted)
+    return window.where(known if counts is None else known & counts(window.actual))
+
+
+def _meet(asked: pd.DataFrame, labels: pd.DataFrame, dataset: Dataset) -> tuple[Targets, Agreeing]:
+    """Return a true value of each prediction, and how many labels agree with it.
+
+    -1 of predictions whose keys are not known.
+
+    Parameters
+    ----------
+    asked
+        Keys of the predictions, shape (predictions, keys).
+    """
+    keys, target = list(map(str, asked.columns)), dataset.target.name
+    labels = labels.dropna(subset=[*keys, target])
+    known = asked.notna().all(axis=1).to_numpy()
+    ours = _comparable(asked[known], dataset).assign(**{_NUMBER: np.flatnonzero(known)})
+    theirs = _comparable(labels[keys], dataset)
+    pairs = ours.merge(theirs.assign(**{target: labels[target].to_numpy(np.float64)}), on=keys)
+    numbers = pairs[_NUMBER].to_numpy(np.int64)
+    values, agreeing = np.full(len(asked), np.nan), np.full(len(asked), -1)
+    agreeing[known] = np.bincount(numbers, minlength=len(asked))[known]
+    values[numbers] = pairs[target]
+    return values, agreeing
+
+
+def _comparable(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Return keys as text: times to the second on the clocks of the place, codes without a point.
+
+    A code is a number on one side and a text on the other; texts of times may be in other words.
+    """
+    times = {column.name for column in dataset.columns.by_kind("time")}
+    made = {}
+    for name in map(str, rows.columns):
+        values = rows[name]
+        if name in times and pd.api.types.is_datetime64_dtype(values.dtype):
+            values = values.astype("datetime64[s]")
+        elif name in times:
+            values = values.map(dataset.reader.read_time).astype("datetime64[s]")
+        made[name] = values.map(_text).astype(str).to_numpy(dtype=object)
+    return pd.DataFrame(made)
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
+    if isinstance(value, bool | np.bool_ | float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _matched(
+    window: WindowRows, values: Targets, agreeing: Agreeing
+) -> tuple[WindowRows, LabelReport]:
+    """Fill in the values of one label each; what feedback has told stays."""
+    told = ~np.isnan(window.actual)
+    agreeing = np.where(told, -1, agreeing)
     report = LabelReport(
         predictions=len(window),
         told=int(np.count_nonzero(told)),
         matched=int(np.count_nonzero(agreeing == 1)),
         ambiguous=int(np.count_nonzero(agreeing > 1)),
-        not_found=int(np.count_nonzero(agreeing == 0)),
-        elsewhere=len(window) - int(np.count_nonzero(told)) - len(open_rows),
+        unmatched=int(np.count_nonzero(agreeing == 0)),
+        elsewhere=int(np.count_nonzero((agreeing < 0) & ~told)),
     )
-    return replace(window, actual=actual), report
-
-
-def labelled(window: WindowTrips, rules: CleaningRules) -> WindowTrips:
-    """The predictions whose trips have ended, and took as long as those of the training did.
-
-    Parameters
-    ----------
-    rules
-        Durations that the version has learned from; how far it is off elsewhere says nothing of how
-        well it does what it was made for.
-    """
-    known = ~np.isnan(window.actual) & ~np.isnan(window.predicted)
-    judged = Judged(rules.minimum_duration, rules.maximum_duration)
-    return window.where(known & judged.of_actual(window.actual))
-
-
-@dataclass(frozen=True)
-class _Candidates:
-    """Takes the trips of a month that begin where and when one was predicted.
-
-    Parameters
-    ----------
-    trips
-        Takes them.
-    wanted
-        Keys of what was predicted, sorted.
-    """
-
-    trips: TripArrays
-    wanted: npt.NDArray[np.int64]
-
-    def append(self, batch: TripBatch, wanted: Mask) -> None:
-        """Take what may be meant of a batch."""
-        if not len(self.wanted):
-            return
-        keys = _pack(*(batch[name] for name in _PLACE_AND_TIME))
-        places = np.minimum(np.searchsorted(self.wanted, keys), len(self.wanted) - 1)
-        self.trips.append(batch, wanted & (self.wanted[places] == keys))
-
-
-def _is_placed(trips: pd.DataFrame, month: CheckedMonth) -> npt.NDArray[np.bool_]:
-    """Return whether zones and time are present and the pick-up is in the month, shape (trips,)."""
-    if any(name not in trips for name in _PLACE_AND_TIME):
-        return np.zeros(len(trips), dtype=bool)
-    begins = trips[PICKUP_TIME].dt.strftime("%Y-%m") == month.raw.month
-    known = trips[list(_PLACE_AND_TIME)].notna().all(axis=1)
-    placed: npt.NDArray[np.bool_] = (begins & known).to_numpy()
-    return placed
-
-
-def _keys(trips: pd.DataFrame) -> npt.NDArray[np.int64]:
-    if trips.empty:
-        return np.empty(0, dtype=np.int64)
-    moments = trips[PICKUP_TIME].to_numpy().astype("datetime64[us]").astype(np.int64)
-    return _pack(trips[PICKUP_ZONE].to_numpy(), trips[DROPOFF_ZONE].to_numpy(), moments)
-
-
-def _pack(
-    pickup: npt.NDArray[np.generic],
-    dropoff: npt.NDArray[np.generic],
-    microseconds: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """One whole number for two zones and a second."""
-    seconds = microseconds // _MICROSECONDS
-    return (seconds * _ZONES + pickup.astype(np.int64)) * _ZONES + dropoff.astype(np.int64)
-
-
-def _meet(
-    asked: pd.DataFrame, keys: npt.NDArray[np.int64], trips: pd.DataFrame
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Minutes of a trip that agrees with each prediction, and how many agree with it."""
-    ours = asked.reindex(columns=_FURTHER).assign(key=keys, number=np.arange(len(asked)))
-    theirs = trips[[*_FURTHER, DURATION]].assign(key=_keys(trips))
-    pairs = ours.merge(theirs, on="key", suffixes=("", "_published"))
-    agree = np.ones(len(pairs), dtype=bool)
-    for name in _FURTHER:
-        mine, published = (pairs[one].to_numpy(np.float64) for one in (name, f"{name}_published"))
-        agree &= np.isnan(mine) | (np.abs(mine - published) <= _TOLERANCE)
-    found = pairs[agree]
-    minutes = np.full(len(asked), np.nan)
-    minutes[found["number"]] = found[DURATION]
-    return minutes, np.bincount(found["number"], minlength=len(asked))
+    return replace(window, actual=np.where(agreeing == 1, values, window.actual)), report

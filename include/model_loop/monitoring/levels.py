@@ -14,7 +14,7 @@ from model_loop.errors import InvalidInputError
 if TYPE_CHECKING:
     from model_loop.settings import Settings
 
-#: Subject of a finding that is about all features, or all trips.
+#: Subject of a finding that is about all features, or all rows.
 ALL = "all"
 
 #: Note of a change that is not a finding yet.
@@ -32,7 +32,7 @@ class Level(StrEnum):
     """Severity of a finding."""
 
     OK = "ok"
-    #: Too few trips, or nothing to compare with; the finding's note says which.
+    #: Too few rows, or nothing to compare with; the finding's note says which.
     UNKNOWN = "unknown"
     #: Somebody should look.
     WARN = "warn"
@@ -117,7 +117,7 @@ class WindowFinding:
 
     @property
     def what(self) -> str:
-        """Metric and subject: ``psi(trip_distance)``; names the finding among those of a window."""
+        """Metric and subject: ``psi(temperature)``; names the finding among those of a window."""
         return f"{self.metric}({self.subject})"
 
     def __str__(self) -> str:

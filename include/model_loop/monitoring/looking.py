@@ -21,7 +21,7 @@ from model_loop.monitoring.profile import (
     make_reference,
 )
 from model_loop.monitoring.report import write_report
-from model_loop.monitoring.windows import WindowTrips
+from model_loop.monitoring.windows import WindowRows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.tracking.challengers import judged_by
 from model_loop.tracking.versions import ModelVersions
@@ -47,21 +47,21 @@ class DriftRules:
     ----------
     thresholds
         By metric.
-    least_trips
+    least_rows
         Of fewer, nothing is said.
     report
         Whether Evidently's report is made.
     """
 
     thresholds: Mapping[str, Thresholds]
-    least_trips: int
+    least_rows: int
     report: bool = True
 
 
 def look_for_drift(
     versions: ModelVersions,
     predictor: Predictor,
-    trips: WindowTrips,
+    rows: WindowRows,
     rules: DriftRules,
     folder: Path | None = None,
 ) -> list[WindowFinding]:
@@ -77,21 +77,22 @@ def look_for_drift(
     if isinstance(profile, str):
         logger.warning("%s", profile)
         return no_findings(rules.thresholds, profile)
-    asked = trips.inputs(predictor.columns)
-    own = trips.of_version(version.number).predicted
+    asked = rows.inputs(predictor.columns)
+    own = rows.of_version(version.number).predicted
     predicted = own[np.isfinite(own)]
     shap = (
         shap_of_window(predictor.pipeline, asked, random_state=0)
-        if predictor.pipeline and profile.shap is not None and len(asked) >= rules.least_trips
+        if predictor.pipeline and profile.shap is not None and len(asked) >= rules.least_rows
         else None
     )
     findings = drift_findings(
-        profile, Inputs(asked, predicted, shap), rules.thresholds, rules.least_trips
+        profile, Inputs(asked, predicted, shap), rules.thresholds, rules.least_rows
     )
-    if folder is not None and rules.report and len(asked) >= rules.least_trips:
+    if folder is not None and rules.report and len(asked) >= rules.least_rows:
         sample = find_sample(versions.tracker, version.name, version.number)
         if sample is not None:
-            findings += write_report(folder, sample, asked, predicted, rules.thresholds)
+            about = (predicted, rules.thresholds, rows.dataset)
+            findings += write_report(folder, sample, asked, *about)
     return findings
 
 
@@ -131,7 +132,7 @@ def profile_version(
         training_set = build_training_set(
             training_set.request, storage_root=storage_root, timeout_seconds=timeout_seconds
         )
-    reference = make_reference(model, training_set)
+    reference = make_reference(model, training_set, columns=predictor.columns)
     run_id = versions.tracker.client.get_model_version(versions.name, str(number)).run_id
     log_reference(versions.tracker, str(run_id), reference)
     return reference

@@ -1,4 +1,4 @@
-"""Errors of a version now, against its errors on its test months."""
+"""Errors of a version now, against its errors on its test rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.errors import require_within
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.intervals import (
@@ -27,7 +28,7 @@ from model_loop.monitoring.levels import (
     unknown,
 )
 from model_loop.monitoring.slices import SliceErrors, measure_errors
-from model_loop.monitoring.windows import WindowTrips
+from model_loop.monitoring.windows import WindowRows
 from model_loop.options import option, options, setting_option
 
 #: Metrics of `judge_performance`, each with thresholds of its own.
@@ -38,16 +39,16 @@ WORST = "worst slice"
 
 @dataclass(frozen=True)
 class ReferenceErrors:
-    """Errors of a version on its test months.
+    """Errors of a version on its test rows.
 
     Parameters
     ----------
     version
         Number in the registry.
     rmse, mae
-        In minutes; None where it was not tested.
+        In the unit of the target; None where it was not tested.
     slices
-        RMSE by slice and value, of slices that have enough trips to say something.
+        RMSE by slice and value, of slices that have enough rows to say something.
     days
         How much the errors of days differ there; None where that was not measured.
     """
@@ -64,15 +65,15 @@ class PerformanceRules:
     """Rules for findings about errors.
 
     A level counts when `needed` of the last windows, the present one among them, have reached it.
-    Intervals are those of all trips together: an increase counts only where its interval leaves out
+    Intervals are those of all rows together: an increase counts only where its interval leaves out
     no increase.
     """
 
-    trips: int = setting_option("monitoring_trips", name="least_trips")
-    slice_trips: int = option(
+    rows: int = setting_option("monitoring_trips", name="least_trips")
+    slice_rows: int = option(
         GateRules.slice_rows,
-        "Least trips of a slice",
-        "Slices with fewer trips get no findings; as at the gate.",
+        "Least rows of a slice",
+        "Slices with fewer rows get no findings; as at the gate.",
         offered=False,
         ge=2,
     )
@@ -88,7 +89,7 @@ class PerformanceRules:
 
 
 def judge_performance(
-    labelled: WindowTrips,
+    labelled: WindowRows,
     reference: ReferenceErrors,
     history: Sequence[Sequence[WindowFinding]],
     thresholds: Mapping[str, Thresholds],
@@ -96,21 +97,21 @@ def judge_performance(
 ) -> tuple[WindowFinding, ...]:
     """Judge the errors of a version in a window.
 
-    Each value is a share: by how much the error is above that of the test months (`rmse`, `mae`,
-    `slice_rmse`), or how large the mean error is beside the mean absolute error of the test months
+    Each value is a share: by how much the error is above that of the test rows (`rmse`, `mae`,
+    `slice_rmse`), or how large the mean error is beside the mean absolute error of the test rows
     (`bias`). It reaches a level by its threshold where the error is surely above that of the test
-    months, as far as days differ in the window and in the test months, so that a large window does
-    not fire because it is large, nor a small one by chance. The worst slice is a warning at most:
+    rows, as far as days differ in the window and in the test rows, so that a large window does not
+    fire because it is large, nor a small one by chance. The worst slice is a warning at most:
     among dozens, one always is the worst.
 
     Parameters
     ----------
     labelled
-        Trips of this one version whose duration is known; see `labels.labelled`.
+        Rows of this one version whose true value is known; see `labels.labelled`.
     reference
-        What it came to on its test months; see `tested.find_reference`.
+        What it came to on its test rows; see `tested.find_reference`.
     history
-        Findings of the windows before, of the same service and version, in any order within a
+        Findings of the windows before, of the same variant and version, in any order within a
         window, the latest window last. One window of a time counts once: leave out an earlier run
         of the present one.
     thresholds
@@ -124,29 +125,32 @@ def judge_performance(
         Four: of `rmse`, `mae`, `bias`, and of the worst slice. Where nothing can be said, they are
         unknown, with the reason.
     """
-    rules = rules or PerformanceRules()
-    if why := _why_unknown(len(labelled), reference, rules):
+    rules, dataset = rules or PerformanceRules(), labelled.dataset
+    if why := _why_unknown(len(labelled), reference, rules, dataset):
         return tuple(
             unknown(metric, WORST if metric == SLICE else ALL, thresholds[metric], why)
             for metric in (RMSE, MAE, BIAS, SLICE)
         )
     _, *slices = measure_errors(labelled, rules.confidence, reference.days)
-    # Three errors of the same trips, each of which may alarm (Bonferroni's correction).
+    # Three errors of the same rows, each of which may alarm (Bonferroni's correction).
     confidence = 1 - (1 - rules.confidence) / len((RMSE, MAE, BIAS))
     sums = sums_by_day(labelled.predicted - labelled.actual, labelled.days())
     measured = measured_errors(sums, reference.days, confidence)
     found = (
-        *_judge_all(measured, reference, thresholds, confidence),
-        _judge_slices(slices, reference, thresholds[SLICE], rules),
+        *_judge_all(measured, reference, thresholds, confidence, dataset),
+        _judge_slices(slices, reference, thresholds[SLICE], rules, dataset),
     )
     return tuple(_counted(finding, history, rules) for finding in found)
 
 
-def _why_unknown(trips: int, reference: ReferenceErrors, rules: PerformanceRules) -> str:
+def _why_unknown(
+    count: int, reference: ReferenceErrors, rules: PerformanceRules, dataset: Dataset
+) -> str:
+    several = dataset.rows[0]
     if reference.rmse is None or reference.mae is None:
-        return f"version {reference.version} has no errors on test months to compare with"
-    if trips < rules.trips:
-        return f"{trips:,} labelled trips, {rules.trips:,} are needed"
+        return f"version {reference.version} has no errors on test {several} to compare with"
+    if count < rules.rows:
+        return f"{count:,} labelled {several}, {rules.rows:,} are needed"
     return ""
 
 
@@ -155,22 +159,24 @@ def _judge_all(
     reference: ReferenceErrors,
     thresholds: Mapping[str, Thresholds],
     confidence: float,
+    dataset: Dataset,
 ) -> tuple[WindowFinding, ...]:
-    found = []
+    found, several, with_unit = [], dataset.rows[0], dataset.target.with_unit
     for metric, value, interval, standard in (
         (RMSE, measured.rmse, measured.rmse_interval, reference.rmse),
         (MAE, measured.mae, measured.mae_interval, reference.mae),
     ):
         increase = value / standard - 1 if standard else math.nan
         note = (
-            f"{value:.2f} minutes ({_shown(interval)}) on {measured.trips:,} trips; "
-            f"{standard or 0.0:.2f} on the test months"
+            f"{with_unit(f'{value:.2f}')} ({_shown(interval)}) on {measured.trips:,} {several}; "
+            f"{standard or 0.0:.2f} on the test {several}"
         )
         certain = _is_above(metric, value, interval, reference, confidence)
         found.append(_judge(metric, ALL, increase, thresholds[metric], note, certain=certain))
     low, high = measured.bias_interval or (-math.inf, math.inf)
     share = abs(measured.bias) / reference.mae if reference.mae else math.nan
-    note = f"predicted less actual is {measured.bias:+.2f} minutes ({_shown((low, high))})"
+    mean = with_unit(f"{measured.bias:+.2f}")
+    note = f"predicted less actual is {mean} ({_shown((low, high))})"
     certain = not low <= 0 <= high and _has_moved(measured, reference, confidence)
     return (*found, _judge(BIAS, ALL, share, thresholds[BIAS], note, certain=certain))
 
@@ -180,16 +186,18 @@ def _judge_slices(
     reference: ReferenceErrors,
     thresholds: Thresholds,
     rules: PerformanceRules,
+    dataset: Dataset,
 ) -> WindowFinding:
+    several = dataset.rows[0]
     known = [
         one
         for one in slices
-        if one.measured.trips >= rules.slice_trips
+        if one.measured.trips >= rules.slice_rows
         # One without an error has nothing that could have become worse by a share.
         and reference.slices.get((one.slice, one.value), 0.0) > 0
     ]
     if not known:
-        why = f"no slice has {rules.slice_trips:,} trips and an error on the test months"
+        why = f"no slice has {rules.slice_rows:,} {several} and an error on the test {several}"
         return unknown(SLICE, WORST, thresholds, why)
 
     def badness(one: SliceErrors) -> tuple[bool, float]:
@@ -200,9 +208,10 @@ def _judge_slices(
     worst = max(known, key=badness)
     certain, increase = badness(worst)
     interval, standard = worst.measured.rmse_interval, reference.slices[worst.slice, worst.value]
+    error = dataset.target.with_unit(f"{worst.measured.rmse:.2f}")
     note = (
-        f"{worst.slice} {worst.value}: {worst.measured.rmse:.2f} minutes ({_shown(interval)}) on "
-        f"{worst.measured.trips:,} trips; {standard:.2f} on the test months"
+        f"{worst.slice} {worst.value}: {error} ({_shown(interval)}) on "
+        f"{worst.measured.trips:,} {several}; {standard:.2f} on the test {several}"
     )
     finding = _judge(SLICE, WORST, increase, thresholds, note, certain=certain)
     return replace(finding, level=Level.WARN) if finding.level == Level.ACT else finding
@@ -218,7 +227,7 @@ def _judge(
 
 
 def _has_moved(measured: MeasuredErrors, reference: ReferenceErrors, confidence: float) -> bool:
-    """Return whether the mean error is surely another than in the test months."""
+    """Return whether the mean error is surely another than in the test rows."""
     if reference.days is None or measured.bias_interval is None:
         return measured.bias_interval is not None
     half = (measured.bias_interval[1] - measured.bias_interval[0]) / 2
@@ -233,7 +242,7 @@ def _is_above(
     reference: ReferenceErrors,
     confidence: float,
 ) -> bool:
-    """Return whether an error is surely above that of the test months, which are a sample too."""
+    """Return whether an error is surely above that of the test rows, which are a sample too."""
     standard = (reference.rmse if metric == RMSE else reference.mae) or 0.0
     if interval is None:
         return False
@@ -279,4 +288,4 @@ def _least(interval: Interval | None) -> float:
 
 
 def _shown(interval: Interval | None) -> str:
-    return f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "one trip"
+    return f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "a single row"

@@ -5,7 +5,7 @@ share now (Siddiqi, *Credit Risk Scorecards*, 2006): the symmetric Kullback-Leib
 share of zero, of which there is no logarithm, counts as 0.0001: as in Evidently, unless another
 share is smaller still, where Evidently takes a millionth of that one.
 
-Of two samples of *n* and *m* trips that are drawn from the same distribution, PSI is not zero: for
+Of two samples of *n* and *m* rows that are drawn from the same distribution, PSI is not zero: for
 *B* bins its mean is about ``(B - 1) * (1 / n + 1 / m)``, because it then follows a chi-squared
 distribution with *B - 1* degrees of freedom, times ``1 / n + 1 / m`` (Yurdakul and Naranjo,
 *Statistical properties of the population stability index*, Journal of Risk Model Validation 14,
@@ -22,7 +22,7 @@ _NONE = 0.0001
 
 
 def psi(expected: Counts, actual: Counts) -> float:
-    """PSI between counts of the same bins, shape (bins,); NaN where one of them is of no trips."""
+    """PSI between counts of the same bins, shape (bins,); NaN where one of them is of no rows."""
     if not expected.sum() or not actual.sum():
         return float("nan")
     used = (expected > 0) | (actual > 0)
@@ -31,7 +31,7 @@ def psi(expected: Counts, actual: Counts) -> float:
 
 
 def psi_by_chance(expected: Counts, actual: Counts) -> float:
-    """The mean of PSI if nothing had changed; NaN where one of them is of no trips."""
+    """The mean of PSI if nothing had changed; NaN where one of them is of no rows."""
     if not expected.sum() or not actual.sum():
         return float("nan")
     used = np.count_nonzero((expected > 0) | (actual > 0))
@@ -39,7 +39,7 @@ def psi_by_chance(expected: Counts, actual: Counts) -> float:
 
 
 def psi_beyond_chance(expected: Counts, actual: Counts) -> float:
-    """Return the PSI in excess of chance, at least 0; NaN where one of them is of no trips."""
+    """Return the PSI in excess of chance, at least 0; NaN where one of them is of no rows."""
     return float(np.maximum(psi(expected, actual) - psi_by_chance(expected, actual), 0.0))
 
 

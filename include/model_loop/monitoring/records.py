@@ -46,12 +46,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Watched:
-    """A version that is watched in a window, by the trips of one source.
+    """A version that is watched in a window, by the rows of one source.
 
     Parameters
     ----------
     window, version, source
-        Window, version of the window's service, and source of the trips.
+        Window, version of the window's variant, and source of the rows.
     moment
         Moment of the version; empty where that is not recorded.
     """
@@ -64,7 +64,7 @@ class Watched:
     @property
     def line(self) -> str:
         """Name of its time series."""
-        return f"{self.window.service}/{self.version}/{self.source}"
+        return f"{self.window.variant}/{self.version}/{self.source}"
 
     @property
     def identity(self) -> str:
@@ -85,7 +85,7 @@ class Watched:
     def tags(self) -> dict[str, str]:
         """Tags of each of its runs."""
         return {
-            "service": self.window.service,
+            "service": self.window.variant,
             "version": str(self.version),
             **({"moment": self.moment} if self.moment else {}),
         }
@@ -93,7 +93,7 @@ class Watched:
     @property
     def _version(self) -> str:
         asked = f" ({self.moment})" if self.moment else ""
-        return f"{self.window.service} version {self.version}{asked}"
+        return f"{self.window.variant} version {self.version}{asked}"
 
 
 class Records:

@@ -13,45 +13,47 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_loop.monitoring.features import features
+from model_loop.datasets.dataset import Dataset
+from model_loop.monitoring.features import features, is_number
 from model_loop.monitoring.levels import Thresholds, WindowFinding, judge, unknown
 from model_loop.monitoring.profile import PREDICTION
 from model_loop.tracking.names import EVIDENTLY_HTML
-from model_loop.training_set.build import CLIP_DISTANCE
 from model_loop.training_set.matrices import Targets
-from trip_duration.services import DISTANCE
 
 DISTANCE_METRIC = "drift_distance"
 #: Names of the written files.
 JSON = "evidently.json"
 
-#: Most trips of a window that are compared: more change no figure that is shown.
-MOST_TRIPS = 20_000
-
-_NUMBERS = (DISTANCE, PREDICTION)
+#: Most rows of a window that are compared: more change no figure that is shown.
+MOST_ROWS = 20_000
+#: Numbers are clipped to as many times their range between these quantiles of the sample: a single
+#: absurd value would decide the standard deviation.
+_QUANTILES, _WITHIN = (0.05, 0.95), 3.0
 
 
 def write_report(
     folder: Path,
     sample: pd.DataFrame,
-    trips: pd.DataFrame,
+    rows: pd.DataFrame,
     predicted: Targets,
     thresholds: Mapping[str, Thresholds],
+    dataset: Dataset,
 ) -> list[WindowFinding]:
-    """Compare the trips of a window with a sample of those learned from, as HTML and JSON.
+    """Compare the rows of a window with a sample of those learned from, as HTML and JSON.
 
     By the size of the effect, not by p-values, which in a large window any change makes small:
-    numbers by the Wasserstein distance in standard deviations, categories by PSI. Distances are
-    clipped as the encoders clip them: a single absurd one would decide the standard deviation.
+    numbers by the Wasserstein distance in standard deviations, categories by PSI. Numbers are
+    clipped far outside of the sample's range: a single absurd one would decide the standard
+    deviation.
 
     Parameters
     ----------
     folder
         Folder to write to.
     sample
-        Raw columns and `PREDICTION`; see `profile.Reference`.
-    trips, predicted
-        Trips and predictions of the window.
+        Raw columns and `PREDICTION`; see `profile.ReferenceProfile`.
+    rows, predicted
+        Rows and predictions of the window.
     thresholds
         Thresholds by metric.
 
@@ -62,18 +64,20 @@ def write_report(
     """
     from evidently import (  # noqa: PLC0415 - takes nine seconds, and reports are optional
         DataDefinition,
-        Dataset,
         Report,
     )
+    from evidently import Dataset as Compared  # noqa: PLC0415 - as above
     from evidently.presets import DataDriftPreset  # noqa: PLC0415 - as above
 
     columns = [name for name in sample.columns if name != PREDICTION]
-    then = _shown(sample[columns], sample[PREDICTION].to_numpy(np.float64))
-    now = _shown(trips[columns], predicted)
+    then = _shown(sample[columns], sample[PREDICTION].to_numpy(np.float64), dataset)
+    now = _shown(rows[columns], predicted, dataset)
+    of_numbers = [name for name in then if name == PREDICTION or is_number(name, dataset)]
+    _clip(then, now, [name for name in of_numbers if name != PREDICTION])
     shown = [name for name in then if then[name].notna().any() and now[name].notna().any()]
     limits = thresholds[DISTANCE_METRIC]
-    numbers = [name for name in shown if name in _NUMBERS]
-    categories = [name for name in shown if name not in _NUMBERS]
+    numbers = [name for name in shown if name in of_numbers]
+    categories = [name for name in shown if name not in of_numbers]
     definition = DataDefinition(numerical_columns=numbers, categorical_columns=categories)
     report = Report(
         [
@@ -87,8 +91,8 @@ def write_report(
         ]
     )
     made = report.run(
-        Dataset.from_pandas(now[shown], data_definition=definition),
-        Dataset.from_pandas(then[shown], data_definition=definition),
+        Compared.from_pandas(now[shown], data_definition=definition),
+        Compared.from_pandas(then[shown], data_definition=definition),
     )
     made.save_html(str(folder / EVIDENTLY_HTML))
     made.save_json(str(folder / JSON))
@@ -96,25 +100,30 @@ def write_report(
     return [
         judge(DISTANCE_METRIC, name, found.get(name), limits, "standard deviations")
         if name in numbers
-        else unknown(DISTANCE_METRIC, name, limits, "no trip has it")
-        for name in then
-        if name in _NUMBERS
+        else unknown(DISTANCE_METRIC, name, limits, f"none of the {dataset.rows[0]} has it")
+        for name in of_numbers
     ]
 
 
-def _shown(trips: pd.DataFrame, predicted: Targets) -> pd.DataFrame:
-    """Features and predictions side by side; both may be longer than the other."""
-    if len(trips) > MOST_TRIPS:
-        trips = trips.sample(MOST_TRIPS, random_state=0)
-    known = {name: pd.Series(values) for name, values in features(trips).items()}
-    if DISTANCE in known:
-        known[DISTANCE] = known[DISTANCE].clip(upper=CLIP_DISTANCE)
-    drawn = np.random.default_rng(0).permutation(predicted)[:MOST_TRIPS]
-    frame = pd.DataFrame({**known, PREDICTION: pd.Series(drawn)})
-    categories = [name for name in frame if name not in _NUMBERS]
-    for name in categories:
-        frame[name] = frame[name].map("{:.0f}".format, na_action="ignore")
-    return frame
+def _shown(rows: pd.DataFrame, predicted: Targets, dataset: Dataset) -> pd.DataFrame:
+    """Return features and predictions side by side; both may be longer than the other."""
+    if len(rows) > MOST_ROWS:
+        rows = rows.sample(MOST_ROWS, random_state=0)
+    shown = {name: pd.Series(values) for name, values in features(rows, dataset).items()}
+    for name, values in shown.items():
+        if values.dtype != object and not is_number(name, dataset):
+            shown[name] = values.map("{:.0f}".format, na_action="ignore")
+    drawn = np.random.default_rng(0).permutation(predicted)[:MOST_ROWS]
+    return pd.DataFrame({**shown, PREDICTION: pd.Series(drawn)})
+
+
+def _clip(then: pd.DataFrame, now: pd.DataFrame, names: list[str]) -> None:
+    """Clip numbers of both sides, in place."""
+    for name in names:
+        low, high = then[name].quantile(list(_QUANTILES))
+        if (beyond := _WITHIN * (high - low)) > 0:
+            for frame in (then, now):
+                frame[name] = frame[name].clip(low - beyond, high + beyond)
 
 
 def _drifts(report: dict[str, Any]) -> dict[str, float]:

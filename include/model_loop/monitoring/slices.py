@@ -1,4 +1,4 @@
-"""Errors of a window: of all trips, and by the slices that models are judged by."""
+"""Errors of a window: of all rows, and by the slices that models are judged by."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from model_loop.models.intervals import (
 )
 from model_loop.models.slices import Slicing
 from model_loop.monitoring.levels import ALL
-from model_loop.monitoring.windows import ZONES, Days, WindowTrips
-from trip_duration.dataset import TRIPS
+from model_loop.monitoring.windows import Days, WindowRows
 
 
 @dataclass(frozen=True)
 class SliceErrors:
-    """Errors of a part of the trips.
+    """Errors of a part of the rows.
 
     Parameters
     ----------
     slice, value
-        Name and value of the slice: ``hour`` and ``8``; both ``all`` for all trips.
+        Name and value of the slice: ``hour`` and ``8``; both ``all`` for all rows.
     measured
         The errors, with their intervals.
     """
@@ -42,14 +41,14 @@ class SliceErrors:
 
 
 def measure_errors(
-    labelled: WindowTrips, confidence: float = CONFIDENCE, known: DaySpread | None = None
+    labelled: WindowRows, confidence: float = CONFIDENCE, known: DaySpread | None = None
 ) -> tuple[SliceErrors, ...]:
-    """Errors of trips whose duration is known: of all, and by slice.
+    """Errors of rows whose true value is known: of all, and by slice.
 
     Parameters
     ----------
     labelled
-        Trips of one version; see `labels.labelled`. Slices are those of `errors_by_slice`; trips
+        Rows of one version; see `labels.labelled`. Slices are those of `errors_by_slice`; rows
         whose inputs were not logged count in no slice.
     confidence
         Confidence of the intervals. Those of slices are wider, so that all together hold with it
@@ -69,7 +68,7 @@ def measure_errors(
 
 
 def errors_table(errors: Sequence[SliceErrors]) -> pd.DataFrame:
-    """Errors as a table: a line for each slice, minutes, intervals as two columns each."""
+    """Errors as a table: a line for each slice, intervals as two columns each."""
     rows = []
     for one in errors:
         plain = asdict(one.measured)
@@ -81,18 +80,21 @@ def errors_table(errors: Sequence[SliceErrors]) -> pd.DataFrame:
 
 
 def _slice_sums(
-    labelled: WindowTrips, errors: npt.NDArray[np.float64], days: Days
+    labelled: WindowRows, errors: npt.NDArray[np.float64], days: Days
 ) -> dict[tuple[str, str], DaySums]:
     """Sums of the errors by slice and value, and by day."""
-    if not set(ZONES) <= set(labelled.trips):
+    columns = labelled.dataset.columns
+    needed = [name for name in columns.names if name in columns.required - columns.computed]
+    needed = [name for name in needed if name != labelled.dataset.time]
+    if not set(needed) <= set(labelled.rows):
         return {}
-    known = labelled.trips[list(ZONES)].notna().all(axis=1).to_numpy()
+    known = labelled.rows[needed].notna().all(axis=1).to_numpy()
     if not known.any():
         return {}
-    trips, wanted, days = labelled.trips[known], errors[known], days[known]
+    asked, wanted, days = labelled.rows[known], errors[known], days[known]
     return {
         (name, str(value)): sums_by_day(wanted[rows], days[rows])
-        for name, values in Slicing(TRIPS).slices(trips).items()
+        for name, values in Slicing(labelled.dataset).slices(asked).items()
         for value, rows in pd.Series(wanted)
         .groupby(pd.Series(values), observed=True)
         .indices.items()

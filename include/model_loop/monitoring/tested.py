@@ -1,4 +1,4 @@
-"""Read what a version came to on its test months, which its errors of today are compared with."""
+"""Read what a version came to on its test rows, which its errors of today are compared with."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SLICES = "errors_by_slice.csv"
 
 
 def find_reference(tracker: Tracker, name: str, version: int) -> ReferenceErrors:
-    """Return what a version of a registered model came to on its test months, as its run tells.
+    """Return what a version of a registered model came to on its test rows, as its run tells.
 
-    Empty where the version has no run here, or was trained without test months.
+    Empty where the version has no run here, or was trained without test rows.
     """
     run_id = tracker.client.get_model_version(name, str(version)).run_id
     if not run_id:

@@ -1,8 +1,8 @@
-"""Predictions within a window of time: the trips, the predicted and the actual durations.
+"""Predictions within a window of time: the rows that were asked, predicted and true values.
 
 A window lies between two moments in UTC. Requests belong to it by the moment at which they were
-answered; the trips of a published month by their pick-up on the city's clocks, so that the window
-of a month begins at midnight in New York.
+answered; the rows of a partition by their own time on the clocks of the dataset's place, so that
+the window of a month begins at midnight there.
 """
 
 from __future__ import annotations
@@ -18,41 +18,37 @@ import numpy.typing as npt
 import pandas as pd
 from sqlalchemy import Engine, select
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.declaration import seconds_of
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.answers import IDENTIFIER, PREDICTION, VERSION
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
+from model_loop.serving.request_log.inputs import read_inputs
 from model_loop.serving.request_log.tables import feedback, predictions
 from model_loop.training_set.matrices import Targets
-from trip_duration.cleaning import Selection, clean_month
-from trip_duration.cleaning_rules import CleaningRules
-from trip_duration.columns import TRIP_COLUMNS
-from trip_duration.contract.checked import CheckedMonth
-from trip_duration.dataset import TRIPS
-from trip_duration.months import Month
-from trip_duration.services import DROPOFF_ZONE, DURATION, PICKUP_TIME, PICKUP_ZONE, get_service
-from trip_duration.values import TIME_ZONE
 
+#: Rows of a published partition bear the name that records of windows have had since the first
+#: version, whatever the length of a partition.
 Source = Literal["request_log", "batch", "month"]
 
-ZONES = (PICKUP_ZONE, DROPOFF_ZONE)
 Days = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Window:
-    """A time in which a service is looked at.
+    """A time in which a variant is watched.
 
     Parameters
     ----------
-    service
-        Its name.
+    variant
+        Its key.
     start, end
         Moments in UTC; the end is not included.
     label
-        For people, and unique among the windows of a service: ``2024-02``, ``2024-02-01 to
+        For people, and unique among the windows of a variant: ``2024-02``, ``2024-02-01 to
         2024-02-08``.
 
     Raises
@@ -61,7 +57,7 @@ class Window:
         If it ends before it begins, or a time has no zone.
     """
 
-    service: str
+    variant: str
     start: dt.datetime
     end: dt.datetime
     label: str
@@ -76,52 +72,71 @@ class Window:
             )
 
     @classmethod
-    def of_days(cls, service: str, start: dt.datetime, end: dt.datetime) -> Window:
-        """The window between two moments in UTC."""
+    def of_days(cls, variant: str, start: dt.datetime, end: dt.datetime) -> Window:
+        """Return the window between two moments in UTC."""
         first, last = (moment.astimezone(dt.UTC) for moment in (start, end))
         whole = all(moment.time() == dt.time() for moment in (first, last))
         form = "%Y-%m-%d" if whole else "%Y-%m-%d %H:%M"
-        return cls(service, first, last, f"{first.strftime(form)} to {last.strftime(form)}")
+        return cls(variant, first, last, f"{first.strftime(form)} to {last.strftime(form)}")
 
     @classmethod
-    def of_month(cls, service: str, month: Month) -> Window:
-        """The window of a month, which begins at midnight on the city's clocks."""
-        start, end = (
-            moment.start.replace(tzinfo=ZoneInfo(TIME_ZONE)).astimezone(dt.UTC)
-            for moment in (month, month.next())
-        )
-        return cls(service, start, end, str(month))
+    def of_partition(
+        cls, variant: str, partition: str, start: dt.datetime, end: dt.datetime
+    ) -> Window:
+        """Return the window of a partition, such as a month, a week or a day.
+
+        Parameters
+        ----------
+        partition
+            Its name: ``2024-02``.
+        start, end
+            Its first moment and that of the next one, on the clocks of the dataset's place.
+        """
+        clocks = ZoneInfo(dataset_of_variant(variant).time_zone)
+        first, last = (one.replace(tzinfo=clocks).astimezone(dt.UTC) for one in (start, end))
+        return cls(variant, first, last, partition)
+
+    def has_labels(self, now: dt.datetime) -> bool:
+        """Return whether the true values of all its rows have arrived, by the declared delay.
+
+        A dataset that declares none promises nothing: what has arrived is judged.
+        """
+        declared = dataset_of_variant(self.variant).declaration
+        if declared is None or declared.labels_after is None:
+            return True
+        return self.end + dt.timedelta(seconds=seconds_of(declared.labels_after)) <= now
 
 
 @dataclass(frozen=True)
-class WindowTrips:
-    """Trips of a window with their predictions.
+class WindowRows:
+    """Rows of a window with their predictions.
 
     Parameters
     ----------
     window
-        Window of the trips.
+        Window of the rows.
     source
-        Source of the trips: the request log, scored files, or a published month.
-    trips
-        The raw columns that models take, by our names (`PICKUP_TIME` on the city's clocks),
-        shape (trips, columns); NaN and NaT where the log does not hold what was asked.
+        Source of the rows: the request log, scored files, or a partition.
+    rows
+        The raw columns that models take, by their names in frames, times on the clocks of the
+        dataset's place, shape (rows, columns); NaN, NaT and None where the log does not hold what
+        was asked.
     predicted
-        Targets, shape (trips,); NaN where nobody has predicted.
+        Predictions, shape (rows,); NaN where there is none.
     versions
-        Version that has predicted, shape (trips,); 0 where none has.
+        Version that has predicted, shape (rows,); 0 where none has.
     ids
-        Prediction ids, or the rows of the month's clean trips as text; shape (trips,).
+        Prediction ids, or numbers of the partition's rows as text; shape (rows,).
     actual
-        Minutes that the trips took, shape (trips,); NaN where that is not known yet.
+        True values, shape (rows,); NaN where they are not known yet.
     asked
-        Days since 1970 on which they were asked for, in UTC, shape (trips,); None where trips have
+        Days since 1970 on which they were asked for, in UTC, shape (rows,); None where rows have
         times of their own.
     """
 
     window: Window
     source: Source
-    trips: pd.DataFrame
+    rows: pd.DataFrame
     predicted: Targets
     versions: npt.NDArray[np.int64]
     ids: npt.NDArray[np.object_]
@@ -129,14 +144,19 @@ class WindowTrips:
     asked: Days | None = None
 
     def __len__(self) -> int:
-        """Number of trips."""
-        return len(self.trips)
+        """Number of rows."""
+        return len(self.rows)
 
-    def where(self, wanted: npt.NDArray[np.bool_]) -> WindowTrips:
-        """Some of the trips."""
+    @property
+    def dataset(self) -> Dataset:
+        """Dataset of the window's variant."""
+        return dataset_of_variant(self.window.variant)
+
+    def where(self, wanted: npt.NDArray[np.bool_]) -> WindowRows:
+        """Return some of the rows."""
         return replace(
             self,
-            trips=self.trips[wanted].reset_index(drop=True),
+            rows=self.rows[wanted].reset_index(drop=True),
             predicted=self.predicted[wanted],
             versions=self.versions[wanted],
             ids=self.ids[wanted],
@@ -145,25 +165,26 @@ class WindowTrips:
         )
 
     def days(self) -> Days:
-        """Return the day of each trip: of its pick-up, or where that is not known, of the request.
+        """Return the day of each row: of its own time, or where that is not known, of the request.
 
         As days since 1970.
         """
         asked = np.full(len(self), _day_of(self.window.start)) if self.asked is None else self.asked
-        if PICKUP_TIME not in self.trips:
+        time = self.dataset.time
+        if time is None or time not in self.rows:
             return asked
-        times = self.trips[PICKUP_TIME].to_numpy().astype("datetime64[D]")
+        times = self.rows[time].to_numpy().astype("datetime64[D]")
         return np.where(np.isnat(times), asked, times.astype(np.int64))
 
-    def of_version(self, version: int) -> WindowTrips:
+    def of_version(self, version: int) -> WindowRows:
         """Return the predictions of one version."""
         return self.where(self.versions == version)
 
-    def asked_at(self, moment: Moment, moment_of: Callable[[int], Moment | None]) -> WindowTrips:
+    def asked_at(self, moment: Moment, moment_of: Callable[[int], Moment | None]) -> WindowRows:
         """Return what versions of one moment have predicted.
 
-        Whoever asks at a moment gives what is known by then: what others have asked for says
-        nothing about it.
+        A request at a moment gives what is known by then: requests at other moments say nothing
+        about it.
 
         Parameters
         ----------
@@ -174,16 +195,18 @@ class WindowTrips:
         return self.where(np.isin(self.versions, own))
 
     def inputs(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Trips that a model which takes these columns can predict, in the types that it learned.
+        """Return rows that a model of these columns can predict, in the types that it learned.
 
-        Left out are trips of which the log does not hold where or when they went.
+        Left out are rows of which the log does not hold a column that a model cannot do without.
         """
-        needed = [name for name in columns if name in (*ZONES, PICKUP_TIME)]
-        known = self.trips.reindex(columns=list(columns)).dropna(subset=needed)
-        return known.astype({name: np.int32 for name in ZONES if name in columns})
+        declared = self.dataset.columns
+        needed = [name for name in columns if name in declared.required - declared.computed]
+        known = self.rows.reindex(columns=list(columns)).dropna(subset=needed)
+        codes = [one.name for one in declared.by_kind("category") if not one.text]
+        return known.astype({name: np.int32 for name in codes if name in needed})
 
 
-def read_request_log(engine: Engine, window: Window) -> WindowTrips:
+def read_request_log(engine: Engine, window: Window) -> WindowRows:
     """Read all predictions within a window, by every version, with their feedback so far.
 
     Raises
@@ -191,12 +214,12 @@ def read_request_log(engine: Engine, window: Window) -> WindowTrips:
     sqlalchemy.exc.SQLAlchemyError
         If the database does not answer.
     """
-    log = predictions.c
+    log, dataset = predictions.c, dataset_of_variant(window.variant)
     query = (
         select(predictions, feedback.c.actual_minutes)
         .join(feedback, feedback.c.prediction_id == log.prediction_id, isouter=True)
         .where(
-            log.service == window.service,
+            log.service == window.variant,
             log.at >= window.start.timestamp(),
             log.at < window.end.timestamp(),
         )
@@ -204,18 +227,10 @@ def read_request_log(engine: Engine, window: Window) -> WindowTrips:
     )
     with engine.connect() as connection:
         found = pd.read_sql(query, connection)
-    # A column may be unknown as a whole, which leaves it without a type.
-    trips = (
-        found[list(TRIP_COLUMNS.fields)]
-        .astype("float64")
-        .set_axis(list(TRIP_COLUMNS.names), axis="columns")
-    )
-    seconds = trips[PICKUP_TIME]
-    trips[PICKUP_TIME] = pd.to_datetime(seconds, unit="s").astype("datetime64[us]")
-    return WindowTrips(
+    return WindowRows(
         window=window,
         source="request_log",
-        trips=trips,
+        rows=_asked(dataset, found),
         predicted=found["minutes"].to_numpy(dtype=np.float64),
         versions=found["version"].to_numpy(dtype=np.int64),
         ids=found["prediction_id"].to_numpy(dtype=object),
@@ -224,38 +239,51 @@ def read_request_log(engine: Engine, window: Window) -> WindowTrips:
     )
 
 
-def of_month(
-    month: CheckedMonth,
-    columns: Sequence[str],
-    rules: CleaningRules,
-    predictor: Predictor | None = None,
-) -> WindowTrips:
-    """The trips of a published month, cleaned as for training, with how long they took.
+def _asked(dataset: Dataset, found: pd.DataFrame) -> pd.DataFrame:
+    """Return what was asked, by the names of columns in frames, in the types of training sets."""
+    fields = list(dataset.columns.fields)
+    if dataset.logged_in_columns:
+        asked = found[fields]
+    else:
+        given = [read_inputs(dataset, {"inputs": text}) for text in found["inputs"]]
+        asked = pd.DataFrame(given, columns=fields, dtype=object)
+    made: dict[str, Any] = {}
+    for column in dataset.columns:
+        values = asked[column.field]
+        if not column.text:
+            # A column may be unknown as a whole, which leaves it without a type.
+            values = values.astype("float64")
+        if column.kind == "time":
+            values = pd.to_datetime(values, unit="s").astype("datetime64[us]")
+        made[column.name] = values
+    return pd.DataFrame(made)
+
+
+def of_rows(
+    window: Window, rows: pd.DataFrame, columns: Sequence[str], predictor: Predictor | None = None
+) -> WindowRows:
+    """Return the rows of a partition, cleaned as for training, with their true values.
 
     Parameters
     ----------
+    rows
+        Raw columns with the target and, where the dataset has one, the time.
     columns
         Raw columns that are wanted.
     predictor
         The version that predicts them; None leaves them without predictions.
-
-    Raises
-    ------
-    ContractError
-        If the file is damaged, or no trip is left.
     """
-    service = get_service(month.raw.service)
-    found = clean_month(month, service, Selection(tuple(columns), rules))
-    trips = found[list(dict.fromkeys((PICKUP_TIME, *columns)))]
-    count = len(trips)
-    return WindowTrips(
-        window=Window.of_month(service.name, Month.parse(month.raw.month)),
+    dataset, count = dataset_of_variant(window.variant), len(rows)
+    times = () if dataset.time is None else (dataset.time,)
+    asked = rows[list(dict.fromkeys((*times, *columns)))]
+    return WindowRows(
+        window=window,
         source="month",
-        trips=trips,
-        predicted=predictor.predict(trips) if predictor else np.full(count, np.nan),
+        rows=asked,
+        predicted=predictor.predict(asked) if predictor else np.full(count, np.nan),
         versions=np.full(count, predictor.version.number if predictor else 0, dtype=np.int64),
         ids=np.arange(count).astype(str).astype(object),
-        actual=found[DURATION].to_numpy(),
+        actual=rows[dataset.target.name].to_numpy(dtype=np.float64),
     )
 
 
@@ -264,8 +292,8 @@ def of_scored(
     window: Window,
     columns: Sequence[str],
     wanted: Callable[[int], bool] = lambda _: True,
-) -> WindowTrips:
-    """The trips of an output of batch scoring.
+) -> WindowRows:
+    """Return the rows of an output of batch scoring.
 
     Parameters
     ----------
@@ -274,17 +302,17 @@ def of_scored(
     columns
         Raw columns that are wanted.
     wanted
-        Says of a version whether the trips that it has predicted count.
+        Says of a version whether the rows that it has predicted count.
 
     Raises
     ------
     InvalidInputError
         If a column is lacking, or it is no output of batch scoring.
     """
-    target = TRIPS.target
+    dataset = dataset_of_variant(window.variant)
     if PREDICTION not in scored:
         # Files of before 0.2 have the older name alone.
-        scored = scored.rename(columns={f"predicted_{target.former}": PREDICTION})
+        scored = scored.rename(columns={f"predicted_{dataset.target.former}": PREDICTION})
     if lacking := [name for name in (PREDICTION, VERSION, IDENTIFIER) if name not in scored]:
         raise InvalidInputError(
             f"A file without {', '.join(lacking)}",
@@ -294,16 +322,16 @@ def of_scored(
     scored = scored[scored[VERSION].map(wanted).astype(bool)]
     if scored.empty:
         scored = scored.reindex(columns=[*columns, PREDICTION, VERSION, IDENTIFIER])
-    checked = check_rows(TRIPS, scored, columns)
-    rows: Any = scored.iloc[checked.rows.index]
-    return WindowTrips(
+    checked = check_rows(dataset, scored, columns)
+    given: Any = scored.iloc[checked.rows.index]
+    return WindowRows(
         window=window,
         source="batch",
-        trips=checked.rows.reset_index(drop=True),
-        predicted=rows[PREDICTION].to_numpy(dtype=np.float64),
-        versions=rows[VERSION].to_numpy(dtype=np.int64),
-        ids=rows[IDENTIFIER].astype(str).to_numpy(dtype=object),
-        actual=np.full(len(rows), np.nan),
+        rows=checked.rows.reset_index(drop=True),
+        predicted=given[PREDICTION].to_numpy(dtype=np.float64),
+        versions=given[VERSION].to_numpy(dtype=np.int64),
+        ids=given[IDENTIFIER].astype(str).to_numpy(dtype=object),
+        actual=np.full(len(given), np.nan),
     )
 
 

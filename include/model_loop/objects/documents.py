@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from upath import UPath
 
 from model_loop.errors import StoredObjectError
-from model_loop.objects.formats import format_of
+from model_loop.objects.formats import first_format, format_of
 from model_loop.objects.tree import from_tree, to_tree
 
 #: Part of the name of a file that was moved aside; the time follows.
@@ -70,7 +70,7 @@ def record_of(kind: type[Document], stored: object) -> Document:
         If something else was stored.
     """
     if isinstance(stored, dict) and not {"format", "$dataclass"} & stored.keys():
-        stored = {"format": format_of(kind), **stored}
+        stored = {"format": first_format(format_of(kind)), **stored}
     found = from_tree(stored, {})
     if not isinstance(found, kind):
         raise StoredObjectError(

@@ -64,8 +64,8 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "partition_report/1": "partitions.types:PartitionReport",
         "resource/1": "models.catalogue:Resource",
         "search_request/1": "models.search:SearchRequest",
-        "shap_profile/1": "monitoring.profile:ShapProfile",
         "shap_values/2": "models.explanation:ShapValues",
+        "shap_profile/2": "monitoring.profile:ShapProfile",
         "sketch/1": "history.sketch:Sketch",
         "source_file/1": "partitions.types:SourceFile",
         "source_version/1": "sources.kept:FileVersion",
@@ -86,7 +86,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "tuning_result/1": "models.search:TuningResult",
         "verdict/1": "models.gate:GateVerdict",
         "version/1": "scoring.predictor:RegisteredVersion",
-        "version_profile/1": "monitoring.profile:VersionProfile",
+        "version_profile/2": "monitoring.profile:VersionProfile",
     }
 )
 
@@ -117,13 +117,25 @@ def _added_of_minutes(fields: Fields) -> Fields:
     return {"added" if name == "minutes" else name: value for name, value in fields.items()}
 
 
+def _rows_of_shap(fields: Fields) -> Fields:
+    """Rename the number of rows that SHAP values were computed on."""
+    return {"rows" if name == "trips" else name: value for name, value in fields.items()}
+
+
+def _variant_of_profile(fields: Fields) -> Fields:
+    """Rename the variant of a profile, which was one of trips."""
+    return {"variant" if name == "service" else name: value for name, value in fields.items()}
+
+
 #: Formats that are read and no longer written: the next one, and the function that makes its fields
 #: of those of a file.
 FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType(
     {
         "evaluation/1": ("evaluation/2", _tables_of_errors),
+        "shap_profile/1": ("shap_profile/2", _rows_of_shap),
         "shap_values/1": ("shap_values/2", _added_of_minutes),
         "training_set/1": ("training_set/2", _rows_of_trips),
+        "version_profile/1": ("version_profile/2", _variant_of_profile),
     }
 )
 
@@ -220,6 +232,14 @@ def former_format(path: str) -> str:
             "cannot be read: no version of this package has stored such objects",
             "Objects that were stored by other programs are not read.",
         )
+    return first_format(name)
+
+
+def first_format(name: str) -> str:
+    """Return the format in which a class was stored first: that of files that name none."""
+    for former, (renewed, _) in FORMER.items():
+        if renewed == name:
+            return first_format(former)
     return name
 
 

@@ -46,6 +46,7 @@ from model_loop.scoring.predictor import (
 )
 from model_loop.settings import get_settings
 from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.judged import Judged
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -170,13 +171,13 @@ def _performance_of(
     records, version = records_of_windows(), predictor.version.number
     versions = versions_of(plan["service"])
     reference = find_reference(versions.tracker, versions.name, version)
-    cleaning = build(CleaningRules, {})
+    judged = Judged.of_rules(build(CleaningRules, {}))
     rules = build(PerformanceRules, {})
     found: Found = {}
     for watched, trips in gather(plan, params, predictor):
         known = with_labels(trips, params) if trips.source == "request_log" else trips
         findings = judge_performance(
-            labelled(known.of_version(version), cleaning),
+            labelled(known.of_version(version), judged.of_actual),
             reference,
             records.history(watched, "performance", rules.windows - 1, known=f"{RMSE}.{ALL}"),
             _thresholds(params),
@@ -270,7 +271,7 @@ def _evidence(
     named = [str(one) for one in findings if one.level is findings[0].level][:_NAMED]
     return {
         "why": ", ".join(named),
-        "service": watched.window.service,
+        "service": watched.window.variant,
         "version": watched.version,
         "moment": watched.moment,
         "window": watched.window.label,

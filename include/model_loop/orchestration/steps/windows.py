@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
 from model_loop.monitoring import windows
-from model_loop.monitoring.labels import match_month
+from model_loop.monitoring.labels import match_partition
 from model_loop.monitoring.records import Records, Watched
-from model_loop.monitoring.windows import Window, of_month, of_scored
+from model_loop.monitoring.windows import Window, of_scored
 from model_loop.options import build
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.registry import versions_of
@@ -30,6 +30,7 @@ from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
+from trip_duration.monitored_months import month_window, of_month
 from trip_duration.months import Month
 from trip_duration.services import PICKUP_TIME, get_service
 from trip_duration.source.published import look_up_publication
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.datasets.dataset import Moment
-    from model_loop.monitoring.windows import WindowTrips
+    from model_loop.monitoring.windows import WindowRows
     from model_loop.scoring.predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def windows_of(
     if published:
         # What it would have said of the whole month, and what it has said where it was asked.
         for text in published:
-            window = Window.of_month(service, Month.parse(text))
+            window = month_window(service, Month.parse(text))
             yield _window(window, "month", month=text)
             yield _window(window, "request_log")
     elif params["outputs"]:
@@ -73,7 +74,7 @@ def windows_of(
     elif params["months"]:
         # Each once, however often it is named.
         for month in sorted({Month.parse(text) for text in params["months"]}):
-            yield _window(Window.of_month(service, month), source, month=str(month))
+            yield _window(month_window(service, month), source, month=str(month))
     elif params["first_day"] or params["last_day"]:
         if not params["first_day"]:
             raise InvalidInputError(
@@ -87,7 +88,7 @@ def windows_of(
         # Each month once, however often the schedule runs.
         if moment.day == 1:
             month = Month(moment.year, moment.month).previous()
-            yield _window(Window.of_month(service, month), source, month=str(month))
+            yield _window(month_window(service, month), source, month=str(month))
     else:
         days = dt.timedelta(days=get_settings().monitoring_days)
         yield _window(Window.of_days(service, moment - days, moment), source)
@@ -142,7 +143,7 @@ def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[Watched, Mapping[str, 
 
 def gather(
     plan: Mapping[str, Any], params: Mapping[str, Any], predictor: Predictor
-) -> Iterator[tuple[Watched, WindowTrips]]:
+) -> Iterator[tuple[Watched, WindowRows]]:
     """Yield the predictions of each window that were asked at the moment of the version."""
     moment_of = versions_of(plan["service"]).known_moment
     for watched, window in watched_of(plan):
@@ -164,7 +165,7 @@ def gather(
             )
 
 
-def _month(month: str, params: Mapping[str, Any], predictor: Predictor) -> WindowTrips:
+def _month(month: str, params: Mapping[str, Any], predictor: Predictor) -> WindowRows:
     rules = build(CleaningRules, {})
     return of_month(_checked(month, params), predictor.columns, rules, predictor)
 
@@ -181,7 +182,7 @@ def _scored(
     window: Mapping[str, Any],
     predictor: Predictor,
     moment_of: Callable[[int], Moment | None] | None,
-) -> WindowTrips:
+) -> WindowRows:
     return of_scored(
         pd.concat(map(_output, window["outputs"]), ignore_index=True),
         watched.window,
@@ -210,9 +211,9 @@ def _output(output: str) -> pd.DataFrame:
     return frame
 
 
-def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:
+def with_labels(trips: WindowRows, params: Mapping[str, Any]) -> WindowRows:
     """Add the durations of the predicted trips from months published since."""
-    for text in months_asked(trips.trips[PICKUP_TIME]):
+    for text in months_asked(trips.rows[PICKUP_TIME]):
         published = look_up_publication(
             source_of(params),
             get_service(params["service"]),
@@ -220,7 +221,7 @@ def with_labels(trips: WindowTrips, params: Mapping[str, Any]) -> WindowTrips:
             timeout_seconds=get_settings().request_timeout_seconds,
         )
         if published is not None:
-            trips, report = match_month(trips, _checked(text, params))
+            trips, report = match_partition(trips, _checked(text, params))
             logger.info("%s: %s", text, report)
     return trips
 

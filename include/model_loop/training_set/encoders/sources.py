@@ -6,10 +6,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from model_loop.days import HOUR, WEEKDAY
 from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
-
-#: Features of the pick-up time.
-HOUR, WEEKDAY = "hour", "weekday"
 
 _PAIR = (PICKUP_ZONE, DROPOFF_ZONE)
 _CATEGORIES: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -78,7 +78,7 @@ THRESHOLDS = thresholds_of(Settings())
 DATASET = dataset_of_variant("green")
 RULES = PerformanceRules(rows=LEAST)
 CLEANING = CleaningRules()
-JUDGED = Judged.of_rules(CLEANING)
+JUDGED = Judged.of_rules(CLEANING).of_actual
 
 KINDS = {
     "none": Drift(),
@@ -106,7 +106,7 @@ class Subject:
 
     trained: TrainedModel
     reference: ReferenceProfile
-    training_set: TrainingSet
+    training_set: TrainingSet | None = None
 
     @property
     def predictor(self) -> Predictor:

@@ -236,7 +236,7 @@ def test_a_version_without_tests_is_unknown() -> None:
         window(normal(5_000, 50)), ReferenceErrors(3), (), THRESHOLDS, AT_ONCE
     )
     assert {finding.level for finding in found} == {Level.UNKNOWN}
-    assert "no errors on test months" in found[0].note
+    assert "no errors on test trips" in found[0].note
 
 
 def test_trips_without_inputs_count_in_total_alone() -> None:
@@ -525,7 +525,7 @@ def test_just_enough_trips_and_a_bound_that_is_reached() -> None:
         dataclasses.replace(TESTED, mae=None),
     ):
         found = judge_performance(trips, reference, (), THRESHOLDS, AT_ONCE)
-        assert found[0].note == "version 3 has no errors on test months to compare with"
+        assert found[0].note == "version 3 has no errors on test trips to compare with"
 
 
 @pytest.mark.parametrize(

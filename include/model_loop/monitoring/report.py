@@ -72,7 +72,7 @@ def write_report(
     columns = [name for name in sample.columns if name != PREDICTION]
     then = _shown(sample[columns], sample[PREDICTION].to_numpy(np.float64), dataset)
     now = _shown(rows[columns], predicted, dataset)
-    of_numbers = [name for name in then if name == PREDICTION or is_number(name, dataset)]
+    of_numbers = [name for name in map(str, then) if name == PREDICTION or is_number(name, dataset)]
     _clip(then, now, [name for name in of_numbers if name != PREDICTION])
     shown = [name for name in then if then[name].notna().any() and now[name].notna().any()]
     limits = thresholds[DISTANCE_METRIC]

@@ -298,12 +298,14 @@ def months(root: str, folder: str) -> None:
     """Real months against each other: the later one as the window, the earlier one as learned."""
     split = MonthSplit.parse("2024-01", "2024-02", "2024-03")
     subject = learn(root, folder, split, SampleOptions())
+    training_set = subject.training_set
+    assert training_set
     print("| Learned | Window | trips | level | PSI on average | gravest |")
     print("| --- | --- | --- | --- | --- | --- |")
     pairs = [("2024-01", "2024-02"), ("2024-02", "2024-03"), ("2024-03", "2024-04")]
     for then, now in [*pairs, ("2023-01", "2023-02"), ("2023-01", "2024-04")]:
         before = window(root, then, subject, folder)
-        learned = replace(subject.training_set, reference_rows=before.rows, test_rows=before.rows)
+        learned = replace(training_set, reference_rows=before.rows, test_rows=before.rows)
         reference = make_reference(subject.trained.model, learned)
         after = window(root, now, subject, folder)
         findings = look(subject, after, reference)

@@ -18,6 +18,7 @@ from model_loop.models.intervals import (
     reference_half,
     sums_by_day,
 )
+from model_loop.models.slices import Cut
 from model_loop.monitoring.levels import (
     ALL,
     WITHIN_CHANCE,
@@ -51,6 +52,8 @@ class ReferenceErrors:
         RMSE by slice and value, of slices that have enough rows to say something.
     days
         How much the errors of days differ there; None where that was not measured.
+    cuts
+        Rules that cut rows into slices.
     """
 
     version: int
@@ -58,6 +61,7 @@ class ReferenceErrors:
     mae: float | None = None
     slices: Mapping[tuple[str, str], float] = field(default_factory=dict)
     days: DaySpread | None = None
+    cuts: tuple[Cut, ...] = ()
 
 
 @options
@@ -131,7 +135,7 @@ def judge_performance(
             unknown(metric, WORST if metric == SLICE else ALL, thresholds[metric], why)
             for metric in (RMSE, MAE, BIAS, SLICE)
         )
-    _, *slices = measure_errors(labelled, rules.confidence, reference.days)
+    _, *slices = measure_errors(labelled, rules.confidence, reference.days, reference.cuts)
     # Three errors of the same rows, each of which may alarm (Bonferroni's correction).
     confidence = 1 - (1 - rules.confidence) / len((RMSE, MAE, BIAS))
     sums = sums_by_day(labelled.predicted - labelled.actual, labelled.days())

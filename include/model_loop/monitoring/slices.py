@@ -18,7 +18,7 @@ from model_loop.models.intervals import (
     measured_errors,
     sums_by_day,
 )
-from model_loop.models.slices import Slicing
+from model_loop.models.slices import Cut, Slicing
 from model_loop.monitoring.levels import ALL
 from model_loop.monitoring.windows import Days, WindowRows
 
@@ -41,7 +41,10 @@ class SliceErrors:
 
 
 def measure_errors(
-    labelled: WindowRows, confidence: float = CONFIDENCE, known: DaySpread | None = None
+    labelled: WindowRows,
+    confidence: float = CONFIDENCE,
+    known: DaySpread | None = None,
+    cuts: tuple[Cut, ...] = (),
 ) -> tuple[SliceErrors, ...]:
     """Errors of rows whose true value is known: of all, and by slice.
 
@@ -55,11 +58,13 @@ def measure_errors(
         (Bonferroni's correction).
     known
         Variation between days, for windows of less than a week; see `models.intervals`.
+    cuts
+        Rules that cut rows into slices, as the version's training has learned them.
     """
     if not len(labelled):
         return ()
     errors, days = labelled.predicted - labelled.actual, labelled.days()
-    parts = _slice_sums(labelled, errors, days)
+    parts = _slice_sums(labelled, errors, days, Slicing(labelled.dataset, cuts))
     each = 1 - (1 - confidence) / max(len(parts), 1)
     return (
         SliceErrors(ALL, ALL, measured_errors(sums_by_day(errors, days), known, confidence)),
@@ -80,7 +85,7 @@ def errors_table(errors: Sequence[SliceErrors]) -> pd.DataFrame:
 
 
 def _slice_sums(
-    labelled: WindowRows, errors: npt.NDArray[np.float64], days: Days
+    labelled: WindowRows, errors: npt.NDArray[np.float64], days: Days, slicing: Slicing
 ) -> dict[tuple[str, str], DaySums]:
     """Sums of the errors by slice and value, and by day."""
     columns = labelled.dataset.columns
@@ -94,7 +99,7 @@ def _slice_sums(
     asked, wanted, days = labelled.rows[known], errors[known], days[known]
     return {
         (name, str(value)): sums_by_day(wanted[rows], days[rows])
-        for name, values in Slicing(labelled.dataset).slices(asked).items()
+        for name, values in slicing.slices(asked).items()
         for value, rows in pd.Series(wanted)
         .groupby(pd.Series(values), observed=True)
         .indices.items()

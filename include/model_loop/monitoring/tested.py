@@ -10,6 +10,7 @@ import pandas as pd
 from model_loop.errors import StoredObjectError
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.intervals import DaySpread
+from model_loop.models.slices import Cut
 from model_loop.monitoring.performance import ReferenceErrors
 from model_loop.monitoring.profile import find_profile
 from model_loop.tracking.downloads import read_artifact
@@ -35,17 +36,20 @@ def find_reference(tracker: Tracker, name: str, version: int) -> ReferenceErrors
         metrics.get("test_rmse"),
         metrics.get("test_mae"),
         _reference_slices(tracker, run_id) if "test_rmse" in metrics else {},
-        _days(tracker, name, version),
+        *_profiled(tracker, name, version),
     )
 
 
-def _days(tracker: Tracker, name: str, version: int) -> DaySpread | None:
+def _profiled(
+    tracker: Tracker, name: str, version: int
+) -> tuple[DaySpread | None, tuple[Cut, ...]]:
+    """Return how much days differ, and the rules of slices, where a profile holds them."""
     try:
         profile = find_profile(tracker, name, version)
     except StoredObjectError as error:
         logger.warning("How much days differ is not known: %s", error)
-        return None
-    return profile.days if profile else None
+        return None, ()
+    return (profile.days, profile.cuts) if profile else (None, ())
 
 
 def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,6 @@ import numpy.typing as npt
 from model_loop.history.table import (
     DECIMALS,
     DURATIONS,
-    LENGTHS,
     Array,
     ComparedColumn,
     ComparedTable,
@@ -35,6 +35,18 @@ from trip_duration.services import (
 )
 
 _MAP_DISTANCE = "map_distance"
+
+#: Factors between units of length that are mixed up in practice.
+LENGTHS: Mapping[str, float] = {
+    "kilometres in place of miles": 1.609344,
+    "miles in place of kilometres": 1 / 1.609344,
+    "nautical miles": 1 / 1.150779,
+    "metres in place of miles": 1_609.344,
+    "feet in place of miles": 5_280.0,
+    "yards in place of miles": 1_760.0,
+    "metres in place of feet": 0.3048,
+    "feet in place of metres": 1 / 0.3048,
+}
 
 
 @functools.cache

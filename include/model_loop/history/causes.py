@@ -56,7 +56,8 @@ def causes_of(table: ComparedTable) -> Iterator[Cause]:
         yield _noisy(name)
     for name in table.of_kind("category"):
         yield _shuffled(name)
-        yield from (_recoded(name, step) for step in (-1, 1))
+        if not table.column(name).text:
+            yield from (_recoded(name, step) for step in (-1, 1))
     for kind in ("number", "category"):
         for one, other in itertools.combinations(table.of_kind(kind), 2):
             yield _swapped(one, other)

@@ -8,7 +8,6 @@ frequent first, and one for what history has never seen.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +22,8 @@ _PROBABILITIES = np.array(
     [0.001, 0.005, 0.02, *np.linspace(0.05, 0.95, 19), 0.98, 0.995, 0.999], dtype=np.float64
 )
 MISSING, NEGATIVE, ZERO, _FIRST = 0, 1, 2, 3
-#: Categories beyond so many share a code, and so do values from here on.
-_MOST_CATEGORIES, _MOST_VALUES = 500, 4_096
+#: Categories beyond so many share a code.
+_MOST_CATEGORIES = 500
 #: With more negative values, the sign is an ordinary one.
 _MOST_NEGATIVE = 0.01
 #: Name of the hour of the day, which every table with a time has.
@@ -81,7 +80,7 @@ class NumberCoder:
 class CategoryCoder:
     """Codes of a category: 0 missing, then history's values, then everything else.
 
-    Values are whole numbers from 0.
+    Values are whole numbers from 0; of texts, the numbers that stand for them.
 
     Parameters
     ----------
@@ -94,12 +93,10 @@ class CategoryCoder:
     @classmethod
     def learn(cls, values: Array) -> CategoryCoder:
         """Learn from history."""
-        within = values[(values >= 0) & (values < _MOST_VALUES)].astype(np.int64)
-        counts = np.bincount(within)
-        known = np.flatnonzero(counts)
+        known, counts = np.unique(values[values >= 0], return_counts=True)
         if len(known) > _MOST_CATEGORIES:
-            known = known[np.argsort(-counts[known], kind="stable")[:_MOST_CATEGORIES]]
-        return cls(np.sort(known).astype(np.float64))
+            known = np.sort(known[np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]])
+        return cls(known.astype(np.float64))
 
     @property
     def size(self) -> int:
@@ -113,17 +110,10 @@ class CategoryCoder:
 
     def codes(self, values: Array) -> Codes:
         """Code values."""
-        # One further code for all values that are not whole numbers, or too large.
-        places = np.where((values >= 0) & (values < _MOST_VALUES), values, _MOST_VALUES)
-        whole = places.astype(np.int64)
-        codes: Codes = self._codes_of_values[np.where(whole == places, whole, _MOST_VALUES)]
+        places = np.minimum(np.searchsorted(self.known, values), max(len(self.known) - 1, 0))
+        equal = self.known[places] == values if len(self.known) else np.zeros(len(values), bool)
+        codes: Codes = np.where(equal, places + 1, self.unseen)
         codes[np.isnan(values)] = MISSING
-        return codes
-
-    @functools.cached_property
-    def _codes_of_values(self) -> Codes:
-        codes = np.full(_MOST_VALUES + 1, self.unseen)
-        codes[self.known.astype(np.int64)] = np.arange(len(self.known)) + 1
         return codes
 
 

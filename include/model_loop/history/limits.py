@@ -27,7 +27,7 @@ class HistoryLimits:
         Rows of history whose values no longer occur.
     beyond_refused
         The same two of a number that is computed from several columns, or of what the other
-        columns leave of one: good reasons, such as faster traffic, may move it far.
+        columns leave of one: good reasons may move it far.
     atom, atom_refused
         Rows more than in history that share one and the same value.
     grain, grain_refused

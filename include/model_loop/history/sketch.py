@@ -167,9 +167,10 @@ def _sampled_rows(rows: int) -> npt.NDArray[np.int64]:
 def _keys_of(columns: list[Array]) -> npt.NDArray[np.uint64]:
     """Hash rows: a sum of products, whose low bits are mixed in so that the order is random."""
     mixed = np.zeros(len(columns[0]), dtype=np.uint64)
-    for values, factor in zip(columns, _FACTORS, strict=False):
+    for number, values in enumerate(columns):
+        turn, which = divmod(number, len(_FACTORS))
         bits = values.view(f"u{values.itemsize}")
-        mixed += bits * np.uint64(factor)
+        mixed += bits * np.uint64(_FACTORS[which] ^ (turn << 1))
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(_FACTORS[2])
     mixed ^= mixed >> np.uint64(32)

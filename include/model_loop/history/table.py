@@ -17,17 +17,13 @@ numbers that are whole, times int64 microseconds."""
 
 ColumnKind = Literal["number", "category", "time"]
 
-#: Factors between units that are mixed up in practice, with the words for a message.
-LENGTHS: Mapping[str, float] = {
-    "kilometres in place of miles": 1.609344,
-    "miles in place of kilometres": 1 / 1.609344,
-    "nautical miles": 1 / 1.150779,
-    "metres in place of miles": 1_609.344,
-    "feet in place of miles": 5_280.0,
-    "yards in place of miles": 1_760.0,
-    "metres in place of feet": 0.3048,
-    "feet in place of metres": 1 / 0.3048,
-}
+#: Units that are mixed up in practice, each in the unit that is 1.
+_UNITS: tuple[Mapping[str, float], ...] = (
+    {"mm": 0.001, "cm": 0.01, "m": 1.0, "km": 1_000.0, "in": 0.0254, "ft": 0.3048, "mi": 1_609.344},
+    {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0},
+    {"g": 0.001, "kg": 1.0, "t": 1_000.0, "oz": 0.028349523, "lb": 0.45359237},
+)
+#: Factors by which a unit that is mixed up in practice multiplies, with the words for a message.
 DURATIONS: Mapping[str, float] = {
     "seconds in place of minutes": 60.0,
     "hours in place of minutes": 1 / 60,
@@ -56,12 +52,15 @@ class ComparedColumn:
         For a number: factors by which another unit would multiply it, by the words for it.
     outcome
         Whether it is known only together with the target, so that nothing may predict from it.
+    text
+        For a category: whether its numbers stand for texts, so that neighbours are no relatives.
     """
 
     name: str
     kind: ColumnKind
     units: Mapping[str, float] | None = None
     outcome: bool = False
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,6 +186,18 @@ class ComparedTable:
     def title_of(self, name: str) -> str:
         """Return the words for a column, or a derived number."""
         return next((one.title for one in self.derived if one.name == name), name)
+
+
+def units_of(unit: str) -> Mapping[str, float]:
+    """Return the factors by which another unit, or a moved decimal point, multiplies a number."""
+    others = {
+        f"{other} in place of {unit}": units[unit] / size
+        for units in _UNITS
+        if unit in units
+        for other, size in units.items()
+        if other != unit
+    }
+    return {**others, **DECIMALS}
 
 
 def ratio_bounds(least: float, most: float) -> tuple[float, float]:

@@ -211,7 +211,7 @@ def _title(comparison: Comparison, name: str) -> str:
     for one in table.derived:
         if one.name == name:
             return f"the number {one.title!r}"
-    return f"the column {name}" if " " not in name else name
+    return f"the column {name}" if _is_raw(comparison, name) else name
 
 
 def _most_gained(now: Array, before: Array) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 A reference model is a sum of one effect for each column. Regress what it leaves in the new
 partition on one of these effects: a slope of 0 says that the effect is as before, one of -1 that
-the column no longer says anything of the number. Faster traffic and other demand move neither.
+the column no longer says anything of the number. Other demand moves neither.
 """
 
 from __future__ import annotations

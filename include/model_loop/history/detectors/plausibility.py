@@ -85,7 +85,7 @@ def _rank_correlation(one: Array, other: Array) -> tuple[float, float]:
 
 
 def moved_ratios(comparison: Comparison, limits: HistoryLimits) -> Iterator[Finding]:
-    """Find a ratio whose median has moved although neither demand nor traffic moves it."""
+    """Find a ratio whose median has moved although demand does not move it."""
     past = comparison.past
     for one in past.table.derived:
         if not one.fixed:

@@ -1,0 +1,136 @@
+"""Comparison of the partitions of a declared table: its columns, and its rows in small."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from model_loop.datasets.columns import Column
+from model_loop.datasets.dataset import Dataset
+from model_loop.errors import InvalidInputError
+from model_loop.history.sketch import Sketch, SketchBuilder
+from model_loop.history.table import (
+    Array,
+    ComparedColumn,
+    ComparedTable,
+    Values,
+    units_of,
+)
+
+#: Columns of a kind that are compared: the causes that are tried grow with their square.
+MOST_COLUMNS = 24
+#: Bits of the hash that stands for a text: a float holds as many exactly.
+_BITS = 48
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - on the clocks of the place
+
+
+def compared_table(dataset: Dataset) -> ComparedTable:
+    """Return what is compared of the partitions of a dataset: numbers, categories, yes and no.
+
+    Of numbers and of categories the first `MOST_COLUMNS` each, in their declared order. The table
+    has every column; one that a variant lacks is left out by `ComparedTable.limited_to`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the dataset has no time, by which the rows of a partition are counted.
+    """
+    if dataset.time is None:
+        raise InvalidInputError(
+            f"The dataset {dataset.name}",
+            "has no time, so that its partitions cannot be compared with those before",
+            "Declare [time] with its column.",
+        )
+    target = dataset.target
+    own = [column for column in dataset.columns if column.name != target.name]
+    numbers = [column for column in own if column.kind == "number"][: MOST_COLUMNS - 1]
+    categories = [column for column in own if column.kind in ("category", "yes_no")]
+    columns = (
+        ComparedColumn(dataset.time, "time"),
+        *map(_category, categories[:MOST_COLUMNS]),
+        *(_number(column, dataset) for column in numbers),
+        ComparedColumn(target.name, "number", units_of(target.unit)),
+    )
+    return ComparedTable(
+        columns=columns,
+        time=dataset.time,
+        target=target.name,
+        identity=tuple(one.name for one in columns if one.kind != "time"),
+    )
+
+
+def compared_values(rows: pd.DataFrame, table: ComparedTable) -> Values:
+    """Return the columns of some rows as sketches hold them.
+
+    Parameters
+    ----------
+    rows
+        Rows of the dataset, times on the clocks of its place.
+    """
+    return MappingProxyType(
+        {column.name: _values(rows[column.name], column) for column in table.columns}
+    )
+
+
+def sketch_of(
+    table: ComparedTable,
+    partition: str,
+    bounds: tuple[dt.datetime, dt.datetime],
+    rows: pd.DataFrame,
+    broken: Mapping[str, float] = MappingProxyType({}),
+) -> Sketch:
+    """Sketch a partition that is in memory.
+
+    Parameters
+    ----------
+    bounds
+        Its first moment and that of the next one, on the clocks of the place; rows outside of them
+        are left out.
+    rows
+        All rows that keep the contract.
+    broken
+        Share of rows that break a rule of the contract, by rule.
+    """
+    table = table.limited_to(frozenset(map(str, rows.columns)))
+    start, end = ((one - _EPOCH) // dt.timedelta(microseconds=1) for one in bounds)
+    builder = SketchBuilder(table, partition, start, end, len(rows))
+    values = compared_values(rows, table)
+    times = values[table.time]
+    builder.add(0, (times >= start) & (times < end), values)
+    shares = {one.name: float(rows[one.name].isna().mean()) for one in table.columns}
+    return builder.build(shares if len(rows) else {}, broken)
+
+
+def _category(column: Column) -> ComparedColumn:
+    return ComparedColumn(column.name, "category", text=column.text)
+
+
+def _number(column: Column, dataset: Dataset) -> ComparedColumn:
+    # What is known only after a prediction was asked may follow from the outcome.
+    outcome = column.known == dataset.moments[-1] and len(dataset.moments) > 1
+    return ComparedColumn(column.name, "number", units_of(column.unit), outcome=outcome)
+
+
+def _values(values: pd.Series[Any], column: ComparedColumn) -> Array:
+    if column.kind == "time":
+        return values.to_numpy().astype("datetime64[us]").astype(np.int64)
+    if column.text:
+        return _hashed(values)
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _hashed(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """Return a whole number for each text, the same in every partition; NaN where one is missing.
+
+    Of a thousand different texts two share a number once in half a billion tables.
+    """
+    codes, texts = pd.factorize(values.astype(object).map(str, na_action="ignore"))
+    hashes = pd.util.hash_array(np.asarray(texts, dtype=object)) >> np.uint64(64 - _BITS)
+    known = np.append(hashes.astype(np.float64), np.nan)
+    return known[codes]

@@ -29,7 +29,6 @@ from benchmarks.results import record
 from benchmarks.tables import KNOWN
 from upath import UPath
 
-from model_loop.datasets.registry import dataset_of_variant
 from model_loop.models.catalogue import get_family
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
@@ -75,7 +74,6 @@ EXPLAINED = 60
 #: Predictions in the window whose cost is measured.
 MANY = 100_000
 THRESHOLDS = thresholds_of(Settings())
-DATASET = dataset_of_variant("green")
 RULES = PerformanceRules(rows=LEAST)
 CLEANING = CleaningRules()
 JUDGED = Judged.of_rules(CLEANING).of_actual

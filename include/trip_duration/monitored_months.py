@@ -15,7 +15,7 @@ from trip_duration.services import get_service
 
 def month_window(service: str, month: Month) -> Window:
     """Return the window of a month, which begins at midnight on the city's clocks."""
-    return Window.of_partition(service, str(month), month.start, month.next().start)
+    return Window.of_partition(service, str(month))
 
 
 def of_month(

@@ -99,7 +99,9 @@ def test_an_earlier_partition_again_is_a_stale_copy(history: list[Sketch]) -> No
 
 def test_texts_have_the_same_number_in_every_partition() -> None:
     """Whatever their order and type in pandas; a missing one has none."""
-    rows = heating_rows("2024-01", 4).assign(building=[*BUILDINGS[:3], None])
+    rows = heating_rows("2024-01", 4).assign(
+        building=pd.Series([*BUILDINGS[:3], None], dtype=object)
+    )
     turned = rows[::-1].astype({"building": "category"})
     numbers, others = (compared_values(one, TABLE)["building"] for one in (rows, turned))
     np.testing.assert_array_equal(numbers, others[::-1])

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from model_loop.monitoring.labels import labelled, match_partition
+from model_loop.errors import InvalidInputError
+from model_loop.monitoring.labels import add_labels, labelled, match_partition, read_labels
 from model_loop.monitoring.windows import Window, WindowRows, read_request_log
 from model_loop.scoring.rows import from_frame
 from model_loop.serving.request_log.entries import Entry
@@ -107,6 +108,27 @@ def test_what_was_not_asked_need_not_agree(
     found, report = match_partition(read(ask(tmp_path, rows)), month)
     assert report.matched == 50
     np.testing.assert_allclose(found.actual, trips[DURATION].to_numpy()[10:60])
+
+
+def test_a_file_of_labels_is_noted_as_feedback(tmp_path: Path, trips: pd.DataFrame) -> None:
+    """By the ids of predictions; a second time, nothing is left to note."""
+    log = ask(tmp_path, from_frame(TRIPS, trips.iloc[10:13], TRIPS.columns.names))
+    file = tmp_path / "labels.csv"
+    file.write_text(f"prediction_id;duration\n{0:032d};7.5\n{2:032d};8\n{9:032d};1\n")
+    labels = read_labels(str(file), TRIPS)
+    report = add_labels(log.engine, "green", labels, DAY.start, "labels add")
+    assert (report.predictions, report.matched, report.unmatched) == (3, 2, 1)
+    np.testing.assert_array_equal(read(log).actual, [7.5, np.nan, 8.0])
+    again = add_labels(log.engine, "green", labels, DAY.start, "labels add")
+    assert (again.told, again.matched, again.unmatched) == (2, 0, 1)
+
+
+def test_labels_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    """With the row."""
+    file = tmp_path / "labels.csv"
+    file.write_text("prediction_id,duration\na,7\nb,seven\n")
+    with pytest.raises(InvalidInputError, match="duration of row 2 cannot be read as number"):
+        read_labels(str(file), TRIPS)
 
 
 def test_what_feedback_has_told_stays(

@@ -119,10 +119,8 @@ def test_a_version_without_a_profile_says_so_until_it_gets_one(
     trips = WindowRows(
         window=Window.of_days("green", now - dt.timedelta(days=1), now),
         source="month",
-        trips=judged.drop(columns=DURATION),
-        predicted=predictor.predict(judged),
         rows=judged.drop(columns=DURATION),
-        predicted=predictor.minutes(judged),
+        predicted=predictor.predict(judged),
         versions=np.ones(len(judged), dtype=np.int64),
         ids=np.arange(len(judged)).astype(str).astype(object),
         actual=judged[DURATION].to_numpy(),

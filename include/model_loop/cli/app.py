@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.datasets import datasets
+from model_loop.cli.labels import labels
 from model_loop.cli.monitoring import monitor, profile_version
 from model_loop.cli.options import AsJson, DataOptions, SearchOptions
 from model_loop.cli.products import products
@@ -54,6 +55,7 @@ app = App(
 )
 
 app.command(datasets)
+app.command(labels)
 app.command(products)
 app.command(score)
 app.command(monitor)

@@ -6,6 +6,7 @@ rows are those that were predicted where the keys of the dataset agree.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,11 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sqlalchemy import Engine
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError
-from model_loop.monitoring.windows import WindowRows
+from model_loop.monitoring.windows import Window, WindowRows, read_request_log
 from model_loop.scoring.answers import IDENTIFIER
+from model_loop.serving.request_log.queries import note_feedback
+from model_loop.tables.raw import read_raw
+from model_loop.tables.table import declared_format
+from model_loop.tables.values import ColumnFormat, to_frame
 from model_loop.training_set.matrices import Targets
 
 Agreeing = npt.NDArray[np.int64]
@@ -65,6 +71,74 @@ class LabelReport:
             f"matched{share}; left out {self.ambiguous:,} that several labels agree with, "
             f"{self.unmatched:,} that none does, {self.elsewhere:,} that cannot be matched"
         )
+
+
+def read_labels(file: str, dataset: Dataset) -> pd.DataFrame:
+    """Read a file of labels as the files of the dataset are read.
+
+    Parameters
+    ----------
+    file
+        Path, or address of a store: CSV, Parquet, Arrow or JSON lines.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has no target, nothing by which predictions are found, or a value that cannot be read.
+    TableFileError
+        If it cannot be read.
+    """
+    declared, target = dataset.declaration, dataset.target.name
+    if declared is None:
+        raw = read_raw([file])
+        formats = dict.fromkeys(raw.columns, ColumnFormat(kind="text"))
+    else:
+        raw = read_raw([file], encoding=declared.encoding, dialect=declared.dialect)
+        formats = {name: declared_format(declared, name) for name in raw.columns}
+    wanted = (*label_keys(list(raw.columns), dataset), target)
+    formats[target] = replace(formats[target], kind="number")
+    frame, unreadable = to_frame(
+        {name: raw.columns[name] for name in wanted}, {name: formats[name] for name in wanted}
+    )
+    for name, rows in unreadable.items():
+        if rows.any():
+            raise InvalidInputError(
+                f"{file}: {name} of row {raw.row_number[int(np.argmax(rows))]}",
+                f"cannot be read as {formats[name].kind}, as {np.count_nonzero(rows):,} values",
+                "Correct the file, or the format of the column in the declaration.",
+            )
+    return frame
+
+
+def add_labels(
+    engine: Engine, variant: str, labels: pd.DataFrame, since: dt.datetime, caller: str
+) -> LabelReport:
+    """Note the true values of logged predictions, as feedback does.
+
+    Parameters
+    ----------
+    labels
+        See `match_labels`.
+    since
+        Moment (UTC) from which predictions are looked through.
+    caller
+        Name under which the values are noted.
+
+    Raises
+    ------
+    InvalidInputError
+        See `match_labels`.
+    sqlalchemy.exc.SQLAlchemyError
+        If the database does not answer.
+    """
+    window = Window.of_days(variant, since, dt.datetime.now(dt.UTC))
+    asked = read_request_log(engine, window)
+    labelled_rows, report = match_labels(asked, labels, asked.dataset)
+    new = np.isnan(asked.actual) & ~np.isnan(labelled_rows.actual)
+    values = dict(zip(asked.ids[new].tolist(), labelled_rows.actual[new].tolist(), strict=True))
+    if values:
+        note_feedback(engine, values, caller)
+    return report
 
 
 def match_labels(

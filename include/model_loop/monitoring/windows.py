@@ -23,6 +23,7 @@ from model_loop.datasets.declaration import seconds_of
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
+from model_loop.partitions.keys import bounds_of
 from model_loop.scoring.answers import IDENTIFIER, PREDICTION, VERSION
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
@@ -80,20 +81,25 @@ class Window:
         return cls(variant, first, last, f"{first.strftime(form)} to {last.strftime(form)}")
 
     @classmethod
-    def of_partition(
-        cls, variant: str, partition: str, start: dt.datetime, end: dt.datetime
-    ) -> Window:
-        """Return the window of a partition, such as a month, a week or a day.
+    def of_partition(cls, variant: str, partition: str) -> Window:
+        """Return the window of a month, a week or a day: from midnight on the clocks of the place.
 
         Parameters
         ----------
         partition
-            Its name: ``2024-02``.
-        start, end
-            Its first moment and that of the next one, on the clocks of the dataset's place.
+            Its key: ``2024-02``, ``2024-W05``.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is no key of the dataset's partitions.
         """
-        clocks = ZoneInfo(dataset_of_variant(variant).time_zone)
-        first, last = (one.replace(tzinfo=clocks).astimezone(dt.UTC) for one in (start, end))
+        dataset = dataset_of_variant(variant)
+        clocks = ZoneInfo(dataset.time_zone)
+        first, last = (
+            moment.replace(tzinfo=clocks).astimezone(dt.UTC)
+            for moment in bounds_of(partition, dataset.partition)
+        )
         return cls(variant, first, last, partition)
 
     def has_labels(self, now: dt.datetime) -> bool:

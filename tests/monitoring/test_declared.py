@@ -34,13 +34,13 @@ def dataset() -> Dataset:
 def month_of(rows: pd.DataFrame) -> WindowRows:
     """April as a window."""
     april = Window.of_partition("heating", "2024-04")
-    columns = [name for name in rows if name != "load"]
+    columns = [name for name in map(str, rows) if name != "load"]
     return of_rows(april, rows, columns)
 
 
 def profile_of(rows: pd.DataFrame, dataset: Dataset) -> VersionProfile:
     """Profile rows as those that a version has learned from."""
-    columns = tuple(name for name in rows if name != "load")
+    columns = tuple(name for name in map(str, rows) if name != "load")
     known = features(rows[list(columns)], dataset)
     made = tuple(FeatureProfile.of(bins_of(name, one, dataset), one) for name, one in known.items())
     predictions = rows["load"].to_numpy()
@@ -63,7 +63,7 @@ def test_features_follow_the_columns(dataset: Dataset) -> None:
     """Texts stay texts, yes and no become numbers, the time its hour and weekday."""
     rows = pd.DataFrame(
         {
-            "measured_at": pd.to_datetime(["2024-04-01 07:30", None]),
+            "measured_at": pd.to_datetime(["2024-04-01 07:30", "NaT"]),
             "building": pd.Categorical(["pool", None]),
             "occupied": pd.array([True, None], dtype="boolean"),
             "temperature": [np.nan, 3.5],
@@ -171,17 +171,17 @@ def test_labels_are_matched_by_keys_as_by_hand(dataset: Dataset) -> None:
     labels = pd.concat([labels.iloc[:-1], twins, without], ignore_index=True)
     found, report = match_labels(window, labels, dataset)
     counts: Counter[str] = Counter()
-    for number, asked in enumerate(rows.itertuples()):
+    known = labels.to_dict(orient="records")
+    for number, asked in enumerate(rows.to_dict(orient="records")):
         agree = [
-            label.load
-            for label in labels.itertuples()
-            if label.building == asked.building
-            and label.measured_at == asked.measured_at
-            and label.load == label.load
+            one["load"]
+            for one in known
+            if (one["building"], one["measured_at"]) == (asked["building"], asked["measured_at"])
+            and not np.isnan(one["load"])
         ]
-        kind = "elsewhere" if asked.building is None else min(len(agree), 2)
-        counts[{0: "unmatched", 1: "matched", 2: "ambiguous"}.get(kind, "elsewhere")] += 1  # type: ignore[call-overload]  # a number or a word
-        if kind == 1:
+        kind = ("unmatched", "matched", "ambiguous")[min(len(agree), 2)]
+        counts["elsewhere" if asked["building"] is None else kind] += 1
+        if len(agree) == 1:
             assert found.actual[number] == agree[0]
         else:
             assert np.isnan(found.actual[number])

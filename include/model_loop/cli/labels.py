@@ -58,5 +58,5 @@ def add(
         content = {file: dataclasses.asdict(report) for file, report in told.items()}
         print(json.dumps(content))  # noqa: T201 - the command's answer
         return
-    for file, report in told.items():
-        console().print(f"{file}: {report}")
+    for name, report in told.items():
+        console().print(f"{name}: {report}")

@@ -53,11 +53,13 @@ def heating() -> Dataset:
 def heating_rows(month: str, count: int = 6_000, seed: int = 0) -> pd.DataFrame:
     """Draw the rows of a month, times on the clocks of Paris; every twelfth has no temperature."""
     random = np.random.default_rng([seed, int(month.replace("-", ""))])
-    start = np.datetime64(month, "s")
-    seconds = int((np.datetime64(month, "M") + 1).astype("datetime64[s]").astype(int)) - int(
-        start.astype(int)
-    )
-    times = np.sort(start + random.integers(0, seconds, count).astype("timedelta64[s]"))
+    first = np.datetime64(month, "D")
+    days = int((np.datetime64(month, "M") + 1 - first).astype(int))
+    busy = 1.5 - np.cos((np.arange(24) - 2) / 24 * 2 * np.pi)
+    hours = random.choice(24, count, p=busy / busy.sum())
+    seconds = hours * 3_600 + random.integers(0, 3_600, count)
+    day = first + random.integers(0, days, count).astype("timedelta64[D]")
+    times = np.sort(day.astype("datetime64[s]") + seconds.astype("timedelta64[s]"))
     hour = times.astype("datetime64[h]").astype(int) % 24
     which = random.choice(4, count, p=(0.4, 0.3, 0.2, 0.1))
     temperature = 12 - 6 * np.cos((hour - 3) / 24 * 2 * np.pi) + random.normal(0, 3, count)

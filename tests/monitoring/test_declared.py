@@ -180,7 +180,7 @@ def test_labels_are_matched_by_keys_as_by_hand(dataset: Dataset) -> None:
             and not np.isnan(one["load"])
         ]
         kind = ("unmatched", "matched", "ambiguous")[min(len(agree), 2)]
-        counts["elsewhere" if asked["building"] is None else kind] += 1
+        counts["elsewhere" if pd.isna(asked["building"]) else kind] += 1
         if len(agree) == 1:
             assert found.actual[number] == agree[0]
         else:

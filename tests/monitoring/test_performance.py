@@ -269,7 +269,7 @@ def test_a_slice_that_was_never_wrong_is_passed_over() -> None:
 def noted(error: float, interval: tuple[float, float], count: int, standard: float) -> str:
     """Write down an error as people read it."""
     low, high = interval
-    told = f"{error:.2f} minutes ({low:.2f} to {high:.2f}) on {count:,} trips"
+    told = f"{error:.2f} min ({low:.2f} to {high:.2f}) on {count:,} trips"
     return f"{told}; {standard:.2f} on the test trips"
 
 
@@ -322,7 +322,7 @@ def expected(
             abs(measured.bias) / reference.mae,
             not low <= 0 <= high
             and (not reference.days or abs(measured.bias - reference.days.bias) > moved),
-            f"predicted less actual is {measured.bias:+.2f} minutes ({low:.2f} to {high:.2f})",
+            f"predicted less actual is {measured.bias:+.2f} min ({low:.2f} to {high:.2f})",
         )
     )
     judged = []
@@ -482,7 +482,7 @@ def test_the_note_of_a_slice_tells_its_figures() -> None:
     assert one.measured.rmse_interval
     low, high = one.measured.rmse_interval
     assert found.note == (
-        f"hour {one.value}: {one.measured.rmse:.2f} minutes ({low:.2f} to {high:.2f}) on "
+        f"hour {one.value}: {one.measured.rmse:.2f} min ({low:.2f} to {high:.2f}) on "
         f"{one.measured.trips:,} trips; 2.50 on the test trips"
     )
     # Of fewer trips than are needed it says nothing, nor without an error to compare with.
@@ -575,7 +575,7 @@ def test_thresholds_of_today_judge_windows_of_before() -> None:
 @pytest.mark.parametrize(
     ("bound", "least", "most"),
     [
-        ("trips", 2, None),
+        ("rows", 2, None),
         ("slice_rows", 2, None),
         ("windows", 1, None),
         ("needed", 1, 3),

@@ -133,8 +133,8 @@ def features(rows: pd.DataFrame, dataset: Dataset) -> Mapping[str, Feature]:
             prefix = "" if name == dataset.time else f"{name}_"
             found |= {f"{prefix}{part}": of for part, of in _parts_of_time(rows[name]).items()}
         elif column is not None and column.text:
-            texts = rows[name].astype(object)
-            found[name] = texts.where(texts.notna(), None).map(_text).to_numpy(dtype=object)
+            texts = rows[name].astype(object).map(str, na_action="ignore")
+            found[name] = np.where(texts.isna(), None, texts.to_numpy(dtype=object))
         else:
             found[name] = rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
     return found
@@ -161,10 +161,6 @@ def is_number(name: str, dataset: Dataset) -> bool:
 def _column(name: str, dataset: Dataset) -> Column | None:
     position = dataset.columns.places.get(name)
     return None if position is None else dataset.columns[position]
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 def _parts_of_time(times: pd.Series[Any]) -> Mapping[str, Floats]:

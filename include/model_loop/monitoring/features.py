@@ -134,7 +134,8 @@ def features(rows: pd.DataFrame, dataset: Dataset) -> Mapping[str, Feature]:
             found |= {f"{prefix}{part}": of for part, of in _parts_of_time(rows[name]).items()}
         elif column is not None and column.text:
             texts = rows[name].astype(object).map(str, na_action="ignore")
-            found[name] = np.where(texts.isna(), None, texts.to_numpy(dtype=object))
+            found[name] = texts.to_numpy(dtype=object, copy=True)
+            found[name][texts.isna().to_numpy()] = None
         else:
             found[name] = rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
     return found

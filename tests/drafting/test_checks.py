@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.datasets.words import NO, YES, YES_NO
 from model_loop.drafting.analysis import analyse
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.draft import Draft, draft
@@ -123,3 +124,13 @@ def test_options_about_the_split_count(tmp_path: Path) -> None:
     _, declaration = drafted(frame, tmp_path, DraftAnswers(time_column="none", group_on="none"))
     assert (declaration.time, declaration.split.group_on) == (None, None)
     assert drafted(frame, tmp_path, DraftAnswers(shuffle=True))[1].split.shuffle
+
+
+@pytest.mark.parametrize(("yes", "no"), YES_NO)
+def test_yes_and_no_are_read_in_many_languages(tmp_path: Path, yes: str, no: str) -> None:
+    """In any letters, and with gaps."""
+    draw = np.random.default_rng(4)
+    words = draw.choice([yes.capitalize(), no, ""], N)
+    made, _ = drafted(table(answer=words), tmp_path)
+    assert made.kinds["answer"] == "yes_no"
+    assert not YES & NO

@@ -27,6 +27,30 @@ YES_NO: tuple[tuple[str, str], ...] = (
     ("sim", "não"),
     ("wahr", "falsch"),
     ("vrai", "faux"),
+    ("verdadero", "falso"),
+    ("verdadeiro", "falso"),
+    ("vero", "falso"),
+    ("sì", "no"),
+    ("j", "n"),
+    ("ja", "nee"),
+    ("ja", "nej"),
+    ("ja", "nei"),
+    ("tak", "nie"),
+    ("ano", "ne"),
+    ("áno", "nie"),
+    ("da", "ne"),
+    ("da", "nu"),
+    ("igen", "nem"),
+    ("kyllä", "ei"),
+    ("evet", "hayır"),  # noqa: RUF001 - Turkish
+    ("да", "нет"),
+    ("так", "ні"),
+    ("ναι", "όχι"),  # noqa: RUF001 - Greek
+    ("نعم", "لا"),
+    ("כן", "לא"),
+    ("是", "否"),
+    ("はい", "いいえ"),
+    ("예", "아니요"),
 )
 YES = frozenset(yes for yes, _ in YES_NO)
 NO = frozenset(no for _, no in YES_NO)

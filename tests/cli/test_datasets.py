@@ -181,6 +181,8 @@ def test_questions_are_asked_on_a_terminal(tmp_path: Path) -> None:
     code, said = on_terminal(*init, folder=tmp_path, answers="sales\nEUR\n" + "\n" * 8)
     assert code == 0, said
     assert all(option in said for option in ("--name", "--unit", "--known-later"))
+    assert "[orders] >" in said
+    assert "[cents] >" in said
     declaration = read_declaration(tmp_path / "sales.toml")
     assert declaration.task.unit == "EUR"
     assert declaration.columns["cents"].known == "later"

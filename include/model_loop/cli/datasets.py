@@ -353,10 +353,10 @@ def _ask(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Draf
         if question is None:
             break
         asked.add(question.field)
-        default = f" [{question.default}]" if question.default else ""
-        text = Text.assemble("\n", question.text, " ", (question.option, "dim"))
-        out.print(text)
-        answers = question.answered(answers, out.input(f"{default} > "))
+        out.print(Text.assemble("\n", (question.text, "bold"), "  ", (question.option, "dim")))
+        prompt = f"[{question.default}] > " if question.default else "> "
+        # As it is: brackets are no markup here.
+        answers = question.answered(answers, out.input(Text(prompt, "cyan")))
     return answers
 
 

@@ -36,6 +36,7 @@ FLOW = (
     "scoring",
     "serving",
     "monitoring",
+    "pipeline",
     "dashboard",
 )
 #: Rooms at the end of the flow, and which other end they may import.

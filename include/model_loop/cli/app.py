@@ -24,6 +24,7 @@ from model_loop.cli.report import (
     print_reproduction,
     print_training_set,
 )
+from model_loop.cli.run import run_file
 from model_loop.cli.scoring import score
 from model_loop.cli.serving import (
     ab_report,
@@ -56,6 +57,7 @@ app = App(
 
 app.command(datasets)
 app.command(labels)
+app.command(run_file, name="run")
 app.command(products)
 app.command(score)
 app.command(monitor)

@@ -34,8 +34,9 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import Answering, Load, load_registered
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.build import build_training_set
-from model_loop.training_set.data_tests import DATA_TESTS, DataTestResult
+from model_loop.training_set.data_tests import DATA_TESTS
 from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.table_tests import DataTestResult
 from model_loop.training_set.types import TrainingSet
 
 #: Remark of verdict, mail and history on a champion that cannot be read after an upgrade.

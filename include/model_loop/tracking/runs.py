@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
 from mlflow import MlflowClient
@@ -192,13 +193,19 @@ class Tracker:
 
     def _create_experiment(self, name: str) -> str:
         try:
-            created: str = self.client.create_experiment(name)
+            created: str = self.client.create_experiment(name, _files_beside(self.tracking_uri))
         except MlflowException as error:
             # Two tasks may find it missing at the same moment: the other one made it.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return self._experiment_id(name)
         return created
+
+
+def _files_beside(tracking_uri: str) -> str | None:
+    """Return the folder of files beside a database that no server answers for."""
+    scheme, _, path = tracking_uri.partition(":///")
+    return str(PurePath(path).parent / "artifacts") if scheme == "sqlite" else None
 
 
 def training_set_tags(training_set: TrainingSet) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +13,8 @@ import numpy.typing as npt
 from model_loop.datasets.dataset import Moment
 from model_loop.errors import ContractError
 from model_loop.training_set.matrices import Matrix
+from model_loop.training_set.table_request import TableRequest
+from model_loop.training_set.table_tests import TABLE_TESTS, DataTestResult
 from model_loop.training_set.types import TrainingSet
 from trip_duration.columns import KNOWN_FROM, known_too_late
 from trip_duration.services import DURATION, OUTCOME_COLUMNS, WHEN
@@ -24,22 +25,6 @@ MOST_UNSEEN = 0.5
 #: Medians of durations may differ by this factor between neighbouring splits; those of the real
 #: months differ by less than 1.1.
 MOST_SHIFT = 2.0
-
-
-@dataclass(frozen=True)
-class DataTestResult:
-    """Result of one data test."""
-
-    name: str
-    passed: bool
-    found: str
-
-    def __str__(self) -> str:
-        return f"{'passed' if self.passed else 'FAILED'}: {self.name} ({self.found})"
-
-    def to_json(self) -> dict[str, Any]:
-        """Convert to plain JSON."""
-        return asdict(self)
 
 
 def require_passed(outcomes: Sequence[DataTestResult]) -> None:
@@ -164,8 +149,8 @@ def distributions_are_sane(training_set: TrainingSet) -> Iterable[DataTestResult
     yield DataTestResult("durations vary", spread > 0, f"standard deviation {spread:.2f} minutes")
 
 
-#: Every test, by the name of its task.
-DATA_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[DataTestResult]]] = MappingProxyType(
+#: Every test of months, by the name of its task.
+_MONTH_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[DataTestResult]]] = MappingProxyType(
     {
         test.__name__: test
         for test in (
@@ -176,6 +161,20 @@ DATA_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[DataTestResult]]] = Ma
             distributions_are_sane,
         )
     }
+)
+
+
+def _test(name: str) -> Callable[[TrainingSet], Iterable[DataTestResult]]:
+    def test(training_set: TrainingSet) -> Iterable[DataTestResult]:
+        declared = isinstance(training_set.request, TableRequest)
+        return (TABLE_TESTS if declared else _MONTH_TESTS)[name](training_set)
+
+    return test
+
+
+#: Every test, by the name of its task.
+DATA_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[DataTestResult]]] = MappingProxyType(
+    {name: _test(name) for name in _MONTH_TESTS}
 )
 
 

@@ -1,0 +1,219 @@
+"""The command ``model-loop run``: from the file of a dataset to a champion, without Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich import box
+from rich.table import Table
+
+from model_loop.cli.codes import ExitCode
+from model_loop.cli.console import console
+from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.registry import datasets_folder
+from model_loop.models.catalogue import FAMILIES, get_family
+from model_loop.settings import get_settings
+
+if TYPE_CHECKING:
+    from model_loop.findings import RefusedPartitionError
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+Several = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
+
+#: Evaluations of each family's search.
+EVALUATIONS = 20
+#: Seconds until a tracking server that does not answer is taken for none.
+_PATIENCE = 3.0
+
+
+def run_file(  # noqa: PLR0913 - one for each option
+    file: Path,
+    *,
+    models: Several = (),
+    evaluations: Annotated[int, Parameter(show_default=True)] = EVALUATIONS,
+    recipe: Several = (),
+    variant: Several = (),
+    partition: Several = (),
+    seed: int = 42,
+    promote: bool = True,
+    storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root,
+    as_json: AsJson = False,
+) -> None:
+    """Prepare a dataset, tune and train models, judge them, and make the best one champion.
+
+    Goes on where a run that was killed has ended. Ends with exit code 1 where the gate refuses the
+    best model, or no model is better than a rule that needs none.
+
+    Parameters
+    ----------
+    file
+        File of the dataset, or its name.
+    models
+        Model families, such as xgboost; all of them by default. Repeat it for several.
+    evaluations
+        Trials of each family's search.
+    recipe
+        Recipes; all of the dataset by default. Repeat it for several.
+    variant
+        Variants of the dataset; all of them by default. Repeat it for several.
+    partition
+        Partitions that are read; all of them by default. Repeat it for several.
+    seed
+        Seed of the searches and fits: same seed, same result.
+    promote
+        Whether the best model becomes champion.
+    storage
+        Folder of training sets and of the state of runs.
+    as_json
+        Print one JSON object, for machines.
+    """
+    path = file if file.suffix == ".toml" else datasets_folder() / f"{file}.toml"
+    declaration = read_declaration(path)
+    families = tuple(get_family(name).name for name in models or FAMILIES)
+    # Threads that wait for each other give their core away; it is read when XGBoost is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from model_loop.findings import RefusedPartitionError
+    from model_loop.models.search import SearchRequest
+    from model_loop.pipeline.run import Places, RunRequest, run_table
+
+    settings = get_settings()
+    request = RunRequest(
+        families=families,
+        recipes=recipe,
+        variants=variant,
+        partitions=partition,
+        search=SearchRequest(max_evaluations=evaluations, random_state=seed),
+        promote=promote,
+    )
+    places = Places(
+        storage,
+        _tracking_uri(settings.tracking_uri),
+        settings.experiment,
+        settings.request_timeout_seconds,
+    )
+    try:
+        result = run_table(declaration, path.parent, request, places)
+    except RefusedPartitionError as error:
+        if as_json:
+            _print_json(_refusal(error))
+        raise
+    if as_json:
+        _print_json(result)
+    else:
+        _print(result, path)
+    if not all(map(_is_good, result["runs"])):
+        sys.exit(ExitCode.NEGATIVE)
+
+
+def _tracking_uri(uri: str) -> str:
+    """Return the address of the tracking server, or of a database of its own where none answers."""
+    if not uri.startswith(("http://", "https://")):
+        return uri
+    try:
+        with urllib.request.urlopen(f"{uri}/health", timeout=_PATIENCE):  # noqa: S310 - http(s), as checked
+            return uri
+    except (urllib.error.URLError, OSError, ValueError):
+        folder = (Path.cwd() / ".state" / "runs").resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        database = f"sqlite:///{folder / 'mlflow.db'}"
+        console(stderr=True).print(f"No tracking server answers at {uri}: {database} is used.")
+        return database
+
+
+def _is_good(run: dict[str, Any]) -> bool:
+    """Return whether the best model is better than every rule, and the gate has not refused it."""
+    gate = run.get("gate")
+    return _beats_baseline(run) and (gate is None or gate["passed"])
+
+
+def _beats_baseline(run: dict[str, Any]) -> bool:
+    best = run["families"][0]["test_rmse"]
+    rules = [
+        errors["test_rmse"]
+        for name, errors in run["compared_with"].items()
+        if not name.startswith("champion")
+    ]
+    return best is not None and all(best < each for each in rules)
+
+
+def _refusal(error: RefusedPartitionError) -> dict[str, Any]:
+    return {"error": str(error), "findings": [each.to_json() for each in error.findings]}
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    console().print(json.dumps(content))
+
+
+def _print(result: dict[str, Any], path: Path) -> None:
+    out = console()
+    for run in result["runs"]:
+        _print_run(run, result)
+    out.print("")
+    out.print(f"Runs and models: {result['tracking_uri']}")
+    known = path.resolve().parent == datasets_folder().resolve()
+    database = result["tracking_uri"].startswith("sqlite:")
+    prefix = f"MODEL_LOOP_TRACKING_URI={result['tracking_uri']} " if database else ""
+    if not known:
+        out.print(f"Make it known: model-loop datasets add {path}")
+    variant = result["runs"][0]["variant"]
+    out.print(f"Ask it:        {prefix}model-loop serve --service {variant}")
+    out.print(f"Score a file:  {prefix}model-loop score FILE --service {variant}")
+
+
+def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
+    out, unit = console(), result["unit"]
+    out.print("")
+    out.print(
+        f"{run['variant']}, recipe {run['recipe']}, asked at the moment {run['moment']}: "
+        f"{result['target']}{f' in {unit}' if unit else ''}"
+    )
+    parts = ", ".join(f"{name} {rows:,}" for name, rows in run["rows"].items() if rows)
+    out.print(f"{run['read']:,} rows read; {parts}; split {run['split']}")
+    for name, period in run["periods"].items():
+        out.print(f"  {name}: {period['first']} to {period['last']}")
+    if run["set_aside"]:
+        reasons = ", ".join(f"{rows:,} ({rule})" for rule, rows in run["set_aside"].items())
+        out.print(f"Set aside: {reasons}")
+    for finding in run["findings"]:
+        out.print(
+            f"{finding['level']} {finding['code']}: {finding['message']}. {finding['remedy']}"
+        )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column("model or rule", no_wrap=True)
+    for heading in ("validation RMSE", "test RMSE", "test MAE"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for family in run["families"]:
+        table.add_row(
+            family["family"],
+            _number(family["validation_rmse"]),
+            _number(family["test_rmse"]),
+            _number(family["test_mae"]),
+        )
+    for name, errors in run["compared_with"].items():
+        table.add_row(name, "", _number(errors["test_rmse"]), _number(errors["test_mae"]))
+    out.print(table)
+    _print_standing(run)
+
+
+def _print_standing(run: dict[str, Any]) -> None:
+    out, gate = console(), run.get("gate")
+    if not _beats_baseline(run):
+        out.print("No model is better than a rule that needs none.")
+    for check in gate["checks"] if gate else ():
+        if not check["passed"]:
+            out.print(f"The gate: {check['name']}: {check['found']} (wanted: {check['wanted']})")
+    if run.get("champion") is not None:
+        out.print(f"Champion at the moment {run['moment']}: version {run['champion']}")
+    elif "champion" in run:
+        out.print(f"No champion at the moment {run['moment']}.")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,334 @@
+"""The whole way of a declared table: from its files to a champion at each moment.
+
+What was done is kept under the storage root, so that a run that was killed goes on: a finished
+training set, the trials of a search and registered families are not made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from model_loop.datasets.dataset import Dataset, Recipe
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.registry import use_dataset
+from model_loop.errors import InvalidInputError
+from model_loop.models.catalogue import FAMILIES, get_family
+from model_loop.models.gate import GateVerdict
+from model_loop.models.gate_rules import GateRules
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import train
+from model_loop.partitions.completing import declaration_of_text, text_of_declaration
+from model_loop.partitions.contract import TableLimits
+from model_loop.partitions.source import find_files, resolved_source
+from model_loop.pipeline.state import FileStore
+from model_loop.pipeline.training import (
+    TrackedRun,
+    collect_results,
+    register_family,
+    tune_family,
+)
+from model_loop.tracking.actions import Action
+from model_loop.tracking.challengers import judge_version
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
+from model_loop.training_set.data_tests import require_passed, run_data_tests
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.table_build import ReadTable, build_table, read_source
+from model_loop.training_set.table_request import TableRequest
+from model_loop.training_set.table_split import SHARES, split_of
+from model_loop.training_set.types import TrainingSet
+
+PIPELINE = "run"
+#: Search of each family where nothing else is asked for.
+EVALUATIONS = 20
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Choices of a run.
+
+    Parameters
+    ----------
+    families
+        Names of the model families; all of the catalogue by default.
+    recipes
+        Names of the recipes; all of the dataset, if empty.
+    variants
+        Keys of the variants; all of the dataset, if empty.
+    partitions
+        Keys of the partitions that are read; all, if empty.
+    search
+        Length and method of each search.
+    gate
+        Limits that a challenger is held to.
+    shares
+        Shares of train, validation, calibration and test.
+    limits
+        Shares of rows above which a partition is refused.
+    promote
+        Whether the best model becomes champion where the gate lets it.
+    accepted
+        Findings that a person has accepted.
+    """
+
+    families: tuple[str, ...] = tuple(FAMILIES)
+    recipes: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+    search: SearchRequest = field(
+        default_factory=lambda: SearchRequest(max_evaluations=EVALUATIONS)
+    )
+    gate: GateRules = field(default_factory=GateRules)
+    shares: tuple[float, ...] = SHARES
+    limits: TableLimits = field(default_factory=TableLimits)
+    promote: bool = True
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places of what is kept.
+
+    Parameters
+    ----------
+    storage_root
+        ``file://`` or ``s3://`` address of products and state.
+    tracking_uri, experiment
+        Tracking server, and the experiment of the runs.
+    timeout_seconds
+        Longest wait for an answer of a source.
+    """
+
+    storage_root: str
+    tracking_uri: str
+    experiment: str
+    timeout_seconds: float = 60.0
+
+
+def run_table(
+    declaration: Declaration, folder: Path, request: RunRequest, places: Places
+) -> dict[str, Any]:
+    """Prepare, tune, train, judge and promote; return the result as plain JSON.
+
+    Parameters
+    ----------
+    folder
+        Folder of the declaration's file, at which relative paths begin.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, ContractError
+        If the declaration, a file or its rows are refused.
+    """
+    declaration = resolved_source(declaration, folder)
+    state = FileStore(UPath(places.storage_root) / "runs" / declaration.name)
+    results, dataset = [], None
+    for variant in request.variants or _variants(declaration):
+        prepared = _Preparation(declaration, variant, request, places, state)
+        dataset = use_dataset(prepared.dataset)
+        for name in request.recipes or tuple(dataset.recipes):
+            training_set = prepared.training_set(dataset.recipe(name))
+            results.append(_run_recipe(training_set, request, places, state))
+    if dataset is None:
+        raise InvalidInputError("The run", "names no variant", "Name one, or leave it out.")
+    return {
+        "dataset": declaration.name,
+        "target": dataset.target.name,
+        "unit": dataset.target.unit,
+        "tracking_uri": places.tracking_uri,
+        "runs": results,
+    }
+
+
+def _variants(declaration: Declaration) -> tuple[str, ...]:
+    names = tuple(f"{declaration.name}.{name}" for name in declaration.variants)
+    return names or (declaration.name,)
+
+
+class _Preparation:
+    """Training sets of one variant; its files are read once, and only if one has to be built."""
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        variant: str,
+        request: RunRequest,
+        places: Places,
+        state: FileStore,
+    ) -> None:
+        self.declaration, self.variant, self.request = declaration, variant, request
+        self.products, self.state = TrainingSetStore(places.storage_root), state
+        self._read: ReadTable | None = None
+        files = find_files(declaration, variant, request.partitions)
+        self.content = [
+            text_of_declaration(declaration),
+            variant,
+            [file.digest for file in files],
+            request.shares,
+            asdict(request.limits),
+            request.search.random_state,
+        ]
+        completed = state.get(self._key("declaration"))
+        text = completed["text"] if completed else text_of_declaration(self._rows().declaration)
+        state.set(self._key("declaration"), {"text": text})
+        self.completed = text
+        self.dataset: Dataset = dataset_of(declaration_of_text(text))
+
+    def training_set(self, recipe: Recipe) -> TrainingSet:
+        """Return the training set of a recipe, which is built where there is none yet."""
+        key = self._key(f"training set {recipe.name}")
+        kept = self.state.get(key)
+        product = self.products.get(kept["product"]) if kept else None
+        if product is not None:
+            logger.info("The training set of the recipe %s is there already.", recipe.name)
+            return product.load()
+        asked = TableRequest(
+            declaration=self.completed,
+            variant=self.variant,
+            recipe=recipe.name,
+            split=split_of(self.dataset, self.request.shares),
+            partitions=self.request.partitions,
+            random_state=self.request.search.random_state,
+            accepted_findings=self.request.accepted,
+            limits=self.request.limits,
+        )
+        training_set = build_table(asked, self._rows())
+        require_passed(run_data_tests(training_set))
+        product = self.products.publish(training_set, asked)
+        self.state.set(key, {"product": product.key})
+        return training_set
+
+    def _rows(self) -> ReadTable:
+        if self._read is None:
+            self._read = read_source(self.declaration, self.variant, self.request.partitions)
+        return self._read
+
+    def _key(self, what: str) -> str:
+        return f"{what} {json.dumps(self.content)}"
+
+
+def _run_recipe(
+    training_set: TrainingSet, request: RunRequest, places: Places, state: FileStore
+) -> dict[str, Any]:
+    recipe, variant = training_set.recipe, training_set.variant
+    searched = json.dumps(asdict(request.search), sort_keys=True)
+    digest = hashlib.sha256(f"{training_set.digest} {searched}".encode()).hexdigest()[:16]
+    tracker = Tracker(places.tracking_uri, places.experiment)
+    run = TrackedRun(tracker, PIPELINE, f"{PIPELINE}/{variant}/{recipe.name}/{digest}")
+    run_id = run.open(f"{variant} {recipe.name}", training_set, {"families": request.families})
+    families = [
+        # A result names a version of this registry.
+        state.once(
+            f"{places.tracking_uri} {run.identity} {name}",
+            lambda name=name: _family(  # type: ignore[misc]  # mypy knows no such default
+                run, run_id, name, training_set, request.search, state
+            ),
+        )
+        for name in request.families
+    ]
+    results = collect_results(run, run_id, [dict(each) for each in families], training_set)
+    outcome = {**results, **_described(training_set)}
+    if request.promote:
+        outcome |= _promote(run, results["families"][0], training_set, request.gate, places)
+    tracker.close_run(run_id)
+    return outcome
+
+
+def _family(
+    run: TrackedRun,
+    run_id: str,
+    name: str,
+    training_set: TrainingSet,
+    search: SearchRequest,
+    state: FileStore,
+) -> dict[str, Any]:
+    family = get_family(name)
+    tuned = tune_family(run, run_id, family, training_set, search, state)
+    trained = train(tuned, training_set, search, family)
+    return register_family(run, trained, family, training_set, search)
+
+
+def _promote(
+    run: TrackedRun,
+    best: Mapping[str, Any],
+    training_set: TrainingSet,
+    rules: GateRules,
+    places: Places,
+) -> dict[str, Any]:
+    """Let the gate judge the best model, and make it champion where it passes."""
+    version = int(best["version"])
+    tracker = Tracker(places.tracking_uri, f"{places.experiment}-promotion")
+    promoter = Promoter(tracker, training_set.variant, training_set.recipe.moment)
+    champion = promoter.standing().champion
+    if champion == version:
+        return {"champion": version, "gate": None}
+    verdict = judge_version(
+        promoter,
+        version,
+        rules,
+        storage_root=places.storage_root,
+        timeout_seconds=places.timeout_seconds,
+    )
+    promoter.record(verdict, f"{run.identity}/gate/{champion}")
+    if verdict.passed:
+        action = Action(
+            "promote",
+            training_set.variant,
+            version,
+            who=PIPELINE,
+            why=f"best of {run.identity}",
+            expected=champion,
+            evidence=verdict.table(),
+            remarks=verdict.remarks,
+        )
+        promoter.act(action, f"{run.identity}/promote/{champion}")
+    return {"champion": promoter.standing().champion, "gate": _gate(verdict)}
+
+
+def _gate(verdict: GateVerdict) -> dict[str, Any]:
+    return {
+        "passed": verdict.passed,
+        "version": verdict.challenger,
+        "checks": [asdict(check) for check in verdict.checks],
+    }
+
+
+def _described(training_set: TrainingSet) -> dict[str, Any]:
+    """Describe the parts and what was set aside."""
+    calibration = training_set.calibration_rows
+    parts = {
+        **{name: training_set.rows[name] for name in ("train", "validation")},
+        "calibration": 0 if calibration is None else len(calibration),
+        "test": training_set.rows["test"],
+    }
+    return {
+        "variant": training_set.variant,
+        "rows": parts,
+        "split": training_set.request.split.in_words,
+        "periods": {name: asdict(period) for name, period in training_set.periods.items()},
+        "read": sum(report.rows_read for report in training_set.cleaning),
+        "set_aside": _set_aside(training_set.cleaning),
+        "columns": list(training_set.recipe.columns),
+        "findings": [finding.to_json() for finding in training_set.findings],
+    }
+
+
+def _set_aside(reports: Sequence[Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for report in reports:
+        for rule, rows in report.set_aside.items():
+            found[rule] = found.get(rule, 0) + rows
+        if report.unreadable:
+            found["unreadable"] = found.get("unreadable", 0) + report.unreadable
+    return found

@@ -1,0 +1,223 @@
+"""Tune, train, judge and register the families of a run, and track all of it.
+
+A run is found again by its identity: begun anew after a kill, it goes on with what it has done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from model_loop.errors import StoredObjectError, optional
+from model_loop.models.baseline import baseline_errors
+from model_loop.models.catalogue import ModelFamily
+from model_loop.models.journal import KeyValueStore, TrialJournal
+from model_loop.models.progress import TrialProgress
+from model_loop.models.search import ErrorMetrics, SearchRequest, TuningResult
+from model_loop.models.training import TrainedModel
+from model_loop.models.tuning import tune
+from model_loop.monitoring.profile import log_reference, make_reference
+from model_loop.serving.compiled.compiler import log_form
+from model_loop.tracking.deployments import registered_name
+from model_loop.tracking.lineage import lineage_of, log_lineage
+from model_loop.tracking.models import (
+    ChampionErrors,
+    champion_errors,
+    log_comparison,
+    log_model_report,
+)
+from model_loop.tracking.registry import Load, LoadedModel, load_registered, register_model
+from model_loop.tracking.runs import Tracker, training_set_tags
+from model_loop.tracking.trials import TrialLogger
+from model_loop.training_set.summary import summarize
+from model_loop.training_set.types import TrainingSet
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run on the tracking server, with a child for each family.
+
+    Parameters
+    ----------
+    tracker
+        Tracker of the experiment.
+    pipeline
+        Name of the DAG or command.
+    identity
+        Name of the run, the same whenever it is begun again.
+    """
+
+    tracker: Tracker
+    pipeline: str
+    identity: str
+
+    def of_family(self, family: str) -> str:
+        """Return the identity of the run of a family."""
+        return f"{self.identity}/{family}"
+
+    def open(self, name: str, training_set: TrainingSet, params: Mapping[str, Any]) -> str:
+        """Begin the run, or go on with it; return its id."""
+        tags = {"pipeline": self.pipeline, **training_set_tags(training_set)}
+        run_id = self.tracker.open_run(self.identity, name, tags)
+        self.tracker.log(run_id, params=params)
+        self.tracker.log_training_set(run_id, training_set)
+        logger.info("Tracked at %s", self.tracker.run_url(run_id))
+        return run_id
+
+
+def tune_family(
+    run: TrackedRun,
+    parent_run_id: str,
+    family: ModelFamily,
+    training_set: TrainingSet,
+    request: SearchRequest,
+    store: KeyValueStore,
+) -> TuningResult:
+    """Search the best settings of one family, tracking each trial.
+
+    Parameters
+    ----------
+    store
+        Keeps each trial as it ends, so that a search that was killed evaluates only what is left.
+    """
+    tags = {"pipeline": run.pipeline, "MODEL": family.name, **training_set_tags(training_set)}
+    run_id = run.tracker.open_run(
+        run.of_family(family.name), family.name, tags, parent_run_id=parent_run_id
+    )
+    run.tracker.log_training_set(run_id, training_set)
+    progress = TrialProgress(family.name, request.max_evaluations)
+    with TrialLogger(run.tracker, run_id, tags) as log_trial:
+        journal = TrialJournal(store, family.name, training_set.digest, request)
+        tuned = tune(family, training_set, request, progress.then(log_trial), journal)
+    rounds = {} if tuned.best.rounds is None else {"rounds": tuned.best.rounds}
+    run.tracker.log(
+        run_id,
+        # With these anybody can fit the same model: what was searched, what is fixed, how long.
+        params={**family.fixed, **tuned.best.settings, **rounds},
+        metrics={**tuned.validation.named("validation"), "tuning_seconds": tuned.seconds},
+    )
+    return tuned
+
+
+def register_family(
+    run: TrackedRun,
+    trained: TrainedModel,
+    family: ModelFamily,
+    training_set: TrainingSet,
+    request: SearchRequest,
+) -> dict[str, Any]:
+    """Log a model with its report and signature, register it, and end the family's run.
+
+    Returns
+    -------
+    dict
+        The result of the family as plain JSON.
+
+    Raises
+    ------
+    StoredObjectError
+        If the family's run is gone.
+    """
+    tracker, tuned = run.tracker, trained.tuned
+    found = tracker.find_run(run.of_family(family.name))
+    if found is None:
+        raise StoredObjectError(
+            f"The run of {family.name}", "is gone from the tracking server", "Tune it again."
+        )
+    run_id = found.info.run_id
+    metrics = {"training_seconds": trained.seconds}
+    if trained.test:
+        metrics |= trained.test.named("test")
+    if trained.evaluation:
+        metrics |= trained.evaluation.naive.named("naive_test")
+    tracker.log(run_id, metrics=metrics)
+    log_model_report(tracker, run_id, trained)
+    log_lineage(tracker, run_id, lineage_of(trained, training_set, request, family))
+    shap = trained.explanation.shap if trained.explanation else None
+    if training_set.reference_rows is None:
+        logger.warning("The training set is of an earlier version: no profile is kept")
+    else:
+        with optional("The profile of the learned rows"):
+            reference = make_reference(trained.model, training_set, shap.features if shap else None)
+            log_reference(tracker, run_id, reference)
+    registered = register_model(
+        tracker,
+        run_id,
+        trained.model,
+        name=registered_name(training_set.variant),
+        example=training_set.example_rows,
+        tags={"MODEL": family.name, **training_set_tags(training_set)},
+    )
+    with optional("The compiled form"):
+        columns = training_set.recipe.columns
+        log_form(
+            tracker, run_id, LoadedModel(trained.model, columns, 0.0, training_set.example_rows)
+        )
+    result = {
+        "family": family.name,
+        "loss": request.loss(tuned.validation),
+        "validation_rmse": tuned.validation.rmse,
+        "validation_mae": tuned.validation.mae,
+        "test_rmse": trained.test.rmse if trained.test else None,
+        "test_mae": trained.test.mae if trained.test else None,
+        "naive_test": asdict(trained.evaluation.naive) if trained.evaluation else None,
+        "evaluations": len(tuned.trials),
+        "seconds": round(tuned.seconds + trained.seconds, 3),
+        "settings": dict(tuned.best.settings),
+        "rounds": tuned.best.rounds,
+        "model_uri": registered.uri,
+        "version": registered.version,
+        "run_id": run_id,
+    }
+    tracker.close_run(run_id)
+    return result
+
+
+def collect_results(
+    run: TrackedRun,
+    parent_run_id: str,
+    families: Sequence[dict[str, Any]],
+    training_set: TrainingSet,
+    load: Load = load_registered,
+) -> dict[str, Any]:
+    """Rank the results of all families, the best by the primary metric first."""
+    ranked = sorted(families, key=lambda result: result["loss"])
+    tracker, best = run.tracker, ranked[0]
+    tracker.log(
+        parent_run_id,
+        metrics={
+            f"best_{name}": best[name]
+            for name in ("validation_rmse", "test_rmse")
+            if best[name] is not None
+        },
+        tags={"best_model": best["family"]},
+    )
+    # It is the same for all: the median of the same rows on the same rows.
+    errors, *_ = [family.pop("naive_test", None) for family in ranked]
+    naive = {"naive median": ErrorMetrics(**errors)} if errors else {}
+    champion = ChampionErrors()
+    rule = baseline_errors(training_set) if errors else {}
+    with optional("The comparison with the champion"):
+        champion = champion_errors(tracker, training_set, load)
+    others = {**naive, **rule, **champion.errors}
+    log_comparison(tracker, parent_run_id, ranked, others, champion.notes)
+    for name, note in champion.notes.items():
+        logger.warning("%s: %s", name, note)
+    summary = summarize(training_set)
+    return {
+        **{
+            name: summary[name]
+            for name in ("data_source", "service", "recipe", "moment", "encoding")
+        },
+        "rows": summary["rows"],
+        "training_set": summary["digest"],
+        "families": ranked,
+        "compared_with": {name: found.named("test") for name, found in others.items()},
+        "not_compared": dict(champion.notes),
+        "run_id": parent_run_id,
+        "run_url": tracker.run_url(parent_run_id),
+    }

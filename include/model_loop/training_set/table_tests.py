@@ -1,0 +1,156 @@
+"""Tests of the training set of a declared table, run before anybody learns from it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_loop.training_set.encoders.tables import feature_columns
+from model_loop.training_set.matrices import Matrix
+from model_loop.training_set.table_split import PARTS
+from model_loop.training_set.types import TrainingSet
+
+#: Share of validation rows of which no category was ever seen: with more, the parts do not belong
+#: together.
+_MOST_UNSEEN = 0.5
+#: Standard deviations of the target by which medians of neighbouring parts may differ.
+_MOST_SHIFT = 2.0
+
+
+@dataclass(frozen=True)
+class DataTestResult:
+    """Result of one data test."""
+
+    name: str
+    passed: bool
+    found: str
+
+    def __str__(self) -> str:
+        return f"{'passed' if self.passed else 'FAILED'}: {self.name} ({self.found})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain JSON."""
+        return asdict(self)
+
+
+def rows_are_conserved(training_set: TrainingSet) -> Iterable[DataTestResult]:
+    """Every row that was read is in one part, or was set aside by a rule that was counted."""
+    for report in training_set.cleaning:
+        yield DataTestResult(
+            f"{report.partition}: rows read are rows kept and rows set aside",
+            report.rows_read == report.rows_kept + report.rows_set_aside,
+            f"{report.rows_read:,} = {report.rows_kept:,} + {report.rows_set_aside:,}",
+        )
+    kept = sum(report.rows_kept for report in training_set.cleaning)
+    rows, calibration = training_set.rows, training_set.calibration_rows
+    used = rows["all"] + rows["test"] + training_set.strays
+    used += 0 if calibration is None else len(calibration)
+    yield DataTestResult(
+        "rows kept are in one part, or beyond all of them", kept == used, f"{kept:,} = {used:,}"
+    )
+
+
+def nothing_leaks(training_set: TrainingSet) -> Iterable[DataTestResult]:
+    """No part reaches into the next, and every column is known when the model is asked."""
+    dataset, recipe, periods = training_set.dataset, training_set.recipe, training_set.periods
+    names = [name for name in PARTS if name in periods]
+    for earlier, later in itertools.pairwise(names):
+        yield DataTestResult(
+            f"every {earlier} row is before every {later} row",
+            periods[earlier].last < periods[later].first,
+            f"{periods[earlier].last} and {periods[later].first}",
+        )
+    used = {
+        column
+        for splits in training_set.layouts.values()
+        for column in feature_columns(splits.encoder)
+    }
+    late = dataset.known_too_late({*recipe.columns, *used}, recipe.moment)
+    yield DataTestResult(
+        f"every column is known at the moment {recipe.moment}",
+        not late,
+        f"known too late: {', '.join(late)}" if late else f"{len(used)} columns",
+    )
+
+
+def matrices_match_targets(training_set: TrainingSet) -> Iterable[DataTestResult]:
+    """There is one finite row of each matrix for each row of the part."""
+    rows = training_set.rows
+    for layout, splits in training_set.layouts.items():
+        matrices = {
+            "train": splits.train,
+            "validation": splits.validation,
+            "all": splits.train_validation,
+        }
+        found = {name: matrix.shape[0] for name, matrix in matrices.items()}
+        agree = found == {name: rows[name] for name in found}
+        yield DataTestResult(f"{layout}: one row for each row of the table", agree, f"{found}")
+        finite = all(bool(np.isfinite(_values(matrix)).all()) for matrix in matrices.values())
+        yield DataTestResult(f"{layout}: every value is finite", finite, "3 matrices")
+
+
+def categories_were_seen(training_set: TrainingSet) -> Iterable[DataTestResult]:
+    """Most validation rows have a category that the train rows know."""
+    known, rows = training_set.train_rows, training_set.validation_rows
+    categories = [
+        column.name
+        for column in training_set.dataset.columns.by_kind("category")
+        if column.name in training_set.recipe.columns
+    ]
+    if known is None or rows is None or not categories:
+        return
+    seen = [np.asarray(rows[name].isin(known[name].unique()), dtype=bool) for name in categories]
+    share = float(np.mean(~np.any(seen, axis=0)))
+    yield DataTestResult(
+        "validation rows have categories that the train rows know",
+        share <= _MOST_UNSEEN,
+        f"{share:.2%} have none",
+    )
+
+
+def distributions_are_sane(training_set: TrainingSet) -> Iterable[DataTestResult]:
+    """The target is finite, varies, and is alike in all parts."""
+    unit = training_set.target.with_unit
+    targets = {
+        "train": training_set.train_target,
+        "validation": training_set.validation_target,
+        "test": training_set.test_target,
+    }
+    finite = all(bool(np.isfinite(values).all()) for values in targets.values())
+    yield DataTestResult("every target is finite", finite, f"{len(targets)} parts")
+    spread = float(np.std(training_set.train_validation_target))
+    yield DataTestResult("targets vary", spread > 0, f"standard deviation {unit(f'{spread:.4g}')}")
+    medians = {name: float(np.median(values)) for name, values in targets.items() if len(values)}
+    shift = max(medians.values()) - min(medians.values())
+    yield DataTestResult(
+        "median targets are alike in all parts",
+        shift <= _MOST_SHIFT * spread,
+        unit(", ".join(f"{name} {median:.4g}" for name, median in medians.items())),
+    )
+
+
+#: Every test, by the name of its task.
+TABLE_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[DataTestResult]]] = MappingProxyType(
+    {
+        test.__name__: test
+        for test in (
+            rows_are_conserved,
+            nothing_leaks,
+            matrices_match_targets,
+            categories_were_seen,
+            distributions_are_sane,
+        )
+    }
+)
+
+
+def _values(matrix: Matrix) -> npt.NDArray[Any]:
+    """Return the stored values, whatever the layout."""
+    found: npt.NDArray[Any] = matrix if isinstance(matrix, np.ndarray) else matrix.data
+    return found

@@ -58,7 +58,7 @@ def _completed(column: ColumnDeclaration, column_format: ColumnFormat) -> Column
 def text_of_declaration(declaration: Declaration) -> str:
     """Return a declaration as JSON with the number of its format, as it is stored."""
     content = declaration.model_dump(mode="json", exclude_defaults=True)
-    return json.dumps({"format": _FORMAT, **content}, sort_keys=True, separators=(",", ":"))
+    return json.dumps({"format": _FORMAT, **content}, separators=(",", ":"))
 
 
 def declaration_of_text(text: str) -> Declaration:

@@ -1,0 +1,93 @@
+"""The command `model-loop run`: from a file to a champion, without any server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.commands import run_command
+
+DECLARATION = """
+name = "rents"
+target = "rent"
+source = "rents.csv"
+[task]
+unit = "EUR"
+[columns.number]
+type = "id"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a table of 600 rows, and its declaration."""
+    rng = np.random.default_rng(3)
+    size, district = rng.uniform(20, 120, 600).round(1), rng.choice(["N", "S", "W"], 600)
+    rent = (9 * size + 150 * (district == "W") + rng.normal(0, 40, 600)).round(0)
+    table = pd.DataFrame({"number": range(600), "size": size, "district": district, "rent": rent})
+    table.loc[[5, 17], "rent"] = np.nan
+    table.to_csv(tmp_path / "rents.csv", index=False)
+    (tmp_path / "rents.toml").write_text(DECLARATION)
+    return tmp_path
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with one quick family, where no tracking server answers."""
+    arguments = ["run", "rents.toml", "--models", "linear_model.LinearRegression"]
+    arguments += ["--evaluations", "2", *options]
+    environment = {**os.environ, "MODEL_LOOP_TRACKING_URI": "http://127.0.0.1:9"}
+    return run_command(*arguments, folder=folder, environment=environment)
+
+
+def test_from_a_file_to_a_champion(folder: Path) -> None:
+    """The model beats every rule, becomes champion, and a second run makes nothing again."""
+    done = run(folder, "--json")
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    (only,) = first["runs"]
+    assert only["champion"] == 1
+    assert only["set_aside"] == {"no target": 2}
+    assert sum(only["rows"].values()) == 598
+    assert only["columns"] == ["size", "district"]
+    best = only["families"][0]["test_rmse"]
+    assert all(best < rule["test_rmse"] for rule in only["compared_with"].values())
+    assert first["tracking_uri"].startswith(f"sqlite:///{folder}")
+    (again,) = json.loads(run(folder, "--json").stdout)["runs"]
+    assert again["families"] == only["families"]
+    assert again["run_id"] == only["run_id"]
+    assert again["champion"] == 1
+
+
+def test_the_last_screen_says_how_to_ask(folder: Path) -> None:
+    """Errors beside those of rules, the split, rows set aside, the unit, and the next command."""
+    screen = run(folder).stdout
+    for words in ("EUR", "2 (no target)", "naive median", "version 1", "model-loop serve"):
+        assert words in screen
+
+
+def test_no_better_than_a_rule_ends_with_one(folder: Path) -> None:
+    """A target of pure chance gives no champion."""
+    table = pd.read_csv(folder / "rents.csv")
+    table["rent"] = np.random.default_rng(1).normal(500, 100, len(table))
+    table.to_csv(folder / "rents.csv", index=False)
+    done = run(folder, "--json")
+    assert done.returncode == 1
+    (only,) = json.loads(done.stdout)["runs"]
+    assert only["champion"] is None
+    assert not only["gate"]["passed"]
+
+
+def test_what_cannot_be_learned_from_ends_with_two(folder: Path) -> None:
+    """A draft, too few rows, and a table without its target are refused."""
+    (folder / "rents.toml").write_text('status = "draft"\n' + DECLARATION)
+    assert run(folder).returncode == 2
+    (folder / "rents.toml").write_text(DECLARATION.replace('target = "rent"', 'target = "price"'))
+    assert run(folder).returncode == 2
+    (folder / "rents.toml").write_text(DECLARATION)
+    pd.read_csv(folder / "rents.csv").head(60).to_csv(folder / "rents.csv", index=False)
+    assert run(folder).returncode == 2

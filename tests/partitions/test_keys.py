@@ -1,0 +1,69 @@
+"""Keys of partitions: by month, ISO week and day, on the clocks of the table's place."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_loop.datasets.declaration import Part, parse_declaration
+from model_loop.errors import InvalidInputError
+from model_loop.partitions.keys import bounds_of, keys_of
+from model_loop.partitions.source import resolved_source
+from model_loop.training_set.table_build import read_source
+
+PARTS: tuple[Part, ...] = ("month", "week", "day")
+#: On the clocks of a place, without a zone.
+TIMES = st.datetimes(*map(dt.datetime.fromisoformat, ("1990-01-01", "2060-01-01")))
+
+
+def keys(*times: str, part: Part) -> list[Any]:
+    """Return the keys of times."""
+    return keys_of(np.array(times, dtype="datetime64[us]"), part).tolist()
+
+
+def test_keys_by_example() -> None:
+    """Weeks are ISO's: the last days of a year may be of the first week of the next."""
+    times = ("2024-01-31T23:59:59", "2024-12-30T00:00", "2021-01-03T12:00")
+    assert keys(*times, part="month") == ["2024-01", "2024-12", "2021-01"]
+    assert keys(*times, part="week") == ["2024-W05", "2025-W01", "2020-W53"]
+    assert keys(*times, part="day") == ["2024-01-31", "2024-12-30", "2021-01-03"]
+    assert keys(*times, part="whole") == ["whole"] * 3
+
+
+@given(TIMES, st.sampled_from(PARTS))
+def test_each_time_is_within_its_partition(time: dt.datetime, part: Part) -> None:
+    """The bounds of a key hold every time that has it, and the next partition begins at its end."""
+    (key,) = keys(time.isoformat(), part=part)
+    first, after = bounds_of(key, part)
+    assert first <= time < after
+    assert keys(after.isoformat(), part=part) != [key]
+    assert keys(first.isoformat(), part=part) == [key]
+
+
+@pytest.mark.parametrize(
+    ("key", "part"),
+    [("2024-13", "month"), ("2023-W53", "week"), ("2024-02-30", "day"), ("2024-01", "day")],
+)
+def test_what_is_no_key_is_refused(key: str, part: Part) -> None:
+    """A key of another kind, or of no day, is refused with an example."""
+    with pytest.raises(InvalidInputError, match=f"is no {part}"):
+        bounds_of(key, part)
+
+
+def test_a_table_is_cut_on_the_clocks_of_its_place(tmp_path: Path) -> None:
+    """The first hours of a month in UTC are the last of the former month in New York."""
+    lines = ["at,y", "2024-02-01T03:00:00Z,1", "2024-02-01T05:00:00Z,2", "2024-03-31T23:30Z,3"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    text = 'name = "t"\ntarget = "y"\nsource = "t.csv"\n[time]\ncolumn = "at"\n'
+    cut = []
+    for zone in ("America/New_York", "UTC"):
+        declared = parse_declaration(f'{text}time_zone = "{zone}"\n', "t.toml")
+        read = read_source(resolved_source(declared, tmp_path), "t")
+        cut.append(keys_of(read.table.frame["at"], "month").tolist())
+    assert cut == [["2024-01", "2024-02", "2024-03"], ["2024-02", "2024-02", "2024-03"]]

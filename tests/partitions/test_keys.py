@@ -24,7 +24,7 @@ TIMES = st.datetimes(*map(dt.datetime.fromisoformat, ("1990-01-01", "2060-01-01"
 
 def keys(*times: str, part: Part) -> list[Any]:
     """Return the keys of times."""
-    return keys_of(np.array(times, dtype="datetime64[us]"), part).tolist()
+    return list(keys_of(np.array(times, dtype="datetime64[us]"), part))
 
 
 def test_keys_by_example() -> None:

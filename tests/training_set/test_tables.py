@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from model_loop.objects.trust import dump_estimator
 from model_loop.partitions.completing import text_of_declaration
 from model_loop.partitions.source import resolved_source
 from model_loop.training_set.build import build_training_set
+from model_loop.training_set.data_tests import DATA_TESTS, run_data_tests
 from model_loop.training_set.encoders.tables import feature_columns
 from model_loop.training_set.frames import model_frame
 from model_loop.training_set.matrices import as_dense
@@ -86,9 +88,9 @@ def test_every_row_is_in_a_part_or_counted(tmp_path: Path) -> None:
     training_set = build(tmp_path, frame)
     (report,) = training_set.cleaning
     assert report.set_aside == {"no target": 3}
-    rows, calibration = training_set.rows, training_set.calibration_rows
-    assert calibration is not None
-    assert rows["all"] + len(calibration) + rows["test"] == ROWS - 3 == report.rows_kept
+    rows = training_set.rows
+    assert training_set.calibration_rows is None
+    assert rows["all"] + rows["test"] == ROWS - 3 == report.rows_kept
 
 
 def test_a_table_is_built_again_from_what_is_stored(tmp_path: Path) -> None:
@@ -115,7 +117,9 @@ def test_time_decides_and_equal_times_stay_together(tmp_path: Path) -> None:
     """Each part ends before the next begins, also where many rows have one time."""
     frame = table()
     frame["at"] = frame["at"].str[:10] + "T12:00:00Z"
-    periods = build(tmp_path, frame).periods
+    training_set = build(tmp_path, frame, shares=(0.6, 0.15, 0.1, 0.15))
+    periods = training_set.periods
+    assert training_set.calibration_rows is not None
     parts = [periods[name] for name in ("train", "validation", "calibration", "test")]
     for earlier, later in itertools.pairwise(parts):
         assert earlier.last < later.first
@@ -157,7 +161,7 @@ def test_too_few_judged_rows_are_refused_with_the_number(tmp_path: Path) -> None
     """Below thirty judged rows nothing can be said."""
     with pytest.raises(ContractError, match=r"test part .* less than 30") as error:
         build(tmp_path, table(100))
-    assert "200 rows" in error.value.remedy
+    assert "rows or more" in error.value.remedy
 
 
 def test_wide_intervals_are_said(tmp_path: Path) -> None:
@@ -244,3 +248,78 @@ def test_unseen_and_missing_values_are_encoded(tmp_path: Path) -> None:
     rows = pd.concat([rows, rows.assign(weather=np.nan)])
     for splits in training_set.layouts.values():
         assert np.isfinite(as_dense(splits.encoder.transform(rows))).all()
+
+
+def changed(training_set: TrainingSet, folder: Path, part: str) -> TrainingSet:
+    """Build the training set again with other targets in one part."""
+    frame = pd.read_csv(folder / "rides.csv")
+    at = pd.to_datetime(frame["at"]).dt.tz_convert("America/New_York").dt.tz_localize(None)
+    period = training_set.periods[part]
+    inside = (at >= pd.Timestamp(period.first)) & (at <= pd.Timestamp(period.last))
+    assert inside.any()
+    frame.loc[inside, "count"] = 1_000 - 3 * frame.loc[inside, "count"]
+    frame.to_csv(folder / "rides.csv", index=False)
+    return build_table(training_set.request)
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_no_outcome_that_is_judged_by_is_learned(tmp_path: Path, part: str) -> None:
+    """Other outcomes of a part change no number that is made before that part judges."""
+    before = build(tmp_path, table())
+    after = changed(before, tmp_path, part)
+    for layout, splits in before.layouts.items():
+        others = after.layouts[layout]
+        matrices = ["train", "validation", *(["train_validation"] if part == "test" else [])]
+        for name in matrices:
+            first, second = (as_dense(getattr(each, name)) for each in (splits, others))
+            assert np.array_equal(first, second), (layout, name)
+
+
+def test_no_row_is_described_by_its_own_outcome(tmp_path: Path) -> None:
+    """A single outcome of the train rows changes other rows, and never its own."""
+    before = build(tmp_path, table())
+    frame = pd.read_csv(tmp_path / "rides.csv")
+    frame.loc[7, "count"] += 1e6
+    frame.to_csv(tmp_path / "rides.csv", index=False)
+    first, second = (
+        as_dense(each.layouts["dense"].train) for each in (before, build_table(before.request))
+    )
+    differ = (first != second).any(axis=1)
+    assert differ.any()
+    assert not differ[7]
+
+
+def test_data_tests_pass_on_a_sound_table(tmp_path: Path) -> None:
+    """Every test has looked, and found nothing."""
+    outcomes = run_data_tests(build(tmp_path, table()))
+    assert [str(each) for each in outcomes if not each.passed] == []
+    assert len(outcomes) > len(DATA_TESTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("rows_are_conserved", "rows kept are in one part"),
+        ("nothing_leaks", "every train row is before every validation row"),
+        ("matrices_match_targets", "every value is finite"),
+        ("categories_were_seen", "categories that the train rows know"),
+        ("distributions_are_sane", "median targets are alike"),
+    ],
+)
+def test_each_data_test_notices_its_fault(tmp_path: Path, name: str, words: str) -> None:
+    """A fault that a test is there for turns it red."""
+    sound = build(tmp_path, table())
+    rows, dense = sound.validation_rows, sound.layouts["dense"]
+    assert rows is not None
+    broken = dense.train.copy()
+    broken[3, 0] = np.nan
+    faults = {
+        "rows_are_conserved": {"strays": 1},
+        "nothing_leaks": {"periods": {**sound.periods, "train": sound.periods["test"]}},
+        "matrices_match_targets": {"layouts": {"dense": dataclasses.replace(dense, train=broken)}},
+        "categories_were_seen": {"validation_rows": rows.assign(weather="hail")},
+        "distributions_are_sane": {"validation_target": sound.validation_target + 1_000.0},
+    }
+    training_set = dataclasses.replace(sound, **faults[name])  # type: ignore[arg-type]  # any field
+    failed = [each.name for each in DATA_TESTS[name](training_set) if not each.passed]
+    assert [each for each in failed if words in each]

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
@@ -19,7 +19,6 @@ from model_loop.options import build
 from model_loop.settings import get_settings
 from model_loop.sources.origin import source_label
 from model_loop.training_set.retention_rules import Retention
-from trip_duration.recipes import get_recipe
 
 if TYPE_CHECKING:
     from model_loop.training_set.products import TrainingSetProduct
@@ -158,7 +157,7 @@ def _row(product: TrainingSetProduct) -> Sequence[str]:
     return (
         product.key[:_KEY_SHOWN],
         f"{request.service} {request.recipe} {request.encoding}",
-        f"{min(request.split.all)}..{max(request.split.all)}",
+        product.span,
         source_label(product.data_source),
         f"{product.rows['all'] + product.rows['test']:,}",
         f"{product.reference.size / _MEGABYTE:,.1f}",
@@ -186,16 +185,8 @@ def _age(verified: float | None) -> str:
 
 
 def _described(product: TrainingSetProduct, verified: dict[str, float]) -> dict[str, Any]:
-    request, split = product.request, product.request.split
-    uses = {
-        str(month): use
-        for use, months in (
-            ("train", split.train),
-            ("validation", split.validation),
-            ("test", split.test),
-        )
-        for month in months
-    }
+    request, uses = product.request, product.uses()
+    rules = getattr(request, "rules", None)
     return {
         "key": product.key,
         "digest": product.digest,
@@ -205,17 +196,16 @@ def _described(product: TrainingSetProduct, verified: dict[str, float]) -> dict[
         "data_source": product.data_source,
         "source": source_label(product.data_source),
         "recipe": request.recipe,
-        "moment": get_recipe(request.recipe).moment,
+        "moment": product.moment,
         "encoding": request.encoding,
-        "minimum_duration": request.rules.minimum_duration,
-        "maximum_duration": request.rules.maximum_duration,
+        **(asdict(rules) if rules else {}),
         "rows": dict(product.rows),
         "bytes": product.reference.size,
         "uri": product.reference.uri,
         "months": [
             {
                 "month": month.month,
-                "use": uses[month.month],
+                "use": uses.get(month.month, "all"),
                 "digest": month.digest,
                 "bytes": month.size,
                 "data_source": month.data_source,

@@ -11,11 +11,14 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from upath import UPath
 
+from model_loop.datasets.dataset import Moment
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.objects.documents import read_document, record_of, text_of
@@ -24,7 +27,8 @@ from model_loop.partitions.types import SourceFile
 from model_loop.sources.origin import data_source_of
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.types import TrainingSet
+from model_loop.training_set.table_split import PARTS
+from model_loop.training_set.types import TrainingSet, partitions_of
 from trip_duration.contract.rules import CONTRACT_VERSION
 from trip_duration.source.types import RawMonth
 
@@ -54,6 +58,8 @@ class TrainingSetProduct:
         Number of trips in each split.
     reference
         Reference to the stored object.
+    parts
+        Keys of the partitions of each part of a declared table; empty of months.
     """
 
     key: str
@@ -65,6 +71,29 @@ class TrainingSetProduct:
     months: tuple[Any, ...]
     rows: Mapping[str, int]
     reference: ObjectReference
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def moment(self) -> Moment:
+        """The moment at which models of the recipe are asked."""
+        request = self.request
+        declared = isinstance(request, TableRequest)
+        dataset = request.dataset if declared else dataset_of_variant(request.service)
+        return dataset.recipe(request.recipe).moment
+
+    def uses(self) -> dict[str, str]:
+        """Return the first part that has rows of each partition, by its key."""
+        found: dict[str, str] = {}
+        for part in PARTS:
+            for key in partitions_of(self.request, self.parts, part):
+                found.setdefault(key, part)
+        return found
+
+    @property
+    def span(self) -> str:
+        """The first and the last partition: ``2024-01..2024-03``."""
+        keys = sorted(self.uses())
+        return "..".join(dict.fromkeys([*keys[:1], *keys[-1:]]))
 
     @property
     def data_source(self) -> str:
@@ -137,6 +166,7 @@ class TrainingSetStore:
             months=months,
             rows=training_set.rows,
             reference=write_object(training_set, self.folder, key[:16]),
+            parts=training_set.parts,
         )
         # The object is there before the entry that names it: a killed task leaves no half product.
         write_bytes(self._entry(key), text_of(product).encode())

@@ -152,9 +152,7 @@ class TrainingSet:
         part
             ``train``, ``validation``, ``calibration`` or ``test``.
         """
-        if isinstance(self.request, TableRequest):
-            return self.parts.get(part, ())
-        return tuple(map(str, getattr(self.request.split, part, ())))
+        return partitions_of(self.request, self.parts, part)
 
     @property
     def recipe(self) -> Recipe:
@@ -250,3 +248,10 @@ def _parts(name: str, matrix: Matrix) -> dict[str, npt.NDArray[np.generic]]:
         f"{name}.indices": matrix.indices,
         f"{name}.indptr": matrix.indptr,
     }
+
+
+def partitions_of(request: Any, parts: Mapping[str, tuple[str, ...]], part: str) -> tuple[str, ...]:  # noqa: ANN401 - of months, or of a table
+    """Return the keys of the partitions that a part has rows of: a request of months says it."""
+    if isinstance(request, TableRequest):
+        return parts.get(part, ())
+    return tuple(map(str, getattr(request.split, part, ())))

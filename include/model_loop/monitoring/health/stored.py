@@ -89,7 +89,7 @@ def _training_sets(storage_root: str) -> Iterator[Product]:
         yield Product(
             "training_set",
             variant,
-            str(max(request.split.all)),
+            product.span.rpartition("..")[2],
             product.created,
             checked.get(product.key),
         )

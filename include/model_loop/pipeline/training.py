@@ -135,7 +135,7 @@ def register_family(
     if trained.evaluation:
         metrics |= trained.evaluation.naive.named("naive_test")
     tracker.log(run_id, metrics=metrics)
-    log_model_report(tracker, run_id, trained)
+    log_model_report(tracker, run_id, trained, training_set)
     log_lineage(tracker, run_id, lineage_of(trained, training_set, request, family))
     shap = trained.explanation.shap if trained.explanation else None
     if training_set.reference_rows is None:

@@ -50,6 +50,15 @@ KNOWN: Mapping[str, Table] = {
             "less beyond the imports, times",
         ),
     ),
+    "calibration": Table(
+        tuple(
+            f"{table}, {rule}"
+            for table in ("bikes, request", "flights, planned", "flights, departed")
+            for rule in ("validation", "calibration")
+        ),
+        ("coverage, %", "width", "test RMSE"),
+        published=False,
+    ),
     "capacity": Table(
         ("training set of 3 x 200,000 trips", "3 evaluations", "final fit"),
         ("processor time, s", "at most, GB"),

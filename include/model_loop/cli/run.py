@@ -159,12 +159,16 @@ def _print(result: dict[str, Any], path: Path) -> None:
     out.print(f"Runs and models: {result['tracking_uri']}")
     known = path.resolve().parent == datasets_folder().resolve()
     database = result["tracking_uri"].startswith("sqlite:")
-    prefix = f"MODEL_LOOP_TRACKING_URI={result['tracking_uri']} " if database else ""
+    prefix = f"MODEL_LOOP_TRACKING_URI={result['tracking_uri']} \\\n  " if database else ""
     if not known:
         out.print(f"Make it known: model-loop datasets add {path}")
-    variant = result["runs"][0]["variant"]
-    out.print(f"Ask it:        {prefix}model-loop serve --service {variant}")
-    out.print(f"Score a file:  {prefix}model-loop score FILE --service {variant}")
+    run, port = result["runs"][0], get_settings().serving_port
+    out.print("Ask it, after `model-loop tokens add me`:")
+    out.print(f"  {prefix}MODEL_LOOP_SERVING_VARIANTS={run['variant']} model-loop serve")
+    out.print(
+        f"  curl http://127.0.0.1:{port}/{run['variant']}/predict "
+        f"-H 'Authorization: Bearer TOKEN' -d '{json.dumps(run['example'])}'"
+    )
 
 
 def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from upath import UPath
 
 from model_loop.datasets.dataset import Dataset, Recipe
@@ -41,6 +42,7 @@ from model_loop.tracking.challengers import judge_version
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.data_tests import require_passed, run_data_tests
+from model_loop.training_set.frames import clock_times
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.table_build import ReadTable, build_table, read_source
 from model_loop.training_set.table_request import TableRequest
@@ -320,8 +322,26 @@ def _described(training_set: TrainingSet) -> dict[str, Any]:
         "read": sum(report.rows_read for report in training_set.cleaning),
         "set_aside": _set_aside(training_set.cleaning),
         "columns": list(training_set.recipe.columns),
+        "example": _example(training_set),
         "findings": [finding.to_json() for finding in training_set.findings],
     }
+
+
+def _example(training_set: TrainingSet) -> dict[str, Any]:
+    """Return a row as a request has it; values that are missing are left out."""
+    row = training_set.example_rows.iloc[0]
+    found: dict[str, Any] = {}
+    for column in training_set.dataset.columns:
+        if column.name not in row or pd.isna(row[column.name]):
+            continue
+        value = row[column.name]
+        if column.kind == "time":
+            found[column.field] = str(clock_times(pd.Series([float(value)])).iloc[0])
+        elif column.kind == "category":
+            found[column.field] = str(value)
+        else:
+            found[column.field] = bool(value) if column.kind == "yes_no" else float(value)
+    return found
 
 
 def _set_aside(reports: Sequence[Any]) -> dict[str, int]:

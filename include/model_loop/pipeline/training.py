@@ -154,9 +154,8 @@ def register_family(
     )
     with optional("The compiled form"):
         columns = training_set.recipe.columns
-        log_form(
-            tracker, run_id, LoadedModel(trained.model, columns, 0.0, training_set.example_rows)
-        )
+        loaded = LoadedModel(trained.model, columns, 0.0, training_set.example_rows)
+        log_form(tracker, run_id, loaded, training_set.dataset)
     result = {
         "family": family.name,
         "loss": request.loss(tuned.validation),

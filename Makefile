@@ -15,6 +15,7 @@ TESTS := not faults and not production and not whole_loop
 
 # The demo's options: make demo SOURCE=<folder|tlc> TRAIN=2024-01 EVALUATIONS=20 …
 DEMO_OPTIONS = \
+	$(if $(DATASET),--dataset "$(DATASET)") \
 	$(if $(SOURCE),--source "$(SOURCE)") \
 	$(if $(SERVICE),--service "$(SERVICE)") \
 	$(if $(TRAIN),--train "$(TRAIN)") \
@@ -30,10 +31,10 @@ DEMO_OPTIONS = \
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make demo takes SOURCE, SERVICE, TRAIN, VALIDATION, TEST, RECIPE, ENCODING,"
+	@echo "  make demo takes DATASET (flights, or the path of a dataset's file); of trips SOURCE, SERVICE, TRAIN, VALIDATION, TEST, RECIPE, ENCODING,"
 	@echo "  EVALUATIONS and MODELS, for example: make demo SOURCE=tlc TRAIN=2024-01 EVALUATIONS=10"
 
-demo: install ## Run the main job: months in, tuned and trained models out
+demo: install $(if $(filter flights,$(DATASET)),$(VENV)/.installed-flights) ## Run the main job: months in, tuned and trained models out
 	@$(LOCAL) demo $(DEMO_OPTIONS)
 
 up: install ## Start Airflow, MLflow and a mail sink
@@ -147,6 +148,11 @@ $(VENV)/bin/uv:
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/uv
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) -e '.[airflow,local,s3,serving]'
+	@touch $@
+
+# The table of flights is a package of its own.
+$(VENV)/.installed-flights: $(VENV)/.installed
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) -e '.[flights]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

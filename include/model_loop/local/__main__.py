@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_loop.errors import ModelLoopError
+from model_loop.local.dataset_demo import run_dataset
 from model_loop.local.demo import Demo, DemoRequest
 from model_loop.local.env_example import env_example
 from model_loop.local.mails import chosen, kept_mails, list_mails, show_mail
@@ -43,6 +44,8 @@ class DemoOptions:
 
     Parameters
     ----------
+    dataset
+        Name of a dataset, or its TOML file; the generated months of the package's own by default.
     source
         sample, tlc, a folder, or an https:// address.
     service
@@ -59,6 +62,7 @@ class DemoOptions:
         scikit-learn families, separated by commas.
     """
 
+    dataset: str | None = None
     source: str | None = None
     service: str | None = None
     train: str | None = None
@@ -190,13 +194,18 @@ def mail(number: int | None = None, *, browser: bool = True) -> None:
 
 
 @app.command
-def demo(options: DemoOptions = _DEMO) -> None:
+def demo(options: DemoOptions = _DEMO) -> int:
     """Run the main job: prepare months, tune and train all families, show the results."""
     stack = _stack()
+    if options.dataset is not None:
+        outcome = run_dataset(stack, options.dataset, options.evaluations, console)
+        _print_addresses(stack)
+        return outcome
     request = options.request()
     ensure_up(stack, console)
     Demo(api_of(stack), console).run(request)
     _print_addresses(stack)
+    return 0
 
 
 # All further arguments are Airflow's, with --help and --version.

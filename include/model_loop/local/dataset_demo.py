@@ -1,0 +1,61 @@
+"""The whole way of one dataset on the local stack: `make demo DATASET=…`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.registration import add_dataset
+from model_loop.datasets.registry import dataset_names
+from model_loop.errors import InvalidInputError
+from model_loop.local.stack import LocalStack
+from model_loop.local.start import ensure_up
+
+
+def run_dataset(stack: LocalStack, given: str, evaluations: int, console: Console) -> int:
+    """Start the stack, and prepare, train, judge and promote models of a dataset in it.
+
+    Parameters
+    ----------
+    given
+        Name of a dataset, or its TOML file, which is added to the datasets first.
+    evaluations
+        Trials of each family.
+
+    Returns
+    -------
+    int
+        Exit code of `model-loop run`.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such dataset.
+    """
+    name = _known(given, stack)
+    ensure_up(stack, console)
+    command = [
+        str(Path(sys.executable).with_name("model-loop")),
+        *("run", name, "--evaluations", str(evaluations)),
+    ]
+    return subprocess.run(command, env=stack.environment(), check=False).returncode  # noqa: S603 - our own command
+
+
+def _known(given: str, stack: LocalStack) -> str:
+    path = Path(given)
+    if path.suffix != ".toml":
+        if given not in dataset_names():
+            raise InvalidInputError(
+                f"DATASET={given}",
+                "is no dataset",
+                f"Choose one of {', '.join(dataset_names())}, or give the path of a TOML file.",
+            )
+        return given
+    name = read_declaration(path).name
+    if name not in dataset_names():
+        add_dataset(path, stack.settings.storage_root)
+    return name

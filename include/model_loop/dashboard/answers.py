@@ -98,7 +98,7 @@ def _ready(live: ActiveModels) -> dict[str, tuple[Part, Moment, ServedVersion]]:
 def _interval(minutes: float, bands: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """An interval by the residuals of test trips whose predictions were about as long."""
     if not bands:
-        return {"interval": None, "how": "This version was not judged on test months."}
+        return {"interval": None, "how": "This version was not judged on test rows."}
     own = [
         band
         for band in bands[1:]

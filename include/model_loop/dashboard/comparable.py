@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model_loop.dashboard.types import FamilyRun
+from model_loop.datasets.registry import dataset_of_variant
+from model_loop.errors import InvalidInputError
 from model_loop.sources.origin import is_generated, source_label
-from trip_duration.services import MOMENTS, WHEN
 
 
 def source_of(run: FamilyRun) -> str:
@@ -16,8 +17,13 @@ def source_of(run: FamilyRun) -> str:
 
 def model_input(run: FamilyRun) -> str:
     """Return the words for a run's recipe and encoding, and for the moment of its model."""
-    moment = next((moment for moment in MOMENTS if moment == run.moment), None)
-    return f"{run.recipe}, asked {WHEN[moment]}" if moment else run.recipe
+    try:
+        recipes = dataset_of_variant(run.service).recipes.values()
+    except InvalidInputError:
+        # A dataset that was removed leaves its runs behind.
+        return run.recipe
+    asked = next((one.asked for one in recipes if one.moment == run.moment), "")
+    return f"{run.recipe}, {asked}" if asked else run.recipe
 
 
 def judged_on(run: FamilyRun) -> str:
@@ -44,7 +50,7 @@ def same_rows(runs: Sequence[FamilyRun], newest: FamilyRun | None = None) -> lis
 
 
 def same_kind(runs: Sequence[FamilyRun]) -> list[FamilyRun]:
-    """Return the runs of generated trips, or of published ones: whichever the newest run is."""
+    """Return the runs of generated rows, or of published ones: whichever the newest run is."""
     newest = next(iter(runs), None)
     if newest is None:
         return []

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from model_loop.background_cache import BackgroundCache
 from model_loop.charts.chart import Chart, Empty
 from model_loop.charts.formatting import UNKNOWN
+from model_loop.charts.words import Words
 from model_loop.dashboard.page import Card
 from model_loop.dashboard.types import (
     DagRuns,
@@ -22,6 +23,8 @@ from model_loop.dashboard.types import (
     TrialRun,
     WindowRun,
 )
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import Thresholds
 from model_loop.serving.comparison.report import AbReport
@@ -86,6 +89,25 @@ class PageSources:
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     tracking_url: str = ""
     zone_file: str = ""
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """Dataset of the variant, with its words and units."""
+        return dataset_of_variant(self.service)
+
+    @functools.cached_property
+    def words(self) -> Words:
+        """Words of charts."""
+        return Words.of(self.dataset)
+
+    @property
+    def title(self) -> str:
+        """Title of the variant, for people."""
+        return self.dataset.variants[self.service].title
+
+    def with_unit(self, value: float | None) -> str:
+        """Return a value of the target to the hundredth; a dash where it is not known."""
+        return UNKNOWN if value is None else self.words.amount(value, 2)
 
     def begin(self) -> None:
         """Look everything up that is old."""
@@ -235,7 +257,7 @@ class Known:
 
     @property
     def live(self) -> AbReport:
-        """Errors by version, on trips whose duration is known by now."""
+        """Errors by version, on rows whose true value is known by now."""
         return self.values.get("live") or AbReport((), ())
 
     @property

@@ -13,7 +13,6 @@ from model_loop.tracking.deployments import (
     Part,
     first_standing,
 )
-from trip_duration.services import MOMENTS
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class FamilyRun:
 
 @dataclass(frozen=True)
 class MonthRun:
-    """A month that was checked and profiled.
+    """A partition that was checked and profiled.
 
     Parameters
     ----------
@@ -131,22 +130,18 @@ class VersionRow:
     retired: bool = False
 
 
-def _nothing() -> dict[Moment, Deployment]:
-    return {moment: Deployment() for moment in MOMENTS}
-
-
 @dataclass(frozen=True)
 class RegistryState:
     """The versions of the service, the newest first, how they stand, and what was done."""
 
-    standings: Mapping[Moment, Deployment] = field(default_factory=_nothing)
+    standings: Mapping[Moment, Deployment] = field(default_factory=dict)
     versions: tuple[VersionRow, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
 
     @property
     def standing(self) -> Deployment:
         """Standing at the earliest moment that has a champion."""
-        return first_standing(self.standings)
+        return first_standing(self.standings) if self.standings else Deployment()
 
     @property
     def led(self) -> Mapping[Moment, Deployment]:
@@ -169,20 +164,20 @@ class RegistryState:
 
 @dataclass(frozen=True)
 class WindowRun:
-    """Findings of monitoring about a window of trips.
+    """Findings of monitoring about a window.
 
     Parameters
     ----------
     run_id
         On the tracking server.
     version, source
-        Which version was watched, by which trips.
+        Which version was watched, by rows of which source.
     label, end
         Of the window.
     level, found, outcome
         How grave it is, what was found, and what became of it.
     metrics
-        ``psi.trip_distance`` and so on.
+        ``psi.temperature`` and so on.
     """
 
     run_id: str

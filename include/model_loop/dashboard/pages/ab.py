@@ -1,4 +1,4 @@
-"""Versions side by side, on predicted trips whose actual duration is known."""
+"""Versions side by side, on predictions whose true value is known."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import percent
+from model_loop.charts.words import Words
 from model_loop.dashboard.types import RegistryState
 from model_loop.serving.comparison.report import AbReport, VersionComparison
 
-_NO_FEEDBACK = Empty(
-    "No predicted trip has feedback: send actual durations to /model-loop/feedback."
-)
+_NO_FEEDBACK = Empty("No prediction has feedback: send true values to /model-loop/feedback.")
 
 
-def ab_charts(live: AbReport, registry: RegistryState) -> list[Chart]:
+def ab_charts(live: AbReport, registry: RegistryState, words: Words) -> list[Chart]:
     """Show the errors of each version, and the better one of each moment."""
-    return [_errors(live), _comparison(live, registry), *([_shadows(live)] if live.paired else [])]
+    return [
+        _errors(live, words),
+        _comparison(live, registry, words),
+        *([_shadows(live, words)] if live.paired else []),
+    ]
 
 
-def _errors(live: AbReport) -> Chart:
+def _errors(live: AbReport, words: Words) -> Chart:
+    in_unit, several = words.axis, words.rows
     versions = live.versions
     rows = [
         (
@@ -50,36 +54,33 @@ def _errors(live: AbReport) -> Chart:
     return Chart(
         "ab_errors",
         "Errors of the versions that answer",
-        "minutes",
-        "On predicted trips whose actual duration is known, with intervals of 95 %.",
+        words.unit,
+        f"On predicted {several} whose true value is known, with intervals of 95 %.",
         ChartTable(
             (
                 "version",
                 "moment",
-                "trips",
-                "MAE (min)",
+                several,
+                in_unit("MAE"),
                 "from",
                 "to",
-                "RMSE (min)",
-                "from (min)",
-                "to (min)",
-                "bias (min)",
+                *map(in_unit, ("RMSE", "from", "to", "bias")),
             ),
             rows,
         ),
         _NO_FEEDBACK,
-        figures.points(drawn, title="minutes"),
+        figures.points(drawn, title=words.unit),
     )
 
 
-def _comparison(live: AbReport, registry: RegistryState) -> Chart:
+def _comparison(live: AbReport, registry: RegistryState, words: Words) -> Chart:
     return Chart(
         "ab_comparison",
         "Which version is nearer to the truth",
         "",
         "Difference of the mean absolute errors (Welch) of versions of a moment. It is decided "
-        "once, when both versions have the trips that are needed.",
-        _table(live.comparisons),
+        "once, when both versions have the rows that are needed.",
+        _table(live.comparisons, words),
         _nothing_to_compare(registry),
     )
 
@@ -99,24 +100,24 @@ def _nothing_to_compare(registry: RegistryState) -> Empty:
         )
     return Empty(
         f"Version {standing.champion} and version {standing.challenger} (canary, "
-        f"{percent(standing.share)} of the requests) answer; feedback on trips of both is needed: "
-        "send actual durations to /model-loop/feedback."
+        f"{percent(standing.share)} of the requests) answer; feedback on both is needed: send true "
+        "values to /model-loop/feedback."
     )
 
 
-def _shadows(live: AbReport) -> Chart:
+def _shadows(live: AbReport, words: Words) -> Chart:
     return Chart(
         "ab_shadow",
-        "The shadow on the same trips",
+        f"The shadow on the same {words.rows}",
         "",
-        "Mean absolute error of the shadow less that of the version that answered, on the trips "
-        "that both have predicted. It is decided once, when there are the trips that are needed.",
-        _table(live.paired),
+        "Mean absolute error of the shadow less that of the version that answered, on the rows "
+        "that both have predicted. It is decided once, when there are the rows that are needed.",
+        _table(live.paired, words),
         _NO_FEEDBACK,
     )
 
 
-def _table(pairs: Sequence[VersionComparison]) -> ChartTable:
+def _table(pairs: Sequence[VersionComparison], words: Words) -> ChartTable:
     rows = [
         (
             f"{one.version} against {one.against}",
@@ -128,5 +129,6 @@ def _table(pairs: Sequence[VersionComparison]) -> ChartTable:
         )
         for one in pairs
     ]
-    heads = ("versions", "difference (min)", "95 % interval (min)", "verdict", "trips")
-    return ChartTable((*heads, "trips needed"), rows)
+    of_errors, several = ("difference", "95 % interval"), words.rows
+    heads = ("versions", *map(words.axis, of_errors), "verdict", several)
+    return ChartTable((*heads, f"{several} needed"), rows)

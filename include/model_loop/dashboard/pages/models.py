@@ -7,17 +7,14 @@ from typing import Any
 
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.explanations import explanation_charts
-from model_loop.charts.formatting import UNKNOWN, amount, date_of, plain, short
+from model_loop.charts.formatting import UNKNOWN, date_of, plain, short
 from model_loop.charts.models import curves_chart, evaluation_charts
-from model_loop.charts.words import Words
 from model_loop.dashboard.comparable import judged_on, model_input, same_rows, source_of
 from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.searches import trials_chart, trials_table
 from model_loop.dashboard.types import FamilyRun
-from model_loop.datasets.registry import dataset_of_variant
 from model_loop.tracking.names import NUMBERS
-from trip_duration.columns import UNIT
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 _NO_MODELS = Card("Models", "none", "Run sklearn_training or xgboost_training.", "warn")
@@ -37,7 +34,7 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     trials = known.trials(chosen.run_id) if chosen else ()
     test = (numbers or {}).get("test") or {}
     name = _called(chosen, known) if chosen else ""
-    words = Words.of(dataset_of_variant(sources.service))
+    words = sources.words
     return Page(
         name="models",
         title="Models",
@@ -55,7 +52,11 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
             ChartGroup("Comparison", known.charts(["families"], [_comparison(runs, known)])),
             ChartGroup(
                 f"How {name} was found" if name else "How it was found",
-                [trials_chart(trials), curves_chart(numbers, words), trials_table(trials)],
+                [
+                    trials_chart(trials, words),
+                    curves_chart(numbers, words),
+                    trials_table(trials),
+                ],
             ),
             ChartGroup(
                 "How far off it is",
@@ -109,7 +110,7 @@ def _offered(
 
 
 def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
-    metrics = chosen.metrics
+    metrics, with_unit = chosen.metrics, known.sources.with_unit
     version = next((one for one in known.registry.versions if one.run_id == chosen.run_id), None)
     parts = known.registry.parts(version.number) if version else []
     aliases = [f"{part} ({moment})" for part, moment, _ in parts]
@@ -127,25 +128,26 @@ def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
         ),
         Card(
             "RMSE on the test months",
-            amount(metrics.get("test_rmse"), UNIT),
-            f"MAE {amount(metrics.get('test_mae'), UNIT)}",
+            with_unit(metrics.get("test_rmse")),
+            f"MAE {with_unit(metrics.get('test_mae'))}",
         ),
         Card(
             "RMSE on validation",
-            amount(metrics.get("validation_rmse"), UNIT),
-            f"MAE {amount(metrics.get('validation_mae'), UNIT)}",
+            with_unit(metrics.get("validation_rmse")),
+            f"MAE {with_unit(metrics.get('validation_mae'))}",
         ),
         Card(
             "R² on the test months",
             plain(metrics.get("test_r2")),
-            f"median alone: RMSE {amount(metrics.get('naive_test_rmse'), UNIT)}",
+            f"median alone: RMSE {with_unit(metrics.get('naive_test_rmse'))}",
         ),
     ]
 
 
 def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
     numbers = {version.run_id: version.number for version in known.registry.versions}
-    compared = _ranked(runs[:_COMPARED])
+    compared, unit = _ranked(runs[:_COMPARED]), known.sources.words.unit
+    errors = f"errors in {unit}" if unit else "errors"
     rows = [
         (
             short(run.family),
@@ -167,9 +169,8 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
         "comparison",
         "Comparison of the newest models",
         "",
-        f"The newest {len(rows)} runs; errors in minutes, of trips of 1 to 60 minutes unless a "
-        "form said otherwise. Ranked among those of the same test rows and source, the newest rows "
-        "first; those of other rows cannot be compared.",
+        f"The newest {len(rows)} runs; {errors}. Ranked among those of the same test rows "
+        "and source, the newest rows first; those of other rows cannot be compared.",
         ChartTable(
             (
                 "family",

@@ -17,7 +17,7 @@ from model_loop.monitoring.levels import ALL
 
 _NOTHING = Empty("Monitoring has not looked at a window yet.", "monitoring")
 _NO_LABELS = Empty(
-    "No actual durations are known yet: they come with feedback, or with the published month.",
+    "No true values are known yet: they come with feedback, with labels, or with a partition.",
     "monitoring",
 )
 
@@ -51,13 +51,13 @@ _OVER_TIME = (
     (
         "unseen_share",
         "Unseen categories",
-        "share of the trips",
-        "Trips with a category that training never saw.",
+        "share of the rows",
+        "Rows with a category that training never saw.",
     ),
     (
         "missing_change",
         "Change of missing values",
-        "share of the trips",
+        "share of the rows",
         "How far the share of missing values is from that of the training set.",
     ),
 )
@@ -89,15 +89,15 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     return Page(
         name="monitoring",
         title="Monitoring",
-        lead="Whether the trips are still those that the model has learned from, and how far off "
-        "it is now.",
+        lead=f"Whether the {sources.words.rows} are still those that the model has learned "
+        "from, and how far off it is now.",
         cards=_cards(window, known)
         if window
         else [known.card("Monitoring", ["windows"], lambda _: _NO_WINDOW)],
         choices=[
             PageField(
                 "line",
-                "Version and trips",
+                "Version and source",
                 line,
                 [
                     (name, f"{asked_at(known, version)}, {source.replace('_', ' ')}")
@@ -143,7 +143,9 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
             ),
             ChartGroup(
                 "Versions side by side (A/B)",
-                known.charts(["live", "registry"], ab_charts(known.live, known.registry)),
+                known.charts(
+                    ["live", "registry"], ab_charts(known.live, known.registry, sources.words)
+                ),
             ),
             ChartGroup("Service health", known.charts(["health"], health_charts(known.health))),
         ],
@@ -177,8 +179,8 @@ def _cards(window: WindowRun, known: Known) -> list[Card]:
         ),
         Card(
             "Live RMSE",
-            f"{live.rmse:.2f} min" if live else UNKNOWN,
-            f"{live.trips:,} trips with feedback" if live else "no feedback",
+            known.sources.with_unit(live.rmse if live else None),
+            f"{live.trips:,} {known.sources.words.rows} with feedback" if live else "no feedback",
         ),
         Card("Outcome", window.outcome or UNKNOWN, "what became of the alarm"),
     ]

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
-from model_loop.charts.formatting import UNKNOWN, age_of, amount, date_of, percent, plain, short
+from model_loop.charts.formatting import UNKNOWN, age_of, date_of, percent, plain, short
+from model_loop.charts.words import Words
 from model_loop.dashboard.comparable import (
     judged_on,
     left_out,
@@ -21,7 +22,6 @@ from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.types import DagDay, FamilyRun, WindowRun
 from model_loop.tracking.deployments import Deployment
-from trip_duration.columns import UNIT
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 _NO_CHAMPION = Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")
@@ -37,7 +37,7 @@ METRICS = {
     "tuning_seconds": "seconds of tuning",
     "training_seconds": "seconds of training",
 }
-_MINUTES = ("rmse", "mae")
+_OF_TARGET = ("rmse", "mae")
 
 
 def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
@@ -49,7 +49,7 @@ def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     return Page(
         name="overview",
         title="Overview",
-        lead=f"The loop of {sources.service} taxis: what answers now, how well, and what has run.",
+        lead=f"{sources.title}: what answers now, how well, and what has run.",
         cards=_cards(known),
         choices=[PageField("metric", "Metric of the distribution", metric, list(METRICS.items()))],
         sections=[
@@ -59,11 +59,11 @@ def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
                 known.charts(
                     ["families"],
                     [
-                        _rmse_by_model(runs),
-                        _mse_over_time(runs),
+                        _rmse_by_model(runs, sources.words),
+                        _mse_over_time(runs, sources.words),
                         _share_by_model(runs),
                         _runs_by_model(runs),
-                        _distribution(runs, metric),
+                        _distribution(runs, metric, sources.words),
                     ],
                 ),
             ),
@@ -149,20 +149,22 @@ def _test_card(label: str, standing: Deployment, known: Known) -> Card:
     run = _run_of(known, standing.champion)
     test = run.metrics.get("test_rmse") if run else None
     naive = run.metrics.get("naive_test_rmse") if run else None
-    beside = f"the median alone: {amount(naive, UNIT)}" if naive is not None else "not tested"
-    of = f"{model_input(run)}; {judged_on(run)}; trips of 1 to 60 minutes · " if run else ""
-    return Card(label, amount(test, UNIT), f"{of}{beside}")
+    with_unit = known.sources.with_unit
+    beside = f"the median alone: {with_unit(naive)}" if naive is not None else "not tested"
+    of = f"{model_input(run)}; {judged_on(run)} · " if run else ""
+    return Card(label, with_unit(test), f"{of}{beside}")
 
 
 def _live_card(label: str, standing: Deployment, known: Known) -> Card:
     live = next((one for one in known.live.versions if one.version == standing.champion), None)
     if live is None:
-        return Card(label, UNKNOWN, "No actual duration is known yet: send feedback.")
+        return Card(label, UNKNOWN, "No true value is known yet: send feedback.")
     interval = live.rmse_interval
     within = f"95 %: {interval[0]:.2f} to {interval[1]:.2f} · " if interval else ""
     run = _run_of(known, standing.champion)
     of = f"{model_input(run)} · " if run else ""
-    return Card(label, amount(live.rmse, UNIT), f"{of}{within}{live.trips:,} trips with feedback")
+    count = f"{live.trips:,} {known.sources.words.rows} with feedback"
+    return Card(label, known.sources.with_unit(live.rmse), f"{of}{within}{count}")
 
 
 def _run_of(known: Known, number: int | None) -> FamilyRun | None:
@@ -189,7 +191,11 @@ def _alarms_card(known: Known) -> Card:
     failing = known.dags.failing
     count = len(windows) + len(failing)
     if not count and (why := _not_seen(known)):
-        return Card("Open alarms", "none", f"No DAG fails. Monitoring {why} trips have drifted.")
+        return Card(
+            "Open alarms",
+            "none",
+            f"No DAG fails. Monitoring {why} {known.sources.words.rows} have drifted.",
+        )
     if not count:
         return Card("Open alarms", "none", "No drift, and no DAG fails.", "ok")
     grave = bool(failing) or any(window.level == "act" for window in windows)
@@ -249,7 +255,7 @@ def _alarms(known: Known) -> Chart:
         "alarms",
         "Open alarms",
         "",
-        "DAGs whose latest run has failed, and the latest window of each champion's trips in which "
+        "DAGs whose latest run has failed, and the latest window of each champion in which "
         "something was found.",
         ChartTable(("kind", "of", "level", "what"), rows),
         Empty("No alarm is open.", "monitoring"),
@@ -273,7 +279,7 @@ def by_family(runs: Iterable[FamilyRun], metric: str) -> dict[str, list[float]]:
     return dict(sorted(found.items(), key=lambda item: min(item[1])))
 
 
-def _rmse_by_model(all_runs: Sequence[FamilyRun]) -> Chart:
+def _rmse_by_model(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
     runs = same_rows(all_runs)
     found = by_family(runs, "test_rmse") or by_family(runs, "validation_rmse")
     rows = [
@@ -284,27 +290,33 @@ def _rmse_by_model(all_runs: Sequence[FamilyRun]) -> Chart:
     return Chart(
         "rmse_by_model",
         "RMSE by model",
-        "minutes",
+        words.unit,
         f"The best run of each family on {judged_on(runs[0])}; lower is better. "
-        f"Best: {rows[0][0]}, {best[0]:.2f} minutes.{left_out(all_runs, runs)}"
+        f"Best: {rows[0][0]}, {words.amount(best[0], 2)}.{left_out(all_runs, runs)}"
         if rows
         else "",
         ChartTable(
-            ("family", "runs", "best RMSE (min)", "median RMSE (min)", "latest RMSE (min)"), rows
+            (
+                "family",
+                "runs",
+                *(words.axis(f"{which} RMSE") for which in ("best", "median", "latest")),
+            ),
+            rows,
         ),
         _NO_RUNS,
         figures.bars(
             list(found),
             best,
-            title="RMSE (minutes)",
+            title=words.axis("RMSE"),
             horizontal=True,
             labels=[f"{value:.2f}" for value in best],
         ),
     )
 
 
-def _mse_over_time(all_runs: Sequence[FamilyRun]) -> Chart:
-    runs = same_kind(all_runs)
+def _mse_over_time(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
+    runs, unit = same_kind(all_runs), words.unit
+    squared = f" ({unit}²)" if unit else ""
     rows = [
         (date_of(run.started), short(run.family), model_input(run), mse, mse**0.5, judged_on(run))
         for run in sorted(runs, key=lambda run: run.started)
@@ -315,15 +327,19 @@ def _mse_over_time(all_runs: Sequence[FamilyRun]) -> Chart:
     return Chart(
         "mse_over_time",
         "MSE by model over time",
-        "minutes²",
+        squared.strip(" ()"),
         "The mean squared error on the test months of every run, when it was trained (UTC): how "
         "errors go on as months come, which ranks nothing, for those of different months cannot be "
         f"compared.{left_out(all_runs, runs)}",
         ChartTable(
-            ("trained (UTC)", "family", "recipe", "MSE (min²)", "RMSE (min)", "judged on"), rows
+            (
+                *("trained (UTC)", "family", "recipe", f"MSE{squared}"),
+                *(words.axis("RMSE"), "judged on"),
+            ),
+            rows,
         ),
         _NO_RUNS,
-        figures.lines(series, title="MSE (minutes²)", dates=True, mode="markers"),
+        figures.lines(series, title=f"MSE{squared}", dates=True, mode="markers"),
         height=340,
     )
 
@@ -367,13 +383,14 @@ def _runs_by_model(runs: Sequence[FamilyRun]) -> Chart:
     )
 
 
-def _distribution(all_runs: Sequence[FamilyRun], metric: str) -> Chart:
+def _distribution(all_runs: Sequence[FamilyRun], metric: str, words: Words) -> Chart:
     runs = all_runs if metric.endswith("_seconds") else same_rows(all_runs)
     found = by_family(runs, metric)
     rows = [(name, value) for name, values in found.items() for value in values]
     values = sorted(value for _, value in rows)
     middle = plain(values[len(values) // 2]) if values else ""
-    unit = "minutes" if metric.rpartition("_")[2] in _MINUTES else ""
+    unit = words.unit if metric.rpartition("_")[2] in _OF_TARGET else ""
+    shown = f" ({unit})" if unit else ""
     return Chart(
         "metric_distribution",
         f"Distribution: {METRICS[metric]}",
@@ -382,9 +399,9 @@ def _distribution(all_runs: Sequence[FamilyRun], metric: str) -> Chart:
         f"{left_out(all_runs, runs)}"
         if rows
         else "",
-        ChartTable(("family", f"{metric}{' (min)' if unit else ''}"), rows),
+        ChartTable(("family", f"{metric}{shown}"), rows),
         _NO_RUNS,
-        figures.strip(found, title=METRICS[metric] + (f" ({unit})" if unit else "")),
+        figures.strip(found, title=METRICS[metric] + shown),
         wide=True,
         height=max(70 * len(found) + 80, 180),
     )

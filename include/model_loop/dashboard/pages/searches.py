@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import plain
+from model_loop.charts.words import Words
 from model_loop.dashboard.types import TrialRun
 
 _NO_TRIALS = Empty("No trial of this model was logged.", "sklearn_training")
@@ -21,7 +22,7 @@ _LOGARITHMIC = 50
 _ENDED = {"FINISHED": "ended", "KILLED": "given up", "FAILED": "failed"}
 
 
-def trials_chart(trials: Sequence[TrialRun]) -> Chart:
+def trials_chart(trials: Sequence[TrialRun], words: Words) -> Chart:
     """Parallel coordinates of the trials."""
     judged = [trial for trial in trials if _ERROR in trial.metrics]
     names = sorted({name for trial in judged for name in trial.settings})
@@ -37,13 +38,13 @@ def trials_chart(trials: Sequence[TrialRun]) -> Chart:
     return Chart(
         "trials",
         "Trials",
-        "settings and minutes of validation RMSE",
+        words.axis("settings and validation RMSE"),
         f"A line for each of {len(judged)} trials; the thick one is the best: trial {best.number}, "
-        f"{best.metrics[_ERROR]:.3f} minutes."
+        f"{words.amount(best.metrics[_ERROR], 3)}."
         if best
         else "",
         ChartTable(
-            ("trial", *names, "validation RMSE (min)", "state"),
+            ("trial", *names, words.axis("validation RMSE"), "state"),
             [
                 (
                     trial.number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,14 @@ import pandas as pd
 import pytest
 from tests.parcels import build_parcels, declared, write_parcels
 
-from model_loop.errors import InvalidInputError
+from model_loop.errors import ContractError, InvalidInputError
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
+from model_loop.objects.documents import record_of, text_of
 from model_loop.tracking.judging import judged_rows, seen_test_data, unseen_check
 from model_loop.tracking.learned import Learned
+from model_loop.tracking.lineage import Lineage, lineage_of, reproduce
 from model_loop.tracking.registry import save_model
 from model_loop.training_set.types import TrainingSet
 
@@ -71,6 +74,19 @@ def test_our_classes_bring_our_code(parcels: TrainingSet, tmp_path: Path) -> Non
     model = train(tune("xgboost", parcels, SEARCH), parcels, SEARCH).model
     save_model(model, tmp_path / "model", parcels.example_rows)
     assert (tmp_path / "model" / "code" / "model_loop").is_dir()
+
+
+def test_a_model_is_made_again_from_its_lineage(parcels: TrainingSet) -> None:
+    """Its stored lineage builds the same training set of the table, and gives the same errors."""
+    family = "ensemble.RandomForestRegressor"
+    trained = train(tune(family, parcels, SEARCH), parcels, SEARCH)
+    lineage = record_of(Lineage, json.loads(text_of(lineage_of(trained, parcels, SEARCH))))
+    again = reproduce(lineage, storage_root="", timeout_seconds=1.0)
+    assert again.agrees
+    assert {name for name, *_ in again.metrics} >= {"validation_rmse", "test_rmse"}
+    fewer = dataclasses.replace(lineage, months=())
+    with pytest.raises(ContractError, match="has 1 files for this request, and had 0"):
+        reproduce(fewer, storage_root="", timeout_seconds=1.0)
 
 
 def learned(parcels: TrainingSet, **changes: object) -> Learned:

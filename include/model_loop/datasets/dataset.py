@@ -145,9 +145,6 @@ class Extensions:
         ``(training set, columns, contenders, storage_root, timeout_seconds) -> JudgedRows``: the
         test rows that versions are compared on; see `tracking.judging`. By default those of the
         training set that none of them has learned from.
-    model_charts
-        ``(numbers of the test rows) -> list of charts``: further charts of a model, such as a map
-        of its errors. By default none.
     computed
         ``(name of a column, columns by name) -> (values, rule)``: values of a column whose default
         is ``computed``, NaN where there is none, and the rule that such a row breaks.
@@ -170,7 +167,6 @@ class Extensions:
     baselines: str = ""
     error_tables: str = ""
     judged_rows: str = ""
-    model_charts: str = ""
     computed: str = ""
     judged: str = ""
     as_trained: str = ""

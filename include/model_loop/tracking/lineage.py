@@ -217,6 +217,12 @@ def _refit(lineage: Lineage, data: fitting.FitData) -> ErrorMetrics:
 
 
 def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:
+    if len(lineage.months) != len(training_set.months):
+        raise ContractError(
+            f"The source {training_set.request.source}",
+            f"has {len(training_set.months)} files for this request, and had {len(lineage.months)}",
+            "Restore the files of then, or train a new version.",
+        )
     for then, now in zip(lineage.months, training_set.months, strict=True):
         if then.digest != now.digest:
             raise ContractError(

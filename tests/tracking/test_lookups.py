@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.variants import made_up
 
 from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.runs import Runs
@@ -34,32 +33,32 @@ def test_it_answers_what_the_server_holds(tracker: Tracker, questions: Questions
     """Typed, and the same as whoever asks the server himself is told."""
     url = tracker.tracking_uri
     ours, watched = Tracker(url, EXPERIMENT), Tracker(url, f"{EXPERIMENT}-monitoring")
-    promoter = Promoter(Tracker(url, f"{EXPERIMENT}-promotion"), made_up("asked"), "ended")
-    tags = {"MODEL": "xgboost", "service": "asked", IDENTITY_TAG: "training/run/xgboost"}
+    promoter = Promoter(Tracker(url, f"{EXPERIMENT}-promotion"), "yellow", "ended")
+    tags = {"MODEL": "xgboost", "service": "yellow", IDENTITY_TAG: "training/run/xgboost"}
     run_id = ours.open_run("training/run/xgboost", "xgboost", tags)
     ours.log(run_id, params={"max_depth": 6}, metrics={"test_rmse": 4.5, "test_mae": float("nan")})
     trial = ours.open_run("trial", "trial", {"trial": "3"}, parent_run_id=run_id)
     ours.log(trial, params={"max_depth": 7}, metrics={"validation_rmse": 5.5})
     ours.client.log_text(run_id, PAGE.decode(), "drift/page.html")
     ours.client.log_dict(run_id, {"test": {"rmse": 4.5}}, "numbers.json")
-    month = {"pipeline": "months", "service": "asked", "month": "2024-01"}
+    month = {"pipeline": "months", "service": "yellow", "month": "2024-01"}
     ours.close_run(ours.open_run("month", "month", month))
-    window = {"service": "asked", "window": "2024-03", "window_end": "2024-04-01T00:00:00+00:00"}
+    window = {"service": "yellow", "window": "2024-03", "window_end": "2024-04-01T00:00:00+00:00"}
     watched.open_run("window", "window", {**window, "version": "1", "level": "warning"})
     ours.client.create_registered_model(promoter.name)
     ours.client.create_model_version(promoter.name, f"runs:/{run_id}/model", run_id)
-    promoter.act(Action("promote", "asked", 1, who="me", why="first"), "asked/first")
+    promoter.act(Action("promote", "yellow", 1, who="me", why="first"), "asked/first")
 
     runs = Runs(ours.client, EXPERIMENT)
     assert questions.families() == runs.families()
     assert questions.families()[0].metrics == {"test_rmse": 4.5}
     assert questions.months() == runs.months() != ()
-    assert questions.windows("asked") == runs.windows("asked") != ()
+    assert questions.windows("yellow") == runs.windows("yellow") != ()
     assert questions.trials(run_id) == runs.trials(run_id) != ()
-    registry = questions.registry("asked")
+    registry = questions.registry("yellow")
     assert registry == runs.registry(promoter.versions)
     assert (registry.standing.champion, registry.history[0].who) == (1, "me")
-    assert questions.champion("asked") == champion_of(promoter.versions)
+    assert questions.champion("yellow") == champion_of(promoter.versions)
     assert questions.document(run_id, "drift/page.html") == PAGE
     for run, path in ((run_id, "drift/none.html"), (run_id, "none/none.html"), ("0" * 32, "a")):
         assert questions.document(run, path) is None

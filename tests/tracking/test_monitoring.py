@@ -61,7 +61,7 @@ def test_the_reference_is_the_error_on_the_test_months(
     assert trained.evaluation
     assert (found.rmse, found.mae) == (trained.test.rmse, trained.test.mae)
     wanted = trained.evaluation.slices
-    large = wanted[wanted["trips"] >= 200]
+    large = wanted[wanted["rows"] >= 200]
     assert 0 < len(large) < len(wanted)
     assert found.slices == pytest.approx(
         dict(zip(zip(large["slice"], large["value"], strict=True), large["rmse"], strict=True))

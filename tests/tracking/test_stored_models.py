@@ -23,6 +23,7 @@ from model_loop.errors import ContractError
 from model_loop.tracking.lines import OtherLineError, installed_versions, line_of
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 
 #: What the requirements of a model do not bring, so that it may be missing where it is loaded.
 ABSENT = ("airflow", "evidently", "hyperopt", "pydantic_settings", "shap")
@@ -62,7 +63,7 @@ def stored(
 ) -> Path:
     """The folder that it is saved in."""
     folder = tmp_path_factory.mktemp("stored") / "model"
-    save_model(model, folder, sample_training_set.example_rows)
+    save_model(model, folder, sample_training_set.example_rows, TRIPS.optional)
     return folder
 
 
@@ -199,7 +200,7 @@ def test_the_same_model_is_shipped_with_the_same_code(
     model: Pipeline, stored: Path, sample_training_set: TrainingSet, tmp_path: Path
 ) -> None:
     """The archive of modules holds no times."""
-    save_model(model, tmp_path / "again", sample_training_set.example_rows)
+    save_model(model, tmp_path / "again", sample_training_set.example_rows, TRIPS.optional)
     first, second = (
         (folder / "code" / "model_loop" / "modules.zip").read_bytes()
         for folder in (stored, tmp_path / "again")
@@ -232,7 +233,7 @@ def test_a_model_of_the_same_line_is_read(
     folder = changed(stored, tmp_path / "same", "xgboost", repaired)
     assert read_model(folder, "Version 3").inputs
     linear = fit("linear_model.LinearRegression", sample_training_set)
-    save_model(linear, tmp_path / "linear", sample_training_set.example_rows)
+    save_model(linear, tmp_path / "linear", sample_training_set.example_rows, TRIPS.optional)
     folder = changed(tmp_path / "linear", tmp_path, "xgboost", "xgboost-cpu==9.4.1")
     assert read_model(folder, "Version 4").inputs
 

@@ -50,6 +50,9 @@ def _ship(name: str, package: Path) -> Path:
     (package / "__init__.py").write_text(
         _INIT.format(package=name, archive=_ARCHIVE), encoding="utf-8"
     )
+    # Readers of resources look for those of the package itself beside it, not in the archive.
+    for path in root.glob("*.csv"):
+        (package / path.name).write_bytes(path.read_bytes())
     with zipfile.ZipFile(package / _ARCHIVE, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(root.rglob("*")):
             if path.suffix in _SHIPPED and path.is_file():

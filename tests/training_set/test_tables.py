@@ -158,11 +158,20 @@ def test_shuffling_is_said_and_overlap_is_counted(tmp_path: Path) -> None:
     assert "by chance" in training_set.request.split.in_words
 
 
-def test_too_few_judged_rows_are_refused_with_the_number(tmp_path: Path) -> None:
-    """Below thirty judged rows nothing can be said."""
-    with pytest.raises(ContractError, match=r"test part .* less than 30") as error:
-        build(tmp_path, table(100))
-    assert "rows or more" in error.value.remedy
+def test_fewer_than_thirty_rows_are_refused_with_the_number(tmp_path: Path) -> None:
+    """Rows without a target do not count."""
+    with pytest.raises(ContractError, match=r"has 29 rows .* less than 30") as error:
+        build(tmp_path, table(29))
+    assert "Give 1 rows more" in error.value.remedy
+
+
+@pytest.mark.parametrize(("rows", "judged"), [(30, 12), (45, 18), (100, 30), (300, 60)])
+def test_few_rows_are_judged_by_more_of_them(rows: int, judged: int, tmp_path: Path) -> None:
+    """Thirty judge where that leaves three fifths to learn from; what stays open is said."""
+    training_set = build(tmp_path, table(rows))
+    assert abs(training_set.rows["test"] - judged) <= 1
+    assert sum(training_set.rows[part] for part in ("train", "validation", "test")) == rows
+    assert "too_few_rows" in {each.code for each in training_set.findings}
 
 
 def test_wide_intervals_are_said(tmp_path: Path) -> None:

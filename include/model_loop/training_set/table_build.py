@@ -29,7 +29,6 @@ from model_loop.training_set.frames import clock_times, model_frame
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.table_request import TableRequest
 from model_loop.training_set.table_split import (
-    FEWEST_JUDGED,
     PARTS,
     PartName,
     Places,
@@ -43,6 +42,8 @@ from model_loop.training_set.types import EncodedSplits, TrainingSet
 from trip_duration.split import Period
 
 EXAMPLE_ROWS = 5
+#: Rows below which nothing is learned.
+FEWEST_ROWS = 30
 #: Of so many learned rows, shares are known to a tenth of a percent.
 REFERENCE_ROWS = 50_000
 #: Share of the baseline's error above which half the interval of the judged error is said.
@@ -249,10 +250,17 @@ def _cuts(dataset: Dataset, split: TableSplit, rows: pd.DataFrame) -> Places | N
 
 def _require_rows(dataset: Dataset, targets: dict[PartName, Targets]) -> None:
     noun = dataset.rows[0]
-    for name, needed in (("train", 2), ("validation", 2), ("test", FEWEST_JUDGED)):
+    total = sum(map(len, targets.values()))
+    if total < FEWEST_ROWS:
+        raise ContractError(
+            f"The table of {dataset.name}",
+            f"has {total} {noun} to learn from and judge by, and less than {FEWEST_ROWS} say "
+            "nothing",
+            f"Give {FEWEST_ROWS - total} {noun} more.",
+        )
+    for name, needed in (("train", 2), ("validation", 2), ("test", 2)):
         there = len(targets[name])  # type: ignore[index]  # names of parts
         if there < needed:
-            total = sum(map(len, targets.values()))
             share = max(there, 1) / total
             raise ContractError(
                 f"The {name} part of {dataset.name}",

@@ -30,6 +30,7 @@ SHARES = (0.7, 0.15, 0.0, 0.15)
 _FEW_ROWS, _SHARES_OF_FEW = 1_000, (0.6, 0.2, 0.0, 0.2)
 #: Judged rows below which nothing can be said.
 FEWEST_JUDGED = 30
+_MOST_JUDGED = 0.4
 _ROUNDING = 1e-6
 
 Places = npt.NDArray[np.float64]
@@ -174,7 +175,7 @@ def resolved(split: TableSplit, places: Places, cuts: Places | None = None) -> T
         return split
     order = np.sort(places)
     few = split.shares == SHARES and len(order) < _FEW_ROWS
-    shares = _SHARES_OF_FEW if few else split.shares
+    shares = _shares_of(len(order)) if few else split.shares
     wanted = np.cumsum(shares)[:-1]
     starts = []
     for share in wanted:
@@ -184,6 +185,16 @@ def resolved(split: TableSplit, places: Places, cuts: Places | None = None) -> T
             place = _nearest_cut(order, cuts, share, least, place)
         starts.append(float(place))
     return dataclasses.replace(split, shares=tuple(shares), starts=tuple(starts))
+
+
+def _shares_of(rows: int) -> tuple[float, ...]:
+    """Return the shares of few rows: so many judge that something can be said, two fifths at most.
+
+    What so few rows leave open is said by the finding `too_few_rows`.
+    """
+    train, validation, calibration, test = _SHARES_OF_FEW
+    judged = min(max(test, FEWEST_JUDGED / max(rows, 1)), _MOST_JUDGED)
+    return (train + test - judged, validation, calibration, judged)
 
 
 def _nearest_cut(order: Places, cuts: Places, share: float, least: float, place: float) -> float:

@@ -162,7 +162,10 @@ def _print(result: dict[str, Any], path: Path) -> None:
     prefix = f"MODEL_LOOP_TRACKING_URI={result['tracking_uri']} \\\n  " if database else ""
     if not known:
         out.print(f"Make it known: model-loop datasets add {path}")
-    run, port = result["runs"][0], get_settings().serving_port
+    answering = [run for run in result["runs"] if run.get("champion") is not None]
+    if not answering:
+        return
+    run, port = answering[0], get_settings().serving_port
     out.print("Ask it, after `model-loop tokens add me`:")
     out.print(f"  {prefix}MODEL_LOOP_SERVING_VARIANTS={run['variant']} model-loop serve")
     out.print(

@@ -6,6 +6,9 @@ then latencies at half of that, with and without a shadow model. MLflow's regist
 a machine of its own where it matters, gives way to the rest. Months come from
 MODEL_LOOP_TLC_FOLDER (green 2024-01 and 2024-02), or are generated in their size.
 
+`python -m benchmarks.serving --dataset flights.toml` measures the same for a declared table, with a
+model of its rows, below the path of its dataset.
+
 `python -m benchmarks.serving against /path/of/another/checkout` measures two versions of this
 package instead, in 40 pairs in turn: what a change costs.
 """
@@ -25,6 +28,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,9 +43,14 @@ from scipy.stats import sem, t
 from sklearn.pipeline import Pipeline
 from tests.servers import free_port, mlflow_server, wait_for
 
+from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.registry import use_dataset
 from model_loop.models.catalogue import get_family
 from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
+from model_loop.partitions.completing import text_of_declaration
+from model_loop.partitions.source import resolved_source
 from model_loop.serving.http.server import make_app, serve, token_file
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action, ActionKind
@@ -50,6 +59,9 @@ from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.table_build import build_table, read_source
+from model_loop.training_set.table_request import TableRequest
+from model_loop.training_set.table_split import SHARES, split_of
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
 
@@ -171,6 +183,9 @@ def main() -> None:
         app.app.mount("/empty", empty)  # type: ignore[attr-defined]  # Starlette's
         serve(app, get_settings())
         return
+    if sys.argv[1:2] == ["--dataset"]:
+        measure_dataset(Path(sys.argv[2]))
+        return
     folder = months_folder()
     split = MonthSplit.parse("2024-01", "2024-02")
     # The recipe that knows most, since requests bear every value.
@@ -198,6 +213,63 @@ def main() -> None:
             compare(Path(place), tracking, Path(sys.argv[2]), bodies(trips)[0])
         else:
             measure(Path(place), tracking, promoter, bodies(trips))
+
+
+def measure_dataset(file: Path) -> None:
+    """Train a model of a declared table, and measure both servers for single rows of it."""
+    declaration = resolved_source(read_declaration(file), file.parent)
+    read = read_source(declaration, declaration.name)
+    dataset = use_dataset(dataset_of(read.declaration))
+    text, recipe = text_of_declaration(read.declaration), dataset.default_recipe
+    (variant,) = dataset.variants.values()
+    request = TableRequest(text, variant.key, recipe, split_of(dataset, SHARES))
+    training_set = build_table(request, read)
+    with tempfile.TemporaryDirectory() as place, mlflow_server(Path(place)) as tracking:
+        yield_cores()
+        (Path(place) / f"{dataset.name}.toml").write_text(file.read_text())
+        moment = dataset.recipe(recipe).moment
+        promoter = Promoter(Tracker(tracking, "promotion"), variant.key, moment)
+        register_model(
+            promoter.tracker,
+            promoter.tracker.open_run("benchmark/dataset", "model", {}),
+            fit(training_set, ROUNDS),
+            name=promoter.name,
+            example=training_set.example_rows,
+            tags={"moment": moment, "recipe": recipe},
+        )
+        promoter.act(Action("promote", variant.key, 1), f"promote/{uuid.uuid4()}")
+        rows = training_set.test_rows[list(dataset.recipe(recipe).columns)]
+        some = rows.sample(TRIPS, replace=True, random_state=0)
+        os.environ["MODEL_LOOP_DATASETS_FOLDER"] = place
+        os.environ["MODEL_LOOP_SERVICE"] = variant.key
+        with servers(Path(place), tracking, promoter.name) as (url, theirs, headers):
+            plain = json.loads(some.to_json(orient="records"))
+            times = [one.name for one in dataset.columns.by_kind("time")]
+            ours = tuple(json.dumps(_request(row, times)) for row in plain)
+            split = [{"columns": list(row), "data": [list(row.values())]} for row in plain]
+            their_bodies = tuple(json.dumps({"dataframe_split": one}) for one in split)
+            path = f"{url}/{dataset.name}/predict"
+            loads = [
+                Load(path, headers=headers, bodies=ours, seconds=SECONDS),
+                Load(
+                    f"{theirs}/invocations", headers=headers, bodies=their_bodies, seconds=SECONDS
+                ),
+            ]
+            outcomes: list[list[Outcome]] = [[], []]
+            for _ in range(PAIRS):
+                for load, found in zip(loads, outcomes, strict=True):
+                    found.append(put(load))
+            named = (f"/{dataset.name}/predict", f"mlflow models serve, {dataset.name}")
+            one, other = map(describe, named, outcomes)
+            print(f"against mlflow models serve: {one / other:.0f} times")
+
+
+def _request(row: dict[str, Any], times: list[str]) -> dict[str, Any]:
+    """Return a row as requests have it: times as text, and nothing for a missing value."""
+    given = {name: value for name, value in row.items() if value is not None}
+    return given | {
+        name: f"{pd.Timestamp(given[name], unit='s')}" for name in times if name in given
+    }
 
 
 def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) -> None:
@@ -269,10 +341,9 @@ def ratio(what: str, ours: list[float], theirs: list[float]) -> None:
     )
 
 
-def measure(
-    folder: Path, tracking: str, promoter: Promoter, asked: tuple[tuple[str, ...], tuple[str, ...]]
-) -> None:
-    """Measure both servers in turn."""
+@contextlib.contextmanager
+def servers(folder: Path, tracking: str, name: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Start both servers; give their addresses, and the headers of requests."""
     port, their_port = free_port(), free_port()
     settings = {
         "MODEL_LOOP_STATE": str(folder),
@@ -288,11 +359,19 @@ def measure(
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     url, theirs = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{their_port}"
     their_command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
-    their_command += ["-m", f"models:/{promoter.name}/1", "--port", str(their_port)]
+    their_command += ["-m", f"models:/{name}/1", "--port", str(their_port)]
     with (
         process([sys.executable, "-m", "benchmarks.serving", "serve"], f"{url}/readyz", folder),
         process([*their_command, "--workers", "1"], f"{theirs}/ping", folder),
     ):
+        yield url, theirs, headers
+
+
+def measure(
+    folder: Path, tracking: str, promoter: Promoter, asked: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    """Measure both servers in turn."""
+    with servers(folder, tracking, promoter.name) as (url, theirs, headers):
         predict = Load(f"{url}/predict", headers=headers, bodies=asked[0], seconds=SECONDS)
         empty = Load(f"{url}/empty/", "GET", headers, seconds=SECONDS)
         bare = Load(f"{url}/healthz", "GET", headers, seconds=SECONDS)

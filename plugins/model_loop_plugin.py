@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from model_loop.orchestration.schedules.timetables import DaysOnDemand, MonthsOnDemand
+from model_loop.orchestration.schedules.timetables import DaysOnDemand, PartitionsOnDemand
 from model_loop.orchestration.web.former_addresses import FormerAddresses
 from model_loop.orchestration.web.mounting import URL_PREFIX, LazyApp, WarmOnStart
 from model_loop.orchestration.web.run_requests import CheckedTriggers
@@ -26,5 +26,5 @@ class ModelLoopPlugin(AirflowPlugin):
         {"middleware": FormerAddresses, "name": "Addresses of before 0.2"},
         {"middleware": CheckedTriggers, "name": "Forms of the model loop"},
     ]
-    timetables = [DaysOnDemand, MonthsOnDemand, former.DaysOnDemand, former.MonthsOnDemand]  # noqa: RUF012 - as Airflow declares it
+    timetables = [DaysOnDemand, PartitionsOnDemand, former.DaysOnDemand, former.MonthsOnDemand]  # noqa: RUF012 - as Airflow declares it
     external_views = VIEWS

@@ -147,7 +147,7 @@ def test_no_two_classes_have_one_name() -> None:
 ORCHESTRATION = (
     *("lazy", "names", "assets", "xcom"),
     *("forms", "alerts", "registry", "loading", "schedules", "steps"),
-    *("operators", "conventions", "training_graph", "web", "reference"),
+    *("operators", "conventions", "graphs", "factory", "web", "reference"),
 )
 
 

@@ -151,7 +151,8 @@ def test_an_alert_that_waits_on_disk_names_no_login(address: str) -> None:
         assert not any(SECRET in text for text in written)
         # It is found again, and not told a second time.
         assert not outbox.put(alert)
-        outbox.delivered(outbox.waiting(), "mail", {"mail"})
+        (waiting,) = outbox.waiting()
+        outbox.delivered(waiting, "mail", {"mail"})
         assert outbox.waiting() == []
 
 

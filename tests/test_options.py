@@ -26,6 +26,7 @@ from model_loop.settings import Settings, get_settings
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.retention_rules import Retention
 from trip_duration.cleaning_rules import CleaningRules
+from trip_duration.dataset import TRIPS
 
 CLASSES = (
     SearchRequest,
@@ -152,17 +153,17 @@ def test_forms_and_commands_offer_the_same() -> None:
     """Every option of a request is in its form and on the command line, under one name."""
     for cls, form, command in (
         (SearchRequest, search_form(), SearchOptions()),
-        (TrainingSetRequest, data_form(), DataOptions()),
+        (TrainingSetRequest, data_form(TRIPS), DataOptions()),
     ):
         names = {*options_of(cls)}
         assert names == {*form}
         assert names <= vars(command).keys()
-    assert options_of(GateRules).keys() <= promotion_form().keys()
+    assert options_of(GateRules).keys() <= promotion_form(TRIPS).keys()
 
 
 def test_forms_make_the_request_that_python_makes() -> None:
     """What a form holds untouched is the request with its defaults."""
-    params = {name: param.value for name, param in {**data_form(), **search_form()}.items()}
+    params = {name: param.value for name, param in {**data_form(TRIPS), **search_form()}.items()}
     assert build(SearchRequest, params) == SearchRequest()
     expected = TrainingSetRequest()
     assert build(TrainingSetRequest, params).rules == expected.rules

@@ -5,7 +5,14 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from model_loop.datasets.columns import Scale
-from model_loop.datasets.dataset import Dataset, Extensions, Target, Variant
+from model_loop.datasets.dataset import (
+    Dataset,
+    Extensions,
+    StoredNames,
+    Target,
+    Variant,
+    VariantField,
+)
 from trip_duration.columns import TRIP_COLUMNS, TRIP_READER, UNIT
 from trip_duration.recipes import DEFAULT_RECIPE, RECIPES
 from trip_duration.services import DURATION, MOMENTS, OUTCOME_COLUMNS, PICKUP_TIME, SERVICES
@@ -55,6 +62,8 @@ TRIPS = Dataset(
         "Each value may come under TLC's own name instead of ours, and a number as text. What else "
         "TLC publishes of a trip, such as `fare_amount`, is not read; an unknown name is refused."
     ),
+    # On the first of April, January is there.
+    published_after=2,
     extensions=Extensions(
         slices="trip_duration.slices:slices_of",
         outcome_bands="trip_duration.slices:duration_bands",
@@ -66,5 +75,10 @@ TRIPS = Dataset(
         as_trained="model_loop.training_set.encoders.columns:as_trained",
         judged_rows="trip_duration.judging:judged_rows",
         published_labels="trip_duration.label_matching:find_labels",
+        choices="trip_duration.zone_names:zone_choices",
+        summary="trip_duration.answers:in_words",
     ),
+    variant_field=VariantField("service", "Service", "Whose trips: green, yellow or fhvhv."),
+    # Names since the first version.
+    stored_names=StoredNames("", "", "trip-duration:/", "trip-duration", "months"),
 )

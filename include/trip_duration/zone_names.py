@@ -11,6 +11,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from model_loop.errors import InvalidInputError
+from trip_duration.services import DROPOFF_ZONE, PICKUP_ZONE
 
 _DASH = "\N{EN DASH}"
 #: Whatever may stand between a borough and a zone: a comma, a colon, or a dash of any length.
@@ -31,6 +32,13 @@ def zone_labels() -> Mapping[int, str]:
         for row in _rows()
     }
     return MappingProxyType(labels)
+
+
+def zone_choices(column: str) -> Mapping[int, str]:
+    """Return the zones with their labels, as a person looks for them; nothing for other columns."""
+    if column not in {PICKUP_ZONE, DROPOFF_ZONE}:
+        return MappingProxyType({})
+    return MappingProxyType(dict(sorted(zone_labels().items(), key=lambda zone: zone[1])))
 
 
 def find_zone(given: object) -> int:

@@ -33,6 +33,12 @@ class Recorder:
     name: str = "recorder"
     down: bool = False
     messages: list[Message] = field(default_factory=list)
+    #: Beginning of what the alerts are about that it takes.
+    about: str = ""
+
+    def takes(self, alert: Alert) -> bool:
+        """Take what is about the right thing."""
+        return alert.about.startswith(self.about)
 
     def send(self, message: Message) -> None:
         """Keep a message."""

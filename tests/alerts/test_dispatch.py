@@ -17,7 +17,7 @@ from moto.server import ThreadedMotoServer
 from tests.alerts.conftest import Recorder, failure
 
 from model_loop.alerts.dispatch import LEASE_SECONDS, AlertDispatcher
-from model_loop.alerts.types import Message
+from model_loop.alerts.types import Alert, Message
 from model_loop.errors import DeliveryError
 
 
@@ -256,6 +256,10 @@ class FolderChannel:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def takes(self, alert: Alert) -> bool:
+        """Take everything."""
+        return bool(alert.key)
 
     def send(self, message: Message) -> None:
         """Keep a message."""

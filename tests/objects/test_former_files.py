@@ -97,7 +97,7 @@ def test_months_that_were_trained_on_stay_known() -> None:
 def test_a_drift_that_was_told_is_not_told_again() -> None:
     """The state was kept without a format."""
     store = Store()
-    memory = DriftMemory(store, "green", dt.timedelta(hours=1))
+    memory = DriftMemory(store, "green", dt.timedelta(hours=1), "booked")
     memory.remember("act", "first")
     (key,) = store
     assert store[key].pop("format") == "drift_memory/1"
@@ -112,7 +112,7 @@ def test_a_state_of_a_newer_format_is_kept_aside_and_told(
     told: list[Any] = []
     monkeypatch.setattr("model_loop.orchestration.schedules.watermarks.announce", told.append)
     store = Store()
-    memory, known = DriftMemory(store, "green", dt.timedelta(hours=1)), watermarks(store)
+    memory, known = DriftMemory(store, "green", dt.timedelta(hours=1), "booked"), watermarks(store)
     if state == "drift":
         memory.remember("act", "first")
     else:

@@ -27,10 +27,11 @@ from model_loop.errors import ModelLoopError
 from model_loop.findings import RefusedPartitionError
 from model_loop.orchestration.conventions import retry_policy
 from model_loop.orchestration.forms import preparation_form
-from model_loop.orchestration.steps import month_log, preparation
+from model_loop.orchestration.steps import partition_log, preparation
 from model_loop.settings import get_settings
 from model_loop.tracking.runs import Tracker
 from trip_duration import batches
+from trip_duration.dataset import TRIPS
 from trip_duration.decoding import decode
 from trip_duration.source.types import RawMonth
 
@@ -56,7 +57,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Alert
 
 def form(source: Path, **changes: Any) -> dict[str, Any]:
     """The form of `data_preparation`, with a folder as its source."""
-    values = {name: param.resolve() for name, param in preparation_form().items()}
+    values = {name: param.resolve() for name, param in preparation_form(TRIPS).items()}
     return values | {"source": str(source), "test_months": []} | changes
 
 
@@ -77,10 +78,10 @@ def compared(params: dict[str, Any]) -> tuple[list[Any], Any]:
     event = Event()
     events: Any = defaultdict(lambda: event)
     months = [
-        preparation.check_month(preparation.fetch_month(month, params))
-        for month in preparation.plan_months(params)
+        preparation.check_partition(preparation.fetch_partition(month, params))
+        for month in preparation.plan_partitions(params)
     ]
-    return preparation.compare_months(months, params, events, RUN), event.keys
+    return preparation.compare_partitions(months, params, events, RUN), event.keys
 
 
 def test_a_refused_month_fails_the_run(published: Path, tmp_path: Path, told: list[Alert]) -> None:
@@ -110,8 +111,8 @@ def test_each_month_is_decoded_twice(published: Path, monkeypatch: pytest.Monkey
         asked = params | {"recipe": recipe}
         verdicts, _ = compared(asked)
         for verdict in verdicts:
-            month_log.log_month(verdict)
-        built = preparation.encode_months(verdicts, asked)
+            partition_log.log_partition(verdict)
+        built = preparation.encode_partitions(verdicts, asked)
         # A month that was checked before is not checked again.
         assert sorted(readings) == sorted(times * [raw.month for raw in built.months])
 
@@ -172,7 +173,7 @@ def test_a_month_that_was_accepted_is_refused_no_longer(
         compared(form(source))
     verdicts, _ = compared(form(source, accepted_findings=["2024-02 part_of_partition"]))
     for verdict in verdicts:
-        month_log.log_month(verdict)
+        partition_log.log_partition(verdict)
     page = seen_on_page(make_sources, "2024-02")
     levels = {row[1]: row[0] for row in rows_of(page, "findings")}
     assert levels["part_of_partition"] == "warning"
@@ -190,7 +191,7 @@ def test_a_doubt_is_told_and_recorded(published: Path, tmp_path: Path, told: lis
     assert (alert.kind, "2024-02" in alert.subject) == ("data", True)
     assert alert.table is not None
     assert "part_of_partition" in {row[1] for row in alert.table.rows}
-    request = preparation.encode_months(verdicts, params).request
+    request = preparation.encode_partitions(verdicts, params).request
     assert request.accepted_findings == ("2024-02 part_of_partition",)
 
 

@@ -10,8 +10,12 @@ from airflow.sdk.definitions.param import ParamsDict
 from model_loop.orchestration.forms import monitoring_form, sklearn_form
 from model_loop.orchestration.forms.checks import find_mistakes
 from model_loop.orchestration.forms.fields import FormFields
+from trip_duration.dataset import TRIPS
 
-FORMS: dict[str, FormFields] = {"training": sklearn_form(), "monitoring": monitoring_form()}
+FORMS: dict[str, FormFields] = {
+    "training": sklearn_form(TRIPS),
+    "monitoring": monitoring_form(TRIPS),
+}
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("monitoring", {"thresholds": {"psy": [0.1, 0.2]}}, "'psy' is for an unknown metric.*psi"),
     ("monitoring", {"thresholds": {"psi": [0.3, 0.1]}}, "out of order"),

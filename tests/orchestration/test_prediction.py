@@ -46,7 +46,7 @@ def test_the_longest_result_stays_readable_over_rest() -> None:
 
 def test_zones_are_chosen_by_borough_and_name() -> None:
     """Every zone is a choice, sorted as a person looks for it."""
-    schema = prediction_form()["pickup_zone"].schema
+    schema = prediction_form(TRIPS)["pickup_zone"].schema
     shown = [schema["values_display"][str(number)] for number in schema["enum"]]
     assert len(shown) == 265
     assert shown == sorted(shown)
@@ -55,16 +55,16 @@ def test_zones_are_chosen_by_borough_and_name() -> None:
 
 def test_a_list_takes_the_place_of_the_form() -> None:
     """Without a list the form's fields are one trip."""
-    fields = prediction_form()
-    (trip,) = prediction._rows(form(fields))
+    fields = prediction_form(TRIPS)
+    (trip,) = prediction._rows(TRIPS, form(fields))
     assert trip.cells[:2] == [239.0, 236.0]
     assert math.isnan(trip.cells[3])
     assert trip.assumed == ("pickup_at",)
     inputs = [{"pickup_zone": 1, "dropoff_zone": 2}]
-    (row,) = prediction._rows(form(fields, inputs=inputs))
+    (row,) = prediction._rows(TRIPS, form(fields, inputs=inputs))
     assert row.cells[:2] == [1.0, 2.0]
     with pytest.raises(InvalidInputError, match="run the DAG batch_scoring"):
-        prediction._rows(form(fields, inputs=inputs * 51))
+        prediction._rows(TRIPS, form(fields, inputs=inputs * 51))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_files_that_a_caller_may_not_name(
     for module in (batch_scoring, sources):
         monkeypatch.setattr(module, "get_settings", lambda: settings)
     with pytest.raises(InvalidInputError, match=message):
-        batch_scoring._files(form(batch_scoring_form(), **changes))
+        batch_scoring._files(form(batch_scoring_form(TRIPS), **changes))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_files_that_a_caller_may_not_name(
 def test_one_thing_is_scored_at_a_time(changes: dict[str, Any], message: str) -> None:
     """A file or months, and something at all, before a model is looked for."""
     with pytest.raises(InvalidInputError, match=message):
-        batch_scoring.plan(form(batch_scoring_form(), **changes))
+        batch_scoring.plan(form(batch_scoring_form(TRIPS), **changes))
 
 
 def test_links_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_links_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "in" / "link.csv").symlink_to(tmp_path / "secret.csv")
     changes = {"input": str(tmp_path / "in")}
     with pytest.raises(InvalidInputError, match="lies outside of the folders"):
-        batch_scoring._files(form(batch_scoring_form(), **changes))
+        batch_scoring._files(form(batch_scoring_form(TRIPS), **changes))
 
 
 def test_folders_of_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_folders_of_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (tmp_path / folder / "trips.csv").touch()
         get_settings.cache_clear()
         changes = {"input": str(tmp_path / folder / "trips.csv")}
-        ((_, output),) = batch_scoring._files(form(batch_scoring_form(), **changes))
+        ((_, output),) = batch_scoring._files(form(batch_scoring_form(TRIPS), **changes))
         assert str(output) == str(tmp_path / folder / "trips.predictions.csv")
 
 

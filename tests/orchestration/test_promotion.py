@@ -25,6 +25,7 @@ from model_loop.orchestration.steps import promotion
 from model_loop.settings import get_settings
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
+from trip_duration.dataset import TRIPS
 
 DAGS = Path(__file__).parents[2] / "dags"
 NUMBERS = itertools.count()
@@ -65,7 +66,7 @@ def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
 
 def form(action: str, **fields: Any) -> dict[str, Any]:
     """The form with its defaults, but for some fields."""
-    params = {name: one.value for name, one in promotion_form().items()}
+    params = {name: one.value for name, one in promotion_form(TRIPS).items()}
     return params | {"action": action, "service": "green", **fields}
 
 
@@ -273,7 +274,7 @@ def test_an_emergency_needs_no_approval() -> None:
 
 def do_override(action: str, user: str | None = "Ada", **fields: Any) -> dict[str, Any]:
     """Do what the form of `promotion_override` asks for."""
-    params = {name: one.value for name, one in override_form().items()}
+    params = {name: one.value for name, one in override_form(TRIPS).items()}
     params |= {"action": action, "service": "green", **fields}
     kind = SimpleNamespace(value="manual")
     found = SimpleNamespace(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import (
     batch_scoring_form,
     monitoring_form,
@@ -23,6 +23,10 @@ from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.schedules import watching
 from model_loop.orchestration.steps import batch_scoring, preparation, retraining, training, windows
 from model_loop.settings import get_settings
+from trip_duration.dataset import TRIPS
+
+#: Assets of the dataset.
+PUBLISHED_MONTHS, DRIFT = assets_of(TRIPS).published, assets_of(TRIPS).drift
 
 #: Asking it would end the test: nothing listens there, and the answer would be another error.
 ADDRESS = "http://127.0.0.1:9/inside"
@@ -52,33 +56,33 @@ class Nothing(dict[Any, Any]):
 
 
 def _watch() -> None:
-    params = values(watch_form())
+    params = values(watch_form(TRIPS))
     context: Any = {"params": params, "asset_state_store": {PUBLISHED_MONTHS: Nothing()}}
-    watching.NewMonthSensor(task_id="wait").execute(context)
+    watching.NewPartitionSensor(task_id="wait", asset=PUBLISHED_MONTHS).execute(context)
 
 
 def _retrain() -> None:
     state: Any = {PUBLISHED_MONTHS: Nothing(), DRIFT: Nothing()}
     run: Any = SimpleNamespace(dag_id="retraining", run_id="one")
-    retraining.plan(values(retraining_form()), run, {}, state)
+    retraining.plan(values(retraining_form(TRIPS)), run, {}, state)
 
 
 def _partition() -> None:
     run: Any = SimpleNamespace(partition_key="2024-01")
-    preparation.fetch_partition("green", values(preparation_form()), run)
+    preparation.fetch_named_partition("green", values(preparation_form(TRIPS)), run)
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda: preparation.plan_months(values(preparation_form())),
-        lambda: preparation.fetch_month("2024-01", values(preparation_form())),
+        lambda: preparation.plan_partitions(values(preparation_form(TRIPS))),
+        lambda: preparation.fetch_partition("2024-01", values(preparation_form(TRIPS))),
         _partition,
-        lambda: training.missing_training_set(values(sklearn_form())),
+        lambda: training.missing_training_set(values(sklearn_form(TRIPS))),
         _retrain,
         _watch,
-        lambda: windows._checked("2024-01", values(monitoring_form())),
-        lambda: batch_scoring._files({**values(batch_scoring_form()), "months": ["2024-01"]}),
+        lambda: windows._checked("2024-01", values(monitoring_form(TRIPS))),
+        lambda: batch_scoring._files({**values(batch_scoring_form(TRIPS)), "months": ["2024-01"]}),
     ],
     ids=["plan", "fetch", "partition", "training", "retraining", "watch", "monitoring", "scoring"],
 )
@@ -100,7 +104,7 @@ def test_the_settings_name_the_usual_families(monkeypatch: pytest.MonkeyPatch) -
     """What a form does not name, the settings do: a run that an event starts has no other form."""
     monkeypatch.setenv("MODEL_LOOP_SKLEARN_MODELS", "svm.LinearSVR, linear_model.LinearRegression")
     get_settings.cache_clear()
-    for form in (sklearn_form(), retraining_form()):
+    for form in (sklearn_form(TRIPS), retraining_form(TRIPS)):
         assert form["models"].resolve() == ["svm.LinearSVR", "linear_model.LinearRegression"]
 
 
@@ -109,4 +113,4 @@ def test_a_family_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MODEL_LOOP_SKLEARN_MODELS", "svm.LinearSVR, linear_model.Ridge")
     get_settings.cache_clear()
     with pytest.raises(InvalidInputError, match=r"not scikit-learn's: linear_model\.R"):
-        sklearn_form()
+        sklearn_form(TRIPS)

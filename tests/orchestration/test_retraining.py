@@ -16,7 +16,7 @@ from tests.servers import tracking_database
 
 from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError, SourceError
-from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import retraining_form
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.steps import retraining
@@ -24,8 +24,12 @@ from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
+from trip_duration.dataset import TRIPS
 from trip_duration.publications import Publications
 from trip_duration.services import MOMENTS
+
+#: Assets of the dataset.
+PUBLISHED_MONTHS, DRIFT = assets_of(TRIPS).published, assets_of(TRIPS).drift
 
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
 BY_HAND = SimpleNamespace(triggering_user_name="ada", run_type=DagRunType.MANUAL)
@@ -74,7 +78,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def params(source: str, **changed: Any) -> dict[str, Any]:
     """The form, with a source, and one train month."""
-    form = {name: param.resolve() for name, param in retraining_form().items()}
+    form = {name: param.resolve() for name, param in retraining_form(TRIPS).items()}
     return {**form, "source": source, "train_months_count": 1, **changed}
 
 
@@ -197,7 +201,7 @@ def test_events_of_several_sources_are_answered_by_a_run_each(source: str) -> No
     }
     assert (second["service"], second["newest_month"]) == ("yellow", None)
     # What is triggered with it is a form that the DAG takes.
-    assert set(second) <= set(retraining_form())
+    assert set(second) <= set(retraining_form(TRIPS))
     for month in MONTHS:
         (Path(source) / f"yellow_tripdata_{month}.parquet").write_bytes(b"never read")
     told = plan(params(**second), Store())
@@ -298,7 +302,7 @@ def test_a_source_that_is_down_fails_the_plan(tmp_path: Path) -> None:
 def test_a_drift_is_answered_by_the_recipe_that_has_drifted(source: str) -> None:
     """Another recipe may be asked at another moment; what a person chooses is taken as it is."""
     store = Store()
-    memory = DriftMemory(store, "green", dt.timedelta(hours=1))
+    memory = DriftMemory(store, "green", dt.timedelta(hours=1), "booked")
     evidence = {"why": "PSI(hour) = 0.4", "version": 1, "window": "2024-01", "recipe": "rich"}
     memory.await_retraining({**evidence, "run_id": "r", "run_url": "http://localhost/r"})
     events = {DRIFT: [event(source, why="PSI(hour) = 0.4")]}
@@ -314,7 +318,7 @@ def test_a_drift_is_answered_by_the_recipe_that_has_drifted(source: str) -> None
 def test_a_drift_waits_for_the_next_month(source: str) -> None:
     """What no retraining has answered is among the reasons of the next one, once."""
     store = Store()
-    memory = DriftMemory(store, "green", dt.timedelta(hours=1))
+    memory = DriftMemory(store, "green", dt.timedelta(hours=1), "booked")
     evidence = {"window": "2024-01", "run_id": "r", "run_url": "http://localhost/r"}
     memory.await_retraining({"why": "PSI(hour) = 0.4", "version": 1, **evidence})
     events = {DRIFT: [event(source, why="PSI(hour) = 0.4")]}
@@ -404,14 +408,14 @@ def test_a_drift_that_an_older_version_has_told_is_not_told_again() -> None:
 
 def test_one_drift_acts_once() -> None:
     """A retried run may go on; another one waits; after acting, a warning is no news."""
-    memory = DriftMemory(Store(), "green", dt.timedelta(hours=1))
+    memory = DriftMemory(Store(), "green", dt.timedelta(hours=1), "booked")
     assert memory.is_due("act", "a")
     memory.remember("act", "a")
     assert memory.is_due("act", "a")
     assert not memory.is_due("act", "b")
     assert not memory.is_due("warn", "b")
-    assert DriftMemory(memory.store, "green", dt.timedelta(0)).is_due("act", "b")
-    assert DriftMemory(memory.store, "yellow", memory.cooldown).is_due("act", "b")
+    assert DriftMemory(memory.store, "green", dt.timedelta(0), "booked").is_due("act", "b")
+    assert DriftMemory(memory.store, "yellow", memory.cooldown, "booked").is_due("act", "b")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.orchestration.steps import maintenance, monitoring, windows
 from model_loop.settings import get_settings
+from trip_duration.dataset import TRIPS
 from trip_duration.publications import Publications
 
 #: States of another form than those of today.
@@ -61,7 +62,7 @@ def test_a_damaged_memory_of_drift_begins_anew(damaged: Any) -> None:
     """Drift may be answered once more; what was there is kept beside it."""
     store = Store()
     store.set("drift:green", damaged)
-    memory = DriftMemory(store, "green", dt.timedelta(hours=1))
+    memory = DriftMemory(store, "green", dt.timedelta(hours=1), "booked")
     assert memory.is_due("warn", "a")
     assert memory.pending() is None
     memory.remember("act", "a")
@@ -117,7 +118,7 @@ def test_a_version_without_a_profile_is_told(
     found = SimpleNamespace(version=version)
     monkeypatch.setattr(monitoring, "_predictor", lambda _plan, _version: found)
     monkeypatch.setattr(monitoring, "records_of_windows", lambda: None)
-    form = {name: param.resolve() for name, param in monitoring_form().items()}
+    form = {name: param.resolve() for name, param in monitoring_form(TRIPS).items()}
     run = SimpleNamespace(dag_id="monitoring", run_id="a")
     for acts in (False, True, True):
         plan = {**PLAN, "acts": acts}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.websites import Website, website_over
 
-from model_loop.orchestration.schedules.watching import NewMonthTrigger, Watch
+from model_loop.orchestration.schedules.watching import NewPartitionTrigger, Watch
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.sources import download
 from model_loop.sources.kept import FileVersion
@@ -47,7 +47,7 @@ def watch(website: Website, **changed: Any) -> dict[str, Any]:
     return usual | changed
 
 
-def fire(trigger: NewMonthTrigger) -> dict[str, Any]:
+def fire(trigger: NewPartitionTrigger) -> dict[str, Any]:
     """What a trigger tells, at most after ten seconds."""
 
     async def first() -> dict[str, Any]:
@@ -61,7 +61,7 @@ def fire(trigger: NewMonthTrigger) -> dict[str, Any]:
 
 def test_it_waits_until_a_month_is_there(website: Website, tmp_path: Path) -> None:
     """Nothing is told while nothing is published; then the month is."""
-    trigger = NewMonthTrigger(**watch(website))
+    trigger = NewPartitionTrigger(**watch(website))
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(anext(aiter(trigger.run())), 0.5))
     (tmp_path / JANUARY).write_bytes(b"a month")
@@ -72,7 +72,7 @@ def test_it_waits_until_a_month_is_there(website: Website, tmp_path: Path) -> No
 def test_a_file_that_grows_is_not_told(website: Website, tmp_path: Path) -> None:
     """What changes between two looks is still being published."""
     sizes = iter(range(1, 6))
-    trigger = NewMonthTrigger(**watch(website))
+    trigger = NewPartitionTrigger(**watch(website))
     look = Watch.look
 
     def growing(self: Watch) -> Publications:
@@ -91,22 +91,22 @@ def test_one_failed_look_is_no_event(website: Website, tmp_path: Path) -> None:
     """After failures that pass, the month is found."""
     (tmp_path / JANUARY).write_bytes(b"a month")
     website.status, website.failures = 503, 2 * download.ATTEMPTS
-    assert [one["month"] for one in fire(NewMonthTrigger(**watch(website)))["publications"]] == [
-        "2024-01"
-    ]
+    assert [
+        one["month"] for one in fire(NewPartitionTrigger(**watch(website)))["publications"]
+    ] == ["2024-01"]
 
 
 def test_many_failed_looks_are_one(website: Website) -> None:
     """A source that stays down is told of, with what it said."""
     website.status = 503
-    told = fire(NewMonthTrigger(**watch(website)))
+    told = fire(NewPartitionTrigger(**watch(website)))
     assert told["failed"] == 3
     assert "503" in told["error"]
 
 
 def test_a_trigger_survives_a_restart(website: Website) -> None:
     """Its plain values make the same trigger again."""
-    path, values = NewMonthTrigger(**watch(website)).serialize()
+    path, values = NewPartitionTrigger(**watch(website)).serialize()
     module, _, name = path.rpartition(".")
     again = getattr(importlib.import_module(module), name)(**values)
     assert again.serialize() == (path, values)

@@ -39,6 +39,7 @@ from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.build import build_training_set
 from trip_duration.columns import TRIP_COLUMNS
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 
@@ -181,7 +182,7 @@ def by_server(loop: Loop, body: bytes) -> dict[str, Any]:
 
 def by_dag(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what the DAG `prediction` answers to the list of a run."""
-    params = {name: one.value for name, one in prediction_form().items()}
+    params = {name: one.value for name, one in prediction_form(TRIPS).items()}
     run: Any = SimpleNamespace(
         dag_id="prediction",
         run_id="one",
@@ -217,7 +218,7 @@ def by_file(loop: Loop, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     source = loop.folder / "storage" / f"{number}.parquet"
     source.parent.mkdir(exist_ok=True)
     pq.write_table(pa.table({name: [value] for name, value in given.items()}), source)
-    params = {name: one.value for name, one in batch_scoring_form().items()}
+    params = {name: one.value for name, one in batch_scoring_form(TRIPS).items()}
     chunks = batch_scoring.plan({**params, "service": "yellow", "input": str(source)})
     for chunk in chunks:
         score_chunk(chunk, loop.predictor)

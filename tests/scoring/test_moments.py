@@ -22,6 +22,7 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.build import build_training_set
+from trip_duration.dataset import TRIPS
 from trip_duration.services import MOMENTS
 from trip_duration.typical import typical_distance
 
@@ -73,7 +74,7 @@ def promote(tracker: Tracker, moment: Moment, identity: str) -> None:
 
 def predict(trip: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """What the DAG `prediction` answers."""
-    params = {name: one.value for name, one in prediction_form().items()}
+    params = {name: one.value for name, one in prediction_form(TRIPS).items()}
     run: Any = SimpleNamespace(
         dag_id="prediction",
         run_id="one",
@@ -105,7 +106,7 @@ def test_the_answer_is_the_same_everywhere(
     source.write_text(
         "PULocationID,DOLocationID,lpep_pickup_datetime\n74,166,2024-03-01 08:30:00\n"
     )
-    params = {name: one.value for name, one in batch_scoring_form().items()}
+    params = {name: one.value for name, one in batch_scoring_form(TRIPS).items()}
     params |= {"service": "green", "input": str(source)}
     assert {chunk.job.version.number for chunk in batch_scoring.plan(params)} == {1}
     with pytest.raises(InvalidInputError, match="lacks trip_distance"):

@@ -74,7 +74,7 @@ def test_a_form_reads_nothing_through_an_exchanged_link(
     folder: Path, suffix: str, exchange: Callable[[Path, str], None]
 ) -> None:
     """Each try reads the file itself or is refused, and no error quotes what lies elsewhere."""
-    given = {name: param.value for name, param in batch_scoring_form().items()}
+    given = {name: param.value for name, param in batch_scoring_form(TRIPS).items()}
     given |= {"input": str(folder / "in" / "inner" / f"trips{suffix}")}
     over, read, said = threading.Event(), 0, list[str]()
 
@@ -132,7 +132,7 @@ def test_what_names_no_file_is_refused(folder: Path, name: str, rule: str) -> No
     (folder / "in" / "loop.csv").symlink_to("loop.csv")
     with socket.socket(socket.AF_UNIX) as listening, contextlib.chdir(folder / "in"):
         listening.bind("socket.csv")
-    given = {name: param.value for name, param in batch_scoring_form().items()}
+    given = {name: param.value for name, param in batch_scoring_form(TRIPS).items()}
     given |= {"input": str(folder / "in" / name), "version": 1}
     with pytest.raises(InvalidInputError, match=rule) as refused:
         columns_in(TRIPS, [source for source, _ in batch_scoring._files(given)], "")
@@ -184,7 +184,7 @@ def test_monitoring_reads_outputs_as_carefully(
     monkeypatch.setattr(windows, "versions_of", lambda _: SimpleNamespace(known_moment=None))
     path = folder / "in" / name
     make(path)
-    form = {one: param.value for one, param in monitoring_form().items()}
+    form = {one: param.value for one, param in monitoring_form(TRIPS).items()}
     form |= {"outputs": [str(path)]}
     run: Any = SimpleNamespace(data_interval_end=dt.datetime.now(dt.UTC), run_after=None)
     plan = {

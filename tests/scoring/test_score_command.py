@@ -27,6 +27,7 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 COPIES = 40
@@ -197,7 +198,7 @@ def form(
     monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracking_uri)
     monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", str(tmp_path))
     get_settings.cache_clear()
-    params = {name: param.value for name, param in batch_scoring_form().items()}
+    params = {name: param.value for name, param in batch_scoring_form(TRIPS).items()}
     yield lambda path: {**params, "input": str(path)}
     get_settings.cache_clear()
 

@@ -284,7 +284,7 @@ class Moving(RuleBasedStateMachine):
 
     def _form(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Fill in the form."""
-        params = {name: one.value for name, one in promotion_form().items()}
+        params = {name: one.value for name, one in promotion_form(TRIPS).items()}
         fields["moment"] = fields.get("moment") or "any"
         return {**params, "action": kind, "service": self.service, **fields}
 

@@ -20,7 +20,7 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
 from model_loop.orchestration.alerts import announcements
-from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import promotion_form, retraining_form
 from model_loop.orchestration.steps import judging, promotion, retraining
 from model_loop.settings import get_settings
@@ -34,10 +34,14 @@ from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.build import build_training_set
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 from trip_duration.months import MonthSplit, parse_months
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
+
+#: Assets of the dataset.
+PUBLISHED_MONTHS, DRIFT = assets_of(TRIPS).published, assets_of(TRIPS).drift
 
 pytestmark = pytest.mark.integration
 
@@ -119,7 +123,7 @@ def registered(
 
 def form(**values: Any) -> dict[str, Any]:
     """Fill in the form of the DAG."""
-    filled = {name: param.resolve() for name, param in promotion_form().items()}
+    filled = {name: param.resolve() for name, param in promotion_form(TRIPS).items()}
     return {**filled, "who": "Ada", "why": "a test", **values}
 
 
@@ -259,7 +263,7 @@ def test_a_retraining_that_could_lead_to_nothing_is_refused_at_once(
 ) -> None:
     """Generated trips do not replace a real champion: the plan says so, and what to do."""
     crown(registered(tracker, training_set(published, "2024-01", "2024-02", "2024-03", "booking")))
-    filled = {name: param.resolve() for name, param in retraining_form().items()}
+    filled = {name: param.resolve() for name, param in retraining_form(TRIPS).items()}
     filled |= {"service": "green", "source": "sample", "newest_month": "2024-04"}
 
     def plan(**values: Any) -> Any:

@@ -19,6 +19,7 @@ from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trials import TrialLogger
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 
@@ -54,7 +55,7 @@ def test_a_family_run_says_all_that_a_fit_needs(
 ) -> None:
     """Searched settings, fixed ones, and the rounds that tuning found."""
     product = TrainingSetStore(f"file://{tmp_path}").publish(sample_training_set)
-    params = {name: field.resolve() for name, field in training_form().items()}
+    params = {name: field.resolve() for name, field in training_form(TRIPS).items()}
     params |= {"max_evaluations": 1, "early_stopping_rounds": 5}
     tuned = training.tune_family(XGBOOST, product, "parent", params, RUN, Nothing())
     run = here.find_run(f"{RUN.dag_id}/{RUN.run_id}/{XGBOOST}")

@@ -13,7 +13,7 @@ from tests.tracking.test_judging import crown, registered, registry, training_se
 
 from model_loop.monitoring.profile import log_reference, make_reference
 from model_loop.orchestration.alerts.notifications import dispatcher
-from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import monitoring_form, retraining_form
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
@@ -29,6 +29,9 @@ from model_loop.training_set.types import TrainingSet
 from trip_duration.dataset import TRIPS
 from trip_duration.publications import Publications
 from trip_duration.services import DISTANCE, DURATION, MOMENTS
+
+#: Assets of the dataset.
+PUBLISHED_MONTHS, DRIFT = assets_of(TRIPS).published, assets_of(TRIPS).drift
 
 pytestmark = pytest.mark.integration
 
@@ -93,7 +96,7 @@ def ask(champions: Any, factor: float = 1.0) -> None:
 
 def form(**fields: Any) -> dict[str, Any]:
     """Fill in the form of the DAG `monitoring`."""
-    filled = {name: param.resolve() for name, param in monitoring_form().items()}
+    filled = {name: param.resolve() for name, param in monitoring_form(TRIPS).items()}
     return {**filled, "service": "green", "report": False, **fields}
 
 
@@ -137,14 +140,14 @@ def test_drift_of_one_champion_is_an_alarm_of_its_own(champions: Any) -> None:
     (told,) = [one for one in subjects if one.startswith("drift: ")]
     assert f"version {ended} (ended)" in told
     # That of the other moment is not covered by the cooldown of this one.
-    assert DriftMemory(store, "green", dt.timedelta(hours=1)).is_due("act", "another")
+    assert DriftMemory(store, "green", dt.timedelta(hours=1), "booked").is_due("act", "another")
     assert look(store)[2] == [evidence], "a run that is tried again may end what it has begun"
 
     events = {DRIFT: [SimpleNamespace(extra=evidence)]}
     by_asset = SimpleNamespace(
         triggering_user_name=None, run_type=SimpleNamespace(value="asset_triggered")
     )
-    filled = {name: param.resolve() for name, param in retraining_form().items()}
+    filled = {name: param.resolve() for name, param in retraining_form(TRIPS).items()}
     stores = {PUBLISHED_MONTHS: store, DRIFT: store}
     marks = retraining._watermarks(stores, {**filled, "service": "green", "source": "sample"})
     planned = retraining.plan(filled, by_asset, events, stores)

@@ -91,7 +91,7 @@ def test_the_compiled_form_of_a_champion_is_judged_and_answers(
     expected = theirs.model.predict(trips)
     np.testing.assert_allclose(found.model.predict(trips), expected, rtol=0, atol=1e-5)
     assert set(champion_errors(tracker, built, load).errors) == {"champion (version 1)"}
-    params = {name: field.value for name, field in prediction_form().items()}
+    params = {name: field.value for name, field in prediction_form(TRIPS).items()}
     trip = {
         "PULocationID": 74,
         "DOLocationID": 75,

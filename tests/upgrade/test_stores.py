@@ -163,7 +163,7 @@ def test_a_drift_of_then_is_remembered(old: Served) -> None:
 
 def test_windows_of_then_can_be_looked_at_again(old: Served) -> None:
     """A run that had failed is cleared after the upgrade: its plan is about the old champion."""
-    params = {name: field.resolve() for name, field in monitoring_form().items()}
+    params = {name: field.resolve() for name, field in monitoring_form(TRIPS).items()}
     params |= {"least_trips": 20, "report": False}
     run: Any = SimpleNamespace(dag_id="monitoring", run_id=old.expected["monitoring_run"])
     plan = old.stores.result("monitoring", old.expected["monitoring_run"], "plan")

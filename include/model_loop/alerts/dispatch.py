@@ -30,6 +30,9 @@ class Channel(Protocol):
     def name(self) -> str:
         """Name of the channel."""
 
+    def takes(self, alert: Alert) -> bool:
+        """Return whether an alert is for the people whom the channel reaches."""
+
     def send(self, message: Message) -> None:
         """Deliver a message, or raise a DeliveryError."""
 
@@ -105,7 +108,8 @@ class AlertDispatcher:
             logger.exception("The outbox takes nothing; sending directly")
             message = render([Envelope(alert)])
             for channel in self._channels():
-                channel.send(message)
+                if channel.takes(alert):
+                    channel.send(message)
             return False
         return True
 
@@ -144,9 +148,13 @@ class AlertDispatcher:
         except DeliveryError as error:
             self.outbox.failed(self.outbox.waiting(), str(error))
             return 0, (str(error),)
-        names, told, problems = {channel.name for channel in channels}, set[str](), []
+        told, problems = set[str](), []
         for channel in channels:
-            due = [one for one in self.outbox.waiting() if channel.name not in one.delivered]
+            due = [
+                one
+                for one in self.outbox.waiting()
+                if channel.name not in one.delivered and channel.takes(one.alert)
+            ]
             if not due:
                 continue
             try:
@@ -156,6 +164,8 @@ class AlertDispatcher:
                 self.outbox.failed(due, str(error))
                 problems.append(str(error))
             else:
-                self.outbox.delivered(due, channel.name, names)
+                for one in due:
+                    names = {each.name for each in channels if each.takes(one.alert)}
+                    self.outbox.delivered(one, channel.name, names)
                 told |= {envelope.alert.key for envelope in due}
         return len(told), tuple(problems)

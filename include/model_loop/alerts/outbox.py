@@ -82,15 +82,14 @@ class Outbox:
             for path in files_in(folder, pattern)
         )
 
-    def delivered(self, envelopes: Iterable[Envelope], channel: str, channels: set[str]) -> None:
-        """Note down that a channel has taken alerts; what all have taken waits no longer."""
-        for envelope in envelopes:
-            done = dataclasses.replace(envelope, delivered=(*envelope.delivered, channel))
-            if channels <= {*done.delivered}:
-                self.told_elsewhere(envelope.alert)
-                (self.waiting_folder / _name(envelope.alert)).unlink(missing_ok=True)
-            else:
-                self._write(done)
+    def delivered(self, envelope: Envelope, channel: str, channels: set[str]) -> None:
+        """Note down that a channel has taken an alert; what all have taken waits no longer."""
+        done = dataclasses.replace(envelope, delivered=(*envelope.delivered, channel))
+        if channels <= {*done.delivered}:
+            self.told_elsewhere(envelope.alert)
+            (self.waiting_folder / _name(envelope.alert)).unlink(missing_ok=True)
+        else:
+            self._write(done)
 
     def told_elsewhere(self, alert: Alert) -> None:
         """Note down that an alert need not be told any more."""

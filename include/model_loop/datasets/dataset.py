@@ -123,6 +123,70 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class VariantField:
+    """The field of forms, and the option of commands, that names a variant.
+
+    Parameters
+    ----------
+    name
+        Name of the field; ``--name`` is the option.
+    title, description
+        Texts for people.
+    """
+
+    name: str = "variant"
+    title: str = "Variant"
+    description: str = "Variant of the table, which has models of its own."
+
+
+@dataclass(frozen=True)
+class StoredNames:
+    """Names of DAGs and assets, which users and stored runs refer to.
+
+    Parameters
+    ----------
+    dag_prefix
+        Beginning of every DAG's id.
+    asset_prefix
+        Beginning of every asset's name.
+    address
+        Beginning of every asset's URI.
+    group
+        Group of the assets.
+    partitions
+        Word in the names of DAGs and assets of partitions.
+    """
+
+    dag_prefix: str
+    asset_prefix: str
+    address: str
+    group: str
+    partitions: str = "partitions"
+
+
+#: Words for several partitions, and for one.
+_PARTITIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "month": ("months", "month"),
+        "week": ("weeks", "week"),
+        "day": ("days", "day"),
+        "whole": ("tables", "table"),
+    }
+)
+
+
+#: Name of a partition, and the pattern of all names.
+_EXAMPLES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "month": ("2024-01", r"^20[0-9]{2}-(0[1-9]|1[0-2])$"),
+        "week": ("2024-W01", r"^20[0-9]{2}-W(0[1-9]|[1-4][0-9]|5[0-3])$"),
+        "day": ("2024-01-31", r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"),
+        "whole": ("whole", r"^whole$"),
+    }
+)
+
+
+@dataclass(frozen=True)
 class Extensions:
     """Functions of a dataset that is written in Python, as ``module:name``.
 
@@ -160,6 +224,12 @@ class Extensions:
     published_labels
         ``(rows, partition) -> values, agreeing``: true values of predicted rows in a published
         partition, and how many of its rows agree with each. By default by the declared keys.
+    choices
+        ``(column) -> {value: label}``: codes of a column with their labels, for forms. By default
+        the declared categories.
+    summary
+        ``(row, answer) -> str``: an answer in one sentence, for people. By default prediction,
+        unit and version.
     """
 
     slices: str = ""
@@ -172,6 +242,8 @@ class Extensions:
     as_trained: str = ""
     compiled: str = ""
     published_labels: str = ""
+    choices: str = ""
+    summary: str = ""
 
     def load(self, name: str) -> Callable[..., Any] | None:
         """Return a function; None where there is none."""
@@ -217,6 +289,8 @@ class Dataset:
         Part of the table that comes as one.
     rows
         Word for several rows, and for one.
+    published_after
+        Partitions that pass after the end of one until it is published.
     slices
         Columns by which errors are shown and judged.
     group
@@ -230,6 +304,10 @@ class Dataset:
         datasets; otherwise what was asked is kept as one object.
     notes
         What callers have to know of rows and moments, in sentences.
+    variant_field
+        Name and texts of the field that names a variant.
+    stored_names
+        Names of DAGs and assets, where they do not follow from the name.
     """
 
     name: str
@@ -246,12 +324,43 @@ class Dataset:
     time_zone: str = "UTC"
     partition: Part = "whole"
     rows: tuple[str, str] = ("rows", "row")
+    published_after: int = 0
     slices: tuple[str, ...] = ()
     group: str | None = None
     extensions: Extensions = field(default_factory=Extensions)
     declaration: Declaration | None = None
     logged_in_columns: bool = False
     notes: str = ""
+    variant_field: VariantField = field(default_factory=VariantField)
+    stored_names: StoredNames | None = None
+
+    @property
+    def names(self) -> StoredNames:
+        """Names of its DAGs and assets: ``flights__promotion``."""
+        prefix = f"{self.name}__"
+        return self.stored_names or StoredNames(
+            prefix, prefix, f"model-loop://{self.name}", self.name
+        )
+
+    @property
+    def asked_at(self) -> frozenset[Moment]:
+        """Moments at which a recipe is asked, and so a champion may be."""
+        return frozenset(recipe.moment for recipe in self.recipes.values())
+
+    @property
+    def partition_example(self) -> str:
+        """Name of a partition: ``2024-01``."""
+        return _EXAMPLES[self.partition][0]
+
+    @property
+    def partition_pattern(self) -> str:
+        """Pattern of the names of partitions, which forms check."""
+        return _EXAMPLES[self.partition][1]
+
+    @property
+    def partitions(self) -> tuple[str, str]:
+        """Words for several partitions, and for one: ``("months", "month")``."""
+        return _PARTITIONS[self.partition]
 
     @functools.cached_property
     def known_from(self) -> Mapping[str, Moment]:

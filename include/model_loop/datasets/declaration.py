@@ -34,6 +34,7 @@ Kind = Literal["number", "category", "yes_no", "time", "text", "id", "ignored"]
 LEARNED_KINDS: tuple[Kind, ...] = ("number", "category", "yes_no", "time")
 Part = Literal["month", "week", "day", "whole"]
 Action = Literal["set_aside", "refuse", "warn"]
+Permission = Literal["read", "edit", "delete", "run"]
 
 #: Moments where a file lists none: when a prediction is asked for, and when the outcome is known.
 REQUEST, LATER = "request", "later"
@@ -98,6 +99,7 @@ def _time_format(value: str) -> str:
 Name = Annotated[str, AfterValidator(_named)]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Duration = Annotated[str, AfterValidator(_duration)]
+Permissions = Annotated[tuple[Permission, ...], Field(min_length=1, strict=False)]
 
 
 def seconds_of(duration: Duration) -> float:
@@ -307,6 +309,12 @@ class Declaration(_Strict):
         Column that is predicted.
     partition
         Part of the table that comes as one, cut in the dataset's time zone.
+    owner
+        Address that is mailed about its DAGs, in place of that of the settings.
+    schedule
+        Cron expression (UTC) by which it is trained again.
+    access
+        Permissions on its DAGs by the name of a role, where the installation knows roles.
     labels_after
         How long after the time of a row its true value arrives.
     moments
@@ -323,6 +331,7 @@ class Declaration(_Strict):
     status: Literal["draft", "ready"] = "ready"
     owner: str | None = None
     schedule: str | None = None
+    access: Mapping[str, Permissions] = {}
     partition: Part = "whole"
     labels_after: Duration | None = None
     moments: tuple[Name, ...] = Field(default=(REQUEST, LATER), min_length=1, strict=False)

@@ -1,8 +1,7 @@
 """Datasets that are one file: put into the folder of datasets, and taken out again.
 
 A record of each name stays in the storage: what was trained bears the name, so that it is not given
-to another table. Whatever else belongs to a dataset, such as the stub of its DAGs, is written and
-removed beside its file, by `add_dataset` and `remove_dataset`.
+to another table. The file by which Airflow finds its DAGs is written and removed with it.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from model_loop.datasets.declaration import (
     source_in,
 )
 from model_loop.datasets.registry import dataset_names, datasets_folder
+from model_loop.datasets.stubs import remove_stub, write_stub
 from model_loop.errors import InvalidInputError
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.files import atomic_write
@@ -107,6 +107,7 @@ def add_dataset(file: Path, storage: str, *, force: bool = False) -> Path:
                 "Choose another name.",
             )
     text = file.read_text(encoding="utf-8-sig")
+    write_stub(name)
     if not same_file:
         text = _with_whole_sources(text, declaration, file.parent)
         with atomic_write(UPath(target)) as path:
@@ -137,6 +138,7 @@ def remove_dataset(name: str, storage: str) -> Path:
     if record is None:
         record = DatasetRecord(name, text, _now())
     _write(replace(record, text=text, changed=_now(), removed=True), storage)
+    remove_stub(name)
     path.unlink()
     return path
 

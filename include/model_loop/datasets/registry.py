@@ -78,7 +78,7 @@ def find_variant(key: str) -> tuple[Dataset, Variant]:
         If there is none.
     """
     known: list[str] = []
-    for dataset in _sound():
+    for dataset in sound_datasets():
         if key in dataset.variants:
             return dataset, dataset.variants[key]
         known.extend(dataset.variants)
@@ -119,7 +119,7 @@ def dataset_of_model(name: str) -> Dataset:
         If it is of none.
     """
     known: list[str] = []
-    for dataset in _sound():
+    for dataset in sound_datasets():
         models = [variant.model_name for variant in dataset.variants.values()]
         if name in models:
             return dataset
@@ -138,10 +138,13 @@ def dataset_of_variant(key: str) -> Dataset:
 
 def variants() -> dict[str, Variant]:
     """Return the variants of all datasets by their keys; broken files have none."""
-    return {key: variant for dataset in _sound() for key, variant in dataset.variants.items()}
+    return {
+        key: variant for dataset in sound_datasets() for key, variant in dataset.variants.items()
+    }
 
 
-def _sound() -> Iterator[Dataset]:
+def sound_datasets() -> Iterator[Dataset]:
+    """Yield every dataset whose declaration can be read; others are named in the log."""
     for name in dataset_names():
         try:
             yield get_dataset(name)

@@ -19,8 +19,9 @@ from airflow.sdk import (
 from model_loop.errors import ModelLoopError, TransientSourceError
 from model_loop.orchestration.alerts.notifications import TaskFailed
 from model_loop.orchestration.forms.checks import together, unknown_fields
+from model_loop.orchestration.forms.completing import completed_form
 from model_loop.orchestration.lazy import lazy_function
-from model_loop.orchestration.names import ANSWERS
+from model_loop.orchestration.names import ANSWERS, dataset_of_dag
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def step(
 
 
 def require_known_fields(context: Context) -> None:
-    """Refuse fields that the DAG's form does not have, before a task begins.
+    """Refuse fields that the DAG's form does not have, before a task begins; complete the others.
 
     Over REST they are refused before there is a run; this is for whatever else starts one.
 
@@ -78,8 +79,12 @@ def require_known_fields(context: Context) -> None:
         If there are any.
     """
     conf: Any = context["dag_run"].conf or {}
-    if mistakes := list(unknown_fields(conf, context["dag"].params)):
+    dag = context["dag"]
+    if mistakes := list(unknown_fields(conf, dag.params)):
         raise together(mistakes)
+    dataset = dataset_of_dag(dag.dag_id)
+    if dataset is not None:
+        context["params"] = completed_form(dataset, context["params"])
 
 
 def answering(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,10 +134,16 @@ def retry_policy() -> ExceptionRetryPolicy:
     )
 
 
-def default_args() -> dict[str, Any]:
-    """Arguments of every task."""
+def default_args(owner: str | None = None) -> dict[str, Any]:
+    """Return the arguments of every task.
+
+    Parameters
+    ----------
+    owner
+        Owner of the tasks, where it is not the team.
+    """
     return {
-        "owner": OWNER,
+        "owner": owner or OWNER,
         "retries": 2,
         "retry_delay": dt.timedelta(seconds=get_settings().retry_delay_seconds),
         "retry_policy": retry_policy(),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import get_dataset
+
 #: Tag of the DAGs whose callers read the result, and in it their own mistakes.
 ANSWERS = "prediction"
 
@@ -18,13 +21,52 @@ DATA_TESTS = (
     "distributions_are_sane",
 )
 
-#: The DAGs that train, each of which `retraining` runs.
-TRAININGS = ("sklearn_training", "xgboost_training")
+#: The jobs of every dataset; see `dag_id_of`.
+PREPARATION = "data_preparation"
+SKLEARN, XGBOOST = "sklearn_training", "xgboost_training"
+RETRAINING = "retraining"
+PROMOTION = "promotion"
+#: Moves versions past gate and approval.
+OVERRIDE = "promotion_override"
+PREDICTION = "prediction"
+BATCH_SCORING = "batch_scoring"
+MONITORING = "monitoring"
+
+#: The jobs that train, each of which `retraining` runs.
+TRAININGS = (SKLEARN, XGBOOST)
 
 #: Task whose verdict an approval is based on.
 JUDGE = "judge"
 ASK, MOVE, REJECT = "approval", "move", "reject"
 #: Answers to the request for an approval.
 CHOICES = (APPROVED, REJECTED) = ("Approve", "Reject")
-#: The DAG that moves versions past gate and approval.
-OVERRIDE = "promotion_override"
+
+#: Between the name of a dataset and the job, in the id of a DAG.
+_BETWEEN = "__"
+
+
+def dag_id_of(dataset: Dataset, job: str) -> str:
+    """Return the id of the DAG that does a job for a dataset: ``flights__promotion``."""
+    return f"{dataset.names.dag_prefix}{job}"
+
+
+def job_of(dag_id: str) -> str:
+    """Return the job of a DAG: ``promotion``."""
+    return dag_id.rpartition(_BETWEEN)[2]
+
+
+def dataset_of_dag(dag_id: str) -> Dataset | None:
+    """Return the dataset of a DAG; None if its id names none.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such dataset any more, or its file is refused.
+    """
+    name, between, _ = dag_id.rpartition(_BETWEEN)
+    return get_dataset(name) if between else None
+
+
+def owner_of(dataset: Dataset) -> str | None:
+    """Return the declared owner of a dataset; None if it has none."""
+    return dataset.declaration.owner if dataset.declaration else None

@@ -10,9 +10,11 @@ from typing import Any
 from airflow.dag_processing.dagbag import DagBag
 from pydantic_core import PydanticUndefined
 
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import get_dataset
+from model_loop.datasets.stubs import is_stub
 from model_loop.models.catalogue import FAMILIES
 from model_loop.settings import ENVIRONMENT_PREFIX, all_settings
-from trip_duration.recipes import DEFAULT_RECIPE, RECIPES
 
 _DAGS = Path(__file__).resolve().parents[3] / "dags"
 
@@ -95,21 +97,30 @@ def _items(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{one}`" for one in schema["enum"])
     if "pattern" in schema:
-        return "months"
+        return "partitions"
     return "JSON objects" if schema["type"] == "object" else "text"
+
+
+def _datasets() -> list[Dataset]:
+    """Return the datasets that this package brings, in the order of their names."""
+    return [get_dataset(path.stem) for path in sorted(_DAGS.glob("*.py")) if is_stub(path)]
 
 
 def _recipes() -> str:
     rows = (
         (
-            f"`{recipe.name}`" + (" (default)" if recipe.name == DEFAULT_RECIPE else ""),
+            f"`{dataset.name}`",
+            f"`{recipe.name}`" + (" (default)" if recipe.name == dataset.default_recipe else ""),
             recipe.title,
             f"`{recipe.moment}`: {recipe.asked}",
             ", ".join(f"`{column}`" for column in recipe.columns),
         )
-        for recipe in RECIPES.values()
+        for dataset in _datasets()
+        for recipe in dataset.recipes.values()
     )
-    return "## Recipes\n\n" + _table(("Recipe", "The model may know", "Moment", "Columns"), rows)
+    return "## Recipes\n\n" + _table(
+        ("Dataset", "Recipe", "The model may know", "Moment", "Columns"), rows
+    )
 
 
 def _families() -> str:

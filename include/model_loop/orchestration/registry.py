@@ -29,11 +29,10 @@ def promoter_of(params: Mapping[str, Any], version: int | None = None) -> Promot
 
 def moment_of_form(params: Mapping[str, Any]) -> Moment | None:
     """Return the moment that a form names; None where it leaves that open."""
-    return (
-        None
-        if params["moment"] == ANY_MOMENT
-        else dataset_of_variant(params["service"]).check_moment(params["moment"])
-    )
+    named = params.get("moment", ANY_MOMENT)
+    if named == ANY_MOMENT:
+        return None
+    return dataset_of_variant(params["service"]).check_moment(named)
 
 
 def versions_of(service: str) -> ModelVersions:

@@ -35,6 +35,14 @@ class DataSettings(Part):
         description="Folder with one TOML file for each table, besides the datasets of installed "
         "packages. Empty: the folder `datasets` beside the package.",
     )
+    dags_folder: str = Field(
+        default="",
+        validation_alias=AliasChoices("MODEL_LOOP_DAGS_FOLDER", "AIRFLOW__CORE__DAGS_FOLDER"),
+        title="Folder of DAG files",
+        description="Folder into which `datasets add` writes the file by which Airflow finds the "
+        "DAGs of a dataset. Empty: the folder `dags` of the checkout, for datasets of its own "
+        "folder, and none for others.",
+    )
     tracking_uri: str = Field(
         default="http://127.0.0.1:5000",
         validation_alias=AliasChoices("MODEL_LOOP_TRACKING_URI", "MLFLOW_TRACKING_URI"),

@@ -6,7 +6,7 @@ Airflow finds a timetable by the path of its class, so each is a class here.
 from model_loop.orchestration.schedules import timetables
 
 
-class MonthsOnDemand(timetables.MonthsOnDemand):
+class MonthsOnDemand(timetables.PartitionsOnDemand):
     """The months of old runs."""
 
 

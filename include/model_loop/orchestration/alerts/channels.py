@@ -11,8 +11,10 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
 from model_loop.alerts.mail import addresses, as_mail
-from model_loop.alerts.types import Message
-from model_loop.errors import DeliveryError
+from model_loop.alerts.types import Alert, Message
+from model_loop.datasets.registry import sound_datasets
+from model_loop.errors import DeliveryError, ModelLoopError
+from model_loop.orchestration.names import dataset_of_dag, owner_of
 from model_loop.settings import get_settings
 
 SMTP_CONNECTION = "smtp_default"
@@ -21,12 +23,28 @@ APPRISE_CONNECTION = "apprise_default"
 
 @dataclass(frozen=True)
 class SmtpChannel:
-    """E-mail, through the SMTP provider's hook."""
+    """E-mail, through the SMTP provider's hook.
 
-    name: str = "smtp"
+    Parameters
+    ----------
+    owner
+        Address of the owner of datasets, who is mailed about their DAGs; None for the addresses of
+        the settings, which are mailed about everything else.
+    """
+
+    owner: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Tells one owner from another."""
+        return f"smtp-{_digest(self.owner)}" if self.owner else "smtp"
+
+    def takes(self, alert: Alert) -> bool:
+        """Return whether the owner of what an alert is about is this one."""
+        return _owner_of(alert) == self.owner
 
     def send(self, message: Message) -> None:
-        """Send a mail to the addresses of the settings."""
+        """Send a mail to the owner, or to the addresses of the settings."""
         from airflow.providers.smtp.hooks.smtp import (  # noqa: PLC0415 - DAG files import this
             SmtpHook,
         )
@@ -34,7 +52,9 @@ class SmtpChannel:
         settings = get_settings()
         try:
             with SmtpHook(SMTP_CONNECTION) as hook:
-                mail = as_mail(message, to=addresses(settings.mail_to), sender=settings.mail_from)
+                mail = as_mail(
+                    message, to=addresses(self.owner or settings.mail_to), sender=settings.mail_from
+                )
                 # The hook's own messages have no plain text beside the HTML.
                 client = hook._smtp_client  # noqa: SLF001 - it gives no other way to its client
                 if not isinstance(client, smtplib.SMTP):
@@ -61,7 +81,11 @@ class AppriseChannel:
     @property
     def name(self) -> str:
         """Tells one service from another, and no secret."""
-        return f"apprise-{hashlib.sha256(self.url.encode()).hexdigest()[:12]}"
+        return f"apprise-{_digest(self.url)}"
+
+    def takes(self, alert: Alert) -> bool:  # noqa: ARG002 - of every channel
+        """Take every alert."""
+        return True
 
     def send(self, message: Message) -> None:
         """Send the plain text."""
@@ -116,6 +140,7 @@ def channels() -> list[SmtpChannel | AppriseChannel]:
 def _channels() -> Iterator[SmtpChannel | AppriseChannel]:
     if _is_defined(SMTP_CONNECTION):
         yield SmtpChannel()
+        yield from (SmtpChannel(owner) for owner in sorted(_owners()))
     if _is_defined(APPRISE_CONNECTION):
         yield from _apprise_services()
 
@@ -137,6 +162,27 @@ def _apprise_services() -> Iterator[AppriseChannel]:
             f"cannot be read ({type(error).__name__}: {error})",
             'Give its extra as {"config": [{"path": "slack://…"}]}.',
         ) from error
+
+
+def _owners() -> set[str]:
+    """Return the addresses of all owners of datasets; an owner may also be a mere name."""
+    owners = {owner for dataset in sound_datasets() if (owner := owner_of(dataset))}
+    return {owner for owner in owners if "@" in owner}
+
+
+def _owner_of(alert: Alert) -> str | None:
+    """Return the address of the owner of the dataset whose DAG an alert is about."""
+    try:
+        dataset = dataset_of_dag(alert.about.partition("/")[0])
+    except ModelLoopError:
+        # Its declaration is broken, or gone: those who run the installation are mailed.
+        return None
+    owner = owner_of(dataset) if dataset else None
+    return owner if owner and "@" in owner else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _is_defined(connection: str) -> bool:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.orchestration.forms.data import source_form
 from model_loop.orchestration.forms.fields import FormFields, Section, setting_field
+from model_loop.orchestration.forms.partitions import partitions_field
 from model_loop.orchestration.forms.prediction import version_form
-from trip_duration.months import MONTH_PATTERN
 
 
-def batch_scoring_form() -> FormFields:
-    """Fields of the DAG that scores files."""
+def batch_scoring_form(dataset: Dataset) -> FormFields:
+    """Return the fields of the DAG that scores files."""
+    many, rows = dataset.partitions[0], dataset.rows[0].replace(" ", "_")
+    section = f"Or whole {many}"
+    named = {
+        dataset.names.partitions: partitions_field(
+            dataset,
+            many.capitalize(),
+            f"In place of a file, published {many}, one a line: {dataset.partition_example}. "
+            "Their predictions go to the folder predictions of the storage root.",
+            section,
+        ),
+        **source_form(dataset, section),
+    }
     return {
         "input": Param(
             None,
@@ -28,20 +41,11 @@ def batch_scoring_form() -> FormFields:
             minLength=1,
             title="Output",
             description="A file of the same kind, or a folder. Left empty, beside the input: "
-            "trips.csv becomes trips.predictions.csv.",
+            f"{rows}.csv becomes {rows}.predictions.csv.",
             section=Section.FILES,
         ),
-        "months": Param(
-            None,
-            type=["null", "array"],
-            items={"type": "string", "pattern": MONTH_PATTERN},
-            title="Months",
-            description="In place of a file, published months of the service, one a line: 2024-04. "
-            "Their predictions go to the folder predictions of the storage root.",
-            section=Section.MONTHS,
-        ),
-        **source_form(Section.MONTHS),
-        **version_form(),
+        **({} if dataset.partition == "whole" else named),
+        **version_form(dataset),
         "chunk_rows": setting_field("scoring_chunk_rows", Section.HOW),
         "overwrite": Param(
             False,  # noqa: FBT003 - the default of a field

@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from airflow.sdk import Param
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.options import Option, option_of_setting, options_of
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.orchestration.forms.completing import default_variant
 
 FormFields = dict[str, Param]
 
@@ -28,12 +29,8 @@ class Section(StrEnum):
     ACTION = "Action"
     GATE = "Gate"
     RETENTION = "Retention"
-    WINDOW = "Months"
-    TRIP = "Trip"
-    LIST = "Several trips"
     MODEL = "Model"
     FILES = "Files"
-    MONTHS = "Or whole months"
     HOW = "How"
     WATCHED = "Windows"
     JUDGED = "Thresholds and actions"
@@ -73,9 +70,35 @@ def setting_field(setting: str, section: str, **texts: str) -> Param:
     return option_field(option_of_setting(setting, **texts), section)
 
 
-def service_field(section: str) -> Param:
-    """Return the field that says whose trips."""
-    return option_fields(TrainingSetRequest, section, ["service"])["service"]
+def variant_fields(dataset: Dataset, section: str) -> FormFields:
+    """Return the field that names a variant; none where there is only one."""
+    if len(dataset.variants) == 1:
+        return {}
+    field = dataset.variant_field
+    return {
+        field.name: choice_field(
+            default_variant(dataset),
+            {key: variant.title for key, variant in dataset.variants.items()},
+            field.title,
+            field.description,
+            section=section,
+        )
+    }
+
+
+def moment_fields(dataset: Dataset, open_label: str, description: str, section: str) -> FormFields:
+    """Return the field that names a moment; none where all recipes are asked at the same.
+
+    Parameters
+    ----------
+    open_label
+        What is meant where the field is left open.
+    """
+    moments = [one for one in dataset.moments if one in dataset.asked_at]
+    if len(moments) == 1:
+        return {}
+    choices = {ANY_MOMENT: open_label, **{moment: moment for moment in moments}}
+    return {"moment": choice_field(ANY_MOMENT, choices, "Moment", description, section=section)}
 
 
 def version_field(section: str, left_empty: str) -> Param:

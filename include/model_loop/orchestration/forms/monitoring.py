@@ -4,55 +4,61 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.orchestration.forms.data import source_form
 from model_loop.orchestration.forms.fields import (
     FormFields,
     Section,
     choice_field,
-    service_field,
     setting_field,
+    variant_fields,
     version_field,
 )
-from trip_duration.months import MONTH_PATTERN
+from model_loop.orchestration.forms.partitions import partitions_field
 
 
-def monitoring_form() -> FormFields:
-    """Fields of the DAG that compares what is asked with what was learned."""
-    return {**_window_form(), **source_form(), **_judging_form()}
+def monitoring_form(dataset: Dataset) -> FormFields:
+    """Return the fields of the DAG that compares what is asked with what was learned."""
+    return {**_window_form(dataset), **source_form(dataset), **_judging_form()}
 
 
-def _window_form() -> FormFields:
+def _window_form(dataset: Dataset) -> FormFields:
+    (many, one), rows = dataset.partitions, dataset.rows[0]
+    schedule = (
+        f" With {one}, the schedule looks at the one before, when the next has begun."
+        if dataset.partition != "whole"
+        else ""
+    )
+    named = {
+        dataset.names.partitions: partitions_field(
+            dataset,
+            many.capitalize(),
+            f"Windows, one a line: {dataset.partition_example}.",
+            Section.WATCHED,
+        )
+    }
     return {
-        "service": service_field(Section.WATCHED),
+        **variant_fields(dataset, Section.WATCHED),
         "version": version_field(Section.WATCHED, "every champion, one for each moment"),
         "window_source": choice_field(
             "request_log",
             {
                 "request_log": "request log: requests to the prediction server",
-                "month": "month: every trip of a month, predicted now",
+                one: f"{one}: every row of a {one}, predicted now",
             },
-            "Trips of the window",
-            "Source of the trips. With month, the schedule takes the previous month, on the first "
-            "of each.",
+            f"{rows.capitalize()} of the window",
+            f"Source of the {rows}.{schedule}",
             section=Section.WATCHED,
         ),
-        "months": Param(
-            [],
-            type=["null", "array"],
-            items={"type": "string", "pattern": MONTH_PATTERN},
-            title="Months",
-            description="Windows, one a line: 2024-01.",
-            section=Section.WATCHED,
-        ),
-        "first_day": _day_field("First day", "Begin of the window (UTC), instead of months."),
+        **({} if dataset.partition == "whole" else named),
+        "first_day": _day_field("First day", "Begin of the window (UTC), instead of the above."),
         "last_day": _day_field("Last day", "End of the window; left empty, the first day."),
         "outputs": Param(
             [],
             type=["null", "array"],
             items={"type": "string"},
             title="Scored files",
-            description="Outputs of batch_scoring as the window, one a line, instead of months "
-            "and days.",
+            description="Outputs of batch_scoring as the window, one a line, instead of the above.",
             section=Section.WATCHED,
         ),
     }

@@ -1,78 +1,112 @@
-"""The form of the DAG that predicts a few trips."""
+"""The form of the DAG that predicts a few rows."""
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 from airflow.sdk import Param
 
 from model_loop.datasets.columns import Column
+from model_loop.datasets.dataset import Dataset
 from model_loop.orchestration.forms.fields import (
-    ANY_MOMENT,
     FormFields,
     Section,
-    choice_field,
-    service_field,
+    moment_fields,
+    variant_fields,
     version_field,
 )
-from trip_duration.columns import TRIP_COLUMNS, TRIP_READER
-from trip_duration.services import MOMENTS
-from trip_duration.zone_names import zone_labels
+
+#: Fields that are no columns.
+_OTHERS = frozenset({"version", "moment", "inputs"})
 
 
-def prediction_form() -> FormFields:
-    """Fields of the DAG that predicts a few trips: one for each column, or a list."""
+def field_of(dataset: Dataset, column: Column) -> str:
+    """Return the name of a column's field: its name in requests, unless the form has it itself."""
+    taken = {*_OTHERS, dataset.variant_field.name}
+    return f"column_{column.field}" if column.field in taken else column.field
+
+
+def prediction_form(dataset: Dataset) -> FormFields:
+    """Return the fields of the DAG that predicts a few rows: one for each column, or a list."""
+    many, one = dataset.rows
+    examples = {each.field: each.example for each in dataset.columns if each.example is not None}
+    lists = f", a list for programs: {json.dumps([examples])}." if examples else ", a list."
     return {
-        **{column.field: _field(column) for column in TRIP_COLUMNS},
-        **version_form(),
+        **{
+            field_of(dataset, column): _field(dataset, column, one.capitalize())
+            for column in dataset.columns
+        },
+        **version_form(dataset),
         "inputs": Param(
             None,
             type=["null", "array"],
             items={"type": "object"},
             minItems=1,
-            title="Several trips",
-            description="In place of the fields above, a list for programs: "
-            '[{"PULocationID": 239, "DOLocationID": 236, "trip_distance": 1.98}, '
-            '{"PULocationID": 170, "DOLocationID": 65, "trip_distance": 6.54}].',
-            section=Section.LIST,
+            title=f"Several {many}",
+            description=f"In place of the fields above{lists}",
+            section=f"Several {many}",
         ),
     }
 
 
-def version_form() -> FormFields:
-    """Fields that say which model predicts."""
+def version_form(dataset: Dataset) -> FormFields:
+    """Return the fields that say which model predicts."""
+    order = dataset.moments.index
+    recipes = sorted(dataset.recipes.values(), key=lambda recipe: order(recipe.moment))
+    asked = dict.fromkeys(recipe.asked for recipe in recipes)
     return {
-        "service": service_field(Section.MODEL),
+        **variant_fields(dataset, Section.MODEL),
         "version": version_field(Section.MODEL, "the champion"),
-        "moment": choice_field(
-            ANY_MOMENT,
-            {ANY_MOMENT: "the earliest that has what it needs", **{one: one for one in MOMENTS}},
-            "Moment",
-            "Which champion answers: the one for rides that are booked, or the one for trips that "
-            "have ended, which knows the metered distance. A version that is named goes first.",
-            section=Section.MODEL,
+        **moment_fields(
+            dataset,
+            "the earliest that has what it needs",
+            f"Which champion answers: the one that is {', or the one that is '.join(asked)}. A "
+            "version that is named goes first.",
+            Section.MODEL,
         ),
     }
 
 
-def _field(column: Column) -> Param:
+def _field(dataset: Dataset, column: Column, section: str) -> Param:
     """Return the field of a column; empty where a value is assumed, or may be unknown."""
+    load = dataset.extensions.load("choices")
+    labels = load(column.name) if load else {}
+    unit = f" ({column.unit})" if column.unit and f"({column.unit})" not in column.title else ""
     schema: dict[str, Any] = {
-        "title": column.title,
-        "description": column.description,
-        "section": Section.TRIP,
+        "title": f"{column.title[:1].upper()}{column.title[1:]}{unit}",
+        "description": column.description or _described(column),
+        "section": section,
     }
-    if column.name in TRIP_READER.codes:
-        labels = sorted(zone_labels().items(), key=lambda zone: zone[1])
+    default = None if column.default else column.example
+    if labels:
         return Param(
             column.example,
             type="integer",
-            enum=[number for number, _ in labels],
-            values_display={str(number): label for number, label in labels},
+            enum=list(labels),
+            values_display={str(value): label for value, label in labels.items()},
             **schema,
         )
     if column.kind == "time":
         return Param(None, type=["null", "string"], format="date-time", **schema)
-    default = None if column.default else column.example
-    schema |= {"minimum": int(column.lowest), "maximum": int(column.highest)}
+    if column.kind == "yes_no":
+        return Param(default, type=["null", "boolean"], **schema)
+    if column.kind == "category" and column.text:
+        if column.categories:
+            # Proposals: a category that is not among them is unknown to the model, not refused.
+            schema["examples"] = list(column.categories)
+        return Param(default, type=["null", "string"], **schema)
+    bounds = {"minimum": column.lowest, "maximum": column.highest}
+    schema |= {
+        name: int(bound) if float(bound).is_integer() else bound
+        for name, bound in bounds.items()
+        if math.isfinite(bound)
+    }
     return Param(default, type=["null", "number"], **schema)
+
+
+def _described(column: Column) -> str:
+    """Return a description of a column that declares none."""
+    needed = "a model that knows it needs a value" if column.required else "may be left empty"
+    return f"Value of the column {column.name}: {column.noun}; {needed}."

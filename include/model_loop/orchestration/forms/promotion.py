@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.models.gate_rules import GateRules
 from model_loop.orchestration.forms.fields import (
-    ANY_MOMENT,
     FormFields,
     Section,
     choice_field,
+    moment_fields,
     option_fields,
-    service_field,
+    variant_fields,
     version_field,
 )
 from model_loop.settings import get_settings
-from trip_duration.services import MOMENTS
 
 
-def promotion_form() -> FormFields:
-    """Fields of the DAG that moves versions."""
+def promotion_form(dataset: Dataset) -> FormFields:
+    """Return the fields of the DAG that moves versions."""
     return {
         "action": choice_field(
             "promote",
@@ -38,19 +38,18 @@ def promotion_form() -> FormFields:
             "Action to take.",
             section=Section.ACTION,
         ),
-        "service": service_field(Section.ACTION),
+        **variant_fields(dataset, Section.ACTION),
         "version": version_field(
             Section.ACTION,
             "promote takes the best of the newest training set, and rollback the champion before",
         ),
-        "moment": choice_field(
-            ANY_MOMENT,
-            {ANY_MOMENT: "by the version", **{moment: moment for moment in MOMENTS}},
-            "Moment",
+        **moment_fields(
+            dataset,
+            "by the version",
             "Each moment of prediction has one champion. By the version: the moment of the "
             "version; without a version, promote means that of the newest training, rollback that "
             "of the last changed champion, disable and enable all moments.",
-            section=Section.ACTION,
+            Section.ACTION,
         ),
         "model": Param(
             None,
@@ -84,19 +83,22 @@ def promotion_form() -> FormFields:
             description="Without the gate, promote moves the named version at once.",
             section=Section.GATE,
         ),
-        **gate_form(),
+        **gate_form(dataset),
     }
 
 
-def override_form() -> FormFields:
-    """Fields of the DAG that moves versions past gate and approval: those of the move alone."""
-    form = promotion_form()
-    left_out = {"model", "gate", *gate_form()} - {"accept_generated_data"}
+def override_form(dataset: Dataset) -> FormFields:
+    """Return the fields of the DAG that moves versions past gate and approval.
+
+    They are those of the move alone.
+    """
+    form = promotion_form(dataset)
+    left_out = {"model", "gate", *gate_form(dataset)} - {"accept_generated_data"}
     return {name: param for name, param in form.items() if name not in left_out}
 
 
-def gate_form() -> FormFields:
-    """Fields that say what a challenger has to pass."""
+def gate_form(dataset: Dataset) -> FormFields:
+    """Return the fields that say what a challenger has to pass."""
     return {
         "approval": Param(
             get_settings().approval,
@@ -111,7 +113,7 @@ def gate_form() -> FormFields:
             type="boolean",
             title="Accept generated data",
             description="Let a model of SAMPLE data take the place of a champion of published "
-            "trips, or answer beside it. History, mail and dashboard repeat it.",
+            f"{dataset.rows[0]}, or answer beside it. History, mail and dashboard repeat it.",
             section=Section.GATE,
         ),
         **option_fields(GateRules, Section.GATE),

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.orchestration.forms.data import model_input_form, source_form
-from model_loop.orchestration.forms.fields import FormFields, Section, service_field, setting_field
+from model_loop.orchestration.forms.fields import (
+    FormFields,
+    Section,
+    setting_field,
+    variant_fields,
+)
 from model_loop.orchestration.forms.promotion import gate_form
 from model_loop.orchestration.forms.training import models_form, search_form
-from trip_duration.months import MONTH_PATTERN
 
 
-def retraining_form() -> FormFields:
-    """Fields of the DAG that prepares, trains and promotes."""
+def retraining_form(dataset: Dataset) -> FormFields:
+    """Return the fields of the DAG that prepares, trains and promotes."""
+    section = dataset.partitions[0].capitalize()
     return {
-        "newest_month": Param(
-            None,
-            type=["null", "string"],
-            pattern=MONTH_PATTERN,
-            title="Newest month",
-            description="The month to judge by, as YYYY-MM; the month before is tuned on. Left "
-            "empty, the newest that the source has published.",
-            section=Section.WINDOW,
-        ),
-        "train_months_count": setting_field("retraining_train_months", Section.WINDOW),
+        **({} if dataset.partition == "whole" else _window_form(dataset, section)),
         "again": Param(
             False,  # noqa: FBT003 - the default of a field
             type="boolean",
             title="Once more",
-            description="Train even if these months were trained on before.",
-            section=Section.WINDOW,
+            description=f"Train even if these {dataset.partitions[0]} were trained on before.",
+            section=section,
         ),
         "why": Param(
             None,
@@ -37,11 +34,11 @@ def retraining_form() -> FormFields:
             title="Why",
             description="Reason for the history of promotions. Left empty, the event or the user "
             "that started the run.",
-            section=Section.WINDOW,
+            section=section,
         ),
-        **source_form(),
-        "service": service_field(Section.DATA),
-        **model_input_form(),
+        **source_form(dataset),
+        **variant_fields(dataset, Section.DATA),
+        **model_input_form(dataset),
         **models_form(),
         **search_form(),
         "promote": Param(
@@ -51,5 +48,26 @@ def retraining_form() -> FormFields:
             description="Let the best model try the gate; otherwise it is only registered.",
             section=Section.GATE,
         ),
-        **gate_form(),
+        **gate_form(dataset),
+    }
+
+
+def _window_form(dataset: Dataset, section: str) -> FormFields:
+    (many, one), words = dataset.partitions, dataset.names.partitions
+    return {
+        f"newest_{words.removesuffix('s')}": Param(
+            None,
+            type=["null", "string"],
+            pattern=dataset.partition_pattern,
+            title=f"Newest {one}",
+            description=f"The {one} to judge by, such as {dataset.partition_example}; the {one} "
+            "before is tuned on. Left empty, the newest that the source has published.",
+            section=section,
+        ),
+        f"train_{words}_count": setting_field(
+            "retraining_train_months",
+            section,
+            title=f"Number of train {many}",
+            description=f"Number of {many} that a retraining learns from.",
+        ),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, SKLEARN_FAMILIES
 from model_loop.models.search import FeatureSelection, SearchRequest
@@ -19,10 +20,10 @@ from model_loop.settings import get_settings
 from model_loop.settings.part import split_list
 
 
-def training_form() -> FormFields:
+def training_form(dataset: Dataset) -> FormFields:
     """Return the fields of every training DAG."""
     age = setting_field("max_age_seconds", Section.DATA)
-    return {**data_form(), "max_age_seconds": age, **search_form()}
+    return {**data_form(dataset), "max_age_seconds": age, **search_form()}
 
 
 def search_form() -> FormFields:
@@ -34,9 +35,9 @@ def search_form() -> FormFields:
     }
 
 
-def sklearn_form() -> FormFields:
-    """Fields of the DAG that trains the scikit-learn families."""
-    return {**models_form(), **training_form()}
+def sklearn_form(dataset: Dataset) -> FormFields:
+    """Return the fields of the DAG that trains the scikit-learn families."""
+    return {**models_form(), **training_form(dataset)}
 
 
 def models_form() -> FormFields:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_loop.datasets.dataset import Moment
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.orchestration.schedules.watermarks import StateStore, read_state, require_format
-from trip_duration.services import MOMENTS
 
 #: Actions after which a drift of each level is no news.
 _COVERED_BY = {"warn": ("warn", "act"), "act": ("act",)}
@@ -38,7 +38,7 @@ class DriftMemory:
     store: StateStore
     service: str
     cooldown: dt.timedelta
-    moment: Moment = MOMENTS[0]
+    moment: Moment
 
     def is_due(self, action: str, run_id: str) -> bool:
         """Return whether an action may be taken; a retried run may finish the action that it began.
@@ -85,7 +85,7 @@ class DriftMemory:
         what it has kept counts for every moment.
         """
         found = self._read().get(action)
-        if found is None and self.moment != MOMENTS[0]:
+        if found is None and self.moment != self._first:
             plain = _stored(self.store, self._plain_key).get(action)
             found = None if plain is None or _MOMENT in plain else plain
         return found
@@ -99,7 +99,11 @@ class DriftMemory:
     @property
     def _key(self) -> str:
         plain = self._plain_key
-        return plain if self.moment == MOMENTS[0] else f"{plain}:{self.moment}"
+        return plain if self.moment == self._first else f"{plain}:{self.moment}"
+
+    @property
+    def _first(self) -> Moment:
+        return dataset_of_variant(self.service).moments[0]
 
     @property
     def _plain_key(self) -> str:

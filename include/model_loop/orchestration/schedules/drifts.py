@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_loop.datasets.dataset import Moment
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import StateStore
 from model_loop.settings import get_settings
-from trip_duration.recipes import RECIPES
-from trip_duration.services import MOMENTS
 
 #: Field that evidence has always had, and events of other programs have not.
 _RUN = "run_url"
@@ -56,9 +55,10 @@ def waiting_drifts(store: StateStore, service: str) -> dict[Moment, DriftMemory]
         The state store of the asset `drift`.
     """
     found: dict[Moment, DriftMemory] = {}
-    for kept in MOMENTS:
+    dataset = dataset_of_variant(service)
+    for kept in dataset.moments:
         memory = DriftMemory(store, service, dt.timedelta(0), kept)
         if (drift := drift_of(memory)) is not None:
-            recipe = RECIPES.get(str(drift.get("recipe")))
+            recipe = dataset.recipes.get(str(drift.get("recipe")))
             found.setdefault(recipe.moment if recipe else drift.get("moment") or kept, memory)
     return found

@@ -8,17 +8,18 @@ of no moment, and go with whatever else is about their source and service.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from model_loop.datasets.dataset import Moment
-from model_loop.errors import InvalidInputError
-from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.registry import dataset_of_variant
+from model_loop.errors import InvalidInputError, look_up
+from model_loop.orchestration.assets import assets_of
+from model_loop.orchestration.forms.completing import default_variant, variant_conf
 from model_loop.orchestration.schedules.drifts import completed
 from trip_duration.months import Month
-from trip_duration.recipes import RECIPES
-from trip_duration.services import MOMENTS, get_service
 
 #: Events of assets, as Airflow gives them to the tasks of a run that they have started.
 Events = Mapping[Any, Sequence[Any]]
@@ -60,38 +61,52 @@ class Occasion:
         return max(self.months, default=None)
 
     @classmethod
-    def read(cls, asset: str, extra: Mapping[str, Any]) -> Self:
+    def read(cls, dataset: Dataset, extra: Mapping[str, Any], *, drift: bool) -> Self:
         """Return what one event asks for.
+
+        Parameters
+        ----------
+        drift
+            Whether it is an event of the asset of drift; otherwise of published partitions.
 
         Raises
         ------
         InvalidInputError
-            If the event names no source or no service, or a month that is none.
+            If the event names no source or no variant, or a partition that is none.
         """
-        if asset == DRIFT.name and isinstance(extra.get("service"), str):
-            extra = completed(extra, extra["service"])
-        for name in ("source", "service"):
+        assets, field, many = (
+            assets_of(dataset),
+            dataset.variant_field.name,
+            dataset.names.partitions,
+        )
+        asset = (assets.drift if drift else assets.published).name
+        if len(dataset.variants) == 1:
+            extra = {field: default_variant(dataset), **extra}
+        if drift and isinstance(extra.get(field), str):
+            extra = completed(extra, extra[field])
+        example: dict[str, Any] = {"source": "…", **variant_conf(dataset, default_variant(dataset))}
+        example |= {many: [dataset.partition_example]}
+        for name in ("source", field):
             if not isinstance(extra.get(name), str) or not extra[name]:
                 raise InvalidInputError(
                     f"The event of the asset {asset}",
                     f"names no {name}",
-                    'Send it with extra such as {"source": "tlc", "service": "green", "months": '
-                    '["2024-01"]}.',
+                    f"Send it with extra such as {json.dumps(example, ensure_ascii=False)}.",
                 )
-        service = get_service(extra["service"]).name
-        months = tuple(sorted({Month.parse(str(text)) for text in extra.get("months") or ()}))
-        if asset == DRIFT.name:
+        service = look_up(dataset.variant_field.title, extra[field], dataset.variants).key
+        months = tuple(sorted({Month.parse(str(text)) for text in extra.get(many) or ()}))
+        if drift:
             reason = f"drift: {extra.get('why') or 'no reason given'}"
         elif months:
             reason = f"published: {', '.join(map(str, months))}"
         else:
             raise InvalidInputError(
                 f"The event of the asset {asset}",
-                "names no month",
-                'Send it with extra that has months, such as ["2024-01"].',
+                f"names no {dataset.partitions[1]}",
+                f'Send it with extra that has {many}, such as ["{dataset.partition_example}"].',
             )
-        recipe = RECIPES.get(str(extra.get("recipe")))
-        told = next((one for one in MOMENTS if one == extra.get("moment")), None)
+        recipe = dataset.recipes.get(str(extra.get("recipe")))
+        told = next((one for one in dataset.moments if one == extra.get("moment")), None)
         return cls(
             extra["source"],
             service,
@@ -117,7 +132,7 @@ class Occasion:
         )
 
 
-def read_occasions(events: Events) -> list[Occasion]:
+def read_occasions(dataset: Dataset, events: Events) -> list[Occasion]:
     """Return what the events of a run ask for, the first that came first.
 
     Raises
@@ -126,8 +141,11 @@ def read_occasions(events: Events) -> list[Occasion]:
         See `Occasion.read`.
     """
     found: list[Occasion] = []
-    for asset in (PUBLISHED_MONTHS, DRIFT):
-        for one in (Occasion.read(asset.name, event.extra) for event in events.get(asset, ())):
+    assets = assets_of(dataset)
+    for asset in (assets.published, assets.drift):
+        drift = asset == assets.drift
+        for event in events.get(asset, ()):
+            one = Occasion.read(dataset, event.extra, drift=drift)
             place = next((at for at, other in enumerate(found) if other.is_about(one)), None)
             if place is None:
                 found.append(one)
@@ -138,7 +156,7 @@ def read_occasions(events: Events) -> list[Occasion]:
 
 def form_of(params: Mapping[str, Any], events: Events) -> dict[str, Any]:
     """Return the form of a run, with source and service as the events that started it say."""
-    for first in read_occasions(events)[:1]:
+    for first in read_occasions(dataset_of_variant(params["service"]), events)[:1]:
         return {**params, "source": first.source, "service": first.service}
     return dict(params)
 

@@ -7,6 +7,9 @@ is a matter of the settings alone.
 from __future__ import annotations
 
 import datetime as dt
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import AssetAny, AssetOrTimeSchedule
@@ -14,7 +17,9 @@ from airflow.sdk import CronPartitionTimetable as ScheduledPartitions
 from airflow.sdk import CronTriggerTimetable as ScheduledTimes
 from airflow.timetables.trigger import CronPartitionTimetable, CronTriggerTimetable
 
-from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.declaration import seconds_of
+from model_loop.orchestration.assets import assets_of
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
@@ -24,15 +29,21 @@ if TYPE_CHECKING:
 #: What lies further back was before the schedule was switched on, and nobody has asked for it.
 _FIRST_RUN_LATE = dt.timedelta(minutes=10)
 
-#: TLC publishes with two months' delay: on the first of April, January is there.
-_MONTHS: dict[str, Any] = {"timezone": "UTC", "run_offset": -3, "key_format": "%Y-%m"}
+#: Of each kind of partition: when one begins, the format of its key, and its length.
+_PARTITIONS: Mapping[str, tuple[str, str, dt.timedelta]] = MappingProxyType(
+    {
+        "month": ("0 0 1 * *", "%Y-%m", dt.timedelta(days=31)),
+        "week": ("0 0 * * 1", "%G-W%V", dt.timedelta(days=7)),
+        "day": ("0 0 * * *", "%Y-%m-%d", dt.timedelta(days=1)),
+    }
+)
 
 
-class MonthsOnDemand(CronPartitionTimetable):
-    """A partition for each month, none of which is prepared before somebody asks for it.
+class PartitionsOnDemand(CronPartitionTimetable):
+    """Partitions of time, none of which is prepared before somebody asks for it.
 
-    A run of one month and a backfill of several need a timetable of partitions; Airflow has none
-    that does not run by itself.
+    A run of one partition and a backfill of several need a timetable of partitions; Airflow has
+    none that does not run by itself.
     """
 
     def next_dagrun_info_v2(
@@ -67,34 +78,54 @@ def cron(expression: str) -> ScheduledTimes:
     return ScheduledTimes(expression, timezone="UTC", run_immediately=_FIRST_RUN_LATE)
 
 
-def retraining_schedule() -> AssetOrTimeSchedule | AssetAny:
-    """Return the schedule of `retraining`: its events, and the cron expression of the settings."""
-    expression = get_settings().retraining_schedule.strip()
-    events = AssetAny(PUBLISHED_MONTHS, DRIFT)
+def retraining_schedule(dataset: Dataset) -> AssetOrTimeSchedule | AssetAny:
+    """Return the schedule of `retraining`: its events, and a cron expression.
+
+    That of the declaration goes before that of the settings.
+    """
+    declared = dataset.declaration.schedule if dataset.declaration else None
+    expression = (declared or get_settings().retraining_schedule).strip()
+    assets = assets_of(dataset)
+    events = AssetAny(assets.published, assets.drift)
     return AssetOrTimeSchedule(timetable=cron(expression), assets=events) if expression else events
 
 
-def monitoring_schedule() -> AssetOrTimeSchedule:
-    """Return the schedule of `monitoring`: the cron expression of the settings, and new months.
+def monitoring_schedule(dataset: Dataset) -> AssetOrTimeSchedule:
+    """Return the schedule of `monitoring`: the cron expression of the settings, and new partitions.
 
-    New months tell how long trips took. Its days can be backfilled, whether or not there is an
+    New partitions bring true values. Its days can be backfilled, whether or not there is an
     expression.
     """
     expression = get_settings().monitoring_schedule.strip()
     # Airflow declares the SDK's timetables here, and takes its own as well.
     days: Any = cron(expression) if expression else DaysOnDemand("0 6 * * *", timezone="UTC")
-    return AssetOrTimeSchedule(timetable=days, assets=AssetAny(PUBLISHED_MONTHS))
+    return AssetOrTimeSchedule(timetable=days, assets=AssetAny(assets_of(dataset).published))
 
 
 def watch_schedule() -> str | None:
-    """Return the schedule of `watch_months`: one look-out after the other, if that is wanted."""
+    """Return the schedule of what watches a source: one run after the other, if that is set."""
     return "@continuous" if get_settings().watch_months else None
 
 
-def months_schedule(service: str) -> ScheduledPartitions | MonthsOnDemand:
-    """Return the schedule of the months of a service; that of the settings may run by itself."""
+def partitions_schedule(dataset: Dataset, variant: str) -> ScheduledPartitions | PartitionsOnDemand:
+    """Return the schedule of a variant's partitions; those of the settings may run by themselves.
+
+    Each run is about the partition that was published last when it begins.
+    """
     settings = get_settings()
+    begins, key_format, length = _PARTITIONS[dataset.partition]
+    arguments: dict[str, Any] = {
+        "timezone": "UTC",
+        "run_offset": -1 - dataset.published_after - _labels_after(dataset, length),
+        "key_format": key_format,
+    }
     expression = settings.months_schedule.strip()
-    if expression and service == settings.service:
-        return ScheduledPartitions(expression, run_immediately=_FIRST_RUN_LATE, **_MONTHS)
-    return MonthsOnDemand("0 0 1 * *", **_MONTHS)
+    if expression and variant == settings.service:
+        return ScheduledPartitions(expression, run_immediately=_FIRST_RUN_LATE, **arguments)
+    return PartitionsOnDemand(begins, **arguments)
+
+
+def _labels_after(dataset: Dataset, length: dt.timedelta) -> int:
+    """Return how many partitions of a length pass until the true values of one are there."""
+    declared = dataset.declaration.labels_after if dataset.declaration else None
+    return math.ceil(seconds_of(declared) / length.total_seconds()) if declared else 0

@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Asset, BaseOperator
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from model_loop.errors import InvalidInputError, SourceError, TransientSourceError
-from model_loop.orchestration.assets import PUBLISHED_MONTHS
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.schedules.watermarks import Watermarks, known
 from model_loop.settings import Settings, get_settings
@@ -89,7 +88,7 @@ class Watch:
         return found.of(tuple(one.publication.month for one in news))
 
 
-class NewMonthTrigger(BaseTrigger):
+class NewPartitionTrigger(BaseTrigger):
     """Looks again and again, until it finds the same news twice in a row.
 
     A file that is still being uploaded changes between two looks. A look that fails is no event;
@@ -136,13 +135,18 @@ def _event(payload: dict[str, Any]) -> TriggerEvent:
     return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow does not annotate it
 
 
-class NewMonthSensor(BaseOperator):
-    """Waits, deferred, until a source has months that are neither trained on nor announced.
+class NewPartitionSensor(BaseOperator):
+    """Waits, deferred, until a source has partitions that are neither trained on nor announced.
+
+    Parameters
+    ----------
+    asset
+        Asset whose events announce them.
 
     Returns
     -------
     list of dict
-        The publications; the same are in the event of the asset `published_months`.
+        The publications; the same are in the event of the asset.
 
     Raises
     ------
@@ -152,8 +156,9 @@ class NewMonthSensor(BaseOperator):
         If very many looks in a row have failed.
     """
 
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - an operator's own
-        super().__init__(outlets=[PUBLISHED_MONTHS], **kwargs)
+    def __init__(self, *, asset: Asset, **kwargs: Any) -> None:  # noqa: ANN401 - an operator's own
+        super().__init__(outlets=[asset], **kwargs)
+        self.asset = asset
 
     def execute(self, context: Context) -> None:
         """Defer."""
@@ -162,7 +167,7 @@ class NewMonthSensor(BaseOperator):
             source=source_of(params),
             service=get_service(params["service"]).name,
             since=str(newest_configured(settings)),
-            **_watermarks(context).state(),
+            **self._watermarks(context).state(),
             poll_seconds=params["poll_seconds"],
             timeout_seconds=settings.request_timeout_seconds,
             again_hours=settings.watch_again_hours,
@@ -175,7 +180,7 @@ class NewMonthSensor(BaseOperator):
             watch.source,
             watch.known().newest or watch.since,
         )
-        self.defer(trigger=NewMonthTrigger(**vars(watch)), method_name="resume")
+        self.defer(trigger=NewPartitionTrigger(**vars(watch)), method_name="resume")
 
     def resume(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Announce what was found."""
@@ -187,15 +192,24 @@ class NewMonthSensor(BaseOperator):
                 "Mend the source; the next run of this DAG goes on looking.",
             )
         found: list[dict[str, Any]] = event["publications"]
-        _watermarks(context).announce(Publications.from_json(found))
+        self._watermarks(context).announce(Publications.from_json(found))
         months = [one["month"] for one in found]
         self.log.info("Published: %s", ", ".join(months))
-        context["outlet_events"][PUBLISHED_MONTHS].extra = {
+        context["outlet_events"][self.asset].extra = {
             "service": params["service"],
             "source": params["source"],
             "months": months,
         }
         return found
+
+    def _watermarks(self, context: Context) -> Watermarks:
+        params = context["params"]
+        return Watermarks(
+            context["asset_state_store"][self.asset],
+            params["service"],
+            params["source"],
+            dt.timedelta(hours=get_settings().watch_again_hours),
+        )
 
 
 def newest_configured(settings: Settings) -> Month:
@@ -214,13 +228,3 @@ def newest_configured(settings: Settings) -> Month:
             "The settings", "name no month", "Set MODEL_LOOP_TRAIN_MONTHS, for example 2024-01."
         )
     return max(months)
-
-
-def _watermarks(context: Context) -> Watermarks:
-    params = context["params"]
-    return Watermarks(
-        context["asset_state_store"][PUBLISHED_MONTHS],
-        params["service"],
-        params["source"],
-        dt.timedelta(hours=get_settings().watch_again_hours),
-    )

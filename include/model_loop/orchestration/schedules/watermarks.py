@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from model_loop.datasets.dataset import Moment
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.objects.documents import UNREADABLE
 from model_loop.orchestration.alerts.announcements import state_lost
 from model_loop.orchestration.alerts.notifications import announce
 from trip_duration.publications import Publications
-from trip_duration.services import MOMENTS
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Watermarks:
             has kept does not tell, and counts for every moment.
         """
         entries = self._read("trained")
-        wanted = [one for one in entries if moment is None or moment in one.get(_BY, MOMENTS)]
+        wanted = [one for one in entries if moment is None or moment in one.get(_BY, self._moments)]
         return _publications(wanted)
 
     def known(self) -> Publications:
@@ -92,9 +92,13 @@ class Watermarks:
         others = _publications(before)
         for month, one in publications.known.items():
             same = month in others.known and others.known[month].version.is_same(one.version)
-            by = entries[str(month)].get(_BY, MOMENTS) if same else ()
+            by = entries[str(month)].get(_BY, self._moments) if same else ()
             entries[str(month)] = {**one.to_json(), _BY: sorted({*by, moment})}
         self._write("trained", entries)
+
+    @property
+    def _moments(self) -> tuple[Moment, ...]:
+        return dataset_of_variant(self.service).moments
 
     def _read(self, name: str) -> list[dict[str, Any]]:
         return _entries(read_state(self.store, self._key(name), [], _check))

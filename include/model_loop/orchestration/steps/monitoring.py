@@ -19,7 +19,8 @@ from model_loop.monitoring.tested import find_reference
 from model_loop.options import build
 from model_loop.orchestration.alerts.announcements import drift_not_known, drifted
 from model_loop.orchestration.alerts.notifications import announce
-from model_loop.orchestration.assets import DRIFT
+from model_loop.orchestration.assets import assets_of
+from model_loop.orchestration.forms.completing import variant_conf
 from model_loop.orchestration.loading import load
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
@@ -67,19 +68,22 @@ Found = dict[str, list[dict[str, Any]]]
 Grave = tuple["WindowFinding", "Watched", Mapping[str, Any]]
 
 
-def other_occasions(triggering_asset_events: Events) -> list[dict[str, Any]]:
+def other_occasions(
+    params: Mapping[str, Any], triggering_asset_events: Events
+) -> list[dict[str, Any]]:
     """Return the forms of the runs that look at what this one does not.
 
-    A run is about one source and service; its events may be about several.
+    A run is about one source and variant; its events may be about several.
     """
+    dataset = dataset_of_variant(params["service"])
     return [
         {
             "source": one.source,
-            "service": one.service,
-            "window_source": "month",
-            "months": [str(month) for month in one.months],
+            **variant_conf(dataset, one.service),
+            "window_source": dataset.partitions[1],
+            dataset.names.partitions: [str(month) for month in one.months],
         }
-        for one in read_occasions(triggering_asset_events)[1:]
+        for one in read_occasions(dataset, triggering_asset_events)[1:]
     ]
 
 
@@ -93,7 +97,9 @@ def plan(
     if not versions:
         logger.warning("Nothing answers for %s: there is nothing to watch.", params["service"])
         return None
-    windows = list(windows_of(params, dag_run, published_months(triggering_asset_events)))
+    windows = list(
+        windows_of(params, dag_run, published_months(params["service"], triggering_asset_events))
+    )
     if not windows:
         logger.info("No month ended before this run: there is nothing to look at.")
         return None
@@ -237,11 +243,16 @@ def _judge(
         "source": plan["source"],
         "months": [window["month"]] if "month" in window else [],
     }
-    cooldown, moment = (
+    dataset, cooldown = (
+        dataset_of_variant(plan["service"]),
         dt.timedelta(hours=params["cooldown_hours"]),
-        dataset_of_variant(plan["service"]).check_moment(watched.moment),
     )
-    memory = DriftMemory(asset_state_store[DRIFT], plan["service"], cooldown, moment)
+    memory = DriftMemory(
+        asset_state_store[assets_of(dataset).drift],
+        plan["service"],
+        cooldown,
+        dataset.check_moment(watched.moment),
+    )
     level = findings[0].level
     if not memory.is_due(level.value, dag_run.run_id):
         logger.warning("%s; the cooldown of the last time lasts.", evidence["why"])
@@ -286,7 +297,11 @@ def _remark(finding: WindowFinding) -> str:
 
 def retrain(evidence: Mapping[str, Any], outlet_events: Mapping[Any, Any]) -> dict[str, Any]:
     """Emit the asset `drift` with the evidence, which starts `retraining`."""
-    outlet_events[DRIFT].extra = dict(evidence)
+    dataset = dataset_of_variant(evidence["service"])
+    outlet_events[assets_of(dataset).drift].extra = {
+        **evidence,
+        **variant_conf(dataset, evidence["service"]),
+    }
     logger.warning("Retraining: %s", evidence["why"])
     return dict(evidence)
 

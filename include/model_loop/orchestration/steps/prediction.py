@@ -1,32 +1,33 @@
-"""The step of the DAG `prediction`: a few trips, for a person or over REST."""
+"""The step of the DAG `prediction`: a few rows, for a person or over REST."""
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-import math
 import time
+import zoneinfo
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
+from model_loop.orchestration.forms.prediction import field_of
 from model_loop.orchestration.loading import load
+from model_loop.orchestration.names import BATCH_SCORING, dag_id_of
 from model_loop.orchestration.registry import moment_of_form, versions_of
 from model_loop.orchestration.steps.requests import who_asked
-from model_loop.scoring.assumptions import time_text
 from model_loop.scoring.predictor import find_predictor
 from model_loop.scoring.questions import answer, given_columns
 from model_loop.serving.http.server import make_log
 from model_loop.serving.request_log.further_answers import log_answers
 from model_loop.settings import get_settings
-from trip_duration.columns import TRIP_COLUMNS, TRIP_READER, local_now
-from trip_duration.dataset import TRIPS
-from trip_duration.zone_names import zone_labels
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
+    from model_loop.datasets.dataset import Dataset
     from model_loop.datasets.reading import Row
     from model_loop.scoring.predictor import RegisteredVersion
 
@@ -34,13 +35,13 @@ logger = logging.getLogger(__name__)
 
 
 def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any]:
-    """Predict the trips of the list, or the one of the form."""
-    rows = _rows(params)
-
+    """Predict the rows of the list, or the one of the form."""
+    dataset = dataset_of_variant(params["service"])
+    rows = _rows(dataset, params)
     versions = versions_of(params["service"])
     predictor = find_predictor(
         versions,
-        given_columns(TRIPS, rows),
+        given_columns(dataset, rows),
         number=params["version"],
         moment=moment_of_form(params),
         load=load,
@@ -50,7 +51,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     rows, answers = answer(predictor, rows, moment)
     latency = 1_000 * (time.perf_counter() - started)
     _log(predictor.version, rows, answers, who_asked(dag_run), latency)
-    summaries = [_summary(row, one) for row, one in zip(rows, answers, strict=True)]
+    summaries = [_summary(dataset, row, one) for row, one in zip(rows, answers, strict=True)]
     for summary in summaries:
         logger.info("%s", summary)
     return {
@@ -81,31 +82,36 @@ def _log(
         logger.warning("%d predictions are not in the request log", len(answers))
 
 
-def _rows(params: Mapping[str, Any]) -> list[Row]:
+def _rows(dataset: Dataset, params: Mapping[str, Any]) -> list[Row]:
     """Read the rows of the list, or the one of the form."""
     inputs, most = params["inputs"], get_settings().prediction_inputs
+
+    def now() -> dt.datetime:
+        """Return the present moment on the clocks of the table, to the second."""
+        zone = zoneinfo.ZoneInfo(dataset.time_zone)
+        return dt.datetime.now(tz=zone).replace(tzinfo=None, microsecond=0)
+
     if inputs is None:
-        given = {name: params[name] for name in TRIP_COLUMNS.fields if name in params}
-        return [TRIP_READER.read_row(given, local_now)]
+        fields = {field_of(dataset, column): column.field for column in dataset.columns}
+        given = {fields[name]: params[name] for name in fields if name in params}
+        return [dataset.reader.read_row(given, now)]
     if len(inputs) > most:
         raise InvalidInputError(
-            f"The list of {len(inputs)} trips",
+            f"The list of {len(inputs)} {dataset.rows[0]}",
             f"is longer than the {most} that one run takes",
-            "Write them into a CSV or Parquet file and run the DAG batch_scoring, or send several "
-            "lists.",
+            "Write them into a CSV or Parquet file and run the DAG "
+            f"{dag_id_of(dataset, BATCH_SCORING)}, or send several lists.",
         )
-    return TRIP_READER.read_rows(inputs, local_now)
+    return dataset.reader.read_rows(inputs, now)
 
 
-def _summary(row: Row, found: Mapping[str, Any]) -> str:
-    names, trip = zone_labels(), dict(zip(TRIP_COLUMNS.fields, row.cells, strict=True))
-    start, end, miles = trip["pickup_zone"], trip["dropoff_zone"], trip["trip_distance"]
-    distance = ""
-    if not math.isnan(miles):
-        kind = ", the typical distance" if "trip_distance" in row.assumed else ""
-        distance = f" ({miles:g} miles{kind})"
-    at = time_text(trip["pickup_at"])[:16].replace("T", " at ")
+def _summary(dataset: Dataset, row: Row, found: Mapping[str, Any]) -> str:
+    """Return an answer in one sentence."""
+    in_words = dataset.extensions.load("summary")
+    if in_words is not None:
+        return str(in_words(row, found))
+    prediction = dataset.target.with_unit(f"{found['prediction']:.4g}")
     return (
-        f"About {found['prediction']:.1f} minutes from {names[int(start)]} to {names[int(end)]}"
-        f"{distance} on {at}, says version {found['model_version']}."
+        f"{dataset.target.title.capitalize()}: about {prediction}, says version "
+        f"{found['model_version']}."
     )

@@ -1,4 +1,4 @@
-"""The steps of `data_preparation` and of the months' DAGs: plain functions that DAG files wrap.
+"""The steps of `data_preparation` and of the DAGs of partitions: plain functions.
 
 Each returns a value that the XCom backend keeps in object storage.
 """
@@ -9,11 +9,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import StoredObjectError, optional
 from model_loop.findings import RefusedPartitionError
 from model_loop.orchestration.alerts.announcements import doubtful
 from model_loop.orchestration.alerts.notifications import announce
-from model_loop.orchestration.assets import MONTHS
+from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.steps.requests import (
     contract_limits,
     fetch_named_month,
@@ -41,10 +42,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def plan_months(params: Mapping[str, Any]) -> list[str]:
-    """Check everything that can be checked before any expensive work; list the months to prepare.
+def plan_partitions(params: Mapping[str, Any]) -> list[str]:
+    """Check everything that can be checked before any expensive work; list the partitions.
 
-    The list is empty if a training set of the very months that the source has now is there: the
+    The list is empty if a training set of the very partitions that the source has now is there: the
     steps that follow are then skipped.
     """
     request = training_set_request(params)
@@ -65,32 +66,34 @@ def _is_there(request: TrainingSetRequest) -> bool:
     return True
 
 
-def fetch_month(month: str, params: Mapping[str, Any]) -> RawMonth:
-    """Fetch one month."""
+def fetch_partition(partition: str, params: Mapping[str, Any]) -> RawMonth:
+    """Fetch one partition."""
     settings = get_settings()
     return fetch(
         training_set_request(params),
-        Month.parse(month),
+        Month.parse(partition),
         storage_root=settings.storage_root,
         timeout_seconds=settings.request_timeout_seconds,
     )
 
 
-def fetch_partition(service: str, params: Mapping[str, Any], dag_run: DagRunProtocol) -> RawMonth:
-    """Fetch the month of a service that the run's partition key names: ``2024-01``."""
-    return fetch_named_month(service, dag_run.partition_key, params)
+def fetch_named_partition(
+    variant: str, params: Mapping[str, Any], dag_run: DagRunProtocol
+) -> RawMonth:
+    """Fetch the partition of a variant that the run's partition key names: ``2024-01``."""
+    return fetch_named_month(variant, dag_run.partition_key, params)
 
 
-def check_month(raw: RawMonth) -> CheckedMonth:
-    """Check one month against its contract; what was found is in the log, as a table.
+def check_partition(raw: RawMonth) -> CheckedMonth:
+    """Check one partition against its contract; what was found is in the log, as a table.
 
-    A month that breaks it is shown on the dashboard.
+    A partition that breaks it is shown on the dashboard.
     """
     try:
         month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
     except RefusedPartitionError as error:
         with optional(f"The entry of {raw.month} on the tracking server"):
-            from model_loop.orchestration.steps.month_log import (  # noqa: PLC0415 - MLflow takes seconds
+            from model_loop.orchestration.steps.partition_log import (  # noqa: PLC0415 - MLflow takes seconds
                 log_refused,
             )
 
@@ -100,18 +103,18 @@ def check_month(raw: RawMonth) -> CheckedMonth:
     return month
 
 
-def compare_months(
-    months: Sequence[CheckedMonth],
+def compare_partitions(
+    partitions: Sequence[CheckedMonth],
     params: Mapping[str, Any],
     outlet_events: OutletEventAccessorsProtocol,
     dag_run: DagRunProtocol,
 ) -> list[HistoryVerdict]:
-    """Compare months with the months before them; a refused month fails the run.
+    """Compare partitions with those before them; a refused one fails the run.
 
     It is shown on the dashboard. Somebody is told of what is doubtful, and the run goes on.
     """
     verdicts = compare(
-        list(months),
+        list(partitions),
         storage_root=get_settings().storage_root,
         accepted=params.get("accepted_findings") or (),
     )
@@ -120,15 +123,16 @@ def compare_months(
             logger.warning("%s", finding)
         if verdict.refused:
             with optional(f"The entry of {verdict.month.raw.month} on the tracking server"):
-                from model_loop.orchestration.steps.month_log import (  # noqa: PLC0415 - as above
-                    log_month,
+                from model_loop.orchestration.steps.partition_log import (  # noqa: PLC0415 - as above
+                    log_partition,
                 )
 
-                log_month(verdict)
+                log_partition(verdict)
+    variant = verdicts[0].month.raw.service
     if findings := require_sound(verdicts):
-        announce(doubtful(findings, verdicts[0].month.raw.service, dag_run.dag_id, dag_run.run_id))
+        announce(doubtful(findings, variant, dag_run.dag_id, dag_run.run_id))
     checked = [verdict.month for verdict in verdicts]
-    event = outlet_events[MONTHS]
+    event = outlet_events[assets_of(dataset_of_variant(variant)).partitions]
     event.add_partitions([month.partition for month in checked])
     event.extra = {
         "rows": sum(month.report.rows for month in checked),
@@ -138,18 +142,18 @@ def compare_months(
     return verdicts
 
 
-def compare_month(
-    month: CheckedMonth,
+def compare_partition(
+    partition: CheckedMonth,
     params: Mapping[str, Any],
     outlet_events: OutletEventAccessorsProtocol,
     dag_run: DagRunProtocol,
 ) -> HistoryVerdict:
-    """Compare one month with the months before it; see `compare_months`."""
-    (verdict,) = compare_months([month], params, outlet_events, dag_run)
+    """Compare one partition with those before it; see `compare_partitions`."""
+    (verdict,) = compare_partitions([partition], params, outlet_events, dag_run)
     return verdict
 
 
-def encode_months(verdicts: Sequence[HistoryVerdict], params: Mapping[str, Any]) -> TrainingSet:
+def encode_partitions(verdicts: Sequence[HistoryVerdict], params: Mapping[str, Any]) -> TrainingSet:
     """Clean, split by time, encode, and put together the training set."""
     return encode(
         training_set_request(params),

@@ -7,13 +7,22 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.alerts.announcements import drift_answered
 from model_loop.orchestration.alerts.notifications import announce
-from model_loop.orchestration.assets import DRIFT, PUBLISHED_MONTHS
+from model_loop.orchestration.assets import assets_of
+from model_loop.orchestration.forms.completing import variant_conf
 from model_loop.orchestration.forms.sources import source_of
-from model_loop.orchestration.names import TRAININGS
+from model_loop.orchestration.names import (
+    PREPARATION,
+    RESULTS,
+    SKLEARN,
+    TRAININGS,
+    XGBOOST,
+    dag_id_of,
+)
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.drifts import drift_of, waiting_drifts
 from model_loop.orchestration.schedules.occasions import (
@@ -32,8 +41,7 @@ from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.learned import learned_by
 from trip_duration.months import Month, MonthSplit
 from trip_duration.publications import Publications
-from trip_duration.recipes import RECIPES, get_recipe
-from trip_duration.services import MOMENTS, get_service
+from trip_duration.services import get_service
 from trip_duration.source.published import look_at_source, look_up_publication
 
 if TYPE_CHECKING:
@@ -70,10 +78,11 @@ def other_occasions(
 ) -> list[dict[str, Any]]:
     """Return the forms of the runs that answer what this one does not.
 
-    A run is about one source, service and moment. Its events may be about several; and what is
-    about no moment, a month or the hour of the schedule, is about the champion of each.
+    A run is about one source, variant and moment. Its events may be about several; and what is
+    about no moment, a partition or the hour of the schedule, is about the champion of each.
     """
-    occasions = read_occasions(triggering_asset_events)
+    dataset = _dataset(params)
+    occasions = read_occasions(dataset, triggering_asset_events)
     asked = [(one, _recipe(params, one, None)) for one in occasions[1:]]
     if not occasions and dag_run.run_type.value not in _CHOSEN:
         why = f"by {who_asked(dag_run)}"
@@ -88,8 +97,8 @@ def other_occasions(
         {
             **{name: params[name] for name in ("promote", "approval")},
             "source": one.source,
-            "service": one.service,
-            "newest_month": None if one.newest is None else str(one.newest),
+            **variant_conf(dataset, one.service),
+            **_newest_conf(dataset, one),
             "why": one.why,
             **({"recipe": recipe} if recipe != params["recipe"] else {}),
         }
@@ -97,9 +106,26 @@ def other_occasions(
     ]
 
 
+def _newest_conf(dataset: Dataset, occasion: Occasion) -> dict[str, str | None]:
+    """Return the field of the form that names the newest partition; none of a whole table."""
+    if dataset.partition == "whole":
+        return {}
+    name = f"newest_{dataset.names.partitions.removesuffix('s')}"
+    return {name: None if occasion.newest is None else str(occasion.newest)}
+
+
+def _dataset(form: Mapping[str, Any]) -> Dataset:
+    return dataset_of_variant(form["service"])
+
+
+def _moment(form: Mapping[str, Any]) -> Moment:
+    """Return the moment at which the recipe of a form is asked."""
+    return _dataset(form).recipe(form["recipe"]).moment
+
+
 def _recipes_of_others(form: Mapping[str, Any], occasion: Occasion) -> list[str]:
     """Return what to train for the champions of the moments at which the form's is not asked."""
-    versions, own = versions_of(occasion.service), get_recipe(form["recipe"]).moment
+    versions, own = versions_of(occasion.service), _moment(form)
     found = []
     for moment, standing in versions.standings().items():
         if moment != own and standing.champion is not None:
@@ -119,7 +145,7 @@ def plan(
     The newest month judges, the one before is tuned on. An event names it; without one, and where
     the form names none, it is the newest that the source has published.
     """
-    occasion = next(iter(read_occasions(triggering_asset_events)), None)
+    occasion = next(iter(read_occasions(_dataset(params), triggering_asset_events)), None)
     form = form_of(params, triggering_asset_events)
     # A source that is not allowed is refused before any request to it.
     source_of(form)
@@ -130,7 +156,7 @@ def plan(
     pending = _pending(form, occasion, asset_state_store)
     if dag_run.run_type.value not in _CHOSEN:
         form["recipe"] = _recipe(form, occasion, pending)
-    moment = get_recipe(form["recipe"]).moment
+    moment = _moment(form)
     why = _why(form, dag_run, occasion, pending)
     published = _look_up_all(found, split.all, form)
     if not form["again"] and _was_trained(marks.trained(moment), published, split.all):
@@ -162,7 +188,7 @@ def _require_use(form: Mapping[str, Any]) -> None:
     unasked = form["accept_generated_data"] or not form["promote"]
     if unasked or not is_generated(form["source"]):
         return
-    versions, moment = versions_of(form["service"]), get_recipe(form["recipe"]).moment
+    versions, moment = versions_of(form["service"]), _moment(form)
     champion = versions.standings()[moment].champion
     if champion is None:
         return
@@ -185,10 +211,10 @@ def _pending(
     That of the moment that the run is about: of the form, or that an event of drift names. Where
     such an event names none, any that waits goes with the run, the earliest moment's first.
     """
-    asked: Sequence[Moment] = (get_recipe(form["recipe"]).moment,)
+    asked: Sequence[Moment] = (_moment(form),)
     if occasion is not None and (occasion.moment or not occasion.months):
-        asked = (occasion.moment,) if occasion.moment else MOMENTS
-    found = waiting_drifts(store[DRIFT], form["service"])
+        asked = (occasion.moment,) if occasion.moment else _dataset(form).moments
+    found = waiting_drifts(store[assets_of(_dataset(form)).drift], form["service"])
     return next((drift_of(found[moment]) for moment in asked if moment in found), None)
 
 
@@ -201,14 +227,15 @@ def _recipe(
     came from elsewhere, with no recipe of ours, the moment alone is kept.
     """
     named = (drift or {}).get("recipe") or (occasion.recipe if occasion else "")
-    if named in RECIPES:
+    recipes = _dataset(form).recipes
+    if named in recipes:
         return str(named)
     moment = (drift or {}).get("moment") or (occasion.moment if occasion else None)
-    own = RECIPES.get(form["recipe"])
+    own = recipes.get(form["recipe"])
     if moment is None or (own and own.moment == moment):
         return str(form["recipe"])
     # The last one of a moment knows the most of what is known then.
-    return [one.name for one in RECIPES.values() if one.moment == moment][-1]
+    return [one.name for one in recipes.values() if one.moment == moment][-1]
 
 
 def _newest(
@@ -239,7 +266,7 @@ def choose_challenger(
     ti: Any,  # noqa: ANN401 - Airflow's
 ) -> dict[str, Any] | None:
     """The form of the promotion, for the best of both trainings; None to leave it out."""
-    families = _families(ti, dag_run)
+    families = _families(_dataset(params), ti, dag_run)
     best = min(families, key=lambda family: family["loss"])
     version = _version(best)
     logger.info(
@@ -253,7 +280,7 @@ def choose_challenger(
         return None
     return {
         "action": "promote",
-        "service": form_of_plan(params, plan)["service"],
+        **variant_conf(_dataset(params), form_of_plan(params, plan)["service"]),
         "version": version,
         "why": plan["why"],
         **{name: params[name] for name in _GATE},
@@ -271,15 +298,18 @@ def finish(
     """Move the watermark; tell what became of it, and whoever has seen the drift."""
     form = form_of_plan(params, plan)
     marks = _watermarks(asset_state_store, form)
-    moment = get_recipe(plan.get("recipe") or params["recipe"]).moment
+    moment = _moment({**form, "recipe": plan.get("recipe") or params["recipe"]})
     marks.train(Publications.from_json(plan["published"]), moment)
     champion = versions_of(form["service"]).standings()[moment].champion
     version = challenger["version"] if challenger else None
     promoted = version is not None and champion == version
     logger.info("%s: champion is version %s", plan["why"], champion)
-    memory = waiting_drifts(asset_state_store[DRIFT], form["service"]).get(moment)
+    drifts = asset_state_store[assets_of(_dataset(form)).drift]
+    memory = waiting_drifts(drifts, form["service"]).get(moment)
     if memory is not None and (drift := drift_of(memory)) is not None:
-        outcome = _outcome(drift, _families(ti, dag_run), version, promoted=promoted)
+        outcome = _outcome(
+            drift, _families(_dataset(form), ti, dag_run), version, promoted=promoted
+        )
         _answer(drift, outcome, dag_run)
         memory.answer()
     return {
@@ -291,13 +321,18 @@ def finish(
     }
 
 
-def _families(ti: Any, dag_run: DagRunProtocol) -> list[dict[str, Any]]:  # noqa: ANN401 - Airflow's
+def _families(
+    dataset: Dataset,
+    ti: Any,  # noqa: ANN401 - Airflow's
+    dag_run: DagRunProtocol,
+) -> list[dict[str, Any]]:
     """Return the results of both trainings, with the errors of the models compared."""
     families = []
-    for dag_id in TRAININGS:
+    for job in TRAININGS:
         # Both trainings have run under the id that `run_dag` gives.
         run_id = f"{dag_run.dag_id}.{dag_run.run_id}"
-        results = ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids="results")
+        dag_id = dag_id_of(dataset, job)
+        results = ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids=RESULTS)
         compared = results["compared_with"]
         families += [{**family, "compared_with": compared} for family in results["families"]]
     return families
@@ -386,15 +421,15 @@ def _forms(params: Mapping[str, Any], split: Any) -> dict[str, dict[str, Any]]: 
     data = {name: value for name, value in shared.items() if name in _DATA}
     without_models = {name: it for name, it in shared.items() if name not in _SKLEARN_ONLY}
     return {
-        "data_preparation": {**data, **months},
-        "sklearn_training": {**shared, **months},
-        "xgboost_training": {**without_models, **months},
+        PREPARATION: {**data, **months},
+        SKLEARN: {**shared, **months},
+        XGBOOST: {**without_models, **months},
     }
 
 
 def _watermarks(store: Mapping[Any, StateStore], params: Mapping[str, Any]) -> Watermarks:
     return Watermarks(
-        store[PUBLISHED_MONTHS],
+        store[assets_of(_dataset(params)).published],
         params["service"],
         params["source"],
         dt.timedelta(hours=get_settings().watch_again_hours),

@@ -115,9 +115,10 @@ def _day(text: str) -> dt.datetime:
     return dt.datetime.combine(day, dt.time(), dt.UTC)
 
 
-def published_months(events: Events) -> list[str]:
-    """The months whose publication has started this run, as far as it is about them."""
-    return [str(month) for one in read_occasions(events)[:1] for month in one.months]
+def published_months(variant: str, events: Events) -> list[str]:
+    """Return the months whose publication has started this run, as far as it is about them."""
+    occasions = read_occasions(dataset_of_variant(variant), events)
+    return [str(month) for one in occasions[:1] for month in one.months]
 
 
 def plan_of_today(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,0 +1,1 @@
+"""The DAGs of a dataset, one module for each job: which tasks there are, and in which order."""

@@ -1,0 +1,81 @@
+"""Arguments that all DAGs of a dataset share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from airflow.sdk import DAG
+
+from model_loop.datasets.dataset import Dataset
+from model_loop.orchestration.conventions import Tag, default_args
+from model_loop.orchestration.forms.fields import FormFields
+from model_loop.orchestration.names import dag_id_of, owner_of
+
+#: Permissions of a declaration, as Airflow calls them: kind of resource and action.
+_PERMISSIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "read": ("DAGs", "can_read"),
+        "edit": ("DAGs", "can_edit"),
+        "delete": ("DAGs", "can_delete"),
+        "run": ("DAG Runs", "can_create"),
+    }
+)
+
+
+def dag_of(
+    dataset: Dataset,
+    job: str,
+    *,
+    description: str,
+    doc: str,
+    tags: tuple[Tag, ...],
+    form: FormFields,
+    schedule: Any = None,  # noqa: ANN401 - Airflow takes timetables, assets and expressions
+    **options: Any,  # noqa: ANN401 - Airflow's own
+) -> DAG:
+    """Return the DAG of a job, to be filled in a ``with`` statement.
+
+    Parameters
+    ----------
+    dataset
+        Its dataset: id, display name, tags, owner and access follow from it.
+    job
+        Name of the job; see `names`.
+    description
+        One line, for lists of DAGs.
+    doc
+        Documentation in Markdown, with what to do if a run fails.
+    tags
+        Tags beside that of the package and, where the id has a prefix, that of the dataset.
+    form
+        Fields of the trigger form.
+    """
+    own_tags: tuple[str, ...] = ()
+    if dataset.names.dag_prefix:
+        options["dag_display_name"] = f"{dataset.title}: {job.replace('_', ' ')}"
+        own_tags = (dataset.name,)
+    return DAG(
+        dag_id=dag_id_of(dataset, job),
+        description=description,
+        doc_md=doc,
+        schedule=schedule,
+        catchup=False,
+        is_paused_upon_creation=False,
+        tags=[Tag.MODEL_LOOP, *tags, *own_tags],
+        default_args=default_args(owner_of(dataset)),
+        params=form,
+        access_control=_access_control(dataset),
+        **options,
+    )
+
+
+def _access_control(dataset: Dataset) -> dict[str, dict[str, list[str]]] | None:
+    """Return the permissions of each role that the declaration names; None if it names none."""
+    declared = dataset.declaration.access if dataset.declaration else {}
+    found: dict[str, dict[str, list[str]]] = {}
+    for role, permissions in declared.items():
+        for resource, action in sorted(_PERMISSIONS[name] for name in permissions):
+            found.setdefault(role, {}).setdefault(resource, []).append(action)
+    return found or None

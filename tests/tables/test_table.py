@@ -77,3 +77,10 @@ def test_a_file_of_an_installed_package_is_a_source() -> None:
     for name in ("no_such_package", "../etc", ""):
         with pytest.raises(TableFileError, match="not installed"):
             source_files(declared(source=f"package://{name}/zones.csv"))
+
+
+def test_what_is_predicted_names_no_rows(tmp_path: Path) -> None:
+    """Whole numbers that differ in each row are a quantity there."""
+    rows = "".join(f"{row},{row}\n" for row in range(1, 60))
+    found = read(tmp_path, f"row,cnt\n{rows}")
+    assert [each.kind for each in found.formats.values()] == ["id", "number"]

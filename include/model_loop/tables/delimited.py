@@ -40,7 +40,7 @@ from model_loop.tables.row_blocks import RowBlock
 _RARE = ("^", "~", "\x01", "\x1f", ":", " ")
 _SAMPLE_LINES = 200
 #: Share of the sampled rows that have to be as wide as the header.
-_ALIKE = 0.9
+_ALIKE, _FEWEST_ALIKE = 0.9, 3
 _CONFLICT = re.compile(rb"^(?:<{7}|>{7}|\|{7}) |^(?:<{7}|>{7})\r?$", re.MULTILINE)
 _NUMBER_LIKE = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
@@ -57,11 +57,14 @@ class TextHeader:
         Delimiter between two cells.
     rest
         Bytes behind it, of those that were read.
+    skipped
+        Lines above it that are no row: a title, comments.
     """
 
     names: tuple[str, ...]
     delimiter: str
     rest: bytes
+    skipped: tuple[str, ...] = ()
 
 
 def read_header(stream: Utf8Stream, dialect: DialectDeclaration, origin: str) -> TextHeader:
@@ -79,6 +82,8 @@ def read_header(stream: Utf8Stream, dialect: DialectDeclaration, origin: str) ->
     start = start.lstrip(LINE_ENDS)
     if not start.strip():
         raise TableFileError("no_rows", origin, "is empty", "Give a file with a header and rows.")
+    skipped = _title(start, dialect.delimiter) if dialect.header else b""
+    start = start[len(skipped) :]
     delimiter = dialect.delimiter or _delimiter(start)
     row, _ = first_row(origin, start, delimiter)
     cells = [cell.strip() for cell in cells_of(row, delimiter)]
@@ -89,7 +94,8 @@ def read_header(stream: Utf8Stream, dialect: DialectDeclaration, origin: str) ->
         cells.pop()
     names = tuple(cell or f"column_{number}" for number, cell in enumerate(cells, 1))
     require_names(names, origin)
-    return TextHeader(names, delimiter, start[len(row) :])
+    above = tuple(line for line in skipped.decode(errors="replace").splitlines() if line.strip())
+    return TextHeader(names, delimiter, start[len(row) :], above)
 
 
 def require_names(names: Sequence[str], origin: str) -> None:
@@ -122,6 +128,27 @@ def _sample(start: bytes) -> list[str]:
     # The last line may go on.
     complete = lines[:-1] if len(lines) > 2 and len(start) >= LONGEST_HEADER else lines  # noqa: PLR2004 - a header and a row
     return [line for line in complete if line.strip()][:_SAMPLE_LINES]
+
+
+def _title(start: bytes, declared: str | None) -> bytes:
+    """Return the lines above the header: a title of several words, or comments behind a ``#``.
+
+    They hold none of the usual delimiters, so that no header of names between semicolons is taken
+    for a title above decimal commas, and nearly all lines below them hold the same number of one.
+    """
+    lines = start.splitlines(keepends=True)[:_SAMPLE_LINES]
+    for delimiter in (declared,) if declared else DELIMITERS:
+        counts = [line.count(delimiter.encode()) for line in lines]
+        first = next((place for place, count in enumerate(counts) if count), 0)
+        titles = [line.strip() for line in lines[:first]]
+        below = [count for count, line in zip(counts, lines, strict=True) if line.strip()]
+        below = below[sum(map(bool, titles)) :]
+        alike = below.count(counts[first]) >= max(_ALIKE * len(below), _FEWEST_ALIKE)
+        plain = not any(mark.encode() in line for mark in DELIMITERS for line in titles)
+        worded = all(not line or line[:1] == b"#" or b" " in line for line in titles)
+        if first and alike and plain and worded:
+            return b"".join(lines[:first])
+    return b""
 
 
 def _delimiter(start: bytes) -> str:

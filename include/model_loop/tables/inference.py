@@ -379,14 +379,18 @@ class ColumnEvidence:
     def _has_marks(self) -> bool:
         return self._point.marks or self._comma.marks
 
-    def decide(self, kind: Kind | None = None) -> Inference:
+    def decide(self, kind: Kind | None = None, *, predicted: bool = False) -> Inference:
         """Return what all values say.
 
         Parameters
         ----------
         kind
             Declared type: only the way to read it is left to be found.
+        predicted
+            Whether the column is predicted: its numbers name no rows, however much they differ.
         """
+        if predicted and kind is None and self._numbers.whole and self._numbers.lowest < np.inf:
+            return self._as_yes_no() or self._as_numbers() or self._as_words()
         if kind == "time":
             return self._as_times(every=False) or self._as("time")
         if kind == "number":

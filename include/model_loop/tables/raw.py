@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from model_loop.datasets.declaration import DialectDeclaration
+from model_loop.datasets.reading import shown
 from model_loop.tables import delimited, json_lines, typed
 from model_loop.tables.opening import (
     Compression,
@@ -287,6 +288,16 @@ def _file_blocks(
                     address,
                     f"{origin} may have no header: its first row is {', '.join(header.names)}.",
                     "If it has none, declare [dialect] header = false.",
+                )
+            )
+        if header.skipped:
+            notes.append(
+                ReadingNote(
+                    "lines_above_header",
+                    address,
+                    f"{origin} has lines above its header that are left out: "
+                    f"{shown(' | '.join(header.skipped))}.",
+                    "Look whether the header is right; if it is not, remove the lines.",
                 )
             )
         text_format = FileFormat(kind, compression, found.name, header.delimiter, dialect.header)

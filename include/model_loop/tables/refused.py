@@ -21,7 +21,9 @@ RefusalCode = Literal[
     "undecided_format",
     "unknown_column",
 ]
-NoteCode = Literal["encoding_assumed", "blank_rows", "header_of_numbers", "rows_rejected"]
+NoteCode = Literal[
+    "blank_rows", "encoding_assumed", "header_of_numbers", "lines_above_header", "rows_rejected"
+]
 
 
 class TableFileError(InvalidInputError):

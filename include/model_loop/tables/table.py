@@ -201,7 +201,9 @@ def column_formats(declaration: Declaration, blocks: Iterable[RawTable]) -> dict
             break
     signs = {gathered.decimal_sign for gathered in evidence.values()} - {None}
     for name, gathered in evidence.items():
-        found = gathered.decide(declared_kind(declaration, name))
+        found = gathered.decide(
+            declared_kind(declaration, name), predicted=name == declaration.target
+        )
         formats[name] = _settled(name, found, signs, delimiter)
     return formats
 

@@ -45,7 +45,7 @@ def follow(commands: str, folder: Path) -> str:
 @pytest.mark.integration
 def test_the_page_leads_to_a_dataset(tmp_path: Path) -> None:
     """Each step does what the page says of it."""
-    table, first, answered, check, add = COMMANDS
+    table, first, answered, check, run, add = COMMANDS
     follow(table, tmp_path)
     printed = follow(first, tmp_path)
     for code, column in re.findall(
@@ -61,6 +61,9 @@ def test_the_page_leads_to_a_dataset(tmp_path: Path) -> None:
     assert declaration.status == "ready"
     assert declaration.columns["bell"].known == declaration.columns["seconds"].known == "later"
     follow(check, tmp_path)
+    printed = follow(run, tmp_path)
+    assert "Champion at the moment request: version" in printed
+    assert "naive median" in printed
     assert "orders" in follow(add, tmp_path)
     follow("model-loop datasets check orders\nmodel-loop datasets remove orders", tmp_path)
 

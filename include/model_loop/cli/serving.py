@@ -17,13 +17,12 @@ from rich.table import Table
 
 from model_loop.cli.console import console
 from model_loop.cli.options import AsJson
-from model_loop.datasets.registry import dataset_of_variant
+from model_loop.datasets.registry import choose_variant, dataset_of_variant
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import require_within
 from model_loop.serving.http.tokens import USUAL_RIGHTS, Right
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import SWITCHES, Action
-from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.serving.http.tokens import TokenFile
@@ -41,7 +40,7 @@ _settings = get_settings()
 
 def serve(
     *,
-    service: str = _settings.service,
+    variant: Annotated[str, _VARIANT] = _settings.service,
     host: str = _settings.serving_host,
     port: int = _settings.serving_port,
 ) -> None:
@@ -51,8 +50,8 @@ def serve(
 
     Parameters
     ----------
-    service
-        Service of the trips: green, yellow or fhvhv.
+    variant
+        Variant that answers at /predict; a dataset, if it has one variant alone.
     host
         Network address to listen on; 0.0.0.0 for all.
     port
@@ -61,7 +60,7 @@ def serve(
     from model_loop.serving.http.server import run, token_file
 
     changes = {
-        "service": get_service(service).name,
+        "service": choose_variant(variant)[1].key,
         "serving_host": host,
         "serving_port": port,
     }
@@ -207,7 +206,7 @@ def traffic(
     why: str = "",
     moment: str | None = None,
     accept_generated_data: Annotated[bool, Parameter(negative=())] = False,
-    service: str = _settings.service,
+    variant: Annotated[str, _VARIANT] = _settings.service,
 ) -> None:
     """Decide which version answers, in one action that is written into the history.
 
@@ -223,20 +222,20 @@ def traffic(
     why
         For the history.
     moment
-        Moment of the versions to move: booked or ended. Left out, the moment of the version;
+        Moment of the versions to move. Left out, the moment of the version;
         disable and enable mean all of them.
     accept_generated_data
-        Let a model of SAMPLE data take the place of a champion of published trips, or answer beside
+        Let a model of generated data take the place of a champion of real data, or answer beside
         it; the history repeats it.
-    service
-        Service of the model: green, yellow or fhvhv.
+    variant
+        Variant of the model; a dataset, if it has one variant alone.
     """
     from model_loop.tracking.choosing import promoter_for
     from model_loop.tracking.runs import Tracker
 
     wanted = Action(
         kind=action,  # type: ignore[arg-type]  # checked there
-        service=get_service(service).name,
+        service=choose_variant(variant)[1].key,
         version=version,
         who=getpass.getuser(),
         why=why,
@@ -254,17 +253,20 @@ def traffic(
 
 
 def ab_report(
-    *, service: str = _settings.service, days: float = 30.0, as_json: AsJson = False
+    *,
+    variant: Annotated[str, _VARIANT] = _settings.service,
+    days: float = 30.0,
+    as_json: AsJson = False,
 ) -> None:
-    """Compare versions of a moment on predictions whose actual duration is known.
+    """Compare versions of a moment on predictions whose actual value is known.
 
-    Decide once, when both have the trips that are named: who looks again and again until an
-    interval leaves out 0 finds differences that are none.
+    Decide once, when both have the rows that are named: looking again and again until an interval
+    leaves out 0 finds differences that are none.
 
     Parameters
     ----------
-    service
-        Service of the model: green, yellow or fhvhv.
+    variant
+        Variant of the model; a dataset, if it has one variant alone.
     days
         Older predictions do not count.
     as_json
@@ -280,13 +282,15 @@ def ab_report(
     engine = open_log(settings.request_log_url, settings.serving_folder)
     since = time.time() - days * SECONDS_PER_DAY
     tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
-    moment_of = ModelVersions(tracker, service).known_moment
-    report = compare(engine, service, moment_of, since)
+    dataset, chosen = choose_variant(variant)
+    moment_of = ModelVersions(tracker, chosen.key).known_moment
+    report = compare(engine, chosen.key, moment_of, since)
+    rows = dataset.rows[0]
     if as_json:
         print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer
         return
     table = Table(
-        "version", "moment", "trips", "MAE", "95 % interval", "RMSE", "bias", box=box.SIMPLE_HEAD
+        "version", "moment", rows, "MAE", "95 % interval", "RMSE", "bias", box=box.SIMPLE_HEAD
     )
     shown = [(str(one.version), one) for one in report.versions]
     shown += [(f"{one.version} (shadow)", one) for one in report.shadows]
@@ -298,10 +302,10 @@ def ab_report(
     out.print(table)
     for pair in (*report.comparisons, *report.paired):
         low, high = pair.interval
-        takes = "the same trips" if pair.paired else "trips of each"
+        takes = f"the same {rows}" if pair.paired else f"{rows} of each"
         name = f"Shadow {pair.version}" if pair.paired else f"Version {pair.version}"
         out.print(
-            f"{name} less {pair.against}: {pair.difference:+.3f} minutes "
+            f"{name} less {pair.against}: {dataset.target.with_unit(f'{pair.difference:+.3f}')} "
             f"({low:+.3f} to {high:+.3f}), {pair.verdict}; a difference of {pair.worthwhile:.3f} "
             f"takes {pair.trips_needed:,} {takes}. Decide once, at that number."
         )

@@ -48,6 +48,8 @@ from trip_duration.months import Month
 from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
 
 THRESHOLDS = thresholds_of(Settings())
+#: Names of rules in errors, where they are those of a form.
+SAID = {"rows": "least_trips"}
 AT_ONCE = PerformanceRules(windows=1, needed=1)
 
 
@@ -589,7 +591,7 @@ def test_each_rule_has_bounds(bound: str, least: float, most: float | None) -> N
     for right in (least, most if most is not None else 1_000_000):
         assert getattr(PerformanceRules(**{**changes, bound: right}), bound) == right
     for wrong in (least - step, *([most + step] if most is not None else [])):
-        with pytest.raises(InvalidInputError, match=f"{bound} = "):
+        with pytest.raises(InvalidInputError, match=f"{SAID.get(bound, bound)} = "):
             PerformanceRules(**{**changes, bound: wrong})
 
 

@@ -198,7 +198,13 @@ def demo(options: DemoOptions = _DEMO) -> int:
     """Run the main job: prepare months, tune and train all families, show the results."""
     stack = _stack()
     if options.dataset is not None:
-        outcome = run_dataset(stack, options.dataset, options.evaluations, console)
+        outcome = run_dataset(
+            stack,
+            options.dataset,
+            families=_words(options.models),
+            evaluations=options.evaluations,
+            console=console,
+        )
         _print_addresses(stack)
         return outcome
     request = options.request()

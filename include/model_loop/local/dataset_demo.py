@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,14 +16,26 @@ from model_loop.errors import InvalidInputError
 from model_loop.local.stack import LocalStack
 from model_loop.local.start import ensure_up
 
+#: Families where none are named: the quickest ones of each kind.
+_FAMILIES = ("linear_model.Lasso", "xgboost")
 
-def run_dataset(stack: LocalStack, given: str, evaluations: int, console: Console) -> int:
+
+def run_dataset(
+    stack: LocalStack,
+    given: str,
+    *,
+    families: Sequence[str] | None,
+    evaluations: int,
+    console: Console,
+) -> int:
     """Start the stack, and prepare, train, judge and promote models of a dataset in it.
 
     Parameters
     ----------
     given
         Name of a dataset, or its TOML file, which is added to the datasets first.
+    families
+        Model families; a linear one and XGBoost by default.
     evaluations
         Trials of each family.
 
@@ -41,6 +54,7 @@ def run_dataset(stack: LocalStack, given: str, evaluations: int, console: Consol
     command = [
         str(Path(sys.executable).with_name("model-loop")),
         *("run", name, "--evaluations", str(evaluations)),
+        *(word for family in families or _FAMILIES for word in ("--models", family)),
     ]
     return subprocess.run(command, env=stack.environment(), check=False).returncode  # noqa: S603 - our own command
 

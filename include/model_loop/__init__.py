@@ -1,5 +1,5 @@
-"""The whole loop of a machine-learning product on NYC taxi trips, as a plain Python library.
+"""The whole loop of a machine-learning product for a table, as a plain Python library.
 
-Data flows one way, and so do imports: `trips` → `training_set` → `models` → `tracking`.
-Only `orchestration` knows Airflow.
+Data flows one way, and so do imports: `datasets` → `tables` → `partitions` → `training_set` →
+`models` → `tracking`. Only `orchestration` knows Airflow.
 """

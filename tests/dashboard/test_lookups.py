@@ -46,7 +46,8 @@ def test_a_server_that_is_down_is_named(questions: Questions, make_sources: Make
     ):
         with pytest.raises(WorkerError, match=r"^MlflowException: "):
             ask()
-    assert questions.explain(1, [1.0, float("nan")], ["PULocationID"])["why"].startswith("Mlflow")
+    row = [1.0, *[float("nan")] * 6]
+    assert questions.explain(1, row, ["PULocationID"])["why"].startswith("Mlflow")
 
     async def nobody(_: Any) -> bool:
         return False

@@ -39,7 +39,7 @@ REJECTED = {**APPROVED, "chosen_options": ["Reject"]}
 def dag() -> DAG:
     """The DAG as Airflow reads it."""
     sys.path.insert(0, str(DAGS))
-    return DagBag(dag_folder=str(DAGS / "promotion.py"), bundle_path=DAGS, bundle_name="one").dags[
+    return DagBag(dag_folder=str(DAGS / "trips.py"), bundle_path=DAGS, bundle_name="one").dags[
         "promotion"
     ]
 

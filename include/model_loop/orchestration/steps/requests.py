@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from model_loop.datasets.registry import dataset_of_variant, variants
 from model_loop.errors import InvalidInputError
 from model_loop.models.search import SearchRequest
 from model_loop.options import build, options_of
@@ -41,8 +42,16 @@ def training_set_request(params: Mapping[str, Any]) -> TrainingSetRequest:
     ------
     InvalidInputError
         If a field breaks a rule that the form cannot check: the source is not allowed, or the
-        months are out of order.
+        months are out of order. Also for a declared table, which the command `run` prepares.
     """
+    key = str(params.get("service") or params.get("variant") or "")
+    if key in variants() and dataset_of_variant(key).declaration is not None:
+        name = dataset_of_variant(key).name
+        raise InvalidInputError(
+            f"The dataset {name}",
+            "is a declared table, which is prepared and trained by the command, not by DAGs yet",
+            f"Run: model-loop run {name}. Its champion answers in the other DAGs.",
+        )
     return build(TrainingSetRequest, params, source=source_of(params))
 
 

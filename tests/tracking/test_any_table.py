@@ -106,8 +106,10 @@ def judged(parcels: TrainingSet, *contenders: Learned) -> tuple[int, tuple[str, 
 
 def test_the_same_split_has_the_same_test_rows(parcels: TrainingSet) -> None:
     """Nothing is left out, and the number of rows is told."""
-    assert judged(parcels, learned(parcels))[0] == 135
-    assert judged(parcels, learned(parcels))[2].startswith("135 rows of whole")
+    assert judged(parcels, learned(parcels))[0] == len(parcels.test_rows)
+    assert judged(parcels, learned(parcels))[2].startswith(
+        f"{len(parcels.test_rows)} rows of whole"
+    )
 
 
 def test_rows_that_were_learned_from_are_left_out(parcels: TrainingSet) -> None:
@@ -116,14 +118,14 @@ def test_rows_that_were_learned_from_are_left_out(parcels: TrainingSet) -> None:
     first, *_ = parcels.request.split.starts
     newer = learned(parcels, starts=(first, float(times[50]), float(times[60])))
     left, out, found = judged(parcels, newer)
-    assert left == 85
+    assert left == len(parcels.test_rows) - 50
     assert out == ("50 rows, from which version 1 has learned",)
     assert "left out of the comparison" in found
     assert seen_test_data(newer, parcels) == "50 of the test rows"
     everything = learned(parcels, starts=(first, 9e9, 9e9))
     left, _, found = judged(parcels, everything)
     assert left == 0
-    assert found.startswith("none: 135 rows")
+    assert found.startswith(f"none: {len(parcels.test_rows)} rows")
 
 
 def test_versions_of_another_recipe_are_compared(parcels: TrainingSet) -> None:
@@ -153,5 +155,5 @@ def test_test_rows_tell_their_group(tmp_path: Path) -> None:
 def test_what_nobody_knows_is_said(parcels: TrainingSet) -> None:
     """Of a version from elsewhere nothing is left out, and the check says so."""
     left, out, found = judged(parcels, Learned(4))
-    assert (left, out) == (135, ())
+    assert (left, out) == (len(parcels.test_rows), ())
     assert "not known whether version 4 has learned from the test rows" in found

@@ -14,6 +14,7 @@ from model_loop.orchestration import forms
 from model_loop.training_set.encoders.dense import DenseTripEncoder
 from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from model_loop.training_set.request import TrainingSetRequest
+from trip_duration.dataset import TRIPS
 from trip_duration.months import MonthSplit
 from trip_duration.recipes import DEFAULT_RECIPE, RECIPES
 
@@ -29,7 +30,7 @@ def test_it_can_be_asked_before_the_trip() -> None:
 @pytest.mark.parametrize("form", ["preparation_form", "sklearn_form", "retraining_form"])
 def test_forms_offer_it_and_say_the_moment_of_each(form: str) -> None:
     """The field begins with it, and each choice says when its models can be asked."""
-    field = getattr(forms, form)()["recipe"]
+    field = getattr(forms, form)(TRIPS)["recipe"]
     assert field.value == DEFAULT_RECIPE
     shown = field.schema["values_display"]
     assert shown["booking"].endswith("asked when a ride is booked")

@@ -65,6 +65,10 @@ class Evaluation:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     cuts: tuple[Cut, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Name the number of rows as today: versions before 0.2 have written it as `trips`."""
+        object.__setattr__(self, "slices", self.slices.rename(columns={"trips": "rows"}))
+
 
 def evaluate(model: Pipeline, training_set: TrainingSet) -> Evaluation | None:
     """Judge a model on the test rows of its training set; None where there are none."""

@@ -157,6 +157,6 @@ class Terminator:
         # The earlier of two equal trials is the better, so that there is always a best.
         better = sum((self.score(curve), key) < (error, number) for key, curve in others.items())
         # With too few trials, the worst share is less than one trial.
-        if all_trials * share < 1 or better < all_trials * (1 - share):
+        if all_trials * share < 1 or better < all_trials - all_trials * share:
             return None
         return f"{error:.3f}, {better} of {len(others)} others were better"

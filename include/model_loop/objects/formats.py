@@ -104,12 +104,10 @@ def _rows_of_trips(fields: Fields) -> Fields:
 
 
 def _tables_of_errors(fields: Fields) -> Fields:
-    """Rename what an evaluation held of trips, and put its errors by zone among its tables."""
-    zones, slices = fields.get("zones"), fields.get("slices")
+    """Put the errors by zone of an evaluation of trips among its tables."""
+    zones = fields.get("zones")
     kept = {name: value for name, value in fields.items() if name != "zones"}
-    if slices is not None:
-        kept["slices"] = slices.rename(columns={"trips": "rows"})
-    return kept if zones is None else {**kept, "tables": {"zones": zones}}
+    return kept if zones is None else {**kept, "tables": {"$dict": {"zones": zones}}}
 
 
 def _added_of_minutes(fields: Fields) -> Fields:

@@ -214,7 +214,7 @@ def test_what_cannot_be_predicted(running: RunningStack, champion: int) -> None:
     log = refused(running, "prediction", inputs=[FIRST, {**FIRST, "DOLocationID": "Atlantis"}])
     assert "inputs[1].DOLocationID = Atlantis is unknown" in log
     assert "is longer than the 50" in refused(running, "prediction", inputs=[FIRST] * 51)
-    assert "Service fhvhv has no champion yet" in refused(running, "prediction", service="fhvhv")
+    assert "Variant fhvhv has no champion yet" in refused(running, "prediction", service="fhvhv")
     assert "is not in the registry" in refused(running, "prediction", version=999)
     promoter = promoter_of(running)
     promoter.act(Action("disable", "green", who="tests", why="incident"), "tests/disable")

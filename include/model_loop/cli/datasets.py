@@ -17,6 +17,7 @@ from rich.text import Text
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
 from model_loop.cli.drafts import print_draft, print_findings
+from model_loop.cli.options import AsJson
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.settings import get_settings
@@ -31,7 +32,6 @@ datasets = App(
     default_parameter=Parameter(negative=(), show_default=False),
 )
 
-AsJson = Annotated[bool, Parameter(name="--json")]
 Storage = Annotated[str, Parameter(show_default=False)]
 
 _ANSWERS = DraftAnswers()

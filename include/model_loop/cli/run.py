@@ -16,6 +16,7 @@ from rich.table import Table
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
+from model_loop.cli.options import AsJson
 from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.registry import datasets_folder
 from model_loop.models.catalogue import FAMILIES, get_family
@@ -24,7 +25,6 @@ from model_loop.settings import get_settings
 if TYPE_CHECKING:
     from model_loop.findings import RefusedPartitionError
 
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 Several = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 
 #: Evaluations of each family's search.

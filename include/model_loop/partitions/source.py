@@ -9,7 +9,7 @@ from pathlib import Path
 
 from upath import UPath
 
-from model_loop.datasets.declaration import PARTITION, Declaration
+from model_loop.datasets.declaration import PARTITION, Declaration, source_in
 from model_loop.errors import SourceError, look_up
 from model_loop.partitions.keys import key_pattern
 from model_loop.partitions.types import SourceFile
@@ -29,16 +29,12 @@ def resolved_source(declaration: Declaration, folder: Path) -> Declaration:
     """
     variants = {
         name: variant.model_copy(
-            update={"source": variant.source and _resolved(variant.source, folder)}
+            update={"source": variant.source and source_in(variant.source, folder)}
         )
         for name, variant in declaration.variants.items()
     }
-    source = _resolved(declaration.source, folder)
+    source = source_in(declaration.source, folder)
     return declaration.model_copy(update={"source": source, "variants": variants})
-
-
-def _resolved(source: str, folder: Path) -> str:
-    return source if "://" in source else str(folder.resolve() / Path(source).expanduser())
 
 
 def find_files(

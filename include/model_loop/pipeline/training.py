@@ -6,7 +6,7 @@ A run is found again by its identity: begun anew after a kill, it goes on with w
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -126,7 +126,9 @@ def register_family(
     found = tracker.find_run(run.of_family(family.name))
     if found is None:
         raise StoredObjectError(
-            f"The run of {family.name}", "is gone from the tracking server", "Tune it again."
+            f"The run of {family.name}",
+            "is gone from the tracking server",
+            "Tune it again: clear its task.",
         )
     run_id = found.info.run_id
     metrics = {"training_seconds": trained.seconds}
@@ -141,8 +143,10 @@ def register_family(
     if training_set.reference_rows is None:
         logger.warning("The training set is of an earlier version: no profile is kept")
     else:
+        reference = None
         with optional("The profile of the learned rows"):
             reference = make_reference(trained.model, training_set, shap.features if shap else None)
+        if reference is not None:
             log_reference(tracker, run_id, reference)
     registered = register_model(
         tracker,
@@ -151,6 +155,7 @@ def register_family(
         name=registered_name(training_set.variant),
         example=training_set.example_rows,
         tags={"MODEL": family.name, **training_set_tags(training_set)},
+        optional=training_set.dataset.optional,
     )
     with optional("The compiled form"):
         columns = training_set.recipe.columns
@@ -179,7 +184,7 @@ def register_family(
 def collect_results(
     run: TrackedRun,
     parent_run_id: str,
-    families: Sequence[dict[str, Any]],
+    families: Iterable[dict[str, Any]],
     training_set: TrainingSet,
     load: Load = load_registered,
 ) -> dict[str, Any]:

@@ -48,7 +48,7 @@ from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.server import make_service
 from model_loop.serving.http.tokens import Caller
-from model_loop.settings import Settings
+from model_loop.settings import Settings, all_settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.models import log_model_report
@@ -275,7 +275,7 @@ def dag_runs() -> DagRuns:
 
 def serve(url: str, folder: Path, port: int) -> None:
     """Serve the pages without a login, on this machine alone; never returns."""
-    settings = Settings(
+    settings = all_settings()(
         tracking_uri=url, serving_folder=folder / "serving", storage_root=folder.as_uri(),
         dashboard_zone_file=os.environ.get("MODEL_LOOP_DASHBOARD_ZONE_FILE", ""),
     )  # fmt: skip

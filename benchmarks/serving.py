@@ -241,7 +241,7 @@ def measure_dataset(file: Path) -> None:
         rows = training_set.test_rows[list(dataset.recipe(recipe).columns)]
         some = rows.sample(TRIPS, replace=True, random_state=0)
         os.environ["MODEL_LOOP_DATASETS_FOLDER"] = place
-        os.environ["MODEL_LOOP_SERVICE"] = variant.key
+        os.environ["MODEL_LOOP_VARIANT"] = variant.key
         with servers(Path(place), tracking, promoter.name) as (url, theirs, headers):
             plain = json.loads(some.to_json(orient="records"))
             times = [one.name for one in dataset.columns.by_kind("time")]

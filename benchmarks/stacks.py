@@ -15,7 +15,7 @@ from model_loop.local.airflow_api import FINISHED, AirflowApi
 from model_loop.local.stack import LocalStack
 from model_loop.local.start import ensure_up
 from model_loop.local.supervision import Supervision
-from model_loop.settings import Settings
+from model_loop.settings import all_settings
 
 _PROJECT = Path(__file__).resolve().parents[1]
 _POLL_SECONDS = 0.5
@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.5
 @contextlib.contextmanager
 def local_stack(state: Path, **told: Any) -> Iterator[LocalStack]:  # noqa: ANN401 - settings of any type
     """What `make up` starts, with nothing in it, at free ports; some settings may be told."""
-    settings = Settings(
+    settings = all_settings()(
         state=state,
         airflow_port=free_port(),
         execution_port=free_port(),

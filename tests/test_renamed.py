@@ -10,7 +10,7 @@ from tests.commands import run_command
 
 from model_loop.errors import InvalidInputError
 from model_loop.objects.allowed import TRUSTED
-from model_loop.settings import Settings
+from model_loop.settings import Settings, all_settings, get_settings
 from model_loop.settings.renamed import refuse_former_names
 
 FORMER = sorted(name for name in TRUSTED if name.startswith("trip_duration."))
@@ -42,6 +42,29 @@ def test_a_command_refuses_a_setting_of_before(tmp_path: Path) -> None:
     message = " ".join(done.stderr.split())
     assert "TRIP_DURATION_SOURCE → MODEL_LOOP_SOURCE" in message
     assert "TRIP_DURATION_MAIL_TO → MODEL_LOOP_MAIL_TO" in message
+
+
+def test_settings_of_0_1_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that has a general name today is read under its former one; the new one counts."""
+    monkeypatch.setenv("MODEL_LOOP_SERVICE", "yellow")
+    monkeypatch.setenv("MODEL_LOOP_MONITORING_TRIPS", "20")
+    monkeypatch.setenv("MODEL_LOOP_SERVING_MAX_TRIPS", "30")
+    settings = all_settings()()
+    assert (settings.variant, settings.monitoring_rows, settings.serving_max_rows) == (
+        "yellow",
+        20,
+        30,
+    )
+    monkeypatch.setenv("MODEL_LOOP_VARIANT", "bikes")
+    assert all_settings()().variant == "bikes"
+
+
+def test_a_former_name_with_the_former_prefix_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be passed over, as the setting has another name today."""
+    monkeypatch.setenv("TRIP_DURATION_SERVICE", "yellow")
+    get_settings.cache_clear()
+    with pytest.raises(InvalidInputError, match="TRIP_DURATION_SERVICE → MODEL_LOOP_SERVICE"):
+        get_settings()
 
 
 def test_the_image_of_compose_is_refused_under_its_former_name() -> None:

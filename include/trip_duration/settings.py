@@ -7,11 +7,35 @@ from typing import cast
 from pydantic import Field
 
 from model_loop.settings import Settings, get_settings
-from model_loop.settings.part import Part
+from model_loop.settings.part import Part, names
 
 
 class TripPart(Part):
-    """Months that models learn from, bounds of trips, and generated months."""
+    """Months that models learn from, bounds of trips, and generated months.
+
+    Those of the loop that stand here too have the defaults and texts of trips.
+    """
+
+    experiment: str = Field(
+        # The name in registries since the first version.
+        default="trip-duration",
+        title="Experiment",
+        description="Name of the MLflow experiment that runs are logged to.",
+    )
+    source: str = Field(
+        default="sample",
+        title="Source of the months",
+        description="sample (generated trips, always labelled so), tlc (TLC's own site), "
+        "a folder, or the s3:// or https:// address of a folder. Without a login: that belongs "
+        "into ~/.netrc or the environment.",
+    )
+    variant: str = Field(
+        default="green",
+        validation_alias=names("variant", "service"),
+        title="Variant",
+        description="Variant that commands mean where none is named, and that the prediction "
+        "server answers for at its root: green, yellow or fhvhv, or the key of another dataset's.",
+    )
 
     train_months: str = Field(
         default="2024-01", title="Train months", description="Months to learn from, as 2024-01."

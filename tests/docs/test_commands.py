@@ -20,7 +20,7 @@ from tests.servers import free_port
 
 from model_loop.local.airflow_api import AirflowApi
 from model_loop.local.stack import ADMIN, LocalStack
-from model_loop.settings import Settings
+from model_loop.settings import all_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -100,7 +100,7 @@ def test_airflows_commands_work_on_every_page() -> None:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The local stack, of which only Airflow's api-server runs: what is triggered stays queued."""
-    settings = Settings(state=tmp_path_factory.mktemp("state"), airflow_port=free_port())
+    settings = all_settings()(state=tmp_path_factory.mktemp("state"), airflow_port=free_port())
     stack = LocalStack(ROOT, settings)
     stack.make_state()
     environment = stack.environment()

@@ -26,7 +26,7 @@ def url(running: RunningStack, results: list[dict[str, Any]]) -> str:
     """Where the application is mounted, once a model is champion."""
     assert results
     tracker = Tracker(running.stack.mlflow_url, "trip-duration-promotion")
-    promoter = Promoter(tracker, running.stack.settings.service, "ended")
+    promoter = Promoter(tracker, running.stack.settings.variant, "ended")
     if promoter.standing().champion is None:
         promoter.act(Action("promote", promoter.service, 1), "health/first")
     return f"{running.stack.airflow_url}{URL_PREFIX}"

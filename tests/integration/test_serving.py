@@ -32,7 +32,7 @@ def url(running: RunningStack, results: list[dict[str, Any]]) -> str:
     """Where the application is mounted, once a model is champion."""
     promoter = Promoter(
         Tracker(running.stack.mlflow_url, "trip-duration-promotion"),
-        running.stack.settings.service,
+        running.stack.settings.variant,
         "ended",
     )
     if promoter.standing().champion is None:

@@ -26,7 +26,7 @@ from model_loop.local.env_example import env_example
 from model_loop.local.preflight import LocalStackError
 from model_loop.local.stack import MARKER, SCHEDULER, LocalStack
 from model_loop.local.supervision import Supervision
-from model_loop.settings import Settings
+from model_loop.settings import all_settings
 
 PROJECT = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture
 def stack(tmp_path: Path) -> LocalStack:
     """A stack on free ports, whose name needs care in configuration files."""
-    settings = Settings(
+    settings = all_settings()(
         state=tmp_path / "state 100%",
         airflow_port=free_port(),
         execution_port=free_port(),
@@ -73,7 +73,7 @@ def marked(stack: LocalStack) -> list[int]:
 def test_tasks_are_told_every_setting(stack: LocalStack) -> None:
     """Each setting reaches the processes, and the addresses are those of the stack."""
     environment = stack.environment()
-    for name in Settings.model_fields:
+    for name in all_settings().model_fields:
         assert f"MODEL_LOOP_{name.upper()}" in environment
     assert environment["MODEL_LOOP_TRACKING_URI"] == stack.mlflow_url
     assert environment["MODEL_LOOP_STORAGE_ROOT"].startswith("file://")
@@ -83,7 +83,7 @@ def test_tasks_are_told_every_setting(stack: LocalStack) -> None:
 def test_whose_machine_it_is_may_name_any_source(stack: LocalStack) -> None:
     """Unless the settings say less; `make demo SOURCE=/folder` needs no list."""
     assert stack.environment()["MODEL_LOOP_ALLOWED_SOURCES"] == "*"
-    told = Settings(state=stack.state, allowed_sources="")
+    told = all_settings()(state=stack.state, allowed_sources="")
     assert not LocalStack(PROJECT, told).environment()["MODEL_LOOP_ALLOWED_SOURCES"]
 
 

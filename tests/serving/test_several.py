@@ -268,7 +268,7 @@ def test_the_setting_lists_what_is_served(tmp_path: Path, dataset: Dataset) -> N
     services = make_services(settings, small=True)
     assert services.others.keys() == {"/flights", "/nobody"}
     assert isinstance(services.others["/nobody"], InvalidInputError)
-    assert services.names == {"trips", settings.service, dataset.name}
+    assert services.names == {"trips", settings.variant, dataset.name}
     everything = make_services(
         settings.model_copy(update={"serving_variants": "", "serving_folder": tmp_path / "all"}),
         small=True,

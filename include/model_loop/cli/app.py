@@ -159,7 +159,7 @@ def train(
 def reproduce(
     version: int,
     *,
-    service: str = get_settings().service,
+    service: str = get_settings().variant,
     source: str | None = None,
     storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root,
     as_json: AsJson = False,

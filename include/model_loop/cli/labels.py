@@ -24,7 +24,7 @@ _DAYS, _MOST_DAYS = 90.0, 36_500.0
 @labels.command
 def add(
     *files: Path,
-    variant: str = _settings.service,
+    variant: str = _settings.variant,
     days: float = _DAYS,
     as_json: AsJson = False,
 ) -> None:

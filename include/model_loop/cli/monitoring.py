@@ -46,7 +46,7 @@ class VersionOptions:
         Its number; if left out, every champion: there is one for each moment.
     """
 
-    service: str = _settings.service
+    service: str = _settings.variant
     version: int | None = None
 
     def versions(self) -> ModelVersions:
@@ -111,7 +111,7 @@ def monitor(
     from model_loop.monitoring.looking import DriftRules, look_for_drift
 
     versions, settings = options.versions(), get_settings()
-    rules = DriftRules(thresholds_of(settings), settings.monitoring_trips)
+    rules = DriftRules(thresholds_of(settings), settings.monitoring_rows)
     every: list[WindowFinding] = []
     told: list[dict[str, object]] = []
     for predictor in options.predictors():

@@ -49,7 +49,7 @@ class ScoreOptions:
 
     model: str | None = None
     variant: Annotated[str, Parameter(name=("--variant", "--dataset", "--service"))] = (
-        _settings.service
+        _settings.variant
     )
     moment: str | None = None
     tracking_uri: Annotated[str, Parameter(show_default=False)] = _settings.tracking_uri

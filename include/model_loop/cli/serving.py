@@ -40,7 +40,7 @@ _settings = get_settings()
 
 def serve(
     *,
-    variant: Annotated[str, _VARIANT] = _settings.service,
+    variant: Annotated[str, _VARIANT] = _settings.variant,
     host: str = _settings.serving_host,
     port: int = _settings.serving_port,
 ) -> None:
@@ -60,7 +60,7 @@ def serve(
     from model_loop.serving.http.server import run, token_file
 
     changes = {
-        "service": choose_variant(variant)[1].key,
+        "variant": choose_variant(variant)[1].key,
         "serving_host": host,
         "serving_port": port,
     }
@@ -174,7 +174,7 @@ def client_code(
     language: str,
     *,
     url: str = f"http://127.0.0.1:{_settings.serving_port}",
-    variant: Annotated[str, _VARIANT] = _settings.service,
+    variant: Annotated[str, _VARIANT] = _settings.variant,
 ) -> None:
     """Print a working request for a running server.
 
@@ -194,7 +194,7 @@ def client_code(
     from model_loop.serving.http.server import paths_of
 
     dataset, chosen = choose_variant(variant)
-    path = "" if chosen.key == _settings.service else paths_of(chosen.key)[0]
+    path = "" if chosen.key == _settings.variant else paths_of(chosen.key)[0]
     print(code(language, f"{url.rstrip('/')}{path}", dataset), end="")  # noqa: T201 - the command's answer
 
 
@@ -206,7 +206,7 @@ def traffic(
     why: str = "",
     moment: str | None = None,
     accept_generated_data: Annotated[bool, Parameter(negative=())] = False,
-    variant: Annotated[str, _VARIANT] = _settings.service,
+    variant: Annotated[str, _VARIANT] = _settings.variant,
 ) -> None:
     """Decide which version answers, in one action that is written into the history.
 
@@ -254,7 +254,7 @@ def traffic(
 
 def ab_report(
     *,
-    variant: Annotated[str, _VARIANT] = _settings.service,
+    variant: Annotated[str, _VARIANT] = _settings.variant,
     days: float = 30.0,
     as_json: AsJson = False,
 ) -> None:

@@ -28,7 +28,7 @@ class Models:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._dataset, variant = find_variant(settings.service)
+        self._dataset, variant = find_variant(settings.variant)
         name = variant.model_name
         self._store = ModelStore(settings.tracking_uri, name, settings.serving_folder / "models")
         self._kept: dict[int, LoadedModel] = {}

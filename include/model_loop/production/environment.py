@@ -8,6 +8,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from model_loop.settings import all_settings
+
 
 def _word() -> str:
     # Hexadecimal: safe inside every address and every shell.
@@ -38,6 +40,12 @@ class Variable:
     about: str
     make: Callable[[], str] | None = None
     default: str = ""
+
+
+def _of_setting(name: str, setting: str) -> Variable:
+    """A variable with the text and the default of a setting."""
+    field = all_settings().model_fields[setting]
+    return Variable(name, str(field.description), default=str(field.default))
 
 
 #: Secrets have no default: without them, nothing starts.
@@ -86,7 +94,7 @@ VARIABLES = (
         "models that are logged from outside over a slow line.",
         default="60s",
     ),
-    Variable("S3_BUCKET", "Bucket for months, results and models.", default="trip-duration"),
+    Variable("S3_BUCKET", "Bucket for partitions, results and models.", default="trip-duration"),
     Variable("S3_REGION", "Region of the object store.", default="us-east-1"),
     Variable(
         "S3_ENDPOINT",
@@ -99,12 +107,12 @@ VARIABLES = (
     Variable("SMTP_PASSWORD", "And its password."),
     Variable("SMTP_DISABLE_TLS", "false for STARTTLS.", default="true"),
     Variable("MAIL_TO", "Addresses that failures are mailed to.", default="ml-team@example.com"),
-    Variable("SOURCE", "Source of the months: sample, tlc, an address.", default="sample"),
+    _of_setting("SOURCE", "source"),
     Variable("ALLOWED_SOURCES", "Further folders and addresses that forms may name as source."),
     Variable("APPROVAL", "Require an approval for a promotion.", default="false"),
     Variable("CORS_ORIGINS", "Web pages that may ask the prediction server, by origin."),
     Variable("OVERRIDE_USERS", "Airflow users who may trigger promotion_override."),
-    Variable("SERVICE", "Whose trips: green, yellow or fhvhv.", default="green"),
+    _of_setting("SERVICE", "variant"),
     Variable("WORKER_CONCURRENCY", "Tasks of one worker at the same time.", default="2"),
     Variable(
         "WORKER_CPUS",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
+from itertools import chain
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, ValidationError
 
 from model_loop.errors import InvalidInputError
 from model_loop.settings.alerts import AlertSettings
@@ -49,6 +50,17 @@ def all_settings() -> type[Settings]:
     return type("AllSettings", (*(point.load() for point in points), Settings), {})
 
 
+def _variables() -> set[str]:
+    """Return the names of all settings, former ones among them, without the prefix."""
+    fields = all_settings().model_fields
+    aliases = (field.validation_alias for field in fields.values())
+    former = (one.choices for one in aliases if isinstance(one, AliasChoices))
+    return {
+        *fields,
+        *(str(name).removeprefix(ENVIRONMENT_PREFIX).lower() for name in chain(*former)),
+    }
+
+
 @functools.cache
 def get_settings() -> Settings:
     """Return the settings of this process, read once from the environment.
@@ -58,7 +70,7 @@ def get_settings() -> Settings:
     InvalidInputError
         If a variable holds what its setting cannot be, or has a name of before version 0.2.
     """
-    refuse_former_names(os.environ, all_settings().model_fields)
+    refuse_former_names(os.environ, _variables())
     try:
         return all_settings()()
     except ValidationError as error:

@@ -32,7 +32,7 @@ class AlertSettings(Part):
     alert_data: bool = Field(
         default=True,
         title="Alert: data",
-        description="A month differs from the months before it; it is used all the same.",
+        description="A partition differs from those before it; it is used all the same.",
     )
     alert_gate_refused: bool = Field(
         default=True, title="Alert: gate", description="A challenger did not pass the gate."
@@ -41,7 +41,7 @@ class AlertSettings(Part):
         default=True, title="Alert: approval", description="A promotion waits for an approval."
     )
     alert_drift: bool = Field(
-        default=True, title="Alert: drift", description="The trips, or the errors, have changed."
+        default=True, title="Alert: drift", description="The rows, or the errors, have changed."
     )
     alert_promotion: bool = Field(
         default=True, title="Alert: promotion", description="Another version became champion."

@@ -1,11 +1,11 @@
-"""Settings of the source of months and of storage."""
+"""Settings of sources and of storage."""
 
 from __future__ import annotations
 
 from pydantic import AliasChoices, Field, field_validator
 
 from model_loop.masking import mask_logins
-from model_loop.settings.part import Part, default_state
+from model_loop.settings.part import Part, default_state, names
 
 
 def _default_storage_root() -> str:
@@ -14,7 +14,7 @@ def _default_storage_root() -> str:
 
 
 class DataSettings(Part):
-    """Source of months, and storage."""
+    """Sources, and storage."""
 
     @field_validator("source", "allowed_sources")
     @classmethod
@@ -50,55 +50,59 @@ class DataSettings(Part):
         description="Address of the MLflow server with the runs and models.",
     )
     experiment: str = Field(
-        default="trip-duration",
+        default="model-loop",
         title="Experiment",
         description="Name of the MLflow experiment that runs are logged to.",
     )
     source: str = Field(
-        default="sample",
-        title="Source of the months",
-        description="sample (generated trips, always labelled so), tlc (TLC's own site), "
-        "a folder, or the s3:// or https:// address of a folder. Without a login: that belongs "
-        "into ~/.netrc or the environment.",
+        default="",
+        title="Source of the partitions",
+        description="A folder, or the s3:// or https:// address of a folder, for datasets that "
+        "name no source of their own. Without a login: that belongs into ~/.netrc or the "
+        "environment.",
     )
     allowed_sources: str = Field(
         default="",
         title="Sources that runs may name",
         description="Folders, s3:// and https:// addresses, separated by commas, that a form may "
-        "name, with everything below them. sample, tlc, the source of the settings and "
-        "the storage root are always allowed. * allows any, which is the default of `make"
-        " up`.",
+        "name, with everything below them. The source of the settings, the storage root and the "
+        "sources that a dataset itself names are always allowed. * allows any, which is the "
+        "default of `make up`.",
     )
-    service: str = Field(
-        default="green", title="Service", description="Whose trips: green, yellow or fhvhv."
+    variant: str = Field(
+        default="",
+        validation_alias=names("variant", "service"),
+        title="Variant",
+        description="Key of the variant that commands mean where none is named, and that the "
+        "prediction server answers for at its root.",
     )
     months_schedule: str = Field(
         default="",
         title="Schedule of the months",
-        description="Cron expression (UTC) such as `0 6 1 * *`, by which the DAG of the service's "
-        "months prepares the newest month that TLC has published; empty for runs by hand "
-        "and backfills alone.",
+        description="Cron expression (UTC) such as `0 6 1 * *`, by which the DAG of the "
+        "variant's months prepares the newest month that is published; empty for runs by hand and "
+        "backfills alone.",
     )
     quarantine_share: float = Field(
         default=0.05,
         ge=0,
         le=1,
         title="Share in quarantine",
-        description="A month is refused when more of its rows than this share break the contract.",
+        description="A partition is refused when more of its rows than this share break the "
+        "contract.",
     )
     missing_share: float = Field(
         default=0.5,
         ge=0,
         le=1,
         title="Share of missing values",
-        description="A month is refused when more than this share of a column, such as the "
-        "passenger count, is missing.",
+        description="A partition is refused when more than this share of a column is missing.",
     )
     request_timeout_seconds: float = Field(
         default=60.0,
         gt=0,
         title="Request timeout",
-        description="Seconds to wait for the source of the months to answer.",
+        description="Seconds to wait for the source of the partitions to answer.",
     )
     max_age_seconds: int = Field(
         default=86_400,
@@ -111,15 +115,15 @@ class DataSettings(Part):
         default=3,
         ge=0,
         title="Versions kept",
-        description="Number of the newest training sets of each service, recipe and encoding that "
+        description="Number of the newest training sets of each variant, recipe and encoding that "
         "are never removed.",
     )
     retention_days: float = Field(
         default=30.0,
         ge=0,
         title="Days kept",
-        description="Older training sets and months are kept if they were used within this many "
-        "days.",
+        description="Older training sets and partitions are kept if they were used within this "
+        "many days.",
     )
     log_retention_days: float = Field(
         default=30.0,

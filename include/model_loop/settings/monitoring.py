@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from model_loop.settings.part import Part
+from model_loop.settings.part import Part, names
 
 
 class MonitoringSettings(Part):
@@ -19,8 +19,8 @@ class MonitoringSettings(Part):
     monitoring_schedule: str = Field(
         default="",
         title="Schedule of monitoring",
-        description="Cron expression (UTC) such as `0 6 * * *`; empty for new months and runs by "
-        "hand alone.",
+        description="Cron expression (UTC) such as `0 6 * * *`; empty for new partitions and "
+        "runs by hand alone.",
     )
     monitoring_days: float = Field(
         default=7.0,
@@ -29,11 +29,12 @@ class MonitoringSettings(Part):
         description="Days that a scheduled run of monitoring looks back. Use whole weeks: other "
         "windows hold other weekdays than the training did.",
     )
-    monitoring_trips: int = Field(
+    monitoring_rows: int = Field(
         default=500,
         ge=2,
-        title="Least trips of a window",
-        description="Windows with fewer trips get no findings.",
+        validation_alias=names("monitoring_rows", "monitoring_trips"),
+        title="Least rows of a window",
+        description="Windows with fewer rows get no findings.",
     )
     monitoring_windows: int = Field(
         default=3,
@@ -54,7 +55,7 @@ class MonitoringSettings(Part):
         ge=0,
         title="Hours between two drifts",
         description="Hours after a retraining caused by drift during which no drift of the same "
-        "service and moment starts another one.",
+        "variant and moment starts another one.",
     )
     threshold_psi: tuple[float, float] = Field(
         default=(0.1, 0.25),
@@ -75,7 +76,7 @@ class MonitoringSettings(Part):
     threshold_unseen_share: tuple[float, float] = Field(
         default=(0.01, 0.03),
         title="Threshold: unseen categories",
-        description="Warn and act; share of the trips whose zone, vendor, … training never saw.",
+        description="Warn and act; share of the rows with a category that training never saw.",
     )
     threshold_missing_change: tuple[float, float] = Field(
         default=(0.05, 0.2),
@@ -91,22 +92,22 @@ class MonitoringSettings(Part):
     threshold_prediction_drift: tuple[float, float] = Field(
         default=(0.1, 0.25),
         title="Threshold: predictions",
-        description="Warn and act; PSI of the predicted minutes.",
+        description="Warn and act; PSI of the predicted values.",
     )
     threshold_rmse: tuple[float, float] = Field(
         default=(0.1, 0.25),
         title="Threshold: RMSE",
-        description="Warn and act; increase of the RMSE, as a share of that of the test months.",
+        description="Warn and act; increase of the RMSE, as a share of that of the test rows.",
     )
     threshold_mae: tuple[float, float] = Field(
         default=(0.1, 0.25),
         title="Threshold: MAE",
-        description="Warn and act; increase of the MAE, as a share of that of the test months.",
+        description="Warn and act; increase of the MAE, as a share of that of the test rows.",
     )
     threshold_bias: tuple[float, float] = Field(
         default=(0.25, 0.5),
         title="Threshold: bias",
-        description="Warn and act; absolute mean error, as a share of the MAE of the test months.",
+        description="Warn and act; absolute mean error, as a share of the MAE of the test rows.",
     )
     threshold_slice_rmse: tuple[float, float] = Field(
         default=(0.25, 0.5),

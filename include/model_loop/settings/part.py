@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import AliasChoices
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "MODEL_LOOP_"
@@ -17,6 +18,11 @@ def default_state() -> Path:
 def split_list(text: str) -> list[str]:
     """Split words that are separated by commas; blanks around them and empty ones go."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def names(name: str, *former: str) -> AliasChoices:
+    """Return the environment variables of a setting that has had other names: the first counts."""
+    return AliasChoices(*(f"{ENVIRONMENT_PREFIX}{it.upper()}" for it in (name, *former)))
 
 
 class Part(BaseSettings):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from model_loop.settings.part import Part, default_state, split_list
+from model_loop.settings.part import Part, default_state, names, split_list
 
 
 def _default_serving_folder(known: dict[str, Any]) -> Path:
@@ -105,7 +105,7 @@ class ServingSettings(Part):
         title="What is served",
         description="Keys of the variants that the prediction server answers for below their own "
         "paths, separated by commas, such as flights, sales.north; empty for all that there are. "
-        "That of the setting `service` answers at the root in any case.",
+        "That of the setting `variant` answers at the root in any case.",
     )
     serving_refresh_seconds: float = Field(
         default=2.0,
@@ -126,9 +126,10 @@ class ServingSettings(Part):
         description="Seconds in which a whole request, headers and body, has to arrive; slower "
         "ones are answered by 408.",
     )
-    serving_max_trips: int = Field(
+    serving_max_rows: int = Field(
         default=10_000,
         ge=1,
+        validation_alias=names("serving_max_rows", "serving_max_trips"),
         title="Most rows of a request",
         description="Requests with more are refused; whole files are for `batch_scoring`.",
     )

@@ -23,7 +23,7 @@ class TrainingSettings(Part):
         default="",
         title="Families of scikit-learn",
         description="Families that are trained where a form names none, as in a retraining on new "
-        "months, separated by commas; all six, if empty.",
+        "partitions, separated by commas; all six, if empty.",
     )
     training_queue: str = Field(
         default="default",
@@ -48,15 +48,15 @@ class TrainingSettings(Part):
     watch_months: bool = Field(
         default=False,
         title="Watch the source",
-        description="Let `watch_months` look for new months all the time; each starts "
+        description="Let `watch_months` look for new partitions all the time; each starts "
         "`retraining`. Without it, `new_months` looks when it is triggered.",
     )
     watch_poll_seconds: float = Field(
         default=3_600.0,
         ge=6,
         title="Seconds between looks",
-        description="Seconds between two checks of the source for a new month. A file counts once "
-        "two checks in a row agree.",
+        description="Seconds between two checks of the source for a new partition. A file counts "
+        "once two checks in a row agree.",
     )
     watch_failures: int = Field(
         default=24,
@@ -69,14 +69,14 @@ class TrainingSettings(Part):
         default=24.0,
         gt=0,
         title="Hours until the next try",
-        description="Hours after which a month is announced again if its retraining has not "
+        description="Hours after which a partition is announced again if its retraining has not "
         "succeeded.",
     )
     retraining_schedule: str = Field(
         default="",
         title="Schedule of retraining",
-        description="Cron expression (UTC) such as `0 5 1 * *`; empty for new months and drift "
-        "alone.",
+        description="Cron expression (UTC) such as `0 5 1 * *`; empty for new partitions and "
+        "drift alone.",
     )
     retraining_train_months: int = Field(
         default=3,

@@ -40,7 +40,11 @@ class TrainingSetRequest:
         "path, s3:// or https:// address of a folder. A run names only what the operator allows.",
     )
     service: str = setting_option(
-        "service", choices={name: service.title for name, service in SERVICES.items()}
+        "variant",
+        name="service",
+        title="Service",
+        description="Whose trips: green, yellow or fhvhv.",
+        choices={name: service.title for name, service in SERVICES.items()},
     )
     split: MonthSplit = field(default_factory=MonthSplit)
     recipe: str = option(

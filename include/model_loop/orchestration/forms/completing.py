@@ -11,7 +11,7 @@ from model_loop.settings import get_settings
 
 def default_variant(dataset: Dataset) -> str:
     """Return the key of the variant where nobody names one: that of the settings, or the first."""
-    named = get_settings().service
+    named = get_settings().variant
     return named if named in dataset.variants else next(iter(dataset.variants))
 
 

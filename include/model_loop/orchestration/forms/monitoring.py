@@ -85,7 +85,7 @@ def _judging_form() -> FormFields:
             "[0.1, 0.25]}.",
             section=Section.JUDGED,
         ),
-        "least_trips": setting_field("monitoring_trips", Section.JUDGED),
+        "least_trips": setting_field("monitoring_rows", Section.JUDGED),
         "cooldown_hours": setting_field(
             "cooldown_hours",
             Section.JUDGED,

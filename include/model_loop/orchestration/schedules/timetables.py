@@ -120,7 +120,7 @@ def partitions_schedule(dataset: Dataset, variant: str) -> ScheduledPartitions |
         "key_format": key_format,
     }
     expression = settings.months_schedule.strip()
-    if expression and variant == settings.service:
+    if expression and variant == settings.variant:
         return ScheduledPartitions(expression, run_immediately=_FIRST_RUN_LATE, **arguments)
     return PartitionsOnDemand(begins, **arguments)
 

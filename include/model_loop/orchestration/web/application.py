@@ -33,7 +33,7 @@ def make_airflow_app() -> Guard:
         service,
         _identify,
         max_bytes=settings.serving_max_bytes,
-        max_rows=settings.serving_max_trips,
+        max_rows=settings.serving_max_rows,
         extensions=health_routes(health),
         mounts={"/dashboard": make_dashboard(service, settings, health, questions)},
     )

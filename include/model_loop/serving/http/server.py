@@ -130,7 +130,7 @@ def make_services(
     metrics = ServerMetrics(lives, log)
 
     def service_of(key: str) -> PredictionService:
-        is_default = key == settings.service
+        is_default = key == settings.variant
         registry = MlflowRegistry(
             settings.tracking_uri,
             find_variant(key)[1].model_name,
@@ -148,12 +148,12 @@ def make_services(
         )
         return PredictionService(key, lives[key], log, metrics)
 
-    default = service_of(settings.service)
+    default = service_of(settings.variant)
     others: dict[str, PredictionService | ModelLoopError] = {}
     for key in () if only_default else _served(settings):
         try:
             (path,) = paths_of(key)
-            others[path] = default if key == settings.service else service_of(key)
+            others[path] = default if key == settings.variant else service_of(key)
         except ModelLoopError as error:
             logger.warning("%s is not served: %s", key, error)
             others[f"/{key.replace('.', '/')}"] = error
@@ -236,7 +236,7 @@ def make_app(settings: Settings) -> ASGIApp:
         services.default,
         BearerTokens(tokens, settings.serving_refresh_seconds),
         max_bytes=settings.serving_max_bytes,
-        max_rows=settings.serving_max_trips,
+        max_rows=settings.serving_max_rows,
         others=services.others,
     )
     return let_pages_ask(app, split_list(settings.serving_cors_origins))

@@ -42,7 +42,7 @@ def export_log(
     list of Path
         The files.
     """
-    dataset = dataset or dataset_of_variant(get_settings().service)
+    dataset = dataset or dataset_of_variant(get_settings().variant)
     written = []
     for day in _days(engine, since):
         path = folder / f"day={day}" / "predictions.parquet"
@@ -66,7 +66,7 @@ def read_day(engine: Engine, day: dt.date, dataset: Dataset | None = None) -> pd
     dataset
         See `export_log`.
     """
-    dataset = dataset or dataset_of_variant(get_settings().service)
+    dataset = dataset or dataset_of_variant(get_settings().variant)
     start = dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()
     end = dt.datetime.combine(day + _DAY, dt.time(), dt.UTC).timestamp()
     query = (

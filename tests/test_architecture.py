@@ -89,7 +89,6 @@ STILL_OF_TRIPS = frozenset(
         "dashboard/pages/playground.py",
         "dashboard/pages/zones.py",
         "monitoring/health/stored.py",
-        "orchestration/forms/checks.py",
         "orchestration/schedules/occasions.py",
         "orchestration/schedules/watching.py",
         "orchestration/schedules/watermarks.py",

@@ -25,12 +25,14 @@ from model_loop.orchestration.forms.fields import option_fields, setting_field
 from model_loop.settings import Settings, get_settings
 from model_loop.training_set.request import TrainingSetRequest
 from model_loop.training_set.retention_rules import Retention
+from model_loop.training_set.table_options import TableOptions
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.dataset import TRIPS
 
 CLASSES = (
     SearchRequest,
     TrainingSetRequest,
+    TableOptions,
     GateRules,
     CleaningRules,
     Retention,

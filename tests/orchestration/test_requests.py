@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from model_loop.datasets.registry import get_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import (
@@ -99,6 +100,20 @@ def test_the_list_is_the_operators(settings: Path) -> None:
     kept = f"{settings}/storage/months/green/tlc"
     for source in ("sample", "tlc", str(settings), "s3://months/2024", kept):
         assert source_of({"source": source}) == source
+
+
+@pytest.mark.usefixtures("settings")
+def test_the_source_of_a_declaration_needs_no_list() -> None:
+    """The operator has declared it; another one in its form is looked up in the list."""
+    declared = get_dataset("bikes").declaration
+    assert declared is not None
+    assert source_of({"source": declared.source, "service": "bikes"}) == declared.source
+    for params in (
+        {"source": declared.source, "service": "green"},
+        {"source": "s3://elsewhere/bikes.csv", "service": "bikes"},
+    ):
+        with pytest.raises(InvalidInputError, match="is not in the list of allowed sources"):
+            source_of(params)
 
 
 def test_the_settings_name_the_usual_families(monkeypatch: pytest.MonkeyPatch) -> None:

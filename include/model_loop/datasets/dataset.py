@@ -218,6 +218,12 @@ class Extensions:
     as_trained
         ``(rows, columns) -> rows``: frames that people give, in the types of training sets. By
         default, they have them already.
+    training_set_options
+        Class of options that say what a training set is made of, see `options`: fields of forms.
+        By default `training_set.table_options.TableOptions`.
+    form_rules
+        Class of options whose values are checked together when a run is requested. By default the
+        shares of the split alone are.
     compiled
         Compiled forms of encoders in Python, see `serving.compiled.encoders`. By default, those of
         scikit-learn's parts.
@@ -241,6 +247,8 @@ class Extensions:
     judged: str = ""
     as_trained: str = ""
     compiled: str = ""
+    training_set_options: str = ""
+    form_rules: str = ""
     published_labels: str = ""
     choices: str = ""
     summary: str = ""

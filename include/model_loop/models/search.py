@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from model_loop.models.spaces import Setting
 from model_loop.models.termination import EarlyTermination
 from model_loop.options import option, options, setting_option
+from model_loop.training_set.table_options import LARGEST_SEED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +21,6 @@ SelectionMethod = Literal["none", "correlation", "chi2", "mutual_information", "
 
 #: The most boosting rounds of one XGBoost fit; early stopping ends nearly all of them sooner.
 MAXIMUM_ROUNDS = 3_000
-#: Fits of scikit-learn take no larger one.
-LARGEST_SEED = 2**32 - 1
 
 
 @options

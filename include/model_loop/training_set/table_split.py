@@ -18,14 +18,14 @@ import pandas as pd
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import ContractError, InvalidInputError
+from model_loop.training_set.table_options import SplitShares
 
 PartName = Literal["train", "validation", "calibration", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "calibration", "test")
 SplitRule = Literal["time", "group", "identity", "shuffle"]
 
-#: Shares of the rows where nothing else is asked for, by the order of `PARTS`. None are held back
-#: for calibration: residuals on validation cover later rows better (docs/decisions/0030).
-SHARES = (0.7, 0.15, 0.0, 0.15)
+#: Shares of the rows where nothing else is asked for, by the order of `PARTS`.
+SHARES = SplitShares().of_parts
 #: The same of tables of few rows, in which a part of 15 % says too little.
 _FEW_ROWS, _SHARES_OF_FEW = 1_000, (0.6, 0.2, 0.0, 0.2)
 #: Judged rows below which nothing can be said.

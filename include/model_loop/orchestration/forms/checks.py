@@ -10,17 +10,18 @@ import difflib
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
+from model_loop.datasets.registry import datasets_in_python
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Acceptance
 from model_loop.monitoring.levels import thresholds_of
 from model_loop.options import build, options_of
 from model_loop.settings import get_settings
-from trip_duration.cleaning_rules import CleaningRules
+from model_loop.training_set.table_options import SplitShares
 
 #: Longer lists of choices are counted, and the nearest are named.
 _MOST_NAMED = 12
@@ -57,7 +58,7 @@ def _broken_rules(conf: Mapping[str, Any], form: Any) -> Iterator[InvalidInputEr
     rules: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], object]], ...] = (
         (("thresholds",), _thresholds),
         (("accepted_findings",), _acceptances),
-        (tuple(options_of(CleaningRules)), functools.partial(build, CleaningRules)),
+        *((tuple(options_of(cls)), functools.partial(build, cls)) for cls in _rule_classes()),
     )
     for names, rule in rules:
         if not conf.keys() & {*names} or not all(name in form for name in names):
@@ -67,6 +68,14 @@ def _broken_rules(conf: Mapping[str, Any], form: Any) -> Iterator[InvalidInputEr
         except InvalidInputError as error:
             fields = " and ".join(names)
             yield InvalidInputError(f"Field {fields}: {error.given}", error.rule, error.remedy)
+
+
+def _rule_classes() -> Iterator[type]:
+    """Yield the classes of options that are checked as soon as a run is requested."""
+    yield SplitShares
+    for dataset in datasets_in_python():
+        if cls := dataset.extensions.load("form_rules"):
+            yield cast("type", cls)
 
 
 def _thresholds(values: Mapping[str, Any]) -> object:

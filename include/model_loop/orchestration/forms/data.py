@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from model_loop.datasets.dataset import Dataset
+from model_loop.options import options_of
 from model_loop.orchestration.forms.fields import (
     FormFields,
     Section,
@@ -13,14 +14,14 @@ from model_loop.orchestration.forms.fields import (
     setting_field,
     variant_fields,
 )
-from model_loop.orchestration.forms.partitions import partition_fields
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.orchestration.forms.partitions import partitions_field
+from model_loop.training_set.table_options import training_set_options
 
 
 def source_form(dataset: Dataset, section: str = Section.DATA) -> FormFields:
     """Return the field that says where partitions come from."""
     if dataset.declaration is None:
-        return option_fields(TrainingSetRequest, section, ["source"])
+        return option_fields(training_set_options(dataset), section, ["source"])
     return {
         "source": Param(
             dataset.declaration.source,
@@ -60,31 +61,41 @@ def preparation_form(dataset: Dataset) -> FormFields:
 
 def data_form(dataset: Dataset) -> FormFields:
     """Return the fields of every DAG that needs a training set."""
-    fields = {
-        **source_form(dataset),
-        **variant_fields(dataset, Section.DATA),
-        **partition_fields(dataset),
+    options = option_fields(training_set_options(dataset), Section.DATA)
+    model_inputs = model_input_form(dataset)
+    fields = {**source_form(dataset), **variant_fields(dataset, Section.DATA)}
+    fields |= {
+        name: field
+        for name, field in options.items()
+        if name not in fields and name not in {"recipe", "encoding"}
     }
-    if dataset.declaration is None:
-        options = option_fields(TrainingSetRequest, Section.DATA)
-        given = {"service", "recipe", "encoding"} | fields.keys()
-        fields |= {name: field for name, field in options.items() if name not in given}
-    else:
-        fields |= acceptance_form()
-    return {**fields, **model_input_form(dataset)}
+    if dataset.partition == "whole":
+        fields.pop("partitions", None)
+    elif "partitions" in fields:
+        many = dataset.partitions[0]
+        fields["partitions"] = partitions_field(
+            dataset,
+            many.capitalize(),
+            f"{many.capitalize()} to read, one a line: {dataset.partition_example}. Left empty, "
+            "all that the source has.",
+            Section.DATA,
+        )
+    return {**fields, **model_inputs}
 
 
-def acceptance_form() -> FormFields:
+def acceptance_form(dataset: Dataset) -> FormFields:
     """Return the field that lets an operator overrule the comparison of partitions."""
-    return option_fields(TrainingSetRequest, Section.DATA, ["accepted_findings"])
+    return option_fields(training_set_options(dataset), Section.DATA, ["accepted_findings"])
 
 
 def model_input_form(dataset: Dataset) -> FormFields:
     """Return the fields that say what a model may know, and in which form it gets it.
 
-    Nothing is asked about the recipe where there is only one.
+    Nothing is asked where there is only one recipe, or one encoding.
     """
-    fields = option_fields(TrainingSetRequest, Section.MODEL_INPUT, ["encoding"])
+    options = training_set_options(dataset)
+    encoding = ["encoding"] if "encoding" in options_of(options) else []
+    fields = option_fields(options, Section.MODEL_INPUT, encoding) if encoding else {}
     if len(dataset.recipes) == 1:
         return fields
     recipe = choice_field(

@@ -31,7 +31,7 @@ def _declare_partitions_of(dataset: Dataset, variant: Variant) -> None:
         description=f"Fetches and checks {dataset.partitions[0]}: {variant.title}.",
         doc=_doc(dataset, variant),
         tags=(Tag.DATA,),
-        form={**source_form(dataset), **acceptance_form()},
+        form={**source_form(dataset), **acceptance_form(dataset)},
         schedule=partitions_schedule(dataset, variant.key),
         max_active_runs=4,
         **alerts_of_runs(),

@@ -83,4 +83,5 @@ TRIPS = Dataset(
     variant_field=VariantField("service", "Service", "Whose trips: green, yellow or fhvhv."),
     # Names since the first version.
     stored_names=StoredNames("", "", "trip-duration:/", "trip-duration", "months"),
+    named_sources=("sample", "tlc"),
 )

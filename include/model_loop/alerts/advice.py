@@ -38,7 +38,7 @@ _HINTS = (
     _hint(
         r"memoryerror|out of memory|\boom\b|sigkill|process was killed",
         "Most often the machine had no memory left. Train fewer families at once (slots of the "
-        "pool training), take fewer months, or a machine with more memory.",
+        "pool training), take fewer partitions, or a machine with more memory.",
     ),
     _hint(
         r"tasktimeout|timed? ?out",

@@ -174,7 +174,7 @@ def _checked(envelope: Envelope, path: UPath) -> Envelope:
     if _name(alert) != path.name or alert.kind not in ALERT_KINDS:
         raise ValueError(f"an alert of kind {alert.kind!r}, or of another file")
     if any(moment.tzinfo is None for moment in moments):
-        raise ValueError("a time without a zone")
+        raise ValueError("a time without a time zone")
     return envelope
 
 

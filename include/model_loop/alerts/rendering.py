@@ -36,7 +36,7 @@ _PLURALS: dict[AlertKind, str] = {
     "failure": "failures",
     "deadline": "late runs",
     "drift": "drifts",
-    "data": "doubtful months",
+    "data": "doubtful partitions",
     "gate_refused": "refusals of the gate",
     "approval": "approvals that wait",
     "rollback": "rollbacks",

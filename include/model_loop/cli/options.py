@@ -62,12 +62,12 @@ def _argument(each: Option, default: Any = None) -> tuple[Any, Any]:  # noqa: AN
 @Parameter(name="*", group="Data")
 @dataclass(frozen=True)
 class DataOptions(arguments_of(TrainingSetRequest, test_months="")):  # type: ignore[misc]  # made of options
-    """Options that choose trips.
+    """Options of a training set.
 
     Parameters
     ----------
     storage
-        Folder of downloaded and generated months.
+        Folder of downloaded and generated files.
     """
 
     storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root

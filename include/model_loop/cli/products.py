@@ -69,10 +69,10 @@ def list_products(*, storage: Storage = _STORAGE, as_json: AsJson = False) -> No
         console().print(f"No training set is kept under {storage}.")
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    for heading in ("key", "what", "months", "source"):
+    for heading in ("key", "what", "partitions", "source"):
         # On a narrow terminal, this column alone is folded, and none is cut.
         table.add_column(heading, no_wrap=heading != "what")
-    for heading in ("trips", "MB", "age"):
+    for heading in ("rows", "MB", "age"):
         table.add_column(heading, no_wrap=True, justify="right")
     for product in found:
         table.add_row(*_row(product), _age(verified.get(product.key)))
@@ -81,7 +81,7 @@ def list_products(*, storage: Storage = _STORAGE, as_json: AsJson = False) -> No
 
 @products.command
 def show(key: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> None:
-    """Show what a training set is made of, down to the addresses of its months.
+    """Show what a training set is made of, down to the addresses of its files.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def print_training_set(training_set: TrainingSet, *, as_json: bool) -> None:
-    """Print what is in a training set, and what is doubtful about its months."""
+    """Print what is in a training set, and what is doubtful about its partitions."""
     from model_loop.training_set.summary import summarize
 
     summary = summarize(training_set)
@@ -30,7 +30,7 @@ def print_training_set(training_set: TrainingSet, *, as_json: bool) -> None:
         return
     columns = summary["columns"]
     table = Table("part")
-    table.add_column("trips", justify="right")
+    table.add_column(training_set.dataset.rows[0], justify="right")
     for part, count in summary["rows"].items():
         table.add_row("train and validation" if part == "all" else part, f"{count:,}")
     out = console()
@@ -44,7 +44,7 @@ def print_training_set(training_set: TrainingSet, *, as_json: bool) -> None:
 
 
 def print_refusal(error: RefusedPartitionError, *, as_json: bool) -> None:
-    """Print the findings that refuse a month, and the others; the error itself goes elsewhere."""
+    """Print the findings that refuse a partition, and the others, without the error itself."""
     if as_json:
         _print_json({"error": str(error), "findings": _as_json(error.findings)})
     else:
@@ -58,7 +58,7 @@ def _as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 def _print_findings(findings: Sequence[Finding]) -> None:
     if not findings:
         return
-    table = Table("month", "level", "finding", "column", "what was found")
+    table = Table("partition", "level", "finding", "column", "what was found")
     for finding in findings:
         table.add_row(
             finding.partition, finding.level, finding.code, finding.column or "", finding.message
@@ -100,7 +100,9 @@ def print_outcomes(
             f"{row['seconds']:.1f}",
         )
     out = console()
-    out.print(f"Errors in minutes on {_origin(training_set)}")
+    target = training_set.dataset.target
+    unit = f" in {target.unit}" if target.unit else ""
+    out.print(f"Errors{unit} on {_origin(training_set)}")
     out.print(table)
     _print_findings(training_set.findings)
 

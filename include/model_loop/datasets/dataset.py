@@ -316,6 +316,8 @@ class Dataset:
         Name and texts of the field that names a variant.
     stored_names
         Names of DAGs and assets, where they do not follow from the name.
+    named_sources
+        Words for sources of its own, such as ``sample``, which every caller may name.
     """
 
     name: str
@@ -341,6 +343,7 @@ class Dataset:
     notes: str = ""
     variant_field: VariantField = field(default_factory=VariantField)
     stored_names: StoredNames | None = None
+    named_sources: tuple[str, ...] = ()
 
     @property
     def names(self) -> StoredNames:

@@ -25,6 +25,7 @@ from model_loop.local.stack import ADMIN, LocalStack
 from model_loop.local.start import api_of, ensure_up
 from model_loop.local.supervision import Supervision
 from model_loop.settings import get_settings, split_list
+from model_loop.sources.allowed import named_sources
 
 BAD_INPUT = 2
 FAILED = 1
@@ -45,15 +46,15 @@ class DemoOptions:
     Parameters
     ----------
     dataset
-        Name of a dataset, or its TOML file; the generated months of the package's own by default.
+        Name of a dataset, or its TOML file; the one of the setting `variant` by default.
     source
-        sample, tlc, a folder, or an https:// address.
+        A folder, an https:// address, or a word for a source of the dataset's own.
     service
-        green, yellow or fhvhv.
+        Variant of the dataset.
     train, validation, test
         Months, separated by commas.
     recipe
-        booking, rich or pair_distance.
+        Columns that the models may know.
     encoding
         one_hot or native.
     evaluations
@@ -89,7 +90,7 @@ class DemoOptions:
 
     def _source(self) -> str | None:
         # Tasks run elsewhere: a folder is named from the root.
-        if self.source in {None, "sample", "tlc"} or "://" in str(self.source):
+        if self.source in {None, *named_sources()} or "://" in str(self.source):
             return self.source
         return str(Path(str(self.source)).resolve())
 
@@ -195,7 +196,7 @@ def mail(number: int | None = None, *, browser: bool = True) -> None:
 
 @app.command
 def demo(options: DemoOptions = _DEMO) -> int:
-    """Run the main job: prepare months, tune and train all families, show the results."""
+    """Run the main job: prepare partitions, tune and train all families, show the results."""
     stack = _stack()
     if options.dataset is not None:
         outcome = run_dataset(

@@ -1,4 +1,4 @@
-"""The main job, watched: months in, models out, through Airflow's REST API."""
+"""The main job, watched: partitions in, models out, through Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DemoRequest:
     models: list[str] | None = None
 
     def __post_init__(self) -> None:
-        """Check what would otherwise be refused only after the months were prepared."""
+        """Check what would otherwise be refused only after the partitions were prepared."""
         require_within("EVALUATIONS", self.max_evaluations, least=1)
         for name in self.models or ():
             get_family(name)
@@ -167,9 +167,11 @@ class Demo:
 def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
     """All families, best first."""
     first = results[0]
-    recipe = dataset_of_variant(first["service"]).recipe_label(first["recipe"])
+    dataset = dataset_of_variant(first["service"])
+    recipe, unit = dataset.recipe_label(first["recipe"]), dataset.target.unit
+    source = source_label(first["data_source"])
     table = Table(
-        title=f"RMSE in minutes: {first['service']}, {source_label(first['data_source'])}\n"
+        title=f"RMSE{f' in {unit}' if unit else ''}: {first['service']}, {source}\n"
         f"{recipe}, {first['encoding']}",
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
@@ -190,7 +192,7 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
         )
     rows = first["rows"]
     table.caption = (
-        f"{rows['train']:,} trips to train on, {rows['validation']:,} to validate, "
+        f"{rows['train']:,} {dataset.rows[0]} to train on, {rows['validation']:,} to validate, "
         f"{rows['test']:,} to test\n"
         f"registered as {families[0]['model_uri'].split('/')[1]}, version v."
     )

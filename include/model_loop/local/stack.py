@@ -81,7 +81,7 @@ class LocalStack:
 
     @property
     def storage_root(self) -> str:
-        """Folder of months, results and products; the state folder by default."""
+        """Folder of partitions, results and products; the state folder by default."""
         told = "storage_root" in self.settings.model_fields_set
         return self.settings.storage_root if told else f"file://{self.state / 'storage'}"
 

@@ -1,4 +1,4 @@
-"""The bucket that months, results and models are kept in."""
+"""The bucket that partitions, results and models are kept in."""
 
 from __future__ import annotations
 

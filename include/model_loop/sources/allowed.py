@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
+from model_loop.datasets.registry import datasets_in_python
 from model_loop.errors import InvalidInputError
 from model_loop.masking import mask_logins
 
 #: Stands for every source.
 ANY = "*"
-#: What needs no list: generated trips, and TLC's own site.
-ALWAYS = ("sample", "tlc")
 
 _FILE = "file://"
 # Programs differ in what they make of these in an address: a login, a step up, a query, a parameter
 # of a part of the path.
 _AMBIGUOUS = re.compile(r"[@\\?#%;\s]|/\.{1,2}(/|$)")
+
+
+def named_sources() -> tuple[str, ...]:
+    """Return the words for sources of installed datasets, which need no list."""
+    return tuple(chain.from_iterable(each.named_sources for each in datasets_in_python()))
 
 
 def require_allowed_source(source: str, allowed: Iterable[str]) -> str:
@@ -38,13 +43,13 @@ def require_allowed_source(source: str, allowed: Iterable[str]) -> str:
     InvalidInputError
         If it is none of them, or carries a login.
     """
-    listed = [one for one in (entry.strip() for entry in allowed) if one]
-    if source in ALWAYS or ANY in listed or any(_covers(one, source) for one in listed):
+    listed, named = [one for one in (entry.strip() for entry in allowed) if one], named_sources()
+    if source in named or ANY in listed or any(_covers(one, source) for one in listed):
         require_no_login(source)
         return source
     raise InvalidInputError(
         f"Source {source!r}",
-        f"is not in the list of allowed sources ({', '.join(dict.fromkeys((*ALWAYS, *listed)))})",
+        f"is not in the list of allowed sources ({', '.join(dict.fromkeys((*named, *listed)))})",
         "Choose one of these, or let the operator add it to MODEL_LOOP_ALLOWED_SOURCES.",
     )
 
@@ -70,7 +75,7 @@ def _covers(entry: str, source: str) -> bool:
     """Return whether a source is an entry of the list, or lies below it."""
     if entry == source:
         return True
-    if entry in ALWAYS:
+    if entry in named_sources():
         return False
     above, below = _folder(entry), _folder(source)
     if above is None or below is None:

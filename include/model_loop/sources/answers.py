@@ -162,13 +162,13 @@ def refused(url: str, response: requests.Response) -> SourceError:
         return NotPublishedError(
             url,
             "is not published, or not for everybody (HTTP 403)",
-            "Choose an earlier month, or check the service and the address. Some servers "
+            "Choose an earlier partition, or check the variant and the address. Some servers "
             "respond so to too many requests: then try again later.",
         )
     if status == _NOT_FOUND:
         return NotPublishedError(
             url,
             f"is not published (HTTP {status})",
-            "Choose an earlier month, or check the service and the address.",
+            "Choose an earlier partition, or check the variant and the address.",
         )
     return SourceError(url, f"was refused with HTTP {status}", "Check the address.")

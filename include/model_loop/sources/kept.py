@@ -1,4 +1,4 @@
-"""Months that were fetched, and what their source said of them, so that they are fetched once."""
+"""Cache of fetched files, with what their source said of them, so that they are fetched once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upath import UPath
 from model_loop.objects.documents import move_aside, read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 
-#: Where fetched months and digests are, under the storage root.
+#: Where fetched files and digests are, under the storage root.
 FOLDER = "months"
 
 _CHUNK = 1024 * 1024

@@ -1,6 +1,6 @@
-"""Origin of trips: generated here, or published.
+"""Origin of rows: generated here, or published.
 
-A comparison never mixes the two: what a model of generated trips comes to says nothing about real
+A comparison never mixes the two: what a model of generated rows comes to says nothing about real
 ones.
 """
 
@@ -9,26 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-#: Data source of generated months, wherever their files lie.
+#: Data source of generated partitions, wherever their files lie.
 SAMPLE = "sample"
 
 
 class HasSource(Protocol):
-    """Describe a month's file, as far as its source goes."""
+    """Describe the file of a partition, as far as its source goes."""
 
     @property
     def data_source(self) -> str:
-        """Return where the month is from."""
+        """Return the source of the file."""
 
 
-def data_source_of(months: Iterable[HasSource]) -> str:
-    """Return what months are: ``sample`` as soon as one of them is generated."""
-    kinds = {month.data_source for month in months}
+def data_source_of(files: Iterable[HasSource]) -> str:
+    """Return the sources of files: ``sample`` as soon as one of them is generated."""
+    kinds = {file.data_source for file in files}
     return SAMPLE if SAMPLE in kinds else ",".join(sorted(kinds))
 
 
 def is_generated(data_source: str) -> bool:
-    """Return whether a data source holds generated trips."""
+    """Return whether a data source holds generated rows."""
     return data_source == SAMPLE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from model_loop.errors import InvalidInputError
-from model_loop.sources.allowed import ALWAYS
+from model_loop.sources.allowed import named_sources
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.versions import ModelVersions
 
@@ -13,7 +13,8 @@ from model_loop.tracking.versions import ModelVersions
 ACCEPT_GENERATED = "accept_generated_data"
 #: Tag of a version: what all of its data are.
 SOURCE_TAG = "data_source"
-_SOURCES = {*ALWAYS, "folder", "https", "s3"}
+#: Kinds of sources that have an address.
+_ADDRESSED = ("folder", "https", "s3")
 
 
 def source_of(tags: Mapping[str, str]) -> str:
@@ -28,7 +29,7 @@ def label_of(data_source: str) -> str:
 
 def is_known(data_source: str) -> bool:
     """Return whether a tag names sources that data have; others may hold anything."""
-    return bool(data_source) and set(data_source.split(",")) <= _SOURCES
+    return bool(data_source) and {*data_source.split(",")} <= {*named_sources(), *_ADDRESSED}
 
 
 def unknown_remarks(sources: Mapping[int, str]) -> tuple[str, ...]:

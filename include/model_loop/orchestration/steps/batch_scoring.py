@@ -23,7 +23,7 @@ from model_loop.scoring.batch.scoring import score_chunk as score
 from model_loop.scoring.places import choose_outputs, find_inputs, place, require_allowed
 from model_loop.scoring.predictor import find_predictor, load_predictor
 from model_loop.settings import get_settings, split_list
-from model_loop.sources.allowed import ALWAYS, ANY, require_allowed_source
+from model_loop.sources.allowed import ANY, named_sources, require_allowed_source
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -166,7 +166,7 @@ def readable_roots() -> list[str]:
 def _month(month: str, params: Mapping[str, Any]) -> UPath:
     """The file of a published month."""
     # The rows are handed out: even where any source may be named, only from listed places.
-    listed = [one for one in listed_sources() if one not in {ANY, *ALWAYS}]
+    listed = [one for one in listed_sources() if one not in {ANY, *named_sources()}]
     roots = [*listed, *readable_roots()]
     require_allowed_source(params["source"], roots)
     # A file of a folder may be a link that leads elsewhere.

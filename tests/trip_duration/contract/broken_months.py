@@ -817,7 +817,7 @@ SECTIONS: Mapping[str, tuple[Case, ...]] = {
 CASES = tuple(case for cases in SECTIONS.values() for case in cases)
 
 _INTRODUCTION = """\
-# Broken months
+# Broken months of trips
 
 Written from the tests' own data by `make docs`: each line is a test, which spoils a generated month
 in this way, and a published one where there is one; another test fails when this page is stale.

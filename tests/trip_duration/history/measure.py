@@ -61,7 +61,7 @@ _WORDS = {
 }
 _FIRST_RESULTS = Path(__file__).with_name("first_results.json")
 
-_HEAD = """# Damaged months
+_HEAD = """# Damaged months of trips
 
 Written as a whole, by one state of the code, by `python -m tests.trip_duration.history.measure
 docs/damaged-months.md` with the published months in `MODEL_LOOP_TLC_FOLDER`; one pair of months

@@ -1,37 +1,49 @@
-"""Published months as windows of monitoring."""
+"""Published months as monitoring reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from model_loop.monitoring.windows import Window, WindowRows, of_rows
-from model_loop.scoring.predictor import Predictor
+import pandas as pd
+from upath import UPath
+
+from model_loop.monitoring.health.types import Product
+from model_loop.options import build
+from model_loop.settings import get_settings
 from trip_duration.cleaning import Selection, clean_month
 from trip_duration.cleaning_rules import CleaningRules
-from trip_duration.contract.checked import CheckedMonth
+from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
+from trip_duration.contract.rules import ContractLimits
 from trip_duration.months import Month
+from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
+from trip_duration.source.fetching import fetch_month
 
 
-def month_window(service: str, month: Month) -> Window:
-    """Return the window of a month, which begins at midnight on the city's clocks."""
-    return Window.of_partition(service, str(month))
+def checked_month(source: str, service: str, month: str) -> CheckedMonth:
+    """Fetch a month unless it is here, and check it against its contract.
+
+    Raises
+    ------
+    SourceError
+        If the source has none, or does not answer.
+    ContractError
+        If it breaks its contract.
+    """
+    settings, known = get_settings(), get_service(service)
+    raw = fetch_month(
+        source,
+        known,
+        Month.parse(month),
+        settings.storage_root,
+        sample=build(SampleOptions, {}),
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    return CheckedMonthStore(settings.storage_root).check(raw, known, build(ContractLimits, {}))
 
 
-def of_month(
-    month: CheckedMonth,
-    columns: Sequence[str],
-    rules: CleaningRules,
-    predictor: Predictor | None = None,
-) -> WindowRows:
-    """Return the trips of a published month, cleaned as for training, with how long they took.
-
-    Parameters
-    ----------
-    columns
-        Raw columns that are wanted.
-    predictor
-        The version that predicts them; None leaves them without predictions.
+def rows_of(month: CheckedMonth, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the trips of a month, cleaned as for training, with how long they took.
 
     Raises
     ------
@@ -39,6 +51,19 @@ def of_month(
         If the file is damaged, or no trip is left.
     """
     service = get_service(month.raw.service)
-    trips = clean_month(month, service, Selection(tuple(columns), rules))
-    window = month_window(service.name, Month.parse(month.raw.month))
-    return of_rows(window, trips, columns, predictor)
+    return clean_month(month, service, Selection(tuple(columns), build(CleaningRules, {})))
+
+
+def products(storage_root: str) -> Iterator[Product]:
+    """Yield the newest checked month of each service, for health."""
+    folder = CheckedMonthStore(storage_root).folder
+    for service in sorted(folder.iterdir()) if folder.exists() else ():
+        # A folder without a file is what a killed check has left.
+        made = {month.name: at for month in service.iterdir() if (at := _changed(month))}
+        if made:
+            newest = max(made)
+            yield Product("months", service.name, newest, made[newest])
+
+
+def _changed(folder: UPath) -> float | None:
+    return max((float(file.stat().st_mtime) for file in folder.iterdir()), default=None)

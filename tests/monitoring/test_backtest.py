@@ -18,8 +18,9 @@ from model_loop.monitoring.performance import (
     ReferenceErrors,
     judge_performance,
 )
+from model_loop.monitoring.published import window_of_published
 from model_loop.monitoring.slices import measure_errors
-from model_loop.monitoring.windows import WindowRows
+from model_loop.monitoring.windows import Window, WindowRows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import Settings
 from model_loop.training_set.types import TrainingSet
@@ -27,7 +28,6 @@ from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.judged import Judged
-from trip_duration.monitored_months import of_month
 from trip_duration.months import Month
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -56,10 +56,9 @@ def backtest(
     )
     checked = CheckedMonthStore(str(storage)).check(raw, GREEN, ContractLimits())
     predictor = Predictor(RegisteredVersion("green", 1), model, training_set.recipe.columns)
-    rules = CleaningRules()
-    return labelled(
-        of_month(checked, predictor.columns, rules, predictor), Judged.of_rules(rules).of_actual
-    )
+    window = Window.of_partition("green", month)
+    found = window_of_published(window, checked, predictor.columns, predictor)
+    return labelled(found, Judged.of_rules(CleaningRules()).of_actual)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ from model_loop.tracking.deployments import Deployment
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
 from trip_duration.contract.checked import CheckedMonthStore
-from trip_duration.months import Month
+from trip_duration.dataset import TRIPS
 
 NOW = 1_800_000_000.0
 HEALTH = ServiceHealth(
@@ -153,7 +153,7 @@ def test_products_come_from_the_stores(
 
 def test_a_month_ends_in_the_city() -> None:
     """Four hours after midnight in Greenwich, in summer."""
-    assert end_of(Month(2024, 3)) == 1_711_944_000.0
+    assert end_of("2024-03", TRIPS) == 1_711_944_000.0
 
 
 def parts(**looks: Any) -> HealthParts:

@@ -39,12 +39,10 @@ from model_loop.monitoring.performance import (
     judge_performance,
 )
 from model_loop.monitoring.slices import errors_table, measure_errors
-from model_loop.monitoring.windows import WindowRows
+from model_loop.monitoring.windows import Window, WindowRows
 from model_loop.options import build
 from model_loop.settings import Settings
 from trip_duration.dataset import TRIPS
-from trip_duration.monitored_months import month_window
-from trip_duration.months import Month
 from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_ZONE
 
 THRESHOLDS = thresholds_of(Settings())
@@ -67,7 +65,7 @@ def window(errors: np.ndarray, seed: int = 0) -> WindowRows:
         }
     )
     return WindowRows(
-        window=month_window("green", Month(2024, 3)),
+        window=Window.of_partition("green", "2024-03"),
         source="month",
         rows=trips,
         predicted=actual + errors,

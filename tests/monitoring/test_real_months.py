@@ -14,6 +14,7 @@ from model_loop.monitoring.labels import labelled, match_partition
 from model_loop.monitoring.levels import Level, gravest_first, thresholds_of, worst
 from model_loop.monitoring.performance import PerformanceRules, ReferenceErrors, judge_performance
 from model_loop.monitoring.profile import make_reference
+from model_loop.monitoring.published import window_of_published
 from model_loop.monitoring.slices import measure_errors
 from model_loop.monitoring.windows import Window, WindowRows, read_request_log
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
@@ -29,7 +30,6 @@ from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS
 from trip_duration.judged import Judged
-from trip_duration.monitored_months import of_month
 from trip_duration.months import Month, MonthSplit
 from trip_duration.recipes import get_recipe
 from trip_duration.sample_options import SampleOptions
@@ -79,7 +79,12 @@ def test_no_alarm_on_the_months_that_follow(
     predictor = Predictor(RegisteredVersion("green", 1), model, RICH)
 
     def backtest(month: str) -> WindowRows:
-        found = of_month(month_of(whole_months, month, tmp_path), RICH, CleaningRules(), predictor)
+        found = window_of_published(
+            Window.of_partition("green", month),
+            month_of(whole_months, month, tmp_path),
+            RICH,
+            predictor,
+        )
         return labelled(found, Judged.of_rules(CleaningRules()).of_actual)
 
     reference = reference_of(backtest(test))
@@ -98,7 +103,7 @@ def test_no_alarm_on_the_months_that_follow(
 def test_most_predictions_of_a_month_meet_their_trips(whole_months: str, tmp_path: Path) -> None:
     """What is left out is what cannot be told apart."""
     month = month_of(whole_months, "2024-04", tmp_path / "storage")
-    trips = of_month(month, RICH, CleaningRules())
+    trips = window_of_published(Window.of_partition("green", "2024-04"), month, RICH)
     log = RequestLog(open_log("", tmp_path), LogRules(days=0))
     at = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
     chosen = np.random.default_rng(42).choice(len(trips), 5_000, replace=False)

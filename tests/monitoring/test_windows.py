@@ -14,8 +14,6 @@ from model_loop.monitoring.windows import Window, of_scored, read_request_log
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
-from trip_duration.monitored_months import month_window
-from trip_duration.months import Month
 from trip_duration.recipes import get_recipe
 from trip_duration.services import PICKUP_TIME, PICKUP_ZONE
 
@@ -63,7 +61,7 @@ def test_the_request_log_gives_the_trips_of_its_window(tmp_path: Path, *, inputs
 
 def test_a_month_begins_at_midnight_in_the_city() -> None:
     """Five hours behind Greenwich in winter, four in summer."""
-    window = month_window("green", Month(2024, 3))
+    window = Window.of_partition("green", "2024-03")
     assert window.start == dt.datetime(2024, 3, 1, 5, tzinfo=dt.UTC)
     assert window.end == dt.datetime(2024, 4, 1, 4, tzinfo=dt.UTC)
     with pytest.raises(InvalidInputError):
@@ -83,7 +81,7 @@ def test_scored_files_give_trips_and_refuse_others() -> None:
             "prediction_id": ["a", "b"],
         }
     )
-    window = month_window("green", Month(2024, 3))
+    window = Window.of_partition("green", "2024-03")
     found = of_scored(scored, window, COLUMNS)
     assert list(found.ids) == ["a"]
     assert len(found.inputs(COLUMNS)) == 1

@@ -21,11 +21,11 @@ from model_loop.orchestration.forms import retraining_form
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.steps import retraining
 from model_loop.settings import get_settings
+from model_loop.sources.publications import Publications
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from trip_duration.dataset import TRIPS
-from trip_duration.publications import Publications
 from trip_duration.services import MOMENTS
 
 #: Assets of the dataset.
@@ -220,7 +220,7 @@ def test_events_of_several_sources_are_answered_by_a_run_each(source: str) -> No
         (
             PUBLISHED_MONTHS,
             {"source": "tlc", "service": "green", "months": ["x"]},
-            "is not a month",
+            "is no month",
         ),
     ],
 )

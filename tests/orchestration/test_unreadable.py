@@ -17,8 +17,8 @@ from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.orchestration.steps import maintenance, monitoring, windows
 from model_loop.settings import get_settings
+from model_loop.sources.publications import Publications
 from trip_duration.dataset import TRIPS
-from trip_duration.publications import Publications
 
 #: States of another form than those of today.
 DAMAGED = [

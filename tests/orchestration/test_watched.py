@@ -6,11 +6,14 @@ import datetime as dt
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.steps.windows import months_asked, windows_of
+from model_loop.monitoring.windows import Window, WindowRows
+from model_loop.orchestration.steps.windows import partitions_asked, windows_of
+from trip_duration.services import PICKUP_TIME
 
 FORM: dict[str, Any] = {
     "service": "green",
@@ -69,12 +72,26 @@ def test_what_is_no_window_is_refused(fields: dict[str, Any]) -> None:
         labels("2024-03-01T06:00+00:00", **fields)
 
 
+def asked_at(times: pd.Series[pd.Timestamp]) -> WindowRows:
+    """Requests for some times."""
+    none = np.full(len(times), np.nan)
+    return WindowRows(
+        Window.of_partition("green", "2024-03"),
+        "request_log",
+        pd.DataFrame({PICKUP_TIME: times}),
+        none,
+        np.zeros(len(times), dtype=np.int64),
+        times.index.astype(str).to_numpy(dtype=object),
+        none,
+    )
+
+
 def test_only_the_months_of_most_trips_are_fetched() -> None:
     """Whoever asks for trips of all times does not make us fetch all months."""
     usual = ["2024-02-29 23:59", "2024-03-01 00:00", "2024-03-31 12:00"] * 5
     strange = [f"{year}-01-01" for year in range(1990, 2020)]
     times = pd.Series(pd.to_datetime([*strange, *usual, "NaT"], format="mixed"))
-    found = months_asked(times)
+    found = partitions_asked(asked_at(times))
     assert {"2024-02", "2024-03"} <= set(found)
     assert len(found) == 6
-    assert months_asked(times[:0]) == []
+    assert partitions_asked(asked_at(times[:0])) == []

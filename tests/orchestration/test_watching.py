@@ -16,8 +16,7 @@ from model_loop.orchestration.schedules.watching import NewPartitionTrigger, Wat
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.sources import download
 from model_loop.sources.kept import FileVersion
-from trip_duration.months import Month
-from trip_duration.publications import Publication, Publications
+from model_loop.sources.publications import Publication, Publications
 
 JANUARY = "green_tripdata_2024-01.parquet"
 DAY = dt.timedelta(days=1)
@@ -114,8 +113,7 @@ def test_a_trigger_survives_a_restart(website: Website) -> None:
 
 def january(etag: str = "a") -> Publications:
     """January, published."""
-    month = Month(2024, 1)
-    return Publications({month: Publication(month, FileVersion(etag, None, None))})
+    return Publications({"2024-01": Publication("2024-01", FileVersion(etag, None, None))})
 
 
 def test_the_watermark_moves_only_when_told() -> None:

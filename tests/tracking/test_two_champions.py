@@ -24,10 +24,10 @@ from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
+from model_loop.sources.publications import Publications
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
 from trip_duration.dataset import TRIPS
-from trip_duration.publications import Publications
 from trip_duration.services import DISTANCE, DURATION, MOMENTS
 
 #: Assets of the dataset.

@@ -12,18 +12,18 @@ from tests.trip_duration.conftest import GREEN, JANUARY
 from tests.websites import Website
 
 from model_loop.errors import NotPublishedError, SourceError, TransientSourceError
+from model_loop.sources.publications import Publications
+from model_loop.sources.published import PublishedSource
 from trip_duration.months import Month, MonthSplit
-from trip_duration.publications import Publications
 from trip_duration.source.fetching import look_up_month
-from trip_duration.source.published import look_at_source
 
-DECEMBER = Month(2023, 12)
+DECEMBER = "2023-12"
 NOTHING = Publications({})
 
 
 def look(source: str, known: Publications = NOTHING) -> Publications:
     """What a source has now."""
-    return look_at_source(source, GREEN, known, DECEMBER, timeout_seconds=2.0)
+    return PublishedSource("green", source, "", 2.0).look(known, DECEMBER)
 
 
 def publish(folder: Path, month: str) -> None:
@@ -69,7 +69,7 @@ def test_publications_come_back_from_a_state_store(source: str) -> None:
     """Their plain values say the same again."""
     found = look(source)
     assert Publications.from_json(found.to_json()) == found
-    assert found.newest == JANUARY
+    assert found.newest == str(JANUARY)
 
 
 def test_a_source_that_fails_is_no_source_without_months(website: Website, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich import box
@@ -15,14 +15,10 @@ from rich.table import Table
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
 from model_loop.cli.options import AsJson
+from model_loop.datasets.registry import choose_variant
 from model_loop.errors import InvalidInputError, require_within
 from model_loop.monitoring.levels import Level, as_row, gravest_first, thresholds_of, worst
-from model_loop.options import build
 from model_loop.settings import get_settings
-from trip_duration.cleaning_rules import CleaningRules
-from trip_duration.months import Month
-from trip_duration.sample_options import SampleOptions
-from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.monitoring.levels import WindowFinding
@@ -40,22 +36,24 @@ class VersionOptions:
 
     Parameters
     ----------
-    service
-        Service of the model: green, yellow or fhvhv.
+    variant
+        Variant of the model; a dataset, if it has one variant alone.
     version
         Its number; if left out, every champion: there is one for each moment.
     """
 
-    service: str = _settings.variant
+    variant: Annotated[str, Parameter(name=("--variant", "--dataset", "--service"))] = (
+        _settings.variant
+    )
     version: int | None = None
 
     def versions(self) -> ModelVersions:
-        """The versions of the service."""
+        """The versions of the variant."""
         from model_loop.tracking.runs import Tracker
         from model_loop.tracking.versions import ModelVersions
 
         tracker = Tracker(_settings.tracking_uri, f"{_settings.experiment}-promotion")
-        return ModelVersions(tracker, get_service(self.service).name)
+        return ModelVersions(tracker, choose_variant(self.variant)[1].key)
 
     def predictors(self) -> list[Predictor]:
         """The versions, loaded.
@@ -82,9 +80,9 @@ _MOST_DAYS = 36_500.0
 def monitor(
     *,
     options: VersionOptions = _VERSION,
-    month: str | None = None,
+    partition: Annotated[str | None, Parameter(name=("--partition", "--month"))] = None,
     days: float | None = None,
-    source: str = _settings.source,
+    source: str | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare what was asked with what versions have learned from; nothing is kept or started.
@@ -93,18 +91,21 @@ def monitor(
 
     Parameters
     ----------
-    month
-        Look at all trips of a month, as YYYY-MM; otherwise at the request log.
+    partition
+        Look at all rows of a partition, such as 2024-01, 2024-W05 or 2024-01-31; otherwise at the
+        request log.
     days
         Days of the request log to look back; the days of the settings, if left out.
     source
-        Source of the month: sample, tlc, a folder, or an https:// address.
+        Source of the partition; that of the declaration or of the settings, if left out.
     as_json
         Print one JSON object, for machines.
     """
-    if month and days is not None:
+    if partition and days is not None:
         raise InvalidInputError(
-            f"--days {days:g}", f"cannot be combined with --month {month}", "Give one of the two."
+            f"--days {days:g}",
+            f"cannot be combined with --partition {partition}",
+            "Give one of the two.",
         )
     days = _settings.monitoring_days if days is None else days
     require_within("days", days, above=0.0, most=_MOST_DAYS)
@@ -115,23 +116,30 @@ def monitor(
     every: list[WindowFinding] = []
     told: list[dict[str, object]] = []
     for predictor in options.predictors():
-        number, trips = predictor.version.number, _trips(predictor, versions, month, days, source)
-        moment, label = versions.moment(number), trips.window.label
-        findings = look_for_drift(versions, predictor, trips, rules)
-        level, count = worst(findings), len(trips)
+        number = predictor.version.number
+        rows = (
+            _published(predictor, partition, source)
+            if partition
+            else _logged(days, predictor, versions)
+        )
+        moment, label = versions.moment(number), rows.window.label
+        findings = look_for_drift(versions, predictor, rows, rules)
+        level, count, noun = worst(findings), len(rows), rows.dataset.rows[0]
         every += findings
         told.append(
             {
                 "version": number,
                 "moment": moment,
                 "window": label,
-                "trips": count,
+                "rows": count,
+                # A dataset in Python may have a word of its own, as its callers know it.
+                noun: count,
                 "level": level.value,
                 "findings": [as_row(finding) for finding in findings],
             }
         )
         if not as_json:
-            _print(findings, f"Version {number} ({moment}): {count:,} trips, {label}: {level}")
+            _print(findings, f"Version {number} ({moment}): {count:,} {noun}, {label}: {level}")
     if as_json:
         content = {"level": worst(every).value, "versions": told}
         print(json.dumps(content))  # noqa: T201 - the command's answer
@@ -156,31 +164,18 @@ def profile_version(*, options: VersionOptions = _VERSION) -> None:
         console().print(f"Version {version.number} of {version.name} has a profile of {names}.")
 
 
-def _trips(
-    predictor: Predictor, versions: ModelVersions, month: str | None, days: float, source: str
-) -> WindowRows:
-    return _month(month, source, predictor) if month else _logged(days, predictor, versions)
+def _published(predictor: Predictor, partition: str, source: str | None) -> WindowRows:
+    from model_loop.monitoring.published import read_published, window_of_published
+    from model_loop.monitoring.windows import Window
+    from model_loop.sources.published import PublishedSource
 
-
-def _month(text: str, source: str, predictor: Predictor) -> WindowRows:
-    from trip_duration.contract.checked import CheckedMonthStore
-    from trip_duration.contract.rules import ContractLimits
-    from trip_duration.monitored_months import of_month
-    from trip_duration.source.fetching import fetch_month
-
-    settings, service = get_settings(), get_service(predictor.version.service)
-    raw = fetch_month(
-        source,
-        service,
-        Month.parse(text),
-        settings.storage_root,
-        sample=build(SampleOptions, {}),
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    checked = CheckedMonthStore(settings.storage_root).check(
-        raw, service, build(ContractLimits, {})
-    )
-    return of_month(checked, predictor.columns, build(CleaningRules, {}), predictor)
+    settings, variant = get_settings(), predictor.version.service
+    declared = predictor.version.dataset.declaration
+    address = source or (declared.source if declared else settings.source)
+    limits = (settings.storage_root, settings.request_timeout_seconds)
+    found = read_published(PublishedSource(variant, address, *limits), partition)
+    window = Window.of_partition(variant, partition)
+    return window_of_published(window, found, predictor.columns, predictor)
 
 
 def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> WindowRows:

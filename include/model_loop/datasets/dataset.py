@@ -230,6 +230,26 @@ class Extensions:
     published_labels
         ``(rows, partition) -> values, agreeing``: true values of predicted rows in a published
         partition, and how many of its rows agree with each. By default by the declared keys.
+    checked_partition
+        ``(source, variant, partition) -> object``: a published partition that keeps its contract,
+        as `published_rows` and `published_labels` read it. By default its rows.
+    published_rows
+        ``(checked partition, columns) -> rows``: rows of a published partition with the target, as
+        training takes them. By default the rows themselves.
+    published
+        ``(source, variant, partition, timeout_seconds) -> FileVersion``: version of a partition as
+        its source has it, None where it has none; see `sources.published`. By default that of the
+        declared files.
+    newest_known
+        ``() -> str``: the partition before the first that is looked for where none is known. By
+        default one of some time ago, or all files that a source lists.
+    retrained_on
+        ``(newest partition, fields of the form) -> {field: partitions}``: partitions that a
+        retraining learns from, tunes on and judges by, as fields of the form of preparations. By
+        default all up to the newest.
+    products
+        ``(storage_root) -> products``: further data products, for health; see
+        `monitoring.health.types.Product`. By default none.
     choices
         ``(column) -> {value: label}``: codes of a column with their labels, for forms. By default
         the declared categories.
@@ -250,6 +270,12 @@ class Extensions:
     training_set_options: str = ""
     form_rules: str = ""
     published_labels: str = ""
+    checked_partition: str = ""
+    published_rows: str = ""
+    published: str = ""
+    newest_known: str = ""
+    retrained_on: str = ""
+    products: str = ""
     choices: str = ""
     summary: str = ""
 

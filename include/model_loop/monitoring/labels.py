@@ -198,6 +198,16 @@ def match_partition(window: WindowRows, partition: Any) -> tuple[WindowRows, Lab
     return _matched(window, values, agreeing)
 
 
+def can_match(dataset: Dataset) -> bool:
+    """Return whether rows of published partitions can be matched with predictions."""
+    declared = dataset.declaration
+    if declared is None:
+        return bool(dataset.extensions.published_labels)
+    # Keys that no request has are found in no prediction.
+    keys = declared.label_keys or declared.primary_key
+    return bool(keys) and all(name in dataset.columns.places for name in keys)
+
+
 def label_keys(given: Sequence[str] | pd.Index[Any], dataset: Dataset) -> tuple[str, ...]:
     """Return the columns of labels by which predictions are found.
 

@@ -11,7 +11,6 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +18,16 @@ import pandas as pd
 from sqlalchemy import Engine, select
 
 from model_loop.datasets.dataset import Dataset, Moment
-from model_loop.datasets.declaration import seconds_of
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
-from model_loop.partitions.keys import bounds_of
+from model_loop.partitions.keys import labels_delay, span_of
 from model_loop.scoring.answers import IDENTIFIER, PREDICTION, VERSION
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
 from model_loop.serving.request_log.inputs import read_inputs
 from model_loop.serving.request_log.tables import feedback, predictions
+from model_loop.training_set.frames import model_frame
 from model_loop.training_set.matrices import Targets
 
 #: Rows of a published partition bear the name that records of windows have had since the first
@@ -94,23 +93,19 @@ class Window:
         InvalidInputError
             If it is no key of the dataset's partitions.
         """
-        dataset = dataset_of_variant(variant)
-        clocks = ZoneInfo(dataset.time_zone)
-        first, last = (
-            moment.replace(tzinfo=clocks).astimezone(dt.UTC)
-            for moment in bounds_of(partition, dataset.partition)
-        )
-        return cls(variant, first, last, partition)
+        return cls(variant, *span_of(partition, dataset_of_variant(variant)), partition)
+
+    @property
+    def dataset(self) -> Dataset:
+        """Dataset of the variant."""
+        return dataset_of_variant(self.variant)
 
     def has_labels(self, now: dt.datetime) -> bool:
         """Return whether the true values of all its rows have arrived, by the declared delay.
 
         A dataset that declares none promises nothing: what has arrived is judged.
         """
-        declared = dataset_of_variant(self.variant).declaration
-        if declared is None or declared.labels_after is None:
-            return True
-        return self.end + dt.timedelta(seconds=seconds_of(declared.labels_after)) <= now
+        return self.end + (labels_delay(self.dataset) or dt.timedelta(0)) <= now
 
 
 @dataclass(frozen=True)
@@ -156,7 +151,7 @@ class WindowRows:
     @property
     def dataset(self) -> Dataset:
         """Dataset of the window's variant."""
-        return dataset_of_variant(self.window.variant)
+        return self.window.dataset
 
     def where(self, wanted: npt.NDArray[np.bool_]) -> WindowRows:
         """Return some of the rows."""
@@ -209,7 +204,8 @@ class WindowRows:
         needed = [name for name in columns if name in declared.required - declared.computed]
         known = self.rows.reindex(columns=list(columns)).dropna(subset=needed)
         codes = [one.name for one in declared.by_kind("category") if not one.text]
-        return known.astype({name: np.int32 for name in codes if name in needed})
+        known = known.astype({name: np.int32 for name in codes if name in needed})
+        return _as_learned(self.dataset, known)
 
 
 def read_request_log(engine: Engine, window: Window) -> WindowRows:
@@ -286,7 +282,9 @@ def of_rows(
         window=window,
         source="month",
         rows=asked,
-        predicted=predictor.predict(asked) if predictor else np.full(count, np.nan),
+        predicted=predictor.predict(_as_learned(dataset, asked))
+        if predictor
+        else np.full(count, np.nan),
         versions=np.full(count, predictor.version.number if predictor else 0, dtype=np.int64),
         ids=np.arange(count).astype(str).astype(object),
         actual=rows[dataset.target.name].to_numpy(dtype=np.float64),
@@ -339,6 +337,11 @@ def of_scored(
         ids=given[IDENTIFIER].astype(str).to_numpy(dtype=object),
         actual=np.full(len(given), np.nan),
     )
+
+
+def _as_learned(dataset: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows in the types that models have learned."""
+    return rows if dataset.declaration is None else model_frame(dataset.columns, rows)
 
 
 def _day_of(moment: dt.datetime) -> int:

@@ -1,21 +1,25 @@
 """Keys of partitions: ``2024-01``, ``2024-W05``, ``2024-01-31`` or ``whole``.
 
-Tables are cut on the clocks of their place, which frames already show.
+Tables are cut on the clocks of their place, which frames already show. Keys of a kind are in the
+order of time when they are sorted as text.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
-import numpy as np
-import numpy.typing as npt
-
-from model_loop.datasets.declaration import Part
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.declaration import PARTITION, Part, seconds_of
 from model_loop.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 #: Key of a table that comes as one.
 WHOLE = "whole"
@@ -46,6 +50,8 @@ def keys_of(times: npt.ArrayLike, part: Part) -> npt.NDArray[np.object_]:
     times
         datetime64 on the clocks of the place, shape (rows,), none of them missing.
     """
+    import numpy as np  # noqa: PLC0415 - DAG files read keys, and need no arrays
+
     moments = np.asarray(times)
     if part == "whole":
         return np.full(len(moments), WHOLE, dtype=object)
@@ -64,15 +70,133 @@ def bounds_of(key: str, part: Part) -> tuple[dt.datetime, dt.datetime]:
     """
     try:
         first = _first_day(key, part)
-    except ValueError as error:
+        if part == "month":
+            after = (first.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+        else:
+            after = first + dt.timedelta(days=7 if part == "week" else 1)
+    except (ValueError, OverflowError) as error:
         raise InvalidInputError(
             f"Partition {key!r}", f"is no {part}", f"Give it as {_EXAMPLES[part]}."
         ) from error
-    if part == "month":
-        after = (first.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
-    else:
-        after = first + dt.timedelta(days=7 if part == "week" else 1)
     return _midnight(first), _midnight(after)
+
+
+def check_key(key: str, part: Part) -> str:
+    """Return the key of a partition without blanks around it.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no key of such partitions.
+    """
+    given = key.strip()
+    if given != WHOLE or part != "whole":
+        bounds_of(given, part)
+    return given
+
+
+def check_partition(key: str, dataset: Dataset) -> str:
+    """Return the key of a partition of a dataset, or of its whole table where that comes as one.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is neither.
+    """
+    declared = dataset.declaration
+    if key == WHOLE and declared is not None and PARTITION not in declared.source:
+        return key
+    return check_key(key, dataset.partition)
+
+
+def parse_keys(given: str | Iterable[str] | None, part: Part) -> tuple[str, ...]:
+    """Read keys from ``"2024-01,2024-02"``, ``"2023-11..2024-02"`` or a sequence of such texts.
+
+    Nothing, as of an empty field of a form, is no key.
+
+    Returns
+    -------
+    tuple of str
+        In the order of time and without repetitions.
+
+    Raises
+    ------
+    InvalidInputError
+        If one of them is no key of such partitions, or a range runs backwards.
+    """
+    texts = given.split(",") if isinstance(given, str) else [*(given or ())]
+    return tuple(sorted({key for text in texts if text.strip() for key in _range(text, part)}))
+
+
+def next_key(key: str, part: Part) -> str:
+    """Return the key of the partition that follows.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no key of such partitions; a whole table has none that follows.
+    """
+    return _key(bounds_of(key, part)[1], part)
+
+
+def previous_key(key: str, part: Part) -> str:
+    """Return the key of the partition before; see `next_key`."""
+    return _key(bounds_of(key, part)[0] - dt.timedelta(days=1), part)
+
+
+def key_at(moment: dt.datetime, dataset: Dataset) -> str:
+    """Return the key of the partition in which a moment with a zone lies."""
+    if dataset.partition == "whole":
+        return WHOLE
+    return _key(moment.astimezone(ZoneInfo(dataset.time_zone)), dataset.partition)
+
+
+def span_of(key: str, dataset: Dataset) -> tuple[dt.datetime, dt.datetime]:
+    """Return the first moment of a partition, and the first after it, in UTC.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no key of the dataset's partitions.
+    """
+    first, after = bounds_of(key, dataset.partition)
+    clocks = ZoneInfo(dataset.time_zone)
+    return tuple(each.replace(tzinfo=clocks).astimezone(dt.UTC) for each in (first, after))  # type: ignore[return-value]  # two, of two
+
+
+def labels_delay(dataset: Dataset) -> dt.timedelta | None:
+    """Return how long after a row its true value arrives; None where nothing is declared."""
+    declared = dataset.declaration
+    if declared is None or declared.labels_after is None:
+        return None
+    return dt.timedelta(seconds=seconds_of(declared.labels_after))
+
+
+def is_complete(key: str, dataset: Dataset, now: dt.datetime) -> bool:
+    """Return whether a partition has ended, and the true values of its rows have arrived.
+
+    Parameters
+    ----------
+    now
+        A moment with a zone.
+    """
+    if key == WHOLE:
+        return True
+    return span_of(key, dataset)[1] + (labels_delay(dataset) or dt.timedelta(0)) <= now
+
+
+def _range(text: str, part: Part) -> list[str]:
+    first, separator, last = (each.strip() for each in text.partition(".."))
+    keys = [check_key(first, part)]
+    if not separator:
+        return keys
+    if check_key(last, part) < first:
+        raise InvalidInputError(
+            f"Range {text.strip()!r}", "runs backwards", f"Put the earlier {part} first."
+        )
+    while keys[-1] < last:
+        keys.append(next_key(keys[-1], part))
+    return keys
 
 
 def _first_day(key: str, part: Part) -> dt.date:

@@ -1,66 +1,49 @@
-"""Looking which months a source has published."""
+"""Months as sources publish them: their versions, and those that a retraining takes."""
 
 from __future__ import annotations
 
-import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 
-from trip_duration.months import Month
-from trip_duration.publications import Publication, Publications
-from trip_duration.services import Service
+from model_loop.errors import InvalidInputError
+from model_loop.sources.kept import FileVersion
+from trip_duration.months import Month, MonthSplit, parse_months
+from trip_duration.services import get_service
+from trip_duration.settings import get_trip_settings
 from trip_duration.source.fetching import look_up_month
 
-#: Months that are looked at again, because TLC now and then publishes one anew.
-LOOK_BACK_MONTHS = 12
+
+def find_version(
+    source: str, service: str, month: str, timeout_seconds: float
+) -> FileVersion | None:
+    """Return the version of a month at a source; see `look_up_month`."""
+    known = get_service(service), Month.parse(month)
+    return look_up_month(source, *known, timeout_seconds=timeout_seconds)
 
 
-def look_at_source(
-    source: str, service: Service, known: Publications, since: Month, *, timeout_seconds: float
-) -> Publications:
-    """Look up the months that a source has now: the known ones, and those that follow.
-
-    Months that follow are looked for one by one, up to the first that is not published.
-
-    Parameters
-    ----------
-    known
-        Publications of the last look.
-    since
-        Month before the first one that is looked for while none is known.
+def newest_configured() -> str:
+    """Return the newest month that the settings name.
 
     Raises
     ------
     InvalidInputError
-        If *source* is no source.
-    SourceError
-        If it refuses an answer.
-    TransientSourceError
-        If it does not answer as it should.
+        If they name none.
     """
-    found = {}
-    for month in sorted(known.known)[-LOOK_BACK_MONTHS:]:
-        one = look_up_publication(source, service, month, timeout_seconds=timeout_seconds)
-        if one is not None:
-            found[month] = one
-    month = (known.newest or since).next()
-    today = dt.datetime.now(tz=dt.UTC)
-    while month < Month(today.year, today.month):
-        one = look_up_publication(source, service, month, timeout_seconds=timeout_seconds)
-        if one is None:
-            break
-        found[month] = one
-        month = month.next()
-    return Publications(found)
+    known = get_trip_settings()
+    named = [known.train_months, known.validation_months, known.test_months]
+    months = [month for text in named for month in parse_months(text)]
+    if not months:
+        raise InvalidInputError(
+            "The settings", "name no month", "Set MODEL_LOOP_TRAIN_MONTHS, for example 2024-01."
+        )
+    return str(max(months))
 
 
-def look_up_publication(
-    source: str, service: Service, month: Month, *, timeout_seconds: float
-) -> Publication | None:
-    """One month as its source has it; None where it has not.
-
-    Raises
-    ------
-    InvalidInputError, SourceError, TransientSourceError
-        As `look_at_source`.
-    """
-    version = look_up_month(source, service, month, timeout_seconds=timeout_seconds)
-    return None if version is None else Publication(month, version)
+def retrained_on(newest: str, form: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the months of a retraining that is judged by the newest month."""
+    split = MonthSplit.ending_at(Month.parse(newest), form["train_months_count"])
+    return {
+        "train_months": [str(month) for month in split.train],
+        "validation_months": [str(month) for month in split.validation],
+        "test_months": [str(month) for month in split.test],
+    }

@@ -5,26 +5,23 @@ What reads them brings MLflow's client and pandas along: a server asks a process
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Iterator
 
-from upath import UPath
-
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import dataset_of_variant, sound_datasets
 from model_loop.monitoring.health.types import Champion, Product
+from model_loop.partitions.keys import WHOLE, parse_keys, span_of
 from model_loop.tracking.deployments import first_standing
 from model_loop.tracking.history import History
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.products import TrainingSetStore
-from trip_duration.contract.checked import CheckedMonthStore
-from trip_duration.months import Month, parse_months
-from trip_duration.values import TIME_ZONE
 
 #: Tags of a training run; see `tracking.runs.training_set_tags`.
 _LEARNED_TAGS = ("TRAIN_DATA", "VAL_DATA")
 
 
 def champion_of(versions: ModelVersions) -> Champion:
-    """The version that answers, its age, and how new the trips are that it has learned from.
+    """The version that answers, its age, and how new the rows are that it has learned from.
 
     Raises
     ------
@@ -36,7 +33,8 @@ def champion_of(versions: ModelVersions) -> Champion:
     if standing.champion is None:
         return Champion(None, standing.enabled)
     found = versions.find(standing.champion)
-    month = _newest_month(versions, found.run_id)
+    dataset = dataset_of_variant(versions.service)
+    newest = _newest(versions, found.run_id, dataset)
     return Champion(
         version=standing.champion,
         enabled=standing.enabled,
@@ -49,8 +47,8 @@ def champion_of(versions: ModelVersions) -> Champion:
             ),
             None,
         ),
-        newest_month=None if month is None else str(month),
-        learned_until=None if month is None else end_of(month),
+        newest_month=newest,
+        learned_until=None if newest is None else end_of(newest, dataset),
         by_moment={
             moment: one.champion for moment, one in standings.items() if one.champion is not None
         },
@@ -58,23 +56,28 @@ def champion_of(versions: ModelVersions) -> Champion:
 
 
 def products_of(storage_root: str) -> tuple[Product, ...]:
-    """The newest training set of each service, recipe and encoding, and each service's months."""
-    return (*_training_sets(storage_root), *_months(storage_root))
+    """The newest training set of each variant, recipe and encoding, and of each variant's files."""
+    found = [*_training_sets(storage_root)]
+    for dataset in sound_datasets():
+        own: Callable[[str], Iterator[Product]] | None = dataset.extensions.load("products")
+        found += own(storage_root) if own else ()
+    return tuple(found)
 
 
-def end_of(month: Month) -> float:
-    """Return the end of a month on the city's clocks, in seconds since 1970."""
-    return month.next().start.replace(tzinfo=ZoneInfo(TIME_ZONE)).timestamp()
+def end_of(partition: str, dataset: Dataset) -> float:
+    """Return the end of a partition on the clocks of its place, in seconds since 1970."""
+    return span_of(partition, dataset)[1].timestamp()
 
 
-def _newest_month(versions: ModelVersions, run_id: str | None) -> Month | None:
-    """The newest month that the model of a run has learned from."""
+def _newest(versions: ModelVersions, run_id: str | None, dataset: Dataset) -> str | None:
+    """The newest partition that the model of a run has learned from; None of a whole table."""
     if not run_id:
         return None
     tags = versions.tracker.client.get_run(run_id).data.tags
     # The final fit is on both.
-    months = parse_months(",".join(tags.get(name, "") for name in _LEARNED_TAGS))
-    return max(months, default=None)
+    keys = ",".join(tags.get(name, "") for name in _LEARNED_TAGS).split(",")
+    known = parse_keys([key for key in keys if key != WHOLE], dataset.partition)
+    return known[-1] if known else None
 
 
 def _training_sets(storage_root: str) -> Iterator[Product]:
@@ -93,17 +96,3 @@ def _training_sets(storage_root: str) -> Iterator[Product]:
             product.created,
             checked.get(product.key),
         )
-
-
-def _months(storage_root: str) -> Iterator[Product]:
-    folder = CheckedMonthStore(storage_root).folder
-    for service in sorted(folder.iterdir()) if folder.exists() else ():
-        # A folder without a file is what a killed check has left.
-        made = {month.name: at for month in service.iterdir() if (at := _changed(month))}
-        if made:
-            newest = max(made)
-            yield Product("months", service.name, newest, made[newest])
-
-
-def _changed(folder: UPath) -> float | None:
-    return max((float(file.stat().st_mtime) for file in folder.iterdir()), default=None)

@@ -62,9 +62,10 @@ class Champion:
     promoted
         When it became champion; None if the history does not tell.
     newest_month
-        The newest month that it has learned from; None where that is not known.
+        The newest partition that it has learned from, whatever its length; None where that is not
+        known.
     learned_until
-        The end of that month.
+        The end of that partition.
     by_moment
         The champion of each moment that has one.
     """
@@ -85,11 +86,11 @@ class Product:
     Parameters
     ----------
     name
-        ``training_set`` or ``months``.
+        ``training_set``, or a name of the dataset's own.
     variant
-        Which one: ``green rich native``, or the service.
+        Key of the variant, with recipe and encoding of a training set.
     newest_month
-        The newest month in it.
+        The newest partition in it, whatever its length.
     made
         When it was made.
     checked

@@ -1,8 +1,8 @@
-"""From events of assets to what they ask for: a source, a service, and its months.
+"""From events of assets to what they ask for: a source, a variant, and its partitions.
 
-Several events may start one run. Those of one source, service and moment are answered by it
-together; for those of every other one a run of its own is triggered. Months that are published are
-of no moment, and go with whatever else is about their source and service.
+Several events may start one run. Those of one source, variant and moment are answered by it
+together; for those of every other one a run of its own is triggered. Partitions that are published
+are of no moment, and go with whatever else is about their source and variant.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from model_loop.errors import InvalidInputError, look_up
 from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms.completing import default_variant, variant_conf
 from model_loop.orchestration.schedules.drifts import completed
-from trip_duration.months import Month
+from model_loop.partitions.keys import check_partition
 
 #: Events of assets, as Airflow gives them to the tasks of a run that they have started.
 Events = Mapping[Any, Sequence[Any]]
@@ -27,14 +27,14 @@ Events = Mapping[Any, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Occasion:
-    """Request of the events of one source and service.
+    """Request of the events of one source and variant.
 
     Parameters
     ----------
     source, service
-        Source and service of the months.
-    months
-        The months that the events name, in their order; none where they name none.
+        Source of the partitions, and key of their variant.
+    partitions
+        Keys of the partitions that the events name, in their order; none where they name none.
     reasons
         Reasons in the events, for people.
     recipe
@@ -45,7 +45,7 @@ class Occasion:
 
     source: str
     service: str
-    months: tuple[Month, ...]
+    partitions: tuple[str, ...]
     reasons: tuple[str, ...]
     recipe: str = ""
     moment: Moment | None = None
@@ -56,9 +56,9 @@ class Occasion:
         return "; ".join(self.reasons)
 
     @property
-    def newest(self) -> Month | None:
-        """The newest month that the events name; None where they name none."""
-        return max(self.months, default=None)
+    def newest(self) -> str | None:
+        """The newest partition that the events name; None where they name none."""
+        return max(self.partitions, default=None)
 
     @classmethod
     def read(cls, dataset: Dataset, extra: Mapping[str, Any], *, drift: bool) -> Self:
@@ -94,11 +94,12 @@ class Occasion:
                     f"Send it with extra such as {json.dumps(example, ensure_ascii=False)}.",
                 )
         service = look_up(dataset.variant_field.title, extra[field], dataset.variants).key
-        months = tuple(sorted({Month.parse(str(text)) for text in extra.get(many) or ()}))
+        named = extra.get(many) or ()
+        partitions = tuple(sorted({check_partition(str(text).strip(), dataset) for text in named}))
         if drift:
             reason = f"drift: {extra.get('why') or 'no reason given'}"
-        elif months:
-            reason = f"published: {', '.join(map(str, months))}"
+        elif partitions:
+            reason = f"published: {', '.join(partitions)}"
         else:
             raise InvalidInputError(
                 f"The event of the asset {asset}",
@@ -110,7 +111,7 @@ class Occasion:
         return cls(
             extra["source"],
             service,
-            months,
+            partitions,
             (reason,),
             recipe.name if recipe else "",
             recipe.moment if recipe else told,
@@ -125,7 +126,7 @@ class Occasion:
         """Return both as one; what is said twice is said once."""
         return dataclasses.replace(
             self,
-            months=tuple(sorted({*self.months, *other.months})),
+            partitions=tuple(sorted({*self.partitions, *other.partitions})),
             recipe=self.recipe or other.recipe,
             moment=self.moment or other.moment,
             reasons=tuple(dict.fromkeys([*self.reasons, *other.reasons])),
@@ -155,14 +156,14 @@ def read_occasions(dataset: Dataset, events: Events) -> list[Occasion]:
 
 
 def form_of(params: Mapping[str, Any], events: Events) -> dict[str, Any]:
-    """Return the form of a run, with source and service as the events that started it say."""
+    """Return the form of a run, with source and variant as the events that started it say."""
     for first in read_occasions(dataset_of_variant(params["service"]), events)[:1]:
         return {**params, "source": first.source, "service": first.service}
     return dict(params)
 
 
 def form_of_plan(params: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the form of a run, with source and service as its plan says.
+    """Return the form of a run, with source and variant as its plan says.
 
     A plan that an older version of this package has made names none: they were those of the form.
     """

@@ -1,25 +1,25 @@
-"""Waiting for months without a worker: the trigger that looks, and the operator that it resumes."""
+"""Waiting for partitions without a worker: a trigger that looks, and the operator it resumes."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from model_loop.errors import InvalidInputError, SourceError, TransientSourceError
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import dataset_of_variant
+from model_loop.errors import SourceError, TransientSourceError
+from model_loop.orchestration.forms.completing import variant_conf
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.schedules.watermarks import Watermarks, known
-from model_loop.settings import Settings, get_settings
-from trip_duration.months import Month, parse_months
-from trip_duration.publications import Publications
-from trip_duration.services import get_service
-from trip_duration.settings import TripSettings
+from model_loop.settings import get_settings
+from model_loop.sources.publications import Publications
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,9 +35,9 @@ class Watch:
     Parameters
     ----------
     source, service
-        Source and service of the months.
+        Source of the partitions, and key of their variant.
     since
-        Month before the first one that is looked for while none is known.
+        Partition before the first one that is looked for while none is known; empty for all.
     trained, announced
         The state of `Watermarks`.
     poll_seconds
@@ -45,7 +45,7 @@ class Watch:
     timeout_seconds
         Timeout of one request.
     again_hours
-        After which an announced month is news again.
+        Age at which an announced partition is news again.
     failures
         Number of checks in a row that may fail.
     """
@@ -72,20 +72,14 @@ class Watch:
         SourceError
             If the source does not answer as it should.
         """
-        from trip_duration.source.published import (  # noqa: PLC0415 - DAG files import the sensor
-            look_at_source,
+        from model_loop.sources.published import (  # noqa: PLC0415 - DAG files import the sensor
+            PublishedSource,
         )
 
-        before = self.known()
-        found = look_at_source(
-            self.source,
-            get_service(self.service),
-            before,
-            Month.parse(self.since),
-            timeout_seconds=self.timeout_seconds,
-        )
-        news = before.news(found)
-        return found.of(tuple(one.publication.month for one in news))
+        before, root = self.known(), get_settings().storage_root
+        source = PublishedSource(self.service, self.source, root, self.timeout_seconds)
+        found = source.look(before, self.since)
+        return found.of(one.publication.partition for one in before.news(found))
 
 
 class NewPartitionTrigger(BaseTrigger):
@@ -151,7 +145,7 @@ class NewPartitionSensor(BaseOperator):
     Raises
     ------
     InvalidInputError
-        If the settings name no source or no month.
+        If the form names a source that is not allowed.
     TransientSourceError
         If very many looks in a row have failed.
     """
@@ -163,10 +157,11 @@ class NewPartitionSensor(BaseOperator):
     def execute(self, context: Context) -> None:
         """Defer."""
         settings, params = get_settings(), context["params"]
+        dataset = dataset_of_variant(params["service"])
         watch = Watch(
             source=source_of(params),
-            service=get_service(params["service"]).name,
-            since=str(newest_configured(settings)),
+            service=params["service"],
+            since=newest_known(dataset),
             **self._watermarks(context).state(),
             poll_seconds=params["poll_seconds"],
             timeout_seconds=settings.request_timeout_seconds,
@@ -174,11 +169,12 @@ class NewPartitionSensor(BaseOperator):
             failures=settings.watch_failures,
         )
         self.log.info(
-            "Looking every %g s for %s months in %s that follow %s",
+            "Looking every %g s for %s of %s in %s; the newest that is known: %s",
             watch.poll_seconds,
+            dataset.partitions[0],
             watch.service,
             watch.source,
-            watch.known().newest or watch.since,
+            watch.known().newest or watch.since or "none",
         )
         self.defer(trigger=NewPartitionTrigger(**vars(watch)), method_name="resume")
 
@@ -193,12 +189,13 @@ class NewPartitionSensor(BaseOperator):
             )
         found: list[dict[str, Any]] = event["publications"]
         self._watermarks(context).announce(Publications.from_json(found))
-        months = [one["month"] for one in found]
-        self.log.info("Published: %s", ", ".join(months))
+        dataset = dataset_of_variant(params["service"])
+        keys = Publications.from_json(found).known
+        self.log.info("Published: %s", ", ".join(keys))
         context["outlet_events"][self.asset].extra = {
-            "service": params["service"],
+            **variant_conf(dataset, params["service"]),
             "source": params["source"],
-            "months": months,
+            dataset.names.partitions: [*keys],
         }
         return found
 
@@ -212,19 +209,13 @@ class NewPartitionSensor(BaseOperator):
         )
 
 
-def newest_configured(settings: Settings) -> Month:
-    """The newest month that the settings name.
+def newest_known(dataset: Dataset) -> str:
+    """Return the partition before the first that is looked for; empty where all are.
 
     Raises
     ------
     InvalidInputError
-        If they name none.
+        If the dataset's settings name none.
     """
-    known = cast("TripSettings", settings)
-    named = [known.train_months, known.validation_months, known.test_months]
-    months = [month for text in named for month in parse_months(text)]
-    if not months:
-        raise InvalidInputError(
-            "The settings", "name no month", "Set MODEL_LOOP_TRAIN_MONTHS, for example 2024-01."
-        )
-    return max(months)
+    own: Callable[[], str] | None = dataset.extensions.load("newest_known")
+    return own() if own else ""

@@ -1,6 +1,6 @@
-"""Watermarks of a source's months, announced and trained on: state of an asset.
+"""Watermarks of a source's partitions, announced and trained on: state of an asset.
 
-Both survive every restart. *Announced* keeps a month from being announced at every look;
+Both survive every restart. *Announced* keeps a partition from being announced at every look;
 *trained* is the watermark, and moves only when a retraining has succeeded.
 """
 
@@ -18,13 +18,16 @@ from model_loop.datasets.registry import dataset_of_variant
 from model_loop.objects.documents import UNREADABLE
 from model_loop.orchestration.alerts.announcements import state_lost
 from model_loop.orchestration.alerts.notifications import announce
-from trip_duration.publications import Publications
+from model_loop.partitions.keys import check_partition
+from model_loop.sources.publications import Publications
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = "watermarks/1"
-#: Field of a month that was trained on: the moments of the models that have learned from it.
+#: Field of a partition that was trained on: the moments of the models that have learned from it.
 _BY = "moments"
+#: Names that states have had since there were months alone.
+_ENTRIES, _KEY = "months", "month"
 
 
 class StateStore(Protocol):
@@ -39,25 +42,25 @@ class StateStore(Protocol):
 
 @dataclass(frozen=True)
 class Watermarks:
-    """The two states of one source of one service.
+    """The two states of one source of one variant.
 
     Parameters
     ----------
     store
-        The state store of the asset `published_months`.
-    service, source
-        Service and source of the months.
+        The state store of the asset of published partitions.
+    variant, source
+        Variant and source of the partitions.
     again_after
-        Age at which announced months that were not trained on since are forgotten.
+        Age at which announced partitions that were not trained on since are forgotten.
     """
 
     store: StateStore
-    service: str
+    variant: str
     source: str
     again_after: dt.timedelta
 
     def trained(self, moment: Moment | None = None) -> Publications:
-        """Return the months that were trained on, one by one.
+        """Return the partitions that were trained on, one by one.
 
         Parameters
         ----------
@@ -80,36 +83,44 @@ class Watermarks:
     def announce(self, publications: Publications) -> None:
         """Remember what is announced now."""
         now = dt.datetime.now(tz=dt.UTC).isoformat()
-        entries = {entry["month"]: entry for entry in self._read("announced")}
-        entries |= {entry["month"]: {**entry, "at": now} for entry in publications.to_json()}
+        entries = {entry[_KEY]: entry for entry in self._read("announced")}
+        entries |= {entry[_KEY]: {**entry, "at": now} for entry in publications.to_json()}
         self._write("announced", entries)
 
     def train(self, publications: Publications, moment: Moment) -> None:
         """Move the watermark of the models that are asked at a moment."""
         before = self._read("trained")
-        entries = {entry["month"]: entry for entry in before}
-        # The models of the other moments have not learned from a month that is published anew.
+        entries = {entry[_KEY]: entry for entry in before}
+        # The models of the other moments have not learned from what is published anew.
         others = _publications(before)
-        for month, one in publications.known.items():
-            same = month in others.known and others.known[month].version.is_same(one.version)
-            by = entries[str(month)].get(_BY, self._moments) if same else ()
-            entries[str(month)] = {**one.to_json(), _BY: sorted({*by, moment})}
+        for key, one in publications.known.items():
+            same = key in others.known and others.known[key].version.is_same(one.version)
+            by = entries[key].get(_BY, self._moments) if same else ()
+            entries[key] = {**one.to_json(), _BY: sorted({*by, moment})}
         self._write("trained", entries)
 
     @property
     def _moments(self) -> tuple[Moment, ...]:
-        return dataset_of_variant(self.service).moments
+        return dataset_of_variant(self.variant).moments
 
     def _read(self, name: str) -> list[dict[str, Any]]:
-        return _entries(read_state(self.store, self._key(name), [], _check))
+        return _entries(read_state(self.store, self._key(name), [], self._check))
 
     def _write(self, name: str, entries: dict[str, dict[str, Any]]) -> None:
-        months = [entries[month] for month in sorted(entries)]
-        self.store.set(self._key(name), {"format": _FORMAT, "months": months})
+        ordered = [entries[key] for key in sorted(entries)]
+        self.store.set(self._key(name), {"format": _FORMAT, _ENTRIES: ordered})
+
+    def _check(self, stored: Any) -> None:  # noqa: ANN401 - any JSON
+        dataset, entries = dataset_of_variant(self.variant), _entries(stored)
+        for key in _publications(entries).known:
+            check_partition(key, dataset)
+        for entry in entries:
+            if "at" in entry and dt.datetime.fromisoformat(entry["at"]).tzinfo is None:
+                raise ValueError(f"{entry['at']} has no zone")
 
     def _key(self, name: str) -> str:
         # An address may be longer than a key, and hold a login.
-        return f"{name}:{self.service}:{hashlib.sha256(self.source.encode()).hexdigest()[:12]}"
+        return f"{name}:{self.variant}:{hashlib.sha256(self.source.encode()).hexdigest()[:12]}"
 
 
 def read_state(
@@ -158,16 +169,8 @@ def _entries(stored: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON
     if isinstance(stored, list):
         return stored
     require_format(stored, _FORMAT)
-    months: list[dict[str, Any]] = stored["months"]
-    return months
-
-
-def _check(stored: Any) -> None:  # noqa: ANN401 - any JSON
-    entries = _entries(stored)
-    _publications(entries)
-    for entry in entries:
-        if "at" in entry and dt.datetime.fromisoformat(entry["at"]).tzinfo is None:
-            raise ValueError(f"{entry['at']} has no zone")
+    entries: list[dict[str, Any]] = stored[_ENTRIES]
+    return entries
 
 
 def known(

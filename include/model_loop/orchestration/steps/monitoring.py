@@ -33,12 +33,13 @@ from model_loop.orchestration.schedules.occasions import (
 from model_loop.orchestration.steps.windows import (
     gather,
     plan_of_today,
-    published_months,
+    published_partitions,
     records_of_windows,
     watched_of,
     windows_of,
     with_labels,
 )
+from model_loop.partitions.keys import WHOLE
 from model_loop.scoring.predictor import (
     RegisteredVersion,
     choose_version,
@@ -46,8 +47,6 @@ from model_loop.scoring.predictor import (
     load_predictor,
 )
 from model_loop.settings import get_settings
-from trip_duration.cleaning_rules import CleaningRules
-from trip_duration.judged import Judged
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -81,7 +80,7 @@ def other_occasions(
             "source": one.source,
             **variant_conf(dataset, one.service),
             "window_source": dataset.partitions[1],
-            dataset.names.partitions: [str(month) for month in one.months],
+            **({} if WHOLE in one.partitions else {dataset.names.partitions: [*one.partitions]}),
         }
         for one in read_occasions(dataset, triggering_asset_events)[1:]
     ]
@@ -97,11 +96,10 @@ def plan(
     if not versions:
         logger.warning("Nothing answers for %s: there is nothing to watch.", params["service"])
         return None
-    windows = list(
-        windows_of(params, dag_run, published_months(params["service"], triggering_asset_events))
-    )
+    named = published_partitions(params, triggering_asset_events)
+    windows = list(windows_of(params, dag_run, named))
     if not windows:
-        logger.info("No month ended before this run: there is nothing to look at.")
+        logger.info("No partition has ended before this run: there is nothing to look at.")
         return None
     for window in windows:
         numbers = ", ".join(f"{one['version']} ({one['moment']})" for one in versions)
@@ -152,10 +150,10 @@ def _drift_of(
     predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any], rules: DriftRules
 ) -> Found:
     records, versions, found = records_of_windows(), versions_of(plan["service"]), Found()
-    for watched, trips in gather(plan, params, predictor):
+    for watched, rows in gather(plan, params, predictor):
         run_id = records.open(watched)
         with tempfile.TemporaryDirectory() as folder:
-            findings = look_for_drift(versions, predictor, trips, rules, Path(folder))
+            findings = look_for_drift(versions, predictor, rows, rules, Path(folder))
             records.write(run_id, "drift", findings, Path(folder))
         _tell(watched, findings)
         found[watched.identity] = [as_row(finding) for finding in findings]
@@ -163,7 +161,7 @@ def _drift_of(
 
 
 def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare predictions with how long the trips took, as far as that is known."""
+    """Compare predictions with true values, as far as these are known."""
     plan = plan_of_today(plan, params)
     params, found = form_of_plan(params, plan), Found()
     for one in plan["versions"]:
@@ -177,13 +175,14 @@ def _performance_of(
     records, version = records_of_windows(), predictor.version.number
     versions = versions_of(plan["service"])
     reference = find_reference(versions.tracker, versions.name, version)
-    judged = Judged.of_rules(build(CleaningRules, {}))
+    own = dataset_of_variant(plan["service"]).extensions.load("judged")
+    counts = own(get_settings()).of_actual if own else None
     rules = build(PerformanceRules, {})
     found: Found = {}
-    for watched, trips in gather(plan, params, predictor):
-        known = with_labels(trips, params) if trips.source == "request_log" else trips
+    for watched, rows in gather(plan, params, predictor):
+        known = with_labels(rows, params) if rows.source == "request_log" else rows
         findings = judge_performance(
-            labelled(known.of_version(version), judged.of_actual),
+            labelled(known.of_version(version), counts),
             reference,
             records.history(watched, "performance", rules.windows - 1, known=f"{RMSE}.{ALL}"),
             _thresholds(params),
@@ -233,20 +232,17 @@ def _judge(
     asset_state_store: Mapping[Any, StateStore],
 ) -> dict[str, Any] | None:
     """Warn of one version where that is due; None unless a model has to be made."""
-    records = records_of_windows()
+    records, dataset = records_of_windows(), dataset_of_variant(plan["service"])
     findings = gravest_first(one for one, _, _ in grave)
     watched, window = next((it, its) for one, it, its in grave if one is findings[0])
     evidence = {
         **_evidence(records, watched, findings),
         "recipe": versions_of(plan["service"]).find(watched.version).tags.get("recipe"),
-        # The retraining follows the month that was looked at, or the newest that there is.
+        # The retraining follows the partition that was looked at, or the newest that there is.
         "source": plan["source"],
-        "months": [window["month"]] if "month" in window else [],
+        dataset.names.partitions: [window["month"]] if "month" in window else [],
     }
-    dataset, cooldown = (
-        dataset_of_variant(plan["service"]),
-        dt.timedelta(hours=params["cooldown_hours"]),
-    )
+    cooldown = dt.timedelta(hours=params["cooldown_hours"])
     memory = DriftMemory(
         asset_state_store[assets_of(dataset).drift],
         plan["service"],

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant
-from model_loop.errors import InvalidInputError
+from model_loop.errors import InvalidInputError, SourceError
 from model_loop.orchestration.alerts.announcements import drift_answered
 from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.assets import assets_of
+from model_loop.orchestration.forms import preparation_form, sklearn_form, training_form
 from model_loop.orchestration.forms.completing import variant_conf
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.names import (
@@ -32,23 +34,21 @@ from model_loop.orchestration.schedules.occasions import (
     form_of_plan,
     read_occasions,
 )
-from model_loop.orchestration.schedules.watching import newest_configured
+from model_loop.orchestration.schedules.watching import newest_known
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.orchestration.steps.requests import who_asked
 from model_loop.orchestration.steps.windows import records_of_windows
+from model_loop.partitions.keys import WHOLE, check_key
 from model_loop.settings import get_settings
 from model_loop.sources.origin import is_generated, source_label
+from model_loop.sources.publications import Publications
+from model_loop.sources.published import PublishedSource
 from model_loop.tracking.learned import learned_by
-from trip_duration.months import Month, MonthSplit
-from trip_duration.publications import Publications
-from trip_duration.services import get_service
-from trip_duration.source.published import look_at_source, look_up_publication
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.orchestration.schedules.watermarks import StateStore
-    from trip_duration.months import Month
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +62,13 @@ _GATE = (
     "latency_milliseconds",
     "size_megabytes",
 )
-#: Fields of the form that are not handed to the trainings.
-_OWN = frozenset({"newest_month", "train_months_count", "again", "why", "promote", *_GATE})
-_SKLEARN_ONLY = frozenset({"models", "extra_models"})
-_DATA = frozenset({"source", "service", "recipe", "encoding"})
+#: Forms of the DAGs that a retraining runs with parts of its own form.
+_FORMS = MappingProxyType(
+    {PREPARATION: preparation_form, SKLEARN: sklearn_form, XGBOOST: training_form}
+)
 
 
-#: Runs whose form says which recipe is trained; those that nobody has filled a form for are told it
-#: by their events and by what answers.
+#: Runs whose form says which recipe is trained; of others, events and champions say it.
 _CHOSEN = frozenset({"manual", "operator_triggered"})
 
 
@@ -110,8 +109,13 @@ def _newest_conf(dataset: Dataset, occasion: Occasion) -> dict[str, str | None]:
     """Return the field of the form that names the newest partition; none of a whole table."""
     if dataset.partition == "whole":
         return {}
-    name = f"newest_{dataset.names.partitions.removesuffix('s')}"
-    return {name: None if occasion.newest is None else str(occasion.newest)}
+    # A table that is one file has no newest partition: all of it is learned from.
+    newest = None if occasion.newest == WHOLE else occasion.newest
+    return {_newest_field(dataset): newest}
+
+
+def _newest_field(dataset: Dataset) -> str:
+    return f"newest_{dataset.names.partitions.removesuffix('s')}"
 
 
 def _dataset(form: Mapping[str, Any]) -> Dataset:
@@ -140,49 +144,52 @@ def plan(
     triggering_asset_events: Events,
     asset_state_store: Mapping[Any, StateStore],
 ) -> dict[str, Any] | None:
-    """Plan the months, the reason and the forms; None if there is nothing new to learn from.
+    """Plan the partitions, the reason and the forms; None if there is nothing new to learn from.
 
-    The newest month judges, the one before is tuned on. An event names it; without one, and where
-    the form names none, it is the newest that the source has published.
+    An event names the newest partition; without one, and where the form names none, it is the
+    newest that the source has published, and whose true values have arrived.
     """
-    occasion = next(iter(read_occasions(_dataset(params), triggering_asset_events)), None)
+    dataset = _dataset(params)
+    occasion = next(iter(read_occasions(dataset, triggering_asset_events)), None)
     form = form_of(params, triggering_asset_events)
     # A source that is not allowed is refused before any request to it.
     source_of(form)
     _require_use(form)
     marks = _watermarks(asset_state_store, form)
-    newest, found = _newest(form, marks, occasion)
-    split = MonthSplit.ending_at(newest, form["train_months_count"])
+    source = _source(form)
+    newest, found = _newest(form, marks, occasion, source)
+    fields = _partition_fields(form, newest)
     pending = _pending(form, occasion, asset_state_store)
     if dag_run.run_type.value not in _CHOSEN:
         form["recipe"] = _recipe(form, occasion, pending)
     moment = _moment(form)
     why = _why(form, dag_run, occasion, pending)
-    published = _look_up_all(found, split.all, form)
-    if not form["again"] and _was_trained(marks.trained(moment), published, split.all):
-        # The drift waits: what the next month leads to is its answer.
-        told = "%s; but the months up to %s were trained on before, for the moment %s."
-        logger.warning(told, why, newest, moment)
+    keys = [key for part in fields.values() for key in part] or sorted(found.known)
+    published = _look_up_all(found, keys, source)
+    if not form["again"] and _was_trained(marks.trained(moment), published, keys):
+        # The drift waits: what the next partition leads to is its answer.
+        told = "%s; but the %s up to %s were trained on before, for the moment %s."
+        logger.warning(told, why, dataset.partitions[0], newest, moment)
         return None
-    logger.info("%s: retraining on %s", why, ", ".join(map(str, split.all)))
+    logger.info("%s: retraining on %s", why, ", ".join(keys))
     return {
         "why": why,
         "source": form["source"],
         "service": form["service"],
         "recipe": form["recipe"],
-        "newest": str(newest),
+        "newest": newest,
         "published": published.to_json(),
-        "forms": _forms(form, split),
+        "forms": _forms(form, fields),
     }
 
 
 def _require_use(form: Mapping[str, Any]) -> None:
-    """Refuse generated trips where the gate would keep whatever they lead to out.
+    """Refuse generated rows where the gate would keep whatever they lead to out.
 
     Raises
     ------
     InvalidInputError
-        If the champion of the moment has learned from published trips, and the form does not
+        If the champion of the moment has learned from published rows, and the form does not
         accept generated ones.
     """
     unasked = form["accept_generated_data"] or not form["promote"]
@@ -198,8 +205,8 @@ def _require_use(form: Mapping[str, Any]) -> None:
             f"A retraining on {source_label(form['source'])}",
             f"could not take the place of champion version {champion}, which has learned from "
             f"{learned.label}: the gate would refuse it after all the work",
-            "Name the source of published months in the form; or set accept_generated_data, or "
-            "switch promote off to register models only.",
+            f"Name the source of published {_dataset(form).partitions[0]} in the form; or set "
+            "accept_generated_data, or switch promote off to register models only.",
         )
 
 
@@ -212,7 +219,7 @@ def _pending(
     such an event names none, any that waits goes with the run, the earliest moment's first.
     """
     asked: Sequence[Moment] = (_moment(form),)
-    if occasion is not None and (occasion.moment or not occasion.months):
+    if occasion is not None and (occasion.moment or not occasion.partitions):
         asked = (occasion.moment,) if occasion.moment else _dataset(form).moments
     found = waiting_drifts(store[assets_of(_dataset(form)).drift], form["service"])
     return next((drift_of(found[moment]) for moment in asked if moment in found), None)
@@ -239,24 +246,40 @@ def _recipe(
 
 
 def _newest(
-    form: Mapping[str, Any], marks: Watermarks, occasion: Occasion | None
-) -> tuple[Month, Publications]:
-    """The month that judges, and what is known of what the source has."""
-    if form["newest_month"]:
-        return Month.parse(form["newest_month"]), Publications({})
+    form: Mapping[str, Any], marks: Watermarks, occasion: Occasion | None, source: PublishedSource
+) -> tuple[str, Publications]:
+    """Return the newest partition, and what is known of what the source has.
+
+    Raises
+    ------
+    SourceError
+        If the source has no partition.
+    """
+    dataset = source.dataset
+    if source.is_one_table:
+        return WHOLE, source.look(Publications({}))
+    if form.get(_newest_field(dataset)):
+        return check_key(form[_newest_field(dataset)], dataset.partition), Publications({})
     if occasion is not None and occasion.newest is not None:
-        # When an earlier month is published anew, the months that were trained on since stay.
-        return max(occasion.newest, marks.trained().newest or occasion.newest), Publications({})
-    settings = get_settings()
-    since = newest_configured(settings)
-    found = look_at_source(
-        source_of(form),
-        get_service(form["service"]),
-        marks.known(),
-        since,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    return max(found.newest or since, since), found
+        # When an earlier partition is published anew, those that were trained on since stay.
+        return max(occasion.newest, marks.trained().newest or ""), Publications({})
+    since = newest_known(dataset)
+    found = source.look(marks.known(), since)
+    newest = max(found.newest or since, since)
+    if not newest:
+        one = dataset.partitions[1]
+        raise SourceError(
+            f"The source {source.source}",
+            f"has no {one} whose true values have arrived",
+            f"Wait for the first {one}, or name another source.",
+        )
+    return newest, found
+
+
+def _partition_fields(form: Mapping[str, Any], newest: str) -> dict[str, list[str]]:
+    """Return the fields of the form of preparations that say which partitions are learned from."""
+    own: Callable[..., dict[str, list[str]]] | None = _dataset(form).extensions.load("retrained_on")
+    return own(newest, form) if own else {}
 
 
 def choose_challenger(
@@ -270,11 +293,11 @@ def choose_challenger(
     best = min(families, key=lambda family: family["loss"])
     version = _version(best)
     logger.info(
-        "Best of %d: %s, version %d, validation RMSE %.3f minutes",
+        "Best of %d: %s, version %d, validation RMSE %s",
         len(families),
         best["family"],
         version,
-        best["validation_rmse"],
+        _dataset(params).target.with_unit(f"{best['validation_rmse']:.3f}"),
     )
     if not params["promote"]:
         return None
@@ -347,8 +370,7 @@ def _outcome(
 ) -> str:
     """One line: why there was a retraining, and what it has changed.
 
-    The errors are those of the version that had drifted, and of the new one, on the same test
-    months.
+    The errors are those of the version that had drifted, and of the new one, on the same test rows.
     """
     new = next((it for it in families if _version(it) == version), None)
     compared = f"champion (version {drift['version']})"
@@ -387,43 +409,38 @@ def _why(
     return "; ".join(dict.fromkeys(reasons)) or f"by {who_asked(dag_run)}"
 
 
-def _look_up_all(
-    found: Publications, months: Sequence[Any], params: Mapping[str, Any]
-) -> Publications:
-    """Return the publications of some months; `data_preparation` reports missing ones."""
+def _source(form: Mapping[str, Any]) -> PublishedSource:
     settings = get_settings()
-    known = dict(found.of(tuple(months)).known)
-    for month in months:
-        if month not in known:
-            one = look_up_publication(
-                source_of(params),
-                get_service(params["service"]),
-                month,
-                timeout_seconds=settings.request_timeout_seconds,
-            )
-            if one is not None:
-                known[month] = one
+    return PublishedSource(
+        form["service"],
+        source_of(form),
+        settings.storage_root,
+        settings.request_timeout_seconds,
+    )
+
+
+def _look_up_all(found: Publications, keys: Sequence[str], source: PublishedSource) -> Publications:
+    """Return the publications of some partitions; `data_preparation` reports missing ones."""
+    known = dict(found.of(keys).known)
+    for key in keys:
+        if key not in known and (one := source.find(key)) is not None:
+            known[key] = one
     return Publications(known)
 
 
-def _was_trained(trained: Publications, published: Publications, months: Sequence[Any]) -> bool:
-    return len(published.known) == len(months) and not trained.news(published)
+def _was_trained(trained: Publications, published: Publications, keys: Sequence[str]) -> bool:
+    return len(published.known) == len(keys) and not trained.news(published)
 
 
-def _forms(params: Mapping[str, Any], split: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - a MonthSplit, imported late
-    """Return the form that each DAG is triggered with."""
-    months = {
-        "train_months": [str(month) for month in split.train],
-        "validation_months": [str(month) for month in split.validation],
-        "test_months": [str(month) for month in split.test],
-    }
-    shared = {name: value for name, value in params.items() if name not in _OWN}
-    data = {name: value for name, value in shared.items() if name in _DATA}
-    without_models = {name: it for name, it in shared.items() if name not in _SKLEARN_ONLY}
+def _forms(
+    params: Mapping[str, Any], partitions: Mapping[str, list[str]]
+) -> dict[str, dict[str, Any]]:
+    """Return the form that each DAG is triggered with: the fields that it has of these."""
+    dataset = _dataset(params)
+    given = {**params, **variant_conf(dataset, params["service"]), **partitions}
     return {
-        PREPARATION: {**data, **months},
-        SKLEARN: {**shared, **months},
-        XGBOOST: {**without_models, **months},
+        job: {name: given[name] for name in form(dataset) if name in given}
+        for job, form in _FORMS.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Windows that monitoring looks at, and the sources of their trips."""
+"""Windows that monitoring looks at, and the sources of their rows."""
 
 from __future__ import annotations
 
@@ -10,31 +10,37 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant
+from model_loop.datasets.times import FIRST_YEAR, LAST_YEAR
 from model_loop.errors import InvalidInputError
 from model_loop.monitoring import windows
-from model_loop.monitoring.labels import match_partition
+from model_loop.monitoring.labels import can_match, match_partition
+from model_loop.monitoring.published import (
+    partitions_of_table,
+    read_published,
+    window_of_published,
+)
 from model_loop.monitoring.records import Records, Watched
 from model_loop.monitoring.windows import Window, of_scored
-from model_loop.options import build
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.occasions import Events, read_occasions
 from model_loop.orchestration.steps.batch_scoring import readable_roots
-from model_loop.orchestration.steps.requests import contract_limits, fetch_named_month
+from model_loop.partitions.keys import (
+    WHOLE,
+    check_key,
+    key_at,
+    keys_of,
+    labels_delay,
+)
 from model_loop.scoring.batch.job import format_of
 from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place, require_allowed
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
+from model_loop.sources.published import PublishedSource
 from model_loop.tracking.runs import Tracker
-from trip_duration.cleaning_rules import CleaningRules
-from trip_duration.contract.checked import CheckedMonthStore
-from trip_duration.monitored_months import month_window, of_month
-from trip_duration.months import Month
-from trip_duration.services import PICKUP_TIME, get_service
-from trip_duration.source.published import look_up_publication
-from trip_duration.values import FIRST_YEAR, LAST_YEAR
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -45,53 +51,86 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: The months of a window of requests that are fetched for their durations, at most.
-_MOST_MONTHS = 6
+#: The partitions of a window of requests that are fetched for their true values, at most.
+_MOST_PARTITIONS = 6
+#: Source of the rows of a partition, whatever its length; see `monitoring.windows.Source`. In plans
+#: its key has the same name.
+_PARTITION = "month"
 
 
 def windows_of(
     params: Mapping[str, Any], dag_run: DagRunProtocol, published: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """The windows that a run is to look at, as plain values.
+    """Yield the windows that a run is to look at, as plain values.
 
     Raises
     ------
     InvalidInputError
-        If a month is none, or days are in the wrong order or lack the first one.
+        If a partition is none, or days are in the wrong order or lack the first one.
     """
-    service, source = params["service"], params["window_source"]
+    variant = params["service"]
+    dataset = dataset_of_variant(variant)
+    of_partition = params["window_source"] == dataset.partitions[1]
+    source = _PARTITION if of_partition else params["window_source"]
     moment = dag_run.data_interval_end or dag_run.run_after
     if published:
-        # What it would have said of the whole month, and what it has said where it was asked.
-        for text in published:
-            window = month_window(service, Month.parse(text))
-            yield _window(window, "month", month=text)
-            yield _window(window, "request_log")
+        # What it would have said of the whole partition, and what it has said where it was asked.
+        for key in published:
+            window = _of_key(variant, key, moment)
+            yield _window(window, _PARTITION, **{_PARTITION: key})
+            if key != WHOLE:
+                yield _window(window, "request_log")
     elif params["outputs"]:
         label = ", ".join(output.rpartition("/")[2] for output in params["outputs"])
-        window = Window(service, moment - dt.timedelta(days=1), moment, label)
+        window = Window(variant, moment - dt.timedelta(days=1), moment, label)
         yield _window(window, "batch", outputs=params["outputs"])
-    elif params["months"]:
+    elif named := params.get(dataset.names.partitions):
         # Each once, however often it is named.
-        for month in sorted({Month.parse(text) for text in params["months"]}):
-            yield _window(month_window(service, month), source, month=str(month))
+        for key in sorted({check_key(text, dataset.partition) for text in named}):
+            yield _window(_of_key(variant, key, moment), source, **{_PARTITION: key})
     elif params["first_day"] or params["last_day"]:
-        if not params["first_day"]:
-            raise InvalidInputError(
-                f"Last day {params['last_day']}", "has no first day", "Give the first day as well."
-            )
-        first, last = (
-            _day(params[name] or params["first_day"]) for name in ("first_day", "last_day")
-        )
-        yield _window(Window.of_days(service, first, last + dt.timedelta(days=1)), source)
-    elif source == "month":
-        # Each month once, however often the schedule runs.
-        if moment.day == 1:
-            month = Month(moment.year, moment.month).previous()
-            yield _window(month_window(service, month), source, month=str(month))
+        yield _window(_of_days(variant, params["first_day"], params["last_day"]), source)
+    elif of_partition:
+        for key in _due(dataset, moment):
+            yield _window(_of_key(variant, key, moment), source, **{_PARTITION: key})
     else:
         days = dt.timedelta(days=get_settings().monitoring_days)
-        yield _window(Window.of_days(service, moment - days, moment), source)
+        yield _window(Window.of_days(variant, moment - days, moment), source)
+
+
+def _of_key(variant: str, key: str, moment: dt.datetime) -> Window:
+    """Return the window of a partition; of a whole table, one for each day that looks at it."""
+    if key != WHOLE:
+        return Window.of_partition(variant, key)
+    return Window(variant, moment - dt.timedelta(days=1), moment, f"table of {moment:%Y-%m-%d}")
+
+
+def _due(dataset: Dataset, moment: dt.datetime) -> list[str]:
+    """Return the partition whose true values have come within a day before; none on other days.
+
+    So each partition is looked at once, by a schedule that runs once a day.
+    """
+    if dataset.partition == "whole":
+        return [WHOLE]
+    ended = moment - (labels_delay(dataset) or dt.timedelta(0))
+    key, yesterday = key_at(ended, dataset), key_at(ended - dt.timedelta(days=1), dataset)
+    return [yesterday] if yesterday != key else []
+
+
+def _of_days(variant: str, first: str | None, last: str | None) -> Window:
+    """Return the window of whole days in UTC, the last one included.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are in the wrong order or out of bounds, or the first one is lacking.
+    """
+    if not first:
+        raise InvalidInputError(
+            f"Last day {last}", "has no first day", "Give the first day as well."
+        )
+    start, end = _day(first), _day(last or first)
+    return Window.of_days(variant, start, end + dt.timedelta(days=1))
 
 
 def _window(window: Window, source: str, **details: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -110,15 +149,22 @@ def _day(text: str) -> dt.datetime:
         raise InvalidInputError(
             f"Day {text}",
             f"is not in the years {FIRST_YEAR} to {LAST_YEAR}",
-            "Give a day on which trips may begin.",
+            "Give a day of these.",
         )
     return dt.datetime.combine(day, dt.time(), dt.UTC)
 
 
-def published_months(variant: str, events: Events) -> list[str]:
-    """Return the months whose publication has started this run, as far as it is about them."""
-    occasions = read_occasions(dataset_of_variant(variant), events)
-    return [str(month) for one in occasions[:1] for month in one.months]
+def published_partitions(params: Mapping[str, Any], events: Events) -> list[str]:
+    """Return the partitions whose publication has started this run, as far as it is about them.
+
+    Of a table that comes as one, the newest of its partitions is looked at.
+    """
+    dataset = dataset_of_variant(params["service"])
+    occasions = read_occasions(dataset, events)
+    keys = [key for one in occasions[:1] for key in one.partitions]
+    if keys == [WHOLE] and dataset.partition != "whole" and dataset.time is not None:
+        return partitions_of_table(_source(params))[-1:]
+    return keys
 
 
 def plan_of_today(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -150,10 +196,12 @@ def gather(
     for watched, window in watched_of(plan):
         if watched.version != predictor.version.number:
             continue
-        if watched.source == "month":
-            yield watched, _month(window["month"], params, predictor)
+        if watched.source == _PARTITION:
+            partition = read_published(_source(params), window[_PARTITION])
+            columns = predictor.columns
+            yield watched, window_of_published(watched.window, partition, columns, predictor)
         elif watched.source == "batch":
-            # If a version is named, all of its trips are looked at.
+            # If a version is named, all of its rows are looked at.
             asked = None if plan["named"] else moment_of
             yield watched, _scored(watched, window, predictor, asked)
         else:
@@ -166,16 +214,14 @@ def gather(
             )
 
 
-def _month(month: str, params: Mapping[str, Any], predictor: Predictor) -> WindowRows:
-    rules = build(CleaningRules, {})
-    return of_month(_checked(month, params), predictor.columns, rules, predictor)
-
-
-def _checked(month: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a CheckedMonth, imported late
-    """A published month that keeps its contract."""
-    store = CheckedMonthStore(get_settings().storage_root)
-    raw = fetch_named_month(params["service"], month, params)
-    return store.check(raw, get_service(params["service"]), contract_limits())
+def _source(params: Mapping[str, Any]) -> PublishedSource:
+    settings = get_settings()
+    return PublishedSource(
+        params["service"],
+        source_of(params),
+        settings.storage_root,
+        settings.request_timeout_seconds,
+    )
 
 
 def _scored(
@@ -212,31 +258,33 @@ def _output(output: str) -> pd.DataFrame:
     return frame
 
 
-def with_labels(trips: WindowRows, params: Mapping[str, Any]) -> WindowRows:
-    """Add the durations of the predicted trips from months published since."""
-    for text in months_asked(trips.rows[PICKUP_TIME]):
-        published = look_up_publication(
-            source_of(params),
-            get_service(params["service"]),
-            Month.parse(text),
-            timeout_seconds=get_settings().request_timeout_seconds,
-        )
-        if published is not None:
-            trips, report = match_partition(trips, _checked(text, params))
-            logger.info("%s: %s", text, report)
-    return trips
+def with_labels(rows: WindowRows, params: Mapping[str, Any]) -> WindowRows:
+    """Add the true values of predicted rows from partitions that were published since."""
+    if not can_match(rows.dataset):
+        return rows
+    source = _source(params)
+    for key in [WHOLE] if source.is_one_table else partitions_asked(rows):
+        if source.find(key) is not None:
+            rows, report = match_partition(rows, read_published(source, key))
+            logger.info("%s: %s", key, report)
+    return rows
 
 
-def months_asked(times: pd.Series[pd.Timestamp]) -> list[str]:
-    """The months that most trips begin in: whoever asks for all times makes us fetch no more."""
-    counts = times.dropna().dt.strftime("%Y-%m").value_counts()
-    if len(counts) > _MOST_MONTHS:
+def partitions_asked(rows: WindowRows) -> list[str]:
+    """Return the partitions of most rows: requests for all times lead to no more downloads."""
+    dataset = rows.dataset
+    if dataset.time is None or dataset.time not in rows.rows:
+        return []
+    times = rows.rows[dataset.time].dropna()
+    counts = pd.Series(keys_of(times.to_numpy(), dataset.partition), dtype=object).value_counts()
+    if len(counts) > _MOST_PARTITIONS:
         logger.warning(
-            "Trips of %d months were asked; durations are looked up in the %d of most trips.",
+            "Rows of %d %s were asked; true values are looked up in the %d of most rows.",
             len(counts),
-            _MOST_MONTHS,
+            dataset.partitions[0],
+            _MOST_PARTITIONS,
         )
-    return sorted(counts.index[:_MOST_MONTHS])
+    return sorted(counts.index[:_MOST_PARTITIONS])
 
 
 def _request_log() -> Any:  # noqa: ANN401 - an Engine, imported late

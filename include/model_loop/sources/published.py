@@ -1,0 +1,233 @@
+"""Look which partitions a source has published.
+
+A dataset in Python may know where its partitions are. Otherwise they are the files of its
+declaration: one for each partition, or one table, which is another one when its content changes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from upath import UPath
+
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.declaration import PARTITION, Declaration
+from model_loop.datasets.registry import datasets_folder, find_variant
+from model_loop.errors import NotPublishedError, SourceError
+from model_loop.objects.files import LOCAL_PROTOCOLS
+from model_loop.partitions.keys import (
+    WHOLE,
+    is_complete,
+    key_at,
+    key_pattern,
+    next_key,
+    previous_key,
+)
+from model_loop.partitions.source import resolved_source
+from model_loop.sources.download import published
+from model_loop.sources.kept import FOLDER, FileVersion, remembered_digest
+from model_loop.sources.publications import Publication, Publications
+from model_loop.tables.refused import TableFileError
+from model_loop.tables.table import source_files
+
+#: Partitions that are looked at again where files cannot be listed: some are published anew.
+LOOK_BACK = 12
+_WEB = ("http://", "https://")
+
+Find = Callable[[str, str, str, float], FileVersion | None]
+
+
+def declaration_at(dataset: Dataset, source: str) -> Declaration | None:
+    """Return the declaration of a dataset, with a source in place of its own, as whole addresses.
+
+    None of a dataset that is written in Python. Variants keep their own sources, unless another
+    than the declared one is given.
+    """
+    declared = dataset.declaration
+    if declared is None:
+        return None
+    if source != declared.source:
+        bare = {
+            name: variant.model_copy(update={"source": None})
+            for name, variant in declared.variants.items()
+        }
+        declared = declared.model_copy(update={"source": source, "variants": bare})
+    return resolved_source(declared, datasets_folder())
+
+
+@dataclass(frozen=True)
+class PublishedSource:
+    """A source of the partitions of a variant.
+
+    Parameters
+    ----------
+    variant
+        Key of the variant.
+    source
+        Its address, as a form or a declaration names it.
+    storage_root
+        Where digests of files are kept.
+    timeout_seconds
+        Timeout of one request.
+    """
+
+    variant: str
+    source: str
+    storage_root: str
+    timeout_seconds: float
+
+    @property
+    def dataset(self) -> Dataset:
+        """Dataset of the variant."""
+        return find_variant(self.variant)[0]
+
+    @property
+    def is_one_table(self) -> bool:
+        """Whether its files are one table, and not one for each partition."""
+        return self._declaration is not None and PARTITION not in self._address
+
+    def look(self, known: Publications, since: str = "") -> Publications:
+        """Look up the partitions that there are now, and whose true values have arrived.
+
+        Where files cannot be listed, the known ones are looked at, and those that follow, one by
+        one, up to the first that is not published.
+
+        Parameters
+        ----------
+        known
+            Publications of the last look.
+        since
+            Partition before the first one that is looked for while none is known; by default one
+            of some time ago.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is no source.
+        SourceError
+            If it refuses an answer, or a table that comes as one is missing.
+        TransientSourceError
+            If it does not answer as it should.
+        """
+        if self.is_one_table:
+            one = self.find(WHOLE)
+            if one is None:
+                raise SourceError(
+                    f"The source {self.source}", "has no file", "Put the table there."
+                )
+            return Publications({WHOLE: one})
+        now = dt.datetime.now(tz=dt.UTC)
+        if self._declaration is not None and not self._address.startswith(_WEB):
+            listed = [key for key in self._listed() if is_complete(key, self.dataset, now)]
+            return self._of(listed)
+        found = {**self._of(sorted(known.known)[-LOOK_BACK:]).known}
+        key = known.newest or since or self._some_time_ago(now)
+        while is_complete(key := next_key(key, self.dataset.partition), self.dataset, now):
+            publication = self.find(key)
+            if publication is None:
+                break
+            found[key] = publication
+        return Publications(found)
+
+    def find(self, partition: str) -> Publication | None:
+        """Return a partition as the source has it; None where it has not.
+
+        Raises
+        ------
+        InvalidInputError, SourceError, TransientSourceError
+            As `look`.
+        """
+        own: Find | None = self.dataset.extensions.load("published")
+        if own is not None:
+            version = own(self.source, self.variant, partition, self.timeout_seconds)
+        else:
+            version = self._version(self._files(partition))
+        return None if version is None else Publication(partition, version)
+
+    def _of(self, keys: Iterable[str]) -> Publications:
+        found = {key: self.find(key) for key in keys}
+        return Publications({key: one for key, one in found.items() if one is not None})
+
+    @property
+    def _declaration(self) -> Declaration | None:
+        return declaration_at(self.dataset, self.source)
+
+    @property
+    def _named(self) -> str | None:
+        """Name of the variant in the declaration; None where there is only one."""
+        return self.variant.partition(".")[2] or None
+
+    @property
+    def _address(self) -> str:
+        declared = self._declaration
+        if declared is None:
+            return self.source
+        own = declared.variants[self._named].source if self._named else None
+        return own or declared.source
+
+    def _listed(self) -> list[str]:
+        """Return the keys of the partitions that have a file, in their order."""
+        kind = key_pattern(self.dataset.partition)
+        before, after = (
+            ".*".join(map(re.escape, text.split("*"))) for text in self._address.split(PARTITION, 1)
+        )
+        pattern = re.compile(f".*?{before}({kind}){after}", re.DOTALL)
+        matches = map(pattern.fullmatch, self._files(None))
+        return sorted({match[1] for match in matches if match})
+
+    def _files(self, partition: str | None) -> list[str]:
+        """Return the addresses of the files of a partition, or of all; none, if there is none."""
+        declared, address = self._declaration, self._address
+        if declared is None:
+            return []
+        if address.startswith(_WEB) and "*" not in address:
+            return [address.replace(PARTITION, partition or WHOLE)]
+        try:
+            return source_files(
+                declared, None if partition == WHOLE else partition, variant=self._named
+            )
+        except TableFileError as error:
+            if error.code == "missing_file":
+                return []
+            raise
+
+    def _version(self, addresses: Sequence[str]) -> FileVersion | None:
+        """Return the version of several files as that of one; None if one of them is missing."""
+        versions = [self._version_of(address) for address in addresses]
+        if not versions or None in versions:
+            return None
+        if len(versions) == 1:
+            return versions[0]
+        content = [
+            [address, asdict(version)]
+            for address, version in zip(addresses, versions, strict=True)
+            if version is not None
+        ]
+        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return FileVersion(digest, None, None)
+
+    def _version_of(self, address: str) -> FileVersion | None:
+        if address.startswith(_WEB):
+            try:
+                return FileVersion.of_headers(published(address, self.timeout_seconds))
+            except NotPublishedError:
+                return None
+        path = UPath(address)
+        if not path.exists():
+            return None
+        if path.protocol not in LOCAL_PROTOCOLS:
+            return FileVersion.of_object(path)
+        # Copied anew or touched, a file is still the same.
+        digest = remembered_digest(path, UPath(self.storage_root) / FOLDER / "digests")
+        return FileVersion(digest, None, path.stat().st_size)
+
+    def _some_time_ago(self, now: dt.datetime) -> str:
+        key = key_at(now, self.dataset)
+        for _ in range(LOOK_BACK + 1):
+            key = previous_key(key, self.dataset.partition)
+        return key

@@ -42,6 +42,7 @@ from model_loop.monitoring.profile import (
     ReferenceProfile,
     make_reference,
 )
+from model_loop.monitoring.published import window_of_published
 from model_loop.monitoring.report import write_report
 from model_loop.monitoring.windows import Window, WindowRows, read_request_log
 from model_loop.objects import ObjectReference, read_object, write_object
@@ -58,7 +59,6 @@ from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS as DATASET
 from trip_duration.judged import Judged
-from trip_duration.monitored_months import of_month
 from trip_duration.months import Month, MonthSplit, parse_months
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -167,7 +167,8 @@ def window(
     raw = fetch_month(source, GREEN, known, root, sample=options, timeout_seconds=60)
     checked = CheckedMonthStore(root).check(raw, GREEN, ContractLimits(missing_share=1.0))
     predictor = subject.predictor
-    return of_month(checked, predictor.columns, CLEANING, predictor)
+    window = Window.of_partition("green", checked.raw.month)
+    return window_of_published(window, checked, predictor.columns, predictor)
 
 
 def look(

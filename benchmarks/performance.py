@@ -22,8 +22,9 @@ from benchmarks.tables import KNOWN
 from model_loop.monitoring.labels import labelled, match_partition
 from model_loop.monitoring.levels import Level, WindowFinding, thresholds_of, worst
 from model_loop.monitoring.performance import PerformanceRules, ReferenceErrors, judge_performance
+from model_loop.monitoring.published import window_of_published
 from model_loop.monitoring.slices import measure_errors
-from model_loop.monitoring.windows import WindowRows
+from model_loop.monitoring.windows import Window, WindowRows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import get_settings
 from model_loop.training_set.build import build_training_set
@@ -32,7 +33,6 @@ from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.judged import Judged
-from trip_duration.monitored_months import of_month
 from trip_duration.months import Month, MonthSplit
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import PICKUP_TIME, get_service
@@ -133,9 +133,9 @@ def weeks_of(drift: Drift, seed: int, predictor: Predictor, storage: str) -> Ite
 
 def backtest(month: CheckedMonth, predictor: Predictor) -> WindowRows:
     """Labelled predictions of a month."""
-    return labelled(
-        of_month(month, predictor.columns, RULES, predictor), Judged.of_rules(RULES).of_actual
-    )
+    window = Window.of_partition("green", month.raw.month)
+    found = window_of_published(window, month, predictor.columns, predictor)
+    return labelled(found, Judged.of_rules(RULES).of_actual)
 
 
 def reference_of(window: WindowRows) -> ReferenceErrors:

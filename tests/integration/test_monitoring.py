@@ -18,7 +18,8 @@ from tests.websites import website_over
 
 from model_loop.local.airflow_api import FINISHED
 from model_loop.monitoring.levels import Level, from_json
-from model_loop.monitoring.windows import WindowRows
+from model_loop.monitoring.published import window_of_published
+from model_loop.monitoring.windows import Window, WindowRows
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.scoring.rows import from_frame
@@ -26,11 +27,9 @@ from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.tracking.actions import Action
-from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS
-from trip_duration.monitored_months import of_month
 from trip_duration.months import Month
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -82,7 +81,8 @@ def trips_of(folder: Path, month: str, loop: RunningStack, version: int) -> Wind
         timeout_seconds=10,
     )
     checked = CheckedMonthStore(root).check(raw, get_service("green"), ContractLimits())
-    return of_month(checked, predictor.columns, CleaningRules(), predictor)
+    window = Window.of_partition("green", checked.raw.month)
+    return window_of_published(window, checked, predictor.columns, predictor)
 
 
 def rmse(trips: WindowRows) -> float:

@@ -83,7 +83,7 @@ def _partition() -> None:
         lambda: training.missing_training_set(values(sklearn_form(TRIPS))),
         _retrain,
         _watch,
-        lambda: windows._checked("2024-01", values(monitoring_form(TRIPS))),
+        lambda: windows._source(values(monitoring_form(TRIPS))),
         lambda: batch_scoring._files({**values(batch_scoring_form(TRIPS)), "months": ["2024-01"]}),
     ],
     ids=["plan", "fetch", "partition", "training", "retraining", "watch", "monitoring", "scoring"],

@@ -16,7 +16,7 @@ from model_loop.tracking.models import log_model_report
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.types import TrainingSet
-from trip_duration.months import Month
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +81,7 @@ def test_the_age_of_the_champion_and_of_its_data(promoter: Promoter) -> None:
     found = champion_of(promoter.versions)
     assert (found.version, found.enabled) == (1, True)
     assert found.newest_month == "2024-02"
-    assert found.learned_until == end_of(Month(2024, 2))
+    assert found.learned_until == end_of("2024-02", TRIPS)
     assert found.promoted == entry.at
     assert found.registered is not None
     assert found.registered <= entry.at

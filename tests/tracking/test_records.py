@@ -25,8 +25,6 @@ from model_loop.tracking.lineage import lineage_of, log_lineage
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.types import TrainingSet
-from trip_duration.monitored_months import month_window
-from trip_duration.months import Month
 from trip_duration.services import DURATION
 
 pytestmark = pytest.mark.integration
@@ -36,7 +34,7 @@ PSI = Thresholds(0.1, 0.25)
 
 def watched(month: int) -> Watched:
     """A month of version 7."""
-    return Watched(month_window("green", Month(2024, month)), 7, "month")
+    return Watched(Window.of_partition("green", f"2024-{month:02d}"), 7, "month")
 
 
 def test_a_window_is_replaced_and_never_doubled(tracker: Tracker, tmp_path: Path) -> None:

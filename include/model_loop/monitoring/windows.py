@@ -54,7 +54,7 @@ class Window:
     Raises
     ------
     InvalidInputError
-        If it ends before it begins, or a time has no zone.
+        If it ends before it begins, or a time has no time zone.
     """
 
     variant: str

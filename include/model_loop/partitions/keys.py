@@ -145,7 +145,7 @@ def previous_key(key: str, part: Part) -> str:
 
 
 def key_at(moment: dt.datetime, dataset: Dataset) -> str:
-    """Return the key of the partition in which a moment with a zone lies."""
+    """Return the key of the partition in which a moment with a time zone lies."""
     if dataset.partition == "whole":
         return WHOLE
     return _key(moment.astimezone(ZoneInfo(dataset.time_zone)), dataset.partition)
@@ -178,7 +178,7 @@ def is_complete(key: str, dataset: Dataset, now: dt.datetime) -> bool:
     Parameters
     ----------
     now
-        A moment with a zone.
+        A moment with a time zone.
     """
     if key == WHOLE:
         return True

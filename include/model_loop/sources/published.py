@@ -88,7 +88,7 @@ class PublishedSource:
 
     @property
     def is_one_table(self) -> bool:
-        """Whether its files are one table, and not one for each partition."""
+        """Say whether its files are one table, and not one for each partition."""
         return self._declaration is not None and PARTITION not in self._address
 
     def look(self, known: Publications, since: str = "") -> Publications:

@@ -122,7 +122,7 @@ def _check(state: dict[str, Any]) -> None:
         require_format(state, _FORMAT)
     for taken in (state[action] for action in _COVERED_BY if action in state):
         if dt.datetime.fromisoformat(taken["at"]).tzinfo is None:
-            raise ValueError(f"{taken['at']} has no zone")
+            raise ValueError(f"{taken['at']} has no time zone")
         _ = taken["run_id"]
     if state.get("pending") is not None:
         _ = [state["pending"][name] for name in ("why", "window", "version", "run_id", "run_url")]

@@ -116,7 +116,7 @@ class Watermarks:
             check_partition(key, dataset)
         for entry in entries:
             if "at" in entry and dt.datetime.fromisoformat(entry["at"]).tzinfo is None:
-                raise ValueError(f"{entry['at']} has no zone")
+                raise ValueError(f"{entry['at']} has no time zone")
 
     def _key(self, name: str) -> str:
         # An address may be longer than a key, and hold a login.

@@ -43,14 +43,75 @@ def kind(cells: list[str] | list[float], name: str = "x") -> str:
         ("{}. März 2024", "%d. %b %Y"),
         ("2024-01-{:02} 08.30", "%Y-%m-%d %H.%M"),
         ("01{:02}-01", "%Y-%m"),
+        ("2024-W{:02}", "%G-W%V"),
+        ("2024-W{:02}-3", "%G-W%V-%u"),
+        ("KW {:02}/2024", "KW %V/%G"),
+        ("2024-1{:02}", "%Y-%j"),
+        ("14:{:02}", "%H:%M"),
+        ("2:{:02} PM", "%I:%M %p"),
+        ("8:05:{:02}", "%H:%M:%S"),
+        ("7:{:02} Uhr", "%H:%M Uhr"),
+        ("{} stycznia 2024", "%d %b %Y"),
+        ("{} de enero de 2024", "%d de %b de %Y"),
+        ("2024年1月{}日", "%Y年%m月%d日"),
+        ("Mon, 01/{:02}/2024 9:05 AM", None),
+        ("{:02}.01.2024 14:05 Uhr", "%d.%m.%Y %H:%M Uhr"),
     ],
 )
-def test_formats_of_times(cell: str, time_format: str) -> None:
-    """One that reads every value."""
+def test_formats_of_times(cell: str, time_format: str | None) -> None:
+    """One that reads every value; None where there is none."""
     cells = [cell.format(day) for day in range(1, 29)]
     if time_format == "%Y-%m":
         cells = [f"20{year:02}-05" for year in range(28)]
+    found = inferred(cells).format
+    assert (found.time_format if found.kind == "time" else None) == time_format
+
+
+@pytest.mark.parametrize(
+    ("cells", "time_format"),
+    [
+        (
+            [f"{year}-Q{quarter}" for year in range(2000, 2010) for quarter in (1, 2, 3, 4)],
+            "%Y-Q%q",
+        ),
+        (
+            [f"Q{quarter} {year}" for year in range(2000, 2010) for quarter in (1, 2, 3, 4)],
+            "Q%q %Y",
+        ),
+        ([f"{quarter}Q{year}" for year in range(10, 25) for quarter in (1, 4)], "%qQ%y"),
+        ([f"{month:02}.2024" for month in range(1, 13)], "%m.%Y"),
+        ([f"{month} 2024" for month in ("janv.", "févr.", "mars", "août")], "%b %Y"),
+    ],
+)
+def test_formats_of_quarters_and_months(cells: list[str], time_format: str) -> None:
+    """They are times: the first day of each."""
     assert kind(cells) == time_format
+
+
+@pytest.mark.parametrize(
+    ("cell", "unit"),
+    [
+        *(("${}.50", "$"), ("{},5 €", "€"), ("USD {}", "USD"), ("{} zł", "zł"), ("R$ {}", "R$")),
+        *(("{}%", "%"), ("{},0 %", "%"), ("{}kg", "kg"), ("{} m²", "m²"), ("{}°C", "°C")),
+    ],
+)
+def test_units_beside_numbers(cell: str, unit: str) -> None:
+    """Currencies on both sides, other units behind the number."""
+    found = inferred([cell.format(number) for number in range(10, 60)]).format
+    assert (found.kind, found.unit) == ("number", unit)
+
+
+@pytest.mark.parametrize("cell", ["A{}", "{}. Platz {}", "Week {}", "{}x20", "10.0.0.{}"])
+def test_codes_have_no_unit(cell: str) -> None:
+    """Words before a number, or several numbers."""
+    assert kind([cell.format(number % 7, number % 7) for number in range(60)]) == "category"
+
+
+def test_several_units_are_none() -> None:
+    """5 g and 5 kg, 5 $ and 5 € are not the same number."""
+    for mixed in (("{} g", "{} kg"), ("{} $", "{} €")):
+        cells = [each.format(number % 9) for number in range(40) for each in mixed]
+        assert kind(cells) == "category"
 
 
 def test_the_order_of_rows_decides_on_day_and_month() -> None:

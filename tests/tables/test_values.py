@@ -81,6 +81,36 @@ def test_numbers_with_a_decimal_comma(cell: str, number: object) -> None:
     assert values([cell], "number", decimal=",") == [number]
 
 
+@pytest.mark.parametrize(
+    ("cell", "unit", "number"),
+    [
+        ("$1,234.50", "$", 1234.5),
+        ("-$5", "$", -5),
+        ("$-5", "$", -5),
+        ("($5.00)", "$", -5),
+        ("5 €", "€", 5),
+        ("5\u00a0€", "€", 5),
+        ("5.00- €", "€", -5),
+        ("12.5%", "%", 12.5),
+        ("CHF 1'234.50", "CHF", 1234.5),
+        ("70 kg", "kg", 70),
+        ("70", "kg", 70),
+        ("70 g", "kg", "!"),
+        ("kg", "kg", "!"),
+        ("$5$5", "$", "!"),
+        ("(1,234.5)", "", -1234.5),
+        ("12-", "", -12),
+        ("-12-", "", "!"),
+        ("(-12)", "", "!"),
+    ],
+)
+def test_numbers_beside_their_unit(cell: str, unit: str, number: object) -> None:
+    """Before or behind it; negative ones as accounts write them; another unit is no number."""
+    assert values([cell], "number", unit=unit) == [number]
+    read = number_of(cell, unit=unit)
+    assert ("!" if read is None else read) == number
+
+
 def test_declared_numbers_are_missing_however_they_are_written() -> None:
     """Words stay missing beside them, unless a word is declared."""
     missing = missing_words([-200])

@@ -157,6 +157,7 @@ def _reader(declaration: Declaration, columns: Columns) -> RowReader:
             }
         ),
         decimals=MappingProxyType(decimals),
+        units=MappingProxyType({name: each.unit or "" for name, each in learned.items()}),
         times=MappingProxyType(
             {
                 name: TimeReader(stored_in, zone, each.format or ISO)

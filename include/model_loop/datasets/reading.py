@@ -148,6 +148,8 @@ class RowReader:
         Words for a missing value, by names of columns; None stands for one in any column.
     decimals
         Decimal signs of numbers that are text, by names of columns, where it is not a point.
+    units
+        Units that may stand beside numbers that are text, by names of columns.
     times
         Readers of times, by names of columns, where it is not `read_time`.
     first_moment
@@ -162,6 +164,7 @@ class RowReader:
     suggest: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
     decimals: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
     times: Mapping[str, Callable[[object], dt.datetime]] = field(default_factory=dict)
     first_moment: str = ""
 
@@ -329,7 +332,7 @@ class RowReader:
             if value in words:
                 return True
             if column.kind == "number":
-                number = number_of(value, self.decimals.get(column.name, "."))
+                number = self._number_of(value, column)
                 return number in self._missing_numbers[column.name]
             return without_fraction(value) in words
         if isinstance(value, bool) or not isinstance(value, Real | Decimal):
@@ -337,13 +340,17 @@ class RowReader:
         # NaN is how frames and some programs write a missing value.
         return value != value or value in self._missing_numbers[column.name]  # noqa: PLR0124 - only NaN differs from itself
 
+    def _number_of(self, text: str, column: Column) -> float | None:
+        name = column.name
+        return number_of(text, self.decimals.get(name, "."), self.units.get(name, ""))
+
     def _number(
         self, name: str, value: object, column: Column, problems: list[Problem]
     ) -> float | None:
         """Return the number of a value that JSON does not have as such; None if there is none."""
         if isinstance(value, str):
             if column.name in self.missing:
-                read = number_of(value, self.decimals.get(column.name, "."))
+                read = self._number_of(value, column)
                 if read is not None:
                     return read
             elif _NUMBER.fullmatch(value):

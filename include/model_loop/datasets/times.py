@@ -1,8 +1,11 @@
 """Times of requests and files, on the clocks of a dataset's place.
 
 A format is ``ISO8601`` (a day, or a day and a time with ``T`` or a space between them, with or
-without seconds, fractions and an offset, ``Z`` or ``UTC``), one of `datetime.strptime`, or an epoch
-(``epoch_s``, ``epoch_ms``, ``epoch_us``: numbers since 1970 in UTC).
+without seconds, fractions and an offset, ``Z`` or ``UTC``), one of `datetime.strptime`, an epoch
+(``epoch_s``, ``epoch_ms``, ``epoch_us``: numbers since 1970 in UTC), or ``excel`` (days as
+spreadsheets count them, on the clocks of the place). Beyond `strptime`, ``%q`` is a quarter, and a
+week needs no day: it is its Monday. A format of a time of day alone, such as ``%H:%M``, is read as
+that time on the first day of 1970, on any clock.
 """
 
 from __future__ import annotations
@@ -14,14 +17,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
 
 #: Years that are read: those of pandas' nanoseconds, without the first and the last.
 FIRST_YEAR, LAST_YEAR = 1678, 2261
 
 ISO = "ISO8601"
-#: Microseconds of a unit of numbers that count from 1970.
-EPOCHS: Mapping[str, int] = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+#: Days of spreadsheets, which count from the end of 1899.
+EXCEL = "excel"
+#: Microseconds of a unit of numbers that count times, and days from 1970 to their zero.
+EPOCHS: Mapping[str, int] = {
+    "epoch_s": 1_000_000,
+    "epoch_ms": 1_000,
+    "epoch_us": 1,
+    EXCEL: 86_400_000_000,
+}
+EPOCH_DAYS: Mapping[str, int] = {EXCEL: -25_569}
+#: Formats of a time of day that are read beside the declared one.
+_CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
 
 _ISO = (
     r"^(?P<Y>[0-9]{4})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})"
@@ -40,6 +54,11 @@ _DIRECTIVES = {
     "M": r"(?P<M>[0-9]{2})",
     "S": r"(?P<S>[0-9]{2})",
     "f": r"(?P<f>[0-9]{1,12})",
+    "G": r"(?P<G>[0-9]{4})",
+    "V": r"(?P<V>[0-9]{1,2})",
+    "u": r"(?P<u>[1-7])",
+    "j": r"(?P<j>[0-9]{3})",
+    "q": r"(?P<q>[1-4])",
     "p": r"(?P<p>[AaPp])\.?[Mm]\.?",
     "b": rf"(?P<b>{WORD})\.?",
     "B": rf"(?P<b>{WORD})\.?",
@@ -49,24 +68,29 @@ _DIRECTIVES = {
     "Z": r"(?P<z>Z|UTC|GMT)",
     "%": "%",
 }
-#: Beginnings of months' names, in English, German, French, Spanish, Italian and Portuguese.
-_MONTHS = (
-    ("jan", "jän", "ene", "gen"),
-    ("feb", "fév", "fev"),
-    ("mar", "mär", "mrz"),
-    ("apr", "avr", "abr"),
-    ("may", "mai", "mag"),
-    ("jun", "juin", "giu"),
-    ("jul", "juil", "lug"),
-    ("aug", "aoû", "ago"),
-    ("sep", "set"),
-    ("oct", "okt", "ott", "out"),
-    ("nov",),
-    ("dec", "dez", "déc", "dic"),
+#: Beginnings of months' names, in the languages of Europe and in Arabic.
+_MONTHS = tuple(
+    tuple(begins.split())
+    for begins in (
+        "jan jän ene gen ian sty led oca tammi янв січ ιαν يناير",  # noqa: RUF001 - Cyrillic, Greek
+        "feb fév fév fev lut úno úno şub helmi фев лют φεβ فبراير",
+        "mar mär mär mrz mrt bře maalis мар бер μαρ مارس",  # noqa: RUF001 - Cyrillic, Greek
+        "apr avr abr ápr kwi dub nis huhti апр кві απρ أبريل ابريل",
+        "may mai mag maj mei máj kvě touko май мая тра μαΐ μάι مايو",
+        "jun juin giu iun jún cze čer haz kesä июн чер ιουν ιούν يونيو",  # noqa: RUF001 - Cyrillic, Greek
+        "jul juil lug iul júl lip červenec července tem heinä июл лип ιουλ ιούλ يوليو",
+        "aug aoû aoû ago sie srp ağu elo авг сер αυγ αύγ أغسطس اغسطس",  # noqa: RUF001 - Cyrillic, Greek
+        "sep set sze wrz zář eyl syys сен вер σεπ سبتمبر",
+        "oct okt ott out paź říj eki loka окт жов οκτ أكتوبر اكتوبر",
+        "nov noi lis kas marras ноя лис νοε νοέ نوفمبر",
+        "dec dez déc dic gru pro ara joulu дек гру δεκ ديسمبر",  # noqa: RUF001 - Cyrillic, Greek
+    )
 )
 #: Two digits from here on are years of the last century, as POSIX has it.
 LAST_CENTURY = 69
 _HOURS_OF_HALF_A_DAY, _MICRO_DIGITS = 12, 6
+#: Directives whose text is digits.
+_DIGITS = frozenset("YymdHIMSGVujq")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NOT_A_TIME = "is not a time"
@@ -104,9 +128,9 @@ class TimeReader:
         if isinstance(value, str):
             moment, is_day = self._read(value.strip())
         elif isinstance(value, dt.datetime):
-            moment = value
+            moment, is_day = self._on_clock(value, is_day=False)
         elif isinstance(value, int | float) and self.time_format in EPOCHS:
-            moment = self._of_epoch(value)
+            moment, is_day = self._of_epoch(value), self.time_format == EXCEL
         else:
             raise ValueError(_NOT_A_TIME)
         if not FIRST_YEAR <= moment.year <= LAST_YEAR:
@@ -122,20 +146,29 @@ class TimeReader:
     def _read(self, text: str) -> tuple[dt.datetime, bool]:
         """Return a time, and whether it is a day without a time of day."""
         if self.time_format in EPOCHS and _NUMBER.fullmatch(text):
-            return self._of_epoch(float(text)), False
-        for one in dict.fromkeys((self.time_format, ISO)):
+            return self._of_epoch(float(text)), self.time_format == EXCEL
+        for one in formats_read(self.time_format):
             if one not in EPOCHS and (fields := re.match(pattern(one), text)):
                 try:
-                    return _composed(fields.groupdict())
+                    return self._on_clock(*_composed(fields.groupdict()))
                 except ValueError:
                     break
         raise ValueError(f"{_NOT_A_TIME} such as {self.example}")
 
+    def _on_clock(self, moment: dt.datetime, is_day: bool) -> tuple[dt.datetime, bool]:  # noqa: FBT001 - private
+        """Return a moment as it is, or the time of the day where the format says no day."""
+        if not is_clock(self.time_format):
+            return moment, is_day
+        return moment.replace(year=1970, month=1, day=1, tzinfo=None), True
+
     def _of_epoch(self, number: float) -> dt.datetime:
+        days = dt.timedelta(days=EPOCH_DAYS.get(self.time_format, 0))
         try:
-            return _EPOCH + dt.timedelta(microseconds=round(number * EPOCHS[self.time_format]))
+            micros = dt.timedelta(microseconds=round(number * EPOCHS[self.time_format]))
+            moment = _EPOCH + micros + days
         except (OverflowError, ValueError):
             raise ValueError(_NOT_A_TIME) from None
+        return moment.replace(tzinfo=None) if self.time_format == EXCEL else moment
 
     @property
     def example(self) -> str:
@@ -143,10 +176,42 @@ class TimeReader:
         example = dt.datetime(2024, 1, 15, 8, 30)  # noqa: DTZ001 - of no place
         if self.time_format in EPOCHS:
             seconds = int(example.replace(tzinfo=dt.UTC).timestamp())
+            seconds -= EPOCH_DAYS.get(self.time_format, 0) * SECONDS_PER_DAY
             return str(seconds * EPOCHS["epoch_s"] // EPOCHS[self.time_format])
         if self.time_format == ISO:
             return f"{example}"
-        return example.strftime(self.time_format)
+        return example.strftime(self.time_format.replace("%q", "1"))
+
+
+@functools.cache
+def is_clock(time_format: str) -> bool:
+    """Return whether a format is of a time of day, without a day."""
+    return time_format != ISO and time_format not in EPOCHS and not _directives(time_format) & _DAYS
+
+
+@functools.cache
+def is_period(time_format: str) -> bool:
+    """Return whether a format is of weeks, months or quarters, without a day in them."""
+    days = {"d", "j", "u"} & _directives(time_format)
+    return not days and time_format != ISO and time_format not in EPOCHS
+
+
+@functools.cache
+def formats_read(time_format: str) -> tuple[str, ...]:
+    """Return the formats in which a column's times are read: its own, and what requests may have.
+
+    Those are times in ISO 8601, in any column.
+    """
+    clocks = _CLOCKS if is_clock(time_format) else ()
+    return tuple(dict.fromkeys((time_format, *clocks, ISO)))
+
+
+#: Directives that say a day, or a part of one.
+_DAYS = frozenset("YymdbBGVujq")
+
+
+def _directives(time_format: str) -> set[str]:
+    return {token[1:] for token in re.findall(r"%.", time_format)}
 
 
 @functools.cache
@@ -156,12 +221,13 @@ def pattern(time_format: str) -> str:
     Raises
     ------
     InvalidInputError
-        If the format has a directive that is unknown, or says no year and month.
+        If the format has a directive that is unknown, or says neither a year and a part of it nor
+        a time of day alone.
     """
     if time_format == ISO:
         return _ISO
     tokens = re.findall(r"%.?|[^%]+", time_format)
-    pieces, names = list[str](), set[str]()
+    pieces, names = list[str](), _directives(time_format)
     for place, token in enumerate(tokens):
         if not token.startswith("%"):
             pieces.append(re.sub(r"(?:\\ )+", r"\\s+", re.escape(token)))
@@ -172,10 +238,10 @@ def pattern(time_format: str) -> str:
         beside = tokens[max(0, place - 1) : place] + tokens[place + 1 : place + 2]
         if any(other.startswith("%") for other in beside):
             piece = piece.replace("{1,2}", "{2}")
-        names |= {token[1:]}
         pieces.append(piece)
-    if not names & {"Y", "y"} or not names & {"m", "b", "B"}:
-        raise _refused(time_format, "says no year and month")
+    in_year = names & {"Y", "y"} and names & set("mbBjq")
+    if not in_year and not {"G", "V"} <= names and (names & _DAYS or not names & {"H", "I"}):
+        raise _refused(time_format, "says no year and month, and no time of day alone")
     found = f"^{''.join(pieces)}$"
     groups = re.findall(r"\?P<(\w)>", found)
     if len(groups) != len(set(groups)):
@@ -205,10 +271,8 @@ def month_of(name: str) -> int:
 
 def _composed(fields: Mapping[str, str | None]) -> tuple[dt.datetime, bool]:
     """Return the time of the digits of a format, and whether it is a day without a time of day."""
-    digits = {name: int(text) for name, text in fields.items() if text and name in "YymdHIMS"}
-    short = digits.get("y", 0)
-    year = digits["Y"] if "Y" in digits else short + (1900 if short >= LAST_CENTURY else 2000)
-    month = digits["m"] if "m" in digits else month_of(fields.get("b") or "")
+    digits = {name: int(text) for name, text in fields.items() if text and name in _DIGITS}
+    day = _day(digits, fields.get("b"))
     hour = digits.get("H", 0)
     if "I" in digits:
         if not 1 <= digits["I"] <= _HOURS_OF_HALF_A_DAY:
@@ -218,8 +282,27 @@ def _composed(fields: Mapping[str, str | None]) -> tuple[dt.datetime, bool]:
     micro = int((fields.get("f") or "0").ljust(_MICRO_DIGITS, "0")[:_MICRO_DIGITS])
     clock = (hour, digits.get("M", 0), digits.get("S", 0), micro)
     zone = _offset(fields["z"] or "") if fields.get("z") else None
-    moment = dt.datetime(year, month, digits.get("d", 1), *clock, tzinfo=zone)
+    moment = dt.datetime.combine(day, dt.time(*clock), zone)
     return moment, not digits.keys() & {"H", "I"}
+
+
+def _day(digits: Mapping[str, int], month_name: str | None) -> dt.date:
+    """Return the day of the digits of a format; the first one of 1970 where they say none."""
+    if "G" in digits:
+        return dt.date.fromisocalendar(digits["G"], digits["V"], digits.get("u", 1))
+    if not digits.keys() & {"Y", "y"}:
+        return dt.date(1970, 1, 1)
+    short = digits.get("y", 0)
+    year = digits["Y"] if "Y" in digits else short + (1900 if short >= LAST_CENTURY else 2000)
+    if "j" in digits:
+        day = dt.date(year, 1, 1) + dt.timedelta(days=digits["j"] - 1)
+        if day.year != year:
+            raise ValueError(_NOT_A_TIME)
+        return day
+    if "q" in digits:
+        return dt.date(year, 3 * digits["q"] - 2, 1)
+    month = digits["m"] if "m" in digits else month_of(month_name or "")
+    return dt.date(year, month, digits.get("d", 1))
 
 
 def _offset(text: str) -> dt.timezone:

@@ -96,9 +96,33 @@ def number_pattern(decimal: str) -> str:
     return f"{sign}(?:{plain}|{grouped})$"
 
 
-def number_of(text: str, decimal: str = ".") -> float | None:
-    """Return the number that a text without spaces around it is; None for any other text."""
+def number_rewrites(unit: str) -> tuple[tuple[str, str], ...]:
+    """Return patterns and replacements that make a number of its text in a table.
+
+    Accounts write negative numbers between parentheses, or with the sign behind them; a unit
+    stands before the number or behind it. Python and Arrow read these patterns in the same way.
+    """
+    between = "[ \t\u00a0\u202f\u2009]*"
+    parentheses = rf"^\({between}([^()]*[^() \t]){between}\)$", r"-\1"
+    behind = rf"^([^+-].*[^ \t]){between}-$", r"-\1"
+    if not unit:
+        return parentheses, behind
+    mark = re.escape(unit)
+    before = rf"^([+-]?){between}{mark}{between}", r"\1"
+    return parentheses, behind, before, (f"{between}{mark}$", ""), parentheses, behind
+
+
+def number_of(text: str, decimal: str = ".", unit: str = "") -> float | None:
+    """Return the number that a text without spaces around it is; None for any other text.
+
+    Parameters
+    ----------
+    unit
+        Unit that may stand beside it.
+    """
     given = text.replace(MINUS, "-")
+    for pattern, replacement in number_rewrites(unit):
+        given = re.sub(pattern, replacement, given)
     if not re.match(number_pattern(decimal), given, re.ASCII):
         return None
     other = "," if decimal == "." else "."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_loop.datasets.declaration import LATER, OPEN, REQUEST, Kind
+from model_loop.datasets.times import is_clock
 from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import Analysis, DraftedFiles
@@ -130,10 +131,11 @@ class _Drafting:
         if chosen is None or chosen == NONE:
             return self.analysis.time if chosen is None else None
         column = self.analysis.column(chosen)
-        if column.kind != "time":
+        if not column.is_dated:
+            holds = "times of day without a day" if column.kind == "time" else column.kind
             raise InvalidInputError(
                 f"The time column {chosen!r}",
-                f"holds no times: its type is {column.kind}",
+                f"holds no moments: its values are {holds}",
                 "Name a column of dates or times, or none.",
             )
         return column
@@ -194,8 +196,9 @@ class _Drafting:
             keys["positive_class"] = (positive, "the class whose probability is predicted")
         else:
             keys = {"kind": ("multiclass", f"{target.distinct} classes")}
-        if self.answers.unit:
-            keys["unit"] = (self.answers.unit, "")
+        unit = self.answers.unit or ("" if self.analysis.classes else target.read_as.unit)
+        if unit:
+            keys["unit"] = (unit, "")
         return keys
 
     def _time_keys(self) -> dict[str, tuple[Value, str]]:
@@ -247,6 +250,8 @@ def _reading_keys(column: ColumnValues) -> dict[str, Value]:
         keys["format"] = column.read_as.time_format
     if column.kind == "number" and column.read_as.decimal != ".":
         keys["decimal_char"] = column.read_as.decimal
+    if column.kind == "number" and column.read_as.unit:
+        keys["unit"] = column.read_as.unit
     if column.read_as.missing != MISSING_WORDS:
         # A list with any word replaces the usual ones.
         keys["missing_values"] = [*sorted(column.read_as.missing), *column.sentinels]
@@ -265,7 +270,8 @@ def _described(column: ColumnValues) -> str:
         begin, end = (
             dt.datetime.fromtimestamp(float(t), dt.UTC) for t in (known.min(), known.max())
         )
-        parts.append(f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}")
+        shown = "%H:%M" if is_clock(column.read_as.time_format) else "%Y-%m-%d %H:%M"
+        parts.append(f"{begin:{shown}} to {end:{shown}}")
     elif column.kind == "category" and len(column.labels) <= 12:  # noqa: PLR2004 - a line
         parts.append(", ".join(map(str, column.labels)))
     if column.missing and column.kind != "ignored":

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from model_loop.datasets.declaration import Kind
+from model_loop.datasets.times import EXCEL
 from model_loop.drafting.answers import DateOrder
 from model_loop.drafting.values import ColumnValues, Floats, TableValues
 from model_loop.drafting.words import names
@@ -26,6 +27,8 @@ _REPEATS_BY_CHANCE = 5
 #: Seconds from 1970 to 1995 and 2065: numbers between them may be times.
 _EPOCH_SECONDS = (788_918_400, 2_997_907_200)
 _EPOCH_UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
+#: The same for days of spreadsheets: 1995 to 2065.
+_EXCEL_DAYS = (34_700, 60_300)
 #: Values for each row of a column that is named as an id.
 _SHARE_OF_IDS = 0.05
 
@@ -71,7 +74,8 @@ def column_values(
     if not target and (epoch := _epoch_of(found)):
         counted = dataclasses.replace(inference.format, kind="time", time_format=epoch)
         times = _as_numbers(name, column, Inference(counted))
-        return dataclasses.replace(times, reason="times that are counted from 1970")
+        counted_from = "1900, as spreadsheets do" if epoch == EXCEL else "1970"
+        return dataclasses.replace(times, reason=f"times that are counted from {counted_from}")
     kind, reason = _decided(found, target=target)
     if kind == found.kind or kind in {"id", "ignored"}:
         return dataclasses.replace(found, kind=kind, reason=reason)
@@ -117,15 +121,32 @@ def _numbered(name: str, values: pd.Series[Any], inference: Inference) -> Column
 
 
 def _epoch_of(column: ColumnValues) -> str | None:
-    """Return the format of whole numbers that count time from 1970; None if they do not."""
-    whole = _whole(column) if column.kind in {"number", "id"} else None
-    if whole is None or len(whole) < _LEAST_ROWS or not names(column.name, "epochs"):
+    """Return the format of numbers that count time from a zero; None if they do not."""
+    values = _numbers_of(column) if column.kind in {"number", "id"} else None
+    if values is None or column.distinct < _LEAST_ROWS or column.read_as.unit:
+        return None
+    known = values[~np.isnan(values)]
+    named, lowest, highest = names(column.name, "epochs"), known.min(), known.max()
+    if named and _EXCEL_DAYS[0] <= lowest and highest <= _EXCEL_DAYS[1]:
+        return EXCEL
+    # Without a name that says so, the order of the rows does.
+    if not named and (column.row_number or (np.diff(known) < 0).any()):
         return None
     for epoch, unit in _EPOCH_UNITS.items():
         first, last = (bound * unit for bound in _EPOCH_SECONDS)
-        if whole[0] >= first and whole[-1] <= last:
+        if lowest >= first and highest <= last and (unit == 1 or (known % 1 == 0).all()):
             return epoch
     return None
+
+
+def _numbers_of(column: ColumnValues) -> Floats | None:
+    """Return the values of a column of numbers, or of an id whose texts are whole numbers."""
+    if not column.labels:
+        return column.numbers
+    if not column.labels[0].isdecimal():
+        return None
+    codes = np.where(column.present, column.numbers, 0).astype(np.intp)
+    return np.where(column.present, _whole_numbers(column.labels)[codes], np.nan)
 
 
 def _seconds(values: pd.Series[Any]) -> Floats:
@@ -197,6 +218,8 @@ def _whole(column: ColumnValues) -> Floats | None:
 
 def _is_id(column: ColumnValues, whole: Floats, filled: int) -> str | None:
     """Return why whole numbers identify rows or entities; None if they do not."""
+    if column.read_as.unit:
+        return None
     if column.row_number:
         return "it counts the rows"
     named = names(column.name, "ids")

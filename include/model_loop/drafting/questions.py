@@ -57,8 +57,8 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
         yield Question("name", "Name of the dataset, which never changes", name, "--name")
     if answers.unit is None and not analysis.classes:
         text = f"Unit of {analysis.target.name}, as people write it"
-        yield Question("unit", text, "", "--unit")
-    times = [each.name for each in analysis.table.features if each.kind == "time"]
+        yield Question("unit", text, analysis.target.read_as.unit, "--unit")
+    times = [each.name for each in analysis.table.features if each.is_dated]
     if answers.time_column is None and len(times) > 1:
         default = analysis.time.name if analysis.time else NONE
         text = f"Time of a row: {', '.join(times)}, or {NONE}"

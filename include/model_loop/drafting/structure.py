@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from model_loop.datasets.times import is_period
 from model_loop.drafting.values import ColumnValues, Floats, Mask, TableValues
 from model_loop.drafting.words import is_total, names
 
@@ -143,11 +144,14 @@ def _settles(column: ColumnValues, table: TableValues) -> int:
 
 
 def time_column(table: TableValues) -> ColumnValues | None:
-    """Return the time of a row: the one that orders the file, or the earliest; None if none."""
+    """Return the time of a row; None if there is none.
+
+    One that orders the file comes first, then those with days, then the earliest.
+    """
     candidates = [
         column
         for column in table.features
-        if column.kind == "time"
+        if column.is_dated
         and column.missing <= table.rows / 100
         and not names(column.name, "births")
         and not (np.nanmax(column.numbers) - np.nanmin(column.numbers) > 40 * 365 * _DAY)
@@ -155,7 +159,12 @@ def time_column(table: TableValues) -> ColumnValues | None:
     if not candidates:
         return None
     return max(
-        candidates, key=lambda column: (_order(column.numbers) > _IN_ORDER, -column.numbers.mean())
+        candidates,
+        key=lambda column: (
+            _order(column.numbers) > _IN_ORDER,
+            not is_period(column.read_as.time_format),
+            -np.nanmean(column.numbers),
+        ),
     )
 
 

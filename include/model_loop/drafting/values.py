@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_loop.datasets.declaration import Kind
+from model_loop.datasets.times import is_clock
 from model_loop.tables.values import ColumnFormat
 
 Floats = npt.NDArray[np.float64]
@@ -59,6 +60,11 @@ class ColumnValues:
     def present(self) -> Mask:
         """Rows with a value."""
         return ~np.isnan(self.numbers)
+
+    @property
+    def is_dated(self) -> bool:
+        """Moments: true of times that say a day."""
+        return self.kind == "time" and not is_clock(self.read_as.time_format)
 
     @functools.cached_property
     def missing(self) -> int:

@@ -50,6 +50,8 @@ def _completed(column: ColumnDeclaration, column_format: ColumnFormat) -> Column
         found["format"] = column_format.time_format
     if column_format.kind == "number" and column.decimal_char is None:
         found["decimal_char"] = column_format.decimal
+    if column_format.unit and column.unit is None:
+        found["unit"] = column_format.unit
     if column.missing_values is None:
         found["missing_values"] = tuple(sorted(column_format.missing))
     return column.model_copy(update=found)

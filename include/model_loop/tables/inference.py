@@ -22,8 +22,10 @@ from model_loop.datasets.declaration import Kind
 from model_loop.datasets.times import ISO
 from model_loop.datasets.words import YES_NO
 from model_loop.tables.times import Micros, matches, python_pattern, read_times
+from model_loop.tables.units import unit_of
 from model_loop.tables.values import (
     ColumnFormat,
+    bare_numbers,
     clock_minutes,
     is_text,
     read_numbers,
@@ -56,6 +58,7 @@ _CASED_ID_NAME = re.compile(r"[a-z0-9]I[dD]$")
 _NUMBER_NAME = re.compile(r"(?:nr|no|num|number|nummer|numero|número|index)\.?$", re.IGNORECASE)
 _CODE_NAME = re.compile(r"(?:^|[_\W])(?:code|zip|zipcode|postcode|plz|type|class)$", re.IGNORECASE)
 
+_SPACED_WORDS = ("W", "KW", "CW", "KW ", "CW ", "Week ", "week ", "Wk ")
 _DATES = (
     *(f"%d{s}%m{s}%Y" for s in "/.-"),
     *(f"%m{s}%d{s}%Y" for s in "/.-"),
@@ -65,22 +68,40 @@ _DATES = (
     "%y-%m-%d",
     *(f"%d{s}%b{s}%{year}" for s in "/. -" for year in "Yy"),
     *("%d. %b %Y", "%b %d, %Y", "%b %d %Y", "%a, %d %b %Y", "%a %b %d %Y", "%a, %b %d, %Y"),
+    *("%a %d %b %Y", "%a, %d. %b %Y", "%a, %d.%m.%Y", "%a %d.%m.%Y", "%a %d/%m/%Y", "%a %m/%d/%Y"),
+    *("%d de %b de %Y", "%d %b, %Y", "%Y-%b-%d", "%Y %b %d", "%b-%d-%Y", "%b/%d/%Y"),
+    *("%Y年%m月%d日", "%Y년 %m월 %d일", "%Y. %m. %d.", "%Y-%j"),
+)
+#: Times of day, those first that need no day beside them to be told from numbers.
+_HOURS = (
+    *("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M Uhr", "%H.%M Uhr", "%Hh%M"),
+    *("%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p", "%I %p", "%I%p"),
 )
 _CLOCKS = (
     "",
     *(
         f"{gap}{clock}"
-        for gap in (" ", "T", ", ")
-        for clock in (
-            *("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M", "%H.%M.%S"),
-            *("%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p"),
-        )
+        for gap in (" ", "T", ", ", " - ")
+        for clock in (*_HOURS, "%H.%M", "%H.%M.%S")
     ),
 )
 _ZONED = (" %H:%M:%S %z", " %H:%M:%S%z", " %H:%M:%S %Z")
 #: Formats without separators, or without a day: only where all values are of their length.
 _WHOLE = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%dT%H%M%S", "%Y%m%d %H%M%S")
-_MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%b-%Y", "%b-%y", "%Y%m")
+_MONTHS = (
+    *("%Y-%m", "%Y/%m", "%m/%Y", "%m.%Y", "%m-%Y", "%b %Y", "%b-%Y", "%b-%y", "%b %y", "%b. %Y"),
+    *("%b/%Y", "%b/%y", "%Y-%b", "%Y %b", "%Y年%m月", "%Y%m"),
+)
+_QUARTERS = (
+    *(f"%Y{gap}{word}%q" for gap in ("-", " ", "/", "") for word in "QT"),
+    *(f"{word}%q{gap}%Y" for gap in (" ", "-", "/", ".", "") for word in "QT"),
+    *("%qQ%Y", "%qQ%y", "%qQ %Y", "Q%q %y", "Q%q'%y", "%q. Quartal %Y", "%Y年第%q四半期"),
+)
+_WEEKS = (
+    *(f"%G{gap}{word}%V" for gap in ("-", "", " ", "/") for word in _SPACED_WORDS),
+    *(f"{word}%V{gap}%G" for gap in ("/", " ", "-", ".", ", ") for word in _SPACED_WORDS),
+    *("%G-W%V-%u", "%GW%V%u"),
+)
 
 
 def fitting_time_formats(sample: pa.Array) -> list[str]:
@@ -94,7 +115,7 @@ def fitting_time_formats(sample: pa.Array) -> list[str]:
             candidates += [f"{date}{clock}" for clock in (*_CLOCKS, *_ZONED)]
     return [
         each
-        for each in (*candidates, *_WHOLE, *_MONTHS)
+        for each in (*candidates, *_WHOLE, *_MONTHS, *_QUARTERS, *_WEEKS, *_HOURS)
         if any(python_pattern(each).fullmatch(text) for text in words)
         and matches(sample, each).mean() >= _AGREE
     ]
@@ -301,6 +322,7 @@ class ColumnEvidence:
         self._counted, self._many = 0, False
         self._texts = self._characters = self._words = 0
         self._stray: set[str] = set()
+        self._unit: str | None = None
         self._point, self._comma = _NumberCandidate("."), _NumberCandidate(",")
         self._numbers = _WholeNumbers()
         self._times: list[_TimeCandidate] | None = None
@@ -341,14 +363,17 @@ class ColumnEvidence:
         return texts, counts.to_numpy(zero_copy_only=False)
 
     def _add_texts(self, texts: pa.Array, counts: npt.NDArray[np.int64]) -> None:
+        if self._unit is None:
+            self._unit = self._given.unit or unit_of(texts[:_SAMPLE].to_pylist())
         if not (self._point.dropped and self._comma.dropped):
-            wrong = self._point.add(texts, counts, self._filled)
-            if wrong.any() or pc.any(pc.match_substring_regex(texts, "[.,]")).as_py():
-                wrong &= self._comma.add(texts, counts, self._filled)
+            bare = bare_numbers(texts, self._unit) if self._unit else texts
+            wrong = self._point.add(bare, counts, self._filled)
+            if wrong.any() or pc.any(pc.match_substring_regex(bare, "[.,]")).as_py():
+                wrong &= self._comma.add(bare, counts, self._filled)
             if wrong.any():
                 _note(self._stray, texts, wrong)
             if self._numbers.whole:
-                self._numbers.add_texts(texts, self._sign)
+                self._numbers.add_texts(bare, self._sign)
         if not self._times and self._point.failures and self._comma.failures:
             self._texts += int(counts.sum())
             self._characters += int((pc.utf8_length(texts).to_numpy() * counts).sum())
@@ -418,7 +443,7 @@ class ColumnEvidence:
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
             return self._as("time")
         if pa.types.is_time(kind):
-            return self._as("number")
+            return self._as("time", time_format="%H:%M:%S")
         return self._as("ignored") if _is_typed(kind) else None
 
     def _as_times(self, *, every: bool) -> Inference | None:
@@ -457,9 +482,9 @@ class ColumnEvidence:
         return self._as("yes_no") if alone or any(words == set(pair) for pair in YES_NO) else None
 
     def _as_codes(self) -> Inference | None:
-        """Return an id or a category of whole numbers."""
+        """Return an id or a category of whole numbers; with a unit beside them, they are none."""
         numbers = self._numbers
-        if not numbers.whole or (self._is_of_words and not self._decimal_signs()):
+        if not numbers.whole or self._unit or (self._is_of_words and not self._decimal_signs()):
             return None
         if self._names_rows or max(-numbers.lowest, numbers.highest) > _EXACT:
             return self._as("id")
@@ -478,7 +503,12 @@ class ColumnEvidence:
         missing = self._given.missing | self._stray
         fitting = [
             replace(
-                self._given, kind="number", decimal=sign, missing=missing, clock_time=self._is_clock
+                self._given,
+                kind="number",
+                decimal=sign,
+                unit=self._unit or "",
+                missing=missing,
+                clock_time=self._is_clock and not self._unit,
             )
             for sign in signs
         ]

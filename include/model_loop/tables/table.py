@@ -231,6 +231,7 @@ def declared_format(declaration: Declaration, name: str) -> ColumnFormat:
         kind=declared_kind(declaration, name) or "text",
         missing=missing_words(declaration.missing_values if missing is None else missing),
         decimal=declared_decimal(declaration, name) or ".",
+        unit=column.unit or "",
         time_format=column.format or ISO,
         stored_in="UTC" if time is None else time.stored_in,
         time_zone="UTC" if time is None else time.time_zone,

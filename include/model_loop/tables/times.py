@@ -15,7 +15,9 @@ import pyarrow.compute as pc
 
 from model_loop.datasets.conditions import Mask
 from model_loop.datasets.times import (
+    EPOCH_DAYS,
     EPOCHS,
+    EXCEL,
     FIRST_YEAR,
     ISO,
     LAST_CENTURY,
@@ -90,13 +92,20 @@ def read_times(text: pa.Array, time_format: str) -> Times:
 
 def from_epoch(numbers: npt.NDArray[np.float64], time_format: str) -> Times:
     """Return times that are counted from 1970 in UTC; NaN is none."""
-    micros = numbers * EPOCHS[time_format]
+    micros = numbers * EPOCHS[time_format] + EPOCH_DAYS.get(time_format, 0) * _DAY_MICROSECONDS
     bounds = np.array([f"{FIRST_YEAR}-01-01", f"{LAST_YEAR + 1}-01-01"], dtype="M8[us]")
     first, last = bounds.astype(np.int64).tolist()
     readable = (micros >= first) & (micros < last)
     whole = np.where(readable, micros, 0).round().astype(np.int64)
-    every = np.ones(len(whole), dtype=bool)
-    return Times(whole, readable, every, ~every)
+    # Spreadsheets know no zone: their times are left on the clocks of the place, as days are.
+    local = np.full(len(whole), time_format == EXCEL)
+    return Times(whole, readable, ~local, local)
+
+
+def of_clocks(times: Times) -> Times:
+    """Return times of day alone: on the first day of 1970, and on any clock."""
+    every = np.ones(len(times.micros), dtype=bool)
+    return Times(times.micros % _DAY_MICROSECONDS, times.readable, ~every, every)
 
 
 def _only(text: pa.Array, pattern: str) -> pa.Array:
@@ -131,35 +140,66 @@ def within_years(micros: Micros) -> Mask:
 def _composed(fields: Mapping[str, pa.Array], extracted: pa.StructArray) -> Times:
     """Return times from the digits of their fields."""
     readable = np.asarray(extracted.is_valid().to_numpy(zero_copy_only=False)).copy()
-    number = {name: _whole(fields[name]) for name in "YymdHIMS" if name in fields}
-    year = number["Y"] if "Y" in number else _of_century(number["y"])
-    month = number["m"] if "m" in number else _month_number(fields["b"])
-    months = (year - 1970) * 12 + month - 1
-    day = number.get("d", np.ones_like(year))
-    days = months.astype("M8[M]").astype("M8[D]") + (day - 1)
-    readable &= (
-        (month >= 1)
-        & (month <= _MONTHS_OF_A_YEAR)
-        & (days.astype("M8[M]").astype(np.int64) == months)
-    )
-    readable &= (year >= FIRST_YEAR) & (year <= LAST_YEAR)
+    number = {name: _whole(fields[name]) for name in "YymdHIMSGVujq" if name in fields}
+    days, is_day_of_calendar = _days(number, fields, len(readable))
+    readable &= is_day_of_calendar
     hour, is_hour = _hours(number, fields)
-    minute, second = (number.get(name, np.zeros_like(year)) for name in "MS")
+    minute, second = (number.get(name, np.zeros_like(days)) for name in "MS")
     readable &= is_hour & (minute < _SIXTY) & (second < _SIXTY)
-    micros = days.astype(np.int64) * _DAY_MICROSECONDS
+    micros = days * _DAY_MICROSECONDS
     micros += ((hour * 60 + minute) * 60 + second) * 1_000_000
     if "f" in fields:
         micros += _whole(pc.utf8_slice_codeunits(pc.utf8_rpad(fields["f"], 6, "0"), 0, 6))
-    in_utc = np.zeros(len(year), dtype=bool)
+    in_utc = np.zeros(len(days), dtype=bool)
     if "z" in fields:
         in_utc = _filled(fields["z"])
         offset, is_offset = _offset_minutes(fields["z"])
         micros -= offset * 60_000_000
         readable &= is_offset
-    is_day = np.ones(len(year), dtype=bool)
-    if "H" in fields or "I" in fields:
+    is_day = np.ones(len(days), dtype=bool)
+    if number.keys() & {"Y", "y", "G"} and number.keys() & {"H", "I"}:
         is_day = ~_filled(fields["H" if "H" in fields else "I"])
     return Times(np.where(readable, micros, 0), readable, in_utc & readable, is_day & readable)
+
+
+def _days(
+    number: Mapping[str, Micros], fields: Mapping[str, pa.Array], rows: int
+) -> tuple[Micros, Mask]:
+    """Return days since 1970, and which of them are any; all are the first one of a clock."""
+    if "G" in number:
+        return _days_of_weeks(number["G"], number["V"], number.get("u"))
+    if not number.keys() & {"Y", "y"}:
+        return np.zeros(rows, dtype=np.int64), np.ones(rows, dtype=bool)
+    year = number["Y"] if "Y" in number else _of_century(number["y"])
+    day = number.get("d", np.ones_like(year))
+    is_day = (year >= FIRST_YEAR) & (year <= LAST_YEAR)
+    if "j" in number:
+        first = (year - 1970).astype("M8[Y]").astype("M8[D]")
+        days = first + (number["j"] - 1)
+        is_day &= days.astype("M8[Y]").astype(np.int64) == year - 1970
+        return np.asarray(days.astype(np.int64)), is_day
+    month = _month(number, fields)
+    months = (year - 1970) * 12 + month - 1
+    days = months.astype("M8[M]").astype("M8[D]") + (day - 1)
+    is_day &= (month >= 1) & (month <= _MONTHS_OF_A_YEAR)
+    is_day &= days.astype("M8[M]").astype(np.int64) == months
+    return np.asarray(days.astype(np.int64)), is_day
+
+
+def _month(number: Mapping[str, Micros], fields: Mapping[str, pa.Array]) -> Micros:
+    if "q" in number:
+        return 3 * number["q"] - 2
+    return number["m"] if "m" in number else _month_number(fields["b"])
+
+
+def _days_of_weeks(year: Micros, week: Micros, weekday: Micros | None) -> tuple[Micros, Mask]:
+    """Return the days of weeks of ISO 8601, Mondays by default, and which of them are any."""
+    # The fourth of January is in the first week; 1970 began on a Thursday.
+    fourth = (year - 1970).astype("M8[Y]").astype("M8[D]").astype(np.int64) + 3
+    monday = fourth - (fourth + 3) % 7 + 7 * (week - 1)
+    in_year = (monday + 3).astype("M8[D]").astype("M8[Y]").astype(np.int64) == year - 1970
+    is_week = (week >= 1) & in_year & (year >= FIRST_YEAR) & (year <= LAST_YEAR)
+    return np.asarray(monday if weekday is None else monday + weekday - 1), is_week
 
 
 def _hours(

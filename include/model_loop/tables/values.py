@@ -19,11 +19,20 @@ import pyarrow.compute as pc
 
 from model_loop.datasets.conditions import Mask
 from model_loop.datasets.declaration import Kind
-from model_loop.datasets.times import EPOCHS, ISO
-from model_loop.datasets.words import GAPS, MINUS, MISSING_WORDS, NO, YES, number_pattern
+from model_loop.datasets.times import EPOCHS, ISO, formats_read, is_clock
+from model_loop.datasets.words import (
+    GAPS,
+    MINUS,
+    MISSING_WORDS,
+    NO,
+    YES,
+    number_pattern,
+    number_rewrites,
+)
 from model_loop.tables.times import (
     Times,
     from_epoch,
+    of_clocks,
     on_clocks,
     read_times,
     within_years,
@@ -47,6 +56,8 @@ class ColumnFormat:
         written; an empty cell always is.
     decimal
         Decimal sign of its numbers; the other one of ``.`` and ``,`` may stand between thousands.
+    unit
+        Unit that may stand before its numbers or behind them, where they are text.
     time_format
         Format of its times, see `times`.
     stored_in
@@ -61,6 +72,7 @@ class ColumnFormat:
     kind: Kind
     missing: frozenset[str] = MISSING_WORDS
     decimal: str = "."
+    unit: str = ""
     time_format: str = ISO
     stored_in: str = "UTC"
     time_zone: str = "UTC"
@@ -105,7 +117,11 @@ def is_text(kind: pa.DataType) -> bool:
 def stripped(column: pa.Array, missing: frozenset[str]) -> pa.Array:
     """Return texts without spaces around them, and null for a missing one."""
     text = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.is_in(text, value_set=pa.array(sorted(missing), text.type)), None, text)
+    return pc.if_else(_is_word(text, missing), None, text)
+
+
+def _is_word(text: pa.Array, words: frozenset[str]) -> pa.Array:
+    return pc.is_in(text, value_set=pa.array(sorted(words), text.type))
 
 
 def _from_text(column: pa.Array, column_format: ColumnFormat) -> tuple[pd.Series[Any], Mask]:
@@ -117,29 +133,38 @@ def _from_text(column: pa.Array, column_format: ColumnFormat) -> tuple[pd.Series
         return as_text(text), _none(len(text))
     given = text.is_valid().to_numpy(zero_copy_only=False)
     if kind == "number":
-        numbers = read_numbers(text, column_format.decimal)
+        numbers = read_numbers(text, column_format.decimal, column_format.unit)
         unreadable = given & np.isnan(numbers)
         numbers[np.isin(numbers, _missing_numbers(column_format))] = np.nan
         return pd.Series(numbers), unreadable
     if kind == "time":
+        if any(word[-1:].isdigit() for word in column_format.missing):
+            # A missing number may be written with a fraction, too.
+            text = pc.if_else(_is_word(without_fraction(text), column_format.missing), None, text)
+            given = text.is_valid().to_numpy(zero_copy_only=False)
         times = _read_times(text, column_format.time_format)
         return _series_of(times, column_format), given & ~times.readable
     return _of_codes(text, column_format)
 
 
 def _read_times(text: pa.Array, time_format: str) -> Times:
-    """Return times in a format, or else in ISO 8601, which requests may have in any case."""
-    times = read_times(text, time_format)
-    others = text.is_valid().to_numpy(zero_copy_only=False) & ~times.readable
-    if time_format == ISO or not others.any():
-        return times
-    iso = read_times(pc.if_else(pa.array(others), text, None), ISO)
-    return Times(
-        np.where(others, iso.micros, times.micros),
-        np.where(others, iso.readable, times.readable),
-        np.where(others, iso.in_utc, times.in_utc),
-        np.where(others, iso.is_day, times.is_day),
-    )
+    """Return times in a format, or else in one that requests may have in any case."""
+    first, *further = formats_read(time_format)
+    times = read_times(text, first)
+    for other in further:
+        left = text.is_valid().to_numpy(zero_copy_only=False) & ~times.readable
+        if not left.any():
+            break
+        more = read_times(pc.if_else(pa.array(left), text, None), other)
+        if is_clock(time_format):
+            more = of_clocks(more)
+        times = Times(
+            np.where(left, more.micros, times.micros),
+            np.where(left, more.readable, times.readable),
+            np.where(left, more.in_utc, times.in_utc),
+            np.where(left, more.is_day, times.is_day),
+        )
+    return times
 
 
 def _of_codes(text: pa.Array, column_format: ColumnFormat) -> tuple[pd.Series[Any], Mask]:
@@ -148,9 +173,7 @@ def _of_codes(text: pa.Array, column_format: ColumnFormat) -> tuple[pd.Series[An
     words = encoded.dictionary
     codes = without_fraction(words)
     # A missing number may be written with a fraction, too.
-    codes = pc.if_else(
-        pc.is_in(codes, value_set=pa.array(sorted(column_format.missing), codes.type)), None, codes
-    )
+    codes = pc.if_else(_is_word(codes, column_format.missing), None, codes)
     if column_format.kind != "yes_no":
         decoded = pa.DictionaryArray.from_arrays(encoded.indices, codes).dictionary_decode()
         return as_text(decoded), _none(len(text))
@@ -168,25 +191,32 @@ def without_fraction(texts: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(texts, r"^([+-]?\d+)\.0+$", r"\1")
 
 
-def read_numbers(text: pa.Array, decimal: str = ".") -> npt.NDArray[np.float64]:
+def read_numbers(text: pa.Array, decimal: str = ".", unit: str = "") -> npt.NDArray[np.float64]:
     """Return texts as numbers, shape (rows,); NaN for any other text, and where there is none."""
     try:
-        found = pc.cast(_with_point(text, decimal), pa.float64())
+        # Arrow knows no decimal comma; its own points are between thousands there.
+        plain = text if decimal == "." and not unit else _canonical(text, decimal, unit)
+        found = pc.cast(plain, pa.float64())
     except pa.ArrowInvalid:
-        found = pc.cast(_canonical(text, decimal), pa.float64())
+        found = pc.cast(_canonical(text, decimal, unit), pa.float64())
     numbers = np.array(found.to_numpy(zero_copy_only=False), dtype=np.float64)
     numbers[~np.isfinite(numbers)] = np.nan
     return numbers
 
 
-def _with_point(text: pa.Array, decimal: str) -> pa.Array:
-    # Arrow knows no decimal comma; its own points are between thousands there.
-    return text if decimal == "." else _canonical(text, decimal)
-
-
-def _canonical(text: pa.Array, decimal: str) -> pa.Array:
-    """Return numbers as programs write them; null for any text that is none."""
+def bare_numbers(text: pa.Array, unit: str) -> pa.Array:
+    """Return texts of numbers without their unit, and with a negative sign where it belongs."""
     text = pc.replace_substring(text, MINUS, "-")
+    if not unit and not pc.any(pc.match_substring_regex(text, r"[)-]$")).as_py():
+        return text
+    for pattern, replacement in number_rewrites(unit):
+        text = pc.replace_substring_regex(text, pattern, replacement)
+    return text
+
+
+def _canonical(text: pa.Array, decimal: str, unit: str) -> pa.Array:
+    """Return numbers as programs write them; null for any text that is none."""
+    text = bare_numbers(text, unit)
     plain = pc.if_else(pc.match_substring_regex(text, number_pattern(decimal)), text, None)
     other = "," if decimal == "." else "."
     plain = pc.replace_substring_regex(plain, f"[{re.escape(other)}{GAPS}]", "")
@@ -293,8 +323,14 @@ def _typed_times(column: pa.Array, column_format: ColumnFormat) -> tuple[pd.Seri
     elif pa.types.is_timestamp(kind):
         counted = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         times = _typed(counted, kind.unit, given, in_utc=kind.tz is not None)
+    elif pa.types.is_time(kind):
+        whole = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64())
+        counted = whole.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        times = _typed(counted, kind.unit, given)
     else:
         times = Times(np.zeros(rows, dtype=np.int64), _none(rows), _none(rows), _none(rows))
+    if is_clock(column_format.time_format):
+        times = of_clocks(times)
     return _series_of(times, column_format), given & ~times.readable
 
 

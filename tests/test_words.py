@@ -86,7 +86,6 @@ STILL_OF_A_DATASET: frozenset[str] = frozenset(
         "models/intervals.py",
         "monitoring/performance.py",
         "orchestration/alerts/announcements.py",
-        "orchestration/forms/monitoring.py",
         "orchestration/steps/judging.py",
         "orchestration/steps/monitoring.py",
         "orchestration/steps/partition_log.py",

@@ -88,6 +88,6 @@ TRIPS = Dataset(
     ),
     variant_field=VariantField("service", "Service", "Whose trips: green, yellow or fhvhv."),
     # Names since the first version.
-    stored_names=StoredNames("", "", "trip-duration:/", "trip-duration", "months"),
+    stored_names=StoredNames("", "", "trip-duration:/", "trip-duration", "months", "least_trips"),
     named_sources=("sample", "tlc"),
 )

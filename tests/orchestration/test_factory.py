@@ -155,6 +155,20 @@ def test_a_broken_declaration_takes_down_its_own_dags_alone(read_dags: ReadDags)
     assert {dag_id.partition("__")[0] for dag_id in bag.dags} == {"plain"}
 
 
+def test_a_dataset_of_the_package_may_be_left_out(
+    read_dags: ReadDags, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its file is no error where another folder of datasets is named; a name unknown to all is."""
+    for name in ("bikes", "boats"):
+        (tmp_path / "dags" / stub_name(name)).write_text(stub_of(name))
+    bag = read_dags(plain=PLAIN)
+    ((file, message),) = bag.import_errors.items()
+    assert file.endswith("boats.py")
+    assert "Dataset 'boats'" in message
+    assert {dag_id.partition("__")[0] for dag_id in bag.dags} == {"plain"}
+    assert "bikes is not in the folder" in caplog.text
+
+
 def test_dags_show_whose_they_are(rides: dict[str, DAG]) -> None:
     """Title, tag, owner, access and schedule are those of the declaration."""
     assert len(rides) > len(JOBS)

@@ -141,7 +141,7 @@ class VariantField:
 
 @dataclass(frozen=True)
 class StoredNames:
-    """Names of DAGs and assets, which users and stored runs refer to.
+    """Names of DAGs, assets and fields, which users and stored runs refer to.
 
     Parameters
     ----------
@@ -155,6 +155,8 @@ class StoredNames:
         Group of the assets.
     partitions
         Word in the names of DAGs and assets of partitions.
+    least_rows
+        Field of forms for the number of rows below which a window gets no findings.
     """
 
     dag_prefix: str
@@ -162,6 +164,7 @@ class StoredNames:
     address: str
     group: str
     partitions: str = "partitions"
+    least_rows: str = "least_rows"
 
 
 #: Words for several partitions, and for one.

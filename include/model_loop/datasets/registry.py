@@ -20,6 +20,9 @@ from model_loop.settings import get_settings
 
 #: Group of entry points that name datasets in Python.
 ENTRY_POINTS = "model_loop.datasets"
+#: Folder of the datasets that come with the package: inside a wheel, or beside it in a checkout.
+_IN_WHEEL = Path(__file__).parent / "shipped"
+_OWN_FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parents[2] / "datasets"
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +39,12 @@ def use_dataset(dataset: Dataset) -> Dataset:
 def datasets_folder() -> Path:
     """Return the folder whose ``<name>.toml`` are datasets."""
     given = get_settings().datasets_folder
-    return Path(given) if given else Path(__file__).parents[2] / "datasets"
+    return Path(given) if given else _OWN_FOLDER
+
+
+def is_left_out(name: str) -> bool:
+    """Return whether a dataset comes with the package, and the settings name another folder."""
+    return name not in dataset_names() and (_OWN_FOLDER / f"{name}.toml").is_file()
 
 
 def dataset_names() -> tuple[str, ...]:

@@ -6,7 +6,9 @@ nothing else, so that Airflow keeps no version of it that nobody has made.
 
 from __future__ import annotations
 
-from model_loop.datasets.registry import get_dataset
+import logging
+
+from model_loop.datasets.registry import get_dataset, is_left_out
 from model_loop.orchestration.graphs.batch_scoring import declare_batch_scoring
 from model_loop.orchestration.graphs.monitoring import declare_monitoring
 from model_loop.orchestration.graphs.partitions import declare_partitions, declare_watching
@@ -18,6 +20,8 @@ from model_loop.orchestration.graphs.training import (
     declare_sklearn_training,
     declare_xgboost_training,
 )
+
+logger = logging.getLogger(__name__)
 
 #: One for each job.
 _DECLARED_ONCE = (
@@ -37,6 +41,8 @@ _DECLARED_ONCE = (
 def declare_dags(name: str) -> None:
     """Declare the DAGs of a dataset; Airflow finds them in the file that calls this.
 
+    A dataset that comes with the package has none where the settings name another folder.
+
     Parameters
     ----------
     name
@@ -48,6 +54,9 @@ def declare_dags(name: str) -> None:
         If there is no such dataset, or its declaration is refused: Airflow shows that as the import
         error of the file, and reads all others.
     """
+    if is_left_out(name):
+        logger.info("The dataset %s is not in the folder of datasets: it has no DAGs.", name)
+        return
     dataset = get_dataset(name)
     for declare in _DECLARED_ONCE:
         declare(dataset)

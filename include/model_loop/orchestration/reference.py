@@ -14,6 +14,7 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import get_dataset
 from model_loop.datasets.stubs import is_stub
 from model_loop.models.catalogue import FAMILIES
+from model_loop.orchestration.names import job_of
 from model_loop.settings import ENVIRONMENT_PREFIX, all_settings
 
 _DAGS = Path(__file__).resolve().parents[3] / "dags"
@@ -50,12 +51,23 @@ def main() -> None:
 def _dags() -> Iterator[str]:
     bag = DagBag(dag_folder=str(_DAGS), bundle_path=_DAGS, bundle_name="reference")
     yield "## DAGs\n"
-    for dag_id in sorted(bag.dags):
-        dag = bag.dags[dag_id]
+    # DAGs of one job have most fields alike: each is described once.
+    described: dict[tuple[str, ...], str] = {}
+    for dag_id in sorted(bag.dags, key=lambda name: ("__" in name, name)):
+        dag, job = bag.dags[dag_id], job_of(dag_id)
         yield f"### `{dag_id}`\n\n{dag.description}\n"
         yield f"Tasks: {', '.join(f'`{task.task_id}`' for task in _ordered(dag))}.\n"
-        rows = (_field(name, dag.params.get_param(name)) for name in dag.params)
-        yield _table(("Field", "Title", "What it is", "Takes", "Default"), rows)
+        rows, as_in = [], dict[str, list[str]]()
+        for name in dag.params:
+            row = _field(name, dag.params.get_param(name))
+            if (first := described.setdefault((job, *row), dag_id)) == dag_id:
+                rows.append(row)
+            else:
+                as_in.setdefault(first, []).append(f"`{name}`")
+        for first, names in as_in.items():
+            yield f"As in `{first}`: {', '.join(names)}.\n"
+        if rows:
+            yield _table(("Field", "Title", "What it is", "Takes", "Default"), rows)
 
 
 def _ordered(dag: Any) -> Any:  # noqa: ANN401 - Airflow does not annotate it

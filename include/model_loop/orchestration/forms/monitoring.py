@@ -19,7 +19,7 @@ from model_loop.orchestration.forms.partitions import partitions_field
 
 def monitoring_form(dataset: Dataset) -> FormFields:
     """Return the fields of the DAG that compares what is asked with what was learned."""
-    return {**_window_form(dataset), **source_form(dataset), **_judging_form()}
+    return {**_window_form(dataset), **source_form(dataset), **_judging_form(dataset)}
 
 
 def _window_form(dataset: Dataset) -> FormFields:
@@ -75,7 +75,7 @@ def _day_field(title: str, description: str) -> Param:
     )
 
 
-def _judging_form() -> FormFields:
+def _judging_form(dataset: Dataset) -> FormFields:
     return {
         "thresholds": Param(
             {},
@@ -85,7 +85,7 @@ def _judging_form() -> FormFields:
             "[0.1, 0.25]}.",
             section=Section.JUDGED,
         ),
-        "least_trips": setting_field("monitoring_rows", Section.JUDGED),
+        dataset.names.least_rows: setting_field("monitoring_rows", Section.JUDGED),
         "cooldown_hours": setting_field(
             "cooldown_hours",
             Section.JUDGED,

@@ -134,7 +134,8 @@ def drift(
     """Compare what was asked with what each version has learned from."""
     plan = plan_of_today(plan, params)
     params = form_of_plan(params, plan)
-    rules = DriftRules(_thresholds(params), params["least_trips"], params["report"])
+    least_rows = params[dataset_of_variant(params["service"]).names.least_rows]
+    rules = DriftRules(_thresholds(params), least_rows, params["report"])
     found: Found = {}
     for one in plan["versions"]:
         predictor = _predictor(plan, one["version"])

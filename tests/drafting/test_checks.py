@@ -65,10 +65,15 @@ def test_the_order_of_dates_is_asked_for(tmp_path: Path, order: str) -> None:
 
 
 def test_seconds_since_1970_are_times(tmp_path: Path) -> None:
-    """If their name says so; other whole numbers of that size are none."""
+    """If their name says so, or the order of the rows; others of that size are none."""
     seconds = np.arange(N) * 3_600 + 1_650_000_000
-    made, declaration = drafted(table(timestamp=seconds, serial=seconds + 7), tmp_path)
-    assert (made.kinds["timestamp"], made.kinds["serial"]) == ("time", "id")
+    shuffled = np.random.default_rng(0).permutation(seconds)
+    made, declaration = drafted(
+        table(timestamp=seconds, serial=seconds + 7, t=seconds * 1_000, n=shuffled), tmp_path
+    )
+    assert [made.kinds[name] for name in ("timestamp", "serial", "t", "n")] == [
+        *("time", "id", "time", "number")
+    ]
     assert declaration.columns["timestamp"].format == "epoch_s"
     assert declaration.time is not None
     assert declaration.time.column == "timestamp"

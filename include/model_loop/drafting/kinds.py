@@ -130,7 +130,7 @@ def _epoch_of(column: ColumnValues) -> str | None:
     if named and _EXCEL_DAYS[0] <= lowest and highest <= _EXCEL_DAYS[1]:
         return EXCEL
     # Without a name that says so, the order of the rows does.
-    if not named and (column.row_number or (np.diff(known) < 0).any()):
+    if not named and (column.row_number or names(column.name, "ids") or (np.diff(known) < 0).any()):
         return None
     for epoch, unit in _EPOCH_UNITS.items():
         first, last = (bound * unit for bound in _EPOCH_SECONDS)

@@ -16,7 +16,7 @@ from upath import UPath
 
 from model_loop.errors import ContractError
 from model_loop.objects.files import LOCAL_PROTOCOLS
-from model_loop.sources.kept import forget_kept
+from model_loop.sources.cache import discard_cached
 from model_loop.sources.prefetching import prefetch
 from trip_duration.source.types import MonthFile
 
@@ -131,7 +131,7 @@ def reading(raw: MonthFile) -> Iterator[None]:
 def damaged(raw: MonthFile, rule: str, remedy: str) -> ContractError:
     """Return the error of a damaged file; one that was fetched is moved out of the way."""
     error = ContractError(described(raw), rule, remedy)
-    if not forget_kept(UPath(raw.path), raw.url, error):
+    if not discard_cached(UPath(raw.path), raw.url, error):
         return error
     again = "What was fetched has been moved aside: run the same again, and it is fetched anew."
     return ContractError(error.given, error.rule, again)

@@ -13,7 +13,7 @@ from model_loop.alerts.mail import as_mail
 from model_loop.alerts.rendering import render
 from model_loop.alerts.types import Envelope
 from model_loop.errors import InvalidInputError
-from model_loop.local.mails import chosen, kept_mails, list_mails, show_mail
+from model_loop.local.mails import chosen, list_mails, mails_in, show_mail
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def console() -> Console:
 
 def test_mails_are_listed_the_newest_first(folder: Path, console: Console) -> None:
     """The list shows subjects as they are, with their square brackets."""
-    mails = kept_mails(folder)
+    mails = mails_in(folder)
     list_mails(mails, console)
     shown = console.export_text()
     assert "[model loop] sklearn_training failed in model.tune (family 2)" in shown
@@ -48,7 +48,7 @@ def test_without_a_screen_the_text_is_printed(
     """Where no browser would be seen, a mail is printed, and its page is kept."""
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    show_mail(chosen(kept_mails(folder), 3), tmp_path / "page", console, browser=True)
+    show_mail(chosen(mails_in(folder), 3), tmp_path / "page", console, browser=True)
     assert "error 0" in console.export_text()
     assert "error 0" in (tmp_path / "page" / "mail.html").read_text()
 
@@ -65,12 +65,12 @@ def test_a_browser_is_used_where_there_is_one(
         return True
 
     monkeypatch.setattr("webbrowser.open", browser)
-    show_mail(kept_mails(folder)[0], tmp_path / "page", console, browser=True)
+    show_mail(mails_in(folder)[0], tmp_path / "page", console, browser=True)
     assert opened == [(tmp_path / "page" / "mail.html").as_uri()]
 
 
 def test_a_mail_that_is_not_there_is_named(folder: Path) -> None:
     """A number beyond the list is refused."""
     with pytest.raises(InvalidInputError, match="Mail 4 is not among the 3"):
-        chosen(kept_mails(folder), 4)
-    assert kept_mails(folder / "none") == []
+        chosen(mails_in(folder), 4)
+    assert mails_in(folder / "none") == []

@@ -15,8 +15,8 @@ from model_loop.monitoring import levels
 from model_loop.monitoring.levels import Level, Thresholds, WindowFinding
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.watermarks import Watermarks
-from model_loop.sources import kept
-from model_loop.sources.kept import FileVersion, find_kept, keep, remembered_digest
+from model_loop.sources import cache
+from model_loop.sources.cache import FileVersion, cached_digest, find_cached, record_download
 from model_loop.sources.publications import Publications
 
 URL = "https://example.com/green_tripdata_2024-01.parquet"
@@ -50,14 +50,14 @@ def test_a_fetched_file_is_not_fetched_again(tmp_path: Path) -> None:
     }
     noted |= {"digest": "d", "size": 3, "fetched": "2026-01-01T00:00:00+00:00"}
     (tmp_path / "month.parquet.source.json").write_text(json.dumps(noted))
-    found = find_kept(path, URL)
+    found = find_cached(path, URL)
     assert found is not None
     assert (found.version, found.digest) == (FileVersion('"a"', None, 3), "d")
-    now = keep(path, URL, found.version)
+    now = record_download(path, URL, found.version)
     assert now.digest == hashlib.sha256(b"abc").hexdigest()
     stored = json.loads((tmp_path / "month.parquet.source.json").read_text())
     assert (stored["format"], stored["version"]["format"]) == ("kept_file/1", "source_version/1")
-    assert find_kept(path, URL) == now
+    assert find_cached(path, URL) == now
 
 
 def test_a_digest_that_was_noted_is_not_computed_again(
@@ -66,7 +66,7 @@ def test_a_digest_that_was_noted_is_not_computed_again(
     """A list of path, size and time was noted, with the digest."""
     path, memory = UPath(tmp_path / "month.parquet"), UPath(tmp_path / "digests")
     path.write_bytes(b"abc")
-    digest = remembered_digest(path, memory)
+    digest = cached_digest(path, memory)
     (entry,) = memory.glob("*.json")
     stored = json.loads(entry.read_text())
     assert stored["format"] == "file_digest/1"
@@ -76,8 +76,8 @@ def test_a_digest_that_was_noted_is_not_computed_again(
     def refuse(path: UPath) -> str:
         raise AssertionError(path)
 
-    monkeypatch.setattr(kept, "digest_of", refuse)
-    assert remembered_digest(path, memory) == digest
+    monkeypatch.setattr(cache, "digest_of", refuse)
+    assert cached_digest(path, memory) == digest
 
 
 def test_months_that_were_trained_on_stay_known() -> None:

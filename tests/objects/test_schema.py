@@ -24,7 +24,7 @@ from tests.objects.crafted import file_of, node, plain, sequence
 
 from model_loop.errors import StoredObjectError
 from model_loop.objects import schema as checked
-from model_loop.objects.schema import nodes, read_schema, require_known
+from model_loop.objects.schema import nodes, read_schema, refuse_unknown_classes
 
 ROWS = np.random.default_rng(0).uniform(0, 1, (40, 3))
 MINUTES = ROWS @ [1.0, 2.0, 3.0]
@@ -79,7 +79,7 @@ def tree_of(stored: bytes) -> Tree:
 def refusal(tree: Tree) -> str:
     """Return why a tree is refused; an empty text where it is not."""
     try:
-        require_known(file_of(tree))
+        refuse_unknown_classes(file_of(tree))
     except StoredObjectError as error:
         return f"{error.given} {error.rule}"
     return ""

@@ -15,7 +15,7 @@ from tests.websites import Website, website_over
 from model_loop.orchestration.schedules.watching import NewPartitionTrigger, Watch
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.sources import download
-from model_loop.sources.kept import FileVersion
+from model_loop.sources.cache import FileVersion
 from model_loop.sources.publications import Publication, Publications
 
 JANUARY = "green_tripdata_2024-01.parquet"

@@ -86,12 +86,12 @@ class Outbox:
         """Note down that a channel has taken an alert; what all have taken waits no longer."""
         done = dataclasses.replace(envelope, delivered=(*envelope.delivered, channel))
         if channels <= {*done.delivered}:
-            self.told_elsewhere(envelope.alert)
+            self.mark_delivered(envelope.alert)
             (self.waiting_folder / _name(envelope.alert)).unlink(missing_ok=True)
         else:
             self._write(done)
 
-    def told_elsewhere(self, alert: Alert) -> None:
+    def mark_delivered(self, alert: Alert) -> None:
         """Note down that an alert need not be told any more."""
         path = self.told_folder / _name(alert)
         write_bytes(path, json.dumps({"key": alert.key}).encode())

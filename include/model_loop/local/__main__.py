@@ -19,7 +19,7 @@ from model_loop.errors import ModelLoopError
 from model_loop.local.dataset_demo import run_dataset
 from model_loop.local.demo import Demo, DemoRequest
 from model_loop.local.env_example import env_example
-from model_loop.local.mails import chosen, kept_mails, list_mails, show_mail
+from model_loop.local.mails import chosen, list_mails, mails_in, show_mail
 from model_loop.local.preflight import LocalStackError
 from model_loop.local.stack import ADMIN, LocalStack
 from model_loop.local.start import api_of, ensure_up
@@ -185,7 +185,7 @@ def mail(number: int | None = None, *, browser: bool = True) -> None:
         Open it in the browser where there is one; otherwise it is printed.
     """
     stack = _stack()
-    mails = kept_mails(stack.mails)
+    mails = mails_in(stack.mails)
     if not mails:
         console.print(f"No mail has come yet (they are kept in {stack.mails}).")
         return

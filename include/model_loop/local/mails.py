@@ -42,13 +42,13 @@ class Mail:
         sent = email.utils.parsedate_to_datetime(self.message["date"])
         return sent.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
-    def part(self, kind: str) -> str | None:
+    def body(self, kind: str) -> str | None:
         """The part ``html`` or ``plain``, if it has one."""
         body = self.message.get_body((kind,))
         return None if body is None else str(body.get_content())
 
 
-def kept_mails(folder: Path) -> list[Mail]:
+def mails_in(folder: Path) -> list[Mail]:
     """The mails in a Maildir, the newest first."""
     files = [*folder.glob("new/*"), *folder.glob("cur/*")]
     newest_first = sorted(files, key=lambda file: file.stat().st_mtime_ns, reverse=True)
@@ -96,7 +96,7 @@ def show_mail(mail: Mail, folder: Path, console: Console, *, browser: bool) -> N
     browser
         Whether a browser is wanted.
     """
-    html = mail.part("html")
+    html = mail.body("html")
     if html is not None:
         folder.mkdir(parents=True, exist_ok=True)
         page = folder / "mail.html"
@@ -109,7 +109,7 @@ def show_mail(mail: Mail, folder: Path, console: Console, *, browser: bool) -> N
     console.print(f"Subject: {mail.message['subject']}", markup=False, highlight=False)
     console.print(f"To: {mail.message['to']}", markup=False, highlight=False)
     console.print(f"Date: {mail.when}\n", markup=False, highlight=False)
-    console.print(mail.part("plain") or html or "", markup=False, highlight=False)
+    console.print(mail.body("plain") or html or "", markup=False, highlight=False)
 
 
 def _has_screen() -> bool:

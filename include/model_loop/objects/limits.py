@@ -24,12 +24,12 @@ _UNREADABLE = (
 )
 
 
-def bounded_file(file: BinaryIO, what: str) -> BinaryIO:
+def bounded_file(file: BinaryIO, name: str) -> BinaryIO:
     """Return an archive with the same members, none of which is compressed: itself, if it can be.
 
     Parameters
     ----------
-    what
+    name
         Name in errors.
 
     Raises
@@ -44,26 +44,26 @@ def bounded_file(file: BinaryIO, what: str) -> BinaryIO:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             if len({one.filename for one in members}) != len(members):
-                refuse(what, "a name twice")
+                refuse(name, "a name twice")
             if (
                 any(one.compress_type not in _METHODS for one in members)
                 or sum(one.compress_size for one in members) > size
                 or sum(one.file_size for one in members) > _TIMES * size + _BESIDES
             ):
-                refuse(what, "members that unfold to too much")
+                refuse(name, "members that unfold to too much")
             for one in members:
                 if one.filename.endswith(_ARRAY):
-                    require_array(_beginning(archive, one, _HEADER), one.file_size, what)
+                    require_array(_beginning(archive, one, _HEADER), one.file_size, name)
             if all(_is_plain(one) for one in members):
                 return file
             return _pack({one.filename: _beginning(archive, one) for one in members})
     except _UNREADABLE as error:
-        raise StoredObjectError(what, f"cannot be read ({error})", "Store it anew.") from error
+        raise StoredObjectError(name, f"cannot be read ({error})", "Store it anew.") from error
     finally:
         file.seek(place)
 
 
-def bounded_archive(data: bytes, what: str) -> bytes:
+def bounded_archive(data: bytes, name: str) -> bytes:
     """Return what `bounded_file` returns, of bytes.
 
     Raises
@@ -72,11 +72,11 @@ def bounded_archive(data: bytes, what: str) -> bytes:
         See `bounded_file`.
     """
     file = io.BytesIO(data)
-    plain = bounded_file(file, what)
+    plain = bounded_file(file, name)
     return data if plain is file else plain.read()
 
 
-def require_array(beginning: bytes, size: int, what: str) -> None:
+def require_array(beginning: bytes, size: int, name: str) -> None:
     """Refuse an array of NumPy's format whose header says another size than it has.
 
     Room is made for as much as the header says, before anything behind it is read.
@@ -101,12 +101,12 @@ def require_array(beginning: bytes, size: int, what: str) -> None:
         version = np.lib.format.read_magic(header)
         shape, _, dtype = (first if version == (1, 0) else later)(header)
     except (ValueError, TypeError, SyntaxError, RecursionError) as error:
-        raise StoredObjectError(what, f"holds no array ({error})", "Store it anew.") from error
+        raise StoredObjectError(name, f"holds no array ({error})", "Store it anew.") from error
     there = math.prod(shape) * dtype.itemsize == size - header.tell()
     # Numbers without bytes would be there in any number.
     if not there or min(shape, default=0) < 0 or not (dtype.itemsize or 0 in shape):
         raise StoredObjectError(
-            what,
+            name,
             "does not match its header (an array has another size), and is not loaded",
             "Store it anew.",
         )
@@ -134,6 +134,6 @@ def _pack(members: dict[str, bytes]) -> BinaryIO:
     return buffer
 
 
-def refuse(what: str, found: str) -> NoReturn:
+def refuse(name: str, defect: str) -> NoReturn:
     """Refuse a file for something that it has."""
-    raise StoredObjectError(what, f"has {found}, and is not loaded", "Store it anew.")
+    raise StoredObjectError(name, f"has {defect}, and is not loaded", "Store it anew.")

@@ -52,7 +52,7 @@ def read_schema(archive: zipfile.ZipFile) -> dict[str, Any]:
     return schema
 
 
-def require_known(stored: bytes) -> None:
+def refuse_unknown_classes(stored: bytes) -> None:
     """Refuse a skops file with nodes that no estimator needs.
 
     Parameters

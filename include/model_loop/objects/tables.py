@@ -17,14 +17,14 @@ _VALUES, _VALUES_OF_A_BYTE = 2**26, 50
 _COMPRESSIONS = ("SNAPPY", "UNCOMPRESSED")
 
 
-def bounded_table(data: bytes, what: str) -> pa.Table:
+def bounded_table(data: bytes, name: str) -> pa.Table:
     """Read Parquet into a table of pyarrow's that is not much larger than the file.
 
     A file holds repeated values once, however often they are there.
 
     Parameters
     ----------
-    what
+    name
         Name in errors.
 
     Raises
@@ -41,19 +41,19 @@ def bounded_table(data: bytes, what: str) -> pa.Table:
         groups = [about.row_group(number) for number in range(about.num_row_groups)]
         chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
         if any(one.compression not in _COMPRESSIONS for one in chunks):
-            refuse(what, "columns that are compressed in another way than by Snappy")
+            refuse(name, "columns that are compressed in another way than by Snappy")
         rows = max(about.num_rows, sum(group.num_rows for group in groups))
         width = sum(_words(column.type) for column in schema)
         if max(rows * width, sum(one.num_values for one in chunks)) > most:
-            refuse(what, "far more values than bytes")
+            refuse(name, "far more values than bytes")
         # Texts that are there more than once come as their numbers.
         texts = [column.name for column in schema if _is_text(column.type)]
         table = pq.read_table(pa.BufferReader(data), read_dictionary=texts)
         if sum(_length(table[name]) for name in texts) > 8 * most:
-            refuse(what, "texts that are far longer than the file")
+            refuse(name, "texts that are far longer than the file")
         return table.cast(schema)
     except (pa.ArrowException, OSError) as error:
-        raise StoredObjectError(what, f"cannot be read ({error})", "Store it anew.") from error
+        raise StoredObjectError(name, f"cannot be read ({error})", "Store it anew.") from error
 
 
 def _is_text(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types here

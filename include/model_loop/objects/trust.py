@@ -21,7 +21,7 @@ from model_loop.errors import StoredObjectError
 from model_loop.objects.allowed import TRUSTED
 from model_loop.objects.limits import bounded_archive
 from model_loop.objects.rules import require_sound
-from model_loop.objects.schema import SCHEMA, WHAT, nodes, require_known, require_none
+from model_loop.objects.schema import SCHEMA, WHAT, nodes, refuse_unknown_classes, require_none
 
 with warnings.catch_warnings():
     # skops looks for its functions in every module that is loaded, Airflow's deprecated ones too.
@@ -46,7 +46,7 @@ def trusted_types(stored: bytes) -> list[str]:
 
 def _trusted(plain: bytes) -> list[str]:
     # Their nodes bear a name of the file's choice, which need not be what they call.
-    require_known(plain)
+    refuse_unknown_classes(plain)
     needed = [str(name) for name in skops.io.get_untrusted_types(data=plain)]
     require_none(set(needed) - TRUSTED)
     return needed

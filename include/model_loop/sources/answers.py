@@ -13,7 +13,7 @@ from upath import UPath
 
 from model_loop.errors import NotPublishedError, SourceError, TransientSourceError
 from model_loop.objects.documents import read_document, record_of, text_of
-from model_loop.sources.kept import content_length
+from model_loop.sources.cache import content_length
 
 _FORBIDDEN, _NOT_FOUND, _TOO_MANY_REQUESTS = 403, 404, 429
 #: Forms in which a file may be packed though nobody asked for it, and which are unpacked.

@@ -34,7 +34,7 @@ from model_loop.sources.answers import (
     require_the_rest,
     validator_of,
 )
-from model_loop.sources.kept import content_length
+from model_loop.sources.cache import content_length
 
 #: How often a request is made before it has failed.
 ATTEMPTS = 4

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
-from model_loop.sources.kept import FileVersion
+from model_loop.sources.cache import FileVersion
 
 #: Name of a partition in state stores, whatever its length: there were months alone at first.
 _PARTITION = "month"

@@ -29,8 +29,8 @@ from model_loop.partitions.keys import (
     previous_key,
 )
 from model_loop.partitions.source import resolved_source
+from model_loop.sources.cache import FOLDER, FileVersion, cached_digest
 from model_loop.sources.download import published
-from model_loop.sources.kept import FOLDER, FileVersion, remembered_digest
 from model_loop.sources.publications import Publication, Publications
 from model_loop.tables.refused import TableFileError
 from model_loop.tables.table import source_files
@@ -223,7 +223,7 @@ class PublishedSource:
         if path.protocol not in LOCAL_PROTOCOLS:
             return FileVersion.of_object(path)
         # Copied anew or touched, a file is still the same.
-        digest = remembered_digest(path, UPath(self.storage_root) / FOLDER / "digests")
+        digest = cached_digest(path, UPath(self.storage_root) / FOLDER / "digests")
         return FileVersion(digest, None, path.stat().st_size)
 
     def _some_time_ago(self, now: dt.datetime) -> str:

@@ -24,8 +24,8 @@ from model_loop.errors import (
 )
 from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.sources.allowed import require_no_login
+from model_loop.sources.cache import FOLDER, CachedFile, FileVersion, find_cached, record_download
 from model_loop.sources.download import download, published
-from model_loop.sources.kept import FOLDER, FileVersion, KeptFile, find_kept, keep
 from trip_duration.months import Month
 from trip_duration.sample import is_sample, write_month
 from trip_duration.sample_options import SampleOptions
@@ -79,8 +79,8 @@ def fetch_month(
     InvalidInputError, SourceError, TransientSourceError
         As `check_months`; also if a download breaks off.
     """
-    kept = UPath(storage_root) / FOLDER / service.name
-    file = _open(source, timeout_seconds, sample).fetch(service, month, kept)
+    cache = UPath(storage_root) / FOLDER / service.name
+    file = _open(source, timeout_seconds, sample).fetch(service, month, cache)
     return with_digest(file, storage_root)
 
 
@@ -107,7 +107,7 @@ class _Source(ABC):
     def look_up(self, service: Service, month: Month) -> FileVersion | None: ...
 
     @abstractmethod
-    def fetch(self, service: Service, month: Month, kept: UPath) -> MonthFile: ...
+    def fetch(self, service: Service, month: Month, cache: UPath) -> MonthFile: ...
 
 
 def _open(source: str, timeout_seconds: float, sample: SampleOptions | None = None) -> _Source:
@@ -147,13 +147,13 @@ class _Sample(_Source):
             return None
         return FileVersion(self.options.label, None, None)
 
-    def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
-        path = kept / "sample" / self.options.label / file_name(service, month)
+    def fetch(self, service: Service, month: Month, cache: UPath) -> RawMonth:
+        path = cache / "sample" / self.options.label / file_name(service, month)
         url = f"sample:{service.name}/{month}?{self.options.label}"
-        known = find_kept(path, url)
+        known = find_cached(path, url)
         if known is None:
             write_month(path, service, month, self.options)
-            known = keep(path, url, FileVersion(None, None, None))
+            known = record_download(path, url, FileVersion(None, None, None))
         return _raw_month(path, service, month, "sample", known)
 
 
@@ -173,7 +173,7 @@ class _Folder(_Source):
                 f"It holds: {', '.join(there) or 'no month at all'}.",
             )
 
-    def fetch(self, service: Service, month: Month, kept: UPath) -> MonthFile:  # noqa: ARG002 - alike
+    def fetch(self, service: Service, month: Month, cache: UPath) -> MonthFile:  # noqa: ARG002 - alike
         self.check(service, [month])
         path = UPath((self.folder / file_name(service, month)).resolve())
         return MonthFile(
@@ -210,10 +210,10 @@ class _Web(_Source):
             errors = list(pool.map(lambda one: self._error(service, one), months))
         _raise_together(self.address, [error for error in errors if error is not None])
 
-    def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
+    def fetch(self, service: Service, month: Month, cache: UPath) -> RawMonth:
         url = f"{self.address}/{file_name(service, month)}"
-        path = _kept_path(kept, self.kind, self.address) / file_name(service, month)
-        known = find_kept(path, url)
+        path = _cache_path(cache, self.kind, self.address) / file_name(service, month)
+        known = find_cached(path, url)
         try:
             version = FileVersion.of_headers(published(url, self.timeout_seconds))
             if known is None or not known.version.is_same(version):
@@ -236,16 +236,16 @@ class _Web(_Source):
             return error
         return None
 
-    def _download(self, url: str, path: UPath) -> KeptFile:
+    def _download(self, url: str, path: UPath) -> CachedFile:
         if path.protocol in LOCAL_PROTOCOLS:
             headers = download(url, Path(path.path), self.timeout_seconds, _require_parquet)
-            return keep(path, url, FileVersion.of_headers(headers))
+            return record_download(path, url, FileVersion.of_headers(headers))
         # What is elsewhere is put there whole.
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / path.name
             headers = download(url, local, self.timeout_seconds, _require_parquet)
             _copy(UPath(local), path)
-        return keep(path, url, FileVersion.of_headers(headers))
+        return record_download(path, url, FileVersion.of_headers(headers))
 
 
 class _Bucket(_Source):
@@ -272,16 +272,16 @@ class _Bucket(_Source):
                 "Check the address, the service and the months.",
             )
 
-    def fetch(self, service: Service, month: Month, kept: UPath) -> RawMonth:
+    def fetch(self, service: Service, month: Month, cache: UPath) -> RawMonth:
         self.check(service, [month])
         file = self.folder / file_name(service, month)
         url = str(file)
-        path = _kept_path(kept, "s3", self.address) / file.name
+        path = _cache_path(cache, "s3", self.address) / file.name
         version = FileVersion.of_object(file)
-        known = find_kept(path, url)
+        known = find_cached(path, url)
         if known is None or not known.version.is_same(version):
             _copy(file, path)
-            known = keep(path, url, version)
+            known = record_download(path, url, version)
         return _raw_month(path, service, month, "s3", known)
 
     def look_up(self, service: Service, month: Month) -> FileVersion | None:
@@ -289,8 +289,8 @@ class _Bucket(_Source):
         return FileVersion.of_object(file) if file.exists() else None
 
 
-def _kept_path(kept: UPath, kind: DataSource, address: str) -> UPath:
-    return kept / kind / hashlib.sha256(address.encode()).hexdigest()[:12]
+def _cache_path(cache: UPath, kind: DataSource, address: str) -> UPath:
+    return cache / kind / hashlib.sha256(address.encode()).hexdigest()[:12]
 
 
 def _require_parquet(path: Path, given: str) -> None:
@@ -338,7 +338,7 @@ def _raise_together(address: str, errors: Sequence[SourceError]) -> None:
 
 
 def _with_kept_copy(
-    error: TransientSourceError, path: UPath, known: KeptFile | None
+    error: TransientSourceError, path: UPath, known: CachedFile | None
 ) -> TransientSourceError:
     """Add to an error that a copy is kept; the copy is never used silently."""
     if known is None:
@@ -352,7 +352,7 @@ def _with_kept_copy(
 
 
 def _raw_month(
-    path: UPath, service: Service, month: Month, kind: DataSource, known: KeptFile
+    path: UPath, service: Service, month: Month, kind: DataSource, known: CachedFile
 ) -> RawMonth:
     return RawMonth(
         service.name,

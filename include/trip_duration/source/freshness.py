@@ -5,8 +5,8 @@ from __future__ import annotations
 from upath import UPath
 
 from model_loop.errors import SourceError
+from model_loop.sources.cache import FileVersion, digest_of
 from model_loop.sources.download import published
-from model_loop.sources.kept import FileVersion, digest_of
 from trip_duration.source.types import RawMonth
 
 

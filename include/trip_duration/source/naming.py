@@ -6,7 +6,7 @@ import dataclasses
 
 from upath import UPath
 
-from model_loop.sources.kept import FOLDER, remembered_digest
+from model_loop.sources.cache import FOLDER, cached_digest
 from trip_duration.source.types import MonthFile, RawMonth
 
 
@@ -14,5 +14,5 @@ def with_digest(file: MonthFile, storage_root: str) -> RawMonth:
     """A fetched file with its digest; that of a user's file is computed once."""
     if isinstance(file, RawMonth):
         return file
-    digest = remembered_digest(UPath(file.path), UPath(storage_root) / FOLDER / "digests")
+    digest = cached_digest(UPath(file.path), UPath(storage_root) / FOLDER / "digests")
     return RawMonth(**dataclasses.asdict(file), digest=digest)

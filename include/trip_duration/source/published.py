@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_loop.errors import InvalidInputError
-from model_loop.sources.kept import FileVersion
+from model_loop.sources.cache import FileVersion
 from trip_duration.months import Month, MonthSplit, parse_months
 from trip_duration.services import get_service
 from trip_duration.settings import get_trip_settings

@@ -49,7 +49,7 @@ class TaskFailed(BaseNotifier):
             return
         alert = failure_of(context)
         if isinstance(error, ReportedError) or _is_the_callers(error, context):
-            dispatcher().outbox.told_elsewhere(alert)
+            dispatcher().outbox.mark_delivered(alert)
         else:
             dispatcher().submit(alert)
 

@@ -62,7 +62,7 @@ class FileVersion:
 
 
 @dataclass(frozen=True)
-class KeptFile:
+class CachedFile:
     """A fetched file.
 
     Parameters
@@ -101,35 +101,35 @@ def content_length(headers: Mapping[str, str]) -> int | None:
     return int(one) if not said and one.isascii() and one.isdecimal() else None
 
 
-def find_kept(path: UPath, url: str) -> KeptFile | None:
-    """The kept file at *path*, if it comes from *url* and is still what was fetched."""
-    kept = read_document(_entry(path), _kept_file) if path.exists() else None
-    known = kept is not None and kept.url == url and kept.size == path.stat().st_size
-    return kept if known else None
+def find_cached(path: UPath, url: str) -> CachedFile | None:
+    """The cached file at *path*, if it comes from *url* and is still what was fetched."""
+    cached = read_document(_entry(path), _cached_file) if path.exists() else None
+    same = cached is not None and cached.url == url and cached.size == path.stat().st_size
+    return cached if same else None
 
 
-def forget_kept(path: UPath, url: str, why: Exception) -> bool:
+def discard_cached(path: UPath, url: str, why: Exception) -> bool:
     """Move a fetched file that cannot be read aside, so that the next run fetches it again.
 
     Otherwise it would stay for as long as its source names the same version. A file that was not
     fetched is the user's, and stays where it is.
     """
-    if find_kept(path, url) is None:
+    if find_cached(path, url) is None:
         return False
     move_aside(path, why)
     return True
 
 
-def keep(path: UPath, url: str, version: FileVersion) -> KeptFile:
+def record_download(path: UPath, url: str, version: FileVersion) -> CachedFile:
     """Note where a fetched file comes from."""
     now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
-    kept = KeptFile(url, version, digest_of(path), path.stat().st_size, now)
-    write_bytes(_entry(path), text_of(kept).encode())
-    return kept
+    cached = CachedFile(url, version, digest_of(path), path.stat().st_size, now)
+    write_bytes(_entry(path), text_of(cached).encode())
+    return cached
 
 
 @dataclass(frozen=True)
-class RememberedDigest:
+class CachedDigest:
     """The sha256 of a file of the user's, and by what a change of it would be noticed.
 
     Parameters
@@ -155,7 +155,7 @@ def digest_of(path: UPath) -> str:
     return digest.hexdigest()
 
 
-def remembered_digest(path: UPath, memory: UPath) -> str:
+def cached_digest(path: UPath, memory: UPath) -> str:
     """The sha256 of a file of the user's, which is read again only when it has changed.
 
     Parameters
@@ -170,23 +170,23 @@ def remembered_digest(path: UPath, memory: UPath) -> str:
     if noted is not None and (noted.path, noted.size, noted.modified) == seen:
         return noted.digest
     digest = digest_of(path)
-    write_bytes(entry, text_of(RememberedDigest(*seen, digest)).encode())
+    write_bytes(entry, text_of(CachedDigest(*seen, digest)).encode())
     return digest
 
 
-def _remembered(stored: dict[str, Any]) -> RememberedDigest:
+def _remembered(stored: dict[str, Any]) -> CachedDigest:
     # Versions before 0.2 have noted a list.
     if "seen" in stored:
         path, size, modified = stored["seen"]
-        return RememberedDigest(path, size, modified, stored["digest"])
-    return record_of(RememberedDigest, stored)
+        return CachedDigest(path, size, modified, stored["digest"])
+    return record_of(CachedDigest, stored)
 
 
-def _kept_file(stored: dict[str, Any]) -> KeptFile:
+def _cached_file(stored: dict[str, Any]) -> CachedFile:
     # Versions before 0.2 have noted fields alone.
     if "format" not in stored:
         stored = {**stored, "version": record_of(FileVersion, stored["version"])}
-    return record_of(KeptFile, stored)
+    return record_of(CachedFile, stored)
 
 
 def _entry(path: UPath) -> UPath:

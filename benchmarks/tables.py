@@ -172,6 +172,11 @@ KNOWN: Mapping[str, Table] = {
         ),
     ),
     "quality": Table(_RECIPES, ("ours, min", "FLAML, min", "stacking, min", "each had, s")),
+    "quality of tables": Table(
+        ("bikes, request", "flights, planned", "flights, departed"),
+        ("ours", "FLAML", "ours is higher, %", "each had, s"),
+        published=False,
+    ),
     "serving": Table(
         (
             "/predict",

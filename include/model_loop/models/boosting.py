@@ -86,8 +86,9 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         The error is that of the validation rows, NaN without them. Fits may take turns: what a
         round draws depends on the seed and its number, and on no other fit of the process.
         """
-        train = binned(X, y, self.threads)
-        known = binned(*validation, self.threads, train) if validation else None
+        bins = (self.settings or {}).get("max_bin")
+        train = binned(X, y, self.threads, bins=bins)
+        known = binned(*validation, self.threads, train, bins) if validation else None
         drawn = {"nthread": self.threads, "seed": self.random_state, "seed_per_iteration": True}
         grown = xgb.Booster(
             {**(self.settings or {}), **drawn}, [train, *([known] if known else [])]
@@ -162,6 +163,7 @@ def binned(
     y: Targets,
     threads: int,
     reference: xgb.DMatrix | None = None,
+    bins: int | None = None,
 ) -> xgb.DMatrix:
     """XGBoost's own form of a matrix, which several fits may share.
 
@@ -169,9 +171,11 @@ def binned(
     ----------
     reference
         The train matrix, whose bins are used.
+    bins
+        Most bins of a column; XGBoost's default by default. A booster must have the same.
     """
     if isinstance(X, xgb.DMatrix):
         return X
     if isinstance(X, csr_matrix):
         return xgb.DMatrix(X, y, nthread=threads)
-    return xgb.QuantileDMatrix(X, y, nthread=threads, ref=reference)
+    return xgb.QuantileDMatrix(X, y, nthread=threads, ref=reference, max_bin=bins)

@@ -89,8 +89,9 @@ def prepare(family: ModelFamily, data: FitData, request: SearchRequest) -> FitDa
     """Make once what all fits of a family share: XGBoost's own form of the matrices."""
     if family.name != XGBOOST:
         return data
-    train = binned(data.train, data.train_target, request.threads)
-    validation = binned(data.validation, data.validation_target, request.threads, train)
+    bins: Any = family.fixed.get("max_bin")
+    train = binned(data.train, data.train_target, request.threads, bins=bins)
+    validation = binned(data.validation, data.validation_target, request.threads, train, bins)
     return dataclasses.replace(data, binned=(train, validation))
 
 

@@ -14,7 +14,7 @@ from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
 from model_loop.objects.documents import UNREADABLE
 
 #: Raised whenever the same settings would be evaluated differently.
-SEARCH_VERSION = 5
+SEARCH_VERSION = 6
 
 #: Fields of a request that end a search but change no trial.
 _ENDS = ("time_budget_seconds", "patience_evaluations", "threads")

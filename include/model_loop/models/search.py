@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from model_loop.models.spaces import Setting
+from model_loop.models.catalogue import ModelFamily
+from model_loop.models.spaces import Setting, Settings
 from model_loop.models.termination import EarlyTermination
 from model_loop.options import option, options, setting_option
 from model_loop.training_set.table_options import LARGEST_SEED
@@ -223,6 +225,9 @@ class TuningResult:
         Time of the search.
     columns
         Scores of the columns and which were kept; see `selection.score_columns`.
+    fixed
+        Settings of every trial that were not searched; None of searches of earlier versions, which
+        had those of the family alone.
     """
 
     family: str
@@ -230,6 +235,11 @@ class TuningResult:
     trials: tuple[Trial, ...]
     seconds: float
     columns: pd.DataFrame | None = None
+    fixed: Settings | None = None
+
+    def family_of(self, family: ModelFamily) -> ModelFamily:
+        """Return the family as it was searched."""
+        return family if self.fixed is None else dataclasses.replace(family, fixed=self.fixed)
 
     @property
     def validation(self) -> ErrorMetrics:

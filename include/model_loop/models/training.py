@@ -70,7 +70,7 @@ def train(
     family
         Tuned family, where it is not in the catalogue.
     """
-    family = family or get_family(tuned.family)
+    family = tuned.family_of(family or get_family(tuned.family))
     started = time.monotonic()
     splits = training_set.layout_for(family.layout)
     matrix, steps = splits.train_validation, [("encode", splits.encoder)]

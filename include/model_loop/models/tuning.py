@@ -14,7 +14,7 @@ import xgboost as xgb
 
 from model_loop.errors import ModelLoopError
 from model_loop.models import fitting
-from model_loop.models.catalogue import ModelFamily, get_family
+from model_loop.models.catalogue import ModelFamily, get_family, suited
 from model_loop.models.evaluation import measure
 from model_loop.models.journal import ForgetfulStore, TrialJournal
 from model_loop.models.proposals import is_small, known_in_advance, propose
@@ -74,6 +74,7 @@ def tune(
     """
     started = time.monotonic()
     known = get_family(family) if isinstance(family, str) else family
+    known = suited(known, len(training_set.train_target))
     if journal is None:
         journal = TrialJournal(ForgetfulStore(), known.name, training_set.digest, request)
     search = _Search(known, training_set, request, on_trial, journal)
@@ -84,6 +85,7 @@ def tune(
         trials=tuple(search.trials),
         seconds=time.monotonic() - started,
         columns=search.columns,
+        fixed=known.fixed,
     )
 
 

@@ -97,7 +97,7 @@ def tune_family(
     run.tracker.log(
         run_id,
         # With these anybody can fit the same model: what was searched, what is fixed, how long.
-        params={**family.fixed, **tuned.best.settings, **rounds},
+        params={**(tuned.fixed or {}), **tuned.best.settings, **rounds},
         metrics={**tuned.validation.named("validation"), "tuning_seconds": tuned.seconds},
     )
     return tuned

@@ -107,7 +107,7 @@ def lineage_of(
         training_set=training_set.digest,
         data=training_set.request,
         months=training_set.months,
-        family=family or get_family(trained.tuned.family),
+        family=trained.tuned.family_of(family or get_family(trained.tuned.family)),
         search=search,
         best=trained.tuned.best,
         test=trained.test,

@@ -144,7 +144,7 @@ def reference_of(window: WindowRows) -> ReferenceErrors:
     by_slice = {
         (one.slice, one.value): one.measured.rmse
         for one in slices
-        if one.measured.trips >= PerformanceRules.slice_rows
+        if one.measured.rows >= PerformanceRules.slice_rows
     }
     return ReferenceErrors(1, total.measured.rmse, total.measured.mae, by_slice)
 

@@ -83,7 +83,6 @@ STILL_OF_A_DATASET: frozenset[str] = frozenset(
         "datasets/declared.py",
         "datasets/times.py",
         "findings.py",
-        "models/intervals.py",
         "monitoring/performance.py",
         "orchestration/alerts/announcements.py",
         "orchestration/steps/judging.py",

@@ -156,7 +156,7 @@ def test_errors_and_their_intervals(name: str, known: str, confidence: float) ->
     spread = DaySpread.of(sums_by_day(months.errors, months.days)) if months else None
     found = measured_errors(sums_by_day(given.errors, given.days), spread, confidence)
     errors, absolute, squared = given.kinds
-    assert (found.trips, found.days) == (len(errors), len(given.groups))
+    assert (found.rows, found.days) == (len(errors), len(given.groups))
     assert found.bias == pytest.approx(errors.mean())
     assert found.mae == pytest.approx(absolute.mean())
     assert found.rmse == pytest.approx(math.sqrt(squared.mean()))
@@ -185,14 +185,14 @@ def test_how_much_days_differ(name: str) -> None:
         assert found is None
         return
     assert found is not None
-    assert (found.days, found.trips) == (len(given.groups), len(given.errors))
+    assert (found.days, found.rows) == (len(given.groups), len(given.errors))
     assert found.bias == pytest.approx(given.errors.mean())
     assert found.spreads == (found.errors, found.absolute, found.squared)
     for spread, values in zip(found.spreads, given.kinds, strict=True):
         assert astuple(spread) == pytest.approx(astuple(spread_of(values, given)))
     for number, spread in enumerate(found.spreads):
         whole = correlations(list(range(found.days)), spread.correlation).sum() / found.days
-        error = math.sqrt(spread.within / found.trips + whole * spread.between / found.days)
+        error = math.sqrt(spread.within / found.rows + whole * spread.between / found.days)
         free = freedom(found.days, spread.correlation)
         for given_confidence, confidence in ((None, 0.95), (0.7, 0.7)):
             half = (
@@ -232,7 +232,7 @@ def test_days_of_one_trip_each() -> None:
 def test_one_trip_has_no_interval(error: float) -> None:
     """Its error is known, and nothing of others."""
     found = measured_errors(sums_by_day(np.array([error]), np.array([5])))
-    assert (found.trips, found.days, found.bias, found.mae, found.rmse) == (1, 1, error, 3.0, 3.0)
+    assert (found.rows, found.days, found.bias, found.mae, found.rmse) == (1, 1, error, 3.0, 3.0)
     assert found.bias_interval is found.mae_interval is found.rmse_interval is None
     assert found.deviation == 0.0
     two = measured_errors(sums_by_day(np.array([error, error + 1]), np.array([5, 5])))

@@ -437,7 +437,7 @@ def worst_slice(
     rows = []
     for one in slices:
         standard = reference.slices.get((one.slice, one.value), 0.0)
-        if one.measured.trips >= least and standard > 0:
+        if one.measured.rows >= least and standard > 0:
             assert one.measured.rmse_interval
             certain = one.measured.rmse_interval[0] > standard
             increase = one.measured.rmse / standard - 1
@@ -477,17 +477,17 @@ def test_the_note_of_a_slice_tells_its_figures() -> None:
     trips = window(normal(4_000, 5.0))
     one = next(one for one in measure_errors(trips, 0.95, TESTED.days) if one.slice == "hour")
     reference = dataclasses.replace(TESTED, slices={(one.slice, one.value): 2.5})
-    rules = dataclasses.replace(AT_ONCE, slice_rows=one.measured.trips)
+    rules = dataclasses.replace(AT_ONCE, slice_rows=one.measured.rows)
     found = judge_performance(trips, reference, (), THRESHOLDS, rules)[3]
     assert one.measured.rmse_interval
     low, high = one.measured.rmse_interval
     assert found.note == (
         f"hour {one.value}: {one.measured.rmse:.2f} min ({low:.2f} to {high:.2f}) on "
-        f"{one.measured.trips:,} trips; 2.50 on the test trips"
+        f"{one.measured.rows:,} trips; 2.50 on the test trips"
     )
     # Of fewer trips than are needed it says nothing, nor without an error to compare with.
     for changed, needed in (
-        (reference, one.measured.trips + 1),
+        (reference, one.measured.rows + 1),
         (dataclasses.replace(TESTED, slices={("hour", "25"): 2.5}), 2),
         (dataclasses.replace(TESTED, slices={}), 2),
     ):

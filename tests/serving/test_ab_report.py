@@ -78,7 +78,7 @@ def test_errors_by_version(engine: Engine) -> None:
     assert [one.version for one in report.versions] == [1, 2]
     for one in report.versions:
         errors = errors_of(one.version)
-        assert (one.trips, one.days) == (len(errors), 10)
+        assert (one.rows, one.days) == (len(errors), 10)
         assert one.bias == pytest.approx(errors.mean())
         assert one.rmse == pytest.approx(np.sqrt((errors**2).mean()))
         assert one.mae == pytest.approx(np.abs(errors).mean())
@@ -117,7 +117,7 @@ def test_what_monitoring_leaves_out_counts_for_no_version(engine: Engine, tmp_pa
     watched = labelled(read_request_log(engine, window), Judged.of_rules(CleaningRules()).of_actual)
     for one in before.versions:
         ours = watched.of_version(one.version)
-        assert one.trips == len(ours)
+        assert one.rows == len(ours)
         assert one.mae == pytest.approx(np.abs(ours.predicted - ours.actual).mean())
     wide = ab_report(engine, "green", ended, judged=Judged(0, 1_440))
     assert wide.versions[1].mae > 2 * before.versions[1].mae
@@ -152,7 +152,7 @@ def test_shadow_is_compared_on_the_same_trips(tmp_path: Path) -> None:
     assert high - low <= pair.interval[1] - pair.interval[0] + 1e-9 < 2 * (high - low)
     assert pair.verdict == "differs"
     (unseen,) = report.shadows
-    assert (unseen.version, unseen.trips) == (2, both.sum())
+    assert (unseen.version, unseen.rows) == (2, both.sum())
     assert unseen.mae == pytest.approx(np.abs(shadow[both]).mean())
     assert report.comparisons == ()
 
@@ -183,7 +183,7 @@ def test_versions_of_two_moments_are_never_compared(tmp_path: Path) -> None:
     assert {one.version: one.moment for one in report.versions} == {**moments, 4: None}
     assert [{one.version, one.against} for one in report.comparisons] == [{2, 3}]
     assert [(one.version, one.against) for one in report.paired] == [(3, 2)]
-    assert [one.trips for one in report.shadows] == [100]
+    assert [one.rows for one in report.shadows] == [100]
 
 
 def test_nothing_is_known(engine: Engine, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_the_log_in_postgres(url: str, tmp_path: Path) -> None:
     for minutes in (9.0, 10.0):
         assert log.add_feedback({f"{1:032x}": minutes, f"{2:032x}": minutes}, "tests") == []
     (errors,) = ab_report(engine, "green", lambda _: "ended").versions
-    assert (errors.trips, errors.mae) == (2, 2.0)
+    assert (errors.rows, errors.mae) == (2, 2.0)
     exported = read_day(engine, dt.datetime.fromtimestamp(now, dt.UTC).date())
     assert exported["actual_minutes"].notna().sum() == 2
     engine.dispose()

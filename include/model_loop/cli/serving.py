@@ -297,7 +297,7 @@ def ab_report(
     for name, one in shown:
         between = "" if one.mae_interval is None else "{:.3f} to {:.3f}".format(*one.mae_interval)
         figures = (f"{one.mae:.3f}", between, f"{one.rmse:.3f}", f"{one.bias:+.3f}")
-        table.add_row(name, one.moment or "not known", f"{one.trips:,}", *figures)
+        table.add_row(name, one.moment or "not known", f"{one.rows:,}", *figures)
     out = console()
     out.print(table)
     for pair in (*report.comparisons, *report.paired):

@@ -1,8 +1,8 @@
 """Compute how far off predictions are, with the intervals in which the errors of more days lie.
 
-Trips of a day are not independent: a day with rain, or with a holiday, makes all of them longer. On
-published months the mean error of a day varies by four to six times what independent trips would
-make it vary by. So days are the sample, and trips only say how well each day is known.
+Rows of a day are not independent: rain, or a holiday, moves all of them. On published months of
+data the mean error of a day varies by four to six times what independent rows would make it vary
+by. So days are the sample, and rows only say how well each day is known.
 
 Everything comes from five sums a day, so that a database or a stream of batches can add them up.
 """
@@ -38,17 +38,17 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ErrorSums:
-    """Sums over trips, of errors (predicted less actual) in minutes.
+    """Sums over rows, of errors (predicted less actual) in the unit of the target.
 
     Parameters
     ----------
-    trips
-        Number of trips.
+    rows
+        Number of rows.
     errors, absolute, squared, fourth
         Sums of the errors, of their absolute values, and of their second and fourth powers.
     """
 
-    trips: int = 0
+    rows: int = 0
     errors: float = 0.0
     absolute: float = 0.0
     squared: float = 0.0
@@ -56,7 +56,7 @@ class ErrorSums:
 
     @classmethod
     def of(cls, errors: Floats) -> ErrorSums:
-        """Add up errors of shape (trips,)."""
+        """Add up errors of shape (rows,)."""
         squared = np.square(errors)
         return cls(
             len(errors),
@@ -68,7 +68,7 @@ class ErrorSums:
 
     def __add__(self, other: ErrorSums) -> ErrorSums:
         return ErrorSums(
-            self.trips + other.trips,
+            self.rows + other.rows,
             self.errors + other.errors,
             self.absolute + other.absolute,
             self.squared + other.squared,
@@ -81,7 +81,7 @@ DaySums = Mapping[int, ErrorSums]
 
 
 def sums_by_day(errors: Floats, days: npt.NDArray[np.int64]) -> dict[int, ErrorSums]:
-    """Add up errors of shape (trips,) by the day of each trip."""
+    """Add up errors of shape (rows,) by the day of each row."""
     order = np.argsort(days, kind="stable")
     found, starts = np.unique(days[order], return_index=True)
     parts = np.split(errors[order], starts[1:])
@@ -95,9 +95,9 @@ class Spread:
     Parameters
     ----------
     within
-        Variance between trips of the same day.
+        Variance between rows of the same day.
     between
-        Variance between days, beyond the share of their trips.
+        Variance between days, beyond the share of their rows.
     correlation
         Correlation of consecutive days.
     """
@@ -109,20 +109,20 @@ class Spread:
 
 @dataclass(frozen=True)
 class DaySpread:
-    """Variation of errors between days, in the months that a version was tested on.
+    """Variation of errors between days, in the partitions that a version was tested on.
 
     Parameters
     ----------
-    days, trips
-        Numbers of days and trips.
+    days, rows
+        Numbers of days and rows.
     bias
-        Mean error there, in minutes.
+        Mean error there, in the unit of the target.
     errors, absolute, squared
         Variances of each kind of error.
     """
 
     days: int
-    trips: int
+    rows: int
     bias: float
     errors: Spread
     absolute: Spread
@@ -135,7 +135,7 @@ class DaySpread:
             return None
         kinds = _Kinds.of(sums)
         spreads = (_spread(kinds, number) for number in range(3))
-        return cls(len(sums), int(kinds.trips.sum()), kinds.mean(0), *spreads)
+        return cls(len(sums), int(kinds.rows.sum()), kinds.mean(0), *spreads)
 
     @property
     def spreads(self) -> tuple[Spread, Spread, Spread]:
@@ -149,20 +149,20 @@ class MeasuredErrors:
 
     Parameters
     ----------
-    trips
-        Number of trips.
+    rows
+        Number of rows.
     bias, mae, rmse
         Mean error (predicted less actual), mean absolute error and root mean squared error, in
-        minutes.
+        the unit of the target.
     bias_interval, mae_interval, rmse_interval
-        Intervals with the given confidence; None below two trips. None holds a negative error.
+        Intervals with the given confidence; None below two rows. None holds a negative error.
     deviation
-        Standard deviation of the absolute errors; 0 below two trips.
+        Standard deviation of the absolute errors; 0 below two rows.
     days
         Number of days.
     """
 
-    trips: int
+    rows: int
     bias: float
     mae: float
     rmse: float
@@ -176,12 +176,12 @@ class MeasuredErrors:
 def measured_errors(
     sums: DaySums, known: DaySpread | None = None, confidence: float = CONFIDENCE
 ) -> MeasuredErrors:
-    """Measure the errors of at least one trip, with their intervals.
+    """Measure the errors of at least one row, with their intervals.
 
-    Of a week or more, days are the sample: the standard error of a mean over trips is that of a
+    Of a week or more, days are the sample: the standard error of a mean over rows is that of a
     ratio of sums of days (cluster-robust; Cameron and Miller, "A practitioner's guide to
     cluster-robust inference", Journal of Human Resources 50, 2015), with Student's t. Of fewer days
-    the variance between days is that of the test months; where it was not measured, a large one is
+    the variance between days is that of the test part; where it was not measured, a large one is
     assumed. Both allow for days that resemble the day before.
 
     Parameters
@@ -189,18 +189,18 @@ def measured_errors(
     sums
         Sums of each day.
     known
-        Variation between days in the test months.
+        Variation between days in the test part.
     """
     kinds = _Kinds.of(sums)
-    trips = int(kinds.trips.sum())
-    bias, mae, mse = (float(total.sum() / trips) for total in kinds.sums)
-    if trips < 2:  # noqa: PLR2004 - one trip has no spread
-        return MeasuredErrors(trips, bias, mae, math.sqrt(mse), None, None, None, 0.0, days=1)
+    rows = int(kinds.rows.sum())
+    bias, mae, mse = (float(total.sum() / rows) for total in kinds.sums)
+    if rows < 2:  # noqa: PLR2004 - one row has no spread
+        return MeasuredErrors(rows, bias, mae, math.sqrt(mse), None, None, None, 0.0, days=1)
     halves = [_half(kinds, number, known, confidence) for number in range(3)]
-    # An error is never negative, even if a symmetric interval of a few trips is.
+    # An error is never negative, even if a symmetric interval of a few rows is.
     low, high = not_negative(around(mse, halves[2]))
     return MeasuredErrors(
-        trips=trips,
+        rows=rows,
         bias=bias,
         mae=mae,
         rmse=math.sqrt(mse),
@@ -234,7 +234,7 @@ class _Kinds:
     """Sums by day as arrays: errors, absolute errors, squared errors."""
 
     days: npt.NDArray[np.int64]
-    trips: Floats
+    rows: Floats
     sums: tuple[Floats, Floats, Floats]
     squares: tuple[float, float, float]
 
@@ -242,7 +242,7 @@ class _Kinds:
     def of(cls, sums: DaySums) -> _Kinds:
         days = sorted(sums)
         table = np.array(
-            [[sums[d].trips, sums[d].errors, sums[d].absolute, sums[d].squared] for d in days]
+            [[sums[d].rows, sums[d].errors, sums[d].absolute, sums[d].squared] for d in days]
         )
         # The squares of errors and of absolute errors are the same; those of squares are fourths.
         squared = float(table[:, 3].sum())
@@ -255,29 +255,29 @@ class _Kinds:
         )
 
     def mean(self, number: int) -> float:
-        return float(self.sums[number].sum() / self.trips.sum())
+        return float(self.sums[number].sum() / self.rows.sum())
 
     def within(self, number: int) -> float:
-        """Return the variance of trips, as if all were of one day."""
-        trips = self.trips.sum()
-        left = self.squares[number] - self.sums[number].sum() ** 2 / trips
-        return float(max(left, 0.0) / (trips - 1))
+        """Return the variance of rows, as if all were of one day."""
+        rows = self.rows.sum()
+        left = self.squares[number] - self.sums[number].sum() ** 2 / rows
+        return float(max(left, 0.0) / (rows - 1))
 
 
 def _half(kinds: _Kinds, number: int, known: DaySpread | None, confidence: float) -> float:
-    """Return half the width of the interval of a mean over trips."""
-    trips, days = kinds.trips.sum(), len(kinds.days)
-    independent = kinds.within(number) / trips
+    """Return half the width of the interval of a mean over rows."""
+    rows, days = kinds.rows.sum(), len(kinds.days)
+    independent = kinds.within(number) / rows
     if days >= WEEK:
         correlation = known.spreads[number].correlation if known else _LEAST_CORRELATION
-        residuals = kinds.sums[number] - kinds.mean(number) * kinds.trips
-        variance = days / (days - 1) * float(np.square(residuals).sum()) / trips**2
+        residuals = kinds.sums[number] - kinds.mean(number) * kinds.rows
+        variance = days / (days - 1) * float(np.square(residuals).sum()) / rows**2
         variance *= _inflation(correlation, days)
         freedom = _freedom(days, correlation)
-        # Days that differ by less than their trips do so by chance.
+        # Days that differ by less than their rows do so by chance.
         return quantile(confidence, freedom) * math.sqrt(max(variance, independent))
     spread = known.spreads[number] if known else _assumed(kinds, number)
-    weights = kinds.trips / trips
+    weights = kinds.rows / rows
     apart = np.abs(kinds.days[:, None] - kinds.days[None, :])
     shared = float(weights @ spread.correlation**apart @ weights)
     freedom = min(_freedom(known.days, spread.correlation) if known else _DAYS, _DAYS)
@@ -285,7 +285,7 @@ def _half(kinds: _Kinds, number: int, known: DaySpread | None, confidence: float
 
 
 def reference_half(known: DaySpread, number: int, confidence: float = CONFIDENCE) -> float:
-    """Return half the width of the interval of a mean over the test months themselves.
+    """Return half the width of the interval of a mean over the test part itself.
 
     Parameters
     ----------
@@ -294,7 +294,7 @@ def reference_half(known: DaySpread, number: int, confidence: float = CONFIDENCE
     """
     spread = known.spreads[number]
     correlated = _whole(spread.correlation, known.days) * spread.between / known.days
-    error = math.sqrt(spread.within / known.trips + correlated)
+    error = math.sqrt(spread.within / known.rows + correlated)
     return quantile(confidence, _freedom(known.days, spread.correlation)) * error
 
 
@@ -322,12 +322,12 @@ def _freedom(days: int, correlation: float) -> float:
 
 def _spread(kinds: _Kinds, number: int) -> Spread:
     """Estimate variances within and between days (one-way analysis of variance)."""
-    trips, days, mean = kinds.trips, len(kinds.days), kinds.mean(number)
-    total, means = trips.sum(), kinds.sums[number] / trips
-    among = float((trips * np.square(means - mean)).sum())
+    rows, days, mean = kinds.rows, len(kinds.days), kinds.mean(number)
+    total, means = rows.sum(), kinds.sums[number] / rows
+    among = float((rows * np.square(means - mean)).sum())
     all_squares = kinds.within(number) * (total - 1)
     within = max(all_squares - among, 0.0) / max(total - days, 1.0)
-    size = (total - np.square(trips).sum() / total) / (days - 1)
+    size = (total - np.square(rows).sum() / total) / (days - 1)
     between = max(among / (days - 1) - within, 0.0) / size
     away = means - means.mean()
     follow = np.diff(kinds.days) == 1

@@ -172,7 +172,7 @@ def _judge_all(
     ):
         increase = value / standard - 1 if standard else math.nan
         note = (
-            f"{with_unit(f'{value:.2f}')} ({_shown(interval)}) on {measured.trips:,} {several}; "
+            f"{with_unit(f'{value:.2f}')} ({_shown(interval)}) on {measured.rows:,} {several}; "
             f"{standard or 0.0:.2f} on the test {several}"
         )
         certain = _is_above(metric, value, interval, reference, confidence)
@@ -196,7 +196,7 @@ def _judge_slices(
     known = [
         one
         for one in slices
-        if one.measured.trips >= rules.slice_rows
+        if one.measured.rows >= rules.slice_rows
         # One without an error has nothing that could have become worse by a share.
         and reference.slices.get((one.slice, one.value), 0.0) > 0
     ]
@@ -215,7 +215,7 @@ def _judge_slices(
     error = dataset.target.with_unit(f"{worst.measured.rmse:.2f}")
     note = (
         f"{worst.slice} {worst.value}: {error} ({_shown(interval)}) on "
-        f"{worst.measured.trips:,} {several}; {standard:.2f} on the test {several}"
+        f"{worst.measured.rows:,} {several}; {standard:.2f} on the test {several}"
     )
     finding = _judge(SLICE, WORST, increase, thresholds, note, certain=certain)
     return replace(finding, level=Level.WARN) if finding.level == Level.ACT else finding

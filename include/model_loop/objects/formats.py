@@ -45,7 +45,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "check/1": "models.gate:Check",
         "cut/1": "models.slices:Cut",
         "dataset_record/1": "datasets.registration:DatasetRecord",
-        "day_spread/1": "models.intervals:DaySpread",
+        "day_spread/2": "models.intervals:DaySpread",
         "early_termination/1": "models.termination:EarlyTermination",
         "download/1": "sources.answers:Begun",
         "encoded_splits/1": "training_set.types:EncodedSplits",
@@ -115,8 +115,8 @@ def _added_of_minutes(fields: Fields) -> Fields:
     return {"added" if name == "minutes" else name: value for name, value in fields.items()}
 
 
-def _rows_of_shap(fields: Fields) -> Fields:
-    """Rename the number of rows that SHAP values were computed on."""
+def _number_of_rows(fields: Fields) -> Fields:
+    """Rename a number of rows that was one of trips."""
     return {"rows" if name == "trips" else name: value for name, value in fields.items()}
 
 
@@ -129,8 +129,9 @@ def _variant_of_profile(fields: Fields) -> Fields:
 #: of those of a file.
 FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType(
     {
+        "day_spread/1": ("day_spread/2", _number_of_rows),
         "evaluation/1": ("evaluation/2", _tables_of_errors),
-        "shap_profile/1": ("shap_profile/2", _rows_of_shap),
+        "shap_profile/1": ("shap_profile/2", _number_of_rows),
         "shap_values/1": ("shap_values/2", _added_of_minutes),
         "training_set/1": ("training_set/2", _rows_of_trips),
         "version_profile/1": ("version_profile/2", _variant_of_profile),

@@ -30,7 +30,7 @@ def _errors(live: AbReport, words: Words) -> Chart:
         (
             one.version,
             one.moment or "not known",
-            one.trips,
+            one.rows,
             one.mae,
             *(one.mae_interval or (None, None)),
             one.rmse,

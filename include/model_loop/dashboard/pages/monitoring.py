@@ -180,7 +180,7 @@ def _cards(window: WindowRun, known: Known) -> list[Card]:
         Card(
             "Live RMSE",
             known.sources.with_unit(live.rmse if live else None),
-            f"{live.trips:,} {known.sources.words.rows} with feedback" if live else "no feedback",
+            f"{live.rows:,} {known.sources.words.rows} with feedback" if live else "no feedback",
         ),
         Card("Outcome", window.outcome or UNKNOWN, "what became of the alarm"),
     ]

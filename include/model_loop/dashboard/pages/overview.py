@@ -163,7 +163,7 @@ def _live_card(label: str, standing: Deployment, known: Known) -> Card:
     within = f"95 %: {interval[0]:.2f} to {interval[1]:.2f} · " if interval else ""
     run = _run_of(known, standing.champion)
     of = f"{model_input(run)} · " if run else ""
-    count = f"{live.trips:,} {known.sources.words.rows} with feedback"
+    count = f"{live.rows:,} {known.sources.words.rows} with feedback"
     return Card(label, known.sources.with_unit(live.rmse), f"{of}{within}{count}")
 
 

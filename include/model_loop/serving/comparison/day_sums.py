@@ -49,7 +49,7 @@ def answered_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, Error
     with engine.connect() as connection:
         for number, when, *sums in connection.execute(query):
             found[number][int(when)] = ErrorSums(*sums)
-    rows = {number: sum(day.trips for day in days.values()) for number, days in found.items()}
+    rows = {number: sum(day.rows for day in days.values()) for number, days in found.items()}
     return {number: found[number] for number in sorted(found, key=lambda one: (-rows[one], one))}
 
 

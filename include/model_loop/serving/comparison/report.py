@@ -183,7 +183,7 @@ def ab_report(
         paired=tuple(
             _pair(*versions, days, worthwhile)
             for versions, days in shadowed.items()
-            if sum(pair.shadow.trips for pair in days.values()) > 1
+            if sum(pair.shadow.rows for pair in days.values()) > 1
         ),
     )
 
@@ -206,18 +206,17 @@ def _errors(found: Mapping[int, DaySums], moment_of: MomentOf) -> tuple[VersionE
 
 
 def _trips(sums: DaySums) -> int:
-    return sum(one.trips for one in sums.values())
+    return sum(one.rows for one in sums.values())
 
 
 def _compare(
     version: int, one: DaySums, against: int, other: DaySums, share: float
 ) -> VersionComparison:
     left, right = _AbsoluteErrors.of(one), _AbsoluteErrors.of(other)
-    independent = left.variance / left.trips + right.variance / right.trips
+    independent = left.variance / left.rows + right.variance / right.rows
     # The effect of a day on both versions is not a difference between them.
     residuals = [
-        left.residual(day) / left.trips - right.residual(day) / right.trips
-        for day in {*one, *other}
+        left.residual(day) / left.rows - right.residual(day) / right.rows for day in {*one, *other}
     ]
     error, reach, effect = _error(independent, residuals)
     worthwhile = share * right.mean
@@ -229,16 +228,16 @@ def _compare(
         reach * error,
         _needed(spread, worthwhile),
         worthwhile,
-        trips=min(left.trips, right.trips),
+        trips=min(left.rows, right.rows),
     )
 
 
 def _pair(shadow: int, version: int, days: Mapping[int, Pairs], share: float) -> VersionComparison:
-    trips = sum(one.shadow.trips for one in days.values())
+    trips = sum(one.shadow.rows for one in days.values())
     difference = sum(one.difference for one in days.values()) / trips
     squares = sum(one.squared for one in days.values())
     variance = max(squares - trips * difference**2, 0.0) / (trips - 1)
-    residuals = [(one.difference - difference * one.shadow.trips) / trips for one in days.values()]
+    residuals = [(one.difference - difference * one.shadow.rows) / trips for one in days.values()]
     error, reach, effect = _error(variance / trips, residuals)
     worthwhile = share * sum(one.answered for one in days.values()) / trips
     needed = _needed(variance * effect, worthwhile)
@@ -315,10 +314,10 @@ class _AbsoluteErrors:
     @classmethod
     def of(cls, days: DaySums) -> _AbsoluteErrors:
         total = sum(days.values(), ErrorSums())
-        left = max(total.squared - total.absolute**2 / total.trips, 0.0)
-        return cls(days, total.trips, total.absolute / total.trips, left / (total.trips - 1))
+        left = max(total.squared - total.absolute**2 / total.rows, 0.0)
+        return cls(days, total.rows, total.absolute / total.rows, left / (total.rows - 1))
 
     def residual(self, day: int) -> float:
         """Return by how much the sum of a day is off, had it been like all days."""
         one = self.days.get(day, ErrorSums())
-        return one.absolute - self.mean * one.trips
+        return one.absolute - self.mean * one.rows

@@ -94,7 +94,6 @@ STILL_OF_A_DATASET: frozenset[str] = frozenset(
         "orchestration/web/dashboard.py",
         "orchestration/web/former_addresses.py",
         "orchestration/web/mounting.py",
-        "serving/comparison/day_sums.py",
         "serving/comparison/report.py",
         "serving/http/openapi.py",
         "settings/monitoring.py",

@@ -40,16 +40,16 @@ def test_a_long_tail_is_told_apart() -> None:
 
 
 def test_the_last_fit_and_the_lineage_have_what_the_search_had(
-    training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+    sample_training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fixed settings of a search are those of its model, and stand in what it is made again by."""
     monkeypatch.setattr("model_loop.models.catalogue._ROWS_OF_A_BIN", 1)
     request = SearchRequest(max_evaluations=1, threads=1)
-    tuned = tune(XGBOOST, training_set, request)
-    bins = min(len(training_set.train_target), 1_024)
+    tuned = tune(XGBOOST, sample_training_set, request)
+    bins = min(len(sample_training_set.train_target), 1_024)
     assert tuned.fixed == {**get_family(XGBOOST).fixed, "max_bin": bins}
     # With fewer rows than the last fit has.
-    trained = train(tuned, training_set, request)
+    trained = train(tuned, sample_training_set, request)
     assert trained.model[-1].settings["max_bin"] == bins
-    lineage = lineage_of(trained, training_set, request)
+    lineage = lineage_of(trained, sample_training_set, request)
     assert lineage.family.fixed["max_bin"] == bins

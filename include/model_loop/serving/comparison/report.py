@@ -307,7 +307,7 @@ class _AbsoluteErrors:
     """Absolute errors of a version."""
 
     days: DaySums
-    trips: int
+    rows: int
     mean: float
     variance: float
 

@@ -111,7 +111,7 @@ class Acceptance:
 
     @classmethod
     def parse(cls, text: str) -> Acceptance:
-        """Read ``2024-01 another_unit``, or ``2024-01 another_unit trip_distance``.
+        """Read ``2024-01 another_unit``, or ``2024-01 another_unit price``.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Acceptance:
                 f"The accepted finding {text!r}",
                 "names no partition and code",
                 "Give the partition, the code and, if wanted, the column of a finding, with spaces "
-                "between them: 2024-01 another_unit trip_distance.",
+                "between them: 2024-01 another_unit price.",
             )
         return cls(*parts)
 

@@ -121,7 +121,7 @@ class Column:
 
     @property
     def bounds(self) -> str:
-        """Bounds in words: ``1 to 265``, ``of 0 or more miles``; the unit alone without any."""
+        """Bounds in words: ``1 to 265``, ``of 0 or more min``; the unit alone without any."""
         unit = f" {self.unit}" if self.unit else ""
         if math.isfinite(self.lowest) and math.isfinite(self.highest):
             return f"{_number(self.lowest)} to {_number(self.highest)}{unit}"

@@ -83,7 +83,7 @@ class Recipe:
     moment
         The moment at which a caller can fill all of them.
     asked
-        The moment in words, after "asked": ``when a ride is booked``.
+        The moment in words, after "asked": ``when an order comes in``.
     """
 
     name: str
@@ -94,12 +94,12 @@ class Recipe:
 
     @property
     def asked(self) -> str:
-        """The moment in words: ``asked when a ride is booked``."""
+        """The moment in words: ``asked when an order comes in``."""
         return f"asked {self.when or f'at the moment {self.moment}'}"
 
     @property
     def label(self) -> str:
-        """The recipe in words: ``recipe booking, asked when a ride is booked``."""
+        """The recipe in words: ``recipe at_once, asked when an order comes in``."""
         return f"recipe {self.name}, {self.asked}"
 
 
@@ -433,7 +433,7 @@ class Dataset:
         return recipe.label if recipe else f"recipe {name}"
 
     def when(self, moment: Moment) -> str:
-        """Return a moment in words, as they end a sentence: ``when a ride is booked``."""
+        """Return a moment in words, as they end a sentence: ``when an order comes in``."""
         words = (recipe.when for recipe in self.recipes.values() if recipe.moment == moment)
         return next((each for each in words if each), f"at the moment {moment}")
 

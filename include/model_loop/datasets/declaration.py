@@ -66,7 +66,7 @@ def _named(value: str) -> str:
     return value
 
 
-def _zone(value: str) -> str:
+def _time_zone(value: str) -> str:
     if value not in zoneinfo.available_timezones():
         msg = "is no time zone of the IANA database, such as America/New_York or UTC"
         raise ValueError(msg)
@@ -97,7 +97,7 @@ def _time_format(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_named)]
-TimeZone = Annotated[str, AfterValidator(_zone)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Permissions = Annotated[tuple[Permission, ...], Field(min_length=1, strict=False)]
 

@@ -53,7 +53,7 @@ def dataset_of(declaration: Declaration) -> Dataset:
             "Declare columns of the types number, category, yes_no or time.",
         )
     time = declaration.time
-    zone = time.time_zone if time else "UTC"
+    time_zone = time.time_zone if time else "UTC"
     title = declaration.title or declaration.name
     recipes = {recipe.name: recipe for recipe in _recipes(declaration, columns)}
     return Dataset(
@@ -72,7 +72,7 @@ def dataset_of(declaration: Declaration) -> Dataset:
         reader=_reader(declaration, columns),
         outcomes=frozenset({declaration.target}),
         time=time.column if time else None,
-        time_zone=zone,
+        time_zone=time_zone,
         partition=declaration.partition,
         slices=declaration.slices,
         group=declaration.split.group_on,
@@ -137,14 +137,14 @@ def _reader(declaration: Declaration, columns: Columns) -> RowReader:
     """Return a reader by which a row means the same in a request and in a file."""
     learned = {column.name: declaration.columns[column.name] for column in columns}
     stored_in = declaration.time.stored_in if declaration.time else "UTC"
-    zone = declaration.time.time_zone if declaration.time else "UTC"
+    time_zone = declaration.time.time_zone if declaration.time else "UTC"
     decimals = {
         name: each.decimal_char or declaration.decimal_char or "." for name, each in learned.items()
     }
     return RowReader(
         columns,
         ignored=frozenset(declaration.columns).difference(learned) | {declaration.target},
-        read_time=TimeReader(stored_in, zone),
+        read_time=TimeReader(stored_in, time_zone),
         codes={},
         missing=MappingProxyType(
             {
@@ -160,7 +160,7 @@ def _reader(declaration: Declaration, columns: Columns) -> RowReader:
         units=MappingProxyType({name: each.unit or "" for name, each in learned.items()}),
         times=MappingProxyType(
             {
-                name: TimeReader(stored_in, zone, each.format or ISO)
+                name: TimeReader(stored_in, time_zone, each.format or ISO)
                 for name, each in learned.items()
                 if each.type == "time"
             }

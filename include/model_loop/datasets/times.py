@@ -281,8 +281,8 @@ def _composed(fields: Mapping[str, str | None]) -> tuple[dt.datetime, bool]:
         hour = digits["I"] % _HOURS_OF_HALF_A_DAY + _HOURS_OF_HALF_A_DAY * after_noon
     micro = int((fields.get("f") or "0").ljust(_MICRO_DIGITS, "0")[:_MICRO_DIGITS])
     clock = (hour, digits.get("M", 0), digits.get("S", 0), micro)
-    zone = _offset(fields["z"] or "") if fields.get("z") else None
-    moment = dt.datetime.combine(day, dt.time(*clock), zone)
+    time_zone = _offset(fields["z"] or "") if fields.get("z") else None
+    moment = dt.datetime.combine(day, dt.time(*clock), time_zone)
     return moment, not digits.keys() & {"H", "I"}
 
 
@@ -312,17 +312,17 @@ def _offset(text: str) -> dt.timezone:
     return dt.timezone(dt.timedelta(minutes=-minutes if text[0] == "-" else minutes))
 
 
-def _first_moment(local: dt.datetime, zone: ZoneInfo) -> dt.datetime:
-    """Return the moment of a time on the clocks of a zone, see `TimeReader.stored_in`."""
-    late = local.replace(tzinfo=zone).astimezone(dt.UTC)
-    early = local.replace(tzinfo=zone, fold=1).astimezone(dt.UTC)
+def _first_moment(local: dt.datetime, time_zone: ZoneInfo) -> dt.datetime:
+    """Return the moment of a time on the clocks of a time zone, see `TimeReader.stored_in`."""
+    late = local.replace(tzinfo=time_zone).astimezone(dt.UTC)
+    early = local.replace(tzinfo=time_zone, fold=1).astimezone(dt.UTC)
     if early >= late:
         return late
     # The clocks skip it: look for the second at which they do.
-    before = early.astimezone(zone).utcoffset()
+    before = early.astimezone(time_zone).utcoffset()
     while late - early > dt.timedelta(seconds=1):
         middle = early + (late - early) // 2
-        if middle.astimezone(zone).utcoffset() == before:
+        if middle.astimezone(time_zone).utcoffset() == before:
             early = middle
         else:
             late = middle

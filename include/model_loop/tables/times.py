@@ -97,7 +97,7 @@ def from_epoch(numbers: npt.NDArray[np.float64], time_format: str) -> Times:
     first, last = bounds.astype(np.int64).tolist()
     readable = (micros >= first) & (micros < last)
     whole = np.where(readable, micros, 0).round().astype(np.int64)
-    # Spreadsheets know no zone: their times are left on the clocks of the place, as days are.
+    # Spreadsheets know no time zone: their times are left on the clocks of the place, as days are.
     local = np.full(len(whole), time_format == EXCEL)
     return Times(whole, readable, ~local, local)
 
@@ -114,9 +114,9 @@ def _only(text: pa.Array, pattern: str) -> pa.Array:
 
 def _plain_iso(text: pa.Array) -> Times | None:
     """Return times that Arrow reads as such, all with offsets or all without; None otherwise."""
-    for zone in (None, "UTC"):
+    for time_zone in (None, "UTC"):
         try:
-            found = pc.cast(text, pa.timestamp("us", zone))
+            found = pc.cast(text, pa.timestamp("us", time_zone))
         except pa.ArrowInvalid:
             continue
         micros = found.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
@@ -125,7 +125,7 @@ def _plain_iso(text: pa.Array) -> Times | None:
         return Times(
             micros,
             within_years(micros) & given,
-            np.full(len(text), zone is not None),
+            np.full(len(text), time_zone is not None),
             is_day.to_numpy(zero_copy_only=False),
         )
     return None
@@ -275,13 +275,13 @@ def on_clocks(times: Times, stored_in: str, time_zone: str) -> npt.NDArray[np.da
     """
     local = times.micros.view("M8[us]").copy()
     local[~times.readable] = np.datetime64("NaT")
-    for chosen, zone in ((times.in_utc, "UTC"), (~times.in_utc & ~times.is_day, stored_in)):
+    for chosen, stored in ((times.in_utc, "UTC"), (~times.in_utc & ~times.is_day, stored_in)):
         chosen = chosen & times.readable  # noqa: PLW2901 - the same rows, without those that hold none
-        if zone == time_zone or not chosen.any():
+        if stored == time_zone or not chosen.any():
             continue
         naive = pd.DatetimeIndex(local[chosen])
         moments = naive.tz_localize(
-            zone, ambiguous=np.ones(len(naive), dtype=bool), nonexistent="shift_forward"
+            stored, ambiguous=np.ones(len(naive), dtype=bool), nonexistent="shift_forward"
         )
         local[chosen] = moments.tz_convert(time_zone).tz_localize(None).to_numpy("M8[us]")
     return local

@@ -86,9 +86,9 @@ def make_model(folder: Path) -> None:
     from model_loop.models.training import train
     from model_loop.models.tuning import tune
     from model_loop.tracking.registry import save_model
-    from model_loop.training_set.build import build_training_set
-    from model_loop.training_set.request import TrainingSetRequest
+    from model_loop.training_set.preparation import build_training_set
     from trip_duration.months import MonthSplit
+    from trip_duration.training_set.request import TrainingSetRequest
 
     split = MonthSplit.parse("2024-01", "2024-02")
     request = TrainingSetRequest(str(months_folder()), "green", split, recipe="pair_distance")

@@ -21,10 +21,10 @@ from model_loop.datasets.registry import datasets_folder, get_dataset
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.partitions.completing import text_of_declaration
 from model_loop.partitions.source import resolved_source
+from model_loop.training_set.build import ReadTable, build_table, read_source
 from model_loop.training_set.matrices import Targets
-from model_loop.training_set.table_build import ReadTable, build_table, read_source
-from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.table_split import split_of
+from model_loop.training_set.request import TableRequest
+from model_loop.training_set.split import split_of
 from model_loop.training_set.types import TrainingSet
 
 SEEDS = (1, 2, 3)

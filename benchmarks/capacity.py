@@ -18,10 +18,10 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from trip_duration.months import MonthSplit
 from trip_duration.sample_options import SampleOptions
+from trip_duration.training_set.request import TrainingSetRequest
 
 TRIPS = 200_000
 EVALUATIONS = 3

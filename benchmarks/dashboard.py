@@ -56,8 +56,7 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.tracking.trials import TrialLogger
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.months import Month, MonthSplit
@@ -65,6 +64,7 @@ from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
 from trip_duration.source.fetching import fetch_month
 from trip_duration.tracked_months import log_month
+from trip_duration.training_set.request import TrainingSetRequest
 
 RUNS, MONTHS, WINDOWS, ROUNDS = 5_000, 36, 120, 5
 FAMILIES = {"xgboost": "xgboost_training", "ensemble.ExtraTreesRegressor": "sklearn_training"}

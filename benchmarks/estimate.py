@@ -28,9 +28,8 @@ from sklearn.pipeline import Pipeline
 from model_loop.models.catalogue import XGBOOST, get_family
 from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
-from model_loop.training_set.build import CLIP_DISTANCE, build_training_set
 from model_loop.training_set.matrices import Targets
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.cleaning import Selection, clean_month
 from trip_duration.cleaning_rules import CleaningRules
@@ -41,6 +40,8 @@ from trip_duration.recipes import RECIPES
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import DISTANCE, DURATION, PICKUP_TIME, get_service
 from trip_duration.source.fetching import fetch_month
+from trip_duration.training_set.build import CLIP_DISTANCE
+from trip_duration.training_set.request import TrainingSetRequest
 
 SERVICE = get_service("green")
 SETTINGS = {"max_depth": 8, "learning_rate": 0.1, "min_child_weight": 5.0, "subsample": 0.8}

@@ -32,10 +32,10 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.spaces import Categorical, Settings
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.tuning import COHORT, tune
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
+from trip_duration.training_set.request import TrainingSetRequest
 
 CURVES = 60
 COHORTS = 400

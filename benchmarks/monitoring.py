@@ -51,8 +51,7 @@ from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.scoring.rows import from_frame
 from model_loop.serving.request_log.tables import insert_predictions, open_log
 from model_loop.settings import Settings
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
@@ -63,6 +62,7 @@ from trip_duration.months import Month, MonthSplit, parse_months
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
 from trip_duration.source.fetching import fetch_month
+from trip_duration.training_set.request import TrainingSetRequest
 
 GREEN = get_service("green")
 SEED = 42

@@ -15,10 +15,10 @@ from benchmarks.results import record
 
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.catalogue import XGBOOST, get_family
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from trip_duration.months import MonthSplit
 from trip_duration.services import DISTANCE, DURATION
+from trip_duration.training_set.request import TrainingSetRequest
 
 SETTINGS = {"max_depth": 8, "learning_rate": 0.08, "device": "cpu"}
 ROUNDS = 250

@@ -27,8 +27,7 @@ from model_loop.monitoring.slices import measure_errors
 from model_loop.monitoring.windows import Window, WindowRows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import get_settings
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
@@ -37,6 +36,7 @@ from trip_duration.months import Month, MonthSplit
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import PICKUP_TIME, get_service
 from trip_duration.source.fetching import fetch_month
+from trip_duration.training_set.request import TrainingSetRequest
 
 SERVICE, RULES = get_service("green"), CleaningRules()
 MONTH = Month(2024, 4)

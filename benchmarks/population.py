@@ -23,12 +23,12 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.judged_months import read_test_months
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.months import MonthSplit
 from trip_duration.recipes import RECIPES, get_recipe
+from trip_duration.training_set.judged_months import read_test_months
+from trip_duration.training_set.request import TrainingSetRequest
 
 EVERYTHING = CleaningRules(0.0, 1e9)
 SEARCH = SearchRequest(max_evaluations=20, threads=2, early_termination=EarlyTermination("none"))

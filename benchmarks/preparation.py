@@ -22,15 +22,18 @@ from benchmarks.results import record
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction import DictVectorizer
 
-from model_loop.training_set.build import check, encode, fetch
-from model_loop.training_set.history import compare, require_sound
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.findings import Acceptance
+from model_loop.training_set.preparation import require_sound
 from model_loop.training_set.types import TrainingSet
 from trip_duration.contract.rules import ContractLimits
+from trip_duration.dataset import TRIPS
+from trip_duration.history import MonthHistory
 from trip_duration.months import Month, MonthSplit
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
+from trip_duration.training_set.build import check, encode, fetch
+from trip_duration.training_set.request import TrainingSetRequest
 
 PAIRS = 7
 _TRIPS = 55_000
@@ -100,9 +103,11 @@ def in_steps(folder: Path) -> tuple[TrainingSet, Mapping[str, float]]:
         checked = step(
             "check", lambda: [check(it, storage_root=root, limits=ContractLimits()) for it in raw]
         )
-        verdicts = step("compare", lambda: compare(checked, storage_root=root, accepted=_GROWN))
+        verdicts = step(
+            "compare", lambda: MonthHistory(root).compare(checked, [*map(Acceptance.parse, _GROWN)])
+        )
         step("load profiles", lambda: [it.month.load_profile() for it in verdicts])
-        findings = require_sound(verdicts)
+        findings = require_sound(TRIPS, verdicts)
         months = [it.month for it in verdicts]
         return step("encode", lambda: encode(request, months, findings)), seconds
 

@@ -39,14 +39,14 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.partitions.source import resolved_source
-from model_loop.training_set.build import build_training_set
+from model_loop.training_set.build import read_source
 from model_loop.training_set.matrices import Targets
-from model_loop.training_set.request import TrainingSetRequest
-from model_loop.training_set.table_build import read_source
-from model_loop.training_set.table_split import SHARES
+from model_loop.training_set.preparation import build_training_set
+from model_loop.training_set.split import SHARES
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
 from trip_duration.recipes import RECIPES
+from trip_duration.training_set.request import TrainingSetRequest
 
 EVALUATIONS = 20
 SEED, SEEDS = 42, (1, 2, 3)

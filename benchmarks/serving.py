@@ -57,13 +57,13 @@ from model_loop.tracking.actions import Action, ActionKind
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
-from model_loop.training_set.table_build import build_table, read_source
-from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.table_split import SHARES, split_of
+from model_loop.training_set.build import build_table, read_source
+from model_loop.training_set.preparation import build_training_set
+from model_loop.training_set.request import TableRequest
+from model_loop.training_set.split import SHARES, split_of
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
+from trip_duration.training_set.request import TrainingSetRequest
 
 PAIRS = 3
 VERSION_PAIRS = 40

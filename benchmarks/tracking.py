@@ -22,10 +22,10 @@ from model_loop.models.termination import EarlyTermination
 from model_loop.models.tuning import tune
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trials import TrialLogger
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
+from trip_duration.training_set.request import TrainingSetRequest
 
 PAIRS = 3
 EVALUATIONS = 4

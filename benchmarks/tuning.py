@@ -38,11 +38,11 @@ from model_loop.models.termination import EarlyTermination
 from model_loop.models.tuning import tune
 from model_loop.objects.reference import ObjectReference
 from model_loop.objects.store import read_object, write_object
-from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encodings import ENCODINGS, Encoding
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
+from trip_duration.training_set.request import TrainingSetRequest
 
 EVALUATIONS = 20
 SEED = 42

@@ -29,12 +29,12 @@ for name in [name for name in os.environ if name.startswith("MODEL_LOOP_")]:
         del os.environ[name]
 
 from model_loop.settings import get_settings
-from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encodings import Encoding
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
 from trip_duration.sample_options import SampleOptions
+from trip_duration.training_set.request import TrainingSetRequest
 
 # Set no bound on the seconds of an example: they are the machine's matter.
 hypothesis.settings.register_profile("tests", deadline=None)

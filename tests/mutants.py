@@ -54,7 +54,7 @@ class Mutant:
         path.write_text(code.replace(self.old, self.new), encoding="utf-8")
 
 
-_CANARIES = ("tests/training_set/test_leak_canaries.py",)
+_CANARIES = ("tests/trip_duration/training_set/test_leak_canaries.py",)
 _GATE = ("tests/models/test_gate.py",)
 _MOVES = ("tests/tracking/test_moves.py",)
 _PERFORMANCE = ("tests/monitoring/test_performance.py",)
@@ -63,7 +63,7 @@ _SEARCH = ("tests/models/test_time_and_patience.py", "tests/models/test_tuning.p
 MUTANTS = (
     Mutant(
         "validation encoded with knowledge of its own outcomes",
-        "model_loop/training_set/build.py",
+        "trip_duration/training_set/build.py",
         "validation=train_encoder.transform(split.validation),\n"
         "        train_validation=encoder.fit_transform(both",
         "validation=train_encoder.fit(both, _minutes(both)).transform(split.validation),\n"
@@ -72,14 +72,14 @@ MUTANTS = (
     ),
     Mutant(
         "a feature that holds the outcome of its own row",
-        "model_loop/training_set/encoders/dense.py",
+        "trip_duration/training_set/encoders/dense.py",
         "self.durations_.fit_transform(categories, minutes), None",
         "self.durations_.fit(categories, minutes).transform(categories), None",
         _CANARIES,
     ),
     Mutant(
         "an encoder that has learned from the test month",
-        "model_loop/training_set/build.py",
+        "trip_duration/training_set/build.py",
         "both = pd.concat([split.train, split.validation], ignore_index=True)",
         "both = pd.concat([split.train, split.validation, split.test], ignore_index=True)",
         _CANARIES,
@@ -89,7 +89,7 @@ MUTANTS = (
         "trip_duration/columns.py",
         "        for name in columns\n        if name in OUTCOME_COLUMNS or",
         "        for name in ()\n        if name in OUTCOME_COLUMNS or",
-        ("tests/training_set/test_data_tests.py",),
+        ("tests/trip_duration/training_set/test_data_tests.py",),
     ),
     Mutant(
         "a gate that lets leaks pass",

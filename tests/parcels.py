@@ -12,9 +12,9 @@ from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.partitions.completing import text_of_declaration
 from model_loop.partitions.source import resolved_source
-from model_loop.training_set.table_build import build_table, read_source
-from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.table_split import split_of
+from model_loop.training_set.build import build_table, read_source
+from model_loop.training_set.request import TableRequest
+from model_loop.training_set.split import split_of
 from model_loop.training_set.types import TrainingSet
 
 TOML = """

@@ -84,24 +84,10 @@ def test_only_orchestration_knows_airflow(file: Path) -> None:
 STILL_OF_TRIPS = frozenset(
     {
         "cli/app.py",
+        "cli/options.py",
         "dashboard/pages/data.py",
         "dashboard/pages/playground.py",
         "dashboard/pages/zones.py",
-        "orchestration/steps/partition_log.py",
-        "orchestration/steps/preparation.py",
-        "orchestration/steps/requests.py",
-        "training_set/build.py",
-        "training_set/data_tests.py",
-        "training_set/encoders/columns.py",
-        "training_set/encoders/dense.py",
-        "training_set/encoders/one_hot.py",
-        "training_set/encoders/sources.py",
-        "training_set/history.py",
-        "training_set/judged_months.py",
-        "training_set/products.py",
-        "training_set/request.py",
-        "training_set/table_build.py",
-        "training_set/types.py",
     }
 )
 

@@ -23,11 +23,11 @@ from model_loop.orchestration.forms import (
 )
 from model_loop.orchestration.forms.fields import option_fields, setting_field
 from model_loop.settings import Settings, get_settings
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.options import TableOptions
 from model_loop.training_set.retention_rules import Retention
-from model_loop.training_set.table_options import TableOptions
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.dataset import TRIPS
+from trip_duration.training_set.request import TrainingSetRequest
 
 CLASSES = (
     SearchRequest,

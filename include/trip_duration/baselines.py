@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from model_loop.training_set.matrices import Matrix, Targets
 from model_loop.training_set.types import TrainingSet
 from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 
 #: Pairs of fewer trips say less than all trips from their pick-up zone.
 FEWEST_TRIPS = 5

@@ -20,7 +20,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "month_report/1": "trip_duration.contract.report:MonthReport",
         "month_split/1": "trip_duration.months:MonthSplit",
         "pair_profile/1": "trip_duration.profile:PairProfile",
-        "period/1": "trip_duration.split:Period",
+        "training_request/1": "trip_duration.training_set.request:TrainingSetRequest",
         "rule_count/1": "trip_duration.contract.report:RuleCount",
         "sample_dirt/1": "trip_duration.sample_options:Corruption",
         "sample_drift/1": "trip_duration.sample_options:Drift",
@@ -58,6 +58,8 @@ FORMER_PATHS: Mapping[str, str] = MappingProxyType(
         "trip_duration.trips.source.kept:KeptFile": "kept_file/1",
         "trip_duration.trips.source.kept:RememberedDigest": "file_digest/1",
         "trip_duration.trips.source.types:RawMonth": "month_file/1",
+        "trip_duration.training_set.request:TrainingSetRequest": "training_request/1",
+        "trip_duration.training_set.types:TrainingSetRequest": "training_request/1",
         "trip_duration.trips.split:Period": "period/1",
     }
 )

@@ -46,6 +46,31 @@ class HistoryVerdict:
     compared_with: tuple[str, ...] = ()
 
     @property
+    def variant(self) -> str:
+        """Key of the variant."""
+        return self.month.raw.service
+
+    @property
+    def partition(self) -> str:
+        """Key of the month."""
+        return self.month.raw.month
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of the file."""
+        return self.month.report.rows
+
+    @property
+    def quarantined(self) -> int:
+        """Number of rows that break a rule."""
+        return self.month.report.quarantined
+
+    @property
+    def digest(self) -> str:
+        """Digest of the file."""
+        return self.month.raw.digest
+
+    @property
     def refused(self) -> bool:
         """True if nobody may learn from the month."""
         return any(finding.level == "refused" for finding in self.findings)

@@ -10,11 +10,11 @@ import pandas as pd
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.judging import JudgedRows
 from model_loop.tracking.learned import Learned
-from model_loop.training_set.judged_months import read_test_months
 from model_loop.training_set.types import TrainingSet
 from trip_duration.contract.rules import month_bounds
 from trip_duration.months import Month
 from trip_duration.services import DURATION, PICKUP_TIME
+from trip_duration.training_set.judged_months import read_test_months
 
 
 def judged_rows(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from model_loop.errors import ContractError
+from model_loop.training_set.types import Period
 from trip_duration.batches import TripBatch
 from trip_duration.cleaning import TripArrays
 from trip_duration.contract.rules import Mask, month_bounds
@@ -16,14 +17,6 @@ from trip_duration.months import Month, MonthSplit
 from trip_duration.services import DURATION, PICKUP_TIME, Service
 
 _BEGINNING, _END = np.iinfo(np.int64).min, np.iinfo(np.int64).max
-
-
-@dataclass(frozen=True)
-class Period:
-    """First and last pick-up of some trips, as ISO 8601 text (local time, as published)."""
-
-    first: str
-    last: str
 
 
 @dataclass(frozen=True)

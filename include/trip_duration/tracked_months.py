@@ -3,102 +3,74 @@
 from __future__ import annotations
 
 import json
-import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from model_loop.charts.document import document
 from model_loop.errors import optional
 from model_loop.findings import Finding
 from model_loop.tracking.names import FIGURES
-from model_loop.tracking.runs import (
-    FINDINGS,
-    FINDINGS_TAG,
-    JUDGED_TAG,
-    REFUSED_TAG,
-    Tracker,
-)
+from model_loop.tracking.partitions import PartitionRun, log_contents, log_refused
+from model_loop.tracking.runs import Tracker
 from trip_duration.charts.months import month_charts
 from trip_duration.contract.checked import CheckedMonth
+from trip_duration.history import HistoryVerdict
 from trip_duration.profile import MonthProfile
 from trip_duration.services import DURATION
 from trip_duration.source.types import RawMonth
 
 
+def log_partition(
+    tracker: Tracker, partition: RawMonth | HistoryVerdict, findings: Sequence[Finding]
+) -> str:
+    """Log a month and its findings; of one that breaks its contract, the findings alone.
+
+    Parameters
+    ----------
+    partition
+        The month as it was fetched, where its contract is broken, or as it was compared.
+
+    Returns
+    -------
+    str
+        The run's id.
+    """
+    if isinstance(partition, HistoryVerdict):
+        return log_month(tracker, partition.month, findings)
+    return log_refused(tracker, _run_of(partition), findings)
+
+
 def log_month(tracker: Tracker, month: CheckedMonth, findings: Sequence[Finding] = ()) -> str:
-    """Log a month, once for each content: later calls return the run that is there.
+    """Log a checked month, once for each content; return the run's id."""
 
-    Findings depend on the months before as well, and are logged by every call.
+    def write(folder: Path) -> Mapping[str, float]:
+        profile = month.load_profile()
+        write_month(folder, month, profile)
+        return _metrics(month, profile)
 
-    Returns
-    -------
-    str
-        The run's id.
-    """
-    raw = month.raw
-    identity = _identity(raw)
-    run = tracker.find_run(identity)
-    if run is not None and run.info.status == "FINISHED":
-        known: str = run.info.run_id
-        _log_findings(tracker, known, findings)
-        return known
-    profile = month.load_profile()
-    run_id = tracker.open_run(identity, f"month {raw.service} {raw.month}", _tags(raw))
-    tracker.client.log_inputs(run_id, datasets=[_dataset_input(month)])
-    tracker.log(run_id, metrics=_metrics(month, profile))
-    _log_findings(tracker, run_id, findings)
-    with tempfile.TemporaryDirectory() as folder:
-        write_month(Path(folder), month, profile)
-        tracker.client.log_artifacts(run_id, folder)
-    tracker.close_run(run_id)
-    return run_id
+    return log_contents(tracker, _run_of(month.raw), findings, write)
 
 
-def log_refused(tracker: Tracker, raw: RawMonth, findings: Sequence[Finding]) -> str:
-    """Log a month that breaks its contract: the findings alone, as there is no profile of it.
-
-    Returns
-    -------
-    str
-        The run's id.
-    """
-    name = f"month {raw.service} {raw.month} (refused)"
-    run_id = tracker.open_run(f"{_identity(raw)}/refused", name, _tags(raw))
-    _log_findings(tracker, run_id, findings)
-    tracker.close_run(run_id)
-    return run_id
-
-
-def _identity(raw: RawMonth) -> str:
-    return f"months/{raw.service}/{raw.month}/{raw.digest[:16]}"
-
-
-def _tags(raw: RawMonth) -> dict[str, str]:
-    return {
-        "pipeline": "months",
-        "partition": f"{raw.service}|{raw.month}",
-        "service": raw.service,
-        "month": raw.month,
-        "data_source": raw.data_source,
-        "source_url": raw.url,
-        "etag": raw.etag or "",
-    }
-
-
-def _log_findings(tracker: Tracker, run_id: str, findings: Sequence[Finding]) -> None:
-    """Log findings under a new name each time: readers keep the documents that they have read."""
-    now = time.time()
-    content = {"findings": [finding.to_json() for finding in findings]}
-    path = f"findings/{now:.3f}.json"
-    for name in (FINDINGS, path):
-        tracker.client.log_dict(run_id, content, name)
-    refused = any(finding.level == "refused" for finding in findings)
-    tags = {REFUSED_TAG: str(refused), JUDGED_TAG: f"{now:.3f}", FINDINGS_TAG: path}
-    tracker.log(run_id, tags=tags)
+def _run_of(raw: RawMonth) -> PartitionRun:
+    return PartitionRun(
+        identity=f"months/{raw.service}/{raw.month}/{raw.digest[:16]}",
+        name=f"month {raw.service} {raw.month}",
+        tags={
+            "pipeline": "months",
+            "partition": f"{raw.service}|{raw.month}",
+            "service": raw.service,
+            "month": raw.month,
+            "data_source": raw.data_source,
+            "source_url": raw.url,
+            "etag": raw.etag or "",
+        },
+        dataset=f"{raw.service}_{raw.month}",
+        digest=raw.digest,
+        data_source=raw.data_source,
+        url=raw.url,
+    )
 
 
 def write_month(folder: Path, month: CheckedMonth, profile: MonthProfile) -> None:
@@ -153,17 +125,3 @@ def _metrics(month: CheckedMonth, profile: MonthProfile) -> dict[str, float]:
         "median_duration": duration.quantiles.get("0.5", 0.0),
         "mean_duration": duration.mean or 0.0,
     }
-
-
-def _dataset_input(month: CheckedMonth) -> DatasetInput:
-    raw = month.raw
-    return DatasetInput(
-        Dataset(
-            name=f"{raw.service}_{raw.month}",
-            # MLflow holds 36 characters of a digest.
-            digest=raw.digest[:36],
-            source_type=raw.data_source,
-            source=raw.url,
-        ),
-        tags=[InputTag("mlflow.data.context", "profile")],
-    )

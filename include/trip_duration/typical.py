@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from model_loop.errors import InvalidInputError
-from model_loop.training_set.encoders.columns import FloatArray, IntArray
 from trip_duration import geometry
 from trip_duration.services import DROPOFF_ZONE, PICKUP_ZONE
+from trip_duration.training_set.encoders.columns import FloatArray, IntArray
 from trip_duration.zone_names import zone_labels
 
 #: The rule that a row without a distance breaks where none can be computed.

@@ -16,7 +16,7 @@ from model_loop.models import gate
 from model_loop.models.gate import Contender, GateVerdict, Standard
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.slices import Slicing
-from model_loop.training_set.table_tests import DataTestResult
+from model_loop.training_set.data_tests import DataTestResult
 from trip_duration.dataset import TRIPS as DATASET
 
 RANDOM = np.random.default_rng(0)

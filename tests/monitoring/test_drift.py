@@ -21,7 +21,6 @@ from model_loop.monitoring.profile import ReferenceProfile, VersionProfile
 from model_loop.monitoring.psi import psi, psi_beyond_chance, psi_by_chance
 from model_loop.objects.tree import from_tree, to_tree
 from model_loop.settings import Settings
-from model_loop.training_set.encoders.sources import sources
 from model_loop.training_set.types import TrainingSet
 from trip_duration.dataset import TRIPS
 from trip_duration.sample_options import Drift
@@ -32,6 +31,7 @@ from trip_duration.services import (
     PICKUP_TIME,
     PICKUP_ZONE,
 )
+from trip_duration.training_set.encoders.sources import sources
 
 THRESHOLDS = thresholds_of(Settings())
 

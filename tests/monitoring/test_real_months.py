@@ -23,8 +23,7 @@ from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import Settings
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
@@ -35,6 +34,7 @@ from trip_duration.recipes import get_recipe
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
 from trip_duration.source.fetching import fetch_month
+from trip_duration.training_set.request import TrainingSetRequest
 
 pytestmark = pytest.mark.whole_months
 

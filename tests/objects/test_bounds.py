@@ -500,7 +500,7 @@ from model_loop.errors import StoredObjectError
 from model_loop.objects.codecs import CODECS
 from model_loop.objects.trust import load_estimator
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.dataset import TRIPS
 READ = {
     ".skops": load_estimator,

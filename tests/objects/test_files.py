@@ -17,7 +17,7 @@ from upath import UPath
 
 from model_loop.errors import ContractError
 from model_loop.objects.files import atomic_write, create_file, files_in, remove_leftovers
-from model_loop.training_set.build import build_training_set
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
 
 FORK = multiprocessing.get_context("fork")

@@ -35,8 +35,8 @@ from model_loop.models.boosting import BoosterRegressor
 from model_loop.objects import read_object, write_object
 from model_loop.objects.trust import dump_estimator, load_estimator
 from model_loop.tracking.registry import save_model
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.uniform(0, 1, (200, 3))

@@ -27,12 +27,12 @@ from model_loop.models.tuning import tune
 from model_loop.objects.allowed import TRUSTED
 from model_loop.objects.trust import dump_estimator, load_estimator
 from model_loop.tracking.registry import read_model
-from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encodings import ENCODINGS
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
 from trip_duration.recipes import RECIPES
+from trip_duration.training_set.request import TrainingSetRequest
 
 PACKAGE = Path(__file__).parents[2] / "include" / "model_loop"
 #: Nodes by which a file names something: made, called, or handed on as it is.

@@ -12,7 +12,7 @@ from model_loop.options import build
 from model_loop.orchestration.forms import data_form, monitoring_form, sklearn_form
 from model_loop.orchestration.forms.checks import find_mistakes
 from model_loop.orchestration.forms.fields import FormFields
-from model_loop.training_set.table_options import SplitShares, TableOptions
+from model_loop.training_set.options import SplitShares, TableOptions
 from trip_duration.dataset import TRIPS
 
 TABLE = data_form(get_dataset("bikes"))

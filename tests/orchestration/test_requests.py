@@ -23,7 +23,6 @@ from model_loop.orchestration.forms import (
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.schedules import watching
 from model_loop.orchestration.steps import batch_scoring, preparation, retraining, training, windows
-from model_loop.orchestration.steps.requests import training_set_request
 from model_loop.settings import get_settings
 from trip_duration.dataset import TRIPS
 
@@ -130,17 +129,3 @@ def test_a_family_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     get_settings.cache_clear()
     with pytest.raises(InvalidInputError, match=r"not scikit-learn's: linear_model\.R"):
         sklearn_form(TRIPS)
-
-
-def test_a_declared_table_is_not_prepared_as_months(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Its DAGs name the command that prepares it, before anything is fetched."""
-    (tmp_path / "rents.toml").write_text(
-        'name = "rents"\nsource = "rents.csv"\ntarget = "rent"\n[columns.rooms]\ntype = "number"\n'
-    )
-    monkeypatch.setenv("MODEL_LOOP_DATASETS_FOLDER", str(tmp_path))
-    get_settings.cache_clear()
-    with pytest.raises(InvalidInputError, match=r"rents.*Run: model-loop run rents"):
-        training_set_request({"variant": "rents", "recipe": "request"})
-    get_settings.cache_clear()

@@ -9,7 +9,7 @@ from model_loop.datasets.registry import datasets_folder, get_dataset
 from model_loop.partitions.contract import KeptRows, check_rows
 from model_loop.partitions.keys import keys_of
 from model_loop.partitions.source import resolved_source
-from model_loop.training_set.table_build import ReadTable, read_source
+from model_loop.training_set.build import ReadTable, read_source
 
 ROWS = 336_776
 

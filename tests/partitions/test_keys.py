@@ -15,7 +15,7 @@ from model_loop.datasets.declaration import Part, parse_declaration
 from model_loop.errors import InvalidInputError
 from model_loop.partitions.keys import bounds_of, keys_of
 from model_loop.partitions.source import resolved_source
-from model_loop.training_set.table_build import read_source
+from model_loop.training_set.build import read_source
 
 PARTS: tuple[Part, ...] = ("month", "week", "day")
 #: On the clocks of a place, without a zone.

@@ -9,7 +9,7 @@ import pytest
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.errors import SourceError
 from model_loop.partitions.source import find_files, resolved_source
-from model_loop.training_set.table_build import read_source
+from model_loop.training_set.build import read_source
 
 TEXT = 'name = "t"\ntarget = "y"\npartition = "month"\nsource = "{source}"\n[time]\ncolumn = "at"\n'
 

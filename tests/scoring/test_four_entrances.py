@@ -37,7 +37,7 @@ from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
-from model_loop.training_set.build import build_training_set
+from model_loop.training_set.preparation import build_training_set
 from trip_duration.columns import TRIP_COLUMNS
 from trip_duration.dataset import TRIPS
 

@@ -25,13 +25,13 @@ from model_loop.serving.compiled.compiler import make_predictor
 from model_loop.serving.http.mlflow_protocol import CSV, JSON, read_invocation
 from model_loop.serving.http.requests import read_request
 from model_loop.tracking.registry import read_model, save_model
-from model_loop.training_set.build import build_training_set
 from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.matrices import Targets
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from trip_duration.columns import TRIP_READER, local_now
 from trip_duration.dataset import TRIPS
 from trip_duration.months import MonthSplit
+from trip_duration.training_set.request import TrainingSetRequest
 
 MOST_ROWS = 10_000
 UNSEEN = 1_000

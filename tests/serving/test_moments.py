@@ -16,7 +16,7 @@ from model_loop.serving.compiled.compiler import make_predictor
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.deployments import Deployment
-from model_loop.training_set.build import build_training_set
+from model_loop.training_set.preparation import build_training_set
 from trip_duration.dataset import TRIPS
 
 BOOKED = {"pickup_zone": 74, "dropoff_zone": 166, "pickup_at": "2024-03-01T08:30:00"}

@@ -20,15 +20,15 @@ from model_loop.serving.compiled.compiler import compile_model, make_predictor
 from model_loop.serving.compiled.flat import Trees
 from model_loop.serving.compiled.model import TOLERANCE
 from model_loop.tracking.registry import read_model, save_model
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.encoders.columns import holidays_between
 from model_loop.training_set.encodings import ENCODINGS, Encoding
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.compiled.forms import odd_rows
 from trip_duration.dataset import TRIPS
 from trip_duration.months import MonthSplit
 from trip_duration.recipes import RECIPES
+from trip_duration.training_set.encoders.columns import holidays_between
+from trip_duration.training_set.request import TrainingSetRequest
 
 REAL_TRIPS = 10_000
 

@@ -31,14 +31,14 @@ from model_loop.tracking.models import champion_errors
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import load_registered, register_model, save_model
 from model_loop.tracking.runs import Tracker, training_set_tags
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.dataset import TRIPS
 from trip_duration.months import MonthSplit, parse_months
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
+from trip_duration.training_set.request import TrainingSetRequest
 
 #: Assets of the dataset.
 PUBLISHED_MONTHS, DRIFT = assets_of(TRIPS).published, assets_of(TRIPS).drift

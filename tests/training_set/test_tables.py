@@ -21,14 +21,14 @@ from model_loop.objects import read_object, write_object
 from model_loop.objects.trust import dump_estimator
 from model_loop.partitions.completing import text_of_declaration
 from model_loop.partitions.source import resolved_source
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.data_tests import DATA_TESTS, run_data_tests
+from model_loop.training_set.build import build_table, read_source
+from model_loop.training_set.data_tests import TABLE_TESTS, run_data_tests
 from model_loop.training_set.encoders.tables import feature_columns
 from model_loop.training_set.frames import model_frame
 from model_loop.training_set.matrices import as_dense
-from model_loop.training_set.table_build import build_table, read_source
-from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.table_split import SHARES, split_of
+from model_loop.training_set.preparation import build_training_set
+from model_loop.training_set.request import TableRequest
+from model_loop.training_set.split import SHARES, split_of
 from model_loop.training_set.types import TrainingSet
 
 ROWS = 2_000
@@ -303,7 +303,7 @@ def test_data_tests_pass_on_a_sound_table(tmp_path: Path) -> None:
     """Every test has looked, and found nothing."""
     outcomes = run_data_tests(build(tmp_path, table()))
     assert [str(each) for each in outcomes if not each.passed] == []
-    assert len(outcomes) > len(DATA_TESTS)
+    assert len(outcomes) > len(TABLE_TESTS)
 
 
 @pytest.mark.parametrize(
@@ -331,5 +331,5 @@ def test_each_data_test_notices_its_fault(tmp_path: Path, name: str, words: str)
         "distributions_are_sane": {"validation_target": sound.validation_target + 1_000.0},
     }
     training_set = dataclasses.replace(sound, **faults[name])
-    failed = [each.name for each in DATA_TESTS[name](training_set) if not each.passed]
+    failed = [each.name for each in TABLE_TESTS[name](training_set) if not each.passed]
     assert [each for each in failed if words in each]

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from tests.training_set.test_leak_canaries import build
+from tests.trip_duration.training_set.test_leak_canaries import build
 
 from model_loop.models.baseline import baseline_errors, best_baseline
 from model_loop.models.evaluation import measure
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.baselines import FEWEST_TRIPS, PairRule, best_pair_rule
 from trip_duration.cleaning import Selection, clean_month
@@ -25,6 +24,7 @@ from trip_duration.months import Month, MonthSplit
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
+from trip_duration.training_set.request import TrainingSetRequest
 
 GREEN = get_service("green")
 

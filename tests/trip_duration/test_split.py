@@ -7,9 +7,10 @@ import pytest
 from tests.trip_duration.conftest import GREEN
 
 from model_loop.errors import ContractError
+from model_loop.training_set.types import Period
 from trip_duration.batches import TripBatch
 from trip_duration.months import Month, MonthSplit
-from trip_duration.split import Period, SplitCollector, SplitTrips
+from trip_duration.split import SplitCollector, SplitTrips
 
 SPLIT = MonthSplit.parse("2024-01", "2024-02", "2024-03")
 

@@ -205,7 +205,7 @@ def reproduce(
 def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
     # Wrong options are refused before the heavy imports begin.
     request = data.request
-    from model_loop.training_set.build import build_training_set
+    from model_loop.training_set.preparation import build_training_set
     from trip_duration.contract.rules import ContractLimits
 
     with warnings.catch_warnings():

@@ -12,7 +12,7 @@ from model_loop.models.catalogue import FAMILIES, get_family
 from model_loop.models.search import SearchRequest
 from model_loop.options import Option, build, options_of
 from model_loop.settings import get_settings
-from model_loop.training_set.request import TrainingSetRequest
+from trip_duration.training_set.request import TrainingSetRequest
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 

@@ -13,7 +13,7 @@ import importlib
 import math
 import operator
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -191,12 +191,21 @@ _EXAMPLES: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Extensions:
-    """Functions of a dataset that is written in Python, as ``module:name``.
+    """Functions and objects of a dataset that is written in Python, as ``module:name``.
 
     Each has a general fallback, named in its description; empty where the fallback serves.
 
     Parameters
     ----------
+    preparation
+        ``() -> Preparation``: way from files to training sets, see `training_set.preparation`. By
+        default that of declared tables.
+    partition_log
+        ``(tracker, partition, findings) -> run id``: logs a partition, see `tracking.partitions`.
+        By default as declared tables are logged.
+    data_tests
+        Tests of a training set by the names of their tasks, see `training_set.data_tests`. By
+        default those of declared tables.
     slices
         ``(rows) -> dict[str, array]``: parts of the rows by which errors are shown and judged, from
         values that are known beforehand. By default the declared slices, and the time.
@@ -223,7 +232,7 @@ class Extensions:
         default, they have them already.
     training_set_options
         Class of options that say what a training set is made of, see `options`: fields of forms.
-        By default `training_set.table_options.TableOptions`.
+        By default `training_set.options.TableOptions`.
     form_rules
         Class of options whose values are checked together when a run is requested. By default the
         shares of the split alone are.
@@ -261,6 +270,9 @@ class Extensions:
         unit and version.
     """
 
+    preparation: str = ""
+    partition_log: str = ""
+    data_tests: str = ""
     slices: str = ""
     outcome_bands: str = ""
     baselines: str = ""
@@ -282,14 +294,13 @@ class Extensions:
     choices: str = ""
     summary: str = ""
 
-    def load(self, name: str) -> Callable[..., Any] | None:
-        """Return a function; None where there is none."""
+    def load(self, name: str) -> Any:  # noqa: ANN401 - a function, or None
+        """Return what an extension names; None where there is none."""
         address: str = getattr(self, name)
         if not address:
             return None
         module, _, function = address.partition(":")
-        loaded: Callable[..., Any] = operator.attrgetter(function)(importlib.import_module(module))
-        return loaded
+        return operator.attrgetter(function)(importlib.import_module(module))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ PRELOADED = (
     "shap",
     "model_loop.models.tuning",
     "model_loop.models.training",
-    "model_loop.training_set.build",
+    "model_loop.training_set.preparation",
     "model_loop.serving.request_log.further_answers",
     "model_loop.tracking.challengers",
     "model_loop.tracking.models",

@@ -15,8 +15,8 @@ from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.models.evaluation import errors_by_slice
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.slices import Slicing
+from model_loop.training_set.data_tests import DataTestResult
 from model_loop.training_set.matrices import Targets
-from model_loop.training_set.table_tests import DataTestResult
 
 #: Resamplings of the bootstrap.
 RESAMPLINGS = 999

@@ -11,7 +11,7 @@ from model_loop.models.catalogue import ModelFamily
 from model_loop.models.spaces import Setting, Settings
 from model_loop.models.termination import EarlyTermination
 from model_loop.options import option, options, setting_option
-from model_loop.training_set.table_options import LARGEST_SEED
+from model_loop.training_set.options import LARGEST_SEED
 
 if TYPE_CHECKING:
     import pandas as pd

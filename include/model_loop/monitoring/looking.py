@@ -25,7 +25,7 @@ from model_loop.monitoring.windows import WindowRows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.tracking.challengers import judged_by
 from model_loop.tracking.versions import ModelVersions
-from model_loop.training_set.build import build_training_set
+from model_loop.training_set.preparation import build_training_set
 
 NO_PROFILE = (
     "version {version} has no profile of what it has learned from: make one with "

@@ -19,8 +19,8 @@ from model_loop.partitions.contract import check_rows
 from model_loop.partitions.keys import WHOLE, keys_of
 from model_loop.scoring.predictor import Predictor
 from model_loop.sources.published import PublishedSource, declaration_at
+from model_loop.training_set.build import read_source
 from model_loop.training_set.frames import clock_times
-from model_loop.training_set.table_build import read_source
 
 
 def read_published(source: PublishedSource, partition: str) -> Any:  # noqa: ANN401 - a frame, or what the dataset's own functions read

@@ -18,13 +18,11 @@ TRUSTED = frozenset(
     {
         "model_loop.models.boosting.BoosterRegressor",
         "model_loop.models.selection.ColumnSelector",
-        "model_loop.training_set.encoders.dense.DenseTripEncoder",
-        "model_loop.training_set.encoders.one_hot.OneHotTripEncoder",
+        "trip_duration.training_set.encoders.dense.DenseTripEncoder",
+        "trip_duration.training_set.encoders.one_hot.OneHotTripEncoder",
         # Their names before 0.2, in models that are stored.
         "trip_duration.models.boosting.BoosterRegressor",
         "trip_duration.models.selection.ColumnSelector",
-        "trip_duration.training_set.encoders.dense.DenseTripEncoder",
-        "trip_duration.training_set.encoders.one_hot.OneHotTripEncoder",
         "numpy.dtype",
         "sklearn._loss.loss.HalfTweedieLossIdentity",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",

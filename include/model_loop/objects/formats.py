@@ -62,6 +62,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "monitoring_finding/1": "monitoring.levels:WindowFinding",
         "object_reference/1": "objects.reference:ObjectReference",
         "partition_report/1": "partitions.types:PartitionReport",
+        "period/1": "training_set.types:Period",
         "resource/1": "models.catalogue:Resource",
         "search_request/1": "models.search:SearchRequest",
         "shap_values/2": "models.explanation:ShapValues",
@@ -74,13 +75,12 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "space_real/1": "models.spaces:Real",
         "spread/1": "models.intervals:Spread",
         "table_limits/1": "partitions.contract:TableLimits",
-        "table_request/1": "training_set.table_request:TableRequest",
-        "table_split/1": "training_set.table_split:TableSplit",
+        "table_request/1": "training_set.request:TableRequest",
+        "table_split/1": "training_set.split:TableSplit",
         "thresholds/1": "monitoring.levels:Thresholds",
         "trained_model/1": "models.training:TrainedModel",
         "training_answer/1": "training_set.products:RequestRecord",
         "training_product/1": "training_set.products:TrainingSetProduct",
-        "training_request/1": "training_set.request:TrainingSetRequest",
         "training_set/2": "training_set.types:TrainingSet",
         "trial/1": "models.search:Trial",
         "tuning_result/1": "models.search:TuningResult",
@@ -150,7 +150,6 @@ _MOVED: Mapping[str, str] = MappingProxyType(
         "trip_duration.monitoring.levels:Finding": "monitoring_finding/1",
         "trip_duration.scoring.predictor:Version": "version/1",
         "trip_duration.training_set.types:TrainingSet": "training_set/1",
-        "trip_duration.training_set.types:TrainingSetRequest": "training_request/1",
     }
 )
 

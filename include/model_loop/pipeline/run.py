@@ -41,12 +41,12 @@ from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import judge_version
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
+from model_loop.training_set.build import ReadTable, build_table, read_source
 from model_loop.training_set.data_tests import require_passed, run_data_tests
 from model_loop.training_set.frames import clock_times
 from model_loop.training_set.products import TrainingSetStore
-from model_loop.training_set.table_build import ReadTable, build_table, read_source
-from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.table_split import SHARES, split_of
+from model_loop.training_set.request import TableRequest
+from model_loop.training_set.split import SHARES, split_of
 from model_loop.training_set.types import TrainingSet
 
 PIPELINE = "run"

@@ -15,7 +15,7 @@ from model_loop.models.baseline import baseline_errors
 from model_loop.models.search import ErrorMetrics
 from model_loop.models.training import TrainedModel
 from model_loop.sources.origin import source_label
-from model_loop.training_set.table_request import TableRequest
+from model_loop.training_set.request import TableRequest
 from model_loop.training_set.types import TrainingSet
 
 #: Slices that are listed, those with the largest error first, and the fewest rows of them.

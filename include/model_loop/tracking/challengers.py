@@ -33,10 +33,9 @@ from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import Answering, Load, load_registered
 from model_loop.tracking.versions import ModelVersions
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.data_tests import DATA_TESTS
+from model_loop.training_set.data_tests import DataTestResult, run_data_tests
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.products import TrainingSetStore
-from model_loop.training_set.table_tests import DataTestResult
 from model_loop.training_set.types import TrainingSet
 
 #: Remark of verdict, mail and history on a champion that cannot be read after an upgrade.
@@ -144,7 +143,7 @@ def judge_version(
         storage_root=storage_root,
         timeout_seconds=timeout_seconds,
     )
-    tests = [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
+    tests = run_data_tests(training_set)
     checks, remarks = [sources.check, unseen_check(rows, training_set)], rows.remarks(noun)
     if unread:
         checks.append(Check("champion", passed=True, found=unread, wanted="to be compared"))

@@ -14,8 +14,8 @@ from model_loop.models.gate import Check
 from model_loop.sources.origin import source_label
 from model_loop.tracking.learned import Learned
 from model_loop.tracking.registry import Answering
-from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.table_split import parts_of, places_of
+from model_loop.training_set.request import TableRequest
+from model_loop.training_set.split import parts_of, places_of
 from model_loop.training_set.types import TrainingSet
 
 

@@ -11,7 +11,7 @@ from model_loop.sources.origin import data_source_of, is_generated
 from model_loop.tracking.lineage import read_lineage
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.sources import ACCEPT_GENERATED, label_of, source_of, unknown_remarks
-from model_loop.training_set.table_request import TableRequest
+from model_loop.training_set.request import TableRequest
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.tracking.downloads import read_artifact, refuse_absent
 from model_loop.tracking.lines import installed_boosters
 from model_loop.tracking.runs import Tracker
-from model_loop.training_set.build import build_training_set
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 
 #: Name of the artifact.

@@ -1,291 +1,373 @@
-"""From a request to a training set: fetch, check, clean, split, encode."""
+"""From a declared table to a training set: read, check, split, encode."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import warnings
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import csr_matrix
 
-from model_loop.errors import InvalidInputError
-from model_loop.findings import DoubtfulDataWarning, Finding
-from model_loop.training_set.encoders.dense import DenseTripEncoder
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.declaration import PARTITION, Declaration
+from model_loop.errors import ContractError, InvalidInputError
+from model_loop.findings import Finding
+from model_loop.partitions.completing import complete
+from model_loop.partitions.contract import KeptRows, check_rows
+from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
+from model_loop.partitions.source import find_files
+from model_loop.partitions.types import SourceFile
+from model_loop.tables.table import Table, read_table
+from model_loop.training_set.encoders.tables import as_float32, table_encoder
 from model_loop.training_set.encodings import Layout
-from model_loop.training_set.history import compare, require_sound
+from model_loop.training_set.frames import clock_times, model_frame
 from model_loop.training_set.matrices import Targets
-from model_loop.training_set.products import TrainingSetProduct
-from model_loop.training_set.request import TrainingSetRequest
-from model_loop.training_set.table_build import build_table
-from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.types import EncodedSplits, TrainingSet
-from trip_duration.cleaning import CleaningReport, Selection, take_month
-from trip_duration.columns import known_too_late
-from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.contract.rules import ContractLimits
-from trip_duration.months import Month
-from trip_duration.recipes import get_recipe
-from trip_duration.services import DURATION, get_service
-from trip_duration.source.fetching import check_months, fetch_month
-from trip_duration.source.freshness import is_unchanged
-from trip_duration.source.types import RawMonth
-from trip_duration.split import SplitCollector, SplitTrips
+from model_loop.training_set.request import TableRequest
+from model_loop.training_set.split import (
+    PARTS,
+    PartName,
+    Places,
+    TableSplit,
+    overlap,
+    parts_of,
+    places_of,
+    resolved,
+)
+from model_loop.training_set.types import EncodedSplits, Period, TrainingSet
 
-#: Miles. Linear models lose their slope to the 201,421-mile trips of the real files; 30 miles
-#: is beyond every plausible trip within the city.
-CLIP_DISTANCE = 30.0
-
-EXAMPLE_TRIPS = 5
-
-#: Of so many learned trips, shares are known to a tenth of a percent.
-REFERENCE_TRIPS = 50_000
+EXAMPLE_ROWS = 5
+#: Rows below which nothing is learned.
+FEWEST_ROWS = 30
+#: Of so many learned rows, shares are known to a tenth of a percent.
+REFERENCE_ROWS = 50_000
+#: Share of the baseline's error above which half the interval of the judged error is said.
+_WIDE = 0.1
+_Z = 1.959964
 
 logger = logging.getLogger(__name__)
 
 
-def check_request(request: TrainingSetRequest, *, timeout_seconds: float) -> None:
-    """Refuse at once what cannot be built, before any expensive work.
+@dataclass(frozen=True)
+class ReadTable:
+    """The rows of a table, and the files that they are from.
 
-    Raises
-    ------
-    SourceError
-        If a month is not to be had from the source.
-    InvalidInputError
-        If the recipe has a column that holds the outcome.
+    Parameters
+    ----------
+    declaration
+        Completed declaration.
+    table
+        All rows.
+    files
+        The files.
+    partitions
+        Key of the partition of each file, in their order, if each holds one.
     """
-    recipe = get_recipe(request.recipe)
-    if late := known_too_late(recipe.columns, recipe.moment):
-        raise InvalidInputError(
-            f"Recipe {recipe.name!r}",
-            f"knows {', '.join(late)}, which is known only with the outcome: a leak",
-            "Take it out of the recipe's columns.",
+
+    declaration: Declaration
+    table: Table
+    files: tuple[SourceFile, ...]
+    partitions: tuple[str, ...]
+
+    def partitions_of_rows(self) -> npt.NDArray[np.object_]:
+        """Return the key of the partition of each row, as the source says, shape (rows,)."""
+        if not self.partitions:
+            return np.full(len(self.table.frame), WHOLE, dtype=object)
+        return np.array(self.partitions, dtype=object)[self.table.file_of_row]
+
+    def unreadable(self) -> dict[str, int]:
+        """Return the number of rows that could not be read, by partition."""
+        place = {file.path: number for number, file in enumerate(self.files)}
+        return Counter(
+            self.partitions[place[row.file]] if self.partitions else WHOLE
+            for row in self.table.rejected
         )
-    check_months(
-        request.source,
-        get_service(request.service),
-        request.split.all,
-        timeout_seconds=timeout_seconds,
-    )
 
 
-def is_current(product: TrainingSetProduct, *, timeout_seconds: float) -> bool:
-    """Return whether a training set is made of what the source has now, so needs no rebuild."""
-    return all(is_unchanged(raw, timeout_seconds=timeout_seconds) for raw in product.months)
-
-
-def fetch(
-    request: TrainingSetRequest, month: Month, *, storage_root: str, timeout_seconds: float
-) -> RawMonth:
-    """Fetch one month of the request.
-
-    Raises
-    ------
-    SourceError
-        If the month is not to be had.
-    """
-    return fetch_month(
-        request.source,
-        get_service(request.service),
-        month,
-        storage_root,
-        sample=request.sample,
-        timeout_seconds=timeout_seconds,
-    )
-
-
-def check(raw: RawMonth, *, storage_root: str, limits: ContractLimits) -> CheckedMonth:
-    """Check one fetched month against its contract, unless that was done before.
-
-    Raises
-    ------
-    ContractError
-        If the file is not what TLC publishes for this service, or too much of it is wrong.
-    """
-    return CheckedMonthStore(storage_root).check(raw, get_service(raw.service), limits)
-
-
-def encode(
-    request: TrainingSetRequest, months: Sequence[CheckedMonth], findings: Iterable[Finding] = ()
-) -> TrainingSet:
-    """Clean checked months, split them by time, and encode them.
+def read_source(
+    declaration: Declaration, variant: str, partitions: Sequence[str] = ()
+) -> ReadTable:
+    """Read the files of a table, and complete its declaration.
 
     Parameters
     ----------
-    findings
-        What the comparison with earlier months has found; the training set holds them.
+    declaration
+        Its sources are whole addresses.
+    variant
+        Key of the variant.
+    partitions
+        Keys of the partitions that are read; all, if empty.
 
     Raises
     ------
-    ContractError
-        If no trip is left of a month, to learn from or to tune on.
+    InvalidInputError
+        If the declaration is a draft, or a question is open.
+    SourceError, ContractError
+        If a file is not to be had, or cannot be read.
     """
-    recipe, service = get_recipe(request.recipe), get_service(request.service)
-    selection = Selection(recipe.columns, request.rules, keep_set_aside=not recipe.knows_time)
-    rows = sum(month.report.rows for month in months)
-    collector = SplitCollector(request.split, service, recipe.columns, rows)
-    reports = []
-    for month in months:
-        collector.begin(Month.parse(month.raw.month))
-        reports.append(take_month(month, service, selection, collector))
-        logger.info("%s", reports[-1])
-    raw = [month.raw for month in months]
-    return _training_set(request, raw, reports, collector.finish(), findings)
+    _require_ready(declaration)
+    files = find_files(declaration, variant, partitions)
+    table = read_table(
+        declaration, [each.path for each in files], variant=variant.partition(".")[2] or None
+    )
+    keys = tuple(each.partition for each in files) if PARTITION in declaration.source else ()
+    return ReadTable(complete(declaration, table), table, files, keys)
 
 
-def build_training_set(
-    request: TrainingSetRequest | TableRequest,
-    *,
-    storage_root: str,
-    timeout_seconds: float = 60.0,
-    limits: ContractLimits | None = None,
-    accept: Iterable[str] = (),
-) -> TrainingSet:
-    """Do all of it in one process: the steps of the DAG `data_preparation`, in its order.
+def _require_ready(declaration: Declaration) -> None:
+    if declaration.open_questions:
+        raise InvalidInputError(
+            f"The dataset {declaration.name}",
+            f"has open questions: {', '.join(declaration.open_questions)}",
+            "Answer each in its file: a moment in the place of '?'.",
+        )
+    if declaration.status == "draft":
+        raise InvalidInputError(
+            f"The dataset {declaration.name}",
+            "is a draft",
+            'Read its file, then set status = "ready": nobody trains on a draft.',
+        )
+    if declaration.task.kind != "regression":
+        raise InvalidInputError(
+            f"task.kind = {declaration.task.kind!r} of {declaration.name}",
+            "is not learned yet",
+            "Only regression is: the target is a number.",
+        )
+
+
+def build_table(request: TableRequest, read: ReadTable | None = None) -> TrainingSet:
+    """Build the training set of a declared table.
 
     Parameters
     ----------
-    accept
-        Findings that refuse nothing, besides those of the request: ``2024-02 another_unit``.
-
-    Returns
-    -------
-    TrainingSet
-        Its `findings` are what is doubtful about the months. Each is a `DoubtfulDataWarning` too.
+    read
+        Its rows, where they were read already.
 
     Raises
     ------
     SourceError, ContractError
-        See `check_request`, `fetch`, `check` and `encode`.
-    RefusedPartitionError
-        If a month is far from those before it. Nothing has been encoded then.
+        If a file is not to be had, breaks its contract, or too few rows are left.
     """
-    if isinstance(request, TableRequest):
-        return build_table(request)
-    request = dataclasses.replace(
-        request, accepted_findings=tuple(dict.fromkeys((*request.accepted_findings, *accept)))
+    declaration = request.dataset.declaration
+    if read is None and declaration is not None:
+        read = read_source(declaration, request.variant, request.partitions)
+    if read is None:
+        raise AssertionError(request.variant)
+    checked = check_rows(
+        read.declaration,
+        read.table.frame,
+        read.partitions_of_rows(),
+        unreadable=read.unreadable(),
+        limits=request.limits,
     )
-    check_request(request, timeout_seconds=timeout_seconds)
-    raw_months = [
-        fetch(request, month, storage_root=storage_root, timeout_seconds=timeout_seconds)
-        for month in request.split.all
-    ]
-    checked = [
-        check(raw, storage_root=storage_root, limits=limits or ContractLimits())
-        for raw in raw_months
-    ]
-    accepted = request.accepted_findings
-    findings = require_sound(compare(checked, storage_root=storage_root, accepted=accepted))
-    for finding in findings:
-        warnings.warn(str(finding), DoubtfulDataWarning, stacklevel=2)
-    return encode(request, checked, findings)
+    for report in checked.reports:
+        logger.info("%s", report)
+    return encode_table(request, read.files, checked)
 
 
-def _training_set(
-    request: TrainingSetRequest,
-    months: Sequence[RawMonth],
-    reports: Sequence[CleaningReport],
-    split: SplitTrips,
-    findings: Iterable[Finding],
+def encode_table(
+    request: TableRequest, files: Sequence[SourceFile], checked: KeptRows
 ) -> TrainingSet:
-    columns = list(get_recipe(request.recipe).columns)
-    # Before the raw columns are given up.
-    reference = _reference(split, columns, request.random_state)
-    minutes = {"train": _minutes(split.train), "validation": _minutes(split.validation)}
-    example = split.validation[columns].head(EXAMPLE_TRIPS).copy()
-    layouts = {layout: _encode(split, request, layout) for layout in _layouts(request)}
+    """Split checked rows into parts, and encode them.
+
+    Raises
+    ------
+    ContractError
+        If a part has too few rows, or the target does not vary.
+    """
+    dataset, rows = request.dataset, checked.frame
+    places = places_of(request.split, dataset, rows, request.random_state)
+    split = resolved(request.split, places, _cuts(dataset, request.split, rows))
+    request = dataclasses.replace(request, split=split)
+    masks = parts_of(split, places)
+    recipe, target = dataset.recipe(request.recipe), dataset.target.name
+    columns = [*recipe.columns]
+    keys = _partition_keys(dataset, rows)
+    raw = {name: rows[mask] for name, mask in masks.items()}
+    repeated = overlap(raw)
+    shown = list(dict.fromkeys([*columns, *_beside(dataset), target]))
+    held = model_frame(dataset.columns, rows[shown])
+    parts = {name: held[mask].reset_index(drop=True) for name, mask in masks.items()}
+    targets = {name: part[target].to_numpy(dtype=np.float64) for name, part in parts.items()}
+    _require_rows(dataset, targets)
+    encoded = _layouts(dataset, request, parts, targets)
+    said = [*checked.findings, *_doubts(dataset, targets, repeated, len(rows))]
     return TrainingSet(
         request=request,
-        months=tuple(months),
-        cleaning=tuple(reports),
-        layouts=MappingProxyType(layouts),
-        train_target=minutes["train"],
-        validation_target=minutes["validation"],
-        test_rows=split.test[[*columns, DURATION]].copy(),
-        example_rows=example,
-        periods=MappingProxyType(dict(split.periods)),
-        strays=split.strays,
-        reference_rows=reference,
-        findings=tuple(findings),
+        months=tuple(files),
+        cleaning=checked.reports,
+        layouts=MappingProxyType(encoded),
+        train_target=targets["train"],
+        validation_target=targets["validation"],
+        test_rows=_judged(dataset, raw["test"]),
+        example_rows=parts["validation"][columns].head(EXAMPLE_ROWS).copy(),
+        periods=MappingProxyType(_periods(split, places, masks)),
+        strays=int(len(rows) - sum(mask.sum() for mask in masks.values())),
+        reference_rows=_reference(parts, columns, request.random_state),
+        findings=tuple(said),
+        calibration_rows=parts["calibration"] if len(parts["calibration"]) else None,
+        train_rows=_sample(parts["train"], request.random_state),
+        validation_rows=_sample(parts["validation"], request.random_state),
+        parts=MappingProxyType(
+            {name: tuple(dict.fromkeys(keys[mask].tolist())) for name, mask in masks.items()}
+        ),
     )
 
 
-def _reference(split: SplitTrips, columns: list[str], random_state: int) -> pd.DataFrame:
-    """A sample of what is learned from, each part in proportion, in the order of the trips."""
-    parts, count = (split.train, split.validation), len(split.train) + len(split.validation)
-    share = min(1.0, REFERENCE_TRIPS / count)
-    # Not by pandas, which shuffles all rows in order to draw some.
-    generator = np.random.default_rng(random_state)
-    drawn = [
-        part[columns].iloc[
-            np.sort(generator.choice(len(part), round(share * len(part)), replace=False))
-        ]
-        for part in parts
-    ]
-    return pd.concat(drawn, ignore_index=True)
+def _beside(dataset: Dataset) -> list[str]:
+    """Columns that judged rows are shown by, whether a model may know them or not."""
+    learned = {column.name for column in dataset.columns}
+    return [name for name in (dataset.time, *dataset.slices) if name in learned]
 
 
-def _layouts(request: TrainingSetRequest) -> tuple[Layout, ...]:
-    return ("sparse",) if request.encoding == "one_hot" else ("sparse", "dense")
+def _judged(dataset: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return test rows with every column that a model of any recipe asks for, and their group."""
+    names = [column.name for column in dataset.columns if column.name in rows]
+    wanted = [*names, *([dataset.group] if dataset.group else []), dataset.target.name]
+    held = model_frame(dataset.columns, rows[list(dict.fromkeys(wanted))])
+    return held.reset_index(drop=True)
 
 
-def _encode(split: SplitTrips, request: TrainingSetRequest, layout: Layout) -> EncodedSplits:
-    if layout == "dense":
-        return _encode_dense(split, request)
-    return _encode_sparse(split, request)
+def _partition_keys(dataset: Dataset, rows: pd.DataFrame) -> np.ndarray:
+    if dataset.time is None or dataset.partition == "whole":
+        return np.full(len(rows), WHOLE, dtype=object)
+    return keys_of(clock_times(rows[dataset.time]).to_numpy(), dataset.partition)
 
 
-def _encode_sparse(split: SplitTrips, request: TrainingSetRequest) -> EncodedSplits:
-    clip = None if request.encoding == "one_hot" else CLIP_DISTANCE
-    encoder, train_encoder = (
-        OneHotTripEncoder(request.recipe, clip_distance=clip) for _ in range(2)
-    )
-    both = (split.train, split.validation)
-    known, further = (encoder.pairs_of(trips) for trips in both)
-    train_encoder.fit_pairs(known)
-    # Where nobody looks at them again, the matrices need their room.
-    give_up = (split.train,) if _layouts(request) == ("sparse",) else ()
-    everything = encoder.fit_pairs(known, further).transform_parts(both, give_up=give_up)
-    # The train trips come first, and both encoders know all of their pairs.
-    first = _first_rows(everything, len(split.train))
-    return EncodedSplits(
-        train=train_encoder.recode(first, encoder),
-        validation=train_encoder.transform(split.validation),
-        train_validation=everything,
-        train_encoder=train_encoder,
-        encoder=encoder,
-    )
+def _cuts(dataset: Dataset, split: TableSplit, rows: pd.DataFrame) -> Places | None:
+    """Places at which partitions begin, where rows are split by the time that cuts them."""
+    if split.rule != "time" or split.on != dataset.time or dataset.partition == "whole":
+        return None
+    keys = sorted(set(_partition_keys(dataset, rows)))
+    starts = [np.datetime64(bounds_of(key, dataset.partition)[0], "us") for key in keys]
+    return np.array(starts).astype(np.int64) / 1e6
 
 
-def _encode_dense(split: SplitTrips, request: TrainingSetRequest) -> EncodedSplits:
-    # What it takes of scikit-learn, the other layout does without.
-    encoder, train_encoder = (
-        DenseTripEncoder(
-            request.recipe, clip_distance=CLIP_DISTANCE, random_state=request.random_state
+def _require_rows(dataset: Dataset, targets: dict[PartName, Targets]) -> None:
+    noun = dataset.rows[0]
+    total = sum(map(len, targets.values()))
+    if total < FEWEST_ROWS:
+        raise ContractError(
+            f"The table of {dataset.name}",
+            f"has {total} {noun} to learn from and judge by, and less than {FEWEST_ROWS} say "
+            "nothing",
+            f"Give {FEWEST_ROWS - total} {noun} more.",
         )
-        for _ in range(2)
-    )
-    both = pd.concat([split.train, split.validation], ignore_index=True)
-    return EncodedSplits(
-        train=train_encoder.fit_transform(split.train, _minutes(split.train)),
-        validation=train_encoder.transform(split.validation),
-        train_validation=encoder.fit_transform(both, _minutes(both)),
-        train_encoder=train_encoder,
-        encoder=encoder,
-    )
+    for name, needed in (("train", 2), ("validation", 2), ("test", 2)):
+        there = len(targets[name])  # type: ignore[index]  # names of parts
+        if there < needed:
+            share = max(there, 1) / total
+            raise ContractError(
+                f"The {name} part of {dataset.name}",
+                f"has {there} of {total:,} {noun}, and less than {needed} say nothing",
+                f"Give about {int(np.ceil(needed / share)):,} {noun} or more, or a larger share.",
+            )
+    if np.ptp(targets["train"]) == 0:
+        raise ContractError(
+            f"The target {dataset.target.name!r} of {dataset.name}",
+            "is the same in every row that is learned from",
+            "Choose another target: there is nothing to learn.",
+        )
 
 
-def _first_rows(matrix: csr_matrix, rows: int) -> csr_matrix:
-    """The first rows of a matrix, in the same memory; a slice of SciPy's would be a copy."""
-    last = matrix.indptr[rows]
-    parts = (matrix.data[:last], matrix.indices[:last], matrix.indptr[: rows + 1])
-    return csr_matrix(parts, shape=(rows, matrix.shape[1]), copy=False)
+def _layouts(
+    dataset: Dataset,
+    request: TableRequest,
+    parts: dict[PartName, pd.DataFrame],
+    targets: dict[PartName, Targets],
+) -> dict[Layout, EncodedSplits]:
+    names = dataset.recipe(request.recipe).columns
+    columns = [column for column in dataset.columns if column.name in names]
+    learned = pd.concat([parts["train"], parts["validation"]], ignore_index=True)[[*names]]
+    both = np.concatenate([targets["train"], targets["validation"]])
+    found: dict[Layout, EncodedSplits] = {}
+    layouts: tuple[Layout, ...] = ("sparse", "dense")
+    for layout in layouts:
+        train_encoder, encoder = (
+            table_encoder(columns, layout, random_state=request.random_state) for _ in range(2)
+        )
+        train = train_encoder.fit_transform(parts["train"][[*names]], targets["train"])
+        found[layout] = EncodedSplits(
+            train=as_float32(train),
+            validation=as_float32(train_encoder.transform(parts["validation"][[*names]])),
+            train_validation=as_float32(encoder.fit_transform(learned, both)),
+            train_encoder=train_encoder,
+            encoder=encoder,
+        )
+    return found
 
 
-def _minutes(trips: pd.DataFrame) -> Targets:
-    minutes: Targets = trips[DURATION].to_numpy()
-    return minutes
+def _doubts(
+    dataset: Dataset, targets: dict[PartName, Targets], repeated: int, rows: int
+) -> list[Finding]:
+    found, rows_word = [], dataset.rows[0]
+    mean = float(np.mean(np.concatenate([targets["train"], targets["validation"]])))
+    squared = np.square(targets["test"] - mean)
+    baseline = float(np.sqrt(squared.mean()))
+    half = _Z * float(squared.std(ddof=1)) / np.sqrt(len(squared)) / (2 * baseline or 1.0)
+    if half > _WIDE * baseline:
+        needed = int(np.ceil(len(squared) * (half / (_WIDE * baseline)) ** 2))
+        found.append(
+            Finding(
+                "too_few_rows",
+                None,
+                WHOLE,
+                "warning",
+                f"{len(squared):,} judged {rows_word} leave the RMSE open by "
+                f"±{half / baseline:.0%} of that of the mean "
+                f"({dataset.target.with_unit(f'{baseline:.4g}')})",
+                f"Give {needed:,} {rows_word} to judge by, or read small differences as none.",
+            )
+        )
+    if repeated:
+        found.append(
+            Finding(
+                "overlap",
+                None,
+                WHOLE,
+                "warning",
+                f"{repeated:,} of {rows:,} {dataset.rows[0]} stand in an earlier part as well",
+                "Remove repetitions, or declare the primary key or split.group_on.",
+            )
+        )
+    return found
+
+
+def _periods(
+    split: TableSplit, places: Places, masks: dict[PartName, np.ndarray]
+) -> dict[str, Period]:
+    """First and last time of each part, where rows are split by time."""
+    if split.rule != "time":
+        return {}
+    found: dict[str, Period] = {}
+    for name in PARTS:
+        inside = places[masks[name]]
+        if len(inside):
+            found[name] = Period(*(_moment(split, each) for each in (inside.min(), inside.max())))
+    return found
+
+
+def _moment(split: TableSplit, place: float) -> str:
+    del split
+    return str(np.datetime64(int(place * 1e6), "us").astype("datetime64[s]"))
+
+
+def _reference(
+    parts: dict[PartName, pd.DataFrame], columns: list[str], random_state: int
+) -> pd.DataFrame:
+    """Draw a sample of what is learned from, in the order of the rows."""
+    learned = pd.concat([parts["train"], parts["validation"]], ignore_index=True)
+    return _sample(learned, random_state)[columns]
+
+
+def _sample(rows: pd.DataFrame, random_state: int) -> pd.DataFrame:
+    """Draw some rows, in their order; all of them where they are few."""
+    if len(rows) <= REFERENCE_ROWS:
+        return rows
+    generator = np.random.default_rng(random_state)
+    drawn = np.sort(generator.choice(len(rows), REFERENCE_ROWS, replace=False))
+    return rows.iloc[drawn].reset_index(drop=True)

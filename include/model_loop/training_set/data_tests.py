@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset
 from model_loop.errors import ContractError
+from model_loop.training_set.encoders.tables import feature_columns
 from model_loop.training_set.matrices import Matrix
-from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.table_tests import TABLE_TESTS, DataTestResult
+from model_loop.training_set.split import PARTS
 from model_loop.training_set.types import TrainingSet
-from trip_duration.columns import KNOWN_FROM, known_too_late
-from trip_duration.services import DURATION, OUTCOME_COLUMNS, WHEN
 
-#: Share of validation trips between zones that the train months never saw. The real months have
-#: 3 to 6 %; with more than this the months do not belong together.
-MOST_UNSEEN = 0.5
-#: Medians of durations may differ by this factor between neighbouring splits; those of the real
-#: months differ by less than 1.1.
-MOST_SHIFT = 2.0
+#: Share of validation rows of which no category was ever seen: with more, the parts do not belong
+#: together.
+_MOST_UNSEEN = 0.5
+#: Standard deviations of the target by which medians of neighbouring parts may differ.
+_MOST_SHIFT = 2.0
+
+
+@dataclass(frozen=True)
+class DataTestResult:
+    """Result of one data test."""
+
+    name: str
+    passed: bool
+    found: str
+
+    def __str__(self) -> str:
+        return f"{'passed' if self.passed else 'FAILED'}: {self.name} ({self.found})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain JSON."""
+        return asdict(self)
+
+
+#: Test of a training set, which yields a result for each thing that it looks at.
+DataTest = Callable[[TrainingSet], Iterable[DataTestResult]]
 
 
 def require_passed(outcomes: Sequence[DataTestResult]) -> None:
@@ -40,117 +58,120 @@ def require_passed(outcomes: Sequence[DataTestResult]) -> None:
         raise ContractError(
             "The training set",
             "failed its data tests: " + "; ".join(map(str, failed)),
-            "Look at the months that went in and at the cleaning rules.",
+            "Look at the files that went in and at the rules that rows are set aside by.",
         )
+
+
+def data_tests_of(dataset: Dataset) -> Mapping[str, DataTest]:
+    """Return the tests of a dataset by the names of their tasks: its own, or those of tables."""
+    own: Mapping[str, DataTest] | None = dataset.extensions.load("data_tests")
+    return TABLE_TESTS if own is None else own
+
+
+def run_data_tests(training_set: TrainingSet) -> list[DataTestResult]:
+    """Run all data tests."""
+    tests = data_tests_of(training_set.dataset).values()
+    return [outcome for test in tests for outcome in test(training_set)]
 
 
 def rows_are_conserved(training_set: TrainingSet) -> Iterable[DataTestResult]:
-    """Every row of every file is in a split, or was left out for a reason that was counted."""
-    kept = 0
+    """Every row that was read is in one part, or was set aside by a rule that was counted."""
     for report in training_set.cleaning:
-        left_out = report.quarantined + report.too_short + report.too_long
-        kept += report.rows_kept
         yield DataTestResult(
-            f"{report.month}: rows read are rows kept and rows left out",
-            report.rows_read == report.rows_kept + left_out,
-            f"{report.rows_read:,} = {report.rows_kept:,} + {left_out:,}",
+            f"{report.partition}: rows read are rows kept and rows set aside",
+            report.rows_read == report.rows_kept + report.rows_set_aside,
+            f"{report.rows_read:,} = {report.rows_kept:,} + {report.rows_set_aside:,}",
         )
-    rows = training_set.rows
+    kept = sum(report.rows_kept for report in training_set.cleaning)
+    rows, calibration = training_set.rows, training_set.calibration_rows
     used = rows["all"] + rows["test"] + training_set.strays
+    used += 0 if calibration is None else len(calibration)
     yield DataTestResult(
-        "rows kept are in one split, or strays", kept == used, f"{kept:,} = {used:,}"
+        "rows kept are in one part, or beyond all of them", kept == used, f"{kept:,} = {used:,}"
     )
 
 
 def nothing_leaks(training_set: TrainingSet) -> Iterable[DataTestResult]:
-    """No split reaches into the next, and every column is known when the model is asked."""
-    periods = training_set.periods
-    names = [name for name in ("train", "validation", "test") if name in periods]
+    """No part reaches into the next, and every column is known when the model is asked."""
+    dataset, recipe, periods = training_set.dataset, training_set.recipe, training_set.periods
+    names = [name for name in PARTS if name in periods]
     for earlier, later in itertools.pairwise(names):
         yield DataTestResult(
-            f"every {earlier} trip begins before every {later} trip",
+            f"every {earlier} row is before every {later} row",
             periods[earlier].last < periods[later].first,
             f"{periods[earlier].last} and {periods[later].first}",
         )
-    recipe = training_set.recipe
-    late = known_too_late(recipe.columns, recipe.moment)
-    yield DataTestResult(
-        f"every raw column is known {WHEN[recipe.moment]}", not late, _too_late(late, recipe.moment)
-    )
-    features = {
-        str(feature)
+    used = {
+        column
         for splits in training_set.layouts.values()
-        for feature in splits.encoder.get_feature_names_out()
+        for column in feature_columns(splits.encoder)
     }
-    # Features that are not raw columns are computed from those.
-    raw = [name for name in features if name in KNOWN_FROM or name in OUTCOME_COLUMNS]
-    leaking = known_too_late(raw, recipe.moment)
+    late = dataset.known_too_late({*recipe.columns, *used}, recipe.moment)
     yield DataTestResult(
-        f"every feature is known {WHEN[recipe.moment]}",
-        not leaking,
-        _too_late(leaking, recipe.moment),
+        f"every column is known at the moment {recipe.moment}",
+        not late,
+        f"known too late: {', '.join(late)}" if late else f"{len(used)} columns",
     )
-
-
-def _too_late(columns: Sequence[str], moment: Moment) -> str:
-    told = f"moment: {moment}"
-    return f"{told}; known too late: {', '.join(columns)}" if columns else told
 
 
 def matrices_match_targets(training_set: TrainingSet) -> Iterable[DataTestResult]:
-    """There is one finite row for each trip."""
+    """There is one finite row of each matrix for each row of the part."""
     rows = training_set.rows
     for layout, splits in training_set.layouts.items():
-        found = {
-            "train": splits.train.shape[0],
-            "validation": splits.validation.shape[0],
-            "all": splits.train_validation.shape[0],
+        matrices = {
+            "train": splits.train,
+            "validation": splits.validation,
+            "all": splits.train_validation,
         }
+        found = {name: matrix.shape[0] for name, matrix in matrices.items()}
         agree = found == {name: rows[name] for name in found}
-        yield DataTestResult(f"{layout}: one row for each trip", agree, f"{found}")
-        matrices = (splits.train, splits.validation, splits.train_validation)
-        finite = all(bool(np.isfinite(_values(matrix)).all()) for matrix in matrices)
-        yield DataTestResult(
-            f"{layout}: every value is finite", finite, f"{len(matrices)} matrices"
-        )
+        yield DataTestResult(f"{layout}: one row for each row of the table", agree, f"{found}")
+        finite = all(bool(np.isfinite(_values(matrix)).all()) for matrix in matrices.values())
+        yield DataTestResult(f"{layout}: every value is finite", finite, "3 matrices")
 
 
 def categories_were_seen(training_set: TrainingSet) -> Iterable[DataTestResult]:
-    """Nearly every validation trip is between zones that the train months know."""
-    splits = training_set.layouts["sparse"]
-    # A trip between unknown zones lacks the entry that every other trip has.
-    entries = int(_row_lengths(splits.train).max())
-    share = float(np.mean(_row_lengths(splits.validation) < entries))
+    """Most validation rows have a category that the train rows know."""
+    known, rows = training_set.train_rows, training_set.validation_rows
+    categories = [
+        column.name
+        for column in training_set.dataset.columns.by_kind("category")
+        if column.name in training_set.recipe.columns
+    ]
+    if known is None or rows is None or not categories:
+        return
+    seen = [np.asarray(rows[name].isin(known[name].unique()), dtype=bool) for name in categories]
+    share = float(np.mean(~np.any(seen, axis=0)))
     yield DataTestResult(
-        "validation trips are between zones that the train months know",
-        share <= MOST_UNSEEN,
-        f"{share:.2%} are not",
+        "validation rows have categories that the train rows know",
+        share <= _MOST_UNSEEN,
+        f"{share:.2%} have none",
     )
 
 
 def distributions_are_sane(training_set: TrainingSet) -> Iterable[DataTestResult]:
-    """Durations keep to the rules, vary, and are alike in neighbouring splits."""
-    rules, splits = training_set.request.rules, _durations(training_set)
-    low = min(float(minutes.min()) for minutes in splits.values())
-    high = max(float(minutes.max()) for minutes in splits.values())
+    """The target is finite, varies, and is alike in all parts."""
+    unit = training_set.target.with_unit
+    targets = {
+        "train": training_set.train_target,
+        "validation": training_set.validation_target,
+        "test": training_set.test_target,
+    }
+    finite = all(bool(np.isfinite(values).all()) for values in targets.values())
+    yield DataTestResult("every target is finite", finite, f"{len(targets)} parts")
+    spread = float(np.std(training_set.train_validation_target))
+    yield DataTestResult("targets vary", spread > 0, f"standard deviation {unit(f'{spread:.4g}')}")
+    medians = {name: float(np.median(values)) for name, values in targets.items() if len(values)}
+    shift = max(medians.values()) - min(medians.values())
     yield DataTestResult(
-        "durations lie within the cleaning rules",
-        rules.minimum_duration <= low and high <= rules.maximum_duration,
-        f"{low:.2f} to {high:.2f} minutes",
+        "median targets are alike in all parts",
+        shift <= _MOST_SHIFT * spread,
+        unit(", ".join(f"{name} {median:.4g}" for name, median in medians.items())),
     )
-    medians = {name: float(np.median(minutes)) for name, minutes in splits.items()}
-    shift = max(medians.values()) / max(min(medians.values()), 1e-9)
-    yield DataTestResult(
-        "median durations are alike in all splits",
-        shift <= MOST_SHIFT,
-        ", ".join(f"{name} {median:.2f}" for name, median in medians.items()) + " minutes",
-    )
-    spread = float(np.std(splits["train"]))
-    yield DataTestResult("durations vary", spread > 0, f"standard deviation {spread:.2f} minutes")
 
 
-#: Every test of months, by the name of its task.
-_MONTH_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[DataTestResult]]] = MappingProxyType(
+#: Every test, by the name of its task.
+TABLE_TESTS: Mapping[str, DataTest] = MappingProxyType(
     {
         test.__name__: test
         for test in (
@@ -164,39 +185,7 @@ _MONTH_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[DataTestResult]]] = 
 )
 
 
-def _test(name: str) -> Callable[[TrainingSet], Iterable[DataTestResult]]:
-    def test(training_set: TrainingSet) -> Iterable[DataTestResult]:
-        declared = isinstance(training_set.request, TableRequest)
-        return (TABLE_TESTS if declared else _MONTH_TESTS)[name](training_set)
-
-    return test
-
-
-#: Every test, by the name of its task.
-DATA_TESTS: Mapping[str, Callable[[TrainingSet], Iterable[DataTestResult]]] = MappingProxyType(
-    {name: _test(name) for name in _MONTH_TESTS}
-)
-
-
-def run_data_tests(training_set: TrainingSet) -> list[DataTestResult]:
-    """Run all data tests."""
-    return [outcome for test in DATA_TESTS.values() for outcome in test(training_set)]
-
-
-def _durations(training_set: TrainingSet) -> dict[str, npt.NDArray[np.float64]]:
-    splits = {
-        "train": training_set.train_target,
-        "validation": training_set.validation_target,
-        "test": training_set.test_rows[DURATION].to_numpy(dtype=np.float64),
-    }
-    return {name: minutes for name, minutes in splits.items() if len(minutes)}
-
-
-def _row_lengths(matrix: Matrix) -> npt.NDArray[np.int32]:
-    """Number of stored entries of each row of a sparse matrix."""
-    starts: npt.NDArray[np.int32] = getattr(matrix, "indptr")  # noqa: B009 - the dense layout has none
-    return np.diff(starts)
-
-
-def _values(matrix: Matrix) -> Any:  # noqa: ANN401 - the stored values, whatever the layout
-    return matrix if isinstance(matrix, np.ndarray) else matrix.data
+def _values(matrix: Matrix) -> npt.NDArray[Any]:
+    """Return the stored values, whatever the layout."""
+    found: npt.NDArray[Any] = matrix if isinstance(matrix, np.ndarray) else matrix.data
+    return found

@@ -13,26 +13,28 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from upath import UPath
 
-from model_loop.datasets.dataset import Moment
-from model_loop.datasets.registry import dataset_of_variant
+from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.errors import InvalidInputError
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import remove_object, write_bytes
-from model_loop.partitions.types import SourceFile
 from model_loop.sources.origin import data_source_of
-from model_loop.training_set.request import TrainingSetRequest
-from model_loop.training_set.table_request import TableRequest
-from model_loop.training_set.table_split import PARTS
+from model_loop.training_set.request import PreparationRequest
+from model_loop.training_set.split import PARTS
 from model_loop.training_set.types import TrainingSet, partitions_of
-from trip_duration.contract.rules import CONTRACT_VERSION
-from trip_duration.source.types import RawMonth
 
-AnyRequest = TrainingSetRequest | TableRequest
+
+class HasDigest(Protocol):
+    """A file that is identified by its content."""
+
+    @property
+    def digest(self) -> str:
+        """Digest (sha256, hex) of the content."""
+
 
 _FOLDER = "products/training_set"
 _REQUESTS = "requests"
@@ -55,7 +57,7 @@ class TrainingSetProduct:
     months
         The files that went in.
     rows
-        Number of trips in each split.
+        Number of rows in each part.
     reference
         Reference to the stored object.
     parts
@@ -65,9 +67,9 @@ class TrainingSetProduct:
     key: str
     digest: str
     created: float
-    #: `AnyRequest`.
+    #: `PreparationRequest`; code of the dataset knows which.
     request: Any
-    #: `RawMonth`, or `SourceFile`.
+    #: `SourceFile`, or as the dataset has it.
     months: tuple[Any, ...]
     rows: Mapping[str, int]
     reference: ObjectReference
@@ -76,10 +78,8 @@ class TrainingSetProduct:
     @property
     def moment(self) -> Moment:
         """The moment at which models of the recipe are asked."""
-        request = self.request
-        declared = isinstance(request, TableRequest)
-        dataset = request.dataset if declared else dataset_of_variant(request.service)
-        return dataset.recipe(request.recipe).moment
+        dataset: Dataset = self.request.dataset
+        return dataset.recipe(self.request.recipe).moment
 
     def uses(self) -> dict[str, str]:
         """Return the first part that has rows of each partition, by its key."""
@@ -112,9 +112,9 @@ class TrainingSetProduct:
         return loaded
 
 
-def product_key(request: AnyRequest, months: Sequence[RawMonth | SourceFile]) -> str:
+def product_key(request: PreparationRequest, months: Sequence[HasDigest]) -> str:
     """Digest (sha256, hex) of everything that a training set is made of."""
-    content = [request.content_key, CONTRACT_VERSION, [month.digest for month in months]]
+    content = [request.content_key, request.contract_version, [month.digest for month in months]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -147,7 +147,7 @@ class TrainingSetStore:
         self.folder = UPath(storage_root) / _FOLDER
 
     def publish(
-        self, training_set: TrainingSet, asked: AnyRequest | None = None
+        self, training_set: TrainingSet, asked: PreparationRequest | None = None
     ) -> TrainingSetProduct:
         """Keep a training set; from now on it is found for the same request.
 
@@ -175,13 +175,13 @@ class TrainingSetStore:
                 self.renew(product, answered)
         return product
 
-    def renew(self, product: TrainingSetProduct, request: AnyRequest) -> None:
+    def renew(self, product: TrainingSetProduct, request: PreparationRequest) -> None:
         """Note that a product answers a request as of now, because its source has not changed."""
         answer = RequestRecord(product.key, time.time())
         write_bytes(self._request(request), text_of(answer).encode())
 
     def find_fresh(
-        self, request: AnyRequest, *, max_age_seconds: float
+        self, request: PreparationRequest, *, max_age_seconds: float
     ) -> TrainingSetProduct | None:
         """The product that answers a request, if its source was looked at recently enough.
 
@@ -193,7 +193,7 @@ class TrainingSetStore:
         return self.get(answer.product)
 
     def find(
-        self, request: AnyRequest, months: Sequence[RawMonth | SourceFile]
+        self, request: PreparationRequest, months: Sequence[HasDigest]
     ) -> TrainingSetProduct | None:
         """The product that is made of these very months, however old it is."""
         return self.get(product_key(request, months))
@@ -252,7 +252,7 @@ class TrainingSetStore:
     def _entry(self, key: str) -> UPath:
         return self.folder / f"{key}.json"
 
-    def _request(self, request: AnyRequest) -> UPath:
+    def _request(self, request: PreparationRequest) -> UPath:
         return self.folder / _REQUESTS / f"{request.key}.json"
 
 

@@ -1,105 +1,158 @@
-"""Request for a training set."""
+"""Request for a training set of a declared table."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-from dataclasses import asdict, field
-from types import MappingProxyType
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
 
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.declared import dataset_of
+from model_loop.errors import look_up
 from model_loop.findings import Acceptance
-from model_loop.options import Lines, option, options, setting_option
+from model_loop.partitions.completing import declaration_of_text
+from model_loop.partitions.contract import TableLimits
 from model_loop.training_set.encodings import Encoding
-from trip_duration.cleaning_rules import CLEANING_VERSION, CleaningRules
-from trip_duration.months import MonthSplit
-from trip_duration.recipes import DEFAULT_RECIPE, RECIPES, get_recipe
-from trip_duration.sample_options import SampleOptions
-from trip_duration.services import SERVICES, get_service
+from model_loop.training_set.split import TableSplit
 
-#: Raised whenever the same trips would be encoded differently: it is part of every product's key.
-ENCODING_VERSION = 2
-_VERSIONS = MappingProxyType(
-    {"cleaning_version": CLEANING_VERSION, "encoding_version": ENCODING_VERSION}
-)
+#: Raised whenever a contract would let other rows pass: it is part of every product's key.
+_CONTRACT_VERSION = 2
+#: Raised whenever the same rows would be checked or encoded differently: it is part of every key.
+_TABLE_VERSION = 1
 
 
-@options
-class TrainingSetRequest:
-    """Service, months, recipe and encoding of a training set.
+class PreparationRequest(Protocol):
+    """Request for a training set of any dataset, stored with what was made of it."""
 
-    Raises
-    ------
-    InvalidInputError
-        If the service, recipe or encoding is unknown.
+    @property
+    def dataset(self) -> Dataset:
+        """Dataset, as this request has it."""
+
+    @property
+    def service(self) -> str:
+        """Key of the variant."""
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """Form in which models get their columns."""
+
+    @property
+    def source(self) -> str:
+        """Address of the files."""
+
+    @property
+    def random_state(self) -> int:
+        """Seed."""
+
+    @property
+    def accepted_findings(self) -> tuple[str, ...]:
+        """Findings that a person has accepted."""
+
+    @property
+    def split(self) -> Any:  # noqa: ANN401 - the dataset's own
+        """Rule of the parts."""
+
+    @property
+    def contract_version(self) -> int:
+        """Number that changes with the rules that rows are checked by."""
+
+    @property
+    def key(self) -> str:
+        """Digest (sha256, hex) of everything that was asked for."""
+
+    @property
+    def content_key(self) -> str:
+        """Digest without the source: the digests of its files tell them apart."""
+
+    def partitions_in(self, part: str) -> tuple[str, ...]:
+        """Return the partitions of a part; none where only the rows say it."""
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """Table, variant, recipe and split of a training set.
+
+    Parameters
+    ----------
+    declaration
+        The completed declaration as JSON, see `partitions.completing`: models answer by it,
+        whatever its file says later.
+    variant
+        Key of the variant.
+    recipe
+        Name of the recipe.
+    split
+        Rule of the parts, and where they begin once rows have been seen.
+    partitions
+        Keys of the partitions that are read; all, if empty.
+    random_state
+        Seed of the cross-fitted target encodings, and of shuffling.
+    accepted_findings
+        Findings that a person has accepted.
+    limits
+        Shares of rows above which a partition is refused.
     """
 
-    source: str = setting_option(
-        "source",
-        description="sample (generated trips, always labelled so), tlc (TLC's own site), or the "
-        "path, s3:// or https:// address of a folder. A run names only what the operator allows.",
-    )
-    service: str = setting_option(
-        "variant",
-        name="service",
-        title="Service",
-        description="Whose trips: green, yellow or fhvhv.",
-        choices={name: service.title for name, service in SERVICES.items()},
-    )
-    split: MonthSplit = field(default_factory=MonthSplit)
-    recipe: str = option(
-        DEFAULT_RECIPE,
-        "Recipe",
-        "Columns of a trip that the model may use, and so the moment from which it can predict.",
-        choices={
-            name: f"{name}: {recipe.title}; {recipe.asked}" for name, recipe in RECIPES.items()
-        },
-    )
-    encoding: Encoding = option(
-        "native",
-        "Encoding",
-        "Encoding of the columns for the model.",
-        choices={
-            "native": "native: what suits each model family",
-            "one_hot": "one_hot: the course's matrix, exactly",
-        },
-    )
-    rules: CleaningRules = field(default_factory=CleaningRules)
-    sample: SampleOptions = field(default_factory=SampleOptions)
-    #: Seed of the cross-fitted target encodings.
+    declaration: str
+    variant: str
+    recipe: str
+    split: TableSplit
+    partitions: tuple[str, ...] = ()
     random_state: int = 42
-    accepted_findings: Lines = option(
-        (),
-        "Accepted findings",
-        "Findings that would refuse a correct month, such as 2024-02 another_unit. They "
-        "are recorded with everything that is made of the month.",
-    )
+    encoding: Encoding = "native"
+    accepted_findings: tuple[str, ...] = ()
+    limits: TableLimits = field(default_factory=TableLimits)
 
     def __post_init__(self) -> None:
         """Check the names."""
-        get_service(self.service)
-        get_recipe(self.recipe)
+        look_up("Variant", self.variant, self.dataset.variants)
+        self.dataset.recipe(self.recipe)
         for text in self.accepted_findings:
             Acceptance.parse(text)
 
     @functools.cached_property
+    def dataset(self) -> Dataset:
+        """Dataset, as the declaration of this request has it."""
+        return dataset_of(declaration_of_text(self.declaration))
+
+    @property
+    def source(self) -> str:
+        """Return the address of the files, with ``{partition}`` or ``*`` as declared."""
+        content: str = json.loads(self.declaration)["source"]
+        return content
+
+    @property
+    def service(self) -> str:
+        """Return the key of the variant, by its name in stored requests of months."""
+        return self.variant
+
+    @property
+    def contract_version(self) -> int:
+        """Number that changes with the rules that rows are checked by."""
+        return _CONTRACT_VERSION
+
+    def partitions_in(self, part: str) -> tuple[str, ...]:  # noqa: ARG002 - see the protocol
+        """Return none: only the rows say which partitions a part has."""
+        return ()
+
+    @functools.cached_property
     def key(self) -> str:
         """Digest (sha256, hex) of everything that was asked for."""
-        return _digest({"request": self._content(), **_VERSIONS})
+        return _digest(asdict(self))
 
     @functools.cached_property
     def content_key(self) -> str:
-        """Key of the content, without the source of the months: their digests tell them apart."""
-        content = {**self._content(), "source": None, "sample": None}
-        return _digest({"request": content, **_VERSIONS})
-
-    def _content(self) -> dict[str, object]:
-        content = asdict(self)
-        # Without accepted findings, the keys of stored products must not change.
-        if not self.accepted_findings:
-            del content["accepted_findings"]
-        return content
+        """Key of the content, without the source: the digests of its files tell them apart."""
+        declared = {**json.loads(self.declaration), "source": None, "variants": None}
+        return _digest({**asdict(self), "declaration": declared})
 
 
 def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    versioned = {"request": content, "table_version": _TABLE_VERSION}
+    return hashlib.sha256(json.dumps(versioned, sort_keys=True).encode()).hexdigest()

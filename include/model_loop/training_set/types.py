@@ -14,23 +14,29 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.dataset import Dataset, Recipe, Target
-from model_loop.datasets.registry import dataset_of_variant
 from model_loop.findings import Finding
 from model_loop.sources.origin import data_source_of
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.matrices import Matrix, Targets
-from model_loop.training_set.table_request import TableRequest
-from trip_duration.split import Period
+from model_loop.training_set.request import PreparationRequest
+
+
+@dataclass(frozen=True)
+class Period:
+    """First and last time of some rows, as ISO 8601 text on the clocks of their place."""
+
+    first: str
+    last: str
 
 
 class RowEncoder(Protocol):
-    """A scikit-learn transformer from raw trip columns to a design matrix."""
+    """A scikit-learn transformer from raw columns to a design matrix."""
 
     def fit_transform(self, X: pd.DataFrame, y: Targets) -> Matrix:
-        """Learn from trips and encode the same trips."""
+        """Learn from rows and encode the same rows."""
 
     def transform(self, X: pd.DataFrame) -> Matrix:
-        """Encode trips."""
+        """Encode rows."""
 
     def get_feature_names_out(self) -> npt.NDArray[np.object_]:
         """Names of the columns."""
@@ -40,16 +46,15 @@ class RowEncoder(Protocol):
 class EncodedSplits:
     """One layout of the training set.
 
-    Tuning learns the encoding from the train months alone, so that the validation months hold
-    what any new month holds: pairs of zones that were never seen. The final fit learns it from
-    both.
+    Tuning learns the encoding from the train rows alone, so that the validation rows hold what
+    any new rows hold: categories that were never seen. The final fit learns it from both.
 
     Parameters
     ----------
     train, validation
-        Design matrices of shape (trips, columns on train).
+        Design matrices of shape (rows, columns on train).
     train_validation
-        Design matrix of shape (trips, columns on all), train first.
+        Design matrix of shape (rows, columns on all), train first.
     train_encoder, encoder
         Encoders of the first two, and of the third.
     """
@@ -63,7 +68,7 @@ class EncodedSplits:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Encoded trips with their durations, and where they come from.
+    """Encoded rows with their target, and where they come from.
 
     Parameters
     ----------
@@ -72,25 +77,25 @@ class TrainingSet:
     months
         The files that went in, with their digests.
     cleaning
-        Trips that were left out of each month, and the reasons.
+        Rows that were left out of each file, and the reasons.
     layouts
         The design matrices, by layout. The encoding ``one_hot`` has one layout, ``native`` two.
     train_target, validation_target
-        Durations, each of shape (trips,).
+        Targets, each of shape (rows,).
     test_rows
         The test rows as raw columns with their target: models are judged on them as they will be
         served, from raw columns. Of a dataset with groups, the column of the group is among them.
     example_rows
-        A few validation trips as raw columns, to show what a model takes.
+        A few validation rows as raw columns, to show what a model takes.
     periods
-        First and last pick-up of each split that has trips, as ISO 8601 text.
+        First and last time of each part that has rows.
     strays
-        Number of trips picked up outside their part of the time line, which belong to no split.
+        Number of rows outside of their part of the time line, which belong to no part.
     reference_rows
-        A sample of the train and validation trips as raw columns: what later trips are compared
+        A sample of the train and validation rows as raw columns: what later rows are compared
         with. None in training sets of earlier versions of this package.
     findings
-        Doubtful findings about the months, compared with those before them.
+        Doubtful findings about the partitions, compared with those before them.
     train_rows, validation_rows
         Train and validation rows as raw columns with their target, or a sample of each: baselines
         and slices are learned from them. None of datasets whose own functions do without.
@@ -101,11 +106,11 @@ class TrainingSet:
         Keys of the partitions that each part has rows of; empty of months, whose request says it.
     """
 
-    #: A `TrainingSetRequest` of months, or a `TableRequest`.
+    #: `PreparationRequest`; code of the dataset knows which.
     request: Any
-    #: `RawMonth`, or `SourceFile`.
+    #: `SourceFile`, or as the dataset's own preparation has it.
     months: tuple[Any, ...]
-    #: `CleaningReport`, or `PartitionReport`.
+    #: `PartitionReport`, or as the dataset's own preparation has it.
     cleaning: tuple[Any, ...]
     layouts: Mapping[Layout, EncodedSplits]
     train_target: Targets
@@ -129,9 +134,8 @@ class TrainingSet:
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The table that the rows are of, as the request declares it."""
-        if isinstance(self.request, TableRequest):
-            return self.request.dataset
-        return dataset_of_variant(self.variant)
+        dataset: Dataset = self.request.dataset
+        return dataset
 
     @property
     def variant(self) -> str:
@@ -172,17 +176,17 @@ class TrainingSet:
 
     @property
     def train_validation_target(self) -> Targets:
-        """Durations of the train and the validation trips, in this order."""
+        """Targets of the train and the validation rows, in this order."""
         return np.concatenate([self.train_target, self.validation_target])
 
     @property
     def data_source(self) -> str:
-        """Source of the months: ``sample`` as soon as one of them is generated."""
+        """Source of the files: ``sample`` as soon as one of them is generated."""
         return data_source_of(self.months)
 
     @functools.cached_property
     def rows_digests(self) -> dict[str, str]:
-        """Digest (sha256, hex) of the rows of the validation and of the test months.
+        """Digest (sha256, hex) of the rows of the validation and of the test part.
 
         Errors can be compared where these are the same, whatever the recipe and the encoding. The
         targets in their order stand for the rows.
@@ -196,7 +200,7 @@ class TrainingSet:
 
     @property
     def rows(self) -> dict[str, int]:
-        """Number of trips in each split; ``all`` is train and validation."""
+        """Number of rows in each part; ``all`` is train and validation."""
         train, validation = len(self.train_target), len(self.validation_target)
         test = len(self.test_rows)
         return {
@@ -207,7 +211,7 @@ class TrainingSet:
         }
 
     def columns(self, layout: Layout) -> dict[str, int]:
-        """Number of columns of a layout, encoded on all and on the train months."""
+        """Number of columns of a layout, encoded on all and on the train rows."""
         splits = self.layouts[layout]
         return {"all": splits.train_validation.shape[1], "train": splits.train.shape[1]}
 
@@ -250,8 +254,8 @@ def _parts(name: str, matrix: Matrix) -> dict[str, npt.NDArray[np.generic]]:
     }
 
 
-def partitions_of(request: Any, parts: Mapping[str, tuple[str, ...]], part: str) -> tuple[str, ...]:  # noqa: ANN401 - of months, or of a table
-    """Return the keys of the partitions that a part has rows of: a request of months says it."""
-    if isinstance(request, TableRequest):
-        return parts.get(part, ())
-    return tuple(map(str, getattr(request.split, part, ())))
+def partitions_of(
+    request: PreparationRequest, parts: Mapping[str, tuple[str, ...]], part: str
+) -> tuple[str, ...]:
+    """Return the keys of the partitions that a part has rows of."""
+    return parts.get(part, ()) or request.partitions_in(part)

@@ -54,9 +54,9 @@ class TripForms:
 
     def columns_of(self, encoder: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - any step of a pipeline
         """Return the raw columns that an encoder reads; None of another one."""
-        from model_loop.training_set.encoders.dense import DenseTripEncoder  # noqa: PLC0415 - 150 MB
-        from model_loop.training_set.encoders.one_hot import OneHotTripEncoder  # noqa: PLC0415 - as above
         from trip_duration.recipes import get_recipe  # noqa: PLC0415 - as above
+        from trip_duration.training_set.encoders.dense import DenseTripEncoder  # noqa: PLC0415 - 150 MB
+        from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder  # noqa: PLC0415 - as above
 
         if isinstance(encoder, DenseTripEncoder | OneHotTripEncoder):
             return get_recipe(encoder.recipe).columns
@@ -64,12 +64,12 @@ class TripForms:
 
     def tables_of(self, encoder: Any) -> tuple[DenseTables | SparseTables, Vocabulary] | None:  # noqa: ANN401 - as above
         """Return the tables of a fitted encoder; None of another one."""
-        from model_loop.training_set.encoders.dense import DenseTripEncoder  # noqa: PLC0415 - as above
-        from model_loop.training_set.encoders.one_hot import OneHotTripEncoder  # noqa: PLC0415 - as above
         from trip_duration.compiled.tables import (  # noqa: PLC0415 - as above
             dense_tables,
             sparse_tables,
         )
+        from trip_duration.training_set.encoders.dense import DenseTripEncoder  # noqa: PLC0415 - as above
+        from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder  # noqa: PLC0415 - as above
 
         if isinstance(encoder, OneHotTripEncoder):
             return sparse_tables(encoder), {}

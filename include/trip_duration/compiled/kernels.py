@@ -14,7 +14,6 @@ from model_loop.days import FIRST_WEEKDAY, SECONDS_PER_DAY
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.flat import ROWS_TOGETHER, SIDE_BY_SIDE, Linear, Trees
 from model_loop.serving.compiled.kernels import add, finish, machine_code, start
-from model_loop.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
 from trip_duration.compiled.flat import (
     ATTRIBUTES,
     BETWEEN_FACTS,
@@ -34,6 +33,7 @@ from trip_duration.compiled.flat import (
     DenseTables,
     SparseTables,
 )
+from trip_duration.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
 
 
 @machine_code

@@ -7,13 +7,13 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.training_set.encoders.columns import holidays_between
-from model_loop.training_set.encoders.dense import CODES, DenseTripEncoder
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration import geometry
 from trip_duration.compiled import flat
 from trip_duration.compiled.flat import DenseTables, SparseTables
 from trip_duration.recipes import get_recipe
+from trip_duration.training_set.encoders.columns import holidays_between
+from trip_duration.training_set.encoders.dense import CODES, DenseTripEncoder
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.values import FIRST_YEAR, LAST_YEAR
 
 _Codes = npt.NDArray[np.int64]

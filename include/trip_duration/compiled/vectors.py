@@ -12,7 +12,6 @@ from model_loop.days import SECONDS_PER_DAY, weekday_of
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.flat import Linear, Trees
 from model_loop.serving.compiled.vectors import parts, walk
-from model_loop.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
 from trip_duration.compiled.flat import (
     ATTRIBUTES,
     BETWEEN_FACTS,
@@ -32,6 +31,7 @@ from trip_duration.compiled.flat import (
     DenseTables,
     SparseTables,
 )
+from trip_duration.training_set.encoders.limits import MISSING, SHORTEST_DISTANCE
 
 _Floats = npt.NDArray[np.float64]
 _Columns = npt.NDArray[np.float32]

@@ -17,13 +17,14 @@ from model_loop.history.sketch import Sketch
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
+from trip_duration.contract.breaches import CONTRACT_VERSION
 from trip_duration.contract.checking import (
     MonthFindings,
     check_month,
     require_within_limits,
 )
 from trip_duration.contract.report import MonthReport
-from trip_duration.contract.rules import CONTRACT_VERSION, ContractLimits
+from trip_duration.contract.rules import ContractLimits
 from trip_duration.profile import MonthProfile
 from trip_duration.services import Service, get_service
 from trip_duration.source.types import MonthFile, RawMonth

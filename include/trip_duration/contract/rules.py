@@ -33,9 +33,6 @@ from trip_duration.services import (
 )
 from trip_duration.source.types import MonthFile
 
-#: Raised whenever the same file would be judged differently: it is part of every product's key.
-CONTRACT_VERSION = 2
-
 MINUTES_PER_DAY = 24 * 60
 
 Action = Literal["drop", "set_aside", "keep"]

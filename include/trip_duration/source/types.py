@@ -50,3 +50,8 @@ class RawMonth(MonthFile):
     """
 
     digest: str = field(kw_only=True)
+
+    @property
+    def variant(self) -> str:
+        """Key of the variant: the service."""
+        return self.service

@@ -17,15 +17,17 @@ from tests.commands import run_command
 
 from model_loop.errors import InvalidInputError
 from model_loop.findings import DoubtfulDataWarning, Finding, RefusedPartitionError
-from model_loop.training_set import build
-from model_loop.training_set.history import compare, require_sound
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set, require_sound
 from trip_duration.contract.rules import ContractLimits
+from trip_duration.dataset import TRIPS as DATASET
+from trip_duration.history import MonthHistory
 from trip_duration.months import MonthSplit, parse_months
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
 from trip_duration.source.fetching import fetch_month
+from trip_duration.training_set import build
+from trip_duration.training_set.request import TrainingSetRequest
 
 GREEN = get_service("green")
 TRIPS = 6_000
@@ -172,7 +174,8 @@ def checked(source: Path, storage: Path, *months: str) -> list[Any]:
 
 def findings_of(source: Path, storage: Path, *months: str) -> tuple[Finding, ...]:
     """Compare months that were checked, and refuse what is to be refused."""
-    return require_sound(compare(checked(source, storage, *months), storage_root=str(storage)))
+    verdicts = MonthHistory(str(storage)).compare(checked(source, storage, *months))
+    return require_sound(DATASET, verdicts)
 
 
 def test_a_refused_month_is_no_history(published: Path, tmp_path: Path) -> None:
@@ -314,7 +317,7 @@ def test_a_notebook_refuses_before_anything_is_encoded(
 
     monkeypatch.setattr(build, "_encode", encode)
     with pytest.raises(RefusedPartitionError, match="another unit") as refused:
-        build.build_training_set(request_of(source), storage_root=str(tmp_path / "storage"))
+        build_training_set(request_of(source), storage_root=str(tmp_path / "storage"))
     assert {finding.partition for finding in refused.value.findings} >= {"2024-02"}
 
 
@@ -324,7 +327,7 @@ def test_a_notebook_is_warned(published: Path, tmp_path: Path) -> None:
     request, root = request_of(source), str(tmp_path / "storage")
     accepted = "2024-02 part_of_partition"
     with pytest.warns(DoubtfulDataWarning, match="2024-02: warning part_of_partition"):
-        made = build.build_training_set(request, storage_root=root, accept=[accepted])
+        made = build_training_set(request, storage_root=root, accept=[accepted])
     (found,) = [one for one in made.findings if one.code == "part_of_partition"]
     assert (found.partition, found.level) == ("2024-02", "warning")
     assert made.request.accepted_findings == (accepted,)
@@ -334,7 +337,7 @@ def test_sound_months_warn_no_notebook(published: Path, tmp_path: Path) -> None:
     """Nothing is found in sound months."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", DoubtfulDataWarning)
-        made = build.build_training_set(request_of(published), storage_root=str(tmp_path))
+        made = build_training_set(request_of(published), storage_root=str(tmp_path))
     assert made.findings == ()
 
 

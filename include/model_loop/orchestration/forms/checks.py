@@ -21,7 +21,7 @@ from model_loop.findings import Acceptance
 from model_loop.monitoring.levels import thresholds_of
 from model_loop.options import build, options_of
 from model_loop.settings import get_settings
-from model_loop.training_set.table_options import SplitShares
+from model_loop.training_set.options import SplitShares
 
 #: Longer lists of choices are counted, and the nearest are named.
 _MOST_NAMED = 12

@@ -15,7 +15,7 @@ from model_loop.orchestration.forms.fields import (
     variant_fields,
 )
 from model_loop.orchestration.forms.partitions import partitions_field
-from model_loop.training_set.table_options import training_set_options
+from model_loop.training_set.options import training_set_options
 
 
 def source_form(dataset: Dataset, section: str = Section.DATA) -> FormFields:

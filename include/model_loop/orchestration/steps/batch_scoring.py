@@ -12,7 +12,7 @@ from model_loop.errors import InvalidInputError, ReportedError
 from model_loop.orchestration.forms.sources import listed_sources
 from model_loop.orchestration.loading import load
 from model_loop.orchestration.registry import moment_of_form, versions_of
-from model_loop.orchestration.steps.requests import fetch_named_month
+from model_loop.orchestration.steps.requests import fetch_named
 from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
 from model_loop.scoring.batch.planning import BatchRequest, by_job, columns_in
 from model_loop.scoring.batch.planning import plan as cut
@@ -170,4 +170,4 @@ def _month(month: str, params: Mapping[str, Any]) -> UPath:
     roots = [*listed, *readable_roots()]
     require_allowed_source(params["source"], roots)
     # A file of a folder may be a link that leads elsewhere.
-    return require_allowed(place(fetch_named_month(params["service"], month, params).path), roots)
+    return require_allowed(place(fetch_named(params["service"], month, params).path), roots)

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.findings import Finding
 from model_loop.settings import get_settings
+from model_loop.tracking.partitions import partition_log_of
 from model_loop.tracking.runs import Tracker
-from trip_duration.history import HistoryVerdict
-from trip_duration.source.types import RawMonth
-from trip_duration.tracked_months import log_month
-from trip_duration.tracked_months import log_refused as log_refusal
+
+if TYPE_CHECKING:
+    from model_loop.training_set.preparation import Verdict
 
 logger = logging.getLogger(__name__)
 
 
-def log_partition(verdict: HistoryVerdict) -> str:
+def log_partition(verdict: Verdict) -> str:
     """Log the profile, report, findings and figures of a partition; return its address."""
-    settings = get_settings()
-    tracker = Tracker(settings.tracking_uri, settings.experiment)
-    run_id = log_month(tracker, verdict.month, verdict.findings)
-    logger.info("Logged at %s", tracker.run_url(run_id))
-    return tracker.run_url(run_id)
+    return log_findings(verdict, verdict.findings)
 
 
-def log_refused(raw: RawMonth, findings: Sequence[Finding]) -> None:
-    """Log the findings that refuse a partition."""
+def log_findings(partition: Any, findings: Sequence[Finding]) -> str:  # noqa: ANN401 - fetched, or a verdict
+    """Log the findings of a partition, and what else is known of it; return its address.
+
+    Parameters
+    ----------
+    partition
+        A verdict, or what was fetched where the contract is broken.
+    """
     settings = get_settings()
     tracker = Tracker(settings.tracking_uri, settings.experiment)
-    logger.info("Logged at %s", tracker.run_url(log_refusal(tracker, raw, findings)))
+    log = partition_log_of(dataset_of_variant(partition.variant))
+    address = tracker.run_url(log(tracker, partition, findings))
+    logger.info("Logged at %s", address)
+    return address

@@ -11,33 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import StoredObjectError, optional
-from model_loop.findings import RefusedPartitionError
+from model_loop.findings import Finding, RefusedPartitionError
 from model_loop.orchestration.alerts.announcements import doubtful
 from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.assets import assets_of
-from model_loop.orchestration.steps.requests import (
-    contract_limits,
-    fetch_named_month,
-    training_set_request,
-)
+from model_loop.orchestration.steps.requests import fetch_named, training_set_request
 from model_loop.settings import get_settings
-from model_loop.training_set.build import check, check_request, encode, fetch, is_current
-from model_loop.training_set.data_tests import DATA_TESTS as TESTS
-from model_loop.training_set.data_tests import require_passed
-from model_loop.training_set.history import compare, require_sound
+from model_loop.training_set.data_tests import data_tests_of, require_passed
+from model_loop.training_set.preparation import preparation_of, require_sound
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.summary import summarize
-from trip_duration.months import Month
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol
 
+    from model_loop.training_set.preparation import Verdict
     from model_loop.training_set.products import TrainingSetProduct
-    from model_loop.training_set.request import TrainingSetRequest
+    from model_loop.training_set.request import PreparationRequest
     from model_loop.training_set.types import TrainingSet
-    from trip_duration.contract.checked import CheckedMonth
-    from trip_duration.history import HistoryVerdict
-    from trip_duration.source.types import RawMonth
 
 logger = logging.getLogger(__name__)
 
@@ -51,69 +42,68 @@ def plan_partitions(params: Mapping[str, Any]) -> list[str]:
     request = training_set_request(params)
     if not params["rebuild"] and _is_there(request):
         return []
-    check_request(request, timeout_seconds=get_settings().request_timeout_seconds)
-    return [str(month) for month in request.split.all]
+    return [*preparation_of(request.dataset).plan(request, **_where())]
 
 
-def _is_there(request: TrainingSetRequest) -> bool:
+def _is_there(request: PreparationRequest) -> bool:
     store = _store()
     product = store.find_fresh(request, max_age_seconds=float("inf"))
+    preparation = preparation_of(request.dataset)
     timeout = get_settings().request_timeout_seconds
-    if product is None or not is_current(product, timeout_seconds=timeout):
+    if product is None or not preparation.is_current(product, timeout_seconds=timeout):
         return False
     store.renew(product, request)
     logger.info("Nothing to do: the source has not changed since %s was built.", product.key[:16])
     return True
 
 
-def fetch_partition(partition: str, params: Mapping[str, Any]) -> RawMonth:
-    """Fetch one partition."""
+def _where() -> dict[str, Any]:
     settings = get_settings()
-    return fetch(
-        training_set_request(params),
-        Month.parse(partition),
-        storage_root=settings.storage_root,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
+    return {
+        "storage_root": settings.storage_root,
+        "timeout_seconds": settings.request_timeout_seconds,
+    }
 
 
-def fetch_named_partition(
-    variant: str, params: Mapping[str, Any], dag_run: DagRunProtocol
-) -> RawMonth:
+def fetch_partition(partition: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the dataset's own
+    """Fetch one partition."""
+    request = training_set_request(params)
+    return preparation_of(request.dataset).fetch(request, partition, **_where())
+
+
+def fetch_named_partition(variant: str, params: Mapping[str, Any], dag_run: DagRunProtocol) -> Any:  # noqa: ANN401 - the dataset's own
     """Fetch the partition of a variant that the run's partition key names: ``2024-01``."""
-    return fetch_named_month(variant, dag_run.partition_key, params)
+    return fetch_named(variant, dag_run.partition_key, params)
 
 
-def check_partition(raw: RawMonth) -> CheckedMonth:
+def check_partition(raw: Any) -> Any:  # noqa: ANN401 - the dataset's own
     """Check one partition against its contract; what was found is in the log, as a table.
 
     A partition that breaks it is shown on the dashboard.
     """
+    preparation = preparation_of(dataset_of_variant(raw.service))
     try:
-        month = check(raw, storage_root=get_settings().storage_root, limits=contract_limits())
+        checked = preparation.check(raw, storage_root=get_settings().storage_root)
     except RefusedPartitionError as error:
-        with optional(f"The entry of {raw.month} on the tracking server"):
-            from model_loop.orchestration.steps.partition_log import (  # noqa: PLC0415 - MLflow takes seconds
-                log_refused,
-            )
-
-            log_refused(raw, error.findings)
+        _log_partition(raw, error.findings)
         raise
-    logger.info("%s", month.report)
-    return month
+    logger.info("%s", checked.report)
+    return checked
 
 
 def compare_partitions(
-    partitions: Sequence[CheckedMonth],
+    partitions: Sequence[Any],
     params: Mapping[str, Any],
     outlet_events: OutletEventAccessorsProtocol,
     dag_run: DagRunProtocol,
-) -> list[HistoryVerdict]:
+) -> list[Verdict]:
     """Compare partitions with those before them; a refused one fails the run.
 
     It is shown on the dashboard. Somebody is told of what is doubtful, and the run goes on.
     """
-    verdicts = compare(
+    variant = partitions[0].raw.service
+    dataset = dataset_of_variant(variant)
+    verdicts = preparation_of(dataset).compare(
         list(partitions),
         storage_root=get_settings().storage_root,
         accepted=params.get("accepted_findings") or (),
@@ -122,49 +112,49 @@ def compare_partitions(
         for finding in verdict.findings:
             logger.warning("%s", finding)
         if verdict.refused:
-            with optional(f"The entry of {verdict.month.raw.month} on the tracking server"):
-                from model_loop.orchestration.steps.partition_log import (  # noqa: PLC0415 - as above
-                    log_partition,
-                )
-
-                log_partition(verdict)
-    variant = verdicts[0].month.raw.service
-    if findings := require_sound(verdicts):
+            _log_partition(verdict, verdict.findings)
+    if findings := require_sound(dataset, verdicts):
         announce(doubtful(findings, variant, dag_run.dag_id, dag_run.run_id))
-    checked = [verdict.month for verdict in verdicts]
-    event = outlet_events[assets_of(dataset_of_variant(variant)).partitions]
-    event.add_partitions([month.partition for month in checked])
+    event = outlet_events[assets_of(dataset).partitions]
+    event.add_partitions([f"{variant}|{verdict.partition}" for verdict in verdicts])
     event.extra = {
-        "rows": sum(month.report.rows for month in checked),
-        "quarantined": sum(month.report.quarantined for month in checked),
-        "digests": {month.partition: month.raw.digest for month in checked},
+        "rows": sum(verdict.rows for verdict in verdicts),
+        "quarantined": sum(verdict.quarantined for verdict in verdicts),
+        "digests": {f"{variant}|{verdict.partition}": verdict.digest for verdict in verdicts},
     }
-    return verdicts
+    return [*verdicts]
+
+
+def _log_partition(partition: Any, findings: Sequence[Finding]) -> None:  # noqa: ANN401 - fetched, or a verdict
+    with optional("The entry of a partition on the tracking server"):
+        from model_loop.orchestration.steps.partition_log import (  # noqa: PLC0415 - MLflow takes seconds
+            log_findings,
+        )
+
+        log_findings(partition, findings)
 
 
 def compare_partition(
-    partition: CheckedMonth,
+    partition: Any,  # noqa: ANN401 - the dataset's own
     params: Mapping[str, Any],
     outlet_events: OutletEventAccessorsProtocol,
     dag_run: DagRunProtocol,
-) -> HistoryVerdict:
+) -> Verdict:
     """Compare one partition with those before it; see `compare_partitions`."""
     (verdict,) = compare_partitions([partition], params, outlet_events, dag_run)
     return verdict
 
 
-def encode_partitions(verdicts: Sequence[HistoryVerdict], params: Mapping[str, Any]) -> TrainingSet:
-    """Clean, split by time, encode, and put together the training set."""
-    return encode(
-        training_set_request(params),
-        [verdict.month for verdict in verdicts],
-        [finding for verdict in verdicts for finding in verdict.findings],
-    )
+def encode_partitions(verdicts: Sequence[Verdict], params: Mapping[str, Any]) -> TrainingSet:
+    """Clean, split, encode, and put together the training set."""
+    request = training_set_request(params)
+    storage_root = get_settings().storage_root
+    return preparation_of(request.dataset).encode(request, verdicts, storage_root=storage_root)
 
 
 def run_data_test(name: str, training_set: TrainingSet) -> list[dict[str, Any]]:
     """Run one of the data tests; if it fails, the task fails and says what was found."""
-    outcomes = list(TESTS[name](training_set))
+    outcomes = list(data_tests_of(training_set.dataset)[name](training_set))
     for outcome in outcomes:
         logger.info("%s", outcome)
     require_passed(outcomes)
@@ -182,11 +172,11 @@ def publish_training_set(
     if training_set is None:
         product = require_product(request)
         return {**summarize(product.load()), **_place(product), "built": False}
-    product = _store().publish(training_set)
+    product = _store().publish(training_set, request)
     return {**summarize(training_set), **_place(product), "built": True}
 
 
-def require_product(request: TrainingSetRequest) -> TrainingSetProduct:
+def require_product(request: PreparationRequest) -> TrainingSetProduct:
     """The finished training set that answers a request, whatever its age.
 
     Raises

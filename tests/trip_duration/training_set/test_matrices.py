@@ -12,12 +12,12 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import TargetEncoder
 
-from model_loop.training_set.encoders import one_hot
-from model_loop.training_set.encoders.columns import is_holiday
-from model_loop.training_set.encoders.dense import DenseTripEncoder
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration import geometry
 from trip_duration.recipes import RECIPES
+from trip_duration.training_set.encoders import one_hot
+from trip_duration.training_set.encoders.columns import is_holiday
+from trip_duration.training_set.encoders.dense import DenseTripEncoder
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 
 #: Zones that the map knows, one that it does not, and one that lies in no city.
 ZONES = (1, 7, 42, 74, 132, 236, 264, 265)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tests.training_set.test_one_hot import make_trips
+from tests.trip_duration.training_set.test_one_hot import make_trips
 
-from model_loop.training_set.encoders.dense import DenseTripEncoder
 from trip_duration.services import LAST_ZONE
+from trip_duration.training_set.encoders.dense import DenseTripEncoder
 
 
 @pytest.fixture

@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from model_loop.findings import RefusedPartitionError
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.encoders.dense import DenseTripEncoder
 from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.matrices import as_dense
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit, parse_months
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import DROPOFF_TIME, DURATION, PICKUP_TIME, get_service
+from trip_duration.training_set.encoders.dense import DenseTripEncoder
+from trip_duration.training_set.request import TrainingSetRequest
 
 GREEN = get_service("green")
 PICKUP, DROPOFF = GREEN.columns[PICKUP_TIME], GREEN.columns[DROPOFF_TIME]

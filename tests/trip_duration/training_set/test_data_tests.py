@@ -16,13 +16,12 @@ from tests.conftest import sample_request
 
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.orchestration import names
-from model_loop.training_set.build import build_training_set
-from model_loop.training_set.data_tests import DATA_TESTS, require_passed, run_data_tests
-from model_loop.training_set.table_tests import DataTestResult
-from model_loop.training_set.types import EncodedSplits, TrainingSet
+from model_loop.training_set.data_tests import DataTestResult, require_passed, run_data_tests
+from model_loop.training_set.preparation import build_training_set
+from model_loop.training_set.types import EncodedSplits, Period, TrainingSet
 from trip_duration import recipes
 from trip_duration.recipes import RECIPES, TripRecipe
-from trip_duration.split import Period
+from trip_duration.training_set.data_tests import DATA_TESTS
 
 
 def with_sparse(training_set: TrainingSet, **changes: csr_matrix) -> TrainingSet:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import ContractError, InvalidInputError
-from model_loop.training_set.table_options import SplitShares
+from model_loop.training_set.options import SplitShares
 
 PartName = Literal["train", "validation", "calibration", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "calibration", "test")

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from model_loop.orchestration import forms
-from model_loop.training_set.encoders.dense import DenseTripEncoder
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
-from model_loop.training_set.request import TrainingSetRequest
 from trip_duration.dataset import TRIPS
 from trip_duration.months import MonthSplit
 from trip_duration.recipes import DEFAULT_RECIPE, RECIPES
+from trip_duration.training_set.encoders.dense import DenseTripEncoder
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
+from trip_duration.training_set.request import TrainingSetRequest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_it_can_be_asked_before_the_trip() -> None:

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from model_loop.errors import ContractError
-from model_loop.training_set.encoders import columns as read
-from model_loop.training_set.encoders.columns import as_trained
 from trip_duration.recipes import RECIPES
+from trip_duration.training_set.encoders import columns as read
+from trip_duration.training_set.encoders.columns import as_trained
 
 RICH = RECIPES["rich"].columns
 #: Federal holidays, as the Office of Personnel Management lists them: some are observed on the

@@ -10,15 +10,15 @@ import pytest
 from tests.conftest import sample_request
 
 from model_loop.errors import ContractError, InvalidInputError, SourceError
-from model_loop.training_set.build import build_training_set
 from model_loop.training_set.data_tests import require_passed, run_data_tests
 from model_loop.training_set.encodings import ENCODINGS, Encoding
-from model_loop.training_set.request import TrainingSetRequest
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.summary import summarize
 from model_loop.training_set.types import TrainingSet
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.months import MonthSplit
 from trip_duration.recipes import RECIPES
+from trip_duration.training_set.request import TrainingSetRequest
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))

@@ -9,8 +9,8 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction import DictVectorizer
 
 from model_loop.errors import ContractError
-from model_loop.training_set.encoders.one_hot import OneHotTripEncoder
 from trip_duration.recipes import RECIPES
+from trip_duration.training_set.encoders.one_hot import OneHotTripEncoder
 
 
 def make_trips(pairs: list[tuple[int, int]], miles: list[float]) -> pd.DataFrame:

@@ -1,0 +1,131 @@
+"""Partitions on the tracking server: what was read, what is wrong with it, what it is like."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Dataset as LoggedDataset
+from mlflow.entities import DatasetInput, InputTag
+
+from model_loop.datasets.dataset import Dataset
+from model_loop.findings import Finding
+from model_loop.tracking.runs import (
+    FINDINGS,
+    FINDINGS_TAG,
+    JUDGED_TAG,
+    REFUSED_TAG,
+    Tracker,
+)
+
+#: Logs a partition, fetched or compared, and its findings; returns the id of the run.
+PartitionLog = Callable[[Tracker, Any, Sequence[Finding]], str]
+#: Writes the files of a partition into a folder, and returns its metrics.
+Contents = Callable[[Path], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class PartitionRun:
+    """Names of a partition on the tracking server.
+
+    Parameters
+    ----------
+    identity
+        Name that is the same for the same content.
+    name
+        Name for people.
+    tags
+        Tags of the run.
+    dataset
+        Name of the content among the inputs of the run.
+    digest
+        Digest of its files.
+    data_source
+        Kind of the source.
+    url
+        Address that it was read from.
+    """
+
+    identity: str
+    name: str
+    tags: Mapping[str, str]
+    dataset: str
+    digest: str
+    data_source: str
+    url: str
+
+
+def partition_log_of(dataset: Dataset) -> PartitionLog:
+    """Return the function that logs partitions of a dataset."""
+    log: PartitionLog = dataset.extensions.load("partition_log")
+    return log
+
+
+def log_contents(
+    tracker: Tracker, run: PartitionRun, findings: Sequence[Finding], write: Contents
+) -> str:
+    """Log a partition, once for each content: later calls return the run that is there.
+
+    Findings depend on the partitions before as well, and are logged by every call.
+
+    Returns
+    -------
+    str
+        The run's id.
+    """
+    logged = tracker.find_run(run.identity)
+    if logged is not None and logged.info.status == "FINISHED":
+        known: str = logged.info.run_id
+        _log_findings(tracker, known, findings)
+        return known
+    run_id = tracker.open_run(run.identity, run.name, dict(run.tags))
+    tracker.client.log_inputs(run_id, datasets=[_input(run)])
+    with tempfile.TemporaryDirectory() as folder:
+        tracker.log(run_id, metrics=dict(write(Path(folder))))
+        _log_findings(tracker, run_id, findings)
+        tracker.client.log_artifacts(run_id, folder)
+    tracker.close_run(run_id)
+    return run_id
+
+
+def log_refused(tracker: Tracker, run: PartitionRun, findings: Sequence[Finding]) -> str:
+    """Log a partition that breaks its contract: the findings alone, as there is no profile of it.
+
+    Returns
+    -------
+    str
+        The run's id.
+    """
+    run_id = tracker.open_run(f"{run.identity}/refused", f"{run.name} (refused)", dict(run.tags))
+    _log_findings(tracker, run_id, findings)
+    tracker.close_run(run_id)
+    return run_id
+
+
+def _log_findings(tracker: Tracker, run_id: str, findings: Sequence[Finding]) -> None:
+    """Log findings under a new name each time: readers keep the documents that they have read."""
+    now = time.time()
+    content = {"findings": [finding.to_json() for finding in findings]}
+    path = f"findings/{now:.3f}.json"
+    for name in (FINDINGS, path):
+        tracker.client.log_dict(run_id, content, name)
+    refused = any(finding.level == "refused" for finding in findings)
+    tags = {REFUSED_TAG: str(refused), JUDGED_TAG: f"{now:.3f}", FINDINGS_TAG: path}
+    tracker.log(run_id, tags=tags)
+
+
+def _input(run: PartitionRun) -> DatasetInput:
+    return DatasetInput(
+        LoggedDataset(
+            name=run.dataset,
+            # MLflow holds 36 characters of a digest.
+            digest=run.digest[:36],
+            source_type=run.data_source,
+            source=run.url,
+        ),
+        tags=[InputTag("mlflow.data.context", "profile")],
+    )
